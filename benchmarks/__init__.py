@@ -1,0 +1,1 @@
+"""Measurements against a peer and a limit, in the same run: `python -m benchmarks.NAME`."""

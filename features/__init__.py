@@ -1,0 +1,20 @@
+"""What we know about customers: events, features, snapshots and the feature store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from features.snapshots import snapshot
+
+__all__ = ["snapshot"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Late, since Ibis takes a second to import and the command line's --help needs none of it.
+    if name == "snapshot":
+        from features.snapshots import snapshot
+
+        return snapshot
+    raise AttributeError(f"module 'features' has no attribute {name!r}")

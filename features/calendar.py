@@ -1,0 +1,35 @@
+"""Days of the shop: windows, labels and snapshots all count local days.
+
+A day is an integer, the number of days since 1970-01-01 in the shop's time zone. Windows
+therefore change only at the shop's midnight, and counting days needs no calendar in SQL.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+EPOCH = date(1970, 1, 1)
+
+
+def day_of(moment: datetime, zone: str) -> int:
+    """The shop's day on which ``moment`` (aware) falls."""
+    return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
+
+
+def midnight(day: date | int, zone: str) -> datetime:
+    """The moment (UTC) at which the shop's ``day`` begins."""
+    if isinstance(day, int):
+        day = EPOCH + timedelta(days=day)
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def months(first_day: int, last_day: int) -> list[date]:
+    """The first of every month from ``first_day`` to ``last_day``, both included."""
+    start, end = EPOCH + timedelta(days=first_day), EPOCH + timedelta(days=last_day)
+    count = (end.year - start.year) * 12 + end.month - start.month + 1
+    firsts = [
+        date(start.year + (start.month - 1 + i) // 12, (start.month - 1 + i) % 12 + 1, 1)
+        for i in range(count)
+    ]
+    return [first for first in firsts if start <= first <= end]

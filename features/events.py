@@ -1,0 +1,94 @@
+"""The canonical event tables: what every source is turned into, and what features read.
+
+Amounts are in the shop's currency, as decimals, so that sums do not depend on the order of rows.
+Every table has ``customer_key`` (the internal customer), ``timestamp`` (when it happened, UTC),
+``received_at`` (when the company could know it, UTC) and ``day`` (the shop's local day of
+``timestamp``, as days since 1970-01-01).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+
+import ibis
+import ibis.expr.types as ir
+
+MONEY = "decimal(18, 4)"
+COMMON = {
+    "customer_key": "int64",
+    "timestamp": "timestamp(6)",
+    "received_at": "timestamp(6)",
+    "day": "int32",
+}
+SCHEMAS: dict[str, dict[str, str]] = {
+    # One product of one order. ``amount`` is what was paid for the line, after ``discount``.
+    "order_lines": COMMON
+    | {
+        "order_id": "string",
+        "product_id": "string",
+        "category": "string",
+        "quantity": "int64",
+        "amount": MONEY,
+        "discount": MONEY,
+    },
+    # Money given back. ``matched`` says whether the line it returns was found.
+    "refunds": COMMON
+    | {
+        "order_id": "string",
+        "product_id": "string",
+        "category": "string",
+        "quantity": "int64",
+        "amount": MONEY,
+        "matched": "boolean",
+    },
+    # Something learnt about a customer: ``name`` (country, channel, ...) and its ``value``.
+    "traits": COMMON | {"name": "string", "value": "string"},
+}
+POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
+
+
+@dataclass(frozen=True)
+class Events:
+    """The event tables as Ibis expressions, on whatever engine holds them."""
+
+    order_lines: ir.Table
+    refunds: ir.Table
+    traits: ir.Table
+
+    @classmethod
+    def unbound(cls) -> Events:
+        """Tables without data: what definitions are compiled and hashed against."""
+        return cls(**{name: ibis.table(schema, name=name) for name, schema in SCHEMAS.items()})
+
+    def items(self) -> Iterator[tuple[str, ir.Table]]:
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def known_at(self, moment: datetime) -> Events:
+        """Only what had happened before ``moment`` and was known by then."""
+        cut = ibis.literal(moment.replace(tzinfo=None), "timestamp(6)")
+        return replace(
+            self,
+            **{
+                name: table.filter(table.timestamp < cut, table.received_at <= cut)
+                for name, table in self.items()
+            },
+        )
+
+
+def visible(events: ir.Table, population: ir.Table) -> ir.Table:
+    """Each (customer, as_of) of the population with the events that could be known then.
+
+    Adds ``days_ago``: the shop's days between the event and ``as_of``, 0 on the same day.
+    """
+    joined = population.inner_join(events, "customer_key")
+    seen = joined.filter(joined.timestamp < joined.as_of, joined.received_at <= joined.as_of)
+    return seen.mutate(days_ago=seen.as_of_day - seen.day)
+
+
+def following(events: ir.Table, population: ir.Table, days: int) -> ir.Table:
+    """Each (customer, as_of) with the events of the ``days`` days from ``as_of`` on."""
+    joined = population.inner_join(events, "customer_key")
+    return joined.filter(joined.timestamp >= joined.as_of, joined.day - joined.as_of_day < days)

@@ -1,0 +1,191 @@
+"""Feature and FeatureGroup: a fact about a customer is one small function.
+
+A function's parameters name its inputs, as the events' tables (already cut to what was visible),
+tables the group prepares, or features of the same group::
+
+    purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
+
+    @purchases.table
+    def orders(order_lines: ir.Table) -> ir.Table: ...       # an intermediate table
+
+    @purchases.feature(unit="orders", missing=0)
+    def orders_90d(orders: ir.Table) -> ir.IntegerValue:      # an aggregate over it
+        '''Orders placed in the last 90 days.'''
+        return orders.count(where=orders.days_ago <= 90)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from features.events import POPULATION, Events, visible
+
+KEYS = ("customer_key", "as_of")
+DTYPES: dict[type, str] = {
+    ir.IntegerValue: "int64",
+    ir.FloatingValue: "float64",
+    ir.StringValue: "string",
+    ir.BooleanValue: "boolean",
+}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One fact about one customer as of a moment.
+
+    Attributes:
+        name: the column.
+        unit: what one of it is (``orders``, ``days``, ``currency``, ``share`` ...).
+        dtype: ``int64``, ``float64``, ``string`` or ``boolean``.
+        missing: the value for a customer without any event to compute it from; None is null.
+        inputs: the tables it aggregates, or the features it combines.
+    """
+
+    name: str
+    description: str
+    unit: str
+    dtype: str
+    missing: float | None
+    group: FeatureGroup
+    inputs: tuple[str, ...]
+    function: Callable[..., ir.Value]
+
+    def __repr__(self) -> str:
+        return f"<{self.group.name}.{self.name}>"
+
+    def __hash__(self) -> int:
+        return hash((self.group.name, self.name))
+
+    def definition(self) -> str:
+        """SHA-256 of what this feature computes: its SQL over the event tables.
+
+        Comments, docstrings and moved code leave it alone; any change of meaning, also in a
+        table the group prepares, changes it.
+        """
+        population = ibis.table(POPULATION, name="population")
+        expression = self.group.compute(Events.unbound(), population, [self])
+        sql = str(ibis.to_sql(expression, dialect="duckdb"))
+        return hashlib.sha256(sql.encode()).hexdigest()
+
+
+class FeatureGroup:
+    """Features computed together from the same events; one Feast feature view.
+
+    Args:
+        name: the group's name, and the feature view's.
+        fresh_for: how old a value may be before an answer built on it counts as stale.
+    """
+
+    def __init__(self, name: str, fresh_for: timedelta) -> None:
+        self.name = name
+        self.fresh_for = fresh_for
+        self.features: dict[str, Feature] = {}
+        self._tables: dict[str, Callable[..., ir.Table]] = {}
+
+    def table(self, function: Callable[..., ir.Table]) -> Callable[..., ir.Table]:
+        """Register an intermediate table, for features that are not one aggregate."""
+        self._tables[function.__name__] = function
+        return function
+
+    def feature(
+        self, *, unit: str, missing: float | None = None
+    ) -> Callable[[Callable[..., ir.Value]], Feature]:
+        """Register a feature: name, docstring and annotation become column, meaning and type."""
+
+        def register(function: Callable[..., ir.Value]) -> Feature:
+            dtype = DTYPES[typing.get_type_hints(function)["return"]]
+            feature = Feature(
+                function.__name__,
+                inspect.getdoc(function) or "",
+                unit,
+                dtype,
+                missing,
+                self,
+                tuple(inspect.signature(function).parameters),
+                function,
+            )
+            self.features[feature.name] = feature
+            return feature
+
+        return register
+
+    def compute(
+        self,
+        events: Events,
+        population: ir.Table,
+        features: Sequence[Feature] | None = None,
+    ) -> ir.Table:
+        """The features of a population.
+
+        Args:
+            events: the event tables.
+            population: ``customer_key``, ``as_of``, ``as_of_day``; one row per question.
+            features: which ones; all of the group by default.
+
+        Returns:
+            ``customer_key``, ``as_of`` and one column per feature, one row per question.
+        """
+        wanted = list(self.features.values() if features is None else features)
+        tables: dict[str, ir.Table] = {"population": population}
+        by_table: dict[str, list[Feature]] = {}
+        for feature in self._aggregates(wanted):
+            by_table.setdefault(feature.inputs[0], []).append(feature)
+
+        result = population.select(*KEYS)
+        for name, members in by_table.items():
+            table = self._prepared(name, events, tables)
+            values = table.group_by(KEYS).aggregate(
+                **{f.name: f.function(table).cast(f.dtype) for f in members}
+            )
+            result = result.left_join(values, KEYS).select(
+                *(result[c] for c in result.columns), *(values[f.name] for f in members)
+            )
+        filled = {
+            f.name: result[f.name].fill_null(f.missing)
+            for fs in by_table.values()
+            for f in fs
+            if f.missing is not None
+        }
+        result = result.mutate(**filled) if filled else result
+        for feature in wanted:
+            result = self._with_derived(result, feature)
+        return result.select(*KEYS, *(f.name for f in wanted))
+
+    def _aggregates(self, wanted: Sequence[Feature]) -> list[Feature]:
+        """The features that must be aggregated so that all of ``wanted`` can be had."""
+        found: dict[str, Feature] = {}
+        for feature in wanted:
+            if feature.inputs[0] in self.features:
+                inputs = [self.features[name] for name in feature.inputs]
+                found |= {f.name: f for f in self._aggregates(inputs)}
+            else:
+                found[feature.name] = feature
+        return list(found.values())
+
+    def _with_derived(self, result: ir.Table, feature: Feature) -> ir.Table:
+        if feature.name in result.columns:
+            return result
+        for name in feature.inputs:
+            result = self._with_derived(result, self.features[name])
+        value = feature.function(*(result[name] for name in feature.inputs)).cast(feature.dtype)
+        if feature.missing is not None:
+            value = value.fill_null(feature.missing)
+        return result.mutate(**{feature.name: value})
+
+    def _prepared(self, name: str, events: Events, tables: dict[str, ir.Table]) -> ir.Table:
+        if name not in tables:
+            if name in self._tables:
+                function = self._tables[name]
+                inputs = inspect.signature(function).parameters
+                tables[name] = function(*(self._prepared(n, events, tables) for n in inputs))
+            else:
+                tables[name] = visible(getattr(events, name), tables["population"])
+        return tables[name]

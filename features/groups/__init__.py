@@ -1,0 +1,10 @@
+"""The feature groups of this shop: one file each, one line here."""
+
+from __future__ import annotations
+
+from features.group import Feature, FeatureGroup
+from features.groups.profile import profile
+from features.groups.purchases import purchases
+
+GROUPS: tuple[FeatureGroup, ...] = (purchases, profile)
+FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

@@ -1,0 +1,163 @@
+"""What customers bought: how often, how much, how lately, how varied, how much came back.
+
+A window of n days covers the n full days before as_of and the day of as_of itself so far.
+Spend is what was paid, after discounts and before refunds; net spend is after refunds.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from features.group import KEYS, FeatureGroup
+
+purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
+
+
+@purchases.table
+def orders(order_lines: ir.Table) -> ir.Table:
+    """One row per order: its first day, what was paid and how many items it had."""
+    return order_lines.group_by([*KEYS, "order_id"]).aggregate(
+        days_ago=order_lines.days_ago.max(),
+        amount=order_lines.amount.sum(),
+        items=order_lines.quantity.sum(),
+    )
+
+
+@purchases.table
+def gaps(orders: ir.Table) -> ir.Table:
+    """One row per order but the first: the days since the customer's order before it."""
+    window = ibis.window(group_by=list(KEYS), order_by=[orders.days_ago.desc(), orders.order_id])
+    gap = orders.mutate(gap_days=orders.days_ago.lag().over(window) - orders.days_ago)
+    return gap.filter(gap.gap_days.notnull())
+
+
+@purchases.table
+def tastes(order_lines: ir.Table) -> ir.Table:
+    """One row per category a customer paid for: its share of their spend."""
+    lines = order_lines.filter(order_lines.category.notnull())
+    spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum().cast("float64"))
+    whole = ibis.window(group_by=list(KEYS))
+    return spent.filter(spent.spend > 0).mutate(share=lambda t: t.spend / t.spend.sum().over(whole))
+
+
+@purchases.feature(unit="orders", missing=0)
+def orders_total(orders: ir.Table) -> ir.IntegerValue:
+    """Orders placed so far."""
+    return orders.count()
+
+
+@purchases.feature(unit="orders", missing=0)
+def orders_30d(orders: ir.Table) -> ir.IntegerValue:
+    """Orders placed in the last 30 days."""
+    return orders.count(where=orders.days_ago <= 30)
+
+
+@purchases.feature(unit="orders", missing=0)
+def orders_90d(orders: ir.Table) -> ir.IntegerValue:
+    """Orders placed in the last 90 days."""
+    return orders.count(where=orders.days_ago <= 90)
+
+
+@purchases.feature(unit="orders", missing=0)
+def orders_365d(orders: ir.Table) -> ir.IntegerValue:
+    """Orders placed in the last 365 days."""
+    return orders.count(where=orders.days_ago <= 365)
+
+
+@purchases.feature(unit="days")
+def recency_days(orders: ir.Table) -> ir.IntegerValue:
+    """Days since the latest order."""
+    return orders.days_ago.min()
+
+
+@purchases.feature(unit="days")
+def tenure_days(orders: ir.Table) -> ir.IntegerValue:
+    """Days since the first order."""
+    return orders.days_ago.max()
+
+
+@purchases.feature(unit="currency", missing=0)
+def spend_total(orders: ir.Table) -> ir.FloatingValue:
+    """Paid so far, before refunds."""
+    return orders.amount.sum()
+
+
+@purchases.feature(unit="currency", missing=0)
+def spend_90d(orders: ir.Table) -> ir.FloatingValue:
+    """Paid in the last 90 days, before refunds."""
+    return orders.amount.sum(where=orders.days_ago <= 90)
+
+
+@purchases.feature(unit="currency", missing=0)
+def spend_365d(orders: ir.Table) -> ir.FloatingValue:
+    """Paid in the last 365 days, before refunds."""
+    return orders.amount.sum(where=orders.days_ago <= 365)
+
+
+@purchases.feature(unit="currency")
+def largest_order(orders: ir.Table) -> ir.FloatingValue:
+    """Paid for the largest order so far."""
+    return orders.amount.max()
+
+
+@purchases.feature(unit="items", missing=0)
+def items_total(orders: ir.Table) -> ir.IntegerValue:
+    """Items bought so far."""
+    return orders.items.sum()
+
+
+@purchases.feature(unit="products", missing=0)
+def distinct_products(order_lines: ir.Table) -> ir.IntegerValue:
+    """Different products bought so far."""
+    return order_lines.product_id.nunique()
+
+
+@purchases.feature(unit="days")
+def median_gap_days(gaps: ir.Table) -> ir.FloatingValue:
+    """Median number of days between one order and the next; null before the second order."""
+    return gaps.gap_days.median()
+
+
+@purchases.feature(unit="bits")
+def category_entropy(tastes: ir.Table) -> ir.FloatingValue:
+    """Shannon entropy of the spend over product categories: 0 when all went to one."""
+    return (tastes.share * (1 / tastes.share).log2()).sum()
+
+
+@purchases.feature(unit="currency", missing=0)
+def refunded_total(refunds: ir.Table) -> ir.FloatingValue:
+    """Money given back so far."""
+    return refunds.amount.sum()
+
+
+@purchases.feature(unit="currency", missing=0)
+def refunded_365d(refunds: ir.Table) -> ir.FloatingValue:
+    """Money given back in the last 365 days."""
+    return refunds.amount.sum(where=refunds.days_ago <= 365)
+
+
+@purchases.feature(unit="share")
+def refund_share(refunded_total: ir.FloatingValue, spend_total: ir.FloatingValue) -> ir.FloatingValue:
+    """Share of what was paid so far that was given back; null without an order."""
+    return refunded_total / spend_total.nullif(0)
+
+
+@purchases.feature(unit="currency", missing=0)
+def net_spend_365d(spend_365d: ir.FloatingValue, refunded_365d: ir.FloatingValue) -> ir.FloatingValue:
+    """Paid in the last 365 days less the money given back in them; below 0 when more came back."""
+    return spend_365d - refunded_365d
+
+
+@purchases.feature(unit="currency")
+def average_order_value(spend_total: ir.FloatingValue, orders_total: ir.IntegerValue) -> ir.FloatingValue:
+    """Mean amount paid per order; null without an order."""
+    return spend_total / orders_total.nullif(0)
+
+
+@purchases.feature(unit="ratio")
+def overdue_ratio(recency_days: ir.IntegerValue, median_gap_days: ir.FloatingValue) -> ir.FloatingValue:
+    """Days since the latest order over the median gap, at least a day: above 1, later than usual."""
+    return recency_days / ibis.ifelse(median_gap_days < 1, 1.0, median_gap_days)

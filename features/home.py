@@ -1,0 +1,131 @@
+"""A home: the folder that holds one shop, its settings and its clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from features.calendar import day_of
+from features.errors import NothingThere, PatronError
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What "now" is: wall time, or the moment at which imported history stands still."""
+
+    frozen_at: datetime | None = None
+
+    def now(self) -> datetime:
+        """The present moment of the shop, in UTC, to the second."""
+        return self.frozen_at or datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The settings of a home: where the events came from, and how its days and money count."""
+
+    source: str
+    time_zone: str
+    currency: str
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise PatronError(
+                f"unknown time zone {self.time_zone!r}; use a name such as Europe/London"
+            ) from error
+
+    def now(self) -> datetime:
+        """The shop's present moment, in UTC."""
+        return self.clock.now()
+
+    def today(self) -> int:
+        """The shop's present day (days since 1970-01-01)."""
+        return day_of(self.now(), self.time_zone)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The paths below ``PATRON_HOME``; nothing is read or made until it is asked for."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "home.toml"
+
+    @property
+    def identity(self) -> Path:
+        """SQLite: the only table that holds external customer ids."""
+        return self.path / "identity.db"
+
+    @property
+    def events(self) -> Path:
+        """The lake: one folder of Parquet per event table."""
+        return self.path / "events"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
+    def feast(self) -> Path:
+        return self.path / "feast"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.path / "mlflow"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def reports(self) -> Path:
+        return self.path / "reports"
+
+    def shop(self) -> Shop:
+        """The shop's settings.
+
+        Raises:
+            NothingThere: no shop was imported or simulated here yet.
+            PatronError: the settings file cannot be understood.
+        """
+        try:
+            text = self.settings_file.read_text()
+        except FileNotFoundError as error:
+            raise NothingThere(
+                f"there is no shop in {self.path}; run `patron simulate` or `patron import FILE`"
+                " (or set PATRON_HOME to the folder that holds one)"
+            ) from error
+        try:
+            settings = tomllib.loads(text)
+            frozen = settings["clock"].get("frozen_at")
+            if frozen is not None:
+                frozen = frozen.astimezone(UTC)
+            shop = settings["shop"]
+            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen))
+        except (tomllib.TOMLDecodeError, KeyError, AttributeError) as error:
+            raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
+
+    def write_shop(self, shop: Shop) -> None:
+        """Write the shop's settings in one step, so that a reader sees the old or the new ones."""
+        frozen = shop.clock.frozen_at
+        clock = f"frozen_at = {frozen.isoformat()}" if frozen else "# wall time"
+        text = (
+            "# The shop of this home. Days and windows follow its time zone.\n[shop]\n"
+            f"source = {json.dumps(shop.source)}\ntime_zone = {json.dumps(shop.time_zone)}\n"
+            f"currency = {json.dumps(shop.currency)}\n\n"
+            f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n"
+        )
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.settings_file.with_suffix(".new")
+        draft.write_text(text)
+        os.replace(draft, self.settings_file)

@@ -1,0 +1,163 @@
+"""The history: event tables as Parquet, bucketed by customer and sorted by customer and time.
+
+``events/order_lines/bucket=03/part-0.parquet`` and so on. Row groups are small and sorted, so
+one customer's history costs one bucket's footer and a row group or two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+from ibis.backends.duckdb import Backend
+
+from features.errors import NothingThere, PatronError
+from features.events import SCHEMAS, Events
+from features.home import Home
+from features.identity import Identity
+from features.progress import Progress, silent
+
+BUCKETS = 16
+ROW_GROUP_ROWS = 20_480
+_DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
+
+
+def connect() -> Backend:
+    """An in-memory DuckDB that never reaches for the network and keeps time in UTC."""
+    backend = ibis.duckdb.connect()
+    backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
+    backend.con.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
+    return backend
+
+
+def exists(home: Home) -> bool:
+    """Whether a home holds events."""
+    _recover(home)
+    return (home.events / "import.json").exists()
+
+
+def _recover(home: Home) -> None:
+    """Put the old lake back where a crash came between taking it away and placing the new one."""
+    old = home.path / "events.old"
+    if old.exists() and not home.events.exists():
+        os.replace(old, home.events)
+
+
+def read(home: Home, backend: Backend) -> Events:
+    """The event tables of a home.
+
+    Raises:
+        NothingThere: nothing was imported or simulated yet.
+        PatronError: a file of the lake cannot be read.
+    """
+    if not exists(home):
+        raise NothingThere(
+            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
+        )
+    tables = {}
+    for name, schema in SCHEMAS.items():
+        pattern = str(home.events / name / "*" / "*.parquet")
+        try:
+            table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
+        except (duckdb.Error, OSError) as error:
+            raise PatronError(
+                f"the lake's table {home.events / name} cannot be read; import the shop again"
+            ) from error
+        tables[name] = table.select(*schema).cast(schema)
+    return Events(**tables)
+
+
+def describe(home: Home) -> dict[str, Any]:
+    """What the last import or simulation recorded about itself."""
+    _recover(home)
+    try:
+        found: dict[str, Any] = json.loads((home.events / "import.json").read_text())
+    except FileNotFoundError as error:
+        raise NothingThere(
+            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
+        ) from error
+    return found
+
+
+def write(
+    home: Home,
+    connection: duckdb.DuckDBPyConnection,
+    time_zone: str,
+    description: dict[str, Any],
+    progress: Progress = silent,
+) -> None:
+    """Replace the lake by the tables of a source, all of it or nothing.
+
+    Args:
+        connection: holds tables ``order_lines``, ``refunds`` and ``traits`` with
+            ``customer_id`` (text) in place of ``customer_key`` and without ``day``, and
+            optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
+        time_zone: the shop's; decides each event's ``day``.
+        description: kept as ``import.json``; gets ``generation``, a digest of what was written.
+    """
+    _recover(home)
+    draft, old = home.path / "events.new", home.path / "events.old"
+    for left_over in (draft, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _assign_keys(home, connection)
+    for i, name in enumerate(SCHEMAS):
+        _write_table(connection, name, draft / name, time_zone)
+        progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(SCHEMAS))
+    present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+    for extra in {"set_aside", "truth"} & present:
+        columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
+        source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
+        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{draft / extra}.parquet'")
+    description = description | {"generation": _digest(connection)}
+    (draft / "import.json").write_text(json.dumps(description, indent=2))
+    if home.events.exists():
+        os.replace(home.events, old)
+    os.replace(draft, home.events)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+    union = " UNION ALL ".join(f"SELECT customer_id, timestamp FROM {name}" for name in SCHEMAS)
+    ids = connection.execute(
+        f"SELECT customer_id FROM ({union}) GROUP BY 1 ORDER BY min(timestamp), customer_id"
+    ).fetchall()
+    identity = Identity(home.identity)
+    identity.assign(row[0] for row in ids)
+    connection.register("known_customers", identity.table())
+
+
+def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, time_zone: str) -> None:
+    day = f"(timezone('{time_zone}', timezone('UTC', t.timestamp))::DATE - DATE '1970-01-01')"
+    columns = ", ".join(
+        f"{'k.customer_key' if c == 'customer_key' else day if c == 'day' else f't.{c}'}"
+        f"::{_DUCKDB_TYPES.get(dtype, dtype)} AS {c}"
+        for c, dtype in SCHEMAS[name].items()
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns}"
+        f" FROM {name} t JOIN known_customers k USING (customer_id)"
+    )
+    for bucket in range(BUCKETS):
+        where = folder / f"bucket={bucket:02d}"
+        where.mkdir(parents=True)
+        connection.execute(
+            f"COPY (SELECT * FROM keyed_{name} WHERE customer_key % {BUCKETS} = {bucket}"
+            f" ORDER BY ALL) TO '{where / 'part-0.parquet'}'"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+        )
+
+
+def _digest(connection: duckdb.DuckDBPyConnection) -> str:
+    """A digest of the events themselves, whatever the order of their rows."""
+    total = hashlib.sha256()
+    for name in SCHEMAS:
+        row = connection.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM keyed_{name} t").fetchone()
+        total.update(repr(row).encode())
+    return total.hexdigest()[:16]

@@ -1,0 +1,137 @@
+"""The model bundle: what training publishes and serving opens. Text and JSON, no pickle.
+
+``manifest.json`` says what the model answers and reads, and holds the digest of every other file:
+``parameters.json``, ``trees.lgb`` (LightGBM's own text) and ``reference.json`` (the distribution
+of features and scores it was accepted with).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from features.errors import PatronError
+from models.encoding import Column, matrix
+from models.estimators.trees import FittedTrees
+from models.spec import Array, Fitted
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def pack(manifest: Mapping[str, Any], fitted: Fitted, reference: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a bundle, the manifest with the digests of the others among them."""
+    files = fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()}
+    full = {"format": FORMAT} | dict(manifest) | {"files": {n: digest(c) for n, c in files.items()}}
+    return files | {MANIFEST: json.dumps(full, indent=2).encode()}
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model version that can answer. It carries its own features, not those of today's code."""
+
+    version: str
+    manifest: Mapping[str, Any]
+    fitted: Fitted
+    reference: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["model"])
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(
+            Column(**{**column, "vocabulary": tuple(column["vocabulary"])})
+            for column in self.manifest["features"]
+        )
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The features it needs, those that decide on eligibility included."""
+        conditions = (condition["feature"] for condition in self.manifest["eligible"])
+        return tuple(dict.fromkeys([*(c.name for c in self.columns), *conditions]))
+
+    def score(self, values: Mapping[str, Sequence[Any]]) -> Array:
+        """Scores of customers.
+
+        Args:
+            values: feature values by name, one per customer; None where missing.
+        """
+        scores = self.fitted.predict(matrix(self.columns, values))
+        return 1 - scores if self.manifest["complement"] else scores
+
+    def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
+        """Per customer why the question does not apply; None where it does."""
+        count = len(values[self.columns[0].name])
+        reasons: list[str | None] = [None] * count
+        for condition in self.manifest["eligible"]:
+            low, high = condition["at_least"], condition["at_most"]
+            for i, value in enumerate(values[condition["feature"]]):
+                missing = value is None or value != value
+                if missing or (low is not None and value < low) or (high is not None and value > high):
+                    reasons[i] = reasons[i] or condition["otherwise"]
+        return reasons
+
+    def percentiles(self, scores: Array) -> Array:
+        """Share (0 to 100) of the customers at training time whose score was not above each."""
+        return np.searchsorted(self.manifest["score_percentiles"], scores, side="right") / 1.01
+
+    def check_definitions(self, current: Mapping[str, str]) -> None:
+        """Refuse features whose definition is not the one the model learnt from.
+
+        Args:
+            current: hash of the definition, by name, of the features on offer.
+
+        Raises:
+            PatronError: naming the features that are missing or have changed.
+        """
+        changed = [c.name for c in self.columns if current.get(c.name) != c.definition]
+        if changed:
+            raise PatronError(
+                f"{self.name} version {self.version} was trained with other definitions of"
+                f" {', '.join(changed)} than the feature store holds now;"
+                f" run `patron build` and `patron train {self.name}`"
+            )
+
+
+def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedModel:
+    """Check every digest, then open.
+
+    Raises:
+        PatronError: a file is missing, was changed, or is of a format this code does not know.
+    """
+    manifest = _verified(version, files, manifest_digest)
+    if manifest["format"] != FORMAT:
+        raise PatronError(
+            f"model version {version} has bundle format {manifest['format']}, and this code reads"
+            f" {FORMAT}; train it again"
+        )
+    return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
+
+
+def _verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
+    changed = []
+    manifest: dict[str, Any] = {}
+    if MANIFEST not in files or digest(files[MANIFEST]) != manifest_digest:
+        changed.append(MANIFEST)
+    else:
+        manifest = json.loads(files[MANIFEST])
+        changed += [n for n, d in manifest["files"].items() if n not in files or digest(files[n]) != d]
+    if changed:
+        raise PatronError(
+            f"model version {version} is refused: {', '.join(changed)} is missing or not as it was"
+            " published (digest mismatch); promote another version or train again"
+        )
+    return manifest

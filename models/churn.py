@@ -1,0 +1,37 @@
+"""Churn: has this customer, who ordered lately, stopped ordering?
+
+Non-contractual: nobody says that they leave, so churn is defined by time without an order.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features.groups.purchases import recency_days
+from models.estimators.trees import CalibratedTrees
+from models.labels import lapsed_within
+from models.propensity import propensity
+from models.spec import Baseline, Condition, CustomerModel
+
+ACTIVITY_WINDOW_DAYS = 180
+
+churn = CustomerModel(
+    name="churn",
+    question="Will this active customer stop ordering?",
+    meaning="calibrated probability of no order within {days} days",
+    kind="probability",
+    horizon=timedelta(days=180),
+    features=propensity.features,
+    eligible=(
+        Condition(
+            recency_days,
+            f"has no order in the last {ACTIVITY_WINDOW_DAYS} days, so has lapsed already or never begun",
+            at_most=ACTIVITY_WINDOW_DAYS,
+        ),
+    ),
+    label=lapsed_within,
+    estimator=CalibratedTrees,
+    baselines=(Baseline("recency", lambda f, days: f["recency_days"]),),
+    gates=propensity.gates,
+    complement_of=propensity,
+)

@@ -1,0 +1,34 @@
+"""What turned out to be true: labels as Ibis expressions over what followed as_of."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from features.events import Events, following
+from features.group import KEYS
+
+
+def ordered_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who placed an order in the ``days`` days from as_of on, else 0."""
+    orders = following(events.order_lines, population, days)
+    buyers = orders.group_by(KEYS).aggregate(lines=orders.count())
+    who = population.select(*KEYS)
+    joined = who.left_join(buyers, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.lines.notnull().cast("float64"))
+
+
+def lapsed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who placed no order in the ``days`` days from as_of on, else 0."""
+    ordered = ordered_within(events, population, days)
+    return ordered.mutate(label=1 - ordered.label)
+
+
+def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """Paid less given back in the ``days`` days from as_of on, in currency, and never below 0."""
+    paid = following(events.order_lines, population, days)
+    back = following(events.refunds, population, days)
+    moved = paid.select(*KEYS, "amount").union(back.select(*KEYS, amount=-back.amount))
+    net = moved.group_by(KEYS).aggregate(net=moved.amount.sum().cast("float64"))
+    who = population.select(*KEYS)
+    joined = who.left_join(net, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.net.fill_null(0.0).clip(lower=0.0))

@@ -1,0 +1,162 @@
+"""Measures of models, each with its formula. Arrays are one-dimensional and of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
+
+Array = NDArray[np.float64]
+
+
+def auc(outcome: Array, score: Array) -> float:
+    """Area under the ROC curve: the chance that one with the outcome scores above one without."""
+    return float(roc_auc_score(outcome, score))
+
+
+def brier(outcome: Array, probability: Array) -> float:
+    """Mean squared error of probabilities (Brier, 1950); lower is better."""
+    return float(np.mean((probability - outcome) ** 2))
+
+
+def log_loss(outcome: Array, probability: Array) -> float:
+    """Mean negative log-likelihood, in nats; probabilities are kept 1e-7 off 0 and 1."""
+    p = np.clip(probability, 1e-7, 1 - 1e-7)
+    return float(-np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)))
+
+
+def logit(probability: Array) -> Array:
+    """Log-odds, with probabilities kept 1e-7 off 0 and 1."""
+    p = np.clip(probability, 1e-7, 1 - 1e-7)
+    result: Array = np.log(p / (1 - p))
+    return result
+
+
+def sigmoid(log_odds: Array) -> Array:
+    """The inverse of :func:`logit`, without overflow at either end."""
+    result: Array = 0.5 * (1 + np.tanh(0.5 * log_odds))
+    return result
+
+
+def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
+    """Slope and intercept of the logistic regression of the outcome on one score.
+
+    On a model's own log-odds this is Cox's calibration line (1958): slope 1 and intercept 0 for a
+    calibrated model. As a fit it is Platt scaling (1999).
+    """
+
+    def loss(line: Array) -> tuple[float, Array]:
+        z = line[0] * log_odds + line[1]
+        residual = sigmoid(z) - outcome
+        value = float(np.mean(np.logaddexp(0, z) - outcome * z))
+        return value, np.array([np.mean(residual * log_odds), np.mean(residual)])
+
+    start = np.array([1.0, 0.0])
+    slope, intercept = minimize(loss, start, jac=True, method="BFGS").x
+    return float(slope), float(intercept)
+
+
+def calibration_slope(outcome: Array, probability: Array) -> float:
+    """Slope of Cox's calibration line: below 1 the model is overconfident, above 1 timid."""
+    return logistic_line(outcome, logit(probability))[0]
+
+
+def calibration_table(outcome: Array, score: Array, bins: int = 10) -> list[dict[str, float]]:
+    """Mean score against mean outcome in bins of equal size, from the lowest scores up."""
+    order = np.argsort(score, kind="stable")
+    return [
+        {
+            "customers": len(part),
+            "predicted": float(score[part].mean()),
+            "actual": float(outcome[part].mean()),
+        }
+        for part in np.array_split(order, min(bins, len(order)))
+    ]
+
+
+def gain_curve(outcome: Array, score: Array) -> Array:
+    """Share of the total outcome held by the best-scored customers, at 0 %, 1 %, ... 100 % of them.
+
+    Customers with equal scores share their outcome equally, so that the curve does not depend on
+    the order of rows. The outcome may be money; a total of 0 gives the diagonal.
+    """
+    grid = np.linspace(0, 1, 101)
+    if len(score) == 0 or outcome.sum() == 0:
+        return grid
+    values, inverse = np.unique(-score, return_inverse=True)
+    counts = np.bincount(inverse, minlength=len(values))
+    sums = np.bincount(inverse, weights=outcome, minlength=len(values))
+    x = np.concatenate([[0], np.cumsum(counts) / len(score)])
+    y = np.concatenate([[0], np.cumsum(sums) / outcome.sum()])
+    curve: Array = np.interp(grid, x, y)
+    return curve
+
+
+def gini(outcome: Array, score: Array) -> float:
+    """Gini coefficient of the outcome as ordered by the score: 2 × area under the gain curve − 1.
+
+    Equal scores share their outcome, so a constant score has 0.
+    """
+    if len(score) == 0 or outcome.sum() == 0:
+        return 0.0
+    values, inverse = np.unique(-score, return_inverse=True)
+    x = np.cumsum(np.bincount(inverse, minlength=len(values))) / len(score)
+    y = np.cumsum(np.bincount(inverse, weights=outcome, minlength=len(values))) / outcome.sum()
+    x, y = np.concatenate([[0], x]), np.concatenate([[0], y])
+    return float(2 * np.trapezoid(y, x) - 1)
+
+
+def normalised_gini(outcome: Array, score: Array) -> float:
+    """:func:`gini` of the score over that of the outcome itself: 1 ranks perfectly, 0 at random."""
+    best = gini(outcome, outcome)
+    return gini(outcome, score) / best if best else 0.0
+
+
+def lift_at(outcome: Array, score: Array, share: float = 0.1) -> float:
+    """How many times the average outcome the best-scored ``share`` of customers has."""
+    return float(gain_curve(outcome, score)[round(share * 100)] / share)
+
+
+def mean_absolute_error(outcome: Array, prediction: Array) -> float:
+    """Mean absolute error, in the outcome's unit."""
+    return float(np.mean(np.abs(outcome - prediction)))
+
+
+def total_ratio(outcome: Array, prediction: Array) -> float:
+    """Predicted total over actual total; not a number where the actual total is 0."""
+    total = outcome.sum()
+    return float(prediction.sum() / total) if total else float("nan")
+
+
+def paired_bootstrap(
+    origins: list[tuple[Array, Array, Array]],
+    metric: Callable[[Array, Array], float],
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Mean difference of a metric between two scores, with its 95 % interval.
+
+    Customers are drawn with replacement, the same ones for both scores (a paired bootstrap,
+    Efron & Tibshirani 1993, ch. 8), within each origin; the difference is averaged over origins.
+
+    Args:
+        origins: per origin the outcome, our score and the other's.
+        metric: a function of outcome and score; higher is better.
+
+    Returns:
+        The mean difference (ours − the other's), and its 2.5 % and 97.5 % quantiles.
+    """
+    rng = np.random.default_rng(seed)
+    observed = np.mean([metric(y, a) - metric(y, b) for y, a, b in origins])
+    drawn = np.empty(draws)
+    for i in range(draws):
+        values = []
+        for y, a, b in origins:
+            rows = rng.integers(0, len(y), len(y))
+            values.append(metric(y[rows], a[rows]) - metric(y[rows], b[rows]))
+        drawn[i] = np.mean(values)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(observed), float(low), float(high)

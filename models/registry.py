@@ -1,0 +1,235 @@
+"""The only door to MLflow: runs, versions, aliases, and the bundles of published models."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from features.errors import NothingThere, PatronError
+from features.home import Home
+from models.bundle import MANIFEST, FittedModel, digest, open_bundle
+from models.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+EXPERIMENT = "patron"
+CHAMPION = "champion"
+BUNDLE = "bundle"
+DIGEST_TAG, GATES_TAG = "bundle_digest", "gates"
+_TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
+
+
+class NoChampion(NothingThere):
+    """No version of a model may answer; the text says why."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A published version of a model.
+
+    Attributes:
+        refusals: why gates stayed shut, in words; empty when it passed them all.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    refusals: tuple[str, ...]
+    metrics: Mapping[str, float]
+    champion: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run leaves behind beside its bundle."""
+
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    documents: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registry:
+    """A home's MLflow: an SQLite file by default, a server where ``PATRON_MLFLOW_URI`` names one."""
+
+    def __init__(self, home: Home, settings: ModelSettings | None = None) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        with warnings.catch_warnings():
+            # MLflow's own imports use names that their libraries have deprecated.
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+
+        for name in ("alembic", "mlflow"):  # they tell of every table they make
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.home = home
+        self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
+        if self.uri.startswith("sqlite:///"):
+            home.mlflow.mkdir(parents=True, exist_ok=True)
+        self._client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def publish(
+        self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...]
+    ) -> ModelVersion:
+        """Record a run and register its bundle as a new version, without promoting it."""
+        with self._speaking(), TemporaryDirectory() as folder:
+            run_id = self._record(name, run)
+            for file_name, content in files.items():
+                Path(folder, file_name).write_bytes(content)
+            _write_signature(Path(folder), files, run_id)
+            self._client.log_artifacts(run_id, folder, BUNDLE)
+            self._client.set_terminated(run_id)
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                self._client.create_registered_model(name)
+            version = self._client.create_model_version(
+                name,
+                source=f"runs:/{run_id}/{BUNDLE}",
+                run_id=run_id,
+                tags={DIGEST_TAG: digest(files[MANIFEST]), GATES_TAG: "; ".join(refusals) or "passed"},
+            )
+        return ModelVersion(name, str(version.version), run_id, refusals, run.metrics)
+
+    def promote(self, name: str, version: str) -> None:
+        """Let a version answer from now on."""
+        with self._speaking():
+            self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, the newest first."""
+        with self._speaking():
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                return []
+            answering = self._client.get_registered_model(name).aliases.get(CHAMPION)
+            found = [
+                ModelVersion(
+                    name,
+                    str(v.version),
+                    v.run_id,
+                    () if v.tags.get(GATES_TAG) == "passed" else (v.tags.get(GATES_TAG, ""),),
+                    self._client.get_run(v.run_id).data.metrics,
+                    str(v.version) == str(answering),
+                )
+                for v in self._client.search_model_versions(f"name = '{name}'")
+            ]
+        return sorted(found, key=lambda v: int(v.version), reverse=True)
+
+    def champion(self, name: str) -> FittedModel:
+        """The version that answers, with every digest checked.
+
+        Raises:
+            NoChampion: none was promoted; the text says why.
+            PatronError: its bundle is missing or damaged.
+        """
+        versions = self.versions(name)
+        chosen = next((v for v in versions if v.champion), None)
+        if chosen is None:
+            raise NoChampion(_why_none(name, versions))
+        return self.open(name, chosen.version)
+
+    def open(self, name: str, version: str) -> FittedModel:
+        """A published version, with every digest checked."""
+        with self._speaking(), TemporaryDirectory() as folder:
+            stored = self._client.get_model_version(name, version)
+            try:
+                path = Path(self._client.download_artifacts(stored.run_id, BUNDLE, folder))
+                files = {p.name: p.read_bytes() for p in path.iterdir() if p.is_file()}
+            except (OSError, _mlflow_error()) as error:
+                raise PatronError(
+                    f"the files of {name} version {version} cannot be read ({type(error).__name__});"
+                    f" restore {self.home.mlflow} or run `patron train {name}`"
+                ) from error
+            return open_bundle(version, files, stored.tags.get(DIGEST_TAG, ""))
+
+    def _record(self, name: str, run: Run) -> str:
+        run_id: str = self._client.create_run(
+            self._experiment(), run_name=name, tags={"model": name} | dict(run.tags)
+        ).info.run_id
+        for key, value in run.parameters.items():
+            self._client.log_param(run_id, key, value)
+        for key, metric in run.metrics.items():
+            self._client.log_metric(run_id, key, metric)
+        for file_name, figure in run.figures.items():
+            self._client.log_figure(run_id, figure, f"plots/{file_name}.png")
+        for file_name, document in run.documents.items():
+            self._client.log_dict(run_id, document, f"{file_name}.json")
+        return run_id
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        where = (self.home.mlflow / "artifacts").as_uri() if self.uri == local_uri(self.home) else None
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=where))
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn MLflow's own errors into ones a person can act on."""
+        try:
+            yield
+        except _mlflow_error() as error:
+            raise PatronError(f"MLflow at {self.uri} refused: {error}") from error
+
+
+def local_uri(home: Home) -> str:
+    """Where a home's own MLflow keeps its tables."""
+    return f"sqlite:///{home.mlflow / 'mlflow.db'}"
+
+
+def _mlflow_error() -> type[Exception]:
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException
+
+
+def _why_none(name: str, versions: list[ModelVersion]) -> str:
+    if not versions:
+        return f"{name} has no champion: it was never trained; run `patron train {name}`"
+    newest = versions[0]
+    if newest.refusals:
+        return (
+            f"{name} has no champion: version {newest.version} did not pass its gates: {newest.refusals[0]}"
+        )
+    return f"{name} has no champion: no version is promoted; run `patron train {name}`"
+
+
+def _write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> None:
+    """Write MLflow's ``MLmodel`` with the signature, so that MLflow's page shows in- and outputs.
+
+    It also lets a scientist open the bundle by ``mlflow.pyfunc.load_model``; serving never does.
+    """
+    import json
+
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    manifest = json.loads(files[MANIFEST])
+    inputs = Schema(
+        [ColSpec(DataType[_TYPES[c["dtype"]]], c["name"], required=False) for c in manifest["features"]]
+    )
+    signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
+    flavors = {"python_function": {"loader_module": "models.registry", "python_version": "3"}}
+    Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
+
+
+def _load_pyfunc(path: str) -> Any:
+    """Open a bundle for ``mlflow.pyfunc`` (the name is MLflow's): ``predict`` takes a DataFrame."""
+    files = {p.name: p.read_bytes() for p in Path(path).iterdir() if p.is_file()}
+    model = open_bundle("pyfunc", files, digest(files[MANIFEST]))
+
+    class Predictor:
+        def predict(self, frame: Any, params: Any = None) -> Any:
+            return model.score({name: frame[name].tolist() for name in frame})
+
+    return Predictor()

@@ -1,0 +1,137 @@
+"""CustomerModel: a question about customers, said once, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.events import Events
+from features.group import Feature
+
+Array = NDArray[np.float64]
+Label = Callable[[Events, ir.Table, int], ir.Table]
+"""Of events, a population and a horizon in days: ``customer_key``, ``as_of`` and ``label``."""
+
+
+class Fitted(Protocol):
+    """An estimator that has learnt; it is written to and read from files without pickle."""
+
+    def predict(self, x: Array) -> Array:
+        """The scores of a matrix with one row per customer, one column per feature."""
+        ...
+
+    def to_files(self) -> dict[str, bytes]:
+        """Everything needed to open it again, by file name."""
+        ...
+
+
+class Estimator(Protocol):
+    """Something that can learn a label from a matrix of features."""
+
+    def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> Fitted:
+        """Learn.
+
+        Args:
+            x: one row per (customer, as_of), one column per feature; missing values are NaN.
+            y: the labels.
+            customers: the customer of each row: one customer never stands on both sides of a
+                split that the estimator makes.
+            categorical: the columns that hold codes of categories.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Who a question makes sense for: a feature within bounds, both included.
+
+    Attributes:
+        otherwise: what is told about a customer who is outside.
+    """
+
+    feature: Feature
+    otherwise: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "feature": self.feature.name,
+            "at_least": self.at_least,
+            "at_most": self.at_most,
+            "otherwise": self.otherwise,
+        }
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The simplest thing a model has to beat: a score made from features without learning.
+
+    Attributes:
+        score: of a frame of features and the horizon in days.
+    """
+
+    name: str
+    score: Callable[[pd.DataFrame, int], pd.Series]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a model must show on customers and a time it has not seen, before it may answer."""
+
+    metric: str
+    why: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def refusal(self, metrics: Mapping[str, float]) -> str | None:
+        """Why the gate stays shut, in words; None when it opens."""
+        value = metrics[self.metric]
+        low, high = self.at_least, self.at_most
+        if (low is None or value >= low) and (high is None or value <= high):
+            return None
+        bound = f"at least {low:g}" if low is not None and not value >= low else f"at most {high:g}"
+        return f"{self.metric} is {value:.3g} and must be {bound}: {self.why}"
+
+
+@dataclass(frozen=True)
+class CustomerModel:
+    """One question about customers.
+
+    Attributes:
+        kind: ``probability`` (of the label being 1) or ``money`` (the label, in currency).
+        meaning: what the score says, with ``{days}`` for the horizon.
+        horizon: how far ahead it asks. ``shorter_horizons`` are tried, in this order, where the
+            history is too short for it.
+        eligible: all of these must hold, in training as in serving.
+        complement_of: the model of the opposite question, if there is one. Where the horizons
+            coincide that model's fit answers for both, as 1 − its score.
+        higher_is_riskier: whether a high score is bad news, for the words of bands.
+    """
+
+    name: str
+    question: str
+    meaning: str
+    kind: str
+    horizon: timedelta
+    features: tuple[Feature, ...]
+    eligible: tuple[Condition, ...]
+    label: Label
+    estimator: Callable[[], Estimator]
+    baselines: tuple[Baseline, ...]
+    gates: tuple[Gate, ...]
+    shorter_horizons: tuple[timedelta, ...] = ()
+    complement_of: CustomerModel | None = None
+    minimum_customers: int = 200
+    minimum_outcomes: int = 50
+
+    @property
+    def horizon_days(self) -> int:
+        return self.horizon.days

@@ -1,0 +1,383 @@
+"""The command line: one function per verb, heavy imports inside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import PatronError
+
+if TYPE_CHECKING:
+    from features.home import Home
+    from features.progress import Progress
+
+app = typer.Typer(
+    help="Customer intelligence that a company runs itself.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
+Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USE = 2
+    SAID_NO = 3  # a gate or a monitor
+
+
+@app.command()
+def simulate(
+    customers: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Customers of the first years.")
+    ] = 6000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same shop.")] = 7,
+    years: Annotated[float, typer.Option(min=0.1, max=20, help="Years of history up to now.")] = 3.0,
+    replace: Annotated[bool, typer.Option(help="Replace a shop that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a shop whose customers' true rates are known; again, it goes on to the present."""
+    from features import imports
+
+    with _progress(as_json) as progress:
+        done = imports.simulate_shop(_home(), customers, seed, years, replace, progress)
+    _say(as_json, done, f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path | None, typer.Argument(help="The file to import.")] = None,
+    source: Annotated[str, typer.Option("--as", help="What kind of file it is.")] = "online-retail",
+    as_of: Annotated[str | None, typer.Option(help="Stop the clock here, not after the last event.")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace a shop that is there.")] = False,
+    report: Annotated[bool, typer.Option(help="List the rows that were set aside.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import orders from a file, and account for every row of it."""
+    from features import imports
+
+    if file is None and not report:
+        raise typer.BadParameter("name a FILE to import, or ask for --report of the last import")
+    if file is not None:
+        with _progress(as_json) as progress:
+            done = imports.import_file(_home(), file, source, as_of, replace, progress)
+        if not report or as_json:
+            _say(as_json, done, _accounts(done))
+    if report and not (file and as_json):
+        columns, rows = imports.set_aside(_home())
+        listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+        lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
+        said = f"set aside (the first {imports.REPORT_ROWS} of each reason; all are in"
+        _say(as_json, {"set_aside": listed}, "\n".join([f"{said} events/set_aside.parquet):", *lines]))
+
+
+@app.command()
+def build(as_json: AsJson = False) -> None:
+    """Compute features: monthly snapshots for training, everyone's as of now for serving."""
+    with _progress(as_json) as progress:
+        built = _build(_home(), True, progress)
+    done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
+    _say(
+        as_json, done, f"built {done['as_ofs']} snapshots; the present is {built.current:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+@app.command()
+def train(
+    model: Model,
+    horizon: Annotated[
+        int | None, typer.Option(help="Days to look ahead, in place of the model's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, test by time, publish to MLflow, and promote what passes its gates."""
+    home = _home()
+    with _progress(as_json) as progress:
+        trained = _train(home, _models(model), horizon, progress)
+    refused = [v for v in trained if v.refusals]
+    done = {"versions": [vars(v) for v in trained]}
+    _say(as_json, done, "\n".join(_version(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
+
+
+@app.command()
+def score(
+    out: Annotated[Path, typer.Option(help="Where to write: a .parquet or .csv file.")],
+    model: Annotated[str, typer.Option(help="A model's name, or all.")] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """Score every customer into a file, and into the log."""
+    from serving import bulk
+
+    with _progress(as_json) as progress:
+        done = bulk.score_everyone(_home(), out, _models(model), progress)
+    lines = [f"scored {done['customers']:,} customers into {out}"]
+    lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
+    _say(as_json, done, "\n".join(lines))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", max=65535)] = None,
+) -> None:
+    """Answer over HTTP until stopped."""
+    from serving.app import serve as run
+    from serving.settings import ServingSettings
+
+    given = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
+    settings = ServingSettings(**given)
+    _check_port(settings.host, settings.port)
+    run(_home(), settings, lambda: _note(f"serving on http://{settings.host}:{settings.port}, docs at /docs"))
+
+
+@app.command()
+def monitor(
+    model: Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")] = "all",
+    days: Annotated[int, typer.Option(min=1, help="How many days of answers to look at.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was scored lately with what each champion was accepted on."""
+    from models.registry import Registry
+    from serving.monitoring import run
+
+    home = _home()
+    home.shop()
+    with _progress(as_json) as progress:
+        watched = run.monitor(home, _models(model), days, Registry(home), progress)
+    drifted = any(w.report.verdict == "drifted" for w in watched)
+    done = {
+        "reports": [
+            w.report.as_dict() | {"json": str(w.json), "html": w.html and str(w.html)} for w in watched
+        ]
+    }
+    text = "\n".join(f"{w.report.words}\n  {w.html or w.json}" for w in watched)
+    _say(as_json, done, text, Exit.SAID_NO if drifted else Exit.DONE)
+
+
+@app.command()
+def up() -> None:
+    """A shop, trained and served: everything that is missing is made, then the service runs."""
+    from features import imports, lake
+    from serving.app import serve as run
+    from serving.settings import ServingSettings
+
+    settings, home, started = ServingSettings(), _home(), time.monotonic()
+    _check_port(settings.host, settings.port)
+    with _progress(False) as progress:
+        if not lake.exists(home):
+            imports.simulate_shop(home, 6000, 7, 3.0, progress=progress)
+        else:
+            imports.extend_simulation(home, progress)
+        said = _make_ready(home, progress)
+    example = _example(home)
+    address = f"http://{settings.host}:{settings.port}"
+    run(home, settings, lambda: _note(_welcome(home, address, said, example, time.monotonic() - started)))
+
+
+def _make_ready(home: Home, progress: Progress) -> list[str]:
+    """Train where a model has no usable champion, else only renew the features; say what was done."""
+    from features.store import Store
+    from models.catalogue import MODELS
+    from models.registry import Registry
+
+    registry = Registry(home)
+    trained = {name: registry.versions(name) for name in MODELS}
+    if all(trained.values()):
+        _build(home, False, progress)
+        definitions = Store(home).definitions()
+        stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
+        if not stale:
+            return [_version(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
+    return [_version(v) for v in _train(home, list(MODELS), None, progress)]
+
+
+def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:
+    """Whether a version was trained with other features than today's."""
+    try:
+        registry.open(name, version).check_definitions(definitions)
+    except PatronError:
+        return True
+    return False
+
+
+def _build(home: Home, monthly: bool, progress: Progress) -> Any:
+    from features import snapshots
+    from features.groups import GROUPS
+    from features.store import Store
+
+    built = snapshots.build(home, monthly, progress)
+    progress("feature store", 0.0)
+    store = Store(home)
+    store.apply(GROUPS, built.folders)
+    for i, group in enumerate(GROUPS):
+        progress(f"online store: {group.name}", i / len(GROUPS))
+        store.write_online(group.name, built.frame(group, built.current))
+    progress("online store", 1.0)
+    return built
+
+
+def _train(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
+    from features.store import Store
+    from models.catalogue import find
+    from models.registry import Registry
+    from training.pipeline import asked_with, train
+
+    models = [asked_with(find(name), horizon) for name in names]
+    home.shop()
+    built = _build(home, True, progress)
+    store, registry = Store(home), Registry(home)
+    return [train(home, model, built, store, registry, progress) for model in models]
+
+
+def _models(name: str) -> list[str]:
+    from models.catalogue import MODELS, find
+
+    return list(MODELS) if name == "all" else [find(name).name]
+
+
+def _example(home: Home) -> str:
+    """A customer who exists and ordered lately, for the reader to ask about."""
+    from features import lake
+    from features.identity import Identity
+
+    lines = lake.read(home, lake.connect()).order_lines
+    key = int(lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pandas().iloc[0])
+    ids = Identity(home.identity).table()
+    return str(ids["customer_id"][ids["customer_key"].to_pylist().index(key)])
+
+
+def _welcome(home: Home, address: str, said: list[str], example: str, seconds: float) -> str:
+    from features import lake
+    from models.registry import local_uri
+
+    shop = lake.describe(home)
+    body = json.dumps({"customer_ids": [example]})
+    return "\n".join(
+        [
+            "",
+            f"Patron is up after {seconds:.0f} s: {shop['orders']:,} orders from {shop['from']} to {shop['to']}"
+            f" ({shop['source']}), in {home.path}",
+            *(f"  {line}" for line in said),
+            "Try, in another terminal:",
+            f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
+            f"  the API's page   {address}/docs",
+            f"  MLflow's page    .venv/bin/mlflow ui --port 5000 --backend-store-uri {local_uri(home)}",
+            "Ctrl-C stops it; `make up` starts it again with what is there.",
+        ]
+    )
+
+
+def _version(version: Any) -> str:
+    """A model version in a line of words."""
+    from training.evaluate import RANKING
+
+    measure = next(name for name, _ in RANKING.values() if name in version.metrics)
+    head = (
+        f"{version.name} version {version.version}: {measure} {version.metrics[measure]:.3f} on a later time"
+    )
+    if version.refusals:
+        return f"{head}; not promoted: {'; '.join(version.refusals)}"
+    return f"{head}; {'champion' if version.champion else 'passed its gates'}"
+
+
+def _accounts(done: dict[str, Any]) -> str:
+    if not done["changed"]:
+        return f"{done['file']} was imported before; nothing changed, the clock stands at {done['clock']}"
+    kept, aside = sum(done["kept"].values()), sum(done["set_aside"].values())
+    lines = [f"read {done['read']:,} = kept {kept:,} + set aside {aside:,}"]
+    lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
+    lines += [f"  set aside  {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
+    lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in done["notes"].items() if n]
+    lines += [f"orders from {done['from']} to {done['to']}; the clock stands at {done['clock']}"]
+    return "\n".join(lines)
+
+
+def _home() -> Home:
+    from features.settings import FeatureSettings
+
+    return FeatureSettings().open_home()
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | None) else str(value)
+
+
+def _check_port(host: str, port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PatronError(
+                f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it, or choose another"
+                " port with PATRON_PORT"
+            ) from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on the terminal's error channel; nothing where it is not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda message, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<36}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda message, done: bar.update(task, description=message, completed=done)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _say(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
+    print(json.dumps(done, default=str, indent=2) if as_json else text)
+    if code:
+        raise typer.Exit(code)
+
+
+def main() -> int:
+    """Run a command; every error ends in a line for the person, and an exit code."""
+    os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
+    time.tzset()
+    try:
+        result = app(standalone_mode=False)
+        return int(result or Exit.DONE)
+    except PatronError as error:
+        _note(f"patron: {error}")
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.FAILED
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            return Exit.WRONG_USE
+        if os.environ.get("PATRON_DEBUG"):
+            raise
+        _note(f"patron: unexpected {type(error).__name__}: {error} (PATRON_DEBUG=1 shows where)")
+        return Exit.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The application, and running it over a home."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from socket import socket
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
+
+import features
+from features.home import Home
+from features.logs import ScoreLog
+from serving import problems
+from serving.metrics import Metrics, Timing
+from serving.routes import ROUTERS
+from serving.scorer import Scorer, open_scorer
+from serving.settings import ServingSettings
+
+DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
+
+
+def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
+    """The service over an opened scorer and the log that it writes, which it closes at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Here and not after the server: uvicorn ends the process by the signal that stopped it.
+        await run_in_threadpool(log.close)
+
+    app: FastAPI = FastAPIOffline(
+        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
+    )
+    app.state.scorer = scorer
+    app.state.metrics = Metrics(log)
+    app.add_middleware(Timing)
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are finished and the log is committed.
+
+    Args:
+        ready: called once requests are answered.
+
+    Raises:
+        PatronError: the home holds nothing that could be served.
+    """
+    import uvicorn
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    with ScoreLog(home) as log:
+        scorer = open_scorer(home, log)
+        # An access log would hold nothing that the metrics do not, and cost a write per request.
+        config = uvicorn.Config(
+            create_app(scorer, log), host=settings.host, port=settings.port,
+            log_level="warning", access_log=False, timeout_graceful_shutdown=10,
+        )  # fmt: skip
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it
+            Announcing(config).run()

@@ -1,0 +1,69 @@
+"""Everyone's scores, into a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from features.errors import PatronError
+from features.home import Home
+from features.logs import ScoreLog
+from features.progress import Progress, silent
+from serving.scorer import CustomerScores, open_scorer
+
+BATCH = 1000
+_WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
+
+
+def score_everyone(
+    home: Home, out: Path, models: Sequence[str], progress: Progress = silent
+) -> dict[str, Any]:
+    """Score all customers into ``out`` (.parquet or .csv) and into the log.
+
+    Returns:
+        How many customers were scored, and per model without a champion why.
+
+    Raises:
+        PatronError: the file's kind is unknown, no model has a champion, or a store is missing.
+    """
+    if out.suffix not in _WRITERS:
+        raise PatronError(f"{out}: a file name must end in {' or '.join(_WRITERS)}")
+    if not out.absolute().parent.is_dir():
+        raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
+    progress("opening models", 0.0)
+    with ScoreLog(home) as log:
+        scorer = open_scorer(home, log)
+        names = [name for name in models if name in scorer.models]
+        absent = {name: scorer.absent[name] for name in models if name in scorer.absent}
+        if not names:
+            raise PatronError("; ".join(absent.values()))
+        ids = scorer.identity.table()["customer_id"].to_pylist()
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(ids), BATCH):
+            progress("scoring", start / len(ids))
+            rows += [_row(entry) for entry in scorer.score(ids[start : start + BATCH], names, "bulk")]
+            log.wait()
+    draft = out.with_suffix(f".draft{out.suffix}")
+    _WRITERS[out.suffix](pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False), draft)
+    os.replace(draft, out)
+    progress("scoring", 1.0)
+    return {"customers": len(rows), "out": str(out), "models": names, "absent": absent}
+
+
+def _row(entry: CustomerScores) -> dict[str, Any]:
+    row: dict[str, Any] = {"customer_id": entry.customer_id, "features_as_of": entry.features_as_of}
+    for name, score in entry.scores.items():
+        row |= {
+            name: score.score,
+            f"{name}_percentile": score.percentile,
+            f"{name}_version": score.version,
+            f"{name}_reason": score.reason,
+        }
+    return row

@@ -1,0 +1,39 @@
+"""What routes ask for by type: signatures read as requirements."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serving.metrics import Metrics
+from serving.problems import Unprocessable
+from serving.scorer import Scorer
+
+
+def _scorer(request: Request) -> Scorer:
+    scorer: Scorer = request.app.state.scorer
+    return scorer
+
+
+def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+ScorerDep = Annotated[Scorer, Depends(_scorer)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+
+
+def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:
+    """The names as they are, once each is known to be a model's.
+
+    Raises:
+        Unprocessable: one is not; the text says which there are.
+    """
+    all_names = [*scorer.models, *scorer.absent]
+    if unknown := [name for name in names or () if name not in all_names]:
+        raise Unprocessable(
+            f"models: there is no model {unknown[0][:50]!r}; there are {', '.join(sorted(all_names))}"
+        )
+    return names

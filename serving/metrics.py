@@ -1,0 +1,89 @@
+"""What the service tells Prometheus. Labels hold routes, models and outcomes, never customers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from features.logs import ScoreLog
+from serving.scorer import CustomerScores
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    """The counters of one service."""
+
+    def __init__(self, log: ScoreLog) -> None:
+        self.registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "patron_request_seconds", "Time from request to response.", ["route", "status"],
+            registry=self.registry, buckets=_BUCKETS,
+        )  # fmt: skip
+        self.answers = Counter(
+            "patron_answers", "Scores asked for, by model and outcome.", ["model", "outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(_LogCollector(log))
+
+    def count(self, entries: Iterable[CustomerScores]) -> None:
+        """Count the answers of one request."""
+        outcomes: dict[tuple[str, str], int] = {}
+        for entry in entries:
+            for name, score in entry.scores.items():
+                outcome = "scored" if score.score is not None else "refused" if entry.known else "unknown"
+                outcomes[name, outcome] = outcomes.get((name, outcome), 0) + 1
+        for labels, count in outcomes.items():
+            self.answers.labels(*labels).inc(count)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _LogCollector:
+    """Reads the score log's own counters when asked."""
+
+    def __init__(self, log: ScoreLog) -> None:
+        self._log = log
+
+    def collect(self) -> Iterable[Metric]:
+        log = self._log
+        yield CounterMetricFamily("patron_log_written", "Answers committed to the score log.", log.written)
+        yield CounterMetricFamily(
+            "patron_log_lost",
+            "Answers lost: to killed processes before this one, or while the log could not be written.",
+            log.lost_before + log.dropped,
+        )
+        yield GaugeMetricFamily("patron_log_queued", "Answers waiting to be committed.", log.queued)
+
+
+class Timing:
+    """ASGI middleware: the time of every request, by route and status."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            # The route's pattern, not the path: paths are without number and may name customers.
+            route = getattr(scope.get("route"), "path", "none")
+            metrics: Metrics = scope["app"].state.metrics
+            metrics.seconds.labels(route, status).observe(time.perf_counter() - started)

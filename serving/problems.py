@@ -1,0 +1,90 @@
+"""Errors as RFC 9457 problem documents: what is wrong, where, what to do."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from features.errors import PatronError
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["customer_ids: List should have at most 1000 items after validation"])
+
+
+class Unprocessable(PatronError):
+    """The request is understood and cannot be answered; the text says why."""
+
+
+class ProblemResponse(JSONResponse):
+    """JSON of the media type ``application/problem+json``."""
+
+    media_type = "application/problem+json"
+
+
+def problem(status: int, detail: str) -> ProblemResponse:
+    """A problem document as a response."""
+    title = HTTPStatus(status).phrase
+    return ProblemResponse(Problem(title=title, status=status, detail=detail).model_dump(), status)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the problems a route can answer with."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def _said(error: RequestValidationError) -> tuple[int, str]:
+    """Status and words for a request that does not fit; never repeats what was sent."""
+    errors = error.errors()
+    if any(e["type"] == "json_invalid" for e in errors):
+        where = errors[0].get("ctx", {}).get("error", "")
+        return 400, f"the body is not JSON: {where}"
+    parts = []
+    for e in errors[:5]:
+        where = ".".join(str(part) for part in e["loc"] if part != "body") or "body"
+        parts.append(f"{where}: {e['msg']}")
+    if len(errors) > 5:
+        parts.append(f"and {len(errors) - 5} more")
+    return 422, "; ".join(parts)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application as a problem document."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(*_said(error))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        response = problem(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Unprocessable)
+    async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:
+        return problem(422, str(error))
+
+    @app.exception_handler(PatronError)
+    async def unavailable(request: Request, error: PatronError) -> JSONResponse:
+        return problem(503, str(error))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        _log.error("an unexpected %s in %s", type(error).__name__, request.url.path)
+        return problem(500, "an unexpected error; the service's log says more")

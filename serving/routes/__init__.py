@@ -1,0 +1,9 @@
+"""One file per resource; the list is what the application serves."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serving.routes import models, operations, scores
+
+ROUTERS: tuple[APIRouter, ...] = (scores.router, models.router, operations.router)

@@ -1,0 +1,30 @@
+"""The models that answer, and why others do not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from models.catalogue import MODELS
+from serving.dependencies import ScorerDep
+from serving.schemas import ModelState
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models")
+async def models(scorer: ScorerDep) -> list[ModelState]:
+    """Each model: its question, the version that answers, what its score means, what it reads."""
+    states = []
+    for name, model in MODELS.items():
+        state = ModelState(name=name, question=model.question, reason=scorer.absent.get(name))
+        if name in scorer.models:
+            fitted = scorer.models[name]
+            state.version = fitted.version
+            state.meaning = fitted.manifest["meaning"]
+            state.horizon_days = fitted.manifest["horizon_days"]
+            state.trained_as_of = datetime.fromisoformat(fitted.manifest["as_of"])
+            state.features = list(fitted.features)
+        states.append(state)
+    return states

@@ -1,0 +1,40 @@
+"""Is it alive, is it ready, what does it do."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+from features.errors import PatronError
+from serving.dependencies import MetricsDep, ScorerDep
+from serving.schemas import Readiness
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers; asks nothing of anything else."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "Scores cannot be had."}})
+async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
+    """Scores can be had: the stores can be read, and at least one model has a champion."""
+    reasons = []
+    try:
+        await run_in_threadpool(scorer.probe)
+    except PatronError as error:
+        reasons.append(str(error))
+    if not scorer.models:
+        reasons.append("no model has a champion")
+    response.status_code = 503 if reasons else 200
+    answering = {name: f"version {model.version}" for name, model in scorer.models.items()}
+    return Readiness(ready=not reasons, reasons=reasons, models=answering | scorer.absent)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(metrics: MetricsDep) -> Response:
+    """Counters and histograms in Prometheus' text format."""
+    return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,31 @@
+"""Scores on request."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from serving import schemas
+from serving.dependencies import MetricsDep, ScorerDep, known_models
+from serving.problems import responses
+
+router = APIRouter(prefix="/v1", tags=["scores"])
+FEW = 16  # so many customers are answered sooner than a thread is handed the work
+
+
+@router.post("/scores", responses=responses(400, 422, 503))
+async def scores(
+    asked: schemas.ScoresRequest, scorer: ScorerDep, metrics: MetricsDep
+) -> schemas.ScoresResponse:
+    """The scores of 1 to 1,000 customers, one entry per customer, in order.
+
+    A customer who is not known, or whom a question does not apply to, has a reason in place of a
+    score; the others are answered all the same.
+    """
+    models = known_models(scorer, asked.models)
+    if len(asked.customer_ids) <= FEW:
+        entries = scorer.score(asked.customer_ids, models)
+    else:
+        entries = await run_in_threadpool(scorer.score, asked.customer_ids, models)
+    metrics.count(entries)
+    return schemas.ScoresResponse.model_validate({"customers": entries}, from_attributes=True)

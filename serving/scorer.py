@@ -1,0 +1,181 @@
+"""Scores of customers: models held in memory, features from the online store, answers logged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from features.calendar import day_of
+from features.errors import PatronError
+from features.home import Home, Shop
+from features.identity import Identity
+from features.logs import Answered, ScoreLog
+from features.store import OnlineRows, Store
+from models.bundle import FittedModel
+from models.catalogue import MODELS
+from models.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One model's answer: a score, or the reason why there is none."""
+
+    score: float | None
+    percentile: float | None = None
+    version: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerScores:
+    """All answers about one customer, and the moment of the features they rest on."""
+
+    customer_id: str
+    known: bool
+    reason: str | None
+    features_as_of: datetime | None
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+class Scorer:
+    """Answers for customers with the champions it was opened with.
+
+    Attributes:
+        models: the champions by name.
+        absent: per model without one, why.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        identity: Identity,
+        models: Mapping[str, FittedModel],
+        absent: Mapping[str, str],
+        read: Callable[[Sequence[int]], OnlineRows],
+        features: Sequence[str],
+        log: ScoreLog | None,
+    ) -> None:
+        self.shop, self.identity = shop, identity
+        self.models, self.absent = dict(models), dict(absent)
+        self.log = log
+        self._read, self._features = read, tuple(features)
+        # Feast's SQLite connection is one, and not made for two threads at a time.
+        self._reading = threading.Lock()
+
+    def score(
+        self, customer_ids: Sequence[str], models: Sequence[str] | None = None, route: str = "api"
+    ) -> list[CustomerScores]:
+        """One entry per customer, in order; a customer who is not known gets a reason.
+
+        Raises:
+            PatronError: the online store or the customer table is missing or unreadable.
+        """
+        names = list(dict.fromkeys(models)) if models is not None else [*self.models, *self.absent]
+        keys = self.identity.keys(list(dict.fromkeys(customer_ids)))
+        known = list(keys.values())
+        rows = self._rows(known)
+        place = {key: i for i, key in enumerate(known) if rows.as_of[i] is not None}
+        columns = {name: [rows.values[name][i] for i in place.values()] for name in self._features}
+        answers = {name: self._answers(name, columns, len(place)) for name in names}
+        by_key = {key: {name: answers[name][i] for name in names} for i, key in enumerate(place)}
+        if self.log is not None and place:
+            self._write(self.log, route, place, rows, columns, by_key)
+        return [self._entry(i, keys, place, rows, by_key, names) for i in customer_ids]
+
+    def probe(self) -> None:
+        """Read both stores once.
+
+        Raises:
+            PatronError: one of them is missing or unreadable.
+        """
+        self.identity.keys([""])
+        self._rows([0])
+
+    def _rows(self, keys: list[int]) -> OnlineRows:
+        if not keys:
+            return OnlineRows({name: [] for name in self._features}, [])
+        with self._reading:
+            return self._read(keys)
+
+    def _answers(self, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
+        if name not in self.models:
+            return [Score(None, reason=self.absent[name])] * count
+        if not count:
+            return []
+        model = self.models[name]
+        scores = model.score(columns)
+        percentiles = model.percentiles(scores)
+        return [
+            Score(None, version=model.version, reason=refusal)
+            if refusal
+            else Score(float(score), round(float(percentile), 1), model.version)
+            for score, percentile, refusal in zip(scores, percentiles, model.refusals(columns), strict=True)
+        ]
+
+    def _entry(
+        self,
+        customer_id: str,
+        keys: Mapping[str, int],
+        place: Mapping[int, int],
+        rows: OnlineRows,
+        by_key: Mapping[int, dict[str, Score]],
+        names: Sequence[str],
+    ) -> CustomerScores:
+        key = keys.get(customer_id)
+        if key is None:
+            reason = "unknown customer: no event has named this id"
+        elif key not in place:
+            reason = "no features yet: they are made by the next `patron build`"
+        else:
+            return CustomerScores(customer_id, True, None, rows.as_of[place[key]], by_key[key])
+        scores = {name: Score(None, reason=self.absent.get(name, reason)) for name in names}
+        return CustomerScores(customer_id, key is not None, reason, None, scores)
+
+    def _write(
+        self,
+        log: ScoreLog,
+        route: str,
+        place: Mapping[int, int],
+        rows: OnlineRows,
+        columns: Mapping[str, list[Any]],
+        by_key: Mapping[int, dict[str, Score]],
+    ) -> None:
+        now = self.shop.now()
+        day = day_of(now, self.shop.time_zone)
+        log.put(
+            [
+                Answered(
+                    now, day, key, rows.as_of[at], route, self._features,
+                    [columns[name][i] for name in self._features],
+                    {n: {"version": s.version, "score": s.score} for n, s in by_key[key].items()},
+                )
+                for i, (key, at) in enumerate(place.items())
+            ]
+        )  # fmt: skip
+
+
+def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = None) -> Scorer:
+    """The champions of a home, verified against their digests and the store's definitions.
+
+    A model whose champion is missing or refused does not stop the others: it is absent, with the
+    reason in words.
+    """
+    shop, store = home.shop(), Store(home)
+    definitions = store.definitions()
+    registry = registry or Registry(home)
+    models: dict[str, FittedModel] = {}
+    absent: dict[str, str] = {}
+    for name in MODELS:
+        try:
+            model = registry.champion(name)
+            model.check_definitions(definitions)
+            models[name] = model
+        except PatronError as error:
+            absent[name] = str(error)
+    # Without any champion one feature is still read, to tell who is known.
+    needed = [f for model in models.values() for f in model.features] or list(definitions)[:1]
+    features = tuple(dict.fromkeys(needed))
+    return Scorer(shop, Identity(home.identity), models, absent, store.reader(features), features, log)

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from features import lake
+from features.errors import PatronError
+from features.events import SCHEMAS
+from features.home import Home
+from features.sources.simulate import Plan, simulate
+
+
+def utc(*when: int) -> datetime:
+    return datetime(*when, tzinfo=UTC)
+
+
+TABLES = [*SCHEMAS, "truth"]
+SMALL = Plan(start=date(2023, 3, 1), customers=300, years=1.5)
+END = utc(2024, 9, 1)
+
+
+def shop(plan: Plan, until: datetime) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    simulate(connection, plan, until)
+    connection.execute(
+        "CREATE TABLE orders AS SELECT customer_id, order_id, timestamp,"
+        " sum(amount + discount)::DOUBLE AS gross FROM order_lines GROUP BY ALL"
+    )
+    return connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple]:
+    return connection.execute(sql).fetchall()
+
+
+def number(connection: duckdb.DuckDBPyConnection, sql: str) -> float:
+    return rows(connection, sql)[0][0]
+
+
+@pytest.fixture(scope="module")
+def small() -> duckdb.DuckDBPyConnection:
+    return shop(SMALL, END)
+
+
+@pytest.fixture(scope="module")
+def seasonal() -> duckdb.DuckDBPyConnection:
+    """Two whole years, most customers from the first on."""
+    return shop(Plan(start=date(2022, 1, 1), customers=2500, years=1.0), utc(2024, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def flat() -> duckdb.DuckDBPyConnection:
+    """All days alike and no dropout but after an order: the BG/NBD model itself."""
+    plan = Plan(
+        start=date(2022, 1, 1),
+        customers=2500,
+        years=1.0,
+        seasonality=0.0,
+        campaign_lift=0.0,
+        refund_dropout=0.0,
+    )
+    return shop(plan, utc(2024, 1, 1))
+
+
+def test_same_seed_same_shop(small):
+    again = shop(SMALL, END)
+    for table in TABLES:
+        assert rows(again, f"FROM {table}") == rows(small, f"FROM {table}")
+
+
+def test_until_may_be_naive_or_in_any_zone(small):
+    for until in (END.replace(tzinfo=None), END.astimezone(timezone(timedelta(hours=5)))):
+        assert rows(shop(SMALL, until), "FROM order_lines") == rows(small, "FROM order_lines")
+
+
+def test_another_seed_another_shop(small):
+    other = shop(replace(SMALL, seed=8), END)
+    for table in TABLES:
+        assert rows(other, f"FROM {table}") != rows(small, f"FROM {table}")
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        utc(2023, 3, 26, 1, 30),  # within the hour in which clocks go forward
+        utc(2023, 10, 29, 0, 59, 59, 999_999),
+        utc(2023, 12, 31, 22, 59, 59, 500_000),  # half a second before the local day ends
+        utc(2024, 5, 4, 12),
+    ],
+)
+def test_a_longer_run_repeats_the_shorter_one(small, until):
+    shorter = shop(SMALL, until)
+    for table in SCHEMAS:
+        expected = rows(small, f"FROM {table} WHERE timestamp < '{until}'")
+        assert expected
+        assert rows(shorter, f"FROM {table}") == expected
+    dropped = f"if(dropped_out_at < '{until}', dropped_out_at, NULL) AS dropped_out_at"
+    expected = rows(
+        small,
+        f"SELECT t.* REPLACE ({dropped}) FROM truth t WHERE customer_id IN"
+        f" (SELECT customer_id FROM traits WHERE timestamp < '{until}') ORDER BY customer_id",
+    )
+    assert rows(shorter, "FROM truth") == expected
+
+
+def test_a_run_of_another_batch_size_is_the_same(small, monkeypatch):
+    monkeypatch.setattr("features.sources.simulate.BATCH", 7)
+    again = shop(SMALL, END)
+    for table in TABLES:
+        assert rows(again, f"FROM {table}") == rows(small, f"FROM {table}")
+
+
+@pytest.mark.parametrize("until", [utc(2020, 1, 1), utc(2023, 2, 28, 23, 0, 1)])
+def test_before_the_first_customer_the_tables_are_empty(until):
+    connection = shop(replace(SMALL, customers=10), until)
+    for table in TABLES:
+        assert rows(connection, f"FROM {table}") == []
+
+
+def test_the_planned_customers_arrive_in_the_planned_years_and_more_later():
+    plan = Plan(start=date(2023, 1, 1), customers=120, years=1.0)
+    assert number(shop(plan, utc(2023, 12, 31, 23)), "SELECT count(*) FROM truth") == 120
+    later = number(shop(plan, utc(2024, 12, 31, 23)), "SELECT count(*) FROM truth")
+    assert later == pytest.approx(240, abs=2)
+
+
+def test_the_lake_takes_the_tables(tmp_path, small):
+    home = Home(tmp_path / "home")
+    backend = lake.connect()
+    simulate(backend.con, SMALL, END)
+    lake.write(home, backend.con, SMALL.time_zone, {"source": "simulate"})
+    events = lake.read(home, backend)
+    for name, table in events.items():
+        assert table.count().execute() == number(small, f"SELECT count(*) FROM {name}")
+        assert table.schema().names == tuple(SCHEMAS[name])
+    truth = pq.read_table(home.events / "truth.parquet")
+    assert truth.num_rows == number(small, "SELECT count(*) FROM truth")
+    assert "customer_id" not in truth.column_names
+
+
+def test_columns_and_types(small):
+    def described(table: str) -> dict[str, str]:
+        return {name: kind for name, kind, *_ in rows(small, f"DESCRIBE {table}")}
+
+    times = {"timestamp": "TIMESTAMP", "received_at": "TIMESTAMP"}
+    text = dict.fromkeys(("order_id", "product_id", "category"), "VARCHAR")
+    line = {"customer_id": "VARCHAR"} | times | text | {"quantity": "BIGINT", "amount": "DECIMAL(18,4)"}
+    assert described("order_lines") == line | {"discount": "DECIMAL(18,4)"}
+    assert described("refunds") == line | {"matched": "BOOLEAN"}
+    assert described("traits") == {"customer_id": "VARCHAR"} | times | {"name": "VARCHAR", "value": "VARCHAR"}
+    rates = dict.fromkeys(("purchase_rate_per_day", "dropout_probability"), "DOUBLE")
+    facts = dict.fromkeys(("order_value_mean", "refund_probability", "discount_sensitivity"), "DOUBLE")
+    assert described("truth") == {"customer_id": "VARCHAR"} | rates | {
+        "dropped_out_at": "TIMESTAMP"
+    } | facts | {"favourite_category": "VARCHAR"}
+
+
+def test_times_are_in_order(small):
+    for table in SCHEMAS:
+        assert number(small, f"SELECT count(*) FROM {table} WHERE timestamp >= '{END}'") == 0
+        assert number(small, f"SELECT count(*) FROM {table} WHERE received_at < timestamp") == 0
+    late = number(small, "SELECT avg((received_at > timestamp)::INT) FROM order_lines")
+    assert late == pytest.approx(SMALL.late_share, abs=0.03)
+    after_dropout = "FROM order_lines JOIN truth USING (customer_id) WHERE timestamp > dropped_out_at"
+    assert rows(small, after_dropout) == []
+    arrival = "SELECT customer_id, min(timestamp) AS arrival FROM traits GROUP BY 1"
+    first = f"FROM order_lines JOIN ({arrival}) USING (customer_id) WHERE timestamp < arrival"
+    assert rows(small, first) == []
+
+
+def test_amounts_lines_and_orders(small):
+    assert rows(small, "FROM order_lines WHERE discount < 0 OR amount <= 0 OR quantity < 1") == []
+    assert rows(small, "SELECT * FROM orders WHERE gross <> round(gross, 2)") == []
+    per_order = "SELECT count(DISTINCT customer_id) AS c, count(DISTINCT timestamp) AS t, count(*) AS n"
+    bad = f"FROM ({per_order} FROM order_lines GROUP BY order_id) WHERE c > 1 OR t > 1 OR n > 5"
+    assert rows(small, bad) == []
+    lines, distinct = rows(small, "SELECT count(*), count(DISTINCT (order_id, product_id)) FROM order_lines")[
+        0
+    ]
+    assert lines == distinct
+    price = "round((amount + discount) / quantity, 2)"
+    prices, products = f"count(DISTINCT (product_id, {price}))", "count(DISTINCT product_id)"
+    assert number(small, f"SELECT {prices} - {products} FROM order_lines") == 0
+    assert number(small, "SELECT count(DISTINCT category) FROM order_lines") == 8
+
+
+def test_every_refund_takes_back_a_line(seasonal):
+    lines = "order_lines AS l USING (customer_id, order_id, product_id, category)"
+    assert number(seasonal, "SELECT count(*) FROM refunds") > 500
+    joined = number(seasonal, f"SELECT count(*) FROM refunds AS r JOIN {lines} WHERE r.matched")
+    assert joined == number(seasonal, "SELECT count(*) FROM refunds")
+    wrong = (
+        "r.amount <= 0 OR r.amount > l.amount OR r.quantity > l.quantity"
+        " OR r.timestamp < l.timestamp + INTERVAL 2 DAY OR r.timestamp > l.timestamp + INTERVAL 26 DAY"
+    )
+    assert number(seasonal, f"SELECT count(*) FROM refunds AS r JOIN {lines} WHERE {wrong}") == 0
+
+
+def test_traits_are_told_on_arrival_and_the_newsletter_may_change(seasonal):
+    told = rows(seasonal, "SELECT name, count(*), count(DISTINCT customer_id) FROM traits GROUP BY 1")
+    counts = {name: (events, customers) for name, events, customers in told}
+    everybody = number(seasonal, "SELECT count(*) FROM truth")
+    assert counts["country"] == counts["channel"] == (everybody, everybody)
+    assert counts["newsletter"][0] > counts["newsletter"][1] == everybody
+    repeated = (
+        "SELECT customer_id FROM traits WHERE name = 'newsletter'"
+        " QUALIFY lag(value) OVER (PARTITION BY customer_id ORDER BY timestamp) = value"
+    )
+    assert rows(seasonal, repeated) == []
+
+
+def test_some_prospects_order_later_and_some_never(seasonal):
+    first = "SELECT customer_id, min(timestamp) AS first FROM orders GROUP BY 1"
+    arrival = "SELECT customer_id, min(timestamp) AS arrival FROM traits GROUP BY 1"
+    both = f"FROM ({arrival}) LEFT JOIN ({first}) USING (customer_id)"
+    never = number(seasonal, f"SELECT avg((first IS NULL)::INT) {both}")
+    later = number(seasonal, f"SELECT avg((coalesce(first - arrival > INTERVAL 1 HOUR, false))::INT) {both}")
+    assert never == pytest.approx(0.12 * 0.6, abs=0.02)
+    assert later == pytest.approx(0.12 * 0.4, abs=0.02)
+
+
+def test_purchase_rates_are_recovered(flat):
+    """Repeat orders over rate x active time is 1 in expectation, also where the rate is low or high.
+
+    An order ends the active time and a Poisson process less its compensator is a martingale, so
+    stopping there is fair. Tolerance: four standard errors, 4 / sqrt(orders).
+    """
+    active = (
+        "SELECT customer_id, count(*) - 1 AS repeats, purchase_rate_per_day AS rate,"
+        " epoch(coalesce(dropped_out_at, '2024-01-01') - min(timestamp)) / 86400 AS days"
+        " FROM orders JOIN truth USING (customer_id)"
+        " GROUP BY customer_id, purchase_rate_per_day, dropped_out_at"
+    )
+    ranked = f"SELECT *, ntile(4) OVER (ORDER BY rate) AS quarter FROM ({active})"
+    quarters = rows(flat, f"SELECT sum(repeats), sum(rate * days) FROM ({ranked}) GROUP BY quarter")
+    assert len(quarters) == 4
+    for observed, expected in quarters:
+        assert observed / expected == pytest.approx(1, abs=4 / observed**0.5)
+
+
+def test_dropout_probabilities_are_recovered(flat):
+    """Each order is the last with the customer's probability: dropouts = sum of it over orders."""
+    tosses = (
+        "SELECT dropout_probability AS p, coalesce(timestamp = dropped_out_at, false)::INT AS last"
+        " FROM orders JOIN truth USING (customer_id)"
+    )
+    thirds = rows(
+        flat, f"SELECT sum(last), sum(p), sum(p * (1 - p)) FROM ({tosses}) GROUP BY least(floor(p * 3), 2)"
+    )
+    assert len(thirds) == 3
+    for observed, expected, variance in thirds:
+        assert abs(observed - expected) < 4 * variance**0.5
+
+
+def test_order_values_refunds_and_tastes_are_recovered(flat):
+    ratio = "SELECT avg(gross / order_value_mean) FROM orders JOIN truth USING (customer_id)"
+    assert number(flat, ratio) == pytest.approx(1, abs=0.05)
+    returned = (
+        "SELECT sum((order_id IN (SELECT order_id FROM refunds))::INT), sum(refund_probability)"
+        " FROM orders JOIN truth USING (customer_id) WHERE timestamp < '2023-12-01'"
+    )
+    observed, expected = rows(flat, returned)[0]
+    assert observed == pytest.approx(expected, abs=4 * expected**0.5)
+    hits = "SELECT avg((category = favourite_category)::INT) FROM order_lines JOIN truth USING (customer_id)"
+    assert number(flat, hits) > 0.35  # 1/8 if taste did not matter
+
+
+def test_a_refund_drives_customers_away():
+    plan = Plan(start=date(2022, 1, 1), customers=1500, years=1.0, refund_mean=0.3, refund_dropout=0.9)
+    connection = shop(plan, utc(2024, 1, 1))
+    left = "SELECT customer_id FROM refunds JOIN truth USING (customer_id) WHERE timestamp = dropped_out_at"
+    assert number(connection, f"SELECT count(DISTINCT customer_id) FROM ({left})") > 100
+
+
+def test_christmas_is_busier_than_summer(seasonal, flat):
+    def december_over_july(connection: duckdb.DuckDBPyConnection) -> float:
+        december, july = (f"count(*) FILTER (month(timestamp) = {m})" for m in (12, 7))
+        # The second year: everybody has arrived in the first, so that only the season differs.
+        return number(connection, f"SELECT {december} / {july} FROM orders WHERE year(timestamp) = 2023")
+
+    assert december_over_july(seasonal) > 1.6
+    assert december_over_july(flat) < 1.3
+
+
+def test_hours_are_local():
+    plan = replace(SMALL, time_zone="Asia/Tokyo", customers=1500)
+    connection = shop(plan, utc(2023, 9, 1))
+    local_hours = "hour(timestamp + INTERVAL 9 HOUR)"
+    assert number(connection, f"SELECT mode({local_hours}) FROM orders") in (19, 20, 21)
+    assert number(connection, f"SELECT avg(({local_hours} BETWEEN 1 AND 5)::INT) FROM orders") < 0.05
+
+
+def test_discount_hunters_buy_in_campaigns(seasonal):
+    local_week = "weekofyear(timezone('Europe/Berlin', timezone('UTC', timestamp)))"
+    in_campaign = f"{local_week} IN {Plan.campaign_weeks}"
+    ranked = (
+        "SELECT customer_id, discount_sensitivity > median(discount_sensitivity) OVER () AS hunter FROM truth"
+    )
+    by_half = f"FROM orders JOIN ({ranked}) USING (customer_id) GROUP BY hunter"
+    shares = dict(rows(seasonal, f"SELECT hunter, avg(({in_campaign})::INT) {by_half}"))
+    assert shares[True] > 1.25 * shares[False] > 0
+    discounted = rows(seasonal, f"SELECT {in_campaign}, avg((discount > 0)::INT) FROM order_lines GROUP BY 1")
+    assert dict(discounted) == {False: 0, True: pytest.approx(0.65, abs=0.1)}
+
+
+def test_customers_are_unequal_as_in_a_real_shop(seasonal):
+    counts = "SELECT count(*) AS n FROM orders GROUP BY customer_id"
+    assert 0.35 < number(seasonal, f"SELECT avg((n > 1)::INT) FROM ({counts})") < 0.55
+    paid = "SELECT sum(amount)::DOUBLE AS paid FROM order_lines GROUP BY order_id"
+    assert 40 < number(seasonal, f"SELECT avg(paid) FROM ({paid})") < 90
+
+
+def test_progress_only_grows_and_ends_at_one():
+    seen = []
+    connection = duckdb.connect()
+    simulate(connection, SMALL, END - timedelta(days=100), lambda _, share: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"customers": 0}, {"years": 0.0}, {"order_value_shape": 1.0}])
+def test_a_plan_without_sense_is_refused(wrong):
+    with pytest.raises(PatronError):
+        replace(SMALL, **wrong)

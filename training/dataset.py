@@ -1,0 +1,143 @@
+"""Who is asked about, when, with which features and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from features import lake, snapshots
+from features.calendar import day_of
+from features.errors import PatronError
+from features.home import Home
+from features.store import Store
+from models.encoding import Column, matrix, vocabulary
+from models.spec import Array, CustomerModel
+
+KEYS = ["customer_key", "as_of"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows of (customer_key, as_of), the model's features and the label, by as_of and customer."""
+
+    model: CustomerModel
+    horizon_days: int
+    frame: pd.DataFrame
+
+    def at(self, as_ofs: Sequence[datetime]) -> Dataset:
+        """Only the rows asked about at these moments."""
+        chosen = self.frame[self.frame["as_of"].isin(list(as_ofs))]
+        return Dataset(self.model, self.horizon_days, chosen.reset_index(drop=True))
+
+    @property
+    def y(self) -> Array:
+        return self.frame["label"].to_numpy(np.float64)
+
+    def columns(self, definitions: dict[str, str]) -> tuple[Column, ...]:
+        """The model's features with the vocabularies of these rows."""
+        return tuple(
+            Column(
+                f.name,
+                f.dtype,
+                f.unit,
+                definitions[f.name],
+                vocabulary(self.frame[f.name]) if f.dtype == "string" else (),
+            )
+            for f in self.model.features
+        )
+
+    def x(self, columns: Sequence[Column]) -> Array:
+        return matrix(columns, {c.name: self.frame[c.name].tolist() for c in columns})
+
+    def digest(self) -> str:
+        """SHA-256 of the rows, features and labels."""
+        rows = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
+        return hashlib.sha256(rows.tobytes()).hexdigest()
+
+
+def gather(
+    home: Home,
+    store: Store,
+    model: CustomerModel,
+    as_ofs: Sequence[datetime],
+    horizon_days: int,
+    known_at: datetime,
+) -> Dataset:
+    """The rows of all customers the model is about, as of the given stored snapshots.
+
+    Args:
+        known_at: labels see nothing that happened or arrived after it.
+    """
+    if not as_ofs:
+        return Dataset(model, horizon_days, pd.DataFrame())
+    zone = home.shop().time_zone
+    backend = lake.connect()
+    events = lake.read(home, backend)
+    population = pd.concat([snapshots.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
+    moments = population["as_of"].astype("datetime64[us]")
+    features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
+    frame = store.historical(population.assign(as_of=moments.dt.tz_localize("UTC")), list(features))
+    for condition in model.eligible:
+        low, high = condition.at_least, condition.at_most
+        values = frame[condition.feature.name]
+        inside = values.notna()
+        inside &= values >= low if low is not None else True
+        inside &= values <= high if high is not None else True
+        frame = frame[inside]
+    frame["customer_key"] = frame["customer_key"].astype("int64")
+    asked = frame[KEYS].assign(as_of=frame["as_of"].dt.tz_localize(None).astype("datetime64[us]"))
+    table = snapshots.population_table(backend, asked, zone)
+    labels = model.label(events.known_at(known_at), table, horizon_days).to_pandas()
+    labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
+    frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
+    frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
+    return Dataset(model, horizon_days, frame.reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class Split:
+    """The moments asked about: those learnt from for the test, the test's, and all with labels.
+
+    Every label of ``fit`` was known at ``test``, so the test repeats what would have happened.
+    """
+
+    horizon_days: int
+    fit: tuple[datetime, ...]
+    test: datetime
+    all: tuple[datetime, ...]
+
+
+FEWEST_ORIGINS = 3
+
+
+def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str) -> Split:
+    """Divide the stored moments by time, at the longest horizon that the history allows.
+
+    Raises:
+        PatronError: the history is too short even for the shortest; says what it has and takes.
+    """
+    if not as_ofs:
+        raise PatronError(
+            f"{model.name} cannot be trained: the history holds no full month after its first"
+            f" {snapshots.HISTORY_DAYS} days; import more of it"
+        )
+    today = day_of(now, zone)
+    for horizon in (model.horizon, *model.shorter_horizons):
+        known = [t for t in as_ofs if day_of(t, zone) + horizon.days <= today]
+        if known:
+            test = known[-1]
+            fit = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
+            if len(fit) >= FEWEST_ORIGINS:
+                return Split(horizon.days, tuple(fit), test, tuple(known))
+    least = min((model.horizon, *model.shorter_horizons)).days
+    has = today - day_of(as_ofs[0], zone) + snapshots.HISTORY_DAYS
+    needs = 2 * least + snapshots.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+    raise PatronError(
+        f"{model.name} cannot be trained: asking {least} days ahead takes about {needs} days of"
+        f" history and there are about {has}; use a shorter --horizon or import more history"
+    )
