@@ -138,8 +138,8 @@ def serve(
     from serving.app import serve as run
     from serving.settings import ServingSettings
 
-    given = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
-    settings = ServingSettings(**given)
+    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    settings = ServingSettings().model_copy(update=given)
     _check_port(settings.host, settings.port)
     run(_home(), settings, lambda: _note(f"serving on http://{settings.host}:{settings.port}, docs at /docs"))
 
@@ -269,8 +269,8 @@ def _welcome(home: Home, address: str, said: list[str], example: str, seconds: f
     return "\n".join(
         [
             "",
-            f"Patron is up after {seconds:.0f} s: {shop['orders']:,} orders from {shop['from']} to {shop['to']}"
-            f" ({shop['source']}), in {home.path}",
+            f"Patron is up after {seconds:.0f} s, with {shop['orders']:,} orders from {shop['from']} to"
+            f" {shop['to']} ({shop['source']}) in {home.path}",
             *(f"  {line}" for line in said),
             "Try, in another terminal:",
             f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
@@ -333,8 +333,10 @@ def _check_port(host: str, port: int) -> None:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on the terminal's error channel; nothing where it is not a terminal."""
+    from features.progress import silent
+
     if quiet or not sys.stderr.isatty():
-        yield lambda message, done: None
+        yield silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -63,6 +63,7 @@ class Events:
         return cls(**{name: ibis.table(schema, name=name) for name, schema in SCHEMAS.items()})
 
     def items(self) -> Iterator[tuple[str, ir.Table]]:
+        """Each table with its name."""
         for field in fields(self):
             yield field.name, getattr(self, field.name)
 

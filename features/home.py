@@ -59,6 +59,7 @@ class Home:
 
     @property
     def settings_file(self) -> Path:
+        """TOML: the shop's source, time zone, currency and clock."""
         return self.path / "home.toml"
 
     @property
@@ -73,22 +74,27 @@ class Home:
 
     @property
     def snapshots(self) -> Path:
+        """Features as of many moments: Parquet that Feast reads."""
         return self.path / "snapshots"
 
     @property
     def feast(self) -> Path:
+        """Feast's registry and online store."""
         return self.path / "feast"
 
     @property
     def mlflow(self) -> Path:
+        """MLflow's tables and artifacts, where no server is named."""
         return self.path / "mlflow"
 
     @property
     def logs(self) -> Path:
+        """What was answered."""
         return self.path / "logs"
 
     @property
     def reports(self) -> Path:
+        """What the monitor wrote."""
         return self.path / "reports"
 
     def shop(self) -> Shop:

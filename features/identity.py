@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from features.errors import NothingThere, PatronError
@@ -74,7 +73,3 @@ class Identity:
                     )
                 )
         return found
-
-    def all_keys(self) -> np.ndarray:
-        """Every customer_key, ascending."""
-        return self.table()["customer_key"].to_numpy()

@@ -116,6 +116,7 @@ class ScoreLog:
 
     @property
     def queued(self) -> int:
+        """Rows that wait to be committed."""
         return len(self._queue)
 
     def wait(self) -> None:

@@ -17,4 +17,5 @@ class FeatureSettings(BaseSettings):
     home: Path = Path(".patron")
 
     def open_home(self) -> Home:
+        """The home as a place; nothing is read yet."""
         return Home(self.home.absolute())

@@ -141,7 +141,8 @@ class Built:
         """One stored snapshot; integers stay integers where values are missing."""
         table = pq.read_table(self.folders[group.name] / f"{as_of:{FILE_TIME}}.parquet")
         dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        return table.to_pandas(types_mapper=dtypes.get)
+        frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+        return frame
 
 
 def version(group: FeatureGroup) -> str:

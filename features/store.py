@@ -126,6 +126,7 @@ class Store:
         self._feast.apply([feast.FeatureService(name=name, features=chosen)])
 
     def services(self) -> list[str]:
+        """The names of all published services."""
         return sorted(service.name for service in self._feast.list_feature_services())
 
     def definitions(self) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The questions about customers, and the mathematics that answers them."""

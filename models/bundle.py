@@ -48,10 +48,12 @@ class FittedModel:
 
     @property
     def name(self) -> str:
+        """The model's name."""
         return str(self.manifest["model"])
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
+        """The features it scores by, in the order of its matrix."""
         return tuple(
             Column(**{**column, "vocabulary": tuple(column["vocabulary"])})
             for column in self.manifest["features"]

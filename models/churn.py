@@ -31,7 +31,7 @@ churn = CustomerModel(
     ),
     label=lapsed_within,
     estimator=CalibratedTrees,
-    baselines=(Baseline("recency", lambda f, days: f["recency_days"]),),
+    baselines=(Baseline("recency", lambda f, _days: f["recency_days"]),),
     gates=propensity.gates,
     complement_of=propensity,
 )

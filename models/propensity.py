@@ -45,8 +45,8 @@ propensity = CustomerModel(
     label=ordered_within,
     estimator=CalibratedTrees,
     baselines=(
-        Baseline("recency", lambda f, days: -f["recency_days"]),
-        Baseline("frequency", lambda f, days: f["orders_365d"]),
+        Baseline("recency", lambda f, _days: -f["recency_days"]),
+        Baseline("frequency", lambda f, _days: f["orders_365d"]),
     ),
     gates=(
         Gate("auc", "it must tell customers apart", at_least=0.6),

@@ -128,7 +128,7 @@ def _counts(spec: Mapping[str, Any], column: pd.Series[Any]) -> Array:
         texts = _texts(column, spec["kind"])
         present = column.notna().to_numpy()
         cells = len(spec["values"]) + 1
-        codes = pd.Index(spec["values"], dtype=object).get_indexer(texts[present])
+        codes = pd.Index(spec["values"], dtype=object).get_indexer(pd.Index(texts[present]))
         codes = np.where(codes < 0, cells - 1, codes)
     counts = np.bincount(codes, minlength=cells)
     return np.append(counts, len(column) - present.sum()).astype(np.float64)

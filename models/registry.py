@@ -190,7 +190,8 @@ def local_uri(home: Home) -> str:
 def _mlflow_error() -> type[Exception]:
     from mlflow.exceptions import MlflowException
 
-    return MlflowException
+    error: type[Exception] = MlflowException
+    return error
 
 
 def _why_none(name: str, versions: list[ModelVersion]) -> str:
@@ -229,7 +230,7 @@ def _load_pyfunc(path: str) -> Any:
     model = open_bundle("pyfunc", files, digest(files[MANIFEST]))
 
     class Predictor:
-        def predict(self, frame: Any, params: Any = None) -> Any:
+        def predict(self, frame: Any, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's signature
             return model.score({name: frame[name].tolist() for name in frame})
 
     return Predictor()

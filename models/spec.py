@@ -62,6 +62,7 @@ class Condition:
     at_most: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
+        """The condition as a manifest holds it."""
         return {
             "feature": self.feature.name,
             "at_least": self.at_least,
@@ -113,7 +114,6 @@ class CustomerModel:
         eligible: all of these must hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one. Where the horizons
             coincide that model's fit answers for both, as 1 − its score.
-        higher_is_riskier: whether a high score is bad news, for the words of bands.
     """
 
     name: str
@@ -134,4 +134,5 @@ class CustomerModel:
 
     @property
     def horizon_days(self) -> int:
+        """The horizon in days."""
         return self.horizon.days

@@ -1,0 +1,1 @@
+"""Answers now: scores over HTTP and in bulk, and the watch over them."""

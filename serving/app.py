@@ -27,7 +27,7 @@ def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
     """The service over an opened scorer and the log that it writes, which it closes at its end."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
         await run_in_threadpool(log.close)

@@ -52,6 +52,7 @@ class _LogCollector:
         self._log = log
 
     def collect(self) -> Iterable[Metric]:
+        """The families, with the values of this moment."""
         log = self._log
         yield CounterMetricFamily("patron_log_written", "Answers committed to the score log.", log.written)
         yield CounterMetricFamily(
@@ -69,6 +70,7 @@ class Timing:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and time the answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

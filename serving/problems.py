@@ -67,21 +67,21 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem document."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         return problem(*_said(error))
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+    async def refused(_request: Request, error: HTTPException) -> JSONResponse:
         response = problem(error.status_code, str(error.detail))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Unprocessable)
-    async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:
+    async def unprocessable(_request: Request, error: Unprocessable) -> JSONResponse:
         return problem(422, str(error))
 
     @app.exception_handler(PatronError)
-    async def unavailable(request: Request, error: PatronError) -> JSONResponse:
+    async def unavailable(_request: Request, error: PatronError) -> JSONResponse:
         return problem(503, str(error))
 
     @app.exception_handler(Exception)

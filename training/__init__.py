@@ -1,0 +1,1 @@
+"""Answers offline: datasets, training, evaluation."""

@@ -36,6 +36,7 @@ class Dataset:
 
     @property
     def y(self) -> Array:
+        """The labels."""
         return self.frame["label"].to_numpy(np.float64)
 
     def columns(self, definitions: dict[str, str]) -> tuple[Column, ...]:
@@ -52,6 +53,7 @@ class Dataset:
         )
 
     def x(self, columns: Sequence[Column]) -> Array:
+        """The features as a matrix of these columns."""
         return matrix(columns, {c.name: self.frame[c.name].tolist() for c in columns})
 
     def digest(self) -> str:

@@ -50,6 +50,7 @@ class Evaluation:
         return tuple(words for words in said if words is not None)
 
     def documents(self) -> Mapping[str, Any]:
+        """The data of the plots, for MLflow."""
         return {"calibration": {"bins": self.calibration}}
 
 

@@ -165,7 +165,7 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
     """The files to publish, with the population of today as the reference for drift."""
     today = _population_now(built)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
-    asked = [reason is None for reason in final.refusals(columns_of(today))]
+    asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(asked))
     manifest = dict(final.manifest) | {
         "model": model.name,
@@ -176,7 +176,7 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
         "eligible": [condition.as_dict() for condition in model.eligible],
         "as_of": built.current.isoformat(),
         "score_percentiles": np.quantile(
-            scores[asked] if any(asked) else scores, np.linspace(0, 1, 101)
+            scores[asked] if asked.any() else scores, np.linspace(0, 1, 101)
         ).tolist(),
         "versions": {
             "patron": code_version(),
@@ -188,10 +188,10 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
 
 
 def _population_now(built: Built) -> pd.DataFrame:
-    """Everyone as of now, with all features; missing values are None or NaN as serving gets them."""
+    """Everyone as of now, with all features; numbers with NaN where they are missing."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([frame[[c for c in frame if c in FEATURES]] for frame in frames], axis=1)
-    return joined.astype(object).where(joined.notna(), None).infer_objects()
+    return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
 
 def code_version() -> str:

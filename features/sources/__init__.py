@@ -1,0 +1,1 @@
+"""Ways in for events: one file each."""

@@ -28,4 +28,5 @@ class Accounts:
             raise AssertionError(f"{self.read} rows read but {total} accounted for")
 
     def as_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
         return asdict(self)

@@ -1,0 +1,1 @@
+"""What learns from features: one file per family."""

@@ -62,6 +62,7 @@ class CalibratedTrees:
     parameters: dict[str, Any] = field(default_factory=lambda: PARAMETERS | {"objective": "binary"})
 
     def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> FittedTrees:
+        """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         slope, intercept = logistic_line(y, raw)
         booster = _grow(self.parameters, self.rounds, x, y, categorical)
@@ -82,6 +83,7 @@ class MoneyTrees:
     )
 
     def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> FittedTrees:
+        """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         factor = float(y.sum() / np.exp(raw).sum())
         booster = _grow(self.parameters, self.rounds, x, y, categorical)
@@ -100,6 +102,7 @@ class FittedTrees:
     correction: Mapping[str, Any]
 
     def predict(self, x: Array) -> Array:
+        """Probabilities, or money."""
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
         raw = np.asarray(self.booster.predict(x, raw_score=True, num_threads=1))
         if self.correction["link"] == "logit":
@@ -108,6 +111,7 @@ class FittedTrees:
         return result
 
     def to_files(self) -> dict[str, bytes]:
+        """LightGBM's text, and the correction as JSON."""
         text = self.booster.model_to_string()
         return {
             "trees.lgb": text.encode(),
@@ -116,5 +120,6 @@ class FittedTrees:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> FittedTrees:
+        """Open what :meth:`to_files` wrote."""
         booster = lgb.Booster(model_str=files["trees.lgb"].decode())
         return cls(booster, json.loads(files["parameters.json"]))

@@ -1,0 +1,140 @@
+"""Shops for the tests: one simulated, one with its features built, and files to import.
+
+The homes are shared by all tests of a run and made once. A test that changes one copies it
+(:func:`copy_home`, or the fixture ``shop_copy``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import settings
+
+from features import imports, lake, snapshots
+from features.groups import GROUPS
+from features.home import Clock, Home, Shop
+from features.progress import silent
+from features.sources.simulate import Plan
+from features.store import Store
+
+ROOT = Path(__file__).parents[1]
+RETAIL_FILE = ROOT.parent / "shared" / "data" / "online-retail" / "online_retail_2009_2011.parquet"
+
+PLAN = Plan(start=date(2022, 1, 1), seed=11, customers=600, years=2.5)
+UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
+
+# The same examples in every run, and no files left behind.
+settings.register_profile("patron", derandomize=True, database=None, deadline=None)
+settings.load_profile("patron")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_the_command_line_does(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The process keeps UTC, and nobody's own home is touched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        patch.setenv("PATRON_HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
+        time.tzset()
+        yield
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A simulated shop of 600 customers and two and a half years, its clock standing at ``UNTIL``."""
+    home = Home(tmp_path_factory.mktemp("shop") / "home")
+    imports._simulate(home, PLAN, UNTIL, silent)
+    home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
+    return home
+
+
+def copy_home(home: Home, folder: Path) -> Home:
+    return Home(Path(shutil.copytree(home.path, folder)))
+
+
+def build_features(home: Home, monthly: bool = True) -> snapshots.Built:
+    """Snapshots, catalogue and online store, as ``patron build`` makes them."""
+    built = snapshots.build(home, monthly)
+    store = Store(home)
+    store.apply(GROUPS, built.folders)
+    for group in GROUPS:
+        store.write_online(group.name, built.frame(group, built.current))
+    return built
+
+
+@pytest.fixture
+def shop_copy(shop: Home, tmp_path: Path) -> Home:
+    """The simulated shop, for a test to change."""
+    return copy_home(shop, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def built_shop(shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The simulated shop with its monthly snapshots, its catalogue and its online store."""
+    home = copy_home(shop, tmp_path_factory.mktemp("built") / "home")
+    build_features(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def built(built_shop: Home) -> snapshots.Built:
+    """What the build of ``built_shop`` left behind; nothing is computed twice."""
+    return snapshots.build(built_shop)
+
+
+@pytest.fixture(scope="session")
+def retail_file() -> Path:
+    """The order lines of a real wholesaler, where they are at hand."""
+    if not RETAIL_FILE.is_file():
+        pytest.skip("the Online Retail file is not in ../shared/data/online-retail")
+    return RETAIL_FILE
+
+
+RetailWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def small_retail(tmp_path: Path) -> RetailWriter:
+    """Write order lines, each (invoice, product, quantity, time, price, customer, ...), to a file.
+
+    Description and country may follow; they are "HEART SIGN" and "United Kingdom" otherwise.
+    """
+
+    def write(rows: Iterable[Sequence[Any]], name: str = "retail.parquet") -> Path:
+        full = [(*row, *("HEART SIGN", "United Kingdom")[len(row) - 6 :]) for row in rows]
+        columns: list[tuple[Any, ...]] = list(zip(*full, strict=True)) if full else [()] * 8
+        invoice, product, quantity, moment, price, customer, description, country = columns
+        path = tmp_path / name
+        pq.write_table(
+            pa.table(
+                {
+                    "InvoiceNo": pa.array(invoice, pa.string()),
+                    "StockCode": pa.array(product, pa.string()),
+                    "Description": pa.array(description, pa.string()),
+                    "Quantity": pa.array(quantity, pa.int64()),
+                    "InvoiceDate": pa.array(moment, pa.timestamp("us")),
+                    "UnitPrice": pa.array(price, pa.float64()),
+                    "CustomerID": pa.array(customer, pa.float64()),
+                    "Country": pa.array(country, pa.string()),
+                }
+            ),
+            path,
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shop_events(shop: Home) -> Any:
+    """The simulated shop's event tables in a DuckDB of their own: (backend, events)."""
+    backend = lake.connect()
+    return backend, lake.read(shop, backend)
