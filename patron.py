@@ -97,6 +97,26 @@ def build(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def features(
+    name: Annotated[str | None, typer.Argument(help="One feature; all by default.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the page of all features here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What each feature means, its unit, and which models read it."""
+    from models import lineage
+
+    if write is not None:
+        write.write_text(lineage.page())
+        _say(as_json, {"written": str(write)}, f"wrote {write}")
+        return
+    found = lineage.describe(name)
+    lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in found]
+    if name is not None:
+        lines = [f"{key:<16}{_plain(value)}" for key, value in vars(found[0]).items()]
+    _say(as_json, {"features": [vars(f) for f in found]}, "\n".join(lines))
+
+
+@app.command()
 def train(
     model: Model,
     horizon: Annotated[

@@ -105,20 +105,20 @@ class Home:
             PatronError: the settings file cannot be understood.
         """
         try:
-            text = self.settings_file.read_text()
+            written = self.settings_file.read_bytes()
         except FileNotFoundError as error:
             raise NothingThere(
                 f"there is no shop in {self.path}; run `patron simulate` or `patron import FILE`"
                 " (or set PATRON_HOME to the folder that holds one)"
             ) from error
         try:
-            settings = tomllib.loads(text)
+            settings = tomllib.loads(written.decode())
             frozen = settings["clock"].get("frozen_at")
             if frozen is not None:
                 frozen = frozen.astimezone(UTC)
             shop = settings["shop"]
             return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen))
-        except (tomllib.TOMLDecodeError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
 
     def write_shop(self, shop: Shop) -> None:

@@ -62,14 +62,16 @@ def import_file(
         raise PatronError(f"there is no source {source_name!r}; there are {', '.join(SOURCES)}")
     source = SOURCES[source_name]
     frozen = _moment(as_of, source.time_zone) if as_of else None
-    digest = _file_digest(path) if path.is_file() else ""
-    held = lake.describe(home) if lake.exists(home) else None
-    if held and held.get("file_digest") != digest and not replace:
+    if not path.is_file():
+        raise PatronError(f"{path}: there is no such file")
+    digest = _file_digest(path)
+    held = lake.describe(home) if lake.exists(home) and not replace else None
+    if held and held.get("file_digest") != digest:
         raise PatronError(
             f"{home.path} holds another shop ({held['source']}); nothing was changed. Use another"
             " PATRON_HOME, or --replace to import over it"
         )
-    if held and held.get("file_digest") == digest:
+    if held:
         described = held | {"changed": False}
     else:
         progress("reading", 0.1)
@@ -96,24 +98,27 @@ def simulate_shop(
         PatronError: the home holds another shop; nothing was changed.
     """
     now = Clock().now()
-    held = lake.describe(home) if lake.exists(home) else None
+    held = lake.describe(home) if lake.exists(home) and not replace else None
     plan = simulate.Plan(
         seed=seed, customers=customers, years=years,
         start=now.date() - timedelta(days=round(years * 365.25)),
     )  # fmt: skip
     if held and held["source"] == "simulate":
         plan = simulate.Plan(**{**held["plan"], "start": date.fromisoformat(held["plan"]["start"])})
-        if not replace and (plan.seed, plan.customers, plan.years) != (seed, customers, years):
+        if (plan.seed, plan.customers, plan.years) != (seed, customers, years):
             raise PatronError(
                 f"{home.path} holds a simulated shop of {plan.customers:,} customers with seed"
                 f" {plan.seed}; use another PATRON_HOME, or --replace to simulate over it"
             )
-    elif held and not replace:
+    elif held:
         raise PatronError(
             f"{home.path} holds another shop ({held['source']}); nothing was changed. Use another"
             " PATRON_HOME, or --replace to simulate over it"
         )
-    return _simulate(home, plan, now, progress)
+    done = _simulate(home, plan, now, progress)
+    if replace:
+        _forget_features(home)
+    return done
 
 
 def extend_simulation(home: Home, progress: Progress = silent) -> bool:
@@ -177,7 +182,7 @@ def _moment(text: str, zone: str) -> datetime:
         raise PatronError(f"{text!r} is not a date or time such as 2011-09-01; see --as-of") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone))
-    return moment.astimezone(UTC)
+    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def _file_digest(path: Path) -> str:

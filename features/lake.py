@@ -64,11 +64,20 @@ def read(home: Home, backend: Backend) -> Events:
     for name, schema in SCHEMAS.items():
         pattern = str(home.events / name / "*" / "*.parquet")
         try:
+            # Every footer, since DuckDB opens only the first file until a query needs the others.
+            files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
+            complete = files.fetchone() == (BUCKETS,)
             table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
         except (duckdb.Error, OSError) as error:
             raise PatronError(
-                f"the lake's table {home.events / name} cannot be read; import the shop again"
+                f"the lake's table {home.events / name} cannot be read; bring the shop in again"
+                " with --replace"
             ) from error
+        if not complete:
+            raise PatronError(
+                f"files of the lake's table {home.events / name} are missing; bring the shop in again"
+                " with --replace"
+            )
         tables[name] = table.select(*schema).cast(schema)
     return Events(**tables)
 
@@ -81,6 +90,10 @@ def describe(home: Home) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NothingThere(
             f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
+        ) from error
+    except ValueError as error:
+        raise PatronError(
+            f"{home.events / 'import.json'} is damaged; bring the shop in again with --replace"
         ) from error
     return found
 

@@ -67,7 +67,7 @@ def _describe(column: pd.Series[Any], bins: int) -> dict[str, Any]:
     kind = _kind(column)
     made = _numeric_bins(_numbers(column), bins) if kind == "number" else _categories(column, kind)
     spec = {"kind": kind, **made}
-    *shares, missing = (_counts(spec, column) / max(len(column), 1)).tolist()
+    *shares, missing = (_counts(spec, column, np.ones(len(column))) / max(len(column), 1)).tolist()
     return spec | {"shares": shares, "missing": missing}
 
 
@@ -118,7 +118,7 @@ def _cuts(spec: Mapping[str, Any]) -> Array:
     return np.union1d(np.array(spec["edges"], dtype=np.float64), below)
 
 
-def _counts(spec: Mapping[str, Any], column: pd.Series[Any]) -> Array:
+def _counts(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -> Array:
     """Customers per bin, the missing ones last."""
     if spec["kind"] == "number":
         values, cuts = _numbers(column), _cuts(spec)
@@ -130,12 +130,15 @@ def _counts(spec: Mapping[str, Any], column: pd.Series[Any]) -> Array:
         cells = len(spec["values"]) + 1
         codes = pd.Index(spec["values"], dtype=object).get_indexer(pd.Index(texts[present]))
         codes = np.where(codes < 0, cells - 1, codes)
-    counts = np.bincount(codes, minlength=cells)
-    return np.append(counts, len(column) - present.sum()).astype(np.float64)
+    counts = np.bincount(codes, weights[present], minlength=cells)
+    return np.append(counts, weights[~present].sum())
 
 
 def compare(
-    reference: Mapping[str, Any], frame: pd.DataFrame, present_only: Collection[str] = ()
+    reference: Mapping[str, Any],
+    frame: pd.DataFrame,
+    present_only: Collection[str] = (),
+    weights: Array | None = None,
 ) -> list[ColumnDrift]:
     """How far each column of ``frame`` moved from what :func:`describe` saw.
 
@@ -144,17 +147,20 @@ def compare(
     and Hochberg's procedure (1995) over all columns at ``FALSE_DISCOVERIES``.
 
     Args:
-        frame: one row per customer: rows that repeat a customer overstate what is known.
+        frame: one row per customer, or per customer and day.
+        weights: what each row counts; 1 by default. Where customers have several rows, theirs must
+            add up to 1, or chance would look like certainty: one customer's days are much alike.
         present_only: columns whose missing values mean "not asked", and do not count.
 
     Returns:
         One entry per column that both have, in the reference's order.
     """
     found = []
+    weights = np.ones(len(frame)) if weights is None else weights
     for name, spec in reference["columns"].items():
         if name in frame:
             then = np.round(np.array([*spec["shares"], spec["missing"]]) * reference["rows"])
-            now = _counts(spec, frame[name])
+            now = _counts(spec, frame[name], weights)
             if name in present_only:
                 then[-1] = now[-1] = 0
             found.append((name, spec, then, now, _p_value(then, now)))

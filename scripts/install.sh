@@ -22,9 +22,27 @@ if ! .venv/bin/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:
     "$python" -m venv --clear .venv
 fi
 
+total=$(grep -c '==' "$1")
+# Shows pip's long report as one moving line; its errors are shown whole.
+show() {
+    local n=0 line
+    while IFS= read -r line; do
+        case $line in
+            Collecting* | Requirement\ already*)
+                n=$((n + 1))
+                [ -t 2 ] && printf '\r\033[K  %d of at most %d: %s' "$n" "$total" "$(cut -c1-60 <<<"$line")" >&2
+                ;;
+            Installing*) [ -t 2 ] && printf '\r\033[K  unpacking (a minute or so)' >&2 ;;
+            ERROR* | error* | *rror:*) printf '\n%s\n' "$line" >&2 ;;
+        esac
+    done
+    [ -t 2 ] && printf '\r\033[K' >&2
+    return 0
+}
+
 echo "installing $1 into .venv (a few minutes the first time)"
 # Every file is named by its hash, so pip need not, and must not, look for anything else.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1" ||
+.venv/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r "$1" 2>&1 | show ||
     say "the packages of $1 could not be installed; the lines above say why"
 if ! .venv/bin/python -c 'import lightgbm' 2>/dev/null; then
     .venv/bin/python -c 'import lightgbm' 2>&1 | grep -q libgomp &&

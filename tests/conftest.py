@@ -1,12 +1,11 @@
 """Shops for the tests: one simulated, one with its features built, and files to import.
 
-The homes are shared by all tests of a run and made once. A test that changes one copies it
-(:func:`copy_home`, or the fixture ``shop_copy``).
+The homes are shared by all tests of a run and made once. A test that changes one takes a copy:
+``shop_copy``, or ``copy_home(built_shop)``.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from features import imports, lake, snapshots
+from features import imports, snapshots
 from features.groups import GROUPS
 from features.home import Clock, Home, Shop
 from features.progress import silent
@@ -56,11 +55,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-def copy_home(home: Home, folder: Path) -> Home:
-    return Home(Path(shutil.copytree(home.path, folder)))
-
-
-def build_features(home: Home, monthly: bool = True) -> snapshots.Built:
+def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:
     """Snapshots, catalogue and online store, as ``patron build`` makes them."""
     built = snapshots.build(home, monthly)
     store = Store(home)
@@ -70,17 +65,29 @@ def build_features(home: Home, monthly: bool = True) -> snapshots.Built:
     return built
 
 
+@pytest.fixture(scope="session")
+def build_features() -> Callable[..., snapshots.Built]:
+    """A function that builds a home's features: (home, monthly=True)."""
+    return _build_features
+
+
 @pytest.fixture
-def shop_copy(shop: Home, tmp_path: Path) -> Home:
+def copy_home(tmp_path: Path) -> Callable[[Home], Home]:
+    """A function that copies a home into the test's own folder."""
+    return lambda home: Home(Path(shutil.copytree(home.path, tmp_path / "home")))
+
+
+@pytest.fixture
+def shop_copy(shop: Home, copy_home: Callable[[Home], Home]) -> Home:
     """The simulated shop, for a test to change."""
-    return copy_home(shop, tmp_path / "home")
+    return copy_home(shop)
 
 
 @pytest.fixture(scope="session")
 def built_shop(shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The simulated shop with its monthly snapshots, its catalogue and its online store."""
-    home = copy_home(shop, tmp_path_factory.mktemp("built") / "home")
-    build_features(home)
+    home = Home(Path(shutil.copytree(shop.path, tmp_path_factory.mktemp("built") / "home")))
+    _build_features(home)
     return home
 
 
@@ -122,7 +129,7 @@ def small_retail(tmp_path: Path) -> RetailWriter:
                     "Quantity": pa.array(quantity, pa.int64()),
                     "InvoiceDate": pa.array(moment, pa.timestamp("us")),
                     "UnitPrice": pa.array(price, pa.float64()),
-                    "CustomerID": pa.array(customer, pa.float64()),
+                    "CustomerID": pa.array(customer, pa.int64()),
                     "Country": pa.array(country, pa.string()),
                 }
             ),
@@ -133,8 +140,18 @@ def small_retail(tmp_path: Path) -> RetailWriter:
     return write
 
 
+# Models: a shop with all three trained, and copies of it.
+
+
 @pytest.fixture(scope="session")
-def shop_events(shop: Home) -> Any:
-    """The simulated shop's event tables in a DuckDB of their own: (backend, events)."""
-    backend = lake.connect()
-    return backend, lake.read(shop, backend)
+def trained_shop(built_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A copy of ``built_shop`` in which every model of the catalogue was trained by the pipeline."""
+    from models.catalogue import MODELS
+    from models.registry import Registry
+    from training.pipeline import train
+
+    home = Home(Path(shutil.copytree(built_shop.path, tmp_path_factory.mktemp("trained") / "home")))
+    store, registry = Store(home), Registry(home)
+    for model in MODELS.values():
+        train(home, model, built, store, registry)
+    return home

@@ -220,7 +220,7 @@ def test_a_quiet_check_says_so_and_leaves_other_versions_out() -> None:
     report = checked(pd.concat([logged(2_000), logged(40, "2", seed=11)], ignore_index=True))
     assert (report.verdict, report.customers, report.others) == ("quiet", 2_000, 40)
     assert report.words == (
-        "Quiet: the 2,000 customers churn version 3 answered for look like those it was trained on"
+        "Quiet: the 2,000 customers churn version 3 answered for look like those it was accepted with"
         " (23 columns compared). Other versions answered for 40 customers; those answers are left out."
     )
     assert [c.psi for c in report.columns] == sorted((c.psi for c in report.columns), reverse=True)
@@ -240,10 +240,12 @@ def test_a_drifted_check_names_the_features_and_the_score() -> None:
     assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["since"] == "2026-02-22T12:30:00+00:00"
 
 
-def test_the_days_of_one_customer_count_once() -> None:
-    day = logged(50)
+@pytest.mark.parametrize("customers", [50, 210])
+def test_many_days_of_few_customers_are_not_many_customers(customers: int) -> None:
+    day = logged(customers)
     report = checked(pd.concat([day.assign(day=20_000 + i) for i in range(30)], ignore_index=True))
-    assert (report.verdict, report.customers) == ("too_few", 50)
+    verdict = "too_few" if customers < 200 else "quiet"
+    assert (report.verdict, report.customers, report.vectors) == (verdict, customers, 30 * customers)
 
 
 @pytest.mark.parametrize("vectors", [pd.DataFrame(), logged(150), logged(500).drop(columns="churn.version")])

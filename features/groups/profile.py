@@ -4,36 +4,40 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import ibis
 import ibis.expr.types as ir
 
-from features.group import FeatureGroup
+from features.group import KEYS, FeatureGroup
 
 profile = FeatureGroup("profile", fresh_for=timedelta(days=7))
 
 
-def latest(traits: ir.Table, name: str) -> ir.StringValue:
-    """The latest value of the trait ``name``; of two at the same moment the greater one."""
-    # One sortable text, since engines break ties of argmax differently.
-    at = traits.timestamp.epoch_seconds().cast("string").lpad(12, "0")
-    return (at + traits.value).max(where=traits.name == name).substr(12)
+@profile.table
+def latest(traits: ir.Table) -> ir.Table:
+    """One row per trait of a customer: its latest value; of two at the same moment the greater one."""
+    told = traits.filter(traits.value.notnull())
+    newest_first = [told.timestamp.desc(), told.value.desc()]
+    place = ibis.row_number().over(group_by=[*KEYS, "name"], order_by=newest_first)
+    ranked = told.mutate(place=place)
+    return ranked.filter(ranked.place == 0)
 
 
 @profile.feature(unit="country")
-def country(traits: ir.Table) -> ir.StringValue:
+def country(latest: ir.Table) -> ir.StringValue:
     """The country last known."""
-    return latest(traits, "country")
+    return latest.value.max(where=latest.name == "country")
 
 
 @profile.feature(unit="channel")
-def acquisition_channel(traits: ir.Table) -> ir.StringValue:
+def acquisition_channel(latest: ir.Table) -> ir.StringValue:
     """The channel through which the customer came."""
-    return latest(traits, "channel")
+    return latest.value.max(where=latest.name == "channel")
 
 
 @profile.feature(unit="yes or no")
-def newsletter(traits: ir.Table) -> ir.BooleanValue:
+def newsletter(latest: ir.Table) -> ir.BooleanValue:
     """Whether the customer takes the newsletter; null when never said."""
-    return latest(traits, "newsletter") == "true"
+    return latest.value.max(where=latest.name == "newsletter") == "true"
 
 
 @profile.feature(unit="days")

@@ -134,7 +134,9 @@ def _judge(connection: duckdb.DuckDBPyConnection) -> None:
         CREATE TABLE judged AS
         SELECT *, CASE
             WHEN StockCode IS NULL OR InvoiceNo IS NULL OR Quantity IS NULL OR UnitPrice IS NULL
-                OR NOT isfinite(UnitPrice) OR abs(UnitPrice) > 1e9 OR InvoiceDate IS NULL
+                OR NOT isfinite(UnitPrice) OR abs(UnitPrice) > 1e9 OR abs(Quantity::DOUBLE) > 1e9
+                OR abs(Quantity * UnitPrice) > 1e12 OR InvoiceDate IS NULL
+                OR InvoiceDate NOT BETWEEN TIMESTAMP '1900-01-01' AND TIMESTAMP '2200-01-01'
                 THEN 'unreadable'
             WHEN CustomerID IS NULL THEN 'no_customer'
             WHEN UnitPrice <= 0 THEN 'price_not_positive'

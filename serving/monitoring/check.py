@@ -1,4 +1,4 @@
-"""One model's drift check: the customers it answered for, against those it was trained on."""
+"""One model's drift check: the customers it answered for, against those it was accepted with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from models.reference import ColumnDrift, compare
@@ -22,7 +23,8 @@ class Report:
 
     Attributes:
         since, until: the span of answers looked at, by the shop's clock.
-        customers: how many customers this version answered for, each by their latest answer.
+        customers: how many customers this version answered for.
+        vectors: what was compared: one vector per customer and day.
         others: how many customers other versions of the model answered for.
         answers: all answers logged in the span, whatever the model.
         verdict: ``quiet``, ``drifted``, or ``too_few`` for less than ``LEAST_TO_COMPARE`` customers.
@@ -35,6 +37,7 @@ class Report:
     since: datetime
     until: datetime
     customers: int
+    vectors: int
     others: int
     answers: int
     verdict: Literal["quiet", "drifted", "too_few"]
@@ -56,47 +59,50 @@ def check(
     until: datetime,
     version: str,
 ) -> Report:
-    """Compare the customers ``version`` answered for with those it was trained on.
+    """Compare the customers ``version`` answered for with those it was accepted with.
 
     Args:
         reference: :func:`models.reference.describe` of the training features and of ``score``.
         vectors: one row per customer and day, as :func:`features.logs.read` returns them.
         answers: how many answers the log holds of the span; passed on to the report.
     """
-    current = answered(model, version, vectors)
+    current, customers = answered(model, version, vectors), _customers(model, version, vectors)
+    # A customer's days are much alike: together they weigh as one, or chance would look certain.
+    weights = 1 / customers.groupby(customers).transform("size").to_numpy(np.float64)
+    known = int(customers.nunique())
     others = _by_others(model, version, vectors)
     columns: tuple[ColumnDrift, ...] = ()
-    if len(current) >= LEAST_TO_COMPARE:
+    if known >= LEAST_TO_COMPARE:
         # A customer without a score was not eligible, which is no change in the scores.
-        found = compare(reference, current, present_only=("score",))
+        found = compare(reference, current, present_only=("score",), weights=weights)
         columns = tuple(sorted(found, key=lambda column: -column.psi))
     drifted = [column for column in columns if column.drifted]
     verdict: Literal["quiet", "drifted", "too_few"] = "drifted" if drifted else "quiet"
-    if len(current) < LEAST_TO_COMPARE:
-        verdict, words = "too_few", _too_few(model, version, len(current))
+    if known < LEAST_TO_COMPARE:
+        verdict, words = "too_few", _too_few(model, version, known)
     else:
-        words = _words(f"{model} version {version}", len(current), len(columns), drifted)
+        words = _words(f"{model} version {version}", known, len(columns), drifted)
     if others:
         left_out = "a customer" if others == 1 else f"{others:,} customers"
         words += f" Other versions answered for {left_out}; those answers are left out."
-    return Report(model, version, since, until, len(current), others, answers, verdict, words, columns)
+    return Report(model, version, since, until, known, len(current), others, answers, verdict, words, columns)
 
 
 def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
-    """The features and the ``score`` of the customers a version answered for; no ids.
-
-    A customer counts once, by their latest day: the days of one customer are much alike, and
-    counted apart they would make chance look like certainty.
-    """
+    """The features and the ``score`` of the vectors a version answered for; no ids."""
     if f"{model}.version" not in vectors:
         return pd.DataFrame()
     rows = vectors[_answered_by(model, version, vectors)]
-    if "customer_key" in rows:
-        by_day = rows.sort_values("day", kind="stable") if "day" in rows else rows
-        rows = by_day.drop_duplicates("customer_key", keep="last")
     features = [name for name in rows.columns if "." not in str(name) and name not in (*IDS, "score")]
     scored = [f"{model}.score"] if f"{model}.score" in rows else []
     return rows[features + scored].rename(columns={f"{model}.score": "score"})
+
+
+def _customers(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[int]:
+    """The customer of each vector that a version answered for."""
+    if f"{model}.version" not in vectors:
+        return pd.Series(dtype="int64")
+    return vectors.loc[_answered_by(model, version, vectors), "customer_key"]
 
 
 def _answered_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[bool]:
@@ -108,7 +114,7 @@ def _by_others(model: str, version: str, vectors: pd.DataFrame) -> int:
     if f"{model}.version" not in vectors:
         return 0
     others = vectors[f"{model}.version"].notna() & ~_answered_by(model, version, vectors)
-    return int(vectors.loc[others, "customer_key"].nunique() if "customer_key" in vectors else others.sum())
+    return int(vectors.loc[others, "customer_key"].nunique())
 
 
 def _too_few(model: str, version: str, customers: int) -> str:
@@ -122,12 +128,12 @@ def _too_few(model: str, version: str, customers: int) -> str:
 def _words(who: str, customers: int, compared: int, drifted: Sequence[ColumnDrift]) -> str:
     if not drifted:
         return (
-            f"Quiet: the {customers:,} customers {who} answered for look like those it was trained on"
+            f"Quiet: the {customers:,} customers {who} answered for look like those it was accepted with"
             f" ({compared} columns compared)."
         )
     named = "; ".join(f"{column.column} ({column.detail})" for column in drifted[:MOST_NAMED])
     more = f"; and {len(drifted) - MOST_NAMED} more" if len(drifted) > MOST_NAMED else ""
     return (
         f"Drifted: {len(drifted)} of {compared} columns of the {customers:,} customers {who} answered"
-        f" for no longer look like its training. What changed: {named}{more}."
+        f" for no longer look like those it was accepted with. What changed: {named}{more}."
     )

@@ -1,0 +1,164 @@
+"""A load generator: HTTP/1.1 over connections that stay open, in a process of its own.
+
+It is small on purpose, so that it costs far less than what it measures: one loop over
+non-blocking sockets, requests made beforehand, and of a response only its status and its length
+are read. It imports nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import cycle
+from statistics import median
+
+HOST = "127.0.0.1"
+ANSWER_SECONDS = 20.0  # a server silent for so long is taken for dead
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to ask, and how hard.
+
+    Attributes:
+        bodies: JSON documents, posted in this order and then again from the first.
+        connections: how many, each with one request under way.
+        warm_up, seconds: how long to ask before measuring, and how long to measure.
+    """
+
+    port: int
+    path: str
+    bodies: list[str]
+    connections: int
+    warm_up: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        p50: the median time from the request's last byte sent to the response's last byte read,
+            in milliseconds.
+        rate: answers per second.
+        failed: answers whose status was not 200.
+    """
+
+    p50: float
+    rate: float
+    failed: int
+
+
+def run(load: Load) -> Outcome:
+    """Apply the load from another process.
+
+    Raises:
+        RuntimeError: an answer failed, or the load could not be applied.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"], input=json.dumps(asdict(load)), capture_output=True,
+        text=True, timeout=load.warm_up + load.seconds + 3 * ANSWER_SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
+    outcome = Outcome(**json.loads(done.stdout))
+    if outcome.failed:
+        raise RuntimeError(f"{outcome.failed} answers of port {load.port} were not 200")
+    return outcome
+
+
+@dataclass
+class _Connection:
+    """A socket with one request under way."""
+
+    socket: socket.socket
+    sent_at: float = 0.0
+    got: bytearray = field(default_factory=bytearray)
+
+    def send(self, request: bytes) -> None:
+        # A request is smaller than the socket's buffer, so it goes at once.
+        self.socket.sendall(request)
+        self.sent_at = time.perf_counter()
+
+    def receive(self) -> int | None:
+        """Read what is there; the status once the response is whole."""
+        part = self.socket.recv(1 << 18)
+        if not part:
+            raise ConnectionError("the server closed the connection")
+        self.got += part
+        end = self.got.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = bytes(self.got[:end]).lower()
+        length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        if len(self.got) < end + 4 + length:
+            return None
+        self.got.clear()
+        return int(head[9:12])
+
+
+def apply(load: Load) -> Outcome:
+    """Apply the load from this process."""
+    requests = cycle(_requests(load))
+    with selectors.DefaultSelector() as selector:
+        connections = [_connect(load.port) for _ in range(load.connections)]
+        try:
+            for connection in connections:
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+            return _ask(selector, connections, requests, load)
+        finally:
+            for connection in connections:
+                connection.socket.close()
+
+
+def _ask(
+    selector: selectors.BaseSelector,
+    connections: Sequence[_Connection],
+    requests: Iterator[bytes],
+    load: Load,
+) -> Outcome:
+    took: list[float] = []
+    failed = 0
+    begin = time.perf_counter() + load.warm_up
+    end = begin + load.seconds
+    for connection in connections:
+        connection.send(next(requests))
+    now = 0.0
+    while now < end:
+        ready = selector.select(ANSWER_SECONDS)
+        if not ready:
+            raise TimeoutError(f"no answer for {ANSWER_SECONDS:.0f} s")
+        for key, _ in ready:
+            connection = key.data
+            status = connection.receive()
+            if status is None:
+                continue
+            now = time.perf_counter()
+            failed += status != 200
+            if begin <= now < end:
+                took.append(now - connection.sent_at)
+            connection.send(next(requests))
+    return Outcome(1000 * median(took), len(took) / load.seconds, failed)
+
+
+def _connect(port: int) -> _Connection:
+    opened = socket.create_connection((HOST, port), timeout=ANSWER_SECONDS)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _Connection(opened)
+
+
+def _requests(load: Load) -> list[bytes]:
+    head = f"POST {load.path} HTTP/1.1\r\nHost: {HOST}:{load.port}\r\nContent-Type: application/json\r\n"
+    bodies = [body.encode() for body in load.bodies]
+    return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(apply(Load(**json.load(sys.stdin))))))

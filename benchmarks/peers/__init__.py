@@ -1,0 +1,1 @@
+"""What this project is measured against: the same work as others do it, and the least work there is."""

@@ -1,0 +1,112 @@
+"""The peer of serving: features by the Feast SDK, models by ``mlflow.pyfunc``, as their manuals show.
+
+Stores and models are opened once, at the start; all three models share one read of the features.
+It does less than this project does: no percentiles, no eligibility, no log, no metrics.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import feast
+import mlflow
+from fastapi import FastAPI, HTTPException
+from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
+from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+from feast.repo_config import RegistryConfig
+from mlflow.types import DataType
+from pydantic import BaseModel
+
+from features.home import Home
+from features.identity import Identity
+from features.settings import FeatureSettings
+from models.registry import local_uri
+from serving.schemas import ScoresRequest
+
+MODELS = ("churn", "propensity", "clv")
+
+
+class CustomerScores(BaseModel):
+    """The scores of a customer, by model."""
+
+    customer_id: str
+    scores: dict[str, float]
+
+
+class ScoresResponse(BaseModel):
+    """One entry per customer asked for."""
+
+    customers: list[CustomerScores]
+
+
+def create_app() -> FastAPI:
+    """The service over the home that ``PATRON_HOME`` names."""
+    home = FeatureSettings().open_home()
+    ids = Identity(home.identity).table()
+    keys = dict(zip(ids["customer_id"].to_pylist(), ids["customer_key"].to_pylist(), strict=True))
+    store = _open_store(home.feast)
+    models = _load_models(home)
+    inputs = {name: model.metadata.get_input_schema().input_names() for name, model in models.items()}
+    numbers = sorted({name for model in models.values() for name in _doubles(model)})
+    features = _references(store, {feature for names in inputs.values() for feature in names})
+
+    app = FastAPI()
+
+    @app.post("/v1/scores")
+    def scores(asked: ScoresRequest) -> ScoresResponse:
+        if unknown := [i for i in asked.customer_ids if i not in keys]:
+            raise HTTPException(404, f"unknown customer {unknown[0]}")
+        rows = [{"customer_key": keys[customer_id]} for customer_id in asked.customer_ids]
+        frame = store.get_online_features(features=features, entity_rows=rows).to_df()
+        frame[numbers] = frame[numbers].astype("float64")
+        names = asked.models or list(models)
+        found = {name: models[name].predict(frame[inputs[name]]) for name in names}
+        return ScoresResponse(
+            customers=[
+                CustomerScores(
+                    customer_id=customer_id, scores={name: float(found[name][i]) for name in names}
+                )
+                for i, customer_id in enumerate(asked.customer_ids)
+            ]
+        )
+
+    return app
+
+
+def _open_store(folder: Path) -> feast.FeatureStore:
+    return feast.FeatureStore(
+        config=feast.RepoConfig(
+            project="patron",
+            provider="local",
+            registry=RegistryConfig(path=str(folder / "registry.db")),
+            offline_store=DuckDBOfflineStoreConfig(),
+            online_store=SqliteOnlineStoreConfig(path=str(folder / "online.db")),
+            entity_key_serialization_version=3,
+            repo_path=folder,
+        )
+    )
+
+
+def _load_models(home: Home) -> dict[str, Any]:
+    mlflow.set_tracking_uri(local_uri(home))
+    mlflow.set_registry_uri(local_uri(home))
+    return {name: mlflow.pyfunc.load_model(f"models:/{name}@champion") for name in MODELS}
+
+
+def _doubles(model: Any) -> list[str]:
+    """The inputs that MLflow must get as doubles: it refuses the store's integers for them.
+
+    MLflow's manual asks for doubles where an integer may be missing.
+    """
+    schema = model.metadata.get_input_schema()
+    types = zip(schema.input_names(), schema.input_types(), strict=True)
+    return [name for name, data_type in types if data_type is DataType.double]
+
+
+def _references(store: feast.FeatureStore, features: set[str]) -> list[str]:
+    """``view:feature`` for each feature."""
+    views = store.list_feature_views()
+    return [
+        f"{view.name}:{field.name}" for view in views for field in view.features if field.name in features
+    ]

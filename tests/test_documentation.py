@@ -1,0 +1,85 @@
+"""The documentation and the commands say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import patron
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+COMMANDS = {command.name or command.callback.__name__ for command in patron.app.registered_commands}
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert {name for name in COMMANDS if f"patron {name}" not in readme} == set()
+
+
+def test_every_command_in_the_documentation_exists() -> None:
+    in_code = re.findall(
+        r"(?:`|^|\s)patron ([a-z]+)", "\n".join(re.findall(r"`[^`\n]+`|^patron .*", TEXT, re.M))
+    )
+    assert set(in_code) - COMMANDS == set()
+    assert len(in_code) > 5
+
+
+def test_every_option_in_the_documentation_exists() -> None:
+    import typer
+
+    known = {"--backend-store-uri", "--require-hashes", "--no-deps", "--port", "--help"}
+    for command in typer.main.get_command(patron.app).commands.values():  # type: ignore[attr-defined]
+        known |= {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) - known == set()
+
+
+def test_every_make_target_in_the_documentation_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`(?:\w+=\S+ )?make ([a-z-]+)", TEXT)) - targets == set()
+
+
+def test_every_benchmark_in_the_documentation_exists_and_is_run_by_make_bench() -> None:
+    named = set(re.findall(r"python -m benchmarks\.(\w+)", TEXT))
+    makefile = (ROOT / "Makefile").read_text()
+    assert named
+    assert {name for name in named if not (ROOT / "benchmarks" / f"{name}.py").exists()} == set()
+    assert {name for name in named if f"benchmarks.{name}" not in makefile} == set()
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_route_of_version_1_is_in_the_readme() -> None:
+    from serving.routes import ROUTERS
+
+    readme = (ROOT / "README.md").read_text()
+    assert [route.path for router in ROUTERS for route in router.routes if route.path not in readme] == []  # type: ignore[attr-defined]
+
+
+def test_the_page_of_the_features_is_made_from_the_features() -> None:
+    from models.lineage import page
+
+    assert (ROOT / "docs" / "features.md").read_text() == page(), "patron features --write docs/features.md"
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_names_packages_versions_and_hashes_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert "--index-url" not in text
+    pinned = re.findall(r"^([a-z0-9._-]+)==", text, re.M)
+    assert text.count("--hash=sha256:") >= len(pinned) > 100
+
+
+def test_both_locks_agree() -> None:
+    def pinned(name: str) -> set[str]:
+        return set(re.findall(r"^[a-z0-9._\[\]-]+==\S+", (ROOT / name).read_text(), re.M))
+
+    assert pinned("requirements.lock") <= pinned("requirements-dev.lock")
