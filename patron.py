@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from features.errors import PatronError
 
@@ -389,12 +390,10 @@ def main() -> int:
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.FAILED
+    except TyperException as error:
+        error.show()
+        return Exit.WRONG_USE
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            return Exit.WRONG_USE
         if os.environ.get("PATRON_DEBUG"):
             raise
         _note(f"patron: unexpected {type(error).__name__}: {error} (PATRON_DEBUG=1 shows where)")

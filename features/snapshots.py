@@ -193,5 +193,7 @@ def _write(backend: Backend, values: ir.Table, path: Path) -> None:
     moment = values.as_of.cast("timestamp('UTC', 6)")
     # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.
     draft = path.with_suffix(".draft")
-    backend.to_parquet(values.mutate(as_of=moment, created_at=moment).order_by("customer_key"), draft)
+    stamped = values.mutate(as_of=moment, created_at=moment).order_by("customer_key")
+    # Through Arrow, which takes the types Ibis says; DuckDB's own differ (a sum is a HUGEINT).
+    pq.write_table(backend.to_pyarrow(stamped), draft)
     os.replace(draft, path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Store:
             from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
             from feast.repo_config import RegistryConfig
 
+        _keep_online_time_in_utc()
         logging.getLogger("feast").setLevel(logging.WARNING)
         self.home = home
         self.online_file = home.feast / "online.db"
@@ -198,6 +200,16 @@ class Store:
         if missing := [name for name in features if name not in known]:
             raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
         return {name: known[name] for name in features}
+
+
+def _keep_online_time_in_utc() -> None:
+    """Let Feast's SQLite store mean UTC by its times, whatever the zone of the process.
+
+    Feast hands SQLite naive times in UTC, and on import registers adapters with Python that take
+    those for local ones: a row written in one zone and read in another would lose or gain hours.
+    """
+    sqlite3.register_adapter(datetime, lambda t: int((t if t.tzinfo else t.replace(tzinfo=UTC)).timestamp()))
+    sqlite3.register_converter("timestamp", lambda seconds: datetime.fromtimestamp(int(seconds), UTC))
 
 
 def _online_rows(response: Any, features: Sequence[str], count: int) -> OnlineRows:

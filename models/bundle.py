@@ -103,8 +103,7 @@ class FittedModel:
         if changed:
             raise PatronError(
                 f"{self.name} version {self.version} was trained with other definitions of"
-                f" {', '.join(changed)} than the feature store holds now;"
-                f" run `patron build` and `patron train {self.name}`"
+                f" {', '.join(changed)} than the feature store holds now; run `patron train {self.name}`"
             )
 
 

@@ -62,6 +62,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
                 ready()
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as log:
         scorer = open_scorer(home, log)
         # An access log would hold nothing that the metrics do not, and cost a write per request.

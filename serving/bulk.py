@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -38,6 +37,7 @@ def score_everyone(
     if not out.absolute().parent.is_dir():
         raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
     progress("opening models", 0.0)
+    home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as log:
         scorer = open_scorer(home, log)
         names = [name for name in models if name in scorer.models]
@@ -51,10 +51,20 @@ def score_everyone(
             rows += [_row(entry) for entry in scorer.score(ids[start : start + BATCH], names, "bulk")]
             log.wait()
     draft = out.with_suffix(f".draft{out.suffix}")
-    _WRITERS[out.suffix](pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False), draft)
+    _WRITERS[out.suffix](_table(rows), draft)
     os.replace(draft, out)
     progress("scoring", 1.0)
     return {"customers": len(rows), "out": str(out), "models": names, "absent": absent}
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    """The rows as written: moments to the second, in UTC."""
+    table = pa.Table.from_pylist(rows)
+    place = table.schema.get_field_index("features_as_of")
+    moments = (
+        table["features_as_of"].cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("s", "UTC"), safe=False)
+    )
+    return table.set_column(place, "features_as_of", moments)
 
 
 def _row(entry: CustomerScores) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class ModelState(BaseModel):
     question: str
     version: str | None = None
     meaning: str | None = Field(None, description="What its score says.")
+    unit: str | None = Field(None, description="Of the score: probability, or the shop's currency.")
     horizon_days: int | None = None
     trained_as_of: datetime | None = None
     features: list[str] = []

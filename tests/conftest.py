@@ -6,9 +6,12 @@ The homes are shared by all tests of a run and made once. A test that changes on
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -142,6 +145,9 @@ def small_retail(tmp_path: Path) -> RetailWriter:
 
 # Models: a shop with all three trained, and copies of it.
 
+# With more threads than idle cores OpenMP waits by spinning, and a fit of a second takes a minute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def trained_shop(built_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory) -> Home:
@@ -155,3 +161,29 @@ def trained_shop(built_shop: Home, built: snapshots.Built, tmp_path_factory: pyt
     for model in MODELS.values():
         train(home, model, built, store, registry)
     return home
+
+
+def _copy_trained(home: Home, folder: Path) -> Home:
+    copy = Home(Path(shutil.copytree(home.path, folder)))
+    with closing(sqlite3.connect(copy.mlflow / "mlflow.db")) as tables, tables:
+        # MLflow keeps full paths; a copy's runs are to be the copy's own.
+        for table, column in (
+            ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+            ("model_versions", "source"), ("model_versions", "storage_location"),
+        ):  # fmt: skip
+            tables.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(home.path), str(copy.path))
+            )
+    return copy
+
+
+@pytest.fixture(scope="session")
+def copy_trained() -> Callable[[Home, Path], Home]:
+    """A function that copies a home with models to a folder that is not there yet: (home, folder)."""
+    return _copy_trained
+
+
+@pytest.fixture
+def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
+    """The trained shop, for a test to change."""
+    return _copy_trained(trained_shop, tmp_path / "home")

@@ -23,6 +23,8 @@ async def models(scorer: ScorerDep) -> list[ModelState]:
             fitted = scorer.models[name]
             state.version = fitted.version
             state.meaning = fitted.manifest["meaning"]
+            money = fitted.manifest["kind"] == "money"
+            state.unit = scorer.shop.currency if money else "probability"
             state.horizon_days = fitted.manifest["horizon_days"]
             state.trained_as_of = datetime.fromisoformat(fitted.manifest["as_of"])
             state.features = list(fitted.features)

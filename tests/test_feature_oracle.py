@@ -1,0 +1,389 @@
+"""Every feature once more in plain Python, compared on small histories full of edge cases.
+
+The second reading takes a customer's events as a list and works with datetimes, decimals and
+fractions; it shares nothing with the features but the events.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from features import lake
+from features.events import POPULATION, SCHEMAS, Events
+from features.groups import FEATURES, GROUPS
+
+TICK = timedelta(microseconds=1)
+ZONES = ("Europe/London", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia")
+
+
+@dataclass(frozen=True)
+class Line:
+    timestamp: datetime
+    received_at: datetime
+    order_id: str
+    product_id: str
+    category: str | None
+    quantity: int
+    amount: Decimal
+    discount: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Refund:
+    timestamp: datetime
+    received_at: datetime
+    amount: Decimal
+    order_id: str | None = None
+    product_id: str = "p"
+    category: str | None = None
+    quantity: int = 1
+    matched: bool = False
+
+
+@dataclass(frozen=True)
+class Trait:
+    timestamp: datetime
+    received_at: datetime
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class History:
+    """One customer, and the moment of the question."""
+
+    as_of: datetime
+    lines: list[Line] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+    traits: list[Trait] = field(default_factory=list)
+
+
+# The second reading
+
+
+class Reading:
+    """What is visible of one history, and the shop's days since."""
+
+    def __init__(self, history: History, zone: str) -> None:
+        self.as_of, self.zone = history.as_of, ZoneInfo(zone)
+        self.lines = [line for line in history.lines if self._visible(line)]
+        self.refunds = [refund for refund in history.refunds if self._visible(refund)]
+        self.traits = [trait for trait in history.traits if self._visible(trait)]
+
+    def _visible(self, event: Line | Refund | Trait) -> bool:
+        return event.timestamp < self.as_of and event.received_at <= self.as_of
+
+    def days_ago(self, event: Line | Refund | Trait) -> int:
+        return (self.as_of.astimezone(self.zone).date() - event.timestamp.astimezone(self.zone).date()).days
+
+    def orders(self, days: int | None = None) -> list[list[Line]]:
+        """The orders by their first day, earliest first; those of the last ``days``."""
+        by_id: dict[str, list[Line]] = {}
+        for line in self.lines:
+            by_id.setdefault(line.order_id, []).append(line)
+        found = sorted(by_id.values(), key=self.age, reverse=True)
+        return [order for order in found if days is None or self.age(order) <= days]
+
+    def age(self, order: list[Line]) -> int:
+        return max(map(self.days_ago, order))
+
+    def spend(self, days: int | None = None) -> Fraction:
+        return sum((Fraction(line.amount) for order in self.orders(days) for line in order), Fraction(0))
+
+    def refunded(self, days: int | None = None) -> Fraction:
+        recent = (r for r in self.refunds if days is None or self.days_ago(r) <= days)
+        return sum((Fraction(refund.amount) for refund in recent), Fraction(0))
+
+    def median_gap(self) -> float | None:
+        ages = [self.age(order) for order in self.orders()]
+        gaps = [before - after for before, after in zip(ages, ages[1:], strict=False)]
+        return median(gaps) if gaps else None
+
+    def overdue(self) -> float | None:
+        gap = self.median_gap()
+        return None if gap is None else min(map(self.age, self.orders())) / max(gap, 1)
+
+    def entropy(self) -> float | None:
+        spend: dict[str, Fraction] = {}
+        for line in self.lines:
+            if line.category is not None:
+                spend[line.category] = spend.get(line.category, Fraction(0)) + Fraction(line.amount)
+        positive = [amount for amount in spend.values() if amount > 0]
+        shares = [amount / sum(positive) for amount in positive]
+        return -math.fsum(share * math.log2(share) for share in shares) if shares else None
+
+    def told(self, name: str) -> str | None:
+        said = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
+        return max(said)[1] if said else None
+
+
+def over(part: Fraction, whole: Fraction | int) -> Fraction | None:
+    return part / whole if whole else None
+
+
+def yes(value: str | None) -> bool | None:
+    return None if value is None else value == "true"
+
+
+READINGS: dict[str, Callable[[Reading], Any]] = {
+    "orders_total": lambda r: len(r.orders()),
+    "orders_30d": lambda r: len(r.orders(30)),
+    "orders_90d": lambda r: len(r.orders(90)),
+    "orders_365d": lambda r: len(r.orders(365)),
+    "recency_days": lambda r: min(map(r.age, r.orders()), default=None),
+    "tenure_days": lambda r: max(map(r.age, r.orders()), default=None),
+    "spend_total": lambda r: r.spend(),
+    "spend_90d": lambda r: r.spend(90),
+    "spend_365d": lambda r: r.spend(365),
+    "largest_order": lambda r: max((sum(li.amount for li in order) for order in r.orders()), default=None),
+    "items_total": lambda r: sum(line.quantity for line in r.lines),
+    "distinct_products": lambda r: len({line.product_id for line in r.lines}),
+    "median_gap_days": Reading.median_gap,
+    "category_entropy": Reading.entropy,
+    "refunded_total": lambda r: r.refunded(),
+    "refunded_365d": lambda r: r.refunded(365),
+    "refund_share": lambda r: over(r.refunded(), r.spend()),
+    "net_spend_365d": lambda r: r.spend(365) - r.refunded(365),
+    "average_order_value": lambda r: over(r.spend(), len(r.orders())),
+    "overdue_ratio": Reading.overdue,
+    "country": lambda r: r.told("country"),
+    "acquisition_channel": lambda r: r.told("channel"),
+    "newsletter": lambda r: yes(r.told("newsletter")),
+    "known_days": lambda r: max(map(r.days_ago, r.traits), default=None),
+}
+
+
+# The features, on DuckDB
+
+
+class Engine:
+    """The features compiled once over tables that are filled anew for every example."""
+
+    def __init__(self) -> None:
+        self.connection = lake.connect()
+        for name, schema in (SCHEMAS | {"population": POPULATION}).items():
+            self.connection.create_table(name, schema=ibis.schema(schema))
+        population = self.connection.table("population")
+        events = Events(**{name: self.connection.table(name) for name in SCHEMAS})
+        self.queries = [str(ibis.to_sql(group.compute(events, population))) for group in GROUPS]
+
+    def fill(self, name: str, schema: dict[str, str], rows: list[dict[str, Any]]) -> None:
+        arrow = pa.Table.from_pylist(rows, schema=ibis.schema(schema).to_pyarrow())
+        self.connection.con.execute(f"DELETE FROM {name}")
+        self.connection.con.execute(f"INSERT INTO {name} BY NAME FROM arrow")
+
+    def answers(self, histories: list[History], zone: str) -> list[dict[str, Any]]:
+        """The features of each history, one customer each."""
+        kinds = {"order_lines": "lines", "refunds": "refunds", "traits": "traits"}
+        for name, attribute in kinds.items():
+            rows = [
+                vars(event)
+                | {"customer_key": key, "day": local_day(event.timestamp, zone)}
+                | {"timestamp": naive(event.timestamp), "received_at": naive(event.received_at)}
+                for key, history in enumerate(histories)
+                for event in getattr(history, attribute)
+            ]
+            self.fill(name, SCHEMAS[name], rows)
+        asked = [
+            {"customer_key": k, "as_of": naive(h.as_of), "as_of_day": local_day(h.as_of, zone)}
+            for k, h in enumerate(histories)
+        ]
+        self.fill("population", POPULATION, asked)
+        found: list[dict[str, Any]] = [{} for _ in histories]
+        for query in self.queries:
+            for row in self.connection.con.execute(query).to_arrow_table().to_pylist():
+                found[row["customer_key"]] |= row
+        return found
+
+
+def naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def local_day(moment: datetime, zone: str) -> int:
+    return moment.astimezone(ZoneInfo(zone)).toordinal() - datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
+
+
+ENGINE: list[Engine] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> Any:
+    ENGINE.append(Engine())
+    yield
+    ENGINE.clear()
+
+
+def compare(histories: list[History], zone: str) -> None:
+    for history, row in zip(histories, ENGINE[0].answers(histories, zone), strict=True):
+        reading = Reading(history, zone)
+        for name, read in READINGS.items():
+            expected, found = read(reading), row[name]
+            if expected is None or isinstance(expected, str | bool):
+                assert found == expected, name
+            else:
+                close = math.isclose(float(found), float(expected), rel_tol=1e-9, abs_tol=1e-12)
+                assert close, f"{name}: {found} is not {expected}"
+
+
+# Histories
+
+# Midnights, half a day, the days of windows, days of 23 and 25 hours, and the next representable moment.
+AGES = (
+    [timedelta(0), -TICK, TICK, timedelta(milliseconds=1), timedelta(seconds=1), timedelta(hours=-3)]
+    + [timedelta(hours=hours) for hours in (1, 12, 23, 24, 25, 47)]
+    + [timedelta(days=days) + half for days in (30, 90, 365) for half in (timedelta(), timedelta(hours=23))]
+    + [timedelta(days=days, hours=-1) for days in (31, 91, 366, 500, 3000)]
+)
+AS_OFS = [
+    datetime(2024, 3, 31, 0, 30, tzinfo=UTC),  # before the clocks go forward in London
+    datetime(2024, 3, 31, 23, 0, tzinfo=UTC),  # midnight in London, in summer time
+    datetime(2024, 10, 27, 1, 0, tzinfo=UTC),  # the second one o'clock in London
+    datetime(2024, 3, 1, 0, 0, tzinfo=UTC),  # after a leap day
+    datetime(2011, 12, 31, 10, 0, tzinfo=UTC),  # the day after the one that Apia left out
+    datetime(2024, 11, 3, 4, 29, 59, 999_999, tzinfo=UTC),
+]
+ages = st.one_of(
+    st.sampled_from(AGES), st.integers(0, 900 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
+)
+lateness = st.sampled_from([timedelta(0)] * 5 + [timedelta(hours=1), timedelta(days=40), TICK])
+money = st.one_of(
+    st.sampled_from([Decimal("0"), Decimal("0.0001"), Decimal("10"), Decimal("99999999.9999")]),
+    st.decimals(0, 500, places=2),
+)
+words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
+categories = st.sampled_from(["a", "b", "c", None])
+
+
+@st.composite
+def customers(draw: st.DrawFn) -> History:
+    as_of = draw(st.sampled_from(AS_OFS))
+    # Few moments, so that events share them.
+    moments = draw(st.lists(ages.map(lambda age: as_of - age), min_size=1, max_size=5))
+
+    def when() -> dict[str, datetime]:
+        timestamp = draw(st.sampled_from(moments))
+        exactly = draw(st.integers(0, 9)) == 0
+        late = draw(lateness)
+        return {"timestamp": timestamp, "received_at": as_of if exactly else timestamp + late}
+
+    def several(make: Callable[[], Any], most: int) -> list[Any]:
+        return [make() for _ in range(draw(st.integers(0, most)))]
+
+    def line() -> Line:
+        ids = draw(st.sampled_from("ABCD")), draw(st.sampled_from("pqr"))
+        return Line(**when(), order_id=ids[0], product_id=ids[1], category=draw(categories),
+                    quantity=draw(st.integers(1, 2000)), amount=draw(money))  # fmt: skip
+
+    def refund() -> Refund:
+        return Refund(**when(), amount=draw(money))
+
+    def trait() -> Trait:
+        name = draw(st.sampled_from(["country", "channel", "newsletter", "shoe_size"]))
+        return Trait(**when(), name=name, value=draw(words))
+
+    return History(as_of, several(line, 8), several(refund, 3), several(trait, 6))
+
+
+def noon(day: int) -> dict[str, datetime]:
+    moment = datetime(2024, 5, day, 12, tzinfo=UTC)
+    return {"timestamp": moment, "received_at": moment}
+
+
+def test_every_feature_has_a_second_reading():
+    assert READINGS.keys() == FEATURES.keys()
+
+
+@settings(max_examples=150)
+@example([History(AS_OFS[0])], "Europe/London")
+@example(
+    # More given back than was paid, for something that was free.
+    [History(AS_OFS[2], [Line(**noon(1), order_id="A", product_id="p", category="a", quantity=1,
+                              amount=Decimal(0))], [Refund(**noon(2), amount=Decimal(5))])],
+    "Europe/London",
+)  # fmt: skip
+@example(
+    # Two answers within a tenth of a second: the later one counts, not the greater one.
+    [
+        History(
+            AS_OFS[2],
+            traits=[
+                Trait(noon(1)["timestamp"], noon(1)["timestamp"], "country", "zz"),
+                Trait(noon(1)["timestamp"] + TICK, noon(2)["timestamp"], "country", "aa"),
+            ],
+        )
+    ],
+    "Asia/Shanghai",
+)
+@given(st.lists(customers(), min_size=1, max_size=12), st.sampled_from(ZONES))
+def test_the_features_agree_with_their_second_reading(histories: list[History], zone: str):
+    compare(histories, zone)
+
+
+def test_a_history_worked_by_hand():
+    """Three orders, the first in two parts on two days; one refund; London, the clocks in summer time."""
+
+    def at(*when: int) -> dict[str, datetime]:
+        moment = datetime(*when, tzinfo=UTC)  # type: ignore[misc, arg-type]
+        return {"timestamp": moment, "received_at": moment}
+
+    def line(order: str, product: str, category: str | None, quantity: int, amount: str, *when: int) -> Line:
+        return Line(**at(*when), order_id=order, product_id=product, category=category,
+                    quantity=quantity, amount=Decimal(amount))  # fmt: skip
+
+    history = History(
+        datetime(2024, 6, 30, 23, tzinfo=UTC),  # July begins in London
+        [
+            line("A", "p", "tea", 2, "10.00", 2023, 6, 30, 12),
+            line("A", "q", "tea", 1, "20.00", 2023, 7, 1, 12),
+            line("B", "p", "cake", 1, "30.00", 2024, 6, 1, 22, 59),  # June 1, 30 days ago
+            line("C", "r", None, 4, "40.00", 2024, 6, 29, 23),  # June 30, the day before
+            line("D", "s", "tea", 1, "99.00", 2024, 6, 30, 23),  # at the very moment: not yet
+        ],
+        [Refund(**at(2024, 6, 10), amount=Decimal("30.00"))],
+        [
+            Trait(**at(2024, 1, 1), name="country", value="United Kingdom"),
+            Trait(**at(2024, 2, 1), name="country", value="France"),
+        ],
+    )
+    (found,) = ENGINE[0].answers([history], "Europe/London")
+    assert {name: found[name] for name in FEATURES} == {
+        "orders_total": 3,
+        "orders_30d": 2,
+        "orders_90d": 2,
+        "orders_365d": 2,  # 2023-06-30 is 367 days before 2024-07-01
+        "recency_days": 1,
+        "tenure_days": 367,
+        "spend_total": 100.0,
+        "spend_90d": 70.0,
+        "spend_365d": 70.0,
+        "largest_order": 40.0,
+        "items_total": 8,
+        "distinct_products": 3,
+        "median_gap_days": 183.0,  # of 337 and 29
+        "category_entropy": 1.0,
+        "refunded_total": 30.0,
+        "refunded_365d": 30.0,
+        "refund_share": 0.3,
+        "net_spend_365d": 40.0,
+        "average_order_value": pytest.approx(100 / 3),
+        "overdue_ratio": pytest.approx(1 / 183),
+        "country": "France",
+        "acquisition_channel": None,
+        "newsletter": None,
+        "known_days": 182,
+    }
