@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -78,7 +79,8 @@ class Registry:
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
         if self.uri.startswith("sqlite:///"):
             home.mlflow.mkdir(parents=True, exist_ok=True)
-        self._client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        with self._speaking():
+            self._client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def publish(
         self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...]
@@ -142,10 +144,11 @@ class Registry:
         """A published version, with every digest checked."""
         with self._speaking(), TemporaryDirectory() as folder:
             stored = self._client.get_model_version(name, version)
+            unreadable: tuple[type[Exception], ...] = (OSError, *_mlflow_errors())
             try:
                 path = Path(self._client.download_artifacts(stored.run_id, BUNDLE, folder))
                 files = {p.name: p.read_bytes() for p in path.iterdir() if p.is_file()}
-            except (OSError, _mlflow_error()) as error:
+            except unreadable as error:
                 raise PatronError(
                     f"the files of {name} version {version} cannot be read ({type(error).__name__});"
                     f" restore {self.home.mlflow} or run `patron train {name}`"
@@ -178,8 +181,9 @@ class Registry:
         """Turn MLflow's own errors into ones a person can act on."""
         try:
             yield
-        except _mlflow_error() as error:
-            raise PatronError(f"MLflow at {self.uri} refused: {error}") from error
+        except _mlflow_errors() as error:
+            said = str(error).strip().partition("\n")[0]
+            raise PatronError(f"MLflow at {self.uri} refused: {said}") from error
 
 
 def local_uri(home: Home) -> str:
@@ -187,11 +191,11 @@ def local_uri(home: Home) -> str:
     return f"sqlite:///{home.mlflow / 'mlflow.db'}"
 
 
-def _mlflow_error() -> type[Exception]:
+def _mlflow_errors() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError  # MLflow passes it on where its tables are damaged
 
-    error: type[Exception] = MlflowException
-    return error
+    return MlflowException, SQLAlchemyError
 
 
 def _why_none(name: str, versions: list[ModelVersion]) -> str:
@@ -220,7 +224,7 @@ def _write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> N
         [ColSpec(DataType[_TYPES[c["dtype"]]], c["name"], required=False) for c in manifest["features"]]
     )
     signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
-    flavors = {"python_function": {"loader_module": "models.registry", "python_version": "3"}}
+    flavors = {"python_function": {"loader_module": "models.registry", "python_version": platform.python_version()}}
     Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
 
 

@@ -11,16 +11,17 @@ from serving.problems import Unprocessable
 from serving.scorer import Scorer
 
 
-def _scorer(request: Request) -> Scorer:
+async def _scorer(request: Request) -> Scorer:
     scorer: Scorer = request.app.state.scorer
     return scorer
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
 
+# The two are async so that FastAPI calls them at once, without a thread.
 ScorerDep = Annotated[Scorer, Depends(_scorer)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 
