@@ -391,7 +391,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return Exit.FAILED
     except TyperException as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]
         return Exit.WRONG_USE
     except Exception as error:
         if os.environ.get("PATRON_DEBUG"):

@@ -22,6 +22,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,17 +86,17 @@ class ScoreLog:
     """Appends answers to a home's log. Close it, or leave its ``with``, to commit what is queued."""
 
     def __init__(self, home: Home) -> None:
-        home.logs.mkdir(parents=True, exist_ok=True)
         self.path = home.logs / "scores.db"
+        self.session = uuid.uuid4().hex
         try:
+            home.logs.mkdir(parents=True, exist_ok=True)
             self._connection = _connect(self.path)
             self.lost_before = _settle(self._connection, home.logs)
-        except sqlite3.Error as error:
+            self._counter, self._file = _counter(home.logs / f"{self.session}.accepted")
+        except (sqlite3.Error, OSError) as error:
             raise PatronError(
                 f"the score log {self.path} cannot be opened ({error}); move it away to start a new one"
             ) from error
-        self.session = uuid.uuid4().hex
-        self._counter, self._file = _counter(home.logs / f"{self.session}.accepted")
         self._queue: deque[Answered] = deque()
         self._sets: dict[tuple[str, ...], int] = {}
         self.accepted = self.written = self.dropped = 0
@@ -200,7 +201,8 @@ def _counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
 def _settle(connection: sqlite3.Connection, folder: Path) -> int:
     """Count what killed writers had accepted and not committed; return the total ever lost."""
     for path in folder.glob("*.accepted"):
-        with open(path, "rb") as file:
+        # Another one who settles may have been faster.
+        with suppress(FileNotFoundError), open(path, "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

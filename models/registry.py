@@ -224,7 +224,9 @@ def _write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> N
         [ColSpec(DataType[_TYPES[c["dtype"]]], c["name"], required=False) for c in manifest["features"]]
     )
     signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
-    flavors = {"python_function": {"loader_module": "models.registry", "python_version": platform.python_version()}}
+    flavors = {
+        "python_function": {"loader_module": "models.registry", "python_version": platform.python_version()}
+    }
     Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
 
 

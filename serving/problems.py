@@ -56,7 +56,9 @@ def _said(error: RequestValidationError) -> tuple[int, str]:
         return 400, f"the body is not JSON: {where}"
     parts = []
     for e in errors[:5]:
-        where = ".".join(str(part) for part in e["loc"] if part != "body") or "body"
+        # Where a field is one too many, the last place is its name: what was sent.
+        places = e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"]
+        where = ".".join(str(part) for part in places if part != "body") or "body"
         parts.append(f"{where}: {e['msg']}")
     if len(errors) > 5:
         parts.append(f"and {len(errors) - 5} more")

@@ -6,7 +6,6 @@ The homes are shared by all tests of a run and made once. A test that changes on
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
@@ -144,9 +143,6 @@ def small_retail(tmp_path: Path) -> RetailWriter:
 
 
 # Models: a shop with all three trained, and copies of it.
-
-# With more threads than idle cores OpenMP waits by spinning, and a fit of a second takes a minute.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -323,6 +323,37 @@ def test_only_what_happened_before_and_was_known_by_then_is_visible():
     assert dict(zip(seen["value"], seen["days_ago"], strict=True)) == {"0": 0, "4": 0, "5": 1}
 
 
+def test_what_is_known_at_a_moment_is_what_is_visible_then():
+    backend = lake.connect()
+    table = moments(
+        backend, (AS_OF - TICK, AS_OF), (AS_OF - TICK, AS_OF + TICK), (AS_OF, AS_OF), (AS_OF, AS_OF - TICK)
+    )
+    empty = {name: ibis.memtable([], schema=SCHEMAS[name]) for name in ("order_lines", "refunds")}
+    known = Events(**empty, traits=table).known_at(AS_OF)
+    assert list(known.traits.execute()["value"]) == ["0"]
+
+
+def test_a_feature_made_of_features_is_filled_too():
+    group = small_group()
+
+    @group.feature(unit="days")
+    def nothing(large: ir.Table) -> ir.IntegerValue:
+        """Null without a line."""
+        return large.days_ago.min()
+
+    @group.feature(unit="days", missing=-5)
+    def filled(nothing: ir.IntegerValue) -> ir.IntegerValue:
+        """Null made a number."""
+        return nothing * 2
+
+    backend = lake.connect()
+    events = Events(
+        **{name: backend.create_table(name, schema=ibis.schema(schema)) for name, schema in SCHEMAS.items()}
+    )
+    (row,) = backend.to_pyarrow(group.compute(events, asked_at(backend, AS_OF))).to_pylist()
+    assert (row["lines"], row["doubled"], row["nothing"], row["filled"]) == (0, 0.0, None, -5)
+
+
 def test_what_follows_begins_at_the_moment_and_ends_with_the_last_day():
     backend = lake.connect()
     ends = datetime(2023, 11, 29, 23, tzinfo=UTC)  # midnight in Berlin, three days with that of as_of

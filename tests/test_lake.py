@@ -1,0 +1,341 @@
+"""The lake: how events lie on disk, and that a home holds the old ones or the new ones, never half."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features import lake
+from features.calendar import EPOCH, day_of
+from features.errors import NothingThere, PatronError
+from features.events import SCHEMAS
+from features.home import Home
+from features.identity import Identity
+
+Rows = dict[str, list[tuple[Any, ...]]]
+START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+def some_events(seed: int = 1, customers: int = 60) -> Rows:
+    """Order lines, refunds and traits of some customers, many at equal times."""
+    rng = np.random.default_rng(seed)
+    rows: Rows = {"order_lines": [], "refunds": [], "traits": []}
+    for _ in range(1200):
+        customer = f"id-{rng.integers(customers)}"
+        moment = START + timedelta(hours=int(rng.integers(3000)))
+        late = moment + timedelta(minutes=int(rng.integers(3)))
+        money = f"{rng.integers(10_000) / 100:.2f}"
+        bought = (f"o{rng.integers(500)}", f"p{rng.integers(9)}", None if rng.random() < 0.2 else "c", 1)
+        kind = rng.random()
+        if kind < 0.7:
+            rows["order_lines"].append((customer, moment, late, *bought, money, "0"))
+        elif kind < 0.8:
+            rows["refunds"].append((customer, moment, late, *bought, money, bool(rng.random() < 0.5)))
+        else:
+            rows["traits"].append((customer, moment, late, "country", f"C{rng.integers(4)}"))
+    return rows
+
+
+def holding(rows: Rows) -> duckdb.DuckDBPyConnection:
+    """A source's tables: the canonical ones with ``customer_id``, without key and day."""
+    connection = lake.connect().con
+    for name, schema in SCHEMAS.items():
+        columns = {"customer_id": "string"} | {
+            c: "string" if "decimal" in t else t
+            for c, t in schema.items()
+            if c not in ("customer_key", "day")
+        }
+        arrow = {"string": pa.string(), "int64": pa.int64(), "boolean": pa.bool_()}
+        types = [arrow.get(dtype, pa.timestamp("us")) for dtype in columns.values()]
+        values = list(zip(*rows[name], strict=True)) or [()] * len(columns)
+        arrays = [pa.array(v, t) for v, t in zip(values, types, strict=True)]
+        connection.register("rows", pa.table(arrays, names=list(columns)))
+        connection.execute(f"CREATE TABLE {name} AS FROM rows")
+    return connection
+
+
+def write(home: Home, rows: Rows, zone: str = "Europe/London", **description: Any) -> str:
+    """Write the events; the generation they got."""
+    lake.write(home, holding(rows), zone, {"source": "test", **description})
+    generation: str = lake.describe(home)["generation"]
+    return generation
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def full(home: Home) -> Home:
+    write(home, some_events(), note="first")
+    return home
+
+
+def contents(home: Home) -> dict[str, bytes]:
+    return {str(p.relative_to(home.path)): p.read_bytes() for p in home.path.rglob("*") if p.is_file()}
+
+
+def stored(home: Home, name: str) -> list[dict[str, Any]]:
+    files = sorted((home.events / name).glob("*/*.parquet"))
+    return [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+
+
+def test_every_event_is_stored_once_under_its_customers_key(full: Home):
+    ids = {v: k for k, v in Identity(full.identity).keys([f"id-{i}" for i in range(60)]).items()}
+    for name, rows in some_events().items():
+        found = [(ids[r["customer_key"]], r["timestamp"], r["received_at"]) for r in stored(full, name)]
+        assert sorted(found) == sorted(row[:3] for row in rows)
+        assert "customer_id" not in stored(full, name)[0]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_customer_lies_in_one_bucket_sorted_by_time(full: Home, name: str):
+    folders = sorted((full.events / name).iterdir())
+    assert [f.name for f in folders] == [f"bucket={b:02d}" for b in range(lake.BUCKETS)]
+    for bucket, folder in enumerate(folders):
+        table = pq.read_table(folder / "part-0.parquet", partitioning=None)
+        assert table.column_names == list(SCHEMAS[name])
+        keys, times = table["customer_key"].to_pylist(), table["timestamp"].to_pylist()
+        assert {key % lake.BUCKETS for key in keys} <= {bucket}
+        assert list(zip(keys, times, strict=True)) == sorted(zip(keys, times, strict=True))
+
+
+def test_times_are_stored_in_microseconds_and_money_exactly(full: Home):
+    schema = pq.read_schema(full.events / "order_lines" / "bucket=01" / "part-0.parquet")
+    assert schema.field("timestamp").type == schema.field("received_at").type == pa.timestamp("us")
+    assert schema.field("amount").type == schema.field("discount").type == pa.decimal128(18, 4)
+    assert schema.field("day").type == pa.int32()
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia"])
+def test_the_day_is_the_shops_local_one(home: Home, zone: str):
+    edges = [(2024, 3, 31), (2024, 10, 27), (2024, 2, 29), (2023, 12, 31), (2011, 12, 30), (1969, 12, 31)]
+    moments = [
+        datetime(*edge) + timedelta(hours=hour, microseconds=tick)  # noqa: DTZ001
+        for edge in edges
+        for hour in range(-26, 40)
+        for tick in (-1, 0)
+    ]
+    traits = [("a", moment, moment, "country", "X") for moment in moments]
+    orders = [("a", moments[0], moments[0], "o", "p", None, 1, "1", "0")]
+    write(home, {"order_lines": orders, "refunds": [], "traits": traits}, zone)
+    found = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
+    assert found == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
+    local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for m in moments]
+    assert list(found.values()) == [(d - EPOCH).days for d in sorted(local)]
+
+
+def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: Path):
+    rows = some_events()
+    generation = write(Home(tmp_path / "a"), rows)
+    backwards = {name: list(reversed(part)) for name, part in rows.items()}
+    assert write(Home(tmp_path / "b"), backwards, note="told otherwise") == generation
+
+    changes: list[Callable[[Rows], None]] = [
+        lambda r: r["order_lines"].append(r["order_lines"][0]),
+        lambda r: r["order_lines"].pop(),
+        lambda r: r["refunds"].pop(),
+        lambda r: r["traits"].__setitem__(5, (*r["traits"][5][:-1], "elsewhere")),
+        lambda r: r["order_lines"].__setitem__(5, (*r["order_lines"][5][:-2], "0.0001", "0")),
+    ]
+    others = set()
+    for i, change in enumerate(changes):
+        changed = some_events()
+        change(changed)
+        others.add(write(Home(tmp_path / f"changed-{i}"), changed))
+    assert len(others | {generation}) == len(changes) + 1
+
+
+def test_the_order_of_the_events_leaves_the_files_alone(tmp_path: Path):
+    a, b = Home(tmp_path / "a"), Home(tmp_path / "b")
+    write(a, some_events())
+    write(b, {name: list(reversed(part)) for name, part in some_events().items()})
+    assert [stored(a, name) for name in SCHEMAS] == [stored(b, name) for name in SCHEMAS]
+
+
+def test_another_time_zone_is_another_generation(tmp_path: Path):
+    zones = ("Europe/London", "Asia/Shanghai")
+    assert len({write(Home(tmp_path / zone), some_events(), zone) for zone in zones}) == 2
+
+
+def test_keys_go_by_first_appearance_and_are_kept(full: Home):
+    first: dict[str, datetime] = {}
+    for rows in some_events().values():
+        for customer, moment, *_ in rows:
+            first[customer] = min(moment, first.get(customer, moment))
+    table = Identity(full.identity).table()
+    expected = sorted(first, key=lambda customer: (first[customer], customer))
+    assert table["customer_id"].to_pylist() == expected
+    assert table["customer_key"].to_pylist() == list(range(1, len(expected) + 1))
+
+    before = Identity(full.identity).keys(expected)
+    write(full, some_events(seed=2, customers=80))
+    after = Identity(full.identity).keys([f"id-{i}" for i in range(80)])
+    assert before.items() <= after.items()
+    assert sorted(after.values()) == list(range(1, len(after) + 1))
+
+
+def test_writing_replaces_everything(full: Home):
+    some = {name: part[:20] for name, part in some_events(seed=3).items()}
+    write(full, some, note="second")
+    assert lake.describe(full)["note"] == "second"
+    assert [len(stored(full, name)) for name in SCHEMAS] == [len(some[name]) for name in SCHEMAS]
+    assert sorted(p.name for p in full.path.iterdir()) == ["events", "identity.db"]
+
+
+@pytest.mark.parametrize("at", ["refunds", "traits"])
+def test_a_source_that_fails_leaves_the_old_lake(full: Home, at: str):
+    before = contents(full)
+    connection = holding(some_events())
+    connection.execute(f"ALTER TABLE {at} RENAME COLUMN {'amount' if at == 'refunds' else 'value'} TO gone")
+    with pytest.raises(duckdb.Error):
+        lake.write(full, connection, "Europe/London", {"source": "test"})
+    assert {k: v for k, v in contents(full).items() if not k.startswith("events.new")} == before
+    assert lake.describe(full)["note"] == "first"
+    write(full, some_events(seed=4))  # what was left over does not matter
+    assert sorted(p.name for p in full.path.iterdir()) == ["events", "identity.db"]
+
+
+@pytest.mark.parametrize(
+    "ask", [lake.exists, lake.describe, lambda home: lake.read(home, lake.connect()).traits.count().execute()]
+)
+def test_a_crash_between_the_old_lake_and_the_new_brings_the_old_one_back(
+    full: Home, ask: Callable[[Home], Any]
+):
+    expected, before = ask(full), contents(full)
+    os.rename(full.events, full.path / "events.old")  # noqa: PTH104
+    (full.path / "events.new").mkdir()
+    assert ask(full) == expected
+    assert contents(full) == before
+
+
+def test_a_crash_at_any_rename_leaves_one_of_the_two(full: Home, monkeypatch: pytest.MonkeyPatch):
+    replace = os.replace
+    for survived in (0, 1, 2):
+        left = [survived]
+
+        def stop(source: Any, target: Any, left: list[int] = left) -> None:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", stop)
+        rows = some_events(seed=10 + survived)
+        if survived < 2:
+            with pytest.raises(KeyboardInterrupt):
+                write(full, rows, note="interrupted")
+            monkeypatch.undo()
+            assert lake.describe(full)["note"] == "first"
+        else:
+            write(full, rows, note="done")
+            monkeypatch.undo()
+            assert lake.describe(full)["note"] == "done"
+        lake.read(full, lake.connect())
+    assert len(stored(full, "traits")) == len(rows["traits"])
+
+
+def test_old_events_beside_new_ones_are_not_brought_back(full: Home):
+    (full.path / "events.old").mkdir()
+    (full.path / "events.old" / "import.json").write_text('{"note": "long ago"}')
+    assert lake.describe(full)["note"] == "first"
+
+
+def damage(kind: str) -> Callable[[Path], None]:
+    def flip(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[:-40] + bytes(byte ^ 255 for byte in content[-40:]))
+
+    return {
+        "truncated": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+        "emptied": lambda p: p.write_bytes(b""),
+        "not parquet": lambda p: p.write_text("a,b,c\n" * 1000),
+        "flipped": flip,
+        "deleted": lambda p: p.unlink(),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["truncated", "emptied", "not parquet", "flipped", "deleted"])
+@pytest.mark.parametrize("bucket", [0, 9])
+def test_a_damaged_file_is_an_error_that_names_its_table(full: Home, kind: str, bucket: int):
+    damage(kind)(full.events / "refunds" / f"bucket={bucket:02d}" / "part-0.parquet")
+    with pytest.raises(PatronError, match=r"table .*refunds .*--replace"):
+        lake.read(full, lake.connect())
+
+
+def test_a_damaged_description_is_an_error_that_names_it(full: Home):
+    (full.events / "import.json").write_text('{"source": "te')
+    with pytest.raises(PatronError, match=r"import\.json is damaged"):
+        lake.describe(full)
+
+
+def test_without_events_the_way_to_some_is_said(home: Home):
+    assert not lake.exists(home)
+    for ask in (lake.describe, lambda h: lake.read(h, lake.connect())):
+        with pytest.raises(NothingThere, match="run `patron simulate` or `patron import FILE`"):
+            ask(home)
+    assert not home.path.exists()
+
+
+def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(home: Home):
+    connection = holding(some_events())
+    connection.execute("CREATE TABLE set_aside AS SELECT 7 AS row_number, 'odd' AS reason")
+    connection.execute("CREATE TABLE truth AS SELECT customer_id, 0.5 AS rate FROM traits GROUP BY 1")
+    lake.write(home, connection, "UTC", {"source": "test"})
+    assert pq.read_table(home.events / "set_aside.parquet").to_pylist() == [
+        {"row_number": 7, "reason": "odd"}
+    ]
+    truth = pq.read_table(home.events / "truth.parquet")
+    assert truth.column_names == ["customer_key", "rate"]
+    ids = {row[0] for row in some_events()["traits"]}
+    assert set(truth["customer_key"].to_pylist()) == set(Identity(home.identity).keys(list(ids)).values())
+
+
+def test_progress_is_told_for_every_table(home: Home):
+    told: list[tuple[str, float]] = []
+    lake.write(home, holding(some_events()), "UTC", {}, lambda message, share: told.append((message, share)))
+    assert [message for message, _ in told] == ["writing order lines", "writing refunds", "writing traits"]
+    assert told[-1][1] == 1
+
+
+# Who is who
+
+
+def test_ids_are_found_however_many_are_asked_for(home: Home):
+    home.path.mkdir()
+    identity = Identity(home.identity)
+    ids = [f"customer {i}" for i in range(1201)]
+    identity.assign(ids)
+    assert identity.keys([*ids, "nobody"]) == {name: i + 1 for i, name in enumerate(ids)}
+    assert identity.keys([]) == {}
+
+
+def test_ids_are_compared_as_they_are_written(home: Home):
+    home.path.mkdir()
+    odd = ["a", "A", " a", "a ", "ä", "客户", "'; DROP TABLE customers; --", ""]
+    identity = Identity(home.identity)
+    identity.assign(odd)
+    identity.assign(odd)
+    assert identity.keys(odd) == {name: i + 1 for i, name in enumerate(odd)}
+
+
+def test_without_customers_or_with_a_damaged_table_a_person_is_told(home: Home):
+    identity = Identity(home.identity)
+    with pytest.raises(NothingThere, match="import or simulate"):
+        identity.keys(["a"])
+    assert not home.path.exists()
+    home.path.mkdir()
+    home.identity.write_bytes(b"no database at all" * 500)
+    with pytest.raises(PatronError, match=r"identity\.db cannot be read"):
+        identity.table()
