@@ -153,7 +153,7 @@ def score(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", max=65535)] = None,
+    port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", min=1, max=65535)] = None,
 ) -> None:
     """Answer over HTTP until stopped."""
     from serving.app import serve as run
@@ -378,6 +378,15 @@ def _say(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE)
         raise typer.Exit(code)
 
 
+def _wrong_setting(error: Exception) -> str | None:
+    """What is wrong with which environment variable, where that is the error."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError) or not error.title.endswith("Settings"):
+        return None
+    return "; ".join(f"PATRON_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+
+
 def main() -> int:
     """Run a command; every error ends in a line for the person, and an exit code."""
     os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
@@ -394,6 +403,9 @@ def main() -> int:
         error.show()  # type: ignore[attr-defined]
         return Exit.WRONG_USE
     except Exception as error:
+        if wrong := _wrong_setting(error):
+            _note(f"patron: {wrong}")
+            return Exit.WRONG_USE
         if os.environ.get("PATRON_DEBUG"):
             raise
         _note(f"patron: unexpected {type(error).__name__}: {error} (PATRON_DEBUG=1 shows where)")
