@@ -121,7 +121,7 @@ def features(
 def train(
     model: Model,
     horizon: Annotated[
-        int | None, typer.Option(help="Days to look ahead, in place of the model's own.")
+        int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -182,7 +182,7 @@ class ScoreLog:
             _microseconds(row.as_of) if row.as_of else None,
             row.route,
             self._sets[row.features],
-            json.dumps(row.vector),
+            json.dumps(row.vector, default=float),
             json.dumps(row.answers),
         )
 

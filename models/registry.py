@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from features.errors import NothingThere, PatronError
 from features.home import Home
@@ -146,7 +147,7 @@ class Registry:
             stored = self._client.get_model_version(name, version)
             unreadable: tuple[type[Exception], ...] = (OSError, *_mlflow_errors())
             try:
-                path = Path(self._client.download_artifacts(stored.run_id, BUNDLE, folder))
+                path = self._bundle(stored.run_id, folder)
                 files = {p.name: p.read_bytes() for p in path.iterdir() if p.is_file()}
             except unreadable as error:
                 raise PatronError(
@@ -154,6 +155,12 @@ class Registry:
                     f" restore {self.home.mlflow} or run `patron train {name}`"
                 ) from error
             return open_bundle(version, files, stored.tags.get(DIGEST_TAG, ""))
+
+    def _bundle(self, run_id: str, folder: str) -> Path:
+        """Where a run's bundle lies; MLflow's own record is absolute, and a home may have been moved."""
+        if self.uri == local_uri(self.home):
+            return self.home.mlflow / "artifacts" / run_id / "artifacts" / BUNDLE
+        return Path(self._client.download_artifacts(run_id, BUNDLE, folder))
 
     def _record(self, name: str, run: Run) -> str:
         run_id: str = self._client.create_run(
@@ -170,10 +177,14 @@ class Registry:
         return run_id
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
         where = (self.home.mlflow / "artifacts").as_uri() if self.uri == local_uri(self.home) else None
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return str(self._client.create_experiment(EXPERIMENT, artifact_location=where))
+        if where in (None, found.artifact_location):
+            return str(found.experiment_id)
+        # The home was moved, and an experiment's place cannot be: this one makes room for another.
+        self._client.rename_experiment(found.experiment_id, f"{EXPERIMENT} before {uuid4().hex[:8]}")
         return str(self._client.create_experiment(EXPERIMENT, artifact_location=where))
 
     @contextmanager

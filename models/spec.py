@@ -112,8 +112,8 @@ class CustomerModel:
         horizon: how far ahead it asks. ``shorter_horizons`` are tried, in this order, where the
             history is too short for it.
         eligible: all of these must hold, in training as in serving.
-        complement_of: the model of the opposite question, if there is one. Where the horizons
-            coincide that model's fit answers for both, as 1 − its score.
+        complement_of: the model of the opposite question, if there is one: that question is what
+            is learnt, at this model's horizon, and the score is 1 − its score.
     """
 
     name: str

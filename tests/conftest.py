@@ -7,10 +7,8 @@ The homes are shared by all tests of a run and made once. A test that changes on
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -160,17 +158,7 @@ def trained_shop(built_shop: Home, built: snapshots.Built, tmp_path_factory: pyt
 
 
 def _copy_trained(home: Home, folder: Path) -> Home:
-    copy = Home(Path(shutil.copytree(home.path, folder)))
-    with closing(sqlite3.connect(copy.mlflow / "mlflow.db")) as tables, tables:
-        # MLflow keeps full paths; a copy's runs are to be the copy's own.
-        for table, column in (
-            ("experiments", "artifact_location"), ("runs", "artifact_uri"),
-            ("model_versions", "source"), ("model_versions", "storage_location"),
-        ):  # fmt: skip
-            tables.execute(
-                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(home.path), str(copy.path))
-            )
-    return copy
+    return Home(Path(shutil.copytree(home.path, folder)))
 
 
 @pytest.fixture(scope="session")

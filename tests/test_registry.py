@@ -156,3 +156,17 @@ def test_a_server_that_is_named_is_used_in_place_of_the_homes_own(template: Home
     assert Registry(home, ModelSettings(mlflow_uri=shared)).uri == shared
     assert Registry(home, ModelSettings(mlflow_uri=shared)).versions("churn") == []
     assert not (home.mlflow / "mlflow.db").exists()
+
+
+def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
+    trained_shop: Home, tmp_path: Path
+) -> None:
+    moved = Home(Path(shutil.copytree(trained_shop.path, tmp_path / "elsewhere")))
+    registry = Registry(moved)
+    before = Registry(trained_shop).champion("churn")
+    assert registry.champion("churn").manifest == before.manifest
+    assert registry.open("churn", publish(registry)).name == "churn"
+    shutil.rmtree(moved.mlflow / "artifacts")
+    assert before.manifest == Registry(trained_shop).champion("churn").manifest
+    with pytest.raises(PatronError, match="cannot be read"):
+        registry.champion("churn")

@@ -134,11 +134,10 @@ def test_a_horizon_of_no_days_is_refused(days: int) -> None:
         asked_with(churn, days)
 
 
-def test_churn_is_the_complement_of_propensity_where_their_horizons_coincide() -> None:
-    assert fitted_for(churn) == (churn, False)
-    at_30 = asked_with(churn, 30)
-    assert fitted_for(at_30) == (propensity, True)
-    assert fitted_for(propensity) == (propensity, False)
+@pytest.mark.parametrize("days", [30, 90, 180])
+def test_churn_is_learnt_as_the_complement_of_propensity_at_any_horizon(days: int) -> None:
+    assert fitted_for(asked_with(churn, days)) == (asked_with(propensity, days), True)
+    assert fitted_for(asked_with(propensity, days)) == (asked_with(propensity, days), False)
 
 
 # A trained shop

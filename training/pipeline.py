@@ -41,12 +41,11 @@ def asked_with(model: CustomerModel, horizon_days: int | None) -> CustomerModel:
 def fitted_for(model: CustomerModel) -> tuple[CustomerModel, bool]:
     """The model whose fit answers, and whether as the complement (1 − its score).
 
-    Where a model's horizon is that of its opposite there is only one fit, so that the two can
-    never contradict each other.
+    A model with an opposite is always learnt as that opposite, at its own horizon. So where the
+    horizons coincide, the fits are the same and the two can never contradict each other.
     """
-    other = model.complement_of
-    if other is not None and other.horizon == model.horizon:
-        return other, True
+    if model.complement_of is not None:
+        return replace(model.complement_of, horizon=model.horizon, shorter_horizons=()), True
     return model, False
 
 
@@ -78,7 +77,8 @@ def train(
     _refuse_if_poor(model, data)
 
     progress(f"{model.name}: test fit", 0.3)
-    tested = fit(data.at(parts.fit), complement, "test")
+    known_then = gather(home, store, recipe, parts.fit, parts.horizon_days, parts.test)
+    tested = fit(known_then, complement, "test")
     progress(f"{model.name}: evaluation", 0.55)
     exam = own.at([parts.test]).frame
     evaluation = evaluate(model, exam, parts.horizon_days, tested.score(columns_of(exam)))
@@ -86,6 +86,9 @@ def train(
 
     progress(f"{model.name}: final fit", 0.6)
     final = fit(data, complement, "final")
+    # Learnt from the recipe's customers, it answers for the model's own.
+    own_customers = {"eligible": [condition.as_dict() for condition in model.eligible]}
+    final = replace(final, manifest={**final.manifest, **own_customers})
     progress(f"{model.name}: publishing", 0.9)
     files = _bundle(model, final, built, parts)
     run = Run(
@@ -173,7 +176,6 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
         "meaning": model.meaning.format(days=parts.horizon_days),
         "kind": model.kind,
         "horizon_days": parts.horizon_days,
-        "eligible": [condition.as_dict() for condition in model.eligible],
         "as_of": built.current.isoformat(),
         "score_percentiles": np.quantile(
             scores[asked] if asked.any() else scores, np.linspace(0, 1, 101)
