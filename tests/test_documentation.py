@@ -31,7 +31,7 @@ def test_every_command_in_the_documentation_exists() -> None:
 def test_every_option_in_the_documentation_exists() -> None:
     import typer
 
-    known = {"--backend-store-uri", "--require-hashes", "--no-deps", "--port", "--help"}
+    known = {"--backend-store-uri", "--workers", "--require-hashes", "--no-deps", "--port", "--help"}
     for command in typer.main.get_command(patron.app).commands.values():  # type: ignore[attr-defined]
         known |= {option for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) - known == set()
