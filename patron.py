@@ -296,7 +296,8 @@ def _welcome(home: Home, address: str, said: list[str], example: str, seconds: f
             "Try, in another terminal:",
             f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
             f"  the API's page   {address}/docs",
-            f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000 --backend-store-uri {local_uri(home)}",
+            f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
+            f" --backend-store-uri {local_uri(home)}",
             "Ctrl-C stops it; `make up` starts it again with what is there.",
         ]
     )
