@@ -81,7 +81,7 @@ def import_(
         raise typer.BadParameter("name a FILE to import, or ask for --report of the last import")
     if files and not mapping:
         raise typer.BadParameter(
-            f"say --as what: a source ({', '.join(imports.SOURCES)}) or a mapping file, which --inspect drafts"
+            f"say --as what: a source ({', '.join(imports.SOURCES)}) or a mapping file; --inspect drafts one"
         )
     done = []
     for i, file in enumerate(files or []):

@@ -54,12 +54,19 @@ def import_file(
     if held:
         _refuse_another_shop(home, held, how)
     digest = _digest(place, mapping_name)
-    if held and digest in held["digests"]:
+    if held and digest in held.get("digests", []):
         described = held | {"changed": False}
     else:
         progress("reading", 0.1)
+        made = not home.path.exists()
         backend = lake.connect(home.path)
-        accounts = canonical.read(backend.con, place, how, table)
+        try:
+            accounts = canonical.read(backend.con, place, how, table)
+        except PatronError:
+            backend.disconnect()
+            if made:
+                shutil.rmtree(home.path)  # it holds nothing but room for spilling
+            raise
         progress("reading", 0.6)
         described = {"source": mapping_name if mapping_name in mapping.BUILT_IN else "mapping"}
         described |= {
@@ -68,11 +75,11 @@ def import_file(
         }
         described |= {"imported_at": datetime.now(UTC).isoformat(timespec="seconds")} | accounts.as_dict()
         described = lake.write(
-            home, backend.con, shop.time_zone, described, progress, add=held is not None, match=True
+            home, backend.con, shop.time_zone, described, progress, add=held is not None, imported=True
         )
         if not held:
             _forget_features(home)
-        described["changed"] = not held or any(described["new"].values())
+        described["changed"] = not held or described["generation"] != held["generation"]
     clock = Clock(frozen or midnight(described["last_day"] + 1, shop.time_zone))
     home.write_shop(Shop(described["source"], shop.time_zone, shop.currency, clock))
     return described | {"clock": clock.now().isoformat()}

@@ -116,7 +116,7 @@ def write(
     progress: Progress = silent,
     *,
     add: bool = False,
-    match: bool = False,
+    imported: bool = False,
 ) -> dict[str, Any]:
     """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
 
@@ -128,11 +128,13 @@ def write(
         description: kept as ``import.json``; gets ``generation``, a digest of what was written,
             the orders' number and their span.
         add: keep the events that are there; what is told again stays once.
-        match: find the order that each refund takes back.
+        imported: from a file: find the order that each refund takes back, and which traits are news.
 
     Returns:
         The description as it was written.
     """
+    if not add:
+        merge.need_orders(connection)
     _recover(home)
     draft, old = home.path / "events.new", home.path / "events.old"
     for left_over in (draft, old):
@@ -142,8 +144,10 @@ def write(
     merge.key_tables(connection, time_zone)
     if add:
         description = description | {"new": merge.merge_with(connection, home.events)}
-    if match and (unmatched := merge.match_returns(connection)):
-        description = description | {"refunds_unmatched": unmatched}
+    if imported:
+        merge.keep_news(connection)
+        if unmatched := merge.match_returns(connection):
+            description = description | {"refunds_unmatched": unmatched}
     orders, first_day, last_day = merge.span(connection)
     for i, name in enumerate(SCHEMAS):
         _write_table(connection, name, draft / name)
@@ -153,6 +157,8 @@ def write(
         columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
         source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
         connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{draft / extra}.parquet'")
+    if imported:
+        connection.execute(f"COPY {merge.TOLD} TO '{draft / merge.TOLD}.parquet'")
     days = {"first_day": first_day, "last_day": last_day, "orders": orders}
     dates = {"from": date_of(first_day).isoformat(), "to": date_of(last_day).isoformat()}
     description = description | days | dates | {"generation": _digest(connection)}
@@ -186,9 +192,20 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path)
 
 
 def _digest(connection: duckdb.DuckDBPyConnection) -> str:
-    """A digest of the events themselves, whatever the order of their rows."""
+    """A digest of the events themselves, whatever the order of their rows and of the customers' keys.
+
+    An order without a number has one that begins with its customer's key.
+    """
     total = hashlib.sha256()
-    for name in SCHEMAS:
-        row = connection.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM keyed_{name} t").fetchone()
+    own = "starts_with(t.order_id, t.customer_key || '-')"
+    order = (
+        f"CASE WHEN {own} THEN substr(t.order_id, length(t.customer_key::VARCHAR) + 1) ELSE t.order_id END"
+    )
+    for name, schema in SCHEMAS.items():
+        replaced = f" REPLACE ({order} AS order_id)" if "order_id" in schema else ""
+        row = connection.execute(
+            f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, t.* EXCLUDE (customer_key)"
+            f"{replaced} FROM keyed_{name} t JOIN known_customers k USING (customer_key)) e"
+        ).fetchone()
         total.update(repr(row).encode())
     return total.hexdigest()[:16]

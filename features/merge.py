@@ -15,6 +15,7 @@ from features.errors import PatronError
 from features.events import SCHEMAS
 from features.sources.refunds import match_refunds
 
+TOLD = "told"
 _DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
 # Rows equal in these are the same event, told again by a file that overlaps an earlier one.
 _IDENTITY = {
@@ -50,32 +51,55 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
 def merge_with(connection: duckdb.DuckDBPyConnection, events: Path) -> dict[str, int]:
     """Add the lake's events to the ``keyed_`` tables; an event that is there already stays once.
 
-    Of events that a file truly holds n times, the larger n of the two counts.
+    Of events that a file truly holds n times, the larger n of the two counts. Where two files tell
+    an event differently, the earlier ``received_at`` counts, and the category that sorts first:
+    it does not matter which file came first.
 
     Returns:
-        How many events of each table were new.
+        How many events of each table were new; of traits, how many times something was told.
     """
     new: dict[str, int] = {}
     for name, identity in _IDENTITY.items():
-        same = " AND ".join(f"n.{c} IS NOT DISTINCT FROM o.{c}" for c in (*identity, "copy"))
-        copies = f"row_number() OVER (PARTITION BY {', '.join(identity)}) AS copy"
+        same = ", ".join(identity)
+        further = [c for c in SCHEMAS[name] if c not in identity]
+        told_by = ", ".join(c for c in further if c in ("received_at", "category", "discount"))
+        copies = f"row_number() OVER (PARTITION BY {same} ORDER BY {told_by}) AS copy"
+        columns = ", ".join(f"min({c}) AS {c}" if c in further else c for c in SCHEMAS[name])
         connection.execute(
             f"""
-            CREATE OR REPLACE TEMP TABLE there AS SELECT *, {copies}
-            FROM read_parquet('{_escaped(events / name)}/*/*.parquet', hive_partitioning = false);
-            CREATE OR REPLACE TEMP TABLE news AS SELECT * EXCLUDE (copy) FROM (
-                SELECT *, {copies} FROM keyed_{name}) n ANTI JOIN there o ON {same};
-            CREATE OR REPLACE TEMP TABLE keyed_{name} AS
-                SELECT * EXCLUDE (copy) FROM there UNION ALL BY NAME SELECT * FROM news
+            CREATE OR REPLACE TEMP TABLE there AS
+                FROM read_parquet('{_escaped(_written(events, name))}', hive_partitioning = false);
+            CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns} FROM (
+                SELECT *, {copies} FROM there UNION ALL BY NAME SELECT *, {copies} FROM keyed_{name})
+            GROUP BY {same}, copy
             """
         )
-        row = connection.execute("SELECT count(*) FROM news").fetchone()
+        row = connection.execute(
+            f"SELECT (SELECT count(*) FROM keyed_{name}) - (SELECT count(*) FROM there)"
+        ).fetchone()
         new[name] = int(row[0]) if row else 0
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE keyed_traits AS SELECT * FROM keyed_traits QUALIFY value IS DISTINCT FROM"
-        " lag(value) OVER (PARTITION BY customer_key, name ORDER BY timestamp, value)"
-    )
     return new
+
+
+def _written(events: Path, name: str) -> Path:
+    told = events / f"{TOLD}.parquet"
+    return told if name == "traits" and told.exists() else events / name / "*" / "*.parquet"
+
+
+def keep_news(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave in ``keyed_traits`` what was new or changed when it was told; ``told`` keeps all of it.
+
+    A later import may tell of a change in between, and what is repeated now is news again then.
+    """
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {TOLD} AS FROM keyed_traits;
+        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM {TOLD}
+        WINDOW told_before AS (PARTITION BY customer_key, name ORDER BY timestamp, value)
+        QUALIFY value IS DISTINCT FROM lag(value) OVER told_before
+            OR received_at < lag(received_at) OVER told_before
+        """
+    )
 
 
 def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
@@ -86,12 +110,15 @@ def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
     pairs = "SELECT DISTINCT customer_key, product_id FROM keyed_refunds"
     lines = connection.execute(
         f"""
-        SELECT customer_key, product_id, timestamp, -1 AS place, order_id, quantity, false AS is_return
+        SELECT customer_key, product_id, timestamp, place, order_id, quantity, is_return FROM (
+        SELECT timestamp, false AS is_return, order_id, quantity, 0 AS amount, NULL AS received_at,
+            NULL AS category, -1 AS place, customer_key, product_id
         FROM keyed_order_lines l WHERE EXISTS (FROM ({pairs}) p WHERE p.customer_key = l.customer_key
             AND p.product_id IS NOT DISTINCT FROM l.product_id)
         UNION ALL
-        SELECT customer_key, product_id, timestamp, rowid, '', quantity, true FROM keyed_refunds
-        ORDER BY timestamp, is_return, order_id, quantity, place
+        SELECT timestamp, true, '', quantity, amount, received_at, category, rowid, customer_key, product_id
+        FROM keyed_refunds
+        ) ORDER BY timestamp, is_return, order_id, quantity, amount, received_at, category, place
         """
     ).fetchall()
     matched = match_refunds(lines)
@@ -108,18 +135,23 @@ def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
     return sum(order is None for order in matched.values())
 
 
-def span(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """The orders' number, their first day, and the last day of orders and refunds.
+def need_orders(connection: duckdb.DuckDBPyConnection) -> None:
+    """A shop begins with its orders.
 
     Raises:
-        PatronError: there is no order.
+        PatronError: a source has none.
     """
+    if connection.execute("SELECT 1 FROM order_lines LIMIT 1").fetchone() is None:
+        raise PatronError("there is no order among the events; nothing was changed. Import orders first")
+
+
+def span(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """The orders' number, their first day, and the last day of orders and refunds."""
     row = connection.execute(
         "SELECT count(DISTINCT order_id), min(day), greatest(max(day), (SELECT max(day) FROM keyed_refunds))"
         " FROM keyed_order_lines"
     ).fetchone()
-    if row is None or not row[0]:
-        raise PatronError("there is no order among the events; nothing was changed")
+    assert row is not None
     return int(row[0]), int(row[1]), int(row[2])
 
 

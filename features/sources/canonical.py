@@ -11,6 +11,7 @@ The reasons, the first that applies:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import duckdb
@@ -25,12 +26,13 @@ from features.sources.mapping import (
     Match,
     OrdersSection,
 )
-from features.sources.reader import open_raw
+from features.sources.reader import is_database, open_raw
+from features.sources.reader import raw_column as _column
 
 _NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
 # A time that no shop can mean, infinite ones among them.
 _UNTIMELY = "(timestamp IS NULL OR NOT timestamp BETWEEN '1900-01-01' AND '2200-01-01')"
-_ZONED = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)$"
+_ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 
 
 def read(
@@ -44,16 +46,26 @@ def read(
     Raises:
         PatronError: it cannot be read, lacks a mapped column, or no row of it can be kept.
     """
+    try:
+        return _read(connection, place, mapping, table)
+    except duckdb.Error as error:  # such as a time format that there is not
+        first = str(error).splitlines()[0][:150]
+        raise PatronError(
+            f"{_named(place)} cannot be read by this mapping ({first}); nothing was imported"
+        ) from error
+
+
+def _read(connection: duckdb.DuckDBPyConnection, place: str, mapping: Mapping, table: str | None) -> Accounts:
     torn, ignored = open_raw(connection, place, mapping.file, mapping.columns(), table)
     if mapping.orders is not None:
         _judge_orders(connection, mapping.orders, mapping)
-        told, when = mapping.orders.traits, "timestamp"
+        told = mapping.orders.traits
     else:
         assert mapping.customers is not None
         _judge_customers(connection, mapping.customers, mapping)
-        told, when = mapping.customers.traits, "timestamp"
+        told = mapping.customers.traits
     set_aside = _set_aside(connection, place, torn)
-    _traits(connection, told, when)
+    _traits(connection, told)
     _orders(connection, mapping.orders is not None)
     connection.execute("DROP TABLE raw")
     kept = {name: _count(connection, f"SELECT count(*) FROM {name}") for name in ("order_lines", "refunds")}
@@ -70,8 +82,8 @@ def _judge_orders(connection: duckdb.DuckDBPyConnection, orders: OrdersSection, 
     price = _number(orders.unit_price, file) if orders.unit_price else "NULL::DOUBLE"
     total = "amount" if orders.amount else "quantity * price"
     returned = _matches(orders.returns, file) if orders.returns else f"quantity < 0 OR {total} < 0"
-    order = f"trim({_column(orders.order)}::VARCHAR)" if orders.order else "NULL::VARCHAR"
-    product = f"trim({_column(orders.product)}::VARCHAR)" if orders.product else "NULL::VARCHAR"
+    order = _id(orders.order) if orders.order else "NULL::VARCHAR"
+    product = _id(orders.product) if orders.product else "NULL::VARCHAR"
     received = _time(orders.received_at, orders.time_formats, zone) if orders.received_at else "timestamp"
     connection.execute(
         f"""
@@ -168,17 +180,17 @@ def _orders(connection: duckdb.DuckDBPyConnection, any_orders: bool) -> None:
     connection.execute(f"CREATE TABLE refunds AS {start}, false AS matched FROM judged LIMIT 0")
 
 
-def _traits(connection: duckdb.DuckDBPyConnection, told: dict[str, str], when: str) -> None:
-    """What was learnt of customers; repeated news is left out where events are merged."""
+def _traits(connection: duckdb.DuckDBPyConnection, told: dict[str, str]) -> None:
+    """What rows tell of customers; repeated news is left out where events are merged."""
     parts = [
-        f"SELECT customer_id, {when} AS timestamp, received_at, {_quoted(name)} AS name,"
+        f"SELECT customer_id, timestamp, received_at, {_quoted(name)} AS name,"
         f" trim({_column(column)}::VARCHAR) AS value FROM judged WHERE reason IS NULL"
         f" AND lower(trim({_column(column)}::VARCHAR)) NOT IN {_NO_ONE}"
         for name, column in told.items()
     ] or ["SELECT customer_id, timestamp, received_at, '' AS name, '' AS value FROM judged LIMIT 0"]
     connection.execute(
-        f"CREATE TABLE traits AS SELECT * FROM ({' UNION ALL '.join(parts)}) QUALIFY value IS DISTINCT FROM"
-        " lag(value) OVER (PARTITION BY customer_id, name ORDER BY timestamp, value)"
+        "CREATE TABLE traits AS SELECT customer_id, timestamp, min(received_at) AS received_at, name, value"
+        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY ALL"
     )
 
 
@@ -194,7 +206,9 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, place: str, torn: int) -> 
     total = _count(connection, "SELECT count(*) FROM judged") + torn
     if sum(counts.values()) == total:
         said = ", ".join(f"{reason.replace('_', ' ')}: {n:,}" for reason, n in counts.items())
-        raise PatronError(f"{place}: none of its {total:,} rows can be used ({said}); nothing was imported")
+        raise PatronError(
+            f"{_named(place)}: none of its {total:,} rows can be used ({said}); nothing was imported"
+        )
     there = [row[0] for row in connection.execute("DESCRIBE judged").fetchall()]
     shown = [c for c in ("order_id", "product_id", "quantity", "amount", "price", "timestamp") if c in there]
     connection.execute(
@@ -209,29 +223,34 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, place: str, torn: int) -> 
     return counts
 
 
+def _named(place: str) -> str:
+    """A place without a database's password."""
+    return "the database's table" if is_database(place) else place
+
+
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
-
-
-def _column(name: str | None) -> str:
-    return '"' + str(name).replace('"', '""') + '"'
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _customer(column: str) -> str:
+def _id(column: str) -> str:
     """An id as text; numbers that a spreadsheet gave a decimal point lose it."""
-    text = f"regexp_replace(trim({_column(column)}::VARCHAR), '^(\\d+)\\.0+$', '\\1')"
+    return f"regexp_replace(trim({_column(column)}::VARCHAR), '^(\\d+)\\.0+$', '\\1')"
+
+
+def _customer(column: str) -> str:
+    text = _id(column)
     return f"CASE WHEN lower({text}) NOT IN {_NO_ONE} THEN {text} END"
 
 
 def _number(column: str | None, file: FileSection) -> str:
     """A number, also with currency signs, thousands separators and the file's decimal mark."""
     text = f"trim({_column(column)}::VARCHAR)"
-    bare = f"regexp_replace({text}, '[€$£¥\\s]|[A-Z]{{3}}', '', 'g')"
+    bare = f"regexp_replace({text}, '[€$£¥￥元\\s\\x{{00A0}}\\x{{202F}}]|[A-Z]{{3}}', '', 'g')"
     if file.thousands:
         bare = f"replace({bare}, {_quoted(file.thousands)}, '')"
     if file.decimal == ",":
@@ -243,11 +262,18 @@ def _time(column: str | None, formats: Sequence[str], zone: str) -> str:
     """A moment in UTC: with a zone as it says, without one in the shop's."""
     text = f"trim({_column(column)}::VARCHAR)"
     if formats:
-        listed = ", ".join(map(_quoted, formats))
-        return _local(f"try_strptime({text}, [{listed}])", zone)
+        zoned = [f for f in formats if re.search("%z", f, re.IGNORECASE)]
+        naive = [f for f in formats if f not in zoned]
+        instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
+        locals_ = [_local(_strptime(text, naive), zone)] if naive else []
+        return f"coalesce({', '.join(instants + locals_)})"
     instant = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
     local = _local(f"TRY_CAST({text} AS TIMESTAMP)", zone)
     return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+
+
+def _strptime(text: str, formats: Sequence[str]) -> str:
+    return f"try_strptime({text}, [{', '.join(map(_quoted, formats))}])"
 
 
 def _local(moment: str, zone: str) -> str:

@@ -149,8 +149,9 @@ def _currency(connection: duckdb.DuckDBPyConnection, out: _Draft, roles: dict[st
     if "currency" not in roles:
         out.say("currency", '"EUR"', "the file does not say")
         return
+    name = roles["currency"]
     found = connection.execute(
-        f'SELECT upper("{roles["currency"]}") AS code, count(*) FROM sample WHERE "{roles["currency"]}" <> \'\''
+        f'SELECT upper("{name}") AS code, count(*) FROM sample WHERE "{name}" <> \'\''
         " GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
     codes = [code for code, _ in found] or ["EUR"]

@@ -1,6 +1,7 @@
 """Opening what is to be imported: CSV, Parquet or a database table, as the DuckDB table ``raw``.
 
-``raw`` has ``row_number`` (from 1, in the file's order) and the mapped columns, text as text.
+``raw`` has ``row_number`` (from 1, in the file's order) and the mapped columns, each under the name
+that :func:`raw_column` gives it, so that a file's ``Quantity`` is not taken for what was read of it.
 DuckDB reads in a stream, so a file may be larger than memory.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from features.errors import PatronError
 from features.sources.mapping import FileSection
@@ -21,6 +23,16 @@ CHUNK_ROWS = 50_000
 def is_database(place: str) -> bool:
     """Whether a place is an SQLAlchemy URL and not a file."""
     return "://" in place
+
+
+def raw_column(name: str | None) -> str:
+    """A mapped column of ``raw``, quoted for SQL."""
+    return identifier(f"raw {name}")
+
+
+def identifier(name: str) -> str:
+    """A name quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def open_raw(
@@ -51,7 +63,7 @@ def open_raw(
         raise PatronError(f"{place}: the file is empty; nothing was imported")
     relation = scan(connection, path, file)
     ignored = _check_columns(place, relation.columns, columns)
-    named = ", ".join(f'"{name}"' for name in columns)
+    named = ", ".join(f"{identifier(name)} AS {raw_column(name)}" for name in columns)
     number = "file_row_number + 1" if path.suffix == ".parquet" else "row_number() OVER ()"
     try:
         relation.project(f"{number} AS row_number, {named}").create("raw")
@@ -89,7 +101,7 @@ def _whitespace(
         header = opened.readline().split()
     if not header:
         raise PatronError(f"{path}: the first line must name the columns")
-    parts = ", ".join(f'words[{i + 1}] AS "{name}"' for i, name in enumerate(header))
+    parts = ", ".join(f"words[{i + 1}] AS {identifier(name)}" for i, name in enumerate(header))
     return connection.sql(
         f"SELECT {parts} FROM (SELECT regexp_split_to_array(trim(line), '\\s+') AS words FROM read_csv("
         f"{_quoted(str(path))}, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '',"
@@ -102,7 +114,6 @@ def _database(
     connection: duckdb.DuckDBPyConnection, url: str, table: str | None, columns: Sequence[str]
 ) -> list[str]:
     """Copy a table in chunks, so that it may be larger than memory."""
-    import pandas as pd
     import sqlalchemy as sa
 
     if table is None:
@@ -113,16 +124,16 @@ def _database(
         ignored = _check_columns(f"table {table}", found, columns)
         query: Any = sa.select(*(sa.column(name) for name in columns)).select_from(sa.table(table))
         with engine.connect().execution_options(stream_results=True) as opened:
-            made, number = False, 0
-            for chunk in pd.read_sql_query(query, opened, chunksize=CHUNK_ROWS):
-                # Text throughout: a chunk without a value has no type that the next could share.
-                text = chunk.astype(object).map(_text)
-                text.insert(0, "row_number", range(number + 1, number + len(text) + 1))
-                number += len(text)
-                connection.register("chunk", text)
-                connection.execute("INSERT INTO raw SELECT * FROM chunk" if made else _typed(columns))
-                made = True
-        if not made:
+            texts = ", ".join(f"{raw_column(name)} VARCHAR" for name in columns)
+            connection.execute(f"CREATE TABLE raw (row_number BIGINT, {texts})")
+            number = 0
+            for rows in opened.execute(query).partitions(CHUNK_ROWS):
+                numbers = pa.array(range(number + 1, number + len(rows) + 1), "int64")
+                parts = [pa.array(map(_text, part), "string") for part in zip(*rows, strict=True)]
+                connection.register("chunk", pa.table([numbers, *parts], ["row_number", *columns]))
+                connection.execute("INSERT INTO raw SELECT * FROM chunk")
+                number += len(rows)
+        if not number:
             raise PatronError(f"table {table} is empty; nothing was imported")
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
         # The error's own text may hold the URL and with it a password.
@@ -131,11 +142,6 @@ def _database(
             " table's name and the database's Python driver are right"
         ) from error
     return ignored
-
-
-def _typed(columns: Sequence[str]) -> str:
-    texts = ", ".join(f'"{name}"::VARCHAR AS "{name}"' for name in columns)
-    return f"CREATE TABLE raw AS SELECT row_number::BIGINT AS row_number, {texts} FROM chunk"
 
 
 def _text(value: Any) -> str | None:
