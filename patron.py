@@ -61,24 +61,36 @@ def simulate(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path | None, typer.Argument(help="The file to import.")] = None,
-    source: Annotated[str, typer.Option("--as", help="What kind of file it is.")] = "online-retail",
+    files: Annotated[list[str] | None, typer.Argument(help="Files, or a database's SQLAlchemy URL.")] = None,
+    mapping: Annotated[str, typer.Option("--as", help="A source by name, or a mapping file.")] = "",
+    inspect: Annotated[bool, typer.Option(help="Draft a mapping of the file, and import nothing.")] = False,
+    table: Annotated[str | None, typer.Option(help="The database's table.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Stop the clock here, not after the last event.")] = None,
-    replace: Annotated[bool, typer.Option(help="Replace a shop that is there.")] = False,
+    replace: Annotated[bool, typer.Option(help="Forget the shop that is there.")] = False,
     report: Annotated[bool, typer.Option(help="List the rows that were set aside.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import orders from a file, and account for every row of it."""
+    """Import orders from files or a database, and account for every row."""
     from features import imports
 
-    if file is None and not report:
+    if files and inspect:
+        for file in files:
+            print(imports.inspect_file(Path(file)), end="")
+        return
+    if not files and not report:
         raise typer.BadParameter("name a FILE to import, or ask for --report of the last import")
-    if file is not None:
+    if files and not mapping:
+        raise typer.BadParameter(
+            f"say --as what: a source ({', '.join(imports.SOURCES)}) or a mapping file; --inspect drafts one"
+        )
+    done = []
+    for i, file in enumerate(files or []):
         with _progress(as_json) as progress:
-            done = imports.import_file(_home(), file, source, as_of, replace, progress)
-        if not report or as_json:
-            _say(as_json, done, _accounts(done))
-    if report and not (file and as_json):
+            fresh = replace and i == 0
+            done.append(imports.import_file(_home(), file, mapping, as_of, fresh, progress, table))
+    if done:
+        _say(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
+    elif report:
         columns, rows = imports.set_aside(_home())
         listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
@@ -318,12 +330,14 @@ def _version(version: Any) -> str:
 
 def _accounts(done: dict[str, Any]) -> str:
     if not done["changed"]:
-        return f"{done['file']} was imported before; nothing changed, the clock stands at {done['clock']}"
+        return f"{done['file']} holds nothing new; nothing changed, the clock stands at {done['clock']}"
     kept, aside = sum(done["kept"].values()), sum(done["set_aside"].values())
     lines = [f"read {done['read']:,} = kept {kept:,} + set aside {aside:,}"]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
     lines += [f"  set aside  {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
-    lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in done["notes"].items() if n]
+    notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
+    notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
+    lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
     lines += [f"orders from {done['from']} to {done['to']}; the clock stands at {done['clock']}"]
     return "\n".join(lines)
 

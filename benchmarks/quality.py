@@ -26,7 +26,7 @@ from features.errors import PatronError
 from features.groups import GROUPS
 from features.home import Home
 from features.imports import import_file
-from features.sources.online_retail import ADJUSTMENTS, TIME_ZONE
+from features.sources import mapping
 from features.store import Store
 from models import metrics
 from models.clv import clv
@@ -39,6 +39,7 @@ from training.pipeline import asked_with, columns_of, fit
 DAYS = 90
 ORIGINS = (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))
 FILE = Path("../shared/data/online-retail/online_retail_2009_2011.parquet")
+SOURCE = "online-retail"
 QUESTIONS = {"orders_again_auc": propensity, "net_spend_gini": clv}
 
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
-        import_file(home, file, "online-retail")
+        import_file(home, str(file), SOURCE)
         built = snapshots.build(home)
         store = Store(home)
         store.apply(GROUPS, built.folders)
@@ -64,16 +65,21 @@ def main(arguments: Sequence[str]) -> int:
 
 def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
     """Customers and their spend in the 90 days from the last origin: raw lines, rule by rule, and ours."""
-    codes = ", ".join(f"'{code}'" for code in ADJUSTMENTS)
+    orders = mapping.load(SOURCE).orders
+    assert orders is not None
+    assert orders.adjustments is not None
+    codes = ", ".join(f"'{code}'" for code in orders.adjustments.one_of)
     rules = {
         "raw lines with a customer and a price": "SELECT * FROM raw",
         "less all but one of identical lines": "SELECT DISTINCT * FROM raw",
-        "less adjustments": f"SELECT DISTINCT * FROM raw WHERE upper(StockCode) NOT IN ({codes})",
+        "less adjustments": f"SELECT DISTINCT * FROM raw WHERE StockCode NOT IN ({codes})",
     }
     print(f"Spend in the {DAYS} days from {ORIGINS[-1]} of those who had ordered before:")
     counted = [_from_raw(file, rule) for rule in rules.values()]
     now = home.shop().now()
-    ours = gather(home, store, asked_with(clv, DAYS), [midnight(ORIGINS[-1], TIME_ZONE)], DAYS, now)
+    ours = gather(
+        home, store, asked_with(clv, DAYS), [midnight(ORIGINS[-1], home.shop().time_zone)], DAYS, now
+    )
     counted.append((len(ours.y), float(ours.y.sum())))
     for rule, (customers, spend) in zip([*rules, "ours"], counted, strict=True):
         print(f"  {rule:<40}{customers:>7,} customers {spend:>13,.0f}")
@@ -113,7 +119,7 @@ def compare(
     found: dict[str, Result] = {}
     exams: list[tuple[Array, Array, dict[str, Array]]] = []
     for day in ORIGINS:
-        exams.append(examine(model, home, store, as_ofs, midnight(day, TIME_ZONE)))
+        exams.append(examine(model, home, store, as_ofs, midnight(day, home.shop().time_zone)))
     means = {b.name: np.mean([measure(y, o[b.name]) for y, _, o in exams]) for b in model.baselines}
     best = max(means, key=lambda baseline: means[baseline])
     for day, (outcome, ours, others) in zip(ORIGINS, exams, strict=True):

@@ -17,16 +17,21 @@ def day_of(moment: datetime, zone: str) -> int:
     return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
 
 
+def date_of(day: int) -> date:
+    """The shop's day as a date."""
+    return EPOCH + timedelta(days=day)
+
+
 def midnight(day: date | int, zone: str) -> datetime:
     """The moment (UTC) at which the shop's ``day`` begins."""
     if isinstance(day, int):
-        day = EPOCH + timedelta(days=day)
+        day = date_of(day)
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 def months(first_day: int, last_day: int) -> list[date]:
     """The first of every month from ``first_day`` to ``last_day``, both included."""
-    start, end = EPOCH + timedelta(days=first_day), EPOCH + timedelta(days=last_day)
+    start, end = date_of(first_day), date_of(last_day)
     count = (end.year - start.year) * 12 + end.month - start.month + 1
     firsts = [
         date(start.year + (start.month - 1 + i) // 12, (start.month - 1 + i) % 12 + 1, 1)

@@ -4,89 +4,105 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
-
 from features import lake
-from features.calendar import EPOCH, day_of, midnight
+from features.calendar import midnight
 from features.errors import PatronError
 from features.home import Clock, Home, Shop
 from features.progress import Progress, silent
-from features.sources import online_retail, simulate
-from features.sources.accounts import Accounts
+from features.sources import canonical, inspect, mapping, simulate
+from features.sources.reader import is_database
 
 REPORT_ROWS = 20
-
-
-@dataclass(frozen=True)
-class Source:
-    """A way in for files: how to read one, and the shop it belongs to."""
-
-    read: Callable[[duckdb.DuckDBPyConnection, Path], Accounts]
-    time_zone: str
-    currency: str
-
-
-SOURCES: dict[str, Source] = {
-    "online-retail": Source(online_retail.read, online_retail.TIME_ZONE, online_retail.CURRENCY),
-}
+SOURCES = tuple(mapping.BUILT_IN)
 
 
 def import_file(
     home: Home,
-    path: Path,
-    source_name: str,
+    place: str,
+    mapping_name: str,
     as_of: str | None = None,
     replace: bool = False,
     progress: Progress = silent,
+    table: str | None = None,
 ) -> dict[str, Any]:
-    """Import a file as the shop of a home; the clock then stands at the end of its last day.
+    """Import a file or database table; the clock then stands at the end of the last event's day.
+
+    Into a home that was filled by imports its events are added, and what is told again stays once.
 
     Args:
+        place: a CSV or Parquet file, or an SQLAlchemy URL (with ``table``).
+        mapping_name: a source that comes with Patron, or a mapping file.
         as_of: where the clock shall stand instead, a date or time in the shop's zone.
-        replace: whether a shop that is there already may be replaced.
+        replace: whether to forget the shop that is there.
 
     Returns:
         What was read, kept and set aside; ``changed`` is False for a file imported before.
 
     Raises:
-        PatronError: the file cannot be used, or the home holds another shop; nothing was changed.
+        PatronError: it cannot be used, or belongs to another shop; nothing was changed.
     """
-    if source_name not in SOURCES:
-        raise PatronError(f"there is no source {source_name!r}; there are {', '.join(SOURCES)}")
-    source = SOURCES[source_name]
-    frozen = _moment(as_of, source.time_zone) if as_of else None
-    if not path.is_file():
-        raise PatronError(f"{path}: there is no such file")
-    digest = _file_digest(path)
+    how = mapping.load(mapping_name)
+    shop = how.shop
+    frozen = _moment(as_of, shop.time_zone) if as_of else None
     held = lake.describe(home) if lake.exists(home) and not replace else None
-    if held and held.get("file_digest") != digest:
-        raise PatronError(
-            f"{home.path} holds another shop ({held['source']}); nothing was changed. Use another"
-            " PATRON_HOME, or --replace to import over it"
-        )
     if held:
+        _refuse_another_shop(home, held, how)
+    digest = _digest(place, mapping_name)
+    if held and digest in held.get("digests", []):
         described = held | {"changed": False}
     else:
         progress("reading", 0.1)
-        backend = lake.connect()
-        accounts = source.read(backend.con, path)
+        made = not home.path.exists()
+        backend = lake.connect(home.path)
+        try:
+            accounts = canonical.read(backend.con, place, how, table)
+        except PatronError:
+            backend.disconnect()
+            if made:
+                shutil.rmtree(home.path)  # it holds nothing but room for spilling
+            raise
         progress("reading", 0.6)
-        described = {"source": source_name, "file": path.name, "file_digest": digest}
+        described = {"source": mapping_name if mapping_name in mapping.BUILT_IN else "mapping"}
+        described |= {
+            "file": table or Path(place).name,
+            "digests": [*(held or {}).get("digests", []), digest],
+        }
         described |= {"imported_at": datetime.now(UTC).isoformat(timespec="seconds")} | accounts.as_dict()
-        described |= _days(backend.con, source.time_zone)
-        lake.write(home, backend.con, source.time_zone, described, progress)
-        _forget_features(home)
-        described["changed"] = True
-    clock = Clock(frozen or midnight(described["last_day"] + 1, source.time_zone))
-    home.write_shop(Shop(source_name, source.time_zone, source.currency, clock))
+        described = lake.write(
+            home, backend.con, shop.time_zone, described, progress, add=held is not None, imported=True
+        )
+        if not held:
+            _forget_features(home)
+        described["changed"] = not held or described["generation"] != held["generation"]
+    clock = Clock(frozen or midnight(described["last_day"] + 1, shop.time_zone))
+    home.write_shop(Shop(described["source"], shop.time_zone, shop.currency, clock))
     return described | {"clock": clock.now().isoformat()}
+
+
+def inspect_file(path: Path) -> str:
+    """A draft of the mapping of a file, as TOML."""
+    return inspect.draft(lake.connect().con, path)
+
+
+def _refuse_another_shop(home: Home, held: dict[str, Any], how: mapping.Mapping) -> None:
+    shop = home.shop()
+    if held["source"] == "simulate":
+        raise PatronError(
+            f"{home.path} holds another shop (simulate); nothing was changed. Use another PATRON_HOME,"
+            " or --replace to import over it"
+        )
+    if (shop.time_zone, shop.currency) != (how.shop.time_zone, how.shop.currency):
+        raise PatronError(
+            f"{home.path} holds a shop in {shop.currency} and {shop.time_zone}, and this mapping says"
+            f" {how.shop.currency} and {how.shop.time_zone}; nothing was changed. Use another PATRON_HOME,"
+            " or --replace to import over it"
+        )
 
 
 def simulate_shop(
@@ -135,27 +151,9 @@ def _simulate(home: Home, plan: simulate.Plan, now: datetime, progress: Progress
     backend = lake.connect()
     simulate.simulate(backend.con, plan, now, progress)
     described = {"source": "simulate", "plan": {**asdict(plan), "start": plan.start.isoformat()}}
-    described |= _days(backend.con, plan.time_zone)
-    lake.write(home, backend.con, plan.time_zone, described, progress)
+    described = lake.write(home, backend.con, plan.time_zone, described, progress)
     home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock()))
     return described | {"customers": plan.customers}
-
-
-def _days(connection: duckdb.DuckDBPyConnection, zone: str) -> dict[str, Any]:
-    """First and last day of the orders, and their number."""
-    first, last, orders = connection.execute(
-        "SELECT min(timestamp), max(timestamp), count(DISTINCT order_id) FROM order_lines"
-    ).fetchone() or (None, None, 0)
-    if first is None:
-        raise PatronError("there is no order among the events; nothing was changed")
-    days = [day_of(moment.replace(tzinfo=UTC), zone) for moment in (first, last)]
-    return {
-        "orders": orders,
-        "first_day": days[0],
-        "last_day": days[1],
-        "from": (EPOCH + timedelta(days=days[0])).isoformat(),
-        "to": (EPOCH + timedelta(days=days[1])).isoformat(),
-    }
 
 
 def set_aside(home: Home, most: int = REPORT_ROWS) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -185,9 +183,17 @@ def _moment(text: str, zone: str) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-def _file_digest(path: Path) -> str:
+def _digest(place: str, mapping_name: str) -> str:
+    """Of a file and how it is read, so that it is read once; anew each time for a database."""
+    total = hashlib.sha256(mapping.text(mapping_name).encode())
+    if is_database(place):
+        return f"database {datetime.now(UTC).isoformat()}"
+    path = Path(place)
+    if not path.is_file():
+        raise PatronError(f"{place}: there is no such file")
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 def _forget_features(home: Home) -> None:

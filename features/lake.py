@@ -17,6 +17,8 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+from features import merge
+from features.calendar import date_of
 from features.errors import NothingThere, PatronError
 from features.events import SCHEMAS, Events
 from features.home import Home
@@ -25,12 +27,20 @@ from features.progress import Progress, silent
 
 BUCKETS = 16
 ROW_GROUP_ROWS = 20_480
-_DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
+SPILL_BEYOND = "1200MB"
 
 
-def connect() -> Backend:
-    """An in-memory DuckDB that never reaches for the network and keeps time in UTC."""
+def connect(spill: Path | None = None) -> Backend:
+    """An in-memory DuckDB that never reaches for the network and keeps time in UTC.
+
+    Args:
+        spill: a folder for what does not fit into ``SPILL_BEYOND`` of memory.
+    """
     backend = ibis.duckdb.connect()
+    if spill is not None:
+        spill.mkdir(parents=True, exist_ok=True)
+        where = str(spill / "spill").replace("'", "''")
+        backend.con.execute(f"SET memory_limit = '{SPILL_BEYOND}'; SET temp_directory = '{where}'")
     backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
     backend.con.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
     return backend
@@ -104,36 +114,60 @@ def write(
     time_zone: str,
     description: dict[str, Any],
     progress: Progress = silent,
-) -> None:
-    """Replace the lake by the tables of a source, all of it or nothing.
+    *,
+    add: bool = False,
+    imported: bool = False,
+) -> dict[str, Any]:
+    """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
 
     Args:
         connection: holds tables ``order_lines``, ``refunds`` and ``traits`` with
             ``customer_id`` (text) in place of ``customer_key`` and without ``day``, and
             optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
         time_zone: the shop's; decides each event's ``day``.
-        description: kept as ``import.json``; gets ``generation``, a digest of what was written.
+        description: kept as ``import.json``; gets ``generation``, a digest of what was written,
+            the orders' number and their span.
+        add: keep the events that are there; what is told again stays once.
+        imported: from a file: find the order that each refund takes back, and which traits are news.
+
+    Returns:
+        The description as it was written.
     """
+    if not add:
+        merge.need_orders(connection)
     _recover(home)
     draft, old = home.path / "events.new", home.path / "events.old"
     for left_over in (draft, old):
         shutil.rmtree(left_over, ignore_errors=True)
     draft.mkdir(parents=True)
     _assign_keys(home, connection)
+    merge.key_tables(connection, time_zone)
+    if add:
+        description = description | {"new": merge.merge_with(connection, home.events)}
+    if imported:
+        merge.keep_news(connection)
+        if unmatched := merge.match_returns(connection):
+            description = description | {"refunds_unmatched": unmatched}
+    orders, first_day, last_day = merge.span(connection)
     for i, name in enumerate(SCHEMAS):
-        _write_table(connection, name, draft / name, time_zone)
+        _write_table(connection, name, draft / name)
         progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(SCHEMAS))
     present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
     for extra in {"set_aside", "truth"} & present:
         columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
         source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
         connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{draft / extra}.parquet'")
-    description = description | {"generation": _digest(connection)}
+    if imported:
+        connection.execute(f"COPY {merge.TOLD} TO '{draft / merge.TOLD}.parquet'")
+    days = {"first_day": first_day, "last_day": last_day, "orders": orders}
+    dates = {"from": date_of(first_day).isoformat(), "to": date_of(last_day).isoformat()}
+    description = description | days | dates | {"generation": _digest(connection)}
     (draft / "import.json").write_text(json.dumps(description, indent=2))
     if home.events.exists():
         os.replace(home.events, old)
     os.replace(draft, home.events)
     shutil.rmtree(old, ignore_errors=True)
+    return description
 
 
 def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
@@ -146,17 +180,7 @@ def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
     connection.register("known_customers", identity.table())
 
 
-def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, time_zone: str) -> None:
-    day = f"(timezone('{time_zone}', timezone('UTC', t.timestamp))::DATE - DATE '1970-01-01')"
-    columns = ", ".join(
-        f"{'k.customer_key' if c == 'customer_key' else day if c == 'day' else f't.{c}'}"
-        f"::{_DUCKDB_TYPES.get(dtype, dtype)} AS {c}"
-        for c, dtype in SCHEMAS[name].items()
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns}"
-        f" FROM {name} t JOIN known_customers k USING (customer_id)"
-    )
+def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
     for bucket in range(BUCKETS):
         where = folder / f"bucket={bucket:02d}"
         where.mkdir(parents=True)
@@ -168,9 +192,20 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path,
 
 
 def _digest(connection: duckdb.DuckDBPyConnection) -> str:
-    """A digest of the events themselves, whatever the order of their rows."""
+    """A digest of the events themselves, whatever the order of their rows and of the customers' keys.
+
+    An order without a number has one that begins with its customer's key.
+    """
     total = hashlib.sha256()
-    for name in SCHEMAS:
-        row = connection.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM keyed_{name} t").fetchone()
+    own = "starts_with(t.order_id, t.customer_key || '-')"
+    order = (
+        f"CASE WHEN {own} THEN substr(t.order_id, length(t.customer_key::VARCHAR) + 1) ELSE t.order_id END"
+    )
+    for name, schema in SCHEMAS.items():
+        replaced = f" REPLACE ({order} AS order_id)" if "order_id" in schema else ""
+        row = connection.execute(
+            f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, t.* EXCLUDE (customer_key)"
+            f"{replaced} FROM keyed_{name} t JOIN known_customers k USING (customer_key)) e"
+        ).fetchone()
         total.update(repr(row).encode())
     return total.hexdigest()[:16]

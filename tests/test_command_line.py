@@ -181,16 +181,19 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
 
 def test_files_that_cannot_be_imported_are_said_in_a_line(tmp_path: Path, command: Command) -> None:
     home = tmp_path / "home"
-    missing = command(home, "import", str(tmp_path / "nowhere.parquet")).refused()
-    assert "nowhere.parquet" in missing
+    retail = ("--as", "online-retail")
+    missing = command(home, "import", str(tmp_path / "nowhere.parquet"), *retail).refused()
+    assert "nowhere.parquet: there is no such file" in missing
     text = tmp_path / "orders.parquet"
     text.write_text("not parquet\n" * 100)
-    assert "orders.parquet" in command(home, "import", str(text)).refused()
-    assert (
-        "no source 'shopify'; there are " in command(home, "import", str(text), "--as", "shopify").refused()
-    )
+    assert "orders.parquet" in command(home, "import", str(text), *retail).refused()
+    unknown = command(home, "import", str(text), "--as", "shopify").refused()
+    assert "--as shopify: there is neither such a source (cdnow, online-retail)" in unknown
+    unsaid = command(home, "import", str(text))
+    assert unsaid.code == 2
+    assert "say --as what: a source" in " ".join(unsaid.err.replace("│", " ").split())
     assert command(home, "import", "--report").refused()
-    assert "no such file" in command(home, "import", str(tmp_path)).refused()
+    assert "no such file" in command(home, "import", str(tmp_path), *retail).refused()
     assert not home.exists()
 
 
@@ -279,15 +282,15 @@ def test_an_import_accounts_for_its_rows(tmp_path: Path, command: Command, small
     day = datetime.fromisoformat("2010-12-01T09:00")
     rows = [(f"5{i:05}", "85123A", 2, day + timedelta(days=i), 2.5, 12_000 + i % 4) for i in range(8)]
     rows.append(("C500001", "85123A", -1, day + timedelta(days=2), 2.5, 12_001))
-    path = small_retail(rows)
-    done = command(tmp_path / "home", "import", str(path), "--json").done()
+    words = (str(small_retail(rows)), "--as", "online-retail")
+    done = command(tmp_path / "home", "import", *words, "--json").done()
     assert done["read"] == len(rows) == sum(done["kept"].values()) + sum(done["set_aside"].values())
     assert done["changed"] is True
-    again = command(tmp_path / "home", "import", str(path), "--json").done()
+    again = command(tmp_path / "home", "import", *words, "--json").done()
     assert again["changed"] is False
     report = command(tmp_path / "home", "import", "--report", "--json").done()
     assert isinstance(report["set_aside"], list)
-    said = command(tmp_path / "other", "import", str(path))
+    said = command(tmp_path / "other", "import", *words)
     assert said.code == 0
     assert said.out.startswith(f"read {len(rows)} = kept ")
 

@@ -1,0 +1,43 @@
+"""Which order a return takes back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class _Line:
+    time: datetime
+    order: str
+    left: int
+
+
+def match_refunds(
+    lines: Iterable[tuple[str | int, str | None, datetime, int, str, int, bool]],
+) -> dict[int, str | None]:
+    """Find the order that each return takes back.
+
+    Args:
+        lines: (customer, product, time, row number, order, quantity, is a return), by time.
+
+    Returns:
+        For each return's row number the order of the latest earlier line of the same customer and
+        product that still has the quantity unreturned; None where there is none.
+    """
+    open_lines: dict[tuple[str | int, str | None], list[_Line]] = defaultdict(list)
+    found: dict[int, str | None] = {}
+    for customer, product, time, row_number, order, quantity, is_return in lines:
+        candidates = open_lines[customer, product]
+        if not is_return:
+            candidates.append(_Line(time, order, quantity))
+            continue
+        found[row_number] = None
+        for line in reversed(candidates):
+            if line.time < time and line.left >= quantity:
+                line.left -= quantity
+                found[row_number] = line.order
+                break
+    return found
