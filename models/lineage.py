@@ -35,7 +35,7 @@ def describe(name: str | None = None) -> list[Described]:
         Described(
             feature.name,
             feature.group.name,
-            feature.description,
+            " ".join(feature.description.split()),
             feature.unit,
             feature.dtype,
             feature.group.fresh_for.total_seconds() / 86_400,

@@ -7,13 +7,13 @@ fractions; it shares nothing with the features but the events.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median, stdev
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -109,10 +109,19 @@ class Reading:
         recent = (r for r in self.refunds if days is None or self.days_ago(r) <= days)
         return sum((Fraction(refund.amount) for refund in recent), Fraction(0))
 
-    def median_gap(self) -> float | None:
+    def gaps(self) -> list[int]:
         ages = [self.age(order) for order in self.orders()]
-        gaps = [before - after for before, after in pairwise(ages)]
-        return median(gaps) if gaps else None
+        return [before - after for before, after in pairwise(ages)]
+
+    def median_gap(self) -> float | None:
+        return median(self.gaps()) if self.gaps() else None
+
+    def gap_spread(self) -> float | None:
+        return stdev(self.gaps()) if len(self.gaps()) > 1 else None
+
+    def weekend(self) -> Fraction | None:
+        begun = [min(line.timestamp.astimezone(self.zone).date() for line in o) for o in self.orders()]
+        return over(Fraction(sum(day.strftime("%a") in ("Sat", "Sun") for day in begun)), len(begun))
 
     def overdue(self) -> float | None:
         gap = self.median_gap()
@@ -127,6 +136,54 @@ class Reading:
         shares = [amount / sum(positive) for amount in positive]
         return -math.fsum(share * math.log2(share) for share in shares) if shares else None
 
+    def let_off(self, days: int | None = None) -> Fraction | None:
+        lines = [line for order in self.orders(days) for line in order]
+        discount = total(line.discount for line in lines)
+        return over(discount, discount + total(line.amount for line in lines))
+
+    def full_price(self) -> Fraction | None:
+        return over(total(line.amount for line in self.lines if not line.discount), self.spend())
+
+    def discounted(self, yes: bool) -> list[list[Line]]:
+        return [order for order in self.orders() if any(line.discount for line in order) == yes]
+
+    def discounted_ratio(self) -> Fraction | None:
+        paid = [[total(line.amount for line in o) for o in self.discounted(yes)] for yes in (True, False)]
+        return over(mean(paid[0]), mean(paid[1])) if all(paid) else None
+
+    def unit_price_ratio(self) -> Fraction | None:
+        prices = [Fraction(line.amount) / line.quantity for line in self.lines if line.amount]
+        return max(prices) / min(prices) if prices else None
+
+    def categories(self) -> dict[str, list[Line]]:
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            if line.category is not None:
+                found.setdefault(line.category, []).append(line)
+        return found
+
+    def favourite(self) -> tuple[str | None, Fraction | None]:
+        spend = {name: total(li.amount for li in lines) for name, lines in self.categories().items()}
+        if not any(spend.values()):
+            return None, None
+        best = max(spend.values())
+        return min(name for name in spend if spend[name] == best), best / total(spend.values())
+
+    def new_categories(self) -> Fraction | None:
+        old = {line.category for line in self.lines if self.days_ago(line) > 90}
+        recent = [li for li in self.lines if li.category is not None and self.days_ago(li) <= 90]
+        new = (line.amount for line in recent if line.category not in old)
+        return over(total(new), total(line.amount for line in recent))
+
+    def repeats(self) -> Fraction | None:
+        seen: set[str] = set()
+        again: list[bool] = []
+        for order in self.orders():
+            products = {line.product_id for line in order}
+            again += [product in seen for product in products]
+            seen |= products
+        return over(Fraction(sum(again)), len(again))
+
     def told(self, name: str) -> str | None:
         said = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
         return max(said)[1] if said else None
@@ -134,6 +191,10 @@ class Reading:
 
 def over(part: Fraction, whole: Fraction | int) -> Fraction | None:
     return part / whole if whole else None
+
+
+def total(amounts: Iterable[Decimal | Fraction]) -> Fraction:
+    return sum(map(Fraction, amounts), Fraction(0))
 
 
 def yes(value: str | None) -> bool | None:
@@ -154,13 +215,33 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "items_total": lambda r: sum(line.quantity for line in r.lines),
     "distinct_products": lambda r: len({line.product_id for line in r.lines}),
     "median_gap_days": Reading.median_gap,
+    "longest_gap_days": lambda r: max(r.gaps(), default=None),
+    "gap_spread_days": Reading.gap_spread,
+    "weekend_share": Reading.weekend,
     "category_entropy": Reading.entropy,
     "refunded_total": lambda r: r.refunded(),
     "refunded_365d": lambda r: r.refunded(365),
+    "days_since_refund": lambda r: min(map(r.days_ago, r.refunds), default=None),
     "refund_share": lambda r: over(r.refunded(), r.spend()),
     "net_spend_365d": lambda r: r.spend(365) - r.refunded(365),
     "average_order_value": lambda r: over(r.spend(), len(r.orders())),
     "overdue_ratio": Reading.overdue,
+    "spend_trend": lambda r: over(r.spend(90) / 90, r.spend(365) / 365),
+    "discount_share": Reading.let_off,
+    "discount_share_365d": lambda r: r.let_off(365),
+    "full_price_share": Reading.full_price,
+    "discounted_order_ratio": Reading.discounted_ratio,
+    "days_since_discounted_order": lambda r: min(map(r.age, r.discounted(True)), default=None),
+    "average_unit_price": lambda r: over(r.spend(), sum(line.quantity for line in r.lines)),
+    "unit_price_ratio": Reading.unit_price_ratio,
+    "favourite_category": lambda r: r.favourite()[0],
+    "favourite_category_share": lambda r: r.favourite()[1],
+    "distinct_categories": lambda r: len(r.categories()),
+    "new_category_share_90d": Reading.new_categories,
+    "days_since_new_category": lambda r: min(
+        (max(map(r.days_ago, lines)) for lines in r.categories().values()), default=None
+    ),
+    "repeat_product_share": Reading.repeats,
     "country": lambda r: r.told("country"),
     "acquisition_channel": lambda r: r.told("channel"),
     "newsletter": lambda r: yes(r.told("newsletter")),
@@ -268,6 +349,7 @@ money = st.one_of(
     st.sampled_from([Decimal("0"), Decimal("0.0001"), Decimal("10"), Decimal("99999999.9999")]),
     st.decimals(0, 500, places=2),
 )
+discounts = st.one_of(st.just(Decimal(0)), money)
 words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
 categories = st.sampled_from(["a", "b", "c", None])
 
@@ -290,7 +372,8 @@ def customers(draw: st.DrawFn) -> History:
     def line() -> Line:
         ids = draw(st.sampled_from("ABCD")), draw(st.sampled_from("pqr"))
         return Line(**when(), order_id=ids[0], product_id=ids[1], category=draw(categories),
-                    quantity=draw(st.integers(1, 2000)), amount=draw(money))  # fmt: skip
+                    quantity=draw(st.integers(1, 2000)), amount=draw(money),
+                    discount=draw(discounts))  # fmt: skip
 
     def refund() -> Refund:
         return Refund(**when(), amount=draw(money))
@@ -320,6 +403,13 @@ def test_every_feature_has_a_second_reading():
     "Europe/London",
 )  # fmt: skip
 @example(
+    # A Saturday and a Wednesday before days were counted.
+    [History(AS_OFS[2], [Line(datetime(1969, 12, day, 12, tzinfo=UTC), AS_OFS[3], order_id=str(day),
+                              product_id="p", category="a", quantity=1, amount=Decimal(1))
+                         for day in (27, 31)])],
+    "Europe/London",
+)  # fmt: skip
+@example(
     # Two answers within a tenth of a second: the later one counts, not the greater one.
     [
         History(
@@ -345,8 +435,9 @@ def test_a_history_worked_by_hand():
         return {"timestamp": moment, "received_at": moment}
 
     def line(order: str, product: str, category: str | None, quantity: int, amount: str, *when: int) -> Line:
+        off = Decimal(5) if order == "B" else Decimal(0)
         return Line(**at(*when), order_id=order, product_id=product, category=category,
-                    quantity=quantity, amount=Decimal(amount))  # fmt: skip
+                    quantity=quantity, amount=Decimal(amount), discount=off)  # fmt: skip
 
     history = History(
         datetime(2024, 6, 30, 23, tzinfo=UTC),  # July begins in London
@@ -378,13 +469,31 @@ def test_a_history_worked_by_hand():
         "items_total": 8,
         "distinct_products": 3,
         "median_gap_days": 183.0,  # of 337 and 29
+        "longest_gap_days": 337,
+        "gap_spread_days": pytest.approx(154 * 2**0.5),
+        "weekend_share": pytest.approx(2 / 3),  # a Friday, a Saturday, a Sunday
         "category_entropy": 1.0,
         "refunded_total": 30.0,
         "refunded_365d": 30.0,
+        "days_since_refund": 21,
         "refund_share": 0.3,
         "net_spend_365d": 40.0,
         "average_order_value": pytest.approx(100 / 3),
         "overdue_ratio": pytest.approx(1 / 183),
+        "spend_trend": pytest.approx(365 / 90),
+        "discount_share": pytest.approx(5 / 105),
+        "discount_share_365d": pytest.approx(5 / 75),
+        "full_price_share": 0.7,
+        "discounted_order_ratio": pytest.approx(30 / 35),
+        "days_since_discounted_order": 30,
+        "average_unit_price": 12.5,
+        "unit_price_ratio": 6.0,  # 30 and 5
+        "favourite_category": "cake",  # as much as tea, and before it
+        "favourite_category_share": 0.5,
+        "distinct_categories": 2,
+        "new_category_share_90d": 1.0,  # tea was 366 days ago, and what has no category does not count
+        "days_since_new_category": 30,
+        "repeat_product_share": 0.25,  # p, q; p again; r
         "country": "France",
         "acquisition_channel": None,
         "newsletter": None,

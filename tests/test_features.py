@@ -50,7 +50,7 @@ class Lab:
         everything = list(FEATURES.values())
         self.all_at_once = self.answers(everything)
         self.without_the_future = self.answers(everything, self.events.known_at(AS_OF))
-        before = (AS_OF - TICK, AS_OF - timedelta(days=500))
+        before = (AS_OF - TICK, *(AS_OF - timedelta(days=days) for days in (100, 500)))
         self.in_time = self.answers(everything, self.with_news(before, AS_OF))
         self.late = self.answers(everything, self.with_news(before, AS_OF + TICK))
         after = (AS_OF, AS_OF + TICK, AS_OF + timedelta(days=40))
@@ -110,7 +110,7 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
     bought = {"order_id": f"news-{key}-{i}", "product_id": f"NEWS-{i}", "category": f"news {i}"}
     if name == "refunds":
         return [common | bought | {"quantity": 30, "amount": 4_000 + i, "matched": True}]
-    return [common | bought | {"quantity": 70, "amount": 10_000 + i, "discount": 1}]
+    return [common | bought | {"quantity": 70, "amount": 10_000 + i, "discount": i % 2}]
 
 
 @pytest.fixture(scope="module")

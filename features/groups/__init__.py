@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from features.group import Feature, FeatureGroup
+from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
+from features.groups.taste import taste
 
-GROUPS: tuple[FeatureGroup, ...] = (purchases, profile)
+GROUPS: tuple[FeatureGroup, ...] = (purchases, price, taste, profile)
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

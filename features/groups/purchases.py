@@ -35,6 +35,12 @@ def gaps(orders: ir.Table) -> ir.Table:
 
 
 @purchases.table
+def order_days(order_lines: ir.Table) -> ir.Table:
+    """One row per order: its first day, as days since 1970-01-01, which was a Thursday."""
+    return order_lines.group_by([*KEYS, "order_id"]).aggregate(day=order_lines.day.min())
+
+
+@purchases.table
 def tastes(order_lines: ir.Table) -> ir.Table:
     """One row per category a customer paid for: its share of their spend."""
     lines = order_lines.filter(order_lines.category.notnull())
@@ -121,6 +127,29 @@ def median_gap_days(gaps: ir.Table) -> ir.FloatingValue:
     return gaps.gap_days.median()
 
 
+@purchases.feature(unit="days")
+def longest_gap_days(gaps: ir.Table) -> ir.IntegerValue:
+    """Most days between one order and the next; null before the second order."""
+    return gaps.gap_days.max()
+
+
+@purchases.feature(unit="days")
+def gap_spread_days(gaps: ir.Table) -> ir.FloatingValue:
+    """Standard deviation (of a sample) of the days between orders; null before the third order."""
+    days, n = gaps.gap_days.cast("int64"), gaps.count()
+    # From whole numbers: no rounding, so the order of rows does not matter.
+    deviations = n * (days * days).sum() - days.sum() * days.sum()
+    return (deviations.cast("float64") / (n * (n - 1)).cast("float64").nullif(0)).sqrt()
+
+
+@purchases.feature(unit="share")
+def weekend_share(order_days: ir.Table) -> ir.FloatingValue:
+    """Share of the orders begun on a Saturday or Sunday of the shop; null without an order."""
+    # Mondays are 0, also before 1970, whichever sign an engine gives the remainder.
+    weekday = (order_days.day % 7 + 10) % 7
+    return order_days.count(where=weekday >= 5).cast("float64") / order_days.count().cast("float64")
+
+
 @purchases.feature(unit="bits")
 def category_entropy(tastes: ir.Table) -> ir.FloatingValue:
     """Shannon entropy of the spend over product categories: 0 when all went to one."""
@@ -137,6 +166,12 @@ def refunded_total(refunds: ir.Table) -> ir.FloatingValue:
 def refunded_365d(refunds: ir.Table) -> ir.FloatingValue:
     """Money given back in the last 365 days."""
     return refunds.amount.sum(where=refunds.days_ago <= 365)
+
+
+@purchases.feature(unit="days")
+def days_since_refund(refunds: ir.Table) -> ir.IntegerValue:
+    """Days since money was last given back; null when none ever was."""
+    return refunds.days_ago.min()
 
 
 @purchases.feature(unit="share")
@@ -161,3 +196,12 @@ def average_order_value(spend_total: ir.FloatingValue, orders_total: ir.IntegerV
 def overdue_ratio(recency_days: ir.IntegerValue, median_gap_days: ir.FloatingValue) -> ir.FloatingValue:
     """Days since the latest order over the median gap, at least a day: above 1, later than usual."""
     return recency_days / ibis.ifelse(median_gap_days < 1, 1.0, median_gap_days)
+
+
+@purchases.feature(unit="ratio")
+def spend_trend(spend_90d: ir.FloatingValue, spend_365d: ir.FloatingValue) -> ir.FloatingValue:
+    """Paid in the last 90 days over the mean of 90 days in the last 365: above 1, more than usual.
+
+    At most 365 / 90, when all of it falls into the last 90 days; null when nothing was paid in 365.
+    """
+    return spend_90d / (spend_365d * (90 / 365)).nullif(0)
