@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
+OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
+Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
 
 
 class Exit(IntEnum):
@@ -144,6 +146,51 @@ def train(
     refused = [v for v in trained if v.refusals]
     done = {"versions": [vars(v) for v in trained]}
     _say(as_json, done, "\n".join(_version(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
+
+
+@app.command()
+def models(
+    model: Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
+    registry, listed, lines = _registry(), {}, []
+    for name in _models(model):
+        versions, moves = registry.versions(name), registry.moves(name)
+        listed[name] = {"versions": [vars(v) for v in versions], "moves": [vars(m) for m in moves]}
+        lines += [_listed(v) for v in versions] or [f"{name} was never trained; run `patron train {name}`"]
+        lines += [f"      {m.words}" for m in moves]
+    _say(as_json, {"models": listed}, "\n".join(lines))
+
+
+@app.command()
+def promote(
+    model: OneModel,
+    version: Annotated[str, typer.Argument(help="The version that shall answer.", metavar="VERSION")],
+    why: Why,
+    force: Annotated[bool, typer.Option(help="Also where gates stayed shut; this is recorded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer from now on, and record who did it and why."""
+    from models import promotion
+
+    name, registry = _one(model), _registry()
+    try:
+        move = promotion.promote(registry, name, version, why, force)
+    except promotion.GatesShut as refused:
+        _say(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.SAID_NO)
+        return
+    _say(as_json, {"promoted": vars(move)}, _moved(name, move))
+
+
+@app.command()
+def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
+    """Let the version answer again that was promoted before the champion, and record it."""
+    from models import promotion
+
+    name, registry = _one(model), _registry()
+    move = promotion.rollback(registry, name, why)
+    _say(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
 @app.command()
@@ -276,6 +323,21 @@ def _train(home: Home, names: list[str], horizon: int | None, progress: Progress
     return [train(home, model, built, store, registry, progress) for model in models]
 
 
+def _registry() -> Any:
+    """The registry of a home that holds a shop."""
+    from models.registry import Registry
+
+    home = _home()
+    home.shop()
+    return Registry(home)
+
+
+def _one(name: str) -> str:
+    from models.catalogue import find
+
+    return find(name).name
+
+
 def _models(name: str) -> list[str]:
     from models.catalogue import MODELS, find
 
@@ -326,6 +388,27 @@ def _version(version: Any) -> str:
     if version.refusals:
         return f"{head}; not promoted: {'; '.join(version.refusals)}"
     return f"{head}; {'champion' if version.champion else 'passed its gates'}"
+
+
+def _listed(version: Any) -> str:
+    """A model version in a row: which, when, how good, and its gates."""
+    from training.evaluate import RANKING
+
+    measure = next((name for name, _ in RANKING.values() if name in version.metrics), None)
+    good = f"{measure} {version.metrics[measure]:.3f}" if measure else "not measured"
+    gates = f"gates shut: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
+    mark = "*" if version.champion else " "
+    head = f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {good:<13}"
+    return f"{head} {'champion, ' if version.champion else ''}{gates}"
+
+
+def _moved(name: str, move: Any) -> str:
+    since = f" in place of version {move.before}" if move.before else ""
+    against = ", against its gates" if move.forced else ""
+    return (
+        f"{name} version {move.after} answers from now on{since}{against}; recorded for {move.who}."
+        " A running service keeps what it started with until it is restarted."
+    )
 
 
 def _accounts(done: dict[str, Any]) -> str:

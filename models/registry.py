@@ -8,59 +8,30 @@ import platform
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from features.errors import NothingThere, PatronError
+from features.errors import PatronError
 from features.home import Home
 from models.bundle import MANIFEST, FittedModel, digest, open_bundle
 from models.settings import ModelSettings
+from models.versions import PROMOTED, ModelVersion, Move, NoChampion, Run, why_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
+
+__all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "local_uri"]
 
 EXPERIMENT = "patron"
 CHAMPION = "champion"
 BUNDLE = "bundle"
-DIGEST_TAG, GATES_TAG = "bundle_digest", "gates"
+DIGEST_TAG, GATES_TAG, MOVE_TAG, TRAINED_TAG = "bundle_digest", "gates", "move", "as_of"
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
-
-
-class NoChampion(NothingThere):
-    """No version of a model may answer; the text says why."""
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A published version of a model.
-
-    Attributes:
-        refusals: why gates stayed shut, in words; empty when it passed them all.
-    """
-
-    name: str
-    version: str
-    run_id: str
-    refusals: tuple[str, ...]
-    metrics: Mapping[str, float]
-    champion: bool = False
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training run leaves behind beside its bundle."""
-
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    documents: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Registry:
@@ -102,12 +73,36 @@ class Registry:
                 run_id=run_id,
                 tags={DIGEST_TAG: digest(files[MANIFEST]), GATES_TAG: "; ".join(refusals) or "passed"},
             )
-        return ModelVersion(name, str(version.version), run_id, refusals, run.metrics)
+        trained = run.tags.get(TRAINED_TAG, "")
+        return ModelVersion(name, str(version.version), run_id, refusals, run.metrics, trained=trained)
 
-    def promote(self, name: str, version: str) -> None:
-        """Let a version answer from now on."""
+    def promote(
+        self, name: str, version: str, who: str, why: str, how: str = PROMOTED, forced: bool = False
+    ) -> Move:
+        """Let a version answer from now on, and record that: first the record, then the move.
+
+        Each move is a tag of its own on the registered model, so that recording one never touches
+        another; the latest one also stands on the version.
+        """
         with self._speaking():
+            known = self._client.get_registered_model(name)
+            before = known.aliases.get(CHAMPION)
+            moment = f"{self._now():%Y-%m-%dT%H:%M:%SZ}"
+            move = Move(moment, who, why, None if before is None else str(before), version, how, forced)
+            count = sum(key.startswith(f"{MOVE_TAG}.") for key in known.tags)
+            key = f"{MOVE_TAG}.{count:05}.{uuid4().hex[:8]}"
+            self._client.set_registered_model_tag(name, key, move.to_json())
+            self._client.set_model_version_tag(name, version, MOVE_TAG, move.to_json())
             self._client.set_registered_model_alias(name, CHAMPION, version)
+        return move
+
+    def moves(self, name: str) -> list[Move]:
+        """Every promotion and rollback of a model, the oldest first."""
+        with self._speaking():
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                return []
+            tags = self._client.get_registered_model(name).tags
+        return [Move.from_json(tags[key]) for key in sorted(tags) if key.startswith(f"{MOVE_TAG}.")]
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, the newest first."""
@@ -116,17 +111,22 @@ class Registry:
                 return []
             answering = self._client.get_registered_model(name).aliases.get(CHAMPION)
             found = [
-                ModelVersion(
-                    name,
-                    str(v.version),
-                    v.run_id,
-                    () if v.tags.get(GATES_TAG) == "passed" else (v.tags.get(GATES_TAG, ""),),
-                    self._client.get_run(v.run_id).data.metrics,
-                    str(v.version) == str(answering),
-                )
-                for v in self._client.search_model_versions(f"name = '{name}'")
+                self._version(v, answering) for v in self._client.search_model_versions(f"name = '{name}'")
             ]
         return sorted(found, key=lambda v: int(v.version), reverse=True)
+
+    def _version(self, stored: Any, answering: Any) -> ModelVersion:
+        run = self._client.get_run(stored.run_id).data
+        gates = stored.tags.get(GATES_TAG, "")
+        return ModelVersion(
+            stored.name,
+            str(stored.version),
+            stored.run_id,
+            () if gates == "passed" else (gates,),
+            run.metrics,
+            str(stored.version) == str(answering),
+            run.tags.get(TRAINED_TAG, ""),
+        )
 
     def champion(self, name: str) -> FittedModel:
         """The version that answers, with every digest checked.
@@ -138,7 +138,7 @@ class Registry:
         versions = self.versions(name)
         chosen = next((v for v in versions if v.champion), None)
         if chosen is None:
-            raise NoChampion(_why_none(name, versions))
+            raise NoChampion(why_none(name, versions))
         return self.open(name, chosen.version)
 
     def open(self, name: str, version: str) -> FittedModel:
@@ -162,6 +162,10 @@ class Registry:
             return self.home.mlflow / "artifacts" / run_id / "artifacts" / BUNDLE
         return Path(self._client.download_artifacts(run_id, BUNDLE, folder))
 
+    def _now(self) -> datetime:
+        """The shop's present; the wall's where there is no shop beside the models."""
+        return self.home.shop().now() if self.home.settings_file.exists() else datetime.now(UTC)
+
     def _record(self, name: str, run: Run) -> str:
         run_id: str = self._client.create_run(
             self._experiment(), run_name=name, tags={"model": name} | dict(run.tags)
@@ -174,6 +178,8 @@ class Registry:
             self._client.log_figure(run_id, figure, f"plots/{file_name}.png")
         for file_name, document in run.documents.items():
             self._client.log_dict(run_id, document, f"{file_name}.json")
+        for file_name, text in run.texts.items():
+            self._client.log_text(run_id, text, file_name)
         return run_id
 
     def _experiment(self) -> str:
@@ -209,17 +215,6 @@ def _mlflow_errors() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError
 
 
-def _why_none(name: str, versions: list[ModelVersion]) -> str:
-    if not versions:
-        return f"{name} has no champion: it was never trained; run `patron train {name}`"
-    newest = versions[0]
-    if newest.refusals:
-        return (
-            f"{name} has no champion: version {newest.version} did not pass its gates: {newest.refusals[0]}"
-        )
-    return f"{name} has no champion: no version is promoted; run `patron train {name}`"
-
-
 def _write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> None:
     """Write MLflow's ``MLmodel`` with the signature, so that MLflow's page shows in- and outputs.
 
@@ -236,18 +231,6 @@ def _write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> N
     )
     signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
     flavors = {
-        "python_function": {"loader_module": "models.registry", "python_version": platform.python_version()}
+        "python_function": {"loader_module": "models.pyfunc", "python_version": platform.python_version()}
     }
     Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
-
-
-def _load_pyfunc(path: str) -> Any:
-    """Open a bundle for ``mlflow.pyfunc`` (the name is MLflow's): ``predict`` takes a DataFrame."""
-    files = {p.name: p.read_bytes() for p in Path(path).iterdir() if p.is_file()}
-    model = open_bundle("pyfunc", files, digest(files[MANIFEST]))
-
-    class Predictor:
-        def predict(self, frame: Any, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's signature
-            return model.score({name: frame[name].tolist() for name in frame})
-
-    return Predictor()

@@ -34,7 +34,10 @@ from models.registry import Registry
 from models.spec import Gate
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("simulate", "import", "build", "features", "train", "score", "serve", "monitor", "up")
+COMMANDS = (
+    "simulate", "import", "build", "features", "train", "models", "promote", "rollback",
+    "score", "serve", "monitor", "up",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Regi
 def test_only_the_promoted_version_answers_also_when_promoted_back(registry: Registry) -> None:
     first, second = publish(registry), publish(registry)
     for promoted in (first, second, first):
-        registry.promote("churn", promoted)
+        registry.promote("churn", promoted, "a test", "to see")
         assert [v.version for v in registry.versions("churn") if v.champion] == [promoted]
         champion = registry.champion("churn")
         assert (champion.name, champion.version) == ("churn", promoted)
@@ -116,7 +116,7 @@ def folder_of(registry: Registry) -> Path:
 
 
 def test_a_missing_artifact_folder_is_an_error_a_person_can_act_on(registry: Registry) -> None:
-    registry.promote("churn", publish(registry))
+    registry.promote("churn", publish(registry), "a test", "to see")
     shutil.rmtree(folder_of(registry))
     with pytest.raises(
         PatronError, match=r"the files of churn version 1 cannot be read .*`patron train churn`"
@@ -126,7 +126,7 @@ def test_a_missing_artifact_folder_is_an_error_a_person_can_act_on(registry: Reg
 
 @pytest.mark.parametrize("name", ["trees.lgb", "parameters.json", "reference.json", MANIFEST])
 def test_a_damaged_artifact_is_refused_with_its_name(name: str, registry: Registry) -> None:
-    registry.promote("churn", publish(registry))
+    registry.promote("churn", publish(registry), "a test", "to see")
     path = folder_of(registry) / name
     path.write_bytes(path.read_bytes()[:-1] + b"#")
     with pytest.raises(PatronError, match=rf"version 1 is refused: {name} is missing or not as it was"):

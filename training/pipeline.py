@@ -23,8 +23,9 @@ from features.snapshots import Built
 from features.store import Store
 from models import reference
 from models.bundle import FittedModel, pack
-from models.registry import ModelVersion, Registry, Run
+from models.registry import Registry
 from models.spec import CustomerModel
+from models.versions import ModelVersion, Run
 from training.dataset import Dataset, Split, gather, split
 from training.evaluate import evaluate, plots
 
@@ -105,7 +106,7 @@ def train(
     published = registry.publish(model.name, files, run, refusals)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
     if not refusals:
-        registry.promote(model.name, published.version)
+        registry.promote(model.name, published.version, "training", "passed its gates")
         published = replace(published, champion=True)
     progress(f"{model.name}: done", 1.0)
     return published
