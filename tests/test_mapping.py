@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import imports, lake
@@ -619,7 +619,7 @@ trades = st.lists(
 )
 
 
-@settings(max_examples=3, phases=[Phase.generate])
+@settings(max_examples=8)
 @given(trades, st.permutations("abc"), st.booleans())
 def test_any_files_that_overlap_in_any_order_are_the_whole(
     raw: list[tuple[str, int, str, int, str, str]], order: list[str], numbered: bool
@@ -642,5 +642,6 @@ def test_any_files_that_overlap_in_any_order_are_the_whole(
             rows = [row for row, files in seen.items() if name in files]
             imports.import_file(parts, csv(folder, *rows, header=header, name=f"{name}.csv"), own)
         assert generation(parts) == generation(whole)
-        for table in ("order_lines", "refunds", "traits"):
+        # Without numbers, an order's begins with its customer's key, which is each home's own.
+        for table in ("order_lines", "refunds", "traits") if numbered else ("traits",):
             assert events(parts, table) == events(whole, table)
