@@ -135,7 +135,7 @@ def _database(
                 number += len(rows)
         if not number:
             raise PatronError(f"table {table} is empty; nothing was imported")
-    except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+    except (sa.exc.SQLAlchemyError, ModuleNotFoundError, ValueError) as error:
         # The error's own text may hold the URL and with it a password.
         raise PatronError(
             f"the database's table {table} cannot be read ({type(error).__name__}); see that the URL, the"
