@@ -152,6 +152,34 @@ def models(
 
 
 @app.command()
+def compare(
+    model: OneModel,
+    version: Annotated[str | None, typer.Option(help="Default: the newest.", metavar="VERSION")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Default: the champion, or what it replaced, or baselines.", metavar="VERSION"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a version against another and the baselines, on the same customers of known outcome."""
+    from features.store import Store
+    from models.catalogue import find
+    from training import contest
+    from training.compare import table
+
+    chosen, home, registry = find(model), _home(), _registry()
+    contest.choose(registry, model, version, against)  # says what is wrong before anything is built
+    with _progress(as_json) as progress:
+        built = _build(home, True, progress)
+        progress("scores and their differences", 0.5)
+        done = contest.contest(home, built, Store(home), registry, chosen, version, against)
+    head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
+    moves = [m for m in registry.moves(model) if {m.after, m.before} & {done.version, done.against}]
+    text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
+    _say(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
+
+
+@app.command()
 def promote(
     model: OneModel,
     version: Annotated[str, typer.Argument(help="The version that shall answer.", metavar="VERSION")],
