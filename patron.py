@@ -125,10 +125,19 @@ def train(
     horizon: Annotated[
         int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
     ] = None,
+    advise: Annotated[
+        bool, typer.Option(help="Only for churn: say which window is sensible, and train nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, test by time, publish to MLflow, and promote what passes its gates."""
     home = _home()
+    if advise:
+        if model != "churn" or horizon is not None:
+            raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
+        advice = _advice(home)
+        _say(as_json, advice.as_dict(), advice.table())
+        return
     with _progress(as_json) as progress:
         trained = _train(home, _models(model), horizon, progress)
     refused = [v for v in trained if v.refusals]
@@ -337,6 +346,15 @@ def _train(home: Home, names: list[str], horizon: int | None, progress: Progress
     built = _build(home, True, progress)
     store, registry = Store(home), Registry(home)
     return [train(home, model, built, store, registry, progress) for model in models]
+
+
+def _advice(home: Home) -> Any:
+    from features import lake
+    from training.advise import advise, visits
+
+    shop = home.shop()
+    events = lake.read(home, lake.connect()).known_at(shop.now())
+    return advise(visits(events).to_pandas(), shop.today())
 
 
 def _registry() -> Any:

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 import patron
-from features import snapshots
+from features import lake, snapshots
+from features.errors import PatronError
 from features.home import Clock, Home
 from features.store import Store
 from models.catalogue import MODELS
@@ -23,6 +24,7 @@ from models.metrics import auc, paired_bootstrap
 from models.registry import Registry
 from models.spec import Gate
 from models.versions import PROMOTED, ROLLED_BACK, Move, earlier
+from training.advise import WINDOWS, advise, survival, visits
 from training.compare import Exam, compare
 from training.pipeline import asked_with, train
 
@@ -319,3 +321,55 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     train(versions, asked_with(propensity, 60), built, Store(versions), Registry(versions))
     assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
     assert "there is no shop" in command(Home(tmp_path / "no"), "compare", "churn").refused()
+
+
+# Advice on churn's window
+
+
+def test_open_silences_count_for_as_long_as_they_were_watched() -> None:
+    # Of four gaps one ends after 1 day; one is open since day 2; of the two left one ends after 3 days.
+    alive = survival(np.array([1, 2, 3, 4]), np.array([True, False, True, False]))
+    assert alive.tolist() == pytest.approx([1, 3 / 4, 3 / 4, 3 / 8, 3 / 8])
+
+
+def test_the_window_is_the_one_from_which_on_few_come_back() -> None:
+    rows = []
+    for customer in range(400):  # everybody orders each 40 days; one in ten once pauses for 200 days
+        days = list(range(customer % 40, 1600, 40)) if customer % 10 else [0, 200, 240]
+        rows += [(customer, d, n) for d, n in zip(days, [*days[1:], None], strict=True)]
+    found = advise(pd.DataFrame(rows, columns=["customer_key", "day", "next_day"]), 1600)
+    by_days = {w.days: w for w in found.windows}
+    assert list(by_days) == list(WINDOWS)
+    assert by_days[30].come_back == pytest.approx(1, abs=0.01)
+    assert by_days[60].come_back == pytest.approx(0.5)  # 40 silences end on day 200, and 40 never
+    assert by_days[180].come_back == pytest.approx(0.5)
+    assert (by_days[240].silences, by_days[240].come_back) == (40, None)
+    assert by_days[60].population == 360
+    assert by_days[60].churn_rate == 0
+    assert found.window is None
+    assert "may well return" in found.words
+    lost = pd.DataFrame({"customer_key": range(200), "day": 0, "next_day": [20.0] * 100 + [None] * 100})
+    gone = advise(lost, 1000)
+    assert gone.window == 30
+    assert "--horizon 30" in gone.words
+    with pytest.raises(PatronError, match="no orders"):
+        advise(lost.head(0), 1000)
+
+
+def test_advice_is_a_table_and_json_and_trains_nothing(shop: Home, tmp_path: Path, command: Command) -> None:
+    done = command(shop, "train", "churn", "--advise", "--json").done()
+    assert [w["days"] for w in done["windows"]] == list(WINDOWS)
+    silences = [w["silences"] for w in done["windows"]]
+    assert silences == sorted(silences, reverse=True)
+    events = lake.read(shop, lake.connect())
+    lines = events.order_lines.to_pandas()
+    visited = visits(events).to_pandas()
+    assert len(visited) == len(lines[["customer_key", "day"]].drop_duplicates())
+    assert visited["next_day"].isna().sum() == lines["customer_key"].nunique()
+    said = command(shop, "train", "churn", "--advise")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == done["words"]
+    assert not shop.mlflow.exists()
+    for words in (("propensity", "--advise"), ("all", "--advise"), ("churn", "--advise", "--horizon", "9")):
+        assert command(shop, "train", *words).code == 2
+    assert "there is no shop" in command(Home(tmp_path / "no"), "train", "churn", "--advise").refused()
