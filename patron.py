@@ -137,10 +137,19 @@ def train(
     horizon: Annotated[
         int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
     ] = None,
+    advise: Annotated[
+        bool, typer.Option(help="Only for churn: say which window is sensible, and train nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, test by time, publish to MLflow, and promote what passes its gates."""
     home = _home()
+    if advise:
+        if model != "churn" or horizon is not None:
+            raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
+        advice = _advice(home)
+        _say(as_json, advice.as_dict(), advice.table())
+        return
     with _progress(as_json) as progress:
         trained = _train(home, _models(model), horizon, progress)
     refused = [v for v in trained if v.refusals]
@@ -161,6 +170,34 @@ def models(
         lines += [_listed(v) for v in versions] or [f"{name} was never trained; run `patron train {name}`"]
         lines += [f"      {m.words}" for m in moves]
     _say(as_json, {"models": listed}, "\n".join(lines))
+
+
+@app.command()
+def compare(
+    model: OneModel,
+    version: Annotated[str | None, typer.Option(help="Default: the newest.", metavar="VERSION")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Default: the champion, or what it replaced, or baselines.", metavar="VERSION"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a version against another and the baselines, on the same customers of known outcome."""
+    from features.store import Store
+    from models.catalogue import find
+    from training import contest
+    from training.compare import table
+
+    chosen, home, registry = find(model), _home(), _registry()
+    contest.choose(registry, model, version, against)  # says what is wrong before anything is built
+    with _progress(as_json) as progress:
+        built = _build(home, True, progress)
+        progress("scores and their differences", 0.5)
+        done = contest.contest(home, built, Store(home), registry, chosen, version, against)
+    head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
+    moves = [m for m in registry.moves(model) if {m.after, m.before} & {done.version, done.against}]
+    text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
+    _say(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
 
 
 @app.command()
@@ -321,6 +358,15 @@ def _train(home: Home, names: list[str], horizon: int | None, progress: Progress
     built = _build(home, True, progress)
     store, registry = Store(home), Registry(home)
     return [train(home, model, built, store, registry, progress) for model in models]
+
+
+def _advice(home: Home) -> Any:
+    from features import lake
+    from training.advise import advise, visits
+
+    shop = home.shop()
+    events = lake.read(home, lake.connect()).known_at(shop.now())
+    return advise(visits(events).to_pandas(), shop.today())
 
 
 def _registry() -> Any:

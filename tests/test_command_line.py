@@ -35,7 +35,7 @@ from models.spec import Gate
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    "simulate", "import", "build", "features", "train", "models", "promote", "rollback",
+    "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
     "score", "serve", "monitor", "up",
 )  # fmt: skip
 

@@ -6,20 +6,27 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import patron
-from features import snapshots
-from features.home import Home
+from features import lake, snapshots
+from features.errors import PatronError
+from features.home import Clock, Home
 from features.store import Store
 from models.catalogue import MODELS
+from models.metrics import auc, paired_bootstrap
 from models.registry import Registry
 from models.spec import Gate
 from models.versions import PROMOTED, ROLLED_BACK, Move, earlier
-from training.pipeline import train
+from training.advise import WINDOWS, advise, survival, visits
+from training.compare import Exam, compare
+from training.pipeline import asked_with, train
 
 propensity = MODELS["propensity"]
 SHUT = Gate("auc", "nothing is perfect", at_least=1.01)
@@ -170,6 +177,7 @@ def test_without_versions_lists_are_empty_and_nothing_can_be_moved(shop_copy: Ho
     assert "churn was never trained; run `patron train churn`" in command(shop_copy, "models").out
     for words in (("promote", "clv", "1"), ("rollback", "clv")):
         assert "clv has no versions" in command(shop_copy, *words, "--why", "w").refused()
+    assert "clv has no versions" in command(shop_copy, "compare", "clv").refused()
 
 
 def test_going_back_passes_over_versions_that_are_gone_and_alias_moves_by_others() -> None:
@@ -187,3 +195,181 @@ def test_going_back_passes_over_versions_that_are_gone_and_alias_moves_by_others
     assert earlier(moves(("1", "2", PROMOTED)), "2", there) == "1"  # promoted before moves were recorded
     to_and_fro = [*three, *moves(("3", "1", PROMOTED), ("1", "3", ROLLED_BACK))]
     assert earlier(to_and_fro, "3", there) == "2"
+
+
+# Versions compared
+
+
+def invented(seed: int, noise: float = 1.0) -> Exam:
+    """An exam of 800 customers in two countries whose outcome the first scorer knows best."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=800)
+    frame = pd.DataFrame(
+        {
+            "customer_key": np.arange(800),
+            "label": (truth + rng.normal(size=800) > 0).astype(np.float64),
+            "known_days": np.where(np.arange(800) < 30, 10, 500),
+            "recency_days": np.where(np.arange(800) % 2, 20, 400),
+            "country": np.where(np.arange(800) % 4, "Norway", "Malta"),
+        }
+    )
+    frame.loc[5:60, "country"] = None
+    scores = {"ours": truth, "theirs": truth + noise * rng.normal(size=800), "same": truth}
+    return Exam(f"2024-0{seed}-01", (), frame, scores)
+
+
+def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origin_and_slice() -> None:
+    exams = [invented(1), invented(2)]
+    found = compare("probability", exams, "ours", "theirs")
+    assert found is not None
+    by_hand = [auc(e.frame["label"].to_numpy(), e.scores["ours"]) for e in exams]
+    assert found.all.scores["ours"] == pytest.approx(np.mean(by_hand))
+    over = found.all.over["theirs"]
+    assert over.mean == pytest.approx(found.all.scores["ours"] - found.all.scores["theirs"])
+    assert 0 < over.low < over.mean < over.high
+    assert "ours ranks better than theirs" in found.verdict
+    same = found.all.over["same"]
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+    assert [row.of for row in found.by_origin] == ["2024-01-01", "2024-02-01"]
+    assert [row.scores["ours"] for row in found.by_origin] == by_hand
+    sizes = {row.of: row.customers for row in found.by_slice}
+    assert sizes["known for under a year"] == 30
+    assert sizes["last order 0 to 30 days ago"] == sizes["last order over 365 days ago"] == 400
+    places = [sizes["country Norway"], sizes["country Malta"], sizes["country any other, or not known"]]
+    assert sum(places) == 800
+    few = next(row for row in found.by_slice if row.of == "known for under a year")
+    assert (few.scores, few.over) == ({}, {})  # too few outcomes to rank
+    turned = compare("probability", exams, "theirs", None)
+    assert turned is not None
+    assert turned.rival in {"ours", "same"}
+    assert "theirs ranks worse than" in turned.verdict
+
+
+def test_customers_drawn_at_all_origins_alike_give_a_wider_interval_than_origins_apart() -> None:
+    exam = invented(1)
+    y, ours, theirs = exam.frame["label"].to_numpy(), exam.scores["ours"], exam.scores["theirs"]
+    keys = exam.frame["customer_key"].to_numpy()
+    apart = paired_bootstrap([(y, ours, theirs)] * 3, auc, 200)
+    alike = paired_bootstrap([(y, ours, theirs)] * 3, auc, 200, customers=[keys] * 3)
+    assert alike[0] == apart[0]
+    assert (alike[2] - alike[1]) / (apart[2] - apart[1]) == pytest.approx(np.sqrt(3), rel=0.25)
+
+
+def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_said(
+    versions: Home, command: Command
+) -> None:
+    done = command(versions, "compare", "propensity", "--json").done()
+    assert (done["version"], done["against"], done["measure"]) == ("3", "2", "auc")
+    assert (done["seen"], done["horizon_days"]) == (True, 30)
+    assert done["seen"] is True
+    assert list(done["seen_by"].values()) == [["version 3", "version 2"]] * 3
+    assert list(done["seen_by"]) == ["2024-04-01", "2024-05-01", "2024-06-01"]
+    assert set(done["all"]["scores"]) == {"version 3", "version 2", "recency", "frequency"}
+    # Both were fitted alike: the same customers, the same scores.
+    assert set(done["all"]["over"]["version 2"].values()) == {0.0}
+    assert done["all"]["over"]["recency"]["mean"] > 0
+    assert done["verdict"].endswith("no difference beyond chance.")
+    assert {row["of"] for row in done["by_origin"]} == set(done["seen_by"])
+    assert len(done["by_slice"]) >= 5
+    assert [(m["before"], m["after"]) for m in done["moves"]] == [("1", "2")]
+    said = command(versions, "compare", "propensity", "--version", "2")
+    assert said.code == 0
+    assert "Seen: origins come before version 1 and version 2 was trained" in said.out
+    assert "version 2 less version 1" in said.out
+    assert "promoted by training: passed its gates" in said.out
+
+
+def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
+    versions: Home, command: Command
+) -> None:
+    shop, store, registry = versions.shop(), Store(versions), Registry(versions)
+    march = datetime(2024, 3, 10, tzinfo=UTC)
+    versions.write_shop(replace(shop, clock=Clock(march)))
+    then = snapshots.build(versions)
+    train(versions, propensity, then, store, registry)
+    train(versions, replace(propensity, features=propensity.features[:6]), then, store, registry)
+    versions.write_shop(shop)
+    done = command(versions, "compare", "propensity", "--against", "4", "--json").done()
+    assert (done["version"], done["against"], done["seen"]) == ("5", "4", False)
+    assert done["seen_by"] == {"2024-04-01": [], "2024-05-01": [], "2024-06-01": []}
+    assert "news to them" in done["note"]
+    over = done["all"]["over"]["version 4"]
+    assert over["low"] <= over["mean"] <= over["high"]
+    assert over["low"] < over["high"]
+    mixed = command(versions, "compare", "propensity", "--against", "1", "--json").done()
+    assert mixed["seen"] is True
+    assert set(map(tuple, mixed["seen_by"].values())) == {("version 1",)}
+
+
+def test_a_first_version_is_compared_with_the_baselines(trained_copy: Home, command: Command) -> None:
+    done = command(trained_copy, "compare", "clv", "--json").done()
+    assert (done["version"], done["against"], done["measure"]) == ("1", None, "gini")
+    assert done["rival"] == "past_spend"
+    assert set(done["all"]["scores"]) == {"version 1", "past_spend"}
+
+
+def test_what_cannot_be_compared_is_said_in_a_line(
+    versions: Home, built: snapshots.Built, tmp_path: Path, command: Command
+) -> None:
+    def why(*words: str) -> str:
+        return command(versions, "compare", *words).refused()
+
+    assert "propensity has no version '9'; there are 1, 2, 3" in why("propensity", "--version", "9")
+    assert "no version '9'" in why("propensity", "--against", "9")
+    assert "cannot be compared with itself" in why("propensity", "--against", "3")
+    assert "no model 'all'" in why("all")
+    train(versions, asked_with(propensity, 60), built, Store(versions), Registry(versions))
+    assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
+    assert "there is no shop" in command(Home(tmp_path / "no"), "compare", "churn").refused()
+
+
+# Advice on churn's window
+
+
+def test_open_silences_count_for_as_long_as_they_were_watched() -> None:
+    # Of four gaps one ends after 1 day; one is open since day 2; of the two left one ends after 3 days.
+    alive = survival(np.array([1, 2, 3, 4]), np.array([True, False, True, False]))
+    assert alive.tolist() == pytest.approx([1, 3 / 4, 3 / 4, 3 / 8, 3 / 8])
+
+
+def test_the_window_is_the_one_from_which_on_few_come_back() -> None:
+    rows = []
+    for customer in range(400):  # everybody orders each 40 days; one in ten once pauses for 200 days
+        days = list(range(customer % 40, 1600, 40)) if customer % 10 else [0, 200, 240]
+        rows += [(customer, d, n) for d, n in zip(days, [*days[1:], None], strict=True)]
+    found = advise(pd.DataFrame(rows, columns=["customer_key", "day", "next_day"]), 1600)
+    by_days = {w.days: w for w in found.windows}
+    assert list(by_days) == list(WINDOWS)
+    assert by_days[30].come_back == pytest.approx(1, abs=0.01)
+    assert by_days[60].come_back == pytest.approx(0.5)  # 40 silences end on day 200, and 40 never
+    assert by_days[180].come_back == pytest.approx(0.5)
+    assert (by_days[240].silences, by_days[240].come_back) == (40, None)
+    assert by_days[60].population == 360
+    assert by_days[60].churn_rate == 0
+    assert found.window is None
+    assert "may well return" in found.words
+    lost = pd.DataFrame({"customer_key": range(200), "day": 0, "next_day": [20.0] * 100 + [None] * 100})
+    gone = advise(lost, 1000)
+    assert gone.window == 30
+    assert "--horizon 30" in gone.words
+    with pytest.raises(PatronError, match="no orders"):
+        advise(lost.head(0), 1000)
+
+
+def test_advice_is_a_table_and_json_and_trains_nothing(shop: Home, tmp_path: Path, command: Command) -> None:
+    done = command(shop, "train", "churn", "--advise", "--json").done()
+    assert [w["days"] for w in done["windows"]] == list(WINDOWS)
+    silences = [w["silences"] for w in done["windows"]]
+    assert silences == sorted(silences, reverse=True)
+    events = lake.read(shop, lake.connect())
+    lines = events.order_lines.to_pandas()
+    visited = visits(events).to_pandas()
+    assert len(visited) == len(lines[["customer_key", "day"]].drop_duplicates())
+    assert visited["next_day"].isna().sum() == lines["customer_key"].nunique()
+    said = command(shop, "train", "churn", "--advise")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == done["words"]
+    assert not shop.mlflow.exists()
+    for words in (("propensity", "--advise"), ("all", "--advise"), ("churn", "--advise", "--horizon", "9")):
+        assert command(shop, "train", *words).code == 2
+    assert "there is no shop" in command(Home(tmp_path / "no"), "train", "churn", "--advise").refused()

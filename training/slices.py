@@ -1,0 +1,64 @@
+"""Groups of customers in which a model is looked at apart: how long known, how lately seen, where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.spec import Array
+
+Mask = NDArray[np.bool_]
+
+FEATURES = ("known_days", "recency_days", "country")
+LEAST_CUSTOMERS = 100  # in a country that is shown apart
+MOST_COUNTRIES = 5
+LEAST_OUTCOMES = 20  # of each kind, or a measure of ranking says little and a resample may hold none
+_RECENCY = ((0, 30), (31, 90), (91, 180), (181, 365), (366, None))
+
+
+def slices(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
+    """Each slice of a frame of features by its name; slices of features it lacks are left out.
+
+    Args:
+        frame: one row per customer and moment, and any of ``FEATURES``.
+    """
+    if "known_days" in frame:
+        days = _numbers(frame["known_days"])
+        yield "known for under a year", days < 365
+        yield "known for a year or more", days >= 365
+    if "recency_days" in frame:
+        days = _numbers(frame["recency_days"])
+        for low, high in _RECENCY:
+            if high is None:
+                yield f"last order over {low - 1} days ago", days >= low
+            else:
+                yield f"last order {low} to {high} days ago", (days >= low) & (days <= high)
+    if "country" in frame:
+        yield from _countries(frame)
+
+
+def _countries(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
+    """The countries of most customers, ``LEAST_CUSTOMERS`` at least; the rest are one slice."""
+    places = frame["country"].astype(object)
+    customers = frame["customer_key"].groupby(places).nunique()
+    common = customers[customers >= LEAST_CUSTOMERS].sort_values(ascending=False, kind="stable")
+    named = [str(name) for name in common.index[:MOST_COUNTRIES]]
+    for name in named:
+        yield f"country {name}", (places == name).to_numpy(np.bool_)
+    if named:
+        yield "country any other, or not known", ~places.isin(named).to_numpy(np.bool_)
+
+
+def _numbers(column: pd.Series[Any]) -> Array:
+    values: Array = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def enough(kind: str, outcome: Array) -> bool:
+    """Whether outcomes suffice to say how well they are ranked."""
+    having = int((outcome > 0).sum())
+    return min(having, len(outcome) - having if kind == "probability" else having) >= LEAST_OUTCOMES
