@@ -85,11 +85,14 @@ class Comparison:
     def verdict(self) -> str:
         """Which one ranks better, in a sentence."""
         found = self.all.over[self.rival]
-        if found.low > 0:
-            return f"{self.first} ranks better than {self.rival}, by more than chance would."
-        if found.high < 0:
-            return f"{self.first} ranks worse than {self.rival}, by more than chance would."
-        return f"Between {self.first} and {self.rival} there is no difference beyond chance."
+        pair = f"{self.first} and {self.rival}"
+        said = f"between {pair} there is no difference beyond chance."
+        if found.low > 0 or found.high < 0:
+            better = "better" if found.low > 0 else "worse"
+            said = f"{self.first} ranks {better} than {self.rival}, by more than chance would."
+        if any(self.seen_by.values()):
+            return f"On outcomes that were seen, {said}"
+        return said[0].upper() + said[1:]
 
 
 def compare(kind: str, exams: Sequence[Exam], first: str, rival: str | None) -> Comparison | None:
