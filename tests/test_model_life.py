@@ -375,3 +375,18 @@ def test_advice_is_a_table_and_json_and_trains_nothing(shop: Home, tmp_path: Pat
     for words in (("propensity", "--advise"), ("all", "--advise"), ("churn", "--advise", "--horizon", "9")):
         assert command(shop, "train", *words).code == 2
     assert "there is no shop" in command(Home(tmp_path / "no"), "train", "churn", "--advise").refused()
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_a_version_has_a_card_that_says_what_it_answers_how_well_and_for_whom(
+    trained_shop: Home, name: str
+) -> None:
+    version = Registry(trained_shop).versions(name)[0]
+    text = (trained_shop.mlflow / "artifacts" / version.run_id / "artifacts" / "card.md").read_text()
+    model = MODELS[name]
+    assert text.startswith(f"# {name}\n{model.question}\n")
+    assert all(f"`{feature.name}`" in text for feature in model.features)
+    assert all(condition.otherwise in text for condition in model.eligible)
+    assert all(f"| {measure} | " in text for measure in version.metrics)
+    assert "| known for a year or more | " in text
+    assert ("All open." in text) == (not version.refusals)

@@ -26,6 +26,7 @@ from models.bundle import FittedModel, pack
 from models.registry import Registry
 from models.spec import CustomerModel
 from models.versions import ModelVersion, Run
+from training.card import card
 from training.dataset import Dataset, Split, gather, split
 from training.evaluate import evaluate, plots
 
@@ -82,7 +83,8 @@ def train(
     tested = fit(known_then, complement, "test")
     progress(f"{model.name}: evaluation", 0.55)
     exam = own.at([parts.test]).frame
-    evaluation = evaluate(model, exam, parts.horizon_days, tested.score(columns_of(exam)))
+    exam_score = tested.score(columns_of(exam))
+    evaluation = evaluate(model, exam, parts.horizon_days, exam_score)
     refusals = evaluation.refusals(model)
 
     progress(f"{model.name}: final fit", 0.6)
@@ -102,6 +104,7 @@ def train(
         },
         figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
         documents=evaluation.documents(),
+        texts={"card.md": card(model, parts, evaluation, refusals, exam, exam_score, data.digest())},
     )
     published = registry.publish(model.name, files, run, refusals)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
