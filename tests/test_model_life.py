@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -389,4 +390,6 @@ def test_a_version_has_a_card_that_says_what_it_answers_how_well_and_for_whom(
     assert all(condition.otherwise in text for condition in model.eligible)
     assert all(f"| {measure} | " in text for measure in version.metrics)
     assert "| known for a year or more | " in text
+    # Moments are the shop's midnights, and told as its days.
+    assert re.search(r"tested on \d{4}-\d\d-01, learnt for it from .* to \d{4}-\d\d-01\n", text)
     assert ("All open." in text) == (not version.refusals)

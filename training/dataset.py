@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,12 @@ class Split:
     fit: tuple[datetime, ...]
     test: datetime
     all: tuple[datetime, ...]
+
+    def told_in(self, zone: str) -> Split:
+        """The same moments as the shop's clocks show them, for people to read."""
+        local = ZoneInfo(zone)
+        fit, every = (tuple(t.astimezone(local) for t in moments) for moments in (self.fit, self.all))
+        return Split(self.horizon_days, fit, self.test.astimezone(local), every)
 
 
 FEWEST_ORIGINS = 3

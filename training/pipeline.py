@@ -94,8 +94,9 @@ def train(
     final = replace(final, manifest={**final.manifest, **own_customers})
     progress(f"{model.name}: publishing", 0.9)
     files = _bundle(model, final, built, parts)
+    told = parts.told_in(shop.time_zone)
     run = Run(
-        parameters=_parameters(recipe, parts),
+        parameters=_parameters(recipe, told),
         metrics=evaluation.metrics,
         tags={
             "data_digest": data.digest(),
@@ -104,7 +105,7 @@ def train(
         },
         figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
         documents=evaluation.documents(),
-        texts={"card.md": card(model, parts, evaluation, refusals, exam, exam_score, data.digest())},
+        texts={"card.md": card(model, told, evaluation, refusals, exam, exam_score, data.digest())},
     )
     published = registry.publish(model.name, files, run, refusals)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
