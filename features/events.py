@@ -9,7 +9,7 @@ Every table has ``customer_key`` (the internal customer), ``timestamp`` (when it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import ibis
@@ -46,26 +46,37 @@ SCHEMAS: dict[str, dict[str, str]] = {
     # Something learnt about a customer: ``name`` (country, channel, ...) and its ``value``.
     "traits": COMMON | {"name": "string", "value": "string"},
 }
+# What divides customers into segments, from ``valid_from`` on: see features.boundaries. A bound is
+# the least value of the upper part; a taste's centre has one row per ``category``, its share.
+BOUNDARIES = {
+    "valid_from": "timestamp(6)",
+    "kind": "string",
+    "label": "string",
+    "category": "string",
+    "bound": "float64",
+}
 POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
 
 
 @dataclass(frozen=True)
 class Events:
-    """The event tables as Ibis expressions, on whatever engine holds them."""
+    """The event tables as Ibis expressions, on whatever engine holds them, and the boundaries."""
 
     order_lines: ir.Table
     refunds: ir.Table
     traits: ir.Table
+    boundaries: ir.Table
 
     @classmethod
     def unbound(cls) -> Events:
         """Tables without data: what definitions are compiled and hashed against."""
-        return cls(**{name: ibis.table(schema, name=name) for name, schema in SCHEMAS.items()})
+        tables = SCHEMAS | {"boundaries": BOUNDARIES}
+        return cls(**{name: ibis.table(schema, name=name) for name, schema in tables.items()})
 
     def items(self) -> Iterator[tuple[str, ir.Table]]:
-        """Each table with its name."""
-        for field in fields(self):
-            yield field.name, getattr(self, field.name)
+        """Each event table with its name."""
+        for name in SCHEMAS:
+            yield name, getattr(self, name)
 
     def known_at(self, moment: datetime) -> Events:
         """Only what had happened before ``moment`` and was known by then."""
@@ -76,6 +87,7 @@ class Events:
                 name: table.filter(table.timestamp < cut, table.received_at <= cut)
                 for name, table in self.items()
             },
+            boundaries=self.boundaries.filter(self.boundaries.valid_from <= cut),
         )
 
 

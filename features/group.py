@@ -1,7 +1,7 @@
 """Feature and FeatureGroup: a fact about a customer is one small function.
 
 A function's parameters name its inputs, as the events' tables (already cut to what was visible),
-tables the group prepares, or features of the same group::
+tables the group prepares, or features, of the same group or among those it ``reads`` from others::
 
     purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
 
@@ -82,11 +82,13 @@ class FeatureGroup:
     Args:
         name: the group's name, and the feature view's.
         fresh_for: how old a value may be before an answer built on it counts as stale.
+        reads: features of other groups that this one's are made from; as a table, ``facts``.
     """
 
-    def __init__(self, name: str, fresh_for: timedelta) -> None:
+    def __init__(self, name: str, fresh_for: timedelta, reads: Sequence[Feature] = ()) -> None:
         self.name = name
         self.fresh_for = fresh_for
+        self.reads = {feature.name: feature for feature in reads}
         self.features: dict[str, Feature] = {}
         self._tables: dict[str, Callable[..., ir.Table]] = {}
 
@@ -122,6 +124,7 @@ class FeatureGroup:
         events: Events,
         population: ir.Table,
         features: Sequence[Feature] | None = None,
+        facts: ir.Table | None = None,
     ) -> ir.Table:
         """The features of a population.
 
@@ -129,17 +132,27 @@ class FeatureGroup:
             events: the event tables.
             population: ``customer_key``, ``as_of``, ``as_of_day``; one row per question.
             features: which ones; all of the group by default.
+            facts: what the group ``reads``, where it was computed before; one row per question.
 
         Returns:
             ``customer_key``, ``as_of`` and one column per feature, one row per question.
         """
         wanted = list(self.features.values() if features is None else features)
         tables: dict[str, ir.Table] = {"population": population}
+        if facts is not None:
+            tables["facts"] = facts
         by_table: dict[str, list[Feature]] = {}
-        for feature in self._aggregates(wanted):
-            by_table.setdefault(feature.inputs[0], []).append(feature)
+        needed = self._needed(wanted)
+        for feature in needed:
+            if not self._is_derived(feature):
+                by_table.setdefault(feature.inputs[0], []).append(feature)
 
         result = population.select(*KEYS)
+        if read := sorted({name for f in needed for name in f.inputs if name in self.reads}):
+            known = self._prepared("facts", events, tables)
+            result = result.left_join(known, KEYS).select(
+                *(result[k] for k in KEYS), *(known[n] for n in read)
+            )
         for name, members in by_table.items():
             table = self._prepared(name, events, tables)
             values = table.group_by(KEYS).aggregate(
@@ -159,22 +172,24 @@ class FeatureGroup:
             result = self._with_derived(result, feature)
         return result.select(*KEYS, *(f.name for f in wanted))
 
-    def _aggregates(self, wanted: Sequence[Feature]) -> list[Feature]:
-        """The features that must be aggregated so that all of ``wanted`` can be had."""
+    def _is_derived(self, feature: Feature) -> bool:
+        """Whether it combines features; it aggregates a table otherwise."""
+        return feature.inputs[0] in self.features or feature.inputs[0] in self.reads
+
+    def _needed(self, wanted: Sequence[Feature]) -> list[Feature]:
+        """``wanted`` and the features of the group that they are derived from."""
         found: dict[str, Feature] = {}
         for feature in wanted:
-            if feature.inputs[0] in self.features:
-                inputs = [self.features[name] for name in feature.inputs]
-                found |= {f.name: f for f in self._aggregates(inputs)}
-            else:
-                found[feature.name] = feature
+            inputs = [self.features[name] for name in feature.inputs if name in self.features]
+            found |= {f.name: f for f in [*self._needed(inputs), feature]}
         return list(found.values())
 
     def _with_derived(self, result: ir.Table, feature: Feature) -> ir.Table:
         if feature.name in result.columns:
             return result
         for name in feature.inputs:
-            result = self._with_derived(result, self.features[name])
+            if name in self.features:
+                result = self._with_derived(result, self.features[name])
         value = feature.function(*(result[name] for name in feature.inputs)).cast(feature.dtype)
         if feature.missing is not None:
             value = value.fill_null(feature.missing)
@@ -186,6 +201,22 @@ class FeatureGroup:
                 function = self._tables[name]
                 inputs = inspect.signature(function).parameters
                 tables[name] = function(*(self._prepared(n, events, tables) for n in inputs))
+            elif name == "facts":
+                tables[name] = compute(events, tables["population"], list(self.reads.values()))
+            elif name == "boundaries":
+                tables[name] = events.boundaries
             else:
                 tables[name] = visible(getattr(events, name), tables["population"])
         return tables[name]
+
+
+def compute(events: Events, population: ir.Table, features: Sequence[Feature]) -> ir.Table:
+    """Features of any groups for a population: ``customer_key``, ``as_of``, then the features."""
+    result = population.select(*KEYS)
+    for group in dict.fromkeys(f.group for f in features):
+        members = [f for f in features if f.group is group]
+        values = group.compute(events, population, members)
+        result = result.left_join(values, KEYS).select(
+            *(result[c] for c in result.columns), *(values[f.name] for f in members)
+        )
+    return result.select(*KEYS, *(f.name for f in features))

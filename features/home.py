@@ -26,13 +26,28 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Tiers:
+    """Who is in value tier A: who bring ``share`` of the ``revenue``, or that share of ``customers``."""
+
+    of: str = "revenue"
+    share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.of not in ("revenue", "customers"):
+            raise PatronError(f"tier A is a share of revenue or of customers, not of {self.of!r}")
+        if not 0 < self.share <= 1:
+            raise PatronError(f"tier A cannot be a share of {self.share}; use one above 0, up to 1")
+
+
+@dataclass(frozen=True)
 class Shop:
-    """The settings of a home: where the events came from, and how its days and money count."""
+    """The settings of a home: where the events came from, and how its days, money and tiers count."""
 
     source: str
     time_zone: str
     currency: str
     clock: Clock
+    tiers: Tiers = Tiers()
 
     def __post_init__(self) -> None:
         try:
@@ -117,9 +132,14 @@ class Home:
             if frozen is not None:
                 frozen = frozen.astimezone(UTC)
             shop = settings["shop"]
-            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen))
+            tiers = Tiers(**settings.get("tier_a", {}))
+            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen), tiers)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
+
+    def tiers(self) -> Tiers:
+        """The rule for tier A that was set here, also while the shop is replaced."""
+        return self.shop().tiers if self.settings_file.exists() else Tiers()
 
     def write_shop(self, shop: Shop) -> None:
         """Write the shop's settings in one step, so that a reader sees the old or the new ones."""
@@ -129,7 +149,9 @@ class Home:
             "# The shop of this home. Days and windows follow its time zone.\n[shop]\n"
             f"source = {json.dumps(shop.source)}\ntime_zone = {json.dumps(shop.time_zone)}\n"
             f"currency = {json.dumps(shop.currency)}\n\n"
-            f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n"
+            f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n\n"
+            "# Value tier A: who bring this share of a year's net revenue, or this share of the customers.\n"
+            f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
         )
         self.path.mkdir(parents=True, exist_ok=True)
         draft = self.settings_file.with_suffix(".new")

@@ -81,7 +81,7 @@ def import_file(
             _forget_features(home)
         described["changed"] = not held or described["generation"] != held["generation"]
     clock = Clock(frozen or midnight(described["last_day"] + 1, shop.time_zone))
-    home.write_shop(Shop(described["source"], shop.time_zone, shop.currency, clock))
+    home.write_shop(Shop(described["source"], shop.time_zone, shop.currency, clock, home.tiers()))
     return described | {"clock": clock.now().isoformat()}
 
 
@@ -152,7 +152,7 @@ def _simulate(home: Home, plan: simulate.Plan, now: datetime, progress: Progress
     simulate.simulate(backend.con, plan, now, progress)
     described = {"source": "simulate", "plan": {**asdict(plan), "start": plan.start.isoformat()}}
     described = lake.write(home, backend.con, plan.time_zone, described, progress)
-    home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock()))
+    home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(), home.tiers()))
     return described | {"customers": plan.customers}
 
 

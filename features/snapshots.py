@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import lake
-from features.calendar import day_of, midnight, months
+from features import boundaries, lake, populations, segments
 from features.errors import PatronError
-from features.events import Events
-from features.group import Feature, FeatureGroup
+from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
 from features.home import Home
 from features.identity import Identity
@@ -33,7 +30,6 @@ from features.progress import Progress, silent
 from features.settings import FeatureSettings
 
 FILE_TIME = "%Y%m%dT%H%M%SZ"
-HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything
 
 
 def snapshot(
@@ -74,8 +70,9 @@ def snapshot(
         }
     )
     backend = lake.connect()
-    table = population_table(backend, asked.drop_duplicates(), zone)
-    values = compute(lake.read(home, backend), table, wanted).to_pandas()
+    table = populations.population_table(backend, asked.drop_duplicates(), zone)
+    as_ofs = [moment.replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates().dt.to_pydatetime()]
+    values = compute(boundaries.history(home, backend, as_ofs), table, wanted).to_pandas()
     merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
@@ -88,45 +85,6 @@ def _feature(feature: Feature | str) -> Feature:
     if feature not in FEATURES:
         raise PatronError(f"there is no feature {feature!r}; there are {', '.join(sorted(FEATURES))}")
     return FEATURES[feature]
-
-
-def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
-    """A population frame (``customer_key``, ``as_of`` in UTC) as a table with ``as_of_day``."""
-    moments = population["as_of"].astype("datetime64[us]")
-    local = moments.dt.tz_localize("UTC").dt.tz_convert(zone)
-    days = (local.dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days
-    data = pa.table(
-        {
-            "customer_key": pa.array(population["customer_key"], "int64"),
-            "as_of": pa.array(moments, pa.timestamp("us")),
-            "as_of_day": pa.array(days, "int32"),
-        }
-    )
-    return backend.create_table(ibis.util.gen_name("population"), data, temp=True)
-
-
-def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
-    """All customers of whom anything was known at ``as_of``, as a population."""
-    known = events.known_at(as_of)
-    keys = ibis.union(
-        known.order_lines.select("customer_key"), known.traits.select("customer_key"), distinct=True
-    )
-    return keys.mutate(
-        as_of=ibis.literal(as_of.replace(tzinfo=None), "timestamp(6)"),
-        as_of_day=ibis.literal(day_of(as_of, zone), "int32"),
-    )
-
-
-def compute(events: Events, population: ir.Table, features: Sequence[Feature]) -> ir.Table:
-    """Features of any groups for a population: ``customer_key``, ``as_of``, then the features."""
-    result = population.select("customer_key", "as_of")
-    for group in dict.fromkeys(f.group for f in features):
-        members = [f for f in features if f.group is group]
-        values = group.compute(events, population, members)
-        result = result.left_join(values, ["customer_key", "as_of"]).select(
-            *(result[c] for c in result.columns), *(values[f.name] for f in members)
-        )
-    return result.select("customer_key", "as_of", *(f.name for f in features))
 
 
 @dataclass(frozen=True)
@@ -151,44 +109,74 @@ def version(group: FeatureGroup) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
-def origins(home: Home) -> list[datetime]:
-    """The moments of the monthly snapshots: midnight on the first of each month of the history."""
-    shop = home.shop()
-    described = lake.describe(home)
-    firsts = months(described["first_day"] + HISTORY_DAYS, shop.today())
-    moments = [midnight(first, shop.time_zone) for first in firsts]
-    return [moment for moment in moments if moment <= shop.now()]
-
-
 def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
     """Compute what is not there yet: monthly snapshots, and everyone as of now.
 
     Args:
-        monthly: with False only the present is computed, which is all that serving needs.
+        monthly: with False only the present is computed, which is all that serving needs, and the
+            month before, which segments are compared with.
     """
     shop, now = home.shop(), home.shop().now()
     generation = lake.describe(home)["generation"]
     folders = {g.name: home.snapshots / generation / f"{g.name}-{version(g)}" for g in GROUPS}
     backend = lake.connect()
+    months = populations.origins(home)
+    as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     events = lake.read(home, backend)
-    as_ofs = sorted({*(origins(home) if monthly else ()), now})
+
+    def stored(group: FeatureGroup, as_of: datetime) -> ir.Table | None:
+        return _stored(backend, folders, group, as_of)
+
+    first, later = [g for g in GROUPS if not g.reads], [g for g in GROUPS if g.reads]
     for i, as_of in enumerate(as_ofs):
         progress(f"features as of {as_of:%Y-%m-%d}", i / len(as_ofs))
-        for group in GROUPS:
-            path = folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
-            if not path.exists():
-                population = everyone(events, as_of, shop.time_zone)
-                _write(backend, group.compute(events, population), path)
+        population = populations.everyone(events, as_of, shop.time_zone)
+        for group in first:
+            _write(backend, group, folders, as_of, group.compute(events, population))
+    events = boundaries.history(home, backend, as_ofs, stored)
+    for i, as_of in enumerate(as_ofs):
+        progress(f"segments as of {as_of:%Y-%m-%d}", i / len(as_ofs))
+        population = populations.everyone(events, as_of, shop.time_zone)
+        for group in later:
+            _write(
+                backend, group, folders, as_of, group.compute(events, population, facts=stored(group, as_of))
+            )
     progress("features", 1.0)
     for old in home.snapshots.iterdir():
         if old.name != generation:
             shutil.rmtree(old)
     stored = sorted(folders[GROUPS[0].name].glob("*.parquet"))
     held = (datetime.strptime(p.stem, FILE_TIME).replace(tzinfo=UTC) for p in stored)
-    return Built(folders, tuple(held), now)
+    built = Built(folders, tuple(held), now)
+    segments.write(home, built)
+    return built
 
 
-def _write(backend: Backend, values: ir.Table, path: Path) -> None:
+def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
+    return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
+
+
+def _stored(
+    backend: Backend, folders: dict[str, Path], group: FeatureGroup, as_of: datetime
+) -> ir.Table | None:
+    """What a group reads from others, as of a moment, where that was computed before."""
+    found: ir.Table | None = None
+    for other in dict.fromkeys(feature.group for feature in group.reads.values()):
+        path = _path(folders, other, as_of)
+        if not path.exists():
+            return None
+        table = backend.read_parquet(path).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
+        table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
+        found = table if found is None else found.inner_join(table, KEYS)
+    return found
+
+
+def _write(
+    backend: Backend, group: FeatureGroup, folders: dict[str, Path], as_of: datetime, values: ir.Table
+) -> None:
+    path = _path(folders, group, as_of)
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     moment = values.as_of.cast("timestamp('UTC', 6)")
     # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.

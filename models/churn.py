@@ -8,12 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.groups.purchases import recency_days
+from features.groups.segments import LAPSED_AFTER_DAYS
 from models.estimators.trees import CalibratedTrees
 from models.labels import lapsed_within
 from models.propensity import propensity
 from models.spec import Baseline, Condition, CustomerModel
-
-ACTIVITY_WINDOW_DAYS = 180
 
 churn = CustomerModel(
     name="churn",
@@ -25,8 +24,8 @@ churn = CustomerModel(
     eligible=(
         Condition(
             recency_days,
-            f"has no order in the last {ACTIVITY_WINDOW_DAYS} days, so has lapsed already or never begun",
-            at_most=ACTIVITY_WINDOW_DAYS,
+            f"has no order in the last {LAPSED_AFTER_DAYS} days, so has lapsed already or never begun",
+            at_most=LAPSED_AFTER_DAYS,
         ),
     ),
     label=lapsed_within,

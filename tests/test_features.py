@@ -22,10 +22,11 @@ import pytest
 from features import lake
 from features.calendar import day_of
 from features.events import POPULATION, SCHEMAS, Events, following, visible
-from features.group import DTYPES, KEYS, Feature, FeatureGroup
+from features.group import DTYPES, KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
 from features.home import Home
-from features.snapshots import compute, population_table, version
+from features.populations import population_table
+from features.snapshots import version
 
 ROOT = Path(__file__).parents[1]
 ZONE = "Europe/Berlin"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import snapshots
+from features import populations
 from features.calendar import EPOCH, day_of, midnight, months
 from features.errors import NothingThere, PatronError
 from features.home import Clock, Home, Shop
@@ -209,7 +209,7 @@ def test_snapshots_begin_after_enough_history_and_end_before_the_present(tmp_pat
     home = with_history(tmp_path, date(2024, 1, 2), datetime(2024, 7, 1, tzinfo=UTC))
     # 90 days after January 2nd is April 1st of a leap year; July 1st began an hour ago.
     expected = [datetime(2024, m, 30 if m != 3 and m != 5 else 31, 23, tzinfo=UTC) for m in (3, 4, 5, 6)]
-    assert snapshots.origins(home) == expected
+    assert populations.origins(home) == expected
 
 
 @pytest.mark.parametrize(
@@ -224,4 +224,4 @@ def test_snapshots_begin_after_enough_history_and_end_before_the_present(tmp_pat
     ],
 )
 def test_the_first_snapshot_needs_ninety_days(tmp_path: Path, first: date, now: datetime, count: int):
-    assert len(snapshots.origins(with_history(tmp_path, first, now))) == count
+    assert len(populations.origins(with_history(tmp_path, first, now))) == count

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from ibis.backends.duckdb import Backend
 
-from features import lake, snapshots
+from features import lake, populations
 from features.calendar import day_of, midnight
 from features.errors import PatronError
 from features.events import SCHEMAS, Events
@@ -105,7 +105,7 @@ def events_of(lines: Iterable[Line], refunds: Iterable[Line] = ()) -> tuple[Back
 def asked(backend: Backend, *pairs: tuple[int, datetime]) -> Any:
     keys, moments = zip(*pairs, strict=True)
     naive = pd.Series([moment.replace(tzinfo=None) for moment in moments])
-    return snapshots.population_table(
+    return populations.population_table(
         backend, pd.DataFrame({"customer_key": keys, "as_of": naive.astype("datetime64[us]")}), ZONE
     )
 
@@ -209,7 +209,7 @@ def test_a_label_sees_nothing_before_the_question_nor_after_its_horizon(
     events, zone = lake.read(shop, backend), shop.shop().time_zone
     as_of, days = datetime(2023, 6, 1, 10, 20, tzinfo=UTC), 30
     end = midnight(day_of(as_of, zone) + days, zone)
-    population = snapshots.everyone(events, as_of, zone)
+    population = populations.everyone(events, as_of, zone)
 
     def label_of(events: Events) -> pd.DataFrame:
         return model.label(events, population, days).to_pandas().sort_values("customer_key")

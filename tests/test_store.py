@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import features as feature_package
-from features import imports, lake, snapshots
+from features import imports, lake, populations, snapshots
 from features.errors import NothingThere, PatronError
 from features.groups import FEATURES, GROUPS
 from features.groups.profile import country, newsletter
@@ -321,7 +321,7 @@ def test_without_a_shop_a_snapshot_says_what_to_do(tmp_path: Path):
 
 
 def test_a_build_stores_every_month_and_the_present(built: snapshots.Built, built_shop: Home):
-    assert built.as_ofs == (*snapshots.origins(built_shop), built_shop.shop().now())
+    assert built.as_ofs == (*populations.origins(built_shop), built_shop.shop().now())
     for group in GROUPS:
         for as_of in built.as_ofs:
             frame = built.frame(group, as_of)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import lake, snapshots
+from features import lake, populations, snapshots
 from features.calendar import day_of, midnight, months
 from features.errors import PatronError
 from features.groups import GROUPS
@@ -103,11 +103,11 @@ def test_the_longest_horizon_that_the_history_allows_is_taken() -> None:
 
 def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> None:
     as_ofs = firsts("2024-01-01", "2024-03-01")
-    has = day_of(as_ofs[-1], ZONE) - day_of(as_ofs[0], ZONE) + snapshots.HISTORY_DAYS
+    has = day_of(as_ofs[-1], ZONE) - day_of(as_ofs[0], ZONE) + populations.HISTORY_DAYS
     for model, days in ((propensity, 30), (churn, 180), (clv, 90), (asked_with(clv, 4000), 4000)):
         with pytest.raises(PatronError) as refused:
             split(model, as_ofs, midday(day_of(as_ofs[-1], ZONE)), ZONE)
-        needs = 2 * days + snapshots.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+        needs = 2 * days + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
         assert str(refused.value) == (
             f"{model.name} cannot be trained: asking {days} days ahead takes about {needs} days of history"
             f" and there are about {has}; use a shorter --horizon or import more history"
@@ -116,9 +116,9 @@ def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> 
 
 def test_the_history_that_is_said_to_suffice_does() -> None:
     for model, days in ((propensity, 30), (churn, 180), (clv, 90)):
-        needs = 2 * days + snapshots.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+        needs = 2 * days + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
         as_ofs = firsts("2020-02-01", "2025-01-01")
-        start = day_of(as_ofs[0], ZONE) - snapshots.HISTORY_DAYS
+        start = day_of(as_ofs[0], ZONE) - populations.HISTORY_DAYS
         now = midday(start + needs + 31)  # "about": a month more or less
         assert split(model, [t for t in as_ofs if t <= now], now, ZONE).horizon_days >= days
 
@@ -418,7 +418,7 @@ def test_a_shop_that_knows_the_future_learns_what_one_that_does_not_learns(
     build_features(past)
     full_store, past_store = Store(built_shop), Store(past)
     monthly = [t for t in built.as_ofs if t < moment]
-    assert monthly == snapshots.origins(past)
+    assert monthly == populations.origins(past)
     # The last question's horizon ends with the day of the order that was not heard of in time.
     last = day_of(happened, zone) + 1 - day_of(monthly[-1], zone)
     for model, days in ((propensity, 30), (churn, 60), (clv, last)):

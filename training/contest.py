@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from features import snapshots
+from features import populations
 from features.calendar import day_of
 from features.errors import PatronError
 from features.groups import FEATURES
@@ -118,7 +118,7 @@ def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
 
 def _origins(home: Home, built: Built, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
     """The last monthly moments of known outcome, if possible after all versions were trained."""
-    zone, months = home.shop().time_zone, set(snapshots.origins(home))
+    zone, months = home.shop().time_zone, set(populations.origins(home))
     today = day_of(built.current, zone)
     known = [t for t in built.as_ofs if t in months and day_of(t, zone) + horizon <= today]
     if not known:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from features import lake, snapshots
+from features import lake, populations
 from features.calendar import day_of
 from features.errors import PatronError
 from features.home import Home
@@ -86,7 +86,7 @@ def gather(
     zone = home.shop().time_zone
     backend = lake.connect()
     events = lake.read(home, backend)
-    population = pd.concat([snapshots.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
+    population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
     frame = store.historical(population.assign(as_of=moments.dt.tz_localize("UTC")), list(features))
@@ -99,7 +99,7 @@ def gather(
         frame = frame[inside]
     frame["customer_key"] = frame["customer_key"].astype("int64")
     asked = frame[KEYS].assign(as_of=frame["as_of"].dt.tz_localize(None).astype("datetime64[us]"))
-    table = snapshots.population_table(backend, asked, zone)
+    table = populations.population_table(backend, asked, zone)
     labels = model.label(events.known_at(known_at), table, horizon_days).to_pandas()
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
@@ -138,7 +138,7 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
     if not as_ofs:
         raise PatronError(
             f"{model.name} cannot be trained: the history holds no full month after its first"
-            f" {snapshots.HISTORY_DAYS} days; import more of it"
+            f" {populations.HISTORY_DAYS} days; import more of it"
         )
     today = day_of(now, zone)
     for horizon in (model.horizon, *model.shorter_horizons):
@@ -149,8 +149,8 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
             if len(fit) >= FEWEST_ORIGINS:
                 return Split(horizon.days, tuple(fit), test, tuple(known))
     least = min((model.horizon, *model.shorter_horizons)).days
-    has = today - day_of(as_ofs[0], zone) + snapshots.HISTORY_DAYS
-    needs = 2 * least + snapshots.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+    has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
+    needs = 2 * least + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
     raise PatronError(
         f"{model.name} cannot be trained: asking {least} days ahead takes about {needs} days of"
         f" history and there are about {has}; use a shorter --horizon or import more history"

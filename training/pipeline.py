@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 import features
-from features import snapshots
+from features import populations, segments
 from features.errors import PatronError
-from features.groups import FEATURES, GROUPS
 from features.home import Home
 from features.progress import Progress, silent
 from features.snapshots import Built
@@ -69,7 +68,7 @@ def train(
     """
     shop = home.shop()
     now = built.current
-    monthly = [t for t in built.as_ofs if t in set(snapshots.origins(home)) and t <= now]
+    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= now]
     parts = split(model, monthly, now, shop.time_zone)
     model = asked_with(model, parts.horizon_days)
     recipe, complement = fitted_for(model)
@@ -171,7 +170,7 @@ def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
 
 def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
-    today = _population_now(built)
+    today = segments.everyone(built, built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(asked))
@@ -192,13 +191,6 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
         },
     }
     return pack(manifest, final.fitted, reference.describe(described))
-
-
-def _population_now(built: Built) -> pd.DataFrame:
-    """Everyone as of now, with all features; numbers with NaN where they are missing."""
-    frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
-    joined = pd.concat([frame[[c for c in frame if c in FEATURES]] for frame in frames], axis=1)
-    return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
 
 def code_version() -> str:

@@ -6,7 +6,8 @@ from features.group import Feature, FeatureGroup
 from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
+from features.groups.segments import segments
 from features.groups.taste import taste
 
-GROUPS: tuple[FeatureGroup, ...] = (purchases, price, taste, profile)
+GROUPS: tuple[FeatureGroup, ...] = (purchases, price, taste, profile, segments)
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

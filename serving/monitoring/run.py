@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from features import lake, logs, snapshots
+from features import boundaries, lake, logs, populations, snapshots
 from features.groups import FEATURES
 from features.home import Home
 from features.progress import Progress, silent
@@ -57,9 +57,9 @@ def monitor(
 def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     """Everyone's features as of the champion's training, computed anew from the events."""
     backend = lake.connect()
-    events = lake.read(home, backend)
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
-    population = snapshots.everyone(events, as_of, home.shop().time_zone)
+    events = boundaries.history(home, backend, [as_of])
+    population = populations.everyone(events, as_of, home.shop().time_zone)
     features = [FEATURES[name] for name in champion.features if name in FEATURES]
     frame = snapshots.compute(events, population, features).to_pandas()
     return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.routes import models, operations, scores
+from serving.routes import models, operations, scores, segments
 
-ROUTERS: tuple[APIRouter, ...] = (scores.router, models.router, operations.router)
+ROUTERS: tuple[APIRouter, ...] = (scores.router, segments.router, models.router, operations.router)

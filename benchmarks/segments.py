@@ -1,0 +1,88 @@
+"""What segments say of what follows: `python -m benchmarks.segments [FILE]`.
+
+Online Retail, asked on 2011-09-01: for each segment its size, its share of a year's net revenue, and
+the share of its customers who order within the 90 days that follow, which no segment could see.
+Fails where value tiers or recency scores do not put customers in the order of their repeat rate.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.quality import FILE, SOURCE
+from benchmarks.report import Result, publish
+from features import boundaries, lake, populations
+from features.calendar import midnight
+from features.errors import PatronError
+from features.group import compute
+from features.groups import FEATURES
+from features.home import Home
+from features.imports import import_file
+from features.segments import KINDS
+from models.labels import ordered_within
+
+DAYS = 90
+AS_OF = date(2011, 9, 1)
+ORDERED = {
+    "value_tier": ["A", "B", "C", "D"],
+    "recency_score": [5, 4, 3, 2, 1],
+}  # most likely to return first
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run on the file named, or on the one beside the project."""
+    file = Path(arguments[0]) if arguments else FILE
+    if not file.exists():
+        print(f"benchmarks.segments needs Online Retail as Parquet; {file} is not there: name it")
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        import_file(home, str(file), SOURCE)
+        customers = asked(home)
+    results = {}
+    for kind in (*KINDS, "recency_score"):
+        found = table(customers, kind)
+        print(f"\n{kind}\n{found.to_string(float_format='{:.3f}'.format)}")
+        for name, row in found.iterrows():
+            results[f"{kind}_{name}"] = Result(row["repeat_rate"], "repeat rate", better="higher")
+    for kind, order in ORDERED.items():
+        rates = table(customers, kind)["repeat_rate"].reindex(order)
+        if not rates.is_monotonic_decreasing:
+            raise PatronError(
+                f"{kind} does not put customers in the order of their repeat rate: {dict(rates)}"
+            )
+    publish("segments", results)
+    return 0
+
+
+def asked(home: Home) -> pd.DataFrame:
+    """Everyone's segments, net spend and whether they ordered in the days that followed."""
+    backend, zone = lake.connect(), home.shop().time_zone
+    moment = midnight(AS_OF, zone)
+    events = boundaries.history(home, backend, [moment])
+    everyone = populations.everyone(events, moment, zone).cache()
+    names = [*KINDS, "recency_score", "net_spend_365d"]
+    found = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()
+    found["recency_score"] = found["recency_score"].astype("Int64")
+    after = ordered_within(events, everyone, DAYS).to_pandas()
+    return found.merge(after, on=["customer_key", "as_of"], validate="1:1")
+
+
+def table(customers: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """By segment: customers, their share, the share of net spend, and the repeat rate."""
+    groups = customers.groupby(kind)
+    found = pd.DataFrame({"customers": groups.size()})
+    found["share_of_customers"] = found["customers"] / len(customers)
+    found["share_of_net_spend"] = groups["net_spend_365d"].sum() / customers["net_spend_365d"].sum()
+    found["repeat_rate"] = groups["label"].mean()
+    return found.sort_values("repeat_rate", ascending=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

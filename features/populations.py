@@ -1,0 +1,60 @@
+"""Populations: who is asked about, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+from features import lake
+from features.calendar import day_of, midnight, months
+from features.events import Events
+from features.home import Home
+
+HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything
+
+
+def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
+    """A population frame (``customer_key``, ``as_of`` in UTC) as a table with ``as_of_day``."""
+    moments = population["as_of"].astype("datetime64[us]")
+    local = moments.dt.tz_localize("UTC").dt.tz_convert(zone)
+    days = (local.dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days
+    data = pa.table(
+        {
+            "customer_key": pa.array(population["customer_key"], "int64"),
+            "as_of": pa.array(moments, pa.timestamp("us")),
+            "as_of_day": pa.array(days, "int32"),
+        }
+    )
+    return backend.create_table(ibis.util.gen_name("population"), data, temp=True)
+
+
+def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
+    """All customers of whom anything was known at ``as_of``, as a population."""
+    known = events.known_at(as_of)
+    keys = ibis.union(
+        known.order_lines.select("customer_key"), known.traits.select("customer_key"), distinct=True
+    )
+    return keys.mutate(
+        as_of=ibis.literal(as_of.replace(tzinfo=None), "timestamp(6)"),
+        as_of_day=ibis.literal(day_of(as_of, zone), "int32"),
+    )
+
+
+def origins(home: Home) -> list[datetime]:
+    """The moments of the monthly snapshots: midnight on the first of each month of the history."""
+    shop = home.shop()
+    described = lake.describe(home)
+    firsts = months(described["first_day"] + HISTORY_DAYS, shop.today())
+    moments = [midnight(first, shop.time_zone) for first in firsts]
+    return [moment for moment in moments if moment <= shop.now()]
+
+
+def month_before(months: Sequence[datetime], now: datetime) -> Sequence[datetime]:
+    """The first of a month, four weeks ago or more, that the present is compared with; none or one."""
+    return [moment for moment in months if now - moment >= timedelta(days=28)][-1:]

@@ -1,0 +1,21 @@
+"""The segments of the shop: how large, what they bring, what sets them apart."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from features import segments
+from serving.dependencies import ScorerDep
+from serving.problems import responses
+from serving.segment_schemas import Overview
+
+router = APIRouter(prefix="/v1", tags=["segments"])
+
+
+@router.get("/segments", responses=responses(503))
+def overview(scorer: ScorerDep) -> Overview:
+    """Every segment as of the last build, with its size, value, change and what sets it apart.
+
+    ``filter`` is what other routes take as ``segment``.
+    """
+    return Overview.model_validate(segments.read(scorer.home))

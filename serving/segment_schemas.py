@@ -1,0 +1,70 @@
+"""What is told of segments over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+
+class Difference(BaseModel):
+    """A feature by which members differ from all other customers."""
+
+    feature: str
+    unit: str
+    median: float = Field(description="Among members.")
+    median_of_others: float
+    chance: float = Field(
+        description="That a member has more of it than another customer; 0.5 is no difference."
+    )
+    words: str
+
+
+class SegmentState(BaseModel):
+    """One segment."""
+
+    name: str
+    filter: str = Field(description="What other routes take as `segment`.", examples=["value_tier:A"])
+    english: str
+    chinese: str
+    meaning: str = Field(description="Who is in it.")
+    customers: int
+    share_of_customers: float
+    net_spend_365d: float = Field(description="Paid less refunded in the last 365 days, in currency.")
+    share_of_net_spend_365d: float | None
+    net_spend_365d_per_customer: float
+    newsletter_share: float | None = Field(
+        description="Of those who ever said, who take the newsletter: whom the company can reach by it."
+    )
+    customers_before: int | None = Field(description="Members at `compared_with`.")
+    differs_by: list[Difference] = Field(description="Up to three features, the strongest difference first.")
+
+
+class Kind(BaseModel):
+    """One way of dividing customers; nobody is in two of its segments."""
+
+    name: str
+    meaning: str
+    customers_in_none: int
+    segments: list[SegmentState]
+
+
+class Moves(BaseModel):
+    """Moves between lifecycle stages from one month to the next, by stage before and stage after."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    months: int = Field(description="How many pairs of months were counted.")
+    customers: dict[str, dict[str, int]]
+    rates: dict[str, dict[str, float]] = Field(description="Shares of those in the stage before.")
+
+
+class Overview(BaseModel):
+    """All segments as of a moment."""
+
+    as_of: datetime
+    compared_with: datetime | None = Field(description="The first of a month four weeks before or more.")
+    currency: str
+    customers: int
+    kinds: list[Kind]
+    moves: Moves | None = Field(description="Null until two months are stored: run `patron build`.")
