@@ -333,7 +333,7 @@ def list_keys(as_json: AsJson = False) -> None:
     home = _home()
     found = Keys(home.keys).all()
     lines = [
-        f"{key.prefix}  {key.name:<20}{','.join(key.scopes):<30}made {key.created:%Y-%m-%d %H:%M}"
+        f"{key.prefix}  {key.name:<20}  {','.join(key.scopes):<28}  made {key.created:%Y-%m-%d %H:%M}"
         + (f", revoked {key.revoked:%Y-%m-%d %H:%M}" if key.revoked else "")
         for key in found
     ] or [f"there are no keys in {home.path}; `patron keys create NAME --scopes all` makes one"]
