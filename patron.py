@@ -28,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
+keys = typer.Typer(help="Make, list and revoke the API keys of the service.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
 OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
@@ -258,7 +260,7 @@ def serve(
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = ServingSettings().model_copy(update=given)
     _check_port(settings.host, settings.port)
-    run(_home(), settings, lambda: _note(f"serving on http://{settings.host}:{settings.port}, docs at /docs"))
+    run(_home(), settings, lambda: _note(f"serving on {settings.address}, docs at /docs"))
 
 
 @app.command()
@@ -289,10 +291,13 @@ def monitor(
 def up() -> None:
     """A shop, trained and served: everything that is missing is made, then the service runs."""
     from features import imports, lake
+    from serving.access import check
     from serving.app import serve as run
+    from serving.keys import Keys
     from serving.settings import ServingSettings
 
     settings, home, started = ServingSettings(), _home(), time.monotonic()
+    check(Keys(home.keys), settings)
     _check_port(settings.host, settings.port)
     with _progress(False) as progress:
         if not lake.exists(home):
@@ -301,8 +306,51 @@ def up() -> None:
             imports.extend_simulation(home, progress)
         said = _make_ready(home, progress)
     example = _example(home)
-    address = f"http://{settings.host}:{settings.port}"
+    address = settings.address
     run(home, settings, lambda: _note(_welcome(home, address, said, example, time.monotonic() - started)))
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who will hold it.", metavar="NAME")],
+    scopes: Annotated[str, typer.Option(help="What it is for, such as scores,decisions; or all.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it, this once."""
+    from serving.keys import Keys
+
+    key, secret = Keys(_home().keys).create(name, scopes.split(","))
+    _say(as_json, {"key": secret} | key.as_dict(), secret)
+    if not as_json:
+        _note(f"the key {key.name!r} of {', '.join(key.scopes)}; keep it, it is not shown again")
+
+
+@keys.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """List keys by name and first characters: their scopes, when made, when revoked."""
+    from serving.keys import Keys
+
+    home = _home()
+    found = Keys(home.keys).all()
+    lines = [
+        f"{key.prefix}  {key.name:<20}  {','.join(key.scopes):<28}  made {key.created:%Y-%m-%d %H:%M}"
+        + (f", revoked {key.revoked:%Y-%m-%d %H:%M}" if key.revoked else "")
+        for key in found
+    ] or [f"there are no keys in {home.path}; `patron keys create NAME --scopes all` makes one"]
+    _say(as_json, {"keys": [key.as_dict() for key in found]}, "\n".join(lines))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="A key's name, or its first characters.", metavar="KEY")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a key open nothing any more, for good."""
+    from serving.keys import Keys
+
+    revoked = Keys(_home().keys).revoke(key)
+    said = f"revoked {revoked.name!r} ({revoked.prefix}); a running service refuses it within a second"
+    _say(as_json, {"revoked": revoked.as_dict()}, said)
 
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
@@ -484,7 +532,7 @@ def _plain(value: Any) -> Any:
 def _check_port(host: str, port: int) -> None:
     import socket
 
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

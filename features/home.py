@@ -103,6 +103,11 @@ class Home:
         return self.path / "mlflow"
 
     @property
+    def keys(self) -> Path:
+        """SQLite: the API keys, as digests."""
+        return self.path / "keys.db"
+
+    @property
     def logs(self) -> Path:
         """What was answered."""
         return self.path / "logs"

@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 import features
 from features.home import Home
 from features.logs import ScoreLog
-from serving import problems
+from serving import access, problems
+from serving.keys import Keys
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
 from serving.scorer import Scorer, open_scorer
@@ -23,20 +24,30 @@ from serving.settings import ServingSettings
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
 
 
-def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
-    """The service over an opened scorer and the log that it writes, which it closes at its end."""
+def create_app(
+    scorer: Scorer, log: ScoreLog, *, keys: Keys | None = None, keys_needed: bool = False
+) -> FastAPI:
+    """The service over an opened scorer and the log that it writes, which it closes at its end.
+
+    Args:
+        keys: those that it knows, closed likewise; None if none.
+        keys_needed: whether it answers nobody without a key.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
         await run_in_threadpool(log.close)
+        if keys is not None:
+            keys.close()
 
     app: FastAPI = FastAPIOffline(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
     )
     app.state.scorer = scorer
     app.state.metrics = Metrics(log)
+    access.install(app, keys, keys_needed)
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:
@@ -51,7 +62,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
         ready: called once requests are answered.
 
     Raises:
-        PatronError: the home holds nothing that could be served.
+        PatronError: the home holds nothing that could be served, or no key and others could ask.
     """
     import uvicorn
 
@@ -63,11 +74,14 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     home.shop()  # before a log is made where there is no shop
+    keys = Keys(home.keys)
+    access.check(keys, settings)
     with ScoreLog(home) as log:
         scorer = open_scorer(home, log)
         # An access log would hold nothing that the metrics do not, and cost a write per request.
         config = uvicorn.Config(
-            create_app(scorer, log), host=settings.host, port=settings.port,
+            create_app(scorer, log, keys=keys, keys_needed=settings.keys_needed),
+            host=settings.host, port=settings.port,
             log_level="warning", access_log=False, timeout_graceful_shutdown=10,
         )  # fmt: skip
         with suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -36,10 +37,10 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(status: int, detail: str) -> ProblemResponse:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """A problem document as a response."""
     title = HTTPStatus(status).phrase
-    return ProblemResponse(Problem(title=title, status=status, detail=detail).model_dump(), status)
+    return ProblemResponse(Problem(title=title, status=status, detail=detail).model_dump(), status, headers)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -74,9 +75,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_request: Request, error: HTTPException) -> JSONResponse:
-        response = problem(error.status_code, str(error.detail))
-        response.headers.update(error.headers or {})
-        return response
+        return problem(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(Unprocessable)
     async def unprocessable(_request: Request, error: Unprocessable) -> JSONResponse:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServingSettings(BaseSettings):
-    """``PATRON_HOST``, ``PATRON_PORT``, and how much one request may ask."""
+    """``PATRON_HOST``, ``PATRON_PORT``, and ``PATRON_REQUIRE_KEYS``: also where only this machine asks."""
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    require_keys: bool = False
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service; where that is unclear, it is not so."""
+        try:
+            return self.host.lower() == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def address(self) -> str:
+        """Where the service is found, as a URL."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def keys_needed(self) -> bool:
+        """Whether a request without a key is refused."""
+        return self.require_keys or not self.on_loopback

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 import patron
 from features import imports, logs
@@ -36,7 +37,7 @@ from models.spec import Gate
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
-    "score", "serve", "monitor", "up",
+    "score", "serve", "monitor", "up", "keys",
 )  # fmt: skip
 
 
@@ -105,13 +106,14 @@ def test_help_names_every_command_with_what_it_does(tmp_path: Path) -> None:
 
 
 def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Command) -> None:
-    registered = {c.name or getattr(c.callback, "__name__", "") for c in patron.app.registered_commands}
-    assert registered == set(COMMANDS)
-    for name in COMMANDS:
-        ran = command(tmp_path, name, "--help")
+    registered = typer.main.get_command(patron.app).commands  # type: ignore[attr-defined]
+    assert set(registered) == set(COMMANDS)
+    assert set(registered["keys"].commands) == {"create", "list", "revoke"}
+    for name in (*COMMANDS, "keys create", "keys list", "keys revoke"):
+        ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "up"}:
+        if name not in {"serve", "up", "keys"}:
             assert "--json" in ran.out
 
 
@@ -121,7 +123,8 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ["trane"], ["train"], ["train", "churn", "--horizon", "soon"], ["score"], ["monitor", "--days", "0"],
         ["simulate", "--customers", "0"], ["simulate", "--customers", "many"], ["simulate", "--years", "-1"],
         ["import"], ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
-        ["build", "now"], ["--quickly"],
+        ["build", "now"], ["--quickly"], ["keys", "make"], ["keys", "create", "crm"],
+        ["keys", "create", "--scopes", "all"], ["keys", "revoke"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -377,6 +380,47 @@ def test_a_csv_of_one_model_holds_the_same_scores(
         "customer_id", "features_as_of", "clv", "clv_percentile", "clv_version", "clv_reason",
     ]  # fmt: skip
     assert table["clv"].to_pylist() == pq.read_table(parquet)["clv"].to_pylist()
+
+
+def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
+    tmp_path: Path, command: Command
+) -> None:
+    home = tmp_path / "home"
+    none = command(home, "keys", "list")
+    assert (none.code, none.out.startswith(f"there are no keys in {home}; `patron keys create")) == (0, True)
+    assert "no scope 'scoers'" in command(home, "keys", "create", "crm", "--scopes", "scoers").refused()
+    assert not home.exists()
+
+    said = command(home, "keys", "create", "crm", "--scopes", "decisions, scores")
+    assert said.code == 0
+    secret = said.out.strip()  # alone, for a script to take; what is to be read is beside it
+    assert re.fullmatch(r"patron_[\w-]{43}", secret)
+    assert said.err == "the key 'crm' of scores, decisions; keep it, it is not shown again\n"
+    assert "living key 'crm'" in command(home, "keys", "create", "crm", "--scopes", "all").refused()
+    made = command(home, "keys", "create", "shop", "--scopes", "all", "--json").done()
+    assert made["key"].startswith(made["prefix"])
+    assert made["key"] != made["prefix"]
+
+    assert secret[:15] == command(home, "keys", "revoke", "crm", "--json").done()["revoked"]["prefix"]
+    assert "no living key" in command(home, "keys", "revoke", "crm").refused()
+    crm, shop = command(home, "keys", "list", "--json").done()["keys"]
+    assert (crm["name"], crm["prefix"], crm["scopes"]) == ("crm", secret[:15], ["scores", "decisions"])
+    assert datetime.fromisoformat(crm["created"]) <= datetime.fromisoformat(crm["revoked"])
+    assert shop == {name: value for name, value in made.items() if name != "key"}
+    listed = command(home, "keys", "list").out
+    assert re.search(rf"^{secret[:15]}  crm +scores,decisions +made .*, revoked ", listed)
+    assert secret not in listed
+    assert command(home, "keys", "revoke", made["key"]).out.startswith("revoked 'shop'")
+
+
+def test_it_makes_no_shop_that_others_could_ask_without_a_key(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATRON_HOST", "0.0.0.0")
+    said = command(tmp_path / "home", "up").refused()
+    assert "listening on 0.0.0.0 takes a key" in said
+    assert "patron keys create NAME --scopes all" in said
+    assert not (tmp_path / "home").exists()
 
 
 def served_again(home: Home, factor: float) -> None:

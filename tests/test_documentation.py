@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import patron
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text() for page in PAGES)
-COMMANDS = {command.name or command.callback.__name__ for command in patron.app.registered_commands}
+ROOT_COMMAND = typer.main.get_command(patron.app)
+COMMANDS = set(ROOT_COMMAND.commands)  # type: ignore[attr-defined]
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -29,11 +32,12 @@ def test_every_command_in_the_documentation_exists() -> None:
 
 
 def test_every_option_in_the_documentation_exists() -> None:
-    import typer
+    def options(command: Any) -> set[str]:
+        own = {option for parameter in command.params for option in parameter.opts}
+        return own.union(*map(options, getattr(command, "commands", {}).values()))
 
     known = {"--backend-store-uri", "--workers", "--require-hashes", "--no-deps", "--port", "--help"}
-    for command in typer.main.get_command(patron.app).commands.values():  # type: ignore[attr-defined]
-        known |= {option for parameter in command.params for option in parameter.opts}
+    known |= options(ROOT_COMMAND)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) - known == set()
 
 

@@ -7,10 +7,12 @@ from datetime import datetime
 from fastapi import APIRouter
 
 from models.catalogue import MODELS
+from serving.access import needs
 from serving.dependencies import ScorerDep
 from serving.schemas import ModelState
+from serving.scopes import Scope
 
-router = APIRouter(prefix="/v1", tags=["models"])
+router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
 
 
 @router.get("/models")

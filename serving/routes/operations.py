@@ -7,8 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 from features.errors import PatronError
+from serving.access import needs
 from serving.dependencies import MetricsDep, ScorerDep
 from serving.schemas import Readiness
+from serving.scopes import Scope
 
 router = APIRouter(tags=["operations"])
 
@@ -34,7 +36,7 @@ async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
     return Readiness(ready=not reasons, reasons=reasons, models=answering | scorer.absent)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, dependencies=[needs(Scope.OPERATIONS)])
 async def metrics(metrics: MetricsDep) -> Response:
     """Counters and histograms in Prometheus' text format."""
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

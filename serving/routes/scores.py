@@ -6,10 +6,12 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from serving import schemas
+from serving.access import needs
 from serving.dependencies import MetricsDep, ScorerDep, known_models
 from serving.problems import responses
+from serving.scopes import Scope
 
-router = APIRouter(prefix="/v1", tags=["scores"])
+router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
 
 

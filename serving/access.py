@@ -1,0 +1,163 @@
+"""Who calls, and whether they may: ``dependencies=[needs(Scope.SCORES)]`` guards a route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Asked
+
+from features.errors import PatronError
+from serving import problems
+from serving.keys import Keys
+from serving.scopes import Scope
+from serving.settings import ServingSettings
+
+_NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
+_WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request: the name of their key, None where none was needed, and what they may do."""
+
+    name: str | None
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Whether a route of this scope is open to them."""
+        return bool({scope, Scope.ALL} & self.scopes)
+
+
+ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
+
+
+class Admission:
+    """ASGI middleware: finds out who calls. A wrong key is refused at once, wherever it is sent.
+
+    Whoever sent none where one is needed is refused by the route's own dependency, since some routes
+    ask nobody; until then their body is not read.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys | None, needed: bool) -> None:
+        self.app, self.keys, self.needed = app, keys, needed
+
+    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
+        """Refuse a wrong key, or note the caller and go on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = _sent(scope)
+        caller = self._caller(sent)
+        if isinstance(caller, HTTPException) and caller.status_code == 401 and sent is not None:
+            await problems.problem(401, caller.detail, caller.headers)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self.app(scope, receive if isinstance(caller, Caller) else _without_body(receive), send)
+
+    def _caller(self, sent: str | None) -> Caller | HTTPException:
+        """The caller, or how to refuse them where a key is needed."""
+        if sent is None:
+            return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
+        try:
+            key = self.keys and self.keys.find(sent)
+        except PatronError as error:
+            return HTTPException(503, str(error))
+        return Caller(key.name, frozenset(key.scopes)) if key else _unauthorized(_WRONG_KEY)
+
+
+def _unauthorized(why: str) -> HTTPException:
+    return HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+
+
+def _sent(scope: Asked) -> str | None:
+    """The key of ``Authorization: Bearer KEY``; None where there is no such header."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, key = str(value, "latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                return key.strip()
+    return None
+
+
+def _without_body(receive: Receive) -> Receive:
+    """The channel as if the request had no body."""
+    told = False
+
+    async def channel() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return channel
+
+
+class _BearerKey(SecurityBase):
+    """The dependency that gives the caller, once they may; also the security scheme of OpenAPI."""
+
+    scheme_name = "key"
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        scopes = "; ".join(f"`{scope}`: {scope.meaning}" for scope in Scope)
+        self.model = HTTPBearer(description=f"A key of `patron keys create`, with its scopes. {scopes}.")
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Caller:
+        caller: Caller | HTTPException = request.state.caller
+        if isinstance(caller, HTTPException):
+            raise caller
+        if self.scope and not caller.may(self.scope):
+            raise HTTPException(
+                403, f"this takes the scope {self.scope}, which the key {caller.name!r} lacks"
+            )
+        return caller
+
+
+# Who calls, for a route that wants to know.
+CallerDep = Annotated[Caller, Depends(_BearerKey())]
+
+
+def needs(scope: Scope) -> Any:
+    """A dependency of a route or router: only keys of this scope (or of ``all``) may use it."""
+    return Security(_BearerKey(scope), scopes=[scope])
+
+
+def install(app: FastAPI, keys: Keys | None, needed: bool) -> None:
+    """Find out who calls, and describe in OpenAPI how guarded routes refuse.
+
+    Args:
+        keys: None where there are none, so that each one sent is wrong.
+        needed: whether a request without a key is refused.
+    """
+    app.add_middleware(Admission, keys=keys, needed=needed)
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        for path in schema["paths"].values():
+            for operation in path.values():
+                if "security" in operation:
+                    for status, response in problems.responses(401, 403, 503).items():
+                        operation["responses"].setdefault(str(status), response)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def check(keys: Keys, settings: ServingSettings) -> None:
+    """Refuse to be reached from other machines while no key lives.
+
+    Raises:
+        PatronError: that is so; the text says how to make a key.
+    """
+    if not settings.on_loopback and not keys.living():
+        raise PatronError(
+            f"listening on {settings.host} takes a key, since others than this machine can reach it, and"
+            " none lives; run `patron keys create NAME --scopes all`, or listen on 127.0.0.1"
+        )
