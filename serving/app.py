@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 import features
 from features.home import Home
 from features.logs import ScoreLog
+from features.timeline import Timeline
 from serving import problems
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
@@ -37,6 +38,7 @@ def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
     )
     app.state.scorer = scorer
     app.state.metrics = Metrics(log)
+    app.state.timeline = Timeline(scorer.home)
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:
