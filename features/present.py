@@ -131,4 +131,6 @@ def _read(_written: int, pointer: Path) -> Present:
         places = pc.index_in(keys, table["customer_key"])
         groups |= dict.fromkeys(names, group)
         values |= {name: table[name].combine_chunks().take(places).dictionary_encode() for name in names}
+    if keys is None:
+        raise ValueError(f"{pointer} names no files")
     return Present(datetime.fromisoformat(told["as_of"]), np.asarray(keys), groups, values)
