@@ -88,10 +88,14 @@ def _learnt(
 
 
 def _folder(home: Home) -> Path:
-    generation = lake.describe(home)["generation"]
+    return home.snapshots / lake.describe(home)["generation"] / f"boundaries-{recipe(home)}"
+
+
+def recipe(home: Home) -> str:
+    """A short digest of how boundaries are learnt: what they are made from, and the rule for tier A."""
     definitions = "".join(feature.definition() for feature in segments.reads.values())
-    recipe = f"{RECIPE} {home.shop().tiers} {definitions}"
-    return home.snapshots / generation / f"boundaries-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    said = f"{RECIPE} {home.shop().tiers} {definitions}"
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _write(rows: pd.DataFrame, moment: datetime, path: Path) -> None:

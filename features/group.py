@@ -58,6 +58,11 @@ class Feature:
     inputs: tuple[str, ...]
     function: Callable[..., ir.Value]
 
+    @property
+    def meaning(self) -> str:
+        """The description's first sentence."""
+        return " ".join(self.description.split()).partition(". ")[0].rstrip(".") + "."
+
     def __repr__(self) -> str:
         return f"<{self.group.name}.{self.name}>"
 

@@ -59,6 +59,11 @@ def _recover(home: Home) -> None:
         os.replace(old, home.events)
 
 
+def bucket_file(events: Path, table: str, customer_key: int) -> Path:
+    """The file of an event table that holds a customer, below a lake's folder."""
+    return events / table / f"bucket={customer_key % BUCKETS:02d}" / "part-0.parquet"
+
+
 def read(home: Home, backend: Backend) -> Events:
     """The event tables of a home; the boundaries are put beside them by :mod:`features.boundaries`.
 
@@ -185,11 +190,11 @@ def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
 
 def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
     for bucket in range(BUCKETS):
-        where = folder / f"bucket={bucket:02d}"
-        where.mkdir(parents=True)
+        path = bucket_file(folder.parent, name, bucket)
+        path.parent.mkdir(parents=True)
         connection.execute(
             f"COPY (SELECT * FROM keyed_{name} WHERE customer_key % {BUCKETS} = {bucket}"
-            f" ORDER BY ALL) TO '{where / 'part-0.parquet'}'"
+            f" ORDER BY ALL) TO '{path}'"
             f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         )
 

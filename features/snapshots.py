@@ -1,7 +1,8 @@
 """Populations × feature groups → snapshots, kept as Parquet for Feast or handed to a scientist.
 
 ``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
-events or of any definition of a group leads to a new folder, so files never mix.
+events or of any definition of a group leads to a new folder, so files never mix. A pointer beside
+the groups' folders names the files of the last build's present.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -20,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import boundaries, lake, populations, segments
+from features import boundaries, lake, populations, present, segments
 from features.errors import PatronError
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
@@ -117,38 +119,36 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
             month before, which segments are compared with.
     """
     shop, now = home.shop(), home.shop().now()
-    generation = lake.describe(home)["generation"]
-    folders = {g.name: home.snapshots / generation / f"{g.name}-{version(g)}" for g in GROUPS}
+    generation = home.snapshots / lake.describe(home)["generation"]
+    folders = {g.name: generation / f"{g.name}-{version(g)}" for g in GROUPS if not g.reads}
+    folders |= {
+        g.name: generation / f"{g.name}-{version(g)}-{boundaries.recipe(home)}" for g in GROUPS if g.reads
+    }
     backend = lake.connect()
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
-    events = lake.read(home, backend)
-
-    def stored(group: FeatureGroup, as_of: datetime) -> ir.Table | None:
-        return _stored(backend, folders, group, as_of)
-
-    first, later = [g for g in GROUPS if not g.reads], [g for g in GROUPS if g.reads]
+    events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     for i, as_of in enumerate(as_ofs):
         progress(f"features as of {as_of:%Y-%m-%d}", i / len(as_ofs))
         population = populations.everyone(events, as_of, shop.time_zone)
-        for group in first:
-            _write(backend, group, folders, as_of, group.compute(events, population))
+        for group in (g for g in GROUPS if not g.reads):
+            _write(backend, group.compute(events, population), _path(folders, group, as_of))
+    # What divides customers is learnt from these, and the groups that need it come last.
     events = boundaries.history(home, backend, as_ofs, stored)
     for i, as_of in enumerate(as_ofs):
         progress(f"segments as of {as_of:%Y-%m-%d}", i / len(as_ofs))
         population = populations.everyone(events, as_of, shop.time_zone)
-        for group in later:
-            _write(
-                backend, group, folders, as_of, group.compute(events, population, facts=stored(group, as_of))
-            )
+        for group in (g for g in GROUPS if g.reads):
+            values = group.compute(events, population, facts=stored(group, as_of))
+            _write(backend, values, _path(folders, group, as_of))
     progress("features", 1.0)
     for old in home.snapshots.iterdir():
-        if old.name != generation:
+        if old != generation:
             shutil.rmtree(old)
-    stored = sorted(folders[GROUPS[0].name].glob("*.parquet"))
-    held = (datetime.strptime(p.stem, FILE_TIME).replace(tzinfo=UTC) for p in stored)
-    built = Built(folders, tuple(held), now)
+    held = (datetime.strptime(p.stem, FILE_TIME) for p in folders[GROUPS[0].name].glob("*.parquet"))
+    built = Built(folders, tuple(sorted(t.replace(tzinfo=UTC) for t in held)), now)
     segments.write(home, built)
+    present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
     return built
 
 
@@ -171,10 +171,7 @@ def _stored(
     return found
 
 
-def _write(
-    backend: Backend, group: FeatureGroup, folders: dict[str, Path], as_of: datetime, values: ir.Table
-) -> None:
-    path = _path(folders, group, as_of)
+def _write(backend: Backend, values: ir.Table, path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,14 @@ class Fitted(Protocol):
         """The scores of a matrix with one row per customer, one column per feature."""
         ...
 
+    def contributions(self, x: Array) -> Array:
+        """Per row what each column adds to the raw score, and last what all rows start from."""
+        ...
+
+    def corrected(self, raw: Array) -> Array:
+        """The scores of raw scores; it rises with them."""
+        ...
+
     def to_files(self) -> dict[str, bytes]:
         """Everything needed to open it again, by file name."""
         ...

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 import features
 from features.home import Home
 from features.logs import ScoreLog
+from features.timeline import Timeline
 from serving import access, problems
 from serving.keys import Keys
 from serving.metrics import Metrics, Timing
@@ -48,6 +49,7 @@ def create_app(
     app.state.scorer = scorer
     app.state.metrics = Metrics(log)
     access.install(app, keys, keys_needed)
+    app.state.timeline = Timeline(scorer.home)
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:

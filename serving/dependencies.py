@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from features.timeline import Timeline
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
 from serving.scorer import Scorer
@@ -21,9 +22,15 @@ async def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-# The two are async so that FastAPI calls them at once, without a thread.
+async def _timeline(request: Request) -> Timeline:
+    timeline: Timeline = request.app.state.timeline
+    return timeline
+
+
+# These are async so that FastAPI calls them at once, without a thread.
 ScorerDep = Annotated[Scorer, Depends(_scorer)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+TimelineDep = Annotated[Timeline, Depends(_timeline)]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:

@@ -6,13 +6,17 @@ The homes are shared by all tests of a run and made once. A test that changes on
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +25,7 @@ from hypothesis import settings
 from features import imports, snapshots
 from features.groups import GROUPS
 from features.home import Clock, Home, Shop
+from features.identity import Identity
 from features.progress import silent
 from features.sources.simulate import Plan
 from features.store import Store
@@ -44,6 +49,12 @@ def as_the_command_line_does(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("PATRON_HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
         time.tzset()
         yield
+
+
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    """How ``shop`` was simulated."""
+    return PLAN
 
 
 @pytest.fixture(scope="session")
@@ -171,3 +182,66 @@ def copy_trained() -> Callable[[Home, Path], Home]:
 def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
     """The trained shop, for a test to change."""
     return _copy_trained(trained_shop, tmp_path / "home")
+
+
+# The service
+
+
+@contextmanager
+def _answering(home: Home) -> Iterator[Callable[..., httpx.Response]]:
+    from features.logs import ScoreLog
+    from serving.app import create_app
+    from serving.scorer import open_scorer
+
+    with ScoreLog(home) as log:
+        app = create_app(open_scorer(home, log), log)
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+
+        async def ask(path: str, **given: Any) -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
+                return await client.get(path, **given)
+
+        yield lambda path, **given: asyncio.run(ask(path, **given))
+
+
+@pytest.fixture(scope="session")
+def answering() -> Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]:
+    """A function (home) that opens a context: GET requests to the service over that home, in this process."""
+    return _answering
+
+
+@pytest.fixture(scope="session")
+def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A copy of the trained shop that tests of the service may log into, and change nothing else of."""
+    return _copy_trained(trained_shop, tmp_path_factory.mktemp("served") / "home")
+
+
+@pytest.fixture(scope="session")
+def get(served: Home) -> Iterator[Callable[..., httpx.Response]]:
+    """GET requests to the service over ``served``."""
+    with _answering(served) as ask:
+        yield ask
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """A function (response, words, status=422): it is a problem document, in these words among others."""
+
+    def check(response: httpx.Response, words: str, status: int = 422) -> None:
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        assert words in response.json()["detail"]
+        assert "Traceback" not in response.text
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def present_facts(built: snapshots.Built, built_shop: Home) -> dict[str, dict[str, Any]]:
+    """Everyone's present features by customer id, in the order of keys; None where missing."""
+    frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
+    frames = [frame[[*group.features]] for frame, group in zip(frames, GROUPS, strict=True)]
+    joined = pd.concat(frames, axis=1).sort_index()
+    ids = Identity(built_shop.identity).ids(joined.index.tolist())
+    joined = joined.astype(object).where(joined.notna(), None)
+    return {ids[key]: dict(row) for key, row in joined.to_dict("index").items()}

@@ -328,7 +328,7 @@ def test_metrics_count_answers_by_outcome_and_name_no_customer(client: Client, i
     before = counted()
     entries = ask(client, [*ids[:40], "nobody"])
     client.post(ASK, content=BODY, headers=JSON)
-    client.get(f"/v1/customers/{SECRET}")
+    client.get(f"/v1/nothing/{SECRET}")
     after = counted()
     for name in MODELS:
         answers = Counter(

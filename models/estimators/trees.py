@@ -112,7 +112,17 @@ class FittedTrees:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
-        raw = np.asarray(self.booster.predict(x, raw_score=True, num_threads=1))
+        return self.corrected(np.asarray(self.booster.predict(x, raw_score=True, num_threads=1)))
+
+    def contributions(self, x: Array) -> Array:
+        """What each column adds to the raw score of each row, and last what all rows start from.
+
+        SHAP values of trees (Lundberg et al., 2020): a row adds up to its raw score.
+        """
+        return np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
+
+    def corrected(self, raw: Array) -> Array:
+        """Raw scores as probabilities, or money."""
         if self.correction["link"] == "logit":
             return sigmoid(self.correction["slope"] * raw + self.correction["intercept"])
         result: Array = self.correction["factor"] * np.exp(raw)

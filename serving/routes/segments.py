@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from features import segments
+from serving.access import needs
 from serving.dependencies import ScorerDep
 from serving.problems import responses
+from serving.scopes import Scope
 from serving.segment_schemas import Overview
 
-router = APIRouter(prefix="/v1", tags=["segments"])
+router = APIRouter(prefix="/v1", tags=["segments"], dependencies=[needs(Scope.SEGMENTS)])
 
 
 @router.get("/segments", responses=responses(503))

@@ -1,0 +1,159 @@
+"""One customer's history, newest first and page by page, from the lake's bucket of that customer.
+
+Pages are cut by position and not by number: an event's place is its time, kind and id, which no
+later event changes. What is visible is what was known at one moment, as everywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import duckdb
+
+from features import lake
+from features.errors import PatronError
+from features.home import Home
+
+# Per kind the event table and its events: ``time``, an ``id`` unique at that time, and ``details``.
+# Lines come as they stand in the file, which is sorted by time, since one thread reads it.
+_FROM = "FROM read_parquet($file) WHERE customer_key = $key AND timestamp < $as_of AND received_at <= $as_of"
+_LINE = "product_id := product_id, category := category, quantity := quantity, amount := amount::DOUBLE"
+_LAKE = {
+    "order": (
+        "order_lines",
+        f"""
+        SELECT min(timestamp) AS time, order_id AS id, struct_pack(
+            order_id := order_id, amount := sum(amount)::DOUBLE, discount := sum(discount)::DOUBLE,
+            lines := list(struct_pack({_LINE}, discount := discount::DOUBLE))) AS details
+        {_FROM} GROUP BY order_id
+        """,
+    ),
+    "refund": (
+        "refunds",
+        f"""
+        SELECT timestamp AS time, coalesce(order_id, '') AS id, struct_pack(
+            order_id := order_id, amount := sum(amount)::DOUBLE,
+            lines := list(struct_pack({_LINE}))) AS details
+        {_FROM} GROUP BY timestamp, order_id
+        """,
+    ),
+    "trait": (
+        "traits",
+        f"""
+        SELECT DISTINCT timestamp AS time, name || '=' || value AS id,
+            struct_pack(name := name, value := value) AS details
+        {_FROM} AND value IS NOT NULL
+        """,
+    ),
+}
+Kind = Literal["order", "refund", "trait"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Position(NamedTuple):
+    """An event's place in a timeline: when it happened (UTC), its kind, its id at that time."""
+
+    time: datetime
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        details: what the kind tells: of an order and a refund its amounts and lines, of a trait
+            its name and value.
+    """
+
+    position: Position
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some events, the newest first, and the last one's place where older ones follow."""
+
+    events: tuple[Event, ...]
+    end: Position | None
+
+
+Source = Callable[[int, datetime, Position, int], list[Event]]
+"""Of a customer's key, a moment, a position and a number: the newest so many events below the
+position that were known at the moment."""
+
+
+class Timeline:
+    """Reads customers' histories from a home; it may be used by many threads."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._backend = lake.connect()
+        self._backend.con.execute("SET threads = 1")  # a bucket is small, and requests run abreast
+        self._own = threading.local()
+        self._sources: dict[str, Source] = {kind: partial(self._from_lake, kind) for kind in _LAKE}
+
+    def page(
+        self,
+        customer_key: int,
+        as_of: datetime,
+        limit: int,
+        below: Position | None = None,
+        kinds: Sequence[Kind] = KINDS,
+    ) -> Page:
+        """The newest events of a customer, as known at ``as_of``.
+
+        Args:
+            below: only events that stand below this position, which is the last page's ``end``.
+
+        Raises:
+            PatronError: the lake is missing or cannot be read.
+        """
+        # Nothing at as_of or later is visible, so its beginning stands above everything.
+        start = below or Position(as_of, "", "")
+        found: list[Event] = []
+        for kind in kinds:
+            found += self._sources[kind](customer_key, as_of, start, limit + 1)
+        found.sort(key=lambda event: event.position, reverse=True)
+        shown = tuple(found[:limit])
+        return Page(shown, shown[-1].position if len(found) > limit else None)
+
+    def _from_lake(
+        self, kind: str, customer_key: int, as_of: datetime, below: Position, count: int
+    ) -> list[Event]:
+        table, events = _LAKE[kind]
+        file = lake.bucket_file(self._home.events, table, customer_key)
+        try:
+            rows = self._cursor().execute(
+                f"SELECT time, id, details FROM ({events})"
+                " WHERE (time, $kind, id) < ($below_time, $below_kind, $below_id)"
+                " ORDER BY time DESC, id DESC LIMIT $count",
+                {
+                    "file": str(file), "key": customer_key, "as_of": _naive(as_of), "kind": kind,
+                    "below_time": _naive(below.time), "below_kind": below.kind, "below_id": below.id,
+                    "count": count,
+                },
+            ).fetchall()  # fmt: skip
+        except duckdb.Error as error:
+            raise PatronError(
+                f"the lake's table {file.parents[1]} is missing or cannot be read; bring the shop in"
+                " again with --replace"
+            ) from error
+        return [Event(Position(time.replace(tzinfo=UTC), kind, id), details) for time, id, details in rows]
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own: a DuckDB connection answers one thread at a time."""
+        if not hasattr(self._own, "cursor"):
+            self._own.cursor = self._backend.con.cursor()
+        cursor: duckdb.DuckDBPyConnection = self._own.cursor
+        return cursor
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

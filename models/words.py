@@ -1,0 +1,73 @@
+"""Numbers and features in words, by rule: from a feature's meaning and unit, without a table by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount as people say it: whole from 100 on and at 0, else with two decimals."""
+    digits = 2 if 0.005 <= abs(amount) < 99.995 else 0
+    return f"{amount:,.{digits}f} {currency}".replace("-", "−")
+
+
+def counted(count: float, noun: str) -> str:
+    """A number and its noun, given in the plural: ``1 order``, ``2 orders``, ``1.5 days``."""
+    digits = f"{count:,.1f}".removesuffix(".0").replace("-", "−")
+    return f"{digits} {singular(noun) if digits == '1' else noun}"
+
+
+def singular(noun: str) -> str:
+    """One of what a plural names."""
+    return f"{noun[:-3]}y" if noun.endswith("ies") else noun.removesuffix("s")
+
+
+def days_ago(days: int) -> str:
+    """How long ago: ``today``, ``1 day ago``, ``84 days ago``."""
+    return f"{counted(days, 'days')} ago" if days else "today"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a feature has no value: null, or not a number."""
+    return value is None or value != value
+
+
+def phrase(meaning: str, unit: str, value: Any, currency: str) -> str:
+    """A feature's value in words, such as ``The latest order 84 days ago``.
+
+    Args:
+        meaning: what the feature is, as its description's first sentence says.
+        unit: the feature's.
+        value: None where it is missing.
+        currency: the shop's, which the unit ``currency`` means.
+    """
+    what = re.split(r"[;:]|\.$", meaning, maxsplit=1)[0].removeprefix("Whether ")
+    what = what[:1].upper() + what[1:]
+    if is_missing(value):
+        return f"{what} (unknown)"
+    if unit == "days" and what.startswith("Days since "):
+        since = what.removeprefix("Days since ")
+        return f"{since[:1].upper()}{since[1:]} {days_ago(round(value))}"
+    start = f"{what[:1].lower()}{what[1:]}"
+    if unit == "currency" and start.startswith(("paid ", "money ")):
+        return f"{money(value, currency)} {start.removeprefix('money ')}"
+    # "Orders placed so far" and "Different products bought so far": a number can stand before them.
+    if unit.endswith("s") and unit != "days" and unit in start.split()[:2]:
+        number, noun = counted(value, unit).split(" ", 1)
+        return f"{number} {start.replace(unit, noun, 1)}"
+    return f"{what} ({_said(value, unit, currency)})"
+
+
+def _said(value: Any, unit: str, currency: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if unit == "currency":
+        return money(value, currency)
+    if unit == "share":
+        return f"{100 * value:.0f}%"
+    if unit in ("ratio", "bits"):
+        return f"{value:.2f}" + (" bits" if unit == "bits" else "")
+    return counted(value, unit)
