@@ -30,8 +30,9 @@ from models.labels import ordered_within
 from models.registry import NoChampion, Registry
 from models.spec import Condition, CustomerModel, Gate
 from training.dataset import FEWEST_ORIGINS, gather, split
-from training.evaluate import MEASURES, RANKING
+from training.evaluate import MEASURES, RANKING, Evaluation, by_slice
 from training.pipeline import asked_with, columns_of, fitted_for, train
+from training.plots import plots
 
 ZONE = "Europe/Berlin"
 churn, propensity, clv = MODELS["churn"], MODELS["propensity"], MODELS["clv"]
@@ -219,12 +220,48 @@ def test_the_run_holds_what_was_done_with_what_and_how_well(model: CustomerModel
     artifacts = {
         a.path for folder in ("", "plots", "bundle") for a in client.list_artifacts(run.info.run_id, folder)
     }
-    assert {"plots/calibration.png", "plots/gain.png", "calibration.json", "bundle/MLmodel"} <= artifacts
-    for plot in ("calibration", "gain"):
+    assert {"plots/calibration.png", "calibration.json", "slices.json", "bundle/MLmodel"} <= artifacts
+    for plot in ("calibration", "gain", "slices"):
         (picture,) = registry.home.mlflow.rglob(f"{run.info.run_id}/**/{plot}.png")
         assert picture.read_bytes().startswith(b"\x89PNG")
     bins = json.loads(next(registry.home.mlflow.rglob(f"{run.info.run_id}/**/calibration.json")).read_text())
     assert sum(row["customers"] for row in bins["bins"]) == version.metrics["test_customers"]
+    rows = json.loads(next(registry.home.mlflow.rglob(f"{run.info.run_id}/**/slices.json")).read_text())[
+        "rows"
+    ]
+    known = [row["customers"] for row in rows if row["of"].startswith("known for")]
+    assert sum(known) == version.metrics["test_customers"]
+    (card,) = registry.home.mlflow.rglob(f"{run.info.run_id}/**/card.md")
+    for row in rows:
+        told = "too few" if row["measure"] is None else f"{row['measure']:.3f}"
+        assert f"| {row['of']} | {row['customers']:,} | {told} | " in card.read_text()
+
+
+def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are_too_few() -> None:
+    dice = np.random.default_rng(3)
+    days = np.repeat([10, 60, 400], 200)
+    label = np.where(days == 400, 0.0, (dice.random(600) < 0.5).astype(float))
+    frame = pd.DataFrame({"recency_days": days, "label": label})
+    score = np.where(days == 10, label, dice.random(600))  # knows the first slice, guesses the second
+    rows = by_slice("probability", frame, score)
+    assert [(row.of, row.customers) for row in rows] == [
+        ("last order 0 to 30 days ago", 200),
+        ("last order 31 to 90 days ago", 200),
+        ("last order over 365 days ago", 200),
+    ]
+    assert rows[0].measure == 1.0
+    assert rows[1].measure == pytest.approx(0.5, abs=0.15)
+    assert rows[2].measure is None
+    assert [row.actual for row in rows] == [label[days == d].mean() for d in (10, 60, 400)]
+    calibration = [{"predicted": 0.5, "actual": 0.5, "customers": 600.0}]
+    found = Evaluation("probability", {"auc": 0.75}, calibration, {}, rows, 600)
+    (axes,) = plots(found, "probability")["slices"].axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([r.measure - 0.5 for r in rows[:2]])
+    named = next(tick.get_text() for tick in axes.get_yticklabels())
+    assert named == "last order 0 to 30 days ago  (n = 200)"
+    assert {text.get_text().strip() for text in axes.texts} >= {"1.00", "too few outcomes to say"}
+    (overall,) = (line for line in axes.lines if line.get_label() == "all customers: 0.75")
+    assert list(overall.get_xdata()) == [0.75, 0.75]
 
 
 @every_model

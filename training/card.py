@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from models.spec import Array, CustomerModel
+from models.spec import CustomerModel
 from training.dataset import Split
 from training.evaluate import RANKING, Evaluation
-from training.slices import enough, slices
 
 
 def card(
-    model: CustomerModel,
-    parts: Split,
-    evaluation: Evaluation,
-    refusals: Sequence[str],
-    exam: pd.DataFrame,
-    score: Array,
-    data_digest: str,
+    model: CustomerModel, parts: Split, evaluation: Evaluation, refusals: Sequence[str], data_digest: str
 ) -> str:
-    """The card.
-
-    Args:
-        exam: the test's rows, with features and ``label``, and ``score`` their scores.
-    """
+    """The card."""
     sections = [
         [f"# {model.name}", model.question, f"Score: {model.meaning.format(days=parts.horizon_days)}."],
         ["## Asked of", *(f"- nobody who {c.otherwise}" for c in model.eligible)],
         ["## Data", *_data(parts, data_digest)],
         ["## Shown on a later time", *_measures(evaluation)],
-        ["## By slice", *_slices(model, exam, score)],
+        ["## By slice", *_slices(evaluation)],
         ["## Gates", *([f"- shut: {words}" for words in refusals] or ["All open."])],
         ["## Reads", *(f"- `{f.name}`: {f.description}" for f in model.features)],
         ["## Limits", *_limits(model, evaluation)],
@@ -67,16 +53,12 @@ def _measures(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _slices(model: CustomerModel, exam: pd.DataFrame, score: Array) -> list[str]:
-    name, measure = RANKING[model.kind]
-    outcome: Array = exam["label"].to_numpy(np.float64)
+def _slices(evaluation: Evaluation) -> list[str]:
+    name, _ = RANKING[evaluation.kind]
     lines = [f"| slice | customers | {name} | predicted | actual |", "|---|---|---|---|---|"]
-    for label, mask in slices(exam):
-        y, s = outcome[mask], score[mask]
-        if not len(y):
-            continue
-        ranked = f"{measure(y, s):.3f}" if enough(model.kind, y) else "too few"
-        lines.append(f"| {label} | {len(y):,} | {ranked} | {s.mean():.4g} | {y.mean():.4g} |")
+    for row in evaluation.by_slice:
+        ranked = "too few" if row.measure is None else f"{row.measure:.3f}"
+        lines.append(f"| {row.of} | {row.customers:,} | {ranked} | {row.predicted:.4g} | {row.actual:.4g} |")
     return lines
 
 

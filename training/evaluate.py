@@ -1,17 +1,17 @@
-"""What a model shows on customers and a time it has not seen, beside its baselines, as data and plots."""
+"""What a model shows on customers and a time it has not seen, beside its baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from models import metrics
 from models.spec import Array, CustomerModel
+from training.slices import enough, slices
 
 Measure = Callable[[Array, Array], float]
 RANKING: dict[str, tuple[str, Measure]] = {
@@ -36,12 +36,31 @@ MEASURES: dict[str, dict[str, Measure]] = {
 
 
 @dataclass(frozen=True)
+class SliceRow:
+    """Some of the customers.
+
+    Attributes:
+        measure: how well they are ranked, by the measure of ``RANKING``; None where outcomes are too few.
+        predicted: mean score.
+        actual: mean outcome.
+    """
+
+    of: str
+    customers: int
+    measure: float | None
+    predicted: float
+    actual: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Measures by name (``auc``, ``auc_recency``, ``auc_over_recency`` ...) and the plots' data."""
 
+    kind: str
     metrics: dict[str, float]
     calibration: list[dict[str, float]]
     gains: dict[str, Array]
+    by_slice: tuple[SliceRow, ...]
     customers: int
 
     def refusals(self, model: CustomerModel) -> tuple[str, ...]:
@@ -51,7 +70,8 @@ class Evaluation:
 
     def documents(self) -> Mapping[str, Any]:
         """The data of the plots, for MLflow."""
-        return {"calibration": {"bins": self.calibration}}
+        rows = [asdict(row) for row in self.by_slice]
+        return {"calibration": {"bins": self.calibration}, "slices": {"rows": rows}}
 
 
 def evaluate(model: CustomerModel, frame: pd.DataFrame, horizon_days: int, score: Array) -> Evaluation:
@@ -66,26 +86,22 @@ def evaluate(model: CustomerModel, frame: pd.DataFrame, horizon_days: int, score
         found[f"{name}_{baseline.name}"] = ranking(outcome, other)
         found[f"{name}_over_{baseline.name}"] = found[name] - found[f"{name}_{baseline.name}"]
         gains[baseline.name] = metrics.gain_curve(outcome, other)
-    return Evaluation(found, metrics.calibration_table(outcome, score), gains, len(outcome))
+    return Evaluation(
+        model.kind,
+        found,
+        metrics.calibration_table(outcome, score),
+        gains,
+        by_slice(model.kind, frame, score),
+        len(outcome),
+    )
 
 
-def plots(evaluation: Evaluation, unit: str) -> dict[str, Figure]:
-    """Calibration (predicted against actual by tenth) and gain, as figures."""
-    calibration = Figure(figsize=(5, 5), layout="constrained")
-    axes = calibration.subplots()
-    predicted = [row["predicted"] for row in evaluation.calibration]
-    actual = [row["actual"] for row in evaluation.calibration]
-    end = max(*predicted, *actual)
-    axes.plot([0, end], [0, end], color="grey", linewidth=1, label="perfect")
-    axes.plot(predicted, actual, marker="o", label="tenths of customers")
-    axes.set(xlabel=f"predicted ({unit})", ylabel=f"actual ({unit})", title="Calibration")
-    axes.legend()
-    gain = Figure(figsize=(5, 5), layout="constrained")
-    axes = gain.subplots()
-    grid = np.linspace(0, 100, 101)
-    for name, curve in evaluation.gains.items():
-        axes.plot(grid, 100 * curve, label=name)
-    axes.plot([0, 100], [0, 100], color="grey", linewidth=1, label="chance")
-    axes.set(xlabel="customers, best score first (%)", ylabel="share of the outcome (%)", title="Gain")
-    axes.legend()
-    return {"calibration": calibration, "gain": gain}
+def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:
+    """Each slice of the frame that holds anybody: how well the scores rank it, and how true they are."""
+    _, ranking = RANKING[kind]
+    outcome = frame["label"].to_numpy(np.float64)
+    parts = ((of, outcome[mask], score[mask]) for of, mask in slices(frame) if mask.any())
+    return tuple(
+        SliceRow(of, len(y), ranking(y, s) if enough(kind, y) else None, float(s.mean()), float(y.mean()))
+        for of, y, s in parts
+    )

@@ -27,7 +27,8 @@ from models.spec import CustomerModel
 from models.versions import ModelVersion, Run
 from training.card import card
 from training.dataset import Dataset, Split, gather, split
-from training.evaluate import evaluate, plots
+from training.evaluate import evaluate
+from training.plots import plots
 
 
 def asked_with(model: CustomerModel, horizon_days: int | None) -> CustomerModel:
@@ -82,8 +83,7 @@ def train(
     tested = fit(known_then, complement, "test")
     progress(f"{model.name}: evaluation", 0.55)
     exam = own.at([parts.test]).frame
-    exam_score = tested.score(columns_of(exam))
-    evaluation = evaluate(model, exam, parts.horizon_days, exam_score)
+    evaluation = evaluate(model, exam, parts.horizon_days, tested.score(columns_of(exam)))
     refusals = evaluation.refusals(model)
 
     progress(f"{model.name}: final fit", 0.6)
@@ -104,7 +104,7 @@ def train(
         },
         figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
         documents=evaluation.documents(),
-        texts={"card.md": card(model, told, evaluation, refusals, exam, exam_score, data.digest())},
+        texts={"card.md": card(model, told, evaluation, refusals, data.digest())},
     )
     published = registry.publish(model.name, files, run, refusals)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
