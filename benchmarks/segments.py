@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ from models.labels import ordered_within
 
 DAYS = 90
 AS_OF = date(2011, 9, 1)
-ORDERED = {
+ORDERED: dict[str, list[object]] = {
     "value_tier": ["A", "B", "C", "D"],
     "recency_score": [5, 4, 3, 2, 1],
 }  # most likely to return first
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         for name, row in found.iterrows():
             results[f"{kind}_{name}"] = Result(row["repeat_rate"], "repeat rate", better="higher")
     for kind, order in ORDERED.items():
-        rates = table(customers, kind)["repeat_rate"].reindex(order)
+        rates = table(customers, kind)["repeat_rate"].reindex(pd.Index(order))
         if not rates.is_monotonic_decreasing:
             raise PatronError(
                 f"{kind} does not put customers in the order of their repeat rate: {dict(rates)}"
@@ -81,7 +82,7 @@ def table(customers: pd.DataFrame, kind: str) -> pd.DataFrame:
     found["share_of_customers"] = found["customers"] / len(customers)
     found["share_of_net_spend"] = groups["net_spend_365d"].sum() / customers["net_spend_365d"].sum()
     found["repeat_rate"] = groups["label"].mean()
-    return found.sort_values("repeat_rate", ascending=False)
+    return cast("pd.DataFrame", found.sort_values("repeat_rate", ascending=False))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def _learnt(
 
 
 def _folder(home: Home) -> Path:
-    return home.snapshots / lake.describe(home)["generation"] / f"boundaries-{recipe(home)}"
+    generation: str = lake.describe(home)["generation"]
+    return home.snapshots / generation / f"boundaries-{recipe(home)}"
 
 
 def recipe(home: Home) -> str:
@@ -199,7 +200,8 @@ def taste_centres(matrix: Floats) -> Floats:
         score = float(silhouette_score(sample, fitted.labels_))
         if score > best:
             best, centres = score, fitted.cluster_centers_
-    return KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_.astype(np.float64)
+    found: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
+    return found
 
 
 def names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
@@ -210,7 +212,7 @@ def names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str
     given: list[str] = []
     for centre in centres:
         stands_out = (centre >= LEADING_SHARE) & (centre >= LEADING_LIFT * usual)
-        leading = sorted(np.flatnonzero(stands_out), key=lambda i: (-centre[i], categories[i]))
+        leading = sorted(np.flatnonzero(stands_out).tolist(), key=lambda i: (-centre[i], categories[i]))
         name = " & ".join(categories[i] for i in leading[:2]) or "mixed"
         taken = sum(other == name or other.startswith(f"{name} (") for other in given)
         given.append(f"{name} ({taken + 1})" if taken else name)

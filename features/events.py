@@ -9,7 +9,7 @@ Every table has ``customer_key`` (the internal customer), ``timestamp`` (when it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import ibis
@@ -65,7 +65,7 @@ class Events:
     order_lines: ir.Table
     refunds: ir.Table
     traits: ir.Table
-    boundaries: ir.Table
+    boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
 
     @classmethod
     def unbound(cls) -> Events:

@@ -53,7 +53,7 @@ class Feature:
     description: str
     unit: str
     dtype: str
-    missing: float | None
+    missing: float | str | None
     group: FeatureGroup
     inputs: tuple[str, ...]
     function: Callable[..., ir.Value]
@@ -103,7 +103,7 @@ class FeatureGroup:
         return function
 
     def feature(
-        self, *, unit: str, missing: float | None = None
+        self, *, unit: str, missing: float | str | None = None
     ) -> Callable[[Callable[..., ir.Value]], Feature]:
         """Register a feature: name, docstring and annotation become column, meaning and type."""
 

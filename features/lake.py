@@ -20,7 +20,7 @@ from ibis.backends.duckdb import Backend
 from features import merge
 from features.calendar import date_of
 from features.errors import NothingThere, PatronError
-from features.events import BOUNDARIES, SCHEMAS, Events
+from features.events import SCHEMAS, Events
 from features.home import Home
 from features.identity import Identity
 from features.progress import Progress, silent
@@ -94,10 +94,7 @@ def read(home: Home, backend: Backend) -> Events:
                 " with --replace"
             )
         tables[name] = table.select(*schema).cast(schema)
-    none_yet = backend.create_table(
-        ibis.util.gen_name("boundaries"), schema=ibis.schema(BOUNDARIES), temp=True
-    )
-    return Events(**tables, boundaries=none_yet)
+    return Events(**tables)
 
 
 def describe(home: Home) -> dict[str, Any]:

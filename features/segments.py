@@ -179,10 +179,8 @@ def moves(built: Built) -> dict[str, Any] | None:
     pairs = [(a, b) for a, b in pairwise(stored) if b - a < timedelta(days=32)]
     counts = pd.DataFrame(0, index=list(STAGES), columns=list(STAGES))
     for before, after in pairs:
-        sides = [
-            built.frame(segments, t).set_index("customer_key")["lifecycle_stage"] for t in (before, after)
-        ]
-        counts = counts.add(pd.crosstab(*sides), fill_value=0)
+        was, then = (built.frame(segments, moment).set_index("customer_key") for moment in (before, after))
+        counts = counts.add(pd.crosstab(was["lifecycle_stage"], then["lifecycle_stage"]), fill_value=0)
     if not pairs:
         return None
     table = counts.reindex(index=list(STAGES), columns=list(STAGES), fill_value=0).astype(int)

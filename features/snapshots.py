@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -120,33 +120,31 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
     """
     shop, now = home.shop(), home.shop().now()
     generation = home.snapshots / lake.describe(home)["generation"]
-    folders = {g.name: generation / f"{g.name}-{version(g)}" for g in GROUPS if not g.reads}
-    folders |= {
-        g.name: generation / f"{g.name}-{version(g)}-{boundaries.recipe(home)}" for g in GROUPS if g.reads
-    }
+    divided = f"-{boundaries.recipe(home)}"
+    folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
     backend = lake.connect()
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     for i, as_of in enumerate(as_ofs):
         progress(f"features as of {as_of:%Y-%m-%d}", i / len(as_ofs))
-        population = populations.everyone(events, as_of, shop.time_zone)
-        for group in (g for g in GROUPS if not g.reads):
-            _write(backend, group.compute(events, population), _path(folders, group, as_of))
+        for group, path in _missing(folders, as_of, reading=False):
+            population = populations.everyone(events, as_of, shop.time_zone)
+            _write(backend, group.compute(events, population), path)
     # What divides customers is learnt from these, and the groups that need it come last.
     events = boundaries.history(home, backend, as_ofs, stored)
     for i, as_of in enumerate(as_ofs):
         progress(f"segments as of {as_of:%Y-%m-%d}", i / len(as_ofs))
-        population = populations.everyone(events, as_of, shop.time_zone)
-        for group in (g for g in GROUPS if g.reads):
-            values = group.compute(events, population, facts=stored(group, as_of))
-            _write(backend, values, _path(folders, group, as_of))
+        for group, path in _missing(folders, as_of, reading=True):
+            population = populations.everyone(events, as_of, shop.time_zone)
+            _write(backend, group.compute(events, population, facts=stored(group, as_of)), path)
     progress("features", 1.0)
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
-    held = (datetime.strptime(p.stem, FILE_TIME) for p in folders[GROUPS[0].name].glob("*.parquet"))
-    built = Built(folders, tuple(sorted(t.replace(tzinfo=UTC) for t in held)), now)
+    stored_files = sorted(folders[GROUPS[0].name].glob("*.parquet"))
+    held = (datetime.strptime(p.stem, FILE_TIME).replace(tzinfo=UTC) for p in stored_files)
+    built = Built(folders, tuple(held), now)
     segments.write(home, built)
     present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
     return built
@@ -154,6 +152,14 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
 
 def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
     return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
+
+
+def _missing(folders: dict[str, Path], as_of: datetime, reading: bool) -> Iterator[tuple[FeatureGroup, Path]]:
+    """The groups that read, or do not read, other groups' features and are not stored as of a moment."""
+    for group in GROUPS:
+        path = _path(folders, group, as_of)
+        if bool(group.reads) == reading and not path.exists():
+            yield group, path
 
 
 def _stored(
@@ -172,8 +178,6 @@ def _stored(
 
 
 def _write(backend: Backend, values: ir.Table, path: Path) -> None:
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     moment = values.as_of.cast("timestamp('UTC', 6)")
     # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from features.groups.segments import LAPSED_AFTER_DAYS
 from features.timeline import KINDS, Kind
-from models.churn import ACTIVITY_WINDOW_DAYS
 from serving.cursors import LONGEST
 from serving.schemas import ModelScore
 
@@ -47,7 +47,7 @@ class Measures(BaseModel):
     expected_date_of_next_order: date | None = Field(
         description="By the customer's own rhythm and no model: the day of the latest order plus the median"
         " number of days between orders. Null before the third order, once that day is past, and after"
-        f" {ACTIVITY_WINDOW_DAYS} days without an order."
+        f" {LAPSED_AFTER_DAYS} days without an order."
     )
     missing: dict[str, str] = Field(description="Why, by name, for every value above that is null.")
 

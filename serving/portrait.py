@@ -8,10 +8,11 @@ from typing import Any
 
 from features.calendar import date_of, day_of
 from features.groups import FEATURES
+from features.groups.segments import LAPSED_AFTER_DAYS
 from features.home import Shop
 from features.present import SEGMENTS
 from models.bundle import FittedModel
-from models.churn import ACTIVITY_WINDOW_DAYS, churn
+from models.churn import churn
 from models.clv import clv
 from models.propensity import propensity
 from models.reasons import explain
@@ -108,8 +109,8 @@ def _history(facts: Mapping[str, Any], day: int, today: int) -> dict[str, _Said]
 
 def _due(latest: int, median_gap: float, today: int) -> _Said:
     """The day of the next order by the customer's own rhythm, from today on, or why none is told."""
-    if today - latest > ACTIVITY_WINDOW_DAYS:
-        return None, f"has lapsed: no order in the last {ACTIVITY_WINDOW_DAYS} days"
+    if today - latest > LAPSED_AFTER_DAYS:
+        return None, f"has lapsed: no order in the last {LAPSED_AFTER_DAYS} days"
     due = date_of(latest + round(median_gap))
     if due < date_of(today):
         return None, f"overdue: by the customer's own rhythm it was due on {due.isoformat()}"

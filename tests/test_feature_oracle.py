@@ -24,7 +24,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features import lake
-from features.events import POPULATION, SCHEMAS, Events
+from features.events import BOUNDARIES, POPULATION, SCHEMAS, Events
 from features.groups import FEATURES, GROUPS
 
 TICK = timedelta(microseconds=1)
@@ -72,6 +72,36 @@ class History:
     refunds: list[Refund] = field(default_factory=list)
     traits: list[Trait] = field(default_factory=list)
 
+
+# What divides customers: none in 2011, then twice; by kind, label, category and bound.
+
+
+def bounds(kind: str, *values: float) -> list[tuple[str, str | None, str | None, float]]:
+    return [(kind, None, None, value) for value in values]
+
+
+def taste(label: str, **centre: float) -> list[tuple[str, str | None, str | None, float]]:
+    return [("taste", label, category, share) for category, share in centre.items()]
+
+
+BOUNDARIES_BY_TIME = {
+    datetime(2024, 1, 1, tzinfo=UTC): [
+        *bounds("recency", 1, 30, 90, math.inf),
+        *bounds("frequency", 2, 2, 3, 4),
+        *bounds("money", 0.0001, 10, 100, 500),
+        *bounds("tier", 500, 100, 0.0001),
+        *taste("a", a=1.0, b=0.0),
+        *taste("a & b", a=0.5, b=0.5),
+    ],
+    datetime(2024, 10, 27, 1, 0, tzinfo=UTC): [
+        *bounds("recency", 5, 31, 366, 367),
+        *bounds("frequency", 2, 3, 4, math.inf),
+        *bounds("money", -5, 0, 10, 20),
+        *bounds("tier", 10, 10, 0.0001),
+        *taste("a & b", a=0.6, b=0.3),
+        *taste("b", a=0.25, b=0.75),
+    ],
+}
 
 # The second reading
 
@@ -184,6 +214,67 @@ class Reading:
             seen |= products
         return over(Fraction(sum(again)), len(again))
 
+    def reached(self, kind: str, measure: float | None) -> int | None:
+        """How many of the bounds in force a buyer's measure reaches; None before there are any."""
+        bounds = self.standing(kind)
+        return sum(measure >= bound for *_, bound in bounds) if self.orders() and bounds else None
+
+    def standing(self, kind: str) -> list[tuple[str | None, str | None, float]]:
+        since = max((t for t in BOUNDARIES_BY_TIME if t <= self.as_of), default=None)
+        return [row[1:] for row in BOUNDARIES_BY_TIME.get(since, []) if row[0] == kind]
+
+    def scores(self) -> tuple[int | None, int | None, int | None]:
+        recency = self.reached("recency", min(map(self.age, self.orders()), default=None))
+        frequency = self.reached("frequency", len(self.orders()))
+        money = self.reached("money", float(self.spend()) - float(self.refunded()))
+        if recency is None or frequency is None or money is None:
+            return None, None, None
+        return 5 - recency, 1 + frequency, 1 + money
+
+    def rfm(self) -> str | None:
+        recency, frequency, money = self.scores()
+        if recency is None:
+            return None
+        worth = math.ceil((frequency + money) / 2)
+        if recency >= 4:
+            return "newcomers" if worth == 1 else "potential_loyalists" if worth < 4 else "champions"
+        if recency == 3:
+            return {1: "about_to_sleep", 2: "about_to_sleep", 3: "needs_attention"}.get(worth, "loyal")
+        asleep = "hibernating" if recency == 2 else "lost"
+        return {1: asleep, 2: asleep, 3: "at_risk", 4: "at_risk"}.get(worth, "cannot_lose")
+
+    def tier(self) -> str | None:
+        reached = self.reached("tier", float(self.spend(365)) - float(self.refunded(365)))
+        return None if reached is None else "DCBA"[reached]
+
+    def stage(self) -> str:
+        if not self.orders():
+            return "prospect"
+        recency, gap = min(map(self.age, self.orders())), self.median_gap()
+        if recency > 180:
+            return "lapsed"
+        if recency > (90 if gap is None else max(2 * gap, 30)):
+            return "at_risk"
+        if len(self.orders()) == 1:
+            return "new"
+        return "loyal" if len(self.orders(365)) >= 4 else "repeat"
+
+    def taste(self) -> str | None:
+        spend = {name: total(li.amount for li in lines) for name, lines in self.categories().items()}
+        shares = {name: float(a / total(spend.values())) for name, a in spend.items() if a}
+        centres: dict[str, dict[str, float]] = {}
+        for label, category, bound in self.standing("taste"):
+            centres.setdefault(str(label), {})[str(category)] = bound
+        known = {name for centre in centres.values() for name in centre}
+        if not known & shares.keys():
+            return None
+
+        def distance(label: str) -> float:
+            both = known | shares.keys()
+            return round(sum((centres[label].get(c, 0) - shares.get(c, 0)) ** 2 for c in both), 6)
+
+        return min(sorted(centres), key=distance)
+
     def told(self, name: str) -> str | None:
         said = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
         return max(said)[1] if said else None
@@ -242,6 +333,13 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
         (max(map(r.days_ago, lines)) for lines in r.categories().values()), default=None
     ),
     "repeat_product_share": Reading.repeats,
+    "recency_score": lambda r: r.scores()[0],
+    "frequency_score": lambda r: r.scores()[1],
+    "monetary_score": lambda r: r.scores()[2],
+    "rfm_segment": Reading.rfm,
+    "value_tier": Reading.tier,
+    "lifecycle_stage": Reading.stage,
+    "taste_cluster": Reading.taste,
     "country": lambda r: r.told("country"),
     "acquisition_channel": lambda r: r.told("channel"),
     "newsletter": lambda r: yes(r.told("newsletter")),
@@ -257,10 +355,17 @@ class Engine:
 
     def __init__(self) -> None:
         self.connection = lake.connect()
-        for name, schema in (SCHEMAS | {"population": POPULATION}).items():
+        tables = SCHEMAS | {"population": POPULATION, "boundaries": BOUNDARIES}
+        for name, schema in tables.items():
             self.connection.create_table(name, schema=ibis.schema(schema))
         population = self.connection.table("population")
-        events = Events(**{name: self.connection.table(name) for name in SCHEMAS})
+        events = Events(**{name: self.connection.table(name) for name in (*SCHEMAS, "boundaries")})
+        divided = [
+            dict(zip(BOUNDARIES, (naive(since), *row), strict=True))
+            for since, rows in BOUNDARIES_BY_TIME.items()
+            for row in rows
+        ]
+        self.fill("boundaries", BOUNDARIES, divided)
         self.queries = [str(ibis.to_sql(group.compute(events, population))) for group in GROUPS]
 
     def fill(self, name: str, schema: dict[str, str], rows: list[dict[str, Any]]) -> None:
@@ -494,6 +599,13 @@ def test_a_history_worked_by_hand():
         "new_category_share_90d": 1.0,  # tea was 366 days ago, and what has no category does not count
         "days_since_new_category": 30,
         "repeat_product_share": 0.25,  # p, q; p again; r
+        "recency_score": 4,  # reaches one of the bounds of that time
+        "frequency_score": 4,
+        "monetary_score": 3,
+        "rfm_segment": "champions",
+        "value_tier": "C",
+        "lifecycle_stage": "repeat",
+        "taste_cluster": None,  # tea and cake are in no centre
         "country": "France",
         "acquisition_channel": None,
         "newsletter": None,

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import lake
+from features import boundaries, lake
 from features.calendar import day_of
 from features.events import POPULATION, SCHEMAS, Events, following, visible
 from features.group import DTYPES, KEYS, Feature, FeatureGroup, compute
@@ -43,7 +43,8 @@ class Lab:
 
     def __init__(self, home: Home) -> None:
         self.backend = lake.connect()
-        self.rows = {name: t.to_pandas() for name, t in lake.read(home, self.backend).items()}
+        events = boundaries.history(home, self.backend, [*EARLIER, AS_OF])
+        self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
         self.events = self.hold(self.rows)
         keys = np.unique(self.rows["traits"]["customer_key"])
         self.keys = [*np.random.default_rng(1).choice(keys, 150, replace=False).tolist(), NOBODY]
@@ -71,7 +72,8 @@ class Lab:
                     ibis.util.gen_name(name), frame, schema=ibis.schema(SCHEMAS[name]), temp=True
                 )
                 for name, frame in rows.items()
-            }
+            },
+            boundaries=self.boundaries,
         )
 
     def answers(
@@ -108,7 +110,8 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
     if name == "traits":
         told = {"country": "XX", "channel": "pigeon", "newsletter": "true"}
         return [common | {"name": trait, "value": value} for trait, value in told.items()]
-    bought = {"order_id": f"news-{key}-{i}", "product_id": f"NEWS-{i}", "category": f"news {i}"}
+    bought = {"order_id": f"news-{key}-{i}", "product_id": f"NEWS-{i}"}
+    bought["category"] = f"news {i}" if i else "toys"  # tastes are learnt of categories there were
     if name == "refunds":
         return [common | bought | {"quantity": 30, "amount": 4_000 + i, "matched": True}]
     return [common | bought | {"quantity": 70, "amount": 10_000 + i, "discount": i % 2}]

@@ -196,7 +196,7 @@ def value_tier(places: ir.Table) -> ir.StringValue:
     return ibis.cases((reached == 3, "A"), (reached == 2, "B"), (reached == 1, "C"), (reached == 0, "D"))
 
 
-@segments.feature(unit="stage")
+@segments.feature(unit="stage", missing="prospect")
 def lifecycle_stage(
     orders_total: ir.IntegerValue,
     recency_days: ir.IntegerValue,

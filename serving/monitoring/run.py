@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from features import boundaries, lake, logs, populations, snapshots
+from features import boundaries, lake, logs, populations
+from features.group import compute
 from features.groups import FEATURES
 from features.home import Home
 from features.progress import Progress, silent
@@ -61,5 +62,5 @@ def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     events = boundaries.history(home, backend, [as_of])
     population = populations.everyone(events, as_of, home.shop().time_zone)
     features = [FEATURES[name] for name in champion.features if name in FEATURES]
-    frame = snapshots.compute(events, population, features).to_pandas()
+    frame = compute(events, population, features).to_pandas()
     return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None
