@@ -73,7 +73,7 @@ def snapshot(
     )
     backend = lake.connect()
     table = populations.population_table(backend, asked.drop_duplicates(), zone)
-    as_ofs = [moment.replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates().dt.to_pydatetime()]
+    as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates()]
     values = compute(boundaries.history(home, backend, as_ofs), table, wanted).to_pandas()
     merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
@@ -142,9 +142,11 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
-    stored_files = sorted(folders[GROUPS[0].name].glob("*.parquet"))
-    held = (datetime.strptime(p.stem, FILE_TIME).replace(tzinfo=UTC) for p in stored_files)
-    built = Built(folders, tuple(held), now)
+    held = set.intersection(
+        *({path.stem for path in folder.glob("*.parquet")} for folder in folders.values())
+    )
+    moments = (datetime.strptime(stem, FILE_TIME).replace(tzinfo=UTC) for stem in sorted(held))
+    built = Built(folders, tuple(moments), now)
     segments.write(home, built)
     present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
     return built

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, told: dict):
 def test_moves_between_stages_are_those_of_the_snapshots(built: snapshots.Built, told: dict):
     months = [t for t in built.as_ofs if t < built.current][-13:]
     expected: dict[tuple[str, str], int] = {}
-    for before, after in zip(months, months[1:], strict=False):
+    for before, after in pairwise(months):
         was, then = (
             dict(built.frame(group, t)[["customer_key", "lifecycle_stage"]].itertuples(index=False))
             for t in (before, after)
