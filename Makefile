@@ -1,5 +1,5 @@
-# install · up · check · test · bench · lock
-.PHONY: install install-dev up check test bench lock
+# install · up · check · test · bench · notebooks · lock
+.PHONY: install install-dev up check test bench notebooks lock
 BIN := .venv/bin
 export TZ := UTC
 
@@ -31,6 +31,10 @@ bench: install-dev                  ## every benchmark, each printing a table an
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.serving
+
+notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
+	@PATRON_HOME="$$($(BIN)/python -c 'from features.settings import FeatureSettings as S; print(S().open_home().path)')" \
+	    $(BIN)/python -m jupyterlab --ip 127.0.0.1 --ServerApp.root_dir=notebooks
 
 lock: install-dev                   ## resolve pyproject.toml anew: names, versions and hashes only
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -42,7 +42,8 @@ def connect(spill: Path | None = None) -> Backend:
         where = str(spill / "spill").replace("'", "''")
         backend.con.execute(f"SET memory_limit = '{SPILL_BEYOND}'; SET temp_directory = '{where}'")
     backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
-    backend.con.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
+    # The pragma, since a notebook without ipywidgets refuses every setting of the bar.
+    backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")
     return backend
 
 

@@ -257,6 +257,7 @@ def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are
     found = Evaluation("probability", {"auc": 0.75}, calibration, {}, rows, 600)
     (axes,) = plots(found, "probability")["slices"].axes
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([r.measure - 0.5 for r in rows[:2]])
+    assert axes.get_ylim() == (2.5, -0.5)  # the first on top, and each with its room
     named = next(tick.get_text() for tick in axes.get_yticklabels())
     assert named == "last order 0 to 30 days ago  (n = 200)"
     assert {text.get_text().strip() for text in axes.texts} >= {"1.00", "too few outcomes to say"}

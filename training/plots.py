@@ -68,7 +68,7 @@ def _slices(evaluation: Evaluation) -> Figure:
     axes.axvline(chance, color=_AIDS, linewidth=1)
     axes.axvline(overall, color="black", linewidth=1.2, linestyle="--", label=f"all customers: {overall:.2f}")
     axes.set_yticks(range(len(rows)), [f"{row.of}  (n = {row.customers:,})" for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top, and room for a last one without a bar
     axes.set(xlabel=_CALLED[name], title="How well customers are ranked, by slice")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False)
