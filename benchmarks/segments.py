@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
@@ -69,7 +68,7 @@ def asked(home: Home) -> pd.DataFrame:
     events = boundaries.history(home, backend, [moment])
     everyone = populations.everyone(events, moment, zone).cache()
     names = [*KINDS, "recency_score", "net_spend_365d"]
-    found = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()
+    found: pd.DataFrame = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()
     found["recency_score"] = found["recency_score"].astype("Int64")
     after = ordered_within(events, everyone, DAYS).to_pandas()
     return found.merge(after, on=["customer_key", "as_of"], validate="1:1")
@@ -82,7 +81,7 @@ def table(customers: pd.DataFrame, kind: str) -> pd.DataFrame:
     found["share_of_customers"] = found["customers"] / len(customers)
     found["share_of_net_spend"] = groups["net_spend_365d"].sum() / customers["net_spend_365d"].sum()
     found["repeat_rate"] = groups["label"].mean()
-    return cast("pd.DataFrame", found.sort_values("repeat_rate", ascending=False))
+    return found.sort_values("repeat_rate", ascending=False)
 
 
 if __name__ == "__main__":
