@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -61,15 +62,19 @@ class Identity:
 
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
-        found: dict[str, int] = {}
+        return self._found("customer_id", "customer_key", customer_ids)
+
+    def ids(self, customer_keys: Sequence[int]) -> dict[int, str]:
+        """The ids of those keys that are known."""
+        return self._found("customer_key", "customer_id", customer_keys)
+
+    def _found(self, by: str, wanted: str, values: Sequence[Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
         with self._connection() as connection:
-            for start in range(0, len(customer_ids), _BATCH):
-                batch = customer_ids[start : start + _BATCH]
+            for start in range(0, len(values), _BATCH):
+                batch = values[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
                 found |= dict(
-                    connection.execute(
-                        f"SELECT customer_id, customer_key FROM customers WHERE customer_id IN ({marks})",
-                        batch,
-                    )
+                    connection.execute(f"SELECT {by}, {wanted} FROM customers WHERE {by} IN ({marks})", batch)
                 )
         return found

@@ -1,7 +1,8 @@
 """Populations × feature groups → snapshots, kept as Parquet for Feast or handed to a scientist.
 
 ``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
-events or of any definition of a group leads to a new folder, so files never mix.
+events or of any definition of a group leads to a new folder, so files never mix. A pointer beside
+the groups' folders names the files of the last build's present.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import lake
+from features import lake, present
 from features.calendar import day_of, midnight, months
 from features.errors import PatronError
 from features.events import Events
@@ -180,6 +181,8 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
                 population = everyone(events, as_of, shop.time_zone)
                 _write(backend, group.compute(events, population), path)
     progress("features", 1.0)
+    files = {name: folder / f"{now:{FILE_TIME}}.parquet" for name, folder in folders.items()}
+    present.point(home.snapshots / generation, now, files)
     for old in home.snapshots.iterdir():
         if old.name != generation:
             shutil.rmtree(old)

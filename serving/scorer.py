@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from features.calendar import day_of
 from features.errors import PatronError
-from features.home import Home, Shop
+from features.home import Home
 from features.identity import Identity
 from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
 from models.catalogue import MODELS
 from models.registry import Registry
+
+UNKNOWN = "unknown customer: no event has named this id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,18 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class CustomerScores:
-    """All answers about one customer, and the moment of the features they rest on."""
+    """All answers about one customer, and the moment of the features they rest on.
+
+    Attributes:
+        facts: the values of the features that were read, by name.
+    """
 
     customer_id: str
     known: bool
     reason: str | None
     features_as_of: datetime | None
     scores: dict[str, Score] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Scorer:
@@ -50,25 +57,33 @@ class Scorer:
 
     def __init__(
         self,
-        shop: Shop,
-        identity: Identity,
+        home: Home,
+        store: Store,
         models: Mapping[str, FittedModel],
         absent: Mapping[str, str],
-        read: Callable[[Sequence[int]], OnlineRows],
         features: Sequence[str],
         log: ScoreLog | None,
     ) -> None:
-        self.shop, self.identity = shop, identity
+        self.home, self.shop, self.identity = home, home.shop(), Identity(home.identity)
         self.models, self.absent = dict(models), dict(absent)
         self.log = log
-        self._read, self._features = read, tuple(features)
+        self._features = tuple(features)
+        self._read, self._read_all = store.reader(self._features), store.reader([*store.definitions()])
         # Feast's SQLite connection is one, and not made for two threads at a time.
         self._reading = threading.Lock()
 
     def score(
-        self, customer_ids: Sequence[str], models: Sequence[str] | None = None, route: str = "api"
+        self,
+        customer_ids: Sequence[str],
+        models: Sequence[str] | None = None,
+        route: str = "api",
+        *,
+        facts: bool = False,
     ) -> list[CustomerScores]:
         """One entry per customer, in order; a customer who is not known gets a reason.
+
+        Args:
+            facts: read every feature that the store holds, not only those that the models need.
 
         Raises:
             PatronError: the online store or the customer table is missing or unreadable.
@@ -76,7 +91,7 @@ class Scorer:
         names = list(dict.fromkeys(models)) if models is not None else [*self.models, *self.absent]
         keys = self.identity.keys(list(dict.fromkeys(customer_ids)))
         known = list(keys.values())
-        rows = self._rows(known)
+        rows = self._rows(known, facts)
         place = {key: i for i, key in enumerate(known) if rows.as_of[i] is not None}
         columns = {name: [rows.values[name][i] for i in place.values()] for name in self._features}
         answers = {name: self._answers(name, columns, len(place)) for name in names}
@@ -94,11 +109,11 @@ class Scorer:
         self.identity.keys([""])
         self._rows([0])
 
-    def _rows(self, keys: list[int]) -> OnlineRows:
+    def _rows(self, keys: list[int], facts: bool = False) -> OnlineRows:
         if not keys:
             return OnlineRows({name: [] for name in self._features}, [])
         with self._reading:
-            return self._read(keys)
+            return self._read_all(keys) if facts else self._read(keys)
 
     def _answers(self, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
         if name not in self.models:
@@ -126,11 +141,13 @@ class Scorer:
     ) -> CustomerScores:
         key = keys.get(customer_id)
         if key is None:
-            reason = "unknown customer: no event has named this id"
+            reason = UNKNOWN
         elif key not in place:
             reason = "no features yet: they are made by the next `patron build`"
         else:
-            return CustomerScores(customer_id, True, None, rows.as_of[place[key]], by_key[key])
+            at = place[key]
+            facts = {name: values[at] for name, values in rows.values.items()}
+            return CustomerScores(customer_id, True, None, rows.as_of[at], by_key[key], facts)
         scores = {name: Score(None, reason=self.absent.get(name, reason)) for name in names}
         return CustomerScores(customer_id, key is not None, reason, None, scores)
 
@@ -163,7 +180,8 @@ def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = No
     A model whose champion is missing or refused does not stop the others: it is absent, with the
     reason in words.
     """
-    shop, store = home.shop(), Store(home)
+    home.shop()  # before a store is made where there is no shop
+    store = Store(home)
     definitions = store.definitions()
     registry = registry or Registry(home)
     models: dict[str, FittedModel] = {}
@@ -177,5 +195,4 @@ def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = No
             absent[name] = str(error)
     # Without any champion one feature is still read, to tell who is known.
     needed = [f for model in models.values() for f in model.features] or list(definitions)[:1]
-    features = tuple(dict.fromkeys(needed))
-    return Scorer(shop, Identity(home.identity), models, absent, store.reader(features), features, log)
+    return Scorer(home, store, models, absent, tuple(dict.fromkeys(needed)), log)
