@@ -67,7 +67,7 @@ def test_what_was_decided_is_read_as_it_was(home: Home, log: DecisionLog) -> Non
         assert other.standing([1, 2, 3], ASKED) == made
     with closing(sqlite3.connect(log.path)) as plain:
         rows = plain.execute("SELECT customer_key, probabilities, facts FROM decisions").fetchall()
-    assert rows[0] == (1, '{"coupon": 0.9, "nothing": 0.1}', rows[0][2])
+    assert rows[0] == (1, '{"coupon":0.9,"nothing":0.1}', rows[0][2])
     assert "Österreich" in rows[0][2]
 
 

@@ -119,7 +119,7 @@ def test_each_action_that_is_not_chosen_says_why() -> None:
     found = recommend(known(days_since={"rare": 9}), rules, DAY, SALT, channels=["email"])
     assert found.chosen.action == "best"
     assert why_not(found, "less") == "worth 2.80, not more than 2.90 of best"
-    assert why_not(found, "loss") == "costs more than it brings: -6.00"
+    assert why_not(found, "loss") == "costs more than it brings: −6.00"
     assert why_not(found, "nothing") == "worth 0.00, not more than 2.90 of best"
     assert why_not(found, "rare") == "chosen 9 days ago and at most every 30 days"
     assert why_not(found, "shy") == "orders_total is 4 and must be at least 60"

@@ -228,8 +228,12 @@ def _row(decision: Decision) -> tuple[Any, ...]:
         decision.id, microseconds(asked.at), asked.day, decision.customer_key, json.dumps(asked.channels),
         asked.rules, asked.caller, asked.run_id,
         *(getattr(chosen, name) for name in _CHOICE),
-        *(json.dumps(getattr(chosen, name), ensure_ascii=False) for name in _JSON),
+        *(_compact(getattr(chosen, name)) for name in _JSON),
     )  # fmt: skip
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def of_row(row: Sequence[Any]) -> Decision:

@@ -91,7 +91,7 @@ class _Told:
 
     def __format__(self, form: str) -> str:
         if form:
-            return format(self.value, form)
+            return format(self.value, form).replace("-", "−")
         if isinstance(self.value, bool):
             return (("no", "yes"), ("否", "是"))[self.language == "zh"][self.value]
         if isinstance(self.value, list | tuple):
