@@ -14,9 +14,12 @@ from starlette.concurrency import run_in_threadpool
 import features
 from features.home import Home
 from features.logs import ScoreLog
+from features.logs.decisions import DecisionLog
 from serving import problems
+from serving.decider import Decider
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
+from serving.runs import Runs
 from serving.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
@@ -25,11 +28,15 @@ DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from
 
 def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
     """The service over an opened scorer and the log that it writes, which it closes at its end."""
+    decider = Decider(scorer, DecisionLog(scorer.home))
+    runs = Runs(decider)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
+        await run_in_threadpool(runs.stop)
+        await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
 
     app: FastAPI = FastAPIOffline(
@@ -37,6 +44,7 @@ def create_app(scorer: Scorer, log: ScoreLog) -> FastAPI:
     )
     app.state.scorer = scorer
     app.state.metrics = Metrics(log)
+    app.state.decider, app.state.runs = decider, runs
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serving.decider import Decider
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
+from serving.runs import Runs
 from serving.scorer import Scorer
 
 
@@ -21,9 +23,21 @@ async def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-# The two are async so that FastAPI calls them at once, without a thread.
+async def _decider(request: Request) -> Decider:
+    decider: Decider = request.app.state.decider
+    return decider
+
+
+async def _runs(request: Request) -> Runs:
+    runs: Runs = request.app.state.runs
+    return runs
+
+
+# These are async so that FastAPI calls them at once, without a thread.
 ScorerDep = Annotated[Scorer, Depends(_scorer)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+DeciderDep = Annotated[Decider, Depends(_decider)]
+RunsDep = Annotated[Runs, Depends(_runs)]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:

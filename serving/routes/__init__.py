@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.routes import models, operations, scores
+from serving.routes import decisions, models, operations, runs, scores
 
-ROUTERS: tuple[APIRouter, ...] = (scores.router, models.router, operations.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    scores.router,
+    decisions.router,
+    runs.router,
+    models.router,
+    operations.router,
+)
