@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 from typer.exceptions import TyperException
@@ -34,6 +35,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
 OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
 Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
+
+
+class Language(StrEnum):
+    """What texts and reasons are told in."""
+
+    en = "en"
+    zh = "zh"
 
 
 class Exit(IntEnum):
@@ -249,6 +257,44 @@ def score(
 
 
 @app.command()
+def recommend(
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write: an .ndjson, .csv or .parquet file.")
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="Only for FEATURE:VALUE of a text feature.", metavar="SEGMENT")
+    ] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Only through this channel; may be repeated.")
+    ] = None,
+    language: Annotated[Language, typer.Option(help="Of texts and reasons.")] = Language.en,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="The CRM that a CSV is for: zoho, fxiaoke, hubspot or salesforce.", metavar="CRM"
+        ),
+    ] = None,
+    draft: Annotated[
+        bool, typer.Option(help="Print an example of actions.toml, and decide nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide the next best action for everyone, into a file and into the log."""
+    if draft:
+        print(_example_actions(), end="")
+        return
+    if out is None:
+        raise typer.BadParameter("say --out FILE, or --draft for an example of actions")
+    from serving.recommend import recommend_everyone
+
+    with _progress(as_json) as progress:
+        done = recommend_everyone(_home(), out, segment, channel, language.value, progress, target)
+    lines = [f"decided for {done['customers']:,} customers into {out}"]
+    lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
+    _say(as_json, done, "\n".join(lines))
+
+
+@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", min=1, max=65535)] = None,
@@ -305,6 +351,7 @@ def up() -> None:
         else:
             imports.extend_simulation(home, progress)
         said = _make_ready(home, progress)
+    _draft_actions(home)
     example = _example(home)
     address = settings.address
     run(home, settings, lambda: _note(_welcome(home, address, said, example, time.monotonic() - started)))
@@ -351,6 +398,18 @@ def revoke_key(
     revoked = Keys(_home().keys).revoke(key)
     said = f"revoked {revoked.name!r} ({revoked.prefix}); a running service refuses it within a second"
     _say(as_json, {"revoked": revoked.as_dict()}, said)
+
+
+def _draft_actions(home: Home) -> None:
+    """Give a simulated shop the example's actions, where it has none; those of a real one are its own."""
+    if home.shop().source == "simulate" and not home.actions.exists():
+        home.actions.write_text(_example_actions(), encoding="utf-8")
+
+
+def _example_actions() -> str:
+    from models.decisions.actions import EXAMPLE
+
+    return EXAMPLE.read_text(encoding="utf-8")
 
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
@@ -463,12 +522,20 @@ def _welcome(home: Home, address: str, said: list[str], example: str, seconds: f
             *(f"  {line}" for line in said),
             "Try, in another terminal:",
             f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
+            *_try_actions(home, address, example),
             f"  the API's page   {address}/docs",
             f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
             f" --backend-store-uri {local_uri(home)}",
             "Ctrl-C stops it; `make up` starts it again with what is there.",
         ]
     )
+
+
+def _try_actions(home: Home, address: str, example: str) -> list[str]:
+    if not home.actions.exists():
+        return []
+    place = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
+    return [f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"]
 
 
 def _version(version: Any) -> str:

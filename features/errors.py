@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PatronError(Exception):
     """Something a person can mend.
@@ -13,3 +15,10 @@ class PatronError(Exception):
 
 class NothingThere(PatronError):
     """What was asked for does not exist yet; the text says which command makes it."""
+
+
+def meant(error: Any) -> str:
+    """One of pydantic's errors about a settings file, in words."""
+    return {"extra_forbidden": "there is no such setting", "missing": "this is missing"}.get(
+        error["type"], str(error["msg"]).removeprefix("Value error, ")
+    )

@@ -113,6 +113,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def actions(self) -> Path:
+        """TOML: what the company can do for a customer, with costs, effects and rules."""
+        return self.path / "actions.toml"
+
+    @property
     def reports(self) -> Path:
         """What the monitor wrote."""
         return self.path / "reports"

@@ -14,11 +14,14 @@ from starlette.concurrency import run_in_threadpool
 import features
 from features.home import Home
 from features.logs import ScoreLog
+from features.logs.decisions import DecisionLog
 from features.timeline import Timeline
 from serving import access, problems
+from serving.decider import Decider
 from serving.keys import Keys
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
+from serving.runs import Runs
 from serving.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
@@ -34,11 +37,15 @@ def create_app(
         keys: those that it knows, closed likewise; None if none.
         keys_needed: whether it answers nobody without a key.
     """
+    decider = Decider(scorer, DecisionLog(scorer.home))
+    runs = Runs(decider)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
+        await run_in_threadpool(runs.stop)
+        await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
         if keys is not None:
             keys.close()
@@ -50,6 +57,7 @@ def create_app(
     app.state.metrics = Metrics(log)
     access.install(app, keys, keys_needed)
     app.state.timeline = Timeline(scorer.home)
+    app.state.decider, app.state.runs = decider, runs
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,7 @@ def score_everyone(
     Raises:
         PatronError: the file's kind is unknown, no model has a champion, or a store is missing.
     """
-    if out.suffix not in _WRITERS:
-        raise PatronError(f"{out}: a file name must end in {' or '.join(_WRITERS)}")
-    if not out.absolute().parent.is_dir():
-        raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
+    check_place(out, _WRITERS)
     progress("opening models", 0.0)
     home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as log:
@@ -50,11 +47,24 @@ def score_everyone(
             progress("scoring", start / len(ids))
             rows += [_row(entry) for entry in scorer.score(ids[start : start + BATCH], names, "bulk")]
             log.wait()
-    draft = out.with_suffix(f".draft{out.suffix}")
+    draft = draft_of(out)
     _WRITERS[out.suffix](_table(rows), draft)
     os.replace(draft, out)
     progress("scoring", 1.0)
     return {"customers": len(rows), "out": str(out), "models": names, "absent": absent}
+
+
+def check_place(out: Path, kinds: Collection[str]) -> None:
+    """Refuse a file of a kind that cannot be written, or in a folder that is not there."""
+    if out.suffix not in kinds:
+        raise PatronError(f"{out}: a file name must end in {' or '.join(kinds)}")
+    if not out.absolute().parent.is_dir():
+        raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
+
+
+def draft_of(out: Path) -> Path:
+    """Where a file is written until it is whole."""
+    return out.with_suffix(f".draft{out.suffix}")
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -7,8 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from features.timeline import Timeline
+from serving.decider import Decider
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
+from serving.runs import Runs
 from serving.scorer import Scorer
 
 
@@ -27,10 +29,22 @@ async def _timeline(request: Request) -> Timeline:
     return timeline
 
 
+async def _decider(request: Request) -> Decider:
+    decider: Decider = request.app.state.decider
+    return decider
+
+
+async def _runs(request: Request) -> Runs:
+    runs: Runs = request.app.state.runs
+    return runs
+
+
 # These are async so that FastAPI calls them at once, without a thread.
 ScorerDep = Annotated[Scorer, Depends(_scorer)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TimelineDep = Annotated[Timeline, Depends(_timeline)]
+DeciderDep = Annotated[Decider, Depends(_decider)]
+RunsDep = Annotated[Runs, Depends(_runs)]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:

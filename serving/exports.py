@@ -18,10 +18,11 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from features.errors import PatronError
+from features.segments import KINDS
+from models.decisions.words import Language
 from serving.cells import inert, kept, number, quoted
 
 Kind = Literal["ndjson", "csv"]
-Language = Literal["en", "zh"]
 FieldName = Literal[
     "customer_id", "decision_id", "action", "action_text", "channel", "expected_value", "cost",
     "probability", "how", "reason", "value_tier", "rfm_segment", "lifecycle_stage", "churn",
@@ -29,8 +30,7 @@ FieldName = Literal[
 ]  # fmt: skip
 FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 IDS = {"customer_id", "decision_id", "run_id"}
-CODED = {"how", "value_tier", "rfm_segment", "lifecycle_stage"}  # their values are words of a fixed list
-WORDS: Mapping[Language, Mapping[str, str]] = {
+HOW: Mapping[Language, Mapping[str, str]] = {
     "en": {"best": "best", "explored": "explored", "control": "control group"},
     "zh": {"best": "最优", "explored": "探索", "control": "对照组"},
 }
@@ -76,7 +76,6 @@ def stream(
     language: Language,
     target: str | None = None,
     *,
-    words: Mapping[str, str] | None = None,
     own: Path | None = None,
 ) -> tuple[str, Iterator[bytes]]:
     """A file of rows, bit by bit.
@@ -84,9 +83,8 @@ def stream(
     Args:
         rows: each with all of ``FIELDS``; any may be None, ``decided_at`` is an aware datetime.
         kind: ``ndjson`` is for programs: every field and code as it is. ``csv`` is laid out for a reader.
-        language: of headers and of fixed words in a CSV.
+        language: of headers in a CSV, of how a choice was made and of what segments are called.
         target: the CRM that a CSV is for; a spreadsheet for None.
-        words: what codes of tiers, segments and stages are called, beside the words for ``how``.
         own: a file of layouts of the user's, in place of the one that comes with Patron.
 
     Returns:
@@ -99,12 +97,27 @@ def stream(
         if target is not None:
             raise PatronError(f"{target} imports CSV, not NDJSON; ask for csv, or name no target")
         return "application/x-ndjson", _chunks(_lines_of_json(rows))
-    known = layouts(own or LAYOUTS)
-    name = target or SPREADSHEET
+    return "text/csv; charset=utf-8", _chunks(_lines_of_csv(rows, layout(target, own), language))
+
+
+def layout(target: str | None, own: Path | None = None) -> Layout:
+    """The layout of a CSV for a program; a spreadsheet's for None.
+
+    Raises:
+        PatronError: there is none, or the file of layouts is wrong.
+    """
+    known, name = layouts(own or LAYOUTS), target or SPREADSHEET
     if name not in known:
         raise PatronError(f"there is no layout {name!r} for a file; there are {', '.join(known)}")
-    called = {**WORDS[language], **(words or {})}
-    return "text/csv; charset=utf-8", _chunks(_lines_of_csv(rows, known[name], language, called))
+    return known[name]
+
+
+def _words(language: Language) -> dict[str, Mapping[str, str]]:
+    """What the codes of a field are called."""
+    return {"how": HOW[language]} | {
+        kind: {name: s.chinese if language == "zh" else s.english for name, s in segments.items()}
+        for kind, segments in KINDS.items()
+    }
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[bytes]:
@@ -129,11 +142,10 @@ def _jsonable(value: Any) -> Any:
     return value if value is None else str(value)
 
 
-def _lines_of_csv(
-    rows: Iterable[Mapping[str, Any]], layout: Layout, language: Language, words: Mapping[str, str]
-) -> Iterator[str]:
+def _lines_of_csv(rows: Iterable[Mapping[str, Any]], layout: Layout, language: Language) -> Iterator[str]:
+    words = _words(language)
     headers = [h if isinstance(h, str) else h.get(language, f) for f, h in layout.columns.items()]
-    cells = ([_cell(f, row[f], layout, words) for f in layout.columns] for row in rows)
+    cells = ([_cell(f, row[f], layout, words.get(f, {})) for f in layout.columns] for row in rows)
     mark = "\ufeff" if layout.bom else ""
     for line in chain([[quoted(inert(h)) for h in headers]], cells):
         yield mark + layout.delimiter.join(line) + "\r\n"
@@ -152,4 +164,4 @@ def _cell(field: str, value: Any, layout: Layout, words: Mapping[str, str]) -> s
         return number(value)
     if field in IDS:
         return quoted(kept(str(value)) if layout.ids == "spreadsheet" else str(value))
-    return quoted(inert(words.get(value, value) if field in CODED else str(value)))
+    return quoted(inert(words.get(value, str(value))))

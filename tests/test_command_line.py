@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -28,16 +29,19 @@ from features.calendar import day_of
 from features.groups import FEATURES
 from features.home import Home
 from features.identity import Identity
-from features.logs import Answered, ScoreLog
+from features.logs import Answered, ScoreLog, runs
+from features.logs.decisions import DecisionLog
 from models import catalogue
 from models.catalogue import MODELS
+from models.decisions import actions
 from models.registry import Registry
 from models.spec import Gate
+from serving.decision_schemas import Row
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
-    "score", "serve", "monitor", "up", "keys",
+    "score", "recommend", "serve", "monitor", "up", "keys",
 )  # fmt: skip
 
 
@@ -122,9 +126,11 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
     [
         ["trane"], ["train"], ["train", "churn", "--horizon", "soon"], ["score"], ["monitor", "--days", "0"],
         ["simulate", "--customers", "0"], ["simulate", "--customers", "many"], ["simulate", "--years", "-1"],
-        ["import"], ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
-        ["build", "now"], ["--quickly"], ["keys", "make"], ["keys", "create", "crm"],
-        ["keys", "create", "--scopes", "all"], ["keys", "revoke"],
+        ["keys", "make"], ["keys", "create", "crm"], ["keys", "create", "--scopes", "all"],
+        ["keys", "revoke"],
+        ["import"], ["recommend"], ["recommend", "--out", "x.ndjson", "--language", "fr"],
+        ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
+        ["build", "now"], ["--quickly"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -150,6 +156,7 @@ def test_wrong_use_ends_the_process_with_2(tmp_path: Path) -> None:
     "words",
     [
         ["build"], ["train", "churn"], ["train", "all", "--json"], ["score", "--out", "scores.csv"],
+        ["recommend", "--out", "actions.ndjson"],
         ["monitor"], ["serve", "--port", "PORT"],
     ],
     ids=" ".join,
@@ -421,6 +428,65 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
     assert "listening on 0.0.0.0 takes a key" in said
     assert "patron keys create NAME --scopes all" in said
     assert not (tmp_path / "home").exists()
+
+
+def test_an_example_of_actions_can_be_used_as_it_is_printed(tmp_path: Path, command: Command) -> None:
+    ran = command(tmp_path, "recommend", "--draft")
+    assert (ran.code, ran.err) == (0, "")
+    assert actions.parse(ran.out.encode(), "stdout").channels
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touched(shop_copy: Home) -> None:
+    patron._draft_actions(shop_copy)
+    assert actions.load(shop_copy).channels
+    shop_copy.actions.write_text("own")
+    patron._draft_actions(shop_copy)
+    assert shop_copy.actions.read_text() == "own"
+    shop_copy.actions.unlink()
+    shop_copy.write_shop(replace(shop_copy.shop(), source="mapping"))
+    patron._draft_actions(shop_copy)
+    assert not shop_copy.actions.exists()
+
+
+def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home, tmp_path: Path) -> None:
+    ids = Identity(trained_copy.identity).table()["customer_id"].to_pylist()
+    out = tmp_path / "actions.ndjson"
+    said = process(trained_copy.path, "recommend", "--out", str(out)).refused()
+    assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in said
+    assert not out.exists()
+    trained_copy.actions.write_bytes(actions.EXAMPLE.read_bytes())
+    done = process(trained_copy.path, "recommend", "--out", str(out), "--json").done()
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["customer_id"] for row in rows] == ids
+    assert (done["customers"], done["out"]) == (len(ids), str(out))
+    assert done["actions"] == dict(Counter(row["action"] for row in rows))
+    assert {row["run_id"] for row in rows} == {done["run_id"]}
+    with DecisionLog(trained_copy) as log:
+        run = runs.find(log, done["run_id"])
+        assert run is not None
+        assert (run.status, run.caller, run.done) == ("done", "cli", len(ids))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["actions.ndjson", "home"]
+
+
+def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Path, command: Command) -> None:
+    trained_copy.actions.write_bytes(actions.EXAMPLE.read_bytes())
+    home, out = trained_copy.path, tmp_path / "actions.parquet"
+    words = ("--segment", "country:AT", "--channel", "email", "--channel", "app", "--language", "zh")
+    ran = command(home, "recommend", "--out", str(out), *words)
+    assert (ran.code, ran.err) == (0, "")
+    table = pq.read_table(out)
+    assert ran.out.startswith(f"decided for {table.num_rows} customers into {out}\n")
+    assert table.column_names == list(Row.model_fields)
+    assert str(table.schema.field("decided_at").type) == "timestamp[us, tz=UTC]"
+    assert {str(table.schema.field(name).type) for name in ("cost", "churn", "expected_value")} == {"double"}
+    assert set(table["channel"].to_pylist()) <= {"email", "app", None}
+    assert "不联系" in table["action_text"].to_pylist()
+    assert "fax" in command(home, "recommend", "--out", str(out), "--channel", "fax").refused()
+    assert "AT, CH, DE" in command(home, "recommend", "--out", str(out), "--segment", "country:XX").refused()
+    assert ".ndjson or .csv or .parquet" in command(home, "recommend", "--out", "actions.xlsx").refused()
+    trained_copy.actions.write_text("margin = 2")
+    assert "margin: " in command(home, "recommend", "--out", str(out)).refused()
 
 
 def served_again(home: Home, factor: float) -> None:

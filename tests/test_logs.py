@@ -165,7 +165,7 @@ def test_two_writers_and_their_threads_lose_nothing_and_mix_nothing(home: Home) 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "MOST_QUEUED_ROWS", 10)
+    monkeypatch.setattr(logs.scores, "MOST_QUEUED_ROWS", 10)
     with ScoreLog(home) as log, closing(sqlite3.connect(log.path)) as other:
         other.execute("BEGIN IMMEDIATE")  # as a full disk would, it keeps rows from being committed
         log.put([answer(key) for key in range(11)])

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from features.errors import PatronError
+from features.errors import PatronError, meant
 
 HERE = Path(__file__).parent
 BUILT_IN = {path.stem.replace("_", "-"): path for path in sorted(HERE.glob("*.toml"))}
@@ -211,11 +211,5 @@ def _said(error: ValidationError) -> str:
     parts = []
     for e in error.errors():
         where = ".".join(str(part) for part in e["loc"])
-        parts.append(f"{where}: {_meant(e)}" if where else _meant(e))
+        parts.append(f"{where}: {meant(e)}" if where else meant(e))
     return "; ".join(parts)
-
-
-def _meant(error: Any) -> str:
-    return {"extra_forbidden": "there is no such setting", "missing": "this is missing"}.get(
-        error["type"], str(error["msg"]).removeprefix("Value error, ")
-    )

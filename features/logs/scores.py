@@ -32,6 +32,7 @@ import pandas as pd
 
 from features.errors import PatronError
 from features.home import Home
+from features.logs.database import connect, microseconds
 
 FLUSH_SECONDS = 0.25
 MOST_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
@@ -70,27 +71,16 @@ class Answered:
     answers: dict[str, dict[str, Any]]
 
 
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.executescript(_TABLES)
-    return connection
-
-
 class ScoreLog:
     """Appends answers to a home's log. Close it, or leave its ``with``, to commit what is queued."""
 
     def __init__(self, home: Home) -> None:
+        self.home = home
         self.path = home.logs / "scores.db"
         self.session = uuid.uuid4().hex
         try:
             home.logs.mkdir(parents=True, exist_ok=True)
-            self._connection = _connect(self.path)
+            self._connection = connect(self.path, _TABLES)
             self.lost_before = _settle(self._connection, home.logs)
             self._counter, self._file = _counter(home.logs / f"{self.session}.accepted")
         except (sqlite3.Error, OSError) as error:
@@ -176,10 +166,10 @@ class ScoreLog:
             found = self._connection.execute("SELECT id FROM feature_sets WHERE names = ?", (names,))
             self._sets[row.features] = found.fetchone()[0]
         return (
-            _microseconds(row.at),
+            microseconds(row.at),
             row.day,
             row.customer_key,
-            _microseconds(row.as_of) if row.as_of else None,
+            microseconds(row.as_of) if row.as_of else None,
             row.route,
             self._sets[row.features],
             json.dumps(row.vector, default=float),
@@ -244,9 +234,9 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     path = home.logs / "scores.db"
     if not path.exists():
         raise PatronError(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    span = (_microseconds(since), _microseconds(until))
+    span = (microseconds(since), microseconds(until))
     try:
-        connection = _connect(path)
+        connection = connect(path, _TABLES)
         try:
             lost = _settle(connection, home.logs)
             answers = connection.execute(

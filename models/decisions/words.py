@@ -1,0 +1,99 @@
+"""Why and why not, as data that a log can hold, and in words of a reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Language = Literal["en", "zh"]
+
+_WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
+    # Why an action is not offered.
+    "channel": ("channel not asked for", "未请求该渠道"),
+    "not_known": ("{feature} is not known", "{feature} 未知"),
+    "not_equal": ("{feature} is {value} and must be {wanted}", "{feature} 为 {value}，须为 {wanted}"),
+    "not_one_of": (
+        "{feature} is {value} and must be one of {wanted}",
+        "{feature} 为 {value}，须为以下之一：{wanted}",
+    ),
+    "below": ("{feature} is {value} and must be at least {bound}", "{feature} 为 {value}，至少须为 {bound}"),
+    "above": ("{feature} is {value} and must be at most {bound}", "{feature} 为 {value}，至多须为 {bound}"),
+    "repeat": (
+        "chosen {days} days ago and at most every {limit} days",
+        "{days} 天前已选用，每 {limit} 天至多一次",
+    ),
+    "no_score": ("no {model} score: {reason}", "没有 {model} 分数：{reason}"),
+    "no_order_value": (
+        "no average order value: nothing was paid for yet",
+        "没有平均订单金额：尚无付款订单",
+    ),
+    # Why a permitted one was not chosen.
+    "loss": ("costs more than it brings: {value:,.2f}", "成本高于收益：{value:,.2f}"),
+    "less": (
+        "worth {value:,.2f}, not more than {best:,.2f} of {action}",
+        "价值 {value:,.2f}，不高于 {action} 的 {best:,.2f}",
+    ),
+    "not_drawn": ("not drawn: today's choice is random, to learn", "未抽中：今日为学习而随机选择"),
+    # Why the chosen one was.
+    "control": (
+        "one of the control group, who get nothing this month",
+        "属于对照组，本月不做任何动作",
+    ),
+    "drawn": (
+        "drawn at random among {count} permitted options, to learn",
+        "为学习而在 {count} 个可选项中随机抽取",
+    ),
+    "effect": (
+        "{model} {before:.2g} → {after:.2g}, an assumed effect",
+        "{model} {before:.2g} → {after:.2g}（假定效果）",
+    ),
+    "order_value": (
+        "average order {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
+        "平均订单 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+    ),
+    "stays": (
+        "worth {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
+        " and {discount:.0%} given away",
+        "若留存，{days} 天价值 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+    ),
+    "brings": ("brings {gain:,.2f} and costs {cost:,.2f}", "带来 {gain:,.2f}，成本 {cost:,.2f}"),
+    "nothing_pays": ("no permitted action brings more than it costs", "没有收益高于成本的可选动作"),
+    "nothing_permitted": ("no action is permitted", "没有可选动作"),
+    "no_facts": ("{reason}", "{reason}"),
+}
+
+
+@dataclass(frozen=True)
+class Because:
+    """One reason: a code of the list above, and the values that decided."""
+
+    code: str
+    values: Mapping[str, Any]
+
+    def words(self, language: Language) -> str:
+        """The reason in words."""
+        template = _WORDS[self.code][language == "zh"]
+        return template.format(**{name: _Told(value, language) for name, value in self.values.items()})
+
+
+def because(code: str, **values: Any) -> Because:
+    """A reason by its code."""
+    return Because(code, values)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A value in a sentence: by the format that the sentence gives, or as a person writes it."""
+
+    value: Any
+    language: Language
+
+    def __format__(self, form: str) -> str:
+        if form:
+            return format(self.value, form).replace("-", "−")
+        if isinstance(self.value, bool):
+            return (("no", "yes"), ("否", "是"))[self.language == "zh"][self.value]
+        if isinstance(self.value, list | tuple):
+            return ", ".join(format(_Told(item, self.language)) for item in self.value)
+        return f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)
