@@ -67,9 +67,8 @@ def recommend_everyone(
         run = runs.find(log, question.run_id)
         assert run is not None
         draft = draft_of(out)
-        _write(
-            out.suffix, language, target, (row for _, row in rows(log, decider.scorer.identity, run)), draft
-        )
+        found = (row for _, row in rows(log, decider.scorer.identity, run))
+        _write(out.suffix, language, target, found, draft)
         os.replace(draft, out)
         counted = runs.counts(log, run.id)
     return {"run_id": run.id, "customers": run.done, "out": str(out), "actions": counted}
