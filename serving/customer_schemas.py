@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.groups.segments import LAPSED_AFTER_DAYS
 from features.timeline import KINDS, Kind
+from models.decisions.words import Language
 from serving.cursors import LONGEST
 from serving.schemas import ModelScore
 
@@ -16,7 +17,6 @@ CursorText = Annotated[
     str | None, Field(max_length=LONGEST, description="The page before's `next_cursor`; none for the first.")
 ]
 NextCursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
-Language = Literal["en", "zh"]
 
 
 class Measures(BaseModel):

@@ -14,10 +14,11 @@ from features.present import SEGMENTS
 from models.bundle import FittedModel
 from models.churn import churn
 from models.clv import clv
+from models.decisions.words import Language
 from models.propensity import propensity
 from models.reasons import explain
 from models.words import is_missing
-from serving.customer_schemas import ExplainedScore, Fact, Language, Measures, Portrait
+from serving.customer_schemas import ExplainedScore, Fact, Measures, Portrait
 from serving.portrait_text import describe
 from serving.scorer import CustomerScores, Score
 

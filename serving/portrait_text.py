@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from models.decisions.words import Language
 from models.words import money
-from serving.customer_schemas import Language, Measures
+from serving.customer_schemas import Measures
 
 
 @dataclass(frozen=True)
