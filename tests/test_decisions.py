@@ -22,6 +22,7 @@ from anyio.from_thread import start_blocking_portal
 
 from features import logs, snapshots
 from features.groups import GROUPS
+from features.groups.segments import RFM, STAGES
 from features.home import Clock, Home
 from features.identity import Identity
 from features.logs import ScoreLog
@@ -529,21 +530,11 @@ def test_a_run_that_fails_says_why(home: Home, ids: list[str], monkeypatch: pyte
         assert run_to_its_end(ask)["done"] == len(ids)
 
 
-def test_a_tier_that_features_tell_is_told_in_rows(
-    home: Home, monkeypatch: pytest.MonkeyPatch, ids: list[str]
-) -> None:
-    real = Decider._entries
-
-    def with_a_tier(*given: Any) -> Any:
-        found = real(*given)
-        for key, entry in found.items():
-            object.__setattr__(entry, "facts", {**entry.facts, "value_tier": "A" if key % 2 else "B"})
-        return found
-
-    monkeypatch.setattr(Decider, "_entries", with_a_tier)
+def test_rows_tell_the_segments_that_their_customers_are_in(home: Home) -> None:
     with service(home) as ask:
-        rows = run_to_its_end(ask, segment="country:CH")["rows"]
-    keys = Identity(home.identity).keys([row["customer_id"] for row in rows])
-    assert {row["value_tier"] for row in rows} == {"A", "B"}
-    assert all((row["value_tier"] == "A") == keys[row["customer_id"]] % 2 for row in rows)
-    assert {(row["rfm_segment"], row["lifecycle_stage"]) for row in rows} == {(None, None)}
+        rows = run_to_its_end(ask, segment="value_tier:A")["rows"]
+        assert ask("POST", RUNS, json={"segment": "value_tier:Z"}).status_code == 422
+    assert len(rows) > 20
+    assert {row["value_tier"] for row in rows} == {"A"}
+    assert {row["rfm_segment"] for row in rows} <= set(RFM)
+    assert {row["lifecycle_stage"] for row in rows} <= set(STAGES)

@@ -110,7 +110,7 @@ def test_moments_are_iso_8601_in_utc() -> None:
     assert table(written([row(decided_at=MOMENT)]))[0]["Decided at (UTC)"] == "2024-07-01T09:30:05Z"
 
 
-def test_fixed_words_are_said_in_the_language_and_others_by_the_words_given() -> None:
+def test_codes_are_said_in_words_of_the_language_and_texts_are_left_alone() -> None:
     rows = [
         row(how=how, lifecycle_stage="at_risk", reason="control") for how in ("best", "explored", "control")
     ]
@@ -120,7 +120,7 @@ def test_fixed_words_are_said_in_the_language_and_others_by_the_words_given() ->
     )
     assert [r["How chosen"] for r in english] == ["best", "explored", "control group"]
     assert [r["选择方式"] for r in chinese] == ["最优", "探索", "对照组"]
-    assert {r["Lifecycle stage"] for r in english} == {"at_risk"}
+    assert {r["Lifecycle stage"] for r in english} == {"At risk"}
     assert {r["生命周期阶段"] for r in chinese} == {"流失风险"}
     assert {r["原因"] for r in chinese} == {"control"}
 

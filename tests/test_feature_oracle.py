@@ -270,8 +270,9 @@ class Reading:
             return None
 
         def distance(label: str) -> float:
-            both = known | shares.keys()
-            return round(sum((centres[label].get(c, 0) - shares.get(c, 0)) ** 2 for c in both), 6)
+            # Less the customer's own length, which is the same for all; equal to nine digits is equal.
+            centre = centres[label]
+            return round(math.fsum(c * c - 2 * c * shares.get(name, 0) for name, c in centre.items()), 9)
 
         return min(sorted(centres), key=distance)
 

@@ -284,6 +284,11 @@ def on_loopback(scorer: tuple[Scorer, ScoreLog], keys: Keys) -> FastAPI:
     return create_app(*scorer, keys=keys)
 
 
+def _as_described(path: str) -> str:
+    """A route's path as OpenAPI has it: without the converters of its parameters."""
+    return re.sub(r":\w+\}", "}", path)
+
+
 def scopes_of(app: FastAPI) -> dict[tuple[str, str], list[str]]:
     """Every operation of the application, also those that OpenAPI does not show, and its scopes."""
     described = app.openapi()["paths"]
@@ -291,7 +296,9 @@ def scopes_of(app: FastAPI) -> dict[tuple[str, str], list[str]]:
         (method, route.path): next(
             (
                 scopes
-                for security in described.get(route.path, {}).get(method.lower(), {}).get("security", [])
+                for security in described.get(_as_described(route.path), {})
+                .get(method.lower(), {})
+                .get("security", [])
                 for scopes in security.values()
             ),
             [],

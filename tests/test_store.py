@@ -373,8 +373,10 @@ def test_building_again_computes_nothing(built_shop: Home, copy_home: Callable[[
 
 def test_the_present_alone_can_be_built(shop_copy: Home):
     built = snapshots.build(shop_copy, monthly=False)
-    assert built.as_ofs == (built.current,)
-    assert len(list(shop_copy.snapshots.rglob("*.parquet"))) == len(GROUPS)
+    month_before = datetime(2024, 5, 31, 22, tzinfo=UTC)  # which segments are compared with
+    assert built.as_ofs == (month_before, built.current)
+    files = [path for folder in built.folders.values() for path in folder.glob("*.parquet")]
+    assert len(files) == 2 * len(GROUPS)
 
 
 def test_an_interrupted_file_is_no_snapshot(shop_copy: Home):
