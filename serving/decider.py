@@ -49,7 +49,9 @@ class Decider:
                 f"channels: no action goes through {unknown[0][:50]!r}; there are {', '.join(rules.channels)}"
             )
         shop = self.scorer.shop
-        asked = None if channels is None else tuple(sorted(set(channels)))
+        named = tuple(sorted(set(channels or ())))
+        # Naming all of them is the same question as naming none.
+        asked = None if named in ((), rules.channels) else named
         return Question(shop.now(), shop.today(), asked, rules.digest, caller)
 
     def segment(self, text: str | None) -> dict[int, str]:

@@ -196,6 +196,7 @@ def test_asked_again_the_answer_is_the_same_decision_in_the_language_asked_for(
 ) -> None:
     first = decide(ask, ids[3])
     assert decide(ask, ids[3], channels=None) == first
+    assert decide(ask, ids[3], channels=["post", "phone", "email", "app"]) == first
     chinese = decide(ask, ids[3], language="zh")
     assert chinese["decision_id"] == first["decision_id"]
     assert chinese["chosen"]["expected_value"] == first["chosen"]["expected_value"]

@@ -1,4 +1,4 @@
-"""What was answered: scores here, decisions and their outcomes in :mod:`features.logs.decisions`."""
+"""What was answered: scores, and beside them decisions, their outcomes and runs."""
 
 from __future__ import annotations
 
