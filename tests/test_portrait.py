@@ -58,6 +58,9 @@ def test_a_portrait_holds_every_fact_with_its_unit_and_meaning(
         assert list(portrait["facts"]) == [group.name for group in GROUPS]
         told = {name: fact for group in portrait["facts"].values() for name, fact in group.items()}
         assert {name: fact["value"] for name, fact in told.items()} == present_facts[customer_id]
+        segments = [f.name for f in FEATURES.values() if (f.group.name, f.dtype) == ("segments", "string")]
+        assert portrait["segments"] == {name: told[name]["value"] for name in segments}
+        assert portrait["stage"] == portrait["segments"].get("lifecycle_stage")
         for name, fact in told.items():
             assert fact["unit"] == FEATURES[name].unit.replace("currency", "EUR")
             assert " ".join(FEATURES[name].description.split()).startswith(fact["meaning"])
@@ -95,10 +98,8 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
     events = lake.read(served, lake.connect()).known_at(now)
     lines, refunds = events.order_lines.to_pandas(), events.refunds.to_pandas()
     keys = Identity(served.identity).keys(list(portraits))
-    of, given_back = (
-        dict(list(lines.groupby("customer_key"))),
-        refunds.groupby("customer_key")["amount"].sum(),
-    )
+    of = dict(list(lines.groupby("customer_key")))
+    given_back = refunds.groupby("customer_key")["amount"].sum()
     due = 0
     for customer_id, told in portraits.items():
         own = of.get(keys[customer_id], lines.iloc[:0])
