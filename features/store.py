@@ -49,6 +49,9 @@ class Store:
     """A home's Feast store. Feast takes seconds to import, so only creating one imports it."""
 
     def __init__(self, home: Home) -> None:
+        # Before Feast, whose import makes every metric of the process a file that services share by name.
+        import prometheus_client  # noqa: F401
+
         os.environ.setdefault("FEAST_USAGE", "False")
         with warnings.catch_warnings():
             # Feast's own imports use names that their libraries have deprecated.

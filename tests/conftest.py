@@ -201,7 +201,14 @@ def _answering(home: Home) -> Iterator[Callable[..., httpx.Response]]:
             async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
                 return await client.get(path, **given)
 
-        yield lambda path, **given: asyncio.run(ask(path, **given))
+        async def shut_down() -> None:
+            async with app.router.lifespan_context(app):
+                pass
+
+        try:
+            yield lambda path, **given: asyncio.run(ask(path, **given))
+        finally:
+            asyncio.run(shut_down())
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import imports, lake
@@ -94,6 +94,7 @@ def all_pages(timeline: Timeline, key: int, as_of: datetime, limit: int, **more:
         below = page.end
 
 
+@settings(max_examples=40)
 @given(
     key=st.integers(1, 600),
     limit=st.integers(1, 60),
