@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from features.calendar import day_of, micros, midnight, moment
 from features.errors import NothingThere, PatronError
 from features.home import Home
+from features.online.cells import open_cells
+from features.online.packed import Columns, Layout, Micros, OtherLayout, decode, encode, moment_of
+from features.settings import FeatureSettings
 
 if TYPE_CHECKING:
     import feast
@@ -46,22 +51,28 @@ class OnlineRows:
 
 
 class Store:
-    """A home's Feast store. Feast takes seconds to import, so only creating one imports it."""
+    """A home's Feast store. Feast takes seconds to import, so only creating one imports it.
 
-    def __init__(self, home: Home) -> None:
+    The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
+    Reading them is safe from many threads at a time.
+    """
+
+    def __init__(self, home: Home, settings: FeatureSettings | None = None) -> None:
         os.environ.setdefault("FEAST_USAGE", "False")
         with warnings.catch_warnings():
             # Feast's own imports use names that their libraries have deprecated.
             warnings.simplefilter("ignore")
             import feast
             from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
-            from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
             from feast.repo_config import RegistryConfig
 
-        _keep_online_time_in_utc()
+            from features.online.plugin import PackedOnlineStoreConfig
+
         logging.getLogger("feast").setLevel(logging.WARNING)
         self.home = home
         self.online_file = home.feast / "online.db"
+        address = (settings or FeatureSettings()).online_store or str(self.online_file)
+        self.online = open_cells(address)
         home.feast.mkdir(parents=True, exist_ok=True)
         self._feast: feast.FeatureStore = feast.FeatureStore(
             config=feast.RepoConfig(
@@ -69,7 +80,7 @@ class Store:
                 provider="local",
                 registry=RegistryConfig(path=str(home.feast / "registry.db")),
                 offline_store=DuckDBOfflineStoreConfig(),
-                online_store=SqliteOnlineStoreConfig(path=str(self.online_file)),
+                online_store=PackedOnlineStoreConfig(address=address),
                 entity_key_serialization_version=3,
                 repo_path=home.feast,
             )
@@ -156,38 +167,75 @@ class Store:
         ordered = asked.merge(found, on=[KEY, "event_timestamp"], how="left", validate="1:1")
         return ordered.rename(columns={"event_timestamp": "as_of"})
 
-    def write_online(self, group: str, snapshot: pd.DataFrame) -> None:
-        """Put the rows of a snapshot into the online store; each row keeps its as_of."""
-        with warnings.catch_warnings():
-            # A shop may know none of a group's facts; Feast warns of columns that are all null.
-            warnings.filterwarnings("ignore", message="Cannot write dataframe with empty feature")
-            self._feast.write_to_online_store(group, snapshot)
+    def fill_online(self, snapshots: Mapping[str, pd.DataFrame | pa.Table]) -> None:
+        """Put everyone's features into the online store.
+
+        Whoever is in none of the snapshots is erased, unless news of them came after these.
+
+        Args:
+            snapshots: per group ``customer_key``, ``as_of`` and the features.
+        """
+        written, latest = self._write(snapshots), max(_moments(s).max() for s in snapshots.values())
+        others = list(set(self.online.keys()) - written)
+        now, views = micros(self.home.shop().now()), list(self._views())
+        rows = zip(*self.online.read(others, views), strict=True)
+        newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
+        self.online.delete([key for key, at in zip(others, newest, strict=True) if at <= latest or at > now])
+
+    def write_online(self, group: str, snapshot: pd.DataFrame | pa.Table) -> None:
+        """Put the rows of a snapshot into the online store; each row keeps its as_of.
+
+        An older row never takes the place of a newer one.
+        """
+        self._write({group: snapshot})
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Erase customers from the online store."""
+        self.online.delete([int(key) for key in keys])
+
+    def _write(self, snapshots: Mapping[str, pd.DataFrame | pa.Table]) -> set[int]:
+        """Write snapshots, those of the same customers together; return whose they are."""
+        shop, layouts = self.home.shop(), self._layouts()
+        together: dict[tuple[int, ...], dict[str, list[bytes]]] = {}
+        for group, snapshot in snapshots.items():
+            rows = _table(snapshot)
+            as_of = _moments(rows)
+            # Windows count days, so without an event a row changes at the shop's next midnight.
+            ends = {at: _next_midnight(at, shop.time_zone) for at in set(as_of.tolist())}
+            changes = np.array([ends[at] for at in as_of.tolist()], np.int64)
+            keys = tuple(rows[KEY].to_pylist())
+            together.setdefault(keys, {})[group] = encode(layouts[group], rows, as_of, changes)
+        for keys, cells in together.items():
+            self.online.write(keys, cells, micros(shop.now()))
+        return {key for keys in together for key in keys}
 
     def reader(self, features: Sequence[str]) -> Callable[[Sequence[int]], OnlineRows]:
-        """A function that reads these features for customers by key.
+        """A function that reads these features for customers by key; threads may share it.
 
         Raises (the function):
-            PatronError: the online store is missing or cannot be read.
+            PatronError: the online store is missing, cannot be read, or was filled by other definitions.
         """
-        where = self._views_of(features)
-        references = [f"{where[name]}:{name}" for name in features]
+        from features.online.plugin import other_definitions
+
+        where, layouts = self._views_of(features), self._layouts()
+        views = list(dict.fromkeys(where.values()))
+        parts = [(layouts[view], [name for name in where if where[name] == view]) for view in views]
 
         def read(keys: Sequence[int]) -> OnlineRows:
-            # Feast would silently make an empty store where the file is gone.
-            if not self.online_file.exists():
-                raise NothingThere(f"the online store {self.online_file} is missing; run `patron build`")
+            cells = self.online.read([int(key) for key in keys], views)
             try:
-                response = self._feast.get_online_features(
-                    features=references, entity_rows=[{KEY: int(key)} for key in keys]
-                )
-            except Exception as error:  # Feast passes on whatever its store raises.
-                raise PatronError(
-                    f"the online store {self.online_file} cannot be read"
-                    f" ({type(error).__name__}: {error}); run `patron build`"
-                ) from error
-            return _online_rows(response, features, len(keys))
+                found = [decode(*part, column) for part, column in zip(parts, cells, strict=True)]
+            except OtherLayout as error:
+                raise other_definitions(self.online, error) from error
+            values = {name: column for part in found for name, column in part.values.items()}
+            return OnlineRows({name: values[name] for name in features}, _oldest(found))
 
         return read
+
+    def _layouts(self) -> dict[str, Layout]:
+        from features.online.plugin import layout_of
+
+        return {name: layout_of(view) for name, view in self._views().items()}
 
     def _views(self) -> dict[str, Any]:
         views = {view.name: view for view in self._feast.list_feature_views()}
@@ -202,26 +250,27 @@ class Store:
         return {name: known[name] for name in features}
 
 
-def _keep_online_time_in_utc() -> None:
-    """Let Feast's SQLite store mean UTC by its times, whatever the zone of the process.
-
-    Feast hands SQLite naive times in UTC, and on import registers adapters with Python that take
-    those for local ones: a row written in one zone and read in another would lose or gain hours.
-    """
-    sqlite3.register_adapter(datetime, lambda t: int((t if t.tzinfo else t.replace(tzinfo=UTC)).timestamp()))
-    sqlite3.register_converter("timestamp", lambda seconds: datetime.fromtimestamp(int(seconds), UTC))
+def _table(snapshot: pd.DataFrame | pa.Table) -> pa.Table:
+    if isinstance(snapshot, pd.DataFrame):
+        return pa.Table.from_pandas(snapshot, preserve_index=False)
+    return snapshot
 
 
-def _online_rows(response: Any, features: Sequence[str], count: int) -> OnlineRows:
-    """Turn Feast's response into columns; a row never written has a timestamp of 0."""
-    columns = response.to_dict()
-    oldest: list[datetime | None] = [None] * count
-    for result in response.proto.results[1:] if count else ():
-        for i, stamp in enumerate(result.event_timestamps):
-            if stamp.seconds:
-                moment = datetime.fromtimestamp(0, UTC) + timedelta(
-                    seconds=stamp.seconds, microseconds=stamp.nanos // 1000
-                )
-                if oldest[i] is None or moment < oldest[i]:  # type: ignore[operator]
-                    oldest[i] = moment
-    return OnlineRows({name: columns[name] for name in features}, oldest)
+def _moments(snapshot: pd.DataFrame | pa.Table) -> Micros:
+    """Each row's as_of."""
+    column = _table(snapshot)["as_of"].cast(pa.timestamp("us", "UTC"), safe=False)
+    moments: Micros = column.cast(pa.int64()).to_numpy()
+    return moments
+
+
+def _next_midnight(at_us: int, zone: str) -> int:
+    return micros(midnight(day_of(moment(at_us), zone) + 1, zone))
+
+
+def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
+    """Per customer the oldest moment of the groups; None for one without any."""
+    rows = list(zip(*(group.as_of for group in groups), strict=True))
+    # Most rows are alike.
+    found = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
+    moments = {row: None if at is None else moment(at) for row, at in found.items()}
+    return [moments[row] for row in rows]
