@@ -24,7 +24,7 @@ from features.calendar import day_of, micros, midnight, moment
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.online.cells import open_cells
-from features.online.packed import Columns, Layout, Micros, OtherLayout, decode, encode, moment_of
+from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
 from features.settings import FeatureSettings
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Store:
         Args:
             snapshots: per group ``customer_key``, ``as_of`` and the features.
         """
-        written, latest = self._write(snapshots), max(_moments(s).max() for s in snapshots.values())
+        written, latest = self._write(snapshots), max(_moments(s).max(initial=0) for s in snapshots.values())
         others = list(set(self.online.keys()) - written)
         now, views = micros(self.home.shop().now()), list(self._views())
         rows = zip(*self.online.read(others, views), strict=True)
@@ -219,12 +219,12 @@ class Store:
 
         where, layouts = self._views_of(features), self._layouts()
         views = list(dict.fromkeys(where.values()))
-        parts = [(layouts[view], [name for name in where if where[name] == view]) for view in views]
+        parts = [Selection(layouts[view], [n for n in where if where[n] == view]) for view in views]
 
         def read(keys: Sequence[int]) -> OnlineRows:
             cells = self.online.read([int(key) for key in keys], views)
             try:
-                found = [decode(*part, column) for part, column in zip(parts, cells, strict=True)]
+                found = [decode(part, column) for part, column in zip(parts, cells, strict=True)]
             except OtherLayout as error:
                 raise other_definitions(self.online, error) from error
             values = {name: column for part in found for name, column in part.values.items()}

@@ -28,7 +28,7 @@ from feast.types import Bool, Float64, Int64, String
 from features.calendar import micros, moment
 from features.errors import PatronError
 from features.online.cells import CellStore, open_cells
-from features.online.packed import Field, Layout, OtherLayout, decode, encode
+from features.online.packed import Field, Layout, OtherLayout, Selection, decode, encode
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
 # Per type the field of Feast's value that holds it, and Arrow's type.
@@ -93,7 +93,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         names = requested_features or [field.name for field in layout.fields]
         (cells,) = place.read([_key(entity) for entity in entity_keys], [layout.view])
         try:
-            found = decode(layout, names, cells)
+            found = decode(Selection(layout, names), cells)
         except OtherLayout as error:
             raise other_definitions(place, error) from error
         columns = [[_value(layout, name, value) for value in found.values[name]] for name in names]

@@ -87,6 +87,7 @@ class RedisCells:
         at = urlsplit(address)
         self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
         self._errors = redis.RedisError
+        self._checked: bytes | None = None
         try:
             self._client: Any = redis.Redis.from_url(
                 address, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
@@ -124,7 +125,8 @@ class RedisCells:
         """Per view the cells of customers, by one command."""
         with self._speaking():
             meta, *rows = self._client.mget([_META, *(_ROW % key for key in keys)])
-        self._check(meta)
+        if meta is None or meta != self._checked:
+            self._check(meta)
         tags = {_tag(view): i for i, view in enumerate(views)}
         found: list[Cells] = [[None] * len(keys) for _ in views]
         for i, row in enumerate(rows):
@@ -181,6 +183,7 @@ class RedisCells:
             raise NothingThere(f"{self.name} is empty; run `patron build`")
         if json.loads(meta)["format"] != FORMAT:
             raise PatronError(f"{self.name} is of another format; run `patron build`")
+        self._checked = meta
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
