@@ -30,6 +30,7 @@ test: check                         ## check, and every test
 bench: install-dev                  ## every benchmark, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.online
 
 lock: install-dev                   ## resolve pyproject.toml anew: names, versions and hashes only
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

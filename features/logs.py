@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from features.calendar import micros
 from features.errors import PatronError
 from features.home import Home
 
@@ -68,10 +69,6 @@ class Answered:
     features: tuple[str, ...]
     vector: Sequence[Any]
     answers: dict[str, dict[str, Any]]
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -176,10 +173,10 @@ class ScoreLog:
             found = self._connection.execute("SELECT id FROM feature_sets WHERE names = ?", (names,))
             self._sets[row.features] = found.fetchone()[0]
         return (
-            _microseconds(row.at),
+            micros(row.at),
             row.day,
             row.customer_key,
-            _microseconds(row.as_of) if row.as_of else None,
+            micros(row.as_of) if row.as_of else None,
             row.route,
             self._sets[row.features],
             json.dumps(row.vector, default=float),
@@ -244,7 +241,7 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     path = home.logs / "scores.db"
     if not path.exists():
         raise PatronError(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    span = (_microseconds(since), _microseconds(until))
+    span = (micros(since), micros(until))
     try:
         connection = _connect(path)
         try:

@@ -11,20 +11,18 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from features.calendar import day_of, micros, midnight, moment
+from features.calendar import micros
 from features.errors import NothingThere, PatronError
 from features.home import Home
+from features.online import rows
 from features.online.cells import open_cells
-from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
+from features.online.packed import Layout
+from features.online.rows import KEY, OnlineRows, Snapshot
 from features.settings import FeatureSettings
 
 if TYPE_CHECKING:
@@ -32,22 +30,10 @@ if TYPE_CHECKING:
 
     from features.group import FeatureGroup
 
+__all__ = ["OnlineRows", "Store"]
+
 PROJECT = "patron"
 ENTITY = "customer"
-KEY = "customer_key"
-
-
-@dataclass(frozen=True)
-class OnlineRows:
-    """Feature values of customers as the online store holds them.
-
-    Attributes:
-        values: one list per feature, in the order of the keys asked for; None where missing.
-        as_of: per customer the oldest as_of of the groups read; None for one without a row.
-    """
-
-    values: dict[str, list[Any]]
-    as_of: list[datetime | None]
 
 
 class Store:
@@ -167,47 +153,25 @@ class Store:
         ordered = asked.merge(found, on=[KEY, "event_timestamp"], how="left", validate="1:1")
         return ordered.rename(columns={"event_timestamp": "as_of"})
 
-    def fill_online(self, snapshots: Mapping[str, pd.DataFrame | pa.Table]) -> None:
-        """Put everyone's features into the online store.
+    def fill_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put everyone's features into the online store, by group.
 
         Whoever is in none of the snapshots is erased, unless news of them came after these.
-
-        Args:
-            snapshots: per group ``customer_key``, ``as_of`` and the features.
         """
-        written, latest = self._write(snapshots), max(_moments(s).max(initial=0) for s in snapshots.values())
-        others = list(set(self.online.keys()) - written)
-        now, views = micros(self.home.shop().now()), list(self._views())
-        rows = zip(*self.online.read(others, views), strict=True)
-        newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
-        self.online.delete([key for key, at in zip(others, newest, strict=True) if at <= latest or at > now])
+        kept = rows.write(self.online, self._layouts(), snapshots, self.home.shop())
+        until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
+        rows.erase_others(self.online, list(self._views()), kept, until, micros(self.home.shop().now()))
 
-    def write_online(self, group: str, snapshot: pd.DataFrame | pa.Table) -> None:
+    def write_online(self, group: str, snapshot: Snapshot) -> None:
         """Put the rows of a snapshot into the online store; each row keeps its as_of.
 
         An older row never takes the place of a newer one.
         """
-        self._write({group: snapshot})
+        rows.write(self.online, self._layouts(), {group: snapshot}, self.home.shop())
 
     def forget(self, keys: Sequence[int]) -> None:
         """Erase customers from the online store."""
         self.online.delete([int(key) for key in keys])
-
-    def _write(self, snapshots: Mapping[str, pd.DataFrame | pa.Table]) -> set[int]:
-        """Write snapshots, those of the same customers together; return whose they are."""
-        shop, layouts = self.home.shop(), self._layouts()
-        together: dict[tuple[int, ...], dict[str, list[bytes]]] = {}
-        for group, snapshot in snapshots.items():
-            rows = _table(snapshot)
-            as_of = _moments(rows)
-            # Windows count days, so without an event a row changes at the shop's next midnight.
-            ends = {at: _next_midnight(at, shop.time_zone) for at in set(as_of.tolist())}
-            changes = np.array([ends[at] for at in as_of.tolist()], np.int64)
-            keys = tuple(rows[KEY].to_pylist())
-            together.setdefault(keys, {})[group] = encode(layouts[group], rows, as_of, changes)
-        for keys, cells in together.items():
-            self.online.write(keys, cells, micros(shop.now()))
-        return {key for keys in together for key in keys}
 
     def reader(self, features: Sequence[str]) -> Callable[[Sequence[int]], OnlineRows]:
         """A function that reads these features for customers by key; threads may share it.
@@ -215,22 +179,7 @@ class Store:
         Raises (the function):
             PatronError: the online store is missing, cannot be read, or was filled by other definitions.
         """
-        from features.online.plugin import other_definitions
-
-        where, layouts = self._views_of(features), self._layouts()
-        views = list(dict.fromkeys(where.values()))
-        parts = [Selection(layouts[view], [n for n in where if where[n] == view]) for view in views]
-
-        def read(keys: Sequence[int]) -> OnlineRows:
-            cells = self.online.read([int(key) for key in keys], views)
-            try:
-                found = [decode(part, column) for part, column in zip(parts, cells, strict=True)]
-            except OtherLayout as error:
-                raise other_definitions(self.online, error) from error
-            values = {name: column for part in found for name, column in part.values.items()}
-            return OnlineRows({name: values[name] for name in features}, _oldest(found))
-
-        return read
+        return rows.reader(self.online, self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:
         from features.online.plugin import layout_of
@@ -248,29 +197,3 @@ class Store:
         if missing := [name for name in features if name not in known]:
             raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
         return {name: known[name] for name in features}
-
-
-def _table(snapshot: pd.DataFrame | pa.Table) -> pa.Table:
-    if isinstance(snapshot, pd.DataFrame):
-        return pa.Table.from_pandas(snapshot, preserve_index=False)
-    return snapshot
-
-
-def _moments(snapshot: pd.DataFrame | pa.Table) -> Micros:
-    """Each row's as_of."""
-    column = _table(snapshot)["as_of"].cast(pa.timestamp("us", "UTC"), safe=False)
-    moments: Micros = column.cast(pa.int64()).to_numpy()
-    return moments
-
-
-def _next_midnight(at_us: int, zone: str) -> int:
-    return micros(midnight(day_of(moment(at_us), zone) + 1, zone))
-
-
-def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
-    """Per customer the oldest moment of the groups; None for one without any."""
-    rows = list(zip(*(group.as_of for group in groups), strict=True))
-    # Most rows are alike.
-    found = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
-    moments = {row: None if at is None else moment(at) for row, at in found.items()}
-    return [moments[row] for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -62,8 +61,6 @@ class Scorer:
         self.models, self.absent = dict(models), dict(absent)
         self.log = log
         self._read, self._features = read, tuple(features)
-        # Feast's SQLite connection is one, and not made for two threads at a time.
-        self._reading = threading.Lock()
 
     def score(
         self, customer_ids: Sequence[str], models: Sequence[str] | None = None, route: str = "api"
@@ -97,8 +94,7 @@ class Scorer:
     def _rows(self, keys: list[int]) -> OnlineRows:
         if not keys:
             return OnlineRows({name: [] for name in self._features}, [])
-        with self._reading:
-            return self._read(keys)
+        return self._read(keys)
 
     def _answers(self, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
         if name not in self.models:

@@ -243,7 +243,8 @@ def test_a_view_is_dropped_with_its_cells(address: str):
 
 def test_one_customer_is_erased(address: str):
     place = prepared(address)
-    place.write([1, 2], {"two": pack(TWO, [("canary-bird",), ("b",)])}, NOW)
+    for song in ("canary-bird", "canary", "canary-bird-song"):
+        place.write([1, 2], {"two": pack(TWO, [(song * 20,), ("b",)])}, NOW)
     place.delete([1, 99])
     assert place.read([1, 2], ["two"]) == [[None, *pack(TWO, [("b",)])]]
     assert place.keys() == [2]

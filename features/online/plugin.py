@@ -28,7 +28,8 @@ from feast.types import Bool, Float64, Int64, String
 from features.calendar import micros, moment
 from features.errors import PatronError
 from features.online.cells import CellStore, open_cells
-from features.online.packed import Field, Layout, OtherLayout, Selection, decode, encode
+from features.online.packed import Field, Layout, Selection, encode
+from features.online.rows import unpacked
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
 # Per type the field of Feast's value that holds it, and Arrow's type.
@@ -92,10 +93,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         layout, place = layout_of(table), self.cells(config)
         names = requested_features or [field.name for field in layout.fields]
         (cells,) = place.read([_key(entity) for entity in entity_keys], [layout.view])
-        try:
-            found = decode(Selection(layout, names), cells)
-        except OtherLayout as error:
-            raise other_definitions(place, error) from error
+        found = unpacked(place, Selection(layout, names), cells)
         columns = [[_value(layout, name, value) for value in found.values[name]] for name in names]
         return [
             (None, None) if at is None else (moment(at), dict(zip(names, row, strict=True)))
@@ -132,14 +130,6 @@ def layout_of(view: FeatureView) -> Layout:
         for field in view.features
     )
     return Layout(view.name, tuple(sorted(fields, key=lambda field: field.name)))
-
-
-def other_definitions(place: CellStore, error: OtherLayout) -> PatronError:
-    """What to say where cells were written by other definitions than those in the catalogue."""
-    return PatronError(
-        f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
-        " and restart a service that was running before"
-    )
 
 
 def _key(entity: EntityKey) -> int:

@@ -99,7 +99,6 @@ class SqliteCells:
     def delete(self, keys: Sequence[int]) -> None:
         """Erase the rows of customers, so that the file holds nothing of them."""
         with self._writing() as connection:
-            connection.execute("PRAGMA secure_delete = ON")
             connection.executemany("DELETE FROM customers WHERE customer_key = ?", [(key,) for key in keys])
 
     def clear(self) -> None:
@@ -134,6 +133,7 @@ class SqliteCells:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA secure_delete = ON")  # what is erased or replaced is gone
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
