@@ -25,13 +25,14 @@ check: install-dev                  ## style, types, layers; documentation match
 	$(BIN)/pytest -q tests/test_documentation.py
 
 test: check                         ## check, and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 bench: install-dev                  ## every benchmark, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.online
 
 notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
 	@PATRON_HOME="$$($(BIN)/python -c 'from features.settings import FeatureSettings as S; print(S().open_home().path)')" \

@@ -447,9 +447,8 @@ def _build(home: Home, monthly: bool, progress: Progress) -> Any:
     progress("feature store", 0.0)
     store = Store(home)
     store.apply(GROUPS, built.folders)
-    for i, group in enumerate(GROUPS):
-        progress(f"online store: {group.name}", i / len(GROUPS))
-        store.write_online(group.name, built.frame(group, built.current))
+    progress("online store", 0.0)
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
     progress("online store", 1.0)
     return built
 

@@ -72,6 +72,31 @@ def running(
 
 
 @contextmanager
+def redis(program: str, folder: Path) -> Iterator[int]:
+    """A Redis that keeps nothing, while the block lasts; its port.
+
+    Args:
+        program: the path of ``redis-server``.
+        folder: where it runs.
+    """
+    port = _free_port()
+    options = ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _listens(port) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield port
+    finally:
+        _stop(process)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
 def _started(name: str, service: Service, environment: Mapping[str, str], logs: Path) -> Iterator[Server]:
     port, path = _free_port(), logs / f"{name}.log"
     with open(path, "wb") as log:

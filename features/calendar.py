@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 EPOCH = date(1970, 1, 1)
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def day_of(moment: datetime, zone: str) -> int:
@@ -38,3 +39,14 @@ def months(first_day: int, last_day: int) -> list[date]:
         for i in range(count)
     ]
     return [first for first in firsts if start <= first <= end]
+
+
+def micros(moment: datetime) -> int:
+    """A moment, in UTC where it has no zone, as microseconds since 1970-01-01 UTC: exact."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _START) // timedelta(microseconds=1)
+
+
+def moment(micros: int) -> datetime:
+    """The moment (UTC) so many microseconds after 1970-01-01 UTC."""
+    return _START + timedelta(microseconds=micros)

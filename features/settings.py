@@ -10,11 +10,16 @@ from features.home import Home
 
 
 class FeatureSettings(BaseSettings):
-    """``PATRON_HOME``: the folder that holds the shop; ``.patron`` here by default."""
+    """``PATRON_HOME``: the folder that holds the shop; ``.patron`` here by default.
+
+    ``PATRON_ONLINE_STORE``: a Redis database for the online rows, ``redis://host:port/db``, one per
+    shop; by default they are in a file of the home.
+    """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
     home: Path = Path(".patron")
+    online_store: str | None = None
 
     def open_home(self) -> Home:
         """The home as a place; nothing is read yet."""

@@ -99,10 +99,13 @@ class Built:
 
     def frame(self, group: FeatureGroup, as_of: datetime) -> pd.DataFrame:
         """One stored snapshot; integers stay integers where values are missing."""
-        table = pq.read_table(self.folders[group.name] / f"{as_of:{FILE_TIME}}.parquet")
         dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+        frame: pd.DataFrame = self.table(group, as_of).to_pandas(types_mapper=dtypes.get)
         return frame
+
+    def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
+        """One stored snapshot as it is stored."""
+        return pq.read_table(self.folders[group.name] / f"{as_of:{FILE_TIME}}.parquet")
 
 
 def version(group: FeatureGroup) -> str:

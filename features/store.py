@@ -9,46 +9,41 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from features.calendar import micros
 from features.errors import NothingThere, PatronError
 from features.home import Home
+from features.online import rows
+from features.online.cells import open_cells
+from features.online.packed import Layout
+from features.online.rows import KEY, OnlineRows, Snapshot
+from features.settings import FeatureSettings
 
 if TYPE_CHECKING:
     import feast
 
     from features.group import FeatureGroup
 
+__all__ = ["OnlineRows", "Store"]
+
 PROJECT = "patron"
 ENTITY = "customer"
-KEY = "customer_key"
-
-
-@dataclass(frozen=True)
-class OnlineRows:
-    """Feature values of customers as the online store holds them.
-
-    Attributes:
-        values: one list per feature, in the order of the keys asked for; None where missing.
-        as_of: per customer the oldest as_of of the groups read; None for one without a row.
-    """
-
-    values: dict[str, list[Any]]
-    as_of: list[datetime | None]
 
 
 class Store:
-    """A home's Feast store. Feast takes seconds to import, so only creating one imports it."""
+    """A home's Feast store. Feast takes seconds to import, so only creating one imports it.
 
-    def __init__(self, home: Home) -> None:
+    The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
+    Reading them is safe from many threads at a time.
+    """
+
+    def __init__(self, home: Home, settings: FeatureSettings | None = None) -> None:
         # Before Feast, whose import makes every metric of the process a file that services share by name.
         import prometheus_client  # noqa: F401
 
@@ -58,13 +53,15 @@ class Store:
             warnings.simplefilter("ignore")
             import feast
             from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
-            from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
             from feast.repo_config import RegistryConfig
 
-        _keep_online_time_in_utc()
+            from features.online.plugin import PackedOnlineStoreConfig
+
         logging.getLogger("feast").setLevel(logging.WARNING)
         self.home = home
         self.online_file = home.feast / "online.db"
+        address = (settings or FeatureSettings()).online_store or str(self.online_file)
+        self.online = open_cells(address)
         home.feast.mkdir(parents=True, exist_ok=True)
         self._feast: feast.FeatureStore = feast.FeatureStore(
             config=feast.RepoConfig(
@@ -72,7 +69,7 @@ class Store:
                 provider="local",
                 registry=RegistryConfig(path=str(home.feast / "registry.db")),
                 offline_store=DuckDBOfflineStoreConfig(),
-                online_store=SqliteOnlineStoreConfig(path=str(self.online_file)),
+                online_store=PackedOnlineStoreConfig(address=address),
                 entity_key_serialization_version=3,
                 repo_path=home.feast,
             )
@@ -159,38 +156,38 @@ class Store:
         ordered = asked.merge(found, on=[KEY, "event_timestamp"], how="left", validate="1:1")
         return ordered.rename(columns={"event_timestamp": "as_of"})
 
-    def write_online(self, group: str, snapshot: pd.DataFrame) -> None:
-        """Put the rows of a snapshot into the online store; each row keeps its as_of."""
-        with warnings.catch_warnings():
-            # A shop may know none of a group's facts; Feast warns of columns that are all null.
-            warnings.filterwarnings("ignore", message="Cannot write dataframe with empty feature")
-            self._feast.write_to_online_store(group, snapshot)
+    def fill_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put everyone's features into the online store, by group.
+
+        Whoever is in none of the snapshots is erased, unless news of them came after these.
+        """
+        kept = rows.write(self.online, self._layouts(), snapshots, self.home.shop())
+        until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
+        rows.erase_others(self.online, list(self._views()), kept, until, micros(self.home.shop().now()))
+
+    def write_online(self, group: str, snapshot: Snapshot) -> None:
+        """Put the rows of a snapshot into the online store; each row keeps its as_of.
+
+        An older row never takes the place of a newer one.
+        """
+        rows.write(self.online, self._layouts(), {group: snapshot}, self.home.shop())
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Erase customers from the online store."""
+        self.online.delete([int(key) for key in keys])
 
     def reader(self, features: Sequence[str]) -> Callable[[Sequence[int]], OnlineRows]:
-        """A function that reads these features for customers by key.
+        """A function that reads these features for customers by key; threads may share it.
 
         Raises (the function):
-            PatronError: the online store is missing or cannot be read.
+            PatronError: the online store is missing, cannot be read, or was filled by other definitions.
         """
-        where = self._views_of(features)
-        references = [f"{where[name]}:{name}" for name in features]
+        return rows.reader(self.online, self._layouts(), self._views_of(features))
 
-        def read(keys: Sequence[int]) -> OnlineRows:
-            # Feast would silently make an empty store where the file is gone.
-            if not self.online_file.exists():
-                raise NothingThere(f"the online store {self.online_file} is missing; run `patron build`")
-            try:
-                response = self._feast.get_online_features(
-                    features=references, entity_rows=[{KEY: int(key)} for key in keys]
-                )
-            except Exception as error:  # Feast passes on whatever its store raises.
-                raise PatronError(
-                    f"the online store {self.online_file} cannot be read"
-                    f" ({type(error).__name__}: {error}); run `patron build`"
-                ) from error
-            return _online_rows(response, features, len(keys))
+    def _layouts(self) -> dict[str, Layout]:
+        from features.online.plugin import layout_of
 
-        return read
+        return {name: layout_of(view) for name, view in self._views().items()}
 
     def _views(self) -> dict[str, Any]:
         views = {view.name: view for view in self._feast.list_feature_views()}
@@ -203,28 +200,3 @@ class Store:
         if missing := [name for name in features if name not in known]:
             raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
         return {name: known[name] for name in features}
-
-
-def _keep_online_time_in_utc() -> None:
-    """Let Feast's SQLite store mean UTC by its times, whatever the zone of the process.
-
-    Feast hands SQLite naive times in UTC, and on import registers adapters with Python that take
-    those for local ones: a row written in one zone and read in another would lose or gain hours.
-    """
-    sqlite3.register_adapter(datetime, lambda t: int((t if t.tzinfo else t.replace(tzinfo=UTC)).timestamp()))
-    sqlite3.register_converter("timestamp", lambda seconds: datetime.fromtimestamp(int(seconds), UTC))
-
-
-def _online_rows(response: Any, features: Sequence[str], count: int) -> OnlineRows:
-    """Turn Feast's response into columns; a row never written has a timestamp of 0."""
-    columns = response.to_dict()
-    oldest: list[datetime | None] = [None] * count
-    for result in response.proto.results[1:] if count else ():
-        for i, stamp in enumerate(result.event_timestamps):
-            if stamp.seconds:
-                moment = datetime.fromtimestamp(0, UTC) + timedelta(
-                    seconds=stamp.seconds, microseconds=stamp.nanos // 1000
-                )
-                if oldest[i] is None or moment < oldest[i]:  # type: ignore[operator]
-                    oldest[i] = moment
-    return OnlineRows({name: columns[name] for name in features}, oldest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,8 +68,6 @@ class Scorer:
         self.log = log
         self._features = tuple(features)
         self._read, self._read_all = store.reader(self._features), store.reader([*store.definitions()])
-        # Feast's SQLite connection is one, and not made for two threads at a time.
-        self._reading = threading.Lock()
 
     def score(
         self,
@@ -112,8 +109,7 @@ class Scorer:
     def _rows(self, keys: list[int], facts: bool = False) -> OnlineRows:
         if not keys:
             return OnlineRows({name: [] for name in self._features}, [])
-        with self._reading:
-            return self._read_all(keys) if facts else self._read(keys)
+        return self._read_all(keys) if facts else self._read(keys)
 
     def _answers(self, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
         if name not in self.models:

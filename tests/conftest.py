@@ -71,8 +71,7 @@ def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:
     built = snapshots.build(home, monthly)
     store = Store(home)
     store.apply(GROUPS, built.folders)
-    for group in GROUPS:
-        store.write_online(group.name, built.frame(group, built.current))
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
     return built
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import subprocess
 import sys
@@ -123,16 +122,10 @@ def lab(shop: Home) -> Lab:
 
 
 def differences(feature: Feature, left: dict[str, list[Any]], right: dict[str, list[Any]]) -> list[Any]:
-    """(customer, one answer, the other) where they differ by more than a binary fraction's last digits."""
+    """(customer, one answer, the other) where they differ in any bit."""
     assert left["customer_key"] == right["customer_key"]
     rows = zip(left["customer_key"], left[feature.name], right[feature.name], strict=True)
-    return [(key, a, b) for key, a, b in rows if not equal(a, b)]
-
-
-def equal(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
-    return bool(a == b)
+    return [(key, a, b) for key, a, b in rows if a != b]
 
 
 def test_names_are_unique_across_groups_and_no_key():

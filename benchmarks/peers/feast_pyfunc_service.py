@@ -6,21 +6,23 @@ It does less than this project does: no percentiles, no eligibility, no log, no 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import feast
 import mlflow
 from fastapi import FastAPI, HTTPException
-from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
 from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
-from feast.repo_config import RegistryConfig
 from mlflow.types import DataType
 from pydantic import BaseModel
 
+from benchmarks.peers.feast_store import materialize, open_store
 from features.home import Home
 from features.identity import Identity
 from features.settings import FeatureSettings
+from features.snapshots import FILE_TIME
 from models.registry import local_uri
 from serving.schemas import ScoresRequest
 
@@ -45,7 +47,7 @@ def create_app() -> FastAPI:
     home = FeatureSettings().open_home()
     ids = Identity(home.identity).table()
     keys = dict(zip(ids["customer_id"].to_pylist(), ids["customer_key"].to_pylist(), strict=True))
-    store = _open_store(home.feast)
+    store = _open_store(home)
     models = _load_models(home)
     inputs = {name: model.metadata.get_input_schema().input_names() for name, model in models.items()}
     numbers = sorted({name for model in models.values() for name in _doubles(model)})
@@ -74,18 +76,13 @@ def create_app() -> FastAPI:
     return app
 
 
-def _open_store(folder: Path) -> feast.FeatureStore:
-    return feast.FeatureStore(
-        config=feast.RepoConfig(
-            project="patron",
-            provider="local",
-            registry=RegistryConfig(path=str(folder / "registry.db")),
-            offline_store=DuckDBOfflineStoreConfig(),
-            online_store=SqliteOnlineStoreConfig(path=str(folder / "online.db")),
-            entity_key_serialization_version=3,
-            repo_path=folder,
-        )
-    )
+def _open_store(home: Home) -> feast.FeatureStore:
+    """A Feast store as its manual shows it, filled with what this project's own holds."""
+    folder = Path(mkdtemp())
+    store = open_store(home, folder, SqliteOnlineStoreConfig(path=str(folder / "online.db")))
+    latest = max(path.stem for path in home.snapshots.rglob("*.parquet"))
+    materialize(store, datetime.strptime(latest, FILE_TIME).replace(tzinfo=UTC))
+    return store
 
 
 def _load_models(home: Home) -> dict[str, Any]:

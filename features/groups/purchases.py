@@ -44,9 +44,11 @@ def order_days(order_lines: ir.Table) -> ir.Table:
 def tastes(order_lines: ir.Table) -> ir.Table:
     """One row per category a customer paid for: its share of their spend."""
     lines = order_lines.filter(order_lines.category.notnull())
-    spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum().cast("float64"))
+    spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum())
     whole = ibis.window(group_by=list(KEYS))
-    return spent.filter(spent.spend > 0).mutate(share=lambda t: t.spend / t.spend.sum().over(whole))
+    return spent.filter(spent.spend > 0).mutate(
+        share=lambda t: t.spend.cast("float64") / t.spend.sum().over(whole).cast("float64")
+    )
 
 
 @purchases.feature(unit="orders", missing=0)
@@ -153,7 +155,9 @@ def weekend_share(order_days: ir.Table) -> ir.FloatingValue:
 @purchases.feature(unit="bits")
 def category_entropy(tastes: ir.Table) -> ir.FloatingValue:
     """Shannon entropy of the spend over product categories: 0 when all went to one."""
-    return (tastes.share * (1 / tastes.share).log2()).sum()
+    bits = tastes.share * (1 / tastes.share).log2()
+    # As decimals, so that their sum does not depend on the order of rows.
+    return bits.cast("decimal(18, 15)").sum().cast("float64")
 
 
 @purchases.feature(unit="currency", missing=0)

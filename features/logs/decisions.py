@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from features.calendar import micros, moment
 from features.errors import PatronError
 from features.home import Home
-from features.logs.database import connect, microseconds, moment
+from features.logs.database import connect
 
 SETTLED = ("accepted", "rejected")  # outcomes after which a decision no longer stands
 _TABLES = """
@@ -225,7 +226,7 @@ def _add_to_run(db: sqlite3.Connection, run_id: str, rows: Sequence[int | None])
 def _row(decision: Decision) -> tuple[Any, ...]:
     asked, chosen = decision.question, decision.choice
     return (
-        decision.id, microseconds(asked.at), asked.day, decision.customer_key, json.dumps(asked.channels),
+        decision.id, micros(asked.at), asked.day, decision.customer_key, json.dumps(asked.channels),
         asked.rules, asked.caller, asked.run_id,
         *(getattr(chosen, name) for name in _CHOICE),
         *(_compact(getattr(chosen, name)) for name in _JSON),

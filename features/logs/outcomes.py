@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from features.calendar import micros, moment
 from features.errors import NothingThere, PatronError
-from features.logs.database import microseconds, moment
 from features.logs.decisions import DecisionLog
 
 
@@ -40,7 +40,7 @@ def record(
             "SELECT at_us, value FROM outcomes WHERE decision_id = ? AND kind = ?", (decision_id, kind)
         ).fetchone()
         if first is None:
-            told = (decision_id, kind, microseconds(at), value, row[0])
+            told = (decision_id, kind, micros(at), value, row[0])
             db.execute("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?)", told)
             return True, at
     came = moment(first[0])

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from features.calendar import micros, moment
 from features.errors import PatronError
-from features.logs.database import microseconds, moment
 from features.logs.decisions import SELECTED, Decision, DecisionLog, Question, of_row
 
 MOST_RUNS = 100  # kept to be read; the decisions of older ones stay in the log
@@ -69,7 +69,7 @@ def running(
             db.execute(
                 "INSERT INTO runs (id, status, at_us, segment, channels, language, rules, caller, total)"
                 " VALUES (?, 'running', ?, ?, ?, ?, ?, ?, ?)",
-                (run_id, microseconds(question.at), segment, json.dumps(question.channels), language,
+                (run_id, micros(question.at), segment, json.dumps(question.channels), language,
                  question.rules, question.caller, total),
             )  # fmt: skip
         try:

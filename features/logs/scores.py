@@ -30,9 +30,10 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from features.calendar import micros
 from features.errors import PatronError
 from features.home import Home
-from features.logs.database import connect, microseconds
+from features.logs.database import connect
 
 FLUSH_SECONDS = 0.25
 MOST_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
@@ -166,10 +167,10 @@ class ScoreLog:
             found = self._connection.execute("SELECT id FROM feature_sets WHERE names = ?", (names,))
             self._sets[row.features] = found.fetchone()[0]
         return (
-            microseconds(row.at),
+            micros(row.at),
             row.day,
             row.customer_key,
-            microseconds(row.as_of) if row.as_of else None,
+            micros(row.as_of) if row.as_of else None,
             row.route,
             self._sets[row.features],
             json.dumps(row.vector, default=float),
@@ -234,7 +235,7 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     path = home.logs / "scores.db"
     if not path.exists():
         raise PatronError(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    span = (microseconds(since), microseconds(until))
+    span = (micros(since), micros(until))
     try:
         connection = connect(path, _TABLES)
         try:

@@ -1,0 +1,1 @@
+"""The online store: one row per customer, one packed cell per feature view, in SQLite or Redis."""

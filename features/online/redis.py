@@ -1,0 +1,214 @@
+"""Cells in Redis: one string per customer, so that a thousand customers are one ``MGET``.
+
+A row is a run of cells, each with a tag (the digest of its view's name) and its size before it. Scripts
+on the server splice cells in and out, so that a row is never half written. One database holds one shop.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from features.errors import NothingThere, PatronError
+from features.online.cells import Cells
+from features.online.packed import FORMAT, Layout
+
+TIMEOUT_SECONDS = 5.0
+BATCH = 500  # rows per call, so that others are not kept waiting
+_ROW, _META = b"patron:online:%d", b"patron:online"
+_HEAD = struct.Struct("<4sI")
+# What both scripts do: take a row apart, and put it together again.
+_ROWS = """
+local function cells_of(key)
+  local row, held, at = redis.call('GET', key) or '', {}, 1
+  while at <= #row do
+    local size = struct.unpack('<I4', string.sub(row, at + 4, at + 7))
+    held[string.sub(row, at, at + 3)] = string.sub(row, at + 8, at + 7 + size)
+    at = at + 8 + size
+  end
+  return held
+end
+local function store(key, held)
+  local parts = {}
+  for tag, cell in pairs(held) do
+    parts[#parts + 1] = tag .. struct.pack('<I4', #cell) .. cell
+  end
+  if #parts > 0 then redis.call('SET', key, table.concat(parts)) else redis.call('DEL', key) end
+end
+"""
+# ARGV: the present, the number of views, their tags, then the cells customer by customer.
+_WRITE = (
+    _ROWS
+    + """
+local now, count = struct.unpack('>i8', ARGV[1]), tonumber(ARGV[2])
+local function stays(old, new)
+  if not old or string.sub(old, 1, 8) ~= string.sub(new, 1, 8) then return false end
+  local moment = struct.unpack('>i8', string.sub(old, 9, 16))
+  return moment > struct.unpack('>i8', string.sub(new, 9, 16)) and moment <= now
+end
+for i, key in ipairs(KEYS) do
+  local held = cells_of(key)
+  for j = 1, count do
+    local tag, cell = ARGV[2 + j], ARGV[2 + i * count + j]
+    if not stays(held[tag], cell) then held[tag] = cell end
+  end
+  store(key, held)
+end
+"""
+)
+# ARGV: the tags of the views to take out.
+_DROP = (
+    _ROWS
+    + """
+for _, key in ipairs(KEYS) do
+  local held = cells_of(key)
+  for _, tag in ipairs(ARGV) do held[tag] = nil end
+  store(key, held)
+end
+"""
+)
+
+
+class RedisCells:
+    """A :class:`features.online.cells.CellStore` in a Redis database."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            import redis
+        except ImportError as error:
+            raise PatronError(
+                "the online store is in Redis, and its client is not installed; run `pip install redis`"
+            ) from error
+        at = urlsplit(address)
+        self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
+        self._errors = redis.RedisError
+        self._checked: bytes | None = None
+        try:
+            self._client: Any = redis.Redis.from_url(
+                address, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+            )
+        except ValueError as error:
+            raise PatronError(f"{self.name} has no such address ({error}): redis://host:port/db") from error
+        self._write, self._drop = (self._client.register_script(script) for script in (_WRITE, _DROP))
+
+    def prepare(self, layouts: Sequence[Layout]) -> None:
+        """Make room for the views; cells that other definitions left there are cleared."""
+        with self._speaking():
+            held = self._held()
+            wanted = {layout.view: layout.digest.hex() for layout in layouts}
+            self._take_out([view for view in wanted if held.get(view, wanted[view]) != wanted[view]])
+            self._hold(held | wanted)
+
+    def drop(self, views: Sequence[str]) -> None:
+        """Forget views and all their cells."""
+        with self._speaking():
+            held = self._held()
+            self._take_out([view for view in views if view in held])
+            self._hold({view: digest for view, digest in held.items() if view not in views})
+
+    def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
+        """Put cells of one view or more into the rows of customers; newer ones stay."""
+        tags, rows = [_tag(view) for view in cells], list(zip(*cells.values(), strict=True))
+        head = [now_us.to_bytes(8, "big"), len(tags), *tags]
+        with self._speaking():
+            for start in range(0, len(keys), BATCH):
+                names = [_ROW % key for key in keys[start : start + BATCH]]
+                part = [cell for row in rows[start : start + BATCH] for cell in row]
+                self._write(keys=names, args=[*head, *part])
+
+    def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
+        """Per view the cells of customers, by one command."""
+        with self._speaking():
+            meta, *rows = self._client.mget([_META, *(_ROW % key for key in keys)])
+        if meta is None or meta != self._checked:
+            self._check(meta)
+        tags = {_tag(view): i for i, view in enumerate(views)}
+        found: list[Cells] = [[None] * len(keys) for _ in views]
+        for i, row in enumerate(rows):
+            at = 0
+            while row and at < len(row):
+                tag, size = _HEAD.unpack_from(row, at)
+                at += _HEAD.size
+                if (place := tags.get(tag)) is not None:
+                    found[place][i] = row[at : at + size]
+                at += size
+        return found
+
+    def keys(self) -> list[int]:
+        """All customers who have a row."""
+        with self._speaking():
+            self._check(self._client.get(_META))
+            return [int(name.rsplit(b":", 1)[1]) for name in self._names()]
+
+    def delete(self, keys: Sequence[int]) -> None:
+        """Erase the rows of customers; those without one are passed over."""
+        with self._speaking():
+            for start in range(0, len(keys), BATCH):
+                self._client.delete(*(_ROW % key for key in keys[start : start + BATCH]))
+
+    def clear(self) -> None:
+        """Erase everything."""
+        with self._speaking():
+            for names in _batches(self._names()):
+                self._client.delete(*names)
+            self._client.delete(_META)
+
+    def _names(self) -> Iterator[bytes]:
+        return iter(set(self._client.scan_iter(match=_META + b":*", count=1000)))
+
+    def _take_out(self, views: Sequence[str]) -> None:
+        if views:
+            for names in _batches(self._names()):
+                self._drop(keys=names, args=[_tag(view) for view in views])
+
+    def _held(self) -> dict[str, str]:
+        """The digest of each view's layout."""
+        meta = json.loads(self._client.get(_META) or "{}")
+        if meta.get("format", FORMAT) != FORMAT:
+            self.clear()
+            return {}
+        layouts: dict[str, str] = meta.get("layouts", {})
+        return layouts
+
+    def _hold(self, layouts: Mapping[str, str]) -> None:
+        self._client.set(_META, json.dumps({"format": FORMAT, "layouts": layouts}))
+
+    def _check(self, meta: bytes | None) -> None:
+        if meta is None:
+            raise NothingThere(f"{self.name} is empty; run `patron build`")
+        if json.loads(meta)["format"] != FORMAT:
+            raise PatronError(f"{self.name} is of another format; run `patron build`")
+        self._checked = meta
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn the client's errors into ones for a person."""
+        try:
+            yield
+        except self._errors as error:
+            raise PatronError(
+                f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
+                " then run `patron build`"
+            ) from error
+
+
+def _tag(view: str) -> bytes:
+    """Four bytes that stand for a view before each of its cells."""
+    return sha256(view.encode()).digest()[:4]
+
+
+def _batches(names: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Names by the ``BATCH``."""
+    batch: list[bytes] = []
+    for name in names:
+        batch.append(name)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,132 @@
+"""Rows of features in and out of the online store, past Feast's protocol buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.calendar import day_of, micros, midnight, moment
+from features.errors import PatronError
+from features.home import Shop
+from features.online.cells import CellStore
+from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
+
+KEY = "customer_key"
+Snapshot: TypeAlias = pd.DataFrame | pa.Table
+"""``customer_key``, ``as_of`` and the features of a group, one row per customer."""
+
+
+@dataclass(frozen=True)
+class OnlineRows:
+    """Feature values of customers as the online store holds them.
+
+    Attributes:
+        values: one list per feature, in the order of the keys asked for; None where missing.
+        as_of: per customer the oldest as_of of the groups read; None for one without a row.
+    """
+
+    values: dict[str, list[Any]]
+    as_of: list[datetime | None]
+
+
+def reader(
+    place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]
+) -> Callable[[Sequence[int]], OnlineRows]:
+    """A function that reads features for customers by key; threads may share it.
+
+    Args:
+        layouts: by view.
+        views: of each feature to be read, in the order of the answer.
+
+    Raises (the function):
+        PatronError: the store is missing, cannot be read, or was filled by other definitions.
+    """
+    parts = {
+        view: Selection(layouts[view], [name for name in views if views[name] == view])
+        for view in dict.fromkeys(views.values())
+    }
+
+    def read(keys: Sequence[int]) -> OnlineRows:
+        cells = place.read([int(key) for key in keys], list(parts))
+        found = [unpacked(place, *both) for both in zip(parts.values(), cells, strict=True)]
+        values = {name: column for part in found for name, column in part.values.items()}
+        return OnlineRows({name: values[name] for name in views}, _oldest(found))
+
+    return read
+
+
+def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:
+    """The selected features of cells that were read from a place.
+
+    Raises:
+        PatronError: they were written by other definitions than those they are read by.
+    """
+    try:
+        return decode(selection, cells)
+    except OtherLayout as error:
+        raise PatronError(
+            f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
+            " and restart a service that was running before"
+        ) from error
+
+
+def write(
+    place: CellStore, layouts: Mapping[str, Layout], snapshots: Mapping[str, Snapshot], shop: Shop
+) -> set[int]:
+    """Write snapshots by group, those of the same customers together; return the customers' keys."""
+    together: dict[tuple[int, ...], dict[str, list[bytes]]] = {}
+    for group, snapshot in snapshots.items():
+        rows = _table(snapshot)
+        as_of = moments(rows)
+        # Windows count days, so without an event a row changes at the shop's next midnight.
+        ends = {at: _next_midnight(at, shop.time_zone) for at in set(as_of.tolist())}
+        changes = np.array([ends[at] for at in as_of.tolist()], np.int64)
+        keys = tuple(rows[KEY].to_pylist())
+        together.setdefault(keys, {})[group] = encode(layouts[group], rows, as_of, changes)
+    for keys, cells in together.items():
+        place.write(keys, cells, micros(shop.now()))
+    return {key for keys in together for key in keys}
+
+
+def erase_others(place: CellStore, views: Sequence[str], kept: set[int], until_us: int, now_us: int) -> None:
+    """Erase who is not among ``kept``, but for those of whom there was news.
+
+    Args:
+        until_us: a row that is newer than this is news, unless it is from after ``now_us``.
+    """
+    others = list(set(place.keys()) - kept)
+    rows = zip(*place.read(others, views), strict=True)
+    newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
+    place.delete([key for key, at in zip(others, newest, strict=True) if at <= until_us or at > now_us])
+
+
+def moments(snapshot: Snapshot) -> Micros:
+    """Each row's as_of."""
+    column = _table(snapshot)["as_of"].cast(pa.timestamp("us", "UTC"), safe=False)
+    found: Micros = column.cast(pa.int64()).to_numpy()
+    return found
+
+
+def _table(snapshot: Snapshot) -> pa.Table:
+    if isinstance(snapshot, pd.DataFrame):
+        return pa.Table.from_pandas(snapshot, preserve_index=False)
+    return snapshot
+
+
+def _next_midnight(at_us: int, zone: str) -> int:
+    return micros(midnight(day_of(moment(at_us), zone) + 1, zone))
+
+
+def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
+    """Per customer the oldest moment of the groups; None for one without any."""
+    rows = list(zip(*(group.as_of for group in groups), strict=True))
+    # Most rows are alike.
+    found = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
+    as_of = {row: None if at is None else moment(at) for row, at in found.items()}
+    return [as_of[row] for row in rows]

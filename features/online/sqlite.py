@@ -1,0 +1,201 @@
+"""Cells in an SQLite file: a row per customer, a column per feature view.
+
+The file is in WAL mode, so readers and a writer do not wait for each other. Readers take a connection
+from a pool, a writer opens its own; after each write the log is folded back into the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from features.errors import NothingThere, PatronError
+from features.online.cells import Cells
+from features.online.packed import FORMAT, WORD, Layout
+
+BUSY_SECONDS = 30.0  # how long one writer waits for another
+CHECKPOINT_MS = 200  # how long folding the log back waits for readers; the next write does it else
+_APPLICATION = 0x5061  # marks a file of this kind, with the format, in SQLite's header
+_VERSION = _APPLICATION << 8 | FORMAT
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS layouts (view TEXT PRIMARY KEY, layout BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS customers (customer_key INTEGER PRIMARY KEY)",
+)
+
+
+class SqliteCells:
+    """A :class:`features.online.cells.CellStore` in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = f"the online store {path}"
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._file: tuple[int, int] | None = None
+        weakref.finalize(self, _close, self._idle)
+
+    def prepare(self, layouts: Sequence[Layout]) -> None:
+        """Make room for the views; cells that other definitions left there are cleared."""
+        with self._writing(create=True) as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+                _drop_all(connection)  # a file of another kind or format
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            for table in _TABLES:
+                connection.execute(table)
+            held = dict(connection.execute("SELECT view, layout FROM layouts").fetchall())
+            for layout in layouts:
+                column = _quoted(layout.view)
+                if layout.view not in held:
+                    connection.execute(f"ALTER TABLE customers ADD COLUMN {column} BLOB")
+                elif held[layout.view] != layout.digest:
+                    connection.execute(f"UPDATE customers SET {column} = NULL")
+                row = (layout.view, layout.digest)
+                connection.execute("INSERT OR REPLACE INTO layouts VALUES (?, ?)", row)
+
+    def drop(self, views: Sequence[str]) -> None:
+        """Forget views and all their cells."""
+        with self._writing() as connection:
+            for (view,) in connection.execute("SELECT view FROM layouts").fetchall():
+                if view in views:
+                    connection.execute(f"ALTER TABLE customers DROP COLUMN {_quoted(view)}")
+                    connection.execute("DELETE FROM layouts WHERE view = ?", (view,))
+
+    def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
+        """Put cells of one view or more into the rows of customers; newer ones stay."""
+        columns = [_quoted(view) for view in cells]
+        places = ", ".join("?" * (1 + len(columns)))
+        updates = ", ".join(f"{column} = {_newest(column, now_us)}" for column in columns)
+        statement = (
+            f"INSERT INTO customers (customer_key, {', '.join(columns)}) VALUES ({places})"
+            f" ON CONFLICT (customer_key) DO UPDATE SET {updates}"
+        )
+        with self._writing() as connection:
+            connection.executemany(statement, zip(keys, *cells.values(), strict=True))
+
+    def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
+        """Per view the cells of customers, by one query."""
+        # With the table's name, or SQLite would take the name of a missing column for a text.
+        columns = "".join(f", customers.{_quoted(view)}" for view in views)
+        query = (
+            f"SELECT customer_key{columns} FROM customers"
+            " WHERE customer_key IN (SELECT value FROM json_each(?))"
+        )
+        with self._reading() as connection:
+            found = {row[0]: row for row in connection.execute(query, (json.dumps(keys),))}
+        nothing = (None,) * (1 + len(views))
+        rows = [found.get(key, nothing) for key in keys]
+        return [[row[i] for row in rows] for i in range(1, 1 + len(views))]
+
+    def keys(self) -> list[int]:
+        """All customers who have a row."""
+        with self._reading() as connection:
+            return [key for (key,) in connection.execute("SELECT customer_key FROM customers")]
+
+    def delete(self, keys: Sequence[int]) -> None:
+        """Erase the rows of customers, so that the file holds nothing of them."""
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM customers WHERE customer_key = ?", [(key,) for key in keys])
+
+    def clear(self) -> None:
+        """Erase everything."""
+        _close(self._idle)
+        for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
+            self.path.with_name(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._speaking():
+            self._look()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+
+    @contextmanager
+    def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._speaking():
+            if create:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            else:
+                self._look()
+            connection = self._connect("rwc" if create else "rw")
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA secure_delete = ON")  # what is erased or replaced is gone
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+                connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
+    def _connect(self, mode: str = "rw") -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS,
+            isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
+
+    def _look(self) -> None:
+        """Let go of the connections where another file stands in the old one's place."""
+        stat = self.path.stat()
+        if self._file != (stat.st_dev, stat.st_ino):
+            _close(self._idle)
+            self._file = stat.st_dev, stat.st_ino
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn SQLite's errors into ones for a person."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NothingThere(f"{self.name} is missing; run `patron build`") from error
+        except (sqlite3.Error, OSError) as error:
+            raise PatronError(
+                f"{self.name} cannot be read ({type(error).__name__}: {error}); run `patron build`"
+            ) from error
+
+
+def _close(connections: deque[sqlite3.Connection]) -> None:
+    with suppress(IndexError):
+        while True:
+            connections.pop().close()
+
+
+def _newest(column: str, now_us: int) -> str:
+    """SQL for the cell to keep: as_of is big-endian at the second word, so bytes compare as moments."""
+
+    def moment(cell: str) -> str:
+        return f"substr({cell}, {1 + WORD}, {WORD})"
+
+    new, old = f"excluded.{column}", f"customers.{column}"
+    same = f"substr({old}, 1, {WORD}) = substr({new}, 1, {WORD})"
+    present = f"x'{now_us.to_bytes(WORD, 'big').hex()}'"
+    return (
+        f"CASE WHEN {same} AND {moment(old)} > {moment(new)} AND {moment(old)} <= {present}"
+        f" THEN {old} ELSE {new} END"
+    )
+
+
+def _drop_all(connection: sqlite3.Connection) -> None:
+    tables: list[tuple[Any]] = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    for (table,) in tables:
+        connection.execute(f"DROP TABLE {_quoted(table)}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
