@@ -73,11 +73,11 @@ def _learnt(
     tastes = _taste_months(home, backend, months)
     wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
     wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
-    found = set()
+    folder, found = _folder(home), set()
     for kind, moment in wanted:
         if moment is None:
             continue
-        path = _folder(home) / f"{kind}-{moment:{FILE_TIME}}.parquet"
+        path = folder / f"{kind}-{moment:{FILE_TIME}}.parquet"
         if not path.exists():
             rows = (
                 _tastes(home, events, moment) if kind == "taste" else _measures(home, events, moment, stored)

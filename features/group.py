@@ -22,6 +22,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import ibis
 import ibis.expr.types as ir
@@ -75,6 +76,10 @@ class Feature:
         Comments, docstrings and moved code leave it alone; any change of meaning, also in a
         table the group prepares, changes it.
         """
+        return self._definition
+
+    @cached_property
+    def _definition(self) -> str:
         population = ibis.table(POPULATION, name="population")
         expression = self.group.compute(Events.unbound(), population, [self])
         sql = str(ibis.to_sql(expression, dialect="duckdb"))
