@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from features.groups.segments import STAGES
 from models.decisions.words import Language
 from models.words import money
 from serving.customer_schemas import Measures
@@ -20,6 +21,7 @@ class _Phrases:
     who: str
     channel: str
     stage: str
+    stages: Mapping[str, str]
     brackets: str
     since: str
     orders: tuple[str, str, str]  # none, one, more
@@ -44,6 +46,7 @@ _PHRASES: dict[Language, _Phrases] = {
         who="Customer {id}{brackets}{since} {orders}.",
         channel="came through {}",
         stage="stage: {}",
+        stages={name: stage.english.lower() for name, stage in STAGES.items()},
         brackets=" ({})",
         since=" has been known since {} and",
         orders=(
@@ -73,6 +76,7 @@ _PHRASES: dict[Language, _Phrases] = {
         who="客户 {id}{brackets}{since}{orders}。",
         channel="来自渠道 {}",
         stage="阶段：{}",
+        stages={name: stage.chinese for name, stage in STAGES.items()},
         brackets="（{}）",
         since="自{}起为公司所知，",
         orders=("尚未下单", "只下过 1 单，{ago}", "共下过 {count:,} 单，{rhythm}，最近一单{ago}"),
@@ -128,8 +132,9 @@ def describe(
 
 
 def _brackets(facts: Mapping[str, Any], say: _Phrases) -> str:
-    told = {"country": "{}", "acquisition_channel": say.channel, "lifecycle_stage": say.stage}
-    who = [phrase.format(facts[name]) for name, phrase in told.items() if facts.get(name)]
+    stage = say.stages.get(str(facts.get("lifecycle_stage")))
+    told = (("{}", facts.get("country")), (say.channel, facts.get("acquisition_channel")), (say.stage, stage))
+    who = [phrase.format(value) for phrase, value in told if value]
     return say.brackets.format(say.listed[0].join(who)) if who else ""
 
 
