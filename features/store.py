@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from features.calendar import micros
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.online import rows
@@ -161,9 +160,10 @@ class Store:
 
         Whoever is in none of the snapshots is erased, unless news of them came after these.
         """
-        kept = rows.write(self.online, self._layouts(), snapshots, self.home.shop())
+        shop, layouts = self.home.shop(), self._layouts()
+        kept = rows.write(self.online, layouts, snapshots, shop)
         until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
-        rows.erase_others(self.online, list(self._views()), kept, until, micros(self.home.shop().now()))
+        rows.erase_others(self.online, list(layouts), kept, until, shop)
 
     def write_online(self, group: str, snapshot: Snapshot) -> None:
         """Put the rows of a snapshot into the online store; each row keeps its as_of.

@@ -367,6 +367,7 @@ def fill(store: Store, built: snapshots.Built) -> None:
 def changed(store: Store, built: snapshots.Built) -> Iterator[Store]:
     """The store, for a test to change; it is filled anew afterwards."""
     yield store
+    store.forget(store.online.keys())
     fill(store, built)
 
 
@@ -440,6 +441,17 @@ def test_whoever_is_in_no_snapshot_is_erased_unless_news_came_after(
     changed.fill_online({name: rows.slice(1) for name, rows in past.items()})
     assert sorted(changed.online.keys()) == sorted(keys)  # who was written later than the snapshots stays
     assert set(changed.reader(ALL)(keys).as_of) == {built.current}
+
+
+def test_news_of_the_present_second_is_not_undone_by_an_older_batch(
+    changed: Store, built: snapshots.Built, expected: pd.DataFrame
+):
+    """The shop's clock is to the second, and an event's is not."""
+    group, key = GROUPS[0], int(expected.index[0])
+    now, table = built.current + timedelta(microseconds=900_000), built.table(GROUPS[0], built.current)
+    changed.write_online(group.name, _at(table.slice(0, 1), now))
+    fill(changed, built)
+    assert changed.reader([next(iter(group.features))])([key]).as_of == [now]
 
 
 def _at(table: pa.Table, moment: datetime) -> pa.Table:

@@ -29,7 +29,7 @@ from features.calendar import micros, moment
 from features.errors import PatronError
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Field, Layout, Selection, encode
-from features.online.rows import unpacked
+from features.online.rows import CLOCKS_APART, unpacked
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
 # Per type the field of Feast's value that holds it, and Arrow's type.
@@ -74,7 +74,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         as_of = np.array([micros(at) for _, _, at, _ in data], np.int64)
         cells = encode(layout, rows, as_of, np.zeros_like(as_of))
         keys = [_key(entity) for entity, *_ in data]
-        self.cells(config).write(keys, {layout.view: cells}, micros(datetime.now(UTC)))
+        self.cells(config).write(keys, {layout.view: cells}, micros(datetime.now(UTC) + CLOCKS_APART))
         if progress:
             progress(len(data))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from features.online.cells import CellStore
 from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
 
 KEY = "customer_key"
+CLOCKS_APART = timedelta(minutes=1)  # what clocks of machines may differ by, and now is to the second
 Snapshot: TypeAlias = pd.DataFrame | pa.Table
 """``customer_key``, ``as_of`` and the features of a group, one row per customer."""
 
@@ -90,20 +91,25 @@ def write(
         keys = tuple(rows[KEY].to_pylist())
         together.setdefault(keys, {})[group] = encode(layouts[group], rows, as_of, changes)
     for keys, cells in together.items():
-        place.write(keys, cells, micros(shop.now()))
+        place.write(keys, cells, present(shop))
     return {key for keys in together for key in keys}
 
 
-def erase_others(place: CellStore, views: Sequence[str], kept: set[int], until_us: int, now_us: int) -> None:
+def erase_others(place: CellStore, views: Sequence[str], kept: set[int], until_us: int, shop: Shop) -> None:
     """Erase who is not among ``kept``, but for those of whom there was news.
 
     Args:
-        until_us: a row that is newer than this is news, unless it is from after ``now_us``.
+        until_us: a row that is newer than this is news, unless another clock wrote it.
     """
-    others = list(set(place.keys()) - kept)
+    others, now = list(set(place.keys()) - kept), present(shop)
     rows = zip(*place.read(others, views), strict=True)
     newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
-    place.delete([key for key, at in zip(others, newest, strict=True) if at <= until_us or at > now_us])
+    place.delete([key for key, at in zip(others, newest, strict=True) if at <= until_us or at > now])
+
+
+def present(shop: Shop) -> int:
+    """The last moment that may be now: what is from after it was written by another clock."""
+    return micros(shop.now() + CLOCKS_APART)
 
 
 def moments(snapshot: Snapshot) -> Micros:
