@@ -135,8 +135,7 @@ def make_shop(home: Home, seed: int) -> Plan:
     built = snapshots.build(home)
     store, registry = Store(home), Registry(home)
     store.apply(GROUPS, built.folders)
-    for group in GROUPS:
-        store.write_online(group.name, built.frame(group, built.current))
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
     for model in catalogue.MODELS.values():
         version = train(home, model, built, store, registry)
         if version.refusals:

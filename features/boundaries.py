@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from features import lake
 from features.events import BOUNDARIES, Events, visible
-from features.group import FeatureGroup, compute
+from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares
 from features.home import Home, Tiers
 from features.populations import everyone, origins
@@ -63,6 +63,15 @@ def history(
         paths = [str(path) for path in sorted(files)]
         events = replace(events, boundaries=backend.read_parquet(paths).select(*BOUNDARIES).cast(BOUNDARIES))
     return events
+
+
+def history_for(
+    features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
+) -> Events:
+    """The event tables, with boundaries only where one of the features is divided by them."""
+    if any(feature.group.reads for feature in features):
+        return history(home, backend, as_ofs)
+    return lake.read(home, backend)
 
 
 def _learnt(

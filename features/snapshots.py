@@ -10,20 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
 from features import boundaries, lake, populations, present, segments
 from features.errors import PatronError
+from features.events import Events
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
 from features.home import Home
@@ -32,6 +35,7 @@ from features.progress import Progress, silent
 from features.settings import FeatureSettings
 
 FILE_TIME = "%Y%m%dT%H%M%SZ"
+MOST_ORDERS_ASKED = 1_000_000  # orders times moments that one query goes through
 
 
 def snapshot(
@@ -74,7 +78,7 @@ def snapshot(
     backend = lake.connect()
     table = populations.population_table(backend, asked.drop_duplicates(), zone)
     as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates()]
-    values = compute(boundaries.history(home, backend, as_ofs), table, wanted).to_pandas()
+    values = compute(boundaries.history_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
     merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
@@ -105,7 +109,7 @@ class Built:
 
     def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
         """One stored snapshot as it is stored."""
-        return pq.read_table(self.folders[group.name] / f"{as_of:{FILE_TIME}}.parquet")
+        return pq.read_table(_path(self.folders, group, as_of))
 
 
 def version(group: FeatureGroup) -> str:
@@ -129,18 +133,15 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
-    for i, as_of in enumerate(as_ofs):
-        progress(f"features as of {as_of:%Y-%m-%d}", i / len(as_ofs))
-        for group, path in _missing(folders, as_of, reading=False):
-            population = populations.everyone(events, as_of, shop.time_zone)
-            _write(backend, group.compute(events, population), path)
+    chunks = _chunks(as_ofs, lake.describe(home)["orders"])
+    for i, chunk in enumerate(chunks):
+        progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
+        _compute(backend, events, folders, chunk, shop.time_zone)
     # What divides customers is learnt from these, and the groups that need it come last.
-    events = boundaries.history(home, backend, as_ofs, stored)
-    for i, as_of in enumerate(as_ofs):
-        progress(f"segments as of {as_of:%Y-%m-%d}", i / len(as_ofs))
-        for group, path in _missing(folders, as_of, reading=True):
-            population = populations.everyone(events, as_of, shop.time_zone)
-            _write(backend, group.compute(events, population, facts=stored(group, as_of)), path)
+    events = boundaries.history(home, backend, as_ofs, lambda group, as_of: stored(group, [as_of]))
+    for i, chunk in enumerate(chunks):
+        progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
+        _compute(backend, events, folders, chunk, shop.time_zone, stored)
     progress("features", 1.0)
     for old in home.snapshots.iterdir():
         if old != generation:
@@ -159,35 +160,59 @@ def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Pat
     return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
 
 
-def _missing(folders: dict[str, Path], as_of: datetime, reading: bool) -> Iterator[tuple[FeatureGroup, Path]]:
-    """The groups that read, or do not read, other groups' features and are not stored as of a moment."""
+def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
+    """The moments that are computed together: a query costs a second however small it is."""
+    size = max(1, MOST_ORDERS_ASKED // max(orders, 1))
+    return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
+
+
+def _compute(
+    backend: Backend,
+    events: Events,
+    folders: dict[str, Path],
+    as_ofs: Sequence[datetime],
+    zone: str,
+    stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
+) -> None:
+    """Store the groups that are not stored as of these moments.
+
+    Args:
+        stored: what groups read of others; with it those that read are computed, else the others.
+    """
     for group in GROUPS:
-        path = _path(folders, group, as_of)
-        if bool(group.reads) == reading and not path.exists():
-            yield group, path
+        missing = [t for t in as_ofs if not _path(folders, group, t).exists()]
+        if bool(group.reads) != (stored is not None) or not missing:
+            continue
+        everyone = ibis.union(*(populations.everyone(events, t, zone) for t in missing), distinct=False)
+        asked = backend.create_table(ibis.util.gen_name("population"), everyone, temp=True)
+        values = group.compute(events, asked, facts=stored(group, missing) if stored else None)
+        _write(backend, values, {t: _path(folders, group, t) for t in missing})
 
 
 def _stored(
-    backend: Backend, folders: dict[str, Path], group: FeatureGroup, as_of: datetime
+    backend: Backend, folders: dict[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
 ) -> ir.Table | None:
-    """What a group reads from others, as of a moment, where that was computed before."""
+    """What a group reads from others, as of some moments, where that was computed before."""
     found: ir.Table | None = None
     for other in dict.fromkeys(feature.group for feature in group.reads.values()):
-        path = _path(folders, other, as_of)
-        if not path.exists():
+        paths = [_path(folders, other, as_of) for as_of in as_ofs]
+        if not all(path.exists() for path in paths):
             return None
-        table = backend.read_parquet(path).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
+        table = backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
         table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
         found = table if found is None else found.inner_join(table, KEYS)
     return found
 
 
-def _write(backend: Backend, values: ir.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> None:
+    """Write values into a file for each moment, each in one step."""
     moment = values.as_of.cast("timestamp('UTC', 6)")
     # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.
-    draft = path.with_suffix(".draft")
     stamped = values.mutate(as_of=moment, created_at=moment).order_by("customer_key")
     # Through Arrow, which takes the types Ibis says; DuckDB's own differ (a sum is a HUGEINT).
-    pq.write_table(backend.to_pyarrow(stamped), draft)
-    os.replace(draft, path)
+    table = backend.to_pyarrow(stamped)
+    for as_of, path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        pq.write_table(table.filter(pc.equal(table["as_of"], pa.scalar(as_of, table["as_of"].type))), draft)
+        os.replace(draft, path)

@@ -10,7 +10,6 @@ import struct
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,8 @@ TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "b
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of this run's own, on a free port; nothing is kept."""
     program = shutil.which("redis-server")
-    if program is None or find_spec("redis") is None:
-        reason = "redis-server or its Python client is not installed"
+    if program is None:
+        reason = "redis-server is not installed"
         if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -230,3 +230,12 @@ def test_a_shop_that_was_never_built_has_no_segments(shop: Home):
 def test_the_overview_is_plain_json(told: dict):
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert FEATURES["value_tier"].description.startswith(told["kinds"][1]["meaning"][:30])
+
+
+def test_tastes_learnt_again_are_the_same_to_the_last_bit(built_shop: Home):
+    def centres() -> list[float]:
+        events = lake.read(built_shop, lake.connect())
+        found = boundaries._tastes(built_shop, events, datetime(2023, 12, 31, 23, tzinfo=UTC))
+        return found["bound"].to_list()
+
+    assert centres() == centres()

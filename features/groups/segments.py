@@ -135,8 +135,10 @@ def places(facts: ir.Table, standing: ir.Table) -> ir.Table:
 def shares(order_lines: ir.Table) -> ir.Table:
     """One row per category a customer paid for: its share of what they paid so far."""
     lines = order_lines.filter(order_lines.category.notnull(), order_lines.amount > 0)
-    spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum().cast("float64"))
-    return spent.mutate(share=spent.spend / spent.spend.sum().over(group_by=list(KEYS)))
+    spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum())
+    # Decimals until the last, whose sum does not depend on the order of rows.
+    whole = spent.spend.sum().over(group_by=list(KEYS)).cast("float64")
+    return spent.mutate(share=spent.spend.cast("float64") / whole)
 
 
 @segments.table

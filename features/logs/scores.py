@@ -57,7 +57,7 @@ class Answered:
     Attributes:
         at: when, by the shop's clock. day: the shop's day of it.
         as_of: the moment of the features used.
-        route: ``api`` or ``bulk``.
+        route: ``api``, ``portrait`` or ``bulk``.
         features: the names of the values in ``vector``, which are as the store holds them.
         answers: per model ``{"version": "3", "score": 0.41}``.
     """

@@ -78,12 +78,8 @@ class RedisCells:
     """A :class:`features.online.cells.CellStore` in a Redis database."""
 
     def __init__(self, address: str) -> None:
-        try:
-            import redis
-        except ImportError as error:
-            raise PatronError(
-                "the online store is in Redis, and its client is not installed; run `pip install redis`"
-            ) from error
+        import redis
+
         at = urlsplit(address)
         self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
         self._errors = redis.RedisError
