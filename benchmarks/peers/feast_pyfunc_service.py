@@ -6,7 +6,6 @@ It does less than this project does: no percentiles, no eligibility, no log, no 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -21,8 +20,8 @@ from pydantic import BaseModel
 from benchmarks.peers.feast_store import materialize, open_store
 from features.home import Home
 from features.identity import Identity
+from features.present import present
 from features.settings import FeatureSettings
-from features.snapshots import FILE_TIME
 from models.registry import local_uri
 from serving.schemas import ScoresRequest
 
@@ -80,8 +79,7 @@ def _open_store(home: Home) -> feast.FeatureStore:
     """A Feast store as its manual shows it, filled with what this project's own holds."""
     folder = Path(mkdtemp())
     store = open_store(home, folder, SqliteOnlineStoreConfig(path=str(folder / "online.db")))
-    latest = max(path.stem for path in home.snapshots.rglob("*.parquet"))
-    materialize(store, datetime.strptime(latest, FILE_TIME).replace(tzinfo=UTC))
+    materialize(store, present(home).as_of)
     return store
 
 
