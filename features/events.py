@@ -45,6 +45,22 @@ SCHEMAS: dict[str, dict[str, str]] = {
     },
     # Something learnt about a customer: ``name`` (country, channel, ...) and its ``value``.
     "traits": COMMON | {"name": "string", "value": "string"},
+    # Anything else that a customer did or that was done to them: a page seen, a cart filled, a message
+    # sent or opened, a complaint. ``name`` is the event's own, ``kind`` what it means (see
+    # features.activities; null where that is unknown), ``channel`` the way it went (email, web ...).
+    # ``reference`` names what it is about (a message, a cart, a subscription, a ticket) and
+    # ``properties`` is JSON of all that the event told.
+    "activities": COMMON
+    | {
+        "name": "string",
+        "kind": "string",
+        "channel": "string",
+        "reference": "string",
+        "product_id": "string",
+        "category": "string",
+        "amount": MONEY,
+        "properties": "string",
+    },
 }
 # What divides customers into segments, from ``valid_from`` on: see features.boundaries. A bound is
 # the least value of the upper part; a taste's centre has one row per ``category``, its share.
@@ -65,6 +81,7 @@ class Events:
     order_lines: ir.Table
     refunds: ir.Table
     traits: ir.Table
+    activities: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=SCHEMAS["activities"]))
     boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
 
     @classmethod

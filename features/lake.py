@@ -127,7 +127,7 @@ def write(
     """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
 
     Args:
-        connection: holds tables ``order_lines``, ``refunds`` and ``traits`` with
+        connection: holds the event tables, or those that the source has, with
             ``customer_id`` (text) in place of ``customer_key`` and without ``day``, and
             optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
         time_zone: the shop's; decides each event's ``day``.
@@ -146,6 +146,7 @@ def write(
     for left_over in (draft, old):
         shutil.rmtree(left_over, ignore_errors=True)
     draft.mkdir(parents=True)
+    merge.add_missing(connection)
     _assign_keys(home, connection)
     merge.key_tables(connection, time_zone)
     if add:
@@ -187,14 +188,26 @@ def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
+    """Write a ``keyed_`` table bucket by bucket, each sorted.
+
+    The table is split into buckets in one pass first, since it may lie spilled on the disk.
+    """
+    split = folder.with_name(f"{name}.split")
+    connection.execute(
+        f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name}) TO '{split}'"
+        " (FORMAT parquet, PARTITION_BY (bucket))"
+    )
     for bucket in range(BUCKETS):
+        parts = split / f"bucket={bucket}"
+        read = f"read_parquet('{parts}/*.parquet', hive_partitioning = false)"
+        rows = read if parts.exists() else f"(FROM keyed_{name} LIMIT 0)"
         path = bucket_file(folder.parent, name, bucket)
         path.parent.mkdir(parents=True)
         connection.execute(
-            f"COPY (SELECT * FROM keyed_{name} WHERE customer_key % {BUCKETS} = {bucket}"
-            f" ORDER BY ALL) TO '{path}'"
+            f"COPY (FROM {rows} ORDER BY ALL) TO '{path}'"
             f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         )
+    shutil.rmtree(split, ignore_errors=True)
 
 
 def _digest(connection: duckdb.DuckDBPyConnection) -> str:

@@ -22,6 +22,7 @@ _IDENTITY = {
     "order_lines": ("customer_key", "timestamp", "order_id", "product_id", "quantity", "amount"),
     "refunds": ("customer_key", "timestamp", "product_id", "quantity", "amount"),
     "traits": ("customer_key", "timestamp", "name", "value"),
+    "activities": ("customer_key", "timestamp", "name", "channel", "reference", "product_id", "properties"),
 }
 
 
@@ -46,6 +47,16 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
             f"CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns}"
             f" FROM {name} t JOIN known_customers k USING (customer_id)"
         )
+
+
+def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the event tables that a source does not have, empty."""
+    for name, schema in SCHEMAS.items():
+        told = {"customer_id": "string"} | {
+            c: t for c, t in schema.items() if c not in ("customer_key", "day")
+        }
+        columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in told.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
 def merge_with(connection: duckdb.DuckDBPyConnection, events: Path) -> dict[str, int]:

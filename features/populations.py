@@ -37,9 +37,8 @@ def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> i
 def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
     """All customers of whom anything was known at ``as_of``, as a population."""
     known = events.known_at(as_of)
-    keys = ibis.union(
-        known.order_lines.select("customer_key"), known.traits.select("customer_key"), distinct=True
-    )
+    told = (known.order_lines, known.traits, known.activities)
+    keys = ibis.union(*(table.select("customer_key") for table in told), distinct=True)
     return keys.mutate(
         as_of=ibis.literal(as_of.replace(tzinfo=None), "timestamp(6)"),
         as_of_day=ibis.literal(day_of(as_of, zone), "int32"),
