@@ -503,7 +503,7 @@ def _example(home: Home) -> str:
 
     lines = lake.read(home, lake.connect()).order_lines
     key = int(lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pandas().iloc[0])
-    ids = Identity(home.identity).table()
+    ids = Identity(home).table()
     return str(ids["customer_id"][ids["customer_key"].to_pylist().index(key)])
 
 

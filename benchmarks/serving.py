@@ -73,7 +73,7 @@ def _services() -> dict[str, servers.Service]:
 
 def _bodies(home: Path) -> list[str]:
     """A request for each known customer, in random order, the same one every time."""
-    customer_ids = Identity(Home(home).identity).table()["customer_id"].to_pylist()
+    customer_ids = Identity(Home(home)).table()["customer_id"].to_pylist()
     random.Random(SEED).shuffle(customer_ids)
     return [json.dumps({"customer_ids": [customer_id], "models": MODELS}) for customer_id in customer_ids]
 

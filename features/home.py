@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,9 +69,14 @@ class Shop:
 
 @dataclass(frozen=True)
 class Home:
-    """The paths below ``PATRON_HOME``; nothing is read or made until it is asked for."""
+    """The paths below ``PATRON_HOME``; nothing is read or made until it is asked for.
+
+    Attributes:
+        database: the address of a PostgreSQL database that serves this home alone; None for a file in it.
+    """
 
     path: Path
+    database: str | None = None
 
     @property
     def settings_file(self) -> Path:
@@ -78,9 +84,21 @@ class Home:
         return self.path / "home.toml"
 
     @property
-    def identity(self) -> Path:
-        """SQLite: the only table that holds external customer ids."""
-        return self.path / "identity.db"
+    def database_file(self) -> Path:
+        """SQLite: customers' ids, what arrived and what was answered, where no server is named."""
+        return self.path / "patron.db"
+
+    @property
+    def database_address(self) -> str:
+        """Where the database is, for SQLAlchemy."""
+        if self.database is None:
+            return f"sqlite:///{self.database_file}"
+        return re.sub("^postgres(ql)?://", "postgresql+psycopg://", self.database)
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database yet; a server is taken to have one."""
+        return self.database is not None or self.database_file.exists()
 
     @property
     def events(self) -> Path:

@@ -1,80 +1,190 @@
-"""External customer ids ↔ ``customer_key``: the one table that holds external ids."""
+"""External ids ↔ ``customer_key``: the one place that holds external ids.
+
+A customer may have several ids: the company's own, and one for each browser or device before anybody
+signed in, written ``anonymous:ID``. Two customers who turn out to be one person are merged: the ids of
+the first lead to the second from then on, and ``merges`` says since when. Merges are only added to, so
+what was known before one can still be told.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
+import sqlalchemy as sa
 
-from features.errors import NothingThere, PatronError
+from features.database import METADATA, Database
+from features.errors import NothingThere
+from features.home import Home
 
+ANONYMOUS = "anonymous:"
 _BATCH = 500  # SQLite's smallest compiled limit on variables is 999
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS customers"
-    " (customer_key INTEGER PRIMARY KEY, customer_id TEXT NOT NULL UNIQUE)"
+Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+customers = sa.Table(
+    "customers",
+    METADATA,
+    sa.Column("customer_key", Key, primary_key=True, autoincrement=True),
+    sa.Column("customer_id", sa.Text, nullable=False),  # the id that answers name
+    sqlite_autoincrement=True,
+)
+ids = sa.Table(
+    "customer_ids",
+    METADATA,
+    sa.Column("customer_id", sa.Text, primary_key=True),
+    sa.Column("customer_key", Key, nullable=False, index=True),
+)
+# From ``at_us`` on (microseconds since 1970, UTC) the events of ``customer_key`` are ``into``'s too.
+# One row per customer that is reached, so that nobody has to follow a chain.
+merges = sa.Table(
+    "merges",
+    METADATA,
+    sa.Column("customer_key", Key, primary_key=True),
+    sa.Column("into", Key, primary_key=True, index=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
 )
 
 
+@dataclass(frozen=True)
+class Merge:
+    """A customer who turned out to be another, and since when (microseconds since 1970, UTC)."""
+
+    customer_key: int
+    into: int
+    at_us: int
+
+
 class Identity:
-    """Looks customers up in ``identity.db``. Keys are dense, start at 1 and are never reused."""
+    """Looks customers up. Keys are dense, start at 1 and are never reused."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, home: Home, database: Database | None = None) -> None:
+        self._home, self._database = home, database
 
-    @contextmanager
-    def _connection(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        if not write and not self.path.exists():
-            raise NothingThere(f"no customers in {self.path}; import or simulate a shop first")
-        try:
-            connection = sqlite3.connect(self.path, timeout=10)
-            try:
-                with connection:
-                    yield connection
-            finally:
-                connection.close()
-        except sqlite3.DatabaseError as error:
-            raise PatronError(
-                f"the customer table {self.path} cannot be read ({error}); restore it from a"
-                " backup, or import the shop again into a new PATRON_HOME"
-            ) from error
+    def _open(self, *, write: bool = False) -> Database:
+        if self._database is None:
+            if not write and not self._home.has_database:
+                raise NothingThere(f"no customers in {self._home.path}; import or simulate a shop first")
+            self._database = Database(self._home)
+        return self._database
 
     def assign(self, customer_ids: Iterable[str]) -> None:
         """Give every id that has none a key, in the order given."""
-        with self._connection(write=True) as connection:
-            connection.execute(_TABLE)
-            connection.executemany(
-                "INSERT OR IGNORE INTO customers (customer_id) VALUES (?)",
-                ((customer_id,) for customer_id in customer_ids),
-            )
+        with self._open(write=True).writing() as connection:
+            assign(connection, list(dict.fromkeys(customer_ids)))
 
     def table(self) -> pa.Table:
-        """All customers: ``customer_key`` (int64) and ``customer_id`` (string), by key."""
-        with self._connection() as connection:
+        """All ids: ``customer_key`` (int64) and ``customer_id`` (string), by key."""
+        with self._open().reading() as connection:
             rows = connection.execute(
-                "SELECT customer_key, customer_id FROM customers ORDER BY customer_key"
-            ).fetchall()
-        keys, ids = zip(*rows, strict=True) if rows else ((), ())
-        return pa.table({"customer_key": pa.array(keys, "int64"), "customer_id": pa.array(ids, "string")})
+                sa.select(ids.c.customer_key, ids.c.customer_id).order_by(*ids.c[::-1])
+            ).all()
+        keys, names = zip(*rows, strict=True) if rows else ((), ())
+        return pa.table({"customer_key": pa.array(keys, "int64"), "customer_id": pa.array(names, "string")})
 
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
-        return self._found("customer_id", "customer_key", customer_ids)
+        with self._open().reading() as connection:
+            return keys_of(connection, customer_ids)
 
     def ids(self, customer_keys: Sequence[int]) -> dict[int, str]:
-        """The ids of those keys that are known."""
-        return self._found("customer_key", "customer_id", customer_keys)
-
-    def _found(self, by: str, wanted: str, values: Sequence[Any]) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        with self._connection() as connection:
-            for start in range(0, len(values), _BATCH):
-                batch = values[start : start + _BATCH]
-                marks = ",".join("?" * len(batch))
-                found |= dict(
-                    connection.execute(f"SELECT {by}, {wanted} FROM customers WHERE {by} IN ({marks})", batch)
-                )
+        """The ids by which those keys that are known are named."""
+        found: dict[int, str] = {}
+        with self._open().reading() as connection:
+            for start in range(0, len(customer_keys), _BATCH):
+                batch = [int(key) for key in customer_keys[start : start + _BATCH]]
+                asked = sa.select(customers).where(customers.c.customer_key.in_(batch))
+                found |= {row[0]: row[1] for row in connection.execute(asked)}
         return found
+
+    def merges(self) -> list[Merge]:
+        """All merges; what is earlier comes first."""
+        if not self._home.has_database:
+            return []
+        with self._open().reading() as connection:
+            return read_merges(connection)
+
+
+def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
+    """The keys of those ids that are known."""
+    found: dict[str, int] = {}
+    for start in range(0, len(customer_ids), _BATCH):
+        batch = customer_ids[start : start + _BATCH]
+        found |= {
+            row[0]: row[1] for row in connection.execute(sa.select(ids).where(ids.c.customer_id.in_(batch)))
+        }
+    return found
+
+
+def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
+    """The keys of ids; those that have none get one, in the order given."""
+    known = keys_of(connection, customer_ids)
+    fresh = [customer_id for customer_id in customer_ids if customer_id not in known]
+    if fresh:
+        last = connection.execute(
+            sa.select(sa.func.coalesce(sa.func.max(customers.c.customer_key), 0))
+        ).scalar_one()
+        made = {customer_id: last + 1 + i for i, customer_id in enumerate(fresh)}
+        rows = [{"customer_key": key, "customer_id": customer_id} for customer_id, key in made.items()]
+        connection.execute(sa.insert(customers), rows)
+        connection.execute(sa.insert(ids), rows)
+        known |= made
+    return known
+
+
+def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: int) -> int:
+    """Let two ids mean one customer from now on; return the customer's key.
+
+    An id that nobody has yet is given to the other's customer. A device's id (``anonymous:``) that led
+    to somebody with an id of the company's own is handed over without a merge, since two people may use one
+    device. Otherwise the customer of ``earlier`` is merged into that of ``later``.
+    """
+    known = keys_of(connection, [earlier, later])
+    if later not in known and earlier in known and not _hands_over(connection, earlier, known[earlier]):
+        key = known[earlier]
+        connection.execute(sa.insert(ids), {"customer_id": later, "customer_key": key})
+        if not later.startswith(ANONYMOUS):
+            connection.execute(
+                sa.update(customers).where(customers.c.customer_key == key).values(customer_id=later)
+            )
+        return key
+    into = known.get(later) or assign(connection, [later])[later]
+    if earlier not in known:
+        connection.execute(sa.insert(ids), {"customer_id": earlier, "customer_key": into})
+    elif known[earlier] != into:
+        if _hands_over(connection, earlier, known[earlier]):
+            connection.execute(sa.update(ids).where(ids.c.customer_id == earlier).values(customer_key=into))
+        else:
+            _merge(connection, known[earlier], into, at_us, seq)
+    return into
+
+
+def _hands_over(connection: sa.Connection, customer_id: str, key: int) -> bool:
+    """Whether an id is a device's whose customer has an id of the company's own."""
+    if not customer_id.startswith(ANONYMOUS):
+        return False
+    named = connection.execute(
+        sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
+    ).scalar_one()
+    return not named.startswith(ANONYMOUS)
+
+
+def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int) -> None:
+    moved = connection.execute(sa.select(merges.c.customer_key).where(merges.c.into == key)).scalars().all()
+    for each in (key, *moved):
+        row = {"customer_key": each, "into": into, "at_us": at_us, "seq": seq}
+        there = sa.select(merges.c.at_us).where(merges.c.customer_key == each, merges.c.into == into)
+        if connection.execute(there).first() is None and each != into:
+            connection.execute(sa.insert(merges), row)
+    connection.execute(sa.update(ids).where(ids.c.customer_key == key).values(customer_key=into))
+
+
+def read_merges(connection: sa.Connection) -> list[Merge]:
+    """All merges; what is earlier comes first."""
+    found = connection.execute(
+        sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us).order_by(
+            merges.c.at_us, *merges.primary_key
+        )
+    )
+    return [Merge(*row) for row in found]

@@ -182,7 +182,7 @@ def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
     ids = connection.execute(
         f"SELECT customer_id FROM ({union}) GROUP BY 1 ORDER BY min(timestamp), customer_id"
     ).fetchall()
-    identity = Identity(home.identity)
+    identity = Identity(home)
     identity.assign(row[0] for row in ids)
     connection.register("known_customers", identity.table())
 

@@ -12,6 +12,9 @@ from features.home import Home
 class FeatureSettings(BaseSettings):
     """``PATRON_HOME``: the folder that holds the shop; ``.patron`` here by default.
 
+    ``PATRON_DATABASE``: a PostgreSQL database, ``postgresql://user:password@host:port/name``, one per
+    shop; by default a file of the home.
+
     ``PATRON_ONLINE_STORE``: a Redis database for the online rows, ``redis://host:port/db``, one per
     shop; by default they are in a file of the home.
     """
@@ -19,8 +22,9 @@ class FeatureSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
     home: Path = Path(".patron")
+    database: str | None = None
     online_store: str | None = None
 
     def open_home(self) -> Home:
         """The home as a place; nothing is read yet."""
-        return Home(self.home.absolute())
+        return Home(self.home.absolute(), self.database)

@@ -64,7 +64,7 @@ def snapshot(
             raise PatronError(f"the population has no column {column}; it needs customer_id and as_of")
     zone = home.shop().time_zone
     ids = population["customer_id"].astype(str)
-    keys = Identity(home.identity).keys(list(ids.unique()))
+    keys = Identity(home).keys(list(ids.unique()))
     if missing := len(set(ids) - set(keys)):
         raise PatronError(f"{missing} of the customers asked for are not known in {home.path}")
     moments = pd.to_datetime(population["as_of"])

@@ -63,7 +63,7 @@ class Scorer:
         features: Sequence[str],
         log: ScoreLog | None,
     ) -> None:
-        self.home, self.shop, self.identity = home, home.shop(), Identity(home.identity)
+        self.home, self.shop, self.identity = home, home.shop(), Identity(home)
         self.models, self.absent = dict(models), dict(absent)
         self.log = log
         self._features = tuple(features)

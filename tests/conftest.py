@@ -248,6 +248,6 @@ def present_facts(built: snapshots.Built, built_shop: Home) -> dict[str, dict[st
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     frames = [frame[[*group.features]] for frame, group in zip(frames, GROUPS, strict=True)]
     joined = pd.concat(frames, axis=1).sort_index()
-    ids = Identity(built_shop.identity).ids(joined.index.tolist())
+    ids = Identity(built_shop).ids(joined.index.tolist())
     joined = joined.astype(object).where(joined.notna(), None)
     return {ids[key]: dict(row) for key, row in joined.to_dict("index").items()}

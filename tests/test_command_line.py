@@ -350,7 +350,7 @@ def scored(
 
 def test_everyone_is_scored_into_a_file_and_into_the_log(scored: tuple[Home, Path, Any]) -> None:
     home, out, done = scored
-    ids = Identity(home.identity).table()["customer_id"].to_pylist()
+    ids = Identity(home).table()["customer_id"].to_pylist()
     assert done == {"customers": len(ids), "out": str(out), "models": list(MODELS), "absent": {}}
     table = pq.read_table(out)
     assert table["customer_id"].to_pylist() == ids
@@ -363,7 +363,7 @@ def test_everyone_is_scored_into_a_file_and_into_the_log(scored: tuple[Home, Pat
         assert set(table[f"{name}_version"].to_pylist()) == {"1"}
     found = logs.read(home, home.shop().now() - timedelta(days=1), home.shop().now())
     assert (found.answers, found.lost) == (len(ids), 0)
-    keys = Identity(home.identity).keys(ids)
+    keys = Identity(home).keys(ids)
     logged = found.vectors.set_index("customer_key")["clv.score"]
     for customer, score in zip(ids, table["clv"].to_pylist(), strict=True):
         value = logged[keys[customer]]
@@ -450,7 +450,7 @@ def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touch
 
 
 def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home, tmp_path: Path) -> None:
-    ids = Identity(trained_copy.identity).table()["customer_id"].to_pylist()
+    ids = Identity(trained_copy).table()["customer_id"].to_pylist()
     out = tmp_path / "actions.ndjson"
     said = process(trained_copy.path, "recommend", "--out", str(out)).refused()
     assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in said

@@ -102,7 +102,7 @@ def home(trained_copy: Home) -> Home:
 
 @pytest.fixture(scope="module")
 def ids(example_home: Home) -> list[str]:
-    found: list[str] = Identity(example_home.identity).table()["customer_id"].to_pylist()
+    found: list[str] = Identity(example_home).table()["customer_id"].to_pylist()
     return found
 
 
@@ -111,7 +111,7 @@ def facts(built: snapshots.Built, example_home: Home) -> pd.DataFrame:
     """Everyone's features as of the last build, by customer id."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([f.drop(columns=["as_of", "created_at"]) for f in frames], axis=1)
-    joined.index = joined.index.map(Identity(example_home.identity).ids(joined.index.tolist()))
+    joined.index = joined.index.map(Identity(example_home).ids(joined.index.tolist()))
     return joined
 
 
@@ -247,7 +247,7 @@ def test_scores_that_decisions_rest_on_are_in_the_log_of_scores(home: Home, ids:
 
 
 def test_who_has_no_features_yet_gets_nothing_with_the_reason(home: Home) -> None:
-    Identity(home.identity).assign(["new/customer"])
+    Identity(home).assign(["new/customer"])
     with service(home) as ask:
         found = decide(ask, "new%2Fcustomer")
         page = run_to_its_end(ask)
@@ -320,7 +320,7 @@ def test_outcomes_are_recorded_once(ask: Ask, ids: list[str], example_home: Home
     assert decide(ask, ids[40])["decision_id"] == made
     assert ask("POST", path, json={"outcome": "rejected"}).status_code == 200
     assert decide(ask, ids[40])["decision_id"] != made
-    (key,) = Identity(example_home.identity).keys([ids[40]]).values()
+    (key,) = Identity(example_home).keys([ids[40]]).values()
     found = stored(example_home, f"SELECT kind, value FROM outcomes WHERE customer_key = {key} ORDER BY kind")
     assert found == [("clicked", None), ("converted", 64.2), ("rejected", None), ("shown", None)]
 

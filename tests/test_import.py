@@ -57,7 +57,7 @@ def load(home: Home, path: Path, **options: Any) -> dict[str, Any]:
 
 def events(home: Home, name: str) -> list[dict[str, Any]]:
     """A table's events in order of time, with the customers' own ids."""
-    ids = Identity(home.identity).table()
+    ids = Identity(home).table()
     names = dict(zip(ids["customer_key"].to_pylist(), ids["customer_id"].to_pylist(), strict=True))
     backend = lake.connect()
     table = dict(lake.read(home, backend).items())[name]
@@ -695,7 +695,7 @@ def test_ids_stand_in_one_file_only(
     build_features(home, monthly=False)
     ids = [str(ANN), str(BOB), "7001001009"]
     holding = {path.name for path in home.path.rglob("*") if path.is_file() and _mentions(path, ids[:2])}
-    assert holding == {"identity.db"}
+    assert holding == {"patron.db"}
     assert not any(i in text for values in texts(home).values() for text in values for i in ids)
     # Nothing is kept of someone of whom no row was.
     assert not any(_mentions(path, ids[2:]) for path in home.path.rglob("*") if path.is_file())
@@ -708,12 +708,12 @@ def _mentions(path: Path, ids: list[str]) -> bool:
 
 
 def test_no_simulated_customers_id_leaves_its_file(built_shop: Home):
-    ids = set(Identity(built_shop.identity).table()["customer_id"].to_pylist())
+    ids = set(Identity(built_shop).table()["customer_id"].to_pylist())
     assert "C000001" in ids
     for name, values in texts(built_shop).items():
         assert not ids & values, name
     for path in built_shop.path.rglob("*"):
-        if path.is_file() and path.suffix != ".parquet" and path != built_shop.identity:
+        if path.is_file() and path.suffix != ".parquet" and path != built_shop.database_file:
             assert b"C0000" not in path.read_bytes(), path.name
 
 
@@ -783,7 +783,7 @@ def test_the_real_files_money_items_and_customers_are_all_there(
     utc = local.dt.tz_convert("UTC").dt.tz_localize(None)
     assert held.order_lines.timestamp.min().execute() == utc[~cancels].min()
     assert held.refunds.timestamp.max().execute() == utc[cancels].max()
-    ids = Identity(home.identity).table()
+    ids = Identity(home).table()
     assert sorted(map(int, ids["customer_id"].to_pylist())) == sorted(rows["CustomerID"].astype(int).unique())
 
 
@@ -810,7 +810,7 @@ def test_the_real_files_refunds_never_exceed_the_orders_they_take_back(real: tup
 @pytest.mark.slow
 def test_the_real_customers_ids_stand_in_one_file_only(real: tuple[Home, dict[str, Any]]):
     home, _ = real
-    table = Identity(home.identity).table()
+    table = Identity(home).table()
     ids = set(table["customer_id"].to_pylist())
     found = texts(home)
     assert not {"customer_id", "CustomerID"} & {column for _, column in found}

@@ -92,7 +92,7 @@ def stored(home: Home, name: str) -> list[dict[str, Any]]:
 
 
 def test_every_event_is_stored_once_under_its_customers_key(full: Home):
-    ids = {v: k for k, v in Identity(full.identity).keys([f"id-{i}" for i in range(60)]).items()}
+    ids = {v: k for k, v in Identity(full).keys([f"id-{i}" for i in range(60)]).items()}
     for name, rows in some_events().items():
         found = [(ids[r["customer_key"]], r["timestamp"], r["received_at"]) for r in stored(full, name)]
         assert sorted(found) == sorted(row[:3] for row in rows)
@@ -174,14 +174,14 @@ def test_keys_go_by_first_appearance_and_are_kept(full: Home):
     for rows in some_events().values():
         for customer, moment, *_ in rows:
             first[customer] = min(moment, first.get(customer, moment))
-    table = Identity(full.identity).table()
+    table = Identity(full).table()
     expected = sorted(first, key=lambda customer: (first[customer], customer))
     assert table["customer_id"].to_pylist() == expected
     assert table["customer_key"].to_pylist() == list(range(1, len(expected) + 1))
 
-    before = Identity(full.identity).keys(expected)
+    before = Identity(full).keys(expected)
     write(full, some_events(seed=2, customers=80))
-    after = Identity(full.identity).keys([f"id-{i}" for i in range(80)])
+    after = Identity(full).keys([f"id-{i}" for i in range(80)])
     assert before.items() <= after.items()
     assert sorted(after.values()) == list(range(1, len(after) + 1))
 
@@ -299,7 +299,7 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
     truth = pq.read_table(home.events / "truth.parquet")
     assert truth.column_names == ["customer_key", "rate"]
     ids = {row[0] for row in some_events()["traits"]}
-    assert set(truth["customer_key"].to_pylist()) == set(Identity(home.identity).keys(list(ids)).values())
+    assert set(truth["customer_key"].to_pylist()) == set(Identity(home).keys(list(ids)).values())
 
 
 def test_progress_is_told_for_every_table(home: Home):
@@ -314,7 +314,7 @@ def test_progress_is_told_for_every_table(home: Home):
 
 def test_ids_are_found_however_many_are_asked_for(home: Home):
     home.path.mkdir()
-    identity = Identity(home.identity)
+    identity = Identity(home)
     ids = [f"customer {i}" for i in range(1201)]
     identity.assign(ids)
     assert identity.keys([*ids, "nobody"]) == {name: i + 1 for i, name in enumerate(ids)}
@@ -324,14 +324,14 @@ def test_ids_are_found_however_many_are_asked_for(home: Home):
 def test_ids_are_compared_as_they_are_written(home: Home):
     home.path.mkdir()
     odd = ["a", "A", " a", "a ", "ä", "客户", "'; DROP TABLE customers; --", ""]
-    identity = Identity(home.identity)
+    identity = Identity(home)
     identity.assign(odd)
     identity.assign(odd)
     assert identity.keys(odd) == {name: i + 1 for i, name in enumerate(odd)}
 
 
 def test_without_customers_or_with_a_damaged_table_a_person_is_told(home: Home):
-    identity = Identity(home.identity)
+    identity = Identity(home)
     with pytest.raises(NothingThere, match="import or simulate"):
         identity.keys(["a"])
     assert not home.path.exists()

@@ -53,7 +53,7 @@ def csv(folder: Path, *rows: str, header: str = HEADER, name: str = "orders.csv"
 
 def events(home: Home, name: str = "order_lines") -> list[dict[str, Any]]:
     """A table's events with the customers' own ids in place of their keys, sorted."""
-    ids = Identity(home.identity).table()
+    ids = Identity(home).table()
     names = dict(zip(ids["customer_key"].to_pylist(), ids["customer_id"].to_pylist(), strict=True))
     backend = lake.connect()
     table = dict(lake.read(home, backend).items())[name]
@@ -128,7 +128,7 @@ def test_the_real_cdnow_is_accounted_for_and_the_same_as_csv(home: Home, tmp_pat
         pytest.skip("the CDNOW file is not in ../shared/data/cdnow")
     done = imports.import_file(home, str(CDNOW_FILE), "cdnow")
     assert done["read"] == done["kept"]["order_lines"] == 69_659
-    assert len(Identity(home.identity).table()) == 23_570
+    assert len(Identity(home).table()) == 23_570
     lines = [line.split() for line in CDNOW_FILE.read_text().splitlines() if line.strip()]
     assert sum(float(row["amount"]) for row in events(home)) == pytest.approx(
         sum(float(line[3]) for line in lines[1:])

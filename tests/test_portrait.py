@@ -97,7 +97,7 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
     now = served.shop().now()
     events = lake.read(served, lake.connect()).known_at(now)
     lines, refunds = events.order_lines.to_pandas(), events.refunds.to_pandas()
-    keys = Identity(served.identity).keys(list(portraits))
+    keys = Identity(served).keys(list(portraits))
     of = dict(list(lines.groupby("customer_key")))
     given_back = refunds.groupby("customer_key")["amount"].sum()
     due = 0
@@ -195,7 +195,7 @@ def test_strange_ids_are_known_or_not_and_never_an_error(
         "a\x00b",
         "x" * 200,
     ]
-    Identity(trained_copy.identity).assign(strange)
+    Identity(trained_copy).assign(strange)
     with answering(trained_copy) as get:
         for customer_id in strange:
             path = "/v1/customers/" + "".join(f"%{byte:02X}" for byte in customer_id.encode())

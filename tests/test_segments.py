@@ -148,7 +148,7 @@ def test_from_one_day_to_the_next_only_those_move_who_have_a_reason(built_shop: 
     """Without an order, nothing but the passing of days can move a customer, and then never upwards."""
     zone = "Europe/Berlin"
     first, second = pd.Timestamp("2024-04-10"), pd.Timestamp("2024-04-11")
-    ids = Identity(built_shop.identity).table()["customer_id"].to_pylist()
+    ids = Identity(built_shop).table()["customer_id"].to_pylist()
     population = pd.DataFrame({"customer_id": ids * 2, "as_of": [first] * len(ids) + [second] * len(ids)})
     names = [
         "orders_total",
@@ -185,7 +185,7 @@ def test_boundaries_hold_for_a_month_and_see_none_of_their_future(built_shop: Ho
 
 
 def test_before_there_are_boundaries_only_the_stage_is_known(built_shop: Home):
-    ids = Identity(built_shop.identity).table()["customer_id"].to_pylist()[:50]
+    ids = Identity(built_shop).table()["customer_id"].to_pylist()[:50]
     population = pd.DataFrame({"customer_id": ids, "as_of": "2022-02-10"})
     found = snapshots.snapshot(population, [*group.features], built_shop)
     assert found["lifecycle_stage"].notna().all()

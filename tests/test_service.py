@@ -86,7 +86,7 @@ def client(home: Home) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def ids(home: Home) -> list[str]:
     """All customers' ids, by key."""
-    found: list[str] = Identity(home.identity).table()["customer_id"].to_pylist()
+    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
     return found
 
 
@@ -95,7 +95,7 @@ def facts(built: snapshots.Built, home: Home) -> pd.DataFrame:
     """Everyone's features of the present snapshot, by customer id; None where missing."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([frame.drop(columns=["as_of", "created_at"]) for frame in frames], axis=1)
-    table = Identity(home.identity).table()
+    table = Identity(home).table()
     names = dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
     joined.index = joined.index.map(names)
     return joined.astype(object).where(joined.notna(), None)
@@ -403,7 +403,7 @@ def test_over_a_damaged_store_it_is_not_ready_and_scores_are_a_problem(
     which: str, trained_copy: Home, ids: list[str]
 ) -> None:
     with ScoreLog(trained_copy) as log, open_client(trained_copy, log) as client:
-        path = Store(trained_copy).online_file if which == "online store" else trained_copy.identity
+        path = Store(trained_copy).online_file if which == "online store" else trained_copy.database_file
         path.write_bytes(b"not a database " * 1000)
         response = client.get("/readyz")
         assert response.status_code == 503
@@ -468,7 +468,7 @@ def test_the_log_holds_what_was_answered_and_by_which_features(
     assert not log._thread.is_alive()
     found = read_log(trained_copy)
     assert (found.answers, found.lost) == (31, 0)
-    keys = Identity(trained_copy.identity).keys(asked)
+    keys = Identity(trained_copy).keys(asked)
     logged = found.vectors.set_index("customer_key")
     assert len(logged) == 30
     for entry in entries[:-1]:

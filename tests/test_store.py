@@ -53,7 +53,7 @@ def online(store: Store, customers: list[int]) -> Any:
 
 @pytest.fixture(scope="module")
 def names(built_shop: Home) -> dict[int, str]:
-    table = Identity(built_shop.identity).table()
+    table = Identity(built_shop).table()
     return dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
 
 

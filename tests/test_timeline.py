@@ -179,7 +179,7 @@ def busy(shop: Home, known: Callable[[datetime], Plain]) -> tuple[int, str]:
     """Key and id of a customer with events of every kind."""
     told = known(shop.shop().now())
     key = next(k for k, es in told.items() if {e["kind"] for e in es} == {*KINDS} and len(es) > 10)
-    table = Identity(shop.identity).table()
+    table = Identity(shop).table()
     return key, table["customer_id"][table["customer_key"].to_pylist().index(key)].as_py()
 
 

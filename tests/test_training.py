@@ -411,12 +411,12 @@ def cut(home: Home, moment: datetime, folder: Path) -> Home:
     """A home that holds only what had happened and was known before a moment; the same keys."""
     past = Home(folder)
     past.path.mkdir()
-    shutil.copy(home.identity, past.identity)
+    shutil.copy(home.database_file, past.database_file)
     backend = lake.connect()
     events = lake.read(home, backend)
     known = {name: table.to_pyarrow() for name, table in events.known_at(moment).items()}
     connection = lake.connect().con
-    connection.register("ids", Identity(home.identity).table())
+    connection.register("ids", Identity(home).table())
     for name, table in known.items():
         connection.register("known", table)
         connection.execute(

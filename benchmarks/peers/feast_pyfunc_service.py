@@ -44,7 +44,7 @@ class ScoresResponse(BaseModel):
 def create_app() -> FastAPI:
     """The service over the home that ``PATRON_HOME`` names."""
     home = FeatureSettings().open_home()
-    ids = Identity(home.identity).table()
+    ids = Identity(home).table()
     keys = dict(zip(ids["customer_id"].to_pylist(), ids["customer_key"].to_pylist(), strict=True))
     store = _open_store(home)
     models = _load_models(home)
