@@ -1,0 +1,210 @@
+"""Kill -9 at random moments: every acknowledged event is there once, and online features equal a rebuild.
+
+A service takes in events over HTTP, a refresher recomputes features and compacts the journal; both are
+killed again and again while a client sends, and repeats what was not acknowledged, as clients do.
+
+    python -m torture.kill [--kills N] [--database sqlite|postgres] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from benchmarks import servers
+from benchmarks.messages import Client, stream
+from features import lake, snapshots
+from features.groups import FEATURES
+from features.home import Home
+from features.identity import Identity
+from features.store import Store
+
+CUSTOMERS, BATCH = 150, 20
+LIFE_SECONDS = 6.0  # a process lives at most so long, mostly shorter
+COMMAND = [sys.executable, str(Path(__file__).parents[1] / "patron.py")]
+
+
+@dataclass
+class Victim:
+    """A process that is started again whenever it was killed."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+    log: Path
+    kills: int = 0
+    process: subprocess.Popen[bytes] = field(init=False)
+    born: float = field(init=False)
+
+    def start(self) -> None:
+        """Start it; what it prints is added to its log."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, *self.arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        self.born = time.monotonic()
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.kills += 1
+
+    def stop(self) -> None:
+        """End it as an operator would."""
+        self.process.terminate()
+        self.process.wait(60)
+
+
+class Sender(threading.Thread):
+    """Sends batch after batch, each until it was acknowledged; knows what each event must leave."""
+
+    def __init__(self, port: int, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._port, self._seed = port, seed
+        self._enough = threading.Event()
+        self.expected: Counter[str] = Counter()
+        self.batches = self.repeats = 0
+
+    def run(self) -> None:
+        """Send until told to end, and until the last batch is acknowledged."""
+        messages = stream(self._seed, CUSTOMERS, merging=True)
+        while not self._enough.is_set():
+            batch = [next(messages) for _ in range(BATCH)]
+            while not self._acknowledged(batch):
+                self.repeats += 1
+                time.sleep(0.05)
+            self.batches += 1
+            for message in batch:
+                lines = message.get("properties", {}).get("products", [None])
+                self.expected[message["messageId"]] += len(lines)
+
+    def _acknowledged(self, batch: list[dict[str, object]]) -> bool:
+        try:
+            return Client(self._port, timeout=10).send(batch) == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def end(self) -> None:
+        """Wait for the last acknowledgement."""
+        self._enough.set()
+        self.join(180)
+        if self.is_alive():
+            raise SystemExit("the last batch was never acknowledged")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Kill -9 at random moments.")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        database = None
+        if asked.database == "postgres":
+            program = servers.find_postgres()
+            if program is None:
+                raise SystemExit("PostgreSQL is not installed")
+            database = stack.enter_context(servers.postgres(program, Path(name) / "postgres"))
+        home = Home(Path(name) / "home", database)
+        torment(home, asked.kills, asked.seed)
+
+
+def torment(home: Home, kills: int, seed: int) -> None:
+    """Send, kill, and look at what is left.
+
+    Raises:
+        SystemExit: an event is missing or counted twice, or an online row differs from a rebuild.
+    """
+    rng, port = random.Random(seed), servers.free_port()
+    environment = {
+        **os.environ,
+        "PATRON_HOME": str(home.path),
+        "PATRON_REFRESHER": "off",
+        "PATRON_COMPACT_AFTER": "500",
+    }
+    environment |= {"PATRON_DATABASE": home.database} if home.database else {}
+    subprocess.run(
+        [*COMMAND, "init", "--time-zone", "Europe/Berlin", "--currency", "EUR"], env=environment, check=True
+    )
+    victims = [
+        Victim("service", ["serve", "--port", str(port)], environment, home.path.with_name("service.log")),
+        Victim("refresher", ["refresh"], environment, home.path.with_name("refresher.log")),
+    ]
+    sender = Sender(port, seed)
+    for victim in victims:
+        victim.start()
+    sender.start()
+    for n in range(kills):
+        victim = rng.choice(victims)
+        time.sleep(max(0.0, victim.born + rng.uniform(0, 2 * LIFE_SECONDS) - time.monotonic()))
+        victim.kill()
+        victim.start()
+        if (n + 1) % 10 == 0:
+            print(
+                f"{n + 1} kills, {sender.batches * BATCH:,} events acknowledged, {sender.repeats} sent again",
+                flush=True,
+            )
+    sender.end()
+    for victim in victims:
+        victim.stop()
+    subprocess.run([*COMMAND, "refresh", "--once"], env=environment, check=True)
+    check_events(home, sender.expected)
+    rows = check_online(home)
+    print(
+        f"{sum(v.kills for v in victims)} kills: {len(sender.expected):,} events once each, {rows:,} online rows equal"
+    )
+
+
+def check_events(home: Home, expected: Counter[str]) -> None:
+    """Hold what the lake and the journal show against what was acknowledged."""
+    events = lake.read(home, lake.connect())
+    merged = {merge.customer_key for merge in Identity(home).merges()}
+    found: Counter[str] = Counter()
+    for name, column in {"order_lines": "order_id", "traits": "value", "activities": "properties"}.items():
+        table = getattr(events, name)
+        for row in table.to_pyarrow().to_pylist():
+            if row["customer_key"] not in merged and row.get("name") != "country":
+                told = row[column]
+                found[json.loads(told)["told_by"] if name == "activities" else told] += 1
+    missing, extra = expected - found, found - expected
+    if missing or extra:
+        raise SystemExit(
+            f"missing {missing.total()}, too many {extra.total()}: {(missing + extra).most_common(5)}"
+        )
+
+
+def check_online(home: Home) -> int:
+    """Hold every online row against the definitions over all events as of its moment; how many there are."""
+    ids = Identity(home).table().to_pandas().drop_duplicates("customer_key")
+    rows = Store(home).reader([*FEATURES])(ids["customer_key"].tolist())
+    ids["as_of"] = pd.to_datetime(rows.as_of, utc=True)
+    if ids["as_of"].isna().any():
+        raise SystemExit(f"{ids['as_of'].isna().sum()} customers have no online row")
+    rebuilt = snapshots.snapshot(ids[["customer_id", "as_of"]], home=home)
+    for name in FEATURES:
+        there = rebuilt[name].astype(object).where(rebuilt[name].notna(), None).tolist()
+        if there != list(rows.values[name]):
+            different = [pair for pair in zip(there, rows.values[name], strict=True) if pair[0] != pair[1]]
+            raise SystemExit(f"{name} differs for {len(different)} customers, such as {different[0]}")
+    return len(ids)
+
+
+if __name__ == "__main__":
+    main()
