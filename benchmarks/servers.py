@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -89,6 +93,95 @@ def redis(program: str, folder: Path) -> Iterator[int]:
         yield port
     finally:
         _stop(process)
+
+
+class Postgres:
+    """A PostgreSQL of its own on the loopback interface, started and stopped at will.
+
+    It refuses to run as root, as whom it runs as the user ``postgres``.
+
+    Args:
+        programs: the folder of ``initdb`` and ``postgres``.
+        folder: empty; for its files, which that user must reach.
+        durable: whether a commit outlives a power cut; one who only tests can do without.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, durable: bool = True) -> None:
+        self._programs, self._folder, self._durable = programs, folder, durable
+        self._as = {"user": "postgres", "group": "postgres", "extra_groups": []} if not os.geteuid() else {}
+        self._password, self._port, self._made = secrets.token_hex(8), _free_port(), 0
+        if self._as:
+            shutil.chown(folder, "postgres", "postgres")
+        secret = folder / "secret"
+        secret.write_text(self._password)
+        secret.chmod(0o644)
+        self._run("initdb", "--pgdata", "data", "--username", "patron", "--auth", "scram-sha-256",
+                  "--pwfile", "secret", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+        self.start()
+
+    def address(self, database: str) -> str:
+        """Where a database is, with the password."""
+        return f"postgresql://patron:{self._password}@{HOST}:{self._port}/{database}"
+
+    def new_database(self) -> str:
+        """The address of a database that holds nothing."""
+        import psycopg
+
+        self._made += 1
+        name = f"shop_{self._made}"
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        return self.address(name)
+
+    def start(self) -> None:
+        """Start it; returns once it answers."""
+        synced = "on" if self._durable else "off"
+        with open(self._folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", "data", "-p", str(self._port), "-c", f"listen_addresses={HOST}",
+                 "-c", "unix_socket_directories=", "-c", f"fsync={synced}", "-c", "max_connections=200"],
+                cwd=self._folder, stdout=log, stderr=log, **self._as,
+            )  # fmt: skip
+        import psycopg
+
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.address("postgres"), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it, whoever is connected."""
+        self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for them
+        self._process.wait(STOP_SECONDS)
+
+    def _run(self, program: str, *options: str) -> None:
+        command = [self._programs / program, *options]
+        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **self._as)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{done.stderr[-4000:]}")
+
+
+def postgres_programs() -> Path | None:
+    """The folder of PostgreSQL's own programs, as Debian has them or on the path; None where there is none."""
+    found = shutil.which("initdb")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return Path(found).resolve().parent if found else next(reversed(debian), None)
+
+
+@contextmanager
+def postgres(programs: Path, *, durable: bool = True) -> Iterator[Postgres]:
+    """A PostgreSQL, while the block lasts."""
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        server = Postgres(programs, Path(folder), durable=durable)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _listens(port: int) -> bool:

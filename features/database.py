@@ -1,105 +1,241 @@
 """A home's database: a file of its own, or PostgreSQL where ``PATRON_DATABASE`` names one.
 
-Tables are declared beside what uses them, on ``METADATA``.
+Tables are declared beside what uses them, on ``METADATA``; ``features/migrations`` makes them. Whoever
+only reads changes nothing; the first to write brings the tables up to date.
 """
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from features.errors import PatronError
+from features import database_file, migrations
+from features.errors import NothingThere, PatronError
 from features.home import Home
 
 METADATA = sa.MetaData()
-_BEGIN = "patron_begin"
-# One writer at a time may append, so that whoever sees a number has seen all below it.
-_APPENDING = 0x5041_5452
+Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""The type of numbers that rows are known by: SQLite numbers rows itself only where they are INTEGER."""
+_LOCKS = 0x5041_5452
+# So that a server which is gone is noticed: seconds to connect, milliseconds until what was sent is received.
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+
+
+class Turn(IntEnum):
+    """Writers of one kind come one after the other; in an SQLite file all writers do."""
+
+    EVENTS = 1  # so that whoever sees a number of the journal has seen all below it
+    DECISIONS = 2  # so that one of those who ask at once decides
+    TABLES = 3
+    ANY = 0  # waits for nobody
 
 
 class Database:
-    """Connections to a home's database; threads may share it.
+    """A home's database; threads may share it, and all of a process share its connections.
 
     Attributes:
         name: what and where it is, for messages; without credentials.
     """
 
     def __init__(self, home: Home) -> None:
-        if home.database is None:
-            home.path.mkdir(parents=True, exist_ok=True)
-        self._engine = _engine(home.database_address)
-        self.name = self._engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
-        weakref.finalize(self, self._engine.dispose)
-        with self.writing() as connection:
-            METADATA.create_all(connection)
+        self._connections = _connections_of(home)
+        self.name = self._connections.name
 
     @property
     def on_postgres(self) -> bool:
         """Whether it is PostgreSQL; it is an SQLite file otherwise."""
-        return self._engine.dialect.name == "postgresql"
+        return self._connections.file is None
+
+    def prepare(self) -> None:
+        """Make the database, or bring its tables up to date, where that is needed.
+
+        Raises:
+            PatronError: it cannot be used, or is of a newer Patron.
+        """
+        with self._speaking():
+            self._connections.open(write=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one moment of the database.
 
         Raises:
+            NothingThere: nothing was ever written.
             PatronError: the database cannot be used.
         """
-        level = {"isolation_level": "REPEATABLE READ"} if self.on_postgres else {}
-        with self._speaking(), self._engine.connect().execution_options(**level) as connection:
-            yield connection
+        with self._speaking():
+            self._connections.open(write=False)
+            with self._connections.reading() as connection:
+                yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction, durable once left; all of it or nothing. Writers come one after the other.
+    def writing(self, turn: Turn = Turn.EVENTS, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction: all of it or nothing.
+
+        Args:
+            turn: which writers wait for each other.
+            durable: whether it outlives a power cut once left; it outlives a killed process either way.
 
         Raises:
             PatronError: the database cannot be used; nothing was written.
         """
-        with (
-            self._speaking(),
-            self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection,
-            connection.begin(),
-        ):
-            if self.on_postgres:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPENDING)))
-            yield connection
+        with self._speaking():
+            self._connections.open(write=True)
+            with self._connections.writing(turn, durable) as connection:
+                yield connection
 
     def close(self) -> None:
-        """Let go of the connections."""
-        self._engine.dispose()
+        """Let go of the connections; whoever goes on using the database opens it again."""
+        self._connections.engine.dispose()
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
-            why = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-            raise PatronError(f"the database {self.name} cannot be used: {why}") from error
+        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            # The first line only: PostgreSQL quotes values in those that follow.
+            why = str(cause).strip().partition("\n")[0]
+            raise PatronError(f"the database {self.name} cannot be used: {why}{_advice(cause)}") from error
 
 
-def _engine(address: str) -> sa.Engine:
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT for this kind of database, which can say what to do ``on_conflict``."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+class _Connections:
+    """The pool of connections to one database in this process, and what is known of its tables."""
+
+    def __init__(self, home: Home) -> None:
+        self.file: Path | None = None if home.database is not None else home.database_file
+        self.engine = database_file.engine(self.file) if self.file else _server(home.database_address)
+        url = self.engine.url
+        server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
+        self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
+        self._seen = self._identity()
+        self._revision: str | None = None
+        # Threads queue here; SQLite would let them sleep and try again, in no order.
+        self._turn = threading.Lock() if self.file else nullcontext()
+        weakref.finalize(self, self.engine.dispose)
+
+    def open(self, *, write: bool) -> None:
+        """Make sure once that the tables are there and of this Patron."""
+        self._look()
+        if self._revision == migrations.HEAD:
+            return
+        if self.file and write:
+            database_file.make(self.file)
+        found = self._found()
+        if found is not None and found > migrations.HEAD:
+            raise PatronError(
+                f"the database {self.name} is of a newer Patron (its tables are at {found}, this one knows"
+                f" {migrations.HEAD}); use that version, or another home"
+            )
+        if found != migrations.HEAD:
+            if not write and found is None:
+                raise NothingThere(f"the database {self.name} is empty; import or simulate a shop first")
+            if not write:
+                raise PatronError(
+                    f"the database {self.name} is of an older Patron (its tables are at {found});"
+                    " `patron doctor` brings it up to date"
+                )
+            with self.writing(Turn.TABLES, durable=True) as connection:
+                migrations.upgrade(connection)
+        self._revision = migrations.HEAD
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        level = {} if self.file else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**level) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
+        how = {database_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
+        with self._turn, self.engine.connect().execution_options(**how) as connection, connection.begin():
+            if not self.file:
+                if not durable:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                if turn:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, turn.value)))
+            yield connection
+
+    def _found(self) -> str | None:
+        if self.file and not self.file.exists():
+            return None
+        with self.reading() as connection:
+            return migrations.revision(connection)
+
+    def _look(self) -> None:
+        """Let go of connections to a file since replaced."""
+        if (now := self._identity()) != self._seen:
+            self.engine.dispose()
+            self._seen, self._revision = now, None
+
+    def _identity(self) -> tuple[int, ...]:
+        if self.file is None:
+            return ()
+        try:
+            stat = os.stat(self.file)
+        except FileNotFoundError:
+            return ()
+        return stat.st_dev, stat.st_ino
+
+
+_shared: weakref.WeakValueDictionary[str, _Connections] = weakref.WeakValueDictionary()
+_sharing = threading.Lock()
+
+
+def _connections_of(home: Home) -> _Connections:
+    """Those that others of this process have, as long as somebody has them."""
+    _before_a_fork_let_go()
+    with _sharing:
+        found = _shared.get(home.database_address)
+        if found is None:
+            found = _shared[home.database_address] = _Connections(home)
+    return found
+
+
+@cache
+def _before_a_fork_let_go() -> None:
+    """Neither SQLite's locks nor a server's connections can be shared with a child."""
+
+    def let_go() -> None:
+        for connections in list(_shared.values()):
+            connections.engine.dispose()
+
+    os.register_at_fork(before=let_go)
+
+
+def _server(address: str) -> sa.Engine:
     try:
-        engine = sa.create_engine(address, pool_pre_ping=address.startswith("postgresql"))
+        url = sa.make_url(address)
+        if url.get_dialect() is not postgresql.psycopg.dialect or not url.database:
+            raise ValueError(url.drivername)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
         raise PatronError(
-            "PATRON_DATABASE is not an address of a database that Patron knows; use"
+            "PATRON_DATABASE is not the address of a database that Patron knows; use"
             " postgresql://user:password@host:port/name, or leave it unset for a file in the home"
         ) from error
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare)
-        sa.event.listen(engine, "begin", _begin)
-    return engine
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=patience)
 
 
-def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say so, not where sqlite3 guesses
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000"):
-        connection.cursor().execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+def _advice(cause: object) -> str:
+    if isinstance(cause, sqlite3.Error):
+        damaged = not isinstance(cause, sqlite3.OperationalError)
+        return "; restore it from a backup" if damaged else ""
+    return "; see that the server runs and PATRON_DATABASE is right" if isinstance(cause, Exception) else ""

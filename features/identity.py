@@ -14,13 +14,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import sqlalchemy as sa
 
-from features.database import METADATA, Database
+from features.database import METADATA, Database, Key
 from features.errors import NothingThere
 from features.home import Home
 
 ANONYMOUS = "anonymous:"
 _BATCH = 500  # SQLite's smallest compiled limit on variables is 999
-Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 customers = sa.Table(
     "customers",
@@ -40,10 +39,15 @@ ids = sa.Table(
 merges = sa.Table(
     "merges",
     METADATA,
-    sa.Column("customer_key", Key, primary_key=True),
-    sa.Column("into", Key, primary_key=True, index=True),
+    sa.Column("customer_key", Key, primary_key=True, autoincrement=False),
+    sa.Column("into", Key, primary_key=True, autoincrement=False, index=True),
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
+)
+# Made once, since they are asked for with every score.
+_KEY_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(ids.c.customer_id == sa.bindparam("one"))
+_KEYS_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(
+    ids.c.customer_id.in_(sa.bindparam("some", expanding=True))
 )
 
 
@@ -108,12 +112,12 @@ class Identity:
 
 def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
     """The keys of those ids that are known."""
+    if len(customer_ids) == 1:
+        return {row[0]: row[1] for row in connection.execute(_KEY_OF, {"one": customer_ids[0]})}
     found: dict[str, int] = {}
     for start in range(0, len(customer_ids), _BATCH):
         batch = customer_ids[start : start + _BATCH]
-        found |= {
-            row[0]: row[1] for row in connection.execute(sa.select(ids).where(ids.c.customer_id.in_(batch)))
-        }
+        found |= {row[0]: row[1] for row in connection.execute(_KEYS_OF, {"some": batch})}
     return found
 
 

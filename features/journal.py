@@ -20,9 +20,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features.calendar import micros
-from features.database import METADATA, Database
+from features.database import METADATA, Database, Key
 from features.events import SCHEMAS
-from features.identity import Key, assign, join, merges
+from features.identity import assign, join, merges
 
 _BATCH = 500
 _DIGEST_BYTES = 16

@@ -7,6 +7,7 @@ The homes are shared by all tests of a run and made once. A test that changes on
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
+from benchmarks import servers
 from features import imports, snapshots
 from features.groups import GROUPS
 from features.home import Clock, Home, Shop
@@ -49,6 +51,31 @@ def as_the_command_line_does(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("PATRON_HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
         time.tzset()
         yield
+
+
+# Databases
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A PostgreSQL of this run's own."""
+    programs = servers.postgres_programs()
+    if programs is None:
+        reason = "PostgreSQL is not installed"
+        if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with servers.postgres(programs, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """A home that is not there yet, over a database of each kind."""
+    if request.param == "sqlite":
+        return Home(tmp_path / "home")
+    server: servers.Postgres = request.getfixturevalue("postgres")
+    return Home(tmp_path / "home", server.new_database())
 
 
 @pytest.fixture(scope="session")

@@ -336,6 +336,6 @@ def test_without_customers_or_with_a_damaged_table_a_person_is_told(home: Home):
         identity.keys(["a"])
     assert not home.path.exists()
     home.path.mkdir()
-    home.identity.write_bytes(b"no database at all" * 500)
-    with pytest.raises(PatronError, match=r"identity\.db cannot be read"):
+    home.database_file.write_bytes(b"no database at all" * 500)
+    with pytest.raises(PatronError, match=r"the database .*patron\.db cannot be used: .*; restore it"):
         identity.table()

@@ -1,0 +1,44 @@
+"""How the tables came to be what they are: one file per step in ``versions``, carried out by Alembic.
+
+A step is never changed once it was released. Its number is its name: ``v0002_what.py`` has
+``revision = "0002"`` and ``down_revision = "0001"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+
+HEAD = "0001"
+"""The newest step."""
+_VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
+
+
+def revision(connection: sa.Connection) -> str | None:
+    """The step that a database's tables are at; None where there are none."""
+    if not sa.inspect(connection).has_table(_VERSION.name):
+        return None
+    found: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+    return found
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """Bring the tables to the newest step, within the transaction that has begun."""
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(Path(__file__).parent))
+
+    def steps(current: Any, _context: MigrationContext) -> Iterable[RevisionStep]:
+        return script._upgrade_revs(HEAD, current)
+
+    with EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(connection=connection)
+        environment.run_migrations()
