@@ -53,9 +53,10 @@ def main() -> None:
         homes.build(folder / "home")
         _note("measuring how many events are kept")
         results["ingest_embedded"] = _ingest(folder, "embedded", {})
-        if program := servers.find_postgres():
-            with servers.postgres(program, folder / "postgres") as address:
-                results["ingest_postgres"] = _ingest(folder, "postgres", {"PATRON_DATABASE": address})
+        if programs := servers.postgres_programs():
+            with servers.postgres(programs) as server:
+                environment = {"PATRON_DATABASE": server.new_database()}
+                results["ingest_postgres"] = _ingest(folder, "postgres", environment)
         for rate in (100, 300):
             _note(f"measuring how fresh scores are at {rate} events/s")
             results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, asked.seconds)

@@ -83,7 +83,7 @@ def redis(program: str, folder: Path) -> Iterator[int]:
         program: the path of ``redis-server``.
         folder: where it runs.
     """
-    port = _free_port()
+    port = free_port()
     options = ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
     process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
@@ -109,7 +109,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path, *, durable: bool = True) -> None:
         self._programs, self._folder, self._durable = programs, folder, durable
         self._as = {"user": "postgres", "group": "postgres", "extra_groups": []} if not os.geteuid() else {}
-        self._password, self._port, self._made = secrets.token_hex(8), _free_port(), 0
+        self._password, self._port, self._made = secrets.token_hex(8), free_port(), 0
         if self._as:
             shutil.chown(folder, "postgres", "postgres")
         secret = folder / "secret"
@@ -191,7 +191,7 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def _started(name: str, service: Service, environment: Mapping[str, str], logs: Path) -> Iterator[Server]:
-    port, path = _free_port(), logs / f"{name}.log"
+    port, path = free_port(), logs / f"{name}.log"
     with open(path, "wb") as log:
         process = subprocess.Popen(
             service.command(port), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
@@ -203,7 +203,7 @@ def _started(name: str, service: Service, environment: Mapping[str, str], logs: 
         _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))

@@ -110,10 +110,15 @@ def test_a_database_of_a_newer_patron_is_refused_in_words(use: str, home: Home) 
                 pass
 
 
-def test_an_older_one_is_brought_up_to_date_by_writers_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_one_is_brought_up_to_date_by_writers_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Database(home).prepare()
     monkeypatch.setattr(migrations, "HEAD", "0002")
-    with pytest.raises(PatronError, match="is of an older Patron .*; `patron doctor`"), Database(home).reading():
+    with (
+        pytest.raises(PatronError, match="is of an older Patron .*; `patron doctor`"),
+        Database(home).reading(),
+    ):
         pass
     done = []
 
@@ -189,7 +194,9 @@ def test_only_what_must_not_be_lost_waits_for_the_disk(home: Home) -> None:
     for durable in (True, False, True):
         with database.writing(durable=durable) as connection:
             if database.on_postgres:
-                assert connection.execute(sa.text("SHOW synchronous_commit")).scalar() == ("on" if durable else "off")
+                assert connection.execute(sa.text("SHOW synchronous_commit")).scalar() == (
+                    "on" if durable else "off"
+                )
             else:
                 assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == (2 if durable else 1)
 
@@ -313,7 +320,9 @@ def test_a_damaged_file_is_refused_in_words_and_one_put_in_its_place_is_found(fi
     with pytest.raises(PatronError, match="import or simulate"):
         identity.keys(["a"])
     file.write_bytes(b"no database at all" * 500)
-    with pytest.raises(PatronError, match=r"the database .*patron\.db cannot be used: .*; restore it from a backup"):
+    with pytest.raises(
+        PatronError, match=r"the database .*patron\.db cannot be used: .*; restore it from a backup"
+    ):
         identity.keys(["a"])
     os.replace(file.with_suffix(".away"), file)
     assert identity.keys(["a"]) == {"a": 1}

@@ -118,10 +118,10 @@ def main() -> None:
     with TemporaryDirectory() as name, ExitStack() as stack:
         database = None
         if asked.database == "postgres":
-            program = servers.find_postgres()
-            if program is None:
+            programs = servers.postgres_programs()
+            if programs is None:
                 raise SystemExit("PostgreSQL is not installed")
-            database = stack.enter_context(servers.postgres(program, Path(name) / "postgres"))
+            database = stack.enter_context(servers.postgres(programs)).new_database()
         home = Home(Path(name) / "home", database)
         torment(home, asked.kills, asked.seed)
 
@@ -167,9 +167,8 @@ def torment(home: Home, kills: int, seed: int) -> None:
     subprocess.run([*COMMAND, "refresh", "--once"], env=environment, check=True)
     check_events(home, sender.expected)
     rows = check_online(home)
-    print(
-        f"{sum(v.kills for v in victims)} kills: {len(sender.expected):,} events once each, {rows:,} online rows equal"
-    )
+    done = sum(victim.kills for victim in victims)
+    print(f"{done} kills: {len(sender.expected):,} events once each, {rows:,} online rows equal")
 
 
 def check_events(home: Home, expected: Counter[str]) -> None:
@@ -199,7 +198,7 @@ def check_online(home: Home) -> int:
         raise SystemExit(f"{ids['as_of'].isna().sum()} customers have no online row")
     rebuilt = snapshots.snapshot(ids[["customer_id", "as_of"]], home=home)
     for name in FEATURES:
-        there = rebuilt[name].astype(object).where(rebuilt[name].notna(), None).tolist()
+        there = [None if pd.isna(value) else value for value in rebuilt[name].tolist()]
         if there != list(rows.values[name]):
             different = [pair for pair in zip(there, rows.values[name], strict=True) if pair[0] != pair[1]]
             raise SystemExit(f"{name} differs for {len(different)} customers, such as {different[0]}")
