@@ -406,9 +406,7 @@ def test_a_body_is_not_read_before_its_sender_is_known(key: str | None, guarded:
     assert read == []
 
 
-def test_keys_are_created_and_revoked_while_it_runs(
-    guarded: FastAPI, keys: Keys, empty_home: Home
-) -> None:
+def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys, empty_home: Home) -> None:
     detail_of(ask(guarded, "/v1/models", NEVER_MADE), 401)
     other = Keys(empty_home)
     _, secret = other.create("crm", ["operations"])
@@ -420,7 +418,9 @@ def test_keys_are_created_and_revoked_while_it_runs(
 def test_where_the_keys_cannot_be_read_nobody_is_let_in_who_needs_one(
     scorer: tuple[Scorer, ScoreLog], file: Path, file_keys: Keys
 ) -> None:
-    guarded, on_loopback = (create_app(*scorer, keys=file_keys, keys_needed=needed) for needed in (True, False))
+    guarded, on_loopback = (
+        create_app(*scorer, keys=file_keys, keys_needed=needed) for needed in (True, False)
+    )
     _, secret = file_keys.create("crm", ["all"])
     assert ask(guarded, "/v1/models", secret).status_code == 200
     file_keys.close()

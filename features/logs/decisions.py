@@ -253,7 +253,12 @@ _LAST_DAYS = (
 
 
 def _standing(connection: sa.Connection, key: int, question: Question) -> sa.Row[Any] | None:
-    asked = {"key": key, "today": question.day, "asked": json.dumps(question.channels), "digest": question.rules}
+    asked = {
+        "key": key,
+        "today": question.day,
+        "asked": json.dumps(question.channels),
+        "digest": question.rules,
+    }
     return connection.execute(_STANDING, asked).first()
 
 

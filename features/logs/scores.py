@@ -225,7 +225,9 @@ def _settle(database: Database, folder: Path) -> int:
                 _count(connection, path.stem, {"lost": max(0, accepted - written)})
             os.unlink(path)
     with database.reading() as connection:
-        return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(writers.c.lost), 0))).scalar_one())
+        return int(
+            connection.execute(sa.select(sa.func.coalesce(sa.func.sum(writers.c.lost), 0))).scalar_one()
+        )
 
 
 @dataclass(frozen=True)
