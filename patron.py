@@ -343,7 +343,7 @@ def up() -> None:
     from serving.settings import ServingSettings
 
     settings, home, started = ServingSettings(), _home(), time.monotonic()
-    check(Keys(home.keys), settings)
+    check(Keys(home), settings)
     _check_port(settings.host, settings.port)
     with _progress(False) as progress:
         if not lake.exists(home):
@@ -366,7 +366,7 @@ def create_key(
     """Make a key and print it, this once."""
     from serving.keys import Keys
 
-    key, secret = Keys(_home().keys).create(name, scopes.split(","))
+    key, secret = Keys(_home()).create(name, scopes.split(","))
     _say(as_json, {"key": secret} | key.as_dict(), secret)
     if not as_json:
         _note(f"the key {key.name!r} of {', '.join(key.scopes)}; keep it, it is not shown again")
@@ -378,7 +378,7 @@ def list_keys(as_json: AsJson = False) -> None:
     from serving.keys import Keys
 
     home = _home()
-    found = Keys(home.keys).all()
+    found = Keys(home).all()
     lines = [
         f"{key.prefix}  {key.name:<20}  {','.join(key.scopes):<28}  made {key.created:%Y-%m-%d %H:%M}"
         + (f", revoked {key.revoked:%Y-%m-%d %H:%M}" if key.revoked else "")
@@ -395,7 +395,7 @@ def revoke_key(
     """Let a key open nothing any more, for good."""
     from serving.keys import Keys
 
-    revoked = Keys(_home().keys).revoke(key)
+    revoked = Keys(_home()).revoke(key)
     said = f"revoked {revoked.name!r} ({revoked.prefix}); a running service refuses it within a second"
     _say(as_json, {"revoked": revoked.as_dict()}, said)
 

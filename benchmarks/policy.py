@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 from scipy import stats
 
 from benchmarks.report import Result, publish
@@ -39,7 +40,7 @@ from features.calendar import midnight
 from features.groups import GROUPS
 from features.home import Clock, Home, Shop
 from features.logs import runs
-from features.logs.decisions import Decision, DecisionLog
+from features.logs.decisions import Decision, DecisionLog, salts
 from features.sources.simulate import simulate
 from features.sources.simulated_truth import Plan, ShopTime
 from features.store import Store
@@ -146,8 +147,8 @@ def make_shop(home: Home, seed: int) -> Plan:
 
 def decide(home: Home, seed: int) -> list[Decision]:
     """Everyone's decision, as the log has it."""
-    with DecisionLog(home) as log, log.transaction("IMMEDIATE") as db:
-        db.execute("UPDATE salts SET salt = ?", (bytes([seed] * 32),))  # the same draws each time
+    with DecisionLog(home) as log, log.writing() as connection:
+        connection.execute(sa.update(salts).values(salt=bytes([seed] * 32)))  # the same draws each time
     done = recommend_everyone(home, home.path / "actions.ndjson", None, None, "en")
     with DecisionLog(home) as log:
         return [decision for _, decision in runs.rows(log, done["run_id"], 0, done["customers"])]

@@ -108,9 +108,9 @@ class Postgres:
 
     def __init__(self, programs: Path, folder: Path, *, durable: bool = True) -> None:
         self._programs, self._folder, self._durable = programs, folder, durable
-        self._as = {"user": "postgres", "group": "postgres", "extra_groups": []} if not os.geteuid() else {}
+        self._user = None if os.geteuid() else "postgres"
         self._password, self._port, self._made = secrets.token_hex(8), free_port(), 0
-        if self._as:
+        if self._user:
             shutil.chown(folder, "postgres", "postgres")
         secret = folder / "secret"
         secret.write_text(self._password)
@@ -123,24 +123,36 @@ class Postgres:
         """Where a database is, with the password."""
         return f"postgresql://patron:{self._password}@{HOST}:{self._port}/{database}"
 
-    def new_database(self) -> str:
-        """The address of a database that holds nothing."""
-        import psycopg
-
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A database that holds nothing, while the block lasts; its address."""
         self._made += 1
         name = f"shop_{self._made}"
+        self._tell(f"CREATE DATABASE {name}")
+        try:
+            yield self.address(name)
+        finally:
+            self._tell(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _tell(self, command: str) -> None:
+        import psycopg
+
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-        return self.address(name)
+            connection.execute(command.encode())
 
     def start(self) -> None:
         """Start it; returns once it answers."""
         synced = "on" if self._durable else "off"
         with open(self._folder / "log", "ab") as log:
+            options = {"port": self._port, "listen_addresses": HOST, "unix_socket_directories": ""}
+            settings = [
+                part
+                for name, value in (options | {"fsync": synced}).items()
+                for part in ("-c", f"{name}={value}")
+            ]
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", "data", "-p", str(self._port), "-c", f"listen_addresses={HOST}",
-                 "-c", "unix_socket_directories=", "-c", f"fsync={synced}", "-c", "max_connections=200"],
-                cwd=self._folder, stdout=log, stderr=log, **self._as,
+                [self._programs / "postgres", "-D", "data", *settings], cwd=self._folder,
+                stdout=log, stderr=log, user=self._user, group=self._user,
             )  # fmt: skip
         import psycopg
 
@@ -160,14 +172,16 @@ class Postgres:
         self._process.wait(STOP_SECONDS)
 
     def _run(self, program: str, *options: str) -> None:
-        command = [self._programs / program, *options]
-        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **self._as)
+        done = subprocess.run(
+            [self._programs / program, *options], cwd=self._folder, capture_output=True, text=True,
+            user=self._user, group=self._user,
+        )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stderr[-4000:]}")
 
 
 def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's own programs, as Debian has them or on the path; None where there is none."""
+    """The folder of PostgreSQL's programs, on the path or as Debian has it; None where there is none."""
     found = shutil.which("initdb")
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return Path(found).resolve().parent if found else next(reversed(debian), None)

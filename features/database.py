@@ -189,7 +189,7 @@ class _Connections:
         if self.file is None:
             return ()
         try:
-            stat = os.stat(self.file)
+            stat = self.file.stat()
         except FileNotFoundError:
             return ()
         return stat.st_dev, stat.st_ino

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -57,8 +58,7 @@ def _mode(path: Path) -> str:
 
 def _begin(connection: sa.Connection) -> None:
     durable = connection.get_execution_options().get(WRITING)
-    plain = connection.connection.dbapi_connection
-    assert isinstance(plain, sqlite3.Connection)
+    plain = cast(sqlite3.Connection, connection.connection.dbapi_connection)
     if durable is None:
         plain.execute("BEGIN")
         return

@@ -85,7 +85,7 @@ class Home:
 
     @property
     def database_file(self) -> Path:
-        """SQLite: customers' ids, what arrived and what was answered, where no server is named."""
+        """SQLite: customers' ids, what arrived, what was answered, and keys, where no server is named."""
         return self.path / "patron.db"
 
     @property
@@ -121,13 +121,8 @@ class Home:
         return self.path / "mlflow"
 
     @property
-    def keys(self) -> Path:
-        """SQLite: the API keys, as digests."""
-        return self.path / "keys.db"
-
-    @property
     def logs(self) -> Path:
-        """What was answered."""
+        """What those who write the logs know of each other: counters and locks."""
         return self.path / "logs"
 
     @property

@@ -112,6 +112,7 @@ class Identity:
 
 def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
     """The keys of those ids that are known."""
+    customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
     if len(customer_ids) == 1:
         return {row[0]: row[1] for row in connection.execute(_KEY_OF, {"one": customer_ids[0]})}
     found: dict[str, int] = {}

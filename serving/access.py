@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asked
 
@@ -19,6 +20,7 @@ from serving.settings import ServingSettings
 
 _NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
 _WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
+_NO_KEYS = "the keys cannot be read just now; ask again later, or see /readyz"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Admission:
             await self.app(scope, receive, send)
             return
         sent = _sent(scope)
-        caller = self._caller(sent)
+        # Looking the keys up takes a thread now and then, or a slow database would hold up everybody.
+        known = sent is None or self.keys is None or self.keys.fresh
+        caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
         if isinstance(caller, HTTPException) and caller.status_code == 401 and sent is not None:
             await problems.problem(401, caller.detail, caller.headers)(scope, receive, send)
             return
@@ -65,8 +69,8 @@ class Admission:
             return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
         try:
             key = self.keys and self.keys.find(sent)
-        except PatronError as error:
-            return HTTPException(503, str(error))
+        except PatronError:
+            return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
         return Caller(key.name, frozenset(key.scopes)) if key else _unauthorized(_WRONG_KEY)
 
 

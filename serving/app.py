@@ -84,7 +84,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     home.shop()  # before a log is made where there is no shop
-    keys = Keys(home.keys)
+    keys = Keys(home)
     access.check(keys, settings)
     with ScoreLog(home) as log:
         scorer = open_scorer(home, log)

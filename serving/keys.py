@@ -1,4 +1,4 @@
-"""API keys: who may use the service, and for what. SQLite, in the home.
+"""API keys: who may use the service, and for what. In the home's database.
 
 A key is 256 random bits and is kept as its SHA-256 only. Slow hashing protects secrets that can be
 guessed; this one cannot be, and every request would pay for it.
@@ -9,29 +9,38 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from features.errors import PatronError
-from features.home import Clock
+import sqlalchemy as sa
+
+from features.database import METADATA, Database, Turn
+from features.database import Key as Number
+from features.errors import NothingThere, PatronError
+from features.home import Clock, Home
 from serving.scopes import Scope
 
 MARK = "patron_"  # how every key begins, so that people and scanners know one when they see it
 PREFIX_LENGTH = len(MARK) + 8
 LONGEST_NAME = 60
-_TABLE = """
-CREATE TABLE IF NOT EXISTS keys (
-    prefix TEXT PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL,
-    created TEXT NOT NULL, revoked TEXT)
-"""
-_ONE_LIVING_NAME = "CREATE UNIQUE INDEX IF NOT EXISTS living_names ON keys (name) WHERE revoked IS NULL"
+_LIVES = sa.text("revoked IS NULL")
+table = sa.Table(
+    "keys",
+    METADATA,
+    sa.Column("n", Number, primary_key=True, autoincrement=True),
+    sa.Column("prefix", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("revoked", sa.Text),
+    sa.Index("keys_by_prefix", "prefix", unique=True),
+    sa.Index("living_names", "name", unique=True, sqlite_where=_LIVES, postgresql_where=_LIVES),
+)
 
 
 @dataclass(frozen=True)
@@ -60,21 +69,18 @@ class Key:
 class Keys:
     """The keys of a home.
 
-    :meth:`find` is for every request: it reads memory, and looks every ``recheck_seconds`` whether the
-    file has changed, through a connection that it keeps; ``close`` lets go of that. Threads may share it.
+    :meth:`find` is for every request: it reads memory, and the database where what it read is older than
+    ``recheck_seconds``. Threads may share it.
 
     Raises:
-        PatronError: from every method, where the file cannot be read.
+        PatronError: from every method, where the database cannot be read.
     """
 
-    def __init__(self, path: Path, recheck_seconds: float = 0.25) -> None:
-        self.path = path
+    def __init__(self, home: Home, recheck_seconds: float = 0.25) -> None:
+        self._database = Database(home)
         self._recheck_seconds = recheck_seconds
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
-        self._version: Any = None
-        self._living: dict[str, tuple[bytes, Key]] | None = None
+        self._living: dict[str, tuple[bytes, Key]] | PatronError = {}
         self._checked = float("-inf")
 
     def create(self, name: str, scopes: Iterable[str]) -> tuple[Key, str]:
@@ -85,11 +91,14 @@ class Keys:
         """
         secret = MARK + secrets.token_urlsafe(32)
         key = Key(_name(name), secret[:PREFIX_LENGTH], _scopes(scopes), Clock().now(), None)
-        row = (key.prefix, _digest(secret), key.name, ",".join(key.scopes), key.created.isoformat())
-        with self._writing() as connection:
+        row = {
+            "prefix": key.prefix, "digest": _digest(secret), "name": key.name,
+            "scopes": ",".join(key.scopes), "created": key.created.isoformat(),
+        }  # fmt: skip
+        with self._database.writing(Turn.ANY) as connection:
             try:
-                connection.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, NULL)", row)
-            except sqlite3.IntegrityError as error:
+                connection.execute(sa.insert(table), row)
+            except sa.exc.IntegrityError as error:
                 raise PatronError(
                     f"there is a living key {key.name!r}; choose another name, or revoke that one first"
                 ) from error
@@ -97,13 +106,7 @@ class Keys:
 
     def all(self) -> list[Key]:
         """Living and revoked keys, in the order of their creation."""
-        if not self.path.exists():
-            return []
-        try:
-            with closing(_open(self.path, timeout=10)) as connection:
-                return [key for _, key in _rows(connection)]
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise self._unreadable(error) from error
+        return [key for _, key in self._rows()]
 
     def living(self) -> list[Key]:
         """The keys that open something."""
@@ -120,109 +123,55 @@ class Keys:
         if found is None:
             raise PatronError(f"no living key has the name or prefix {wanted!r}; see `patron keys list`")
         now = Clock().now()
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE keys SET revoked = ? WHERE prefix = ? AND revoked IS NULL",
-                (now.isoformat(), found.prefix),
-            )
+        with self._database.writing(Turn.ANY) as connection:
+            mine = table.c.prefix == found.prefix, table.c.revoked.is_(None)
+            connection.execute(sa.update(table).where(*mine).values(revoked=now.isoformat()))
         return Key(found.name, found.prefix, found.scopes, found.created, now)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether :meth:`find` answers from memory."""
+        return time.monotonic() < self._checked + self._recheck_seconds
 
     def find(self, secret: str) -> Key | None:
         """The living key that this is, if it is one."""
-        with self._lock:
-            living = self._current()
+        if not self.fresh:
+            with self._lock:
+                if not self.fresh:
+                    self._read()
+        living = self._living
+        if isinstance(living, PatronError):
+            raise living
         # The prefix, which finds the candidate, is no secret; the rest is compared in constant time.
         digest, key = living.get(secret[:PREFIX_LENGTH], (b"", None))
         return key if hmac.compare_digest(digest, _digest(secret)) else None
 
     def close(self) -> None:
-        """Let go of the file; the next :meth:`find` opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._file = self._version = self._living = None
+        """Let go of the database; the next :meth:`find` opens it again."""
         self._checked = float("-inf")
+        self._database.close()
 
-    def _current(self) -> dict[str, tuple[bytes, Key]]:
-        """The living keys by prefix, read again where the file was changed or replaced."""
-        now = time.monotonic()
-        if self._living is not None and now < self._checked + self._recheck_seconds:
-            return self._living
+    def _read(self) -> None:
         try:
-            self._living = self._read()
-        except (sqlite3.Error, OSError, ValueError) as error:
-            busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            if busy and self._living is not None:
-                return self._living  # what is being committed holds once it is
-            self.close()
-            raise self._unreadable(error) from error
-        self._checked = now
-        return self._living
+            self._living = {key.prefix: (digest, key) for digest, key in self._rows() if not key.revoked}
+        except PatronError as error:
+            self._living = error
+        self._checked = time.monotonic()
 
-    def _read(self) -> dict[str, tuple[bytes, Key]]:
+    def _rows(self) -> list[tuple[bytes, Key]]:
+        """Every key with its digest; none where there is no database yet."""
         try:
-            state = self.path.stat()
-        except FileNotFoundError:
-            state = None
-        if state is None or not state.st_size:  # no key was ever made, or the first one is being made
-            self.close()
-            return {}
-        # The time tells a file that was put in the place of this one; the version tells commits, also
-        # those that the file system's clock is too coarse to tell apart.
-        file = (state.st_ino, state.st_mtime_ns)
-        if self._connection is None or file != self._file:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            self._connection = _open(self.path, timeout=0)
-            self._file, self._version = file, None
-        version = self._connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version or self._living is None:
-            rows = _rows(self._connection)
-            self._version = version
-            return {key.prefix: (digest, key) for digest, key in rows if not key.revoked}
-        return self._living
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on the file, which is made where it is missing, for its owner's eyes only."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(0o600)
-            with closing(_open(self.path, timeout=10)) as connection, connection:
-                connection.execute(_TABLE)
-                connection.execute(_ONE_LIVING_NAME)
-                yield connection
-        except (sqlite3.Error, OSError) as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: Exception) -> PatronError:
-        return PatronError(
-            f"the keys cannot be read ({error}); restore {self.path.name} in PATRON_HOME from a backup,"
-            " or move it away and create new keys"
-        )
+            with self._database.reading() as connection:
+                rows = connection.execute(sa.select(table).order_by(table.c.n)).all()
+        except NothingThere:
+            return []
+        return [(bytes(row.digest), _key(row)) for row in rows]
 
 
-def _open(path: Path, timeout: float) -> sqlite3.Connection:
-    """The file as a database; never makes one."""
-    address = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(address, uri=True, timeout=timeout, check_same_thread=False)
-
-
-def _rows(connection: sqlite3.Connection) -> list[tuple[bytes, Key]]:
-    """Every key with its digest."""
-    rows = connection.execute(
-        "SELECT digest, name, prefix, scopes, created, revoked FROM keys ORDER BY rowid"
-    ).fetchall()
-    return [
-        (
-            bytes(digest),
-            Key(
-                name, prefix, tuple(scopes.split(",")), datetime.fromisoformat(created),
-                datetime.fromisoformat(revoked) if revoked else None,
-            ),
-        )
-        for digest, name, prefix, scopes, created, revoked in rows
-    ]  # fmt: skip
+def _key(row: sa.Row[Any]) -> Key:
+    revoked = datetime.fromisoformat(row.revoked) if row.revoked else None
+    scopes = tuple(row.scopes.split(","))
+    return Key(row.name, row.prefix, scopes, datetime.fromisoformat(row.created), revoked)
 
 
 def _digest(secret: str) -> bytes:

@@ -97,7 +97,7 @@ def rows(
     """
     content = log.rules(run.rules)
     if content is None:
-        raise PatronError(f"the rules of this run are missing from {log.path}")
+        raise PatronError("the rules of this run are missing from the log of decisions")
     speaker = Speaker(content, language or cast(Language, run.language))
     while page := runs.rows(log, run.id, start, PAGE):
         ids = identity.ids([decision.customer_key for _, decision in page])

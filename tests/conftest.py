@@ -69,13 +69,18 @@ def postgres() -> Iterator[servers.Postgres]:
         yield server
 
 
+@pytest.fixture
+def postgres_address(postgres: servers.Postgres) -> Iterator[str]:
+    """A database that holds nothing, of the test's own."""
+    with postgres.database() as address:
+        yield address
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     """A home that is not there yet, over a database of each kind."""
-    if request.param == "sqlite":
-        return Home(tmp_path / "home")
-    server: servers.Postgres = request.getfixturevalue("postgres")
-    return Home(tmp_path / "home", server.new_database())
+    server = request.param == "postgresql"
+    return Home(tmp_path / "home", request.getfixturevalue("postgres_address") if server else None)
 
 
 @pytest.fixture(scope="session")

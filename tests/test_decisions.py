@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from anyio.from_thread import start_blocking_portal
 
 from features import logs, snapshots
@@ -26,7 +26,7 @@ from features.groups.segments import RFM, STAGES
 from features.home import Clock, Home
 from features.identity import Identity
 from features.logs import ScoreLog
-from features.logs.decisions import DecisionLog
+from features.logs.decisions import DecisionLog, salts
 from models.decisions.actions import EXAMPLE
 from serving.app import create_app
 from serving.decider import Decider
@@ -82,8 +82,10 @@ def example_home(
     """A trained shop with the example's actions; tests here may ask it anything but change no file."""
     home = copy_trained(trained_shop, tmp_path_factory.mktemp("decisions") / "home")
     home.actions.write_bytes(EXAMPLE.read_bytes())
-    with DecisionLog(home) as log, log.transaction("IMMEDIATE") as db:
-        db.execute("UPDATE salts SET salt = ?", (bytes(32),))  # the same draws in every run of the tests
+    with DecisionLog(home) as log, log.writing() as connection:
+        connection.execute(
+            sa.update(salts).values(salt=bytes(32))
+        )  # the same draws in every run of the tests
     return home
 
 
@@ -143,8 +145,8 @@ def run_to_its_end(ask: Ask, **body: Any) -> dict[str, Any]:
 
 
 def stored(home: Home, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(home.logs / "decisions.db")) as connection:
-        return connection.execute(query).fetchall()
+    with DecisionLog(home) as log, log.reading() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
 
 
 # One customer
@@ -186,9 +188,9 @@ def test_a_decision_is_told_with_its_reasons_and_logged_before(
 def test_the_log_names_nobody(ask: Ask, example_home: Home, ids: list[str]) -> None:
     for customer in ids[:20]:
         decide(ask, customer)
-    for path in example_home.logs.glob("decisions.db*"):
-        content = path.read_bytes()
-        assert not [customer for customer in ids if customer.encode() in content]
+    for name in ("decisions", "rules", "outcomes", "runs", "run_rows"):
+        content = repr(stored(example_home, f"SELECT * FROM {name}"))
+        assert not [customer for customer in ids if customer in content]
 
 
 def test_asked_again_the_answer_is_the_same_decision_in_the_language_asked_for(

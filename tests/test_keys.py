@@ -1,4 +1,4 @@
-"""API keys: their file, and who is let in by which route, over ASGI and by a real process."""
+"""API keys: how they are kept, and who is let in by which route, over ASGI and by a real process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from features.database import Database
 from features.errors import PatronError
 from features.home import Home
 from features.logs import ScoreLog
@@ -40,16 +42,16 @@ NEVER_MADE = "patron_" + "A" * 43
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    """The keys of a new home, which looks at its file every time."""
-    with closing(Keys(tmp_path / "home" / "keys.db", recheck_seconds=0)) as keys:
+def keys(empty_home: Home) -> Iterator[Keys]:
+    """The keys of a new home, which looks into its database every time."""
+    with closing(Keys(empty_home, recheck_seconds=0)) as keys:
         yield keys
 
 
-# The file
+# How they are kept
 
 
-def test_a_key_is_256_random_bits_and_only_its_digest_is_kept(keys: Keys) -> None:
+def test_a_key_is_256_random_bits_and_only_its_digest_is_kept(keys: Keys, empty_home: Home) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     key, secret = keys.create(" crm ", ["decisions", " scores", "scores"])
     assert re.fullmatch(r"patron_[A-Za-z0-9_-]{43}", secret)
@@ -59,11 +61,10 @@ def test_a_key_is_256_random_bits_and_only_its_digest_is_kept(keys: Keys) -> Non
     assert key.revoked is None
     assert len({secret, *(keys.create(f"{i}", ["all"])[1] for i in range(20))}) == 21
     assert keys.all()[0] == key
-    assert keys.path.stat().st_mode & 0o777 == 0o600
-    kept = keys.path.read_bytes()
-    assert hashlib.sha256(secret.encode()).digest() in kept
-    assert secret.encode() not in kept
-    assert secret[PREFIX_LENGTH:].encode() not in kept
+    with Database(empty_home).reading() as connection:
+        row = connection.execute(sa.text("SELECT * FROM keys WHERE name = 'crm'")).one()
+    assert bytes(row.digest) == hashlib.sha256(secret.encode()).digest()
+    assert secret[PREFIX_LENGTH:] not in repr(row)
     assert secret[PREFIX_LENGTH:] not in repr(key)
 
 
@@ -82,11 +83,11 @@ def test_a_key_is_256_random_bits_and_only_its_digest_is_kept(keys: Keys) -> Non
     ],
 )
 def test_a_key_that_cannot_be_is_refused_in_words(
-    name: str, scopes: list[str], words: str, keys: Keys
+    name: str, scopes: list[str], words: str, keys: Keys, empty_home: Home
 ) -> None:
     with pytest.raises(PatronError, match=words):
         keys.create(name, scopes)
-    assert not keys.path.exists()
+    assert not empty_home.path.exists()
     assert keys.all() == []
 
 
@@ -129,10 +130,10 @@ def test_a_key_is_revoked_by_its_name_its_first_characters_or_itself(said: str, 
     assert secret not in str(refused.value)
 
 
-def test_revoking_what_is_not_there_is_refused_and_makes_nothing(keys: Keys) -> None:
+def test_revoking_what_is_not_there_is_refused_and_makes_nothing(keys: Keys, empty_home: Home) -> None:
     with pytest.raises(PatronError, match="no living key has the name or prefix 'crm'"):
         keys.revoke("crm")
-    assert not keys.path.parent.exists()
+    assert not empty_home.path.exists()
 
 
 # Finding a key, while others change the file
@@ -153,88 +154,89 @@ def spoilt(secret: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_what_another_process_creates_and_revokes_is_seen(keys: Keys) -> None:
-    assert keys.find(NEVER_MADE) is None  # where there is no file yet
-    other = Keys(keys.path)
+def test_what_another_process_creates_and_revokes_is_seen(keys: Keys, empty_home: Home) -> None:
+    assert keys.find(NEVER_MADE) is None  # where there is no database yet
+    other = Keys(empty_home)
     made = [other.create(f"{i}", ["all"]) for i in range(5)]
     for i, (key, secret) in enumerate(made):
         assert keys.find(secret) == key
-        # Commits that follow at once, which the file system's clock may not tell apart.
         other.revoke(key.name)
         assert keys.find(secret) is None
         _, another = other.create(f"another {i}", ["scores"])
         assert keys.find(another) is not None
 
 
-def test_between_two_looks_at_the_file_memory_answers(keys: Keys) -> None:
+def test_between_two_looks_at_the_database_memory_answers(keys: Keys, empty_home: Home) -> None:
     key, secret = keys.create("crm", ["all"])
-    with closing(Keys(keys.path, recheck_seconds=1e9)) as patient:
+    with closing(Keys(empty_home, recheck_seconds=1e9)) as patient:
+        assert not patient.fresh
         assert patient.find(secret) == key
+        assert patient.fresh
         keys.revoke("crm")
         assert patient.find(secret) == key
         patient.close()
         assert patient.find(secret) is None
 
 
-@pytest.mark.parametrize("in_place", [True, False])
-def test_a_file_put_in_its_place_holds_at_once(in_place: bool, keys: Keys) -> None:
-    _, first = keys.create("first", ["all"])
-    backup = keys.path.read_bytes()
-    _, second = keys.create("second", ["all"])
-    assert keys.find(second)
-    if in_place:
-        keys.path.write_bytes(backup)
-    else:
-        draft = keys.path.with_suffix(".draft")
-        draft.write_bytes(backup)
-        os.replace(draft, keys.path)
-    assert keys.find(second) is None
-    assert keys.find(first)
-    keys.path.unlink()
-    assert keys.find(first) is None
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return Home(tmp_path / "home").database_file
 
 
-def test_an_empty_file_holds_no_keys(keys: Keys) -> None:
-    keys.path.parent.mkdir()
-    keys.path.touch()
-    assert keys.find(NEVER_MADE) is None
+@pytest.fixture
+def file_keys(file: Path) -> Iterator[Keys]:
+    with closing(Keys(Home(file.parent), recheck_seconds=0)) as keys:
+        yield keys
 
 
-def test_while_another_process_commits_the_known_keys_go_on(keys: Keys) -> None:
+def test_a_file_put_in_its_place_holds_at_once(file: Path, file_keys: Keys) -> None:
+    _, first = file_keys.create("first", ["all"])
+    file_keys.close()  # so that the file is whole
+    backup = file.read_bytes()
+    _, second = file_keys.create("second", ["all"])
+    assert file_keys.find(second)
+    draft = file.with_suffix(".draft")
+    draft.write_bytes(backup)
+    file_keys.close()
+    os.replace(draft, file)
+    assert file_keys.find(second) is None
+    assert file_keys.find(first)
+    file.unlink()
+    assert file_keys.find(first) is None
+
+
+def test_while_another_process_commits_the_known_keys_go_on(keys: Keys, empty_home: Home) -> None:
     key, secret = keys.create("crm", ["all"])
-    assert keys.find(secret) == key
-    with closing(sqlite3.connect(keys.path)) as other, closing(Keys(keys.path)) as fresh:
-        other.execute("BEGIN EXCLUSIVE")
-        other.execute("UPDATE keys SET revoked = created")
+    with Database(empty_home).writing() as other:
+        other.execute(sa.text("UPDATE keys SET revoked = created"))
         assert keys.find(secret) == key
-        with pytest.raises(PatronError, match="locked"):
-            fresh.find(secret)
-        other.commit()
-        assert keys.find(secret) is None
+    assert keys.find(secret) is None
 
 
 @pytest.mark.parametrize("damage", ["text", "another database", "a folder"])
-def test_over_a_damaged_file_nothing_is_found_and_every_method_says_why(damage: str, keys: Keys) -> None:
-    _, secret = keys.create("crm", ["all"])
-    assert keys.find(secret)
-    whole = keys.path.read_bytes()
-    keys.path.unlink()
+def test_over_a_damaged_file_nothing_is_found_and_every_method_says_why(
+    damage: str, file: Path, file_keys: Keys
+) -> None:
+    _, secret = file_keys.create("crm", ["all"])
+    assert file_keys.find(secret)
+    file_keys.close()
+    file.rename(file.with_suffix(".away"))
     if damage == "text":
-        keys.path.write_text("not a database " * 1000)
+        file.write_text("not a database " * 1000)
     elif damage == "a folder":
-        keys.path.mkdir()
+        file.mkdir()
     else:
-        with closing(sqlite3.connect(keys.path)) as other:
-            other.execute("CREATE TABLE keys (name TEXT)")
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("CREATE TABLE alembic_version (other TEXT)")
     for use in (
-        lambda: keys.find(secret), keys.all, keys.living, lambda: keys.revoke("crm"),
-        lambda: keys.create("new", ["all"]),
+        lambda: file_keys.find(secret), file_keys.all, file_keys.living, lambda: file_keys.revoke("crm"),
+        lambda: file_keys.create("new", ["all"]),
     ):  # fmt: skip
-        with pytest.raises(PatronError, match=r"the keys cannot be read .*; restore keys\.db"):
+        with pytest.raises(PatronError, match=r"the database .*patron\.db cannot be used"):
             use()
-    keys.path.rmdir() if damage == "a folder" else keys.path.unlink()
-    keys.path.write_bytes(whole)
-    assert keys.find(secret)
+    file.rmdir() if damage == "a folder" else file.unlink()
+    file.with_suffix(".away").rename(file)
+    assert file_keys.find(secret)
 
 
 # Over HTTP
@@ -404,10 +406,9 @@ def test_a_body_is_not_read_before_its_sender_is_known(key: str | None, guarded:
     assert read == []
 
 
-def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys) -> None:
-    assert not keys.path.exists()
+def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys, empty_home: Home) -> None:
     detail_of(ask(guarded, "/v1/models", NEVER_MADE), 401)
-    other = Keys(keys.path)
+    other = Keys(empty_home)
     _, secret = other.create("crm", ["operations"])
     assert ask(guarded, "/v1/models", secret).status_code == 200
     other.revoke("crm")
@@ -415,15 +416,19 @@ def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys
 
 
 def test_where_the_keys_cannot_be_read_nobody_is_let_in_who_needs_one(
-    guarded: FastAPI, on_loopback: FastAPI, keys: Keys
+    scorer: tuple[Scorer, ScoreLog], file: Path, file_keys: Keys
 ) -> None:
-    _, secret = keys.create("crm", ["all"])
+    guarded, on_loopback = (
+        create_app(*scorer, keys=file_keys, keys_needed=needed) for needed in (True, False)
+    )
+    _, secret = file_keys.create("crm", ["all"])
     assert ask(guarded, "/v1/models", secret).status_code == 200
-    keys.path.write_text("not a database " * 1000)
+    file_keys.close()
+    file.unlink()
+    file.write_text("not a database " * 1000)
     for app in (guarded, on_loopback):
         said = detail_of(ask(app, "/v1/models", secret), 503)
-        assert "the keys cannot be read (file is not a database)" in said
-        assert str(keys.path) not in said
+        assert "the keys cannot be read just now" in said
         body = {"customer_ids": ["nobody"]}
         detail_of(ask(app, "/v1/scores", secret, "POST", json=body), 503)
         for path in OPEN:
@@ -489,8 +494,8 @@ def run(home: Home, *words: str, **settings: str) -> subprocess.Popen[str]:
 
 
 def test_it_does_not_start_where_others_can_ask_and_no_key_lives(trained_copy: Home) -> None:
-    Keys(trained_copy.keys).create("gone", ["all"])
-    Keys(trained_copy.keys).revoke("gone")
+    Keys(trained_copy).create("gone", ["all"])
+    Keys(trained_copy).revoke("gone")
     with run(trained_copy, "--host", "0.0.0.0", "--port", str(free_port())) as service:
         out, err = service.communicate(timeout=120)
     assert (service.returncode, out) == (1, "")
@@ -536,7 +541,7 @@ def test_a_process_told_to_require_keys_takes_them_as_they_come_and_go(trained_c
         detail_of(client.get("/v1/models"), 401)
         # A body nobody reads does not disturb the connection's next request.
         detail_of(client.post("/v1/scores", content=b"x" * 5_000_000), 401)
-        keys = Keys(trained_copy.keys)
+        keys = Keys(trained_copy)
         _, secret = keys.create("crm", ["scores"])
         bearer = {"authorization": f"Bearer {secret}"}
         body = {"customer_ids": ["nobody"]}

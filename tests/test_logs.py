@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from features import logs
+from features.database import Database
 from features.errors import PatronError
 from features.home import Home
 from features.logs import Answered, ScoreLog, read
+from features.logs.scores import scores
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = 19_844  # 2024-05-01
@@ -29,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+def home(empty_home: Home) -> Home:
+    return empty_home
 
 
 def answer(key: int, score: float | None = 0.5, **changed: Any) -> Answered:
@@ -47,8 +48,9 @@ def everything(home: Home) -> logs.Logged:
 
 
 def stored(home: Home) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(home.logs / "scores.db")) as connection:
-        return connection.execute("SELECT customer_key, vector, answers FROM scores ORDER BY id").fetchall()
+    with Database(home).reading() as connection:
+        kept = sa.select(scores.c.customer_key, scores.c.vector, scores.c.answers)
+        return [tuple(row) for row in connection.execute(kept.order_by(scores.c.id))]
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -166,13 +168,13 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs.scores, "MOST_QUEUED_ROWS", 10)
-    with ScoreLog(home) as log, closing(sqlite3.connect(log.path)) as other:
-        other.execute("BEGIN IMMEDIATE")  # as a full disk would, it keeps rows from being committed
+    with ScoreLog(home) as log, Database(home).writing() as other:
+        other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
+        other.execute(sa.text("ALTER TABLE away RENAME TO scores"))  # locked now, as if the disk were full
         log.put([answer(key) for key in range(11)])
         assert (log.accepted, log.dropped, log.queued) == (11, 11, 0)
         log.put([answer(key) for key in range(10)])
         assert (log.accepted, log.dropped) == (21, 11)
-        other.rollback()
     assert log.written == 10
     assert [key for key, *_ in stored(home)] == list(range(10))
 
@@ -181,12 +183,13 @@ def test_rows_that_could_not_be_committed_are_committed_later_in_their_order(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ScoreLog(home) as log:
-        with closing(sqlite3.connect(log.path)) as other:
-            other.execute("ALTER TABLE scores RENAME TO away")
-            log.put([answer(key) for key in range(5)])
-            until(lambda: "cannot be written, will try again" in caplog.text)
-            assert log.written == 0
-            other.execute("ALTER TABLE away RENAME TO scores")
+        with Database(home).writing() as other:
+            other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
+        log.put([answer(key) for key in range(5)])
+        until(lambda: "cannot be written, will try again" in caplog.text)
+        assert log.written == 0
+        with Database(home).writing() as other:
+            other.execute(sa.text("ALTER TABLE away RENAME TO scores"))
         log.put([answer(5)])
     assert log.written == 6
     assert [key for key, *_ in stored(home)] == list(range(6))
@@ -201,7 +204,7 @@ from pathlib import Path
 from features.home import Home
 from features.logs import Answered, ScoreLog
 
-log = ScoreLog(Home(Path(sys.argv[1])))
+log = ScoreLog(Home(Path(sys.argv[1]), sys.argv[2] or None))
 now = datetime(2024, 5, 1, 12, tzinfo=UTC)
 key = 0
 while True:
@@ -217,7 +220,7 @@ while True:
 
 def test_a_killed_writer_loses_a_second_at_most_and_what_it_lost_is_known(home: Home) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(home.path)],
+        [sys.executable, "-c", CHILD, str(home.path), home.database or ""],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdout is not None
@@ -256,24 +259,8 @@ def test_reading_before_anything_was_scored_says_what_to_do(home: Home) -> None:
         everything(home)
 
 
-def test_a_damaged_log_is_refused_by_writers_and_readers_with_its_path(home: Home) -> None:
-    home.logs.mkdir(parents=True)
-    (home.logs / "scores.db").write_bytes(b"not a database " * 500)
-    with pytest.raises(PatronError, match=r"the score log .*scores\.db cannot be opened"):
-        ScoreLog(home)
-    with pytest.raises(PatronError, match=r"the score log .*scores\.db cannot be read"):
-        everything(home)
-
-
 def test_a_folder_that_cannot_be_made_is_refused_with_its_path(home: Home) -> None:
     home.path.mkdir()
     home.logs.write_text("in the way")
-    with pytest.raises(PatronError, match=r"the score log .*scores\.db cannot be opened"):
-        ScoreLog(home)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable for root")
-def test_a_folder_that_cannot_be_written_is_refused_with_its_path(home: Home) -> None:
-    home.logs.mkdir(parents=True, mode=0o500)
-    with pytest.raises(PatronError, match=r"the score log .*scores\.db cannot be opened"):
+    with pytest.raises(PatronError, match=r"the folder .*logs cannot be written"):
         ScoreLog(home)

@@ -1,4 +1,4 @@
-"""The log of decisions. SQLite, in WAL mode; outcomes and runs are in it too.
+"""The log of decisions, in the home's database; outcomes and runs are part of it.
 
 A decision is committed before it is answered, so it outlives a killed process and a power cut. Rows
 name customers by ``customer_key`` only. One write transaction at a time looks for a standing decision,
@@ -10,48 +10,94 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from features.calendar import micros, moment
-from features.errors import PatronError
+from features.database import METADATA, Database, Key, Turn, insert
 from features.home import Home
-from features.logs.database import connect
 
 SETTLED = ("accepted", "rejected")  # outcomes after which a decision no longer stands
-_TABLES = """
-CREATE TABLE IF NOT EXISTS salts (id INTEGER PRIMARY KEY CHECK (id = 1), salt BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rules (digest TEXT PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS decisions (
-    n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at_us INTEGER NOT NULL,
-    day INTEGER NOT NULL, customer_key INTEGER NOT NULL, channels TEXT NOT NULL, rules TEXT NOT NULL,
-    caller TEXT NOT NULL, run_id TEXT, action TEXT NOT NULL, how TEXT NOT NULL, probability REAL NOT NULL,
-    expected_value REAL NOT NULL, cost REAL NOT NULL, channel TEXT, probabilities TEXT NOT NULL,
-    scores TEXT NOT NULL, facts TEXT NOT NULL, reasons TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS decisions_by_customer ON decisions (customer_key, day);
-CREATE TABLE IF NOT EXISTS outcomes (
-    decision_id TEXT NOT NULL, kind TEXT NOT NULL, at_us INTEGER NOT NULL, value REAL,
-    customer_key INTEGER NOT NULL, PRIMARY KEY (decision_id, kind));
-CREATE INDEX IF NOT EXISTS outcomes_by_customer ON outcomes (customer_key);
-CREATE TABLE IF NOT EXISTS runs (
-    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_us INTEGER NOT NULL,
-    status TEXT NOT NULL, error TEXT, segment TEXT, channels TEXT NOT NULL, language TEXT NOT NULL,
-    rules TEXT NOT NULL, caller TEXT NOT NULL, total INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS run_rows (
-    run_id TEXT NOT NULL, place INTEGER NOT NULL, decision INTEGER NOT NULL,
-    PRIMARY KEY (run_id, place)) WITHOUT ROWID;
-"""
+salts = sa.Table(
+    "salts",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # there is one
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+)
+rules = sa.Table(
+    "rules",
+    METADATA,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),  # never used twice
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("customer_key", Key, nullable=False),
+    sa.Column("channels", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("how", sa.Text, nullable=False),
+    sa.Column("probability", sa.Double, nullable=False),
+    sa.Column("expected_value", sa.Double, nullable=False),
+    sa.Column("cost", sa.Double, nullable=False),
+    sa.Column("channel", sa.Text),
+    sa.Column("probabilities", sa.Text, nullable=False),
+    sa.Column("scores", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),
+    sa.Index("decisions_by_id", "id", unique=True),
+    sa.Index("decisions_by_customer", "customer_key", "day"),
+    sqlite_autoincrement=True,
+)
+outcomes = sa.Table(
+    "outcomes",
+    METADATA,
+    sa.Column("decision_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("customer_key", Key, nullable=False, index=True),
+)
+runs = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("segment", sa.Text),
+    sa.Column("channels", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Index("runs_by_id", "id", unique=True),
+)
+run_rows = sa.Table(
+    "run_rows",
+    METADATA,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("decision", Key, nullable=False),
+    sqlite_with_rowid=False,
+)
 _CHOICE = ("action", "how", "probability", "expected_value", "cost", "channel")
 _JSON = ("probabilities", "scores", "facts", "reasons")
-_COLUMNS = ("id", "at_us", "day", "customer_key", "channels", "rules", "caller", "run_id", *_CHOICE, *_JSON)
-_INSERT = f"INSERT INTO decisions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-SELECTED = ", ".join(f"d.{column}" for column in _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +156,15 @@ class DecisionLog:
     """A home's decisions. Any thread may use it; close it at the end."""
 
     def __init__(self, home: Home) -> None:
-        self.home, self.path = home, home.logs / "decisions.db"
-        self._lock = threading.Lock()
-        try:
-            home.logs.mkdir(parents=True, exist_ok=True)
-            self._db = connect(self.path, _TABLES)
-            self._db.isolation_level = None  # transactions begin where they are told to
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("INSERT OR IGNORE INTO salts VALUES (1, ?)", (secrets.token_bytes(32),))
-            self.salt: bytes = self._db.execute("SELECT salt FROM salts").fetchone()[0]
-        except (sqlite3.Error, OSError) as error:
-            raise PatronError(
-                f"the decision log {self.path} cannot be opened ({error}); move it away to start a new one"
-            ) from error
+        self.home, self.database = home, Database(home)
+        with self.writing() as connection:
+            first = insert(connection, salts).on_conflict_do_nothing()
+            connection.execute(first, {"id": 1, "salt": secrets.token_bytes(32)})
+            self.salt: bytes = connection.execute(sa.select(salts.c.salt)).scalar_one()
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._db.close()
+        """Let go of the database."""
+        self.database.close()
 
     def __enter__(self) -> DecisionLog:
         return self
@@ -135,38 +172,30 @@ class DecisionLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def transaction(self, how: str = "DEFERRED") -> Iterator[sqlite3.Connection]:
-        """All of it or nothing; ``IMMEDIATE`` waits for whoever writes and keeps others from it."""
-        with self._lock:
-            try:
-                self._db.execute(f"BEGIN {how}")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise PatronError(f"the decision log {self.path} cannot be used ({error})") from error
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that sees one moment of the log."""
+        return self.database.reading()
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that waits for whoever decides, and keeps others from it."""
+        return self.database.writing(Turn.DECISIONS)
 
     def keep_rules(self, digest: str, content: str) -> None:
         """Keep what the rules of this digest say, for whoever reads the log later."""
-        with self.transaction("IMMEDIATE") as db:
-            db.execute("INSERT OR IGNORE INTO rules VALUES (?, ?)", (digest, content))
+        with self.writing() as connection:
+            known = insert(connection, rules).on_conflict_do_nothing()
+            connection.execute(known, {"digest": digest, "content": content})
 
     def rules(self, digest: str) -> str | None:
         """What the rules of this digest said; None for a digest that never was."""
-        with self.transaction() as db:
-            row = db.execute("SELECT content FROM rules WHERE digest = ?", (digest,)).fetchone()
-        return None if row is None else str(row[0])
+        with self.reading() as connection:
+            return connection.execute(sa.select(rules.c.content).where(rules.c.digest == digest)).scalar()
 
     def standing(self, keys: Iterable[int], question: Question) -> dict[int, Decision]:
         """The decisions that answer this question already, by customer."""
-        with self.transaction() as db:
-            found = {key: _standing(db, key, question) for key in keys}
-        return {key: of_row(row[1:]) for key, row in found.items() if row is not None}
+        with self.reading() as connection:
+            found = {key: _standing(connection, key, question) for key in keys}
+        return {key: of_row(row) for key, row in found.items() if row is not None}
 
     def decide(
         self,
@@ -180,70 +209,99 @@ class DecisionLog:
             keys: each once.
             choose: of a customer's key, and per action ever chosen for them the days since.
         """
-        decided = {}
-        with self.transaction("IMMEDIATE") as db:
-            rows = []
+        decided, numbers = {}, []
+        with self.writing() as connection:
             for key in keys:
-                standing = _standing(db, key, question)
+                standing = _standing(connection, key, question)
                 if standing is None:
-                    choice = choose(key, _days_since(db, key, question.day))
+                    choice = choose(key, _days_since(connection, key, question.day))
                     decided[key] = Decision(uuid.uuid4().hex, key, question, choice)
-                    rows.append(db.execute(_INSERT, _row(decided[key])).lastrowid)
+                    made = connection.execute(_INSERT, _row(decided[key])).inserted_primary_key
+                    assert made is not None
+                    numbers.append(int(made[0]))
                 else:
-                    rows.append(standing[0])
-                    decided[key] = of_row(standing[1:])
+                    decided[key] = of_row(standing)
+                    numbers.append(int(standing.n))
             if question.run_id is not None:
-                _add_to_run(db, question.run_id, rows)
+                _add_to_run(connection, question.run_id, numbers)
         return decided
 
 
-def _standing(db: sqlite3.Connection, key: int, question: Question) -> tuple[Any, ...] | None:
-    row: tuple[Any, ...] | None = db.execute(
-        f"SELECT d.n, {SELECTED} FROM decisions d WHERE customer_key = ? AND day = ? AND channels = ?"
-        " AND rules = ? AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.decision_id = d.id"
-        f" AND o.kind IN {SETTLED}) ORDER BY d.n DESC LIMIT 1",
-        (key, question.day, json.dumps(question.channels), question.rules),
-    ).fetchone()
-    return row
-
-
-def _days_since(db: sqlite3.Connection, key: int, day: int) -> dict[str, int]:
-    rows = db.execute(
-        "SELECT action, ? - max(day) FROM decisions WHERE customer_key = ? AND day <= ?"
-        " AND channel IS NOT NULL GROUP BY action",
-        (day, key, day),
+# Made once, since they are asked for each customer.
+_INSERT = sa.insert(decisions)
+_STANDING = (
+    sa.select(decisions)
+    .where(
+        decisions.c.customer_key == sa.bindparam("key"),
+        decisions.c.day == sa.bindparam("today"),
+        decisions.c.channels == sa.bindparam("asked"),
+        decisions.c.rules == sa.bindparam("digest"),
+        ~sa.exists().where(outcomes.c.decision_id == decisions.c.id, outcomes.c.kind.in_(SETTLED)),
     )
-    return dict(rows.fetchall())
+    .order_by(decisions.c.n.desc())
+    .limit(1)
+)
+_LAST_DAYS = (
+    sa.select(decisions.c.action, sa.func.max(decisions.c.day))
+    .where(
+        decisions.c.customer_key == sa.bindparam("key"),
+        decisions.c.day <= sa.bindparam("today"),
+        decisions.c.channel.is_not(None),
+    )
+    .group_by(decisions.c.action)
+)
 
 
-def _add_to_run(db: sqlite3.Connection, run_id: str, rows: Sequence[int | None]) -> None:
-    (done,) = db.execute("SELECT done FROM runs WHERE id = ?", (run_id,)).fetchone()
-    placed = [(run_id, done + i, row) for i, row in enumerate(rows)]
-    db.executemany("INSERT INTO run_rows VALUES (?, ?, ?)", placed)
-    db.execute("UPDATE runs SET done = ? WHERE id = ?", (done + len(rows), run_id))
+def _standing(connection: sa.Connection, key: int, question: Question) -> sa.Row[Any] | None:
+    asked = {
+        "key": key,
+        "today": question.day,
+        "asked": json.dumps(question.channels),
+        "digest": question.rules,
+    }
+    return connection.execute(_STANDING, asked).first()
 
 
-def _row(decision: Decision) -> tuple[Any, ...]:
+def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]:
+    return {row[0]: day - row[1] for row in connection.execute(_LAST_DAYS, {"key": key, "today": day})}
+
+
+def _add_to_run(connection: sa.Connection, run_id: str, numbers: Sequence[int]) -> None:
+    run = runs.c.id == run_id
+    done = connection.execute(sa.select(runs.c.done).where(run)).scalar_one()
+    placed = [{"run_id": run_id, "place": done + i, "decision": n} for i, n in enumerate(numbers)]
+    if placed:
+        connection.execute(sa.insert(run_rows), placed)
+    connection.execute(sa.update(runs).where(run).values(done=done + len(numbers)))
+
+
+def _row(decision: Decision) -> dict[str, Any]:
     asked, chosen = decision.question, decision.choice
-    return (
-        decision.id, micros(asked.at), asked.day, decision.customer_key, json.dumps(asked.channels),
-        asked.rules, asked.caller, asked.run_id,
-        *(getattr(chosen, name) for name in _CHOICE),
-        *(_compact(getattr(chosen, name)) for name in _JSON),
-    )  # fmt: skip
+    return {
+        "id": decision.id,
+        "at_us": micros(asked.at),
+        "day": asked.day,
+        "customer_key": decision.customer_key,
+        "channels": json.dumps(asked.channels),
+        "rules": asked.rules,
+        "caller": asked.caller,
+        "run_id": asked.run_id,
+        **{name: getattr(chosen, name) for name in _CHOICE},
+        **{name: _compact(getattr(chosen, name)) for name in _JSON},
+    }
 
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def of_row(row: Sequence[Any]) -> Decision:
-    """The decision of a row of the columns ``SELECTED``."""
-    held = dict(zip(_COLUMNS, row, strict=True))
-    channels = json.loads(held["channels"])
+def of_row(row: sa.Row[Any]) -> Decision:
+    """The decision of a row of ``decisions``, whatever else is in it."""
+    channels = json.loads(row.channels)
     asked = Question(
-        moment(held["at_us"]), held["day"], None if channels is None else tuple(channels),
-        held["rules"], held["caller"], held["run_id"],
+        moment(row.at_us), row.day, None if channels is None else tuple(channels),
+        row.rules, row.caller, row.run_id,
     )  # fmt: skip
-    plain = {name: held[name] for name in _CHOICE} | {name: json.loads(held[name]) for name in _JSON}
-    return Decision(held["id"], held["customer_key"], asked, Choice(**plain))
+    plain = {name: getattr(row, name) for name in _CHOICE}
+    plain |= {name: json.loads(getattr(row, name)) for name in _JSON}
+    return Decision(row.id, row.customer_key, asked, Choice(**plain))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from features.calendar import micros, moment
 from features.errors import NothingThere, PatronError
-from features.logs.decisions import DecisionLog
+from features.logs.decisions import DecisionLog, decisions, outcomes
 
 
 class UnknownDecision(NothingThere):
@@ -32,16 +34,18 @@ def record(
         UnknownDecision: there is no such decision.
         ToldOtherwise: it came before with another value; the text says when.
     """
-    with log.transaction("IMMEDIATE") as db:
-        row = db.execute("SELECT customer_key FROM decisions WHERE id = ?", (decision_id,)).fetchone()
-        if row is None:
+    with log.writing() as connection:
+        whose = sa.select(decisions.c.customer_key).where(decisions.c.id == decision_id)
+        key = connection.execute(whose).scalar()
+        if key is None:
             raise UnknownDecision("there is no such decision; its id is in the answer that made it")
-        first = db.execute(
-            "SELECT at_us, value FROM outcomes WHERE decision_id = ? AND kind = ?", (decision_id, kind)
-        ).fetchone()
+        told = sa.select(outcomes.c.at_us, outcomes.c.value).where(
+            outcomes.c.decision_id == decision_id, outcomes.c.kind == kind
+        )
+        first = connection.execute(told).first()
         if first is None:
-            told = (decision_id, kind, micros(at), value, row[0])
-            db.execute("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?)", told)
+            row = {"decision_id": decision_id, "kind": kind, "at_us": micros(at), "value": value}
+            connection.execute(sa.insert(outcomes), row | {"customer_key": key})
             return True, at
     came = moment(first[0])
     if first[1] != value:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,12 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from features.calendar import micros, moment
 from features.errors import PatronError
-from features.logs.decisions import SELECTED, Decision, DecisionLog, Question, of_row
+from features.logs.decisions import Decision, DecisionLog, Question, decisions, of_row, run_rows, runs
 
 MOST_RUNS = 100  # kept to be read; the decisions of older ones stay in the log
-_COLUMNS = "id, status, at_us, error, segment, channels, language, rules, caller, total, done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,19 @@ def running(
     It ends as ``done``, by :class:`Stopped` or Ctrl-C as ``interrupted``, by another error as ``failed``.
     """
     run_id = uuid.uuid4().hex
-    path = log.path.parent / f"{run_id}.run"
+    path = _lock_file(log, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
     status, error = "interrupted", None
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with log.transaction("IMMEDIATE") as db:
-            _drop_old(db)
-            db.execute(
-                "INSERT INTO runs (id, status, at_us, segment, channels, language, rules, caller, total)"
-                " VALUES (?, 'running', ?, ?, ?, ?, ?, ?, ?)",
-                (run_id, micros(question.at), segment, json.dumps(question.channels), language,
-                 question.rules, question.caller, total),
-            )  # fmt: skip
+        row = {
+            "id": run_id, "status": "running", "at_us": micros(question.at), "segment": segment,
+            "channels": json.dumps(question.channels), "language": language, "rules": question.rules,
+            "caller": question.caller, "total": total, "done": 0,
+        }  # fmt: skip
+        with log.writing() as connection:
+            _drop_old(connection)
+            connection.execute(sa.insert(runs), row)
         try:
             yield replace(question, run_id=run_id)
             status = "done"
@@ -82,49 +83,58 @@ def running(
             error = str(raised) if isinstance(raised, PatronError) else f"unexpected {type(raised).__name__}"
             raise
         finally:
-            with log.transaction("IMMEDIATE") as db:
-                db.execute("UPDATE runs SET status = ?, error = ? WHERE id = ?", (status, error, run_id))
+            with log.writing() as connection:
+                ended = sa.update(runs).where(runs.c.id == run_id).values(status=status, error=error)
+                connection.execute(ended)
             path.unlink()
 
 
 def find(log: DecisionLog, run_id: str) -> Run | None:
     """The run of that id, where it is among those kept."""
-    with log.transaction() as db:
-        row = db.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,)).fetchone()
+    with log.reading() as connection:
+        row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).mappings().first()
     if row is None:
         return None
-    held = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    held = {name: value for name, value in row.items() if name != "n"}
     at, channels = moment(held.pop("at_us")), json.loads(held.pop("channels"))
     run = Run(**held, at=at, channels=channels and tuple(channels))
-    if run.status == "running" and not _held(log.path.parent / f"{run_id}.run"):
+    if run.status == "running" and not _held(_lock_file(log, run_id)):
         # Its end was written before its lock was given up, so without a lock "running" is no longer true.
-        with log.transaction("IMMEDIATE") as db:
-            ended = "UPDATE runs SET status = 'interrupted' WHERE id = ? AND status = 'running'"
-            db.execute(ended, (run_id,))
+        running = runs.c.id == run_id, runs.c.status == "running"
+        with log.writing() as connection:
+            connection.execute(sa.update(runs).where(*running).values(status="interrupted"))
         return find(log, run_id)
     return run
 
 
 def rows(log: DecisionLog, run_id: str, start: int, most: int) -> list[tuple[int, Decision]]:
     """Up to ``most`` decisions of a run from place ``start`` on, in its order, each with its place."""
-    with log.transaction() as db:
-        found = db.execute(
-            f"SELECT r.place, {SELECTED} FROM run_rows r JOIN decisions d ON d.n = r.decision"
-            " WHERE r.run_id = ? AND r.place >= ? ORDER BY r.place LIMIT ?",
-            (run_id, start, most),
-        ).fetchall()
-    return [(row[0], of_row(row[1:])) for row in found]
+    asked = (
+        sa.select(run_rows.c.place, decisions)
+        .join(decisions, decisions.c.n == run_rows.c.decision)
+        .where(run_rows.c.run_id == run_id, run_rows.c.place >= start)
+        .order_by(run_rows.c.place)
+        .limit(most)
+    )
+    with log.reading() as connection:
+        return [(row.place, of_row(row)) for row in connection.execute(asked)]
 
 
 def counts(log: DecisionLog, run_id: str) -> dict[str, int]:
     """How many of a run's customers get which action, the most frequent first."""
-    with log.transaction() as db:
-        found = db.execute(
-            "SELECT d.action, count(*) AS n FROM run_rows r JOIN decisions d ON d.n = r.decision"
-            " WHERE r.run_id = ? GROUP BY d.action ORDER BY n DESC, d.action",
-            (run_id,),
-        )
-        return dict(found.fetchall())
+    asked = (
+        sa.select(decisions.c.action, sa.func.count())
+        .join(run_rows, decisions.c.n == run_rows.c.decision)
+        .where(run_rows.c.run_id == run_id)
+        .group_by(decisions.c.action)
+    )
+    with log.reading() as connection:
+        found = {row[0]: row[1] for row in connection.execute(asked)}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _lock_file(log: DecisionLog, run_id: str) -> Path:
+    return log.home.logs / f"{run_id}.run"
 
 
 def _held(path: Path) -> bool:
@@ -138,8 +148,10 @@ def _held(path: Path) -> bool:
     return False
 
 
-def _drop_old(db: sqlite3.Connection) -> None:
+def _drop_old(connection: sa.Connection) -> None:
     """Make room for a new run; those that go on stay."""
-    old = f"status != 'running' AND n <= (SELECT max(n) FROM runs) - {MOST_RUNS - 1}"
-    db.execute(f"DELETE FROM run_rows WHERE run_id IN (SELECT id FROM runs WHERE {old})")
-    db.execute(f"DELETE FROM runs WHERE {old}")
+    newest = connection.execute(sa.select(sa.func.max(runs.c.n))).scalar() or 0
+    old = runs.c.status != "running", runs.c.n <= newest - (MOST_RUNS - 1)
+    mine = sa.select(runs.c.id).where(*old)
+    connection.execute(sa.delete(run_rows).where(run_rows.c.run_id.in_(mine)))
+    connection.execute(sa.delete(runs).where(*old))

@@ -1,27 +1,27 @@
-"""The log of answers: which scores were given to whom, from which features. SQLite, in WAL mode.
+"""The log of answers: which scores were given to whom, from which features. In the home's database.
 
 It lies below both serving, which writes it, and training, which learns from it. Rows name
 customers by ``customer_key`` only.
 
 Writing happens off the request's path: :meth:`ScoreLog.put` counts the rows in a memory-mapped
 file and queues them, a thread commits what is queued every ``FLUSH_SECONDS``. The counter outlives
-a killed process, so the next writer finds how many rows the killed one had accepted but not
-committed, and records that number as lost.
+a killed process, so the next writer of the machine finds how many rows the killed one had accepted
+but not committed, and records that number as lost.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 import mmap
 import os
-import sqlite3
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,24 +29,43 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+import sqlalchemy as sa
 
 from features.calendar import micros
-from features.errors import PatronError
+from features.database import METADATA, Database, Key, Turn, insert
+from features.errors import NothingThere, PatronError
 from features.home import Home
-from features.logs.database import connect
 
 FLUSH_SECONDS = 0.25
+BATCH = 1000  # rows in a transaction, so that other writers do not wait long
 MOST_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
-_TABLES = """
-CREATE TABLE IF NOT EXISTS feature_sets (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS scores (
-    id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, day INTEGER NOT NULL,
-    customer_key INTEGER NOT NULL, as_of_us INTEGER, route TEXT NOT NULL,
-    feature_set INTEGER NOT NULL, vector TEXT NOT NULL, answers TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS scores_by_time ON scores (at_us);
-CREATE TABLE IF NOT EXISTS writers (
-    session TEXT PRIMARY KEY, written INTEGER NOT NULL, lost INTEGER NOT NULL DEFAULT 0);
-"""
+# Known by the digest of their names, so that writers need not ask which number a set has.
+feature_sets = sa.Table(
+    "feature_sets",
+    METADATA,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("names", sa.Text, nullable=False),
+)
+scores = sa.Table(
+    "scores",
+    METADATA,
+    sa.Column("id", Key, primary_key=True, autoincrement=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("customer_key", Key, nullable=False),
+    sa.Column("as_of_us", sa.BigInteger),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("feature_set", sa.BigInteger, nullable=False),
+    sa.Column("vector", sa.Text, nullable=False),
+    sa.Column("answers", sa.Text, nullable=False),
+)
+writers = sa.Table(
+    "score_writers",
+    METADATA,
+    sa.Column("session", sa.Text, primary_key=True),
+    sa.Column("written", sa.BigInteger, nullable=False),
+    sa.Column("lost", sa.BigInteger, nullable=False),
+)
 _log = logging.getLogger(__name__)
 
 
@@ -76,20 +95,17 @@ class ScoreLog:
     """Appends answers to a home's log. Close it, or leave its ``with``, to commit what is queued."""
 
     def __init__(self, home: Home) -> None:
-        self.home = home
-        self.path = home.logs / "scores.db"
+        self.home, self.database = home, Database(home)
         self.session = uuid.uuid4().hex
+        self.database.prepare()
         try:
             home.logs.mkdir(parents=True, exist_ok=True)
-            self._connection = connect(self.path, _TABLES)
-            self.lost_before = _settle(self._connection, home.logs)
+            self.lost_before = _settle(self.database, home.logs)
             self._counter, self._file = _counter(home.logs / f"{self.session}.accepted")
-        except (sqlite3.Error, OSError) as error:
-            raise PatronError(
-                f"the score log {self.path} cannot be opened ({error}); move it away to start a new one"
-            ) from error
+        except OSError as error:
+            raise PatronError(f"the folder {home.logs} cannot be written: {error}") from error
         self._queue: deque[Answered] = deque()
-        self._sets: dict[tuple[str, ...], int] = {}
+        self._sets: dict[tuple[str, ...], int] = {}  # those that the database has
         self.accepted = self.written = self.dropped = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -124,8 +140,8 @@ class ScoreLog:
         self._thread.join()
         if not self._queue:
             self._file.close()
-            (self.path.parent / f"{self.session}.accepted").unlink(missing_ok=True)
-        self._connection.close()
+            (self.home.logs / f"{self.session}.accepted").unlink(missing_ok=True)
+        self.database.close()
 
     def __enter__(self) -> ScoreLog:
         return self
@@ -139,43 +155,47 @@ class ScoreLog:
         self._flush()
 
     def _flush(self) -> None:
-        rows = [self._queue.popleft() for _ in range(len(self._queue))]
-        if not rows:
-            return
-        try:
-            with self._connection:
-                self._connection.executemany(
-                    "INSERT INTO scores (at_us, day, customer_key, as_of_us, route, feature_set,"
-                    " vector, answers) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [self._row(row) for row in rows],
-                )
-                self._connection.execute(
-                    "INSERT INTO writers (session, written) VALUES (?, ?)"
-                    " ON CONFLICT (session) DO UPDATE SET written = excluded.written",
-                    (self.session, self.written + len(rows)),
-                )
+        while self._queue:
+            rows = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            fresh = {row.features: _set_id(row.features) for row in rows if row.features not in self._sets}
+            written = [_row(row, self._sets | fresh) for row in rows]
+            try:
+                with self.database.writing(Turn.ANY, durable=False) as connection:
+                    for names, number in fresh.items():
+                        known = insert(connection, feature_sets).on_conflict_do_nothing()
+                        connection.execute(known, {"id": number, "names": json.dumps(names)})
+                    connection.execute(sa.insert(scores), written)
+                    _count(connection, self.session, {"written": self.written + len(rows)})
+            except PatronError as error:
+                self._sets.clear()  # it may have been another database
+                self._queue.extendleft(reversed(rows))
+                _log.error("the log of scores cannot be written, will try again: %s", error)
+                return
             self.written += len(rows)
-        except sqlite3.Error as error:
-            self._sets.clear()
-            self._queue.extendleft(reversed(rows))
-            _log.error("the score log %s cannot be written, will try again: %s", self.path, error)
+            self._sets |= fresh
 
-    def _row(self, row: Answered) -> tuple[Any, ...]:
-        if row.features not in self._sets:
-            names = json.dumps(row.features)
-            self._connection.execute("INSERT OR IGNORE INTO feature_sets (names) VALUES (?)", (names,))
-            found = self._connection.execute("SELECT id FROM feature_sets WHERE names = ?", (names,))
-            self._sets[row.features] = found.fetchone()[0]
-        return (
-            micros(row.at),
-            row.day,
-            row.customer_key,
-            micros(row.as_of) if row.as_of else None,
-            row.route,
-            self._sets[row.features],
-            json.dumps(row.vector, default=float),
-            json.dumps(row.answers),
-        )
+
+def _set_id(names: tuple[str, ...]) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps(names).encode()).digest()[:8], "big", signed=True)
+
+
+def _row(row: Answered, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
+    return {
+        "at_us": micros(row.at),
+        "day": row.day,
+        "customer_key": row.customer_key,
+        "as_of_us": micros(row.as_of) if row.as_of else None,
+        "route": row.route,
+        "feature_set": sets[row.features],
+        "vector": json.dumps(row.vector, default=float),
+        "answers": json.dumps(row.answers),
+    }
+
+
+def _count(connection: sa.Connection, session: str, counted: Mapping[str, Any]) -> None:
+    """Note what a writer has written, or what was lost with it."""
+    told = insert(connection, writers).values({"session": session, "written": 0, "lost": 0} | dict(counted))
+    connection.execute(told.on_conflict_do_update(index_elements=["session"], set_=dict(counted)))
 
 
 def _counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
@@ -189,8 +209,8 @@ def _counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
     return mmap.mmap(file.fileno(), 8), file
 
 
-def _settle(connection: sqlite3.Connection, folder: Path) -> int:
-    """Count what killed writers had accepted and not committed; return the total ever lost."""
+def _settle(database: Database, folder: Path) -> int:
+    """Count what killed writers of this machine had accepted and not committed; return all ever lost."""
     for path in folder.glob("*.accepted"):
         # Another one who settles may have been faster.
         with suppress(FileNotFoundError), open(path, "rb") as file:
@@ -199,15 +219,15 @@ def _settle(connection: sqlite3.Connection, folder: Path) -> int:
             except BlockingIOError:
                 continue  # its writer lives
             accepted = int.from_bytes(file.read(8), "little")
-            with connection:
-                connection.execute(
-                    "INSERT INTO writers (session, written, lost) VALUES (?1, 0, ?2)"
-                    " ON CONFLICT (session) DO UPDATE SET lost = max(0, ?2 - written)",
-                    (path.stem, accepted),
-                )
+            with database.writing(Turn.ANY) as connection:
+                asked = sa.select(writers.c.written).where(writers.c.session == path.stem)
+                written = connection.execute(asked).scalar() or 0
+                _count(connection, path.stem, {"lost": max(0, accepted - written)})
             os.unlink(path)
-    total: int = connection.execute("SELECT coalesce(sum(lost), 0) FROM writers").fetchone()[0]
-    return total
+    with database.reading() as connection:
+        return int(
+            connection.execute(sa.select(sa.func.coalesce(sa.func.sum(writers.c.lost), 0))).scalar_one()
+        )
 
 
 @dataclass(frozen=True)
@@ -230,33 +250,29 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     """What was answered from ``since`` up to and including ``until``, by the shop's clock.
 
     Raises:
-        PatronError: there is no log yet, or it cannot be read.
+        NothingThere: nothing was ever scored.
+        PatronError: the log cannot be read.
     """
-    path = home.logs / "scores.db"
-    if not path.exists():
-        raise PatronError(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    span = (micros(since), micros(until))
+    database, span = Database(home), scores.c.at_us.between(micros(since), micros(until))
+    nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
     try:
-        connection = connect(path, _TABLES)
-        try:
-            lost = _settle(connection, home.logs)
-            answers = connection.execute(
-                "SELECT count(*) FROM scores WHERE at_us BETWEEN ? AND ?", span
-            ).fetchone()[0]
-            rows = connection.execute(
-                "SELECT s.day, s.customer_key, f.names, s.vector, s.answers FROM scores s"
-                " JOIN feature_sets f ON f.id = s.feature_set WHERE s.id IN (SELECT max(id) FROM scores"
-                " WHERE at_us BETWEEN ? AND ? GROUP BY day, customer_key) ORDER BY s.id",
-                span,
-            ).fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise PatronError(f"the score log {path} cannot be read ({error})") from error
-    return Logged(pd.DataFrame(_flat(rows)), answers, lost)
+        with database.reading() as connection:
+            if connection.execute(sa.select(scores.c.id).limit(1)).first() is None:
+                raise nothing
+        lost = _settle(database, home.logs)
+    except NothingThere as error:
+        raise nothing from error
+    last = sa.select(sa.func.max(scores.c.id)).where(span).group_by(scores.c.day, scores.c.customer_key)
+    columns = scores.c.day, scores.c.customer_key, feature_sets.c.names, scores.c.vector, scores.c.answers
+    joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
+    with database.reading() as connection:
+        count = connection.execute(sa.select(sa.func.count()).select_from(scores).where(span)).scalar_one()
+        asked = sa.select(*columns).select_from(joined).where(scores.c.id.in_(last)).order_by(scores.c.id)
+        rows = connection.execute(asked).all()
+    return Logged(pd.DataFrame(_flat(rows)), count, lost)
 
 
-def _flat(rows: Iterable[tuple[int, int, str, str, str]]) -> list[dict[str, Any]]:
+def _flat(rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
     flat = []
     for day, key, names, vector, answers in rows:
         row = {"day": day, "customer_key": key}

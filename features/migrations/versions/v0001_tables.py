@@ -173,7 +173,7 @@ def _runs() -> None:
     op.create_table(
         "run_rows",
         sa.Column("run_id", sa.Text, primary_key=True),
-        sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("decision", _KEY, nullable=False),
         sqlite_with_rowid=False,
     )
