@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from features.calendar import date_of
 from features.errors import PatronError
-from features.events import SCHEMAS
+from features.events import OWN_COLUMNS, SCHEMAS
 from features.identity import Merge
 from features.sources.refunds import match_refunds
 from features.versions import escaped
@@ -33,7 +33,9 @@ _IDENTITY = {
 
 
 def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
-    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day``, exact types.
+    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day`` and ``hour``.
+
+    Types become those of the schemas.
 
     Expects the table ``known_customers``. An order without a number becomes one order per
     customer and day.
@@ -42,6 +44,7 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
     special = {
         "customer_key": "k.customer_key",
         "day": day,
+        "hour": f"hour({_local('t.timestamp', time_zone)})",
         "order_id": f"coalesce(t.order_id, k.customer_key || '-' || {day})",
     }
     for name, schema in SCHEMAS.items():
@@ -57,7 +60,11 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
 
 def local_day(moment: str, time_zone: str) -> str:
     """The shop's day of a moment (UTC), as SQL: days since 1970-01-01."""
-    return f"(timezone('{time_zone}', timezone('UTC', {moment}))::DATE - DATE '1970-01-01')"
+    return f"({_local(moment, time_zone)}::DATE - DATE '1970-01-01')"
+
+
+def _local(moment: str, time_zone: str) -> str:
+    return f"timezone('{time_zone}', timezone('UTC', {moment}))"
 
 
 def own_order(table: str) -> str:
@@ -75,9 +82,7 @@ def told(name: str) -> str:
 def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the event tables that a source does not have, empty."""
     for name, schema in SCHEMAS.items():
-        told = {"customer_id": "string"} | {
-            c: t for c, t in schema.items() if c not in ("customer_key", "day")
-        }
+        told = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
         columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in told.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 

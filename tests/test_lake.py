@@ -20,7 +20,7 @@ import pytest
 from features import lake, versions
 from features.calendar import EPOCH, day_of
 from features.errors import NothingThere, PatronError
-from features.events import SCHEMAS, Events
+from features.events import OWN_COLUMNS, SCHEMAS, Events
 from features.home import Home
 from features.identity import Identity
 
@@ -29,7 +29,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def some_events(seed: int = 1, customers: int = 60) -> Rows:
-    """Events of every kind of some customers, many at equal times."""
+    """Events of every table of some customers, many at equal times."""
     rng = np.random.default_rng(seed)
     rows: Rows = {name: [] for name in SCHEMAS}
     for _ in range(1200):
@@ -52,13 +52,11 @@ def some_events(seed: int = 1, customers: int = 60) -> Rows:
 
 
 def holding(rows: Rows) -> duckdb.DuckDBPyConnection:
-    """A source's tables: the canonical ones with ``customer_id``, without key and day."""
+    """A source's tables: the canonical ones with ``customer_id``, without what the lake adds."""
     connection = lake.connect().con
     for name, schema in SCHEMAS.items():
         columns = {"customer_id": "string"} | {
-            c: "string" if "decimal" in t else t
-            for c, t in schema.items()
-            if c not in ("customer_key", "day")
+            c: "string" if "decimal" in t else t for c, t in schema.items() if c not in OWN_COLUMNS
         }
         arrow = {"string": pa.string(), "int64": pa.int64(), "boolean": pa.bool_()}
         types = [arrow.get(dtype, pa.timestamp("us")) for dtype in columns.values()]
@@ -131,7 +129,7 @@ def test_times_are_stored_in_microseconds_and_money_exactly(full: Home):
 
 
 @pytest.mark.parametrize("zone", ["Europe/London", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia"])
-def test_the_day_is_the_shops_local_one(home: Home, zone: str):
+def test_day_and_hour_are_the_shops_local_ones(home: Home, zone: str):
     edges = [(2024, 3, 31), (2024, 10, 27), (2024, 2, 29), (2023, 12, 31), (2011, 12, 30), (1969, 12, 31)]
     moments = [
         datetime(*edge) + timedelta(hours=hour, microseconds=tick)  # noqa: DTZ001
@@ -141,11 +139,15 @@ def test_the_day_is_the_shops_local_one(home: Home, zone: str):
     ]
     traits = [("a", moment, moment, "country", "X") for moment in moments]
     orders = [("a", moments[0], moments[0], "o", "p", None, 1, "1", "0")]
-    write(home, {"order_lines": orders, "refunds": [], "traits": traits, "activities": []}, zone)
+    seen = [("a", moment, moment, "Page Viewed", "page", *[None] * 6) for moment in moments]
+    write(home, {"order_lines": orders, "refunds": [], "traits": traits, "activities": seen}, zone)
     found = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
     assert found == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
     local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for m in moments]
     assert list(found.values()) == [(d - EPOCH).days for d in sorted(local)]
+    hours = {row["timestamp"]: (row["day"], row["hour"]) for row in stored(home, "activities")}
+    clock = {m: m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).hour for m in moments}
+    assert hours == {m: (day, clock[m]) for m, day in found.items()}
 
 
 def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: Path):
@@ -158,6 +160,7 @@ def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: P
         lambda r: r["order_lines"].append(r["order_lines"][0]),
         lambda r: r["order_lines"].pop(),
         lambda r: r["refunds"].pop(),
+        lambda r: r["activities"].pop(),
         lambda r: r["traits"].__setitem__(5, (*r["traits"][5][:-1], "elsewhere")),
         lambda r: r["order_lines"].__setitem__(5, (*r["order_lines"][5][:-2], "0.0001", "0")),
     ]
