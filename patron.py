@@ -384,7 +384,12 @@ def up() -> None:
             imports.simulate_shop(home, 6000, 7, 3.0, progress=progress)
         else:
             imports.extend_simulation(home, progress)
-        said = _make_ready(home, progress)
+        try:
+            said = _make_ready(home, progress)
+        except PatronError as error:
+            if home.shop().source != imports.LIVE:
+                raise
+            said = [f"no models yet: {error}"]  # its history is still to come
     _draft_actions(home)
     example = _example(home)
     address = settings.address
@@ -530,32 +535,32 @@ def _models(name: str) -> list[str]:
     return list(MODELS) if name == "all" else [find(name).name]
 
 
-def _example(home: Home) -> str:
-    """A customer who exists and ordered lately, for the reader to ask about."""
+def _example(home: Home) -> str | None:
+    """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
     from features import lake
     from features.identity import Identity
 
     lines = lake.read(home, lake.connect()).order_lines
-    key = int(lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pandas().iloc[0])
-    ids = Identity(home).table()
-    return str(ids["customer_id"][ids["customer_key"].to_pylist().index(key)])
+    latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
+    return next(iter(Identity(home).ids(latest).values()), None)
 
 
-def _welcome(home: Home, address: str, said: list[str], example: str, seconds: float) -> str:
+def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
     from features import lake
     from models.registry import local_uri
 
     shop = lake.describe(home)
-    body = json.dumps({"customer_ids": [example]})
+    span = (
+        f"{shop['orders']:,} orders from {shop['from']} to {shop['to']}"
+        if shop["orders"]
+        else "no orders yet"
+    )
     return "\n".join(
         [
             "",
-            f"Patron is up after {seconds:.0f} s, with {shop['orders']:,} orders from {shop['from']} to"
-            f" {shop['to']} ({shop['source']}) in {home.path}",
+            f"Patron is up after {seconds:.0f} s, with {span} ({shop['source']}) in {home.path}",
             *(f"  {line}" for line in said),
-            "Try, in another terminal:",
-            f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
-            *_try_actions(home, address, example),
+            *_to_try(home, address, example),
             f"  the API's page   {address}/docs",
             f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
             f" --backend-store-uri {local_uri(home)}",
@@ -564,11 +569,14 @@ def _welcome(home: Home, address: str, said: list[str], example: str, seconds: f
     )
 
 
-def _try_actions(home: Home, address: str, example: str) -> list[str]:
-    if not home.actions.exists():
+def _to_try(home: Home, address: str, example: str | None) -> list[str]:
+    if example is None:
         return []
+    body = json.dumps({"customer_ids": [example]})
+    ask = f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'"
     place = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
-    return [f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"]
+    act = f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"
+    return ["Try, in another terminal:", ask, *([act] if home.actions.exists() else [])]
 
 
 def _version(version: Any) -> str:
