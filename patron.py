@@ -68,7 +68,23 @@ def simulate(
 
     with _progress(as_json) as progress:
         done = imports.simulate_shop(_home(), customers, seed, years, replace, progress)
-    _say(as_json, done, f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}")
+    said = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
+    _say(as_json, done, said + _forgotten(done))
+
+
+@app.command()
+def init(
+    time_zone: Annotated[str, typer.Option(help="The shop's, such as Europe/Berlin.", metavar="ZONE")],
+    currency: Annotated[str, typer.Option(help="What amounts are in, such as EUR.", metavar="CODE")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a shop without history, on wall time, that begins with the events that arrive."""
+    from features import imports
+
+    home = _home()
+    done = imports.begin_live(home, time_zone, currency)
+    said = f"made a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
+    _say(as_json, done, said)
 
 
 @app.command("import")
@@ -78,6 +94,9 @@ def import_(
     inspect: Annotated[bool, typer.Option(help="Draft a mapping of the file, and import nothing.")] = False,
     table: Annotated[str | None, typer.Option(help="The database's table.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Stop the clock here, not after the last event.")] = None,
+    live: Annotated[
+        bool, typer.Option(help="Events go on arriving: the clock is wall time from now on.")
+    ] = False,
     replace: Annotated[bool, typer.Option(help="Forget the shop that is there.")] = False,
     report: Annotated[bool, typer.Option(help="List the rows that were set aside.")] = False,
     as_json: AsJson = False,
@@ -95,11 +114,13 @@ def import_(
         raise typer.BadParameter(
             f"say --as what: a source ({', '.join(imports.SOURCES)}) or a mapping file; --inspect drafts one"
         )
+    if live and as_of:
+        raise typer.BadParameter("--live and --as-of contradict each other: the clock goes on, or it stands")
     done = []
     for i, file in enumerate(files or []):
         with _progress(as_json) as progress:
             fresh = replace and i == 0
-            done.append(imports.import_file(_home(), file, mapping, as_of, fresh, progress, table))
+            done.append(imports.import_file(_home(), file, mapping, as_of, fresh, progress, table, live))
     if done:
         _say(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
@@ -107,7 +128,20 @@ def import_(
         listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
         said = f"set aside (the first {imports.REPORT_ROWS} of each reason; all are in"
-        _say(as_json, {"set_aside": listed}, "\n".join([f"{said} events/set_aside.parquet):", *lines]))
+        place = imports.set_aside_file(_home())
+        _say(as_json, {"set_aside": listed}, "\n".join([f"{said} {place}):", *lines]))
+
+
+@app.command()
+def compact(as_json: AsJson = False) -> None:
+    """Move the events that arrived into the lake; the service does so by itself now and then."""
+    from features import compact as compaction
+    from features.database import Database
+
+    home = _home()
+    home.shop()
+    moved = compaction.compact(home, Database(home))
+    _say(as_json, {"events": moved}, f"moved {moved:,} events into the lake")
 
 
 @app.command()
@@ -350,7 +384,12 @@ def up() -> None:
             imports.simulate_shop(home, 6000, 7, 3.0, progress=progress)
         else:
             imports.extend_simulation(home, progress)
-        said = _make_ready(home, progress)
+        try:
+            said = _make_ready(home, progress)
+        except PatronError as error:
+            if home.shop().source != imports.LIVE:
+                raise
+            said = [f"no models yet: {error}"]  # its history is still to come
     _draft_actions(home)
     example = _example(home)
     address = settings.address
@@ -496,32 +535,32 @@ def _models(name: str) -> list[str]:
     return list(MODELS) if name == "all" else [find(name).name]
 
 
-def _example(home: Home) -> str:
-    """A customer who exists and ordered lately, for the reader to ask about."""
+def _example(home: Home) -> str | None:
+    """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
     from features import lake
     from features.identity import Identity
 
     lines = lake.read(home, lake.connect()).order_lines
-    key = int(lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pandas().iloc[0])
-    ids = Identity(home).table()
-    return str(ids["customer_id"][ids["customer_key"].to_pylist().index(key)])
+    latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
+    return next(iter(Identity(home).ids(latest).values()), None)
 
 
-def _welcome(home: Home, address: str, said: list[str], example: str, seconds: float) -> str:
+def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
     from features import lake
     from models.registry import local_uri
 
     shop = lake.describe(home)
-    body = json.dumps({"customer_ids": [example]})
+    span = (
+        f"{shop['orders']:,} orders from {shop['from']} to {shop['to']}"
+        if shop["orders"]
+        else "no orders yet"
+    )
     return "\n".join(
         [
             "",
-            f"Patron is up after {seconds:.0f} s, with {shop['orders']:,} orders from {shop['from']} to"
-            f" {shop['to']} ({shop['source']}) in {home.path}",
+            f"Patron is up after {seconds:.0f} s, with {span} ({shop['source']}) in {home.path}",
             *(f"  {line}" for line in said),
-            "Try, in another terminal:",
-            f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'",
-            *_try_actions(home, address, example),
+            *_to_try(home, address, example),
             f"  the API's page   {address}/docs",
             f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
             f" --backend-store-uri {local_uri(home)}",
@@ -530,11 +569,14 @@ def _welcome(home: Home, address: str, said: list[str], example: str, seconds: f
     )
 
 
-def _try_actions(home: Home, address: str, example: str) -> list[str]:
-    if not home.actions.exists():
+def _to_try(home: Home, address: str, example: str | None) -> list[str]:
+    if example is None:
         return []
+    body = json.dumps({"customer_ids": [example]})
+    ask = f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'"
     place = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
-    return [f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"]
+    act = f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"
+    return ["Try, in another terminal:", ask, *([act] if home.actions.exists() else [])]
 
 
 def _version(version: Any) -> str:
@@ -571,9 +613,16 @@ def _moved(name: str, move: Any) -> str:
     )
 
 
+def _forgotten(done: dict[str, Any]) -> str:
+    """What a shop that was replaced had received."""
+    gone = done.get("messages_forgotten", 0)
+    return f"; the {gone:,} messages that had arrived are forgotten" if gone else ""
+
+
 def _accounts(done: dict[str, Any]) -> str:
+    clock = "the clock is wall time" if done["live"] else f"the clock stands at {done['clock']}"
     if not done["changed"]:
-        return f"{done['file']} holds nothing new; nothing changed, the clock stands at {done['clock']}"
+        return f"{done['file']} holds nothing new; nothing changed, {clock}"
     kept, aside = sum(done["kept"].values()), sum(done["set_aside"].values())
     lines = [f"read {done['read']:,} = kept {kept:,} + set aside {aside:,}"]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
@@ -581,7 +630,7 @@ def _accounts(done: dict[str, Any]) -> str:
     notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
     notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
     lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
-    lines += [f"orders from {done['from']} to {done['to']}; the clock stands at {done['clock']}"]
+    lines += [f"orders from {done['from']} to {done['to']}; {clock}{_forgotten(done)}"]
     return "\n".join(lines)
 
 

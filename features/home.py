@@ -151,8 +151,8 @@ class Home:
             written = self.settings_file.read_bytes()
         except FileNotFoundError as error:
             raise NothingThere(
-                f"there is no shop in {self.path}; run `patron simulate` or `patron import FILE`"
-                " (or set PATRON_HOME to the folder that holds one)"
+                f"there is no shop in {self.path}; run `patron simulate` or `patron import FILE`, or"
+                " `patron init` (or set PATRON_HOME to the folder that holds one)"
             ) from error
         try:
             settings = tomllib.loads(written.decode())

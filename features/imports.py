@@ -214,15 +214,25 @@ def set_aside(home: Home, most: int = REPORT_ROWS) -> tuple[list[str], list[tupl
     Returns:
         The columns' names and the rows, by reason and place in the file.
     """
-    path = lake.current(home).folder / "set_aside.parquet"
-    if not path.exists():
-        raise PatronError(f"no import into {home.path} set anything aside")
+    path = set_aside_file(home)
     found = lake.connect().con.execute(
         "SELECT * FROM read_parquet(?) QUALIFY row_number() OVER (PARTITION BY reason ORDER BY row_number)"
         " <= ? ORDER BY reason, row_number",
         [str(path), most],
     )
     return [column[0] for column in found.description], found.fetchall()
+
+
+def set_aside_file(home: Home) -> Path:
+    """Where the rows lie that the last import set aside.
+
+    Raises:
+        PatronError: there are none.
+    """
+    path = lake.current(home).folder / "set_aside.parquet"
+    if not path.exists():
+        raise PatronError(f"no import into {home.path} set anything aside")
+    return path
 
 
 def _moment(text: str, zone: str) -> datetime:

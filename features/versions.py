@@ -72,7 +72,8 @@ def current(home: Home) -> Lake:
         return Lake(home.events / described["version"], described["compacted_seq"], described)
     except FileNotFoundError as error:
         raise NothingThere(
-            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
+            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`,"
+            " or `patron init` for a shop that begins with what arrives"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise PatronError(f"{pointer} is damaged; bring the shop in again with --replace") from error
