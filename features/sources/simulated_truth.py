@@ -47,7 +47,7 @@ CATEGORIES = {
 PRODUCTS_PER_CATEGORY = 20
 WEEKDAYS = (1.06, 1.00, 0.98, 0.96, 0.88, 0.94, 1.18)  # Monday first; their mean is 1
 HOURS = (8, 4, 2, 1, 1, 3, 10, 22, 36, 46, 52, 54, 54, 50, 48, 48, 50, 56, 66, 78, 84, 72, 44, 20)
-_HOURS_SO_FAR = [total / sum(HOURS) for total in accumulate(HOURS, initial=0)]
+HOURS_SO_FAR = [total / sum(HOURS) for total in accumulate(HOURS, initial=0)]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ShopTime:
     def mass_at(self, mass: Floats, moment: float) -> float:
         """How much of ``mass`` (see the class) has gone by at a moment before the end."""
         day, hours = int(moment), moment % 1 * 24
-        before, after = _HOURS_SO_FAR[int(hours) : int(hours) + 2]
+        before, after = HOURS_SO_FAR[int(hours) : int(hours) + 2]
         share = before + (after - before) * (hours % 1)
         return float(mass[day] + (mass[day + 1] - mass[day]) * share)
 
@@ -171,8 +171,8 @@ class ShopTime:
         if day >= len(mass) - 1:
             return float("inf")
         share = float((gone_by - mass[day]) / (mass[day + 1] - mass[day]))
-        hour = min(bisect_right(_HOURS_SO_FAR, share) - 1, 23)
-        before, after = _HOURS_SO_FAR[hour : hour + 2]
+        hour = min(bisect_right(HOURS_SO_FAR, share) - 1, 23)
+        before, after = HOURS_SO_FAR[hour : hour + 2]
         return day + (hour + (share - before) / (after - before)) / 24
 
     def utc_seconds(self, moments: Floats) -> Ints:
@@ -221,6 +221,12 @@ class Customer:
         """The category with the largest share of the customer's taste."""
         shares = np.diff(self.taste, prepend=0.0)
         return list(CATEGORIES)[int(shares.argmax())]
+
+    def newsletter_changes_at(self, dropout: float) -> float:
+        """When the customer changes their mind about the newsletter, once they drop out at ``dropout``."""
+        if self.newsletter and self.unsubscribes:
+            return min(self.newsletter_change, dropout + self.unsubscribe_wait_days)
+        return self.newsletter_change
 
 
 def draw_customer(rng: np.random.Generator, plan: Plan, time: ShopTime, number: int) -> Customer | None:
