@@ -31,6 +31,10 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make, list and revoke the API keys of the service.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+quarantine = typer.Typer(
+    help="Events that could not be used: see why, try again, drop.", no_args_is_help=True
+)
+app.add_typer(quarantine, name="quarantine")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
 OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
@@ -437,6 +441,70 @@ def revoke_key(
     revoked = Keys(_home()).revoke(key)
     said = f"revoked {revoked.name!r} ({revoked.prefix}); a running service refuses it within a second"
     _say(as_json, {"revoked": revoked.as_dict()}, said)
+
+
+@quarantine.command("list")
+def list_quarantine(
+    most: Annotated[int, typer.Option(min=0, help="How many of the newest to list one by one.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Why events could not be used and how many, then the newest; shows nothing of what they say."""
+    from features.database import Database
+    from features.quarantine import entries, reasons
+
+    database = Database(_home())
+    why, newest = reasons(database), entries(database, most)
+    lines = [f"{r.count:>8,}  {r.reason} ({r.first:%Y-%m-%d %H:%M} to {r.last:%Y-%m-%d %H:%M})" for r in why]
+    lines += ["", *(f"{e.id:>8}  {e.received_at:%Y-%m-%d %H:%M:%S}  {e.reason}" for e in newest)]
+    done = {
+        "reasons": [vars(r) | {"first": r.first.isoformat(), "last": r.last.isoformat()} for r in why],
+        "newest": [vars(e) | {"received_at": e.received_at.isoformat()} for e in newest],
+    }
+    _say(as_json, done, "\n".join(lines) if why else "the quarantine is empty")
+
+
+@quarantine.command("show")
+def show_quarantined(
+    id: Annotated[int, typer.Argument(help="Its number, as listed.", metavar="ID")], as_json: AsJson = False
+) -> None:
+    """One event as it came, which may hold personal data."""
+    from features.database import Database
+    from features.quarantine import show
+
+    entry, message = show(Database(_home()), id)
+    head = f"{entry.reason}; received {entry.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    told = json.dumps(message, indent=2)
+    done = vars(entry) | {"received_at": entry.received_at.isoformat(), "message": message}
+    _say(as_json, done, f"{head}\n{told}")
+
+
+@quarantine.command("replay")
+def replay_quarantine(as_json: AsJson = False) -> None:
+    """Try all again; those that can be used now count as of when they were received."""
+    from features.database import Database
+    from features.quarantine import replay
+    from features.sources.segment import Place
+
+    home = _home()
+    shop = home.shop()
+    done = replay(Database(home), Place(shop.time_zone, shop.currency))
+    _say(as_json, vars(done), f"kept {done.kept:,}; {done.refused:,} cannot be used still")
+
+
+@quarantine.command("drop")
+def drop_quarantined(
+    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers, as listed.", metavar="ID")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget events that could not be used, for good."""
+    from features.database import Database
+    from features.quarantine import drop
+
+    if bool(ids) == everything:
+        raise typer.BadParameter("say which: their numbers, or --all")
+    dropped = drop(Database(_home()), ids or None)
+    _say(as_json, {"dropped": dropped}, f"dropped {dropped:,}")
 
 
 def _draft_actions(home: Home) -> None:

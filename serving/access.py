@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -58,10 +60,13 @@ class Admission:
         known = sent is None or self.keys is None or self.keys.fresh
         caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
         if isinstance(caller, HTTPException) and caller.status_code == 401 and sent is not None:
-            await problems.problem(401, caller.detail, caller.headers)(scope, receive, send)
+            refusal = problems.problem(401, caller.detail, caller.headers, scope["path"])
+            await refusal(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
-        await self.app(scope, receive if isinstance(caller, Caller) else _without_body(receive), send)
+        scope.setdefault("state", {}).update(caller=caller, caller_of=self._caller)
+        # The key may be in the body, where clients of the Segment specification put it.
+        reads = isinstance(caller, Caller) or (sent is None and scope["path"] in problems.CLIENT_PATHS)
+        await self.app(scope, receive if reads else _without_body(receive), send)
 
     def _caller(self, sent: str | None) -> Caller | HTTPException:
         """The caller, or how to refuse them where a key is needed."""
@@ -79,13 +84,23 @@ def _unauthorized(why: str) -> HTTPException:
 
 
 def _sent(scope: Asked) -> str | None:
-    """The key of ``Authorization: Bearer KEY``; None where there is no such header."""
+    """The key of ``Authorization: Bearer KEY``, or Basic's user; None where there is no such header."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = str(value, "latin-1").partition(" ")
             if scheme.lower() == "bearer":
                 return key.strip()
+            if scheme.lower() == "basic":
+                return _user(key.strip())
     return None
+
+
+def _user(credentials: str) -> str:
+    """Whom Basic credentials name; what they cannot name is a wrong key."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
 
 
 def _without_body(receive: Receive) -> Receive:
@@ -113,7 +128,10 @@ class _BearerKey(SecurityBase):
         self.scope = scope
 
     async def __call__(self, request: Request) -> Caller:
-        caller: Caller | HTTPException = request.state.caller
+        return self.admit(request.state.caller)
+
+    def admit(self, caller: Caller | HTTPException) -> Caller:
+        """The caller, once they may."""
         if isinstance(caller, HTTPException):
             raise caller
         if self.scope and not caller.may(self.scope):
@@ -123,6 +141,23 @@ class _BearerKey(SecurityBase):
         return caller
 
 
+class _KeyOrWriteKey(_BearerKey):
+    """The same, where the key may also be ``writeKey`` of the body, which the route reads and shows us."""
+
+    async def __call__(self, request: Request) -> Admit:  # type: ignore[override]
+        caller = request.state.caller
+        if isinstance(caller, Caller):
+            self.admit(caller)
+        elif caller.status_code != 401:
+            raise caller
+
+        def admit(write_key: object) -> Caller:
+            shown = isinstance(caller, HTTPException) and isinstance(write_key, str)
+            return self.admit(request.state.caller_of(write_key) if shown else caller)
+
+        return admit
+
+
 # Who calls, for a route that wants to know.
 CallerDep = Annotated[Caller, Depends(_BearerKey())]
 
@@ -130,6 +165,15 @@ CallerDep = Annotated[Caller, Depends(_BearerKey())]
 def needs(scope: Scope) -> Any:
     """A dependency of a route or router: only keys of this scope (or of ``all``) may use it."""
     return Security(_BearerKey(scope), scopes=[scope])
+
+
+Admit = Callable[[object], Caller]
+"""Takes the body's ``writeKey`` (anything, None if it has none); gives the caller, or refuses them."""
+
+
+def needs_here_or_in_body(scope: Scope) -> Any:
+    """The same where the key may be in the body: the route calls the :data:`Admit` that it is given."""
+    return Security(_KeyOrWriteKey(scope), scopes=[scope])
 
 
 def install(app: FastAPI, keys: Keys | None, needed: bool) -> None:

@@ -18,6 +18,7 @@ from features.logs.decisions import DecisionLog
 from features.timeline import Timeline
 from serving import access, problems
 from serving.decider import Decider
+from serving.intake import Intake
 from serving.keys import Keys
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
@@ -39,11 +40,13 @@ def create_app(
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs = Runs(decider)
+    intake = Intake(scorer.home)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
+        await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
@@ -57,7 +60,7 @@ def create_app(
     app.state.metrics = Metrics(log)
     access.install(app, keys, keys_needed)
     app.state.timeline = Timeline(scorer.home)
-    app.state.decider, app.state.runs = decider, runs
+    app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from features.timeline import Timeline
 from serving.decider import Decider
+from serving.intake import Intake
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
 from serving.runs import Runs
@@ -39,12 +40,18 @@ async def _runs(request: Request) -> Runs:
     return runs
 
 
+async def _intake(request: Request) -> Intake:
+    intake: Intake = request.app.state.intake
+    return intake
+
+
 # These are async so that FastAPI calls them at once, without a thread.
 ScorerDep = Annotated[Scorer, Depends(_scorer)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TimelineDep = Annotated[Timeline, Depends(_timeline)]
 DeciderDep = Annotated[Decider, Depends(_decider)]
 RunsDep = Annotated[Runs, Depends(_runs)]
+IntakeDep = Annotated[Intake, Depends(_intake)]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:

@@ -28,6 +28,10 @@ class Metrics:
             "patron_answers", "Scores asked for, by model and outcome.", ["model", "outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.events = Counter(
+            "patron_events", "Events taken in, by outcome: kept or quarantined.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
         self.registry.register(_LogCollector(log))
 
     def count(self, entries: Iterable[CustomerScores]) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from features.errors import PatronError
+from features.sources.segment import KINDS
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,16 @@ class Problem(BaseModel):
     detail: str = Field(examples=["customer_ids: List should have at most 1000 items after validation"])
 
 
+class ClientProblem(Problem):
+    """A problem as clients of the Segment specification understand it, which else repeat what was wrong."""
+
+    code: str = Field(examples=["bad_request"])
+    message: str = Field(description="The same as ``detail``.")
+
+
+CLIENT_PATHS = frozenset(f"/v1/{name}" for name in (*KINDS, "batch"))
+
+
 class Unprocessable(PatronError):
     """The request is understood and cannot be answered; the text says why."""
 
@@ -37,15 +48,21 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """A problem document as a response."""
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, path: str = ""
+) -> ProblemResponse:
+    """A problem document as a response to a request of ``path``."""
     title = HTTPStatus(status).phrase
-    return ProblemResponse(Problem(title=title, status=status, detail=detail).model_dump(), status, headers)
+    told = Problem(title=title, status=status, detail=detail)
+    if path in CLIENT_PATHS:
+        code = title.lower().replace(" ", "_")
+        told = ClientProblem(**told.model_dump(), code=code, message=detail)
+    return ProblemResponse(told.model_dump(), status, headers)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problems a route can answer with."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    content = {"application/problem+json": {"schema": kind.model_json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
@@ -70,22 +87,23 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem document."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(*_said(error))
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(*_said(error), path=request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), error.headers)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), error.headers, request.url.path)
 
     @app.exception_handler(Unprocessable)
-    async def unprocessable(_request: Request, error: Unprocessable) -> JSONResponse:
-        return problem(422, str(error))
+    async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:
+        return problem(422, str(error), path=request.url.path)
 
     @app.exception_handler(PatronError)
-    async def unavailable(_request: Request, error: PatronError) -> JSONResponse:
-        return problem(503, str(error))
+    async def unavailable(request: Request, error: PatronError) -> JSONResponse:
+        return problem(503, str(error), path=request.url.path)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         _log.error("an unexpected %s in %s", type(error).__name__, request.url.path)
-        return problem(500, "an unexpected error; the service's log says more")
+        detail = "an unexpected error; the service's log says more"
+        return problem(500, detail, path=request.url.path)

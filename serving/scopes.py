@@ -23,5 +23,6 @@ class Scope(StrEnum):
     SEGMENTS = "segments", "read the segments"
     DECISIONS = "decisions", "have next best actions decided, one by one or in runs"
     OUTCOMES = "outcomes", "report what came of a decision"
+    EVENTS = "events", "send events"
     OPERATIONS = "operations", "read models, metrics and monitoring"
     ALL = "all", "everything"

@@ -1,0 +1,204 @@
+"""Values of Segment messages: texts, moments and amounts of money, or why one cannot be used.
+
+Amounts are counted in units of 1/10,000 of the currency, as whole numbers, so that dividing them is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import accumulate, pairwise
+from typing import Any
+
+LARGEST_EVENT_BYTES = 32 * 1024
+LONGEST_ID = 200  # characters; as long as an id that scores can be asked for
+LONGEST_TEXT = 1000
+MOST_UNITS = 10**18 - 1  # what decimal(18, 4) holds
+MOST_PIECES = 10**9
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # before it no client can have been
+AHEAD = timedelta(days=1)
+_NUMBER = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
+_SCALE = 10_000
+
+
+class Unfit(Exception):
+    """A message cannot be used; the text says why and holds nothing of what was told."""
+
+
+def check(message: Mapping[str, Any]) -> None:
+    """See that a message is not too large, and holds nothing that cannot be kept everywhere.
+
+    Raises:
+        Unfit: it is, or does.
+    """
+    try:
+        told = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(told.encode())
+    except UnicodeError:
+        raise Unfit("it holds text that is not Unicode") from None
+    except ValueError:
+        raise Unfit("it holds a number that is not finite") from None
+    if size > LARGEST_EVENT_BYTES:
+        raise Unfit(f"it is larger than {LARGEST_EVENT_BYTES // 1024} KB")
+    if "\\u0000" in told:
+        raise Unfit("it holds the character NUL")
+
+
+def json_text(value: Any) -> str:
+    """A value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def scalar(value: Any) -> str | None:
+    """A word, number or truth value as text; None for anything else and for nothing."""
+    if isinstance(value, str):
+        return value or None
+    if value is None or isinstance(value, (dict, list)):
+        return None
+    return json.dumps(value)
+
+
+def text(found: Mapping[str, Any], *names: str) -> str | None:
+    """The first of some properties that says something.
+
+    Raises:
+        Unfit: it is too long.
+    """
+    for name in names:
+        if (value := scalar(found.get(name))) is not None:
+            if len(value) > LONGEST_TEXT:
+                raise Unfit(f"{name} is longer than {LONGEST_TEXT} characters")
+            return value
+    return None
+
+
+def identifier(message: Mapping[str, Any], name: str) -> str | None:
+    """An id as text; None where there is none.
+
+    Raises:
+        Unfit: it is neither text nor a whole number, or too long.
+    """
+    value = message.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise Unfit(f"{name} is neither text nor a whole number")
+    value = str(value)
+    if len(value) > LONGEST_ID:
+        raise Unfit(f"{name} is longer than {LONGEST_ID} characters")
+    return value
+
+
+def mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object that belongs to another; empty where there is none.
+
+    Raises:
+        Unfit: it is something else.
+    """
+    value = found.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Unfit(f"{name} is not an object")
+    return value
+
+
+def happened(message: Mapping[str, Any], received_at: datetime) -> datetime:
+    """When an event happened by the company's clock, at most when it was received.
+
+    A client's clock may be wrong; how wrong, ``sentAt`` tells. Where a message has both ``timestamp`` and
+    ``originalTimestamp``, whoever passed it on has corrected ``timestamp`` already.
+
+    Raises:
+        Unfit: a moment cannot be read, or none such can be meant.
+    """
+    timestamp, original = _moment(message, "timestamp"), _moment(message, "originalTimestamp")
+    told, sent = timestamp or original, _moment(message, "sentAt")
+    if told is None:
+        return received_at
+    if sent is not None and not (timestamp and original):
+        try:
+            told = received_at - (sent - told)
+        except OverflowError:
+            raise Unfit("timestamp and sentAt are too far apart") from None
+    if told < EARLIEST:
+        raise Unfit(f"timestamp is before {EARLIEST.year}")
+    if told > received_at + AHEAD:
+        raise Unfit("timestamp is more than a day in the future")
+    return min(told, received_at)
+
+
+def _moment(message: Mapping[str, Any], name: str) -> datetime | None:
+    value = message.get(name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise Unfit(f"{name} is not a moment in ISO 8601") from None
+
+
+def units(value: Any, name: str) -> int | None:
+    """An amount of money of 0 or more; None where there is none.
+
+    Raises:
+        Unfit: it is not such an amount.
+    """
+    found = signed_units(value)
+    if found is None and value is not None and value != "":
+        raise Unfit(f"{name} is not a number")
+    if found is not None and found < 0:
+        raise Unfit(f"{name} is negative")
+    if found is not None and found > MOST_UNITS:
+        raise Unfit(f"{name} is too large")
+    return found
+
+
+def signed_units(value: Any) -> int | None:
+    """An amount of money, of whatever size; None where the value is no number."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value * _SCALE
+    if isinstance(value, float):
+        number = Decimal(repr(value))  # the shortest text of a number is what was written
+    elif isinstance(value, str) and _NUMBER.fullmatch(value):
+        number = Decimal(value.strip())
+    else:
+        return None
+    return int((number * _SCALE).to_integral_value(ROUND_HALF_EVEN)) if math.isfinite(number) else None
+
+
+def money(amount: int) -> str:
+    """An amount as the journal keeps it."""
+    whole, part = divmod(abs(amount), _SCALE)
+    return f"{'-' if amount < 0 else ''}{whole}.{part:04d}"
+
+
+def pieces(value: Any, name: str) -> int:
+    """How many pieces; 1 where nothing is said.
+
+    Raises:
+        Unfit: it is not a whole number of 1 or more.
+    """
+    if value is None or value == "":
+        return 1
+    found = signed_units(value)
+    if found is None or found % _SCALE or not 0 < found <= MOST_PIECES * _SCALE:
+        raise Unfit(f"{name} is not a whole number from 1 to {MOST_PIECES}")
+    return found // _SCALE
+
+
+def shares(amount: int, weights: list[int]) -> list[int]:
+    """An amount divided in proportion to weights: together exactly that amount.
+
+    No share is larger than its weight where the amount is not larger than all weights together.
+    """
+    total = max(1, sum(weights))  # where all are 0, so is every share
+    upto = [amount * reached // total for reached in accumulate(weights, initial=0)]
+    return [after - before for before, after in pairwise(upto)]

@@ -1,0 +1,220 @@
+"""Events by the Segment specification: one at a time by its kind, or in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from features.journal import Message, Refused
+from features.sources.segment import KINDS, Place, translate
+from features.sources.segment_values import LARGEST_EVENT_BYTES
+from serving.access import Admit, needs_here_or_in_body
+from serving.dependencies import IntakeDep, MetricsDep, ScorerDep
+from serving.intake import Full
+from serving.problems import ClientProblem, responses
+from serving.scopes import Scope
+
+LARGEST_BATCH_BYTES = 500 * 1024
+_REPEAT_SECONDS = "1"
+
+router = APIRouter(prefix="/v1", tags=["events"])
+AdmitDep = Annotated[Admit, needs_here_or_in_body(Scope.EVENTS)]
+
+
+class Taken(BaseModel):
+    """What became of events; all of it is durable."""
+
+    success: bool = True
+    kept: int = Field(description="Events that count, also those that were sent before.", examples=[98])
+    quarantined: int = Field(
+        description="Events that cannot be used; `patron quarantine list` says why.", examples=[2]
+    )
+
+
+def _described(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """The body of a route for OpenAPI; it is read without a model, by far the fastest."""
+    content = {"application/json": {"schema": {"type": "object", **schema}, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_ORDER = {
+    "messageId": "5b1f6f0c-order-1001", "userId": "C000017", "timestamp": "2026-11-25T10:15:00Z",
+    "event": "Order Completed",
+    "properties": {
+        "order_id": "1001", "currency": "EUR",
+        "products": [{"product_id": "p12", "category": "tea", "price": "8.50", "quantity": 2}],
+    },
+}  # fmt: skip
+_SEEN = {
+    "messageId": "5b1f6f0c-1",
+    "anonymousId": "device-7",
+    "name": "Teas",
+    "properties": {"path": "/teas"},
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "identify": {
+        "messageId": "5b1f6f0c-2", "userId": "C000017", "anonymousId": "device-7",
+        "traits": {"country": "DE", "address": {"city": "Berlin"}},
+    },
+    "track": _ORDER, "page": _SEEN, "screen": _SEEN,
+    "group": {"messageId": "5b1f6f0c-3", "userId": "C000017", "groupId": "acme", "traits": {"plan": "gold"}},
+    "alias": {"messageId": "5b1f6f0c-4", "previousId": "old-id", "userId": "C000017"},
+}  # fmt: skip
+_EVENT = {
+    "properties": {
+        name: {"type": "string"} for name in ("messageId", "userId", "anonymousId", "timestamp", "sentAt")
+    }
+}
+_BATCH = {
+    "required": ["batch"],
+    "properties": {
+        "batch": {"type": "array", "items": {"type": "object", "required": ["type"]}},
+        "sentAt": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+@router.post(
+    "/batch",
+    openapi_extra=_described(
+        _BATCH, {"batch": [{"type": "track"} | _ORDER], "sentAt": "2026-11-25T10:15:01Z"}
+    ),
+    responses=responses(400, 409, 415, 503, kind=ClientProblem),
+)
+async def batch(
+    request: Request, admit: AdmitDep, scorer: ScorerDep, intake: IntakeDep, metrics: MetricsDep
+) -> Taken:
+    """Up to 500 KB of events, each with its ``type``; answered once all that can be used is kept for good.
+
+    An event that cannot be used goes to the quarantine and does not stop the others.
+    """
+    at = datetime.now(UTC)
+    body = await _body(request, admit, LARGEST_BATCH_BYTES)
+    told = body.get("batch")
+    if not isinstance(told, list):
+        raise HTTPException(400, "batch: it takes a list of events")
+    envelope = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
+    place = _place(scorer)
+    read = await run_in_threadpool(lambda: [translate(_whole(one, envelope), at, place) for one in told])
+    kept = [one for one in read if isinstance(one, Message)]
+    refused = [one for one in read if isinstance(one, Refused)]
+    await _keep(intake, metrics, kept, refused)
+    return Taken(kept=len(kept), quarantined=len(refused))
+
+
+def _add(kind: str) -> None:
+    """The route of single events of a kind."""
+
+    async def one(
+        request: Request, admit: AdmitDep, scorer: ScorerDep, intake: IntakeDep, metrics: MetricsDep
+    ) -> Taken:
+        at = datetime.now(UTC)
+        body = await _body(request, admit, LARGEST_BATCH_BYTES)
+        read = translate(_whole(body, {}) | {"type": kind}, at, _place(scorer))
+        if isinstance(read, Refused):
+            await _keep(intake, metrics, [], [read])
+            raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
+        await _keep(intake, metrics, [read], [])
+        return Taken(kept=1, quarantined=0)
+
+    one.__doc__ = (
+        f"One event of the kind ``{kind}``, up to {LARGEST_EVENT_BYTES // 1024} KB; answered once it is kept"
+        " for good.\n\nOne that cannot be used goes to the quarantine, and the answer says why."
+    )
+    router.add_api_route(
+        f"/{kind}", one, methods=["POST"], name=kind,
+        openapi_extra=_described(_EVENT, _EXAMPLES[kind]),
+        responses=responses(400, 409, 415, 503, kind=ClientProblem),
+    )  # fmt: skip
+
+
+for _kind in KINDS:
+    _add(_kind)
+
+
+def _place(scorer: ScorerDep) -> Place:
+    shop = scorer.shop
+    if shop.clock.frozen_at is not None:
+        raise HTTPException(
+            409,
+            "the clock of this shop stands still, so nothing can happen in it; import it with `patron import"
+            " FILE --live`, or make another with `patron init`, and start the service again",
+        )
+    return Place(shop.time_zone, shop.currency)
+
+
+def _whole(message: Any, envelope: dict[str, Any]) -> Any:
+    """An event with what its batch says for all of them, without the key."""
+    if not isinstance(message, dict):
+        return message
+    return {name: value for name, value in (envelope | message).items() if name != "writeKey"}
+
+
+async def _keep(intake: IntakeDep, metrics: MetricsDep, told: list[Message], refused: list[Refused]) -> None:
+    if not told and not refused:
+        return
+    try:
+        await asyncio.wrap_future(intake.keep(told, refused))
+    except Full as full:
+        raise HTTPException(503, str(full), {"Retry-After": _REPEAT_SECONDS}) from full
+    metrics.events.labels("kept").inc(len(told))
+    metrics.events.labels("quarantined").inc(len(refused))
+
+
+async def _body(request: Request, admit: Admit, most: int) -> dict[str, Any]:
+    """The body as an object, of a caller who may send it.
+
+    What is too large or no JSON is answered 400, as the Segment specification has it.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > most:
+            admit(None)
+            raise _too_large(most)
+    try:
+        body = await run_in_threadpool(_parse, bytes(raw), encoding, most)
+    except HTTPException:
+        admit(None)  # whoever may not send anything learns nothing else
+        raise
+    admit(body.get("writeKey"))
+    return body
+
+
+def _parse(raw: bytes, encoding: str, most: int) -> dict[str, Any]:
+    if encoding == "gzip":
+        raw = _unzipped(raw, most)
+    elif encoding != "identity":
+        raise HTTPException(415, "Content-Encoding: it takes gzip, or none")
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    return body
+
+
+def _unzipped(raw: bytes, most: int) -> bytes:
+    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        plain = unzip.decompress(raw, most + 1)
+    except zlib.error:
+        raise HTTPException(400, "the body is not gzip, as Content-Encoding says") from None
+    if len(plain) > most:
+        raise _too_large(most)
+    if not unzip.eof or unzip.unused_data:
+        raise HTTPException(400, "the gzip of the body is cut off, or goes on after its end")
+    return plain
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(400, f"the body is larger than {most // 1024} KB, unpacked; send it in parts")
