@@ -162,7 +162,7 @@ def truth(home: Home, plan: Plan, horizons: Mapping[str, int]) -> dict[int, Cust
     now, most = midnight(TODAY, plan.time_zone), max(horizons.values())
     time, today = ShopTime.of(plan, now + timedelta(days=most + 2)), (TODAY - plan.start).days
     known = {}
-    for row in pq.read_table(home.events / "truth.parquet").to_pylist():
+    for row in pq.read_table(lake.current(home).folder / "truth.parquet").to_pylist():
         mass = time.mass + plan.campaign_lift * row["discount_sensitivity"] * time.campaign_mass
         # The expected number of orders ahead of who does not drop out, and when they drop out after each.
         rate = {

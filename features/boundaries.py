@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
@@ -49,15 +50,23 @@ def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
     """Nothing was computed before."""
 
 
-def history(
-    home: Home, backend: Backend, as_ofs: Sequence[datetime], stored: Stored = nothing_stored
+def history(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
+    """The event tables of a home, with the boundaries in force at these moments."""
+    return divided(home, backend, lake.read(home, backend), as_ofs)
+
+
+def divided(
+    home: Home,
+    backend: Backend,
+    events: Events,
+    as_ofs: Sequence[datetime],
+    stored: Stored = nothing_stored,
 ) -> Events:
-    """The event tables of a home, with the boundaries in force at these moments.
+    """The event tables with the boundaries in force at these moments.
 
     Args:
         stored: what a group reads as of a moment, where it was computed before.
     """
-    events = lake.read(home, backend)
     files = _learnt(home, backend, events, as_ofs, stored)
     if files:
         paths = [str(path) for path in sorted(files)]
@@ -79,7 +88,7 @@ def _learnt(
 ) -> set[Path]:
     """The files that hold the boundaries in force at these moments; what is missing is learnt."""
     months = origins(home)
-    tastes = _taste_months(home, backend, months)
+    tastes = _taste_months(home, backend, events, months)
     wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
     wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
     folder, found = _folder(home), set()
@@ -163,18 +172,17 @@ def tiers(net_spend: Floats, rule: Tiers) -> list[float]:
     return [least(rule.share), least(min(rule.share + further, 1.0)), float(largest[-1])]
 
 
-def _taste_months(home: Home, backend: Backend, months: Sequence[datetime]) -> list[datetime]:
+def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
     """The months at which tastes are learnt: the first with customers enough, then each January."""
-    row = backend.con.execute(
-        "SELECT max(since) FROM (SELECT min(greatest(timestamp, received_at)) AS since FROM read_parquet(?)"
-        " WHERE category IS NOT NULL AND amount > 0 GROUP BY customer_key ORDER BY since LIMIT ?)"
-        " HAVING count(*) = ?",
-        [str(home.events / "order_lines" / "*" / "*.parquet"), LEAST_TASTES, LEAST_TASTES],
-    ).fetchone()
-    if row is None:
+    lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
+    told = lines.group_by("customer_key").aggregate(
+        since=ibis.greatest(lines.timestamp, lines.received_at).min()
+    )
+    since = backend.to_pyarrow(told.order_by("since").limit(LEAST_TASTES).since).to_pylist()
+    if len(since) < LEAST_TASTES:
         return []
     zone = ZoneInfo(home.shop().time_zone)
-    able = [m for m in months if m.replace(tzinfo=None) > row[0]]
+    able = [m for m in months if m.replace(tzinfo=None) > since[-1]]
     return able[:1] + [m for m in able[1:] if m.astimezone(zone).month == 1]
 
 

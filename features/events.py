@@ -71,18 +71,25 @@ BOUNDARIES = {
     "category": "string",
     "bound": "float64",
 }
+# Who turned out to be somebody else, and since when: see features.identity.
+MERGES = {"customer_key": "int64", "into": "int64", "at": "timestamp(6)"}
 POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
 
 
 @dataclass(frozen=True)
 class Events:
-    """The event tables as Ibis expressions, on whatever engine holds them, and the boundaries."""
+    """The event tables as Ibis expressions, on whatever engine holds them, and the boundaries.
+
+    The events of merged customers are told of both; ``merges`` says who they are, and is None where there
+    are none.
+    """
 
     order_lines: ir.Table
     refunds: ir.Table
     traits: ir.Table
     activities: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=SCHEMAS["activities"]))
     boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
+    merges: ir.Table | None = None
 
     @classmethod
     def unbound(cls) -> Events:
@@ -105,6 +112,7 @@ class Events:
                 for name, table in self.items()
             },
             boundaries=self.boundaries.filter(self.boundaries.valid_from <= cut),
+            merges=None if self.merges is None else self.merges.filter(self.merges["at"] <= cut),
         )
 
 

@@ -58,6 +58,11 @@ class Shop:
                 f"unknown time zone {self.time_zone!r}; use a name such as Europe/London"
             ) from error
 
+    @property
+    def live(self) -> bool:
+        """Whether events go on arriving: its clock is wall time."""
+        return self.clock.frozen_at is None
+
     def now(self) -> datetime:
         """The shop's present moment, in UTC."""
         return self.clock.now()
@@ -102,7 +107,7 @@ class Home:
 
     @property
     def events(self) -> Path:
-        """The lake: one folder of Parquet per event table."""
+        """The lake: see :mod:`features.versions`."""
         return self.path / "events"
 
     @property

@@ -81,11 +81,7 @@ class Identity:
     def table(self) -> pa.Table:
         """All ids: ``customer_key`` (int64) and ``customer_id`` (string), by key."""
         with self._open().reading() as connection:
-            rows = connection.execute(
-                sa.select(ids.c.customer_key, ids.c.customer_id).order_by(*ids.c[::-1])
-            ).all()
-        keys, names = zip(*rows, strict=True) if rows else ((), ())
-        return pa.table({"customer_key": pa.array(keys, "int64"), "customer_id": pa.array(names, "string")})
+            return table(connection, ids)
 
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
@@ -102,12 +98,37 @@ class Identity:
                 found |= {row[0]: row[1] for row in connection.execute(asked)}
         return found
 
-    def merges(self) -> list[Merge]:
-        """All merges; what is earlier comes first."""
+    def merges(self, into: int | None = None) -> list[Merge]:
+        """All merges, or those into one customer; what is earlier comes first."""
         if not self._home.has_database:
             return []
         with self._open().reading() as connection:
-            return read_merges(connection)
+            return read_merges(connection, into)
+
+
+def table(connection: sa.Connection, of: sa.Table) -> pa.Table:
+    """All of ``ids``, or the names of all ``customers``: ``customer_key`` and ``customer_id``, by key."""
+    columns = (of.c.customer_key, of.c.customer_id)
+    rows = connection.execute(sa.select(*columns).order_by(*columns)).all()
+    keys, names = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"customer_key": pa.array(keys, "int64"), "customer_id": pa.array(names, "string")})
+
+
+def keep(connection: sa.Connection, customer_ids: Sequence[str]) -> None:
+    """Forget everybody but the customers who are named by these ids, and all merges.
+
+    The last key stays taken, since it may stand in logs.
+    """
+    kept, rows = set(customer_ids), connection.execute(sa.select(customers)).all()
+    there = [{"customer_key": key, "customer_id": name} for key, name in rows if name in kept]
+    for emptied in (merges, ids, customers):
+        connection.execute(sa.delete(emptied))
+    if there:
+        connection.execute(sa.insert(ids), there)
+        connection.execute(sa.insert(customers), there)
+    last = max((key for key, _ in rows), default=0)
+    if last > max((row["customer_key"] for row in there), default=0):
+        connection.execute(sa.insert(customers), {"customer_key": last, "customer_id": ""})
 
 
 def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
@@ -184,11 +205,8 @@ def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int)
     connection.execute(sa.update(ids).where(ids.c.customer_key == key).values(customer_key=into))
 
 
-def read_merges(connection: sa.Connection) -> list[Merge]:
-    """All merges; what is earlier comes first."""
-    found = connection.execute(
-        sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us).order_by(
-            merges.c.at_us, *merges.primary_key
-        )
-    )
-    return [Merge(*row) for row in found]
+def read_merges(connection: sa.Connection, into: int | None = None) -> list[Merge]:
+    """All merges, or those into one customer; what is earlier comes first."""
+    asked = sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us)
+    asked = asked if into is None else asked.where(merges.c.into == into)
+    return [Merge(*row) for row in connection.execute(asked.order_by(merges.c.at_us, *merges.primary_key))]

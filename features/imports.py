@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from features import lake
-from features.calendar import midnight
+from features import journal, lake, merge
+from features.calendar import day_of, midnight
+from features.database import Database
 from features.errors import PatronError
 from features.home import Clock, Home, Shop
 from features.progress import Progress, silent
@@ -20,6 +21,7 @@ from features.sources.reader import is_database
 
 REPORT_ROWS = 20
 SOURCES = tuple(mapping.BUILT_IN)
+LIVE = "live"  # the source of a shop that began without history
 
 
 def import_file(
@@ -30,16 +32,19 @@ def import_file(
     replace: bool = False,
     progress: Progress = silent,
     table: str | None = None,
+    live: bool = False,
 ) -> dict[str, Any]:
     """Import a file or database table; the clock then stands at the end of the last event's day.
 
-    Into a home that was filled by imports its events are added, and what is told again stays once.
+    Where events go on arriving the clock is wall time, and stays so. Into a home that was filled by
+    imports, or received its events, those of the file are added, and what is told again stays once.
 
     Args:
         place: a CSV or Parquet file, or an SQLAlchemy URL (with ``table``).
         mapping_name: a source that comes with Patron, or a mapping file.
         as_of: where the clock shall stand instead, a date or time in the shop's zone.
         replace: whether to forget the shop that is there.
+        live: whether events go on arriving from now on.
 
     Returns:
         What was read, kept and set aside; ``changed`` is False for a file imported before.
@@ -53,6 +58,7 @@ def import_file(
     held = lake.describe(home) if lake.exists(home) and not replace else None
     if held:
         _refuse_another_shop(home, held, how)
+        live = live or (home.shop().live and not as_of)
     digest = _digest(place, mapping_name)
     if held and digest in held.get("digests", []):
         described = held | {"changed": False}
@@ -62,6 +68,8 @@ def import_file(
         backend = lake.connect(home.path)
         try:
             accounts = canonical.read(backend.con, place, how, table)
+            if not held:
+                merge.need_orders(backend.con)
         except PatronError:
             backend.disconnect()
             if made:
@@ -74,15 +82,35 @@ def import_file(
             "digests": [*(held or {}).get("digests", []), digest],
         }
         described |= {"imported_at": datetime.now(UTC).isoformat(timespec="seconds")} | accounts.as_dict()
+        forgotten = _arrived(home) if replace else 0
         described = lake.write(
             home, backend.con, shop.time_zone, described, progress, add=held is not None, imported=True
         )
         if not held:
             _forget_features(home)
+        described["messages_forgotten"] = forgotten
         described["changed"] = not held or described["generation"] != held["generation"]
-    clock = Clock(frozen or midnight(described["last_day"] + 1, shop.time_zone))
+    clock = Clock(None if live else frozen or midnight(described["last_day"] + 1, shop.time_zone))
     home.write_shop(Shop(described["source"], shop.time_zone, shop.currency, clock, home.tiers()))
-    return described | {"clock": clock.now().isoformat()}
+    return described | {"clock": clock.now().isoformat(), "live": live}
+
+
+def begin_live(home: Home, time_zone: str, currency: str) -> dict[str, Any]:
+    """Make a shop without events, on wall time, that receives them as they happen.
+
+    Raises:
+        PatronError: there is a shop already, or there is no such time zone; nothing was changed.
+    """
+    shop = Shop(LIVE, time_zone, currency, Clock(), home.tiers())
+    if lake.exists(home):
+        held = lake.describe(home)
+        raise PatronError(
+            f"{home.path} holds a shop already ({held['source']}); nothing was changed."
+            " Use another PATRON_HOME"
+        )
+    described = lake.write(home, lake.connect().con, time_zone, {"source": LIVE})
+    home.write_shop(shop)
+    return described | {"time_zone": time_zone, "currency": currency}
 
 
 def inspect_file(path: Path) -> str:
@@ -95,14 +123,30 @@ def _refuse_another_shop(home: Home, held: dict[str, Any], how: mapping.Mapping)
     if held["source"] == "simulate":
         raise PatronError(
             f"{home.path} holds another shop (simulate); nothing was changed. Use another PATRON_HOME,"
-            " or --replace to import over it"
+            f" or --replace to import over it{_lost(home)}"
         )
     if (shop.time_zone, shop.currency) != (how.shop.time_zone, how.shop.currency):
         raise PatronError(
             f"{home.path} holds a shop in {shop.currency} and {shop.time_zone}, and this mapping says"
             f" {how.shop.currency} and {how.shop.time_zone}; nothing was changed. Use another PATRON_HOME,"
-            " or --replace to import over it"
+            f" or --replace to import over it{_lost(home)}"
         )
+
+
+def _arrived(home: Home) -> int:
+    """How many messages the shop received that is there."""
+    if not home.has_database:
+        return 0
+    database = Database(home)
+    found = journal.arrived(database)
+    database.close()
+    return found
+
+
+def _lost(home: Home) -> str:
+    """What replacing a shop forgets for good, where it is more than can be had again."""
+    arrived = _arrived(home)
+    return f" and forget the {arrived:,} messages that arrived" if arrived else ""
 
 
 def simulate_shop(
@@ -124,34 +168,42 @@ def simulate_shop(
         if (plan.seed, plan.customers, plan.years) != (seed, customers, years):
             raise PatronError(
                 f"{home.path} holds a simulated shop of {plan.customers:,} customers with seed"
-                f" {plan.seed}; use another PATRON_HOME, or --replace to simulate over it"
+                f" {plan.seed}; use another PATRON_HOME, or --replace to simulate over it{_lost(home)}"
             )
     elif held:
         raise PatronError(
             f"{home.path} holds another shop ({held['source']}); nothing was changed. Use another"
-            " PATRON_HOME, or --replace to simulate over it"
+            f" PATRON_HOME, or --replace to simulate over it{_lost(home)}"
         )
-    done = _simulate(home, plan, now, progress)
+    forgotten = _arrived(home) if replace else 0
+    done = _simulate(home, plan, now, progress, add=held is not None)
     if replace:
         _forget_features(home)
-    return done
+    return done | {"messages_forgotten": forgotten}
 
 
 def extend_simulation(home: Home, progress: Progress = silent) -> bool:
     """Let a simulated shop go on to today; False when it is there already or is not simulated."""
     held = lake.describe(home)
-    if held["source"] != "simulate" or held["last_day"] >= home.shop().today() - 1:
+    if held["source"] != "simulate" or held["simulated_day"] >= home.shop().today() - 1:
         return False
     plan = simulate.Plan(**{**held["plan"], "start": date.fromisoformat(held["plan"]["start"])})
-    _simulate(home, plan, Clock().now(), progress)
+    _simulate(home, plan, Clock().now(), progress, add=True)
     return True
 
 
-def _simulate(home: Home, plan: simulate.Plan, now: datetime, progress: Progress) -> dict[str, Any]:
+def _simulate(
+    home: Home, plan: simulate.Plan, now: datetime, progress: Progress, *, add: bool = False
+) -> dict[str, Any]:
+    """Write a simulation; one that goes on repeats what it told before, and keeps what arrived."""
     backend = lake.connect()
     simulate.simulate(backend.con, plan, now, progress)
-    described = {"source": "simulate", "plan": {**asdict(plan), "start": plan.start.isoformat()}}
-    described = lake.write(home, backend.con, plan.time_zone, described, progress)
+    described = {
+        "source": "simulate",
+        "plan": {**asdict(plan), "start": plan.start.isoformat()},
+        "simulated_day": day_of(now, plan.time_zone),
+    }
+    described = lake.write(home, backend.con, plan.time_zone, described, progress, add=add)
     home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(), home.tiers()))
     return described | {"customers": plan.customers}
 
@@ -162,7 +214,7 @@ def set_aside(home: Home, most: int = REPORT_ROWS) -> tuple[list[str], list[tupl
     Returns:
         The columns' names and the rows, by reason and place in the file.
     """
-    path = home.events / "set_aside.parquet"
+    path = lake.current(home).folder / "set_aside.parquet"
     if not path.exists():
         raise PatronError(f"no import into {home.path} set anything aside")
     found = lake.connect().con.execute(

@@ -224,6 +224,19 @@ def forget(database: Database, upto: int) -> None:
         connection.execute(sa.delete(journal).where(journal.c.seq <= upto))
 
 
+def arrived(database: Database) -> int:
+    """How many messages were ever kept, also those that the lake holds by now."""
+    with database.reading() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one()
+
+
+def clear(connection: sa.Connection) -> int:
+    """Forget all that arrived, for a new shop; numbers go on. Returns the last number."""
+    for emptied in (journal, messages, quarantine):
+        connection.execute(sa.delete(emptied))
+    return _last(connection)
+
+
 def _known(connection: sa.Connection, digests: Sequence[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     for start in range(0, len(digests), _BATCH):

@@ -1,68 +1,54 @@
 """The history: event tables as Parquet, bucketed by customer and sorted by customer and time.
 
-``events/order_lines/bucket=03/part-0.parquet`` and so on. Row groups are small and sorted, so
-one customer's history costs one bucket's footer and a row group or two.
+How they lie on the disk is said in :mod:`features.versions`. Row groups are small and sorted, so one
+customer's history costs one bucket's footer and a row group or two. Whoever reads takes the lake, what
+arrived since (:mod:`features.journal`), and the events of those who turned out to be somebody else.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import sqlalchemy as sa
 from ibis.backends.duckdb import Backend
 
-from features import merge
-from features.calendar import date_of
-from features.errors import NothingThere, PatronError
-from features.events import SCHEMAS, Events
+from features import compact, identity, journal, merge, versions
+from features.calendar import moment
+from features.database import Database
+from features.engine import connect
+from features.errors import PatronError
+from features.events import MERGES, SCHEMAS, Events
 from features.home import Home
 from features.identity import Identity
 from features.progress import Progress, silent
+from features.versions import BUCKETS, Lake, bucket_file, current, exists
 
-BUCKETS = 16
-ROW_GROUP_ROWS = 20_480
-SPILL_BEYOND = "1200MB"
-
-
-def connect(spill: Path | None = None) -> Backend:
-    """An in-memory DuckDB that never reaches for the network and keeps time in UTC.
-
-    Args:
-        spill: a folder for what does not fit into ``SPILL_BEYOND`` of memory.
-    """
-    backend = ibis.duckdb.connect()
-    if spill is not None:
-        spill.mkdir(parents=True, exist_ok=True)
-        where = str(spill / "spill").replace("'", "''")
-        backend.con.execute(f"SET memory_limit = '{SPILL_BEYOND}'; SET temp_directory = '{where}'")
-    backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
-    # The pragma, since a notebook without ipywidgets refuses every setting of the bar.
-    backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")
-    return backend
+__all__ = [
+    "BUCKETS",
+    "Lake",
+    "arrived",
+    "bucket_file",
+    "connect",
+    "current",
+    "describe",
+    "exists",
+    "read",
+    "write",
+]
 
 
-def exists(home: Home) -> bool:
-    """Whether a home holds events."""
-    _recover(home)
-    return (home.events / "import.json").exists()
-
-
-def _recover(home: Home) -> None:
-    """Put the old lake back where a crash came between taking it away and placing the new one."""
-    old = home.path / "events.old"
-    if old.exists() and not home.events.exists():
-        os.replace(old, home.events)
-
-
-def bucket_file(events: Path, table: str, customer_key: int) -> Path:
-    """The file of an event table that holds a customer, below a lake's folder."""
-    return events / table / f"bucket={customer_key % BUCKETS:02d}" / "part-0.parquet"
+def describe(home: Home) -> dict[str, Any]:
+    """What the last import or simulation recorded about itself."""
+    return current(home).described
 
 
 def read(home: Home, backend: Backend) -> Events:
@@ -72,46 +58,73 @@ def read(home: Home, backend: Backend) -> Events:
         NothingThere: nothing was imported or simulated yet.
         PatronError: a file of the lake cannot be read.
     """
-    if not exists(home):
-        raise NothingThere(
-            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
-        )
-    tables = {}
-    for name, schema in SCHEMAS.items():
-        pattern = str(home.events / name / "*" / "*.parquet")
-        try:
-            # Every footer, since DuckDB opens only the first file until a query needs the others.
-            files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
-            complete = files.fetchone() == (BUCKETS,)
-            table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
-        except (duckdb.Error, OSError) as error:
-            raise PatronError(
-                f"the lake's table {home.events / name} cannot be read; bring the shop in again"
-                " with --replace"
-            ) from error
-        if not complete:
-            raise PatronError(
-                f"files of the lake's table {home.events / name} are missing; bring the shop in again"
-                " with --replace"
-            )
-        tables[name] = table.select(*schema).cast(schema)
-    return Events(**tables)
+    held, tail, merges = _held(home)
+    tables = {name: _stored(backend, held.folder, name) for name in SCHEMAS}
+    for name, rows in tail.items():
+        if rows.num_rows:
+            tables[name] = tables[name].union(ibis.memtable(rows))
+    if merges is not None:
+        tables = {name: table.union(_as_others(table, merges)) for name, table in tables.items()}
+    return Events(**tables, merges=merges)
 
 
-def describe(home: Home) -> dict[str, Any]:
-    """What the last import or simulation recorded about itself."""
-    _recover(home)
+def arrived(
+    home: Home, database: Database, customer_keys: Sequence[int] | None = None
+) -> tuple[Lake, dict[str, pa.Table]]:
+    """The version that holds, and the events that arrived since, as event tables.
+
+    Args:
+        customer_keys: only these customers' own events.
+    """
+    held = current(home)
+    while True:
+        tail = journal.tail(database, held.compacted_seq, customer_keys=customer_keys)
+        newer = current(home)
+        if newer.described["forgotten_seq"] <= held.compacted_seq:
+            return held, tail
+        held = newer  # what followed the older version may have left the journal by now
+
+
+def _held(home: Home) -> tuple[Lake, Mapping[str, pa.Table], ir.Table | None]:
+    """The version that holds, what arrived since, and who was merged."""
+    if not home.has_database:
+        return current(home), {}, None
+    database = Database(home)
+    held, tail = arrived(home, database)
+    # After the tail: a merge that is still to come is not visible yet, but a missing one would be missed.
+    merged = Identity(home, database).merges()
+    database.close()
+    if not merged:
+        return held, tail, None
+    rows = [(m.customer_key, m.into, moment(m.at_us).replace(tzinfo=None)) for m in merged]
+    columns = dict(zip(MERGES, map(list, zip(*rows, strict=True)), strict=True))
+    table = pa.table(columns).cast(ibis.schema(MERGES).to_pyarrow())
+    return held, tail, ibis.memtable(table)
+
+
+def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
+    pattern = str(folder / name / "*" / "*.parquet")
     try:
-        found: dict[str, Any] = json.loads((home.events / "import.json").read_text())
-    except FileNotFoundError as error:
-        raise NothingThere(
-            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`"
-        ) from error
-    except ValueError as error:
+        # Every footer, since DuckDB opens only the first file until a query needs the others.
+        files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
+        complete = files.fetchone() == (BUCKETS,)
+        table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
+    except (duckdb.Error, OSError) as error:
         raise PatronError(
-            f"{home.events / 'import.json'} is damaged; bring the shop in again with --replace"
+            f"the lake's table {folder / name} cannot be read; bring the shop in again with --replace"
         ) from error
-    return found
+    if not complete:
+        raise PatronError(
+            f"files of the lake's table {folder / name} are missing; bring the shop in again with --replace"
+        )
+    return table.select(*SCHEMAS[name]).cast(SCHEMAS[name])
+
+
+def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:
+    """The events of merged customers as of those who they turned out to be, known since the merge."""
+    joined = events.inner_join(merges, "customer_key")
+    known = ibis.greatest(joined.received_at, joined["at"])
+    return joined.mutate(customer_key=joined.into, received_at=known).select(events.columns)
 
 
 def write(
@@ -126,6 +139,9 @@ def write(
 ) -> dict[str, Any]:
     """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
 
+    Replacing begins a new shop: what arrived, merges, and customers of whom the source does not tell are
+    forgotten.
+
     Args:
         connection: holds the event tables, or those that the source has, with
             ``customer_id`` (text) in place of ``customer_key`` and without ``day``, and
@@ -133,58 +149,88 @@ def write(
         time_zone: the shop's; decides each event's ``day``.
         description: kept as ``import.json``; gets ``generation``, a digest of what was written,
             the orders' number and their span.
-        add: keep the events that are there; what is told again stays once.
+        add: keep the events that are there, and what arrived; what is told again stays once.
         imported: from a file: find the order that each refund takes back, and which traits are news.
 
     Returns:
         The description as it was written.
+
+    Raises:
+        PatronError: the events are being written by somebody else; nothing was changed.
     """
-    if not add:
-        merge.need_orders(connection)
-    _recover(home)
-    draft, old = home.path / "events.new", home.path / "events.old"
-    for left_over in (draft, old):
-        shutil.rmtree(left_over, ignore_errors=True)
-    draft.mkdir(parents=True)
     merge.add_missing(connection)
-    _assign_keys(home, connection)
-    merge.key_tables(connection, time_zone)
-    if add:
-        description = description | {"new": merge.merge_with(connection, home.events)}
-    if imported:
-        merge.keep_news(connection)
-        if unmatched := merge.match_returns(connection):
-            description = description | {"refunds_unmatched": unmatched}
-    orders, first_day, last_day = merge.span(connection)
-    for i, name in enumerate(SCHEMAS):
-        _write_table(connection, name, draft / name)
-        progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(SCHEMAS))
-    present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
-    for extra in {"set_aside", "truth"} & present:
-        columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
-        source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
-        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{draft / extra}.parquet'")
-    if imported:
-        connection.execute(f"COPY {merge.TOLD} TO '{draft / merge.TOLD}.parquet'")
-    days = {"first_day": first_day, "last_day": last_day, "orders": orders}
-    dates = {"from": date_of(first_day).isoformat(), "to": date_of(last_day).isoformat()}
-    description = description | days | dates | {"generation": _digest(connection)}
-    (draft / "import.json").write_text(json.dumps(description, indent=2))
-    if home.events.exists():
-        os.replace(home.events, old)
-    os.replace(draft, home.events)
-    shutil.rmtree(old, ignore_errors=True)
-    return description
-
-
-def _assign_keys(home: Home, connection: duckdb.DuckDBPyConnection) -> None:
     union = " UNION ALL ".join(f"SELECT customer_id, timestamp FROM {name}" for name in SCHEMAS)
     ids = connection.execute(
         f"SELECT customer_id FROM ({union}) GROUP BY 1 ORDER BY min(timestamp), customer_id"
     ).fetchall()
-    identity = Identity(home)
-    identity.assign(row[0] for row in ids)
-    connection.register("known_customers", identity.table())
+    told = [row[0] for row in ids]
+    with versions.writing(home):
+        database = Database(home)
+        held = compact.move(home, database)[0] if add else None
+        draft = versions.begin(home)
+        fill = partial(_fill, connection, draft, time_zone, held, progress, imported)
+        if held:
+            seq, forgotten = held.compacted_seq, held.described["forgotten_seq"]
+            with database.writing() as db:
+                _know(connection, db, told)
+            description = description | fill()
+        else:
+            with database.writing() as db:  # what is forgotten stays where the new shop cannot be written
+                seq = forgotten = journal.clear(db)
+                identity.keep(db, told)
+                _know(connection, db, told)
+                description = description | fill()
+        database.close()
+        return versions.publish(home, draft, description | {"forgotten_seq": forgotten}, seq).described
+
+
+def _know(connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]) -> None:
+    """Give customers their keys, and make the tables of all ids, of each customer's name, and ``owners``."""
+    identity.assign(db, customer_ids)
+    connection.register("known_customers", identity.table(db, identity.ids))
+    connection.register("named_customers", identity.table(db, identity.customers))
+    merge.know_owners(connection, identity.read_merges(db))
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    draft: Path,
+    time_zone: str,
+    held: Lake | None,
+    progress: Progress,
+    imported: bool,
+) -> dict[str, Any]:
+    """Write a version's tables; return what is to be said of them."""
+    merge.key_tables(connection, time_zone)
+    found: dict[str, Any] = {}
+    if held:
+        found["new"] = merge.merge_with(connection, held.folder)
+    names = [*SCHEMAS]
+    if imported:
+        names += merge.keep_told(connection)
+        merge.keep_news(connection)
+        if unmatched := merge.match_returns(connection):
+            found["refunds_unmatched"] = unmatched
+    for i, name in enumerate(names):
+        _write_table(connection, name, draft / name)
+        progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(names))
+    present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+    for extra in {"set_aside", "truth"} & present:
+        columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
+        source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
+        path = versions.escaped(draft / f"{extra}.parquet")
+        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{path}'")
+    return found | merge.span(connection) | _generation(connection, held)
+
+
+def _generation(connection: duckdb.DuckDBPyConnection, held: Lake | None) -> dict[str, Any]:
+    """The digest of what was written; the one that was there if only what arrived has come to it since."""
+    digest = _digest(connection, "keyed_{}")
+    if held and held.described.get("arrived", 0):
+        files = f"{versions.escaped(held.folder)}/{{}}/*/*.parquet"
+        if digest == _digest(connection, f"read_parquet('{files}', hive_partitioning = false)"):
+            return {"generation": held.described["generation"], "arrived": held.described["arrived"]}
+    return {"generation": digest}
 
 
 def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
@@ -194,37 +240,31 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path)
     """
     split = folder.with_name(f"{name}.split")
     connection.execute(
-        f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name}) TO '{split}'"
-        " (FORMAT parquet, PARTITION_BY (bucket))"
+        f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name})"
+        f" TO '{versions.escaped(split)}' (FORMAT parquet, PARTITION_BY (bucket))"
     )
     for bucket in range(BUCKETS):
         parts = split / f"bucket={bucket}"
-        read = f"read_parquet('{parts}/*.parquet', hive_partitioning = false)"
+        read = f"read_parquet('{versions.escaped(parts)}/*.parquet', hive_partitioning = false)"
         rows = read if parts.exists() else f"(FROM keyed_{name} LIMIT 0)"
-        path = bucket_file(folder.parent, name, bucket)
-        path.parent.mkdir(parents=True)
-        connection.execute(
-            f"COPY (FROM {rows} ORDER BY ALL) TO '{path}'"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
-        )
+        versions.write_bucket(connection, rows, bucket_file(folder.parent, name, bucket))
     shutil.rmtree(split, ignore_errors=True)
 
 
-def _digest(connection: duckdb.DuckDBPyConnection) -> str:
+def _digest(connection: duckdb.DuckDBPyConnection, tables: str) -> str:
     """A digest of the events themselves, whatever the order of their rows and of the customers' keys.
 
     An order without a number has one that begins with its customer's key.
+
+    Args:
+        tables: where each event table is, as SQL with its name to be filled in.
     """
     total = hashlib.sha256()
-    own = "starts_with(t.order_id, t.customer_key || '-')"
-    order = (
-        f"CASE WHEN {own} THEN substr(t.order_id, length(t.customer_key::VARCHAR) + 1) ELSE t.order_id END"
-    )
     for name, schema in SCHEMAS.items():
-        replaced = f" REPLACE ({order} AS order_id)" if "order_id" in schema else ""
+        replaced = f" REPLACE ({merge.own_order('t')} AS order_id)" if "order_id" in schema else ""
         row = connection.execute(
             f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, t.* EXCLUDE (customer_key)"
-            f"{replaced} FROM keyed_{name} t JOIN known_customers k USING (customer_key)) e"
+            f"{replaced} FROM {tables.format(name)} t JOIN named_customers k USING (customer_key)) e"
         ).fetchone()
         total.update(repr(row).encode())
     return total.hexdigest()[:16]

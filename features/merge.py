@@ -6,16 +6,22 @@ what the lake is written from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from features.calendar import date_of
 from features.errors import PatronError
 from features.events import SCHEMAS
+from features.identity import Merge
 from features.sources.refunds import match_refunds
+from features.versions import escaped
 
-TOLD = "told"
+# What files and messages told, before it was found out what of it was news and what took back what.
+TOLD = ("traits", "refunds")
 _DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
 # Rows equal in these are the same event, told again by a file that overlaps an earlier one.
 _IDENTITY = {
@@ -32,7 +38,7 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
     Expects the table ``known_customers``. An order without a number becomes one order per
     customer and day.
     """
-    day = f"(timezone('{time_zone}', timezone('UTC', t.timestamp))::DATE - DATE '1970-01-01')"
+    day = local_day("t.timestamp", time_zone)
     special = {
         "customer_key": "k.customer_key",
         "day": day,
@@ -49,6 +55,23 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
         )
 
 
+def local_day(moment: str, time_zone: str) -> str:
+    """The shop's day of a moment (UTC), as SQL: days since 1970-01-01."""
+    return f"(timezone('{time_zone}', timezone('UTC', {moment}))::DATE - DATE '1970-01-01')"
+
+
+def own_order(table: str) -> str:
+    """An order's number among its customer's, as SQL: without the customer's key that stands in for one."""
+    order, key = f"{table}.order_id", f"{table}.customer_key::VARCHAR"
+    without = f"substr({order}, length({key}) + 1)"
+    return f"CASE WHEN starts_with({order}, {key} || '-') THEN {without} ELSE {order} END"
+
+
+def told(name: str) -> str:
+    """The table that keeps what was told of one of ``TOLD``."""
+    return f"told_{name}"
+
+
 def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the event tables that a source does not have, empty."""
     for name, schema in SCHEMAS.items():
@@ -59,30 +82,45 @@ def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
-def merge_with(connection: duckdb.DuckDBPyConnection, events: Path) -> dict[str, int]:
-    """Add the lake's events to the ``keyed_`` tables; an event that is there already stays once.
+def know_owners(connection: duckdb.DuckDBPyConnection, merges: Sequence[Merge]) -> None:
+    """Make the table ``owners``: who each merged customer turned out to be, in the end."""
+    final = {merge.customer_key: merge.into for merge in merges}  # the latest merge comes last
+    table = {"customer_key": pa.array(final, "int64"), "owner": pa.array(final.values(), "int64")}
+    connection.register("owners", pa.table(table))
+
+
+def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    """Add a version's events to the ``keyed_`` tables; an event that is there already stays once.
 
     Of events that a file truly holds n times, the larger n of the two counts. Where two files tell
     an event differently, the earlier ``received_at`` counts, and the category that sorts first:
-    it does not matter which file came first.
+    it does not matter which file came first. What is told again of a merged customer is not told of
+    the one who they turned out to be. Expects the table ``owners``.
 
     Returns:
         How many events of each table were new; of traits, how many times something was told.
     """
     new: dict[str, int] = {}
+    alike = {"customer_key": "owner", "order_id": "nth_order"}
     for name, identity in _IDENTITY.items():
-        same = ", ".join(identity)
+        same = ", ".join(alike.get(c, c) for c in identity)
         further = [c for c in SCHEMAS[name] if c not in identity]
         told_by = ", ".join(c for c in further if c in ("received_at", "category", "discount"))
-        copies = f"row_number() OVER (PARTITION BY {same} ORDER BY {told_by}) AS copy"
-        columns = ", ".join(f"min({c}) AS {c}" if c in further else c for c in SCHEMAS[name])
+        picked = dict.fromkeys(further, "min({0}) AS {0}")
+        picked |= {c: "arg_min({0}, is_new) AS {0}" for c in identity if c in alike}
+        columns = ", ".join(picked.get(c, "{0}").format(c) for c in SCHEMAS[name])
+        nth_order = f", {own_order('e')} AS nth_order" if "order_id" in identity else ""
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE there AS
-                FROM read_parquet('{_escaped(_written(events, name))}', hive_partitioning = false);
+                FROM read_parquet('{_written(folder, name)}', hive_partitioning = false);
             CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns} FROM (
-                SELECT *, {copies} FROM there UNION ALL BY NAME SELECT *, {copies} FROM keyed_{name})
-            GROUP BY {same}, copy
+                SELECT *, row_number() OVER (PARTITION BY is_new, {same} ORDER BY {told_by}) AS copy FROM (
+                    SELECT e.*, coalesce(o.owner, e.customer_key) AS owner{nth_order}
+                    FROM (SELECT *, false AS is_new FROM there
+                        UNION ALL BY NAME SELECT *, true AS is_new FROM keyed_{name}) e
+                    LEFT JOIN owners o USING (customer_key)))
+            GROUP BY {", ".join(c for c in identity if c not in alike)}, {same}, copy
             """
         )
         row = connection.execute(
@@ -92,20 +130,27 @@ def merge_with(connection: duckdb.DuckDBPyConnection, events: Path) -> dict[str,
     return new
 
 
-def _written(events: Path, name: str) -> Path:
-    told = events / f"{TOLD}.parquet"
-    return told if name == "traits" and told.exists() else events / name / "*" / "*.parquet"
+def _written(folder: Path, name: str) -> str:
+    table = told(name) if (folder / told(name)).exists() else name
+    return f"{escaped(folder / table)}/*/*.parquet"
+
+
+def keep_told(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Keep what was told in tables of its own, since a later file may tell of what was in between.
+
+    Returns:
+        The tables' names, as of others without ``keyed_``.
+    """
+    for name in TOLD:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{told(name)} AS FROM keyed_{name}")
+    return [told(name) for name in TOLD]
 
 
 def keep_news(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave in ``keyed_traits`` what was new or changed when it was told; ``told`` keeps all of it.
-
-    A later import may tell of a change in between, and what is repeated now is news again then.
-    """
+    """Leave in ``keyed_traits`` what was new or changed when it was told."""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE {TOLD} AS FROM keyed_traits;
-        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM {TOLD}
+        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM keyed_{told("traits")}
         WINDOW told_before AS (PARTITION BY customer_key, name ORDER BY timestamp, value)
         QUALIFY value IS DISTINCT FROM lag(value) OVER told_before
             OR received_at < lag(received_at) OVER told_before
@@ -116,19 +161,25 @@ def keep_news(connection: duckdb.DuckDBPyConnection) -> None:
 def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
     """Say in ``keyed_refunds`` which order each refund takes back; return how many take back none.
 
-    All of them anew, so that it does not matter in which order files were imported.
+    All of them anew, so that it does not matter in which order files were imported; but one that names an
+    order of its customer and product takes back that one. Expects the table ``owners``.
     """
-    pairs = "SELECT DISTINCT customer_key, product_id FROM keyed_refunds"
+    owned = "SELECT t.*, t.rowid AS place, coalesce(o.owner, t.customer_key) AS owner FROM keyed_{} t"
+    owned += " LEFT JOIN owners o USING (customer_key)"
     lines = connection.execute(
         f"""
-        SELECT customer_key, product_id, timestamp, place, order_id, quantity, is_return FROM (
+        WITH lines AS ({owned.format("order_lines")}), returns AS ({owned.format("refunds")}),
+        pairs AS (SELECT DISTINCT owner, product_id FROM returns)
+        SELECT owner, product_id, timestamp, place, order_id, quantity, is_return FROM (
         SELECT timestamp, false AS is_return, order_id, quantity, 0 AS amount, NULL AS received_at,
-            NULL AS category, -1 AS place, customer_key, product_id
-        FROM keyed_order_lines l WHERE EXISTS (FROM ({pairs}) p WHERE p.customer_key = l.customer_key
+            NULL AS category, -1 AS place, owner, product_id
+        FROM lines l WHERE EXISTS (FROM pairs p WHERE p.owner = l.owner
             AND p.product_id IS NOT DISTINCT FROM l.product_id)
         UNION ALL
-        SELECT timestamp, true, '', quantity, amount, received_at, category, rowid, customer_key, product_id
-        FROM keyed_refunds
+        SELECT timestamp, true, CASE WHEN EXISTS (FROM lines l WHERE l.owner = r.owner
+            AND l.order_id = r.order_id AND (r.product_id IS NULL OR l.product_id = r.product_id))
+            THEN order_id ELSE '' END, quantity, amount, received_at, category, place, owner, product_id
+        FROM returns r
         ) ORDER BY timestamp, is_return, order_id, quantity, amount, received_at, category, place
         """
     ).fetchall()
@@ -156,15 +207,17 @@ def need_orders(connection: duckdb.DuckDBPyConnection) -> None:
         raise PatronError("there is no order among the events; nothing was changed. Import orders first")
 
 
-def span(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """The orders' number, their first day, and the last day of orders and refunds."""
-    row = connection.execute(
+def span(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """The orders' number, their first day, and the last day of orders and refunds; see :func:`days`."""
+    found = connection.execute(
         "SELECT count(DISTINCT order_id), min(day), greatest(max(day), (SELECT max(day) FROM keyed_refunds))"
         " FROM keyed_order_lines"
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1]), int(row[2])
+    ).fetchall()
+    return days(*found[0])
 
 
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")
+def days(orders: int, first_day: int | None, last_day: int | None) -> dict[str, Any]:
+    """What a lake's description says of its orders; without any the days are None."""
+    told = {"first_day": first_day, "last_day": last_day, "orders": orders}
+    dates = {"from": first_day, "to": last_day}
+    return told | {n: None if day is None else date_of(day).isoformat() for n, day in dates.items()}

@@ -35,10 +35,12 @@ def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> i
 
 
 def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
-    """All customers of whom anything was known at ``as_of``, as a population."""
+    """All customers of whom anything was known at ``as_of``, as a population; merged ones once."""
     known = events.known_at(as_of)
     told = (known.order_lines, known.traits, known.activities)
     keys = ibis.union(*(table.select("customer_key") for table in told), distinct=True)
+    if known.merges is not None:
+        keys = keys.anti_join(known.merges, "customer_key")
     return keys.mutate(
         as_of=ibis.literal(as_of.replace(tzinfo=None), "timestamp(6)"),
         as_of_day=ibis.literal(day_of(as_of, zone), "int32"),
@@ -48,8 +50,10 @@ def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
 def origins(home: Home) -> list[datetime]:
     """The moments of the monthly snapshots: midnight on the first of each month of the history."""
     shop = home.shop()
-    described = lake.describe(home)
-    firsts = months(described["first_day"] + HISTORY_DAYS, shop.today())
+    first_day = lake.describe(home)["first_day"]
+    if first_day is None:
+        return []
+    firsts = months(first_day + HISTORY_DAYS, shop.today())
     moments = [midnight(first, shop.time_zone) for first in firsts]
     return [moment for moment in moments if moment <= shop.now()]
 

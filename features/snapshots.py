@@ -126,19 +126,20 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
             month before, which segments are compared with.
     """
     shop, now = home.shop(), home.shop().now()
-    generation = home.snapshots / lake.describe(home)["generation"]
+    described = lake.describe(home)
+    generation = home.snapshots / described["generation"]
     divided = f"-{boundaries.recipe(home)}"
     folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
     backend = lake.connect()
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
-    chunks = _chunks(as_ofs, lake.describe(home)["orders"])
+    chunks = _chunks(as_ofs, described["orders"])
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
         _compute(backend, events, folders, chunk, shop.time_zone)
     # What divides customers is learnt from these, and the groups that need it come last.
-    events = boundaries.history(home, backend, as_ofs, lambda group, as_of: stored(group, [as_of]))
+    events = boundaries.divided(home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of]))
     for i, chunk in enumerate(chunks):
         progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
         _compute(backend, events, folders, chunk, shop.time_zone, stored)

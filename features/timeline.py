@@ -1,5 +1,7 @@
 """One customer's history, newest first and page by page, from the lake's bucket of that customer.
 
+What arrived since is added, and the events of those who turned out to be this customer.
+
 Pages are cut by position and not by number: an event's place is its time, kind and id, which no
 later event changes. What is visible is what was known at one moment, as everywhere.
 """
@@ -7,29 +9,32 @@ later event changes. What is visible is what was known at one moment, as everywh
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import duckdb
+import pyarrow as pa
 
 from features import lake
+from features.database import Database
 from features.errors import PatronError
 from features.home import Home
+from features.identity import Identity, Merge
 
 # Per kind the event table and its events: ``time``, an ``id`` unique at that time, and ``details``.
-# Lines come as they stand in the file, which is sorted by time, since one thread reads it.
-_FROM = "FROM read_parquet($file) WHERE customer_key = $key AND timestamp < $as_of AND received_at <= $as_of"
+_FROM = "FROM events WHERE timestamp < $as_of AND received_at <= $as_of"
+_KNOWN = " REPLACE (greatest(received_at, make_timestamp({0})) AS received_at)"  # since a merge
 _LINE = "product_id := product_id, category := category, quantity := quantity, amount := amount::DOUBLE"
+_ORDER = "ORDER BY timestamp, product_id"
 _LAKE = {
     "order": (
         "order_lines",
         f"""
         SELECT min(timestamp) AS time, order_id AS id, struct_pack(
             order_id := order_id, amount := sum(amount)::DOUBLE, discount := sum(discount)::DOUBLE,
-            lines := list(struct_pack({_LINE}, discount := discount::DOUBLE))) AS details
+            lines := list(struct_pack({_LINE}, discount := discount::DOUBLE) {_ORDER})) AS details
         {_FROM} GROUP BY order_id
         """,
     ),
@@ -38,7 +43,7 @@ _LAKE = {
         f"""
         SELECT timestamp AS time, coalesce(order_id, '') AS id, struct_pack(
             order_id := order_id, amount := sum(amount)::DOUBLE,
-            lines := list(struct_pack({_LINE}))) AS details
+            lines := list(struct_pack({_LINE}) {_ORDER})) AS details
         {_FROM} GROUP BY timestamp, order_id
         """,
     ),
@@ -84,9 +89,13 @@ class Page:
     end: Position | None
 
 
-Source = Callable[[int, datetime, Position, int], list[Event]]
-"""Of a customer's key, a moment, a position and a number: the newest so many events below the
-position that were known at the moment."""
+@dataclass(frozen=True)
+class _Told:
+    """Where a customer's events are: the lake, what arrived since, and the merges into the customer."""
+
+    held: lake.Lake
+    arrived: dict[str, pa.Table]
+    merges: list[Merge]
 
 
 class Timeline:
@@ -97,7 +106,7 @@ class Timeline:
         self._backend = lake.connect()
         self._backend.con.execute("SET threads = 1")  # a bucket is small, and requests run abreast
         self._own = threading.local()
-        self._sources: dict[str, Source] = {kind: partial(self._from_lake, kind) for kind in _LAKE}
+        self._database = Database(home) if home.has_database else None
 
     def page(
         self,
@@ -118,31 +127,50 @@ class Timeline:
         # Nothing at as_of or later is visible, so its beginning stands above everything.
         start = below or Position(as_of, "", "")
         found: list[Event] = []
+        told = self._told(customer_key)
         for kind in kinds:
-            found += self._sources[kind](customer_key, as_of, start, limit + 1)
+            found += self._events(kind, told, customer_key, as_of, start, limit + 1)
         found.sort(key=lambda event: event.position, reverse=True)
         shown = tuple(found[:limit])
         return Page(shown, shown[-1].position if len(found) > limit else None)
 
-    def _from_lake(
-        self, kind: str, customer_key: int, as_of: datetime, below: Position, count: int
+    def _told(self, customer_key: int) -> _Told:
+        if self._database is None:
+            return _Told(lake.current(self._home), {}, [])
+        merges = Identity(self._home, self._database).merges(into=customer_key)
+        keys = [customer_key, *(merge.customer_key for merge in merges)]
+        return _Told(*lake.arrived(self._home, self._database, keys), merges)
+
+    def _events(
+        self, kind: str, told: _Told, customer_key: int, as_of: datetime, below: Position, count: int
     ) -> list[Event]:
         table, events = _LAKE[kind]
-        file = lake.bucket_file(self._home.events, table, customer_key)
+        cursor, arrived = self._cursor(), told.arrived.get(table)
+        sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in told.merges)]
+        parts, files = [], {}
+        for i, (key, at_us) in enumerate(sources):
+            known = "" if at_us is None else _KNOWN.format(at_us)
+            files[f"file{i}"] = str(lake.bucket_file(told.held.folder, table, key))
+            parts.append(f"SELECT *{known} FROM read_parquet($file{i}) WHERE customer_key = {key}")
+            if arrived is not None and arrived.num_rows:
+                parts.append(f"SELECT *{known} FROM arrived WHERE customer_key = {key}")
         try:
-            rows = self._cursor().execute(
-                f"SELECT time, id, details FROM ({events})"
+            if arrived is not None and arrived.num_rows:
+                cursor.register("arrived", arrived)
+            rows = cursor.execute(
+                f"WITH events AS ({' UNION ALL BY NAME '.join(parts)})"
+                f" SELECT time, id, details FROM ({events})"
                 " WHERE (time, $kind, id) < ($below_time, $below_kind, $below_id)"
                 " ORDER BY time DESC, id DESC LIMIT $count",
-                {
-                    "file": str(file), "key": customer_key, "as_of": _naive(as_of), "kind": kind,
+                files | {
+                    "as_of": _naive(as_of), "kind": kind,
                     "below_time": _naive(below.time), "below_kind": below.kind, "below_id": below.id,
                     "count": count,
                 },
             ).fetchall()  # fmt: skip
         except duckdb.Error as error:
             raise PatronError(
-                f"the lake's table {file.parents[1]} is missing or cannot be read; bring the shop in"
+                f"the lake's table {told.held.folder / table} is missing or cannot be read; bring the shop in"
                 " again with --replace"
             ) from error
         return [Event(Position(time.replace(tzinfo=UTC), kind, id), details) for time, id, details in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -200,7 +201,8 @@ def with_history(tmp_path: Path, first: date, now: datetime) -> Home:
     """A home of which only the history's first day and the present are known."""
     home = Home(tmp_path)
     home.events.mkdir()
-    (home.events / "import.json").write_text(f'{{"first_day": {(first - EPOCH).days}}}')
+    described = {"version": "v000001", "compacted_seq": 0, "first_day": (first - EPOCH).days}
+    (home.events / "import.json").write_text(json.dumps(described))
     home.write_shop(Shop("s", "Europe/London", "GBP", Clock(now)))
     return home
 

@@ -473,7 +473,7 @@ def test_replace_mends_a_damaged_lake_from_the_same_file(home: Home, small_retai
     path = small_retail(shop_rows())
     load(home, path)
     expected = events(home, "order_lines")
-    (home.events / "order_lines" / "bucket=05" / "part-0.parquet").write_bytes(b"")
+    (lake.current(home).folder / "order_lines" / "bucket=05" / "part-0.parquet").write_bytes(b"")
     (home.events / "import.json").write_text("{")
     with pytest.raises(PatronError, match="--replace"):
         load(home, path)

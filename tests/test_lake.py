@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import lake
+from features import lake, versions
 from features.calendar import EPOCH, day_of
 from features.errors import NothingThere, PatronError
-from features.events import SCHEMAS
+from features.events import SCHEMAS, Events
 from features.home import Home
 from features.identity import Identity
 
@@ -27,9 +29,9 @@ START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def some_events(seed: int = 1, customers: int = 60) -> Rows:
-    """Order lines, refunds and traits of some customers, many at equal times."""
+    """Events of every kind of some customers, many at equal times."""
     rng = np.random.default_rng(seed)
-    rows: Rows = {"order_lines": [], "refunds": [], "traits": []}
+    rows: Rows = {name: [] for name in SCHEMAS}
     for _ in range(1200):
         customer = f"id-{rng.integers(customers)}"
         moment = START + timedelta(hours=int(rng.integers(3000)))
@@ -41,8 +43,11 @@ def some_events(seed: int = 1, customers: int = 60) -> Rows:
             rows["order_lines"].append((customer, moment, late, *bought, money, "0"))
         elif kind < 0.8:
             rows["refunds"].append((customer, moment, late, *bought, money, bool(rng.random() < 0.5)))
-        else:
+        elif kind < 0.95:
             rows["traits"].append((customer, moment, late, "country", f"C{rng.integers(4)}"))
+        else:
+            seen = ("Product Viewed", "viewed", "web", None, f"p{rng.integers(9)}", None, None, "{}")
+            rows["activities"].append((customer, moment, late, *seen))
     return rows
 
 
@@ -82,13 +87,20 @@ def full(home: Home) -> Home:
     return home
 
 
-def contents(home: Home) -> dict[str, bytes]:
-    return {str(p.relative_to(home.path)): p.read_bytes() for p in home.path.rglob("*") if p.is_file()}
-
-
 def stored(home: Home, name: str) -> list[dict[str, Any]]:
-    files = sorted((home.events / name).glob("*/*.parquet"))
+    files = sorted((lake.current(home).folder / name).glob("*/*.parquet"))
     return [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+
+
+def counted(events: Events) -> dict[str, Counter[tuple[Any, ...]]]:
+    """The multiset of events of each table."""
+    return {
+        name: Counter(map(tuple, table.to_pandas().astype(str).to_numpy())) for name, table in events.items()
+    }
+
+
+def visible(home: Home) -> dict[str, Counter[tuple[Any, ...]]]:
+    return counted(lake.read(home, lake.connect()))
 
 
 def test_every_event_is_stored_once_under_its_customers_key(full: Home):
@@ -101,7 +113,7 @@ def test_every_event_is_stored_once_under_its_customers_key(full: Home):
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_customer_lies_in_one_bucket_sorted_by_time(full: Home, name: str):
-    folders = sorted((full.events / name).iterdir())
+    folders = sorted((lake.current(full).folder / name).iterdir())
     assert [f.name for f in folders] == [f"bucket={b:02d}" for b in range(lake.BUCKETS)]
     for bucket, folder in enumerate(folders):
         table = pq.read_table(folder / "part-0.parquet", partitioning=None)
@@ -112,7 +124,7 @@ def test_a_customer_lies_in_one_bucket_sorted_by_time(full: Home, name: str):
 
 
 def test_times_are_stored_in_microseconds_and_money_exactly(full: Home):
-    schema = pq.read_schema(full.events / "order_lines" / "bucket=01" / "part-0.parquet")
+    schema = pq.read_schema(lake.current(full).folder / "order_lines" / "bucket=01" / "part-0.parquet")
     assert schema.field("timestamp").type == schema.field("received_at").type == pa.timestamp("us")
     assert schema.field("amount").type == schema.field("discount").type == pa.decimal128(18, 4)
     assert schema.field("day").type == pa.int32()
@@ -129,7 +141,7 @@ def test_the_day_is_the_shops_local_one(home: Home, zone: str):
     ]
     traits = [("a", moment, moment, "country", "X") for moment in moments]
     orders = [("a", moments[0], moments[0], "o", "p", None, 1, "1", "0")]
-    write(home, {"order_lines": orders, "refunds": [], "traits": traits}, zone)
+    write(home, {"order_lines": orders, "refunds": [], "traits": traits, "activities": []}, zone)
     found = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
     assert found == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
     local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for m in moments]
@@ -191,65 +203,102 @@ def test_writing_replaces_everything(full: Home):
     write(full, some, note="second")
     assert lake.describe(full)["note"] == "second"
     assert [len(stored(full, name)) for name in SCHEMAS] == [len(some[name]) for name in SCHEMAS]
-    assert sorted(p.name for p in full.path.iterdir()) == ["events", "identity.db"]
+    assert sorted(p.name for p in full.path.iterdir()) == ["events", "patron.db"]
 
 
 @pytest.mark.parametrize("at", ["refunds", "traits"])
 def test_a_source_that_fails_leaves_the_old_lake(full: Home, at: str):
-    before = contents(full)
-    connection = holding(some_events())
+    before, named = visible(full), Identity(full).table()
+    connection = holding(some_events(seed=5, customers=90))
     connection.execute(f"ALTER TABLE {at} RENAME COLUMN {'amount' if at == 'refunds' else 'value'} TO gone")
     with pytest.raises(duckdb.Error):
         lake.write(full, connection, "Europe/London", {"source": "test"})
-    assert {k: v for k, v in contents(full).items() if not k.startswith("events.new")} == before
+    assert visible(full) == before
     assert lake.describe(full)["note"] == "first"
+    assert Identity(full).table() == named
     write(full, some_events(seed=4))  # what was left over does not matter
-    assert sorted(p.name for p in full.path.iterdir()) == ["events", "identity.db"]
 
 
-@pytest.mark.parametrize(
-    "ask", [lake.exists, lake.describe, lambda home: lake.read(home, lake.connect()).traits.count().execute()]
-)
-def test_a_crash_between_the_old_lake_and_the_new_brings_the_old_one_back(
-    full: Home, ask: Callable[[Home], Any]
-):
-    expected, before = ask(full), contents(full)
-    os.rename(full.events, full.path / "events.old")  # noqa: PTH104
-    (full.path / "events.new").mkdir()
-    assert ask(full) == expected
-    assert contents(full) == before
+def test_this_version_and_the_one_before_are_kept(full: Home):
+    """One that was left half-written goes with those that are older."""
+    few = {name: part[:20] for name, part in some_events().items()}
+    for i in range(3):
+        before = lake.current(full).folder
+        abandoned = before.with_name(f"v{int(before.name[1:]) + 1:06d}")
+        abandoned.mkdir()
+        write(full, few, note=str(i))
+        assert not abandoned.exists()
+        kept = sorted(path for path in full.events.glob("v*"))
+        assert kept[-2:] == [before, lake.current(full).folder]
+        assert len(kept) <= 3
+    assert sorted(path.name for path in full.path.iterdir()) == ["events", "patron.db"]
 
 
-def test_a_crash_at_any_rename_leaves_one_of_the_two(full: Home, monkeypatch: pytest.MonkeyPatch):
-    replace = os.replace
-    for survived in (0, 1, 2):
+def test_who_opened_a_lake_reads_on_while_the_next_is_written(full: Home):
+    opened, before = lake.read(full, lake.connect()), visible(full)
+    write(full, some_events(seed=8))
+    assert visible(full) != before
+    assert counted(opened) == before
+
+
+@pytest.mark.parametrize("stage", ["replace", "fsync"])
+def test_a_crash_at_any_step_leaves_one_of_the_two(full: Home, stage: str, monkeypatch: pytest.MonkeyPatch):
+    survived, old = 0, visible(full)
+    real, rows = getattr(os, stage), {name: part[:20] for name, part in some_events(seed=10).items()}
+    new = Counter({name: len(part) for name, part in rows.items()})
+    crashed = True
+    while crashed:
         left = [survived]
 
-        def stop(source: Any, target: Any, left: list[int] = left) -> None:
+        def step(*given: Any, left: list[int] = left, **named: Any) -> Any:
             if left[0] == 0:
                 raise KeyboardInterrupt
             left[0] -= 1
-            replace(source, target)
+            return real(*given, **named)
 
-        monkeypatch.setattr(os, "replace", stop)
-        rows = some_events(seed=10 + survived)
-        if survived < 2:
-            with pytest.raises(KeyboardInterrupt):
-                write(full, rows, note="interrupted")
-            monkeypatch.undo()
-            assert lake.describe(full)["note"] == "first"
-        else:
-            write(full, rows, note="done")
-            monkeypatch.undo()
-            assert lake.describe(full)["note"] == "done"
-        lake.read(full, lake.connect())
-    assert len(stored(full, "traits")) == len(rows["traits"])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, stage, step)
+            try:
+                write(full, rows, note="second")
+                crashed = False
+            except KeyboardInterrupt:
+                pass
+        seen = visible(full)
+        assert seen == old or Counter({n: sum(c.values()) for n, c in seen.items()}) == new
+        if lake.describe(full)["note"] == "first":
+            assert seen == old
+        survived = 1 + 4 * survived  # there are about as many as there are files
+    assert survived > 5
+    assert lake.describe(full)["note"] == "second"
 
 
-def test_old_events_beside_new_ones_are_not_brought_back(full: Home):
-    (full.path / "events.old").mkdir()
-    (full.path / "events.old" / "import.json").write_text('{"note": "long ago"}')
-    assert lake.describe(full)["note"] == "first"
+def test_a_second_writer_waits_and_is_then_told(full: Home, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(versions, "PATIENCE_S", 0.1)
+    before = visible(full)
+    with versions.writing(full), pytest.raises(PatronError, match="are being written by another command"):
+        write(full, some_events(seed=2))
+    assert visible(full) == before
+    write(full, some_events(seed=2))
+
+
+@pytest.mark.parametrize("source", ["simulate", "online-retail"])
+def test_a_home_of_an_earlier_release_is_refused_until_it_is_replaced(full: Home, source: str):
+    described = lake.describe(full)
+    folder = lake.current(full).folder
+    for path in folder.iterdir():
+        path.rename(full.events / path.name)
+    folder.rmdir()
+    told = {n: v for n, v in described.items() if n not in ("version", "before", "compacted_seq")}
+    (full.events / "import.json").write_text(json.dumps(told | {"source": source}))
+    (full.path / "identity.db").write_bytes(b"ids")
+    command = "patron simulate" if source == "simulate" else "patron import FILE --as"
+    for ask in (lake.describe, lambda home: lake.read(home, lake.connect())):
+        with pytest.raises(PatronError, match=f"earlier release of Patron.*`{command}.*--replace`"):
+            ask(full)
+    assert lake.exists(full)
+    write(full, some_events(seed=2))
+    assert sorted(path.name for path in full.path.iterdir()) == ["events", "patron.db"]
+    assert {path.name for path in full.events.iterdir()} == {"import.json", "writing.lock", "v000001"}
 
 
 def damage(kind: str) -> Callable[[Path], None]:
@@ -269,7 +318,7 @@ def damage(kind: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize("kind", ["truncated", "emptied", "not parquet", "flipped", "deleted"])
 @pytest.mark.parametrize("bucket", [0, 9])
 def test_a_damaged_file_is_an_error_that_names_its_table(full: Home, kind: str, bucket: int):
-    damage(kind)(full.events / "refunds" / f"bucket={bucket:02d}" / "part-0.parquet")
+    damage(kind)(lake.current(full).folder / "refunds" / f"bucket={bucket:02d}" / "part-0.parquet")
     with pytest.raises(PatronError, match=r"table .*refunds .*--replace"):
         lake.read(full, lake.connect())
 
@@ -293,10 +342,10 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
     connection.execute("CREATE TABLE set_aside AS SELECT 7 AS row_number, 'odd' AS reason")
     connection.execute("CREATE TABLE truth AS SELECT customer_id, 0.5 AS rate FROM traits GROUP BY 1")
     lake.write(home, connection, "UTC", {"source": "test"})
-    assert pq.read_table(home.events / "set_aside.parquet").to_pylist() == [
+    assert pq.read_table(lake.current(home).folder / "set_aside.parquet").to_pylist() == [
         {"row_number": 7, "reason": "odd"}
     ]
-    truth = pq.read_table(home.events / "truth.parquet")
+    truth = pq.read_table(lake.current(home).folder / "truth.parquet")
     assert truth.column_names == ["customer_key", "rate"]
     ids = {row[0] for row in some_events()["traits"]}
     assert set(truth["customer_key"].to_pylist()) == set(Identity(home).keys(list(ids)).values())
@@ -305,7 +354,7 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
 def test_progress_is_told_for_every_table(home: Home):
     told: list[tuple[str, float]] = []
     lake.write(home, holding(some_events()), "UTC", {}, lambda message, share: told.append((message, share)))
-    assert [message for message, _ in told] == ["writing order lines", "writing refunds", "writing traits"]
+    assert [message for message, _ in told] == [f"writing {name.replace('_', ' ')}" for name in SCHEMAS]
     assert told[-1][1] == 1
 
 

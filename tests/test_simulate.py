@@ -138,7 +138,7 @@ def test_the_lake_takes_the_tables(tmp_path, small):
     for name, table in events.items():
         assert table.count().execute() == number(small, f"SELECT count(*) FROM {name}")
         assert table.schema().names == tuple(SCHEMAS[name])
-    truth = pq.read_table(home.events / "truth.parquet")
+    truth = pq.read_table(lake.current(home).folder / "truth.parquet")
     assert truth.num_rows == number(small, "SELECT count(*) FROM truth")
     assert "customer_id" not in truth.column_names
 

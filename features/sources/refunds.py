@@ -21,11 +21,12 @@ def match_refunds(
     """Find the order that each return takes back.
 
     Args:
-        lines: (customer, product, time, row number, order, quantity, is a return), by time.
+        lines: (customer, product, time, row number, order, quantity, is a return), by time; of a return
+            the order that it says it takes back, or nothing.
 
     Returns:
-        For each return's row number the order of the latest earlier line of the same customer and
-        product that still has the quantity unreturned; None where there is none.
+        For each return's row number the order that it said, or that of the latest earlier line of the same
+        customer and product that still has the quantity unreturned; None where there is none.
     """
     open_lines: dict[tuple[str | int, str | None], list[_Line]] = defaultdict(list)
     found: dict[int, str | None] = {}
@@ -34,9 +35,9 @@ def match_refunds(
         if not is_return:
             candidates.append(_Line(time, order, quantity))
             continue
-        found[row_number] = None
+        found[row_number] = order or None
         for line in reversed(candidates):
-            if line.time < time and line.left >= quantity:
+            if line.order == order or (not order and line.time < time and line.left >= quantity):
                 line.left -= quantity
                 found[row_number] = line.order
                 break
