@@ -165,12 +165,12 @@ class Store:
         until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
         rows.erase_others(self.online, list(layouts), kept, until, shop)
 
-    def write_online(self, group: str, snapshot: Snapshot) -> None:
-        """Put the rows of a snapshot into the online store; each row keeps its as_of.
+    def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put the rows of snapshots, by group, into the online store; each row keeps its as_of.
 
         An older row never takes the place of a newer one.
         """
-        rows.write(self.online, self._layouts(), {group: snapshot}, self.home.shop())
+        rows.write(self.online, self._layouts(), snapshots, self.home.shop())
 
     def forget(self, keys: Sequence[int]) -> None:
         """Erase customers from the online store."""

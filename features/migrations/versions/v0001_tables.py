@@ -30,9 +30,7 @@ def upgrade() -> None:
     )
     op.create_index("keys_by_prefix", "keys", ["prefix"], unique=True)
     lives = sa.text("revoked IS NULL")
-    op.create_index(
-        "living_names", "keys", ["name"], unique=True, sqlite_where=lives, postgresql_where=lives
-    )
+    op.create_index("living_names", "keys", ["name"], unique=True, sqlite_where=lives, postgresql_where=lives)
 
 
 def _customers() -> None:
