@@ -6,8 +6,9 @@ milliseconds. The SQL is the definitions' own, so nothing is defined twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import duckdb
 import ibis
@@ -36,8 +37,9 @@ class Compiled:
     reads: Mapping[str, pa.Schema]
 
 
-def compile_groups(groups: Sequence[FeatureGroup] = GROUPS) -> Compiled:
-    """Compile the definitions; takes about a second."""
+@cache
+def compile_groups(groups: tuple[FeatureGroup, ...] = GROUPS) -> Compiled:
+    """Compile the definitions, which takes about a second, once per process."""
     events, population = Events.unbound(), ibis.table(POPULATION, name="population")
     sql, types, reads = {}, {}, {}
     for group in sorted(groups, key=lambda group: bool(group.reads)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -166,6 +167,9 @@ def _alone(home: Home, stop: threading.Event) -> Iterator[bool]:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(b"%d\n" % os.getpid())  # for people
+                file.flush()
                 yield True
                 return
             except BlockingIOError:
