@@ -165,6 +165,8 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
     to somebody with an id of the company's own is handed over without a merge, since two people may use one
     device. Otherwise the customer of ``earlier`` is merged into that of ``later``.
     """
+    if earlier == later:
+        return assign(connection, [later])[later]
     known = keys_of(connection, [earlier, later])
     if later not in known and earlier in known and not _hands_over(connection, earlier, known[earlier]):
         key = known[earlier]

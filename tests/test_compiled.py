@@ -1,4 +1,4 @@
-"""What a handful of customers is recomputed by gives, bit for bit, what the definitions give over everything."""
+"""Compiled definitions over a few customers give, bit for bit, what the definitions give over everyone."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def test_the_comparison_is_about_something(few: dict[str, pa.Table]) -> None:
 def test_boundaries_are_those_in_force(built_shop: Home) -> None:
     files = boundaries.learnt(built_shop, AS_OF)
     midnight = "20240531T220000Z", "20231231T230000Z"  # of the first of June and of January
-    assert [file.name for file in files] == [f"measures-{midnight[0]}.parquet", f"taste-{midnight[1]}.parquet"]
+    assert [file.name for file in files] == [
+        f"measures-{midnight[0]}.parquet",
+        f"taste-{midnight[1]}.parquet",
+    ]
     assert not boundaries.missing(built_shop, AS_OF)
     assert boundaries.learnt(built_shop, datetime(2022, 1, 1, tzinfo=UTC)) == ()
 

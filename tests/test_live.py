@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import signal
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -13,10 +16,10 @@ from typing import Any
 
 import ibis
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features import boundaries, builds, compiled, imports, journal, lake, live, refresher
+from features import background, boundaries, builds, compiled, imports, journal, lake, live
 from features.calendar import day_of, micros
 from features.compact import compact
 from features.database import Database
@@ -24,6 +27,7 @@ from features.errors import PatronError
 from features.events import POPULATION, Events
 from features.group import compute
 from features.groups import FEATURES
+from features.history import History
 from features.home import Clock, Home, Shop
 from features.identity import Identity
 from features.journal import Message
@@ -128,7 +132,7 @@ class World:
         return found
 
     def check(self) -> int:
-        """Hold every online row against the definitions over all events as of its moment; how many there are."""
+        """Hold every online row against the definitions over all events as of its moment; how many."""
         found = self.online()
         assert found == rebuilt(self.home, {key: as_of for key, (as_of, _) in found.items()})
         backend = lake.connect()
@@ -186,7 +190,8 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25)
+# Not shrunk, since an example takes a second.
+@settings(max_examples=25, phases=(Phase.explicit, Phase.generate))
 @given(steps)
 def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[Any, ...]]) -> None:
     with TemporaryDirectory() as folder:
@@ -220,8 +225,8 @@ def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[
                     world.wall.on(seconds=seconds)
                 case ("catch up",):
                     path.catch_up()
-                case ("compact",):
-                    compact(world.home, world.database)
+                case ("compact",) if path.mark.done >= lake.current(world.home).compacted_seq:
+                    compact(world.home, world.database)  # as the refresher does
         path.catch_up()
         world.check()
 
@@ -300,3 +305,175 @@ def test_a_clock_that_is_set_back_hides_nothing(world: World) -> None:
     assert world.online()[world.key("A")][1]["orders_total"] == 2
     world.wall.on(seconds=31)
     world.check()
+
+
+def test_whom_the_journal_has_forgotten_before_they_were_computed_are_computed_by_a_build(
+    world: World,
+) -> None:
+    tasks: list[str] = []
+
+    def begin(home: Home, task: str) -> Done:
+        tasks.append(task)
+        return at_once(home, task)
+
+    world.order("A", "1")
+    for _ in range(2):
+        world.wall.on(seconds=2)
+        compact(world.home, world.database)
+        world.order("B", "2")
+    world.wall.on(seconds=2)
+    refresh_once(world.home, begin)
+    assert tasks == ["build"]
+    assert world.check() == 2
+
+
+def test_messages_move_into_the_lake_when_there_are_many_or_they_are_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATRON_COMPACT_AFTER", "2")
+    refreshed = Refresher(world.home, at_once)
+
+    def moved() -> int:
+        world.wall.on(seconds=100)
+        while refreshed.tick():
+            pass
+        return lake.current(world.home).compacted_seq
+
+    for n in range(2):
+        world.order("A", f"{n}")
+    assert moved() == 0
+    world.order("A", "2")
+    assert moved() == 3
+    world.order("A", "3")
+    assert moved() == 3
+    world.wall.on(hours=2)
+    assert moved() == 4
+    assert world.check() == 1
+
+
+def test_days_of_silence_change_rows_as_they_change_features(built_shop: Home, tmp_path: Path) -> None:
+    world = World.copy(built_shop, tmp_path / "home", built_shop.shop().now())
+    shop = world.home.shop()
+    world.home.write_shop(Shop(shop.source, shop.time_zone, shop.currency, Clock()))
+    refreshed = Refresher(world.home, at_once)
+    assert not refreshed.tick()
+    before = world.online()
+    world.wall.on(days=40)
+    world.order("C000001", "news")
+    while refreshed.tick():  # the news at once, everyone beside, and the news again by the new boundaries
+        world.wall.on(seconds=1)
+    after = world.online()
+    assert set(after) == set(before)
+    recent = (
+        sum(row["orders_90d"] for _, row in before.values()),
+        sum(row["orders_90d"] for _, row in after.values()),
+    )
+    assert recent[1] < recent[0]
+    assert after[world.key("C000001")][0] > max(as_of for as_of, _ in before.values()) + timedelta(days=40)
+    assert after == rebuilt(world.home, {key: as_of for key, (as_of, _) in after.items()})
+
+
+def test_a_shop_that_stands_still_has_no_news(built_shop: Home) -> None:
+    assert not Refresher(built_shop, at_once).tick()
+
+
+def test_a_customer_whose_events_cannot_be_computed_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Live(world.home)
+    for customer in "ABCDE":
+        world.order(customer, customer)
+    bad, cycle = world.key("C"), Live.cycle
+
+    def failing(self: Live, keys: Sequence[int], as_of: datetime) -> None:
+        if bad in keys:
+            raise ValueError("C")
+        cycle(self, keys, as_of)
+
+    monkeypatch.setattr(Live, "cycle", failing)
+    assert path.catch_up() == 5
+    assert {*world.online()} == {world.key(customer) for customer in "ABDE"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "the features of a customer cannot be computed: ValueError"
+    ]
+
+
+def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Live(world.home)
+    world.order("A", "1")
+
+    def away(*_: Any) -> None:
+        raise PatronError("the store is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(path.store, "write_online", away)
+        with pytest.raises(PatronError, match="away"):
+            path.catch_up()
+    assert Mark.read(world.home).done == 0
+    assert path.catch_up() == 1
+    assert world.check() == 1
+
+
+def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None:
+    for n in range(20):
+        world.order(f"c{n}", f"{n}")
+    compact(world.home, world.database)
+    keys = [world.key(f"c{n}") for n in range(20)]
+    wide, narrow = History(world.home, world.database), History(world.home, world.database, most_bytes=1)
+    first = wide.of(keys)
+    assert first["order_lines"].num_rows == 20
+    assert narrow.of(keys) == first
+    world.order("c3", "again")
+    compact(world.home, world.database)
+    held = dict(wide._buckets)
+    again = wide.of(keys)
+    changed = {place for place, bucket in wide._buckets.items() if bucket is not held[place]}
+    assert changed == {("order_lines", world.key("c3") % lake.BUCKETS)}
+    assert again["order_lines"].num_rows == 21
+    assert narrow.of(keys) == again
+    assert len(narrow._buckets) == 1
+
+
+@pytest.mark.slow
+def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
+    empty_live: Home, tmp_path: Path
+) -> None:
+    home = Home(Path(shutil.copytree(empty_live.path, tmp_path / "home")))  # these live by the wall clock
+    world = World(home, Wall())
+    works = [background.start(home, "refresh") for _ in range(2)]
+    try:
+        for n in range(3 * live.CHUNK):
+            world.wall.at = datetime.now(UTC)
+            world.told.append(
+                Message(f"m{n}", world.wall.at, f"c{n}", rows={"order_lines": [world.line(f"{n}")]})
+            )
+        first = _until(lambda: _holder(home))
+        assert first in {work.pid for work in works}
+        journal.append(world.database, world.told)
+        _until(lambda: Mark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
+        os.kill(first, signal.SIGKILL)
+        _until(lambda: _holder(home) not in (None, first))
+        _until(lambda: Mark.read(home).done == len(world.told))
+        world.wall.at = datetime.now(UTC)
+        assert world.check() == len(world.told)
+    finally:
+        for work in works:
+            work.terminate()
+        assert sorted(work.wait(60) for work in works) == [-signal.SIGKILL, 0]
+
+
+def _holder(home: Home) -> int | None:
+    """The process that refreshes a home, once there is one."""
+    lock = home.path / "refresher.lock"
+    return int(lock.read_text()) if lock.exists() and lock.read_text() else None
+
+
+def _until(found: Callable[[], Any]) -> Any:
+    """What is found, once it is; what never is fails the test."""
+    for _ in range(2400):
+        if value := found():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
