@@ -336,15 +336,47 @@ def recommend(
 def serve(
     host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", min=1, max=65535)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer. Default: PATRON_WORKERS or 1.", min=1, max=64)
+    ] = None,
 ) -> None:
     """Answer over HTTP until stopped."""
     from serving.app import serve as run
     from serving.settings import ServingSettings
 
-    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    asked = {"host": host, "port": port, "workers": workers}
+    given = {name: value for name, value in asked.items() if value is not None}
     settings = ServingSettings().model_copy(update=given)
     _check_port(settings.host, settings.port)
     run(_home(), settings, lambda: _note(f"serving on {settings.address}, docs at /docs"))
+
+
+@app.command()
+def refresh(
+    once: Annotated[bool, typer.Option(help="Only what is to be done now; then end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep features at what happened: events as they come, and everyone each midnight, until stopped."""
+    import logging
+    import signal
+    import threading
+
+    from features import refresher
+
+    home, stop = _home(), threading.Event()
+    shop = home.shop()
+    if not shop.live:
+        still = f"the clock of this shop stands still at {shop.now():%Y-%m-%d %H:%M} UTC; nothing changes"
+        _say(as_json, {"refreshed": False, "reason": still}, still)
+        return
+    if once:
+        done = refresher.refresh_once(home)
+        _say(as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features")
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    refresher.refresh(home, stop)
 
 
 @app.command()
@@ -546,18 +578,9 @@ def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) 
 
 
 def _build(home: Home, monthly: bool, progress: Progress) -> Any:
-    from features import snapshots
-    from features.groups import GROUPS
-    from features.store import Store
+    from features import builds
 
-    built = snapshots.build(home, monthly, progress)
-    progress("feature store", 0.0)
-    store = Store(home)
-    store.apply(GROUPS, built.folders)
-    progress("online store", 0.0)
-    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
-    progress("online store", 1.0)
-    return built
+    return builds.build(home, monthly, progress)
 
 
 def _train(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:

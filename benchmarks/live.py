@@ -54,9 +54,8 @@ def main() -> None:
         _note("measuring how many events are kept")
         results["ingest_embedded"] = _ingest(folder, "embedded", {})
         if programs := servers.postgres_programs():
-            with servers.postgres(programs) as server:
-                environment = {"PATRON_DATABASE": server.new_database()}
-                results["ingest_postgres"] = _ingest(folder, "postgres", environment)
+            with servers.postgres(programs) as server, server.database() as address:
+                results["ingest_postgres"] = _ingest(folder, "postgres", {"PATRON_DATABASE": address})
         for rate in (100, 300):
             _note(f"measuring how fresh scores are at {rate} events/s")
             results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, asked.seconds)
@@ -67,7 +66,7 @@ def main() -> None:
 def _serving(home: Path, folder: Path, environment: dict[str, str]) -> Iterator[int]:
     command = [sys.executable, "-m", "patron", "serve", "--host", servers.HOST, "--port"]
     service = servers.Service(lambda port: [*command, str(port)], "/healthz")
-    with servers.running({"ours": service}, homes.environment(home) | environment, folder) as sides:
+    with servers.running({"ours": service}, {**homes.environment(home), **environment}, folder) as sides:
         yield sides["ours"].port
 
 

@@ -91,11 +91,11 @@ def _learnt(
     tastes = _taste_months(home, backend, events, months)
     wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
     wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
-    folder, found = _folder(home), set()
+    found = set()
     for kind, moment in wanted:
         if moment is None:
             continue
-        path = folder / f"{kind}-{moment:{FILE_TIME}}.parquet"
+        path = _file(home, kind, moment)
         if not path.exists():
             rows = (
                 _tastes(home, events, moment) if kind == "taste" else _measures(home, events, moment, stored)
@@ -103,6 +103,31 @@ def _learnt(
             _write(rows, moment, path)
         found.add(path)
     return found
+
+
+def missing(home: Home, as_of: datetime) -> bool:
+    """Whether boundaries in force at a moment were not learnt yet."""
+    month = max((m for m in origins(home) if m <= as_of), default=None)
+    return month is not None and not _file(home, "measures", month).exists()
+
+
+def learnt(home: Home, as_of: datetime) -> tuple[Path, ...]:
+    """The files of the boundaries that were learnt for a moment or last before it, one of each kind."""
+    found = []
+    for kind in ("measures", "taste"):
+        files = sorted(_folder(home).glob(f"{kind}-*.parquet"))  # by time, as they are named
+        found += [path for path in files if path <= _file(home, kind, as_of)][-1:]
+    return tuple(found)
+
+
+def table(files: Sequence[Path]) -> pa.Table:
+    """Boundaries as they were kept."""
+    schema = ibis.schema(BOUNDARIES).to_pyarrow()
+    return pa.concat_tables([schema.empty_table(), *(pq.read_table(file).cast(schema) for file in files)])
+
+
+def _file(home: Home, kind: str, moment: datetime) -> Path:
+    return _folder(home) / f"{kind}-{moment:{FILE_TIME}}.parquet"
 
 
 def _folder(home: Home) -> Path:

@@ -18,6 +18,11 @@ def day_of(moment: datetime, zone: str) -> int:
     return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
 
 
+def hour_of(moment: datetime, zone: str) -> int:
+    """The shop's local hour (0 to 23) of ``moment`` (aware)."""
+    return moment.astimezone(ZoneInfo(zone)).hour
+
+
 def date_of(day: int) -> date:
     """The shop's day as a date."""
     return EPOCH + timedelta(days=day)

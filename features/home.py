@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,15 +16,21 @@ from features.calendar import day_of
 from features.errors import NothingThere, PatronError
 
 
+def wall_time() -> datetime:
+    """This machine's time, in UTC."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Clock:
     """What "now" is: wall time, or the moment at which imported history stands still."""
 
     frozen_at: datetime | None = None
+    wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
 
     def now(self) -> datetime:
         """The present moment of the shop, in UTC, to the second."""
-        return self.frozen_at or datetime.now(UTC).replace(microsecond=0)
+        return self.frozen_at or self.wall().replace(microsecond=0)
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,12 @@ class Home:
 
     Attributes:
         database: the address of a PostgreSQL database that serves this home alone; None for a file in it.
+        wall: what a clock that does not stand still tells.
     """
 
     path: Path
     database: str | None = None
+    wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
 
     @property
     def settings_file(self) -> Path:
@@ -136,6 +145,11 @@ class Home:
         return self.path / "actions.toml"
 
     @property
+    def refreshed(self) -> Path:
+        """JSON: how far the refresher is."""
+        return self.path / "refreshed.json"
+
+    @property
     def reports(self) -> Path:
         """What the monitor wrote."""
         return self.path / "reports"
@@ -161,7 +175,7 @@ class Home:
                 frozen = frozen.astimezone(UTC)
             shop = settings["shop"]
             tiers = Tiers(**settings.get("tier_a", {}))
-            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen), tiers)
+            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen, self.wall), tiers)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
 

@@ -98,8 +98,8 @@ class Identity:
                 found |= {row[0]: row[1] for row in connection.execute(asked)}
         return found
 
-    def merges(self, into: int | None = None) -> list[Merge]:
-        """All merges, or those into one customer; what is earlier comes first."""
+    def merges(self, into: Sequence[int] | None = None) -> list[Merge]:
+        """All merges, or those into some customers; what is earlier comes first."""
         if not self._home.has_database:
             return []
         with self._open().reading() as connection:
@@ -166,6 +166,8 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
     to somebody with an id of the company's own is handed over without a merge, since two people may use one
     device. Otherwise the customer of ``earlier`` is merged into that of ``later``.
     """
+    if earlier == later:
+        return assign(connection, [later])[later]
     known = keys_of(connection, [earlier, later])
     if later not in known and earlier in known and not _hands_over(connection, earlier, known[earlier]):
         key = known[earlier]
@@ -206,8 +208,16 @@ def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int)
     connection.execute(sa.update(ids).where(ids.c.customer_key == key).values(customer_key=into))
 
 
-def read_merges(connection: sa.Connection, into: int | None = None) -> list[Merge]:
-    """All merges, or those into one customer; what is earlier comes first."""
+def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) -> list[Merge]:
+    """All merges, or those into some customers; what is earlier comes first."""
     asked = sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us)
-    asked = asked if into is None else asked.where(merges.c.into == into)
-    return [Merge(*row) for row in connection.execute(asked.order_by(merges.c.at_us, *merges.primary_key))]
+    if into is None:
+        found = [Merge(*row) for row in connection.execute(asked)]
+    else:
+        batches = [into[start : start + _BATCH] for start in range(0, len(into), _BATCH)]
+        found = [
+            Merge(*row)
+            for batch in batches
+            for row in connection.execute(asked.where(merges.c.into.in_([int(key) for key in batch])))
+        ]
+    return sorted(found, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))

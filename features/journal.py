@@ -154,11 +154,13 @@ class News:
 
     Attributes:
         merged: those who turned out to be somebody else; nobody asks for them again.
+        received_at_us: when the latest of it was received, microseconds since 1970; 0 where there is none.
     """
 
     upto: int
     customer_keys: list[int]
     merged: list[int]
+    received_at_us: int
 
 
 def news(database: Database, after: int) -> News:
@@ -170,7 +172,16 @@ def news(database: Database, after: int) -> News:
         merged = connection.execute(
             sa.select(merges.c.customer_key).where(merges.c.seq > after, merges.c.seq <= upto).distinct()
         ).scalars().all()  # fmt: skip
-        return News(upto, sorted(set(keys) - set(merged)), sorted(merged))
+        latest = connection.execute(sa.select(sa.func.max(journal.c.received_at_us)).where(*within)).scalar()
+        return News(upto, sorted(set(keys) - set(merged)), sorted(merged), latest or 0)
+
+
+def oldest(database: Database, after: int) -> int | None:
+    """When the first message after a number was received, microseconds since 1970; None if none came."""
+    asked = sa.select(journal.c.received_at_us).where(journal.c.seq > after).order_by(journal.c.seq).limit(1)
+    with database.reading() as connection:
+        found: int | None = connection.execute(asked).scalar()
+        return found
 
 
 def tail(

@@ -98,6 +98,21 @@ def present(home: Home) -> Present:
         raise PatronError(f"the snapshots in {home.snapshots} cannot be read; run `patron build`") from error
 
 
+def built_at(home: Home, generation: str) -> datetime | None:
+    """The moment that the last build of a generation of events describes; None where there was none.
+
+    Raises:
+        PatronError: what it left cannot be read.
+    """
+    pointer = home.snapshots / generation / POINTER
+    try:
+        return datetime.fromisoformat(json.loads(pointer.read_text())["as_of"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise PatronError(f"{pointer} is damaged; run `patron build`") from error
+
+
 def members(home: Home, segments: Sequence[str]) -> Keys:
     """The keys of the customers, as of the last build, to whom all of ``FEATURE:VALUE`` apply.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.home import Home
@@ -17,6 +18,8 @@ class FeatureSettings(BaseSettings):
 
     ``PATRON_ONLINE_STORE``: a Redis database for the online rows, ``redis://host:port/db``, one per
     shop; by default they are in a file of the home.
+
+    ``PATRON_COMPACT_AFTER``: how many messages wait in the database at most before they move into the lake.
     """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
@@ -24,6 +27,7 @@ class FeatureSettings(BaseSettings):
     home: Path = Path(".patron")
     database: str | None = None
     online_store: str | None = None
+    compact_after: int = Field(50_000, ge=1)
 
     def open_home(self) -> Home:
         """The home as a place; nothing is read yet."""

@@ -147,14 +147,23 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
-    held = set.intersection(
-        *({path.stem for path in folder.glob("*.parquet")} for folder in folders.values())
-    )
-    moments = (datetime.strptime(stem, FILE_TIME).replace(tzinfo=UTC) for stem in sorted(held))
-    built = Built(folders, tuple(moments), now)
+    kept = {*months, now}
+    held = [t for t in sorted(kept) if all(_path(folders, group, t).exists() for group in GROUPS)]
+    built = Built(folders, tuple(held), now)
     segments.write(home, built)
+    kept |= {before for before in [present.built_at(home, generation.name)] if before}  # may be being read
     present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
+    _drop_others(folders, kept)
     return built
+
+
+def _drop_others(folders: dict[str, Path], kept: set[datetime]) -> None:
+    """Let go of former presents: one more comes every day."""
+    names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in kept}
+    for folder in folders.values():
+        for file in folder.glob("*.parquet"):
+            if file.name not in names:
+                file.unlink()
 
 
 def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:

@@ -62,11 +62,13 @@ class Store:
         address = (settings or FeatureSettings()).online_store or str(self.online_file)
         self.online = open_cells(address)
         home.feast.mkdir(parents=True, exist_ok=True)
+        self._registry = home.feast / "registry.db"
+        self._held: tuple[tuple[int, ...], dict[str, Any]] | None = None
         self._feast: feast.FeatureStore = feast.FeatureStore(
             config=feast.RepoConfig(
                 project=PROJECT,
                 provider="local",
-                registry=RegistryConfig(path=str(home.feast / "registry.db")),
+                registry=RegistryConfig(path=str(self._registry)),
                 offline_store=DuckDBOfflineStoreConfig(),
                 online_store=PackedOnlineStoreConfig(address=address),
                 entity_key_serialization_version=3,
@@ -165,12 +167,12 @@ class Store:
         until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
         rows.erase_others(self.online, list(layouts), kept, until, shop)
 
-    def write_online(self, group: str, snapshot: Snapshot) -> None:
-        """Put the rows of a snapshot into the online store; each row keeps its as_of.
+    def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put the rows of snapshots, by group, into the online store; each row keeps its as_of.
 
         An older row never takes the place of a newer one.
         """
-        rows.write(self.online, self._layouts(), {group: snapshot}, self.home.shop())
+        rows.write(self.online, self._layouts(), snapshots, self.home.shop())
 
     def forget(self, keys: Sequence[int]) -> None:
         """Erase customers from the online store."""
@@ -190,10 +192,20 @@ class Store:
         return {name: layout_of(view) for name, view in self._views().items()}
 
     def _views(self) -> dict[str, Any]:
-        views = {view.name: view for view in self._feast.list_feature_views()}
-        if not views:
+        """The views by name, read anew when the registry has changed, which takes some 20 ms."""
+        stamp = self._stamp()
+        if self._held is None or self._held[0] != stamp:
+            self._held = stamp, {view.name: view for view in self._feast.list_feature_views()}
+        if not self._held[1]:
             raise NothingThere(f"no features were built in {self.home.path}; run `patron build`")
-        return views
+        return self._held[1]
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            stat = self._registry.stat()
+        except FileNotFoundError:
+            return ()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _views_of(self, features: Sequence[str]) -> dict[str, str]:
         known = {f.name: view.name for view in self._views().values() for f in view.features}

@@ -137,7 +137,7 @@ class Timeline:
     def _told(self, customer_key: int) -> _Told:
         if self._database is None:
             return _Told(lake.current(self._home), {}, [])
-        merges = Identity(self._home, self._database).merges(into=customer_key)
+        merges = Identity(self._home, self._database).merges(into=[customer_key])
         keys = [customer_key, *(merge.customer_key for merge in merges)]
         return _Told(*lake.arrived(self._home, self._database, keys), merges)
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from socket import socket
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 import features
+from features import background
+from features.errors import PatronError
 from features.home import Home
 from features.logs import ScoreLog
 from features.logs.decisions import DecisionLog
+from features.settings import FeatureSettings
 from features.timeline import Timeline
 from serving import access, problems
 from serving.decider import Decider
@@ -27,6 +35,9 @@ from serving.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
+START_SECONDS = 120.0  # that a worker may take until it answers
+_FORMAT = "%(levelname)s %(name)s: %(message)s"
+_log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -57,7 +68,7 @@ def create_app(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
     )
     app.state.scorer = scorer
-    app.state.metrics = Metrics(log)
+    app.state.metrics = Metrics(log, scorer.home)
     access.install(app, keys, keys_needed)
     app.state.timeline = Timeline(scorer.home)
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
@@ -68,8 +79,32 @@ def create_app(
     return app
 
 
+def open_app(home: Home, settings: ServingSettings) -> FastAPI:
+    """The service over a home; its end closes what it opened."""
+    home.shop()  # before a log is made where there is no shop
+    log = ScoreLog(home)
+    try:
+        scorer = open_scorer(home, log)
+        return create_app(scorer, log, keys=Keys(home), keys_needed=settings.keys_needed)
+    except BaseException:
+        log.close()
+        raise
+
+
+def worker() -> FastAPI:
+    """The service in one of several processes, by settings from the environment."""
+    logging.basicConfig(level=logging.WARNING, format=_FORMAT)
+    try:
+        return open_app(FeatureSettings().open_home(), ServingSettings())
+    except PatronError as error:
+        _log.error("%s", error)
+        sys.exit(STARTUP_FAILURE)
+
+
 def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are finished and the log is committed.
+
+    Where events arrive, a refresher is started beside it and ends with it.
 
     Args:
         ready: called once requests are answered.
@@ -77,25 +112,55 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     Raises:
         PatronError: the home holds nothing that could be served, or no key and others could ask.
     """
-    import uvicorn
+    logging.basicConfig(level=logging.WARNING, format=_FORMAT)
+    shop = home.shop()
+    access.check(Keys(home), settings)
+    beside = _refresher(home) if shop.live and settings.refresher == "child" else nullcontext()
+    with beside, suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it
+        _many(home, settings, ready) if settings.workers > 1 else _one(home, settings, ready)
 
+
+@contextmanager
+def _refresher(home: Home) -> Iterator[None]:
+    """A refresher beside; it also ends when this process is killed."""
+    work = background.start(home, "refresh")
+    try:
+        yield
+    finally:
+        work.terminate()
+        work.wait()
+
+
+def _config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:
+    # An access log would hold nothing that the metrics do not, and cost a write per request.
+    return uvicorn.Config(
+        app, factory=isinstance(app, str), host=settings.host, port=settings.port, workers=settings.workers,
+        log_level="warning", access_log=False, timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
+    )  # fmt: skip
+
+
+def _one(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
                 ready()
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    home.shop()  # before a log is made where there is no shop
-    keys = Keys(home)
-    access.check(keys, settings)
-    with ScoreLog(home) as log:
-        scorer = open_scorer(home, log)
-        # An access log would hold nothing that the metrics do not, and cost a write per request.
-        config = uvicorn.Config(
-            create_app(scorer, log, keys=keys, keys_needed=settings.keys_needed),
-            host=settings.host, port=settings.port,
-            log_level="warning", access_log=False, timeout_graceful_shutdown=10,
-        )  # fmt: skip
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it
-            Announcing(config).run()
+    Announcing(_config(open_app(home, settings), settings)).run()
+
+
+def _many(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+    """Several processes, each with the service over the same home, that listen on one socket."""
+
+    class Announcing(Multiprocess):
+        def init_processes(self) -> None:
+            super().init_processes()
+            if all(process.wait_until_ready(START_SECONDS) for process in self.processes):
+                ready()
+
+    told = {"home": home.path, "database": home.database, **settings.model_dump()}
+    os.environ.update(
+        {f"PATRON_{name.upper()}": str(value) for name, value in told.items() if value is not None}
+    )
+    config = _config(f"{__name__}:{worker.__name__}", settings)
+    Announcing(config, [config.bind_socket()]).run()

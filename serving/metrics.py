@@ -9,6 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from features import live
+from features.database import Database
+from features.errors import PatronError
+from features.home import Home
 from features.logs import ScoreLog
 from serving.scorer import CustomerScores
 
@@ -18,7 +22,7 @@ _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 class Metrics:
     """The counters of one service."""
 
-    def __init__(self, log: ScoreLog) -> None:
+    def __init__(self, log: ScoreLog, home: Home) -> None:
         self.registry = CollectorRegistry()
         self.seconds = Histogram(
             "patron_request_seconds", "Time from request to response.", ["route", "status"],
@@ -33,6 +37,8 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.registry.register(_LogCollector(log))
+        if home.shop().live:
+            self.registry.register(_LagCollector(home))
 
     def count(self, entries: Iterable[CustomerScores]) -> None:
         """Count the answers of one request."""
@@ -65,6 +71,26 @@ class _LogCollector:
             log.lost_before + log.dropped,
         )
         yield GaugeMetricFamily("patron_log_queued", "Answers waiting to be committed.", log.queued)
+
+
+class _LagCollector:
+    """Looks when asked how far online rows are behind the events that arrived."""
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._database = home, Database(home)
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; none while the database is away."""
+        try:
+            found = live.lag(self._home, self._database)
+        except PatronError:
+            return
+        yield GaugeMetricFamily(
+            "patron_live_lag_messages", "Messages that online rows do not know yet.", found.messages
+        )
+        yield GaugeMetricFamily(
+            "patron_live_lag_seconds", "Age of the oldest message that they do not know.", found.seconds
+        )
 
 
 class Timing:

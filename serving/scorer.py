@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from features.calendar import day_of
-from features.errors import PatronError
+from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.identity import Identity
 from features.logs import Answered, ScoreLog
@@ -17,6 +18,7 @@ from models.bundle import FittedModel
 from models.catalogue import MODELS
 from models.registry import Registry
 
+_Reader: TypeAlias = Callable[[Sequence[int]], OnlineRows]
 UNKNOWN = "unknown customer: no event has named this id"
 
 
@@ -66,8 +68,19 @@ class Scorer:
         self.home, self.shop, self.identity = home, home.shop(), Identity(home)
         self.models, self.absent = dict(models), dict(absent)
         self.log = log
-        self._features = tuple(features)
-        self._read, self._read_all = store.reader(self._features), store.reader([*store.definitions()])
+        self._features, self._store = tuple(features), store
+        self._readers: tuple[_Reader, _Reader] | None = None
+        with suppress(NothingThere):  # a shop that waits for its first events
+            self._open()
+
+    def _open(self) -> tuple[_Reader, _Reader]:
+        """What reads the features that are needed, and all of them."""
+        if self._readers is None:
+            held = [*self._store.definitions()]
+            # Without any champion one feature is still read, to tell who is known.
+            self._features = self._features or tuple(held[:1])
+            self._readers = self._store.reader(self._features), self._store.reader(held)
+        return self._readers
 
     def score(
         self,
@@ -109,7 +122,8 @@ class Scorer:
     def _rows(self, keys: list[int], facts: bool = False) -> OnlineRows:
         if not keys:
             return OnlineRows({name: [] for name in self._features}, [])
-        return self._read_all(keys) if facts else self._read(keys)
+        needed, everything = self._open()
+        return everything(keys) if facts else needed(keys)
 
     def _answers(self, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
         if name not in self.models:
@@ -178,7 +192,10 @@ def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = No
     """
     home.shop()  # before a store is made where there is no shop
     store = Store(home)
-    definitions = store.definitions()
+    try:
+        definitions = store.definitions()
+    except NothingThere:
+        definitions = {}
     registry = registry or Registry(home)
     models: dict[str, FittedModel] = {}
     absent: dict[str, str] = {}
@@ -189,6 +206,5 @@ def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = No
             models[name] = model
         except PatronError as error:
             absent[name] = str(error)
-    # Without any champion one feature is still read, to tell who is known.
-    needed = [f for model in models.values() for f in model.features] or list(definitions)[:1]
+    needed = [f for model in models.values() for f in model.features]
     return Scorer(home, store, models, absent, tuple(dict.fromkeys(needed)), log)

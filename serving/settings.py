@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServingSettings(BaseSettings):
-    """``PATRON_HOST``, ``PATRON_PORT``, and ``PATRON_REQUIRE_KEYS``: also where only this machine asks."""
+    """``PATRON_HOST``, ``PATRON_PORT``, and ``PATRON_REQUIRE_KEYS``: also where only this machine asks.
+
+    ``PATRON_WORKERS``: the processes that answer. ``PATRON_REFRESHER``: ``child`` starts `patron refresh`
+    beside the service where events arrive, ``off`` leaves that to somebody else.
+    """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     require_keys: bool = False
+    workers: int = Field(1, ge=1, le=64)
+    refresher: Literal["child", "off"] = "child"
 
     @property
     def on_loopback(self) -> bool:

@@ -51,7 +51,7 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), models={}, absent={}))
-    return create_app(scorer, ScoreLog(home), keys=Keys(home.keys), keys_needed=keys_needed)
+    return create_app(scorer, ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 
 
 def process() -> FastAPI:
@@ -76,7 +76,7 @@ class Service:
 @contextmanager
 def serving(home: Home, folder: Path) -> Iterator[Service]:
     open_shop(home)
-    _, key = Keys(home.keys).create("shop", ["events"])
+    _, key = Keys(home).create("shop", ["events"])
     environment = {"PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parent)}
     if home.database:
         environment["PATRON_DATABASE"] = home.database
@@ -272,7 +272,7 @@ def test_single_events_are_of_the_kind_of_their_route(kind: str, home: Home) -> 
 
 
 def test_a_key_is_basic_authentications_user_the_bearer_or_in_the_body(home: Home) -> None:
-    keys = Keys(home.keys)
+    keys = Keys(home)
     app = application(home, keys_needed=True)
     _, key = keys.create("shop", ["events"])
     _, other = keys.create("crm", ["scores"])
@@ -303,7 +303,7 @@ def test_a_key_is_basic_authentications_user_the_bearer_or_in_the_body(home: Hom
 
 def test_a_key_in_the_body_is_kept_nowhere(home: Home) -> None:
     app = application(home, keys_needed=True)
-    _, key = Keys(home.keys).create("shop", ["events"])
+    _, key = Keys(home).create("shop", ["events"])
     assert ask(app, "track", json={"writeKey": key, "event": "x"}).status_code == 400
     assert ask(app, "batch", json={"writeKey": key, "batch": [{"writeKey": key}]}).status_code == 200
     told = [quarantine.show(Database(home), entry.id)[1] for entry in quarantine.entries(Database(home), 9)]

@@ -434,7 +434,7 @@ def test_whoever_is_in_no_snapshot_is_erased_unless_news_came_after(
     earlier = pa.array([built.current - timedelta(days=1)], pa.timestamp("us", "UTC"))
     gone = table.slice(0, 1).set_column(0, "customer_key", pa.array([10**9]))
     gone = gone.set_column(1, "as_of", earlier)
-    changed.write_online(group.name, gone)
+    changed.write_online({group.name: gone})
     assert set(changed.online.keys()) > {10**9}
     past = {g.name: _at(built.table(g, built.current), built.current - timedelta(hours=1)) for g in GROUPS}
     changed.fill_online({name: rows.slice(1) for name, rows in past.items()})
@@ -448,7 +448,7 @@ def test_news_of_the_present_second_is_not_undone_by_an_older_batch(
     """The shop's clock is to the second, and an event's is not."""
     group, key = GROUPS[0], int(expected.index[0])
     now, table = built.current + timedelta(microseconds=900_000), built.table(GROUPS[0], built.current)
-    changed.write_online(group.name, _at(table.slice(0, 1), now))
+    changed.write_online({group.name: _at(table.slice(0, 1), now)})
     fill(changed, built)
     assert changed.reader([next(iter(group.features))])([key]).as_of == [now]
 

@@ -119,7 +119,7 @@ def test_the_moment_of_a_row_is_the_oldest_of_its_groups(
     store = Store(copy_home(built_shop))
     row = built.frame(purchases, built.current).iloc[:1]
     later = built.current + timedelta(hours=5)
-    store.write_online("purchases", row.assign(as_of=later, created_at=later))
+    store.write_online({"purchases": row.assign(as_of=later, created_at=later)})
     keys = row["customer_key"].tolist()
     assert store.reader(ALL)(keys).as_of == [built.current]
     assert store.reader(["orders_total"])(keys).as_of == [later]
@@ -180,7 +180,7 @@ before = told(Store(read_only).reader(names)(keys))
 built = snapshots.build(own)
 store = Store(own)
 for group in GROUPS:
-    store.write_online(group.name, built.frame(group, built.current))
+    store.write_online({group.name: built.frame(group, built.current)})
 after = told(store.reader(names)(keys))
 asked = pd.DataFrame({"customer_id": ids, "as_of": "2023-11-05"})
 offline = snapshots.snapshot(asked, home=own)

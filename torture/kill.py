@@ -121,7 +121,8 @@ def main() -> None:
             programs = servers.postgres_programs()
             if programs is None:
                 raise SystemExit("PostgreSQL is not installed")
-            database = stack.enter_context(servers.postgres(programs)).new_database()
+            server = stack.enter_context(servers.postgres(programs))
+            database = stack.enter_context(server.database())
         home = Home(Path(name) / "home", database)
         torment(home, asked.kills, asked.seed)
 
@@ -193,7 +194,7 @@ def check_online(home: Home) -> int:
     """Hold every online row against the definitions over all events as of its moment; how many there are."""
     ids = Identity(home).table().to_pandas().drop_duplicates("customer_key")
     rows = Store(home).reader([*FEATURES])(ids["customer_key"].tolist())
-    ids["as_of"] = pd.to_datetime(rows.as_of, utc=True)
+    ids["as_of"] = pd.to_datetime(pd.Series(rows.as_of), utc=True)
     if ids["as_of"].isna().any():
         raise SystemExit(f"{ids['as_of'].isna().sum()} customers have no online row")
     rebuilt = snapshots.snapshot(ids[["customer_id", "as_of"]], home=home)

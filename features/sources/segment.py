@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from features.activities import MEANINGS
-from features.calendar import day_of, micros
+from features.calendar import day_of, hour_of, micros
 from features.identity import ANONYMOUS
 from features.journal import Message, Refused, Rows
 from features.sources import segment_orders
@@ -65,6 +65,7 @@ class _Told:
     user_id: str | None
     anonymous_id: str | None
     head: list[int]
+    hour: int
     currency: str
 
 
@@ -104,7 +105,8 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     at = happened(message, received_at)
     head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
     name = identifier(message, "messageId") or _made_id(message, received_at)
-    told = _Told(message, name, user_id, anonymous_id, head, place.currency)
+    hour = hour_of(at, place.time_zone)
+    told = _Told(message, name, user_id, anonymous_id, head, hour, place.currency)
     joins, rows = make(told)
     return Message(name, received_at, customer_id, joins, {k: v for k, v in rows.items() if v})
 
@@ -193,7 +195,7 @@ def _activity(told: _Told, name: str, properties: Mapping[str, Any], category: s
     if amount is not None:
         segment_orders.check_currency(properties, told.currency)
     row = [
-        *told.head, name, meaning and meaning.kind, channel, text(properties, *_REFERENCES),
+        *told.head, told.hour, name, meaning and meaning.kind, channel, text(properties, *_REFERENCES),
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
         json_text(properties),
     ]  # fmt: skip

@@ -1,0 +1,84 @@
+"""Work in a process of its own, which ends with the one that started it, however that ends.
+
+python -m features.background refresh|build|compact
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+
+from features.errors import PatronError
+from features.home import Home
+from features.settings import FeatureSettings
+
+Work = subprocess.Popen[bytes]
+NICE = 10  # what gives way to those who serve
+
+
+def start(home: Home, task: str) -> Work:
+    """Begin a task of ``TASKS`` over a home."""
+    environment = {**os.environ, "TZ": "UTC", "PATRON_HOME": str(home.path)}
+    if home.database is not None:
+        environment["PATRON_DATABASE"] = home.database
+    command = [sys.executable, "-m", "features.background", task]
+    # The pipe is never written to: it breaks when this process is gone.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+
+
+def _refresh(home: Home) -> None:
+    from features.refresher import refresh
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    refresh(home, stop)
+
+
+def _build(home: Home) -> None:
+    os.nice(NICE)
+    from features.builds import build
+
+    build(home, monthly=False)
+
+
+def _compact(home: Home) -> None:
+    os.nice(NICE)
+    from features.compact import compact
+    from features.database import Database
+
+    compact(home, Database(home))
+
+
+TASKS: Mapping[str, Callable[[Home], None]] = {"refresh": _refresh, "build": _build, "compact": _compact}
+
+
+def _end_with_parent() -> None:
+    """End at once when nobody holds the other end of the standard input any more."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+
+
+def main() -> int:
+    """Carry out a task; an error is a line for the person."""
+    _end_with_parent()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        TASKS[sys.argv[1]](FeatureSettings().open_home())
+    except PatronError as error:
+        print(f"patron: {sys.argv[1]}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Everyone's features: computed, catalogued and put online; and when that is due."""
+
+from __future__ import annotations
+
+from features import boundaries, lake, present, snapshots
+from features.calendar import day_of, micros
+from features.errors import NothingThere
+from features.groups import FEATURES, GROUPS
+from features.home import Home
+from features.identity import Identity
+from features.progress import Progress, silent
+from features.snapshots import Built
+from features.store import Store
+
+
+def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
+    """Compute what is not there yet, and put everyone's present into the online store.
+
+    News that came meanwhile stays: online rows of a later moment are kept, and so are customers who were
+    not known yet.
+
+    Args:
+        monthly: see :func:`features.snapshots.build`.
+    """
+    built = snapshots.build(home, monthly, progress)
+    progress("feature store", 0.0)
+    store = Store(home)
+    store.apply(GROUPS, built.folders)
+    progress("online store", 0.0)
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
+    # Those who turned out to be somebody else since then have rows again.
+    merges = Identity(home).merges()
+    store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])
+    progress("online store", 1.0)
+    return built
+
+
+def catalogued(store: Store) -> bool:
+    """Whether the store was filled by the definitions of this code."""
+    try:
+        return store.definitions() == {name: feature.definition() for name, feature in FEATURES.items()}
+    except NothingThere:
+        return False
+
+
+def due(home: Home) -> bool:
+    """Whether everyone is to be computed: another day, other events, or a month to learn from.
+
+    Raises:
+        PatronError: the home cannot be read.
+    """
+    shop = home.shop()
+    at = present.built_at(home, lake.describe(home)["generation"])
+    if at is None or day_of(at, shop.time_zone) < shop.today():
+        return True
+    return boundaries.missing(home, shop.now())
