@@ -127,8 +127,6 @@ class _Connections:
         self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
         self._seen = self._identity()
         self._revision: str | None = None
-        # Threads queue here; SQLite would let them sleep and try again, in no order.
-        self._turn = threading.Lock() if self.file else nullcontext()
         weakref.finalize(self, self.engine.dispose)
 
     def open(self, *, write: bool) -> None:
@@ -165,7 +163,8 @@ class _Connections:
     @contextmanager
     def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
         how = {database_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
-        with self._turn, self.engine.connect().execution_options(**how) as connection, connection.begin():
+        alone = database_file.alone(self.file) if self.file else nullcontext()
+        with alone, self.engine.connect().execution_options(**how) as connection, connection.begin():
             if not self.file:
                 if not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

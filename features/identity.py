@@ -150,9 +150,7 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
         key = known[earlier]
         connection.execute(sa.insert(ids), {"customer_id": later, "customer_key": key})
         if not later.startswith(ANONYMOUS):
-            connection.execute(
-                sa.update(customers).where(customers.c.customer_key == key).values(customer_id=later)
-            )
+            _name(connection, key, later)
         return key
     into = known.get(later) or assign(connection, [later])[later]
     if earlier not in known:
@@ -162,17 +160,25 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
             connection.execute(sa.update(ids).where(ids.c.customer_id == earlier).values(customer_key=into))
         else:
             _merge(connection, known[earlier], into, at_us, seq)
+    if not earlier.startswith(ANONYMOUS) and _named(connection, into).startswith(ANONYMOUS):
+        _name(connection, into, earlier)
     return into
+
+
+def _named(connection: sa.Connection, key: int) -> str:
+    asked = sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
+    return str(connection.execute(asked).scalar_one())
+
+
+def _name(connection: sa.Connection, key: int, customer_id: str) -> None:
+    """Let a customer be named by an id of theirs."""
+    named = sa.update(customers).where(customers.c.customer_key == key)
+    connection.execute(named.values(customer_id=customer_id))
 
 
 def _hands_over(connection: sa.Connection, customer_id: str, key: int) -> bool:
     """Whether an id is a device's whose customer has an id of the company's own."""
-    if not customer_id.startswith(ANONYMOUS):
-        return False
-    named = connection.execute(
-        sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
-    ).scalar_one()
-    return not named.startswith(ANONYMOUS)
+    return customer_id.startswith(ANONYMOUS) and not _named(connection, key).startswith(ANONYMOUS)
 
 
 def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int) -> None:

@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 import features
+from features.database import Database
 from features.home import Home
 from features.logs import ScoreLog
 from features.logs.decisions import DecisionLog
@@ -84,6 +85,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     home.shop()  # before a log is made where there is no shop
+    Database(home).prepare()
     keys = Keys(home)
     access.check(keys, settings)
     with ScoreLog(home) as log:
