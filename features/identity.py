@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import sqlalchemy as sa
 
-from features.database import METADATA, Database, Key
+from features.database import METADATA, Database, Key, among
 from features.errors import NothingThere
 from features.home import Home
 
 ANONYMOUS = "anonymous:"
-_BATCH = 500  # SQLite's smallest compiled limit on variables is 999
 
 customers = sa.Table(
     "customers",
@@ -44,11 +43,8 @@ merges = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
 )
-# Made once, since they are asked for with every score.
-_KEY_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(ids.c.customer_id == sa.bindparam("one"))
-_KEYS_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(
-    ids.c.customer_id.in_(sa.bindparam("some", expanding=True))
-)
+_FOUND = sa.select(ids.c.customer_id, ids.c.customer_key)
+_KEY_OF = _FOUND.where(ids.c.customer_id == sa.bindparam("one"))  # made once: it is asked with every score
 
 
 @dataclass(frozen=True)
@@ -94,13 +90,10 @@ class Identity:
 
     def ids(self, customer_keys: Sequence[int]) -> dict[int, str]:
         """The ids by which those keys that are known are named."""
-        found: dict[int, str] = {}
+        keys = [int(key) for key in customer_keys]
         with self._open().reading() as connection:
-            for start in range(0, len(customer_keys), _BATCH):
-                batch = [int(key) for key in customer_keys[start : start + _BATCH]]
-                asked = sa.select(customers).where(customers.c.customer_key.in_(batch))
-                found |= {row[0]: row[1] for row in connection.execute(asked)}
-        return found
+            asked = sa.select(customers).where(among(connection, customers.c.customer_key, keys))
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def merges(self) -> list[Merge]:
         """All merges; what is earlier comes first."""
@@ -114,12 +107,10 @@ def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str,
     """The keys of those ids that are known."""
     customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
     if len(customer_ids) == 1:
-        return {row[0]: row[1] for row in connection.execute(_KEY_OF, {"one": customer_ids[0]})}
-    found: dict[str, int] = {}
-    for start in range(0, len(customer_ids), _BATCH):
-        batch = customer_ids[start : start + _BATCH]
-        found |= {row[0]: row[1] for row in connection.execute(_KEYS_OF, {"some": batch})}
-    return found
+        found = connection.execute(_KEY_OF, {"one": customer_ids[0]})
+    else:
+        found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
+    return {row[0]: row[1] for row in found}
 
 
 def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
