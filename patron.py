@@ -380,6 +380,21 @@ def refresh(
 
 
 @app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what can be reached, of which versions, what lags behind, and what to do."""
+    from serving.doctor import examine
+
+    checks = examine(_home())
+    lines = [
+        f"{check.state:<8} {check.part:<13} {check.found}{f'; {check.advice}' if check.advice else ''}"
+        for check in checks
+    ]
+    failed = any(check.state == "failed" for check in checks)
+    done = {"checks": [vars(check) for check in checks]}
+    _say(as_json, done, "\n".join(lines), Exit.FAILED if failed else Exit.DONE)
+
+
+@app.command()
 def monitor(
     model: Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")] = "all",
     days: Annotated[int, typer.Option(min=1, help="How many days of answers to look at.")] = 30,

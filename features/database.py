@@ -6,15 +6,17 @@ only reads changes nothing; the first to write brings the tables up to date.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -116,6 +118,16 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     return sqlite.insert(table)
 
 
+def among(
+    connection: sa.Connection, column: sa.Column[Any], values: Sequence[str] | Sequence[int]
+) -> sa.ColumnElement[bool]:
+    """Whether a column has one of many values, which are sent as one; a list of them costs far more."""
+    if connection.dialect.name == "postgresql":
+        return column == sa.any_(sa.literal(values, postgresql.ARRAY(column.type)))
+    listed = sa.func.json_each(json.dumps(values)).table_valued("value")
+    return column.in_(sa.select(listed.c.value))
+
+
 class _Connections:
     """The pool of connections to one database in this process, and what is known of its tables."""
 
@@ -127,8 +139,6 @@ class _Connections:
         self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
         self._seen = self._identity()
         self._revision: str | None = None
-        # Threads queue here; SQLite would let them sleep and try again, in no order.
-        self._turn = threading.Lock() if self.file else nullcontext()
         weakref.finalize(self, self.engine.dispose)
 
     def open(self, *, write: bool) -> None:
@@ -165,7 +175,8 @@ class _Connections:
     @contextmanager
     def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
         how = {database_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
-        with self._turn, self.engine.connect().execution_options(**how) as connection, connection.begin():
+        alone = database_file.alone(self.file) if self.file else nullcontext()
+        with alone, self.engine.connect().execution_options(**how) as connection, connection.begin():
             if not self.file:
                 if not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

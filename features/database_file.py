@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -24,20 +26,31 @@ def engine(path: Path) -> sa.Engine:
     return made
 
 
-def make(path: Path) -> None:
-    """Make the file where it is missing, for its owner's eyes only, and let it keep a write-ahead log."""
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one of all threads and processes in at a time.
+
+    They queue in the kernel. SQLite by itself would let them sleep and try again, in no order, so that one
+    of many writers could be kept waiting for long.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # two who switch the log on at once would refuse each other
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def make(path: Path) -> None:
+    """Make the file where it is missing, for its owner's eyes only, and let it keep a write-ahead log."""
+    with alone(path):  # two who switch the log on at once would refuse each other
         path.touch(0o600)
         connection = _connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
-    finally:
-        os.close(folder)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -130,6 +130,11 @@ class Home:
         return self.path / "feast"
 
     @property
+    def online_file(self) -> Path:
+        """SQLite: the online rows, where no Redis is named."""
+        return self.feast / "online.db"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's tables and artifacts, where no server is named."""
         return self.path / "mlflow"

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import sqlalchemy as sa
 
-from features.database import METADATA, Database, Key
+from features.database import METADATA, Database, Key, among
 from features.errors import NothingThere
 from features.home import Home
 
 ANONYMOUS = "anonymous:"
-_BATCH = 500  # SQLite's smallest compiled limit on variables is 999
 
 customers = sa.Table(
     "customers",
@@ -44,11 +43,8 @@ merges = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
 )
-# Made once, since they are asked for with every score.
-_KEY_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(ids.c.customer_id == sa.bindparam("one"))
-_KEYS_OF = sa.select(ids.c.customer_id, ids.c.customer_key).where(
-    ids.c.customer_id.in_(sa.bindparam("some", expanding=True))
-)
+_FOUND = sa.select(ids.c.customer_id, ids.c.customer_key)
+_KEY_OF = _FOUND.where(ids.c.customer_id == sa.bindparam("one"))  # made once: it is asked with every score
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,10 @@ class Identity:
 
     def ids(self, customer_keys: Sequence[int]) -> dict[int, str]:
         """The ids by which those keys that are known are named."""
-        found: dict[int, str] = {}
+        keys = [int(key) for key in customer_keys]
         with self._open().reading() as connection:
-            for start in range(0, len(customer_keys), _BATCH):
-                batch = [int(key) for key in customer_keys[start : start + _BATCH]]
-                asked = sa.select(customers).where(customers.c.customer_key.in_(batch))
-                found |= {row[0]: row[1] for row in connection.execute(asked)}
-        return found
+            asked = sa.select(customers).where(among(connection, customers.c.customer_key, keys))
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def merges(self, into: Sequence[int] | None = None) -> list[Merge]:
         """All merges, or those into some customers; what is earlier comes first."""
@@ -135,12 +128,10 @@ def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str,
     """The keys of those ids that are known."""
     customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
     if len(customer_ids) == 1:
-        return {row[0]: row[1] for row in connection.execute(_KEY_OF, {"one": customer_ids[0]})}
-    found: dict[str, int] = {}
-    for start in range(0, len(customer_ids), _BATCH):
-        batch = customer_ids[start : start + _BATCH]
-        found |= {row[0]: row[1] for row in connection.execute(_KEYS_OF, {"some": batch})}
-    return found
+        found = connection.execute(_KEY_OF, {"one": customer_ids[0]})
+    else:
+        found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
+    return {row[0]: row[1] for row in found}
 
 
 def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
@@ -173,9 +164,7 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
         key = known[earlier]
         connection.execute(sa.insert(ids), {"customer_id": later, "customer_key": key})
         if not later.startswith(ANONYMOUS):
-            connection.execute(
-                sa.update(customers).where(customers.c.customer_key == key).values(customer_id=later)
-            )
+            _name(connection, key, later)
         return key
     into = known.get(later) or assign(connection, [later])[later]
     if earlier not in known:
@@ -185,17 +174,25 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
             connection.execute(sa.update(ids).where(ids.c.customer_id == earlier).values(customer_key=into))
         else:
             _merge(connection, known[earlier], into, at_us, seq)
+    if not earlier.startswith(ANONYMOUS) and _named(connection, into).startswith(ANONYMOUS):
+        _name(connection, into, earlier)
     return into
+
+
+def _named(connection: sa.Connection, key: int) -> str:
+    asked = sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
+    return str(connection.execute(asked).scalar_one())
+
+
+def _name(connection: sa.Connection, key: int, customer_id: str) -> None:
+    """Let a customer be named by an id of theirs."""
+    named = sa.update(customers).where(customers.c.customer_key == key)
+    connection.execute(named.values(customer_id=customer_id))
 
 
 def _hands_over(connection: sa.Connection, customer_id: str, key: int) -> bool:
     """Whether an id is a device's whose customer has an id of the company's own."""
-    if not customer_id.startswith(ANONYMOUS):
-        return False
-    named = connection.execute(
-        sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
-    ).scalar_one()
-    return not named.startswith(ANONYMOUS)
+    return customer_id.startswith(ANONYMOUS) and not _named(connection, key).startswith(ANONYMOUS)
 
 
 def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features.calendar import micros
-from features.database import METADATA, Database, Key
+from features.database import METADATA, Database, Key, among
 from features.events import SCHEMAS
 from features.identity import assign, join, merges
 
@@ -194,16 +194,11 @@ def tail(
     """
     asked = sa.select(journal.c.customer_key, journal.c.events).where(journal.c.seq > after)
     asked = asked if upto is None else asked.where(journal.c.seq <= upto)
-    found: list[Any] = []
     with database.reading() as connection:
-        if customer_keys is None:
-            found += connection.execute(asked.order_by(journal.c.seq))
-        else:
-            for start in range(0, len(customer_keys), _BATCH):
-                batch = [int(key) for key in customer_keys[start : start + _BATCH]]
-                found += connection.execute(
-                    asked.where(journal.c.customer_key.in_(batch)).order_by(journal.c.seq)
-                )
+        if customer_keys is not None:
+            keys = [int(key) for key in customer_keys]
+            asked = asked.where(among(connection, journal.c.customer_key, keys))
+        found = connection.execute(asked.order_by(journal.c.seq)).all()
     return tables(found)
 
 

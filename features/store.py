@@ -19,7 +19,7 @@ import pandas as pd
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.online import rows
-from features.online.cells import open_cells
+from features.online.cells import CellStore, open_cells
 from features.online.packed import Layout
 from features.online.rows import KEY, OnlineRows, Snapshot
 from features.settings import FeatureSettings
@@ -33,6 +33,16 @@ __all__ = ["OnlineRows", "Store"]
 
 PROJECT = "patron"
 ENTITY = "customer"
+
+
+def online_address(home: Home, settings: FeatureSettings | None = None) -> str:
+    """Where a home's online rows are: a file of it, or the Redis that ``PATRON_ONLINE_STORE`` names."""
+    return (settings or FeatureSettings()).online_store or str(home.online_file)
+
+
+def open_online(home: Home) -> CellStore:
+    """A home's online rows by themselves, without Feast."""
+    return open_cells(online_address(home))
 
 
 class Store:
@@ -58,8 +68,8 @@ class Store:
 
         logging.getLogger("feast").setLevel(logging.WARNING)
         self.home = home
-        self.online_file = home.feast / "online.db"
-        address = (settings or FeatureSettings()).online_store or str(self.online_file)
+        self.online_file = home.online_file
+        address = online_address(home, settings)
         self.online = open_cells(address)
         home.feast.mkdir(parents=True, exist_ok=True)
         self._registry = home.feast / "registry.db"

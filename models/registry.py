@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -40,11 +41,15 @@ class Registry:
     def __init__(self, home: Home, settings: ModelSettings | None = None) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault(
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+        )  # seconds, not minutes, until it is told
         with warnings.catch_warnings():
             # MLflow's own imports use names that their libraries have deprecated.
             warnings.simplefilter("ignore")
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient, __version__
 
+        self.version = f"MLflow {__version__}"
         for name in ("alembic", "mlflow"):  # they tell of every table they make
             logging.getLogger(name).setLevel(logging.WARNING)
         self.home = home
@@ -53,6 +58,11 @@ class Registry:
             home.mlflow.mkdir(parents=True, exist_ok=True)
         with self._speaking():
             self._client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def place(self) -> str:
+        """Where it is, without credentials."""
+        return re.sub("//[^/]*@", "//", self.uri).partition("?")[0]
 
     def publish(
         self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...]
@@ -200,7 +210,8 @@ class Registry:
             yield
         except _mlflow_errors() as error:
             said = str(error).strip().partition("\n")[0]
-            raise PatronError(f"MLflow at {self.uri} refused: {said}") from error
+            said = said.replace(self.uri, self.place)
+            raise PatronError(f"MLflow at {self.place} refused: {said}") from error
 
 
 def local_uri(home: Home) -> str:

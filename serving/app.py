@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 import features
 from features import background
+from features.database import Database
 from features.errors import PatronError
 from features.home import Home
 from features.logs import ScoreLog
@@ -114,6 +115,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     """
     logging.basicConfig(level=logging.WARNING, format=_FORMAT)
     shop = home.shop()
+    Database(home).prepare()  # once, before workers and a refresher ask for it
     access.check(Keys(home), settings)
     beside = _refresher(home) if shop.live and settings.refresher == "child" else nullcontext()
     with beside, suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it

@@ -41,7 +41,7 @@ from serving.decision_schemas import Row
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
-    "score", "recommend", "serve", "monitor", "up", "keys",
+    "score", "recommend", "serve", "monitor", "up", "keys", "doctor",
 )  # fmt: skip
 
 

@@ -10,7 +10,10 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,12 +22,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from benchmarks import servers
-from features import database_file, migrations
+from features import database_file, journal, migrations
 from features.database import METADATA, Database, Turn, insert
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.identity import Identity
+from features.journal import Appended, Message, News, Refused, append
+from features.logs.decisions import rules
 
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[1]
 
 
@@ -139,8 +145,7 @@ def count(connection: sa.Connection) -> int:
 
 
 def put(connection: sa.Connection, digest: str) -> None:
-    table = METADATA.tables["rules"]
-    connection.execute(insert(connection, table).on_conflict_do_nothing(), {"digest": digest, "content": ""})
+    connection.execute(insert(connection, rules).on_conflict_do_nothing(), {"digest": digest, "content": ""})
 
 
 def test_a_transaction_is_there_as_a_whole_or_not_at_all(home: Home) -> None:
@@ -217,6 +222,70 @@ def test_writers_of_one_kind_wait_for_each_other_and_on_a_server_only_they(home:
         other.result(timeout=60)
     assert order.index("first") < order.index("same")
     assert (order[0] == "other") is database.on_postgres
+
+
+# The journal
+
+
+def told(message_id: str, customer: str, joins: str | None = None) -> Message:
+    return Message(message_id, NOON, customer, joins, {"traits": [[0, 0, 0, "plan", message_id]]})
+
+
+def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> None:
+    database = Database(home)
+    refused = [Refused(NOON, "no customer", "{}")]
+    done = append(database, [told("a", "ann"), told("a", "bob"), told("b", "ann")], refused)
+    assert done == Appended(new=2, repeated=1, refused=1)
+    assert append(database, [told("b", "ann"), told("c", "ann")]) == Appended(1, 1, 0)
+    assert journal.last(database) == 3
+    assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
+    journal.forget(database, 3)
+    assert append(database, [told("c", "ann"), told("d", "cid")]) == Appended(1, 1, 0)
+    assert journal.news(database, 0) == News(4, [2], [])
+    assert journal.last(database) == 4
+
+
+def test_who_joins_is_news_of_both(home: Home) -> None:
+    database = Database(home)
+    append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")])
+    assert journal.news(database, 0) == News(3, [2], [1])
+    assert journal.news(database, 2) == News(3, [2], [1])
+    assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
+    assert len(journal.tail(database, 0, customer_keys=[1])["traits"]) == 1
+
+
+APPENDING = """
+from datetime import UTC, datetime
+from features.journal import Message, append
+database, at = Database(home), datetime(2024, 5, 1, 12, tzinfo=UTC)
+for n in range(30):
+    own = Message(f"{words[0]}-{n}", at, f"c{n % 7}", None, {"traits": [[0, 0, 0, "plan", "own"]]})
+    shared = Message(f"shared {n}", at, f"s{n % 5}", None, {"traits": [[0, 0, 0, "plan", "shared"]]})
+    append(database, [own, shared] if int(words[0]) % 2 else [shared, own])
+"""
+
+
+def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(home: Home) -> None:
+    database = Database(home)
+    database.prepare()
+    writers = [python(home, APPENDING, str(n)) for n in range(3)]
+    seen, upto = [0], 0
+    while any(writer.poll() is None for writer in writers):
+        # Whoever has read up to a number has read all below it: none turns up later.
+        with database.reading() as connection:
+            numbers = connection.execute(sa.select(journal.journal.c.seq)).scalars().all()
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+        upto = journal.news(database, upto).upto
+        seen.append(upto)
+        time.sleep(0.01)  # the writers want the processor too
+    assert [answer(writer) for writer in writers] == [""] * 3
+    assert seen == sorted(seen)
+    assert journal.last(database) == 3 * 30 + 30
+    traits = journal.tail(database, 0)["traits"].to_pylist()
+    assert Counter(row["value"] for row in traits) == {"own": 90, "shared": 30}
+    assert set(
+        Identity(home).keys([f"c{n}" for n in range(7)] + [f"s{n}" for n in range(5)]).values()
+    ) == set(range(1, 13))
 
 
 # Connections
@@ -354,7 +423,7 @@ def test_the_write_ahead_log_does_not_stay_large(file_home: Home, monkeypatch: p
     with database.reading() as reader:
         count(reader)  # who reads keeps the log from ending
         with database.writing() as connection:
-            connection.execute(sa.insert(METADATA.tables["rules"]), rows)
+            connection.execute(sa.insert(rules), rows)
     log = file_home.path / "patron.db-wal"
     assert log.stat().st_size > 2**20
     for n in range(2):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import servers
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from models.bundle import MANIFEST, pack
@@ -170,3 +172,37 @@ def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
     assert before.manifest == Registry(trained_shop).champion("churn").manifest
     with pytest.raises(PatronError, match="cannot be read"):
         registry.champion("churn")
+
+
+# A server, as several machines share it
+
+
+def mlflow_on(backend: str, folder: Path) -> servers.Service:
+    """A tracking server that keeps its tables in a database and serves the files itself."""
+    where = ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
+    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", servers.HOST]
+    return servers.Service(lambda port: [*head, *where, "--port", str(port)], "/health")
+
+
+@pytest.mark.slow
+def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address: str, tmp_path: Path) -> None:
+    backend = postgres_address.replace("postgresql://", "postgresql+psycopg://")
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with servers.running({"mlflow": mlflow_on(backend, tmp_path)}, quiet, tmp_path) as started:
+        address = f"http://{servers.HOST}:{started['mlflow'].port}"
+        one, other = (
+            Registry(Home(tmp_path / name), ModelSettings(mlflow_uri=address)) for name in ("one", "other")
+        )
+        assert publish(one, metrics={"auc": 0.75}) == "1"
+        assert publish(one, metrics={"auc": 0.8}) == "2"
+        with pytest.raises(NoChampion):
+            other.champion("churn")
+        one.promote("churn", "2", "ann", "better")
+        assert [(v.version, v.champion, v.metrics["auc"]) for v in other.versions("churn")] == [
+            ("2", True, 0.8), ("1", False, 0.75),
+        ]  # fmt: skip
+        assert other.champion("churn").version == "2"
+        assert [move.who for move in other.moves("churn")] == ["ann"]
+    assert not (tmp_path / "one").exists()  # the home holds none of it
+    with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
+        one.versions("churn")

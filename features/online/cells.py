@@ -22,6 +22,11 @@ class CellStore(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """What keeps the rows, and its version."""
+        ...
+
     def prepare(self, layouts: Sequence[Layout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
 

@@ -92,6 +92,12 @@ class RedisCells:
             raise PatronError(f"{self.name} has no such address ({error}): redis://host:port/db") from error
         self._write, self._drop = (self._client.register_script(script) for script in (_WRITE, _DROP))
 
+    @property
+    def version(self) -> str:
+        """What keeps the rows, and its version."""
+        with self._speaking():
+            return f"Redis {self._client.info('server')['redis_version']}"
+
     def prepare(self, layouts: Sequence[Layout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
         with self._speaking():

@@ -39,6 +39,11 @@ class SqliteCells:
         self._file: tuple[int, int] | None = None
         weakref.finalize(self, _close, self._idle)
 
+    @property
+    def version(self) -> str:
+        """What keeps the rows, and its version."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
     def prepare(self, layouts: Sequence[Layout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
         with self._writing(create=True) as connection:

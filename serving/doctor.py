@@ -1,0 +1,35 @@
+"""Is everything well that answering needs: the home, and beside it the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from features import doctor
+from features.doctor import OK, WARNING, Check
+from features.home import Home
+
+
+def models(home: Home) -> Iterator[Check]:
+    """The registry, and which version of each model answers."""
+    from models.catalogue import MODELS
+    from models.registry import Registry
+    from models.versions import why_none
+
+    registry = Registry(home)
+    found = {name: registry.versions(name) for name in MODELS}
+    yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
+    for name, versions in found.items():
+        champion = next((version for version in versions if version.champion), None)
+        if champion is None:
+            yield Check(name, WARNING, why_none(name, versions))
+        else:
+            registry.open(name, champion.version)
+            yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
+
+
+def examine(home: Home) -> list[Check]:
+    """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
+    parts = doctor.PARTS | {"MLflow": models}
+    if not home.settings_file.exists():
+        parts = {name: parts[name] for name in ("versions", "database", "shop")}
+    return doctor.run(parts, home)
