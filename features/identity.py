@@ -208,13 +208,7 @@ def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int)
 def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) -> list[Merge]:
     """All merges, or those into some customers; what is earlier comes first."""
     asked = sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us)
-    if into is None:
-        found = [Merge(*row) for row in connection.execute(asked)]
-    else:
-        batches = [into[start : start + _BATCH] for start in range(0, len(into), _BATCH)]
-        found = [
-            Merge(*row)
-            for batch in batches
-            for row in connection.execute(asked.where(merges.c.into.in_([int(key) for key in batch])))
-        ]
+    if into is not None:
+        asked = asked.where(among(connection, merges.c.into, [int(key) for key in into]))
+    found = [Merge(*row) for row in connection.execute(asked)]
     return sorted(found, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))

@@ -8,6 +8,7 @@ later event changes. What is visible is what was known at one moment, as everywh
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _FROM = "FROM events WHERE timestamp < $as_of AND received_at <= $as_of"
 _KNOWN = " REPLACE (greatest(received_at, make_timestamp({0})) AS received_at)"  # since a merge
 _LINE = "product_id := product_id, category := category, quantity := quantity, amount := amount::DOUBLE"
 _ORDER = "ORDER BY timestamp, product_id"
+_ABOUT = "[kind, channel, reference, product_id, category, amount::VARCHAR, properties]"
 _LAKE = {
     "order": (
         "order_lines",
@@ -55,8 +57,18 @@ _LAKE = {
         {_FROM} AND value IS NOT NULL
         """,
     ),
+    "activity": (
+        "activities",
+        f"""
+        SELECT DISTINCT timestamp AS time, name || ' ' || md5(to_json({_ABOUT})::VARCHAR) AS id, struct_pack(
+            name := name, activity := kind, channel := channel, reference := reference,
+            product_id := product_id, category := category, amount := amount::DOUBLE,
+            properties := properties) AS details
+        {_FROM}
+        """,
+    ),
 }
-Kind = Literal["order", "refund", "trait"]
+Kind = Literal["order", "refund", "trait", "activity"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -74,7 +86,7 @@ class Event:
 
     Attributes:
         details: what the kind tells: of an order and a refund its amounts and lines, of a trait
-            its name and value.
+            its name and value, of an activity what it is about and its properties.
     """
 
     position: Position
@@ -173,7 +185,9 @@ class Timeline:
                 f"the lake's table {told.held.folder / table} is missing or cannot be read; bring the shop in"
                 " again with --replace"
             ) from error
-        return [Event(Position(time.replace(tzinfo=UTC), kind, id), details) for time, id, details in rows]
+        return [
+            Event(Position(time.replace(tzinfo=UTC), kind, id), _told(details)) for time, id, details in rows
+        ]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own: a DuckDB connection answers one thread at a time."""
@@ -181,6 +195,13 @@ class Timeline:
             self._own.cursor = self._backend.con.cursor()
         cursor: duckdb.DuckDBPyConnection = self._own.cursor
         return cursor
+
+
+def _told(details: dict[str, Any]) -> dict[str, Any]:
+    """Details with an activity's properties as an object in place of its text."""
+    if "properties" not in details:
+        return details
+    return details | {"properties": json.loads(details["properties"] or "{}")}
 
 
 def _naive(moment: datetime) -> datetime:

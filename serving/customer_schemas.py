@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -144,13 +144,30 @@ class TraitEvent(BaseModel):
     value: str
 
 
+class ActivityEvent(BaseModel):
+    """Something else that the customer did or that was done to them: a visit, a cart, a message."""
+
+    kind: Literal["activity"]
+    time: datetime
+    name: str = Field(description="The event's own name, such as `Product Viewed`.")
+    activity: str | None = Field(description="What that name means, such as `viewed`; null where unknown.")
+    channel: str | None
+    reference: str | None = Field(description="What it is about: a message, a cart, a ticket.")
+    product_id: str | None
+    category: str | None
+    amount: float | None
+    properties: dict[str, Any] = Field(description="All that the event told.")
+
+
 class TimelineResponse(BaseModel):
     """A page of a timeline, newest first."""
 
     customer_id: str
     as_of: datetime = Field(description="What was known then is told, on this page and those after it.")
     currency: str
-    events: list[Annotated[OrderEvent | RefundEvent | TraitEvent, Field(discriminator="kind")]]
+    events: list[
+        Annotated[OrderEvent | RefundEvent | TraitEvent | ActivityEvent, Field(discriminator="kind")]
+    ]
     next_cursor: NextCursor
 
 

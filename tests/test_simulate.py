@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import lake
+from features.activities import MEANINGS
 from features.errors import PatronError
 from features.events import SCHEMAS
 from features.home import Home
@@ -154,7 +155,11 @@ def test_columns_and_types(small):
     assert described("refunds") == line | {"matched": "BOOLEAN"}
     assert described("traits") == {"customer_id": "VARCHAR"} | times | {"name": "VARCHAR", "value": "VARCHAR"}
     rates = dict.fromkeys(("purchase_rate_per_day", "dropout_probability"), "DOUBLE")
+    told = dict.fromkeys(("name", "kind", "channel", "reference", "product_id", "category"), "VARCHAR")
+    told |= {"amount": "DECIMAL(18,4)", "properties": "VARCHAR"}
+    assert described("activities") == {"customer_id": "VARCHAR"} | times | told
     facts = dict.fromkeys(("order_value_mean", "refund_probability", "discount_sensitivity"), "DOUBLE")
+    facts |= dict.fromkeys(("open_probability", "click_probability"), "DOUBLE")
     assert described("truth") == {"customer_id": "VARCHAR"} | rates | {
         "dropped_out_at": "TIMESTAMP"
     } | facts | {"favourite_category": "VARCHAR"}
@@ -268,6 +273,77 @@ def test_order_values_refunds_and_tastes_are_recovered(flat):
     assert observed == pytest.approx(expected, abs=4 * expected**0.5)
     hits = "SELECT avg((category = favourite_category)::INT) FROM order_lines JOIN truth USING (customer_id)"
     assert number(flat, hits) > 0.35  # 1/8 if taste did not matter
+
+
+def test_every_order_comes_out_of_a_visit_with_a_cart(small):
+    before = "a.timestamp BETWEEN o.timestamp - INTERVAL 31 MINUTE AND o.timestamp"
+    for kind in ("viewed", "cart_added", "checkout"):
+        came = f"FROM activities a WHERE a.customer_id = o.customer_id AND a.kind = '{kind}' AND {before}"
+        assert rows(small, f"FROM orders o WHERE NOT EXISTS ({came})") == []
+    carts = number(small, "SELECT count(*) FROM activities WHERE kind = 'cart_added'")
+    assert 1.05 < carts / number(small, "SELECT count(*) FROM orders") < 2  # the rest is left
+    arrival = "SELECT customer_id, min(timestamp) AS arrival FROM traits GROUP BY 1"
+    early = f"FROM activities JOIN ({arrival}) USING (customer_id) WHERE timestamp < arrival"
+    assert rows(small, early) == []
+
+
+def test_activities_have_the_names_kinds_and_channels_of_the_specification(small):
+    told = rows(small, "SELECT DISTINCT name, kind, channel FROM activities")
+    for name, kind, channel in told:
+        assert kind == MEANINGS[name].kind
+        assert channel in ({MEANINGS[name].channel} - {None} or {"web", "app"})
+    assert len({name for name, *_ in told}) == 13
+
+
+def test_emails_go_to_subscribers(seasonal):
+    """The newsletter's last word before each email is yes."""
+    said = (
+        "SELECT a.customer_id, a.timestamp, t.value FROM activities a ASOF JOIN"
+        " (FROM traits WHERE name = 'newsletter') t"
+        " ON a.customer_id = t.customer_id AND a.timestamp >= t.timestamp"
+        " WHERE a.name = 'Email Sent'"
+    )
+    assert rows(seasonal, f"SELECT DISTINCT value FROM ({said})") == [("true",)]
+    left = "SELECT count(*) FROM activities WHERE name = 'Unsubscribed'"
+    no = "SELECT count(*) FROM traits WHERE name = 'newsletter' AND value = 'false'"
+    first = " AND timestamp > (SELECT min(timestamp) FROM traits t WHERE t.customer_id = traits.customer_id)"
+    assert number(seasonal, left) == number(seasonal, no + first) > 50
+
+
+def test_probabilities_to_open_and_click_are_recovered(seasonal):
+    """Of emails to active customers, by thirds of the probability; tolerance: four standard errors."""
+    told = "SELECT customer_id, reference, {p} AS p FROM activities JOIN truth USING (customer_id)"
+    sent = told + " WHERE name = '{name}' AND timestamp < coalesce(dropped_out_at, '2023-12-01')"
+    for probability, name, then in (
+        ("open_probability", "Email Sent", "Email Opened"),
+        ("click_probability", "Email Opened", "Email Link Clicked"),
+    ):
+        asked = sent.format(p=probability, name=name)
+        taken = f"SELECT (customer_id, reference) FROM activities WHERE name = '{then}'"
+        done = f"(customer_id, reference) IN ({taken})"
+        tosses = f"SELECT p, ({done})::INT AS done, ntile(3) OVER (ORDER BY p) AS third FROM ({asked})"
+        thirds = rows(seasonal, f"SELECT sum(done), sum(p), sum(p * (1 - p)) FROM ({tosses}) GROUP BY third")
+        assert len(thirds) == 3
+        for observed, expected, variance in thirds:
+            assert abs(observed - expected) < 4 * variance**0.5
+
+
+def test_who_dropped_out_visits_less(seasonal):
+    visits = (
+        "SELECT customer_id, count(*) AS n FROM activities"
+        " WHERE kind IN ('page', 'screen') AND timestamp > '2023-10-01' GROUP BY 1"
+    )
+    still = "dropped_out_at IS NULL AS still"
+    usual = (
+        f"SELECT {still}, avg(coalesce(n, 0)) FROM truth LEFT JOIN ({visits}) USING (customer_id) GROUP BY 1"
+    )
+    assert dict(rows(seasonal, usual))[True] > 3 * dict(rows(seasonal, usual))[False] > 0
+
+
+def test_the_orders_are_those_that_published_figures_are_about(small):
+    """Streams of the activities are separate, and a change of these numbers is a change of the shop."""
+    paid = "SELECT count(*), count(DISTINCT order_id), sum(amount)::VARCHAR FROM order_lines"
+    assert rows(small, paid) == [(1720, 823, "50983.4500")]
 
 
 def test_a_refund_drives_customers_away():

@@ -58,7 +58,7 @@ class Habits:
     def of(cls, plan: Plan, numbers: list[int]) -> Habits:
         """Those of the customers with these numbers."""
         rngs = [_stream(plan, number, HABITS) for number in numbers]
-        drawn = [(rng.beta(2.2, 3.8), rng.beta(1.5, 6.0), *rng.random(2)) for rng in rngs]
+        drawn = [(rng.beta(2.2, 3.8), rng.beta(2.0, 4.0), *rng.random(2)) for rng in rngs]
         opens, clicks, app, spam = np.array(drawn, float).reshape(-1, 4).T
         return cls(opens, clicks, app < APP_SHARE, spam < SPAM_SHARE)
 
@@ -196,7 +196,7 @@ def _browsing(told: _Told, batch: Batch, habits: Habits, plan: Plan, time: ShopT
     place = (u[:, 5] * PRODUCTS_PER_CATEGORY).astype(np.int64)
     every = np.ones(len(who), bool)
     _begin(told, habits, every, who, began, delays)
-    told.add("Products Searched", u[:, 6] < 0.3, who, began + MINUTE, delays)
+    told.add("Products Searched", u[:, 6] < 0.5, who, began + MINUTE, delays)
     for i in range(3):
         product = category * PRODUCTS_PER_CATEGORY + (place + i) % PRODUCTS_PER_CATEGORY
         told.add("Product Viewed", u[:, 7] * 3 >= i, who, began + (2 + 3 * i) * MINUTE, delays, product)
