@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ import typer
 import patron
 from features import imports, logs
 from features.calendar import day_of
+from features.database import Database
 from features.groups import FEATURES
-from features.home import Home
+from features.home import Clock, Home, Shop
 from features.identity import Identity
+from features.journal import Refused, append
 from features.logs import Answered, ScoreLog, runs
 from features.logs.decisions import DecisionLog
 from models import catalogue
@@ -41,7 +43,11 @@ from serving.decision_schemas import Row
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
+<<<<<<< HEAD
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor",
+=======
+    "score", "recommend", "serve", "monitor", "up", "keys", "quarantine",
+>>>>>>> ingest2
 )  # fmt: skip
 
 
@@ -112,12 +118,17 @@ def test_help_names_every_command_with_what_it_does(tmp_path: Path) -> None:
 def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Command) -> None:
     registered = typer.main.get_command(patron.app).commands  # type: ignore[attr-defined]
     assert set(registered) == set(COMMANDS)
-    assert set(registered["keys"].commands) == {"create", "list", "revoke"}
-    for name in (*COMMANDS, "keys create", "keys list", "keys revoke"):
+    groups = {name: {*getattr(found, "commands", ())} for name, found in registered.items()}
+    assert groups["keys"] == {"create", "list", "revoke"}
+    assert groups["quarantine"] == {"list", "show", "replay", "drop"}
+    for name in (
+        *COMMANDS,
+        *(f"{group} {own}" for group, all_own in groups.items() for own in sorted(all_own)),
+    ):
         ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "up", "keys"}:
+        if name not in {"serve", "up", "keys", "quarantine"}:
             assert "--json" in ran.out
 
 
@@ -418,6 +429,32 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     assert re.search(rf"^{secret[:15]}  crm +scores,decisions +made .*, revoked ", listed)
     assert secret not in listed
     assert command(home, "keys", "revoke", made["key"]).out.startswith("revoked 'shop'")
+
+
+def test_the_quarantine_is_listed_shown_tried_again_and_dropped(tmp_path: Path, command: Command) -> None:
+    home = Home(tmp_path / "home")
+    assert "import or simulate a shop first" in command(home.path, "quarantine", "list").refused()
+    home.write_shop(Shop("events", "Europe/Berlin", "EUR", Clock()))
+    at = datetime(2024, 5, 4, 10, tzinfo=UTC)
+    fits = '{"type": "track", "userId": "somebody", "event": "x"}'
+    append(Database(home), [], [Refused(at, "it was so", fits), Refused(at, "it is so", "[1]")])
+    ran = command(home.path, "quarantine", "list")
+    assert "it was so" in ran.out
+    assert "somebody" not in ran.out
+    listed = command(home.path, "quarantine", "list", "--most", "1", "--json").done()
+    assert [(r["reason"], r["count"]) for r in listed["reasons"]] == [("it is so", 1), ("it was so", 1)]
+    assert listed["newest"] == [{"id": 2, "received_at": at.isoformat(), "reason": "it is so"}]
+    assert "somebody" in command(home.path, "quarantine", "show", "1").out
+    shown = command(home.path, "quarantine", "show", "1", "--json").done()
+    assert (shown["id"], shown["message"]) == (1, json.loads(fits))
+    assert command(home.path, "quarantine", "replay", "--json").done() == {"kept": 1, "refused": 1}
+    assert "no message 1 is in the quarantine" in command(home.path, "quarantine", "show", "1").refused()
+    assert "no message 1 is" in command(home.path, "quarantine", "drop", "1").refused()
+    assert command(home.path, "quarantine", "drop").code == 2
+    assert command(home.path, "quarantine", "drop", "2", "--all").code == 2
+    assert command(home.path, "quarantine", "drop", "2", "--json").done() == {"dropped": 1}
+    assert command(home.path, "quarantine", "drop", "--all", "--json").done() == {"dropped": 0}
+    assert command(home.path, "quarantine", "list").out == "the quarantine is empty\n"
 
 
 def test_it_makes_no_shop_that_others_could_ask_without_a_key(

@@ -106,10 +106,12 @@ def home(tmp_path: Path) -> Home:
 def ask(app: FastAPI, path: str, **given: Any) -> httpx.Response:
     """One request, answered in this process."""
 
+    headers = {"content-type": "application/json"} | given.pop("headers", {})
+
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
-            return await client.post(f"/v1/{path}", **given)
+            return await client.post(f"/v1/{path}", headers=headers, **given)
 
     return asyncio.run(request())
 
@@ -338,6 +340,14 @@ def test_bodies_that_are_no_batch_are_refused_whole(
 ) -> None:
     assert words in client_problem(ask(application(home), "batch", **given), status)
     assert waiting(home) == []
+
+
+def test_without_a_key_a_web_page_of_others_cannot_send(home: Home) -> None:
+    app, plain = application(home), {"content-type": "text/plain"}
+    assert "application/json" in client_problem(ask(app, "track", json=track("x"), headers=plain), 415)
+    _, key = Keys(home.keys).create("shop", ["events"])
+    headers = plain | {"authorization": f"Bearer {key}"}
+    assert ask(app, "track", json=track("x"), headers=headers).status_code == 200
 
 
 def test_an_empty_batch_is_answered_and_keeps_nothing(home: Home) -> None:

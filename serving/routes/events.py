@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from features.journal import Message, Refused
-from features.sources.segment import KINDS, Place, translate
-from features.sources.segment_values import LARGEST_EVENT_BYTES
+from features.sources.segment import Place, translate
 from serving.access import Admit, needs_here_or_in_body
 from serving.dependencies import IntakeDep, MetricsDep, ScorerDep
 from serving.intake import Full
 from serving.problems import ClientProblem, responses
 from serving.scopes import Scope
 
-LARGEST_BATCH_BYTES = 500 * 1024
+LARGEST_BODY_BYTES = 500 * 1024
 _REPEAT_SECONDS = "1"
 
 router = APIRouter(prefix="/v1", tags=["events"])
+Single = Callable[..., Awaitable["Taken"]]
 AdmitDep = Annotated[Admit, needs_here_or_in_body(Scope.EVENTS)]
 
 
@@ -96,7 +98,7 @@ async def batch(
     An event that cannot be used goes to the quarantine and does not stop the others.
     """
     at = datetime.now(UTC)
-    body = await _body(request, admit, LARGEST_BATCH_BYTES)
+    body = await _body(request, admit)
     told = body.get("batch")
     if not isinstance(told, list):
         raise HTTPException(400, "batch: it takes a list of events")
@@ -109,34 +111,36 @@ async def batch(
     return Taken(kept=len(kept), quarantined=len(refused))
 
 
-def _add(kind: str) -> None:
+def _single(kind: str) -> Callable[[Single], Single]:
     """The route of single events of a kind."""
-
-    async def one(
-        request: Request, admit: AdmitDep, scorer: ScorerDep, intake: IntakeDep, metrics: MetricsDep
-    ) -> Taken:
-        at = datetime.now(UTC)
-        body = await _body(request, admit, LARGEST_BATCH_BYTES)
-        read = translate(_whole(body, {}) | {"type": kind}, at, _place(scorer))
-        if isinstance(read, Refused):
-            await _keep(intake, metrics, [], [read])
-            raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
-        await _keep(intake, metrics, [read], [])
-        return Taken(kept=1, quarantined=0)
-
-    one.__doc__ = (
-        f"One event of the kind ``{kind}``, up to {LARGEST_EVENT_BYTES // 1024} KB; answered once it is kept"
-        " for good.\n\nOne that cannot be used goes to the quarantine, and the answer says why."
-    )
-    router.add_api_route(
-        f"/{kind}", one, methods=["POST"], name=kind,
+    return router.post(
+        f"/{kind}", name=kind,
         openapi_extra=_described(_EVENT, _EXAMPLES[kind]),
         responses=responses(400, 409, 415, 503, kind=ClientProblem),
     )  # fmt: skip
 
 
-for _kind in KINDS:
-    _add(_kind)
+@_single("identify")
+@_single("track")
+@_single("page")
+@_single("screen")
+@_single("group")
+@_single("alias")
+async def one(
+    request: Request, admit: AdmitDep, scorer: ScorerDep, intake: IntakeDep, metrics: MetricsDep
+) -> Taken:
+    """One event, up to 32 KB, of the kind that the route names; answered once it is kept for good.
+
+    One that cannot be used goes to the quarantine, and the answer says why.
+    """
+    at, kind = datetime.now(UTC), request.scope["route"].name
+    body = await _body(request, admit)
+    read = translate(_whole(body, {}) | {"type": kind}, at, _place(scorer))
+    if isinstance(read, Refused):
+        await _keep(intake, metrics, [], [read])
+        raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
+    await _keep(intake, metrics, [read], [])
+    return Taken(kept=1, quarantined=0)
 
 
 def _place(scorer: ScorerDep) -> Place:
@@ -168,30 +172,34 @@ async def _keep(intake: IntakeDep, metrics: MetricsDep, told: list[Message], ref
     metrics.events.labels("quarantined").inc(len(refused))
 
 
-async def _body(request: Request, admit: Admit, most: int) -> dict[str, Any]:
+async def _body(request: Request, admit: Admit) -> dict[str, Any]:
     """The body as an object, of a caller who may send it.
 
     What is too large or no JSON is answered 400, as the Segment specification has it.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > most:
-            admit(None)
-            raise _too_large(most)
     try:
-        body = await run_in_threadpool(_parse, bytes(raw), encoding, most)
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > LARGEST_BODY_BYTES:
+                raise _too_large()
+        body = await run_in_threadpool(_parse, bytes(raw), encoding)
+    except ClientDisconnect:
+        raise HTTPException(400, "the body broke off") from None
     except HTTPException:
         admit(None)  # whoever may not send anything learns nothing else
         raise
-    admit(body.get("writeKey"))
+    kind = request.headers.get("content-type", "")
+    if admit(body.get("writeKey")).name is None and not kind.startswith("application/json"):
+        # Any web page may have its reader's browser post other kinds to this machine.
+        raise HTTPException(415, "Content-Type: without a key it takes application/json")
     return body
 
 
-def _parse(raw: bytes, encoding: str, most: int) -> dict[str, Any]:
+def _parse(raw: bytes, encoding: str) -> dict[str, Any]:
     if encoding == "gzip":
-        raw = _unzipped(raw, most)
+        raw = _unzipped(raw)
     elif encoding != "identity":
         raise HTTPException(415, "Content-Encoding: it takes gzip, or none")
     try:
@@ -203,18 +211,19 @@ def _parse(raw: bytes, encoding: str, most: int) -> dict[str, Any]:
     return body
 
 
-def _unzipped(raw: bytes, most: int) -> bytes:
+def _unzipped(raw: bytes) -> bytes:
     unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        plain = unzip.decompress(raw, most + 1)
+        plain = unzip.decompress(raw, LARGEST_BODY_BYTES + 1)
     except zlib.error:
         raise HTTPException(400, "the body is not gzip, as Content-Encoding says") from None
-    if len(plain) > most:
-        raise _too_large(most)
+    if len(plain) > LARGEST_BODY_BYTES:
+        raise _too_large()
     if not unzip.eof or unzip.unused_data:
         raise HTTPException(400, "the gzip of the body is cut off, or goes on after its end")
     return plain
 
 
-def _too_large(most: int) -> HTTPException:
-    return HTTPException(400, f"the body is larger than {most // 1024} KB, unpacked; send it in parts")
+def _too_large() -> HTTPException:
+    limit = LARGEST_BODY_BYTES // 1024
+    return HTTPException(400, f"the body is larger than {limit} KB, unpacked; send it in parts")
