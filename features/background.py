@@ -61,7 +61,7 @@ def _end_with_parent() -> None:
     """End at once when nobody holds the other end of the standard input any more."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)  # not through sys.stdin, whose lock a thread must not hold when Python ends
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

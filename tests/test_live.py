@@ -243,6 +243,26 @@ def test_the_first_events_of_an_empty_shop_end_in_rows(tmp_path: Path) -> None:
     assert live.lag(world.home, world.database) == live.Lag(0, 0.0)
 
 
+def test_a_shop_without_events_is_served_and_says_that_it_is_not_ready(
+    tmp_path: Path, answering: Callable[..., Any], refused: Callable[..., None]
+) -> None:
+    home = Home(tmp_path / "home")
+    imports.begin_live(home, ZONE, "EUR")
+    with answering(home) as get:
+        assert get("/healthz").status_code == 200
+        ready = get("/readyz")
+        assert ready.status_code == 503
+        assert "no features were built" in " ".join(ready.json()["reasons"])
+        refused(get("/v1/segments"), "run `patron build`", 503)
+        world = World(home, Wall(datetime.now(UTC)))
+        world.order("A", "1")
+        assert "patron_live_lag_messages 1.0" in get("/metrics").text
+        refused(get("/v1/customers/A"), "no features were built", 503)
+        refresh_once(home, at_once)
+        assert get("/v1/customers/A").json()["groups"]["purchases"]["orders_total"]["value"] == 1
+        assert "patron_live_lag_messages 0.0" in get("/metrics").text
+
+
 def test_lag_counts_what_rows_do_not_know(world: World) -> None:
     world.order("A", "1")
     world.wall.on(seconds=7)

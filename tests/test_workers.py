@@ -1,0 +1,108 @@
+"""`patron serve` as it is started: several processes on one socket, and a refresher beside them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks import servers
+from features import imports, journal, live
+from features.calendar import day_of, micros
+from features.database import Database
+from features.home import Home
+from features.journal import Message
+
+ROOT = Path(__file__).parents[1]
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What is found, once it is; what never is fails the test."""
+    for _ in range(1800):
+        if value := found():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes that a process started, with their command lines."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {
+        int(child): Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        for child in listed
+    }
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by /proc")
+def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_path: Path) -> None:
+    home, port = Home(tmp_path / "home"), servers._free_port()
+    imports.begin_live(home, "Europe/Berlin", "EUR")
+    command = [sys.executable, str(ROOT / "patron.py"), "serve", "--workers", "2", "--port", str(port)]
+    environment = os.environ | {"PATRON_HOME": str(home.path), "MLFLOW_TRACKING_URI": ""}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as service:
+
+        def get(path: str) -> httpx.Response | None:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+            except httpx.TransportError:
+                assert service.poll() is None, service.communicate()
+                return None
+
+        try:
+            alive = until(lambda: get("/healthz"))
+            assert alive.status_code == 200
+            started = children(service.pid)
+            refreshers = [pid for pid, command in started.items() if "features.background refresh" in command]
+            workers = [pid for pid, command in started.items() if "spawn_main" in command]
+            assert len(refreshers) == 1
+            assert len(workers) == 2
+            not_ready = get("/readyz")
+            assert not_ready is not None
+            assert not_ready.status_code == 503
+            assert "no model has a champion" in not_ready.json()["reasons"]
+            # Events that arrive end in rows, whichever process is asked.
+            now = datetime.now(UTC)
+            line = [
+                micros(now),
+                micros(now),
+                day_of(now, "Europe/Berlin"),
+                "o1",
+                "p1",
+                "c",
+                1,
+                "5.0000",
+                "0.0000",
+            ]
+            journal.append(Database(home), [Message("m1", now, "A", rows={"order_lines": [line]})])
+            until(lambda: live.lag(home, Database(home)).messages == 0)
+            for _ in range(6):
+                portrait = get("/v1/customers/A")
+                assert portrait is not None
+                assert portrait.json()["groups"]["purchases"]["orders_total"]["value"] == 1, portrait.text
+            assert "patron_live_lag_seconds 0.0" in get("/metrics").text  # type: ignore[union-attr]
+            os.kill(workers[0], signal.SIGKILL)  # the other one answers alone, until there are two again
+            assert until(lambda: get("/healthz")).status_code == 200
+            until(lambda: sum("spawn_main" in command for command in children(service.pid).values()) == 2)
+            everybody = [*children(service.pid)]
+        finally:
+            service.terminate()
+            service.wait(60)
+        until(lambda: all(gone(pid) for pid in everybody))
