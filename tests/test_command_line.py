@@ -43,11 +43,7 @@ from serving.decision_schemas import Row
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
-<<<<<<< HEAD
-    "score", "recommend", "serve", "monitor", "up", "keys", "doctor",
-=======
-    "score", "recommend", "serve", "monitor", "up", "keys", "quarantine",
->>>>>>> ingest2
+    "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
 )  # fmt: skip
 
 

@@ -210,13 +210,8 @@ def timeline_of(get: Get, customer_id: str, **params: Any) -> dict[str, Any]:
 def busy(shop: Home, known: Callable[[datetime], Plain]) -> tuple[int, str]:
     """Key and id of a customer with events of every kind."""
     told = known(shop.shop().now())
-<<<<<<< HEAD
-    key = next(k for k, es in told.items() if {e["kind"] for e in es} == {*KINDS} and len(es) > 10)
-    table = Identity(shop).table()
-=======
     key = next(k for k, es in told.items() if {e["kind"] for e in es} == {*KINDS} and 50 < len(es) < 200)
-    table = Identity(shop.identity).table()
->>>>>>> groups
+    table = Identity(shop).table()
     return key, table["customer_id"][table["customer_key"].to_pylist().index(key)].as_py()
 
 
