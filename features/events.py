@@ -48,10 +48,11 @@ SCHEMAS: dict[str, dict[str, str]] = {
     # Anything else that a customer did or that was done to them: a page seen, a cart filled, a message
     # sent or opened, a complaint. ``name`` is the event's own, ``kind`` what it means (see
     # features.activities; null where that is unknown), ``channel`` the way it went (email, web ...).
-    # ``reference`` names what it is about (a message, a cart, a subscription, a ticket) and
-    # ``properties`` is JSON of all that the event told.
+    # ``reference`` names what it is about (a message, a cart, a subscription, a ticket),
+    # ``properties`` is JSON of all that the event told, and ``hour`` the shop's local hour (0 to 23).
     "activities": COMMON
     | {
+        "hour": "int32",
         "name": "string",
         "kind": "string",
         "channel": "string",
@@ -62,6 +63,8 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "properties": "string",
     },
 }
+# What the lake adds to the columns of a source, which has ``customer_id`` in place of the key.
+OWN_COLUMNS = ("customer_key", "day", "hour")
 # What divides customers into segments, from ``valid_from`` on: see features.boundaries. A bound is
 # the least value of the upper part; a taste's centre has one row per ``category``, its share.
 BOUNDARIES = {

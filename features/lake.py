@@ -128,7 +128,7 @@ def write(
 
     Args:
         connection: holds the event tables, or those that the source has, with
-            ``customer_id`` (text) in place of ``customer_key`` and without ``day``, and
+            ``customer_id`` (text) in place of ``customer_key`` and without ``day`` and ``hour``, and
             optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
         time_zone: the shop's; decides each event's ``day``.
         description: kept as ``import.json``; gets ``generation``, a digest of what was written,

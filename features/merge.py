@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from features.errors import PatronError
-from features.events import SCHEMAS
+from features.events import OWN_COLUMNS, SCHEMAS
 from features.sources.refunds import match_refunds
 
 TOLD = "told"
@@ -27,15 +27,19 @@ _IDENTITY = {
 
 
 def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
-    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day``, exact types.
+    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day`` and ``hour``.
+
+    Types become those of the schemas.
 
     Expects the table ``known_customers``. An order without a number becomes one order per
     customer and day.
     """
-    day = f"(timezone('{time_zone}', timezone('UTC', t.timestamp))::DATE - DATE '1970-01-01')"
+    local = f"timezone('{time_zone}', timezone('UTC', t.timestamp))"
+    day = f"({local}::DATE - DATE '1970-01-01')"
     special = {
         "customer_key": "k.customer_key",
         "day": day,
+        "hour": f"hour({local})",
         "order_id": f"coalesce(t.order_id, k.customer_key || '-' || {day})",
     }
     for name, schema in SCHEMAS.items():
@@ -52,9 +56,7 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
 def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the event tables that a source does not have, empty."""
     for name, schema in SCHEMAS.items():
-        told = {"customer_id": "string"} | {
-            c: t for c, t in schema.items() if c not in ("customer_key", "day")
-        }
+        told = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
         columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in told.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.types as ir
@@ -51,7 +52,7 @@ class Lab:
         everything = list(FEATURES.values())
         self.all_at_once = self.answers(everything)
         self.without_the_future = self.answers(everything, self.events.known_at(AS_OF))
-        before = (AS_OF - TICK, *(AS_OF - timedelta(days=days) for days in (100, 500)))
+        before = (AS_OF - TICK, *(AS_OF - timedelta(days=days) for days in (100, 500, 10)))
         self.in_time = self.answers(everything, self.with_news(before, AS_OF))
         self.late = self.answers(everything, self.with_news(before, AS_OF + TICK))
         after = (AS_OF, AS_OF + TICK, AS_OF + timedelta(days=40))
@@ -111,9 +112,28 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
         return [common | {"name": trait, "value": value} for trait, value in told.items()]
     bought = {"order_id": f"news-{key}-{i}", "product_id": f"NEWS-{i}"}
     bought["category"] = f"news {i}" if i else "toys"  # tastes are learnt of categories there were
+    if name == "activities":
+        return _activities(common, key, i)
     if name == "refunds":
         return [common | bought | {"quantity": 30, "amount": 4_000 + i, "matched": True}]
     return [common | bought | {"quantity": 70, "amount": 10_000 + i, "discount": i % 2}]
+
+
+def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]]:
+    """A visit, a cart that is left after the order, and a message, clicked and complained of."""
+    later = {"timestamp": common["timestamp"] + TICK}
+    message = {"reference": f"news-{key}-{i}", "channel": "email"}
+    told: list[dict[str, Any]] = [
+        *(
+            {"kind": kind, "product_id": f"NEWS-{i}", "category": f"news {i}"}
+            for kind in ("viewed", "searched")
+        ),
+        later | {"kind": "cart_added", "product_id": f"NEWS-{i}"},
+        message | {"kind": "sent"},
+        *(later | message | {"kind": kind} for kind in ("clicked", "unsubscribed", "marked_as_spam")),
+    ]
+    hour = common["timestamp"].replace(tzinfo=UTC).astimezone(ZoneInfo(ZONE)).hour
+    return [common | {"name": "News", "hour": hour} | row for row in told]
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +345,8 @@ def test_what_is_known_at_a_moment_is_what_is_visible_then():
     table = moments(
         backend, (AS_OF - TICK, AS_OF), (AS_OF - TICK, AS_OF + TICK), (AS_OF, AS_OF), (AS_OF, AS_OF - TICK)
     )
-    empty = {name: ibis.memtable([], schema=SCHEMAS[name]) for name in ("order_lines", "refunds")}
-    known = Events(**empty, traits=table).known_at(AS_OF)
+    empty = {name: ibis.memtable([], schema=SCHEMAS[name]) for name in SCHEMAS}
+    known = Events(**(empty | {"traits": table})).known_at(AS_OF)
     assert list(known.traits.execute()["value"]) == ["0"]
 
 

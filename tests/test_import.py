@@ -405,7 +405,7 @@ def test_another_file_is_added(home: Home, small_retail: Writer):
     done = load(home, small_retail([*shop_rows(cat), line("9", 1, 8)], "other.parquet"))
     # The line of BOB is in both.
     assert (done["changed"], done["orders"]) == (True, 3)
-    assert done["new"] == {"order_lines": 2, "refunds": 1, "traits": 2}
+    assert done["new"] == {"order_lines": 2, "refunds": 1, "traits": 2, "activities": 0}
     assert len(done["digests"]) == 2
     assert Counter(event["customer"] for event in events(home, "order_lines")) == {ANN: 2, BOB: 1, cat: 1}
     assert Counter(event["customer"] for event in events(home, "refunds")) == {ANN: 1, cat: 1}

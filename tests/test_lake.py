@@ -18,7 +18,7 @@ import pytest
 from features import lake
 from features.calendar import EPOCH, day_of
 from features.errors import NothingThere, PatronError
-from features.events import SCHEMAS
+from features.events import OWN_COLUMNS, SCHEMAS
 from features.home import Home
 from features.identity import Identity
 
@@ -27,9 +27,9 @@ START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def some_events(seed: int = 1, customers: int = 60) -> Rows:
-    """Order lines, refunds and traits of some customers, many at equal times."""
+    """Events of every table of some customers, many at equal times."""
     rng = np.random.default_rng(seed)
-    rows: Rows = {"order_lines": [], "refunds": [], "traits": []}
+    rows: Rows = {name: [] for name in SCHEMAS}
     for _ in range(1200):
         customer = f"id-{rng.integers(customers)}"
         moment = START + timedelta(hours=int(rng.integers(3000)))
@@ -41,19 +41,20 @@ def some_events(seed: int = 1, customers: int = 60) -> Rows:
             rows["order_lines"].append((customer, moment, late, *bought, money, "0"))
         elif kind < 0.8:
             rows["refunds"].append((customer, moment, late, *bought, money, bool(rng.random() < 0.5)))
+        elif kind < 0.9:
+            said = ("Product Viewed", "viewed", "web", None, *bought[1:3], money, '{"n": 1}')
+            rows["activities"].append((customer, moment, late, *said))
         else:
             rows["traits"].append((customer, moment, late, "country", f"C{rng.integers(4)}"))
     return rows
 
 
 def holding(rows: Rows) -> duckdb.DuckDBPyConnection:
-    """A source's tables: the canonical ones with ``customer_id``, without key and day."""
+    """A source's tables: the canonical ones with ``customer_id``, without what the lake adds."""
     connection = lake.connect().con
     for name, schema in SCHEMAS.items():
         columns = {"customer_id": "string"} | {
-            c: "string" if "decimal" in t else t
-            for c, t in schema.items()
-            if c not in ("customer_key", "day")
+            c: "string" if "decimal" in t else t for c, t in schema.items() if c not in OWN_COLUMNS
         }
         arrow = {"string": pa.string(), "int64": pa.int64(), "boolean": pa.bool_()}
         types = [arrow.get(dtype, pa.timestamp("us")) for dtype in columns.values()]
@@ -119,7 +120,7 @@ def test_times_are_stored_in_microseconds_and_money_exactly(full: Home):
 
 
 @pytest.mark.parametrize("zone", ["Europe/London", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia"])
-def test_the_day_is_the_shops_local_one(home: Home, zone: str):
+def test_day_and_hour_are_the_shops_local_ones(home: Home, zone: str):
     edges = [(2024, 3, 31), (2024, 10, 27), (2024, 2, 29), (2023, 12, 31), (2011, 12, 30), (1969, 12, 31)]
     moments = [
         datetime(*edge) + timedelta(hours=hour, microseconds=tick)  # noqa: DTZ001
@@ -129,11 +130,15 @@ def test_the_day_is_the_shops_local_one(home: Home, zone: str):
     ]
     traits = [("a", moment, moment, "country", "X") for moment in moments]
     orders = [("a", moments[0], moments[0], "o", "p", None, 1, "1", "0")]
-    write(home, {"order_lines": orders, "refunds": [], "traits": traits}, zone)
+    seen = [("a", moment, moment, "Page Viewed", "page", *[None] * 6) for moment in moments]
+    write(home, {"order_lines": orders, "refunds": [], "traits": traits, "activities": seen}, zone)
     found = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
     assert found == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
     local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for m in moments]
     assert list(found.values()) == [(d - EPOCH).days for d in sorted(local)]
+    hours = {row["timestamp"]: (row["day"], row["hour"]) for row in stored(home, "activities")}
+    clock = {m: m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).hour for m in moments}
+    assert hours == {m: (day, clock[m]) for m, day in found.items()}
 
 
 def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: Path):
@@ -146,6 +151,7 @@ def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: P
         lambda r: r["order_lines"].append(r["order_lines"][0]),
         lambda r: r["order_lines"].pop(),
         lambda r: r["refunds"].pop(),
+        lambda r: r["activities"].pop(),
         lambda r: r["traits"].__setitem__(5, (*r["traits"][5][:-1], "elsewhere")),
         lambda r: r["order_lines"].__setitem__(5, (*r["order_lines"][5][:-2], "0.0001", "0")),
     ]
@@ -305,7 +311,7 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
 def test_progress_is_told_for_every_table(home: Home):
     told: list[tuple[str, float]] = []
     lake.write(home, holding(some_events()), "UTC", {}, lambda message, share: told.append((message, share)))
-    assert [message for message, _ in told] == ["writing order lines", "writing refunds", "writing traits"]
+    assert [message for message, _ in told] == [f"writing {name.replace('_', ' ')}" for name in SCHEMAS]
     assert told[-1][1] == 1
 
 

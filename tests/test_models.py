@@ -83,7 +83,7 @@ def events_of(lines: Iterable[Line], refunds: Iterable[Line] = ()) -> tuple[Back
     """Hand-made orders and refunds as a lake would hold them."""
     backend = lake.connect()
     tables = {}
-    for name, rows in {"order_lines": lines, "refunds": refunds, "traits": ()}.items():
+    for name, rows in {"order_lines": lines, "refunds": refunds, "traits": (), "activities": ()}.items():
         made = [
             {
                 "customer_key": key, "timestamp": moment.replace(tzinfo=None),
@@ -94,7 +94,12 @@ def events_of(lines: Iterable[Line], refunds: Iterable[Line] = ()) -> tuple[Back
             for i, (key, moment, amount) in enumerate(rows)
         ]  # fmt: skip
         columns = SCHEMAS[name]
-        kinds = {"customer_key": pa.int64(), "timestamp": pa.timestamp("us"), "day": pa.int32()}
+        kinds = {
+            "customer_key": pa.int64(),
+            "timestamp": pa.timestamp("us"),
+            "day": pa.int32(),
+            "hour": pa.int32(),
+        }
         kinds |= {"received_at": pa.timestamp("us"), "amount": pa.float64(), "discount": pa.float64()}
         kinds |= {"quantity": pa.int64(), "matched": pa.bool_()}
         data = {c: pa.array([row.get(c) for row in made], kinds.get(c, pa.string())) for c in columns}
