@@ -1,5 +1,5 @@
-# install · up · check · test · bench · notebooks · lock
-.PHONY: install install-dev up check test bench notebooks lock
+# install · up · check · test · bench · bench-full · notebooks · lock
+.PHONY: install install-dev up check test bench bench-full notebooks lock
 BIN := .venv/bin
 export TZ := UTC
 
@@ -33,6 +33,10 @@ bench: install-dev                  ## every benchmark, each printing a table an
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.build
+
+bench-full: install-dev             ## how builds grow: shops of up to 50 million events
+	$(BIN)/python -m benchmarks.build --full
 
 notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
 	@PATRON_HOME="$$($(BIN)/python -c 'from features.settings import FeatureSettings as S; print(S().open_home().path)')" \

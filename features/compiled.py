@@ -43,12 +43,12 @@ def compile_groups(groups: tuple[FeatureGroup, ...] = GROUPS) -> Compiled:
     events, population = Events.unbound(), ibis.table(POPULATION, name="population")
     sql, types, reads = {}, {}, {}
     for group in sorted(groups, key=lambda group: bool(group.reads)):
-        facts = None
+        prepared = {}
         if group.reads:
             schema = _KEY_TYPES | {feature.name: feature.dtype for feature in group.reads.values()}
-            facts = ibis.table(schema, name="facts")
-            reads[group.name] = facts.schema().to_pyarrow()
-        values = group.compute(events, population, facts=facts).order_by("customer_key")
+            prepared["facts"] = ibis.table(schema, name="facts")
+            reads[group.name] = prepared["facts"].schema().to_pyarrow()
+        values = group.compute(events, population, prepared=prepared).order_by("customer_key")
         sql[group.name] = str(ibis.to_sql(values, dialect="duckdb"))
         types[group.name] = values.schema().to_pyarrow()
     return Compiled(sql, types, reads)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -134,7 +134,7 @@ class FeatureGroup:
         events: Events,
         population: ir.Table,
         features: Sequence[Feature] | None = None,
-        facts: ir.Table | None = None,
+        prepared: Mapping[str, ir.Table] | None = None,
     ) -> ir.Table:
         """The features of a population.
 
@@ -142,15 +142,14 @@ class FeatureGroup:
             events: the event tables.
             population: ``customer_key``, ``as_of``, ``as_of_day``; one row per question.
             features: which ones; all of the group by default.
-            facts: what the group ``reads``, where it was computed before; one row per question.
+            prepared: tables that were made before: event tables as :func:`visible` cuts them, and as
+                ``facts`` what the group ``reads``, one row per question.
 
         Returns:
             ``customer_key``, ``as_of`` and one column per feature, one row per question.
         """
         wanted = list(self.features.values() if features is None else features)
-        tables: dict[str, ir.Table] = {"population": population}
-        if facts is not None:
-            tables["facts"] = facts
+        tables = {"population": population} | dict(prepared or {})
         by_table: dict[str, list[Feature]] = {}
         needed = self._needed(wanted)
         for feature in needed:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +27,7 @@ from ibis.backends.duckdb import Backend
 
 from features import boundaries, lake, populations, present, segments
 from features.errors import PatronError
-from features.events import Events
+from features.events import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
 from features.home import Home
@@ -125,25 +126,11 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
         monthly: with False only the present is computed, which is all that serving needs, and the
             month before, which segments are compared with.
     """
-    shop, now = home.shop(), home.shop().now()
-    described = lake.describe(home)
-    generation = home.snapshots / described["generation"]
-    divided = f"-{boundaries.recipe(home)}"
-    folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
-    backend = lake.connect()
+    now = home.shop().now()
+    generation = home.snapshots / lake.describe(home)["generation"]
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
-    events, stored = lake.read(home, backend), partial(_stored, backend, folders)
-    chunks = _chunks(as_ofs, described["orders"])
-    for i, chunk in enumerate(chunks):
-        progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
-        _compute(backend, events, folders, chunk, shop.time_zone)
-    # What divides customers is learnt from these, and the groups that need it come last.
-    events = boundaries.divided(home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of]))
-    for i, chunk in enumerate(chunks):
-        progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
-        _compute(backend, events, folders, chunk, shop.time_zone, stored)
-    progress("features", 1.0)
+    folders = store(home, as_ofs, progress)
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
@@ -164,6 +151,31 @@ def _drop_others(folders: dict[str, Path], kept: set[datetime]) -> None:
         for file in folder.glob("*.parquet"):
             if file.name not in names:
                 file.unlink()
+
+
+def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -> dict[str, Path]:
+    """Compute everyone's features as of these moments, so far as they are not there yet.
+
+    Returns:
+        The folder of each group, by its name.
+    """
+    zone, described = home.shop().time_zone, lake.describe(home)
+    generation = home.snapshots / described["generation"]
+    divided = f"-{boundaries.recipe(home)}"
+    folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
+    backend = lake.connect()
+    events, stored = lake.read(home, backend), partial(_stored, backend, folders)
+    chunks = _chunks(as_ofs, described["orders"])
+    for i, chunk in enumerate(chunks):
+        progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
+        _compute(backend, events, folders, chunk, zone)
+    # What divides customers is learnt from these, and the groups that need it come last.
+    events = boundaries.divided(home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of]))
+    for i, chunk in enumerate(chunks):
+        progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
+        _compute(backend, events, folders, chunk, zone, stored)
+    progress("features", 1.0)
+    return folders
 
 
 def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
@@ -189,14 +201,23 @@ def _compute(
     Args:
         stored: what groups read of others; with it those that read are computed, else the others.
     """
+    lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
     for group in GROUPS:
-        missing = [t for t in as_ofs if not _path(folders, group, t).exists()]
-        if bool(group.reads) != (stored is not None) or not missing:
-            continue
+        missing = tuple(t for t in as_ofs if not _path(folders, group, t).exists())
+        if missing and bool(group.reads) == (stored is not None):
+            lacking.setdefault(missing, []).append(group)
+    for missing, groups in lacking.items():
         everyone = ibis.union(*(populations.everyone(events, t, zone) for t in missing), distinct=False)
-        asked = backend.create_table(ibis.util.gen_name("population"), everyone, temp=True)
-        values = group.compute(events, asked, facts=stored(group, missing) if stored else None)
-        _write(backend, values, {t: _path(folders, group, t) for t in missing})
+        with ExitStack() as held:
+            asked = held.enter_context(everyone.cache())
+            prepared: dict[str, ir.Table] = {}
+            if len(groups) > 1:  # what most of them read, and most columns of it, is read and cut once
+                prepared["order_lines"] = held.enter_context(visible(events.order_lines, asked).cache())
+            for group in groups:
+                if stored is not None and (facts := stored(group, missing)) is not None:
+                    prepared["facts"] = facts
+                values = group.compute(events, asked, prepared=prepared)
+                _write(backend, values, {t: _path(folders, group, t) for t in missing})
 
 
 def _stored(

@@ -18,9 +18,13 @@ purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
 
 @purchases.table
 def orders(order_lines: ir.Table) -> ir.Table:
-    """One row per order: its first day, what was paid and how many items it had."""
+    """One row per order: its first day, what was paid and how many items it had.
+
+    ``day`` counts days since 1970-01-01, which was a Thursday.
+    """
     return order_lines.group_by([*KEYS, "order_id"]).aggregate(
         days_ago=order_lines.days_ago.max(),
+        day=order_lines.day.min(),
         amount=order_lines.amount.sum(),
         items=order_lines.quantity.sum(),
     )
@@ -32,12 +36,6 @@ def gaps(orders: ir.Table) -> ir.Table:
     window = ibis.window(group_by=list(KEYS), order_by=[orders.days_ago.desc(), orders.order_id])
     gap = orders.mutate(gap_days=orders.days_ago.lag().over(window) - orders.days_ago)
     return gap.filter(gap.gap_days.notnull())
-
-
-@purchases.table
-def order_days(order_lines: ir.Table) -> ir.Table:
-    """One row per order: its first day, as days since 1970-01-01, which was a Thursday."""
-    return order_lines.group_by([*KEYS, "order_id"]).aggregate(day=order_lines.day.min())
 
 
 @purchases.table
@@ -145,11 +143,11 @@ def gap_spread_days(gaps: ir.Table) -> ir.FloatingValue:
 
 
 @purchases.feature(unit="share")
-def weekend_share(order_days: ir.Table) -> ir.FloatingValue:
+def weekend_share(orders: ir.Table) -> ir.FloatingValue:
     """Share of the orders begun on a Saturday or Sunday of the shop; null without an order."""
     # Mondays are 0, also before 1970, whichever sign an engine gives the remainder.
-    weekday = (order_days.day % 7 + 10) % 7
-    return order_days.count(where=weekday >= 5).cast("float64") / order_days.count().cast("float64")
+    weekday = (orders.day % 7 + 10) % 7
+    return orders.count(where=weekday >= 5).cast("float64") / orders.count().cast("float64")
 
 
 @purchases.feature(unit="bits")

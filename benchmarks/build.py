@@ -1,0 +1,200 @@
+"""Features of everyone from the events: five moments of a shop of five million events.
+
+``ours`` is what ``patron build`` computes and stores, ``limit`` is SQL written by hand for the same columns
+(:mod:`benchmarks.peers.features_sql`), ``peer`` is pandas (:mod:`benchmarks.peers.features_pandas`), which
+does a share of the customers and is scaled to all of them. All three read the same Parquet and are given the
+same boundaries of segments. Fails where their values differ: integers and text at all, others beyond 1e-9.
+
+``--full`` also builds one moment of shops of 1 to 50 million events, each in a process of its own. There the
+``limit`` is what an event took in the smallest shop, and the memory a build may use.
+
+    python -m benchmarks.build [--events N] [--rounds N] [--full]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import lakes, report, rounds
+from benchmarks.peers import features_pandas, features_sql
+from features import boundaries, lake, snapshots
+from features.errors import PatronError
+from features.groups import FEATURES, GROUPS
+from features.home import Home
+
+T = TypeVar("T")
+EVENTS = 5_000_000
+PEER_BUCKETS = range(0, lake.BUCKETS, 8)  # an eighth of the customers
+GROWTH = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
+MOST_GIGABYTES = 8.0
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A lake and where each side writes what it made of it.
+
+    Attributes:
+        as_ofs: the moments.
+        bounds: the files of boundaries, as the product learnt them.
+    """
+
+    home: Home
+    as_ofs: Sequence[datetime]
+    bounds: Sequence[Path]
+
+    def ours(self) -> None:
+        """Compute and store all groups anew; the boundaries stay."""
+        for group in GROUPS:
+            for folder in self.home.snapshots.glob(f"*/{group.name}-*"):
+                shutil.rmtree(folder)
+        snapshots.store(self.home, self.as_ofs)
+
+    def limit(self) -> None:
+        """The same by SQL."""
+        features_sql.build(self.home.events, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql")
+
+    def peer(self) -> None:
+        """The same by pandas, of ``PEER_BUCKETS`` alone."""
+        out = self.home.path / "pandas"
+        features_pandas.build(self.home.events, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast features are built from events.")
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--rounds", type=int, default=1, help="How often each side is measured.")
+    parser.add_argument("--full", action="store_true", help="Also shops of 1 to 50 million events.")
+    asked = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        results = compare(Home(Path(folder)), asked.events, asked.rounds)
+    if asked.full:
+        results |= growth(GROWTH)
+    report.publish("build", results)
+
+
+def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
+    """Seconds that each side takes for all moments; an error where their values differ."""
+    _note(f"making a shop of {events:,} events")
+    made = lakes.make(home, events)
+    _note(f"{made:,} events; learning the boundaries of segments, which all three are given")
+    sides = Sides(home, lakes.AS_OFS, learn(home, lakes.AS_OFS))
+    scale = lake.BUCKETS / len(PEER_BUCKETS)
+    _note(f"measuring; pandas does every {scale:g}th customer, and its time is scaled")
+    measured = rounds.interleaved(
+        {
+            "ours": lambda _: _seconds(sides.ours),
+            "limit": lambda _: _seconds(sides.limit),
+            "peer": lambda _: _seconds(sides.peer, scale),
+        },
+        times,
+    )
+    check(sides)
+    seconds = {side: found["seconds"] for side, found in measured.items()}
+    # Named by what was asked for: so many events, give or take a little.
+    return {
+        f"build_{events / 1e6:g}m": report.Result(seconds["ours"], "s", seconds["peer"], seconds["limit"])
+    }
+
+
+def learn(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
+    """The files of the boundaries in force at these moments, which the product learns."""
+    folder = home.snapshots / lake.describe(home)["generation"] / f"boundaries-{boundaries.recipe(home)}"
+    boundaries.history(home, lake.connect(), as_ofs)
+    return sorted(folder.glob("*.parquet"))
+
+
+def check(sides: Sides) -> None:
+    """Hold the sides' values against each other.
+
+    Raises:
+        PatronError: a customer or a value is not the same.
+    """
+    folders = snapshots.store(sides.home, sides.as_ofs)  # all of it is there
+    built = snapshots.Built(folders, tuple(sides.as_ofs), sides.as_ofs[-1])
+    for place, as_of in enumerate(sides.as_ofs):
+        frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
+        ours = pd.concat([f[list(g.features)] for g, f in zip(GROUPS, frames, strict=True)], axis=1)
+        mine = np.isin(ours.index % lake.BUCKETS, list(PEER_BUCKETS))
+        for side, expected in (("sql", ours), ("pandas", ours[mine])):
+            found = pd.read_parquet(sides.home.path / side / f"{place}.parquet").set_index("customer_key")
+            if wrong := differing(expected, found):
+                raise PatronError(f"as of {as_of:%Y-%m-%d} {side} has other values of {', '.join(wrong)}")
+
+
+def differing(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
+    """The features whose values differ: integers and text at all, others by more than 1e-9."""
+    if not np.array_equal(np.sort(ours.index), np.sort(theirs.index)):
+        return ["the population"]
+    theirs = theirs.reindex(ours.index)
+    names = [str(name) for name in ours]
+    return [name for name in names if not _same(ours[name], theirs[name], FEATURES[name].dtype)]
+
+
+def _same(ours: pd.Series, theirs: pd.Series, dtype: str) -> bool:
+    if dtype == "float64":
+        pair = (ours.to_numpy(np.float64), theirs.to_numpy(np.float64))
+        return bool(np.allclose(*pair, rtol=1e-9, atol=1e-9, equal_nan=True))
+    missing = ours.isna()
+    if not missing.equals(theirs.isna()):
+        return False
+    return bool((ours[~missing].astype(object) == theirs[~missing].astype(object)).all())
+
+
+def growth(sizes: Sequence[int]) -> dict[str, report.Result]:
+    """What an event takes, and the memory, as shops grow: one moment, boundaries learnt too."""
+    results: dict[str, report.Result] = {}
+    first: float | None = None
+    for size in sizes:
+        with TemporaryDirectory() as folder:
+            _note(f"making and building a shop of {size:,} events")
+            events = _apart(partial(lakes.make, Home(Path(folder)), size))
+            seconds, gigabytes = _apart(partial(_build_alone, Path(folder)))
+        each = seconds / events * 1e6
+        first = first or each
+        name = f"build_growth_{size / 1e6:g}m"
+        results[name] = report.Result(each, "µs per event", limit=first)
+        results[f"{name}_peak"] = report.Result(gigabytes, "GB", limit=MOST_GIGABYTES)
+    return results
+
+
+def _build_alone(path: Path) -> tuple[float, float]:
+    """Seconds, and gigabytes at the peak of this process."""
+    began = time.perf_counter()
+    snapshots.store(Home(path), lakes.AS_OFS[-1:])
+    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _apart(work: Callable[[], T]) -> T:
+    """Do it in a new process, and give its memory back."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work).result()
+
+
+def _seconds(work: Callable[[], None], scale: float = 1.0) -> dict[str, float]:
+    began = time.perf_counter()
+    work()
+    return {"seconds": (time.perf_counter() - began) * scale}
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
