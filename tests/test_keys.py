@@ -358,7 +358,7 @@ def test_without_a_key_it_says_that_it_lives_and_how_it_is_asked(guarded: FastAP
     ("header", "words"),
     [
         ("Bearer", "wrong"), ("Bearer ", "wrong"), ("Bearer KEY KEY", "wrong"), ("Bearer \xff\xfe", "wrong"),
-        ("Bearer Bearer KEY", "wrong"), ("KEY", "needed"), ("Basic KEY", "needed"), ("Bearer, KEY", "needed"),
+        ("Bearer Bearer KEY", "wrong"), ("KEY", "needed"), ("Basic KEY", "wrong"), ("Bearer, KEY", "needed"),
         ("", "needed"),
     ],
 )  # fmt: skip
