@@ -17,8 +17,28 @@ from features.errors import PatronError
 from features.home import Home
 from features.settings import FeatureSettings
 
-Work = subprocess.Popen[bytes]
 NICE = 10  # what gives way to those who serve
+
+
+class Work:
+    """A process beside, which holds a pipe of this one's: it breaks when this one is gone."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        """How it ended: 0 where all went well; None while it goes on."""
+        ended = self._process.poll()
+        if ended is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        return ended
+
+    def end(self) -> int | None:
+        """Tell it to end, and wait until it has; returns how it ended."""
+        self._process.terminate()
+        self._process.wait()
+        return self.poll()
 
 
 def start(home: Home, task: str) -> Work:
@@ -27,8 +47,7 @@ def start(home: Home, task: str) -> Work:
     if home.database is not None:
         environment["PATRON_DATABASE"] = home.database
     command = [sys.executable, "-m", "features.background", task]
-    # The pipe is never written to: it breaks when this process is gone.
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+    return Work(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment))
 
 
 def _refresh(home: Home) -> None:

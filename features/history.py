@@ -51,7 +51,7 @@ class Bucket:
         found: NDArray[np.int64] = self.table["customer_key"].to_numpy()
         return found
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """What it takes in memory."""
         return int(self.table.nbytes)

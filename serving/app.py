@@ -129,8 +129,7 @@ def _refresher(home: Home) -> Iterator[None]:
     try:
         yield
     finally:
-        work.terminate()
-        work.wait()
+        work.end()
 
 
 def _config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:

@@ -453,7 +453,7 @@ def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None
     assert changed == {("order_lines", world.key("c3") % lake.BUCKETS)}
     assert again["order_lines"].num_rows == 21
     assert narrow.of(keys) == again
-    assert len(narrow._buckets) == 1
+    assert sum(bucket.bytes > 0 for bucket in narrow._buckets.values()) == 1
 
 
 @pytest.mark.slow
@@ -479,9 +479,8 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
         world.wall.at = datetime.now(UTC)
         assert world.check() == len(world.told)
     finally:
-        for work in works:
-            work.terminate()
-        assert sorted(work.wait(60) for work in works) == [-signal.SIGKILL, 0]
+        ended = [work.end() for work in works]
+    assert sorted(ended) == [-signal.SIGKILL, 0]
 
 
 def _holder(home: Home) -> int | None:
