@@ -33,6 +33,10 @@ _LOCKS = 0x5041_5452
 _PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
+class Unstorable(PatronError):
+    """The database refuses a value; nothing of the transaction was written."""
+
+
 class Turn(IntEnum):
     """Writers of one kind come one after the other; in an SQLite file all writers do."""
 
@@ -108,7 +112,8 @@ class Database:
             cause = getattr(error, "orig", None) or error
             # The first line only: PostgreSQL quotes values in those that follow.
             why = str(cause).strip().partition("\n")[0]
-            raise PatronError(f"the database {self.name} cannot be used: {why}{_advice(cause)}") from error
+            kind = Unstorable if isinstance(error, sa.exc.DataError) else PatronError
+            raise kind(f"the database {self.name} cannot be used: {why}{_advice(cause)}") from error
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-
 from features import journal
-from features.database import Database
+from features.database import Database, Unstorable
 from features.errors import PatronError
 from features.home import Home
 from features.journal import Message, Refused
@@ -112,7 +110,8 @@ def _commit(database: Database, group: Sequence[_Handed]) -> None:
     try:
         journal.append(database, told, refused)
     except Exception as error:
-        if len(group) > 1 and _blames_what_was_told(error):
+        # A database that is away is away for all of them.
+        if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
             for handed in group:  # so that only those fail who told it
                 _commit(database, [handed])
             return
@@ -122,7 +121,3 @@ def _commit(database: Database, group: Sequence[_Handed]) -> None:
     else:
         for handed in group:
             handed.kept.set_result(None)
-
-
-def _blames_what_was_told(error: Exception) -> bool:
-    return not isinstance(error, PatronError) or isinstance(error.__cause__, sa.exc.DataError)
