@@ -33,7 +33,7 @@ import pandas as pd
 
 from benchmarks import lakes, report, rounds
 from benchmarks.peers import features_pandas, features_sql
-from features import boundaries, lake, snapshots
+from features import boundaries, lake, snapshots, versions
 from features.errors import PatronError
 from features.groups import FEATURES, GROUPS
 from features.home import Home
@@ -67,12 +67,13 @@ class Sides:
 
     def limit(self) -> None:
         """The same by SQL."""
-        features_sql.build(self.home.events, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql")
+        events = versions.current(self.home).folder
+        features_sql.build(events, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql")
 
     def peer(self) -> None:
         """The same by pandas, of ``PEER_BUCKETS`` alone."""
-        out = self.home.path / "pandas"
-        features_pandas.build(self.home.events, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
+        events, out = versions.current(self.home).folder, self.home.path / "pandas"
+        features_pandas.build(events, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
 
 
 def main() -> None:

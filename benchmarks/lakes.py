@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from features import lake
+from features import lake, versions
 from features.calendar import midnight
 from features.events import SCHEMAS
 from features.home import Clock, Home, Shop
@@ -129,7 +129,8 @@ def make(home: Home, events: int, seed: int = 7) -> int:
         connection.execute(statement)
     lake.write(home, connection, ZONE, {"source": "synthetic"})
     connection.close()
-    return sum(_rows(home.events / name) for name in SCHEMAS)
+    folder = versions.current(home).folder
+    return sum(_rows(folder / name) for name in SCHEMAS)
 
 
 def _rows(table: Path) -> int:

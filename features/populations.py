@@ -13,7 +13,7 @@ from ibis.backends.duckdb import Backend
 
 from features import lake
 from features.calendar import day_of, midnight, months
-from features.events import Events
+from features.events import POPULATION, Events
 from features.home import Home
 
 HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything
@@ -36,15 +36,31 @@ def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> i
 
 def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
     """All customers of whom anything was known at ``as_of``, as a population; merged ones once."""
-    known = events.known_at(as_of)
-    told = (known.order_lines, known.traits, known.activities)
-    keys = ibis.union(*(table.select("customer_key") for table in told), distinct=True)
-    if known.merges is not None:
-        keys = keys.anti_join(known.merges, "customer_key")
-    return keys.mutate(
-        as_of=ibis.literal(as_of.replace(tzinfo=None), "timestamp(6)"),
-        as_of_day=ibis.literal(day_of(as_of, zone), "int32"),
+    return everyone_at(events, [as_of], zone)
+
+
+def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
+    """All customers of whom anything was known at each of these moments; the events are read once."""
+    tick = ibis.interval(microseconds=1)  # what happened at a moment is known after it
+    told = ibis.union(
+        *(
+            table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
+            for table in (events.order_lines, events.traits, events.activities)
+        ),
+        distinct=False,
     )
+    known = told.group_by("customer_key").aggregate(since=told.since.min())
+    moments = {
+        "as_of": pa.array([as_of.replace(tzinfo=None) for as_of in as_ofs], pa.timestamp("us")),
+        "as_of_day": pa.array([day_of(as_of, zone) for as_of in as_ofs], pa.int32()),
+    }
+    pairs = known.cross_join(ibis.memtable(pa.table(moments)))
+    pairs = pairs.filter(pairs.since <= pairs.as_of)
+    if events.merges is not None:
+        merged = events.merges.group_by("customer_key").aggregate(gone=events.merges["at"].min())
+        pairs = pairs.left_join(merged, "customer_key")
+        pairs = pairs.filter(pairs.gone.isnull() | (pairs.gone > pairs.as_of))
+    return pairs.select(*POPULATION).cast(POPULATION)
 
 
 def origins(home: Home) -> list[datetime]:

@@ -153,7 +153,9 @@ def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[d
     for strength, name, chance in sorted(found, key=lambda f: (-round(f[0], 6), f[1])):
         if strength < LEAST_DIFFERENCE or len(chosen) == MOST_DIFFERENCES:
             break
-        if any(abs(ranks[name].corr(ranks[other["feature"]])) > MOST_ALIKE for other in chosen):
+        if any(
+            abs(ranks[name].corr(ranks[other["feature"]], min_periods=3)) > MOST_ALIKE for other in chosen
+        ):
             continue
         here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())
         unit = FEATURES[name].unit

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
@@ -207,7 +206,7 @@ def _compute(
         if missing and bool(group.reads) == (stored is not None):
             lacking.setdefault(missing, []).append(group)
     for missing, groups in lacking.items():
-        everyone = ibis.union(*(populations.everyone(events, t, zone) for t in missing), distinct=False)
+        everyone = populations.everyone_at(events, missing, zone)
         with ExitStack() as held:
             asked = held.enter_context(everyone.cache())
             prepared: dict[str, ir.Table] = {}

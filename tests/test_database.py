@@ -23,6 +23,7 @@ from alembic.migration import MigrationContext
 
 from benchmarks import servers
 from features import database_file, journal, migrations
+from features.calendar import micros
 from features.database import METADATA, Database, Turn, insert
 from features.errors import NothingThere, PatronError
 from features.home import Home
@@ -241,15 +242,15 @@ def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> 
     assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
     journal.forget(database, 3)
     assert append(database, [told("c", "ann"), told("d", "cid")]) == Appended(1, 1, 0)
-    assert journal.news(database, 0) == News(4, [2], [])
+    assert journal.news(database, 0) == News(4, [2], [], micros(NOON))
     assert journal.last(database) == 4
 
 
 def test_who_joins_is_news_of_both(home: Home) -> None:
     database = Database(home)
     append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")])
-    assert journal.news(database, 0) == News(3, [2], [1])
-    assert journal.news(database, 2) == News(3, [2], [1])
+    assert journal.news(database, 0) == News(3, [2], [1], micros(NOON))
+    assert journal.news(database, 2) == News(3, [2], [1], micros(NOON))
     assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
     assert len(journal.tail(database, 0, customer_keys=[1])["traits"]) == 1
 

@@ -10,6 +10,7 @@ import pytest
 
 import patron
 from benchmarks import servers
+from features import lake, versions
 from features.database import Database
 from features.doctor import Check
 from features.home import Clock, Home
@@ -92,7 +93,7 @@ def test_it_says_what_lags_behind(trained_copy: Home) -> None:
 
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: Home) -> None:
     trained_copy.database_file.write_bytes(b"no database at all" * 500)
-    (trained_copy.events / "order_lines" / "bucket=00" / "part-0.parquet").unlink()
+    lake.bucket_file(versions.current(trained_copy).folder, "order_lines", 0).unlink()
     trained_copy.online_file.unlink()
     (bundle,) = trained_copy.mlflow.rglob(
         f"{Registry(trained_copy).versions('clv')[0].run_id}/**/manifest.json"

@@ -37,6 +37,7 @@ def test_every_option_in_the_documentation_exists() -> None:
         return own.union(*map(options, getattr(command, "commands", {}).values()))
 
     known = {"--backend-store-uri", "--workers", "--require-hashes", "--no-deps", "--port", "--help"}
+    known |= {"--serve-artifacts", "--artifacts-destination", "--rm"}  # of mlflow and docker
     known |= options(ROOT_COMMAND)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) - known == set()
 

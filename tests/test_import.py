@@ -686,7 +686,7 @@ def texts(home: Home) -> dict[tuple[str, str], set[str]]:
         table = pq.read_table(path, partitioning=None)
         for name in table.column_names:
             values = table[name].unique().to_pylist()
-            found[path.relative_to(home.path).parts[1], name] |= {str(value) for value in values}
+            found[path.relative_to(home.path).parts[2], name] |= {str(value) for value in values}
     return found
 
 

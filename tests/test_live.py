@@ -259,7 +259,7 @@ def test_a_shop_without_events_is_served_and_says_that_it_is_not_ready(
         assert "patron_live_lag_messages 1.0" in get("/metrics").text
         refused(get("/v1/customers/A"), "no features were built", 503)
         refresh_once(home, at_once)
-        assert get("/v1/customers/A").json()["groups"]["purchases"]["orders_total"]["value"] == 1
+        assert get("/v1/customers/A").json()["facts"]["purchases"]["orders_total"]["value"] == 1
         assert "patron_live_lag_messages 0.0" in get("/metrics").text
 
 
@@ -453,7 +453,7 @@ def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None
     assert changed == {("order_lines", world.key("c3") % lake.BUCKETS)}
     assert again["order_lines"].num_rows == 21
     assert narrow.of(keys) == again
-    assert sum(bucket.bytes > 0 for bucket in narrow._buckets.values()) == 1
+    assert sum(bucket.bytes > 0 for bucket in narrow._buckets.values()) <= 1
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import imports, lake
+from features import imports, lake, versions
 from features.home import Home
 from features.identity import Identity
 from features.progress import silent
@@ -143,7 +143,7 @@ def test_activities_are_told_with_their_properties_and_once(shop_copy: Home) -> 
            "product_id": None, "category": None, "amount": Decimal("2.5000"),
            "properties": '{"urgent": true, "tags": ["a"]}'}  # fmt: skip
     later = row | {"received_at": moment + timedelta(minutes=1)}
-    path = lake.bucket_file(shop_copy.events, "activities", key)
+    path = lake.bucket_file(versions.current(shop_copy).folder, "activities", key)
     schema = pq.read_schema(path)
     pq.write_table(pa.Table.from_pylist([row, later, row | {"reference": "t2"}], schema), path)
     events = all_pages(Timeline(shop_copy), key, now, 1, kinds=("activity",))

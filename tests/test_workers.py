@@ -53,7 +53,7 @@ def gone(pid: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by /proc")
 def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_path: Path) -> None:
-    home, port = Home(tmp_path / "home"), servers._free_port()
+    home, port = Home(tmp_path / "home"), servers.free_port()
     imports.begin_live(home, "Europe/Berlin", "EUR")
     command = [sys.executable, str(ROOT / "patron.py"), "serve", "--workers", "2", "--port", str(port)]
     environment = os.environ | {"PATRON_HOME": str(home.path), "MLFLOW_TRACKING_URI": ""}
@@ -96,7 +96,7 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             for _ in range(6):
                 portrait = get("/v1/customers/A")
                 assert portrait is not None
-                assert portrait.json()["groups"]["purchases"]["orders_total"]["value"] == 1, portrait.text
+                assert portrait.json()["facts"]["purchases"]["orders_total"]["value"] == 1, portrait.text
             assert "patron_live_lag_seconds 0.0" in get("/metrics").text  # type: ignore[union-attr]
             os.kill(workers[0], signal.SIGKILL)  # the other one answers alone, until there are two again
             assert until(lambda: get("/healthz")).status_code == 200
