@@ -56,6 +56,7 @@ cat > .venv/bin/patron <<EOF
 #!$(pwd)/.venv/bin/python
 import sys
 from patron import main
-sys.exit(main())
+if __name__ == "__main__":  # workers of a service import this file again
+    sys.exit(main())
 EOF
 chmod +x .venv/bin/patron

@@ -25,6 +25,8 @@ from features.logs import ScoreLog
 from features.logs.decisions import DecisionLog
 from features.settings import FeatureSettings
 from features.timeline import Timeline
+from models.catalogue import MODELS
+from models.registry import Registry
 from serving import access, problems
 from serving.decider import Decider
 from serving.intake import Intake
@@ -159,6 +161,7 @@ def _many(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
             if all(process.wait_until_ready(START_SECONDS) for process in self.processes):
                 ready()
 
+    Registry(home).versions(*list(MODELS)[:1])  # MLflow makes its tables, which only one may do at a time
     told = {"home": home.path, "database": home.database, **settings.model_dump()}
     os.environ.update(
         {f"PATRON_{name.upper()}": str(value) for name, value in told.items() if value is not None}
