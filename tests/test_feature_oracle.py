@@ -611,9 +611,7 @@ def compare(histories: list[History], zone: str) -> None:
             if expected is None or isinstance(expected, str | bool):
                 assert found == expected, name
             else:
-                # Money is told in floats, and what is left of two large sums is as exact as they are.
-                least = 1e-6 if FEATURES[name].unit == "currency" else 1e-12
-                close = math.isclose(float(found), float(expected), rel_tol=1e-9, abs_tol=least)
+                close = math.isclose(float(found), float(expected), rel_tol=1e-9, abs_tol=1e-12)
                 assert close, f"{name}: {found} is not {expected}"
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import ibis
 import ibis.expr.types as ir
 
+from features.events import MONEY
 from features.group import KEYS, FeatureGroup
 
 purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
@@ -185,7 +186,8 @@ def refund_share(refunded_total: ir.FloatingValue, spend_total: ir.FloatingValue
 @purchases.feature(unit="currency", missing=0)
 def net_spend_365d(spend_365d: ir.FloatingValue, refunded_365d: ir.FloatingValue) -> ir.FloatingValue:
     """Paid in the last 365 days less the money given back in them; below 0 when more came back."""
-    return spend_365d - refunded_365d
+    # As decimals, since of two large sums as floats nothing exact is left.
+    return spend_365d.cast(MONEY) - refunded_365d.cast(MONEY)
 
 
 @purchases.feature(unit="currency")
