@@ -20,7 +20,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features.calendar import micros
-from features.database import METADATA, Database, Key, among
+from features.database import METADATA, Database, Key, among, insert
 from features.events import SCHEMAS
 from features.identity import assign, join, merges
 
@@ -50,6 +50,8 @@ quarantine = sa.Table(
     sa.Column("received_at_us", sa.BigInteger, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),  # as it came, JSON
+    sa.Column("digest", sa.LargeBinary),
+    sa.Index("quarantine_by_digest", "digest", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -79,11 +81,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that cannot be used: why, and as it came (JSON)."""
+    """A message that cannot be used.
+
+    Attributes:
+        reason: why, without personal data.
+        message: as it came, JSON.
+        message_id: what makes it count once; None where it has none.
+    """
 
     received_at: datetime
     reason: str
     message: str
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +105,13 @@ class Appended:
 
 
 def append(database: Database, told: Sequence[Message], refused: Sequence[Refused] = ()) -> Appended:
-    """Keep messages for good; one that was kept before counts once.
+    """Keep messages for good; one that was kept, or refused, before counts once.
 
     Raises:
         PatronError: the database cannot be used; none of them was kept.
     """
-    digests = {_digest(message): message for message in reversed(told)}  # the first of equal ones
+    # The first of equal ones.
+    digests = {_digest(message.message_id): message for message in reversed(told)}
     with database.writing() as connection:
         known = _known(connection, list(digests))
         fresh = [message for digest, message in reversed(digests.items()) if digest not in known]
@@ -110,12 +120,20 @@ def append(database: Database, told: Sequence[Message], refused: Sequence[Refuse
             connection.execute(sa.insert(messages), new)
             _insert(connection, fresh)
         if refused:
-            rows = [
-                {"received_at_us": micros(r.received_at), "reason": r.reason, "message": r.message}
-                for r in refused
-            ]
-            connection.execute(sa.insert(quarantine), rows)
+            connection.execute(insert(connection, quarantine).on_conflict_do_nothing(), _waiting(refused))
     return Appended(len(fresh), len(told) - len(fresh), len(refused))
+
+
+def _waiting(refused: Sequence[Refused]) -> list[dict[str, Any]]:
+    return [
+        {
+            "received_at_us": micros(one.received_at),
+            "reason": one.reason,
+            "message": one.message,
+            "digest": None if one.message_id is None else _digest(one.message_id),
+        }
+        for one in refused
+    ]
 
 
 def _insert(connection: sa.Connection, fresh: Sequence[Message]) -> None:
@@ -134,6 +152,10 @@ def _insert(connection: sa.Connection, fresh: Sequence[Message]) -> None:
             events = json.dumps(message.rows, ensure_ascii=False, separators=(",", ":"))
             rows.append({"seq": seq, "customer_key": key, "received_at_us": at_us, "events": events})
     connection.execute(sa.insert(journal), rows)
+    _count(connection, seq)
+
+
+def _count(connection: sa.Connection, seq: int) -> None:
     connection.execute(sa.delete(counter))
     connection.execute(sa.insert(counter), {"last_seq": seq})
 
@@ -142,6 +164,18 @@ def last(database: Database) -> int:
     """The number of the newest message; 0 where there was none."""
     with database.reading() as connection:
         return _last(connection)
+
+
+def reach(database: Database, seq: int) -> None:
+    """Let numbers go on after this one, up to which the lake holds the journal.
+
+    They do, unless the database was put back from an older copy: what arrived now would be taken for
+    what the lake holds already.
+    """
+    if last(database) < seq:
+        with database.writing() as connection:
+            if _last(connection) < seq:
+                _count(connection, seq)
 
 
 def _last(connection: sa.Connection) -> int:
@@ -251,5 +285,5 @@ def _known(connection: sa.Connection, digests: Sequence[bytes]) -> set[bytes]:
     return found
 
 
-def _digest(message: Message) -> bytes:
-    return hashlib.sha256(message.message_id.encode()).digest()[:_DIGEST_BYTES]
+def _digest(message_id: str) -> bytes:
+    return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from features import journal
+from features import journal, versions
 from features.database import Database, Unstorable
 from features.errors import PatronError
 from features.home import Home
@@ -44,10 +44,11 @@ class _Handed:
 
 
 class Intake:
-    """The one writer of what a process is told; its thread and database are opened by the first event."""
+    """The one writer of what a process is told; its thread is started by the first event."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
+        self._home, self._database = home, Database(home)
+        self._reached = False
         self._waiting: deque[_Handed] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -83,9 +84,8 @@ class Intake:
             self._thread.join()
 
     def _run(self) -> None:
-        database = Database(self._home)
         while (group := self._take()) is not None:
-            _commit(database, group)
+            self._commit(group)
 
     def _take(self) -> list[_Handed] | None:
         """What is committed next; None once there will be nothing."""
@@ -103,21 +103,26 @@ class Intake:
             self._size -= size
             return group
 
+    def _commit(self, group: Sequence[_Handed]) -> None:
+        told = [message for handed in group for message in handed.told]
+        refused = [message for handed in group for message in handed.refused]
+        try:
+            self._append(told, refused)
+        except Exception as error:
+            # A database that is away is away for all of them.
+            if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
+                for handed in group:  # so that only those fail who told it
+                    self._commit([handed])
+                return
+            _log.error("%d events could not be kept: %s", len(told) + len(refused), type(error).__name__)
+            for handed in group:
+                handed.kept.set_exception(error)
+        else:
+            for handed in group:
+                handed.kept.set_result(None)
 
-def _commit(database: Database, group: Sequence[_Handed]) -> None:
-    told = [message for handed in group for message in handed.told]
-    refused = [message for handed in group for message in handed.refused]
-    try:
-        journal.append(database, told, refused)
-    except Exception as error:
-        # A database that is away is away for all of them.
-        if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
-            for handed in group:  # so that only those fail who told it
-                _commit(database, [handed])
-            return
-        _log.error("%d events could not be kept: %s", len(told) + len(refused), type(error).__name__)
-        for handed in group:
-            handed.kept.set_exception(error)
-    else:
-        for handed in group:
-            handed.kept.set_result(None)
+    def _append(self, told: Sequence[Message], refused: Sequence[Refused]) -> None:
+        if not self._reached and versions.exists(self._home):
+            journal.reach(self._database, versions.current(self._home).compacted_seq)
+            self._reached = True
+        journal.append(self._database, told, refused)

@@ -22,7 +22,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from benchmarks import servers
-from features import database_file, journal, migrations
+from features import database_file, journal, migrations, quarantine
 from features.calendar import micros
 from features.database import METADATA, Database, Turn, insert
 from features.errors import NothingThere, PatronError
@@ -118,7 +118,7 @@ def test_an_older_one_is_brought_up_to_date_by_writers_alone(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Database(home).prepare()
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    monkeypatch.setattr(migrations, "HEAD", "9999")
     with (
         pytest.raises(PatronError, match=r"is of an older Patron .*; `patron doctor`"),
         Database(home).reading(),
@@ -127,7 +127,7 @@ def test_an_older_one_is_brought_up_to_date_by_writers_alone(
     done = []
 
     def upgrade(connection: sa.Connection) -> None:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         done.append(True)
 
     monkeypatch.setattr(migrations, "upgrade", upgrade)
@@ -244,6 +244,25 @@ def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> 
     assert append(database, [told("c", "ann"), told("d", "cid")]) == Appended(1, 1, 0)
     assert journal.news(database, 0) == News(4, [2], [], micros(NOON))
     assert journal.last(database) == 4
+
+
+def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(home: Home) -> None:
+    database = Database(home)
+    bad = [Refused(NOON, "no customer", text, id) for text, id in (("1", "a"), ("2", None), ("3", "b"))]
+    append(database, [], bad)
+    append(database, [told("a", "ann")], [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")])
+    assert [entry.reason for entry in quarantine.entries(database, 9)] == ["no customer"] * 4
+    assert journal.last(database) == 1
+
+
+def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
+    database = Database(home)
+    append(database, [told("a", "ann")])
+    journal.reach(database, 7)
+    append(database, [told("b", "ann")])
+    journal.reach(database, 3)
+    assert journal.last(database) == 8
+    assert journal.news(database, 7).customer_keys == [1]
 
 
 def test_who_joins_is_news_of_both(home: Home) -> None:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from rudder_analytics.client import Client as RudderClient
 from segment.analytics.client import Client as SegmentClient
 
 from benchmarks import servers
-from features import journal, quarantine
+from features import compact, imports, journal, lake, quarantine
 from features.database import Database
 from features.errors import NothingThere, PatronError
 from features.home import Clock, Home, Shop
@@ -460,6 +461,21 @@ def test_one_who_tells_what_cannot_be_kept_fails_alone(empty_home: Home) -> None
             bad.result(60)
     assert journal.last(Database(empty_home)) == 2
     assert waiting(empty_home) == ["why"]
+
+
+def test_what_arrives_after_an_older_database_was_put_back_is_seen(empty_home: Home) -> None:
+    home = empty_home
+    imports.begin_live(home, PLACE.time_zone, PLACE.currency)
+    database = Database(home)
+    journal.append(database, [Message(f"m{i}", AT, "c1") for i in range(3)])
+    compact.compact(home, database)
+    with database.writing() as connection:
+        journal.clear(connection)
+        connection.execute(sa.update(journal.counter).values(last_seq=1))  # as the copy has it
+    with closing(Intake(home)) as intake:
+        intake.keep([Message("new", AT, "c1")], []).result(60)
+    assert lake.current(home).compacted_seq == 3
+    assert journal.news(database, 3).customer_keys
 
 
 def test_what_waits_when_the_service_ends_is_kept(home: Home) -> None:

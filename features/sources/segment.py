@@ -77,9 +77,16 @@ def translate(message: Any, received_at: datetime, place: Place) -> Message | Re
     try:
         return _translate(message, received_at, place)
     except Unfit as unfit:
-        return Refused(received_at, str(unfit), as_it_came(message))
+        return Refused(received_at, str(unfit), as_it_came(message), _message_id(message))
     except RecursionError:
         return Refused(received_at, "it is nested too deeply", "null")
+
+
+def _message_id(message: Any) -> str | None:
+    try:
+        return identifier(message, "messageId") if isinstance(message, dict) else None
+    except Unfit:
+        return None
 
 
 def as_it_came(message: Any) -> str:
