@@ -30,13 +30,19 @@ from features.home import Clock, Home, Shop
 from features.identity import Identity
 from features.progress import silent
 from features.sources.simulate import Plan
-from features.store import Store
+from features.store import Store, import_feast
 
 ROOT = Path(__file__).parents[1]
 RETAIL_FILE = ROOT.parent / "shared" / "data" / "online-retail" / "online_retail_2009_2011.parquet"
 
 PLAN = Plan(start=date(2022, 1, 1), seed=11, customers=600, years=2.5)
 UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
+
+
+def pytest_configure() -> None:
+    """Import Feast as the product does, before a module of tests does so by itself."""
+    import_feast()
+
 
 # The same examples in every run, and no files left behind.
 settings.register_profile("patron", derandomize=True, database=None, deadline=None)
