@@ -1,12 +1,13 @@
 """Shops for the tests: one simulated, one with its features built, and files to import.
 
-The homes are shared by all tests of a run and made once. A test that changes one takes a copy:
-``shop_copy``, or ``copy_home(built_shop)``.
+The homes are shared by all tests of a run, whichever process they are in, and made once. A test that
+changes one takes a copy: ``shop_copy``, or ``copy_home(built_shop)``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import time
@@ -90,18 +91,40 @@ def empty_home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A function (name, make) that has a folder made by the first process of the run that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        made, done = run / name, run / f"{name}.made"
+        with open(run / f"{name}.lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)  # of a process that failed
+                make(made)
+                done.touch()
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def plan() -> Plan:
     """How ``shop`` was simulated."""
     return PLAN
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def shop(made_once: Callable[..., Path]) -> Home:
     """A simulated shop of 600 customers and two and a half years, its clock standing at ``UNTIL``."""
-    home = Home(tmp_path_factory.mktemp("shop") / "home")
-    imports._simulate(home, PLAN, UNTIL, silent)
-    home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
-    return home
+
+    def make(path: Path) -> None:
+        home = Home(path)
+        imports._simulate(home, PLAN, UNTIL, silent)
+        home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
+
+    return Home(made_once("shop", make))
 
 
 def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:
@@ -132,11 +155,14 @@ def shop_copy(shop: Home, copy_home: Callable[[Home], Home]) -> Home:
 
 
 @pytest.fixture(scope="session")
-def built_shop(shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def built_shop(shop: Home, made_once: Callable[..., Path]) -> Home:
     """The simulated shop with its monthly snapshots, its catalogue and its online store."""
-    home = Home(Path(shutil.copytree(shop.path, tmp_path_factory.mktemp("built") / "home")))
-    _build_features(home)
-    return home
+    return Home(made_once("built", lambda path: _build(shop, path)))
+
+
+def _build(shop: Home, path: Path) -> None:
+    shutil.copytree(shop.path, path)
+    _build_features(Home(path))
 
 
 @pytest.fixture(scope="session")
@@ -192,17 +218,20 @@ def small_retail(tmp_path: Path) -> RetailWriter:
 
 
 @pytest.fixture(scope="session")
-def trained_shop(built_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def trained_shop(built_shop: Home, built: snapshots.Built, made_once: Callable[..., Path]) -> Home:
     """A copy of ``built_shop`` in which every model of the catalogue was trained by the pipeline."""
-    from models.catalogue import MODELS
-    from models.registry import Registry
-    from training.pipeline import train
 
-    home = Home(Path(shutil.copytree(built_shop.path, tmp_path_factory.mktemp("trained") / "home")))
-    store, registry = Store(home), Registry(home)
-    for model in MODELS.values():
-        train(home, model, built, store, registry)
-    return home
+    def make(path: Path) -> None:
+        from models.catalogue import MODELS
+        from models.registry import Registry
+        from training.pipeline import train
+
+        home = Home(Path(shutil.copytree(built_shop.path, path)))
+        store, registry = Store(home), Registry(home)
+        for model in MODELS.values():
+            train(home, model, built, store, registry)
+
+    return Home(made_once("trained", make))
 
 
 def _copy_trained(home: Home, folder: Path) -> Home:
