@@ -32,7 +32,7 @@ bench: install-dev                  ## every benchmark, each printing a table an
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
-	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.build
 
 bench-full: install-dev             ## how builds grow: shops of up to 50 million events

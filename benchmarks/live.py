@@ -4,7 +4,8 @@
 are committed then, over HTTP in batches of a hundred, keys on. ``limit`` is the database alone: the same
 batches, parsed and inserted as text, a durable commit each. ``fresh_p99_N`` is the time from the
 acknowledgement of an order until ``POST /v1/scores`` gives other scores than before, while N events arrive
-each second: the whole way, refresher and all.
+each second: the whole way, refresher and all. ``materialise``, ``read_one`` and ``read_1000`` are those of
+:mod:`benchmarks.online`, over Redis.
 
     python -m benchmarks.live [--seconds N]
 """
@@ -31,10 +32,11 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import homes, report, servers
+from benchmarks import homes, online, report, servers
 from benchmarks.messages import Client, stream
 
 CUSTOMERS = 6000  # of the default shop, which is what is scored
+ONLINE_CUSTOMERS = 50_000
 BATCH, CLIENTS = 100, 4
 INGEST_SECONDS, ROUNDS = 8.0, 3
 PROBES = 4  # orders under way at a time
@@ -59,6 +61,7 @@ def main() -> None:
         for rate in (100, 300):
             _note(f"measuring how fresh scores are at {rate} events/s")
             results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, asked.seconds)
+        results |= online.measure(folder / "online", ONLINE_CUSTOMERS, ROUNDS, ("redis",)).get("redis", {})
     report.publish("live", results)
 
 
