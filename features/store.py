@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = ["OnlineRows", "Store"]
 
 PROJECT = "patron"
 ENTITY = "customer"
+_METRICS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 
 
 def import_feast() -> None:
@@ -40,11 +42,13 @@ def import_feast() -> None:
 
     Writing them takes two thirds of the seconds that the import takes otherwise.
     """
-    # Before Feast, whose import makes every metric of the process a file that services share by name.
+    # Before Feast, whose import makes every metric of the process, and of its children, a file in a folder
+    # that they share.
     import prometheus_client  # noqa: F401
     import typeguard
 
     os.environ.setdefault("FEAST_USAGE", "False")
+    before = {name: os.environ.get(name) for name in _METRICS}
     checked = typeguard.typechecked
     typeguard.typechecked = lambda target: target  # type: ignore[assignment]
     try:
@@ -55,6 +59,9 @@ def import_feast() -> None:
             import feast.infra.offline_stores.duckdb  # noqa: F401
     finally:
         typeguard.typechecked = checked
+    for name, value in before.items():
+        if value is None and (folder := os.environ.pop(name, None)):
+            shutil.rmtree(folder, ignore_errors=True)
     logging.getLogger("feast").setLevel(logging.WARNING)
 
 

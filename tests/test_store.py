@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import typeguard
 
 import features as feature_package
 from features import imports, lake, populations, snapshots
@@ -402,3 +403,8 @@ def test_other_events_leave_no_old_snapshot(shop_copy: Home):
 def plan_of(home: Home) -> dict[str, Any]:
     held = lake.describe(home)["plan"]
     return {**held, "start": datetime.fromisoformat(held["start"]).date()}
+
+
+def test_feast_leaves_metrics_to_the_process_that_imports_it(store: Store):
+    assert not {name for name in os.environ if name.startswith("PROMETHEUS_MULTIPROC")}
+    assert typeguard.typechecked.__module__.startswith("typeguard")
