@@ -4,8 +4,8 @@
 are committed then, over HTTP in batches of a hundred, keys on. ``limit`` is the database alone: the same
 batches, parsed and inserted as text, a durable commit each. ``fresh_p99_N`` is the time from the
 acknowledgement of an order until ``POST /v1/scores`` gives other scores than before, while N events arrive
-each second: the whole way, refresher and all. ``materialise``, ``read_one`` and ``read_1000`` are those of
-:mod:`benchmarks.online`, over Redis.
+each second: the whole way, refresher and all, once the first order has come through. ``materialise``,
+``read_one`` and ``read_1000`` are those of :mod:`benchmarks.online`, over Redis.
 
     python -m benchmarks.live [--seconds N]
 """
@@ -151,10 +151,12 @@ def _fresh(trained: Path, folder: Path, rate: int, seconds: float) -> report.Res
     environment = {"PATRON_REQUIRE_KEYS": "true"}
     key = _key(home, environment)
     with _serving(home, folder, environment) as port:
+        first, *probes = [f"C{number:06d}" for number in range(CUSTOMERS - 1000, CUSTOMERS)]
+        (started_up,) = _probe(port, key, float("inf"), [first])
+        _note(f"  the first order after {started_up:.1f} s, as the service starts")
         started, stop = time.perf_counter(), threading.Event()
         crowd = threading.Thread(target=_crowd, args=(Client(port, key), rate, stop), daemon=True)
         crowd.start()
-        probes = [f"C{number:06d}" for number in range(CUSTOMERS - 1000, CUSTOMERS)]
         with ThreadPoolExecutor(PROBES) as pool:
             took = [
                 one
