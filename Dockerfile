@@ -7,6 +7,7 @@ COPY scripts scripts
 COPY requirements.lock .
 RUN scripts/install.sh requirements.lock
 COPY patron.py LICENSE README.md ./
+COPY commands commands
 COPY features features
 COPY models models
 COPY training training

@@ -24,6 +24,7 @@ import pytest
 import typer
 
 import patron
+from commands.up import draft_actions
 from features import imports, logs
 from features.calendar import day_of
 from features.database import Database
@@ -472,14 +473,14 @@ def test_an_example_of_actions_can_be_used_as_it_is_printed(tmp_path: Path, comm
 
 
 def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touched(shop_copy: Home) -> None:
-    patron._draft_actions(shop_copy)
+    draft_actions(shop_copy)
     assert actions.load(shop_copy).channels
     shop_copy.actions.write_text("own")
-    patron._draft_actions(shop_copy)
+    draft_actions(shop_copy)
     assert shop_copy.actions.read_text() == "own"
     shop_copy.actions.unlink()
     shop_copy.write_shop(replace(shop_copy.shop(), source="mapping"))
-    patron._draft_actions(shop_copy)
+    draft_actions(shop_copy)
     assert not shop_copy.actions.exists()
 
 

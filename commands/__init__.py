@@ -1,0 +1,1 @@
+"""The command line: a module per noun, a function per verb, heavy imports inside them."""

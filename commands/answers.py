@@ -1,0 +1,82 @@
+"""Commands for answers about everyone: scores, and what to do next."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.common import AsJson, open_home, progress_bar, say
+from commands.models import model_names
+
+app = typer.Typer()
+
+
+class Language(StrEnum):
+    """What texts and reasons are told in."""
+
+    en = "en"
+    zh = "zh"
+
+
+@app.command()
+def score(
+    out: Annotated[Path, typer.Option(help="Where to write: a .parquet or .csv file.")],
+    model: Annotated[str, typer.Option(help="A model's name, or all.")] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """Score every customer into a file, and into the log."""
+    from serving import bulk
+
+    with progress_bar(as_json) as progress:
+        done = bulk.score_everyone(open_home(), out, model_names(model), progress)
+    lines = [f"scored {done['customers']:,} customers into {out}"]
+    lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
+    say(as_json, done, "\n".join(lines))
+
+
+@app.command()
+def recommend(
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write: an .ndjson, .csv or .parquet file.")
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="Only for FEATURE:VALUE of a text feature.", metavar="SEGMENT")
+    ] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Only through this channel; may be repeated.")
+    ] = None,
+    language: Annotated[Language, typer.Option(help="Of texts and reasons.")] = Language.en,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="The CRM that a CSV is for: zoho, fxiaoke, hubspot or salesforce.", metavar="CRM"
+        ),
+    ] = None,
+    draft: Annotated[
+        bool, typer.Option(help="Print an example of actions.toml, and decide nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide the next best action for everyone, into a file and into the log."""
+    if draft:
+        print(example_actions(), end="")
+        return
+    if out is None:
+        raise typer.BadParameter("say --out FILE, or --draft for an example of actions")
+    from serving.recommend import recommend_everyone
+
+    with progress_bar(as_json) as progress:
+        done = recommend_everyone(open_home(), out, segment, channel, language.value, progress, target)
+    lines = [f"decided for {done['customers']:,} customers into {out}"]
+    lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
+    say(as_json, done, "\n".join(lines))
+
+
+def example_actions() -> str:
+    """An example of actions.toml."""
+    from models.decisions.actions import EXAMPLE
+
+    return EXAMPLE.read_text(encoding="utf-8")

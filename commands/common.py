@@ -1,0 +1,62 @@
+"""What every command shares: the home it works on, its progress, and how it says what it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from features.home import Home
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USE = 2
+    SAID_NO = 3  # a gate or a monitor
+
+
+def open_home() -> Home:
+    """The home that PATRON_HOME names."""
+    from features.settings import FeatureSettings
+
+    return FeatureSettings().open_home()
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on the terminal's error channel; nothing where it is not a terminal."""
+    from features.progress import silent
+
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<36}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda message, done: bar.update(task, description=message, completed=done)
+
+
+def note(text: str) -> None:
+    """A line for the person, on the error channel."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
+    """Print what was done, as JSON or in words, and end with a code that is not zero."""
+    print(json.dumps(done, default=str, indent=2) if as_json else text)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,191 @@
+"""Commands for models: learn, list, compare, and choose which version answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.common import AsJson, Exit, open_home, progress_bar, say
+
+if TYPE_CHECKING:
+    from features.home import Home
+    from features.progress import Progress
+
+app = typer.Typer()
+Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
+OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
+Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
+
+
+@app.command()
+def train(
+    model: Model,
+    horizon: Annotated[
+        int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
+    ] = None,
+    advise: Annotated[
+        bool, typer.Option(help="Only for churn: say which window is sensible, and train nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, test by time, publish to MLflow, and promote what passes its gates."""
+    home = open_home()
+    if advise:
+        if model != "churn" or horizon is not None:
+            raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
+        advice = _advice(home)
+        say(as_json, advice.as_dict(), advice.table())
+        return
+    with progress_bar(as_json) as progress:
+        trained = train_models(home, model_names(model), horizon, progress)
+    refused = [v for v in trained if v.refusals]
+    done = {"versions": [vars(v) for v in trained]}
+    say(as_json, done, "\n".join(version_line(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
+
+
+@app.command()
+def models(model: Model = "all", as_json: AsJson = False) -> None:
+    """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
+    registry, listed, lines = _registry(), {}, []
+    for name in model_names(model):
+        versions, moves = registry.versions(name), registry.moves(name)
+        listed[name] = {"versions": [vars(v) for v in versions], "moves": [vars(m) for m in moves]}
+        lines += [_listed(v) for v in versions] or [f"{name} was never trained; run `patron train {name}`"]
+        lines += [f"      {m.words}" for m in moves]
+    say(as_json, {"models": listed}, "\n".join(lines))
+
+
+@app.command()
+def compare(
+    model: OneModel,
+    version: Annotated[str | None, typer.Option(help="Default: the newest.", metavar="VERSION")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Default: the champion, or what it replaced, or baselines.", metavar="VERSION"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a version against another and the baselines, on the same customers of known outcome."""
+    from features import builds
+    from features.store import Store
+    from models.catalogue import find
+    from training import contest
+    from training.compare import table
+
+    chosen, home, registry = find(model), open_home(), _registry()
+    contest.choose(registry, model, version, against)  # says what is wrong before anything is built
+    with progress_bar(as_json) as progress:
+        built = builds.build(home, True, progress)
+        progress("scores and their differences", 0.5)
+        done = contest.contest(home, built, Store(home), registry, chosen, version, against)
+    head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
+    moves = [m for m in registry.moves(model) if {m.after, m.before} & {done.version, done.against}]
+    text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
+    say(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
+
+
+@app.command()
+def promote(
+    model: OneModel,
+    version: Annotated[str, typer.Argument(help="The version that shall answer.", metavar="VERSION")],
+    why: Why,
+    force: Annotated[bool, typer.Option(help="Also where gates stayed shut; this is recorded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer from now on, and record who did it and why."""
+    from models import promotion
+    from models.catalogue import find
+
+    name, registry = find(model).name, _registry()
+    try:
+        move = promotion.promote(registry, name, version, why, force)
+    except promotion.GatesShut as refused:
+        say(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.SAID_NO)
+        return
+    say(as_json, {"promoted": vars(move)}, _moved(name, move))
+
+
+@app.command()
+def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
+    """Let the version answer again that was promoted before the champion, and record it."""
+    from models import promotion
+    from models.catalogue import find
+
+    name, registry = find(model).name, _registry()
+    move = promotion.rollback(registry, name, why)
+    say(as_json, {"promoted": vars(move)}, _moved(name, move))
+
+
+def model_names(name: str) -> list[str]:
+    """The model of that name, or every model's name where it is ``all``."""
+    from models.catalogue import MODELS, find
+
+    return list(MODELS) if name == "all" else [find(name).name]
+
+
+def train_models(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
+    """Build the features anew, and train these models on them; returns their versions."""
+    from features import builds
+    from features.store import Store
+    from models.catalogue import find
+    from models.registry import Registry
+    from training.pipeline import asked_with, train
+
+    models = [asked_with(find(name), horizon) for name in names]
+    home.shop()
+    built = builds.build(home, True, progress)
+    store, registry = Store(home), Registry(home)
+    return [train(home, model, built, store, registry, progress) for model in models]
+
+
+def _advice(home: Home) -> Any:
+    from features import lake
+    from training.advise import advise, visits
+
+    shop = home.shop()
+    events = lake.read(home, lake.connect()).known_at(shop.now())
+    return advise(visits(events).to_pandas(), shop.today())
+
+
+def _registry() -> Any:
+    """The registry of a home that holds a shop."""
+    from models.registry import Registry
+
+    home = open_home()
+    home.shop()
+    return Registry(home)
+
+
+def version_line(version: Any) -> str:
+    """A model version in a line of words."""
+    from training.evaluate import RANKING
+
+    measure = next(name for name, _ in RANKING.values() if name in version.metrics)
+    head = (
+        f"{version.name} version {version.version}: {measure} {version.metrics[measure]:.3f} on a later time"
+    )
+    if version.refusals:
+        return f"{head}; not promoted: {'; '.join(version.refusals)}"
+    return f"{head}; {'champion' if version.champion else 'passed its gates'}"
+
+
+def _listed(version: Any) -> str:
+    """A model version in a row: which, when, how good, and its gates."""
+    from training.evaluate import RANKING
+
+    measure = next((name for name, _ in RANKING.values() if name in version.metrics), None)
+    good = f"{measure} {version.metrics[measure]:.3f}" if measure else "not measured"
+    gates = f"gates shut: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
+    mark = "*" if version.champion else " "
+    head = f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {good:<13}"
+    return f"{head} {'champion, ' if version.champion else ''}{gates}"
+
+
+def _moved(name: str, move: Any) -> str:
+    since = f" in place of version {move.before}" if move.before else ""
+    against = ", against its gates" if move.forced else ""
+    return (
+        f"{name} version {move.after} answers from now on{since}{against}; recorded for {move.who}."
+        " A running service keeps what it started with until it is restarted."
+    )

@@ -1,0 +1,118 @@
+"""Commands for the service: run it, keep it fresh, and watch over it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.common import AsJson, Exit, note, open_home, progress_bar, say
+from commands.models import Model, model_names
+from features.errors import PatronError
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", min=1, max=65535)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer. Default: PATRON_WORKERS or 1.", min=1, max=64)
+    ] = None,
+) -> None:
+    """Answer over HTTP until stopped."""
+    from serving.app import serve as run
+    from serving.settings import ServingSettings
+
+    asked = {"host": host, "port": port, "workers": workers}
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = ServingSettings().model_copy(update=given)
+    check_port(settings.host, settings.port)
+    run(open_home(), settings, lambda: note(f"serving on {settings.address}, docs at /docs"))
+
+
+@app.command()
+def refresh(
+    once: Annotated[bool, typer.Option(help="Only what is to be done now; then end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep features at what happened: events as they come, and everyone each midnight, until stopped."""
+    import logging
+    import signal
+    import threading
+
+    from features import refresher
+
+    home, stop = open_home(), threading.Event()
+    shop = home.shop()
+    if not shop.live:
+        still = f"the clock of this shop stands still at {shop.now():%Y-%m-%d %H:%M} UTC; nothing changes"
+        say(as_json, {"refreshed": False, "reason": still}, still)
+        return
+    if once:
+        done = refresher.refresh_once(home)
+        say(as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features")
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    refresher.refresh(home, stop)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what can be reached, of which versions, what lags behind, and what to do."""
+    from serving.doctor import examine
+
+    checks = examine(open_home())
+    lines = [
+        f"{check.state:<8} {check.part:<13} {check.found}{f'; {check.advice}' if check.advice else ''}"
+        for check in checks
+    ]
+    failed = any(check.state == "failed" for check in checks)
+    done = {"checks": [vars(check) for check in checks]}
+    say(as_json, done, "\n".join(lines), Exit.FAILED if failed else Exit.DONE)
+
+
+@app.command()
+def monitor(
+    model: Model = "all",
+    days: Annotated[int, typer.Option(min=1, help="How many days of answers to look at.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was scored lately with what each champion was accepted on."""
+    from models.registry import Registry
+    from serving.monitoring import run
+
+    home = open_home()
+    home.shop()
+    with progress_bar(as_json) as progress:
+        watched = run.monitor(home, model_names(model), days, Registry(home), progress)
+    drifted = any(w.report.verdict == "drifted" for w in watched)
+    done = {
+        "reports": [
+            w.report.as_dict() | {"json": str(w.json), "html": w.html and str(w.html)} for w in watched
+        ]
+    }
+    text = "\n".join(f"{w.report.words}\n  {w.html or w.json}" for w in watched)
+    say(as_json, done, text, Exit.SAID_NO if drifted else Exit.DONE)
+
+
+def check_port(host: str, port: int) -> None:
+    """Say that a port is taken before a service is made ready for it.
+
+    Raises:
+        PatronError: nothing can listen there.
+    """
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PatronError(
+                f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it, or choose another"
+                " port with PATRON_PORT"
+            ) from error

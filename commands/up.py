@@ -1,0 +1,128 @@
+"""The command for everything at once: a shop, its models, and the service."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import typer
+
+from commands.answers import example_actions
+from commands.common import note, open_home, progress_bar
+from commands.models import train_models, version_line
+from commands.service import check_port
+from features.errors import PatronError
+
+if TYPE_CHECKING:
+    from features.home import Home
+    from features.progress import Progress
+
+app = typer.Typer()
+
+
+@app.command()
+def up() -> None:
+    """A shop, trained and served: everything that is missing is made, then the service runs."""
+    from features import imports, lake
+    from serving.access import check
+    from serving.app import serve as run
+    from serving.keys import Keys
+    from serving.settings import ServingSettings
+
+    settings, home, started = ServingSettings(), open_home(), time.monotonic()
+    check(Keys(home), settings)
+    check_port(settings.host, settings.port)
+    with progress_bar(False) as progress:
+        if not lake.exists(home):
+            imports.simulate_shop(home, 6000, 7, 3.0, progress=progress)
+        else:
+            imports.extend_simulation(home, progress)
+        try:
+            said = _make_ready(home, progress)
+        except PatronError as error:
+            if home.shop().source != imports.LIVE:
+                raise
+            said = [f"no models yet: {error}"]  # its history is still to come
+    draft_actions(home)
+    example = _example(home)
+    address = settings.address
+    run(home, settings, lambda: note(_welcome(home, address, said, example, time.monotonic() - started)))
+
+
+def draft_actions(home: Home) -> None:
+    """Give a simulated shop the example's actions, where it has none; those of a real one are its own."""
+    if home.shop().source == "simulate" and not home.actions.exists():
+        home.actions.write_text(example_actions(), encoding="utf-8")
+
+
+def _make_ready(home: Home, progress: Progress) -> list[str]:
+    """Train where a model has no usable champion, else only renew the features; say what was done."""
+    from features import builds
+    from features.store import Store
+    from models.catalogue import MODELS
+    from models.registry import Registry
+
+    registry = Registry(home)
+    trained = {name: registry.versions(name) for name in MODELS}
+    if all(trained.values()):
+        builds.build(home, False, progress)
+        definitions = Store(home).definitions()
+        stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
+        if not stale:
+            return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
+    return [version_line(v) for v in train_models(home, list(MODELS), None, progress)]
+
+
+def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:
+    """Whether a version was trained with other features than today's."""
+    try:
+        registry.open(name, version).check_definitions(definitions)
+    except PatronError:
+        return True
+    return False
+
+
+def _example(home: Home) -> str | None:
+    """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
+    from features import lake
+    from features.identity import Identity
+
+    lines = lake.read(home, lake.connect()).order_lines
+    latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
+    return next(iter(Identity(home).ids(latest).values()), None)
+
+
+def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
+    from features import lake
+    from models.registry import local_uri
+
+    shop = lake.describe(home)
+    span = (
+        f"{shop['orders']:,} orders from {shop['from']} to {shop['to']}"
+        if shop["orders"]
+        else "no orders yet"
+    )
+    return "\n".join(
+        [
+            "",
+            f"Patron is up after {seconds:.0f} s, with {span} ({shop['source']}) in {home.path}",
+            *(f"  {line}" for line in said),
+            *_to_try(home, address, example),
+            f"  the API's page   {address}/docs",
+            f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
+            f" --backend-store-uri {local_uri(home)}",
+            "Ctrl-C stops it; `make up` starts it again with what is there.",
+        ]
+    )
+
+
+def _to_try(home: Home, address: str, example: str | None) -> list[str]:
+    if example is None:
+        return []
+    body = json.dumps({"customer_ids": [example]})
+    ask = f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'"
+    place = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
+    act = f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"
+    return ["Try, in another terminal:", ask, *([act] if home.actions.exists() else [])]
