@@ -14,11 +14,13 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +37,25 @@ from features.identity import Identity
 from features.store import Store
 
 CUSTOMERS, BATCH = 150, 20
-LIFE_SECONDS = 6.0  # a process lives at most so long, mostly shorter
+LIFE_SECONDS = 5.0  # what a process that is at work lives at most
+STILLBORN = 0.2  # the share of kills that come while it starts
+START_SECONDS = 120.0
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "patron.py")]
 
 
 @dataclass
 class Victim:
-    """A process that is started again whenever it was killed."""
+    """A process that is started again whenever it was killed.
+
+    Attributes:
+        works: whether one that was started at a moment (seconds since 1970) has begun its work.
+    """
 
     name: str
     arguments: list[str]
     environment: dict[str, str]
     log: Path
+    works: Callable[[float], bool]
     kills: int = 0
     process: subprocess.Popen[bytes] = field(init=False)
     born: float = field(init=False)
@@ -58,7 +67,18 @@ class Victim:
                 [*COMMAND, *self.arguments], env=self.environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        self.born = time.monotonic()
+        self.born = time.time()
+
+    def live(self, rng: random.Random) -> None:
+        """Let it be for a while: mostly until it is at work, and then a moment longer."""
+        if rng.random() < STILLBORN:
+            time.sleep(rng.uniform(0, LIFE_SECONDS))
+            return
+        while not self.works(self.born):
+            if self.process.poll() is not None or time.time() - self.born > START_SECONDS:
+                raise SystemExit(f"the {self.name} does not start: {self.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, LIFE_SECONDS))
 
     def kill(self) -> None:
         """End it and all its children at once, as a power cut would."""
@@ -145,16 +165,22 @@ def torment(home: Home, kills: int, seed: int) -> None:
         [*COMMAND, "init", "--time-zone", "Europe/Berlin", "--currency", "EUR"], env=environment, check=True
     )
     victims = [
-        Victim("service", ["serve", "--port", str(port)], environment, home.path.with_name("service.log")),
-        Victim("refresher", ["refresh"], environment, home.path.with_name("refresher.log")),
-    ]
+        Victim(
+            "service", ["serve", "--port", str(port)], environment, home.path.with_name("service.log"),
+            lambda _: _answers(port),
+        ),
+        Victim(
+            "refresher", ["refresh"], environment, home.path.with_name("refresher.log"),
+            lambda born: home.refreshed.exists() and home.refreshed.stat().st_mtime > born,
+        ),
+    ]  # fmt: skip
     sender = Sender(port, seed)
     for victim in victims:
         victim.start()
     sender.start()
     for n in range(kills):
         victim = rng.choice(victims)
-        time.sleep(max(0.0, victim.born + rng.uniform(0, 2 * LIFE_SECONDS) - time.monotonic()))
+        victim.live(rng)
         victim.kill()
         victim.start()
         if (n + 1) % 10 == 0:
@@ -170,6 +196,14 @@ def torment(home: Home, kills: int, seed: int) -> None:
     rows = check_online(home)
     done = sum(victim.kills for victim in victims)
     print(f"{done} kills: {len(sender.expected):,} events once each, {rows:,} online rows equal")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((servers.HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def check_events(home: Home, expected: Counter[str]) -> None:
