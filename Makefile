@@ -1,5 +1,5 @@
-# install · up · check · test · bench · bench-full · notebooks · lock
-.PHONY: install install-dev up check test bench bench-full notebooks lock
+# install · up · check · test · bench · bench-full · torture · notebooks · lock
+.PHONY: install install-dev up check test bench bench-full torture notebooks lock
 BIN := .venv/bin
 export TZ := UTC
 
@@ -37,6 +37,10 @@ bench: install-dev                  ## every benchmark, each printing a table an
 
 bench-full: install-dev             ## how builds grow: shops of up to 50 million events
 	$(BIN)/python -m benchmarks.build --full
+
+torture: install-dev                ## kill -9 at random moments, on SQLite and on PostgreSQL: an hour
+	$(BIN)/python -m torture.kill --database sqlite
+	$(BIN)/python -m torture.kill --database postgres
 
 notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
 	@PATRON_HOME="$$($(BIN)/python -c 'from features.settings import FeatureSettings as S; print(S().open_home().path)')" \

@@ -36,9 +36,9 @@ from features.home import Home
 from features.identity import Identity
 from features.store import Store
 
-CUSTOMERS, BATCH = 150, 20
-LIFE_SECONDS = 5.0  # what a process that is at work lives at most
-STILLBORN = 0.2  # the share of kills that come while it starts
+CUSTOMERS, BATCH, PAUSE_SECONDS = 150, 20, 0.2
+LIFE_SECONDS = 4.0  # what a process that is at work lives at most
+STILLBORN = 0.25  # the share of kills that come while it starts
 START_SECONDS = 120.0
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "patron.py")]
 
@@ -114,6 +114,7 @@ class Sender(threading.Thread):
             for message in batch:
                 lines = message.get("properties", {}).get("products", [None])
                 self.expected[message["messageId"]] += len(lines)
+            self._enough.wait(PAUSE_SECONDS)
 
     def _acknowledged(self, batch: list[dict[str, object]]) -> bool:
         try:
