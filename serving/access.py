@@ -16,7 +16,7 @@ from starlette.types import Scope as Asked
 
 from features.errors import PatronError
 from serving import problems
-from serving.keys import Keys
+from serving.keys import Expired, Keys
 from serving.scopes import Scope
 from serving.settings import ServingSettings
 
@@ -74,6 +74,8 @@ class Admission:
             return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
         try:
             key = self.keys and self.keys.find(sent)
+        except Expired as over:
+            return _unauthorized(str(over))
         except PatronError:
             return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
         return Caller(key.name, frozenset(key.scopes)) if key else _unauthorized(_WRONG_KEY)

@@ -116,7 +116,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
     registered = typer.main.get_command(patron.app).commands  # type: ignore[attr-defined]
     assert set(registered) == set(COMMANDS)
     groups = {name: {*getattr(found, "commands", ())} for name, found in registered.items()}
-    assert groups["keys"] == {"create", "list", "revoke"}
+    assert groups["keys"] == {"create", "list", "rotate", "revoke"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
     for name in (
         *COMMANDS,
