@@ -23,14 +23,17 @@ from features.home import Home
 MINUTE_US = 60_000_000
 PATIENCE_SECONDS = 0.25  # for what takes microseconds; the other requests of the process wait too
 _SIZE = 8
-# KEYS: the bucket. ARGV: the present, what :func:`terms` says, and how far ahead no bucket is.
+SHARES = 300  # a process asks Redis for this part of a minute's requests at a time, or for one
+# KEYS: a bucket. ARGV: the present, what :func:`terms` says, how far ahead no bucket is, how many to take.
+# Gives how many there are of them; where there is none, the time to wait as a negative number.
 _TAKE = """
 local full, now = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])
+local each, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])
 if full < now or full > now + tonumber(ARGV[4]) then full = now end
-local wait = full - now - tonumber(ARGV[3])
-if wait > 0 then return wait end
-redis.call('SET', KEYS[1], string.format('%.0f', full + tonumber(ARGV[2])), 'PX', 120000)
-return 0
+if full - now > ahead then return now + ahead - full end
+local got = math.min(tonumber(ARGV[5]), 1 + math.floor((now + ahead - full) / each))
+redis.call('SET', KEYS[1], string.format('%.0f', full + got * each), 'PX', 120000)
+return got
 """
 
 
@@ -128,7 +131,11 @@ def _lock(file: int) -> None:
 
 
 class RedisBuckets:
-    """One string per bucket, which a script on the server reads and writes."""
+    """One string per bucket, which a script on the server reads and writes.
+
+    A call costs more than an answer may, so a process takes a share of a large bucket at a time, and keeps
+    what is left of it: that is all by which it can send more at once, or be refused too early.
+    """
 
     def __init__(self, address: str) -> None:
         import redis
@@ -144,10 +151,23 @@ class RedisBuckets:
             socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS,
         )  # fmt: skip
         self._client: Any = None
+        self._left: dict[str, int] = {}
+        self._mine = threading.Lock()
 
     def take(self, name: str, per_minute: int, now_us: int) -> int:
         """Take one request out of a bucket, as :class:`Buckets` says."""
-        told = (now_us, *terms(per_minute), 2 * MINUTE_US)
+        with self._mine:
+            if not self._left.get(name):
+                got = self._ask(name, per_minute, now_us)
+                if got < 0:
+                    return -got
+                self._left[name] = got
+            self._left[name] -= 1
+        return 0
+
+    def _ask(self, name: str, per_minute: int, now_us: int) -> int:
+        """What the script gives."""
+        told = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
         try:
             if self._client is None:
                 self._client = self._connect()
@@ -157,6 +177,7 @@ class RedisBuckets:
 
     def close(self) -> None:
         """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        with self._mine:
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
