@@ -46,9 +46,9 @@ class Key:
         """``revoked``, ``expired``, ``replaced`` (and works yet), or ``current``."""
         if self.revoked:
             return "revoked"
-        return (
-            "replaced" if self.replaced and self.lives(now) else "current" if self.lives(now) else "expired"
-        )
+        if not self.lives(now):
+            return "expired"
+        return "replaced" if self.replaced else "current"
 
     def as_dict(self, now: datetime) -> dict[str, Any]:
         """The key for JSON, moments as ISO 8601."""
