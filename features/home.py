@@ -145,6 +145,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def limits(self) -> Path:
+        """How much keys have used of their limits lately, a few bytes each, where no Redis is named."""
+        return self.path / "limits"
+
+    @property
     def actions(self) -> Path:
         """TOML: what the company can do for a customer, with costs, effects and rules."""
         return self.path / "actions.toml"

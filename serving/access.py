@@ -16,7 +16,10 @@ from starlette.types import Scope as Asked
 
 from features.errors import PatronError
 from serving import problems
-from serving.keys import Keys
+from serving.key import Key
+from serving.keys import Expired, Keys
+from serving.limits import Away, Limits
+from serving.metrics import Metrics
 from serving.scopes import Scope
 from serving.settings import ServingSettings
 
@@ -41,17 +44,19 @@ ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 
 
 class Admission:
-    """ASGI middleware: finds out who calls. A wrong key is refused at once, wherever it is sent.
+    """ASGI middleware: finds out who calls. A wrong key, or one that asks too often, is refused at once.
 
     Whoever sent none where one is needed is refused by the route's own dependency, since some routes
     ask nobody; until then their body is not read.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys | None, needed: bool) -> None:
-        self.app, self.keys, self.needed = app, keys, needed
+    def __init__(
+        self, app: ASGIApp, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics
+    ) -> None:
+        self.app, self.keys, self.needed, self.limits, self.metrics = app, keys, needed, limits, metrics
 
     async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
-        """Refuse a wrong key, or note the caller and go on."""
+        """Refuse a key that opens nothing now, or note the caller and go on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -59,8 +64,8 @@ class Admission:
         # Looking the keys up takes a thread now and then, or a slow database would hold up everybody.
         known = sent is None or self.keys is None or self.keys.fresh
         caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
-        if isinstance(caller, HTTPException) and caller.status_code == 401 and sent is not None:
-            refusal = problems.problem(401, caller.detail, caller.headers, scope["path"])
+        if isinstance(caller, HTTPException) and caller.status_code in (401, 429) and sent is not None:
+            refusal = problems.problem(caller.status_code, caller.detail, caller.headers, scope["path"])
             await refusal(scope, receive, send)
             return
         scope.setdefault("state", {}).update(caller=caller, caller_of=self._caller)
@@ -73,10 +78,29 @@ class Admission:
         if sent is None:
             return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
         try:
-            key = self.keys and self.keys.find(sent)
+            key = self.keys.find(sent) if self.keys else None
+        except Expired as over:
+            return _unauthorized(str(over))
         except PatronError:
             return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
-        return Caller(key.name, frozenset(key.scopes)) if key else _unauthorized(_WRONG_KEY)
+        if key is None:
+            return _unauthorized(_WRONG_KEY)
+        return self._too_often(key) or Caller(key.name, frozenset(key.scopes))
+
+    def _too_often(self, key: Key) -> HTTPException | None:
+        """How to refuse a key that has sent all it may; it goes on where that cannot be told."""
+        if self.limits is None:
+            return None
+        try:
+            wait_seconds = self.limits.wait_seconds(key)
+        except Away:
+            self.metrics.unlimited.inc()
+            return None
+        if not wait_seconds:
+            return None
+        self.metrics.limited.labels(key.name).inc()
+        why = f"the key {key.name!r} may send {self.limits.of(key):,} requests a minute; ask again in"
+        return HTTPException(429, f"{why} {wait_seconds} s", {"Retry-After": str(wait_seconds)})
 
 
 def _unauthorized(why: str) -> HTTPException:
@@ -176,26 +200,15 @@ def needs_here_or_in_body(scope: Scope) -> Any:
     return Security(_KeyOrWriteKey(scope), scopes=[scope])
 
 
-def install(app: FastAPI, keys: Keys | None, needed: bool) -> None:
-    """Find out who calls, and describe in OpenAPI how guarded routes refuse.
+def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics) -> None:
+    """Find out who calls.
 
     Args:
         keys: None where there are none, so that each one sent is wrong.
         needed: whether a request without a key is refused.
+        limits: that keys are held to; None if to none.
     """
-    app.add_middleware(Admission, keys=keys, needed=needed)
-    plain = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = plain()
-        for path in schema["paths"].values():
-            for operation in path.values():
-                if "security" in operation:
-                    for status, response in problems.responses(401, 403, 503).items():
-                        operation["responses"].setdefault(str(status), response)
-        return schema
-
-    app.openapi = described  # type: ignore[method-assign]
+    app.add_middleware(Admission, keys=keys, needed=needed, limits=limits, metrics=metrics)
 
 
 def check(keys: Keys, settings: ServingSettings) -> None:

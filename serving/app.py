@@ -28,9 +28,11 @@ from features.timeline import Timeline
 from models.catalogue import MODELS
 from models.registry import Registry
 from serving import access, problems
+from serving.bodies import Bounded
 from serving.decider import Decider
 from serving.intake import Intake
 from serving.keys import Keys
+from serving.limits import Limits
 from serving.metrics import Metrics, Timing
 from serving.routes import ROUTERS
 from serving.runs import Runs
@@ -44,13 +46,19 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(
-    scorer: Scorer, log: ScoreLog, *, keys: Keys | None = None, keys_needed: bool = False
+    scorer: Scorer,
+    log: ScoreLog,
+    *,
+    keys: Keys | None = None,
+    keys_needed: bool = False,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The service over an opened scorer and the log that it writes, which it closes at its end.
 
     Args:
         keys: those that it knows, closed likewise; None if none.
         keys_needed: whether it answers nobody without a key.
+        limits: that it holds keys to, closed likewise; None if to none.
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs = Runs(decider)
@@ -64,17 +72,19 @@ def create_app(
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
-        if keys is not None:
-            keys.close()
+        for held in (keys, limits):
+            if held is not None:
+                held.close()
 
     app: FastAPI = FastAPIOffline(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
     )
     app.state.scorer = scorer
     app.state.metrics = Metrics(log, scorer.home)
-    access.install(app, keys, keys_needed)
+    access.install(app, keys, keys_needed, limits, app.state.metrics)
     app.state.timeline = Timeline(scorer.home)
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
+    app.add_middleware(Bounded)
     app.add_middleware(Timing)
     problems.install(app)
     for router in ROUTERS:
@@ -88,7 +98,8 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     log = ScoreLog(home)
     try:
         scorer = open_scorer(home, log)
-        return create_app(scorer, log, keys=Keys(home), keys_needed=settings.keys_needed)
+        limits = Limits(home, FeatureSettings().online_store, settings.key_per_minute)
+        return create_app(scorer, log, keys=Keys(home), keys_needed=settings.keys_needed, limits=limits)
     except BaseException:
         log.close()
         raise

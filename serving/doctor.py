@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from features import doctor
 from features.doctor import OK, WARNING, Check
 from features.home import Home
+
+EXPIRES_SOON = timedelta(days=14)
 
 
 def models(home: Home) -> Iterator[Check]:
@@ -27,9 +30,24 @@ def models(home: Home) -> Iterator[Check]:
             yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
 
 
+def keys(home: Home) -> Iterator[Check]:
+    """The keys, and which of them expire soon."""
+    from serving.keys import Keys
+
+    kept = Keys(home)
+    now, living = kept.now(), kept.living()
+    yield Check("keys", OK, f"{len(living)} open something")
+    for key in living:
+        if key.state(now) == "current" and key.expires and key.expires - now <= EXPIRES_SOON:
+            found = f"the key {key.name!r} expires at {key.expires:%Y-%m-%d %H:%M} UTC"
+            yield Check(
+                "keys", WARNING, found, "`patron keys rotate` makes another, and the old one works on"
+            )
+
+
 def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
-    parts = doctor.PARTS | {"MLflow": models}
+    parts = doctor.PARTS | {"keys": keys, "MLflow": models}
     if not home.settings_file.exists():
         parts = {name: parts[name] for name in ("versions", "database", "shop")}
     return doctor.run(parts, home)

@@ -12,8 +12,8 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,12 +22,10 @@ from features.database import METADATA, Database, Turn
 from features.database import Key as Number
 from features.errors import NothingThere, PatronError
 from features.home import Clock, Home
-from serving.scopes import Scope
+from serving.key import MARK, Key, name_of, rate_of, scopes_of
 
-MARK = "patron_"  # how every key begins, so that people and scanners know one when they see it
 PREFIX_LENGTH = len(MARK) + 8
-LONGEST_NAME = 60
-_LIVES = sa.text("revoked IS NULL")
+_CURRENT = sa.text("revoked IS NULL AND replaced IS NULL")
 table = sa.Table(
     "keys",
     METADATA,
@@ -38,32 +36,16 @@ table = sa.Table(
     sa.Column("scopes", sa.Text, nullable=False),
     sa.Column("created", sa.Text, nullable=False),
     sa.Column("revoked", sa.Text),
+    sa.Column("expires", sa.Text),
+    sa.Column("replaced", sa.Text),
+    sa.Column("per_minute", sa.Integer),
     sa.Index("keys_by_prefix", "prefix", unique=True),
-    sa.Index("living_names", "name", unique=True, sqlite_where=_LIVES, postgresql_where=_LIVES),
+    sa.Index("current_names", "name", unique=True, sqlite_where=_CURRENT, postgresql_where=_CURRENT),
 )
 
 
-@dataclass(frozen=True)
-class Key:
-    """A key as it is known: never the key itself.
-
-    Attributes:
-        prefix: its first characters, to recognise it by.
-        created, revoked: wall time, UTC; a key that lives was not revoked.
-    """
-
-    name: str
-    prefix: str
-    scopes: tuple[str, ...]
-    created: datetime
-    revoked: datetime | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The key for JSON, moments as ISO 8601."""
-        return asdict(self) | {
-            "created": self.created.isoformat(),
-            "revoked": self.revoked and self.revoked.isoformat(),
-        }
+class Expired(PatronError):
+    """The key was right, and is over."""
 
 
 class Keys:
@@ -78,55 +60,104 @@ class Keys:
 
     def __init__(self, home: Home, recheck_seconds: float = 0.25) -> None:
         self._database = Database(home)
+        self._clock = Clock(wall=home.wall)
         self._recheck_seconds = recheck_seconds
         self._lock = threading.Lock()
         self._living: dict[str, tuple[bytes, Key]] | PatronError = {}
         self._checked = float("-inf")
 
-    def create(self, name: str, scopes: Iterable[str]) -> tuple[Key, str]:
+    def now(self) -> datetime:
+        """The moment by which keys expire: wall time, in UTC, to the second."""
+        return self._clock.now()
+
+    def create(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        lifetime: timedelta | None = None,
+        per_minute: int | None = None,
+    ) -> tuple[Key, str]:
         """Make a key, and return it with the secret that its holder sends, which is kept nowhere.
 
+        Args:
+            lifetime: after which it expires; None if it never does.
+            per_minute: how many requests it may send; None where the service's own limit is to hold.
+
         Raises:
-            PatronError: the name is empty, too long or taken by a living key, or a scope is unknown.
+            PatronError: the name is empty, too long or taken by a living key, a scope is unknown, or a term
+                cannot be.
         """
-        secret = MARK + secrets.token_urlsafe(32)
-        key = Key(_name(name), secret[:PREFIX_LENGTH], _scopes(scopes), Clock().now(), None)
-        row = {
-            "prefix": key.prefix, "digest": _digest(secret), "name": key.name,
-            "scopes": ",".join(key.scopes), "created": key.created.isoformat(),
-        }  # fmt: skip
+        if lifetime is not None and lifetime <= timedelta(0):
+            raise PatronError("a key lives for some time, such as 90d")
+        now = self.now()
+        key, secret = _drawn(
+            Key(
+                name_of(name), "", scopes_of(scopes), now,
+                expires=now + lifetime if lifetime else None, per_minute=rate_of(per_minute),
+            )
+        )  # fmt: skip
         with self._database.writing(Turn.ANY) as connection:
-            try:
-                connection.execute(sa.insert(table), row)
-            except sa.exc.IntegrityError as error:
-                raise PatronError(
-                    f"there is a living key {key.name!r}; choose another name, or revoke that one first"
-                ) from error
+            # The name of a key that has expired is free.
+            over = table.c.name == key.name, _CURRENT, table.c.expires <= now.isoformat()
+            connection.execute(sa.update(table).where(*over).values(replaced=now.isoformat()))
+            _insert(connection, key, secret)
         return key, secret
 
+    def rotate(self, name_or_prefix: str, overlap: timedelta) -> tuple[Key, str, Key]:
+        """Make a key for a name that has one, of the same scopes, limit and lifetime.
+
+        The old one opens what it did for ``overlap`` yet, if it does not expire before.
+
+        Returns:
+            the new key, its secret, and the old one as it is from now on.
+
+        Raises:
+            PatronError: no key that was not revoked or replaced has that name or prefix.
+        """
+        now = self.now()
+        old = next((key for key in self._named(name_or_prefix) if not key.replaced), None)
+        if old is None:
+            raise PatronError("no key that could be rotated has that name; see `patron keys list`")
+        expires = now + (old.expires - old.created) if old.expires else None
+        key, secret = _drawn(replace(old, created=now, expires=expires))
+        ends = min(old.expires or now + overlap, now + overlap)
+        with self._database.writing(Turn.ANY) as connection:
+            terms = {"replaced": now.isoformat(), "expires": ends.isoformat()}
+            mine = table.c.prefix == old.prefix, _CURRENT
+            if not connection.execute(sa.update(table).where(*mine).values(terms)).rowcount:
+                raise PatronError(
+                    f"the key {old.name!r} was rotated or revoked meanwhile; see `patron keys list`"
+                )
+            _insert(connection, key, secret)
+        return key, secret, replace(old, replaced=now, expires=ends)
+
     def all(self) -> list[Key]:
-        """Living and revoked keys, in the order of their creation."""
+        """Every key that was ever made, in the order of their creation."""
         return [key for _, key in self._rows()]
 
     def living(self) -> list[Key]:
         """The keys that open something."""
-        return [key for key in self.all() if not key.revoked]
+        now = self.now()
+        return [key for key in self.all() if key.lives(now)]
 
-    def revoke(self, name_or_prefix: str) -> Key:
-        """Let a living key open nothing from now on, for good. A key's full text serves as its prefix.
+    def revoke(self, name_or_prefix: str) -> list[Key]:
+        """Let all keys of a name, or the one of a prefix, open nothing from now on, for good.
+
+        A key's full text serves as its prefix.
 
         Raises:
-            PatronError: no living key has that name or prefix.
+            PatronError: no key that was not revoked yet has that name or prefix.
         """
-        wanted = name_or_prefix[:PREFIX_LENGTH] if name_or_prefix.startswith(MARK) else name_or_prefix
-        found = next((key for key in self.living() if wanted in (key.name, key.prefix)), None)
-        if found is None:
-            raise PatronError(f"no living key has the name or prefix {wanted!r}; see `patron keys list`")
-        now = Clock().now()
+        found = self._named(name_or_prefix)
+        if not found:
+            raise PatronError(
+                f"no living key has the name or prefix {_word(name_or_prefix)!r}; see `patron keys list`"
+            )
+        now = self.now()
         with self._database.writing(Turn.ANY) as connection:
-            mine = table.c.prefix == found.prefix, table.c.revoked.is_(None)
+            mine = table.c.prefix.in_([key.prefix for key in found]), table.c.revoked.is_(None)
             connection.execute(sa.update(table).where(*mine).values(revoked=now.isoformat()))
-        return Key(found.name, found.prefix, found.scopes, found.created, now)
+        return [replace(key, revoked=now) for key in found]
 
     @property
     def fresh(self) -> bool:
@@ -134,7 +165,11 @@ class Keys:
         return time.monotonic() < self._checked + self._recheck_seconds
 
     def find(self, secret: str) -> Key | None:
-        """The living key that this is, if it is one."""
+        """The living key that this is, if it is one.
+
+        Raises:
+            Expired: it was one.
+        """
         if not self.fresh:
             with self._lock:
                 if not self.fresh:
@@ -144,12 +179,28 @@ class Keys:
             raise living
         # The prefix, which finds the candidate, is no secret; the rest is compared in constant time.
         digest, key = living.get(secret[:PREFIX_LENGTH], (b"", None))
-        return key if hmac.compare_digest(digest, _digest(secret)) else None
+        if key is None or not hmac.compare_digest(digest, _digest(secret)):
+            return None
+        if key.expires is not None and key.expires <= self.now():
+            raise Expired(
+                f"the key {key.name!r} expired at {key.expires:%Y-%m-%d %H:%M} UTC; `patron keys rotate`"
+                " makes another"
+            )
+        return key
 
     def close(self) -> None:
         """Let go of the database; the next :meth:`find` opens it again."""
         self._checked = float("-inf")
         self._database.close()
+
+    def _named(self, name_or_prefix: str) -> list[Key]:
+        """The keys of this name, or the one of this prefix, that open something or are to be had anew."""
+        word, now = _word(name_or_prefix), self.now()
+        return [
+            key
+            for key in self.all()
+            if word in (key.name, key.prefix) and not key.revoked and (key.lives(now) or not key.replaced)
+        ]
 
     def _read(self) -> None:
         try:
@@ -169,30 +220,38 @@ class Keys:
 
 
 def _key(row: sa.Row[Any]) -> Key:
-    revoked = datetime.fromisoformat(row.revoked) if row.revoked else None
+    created, revoked, expires, replaced = (
+        moment and datetime.fromisoformat(moment)
+        for moment in (row.created, row.revoked, row.expires, row.replaced)
+    )
     scopes = tuple(row.scopes.split(","))
-    return Key(row.name, row.prefix, scopes, datetime.fromisoformat(row.created), revoked)
+    return Key(row.name, row.prefix, scopes, created, revoked, expires, replaced, row.per_minute)
+
+
+def _drawn(key: Key) -> tuple[Key, str]:
+    """The key with a prefix of its own, and its secret."""
+    secret = MARK + secrets.token_urlsafe(32)
+    return replace(key, prefix=secret[:PREFIX_LENGTH]), secret
+
+
+def _insert(connection: sa.Connection, key: Key, secret: str) -> None:
+    row = {
+        "prefix": key.prefix, "digest": _digest(secret), "name": key.name, "scopes": ",".join(key.scopes),
+        "created": key.created.isoformat(), "expires": key.expires and key.expires.isoformat(),
+        "per_minute": key.per_minute,
+    }  # fmt: skip
+    try:
+        connection.execute(sa.insert(table), row)
+    except sa.exc.IntegrityError as error:
+        raise PatronError(
+            f"there is a living key {key.name!r}; choose another name, or revoke that one first"
+        ) from error
+
+
+def _word(name_or_prefix: str) -> str:
+    """What a key may be known by, of which a key itself says more."""
+    return name_or_prefix[:PREFIX_LENGTH] if name_or_prefix.startswith(MARK) else name_or_prefix
 
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _name(name: str) -> str:
-    """The name without space around it, once it can be told from a key and from other names."""
-    name = name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise PatronError(f"a key's name takes 1 to {LONGEST_NAME} printable characters")
-    if name.startswith(MARK):
-        raise PatronError(f"a key's name must not begin with {MARK}, as keys do")
-    return name
-
-
-def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes in the order of :class:`Scope`, each once."""
-    asked = {scope.strip() for scope in scopes} - {""}
-    if unknown := sorted(asked - set(Scope)):
-        raise PatronError(f"there is no scope {unknown[0]!r}; there are {', '.join(Scope)}")
-    if not asked:
-        raise PatronError(f"name the key's scopes: {', '.join(Scope)}")
-    return tuple(scope.value for scope in Scope if scope in asked)

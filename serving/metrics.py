@@ -1,4 +1,4 @@
-"""What the service tells Prometheus. Labels hold routes, models and outcomes, never customers."""
+"""What the service tells Prometheus. Labels hold routes, models, outcomes, keys' names; no customers."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ class Metrics:
         )  # fmt: skip
         self.events = Counter(
             "patron_events", "Events taken in, by outcome: kept or quarantined.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.limited = Counter(
+            "patron_limited", "Requests refused because a key had sent all it may, by its name.", ["key"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.unlimited = Counter(
+            "patron_unlimited", "Requests of limited keys let through because their limits were away.",
             registry=self.registry,
         )  # fmt: skip
         self.registry.register(_LogCollector(log))

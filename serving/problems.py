@@ -83,8 +83,27 @@ def _said(error: RequestValidationError) -> tuple[int, str]:
     return 422, "; ".join(parts)
 
 
+def _describe(operation: dict[str, Any], path: str) -> None:
+    """Add to an operation of OpenAPI how it refuses, as any route of its kind does."""
+    guarded = (401, 403, 429, 503) if "security" in operation else ()
+    large = (413,) if "requestBody" in operation and path not in CLIENT_PATHS else ()
+    kind = ClientProblem if path in CLIENT_PATHS else Problem
+    for status, response in responses(*guarded, *large, kind=kind).items():
+        operation["responses"].setdefault(str(status), response)
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of the application as a problem document."""
+    """Answer every error of the application as a problem document, and describe those of all routes."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                _describe(operation, path)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

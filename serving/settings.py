@@ -8,12 +8,17 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.key import MOST_PER_MINUTE
+
 
 class ServingSettings(BaseSettings):
     """``PATRON_HOST``, ``PATRON_PORT``, and ``PATRON_REQUIRE_KEYS``: also where only this machine asks.
 
     ``PATRON_WORKERS``: the processes that answer. ``PATRON_REFRESHER``: ``child`` starts `patron refresh`
     beside the service where events arrive, ``off`` leaves that to somebody else.
+
+    ``PATRON_KEY_PER_MINUTE``: how many requests a minute a key may send that was made without a limit of
+    its own; any number by default.
     """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
@@ -22,6 +27,7 @@ class ServingSettings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     require_keys: bool = False
     workers: int = Field(1, ge=1, le=64)
+    key_per_minute: int | None = Field(None, ge=1, le=MOST_PER_MINUTE)
     refresher: Literal["child", "off"] = "child"
 
     @property

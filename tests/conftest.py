@@ -83,6 +83,19 @@ def postgres_address(postgres: servers.Postgres) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of this run's own, on a free port; nothing is kept."""
+    program = shutil.which("redis-server")
+    if program is None:
+        reason = "redis-server is not installed"
+        if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with servers.redis(program, tmp_path_factory.mktemp("redis")) as port:
+        yield f"redis://{servers.HOST}:{port}/0"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     """A home that is not there yet, over a database of each kind."""

@@ -117,7 +117,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
     registered = typer.main.get_command(patron.app).commands  # type: ignore[attr-defined]
     assert set(registered) == set(COMMANDS)
     groups = {name: {*getattr(found, "commands", ())} for name, found in registered.items()}
-    assert groups["keys"] == {"create", "list", "revoke"}
+    assert groups["keys"] == {"create", "list", "rotate", "revoke"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
     for name in (
         *COMMANDS,
@@ -136,7 +136,8 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ["trane"], ["train"], ["train", "churn", "--horizon", "soon"], ["score"], ["monitor", "--days", "0"],
         ["simulate", "--customers", "0"], ["simulate", "--customers", "many"], ["simulate", "--years", "-1"],
         ["keys", "make"], ["keys", "create", "crm"], ["keys", "create", "--scopes", "all"],
-        ["keys", "revoke"],
+        ["keys", "revoke"], ["keys", "rotate"],
+        ["keys", "create", "x", "--scopes", "all", "--per-minute", "0"],
         ["import"], ["recommend"], ["recommend", "--out", "x.ndjson", "--language", "fr"],
         ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
         ["build", "now"], ["--quickly"],
@@ -417,7 +418,8 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     assert made["key"].startswith(made["prefix"])
     assert made["key"] != made["prefix"]
 
-    assert secret[:15] == command(home, "keys", "revoke", "crm", "--json").done()["revoked"]["prefix"]
+    (revoked,) = command(home, "keys", "revoke", "crm", "--json").done()["revoked"]
+    assert (revoked["prefix"], revoked["state"]) == (secret[:15], "revoked")
     assert "no living key" in command(home, "keys", "revoke", "crm").refused()
     crm, shop = command(home, "keys", "list", "--json").done()["keys"]
     assert (crm["name"], crm["prefix"], crm["scopes"]) == ("crm", secret[:15], ["scores", "decisions"])
@@ -427,6 +429,38 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     assert re.search(rf"^{secret[:15]}  crm +scores,decisions +made .*, revoked ", listed)
     assert secret not in listed
     assert command(home, "keys", "revoke", made["key"]).out.startswith("revoked 'shop'")
+
+
+def test_keys_are_made_for_some_time_and_so_many_requests_and_rotated(
+    tmp_path: Path, command: Command
+) -> None:
+    home = tmp_path / "home"
+    create = ["keys", "create", "crm", "--scopes", "all"]
+    assert "'soon' is no time span" in command(home, *create, "--expires-in", "soon").refused()
+    assert not home.exists()
+    made = command(home, *create, "--expires-in", "90d", "--per-minute", "600", "--json").done()
+    days = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(made["created"])
+    assert (days.days, made["per_minute"], made["state"]) == (90, 600, "current")
+    assert "'1w' is no time span" in command(home, "keys", "rotate", "crm", "--overlap", "1w").refused()
+
+    said = command(home, "keys", "rotate", "crm")
+    assert re.fullmatch(r"patron_[\w-]{43}\n", said.out)
+    assert re.fullmatch(
+        rf"the new key 'crm'; keep it, it is not shown again\. The old one \({made['prefix']}\) opens nothing"
+        r" from \d{4}-\d\d-\d\d \d\d:\d\d UTC on\n",
+        said.err,
+    )
+    again = command(home, "keys", "rotate", "crm", "--overlap", "0h", "--json").done()
+    assert again["key"].startswith(again["prefix"])
+    assert (again["old"]["prefix"], again["old"]["state"]) == (said.out[:15], "expired")
+    listed = command(home, "keys", "list").out.splitlines()
+    assert [re.search(r"a minute, (\w+)", line)[1] for line in listed] == [  # type: ignore[index]
+        "replaced", "expired", "expires",
+    ]  # fmt: skip
+    assert command(home, "keys", "revoke", "crm").out.startswith(
+        f"revoked 'crm' ({made['prefix']}, {again['prefix']}); "
+    )
+    assert "no key that could be rotated" in command(home, "keys", "rotate", "crm").refused()
 
 
 def test_the_quarantine_is_listed_shown_tried_again_and_dropped(tmp_path: Path, command: Command) -> None:

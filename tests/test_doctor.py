@@ -31,7 +31,7 @@ def found(home: Home, part: str) -> Check:
 
 WELL = dict.fromkeys(
     ("versions", "database", "shop", "lake", "journal", "snapshots", "online store", "MLflow",
-     "churn", "propensity", "clv"), "ok",
+     "keys", "churn", "propensity", "clv"), "ok",
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: 
     bundle.unlink()
     said = examine(trained_copy)
     assert {check.part for check in said if check.state == "failed"} == {
-        "database", "shop", "journal", "online store", "MLflow",
+        "database", "shop", "journal", "online store", "keys", "MLflow",
     }  # fmt: skip
     assert "restore it from a backup" in next(check.found for check in said if check.part == "database")
 

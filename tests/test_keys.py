@@ -119,7 +119,7 @@ def test_a_key_is_revoked_by_its_name_its_first_characters_or_itself(said: str, 
     keys.create("other", ["all"])
     key, secret = keys.create("crm", ["all"])
     word = {"name": "crm", "prefix": key.prefix, "key": secret}[said]
-    revoked = keys.revoke(word)
+    (revoked,) = keys.revoke(word)
     assert (revoked.name, revoked.prefix) == ("crm", key.prefix)
     assert revoked.revoked is not None
     assert keys.find(secret) is None

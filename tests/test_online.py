@@ -26,7 +26,6 @@ from feast.repo_config import RegistryConfig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import servers
 from features import snapshots
 from features.calendar import micros
 from features.errors import NothingThere, PatronError
@@ -41,19 +40,6 @@ from features.store import Store
 ALL = list(FEATURES)
 NOW = 10**15
 TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
-
-
-@pytest.fixture(scope="session")
-def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis of this run's own, on a free port; nothing is kept."""
-    program = shutil.which("redis-server")
-    if program is None:
-        reason = "redis-server is not installed"
-        if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with servers.redis(program, tmp_path_factory.mktemp("redis")) as port:
-        yield f"redis://{servers.HOST}:{port}/0"
 
 
 @pytest.fixture(params=["sqlite", "redis"])
