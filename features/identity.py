@@ -44,7 +44,7 @@ merges = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
 )
 _FOUND = sa.select(ids.c.customer_id, ids.c.customer_key)
-_KEY_OF = _FOUND.where(ids.c.customer_id == sa.bindparam("one"))  # made once: it is asked with every score
+_KEY_OF = "SELECT customer_key FROM customer_ids WHERE customer_id = ?"
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ class Identity:
 
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
+        if len(customer_ids) == 1:  # asked with every score
+            (one,) = customer_ids
+            found = None if "\0" in one else self._open().first(_KEY_OF, (one,))
+            return {one: found[0]} if found else {}
         with self._open().reading() as connection:
             return keys_of(connection, customer_ids)
 
@@ -127,10 +131,7 @@ def keep(connection: sa.Connection, customer_ids: Sequence[str]) -> None:
 def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
     """The keys of those ids that are known."""
     customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
-    if len(customer_ids) == 1:
-        found = connection.execute(_KEY_OF, {"one": customer_ids[0]})
-    else:
-        found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
+    found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
     return {row[0]: row[1] for row in found}
 
 

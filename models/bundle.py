@@ -88,7 +88,11 @@ class FittedModel:
 
     def percentiles(self, scores: Array) -> Array:
         """Share (0 to 100) of the customers at training time whose score was not above each."""
-        return np.searchsorted(self.manifest["score_percentiles"], scores, side="right") / 1.01
+        return np.searchsorted(self._percentiles, scores, side="right") / 1.01
+
+    @cached_property
+    def _percentiles(self) -> Array:
+        return np.array(self.manifest["score_percentiles"])
 
     def check_definitions(self, current: Mapping[str, str]) -> None:
         """Refuse features whose definition is not the one the model learnt from.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,15 @@ class Column:
     definition: str
     vocabulary: tuple[str, ...] = ()
 
-    def encode(self, values: Sequence[Any]) -> Array:
+    @cached_property
+    def _codes(self) -> dict[Any, float]:
+        return {value: float(i) for i, value in enumerate(self.vocabulary)}
+
+    def encode(self, values: Sequence[Any]) -> list[float]:
         """One float per value; NaN where it is missing or unknown."""
         if self.dtype == "string":
-            codes = {value: float(i) for i, value in enumerate(self.vocabulary)}
-            return np.array([codes.get(value, np.nan) for value in values], dtype=np.float64)
-        numbers = [np.nan if value is None or value is pd.NA else value for value in values]
-        return np.array(numbers, dtype=np.float64)
+            return [self._codes.get(value, math.nan) for value in values]
+        return [math.nan if value is None or value is pd.NA else value for value in values]
 
 
 def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Array:
@@ -46,9 +50,12 @@ def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Ar
         values: by feature name; more than the needed ones, in any order, is fine.
     """
     count = len(values[columns[0].name])
+    encoded = (column.encode(values[column.name]) for column in columns)
+    if count == 1:  # an array of its own per value would cost most of a score
+        return np.array([[value for (value,) in encoded]], dtype=np.float64)
     x = np.empty((count, len(columns)))
-    for i, column in enumerate(columns):
-        x[:, i] = column.encode(values[column.name])
+    for i, column in enumerate(encoded):
+        x[:, i] = column
     return x
 
 

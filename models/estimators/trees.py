@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import lightgbm as lgb
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
+from models.estimators.single_row import SingleRow
 from models.metrics import logistic_line, sigmoid
 from models.spec import Array
 
@@ -111,8 +113,14 @@ class FittedTrees:
 
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
+        if len(x) == 1:
+            return self.corrected(np.array([self._single.raw(x[0])]))
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
         return self.corrected(np.asarray(self.booster.predict(x, raw_score=True, num_threads=1)))
+
+    @cached_property
+    def _single(self) -> SingleRow:
+        return SingleRow(self.booster)
 
     def contributions(self, x: Array) -> Array:
         """What each column adds to the raw score of each row, and last what all rows start from.

@@ -1,0 +1,51 @@
+"""One row at a time through LightGBM's C interface: what ``Booster.predict`` costs around it is left out.
+
+``LGBM_BoosterPredictForMatSingleRowFast`` (LightGBM's c_api.h) reads a row from memory that it was told of
+once. Its raw scores are those of ``Booster.predict`` to the last bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+
+import lightgbm as lgb
+import numpy as np
+from lightgbm import basic
+
+_DOUBLE, _RAW_SCORE = 1, 1  # C_API_DTYPE_FLOAT64, C_API_PREDICT_RAW_SCORE
+
+
+class SingleRow:
+    """Raw scores of single rows; threads may share it."""
+
+    def __init__(self, booster: lgb.Booster) -> None:
+        # Keeps the interpreter's lock: letting it go for some microseconds may cost milliseconds.
+        self._library = ctypes.PyDLL(basic._LIB._name)
+        self._booster = booster  # or it would be freed
+        self._row = np.empty(booster.num_feature())
+        self._found, self._length = ctypes.c_double(), ctypes.c_int64()
+        self._lock = threading.Lock()
+        self._config = ctypes.c_void_p()
+        basic._safe_call(
+            self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster._handle, _RAW_SCORE, 0, -1, _DOUBLE, len(self._row), b"num_threads=1",
+                ctypes.byref(self._config),
+            )
+        )  # fmt: skip
+        self._arguments = (
+            self._config, self._row.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(self._length), ctypes.byref(self._found),
+        )  # fmt: skip
+
+    def raw(self, row: Sequence[float]) -> float:
+        """The raw score of a row; NaN where a value is missing."""
+        with self._lock:
+            self._row[:] = row
+            basic._safe_call(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
+            return self._found.value
+
+    def __del__(self) -> None:
+        """Free what the library holds for it."""
+        self._library.LGBM_FastConfigFree(self._config)
