@@ -53,6 +53,7 @@ class Registry:
         for name in ("alembic", "mlflow"):  # they tell of every table they make
             logging.getLogger(name).setLevel(logging.WARNING)
         self.home = home
+        self._seen: tuple[object, dict[str, str]] = None, {}
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
         if self.uri.startswith("sqlite:///"):
             home.mlflow.mkdir(parents=True, exist_ok=True)
@@ -137,6 +138,29 @@ class Registry:
             str(stored.version) == str(answering),
             run.tags.get(TRAINED_TAG, ""),
         )
+
+    def champions(self) -> dict[str, str]:
+        """Per model that has one, the version that answers; milliseconds, or none where nothing changed.
+
+        Raises:
+            PatronError: MLflow cannot be read.
+        """
+        stamp = self._stamp()
+        if stamp is None or stamp != self._seen[0]:
+            with self._speaking():
+                found = {m.name: m.aliases.get(CHAMPION) for m in self._client.search_registered_models()}
+            self._seen = stamp, {name: str(version) for name, version in found.items() if version}
+        return dict(self._seen[1])
+
+    def _stamp(self) -> tuple[tuple[int, int], ...] | None:
+        """What changes with the tables, where they are in a file; None for a server."""
+        if self.uri != local_uri(self.home):
+            return None
+        stats = (path.stat() for path in sorted(self.home.mlflow.glob("mlflow.db*")))
+        try:
+            return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+        except FileNotFoundError:  # SQLite's log beside it, which comes and goes
+            return None
 
     def champion(self, name: str) -> FittedModel:
         """The version that answers, with every digest checked.

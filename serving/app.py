@@ -29,6 +29,7 @@ from models.catalogue import MODELS
 from models.registry import Registry
 from serving import access, problems
 from serving.bodies import Bounded
+from serving.champions import Follower
 from serving.decider import Decider
 from serving.intake import Intake
 from serving.keys import Keys
@@ -52,6 +53,7 @@ def create_app(
     keys: Keys | None = None,
     keys_needed: bool = False,
     limits: Limits | None = None,
+    follower: Follower | None = None,
 ) -> FastAPI:
     """The service over an opened scorer and the log that it writes, which it closes at its end.
 
@@ -59,6 +61,7 @@ def create_app(
         keys: those that it knows, closed likewise; None if none.
         keys_needed: whether it answers nobody without a key.
         limits: that it holds keys to, closed likewise; None if to none.
+        follower: lets it answer with what is promoted while it runs; None if it keeps what it began with.
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs = Runs(decider)
@@ -66,7 +69,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if follower is not None:
+            follower.start()
         yield
+        if follower is not None:
+            await run_in_threadpool(follower.close)
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
         await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
@@ -97,9 +104,13 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     home.shop()  # before a log is made where there is no shop
     log = ScoreLog(home)
     try:
-        scorer = open_scorer(home, log)
-        limits = Limits(home, FeatureSettings().online_store, settings.key_per_minute)
-        return create_app(scorer, log, keys=Keys(home), keys_needed=settings.keys_needed, limits=limits)
+        registry = Registry(home)
+        scorer = open_scorer(home, log, registry)
+        return create_app(
+            scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
+            limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),
+            follower=Follower(registry, scorer),
+        )  # fmt: skip
     except BaseException:
         log.close()
         raise

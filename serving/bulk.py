@@ -37,8 +37,9 @@ def score_everyone(
     home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as log:
         scorer = open_scorer(home, log)
-        names = [name for name in models if name in scorer.models]
-        absent = {name: scorer.absent[name] for name in models if name in scorer.absent}
+        champions = scorer.champions
+        names = [name for name in models if name in champions.models]
+        absent = {name: champions.absent[name] for name in models if name in champions.absent}
         if not names:
             raise PatronError("; ".join(absent.values()))
         ids = scorer.identity.table()["customer_id"].to_pylist()

@@ -109,7 +109,7 @@ class Decider:
         return dict(zip(customers, entries, strict=True))
 
     def _known(self, key: int, entry: CustomerScores, days_since: Mapping[str, int], rules: Actions) -> Known:
-        models = self.scorer.models
+        models = entry.models
         scores = {
             name: Scored(
                 score.score, score.reason, score.version,

@@ -68,7 +68,9 @@ class ModelState(BaseModel):
     horizon_days: int | None = None
     trained_as_of: datetime | None = None
     features: list[str] = []
-    reason: str | None = Field(None, description="Why no version answers.")
+    reason: str | None = Field(
+        None, description="Why no version answers, or not yet the one that was promoted."
+    )
 
 
 class Readiness(BaseModel):

@@ -38,7 +38,7 @@ READING = [
 def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     home.write_shop(Shop("events", "Europe/Berlin", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), models={}, absent={}))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
     return create_app(scorer, log, keys=keys)
 
 

@@ -51,7 +51,7 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), models={}, absent={}))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
     return create_app(scorer, ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 
 

@@ -222,7 +222,7 @@ def test_of_two_who_rotate_at_once_one_is_told(
 
 def application(home: Home, keys: Keys) -> FastAPI:
     home.write_shop(Shop("events", "UTC", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), models={}, absent={}))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
     return create_app(scorer, ScoreLog(home), keys=keys, keys_needed=True)
 
 

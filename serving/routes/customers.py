@@ -104,4 +104,4 @@ def customer(
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
     metrics.count([entry])
-    return portray(entry, scorer.models, scorer.shop, asked.language)
+    return portray(entry, entry.models, scorer.shop, asked.language)

@@ -18,11 +18,13 @@ router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPER
 @router.get("/models")
 async def models(scorer: ScorerDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
-    states = []
+    champions, states = scorer.champions, []
     for name, model in MODELS.items():
-        state = ModelState(name=name, question=model.question, reason=scorer.absent.get(name))
-        if name in scorer.models:
-            fitted = scorer.models[name]
+        state = ModelState(
+            name=name, question=model.question, reason=champions.absent.get(name, champions.waiting.get(name))
+        )
+        if name in champions.models:
+            fitted = champions.models[name]
             state.version = fitted.version
             state.meaning = fitted.manifest["meaning"]
             money = fitted.manifest["kind"] == "money"

@@ -29,11 +29,12 @@ async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
         await run_in_threadpool(scorer.probe)
     except PatronError as error:
         reasons.append(str(error))
-    if not scorer.models:
+    champions = scorer.champions
+    if not champions.models:
         reasons.append("no model has a champion")
     response.status_code = 503 if reasons else 200
-    answering = {name: f"version {model.version}" for name, model in scorer.models.items()}
-    return Readiness(ready=not reasons, reasons=reasons, models=answering | scorer.absent)
+    answering = {name: f"version {model.version}" for name, model in champions.models.items()}
+    return Readiness(ready=not reasons, reasons=reasons, models=answering | dict(champions.absent))
 
 
 @router.get("/metrics", response_class=Response, dependencies=[needs(Scope.OPERATIONS)])

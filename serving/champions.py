@@ -1,0 +1,157 @@
+"""The models that answer: opened, checked and warm, and replaced as a whole when others are promoted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, TypeAlias
+
+from features.errors import NothingThere, PatronError
+from features.store import OnlineRows, Store
+from models.bundle import FittedModel
+from models.catalogue import MODELS
+from models.registry import Registry
+
+Reader: TypeAlias = Callable[[Sequence[int]], OnlineRows]
+POLL_S = 0.5
+RETRY_S = 10.0  # where one that was promoted could not be opened
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Champions:
+    """What answers at a moment; it never changes, so whoever took it has versions that belong together.
+
+    Attributes:
+        named: per model the version that is the champion, as the registry has it.
+        models: the models that answer, by name.
+        absent: per model that does not answer, why.
+        waiting: per model that answers with an earlier version than it should, why.
+    """
+
+    store: Store
+    named: Mapping[str, str]
+    models: Mapping[str, FittedModel]
+    absent: Mapping[str, str]
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """Those that the models need; without any champion one, to tell who is known.
+
+        Raises:
+            NothingThere: there are no features yet.
+        """
+        needed = dict.fromkeys(name for model in self.models.values() for name in model.features)
+        return tuple(needed) or tuple(self.store.definitions())[:1]
+
+    @cached_property
+    def needed(self) -> Reader:
+        """Reads these features of customers."""
+        return self.store.reader(self.features)
+
+    @cached_property
+    def everything(self) -> Reader:
+        """Reads all features of customers."""
+        return self.store.reader([*self.store.definitions()])
+
+
+def open_champions(store: Store, registry: Registry, before: Champions | None = None) -> Champions:
+    """The champions, verified against their digests and the store's definitions.
+
+    A model whose champion is missing or refused does not stop the others. It is absent, with the reason in
+    words; or, where an earlier version answered ``before``, that one goes on.
+
+    Raises:
+        PatronError: there is a ``before``, and the registry cannot be read.
+    """
+    try:
+        definitions = store.definitions()
+    except NothingThere:
+        definitions = {}
+    try:
+        named = registry.champions()
+    except PatronError:
+        if before:
+            raise
+        named = {}
+    models: dict[str, FittedModel] = {}
+    absent: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    for name in MODELS:
+        held = before and before.models.get(name)
+        if held and held.version == named.get(name):
+            models[name] = held
+            continue
+        try:
+            models[name] = _opened(registry, name, definitions)
+        except PatronError as error:
+            if held and name in named:
+                models[name] = held
+                waiting[name] = f"version {named[name]} was promoted, but {error}"
+            else:
+                absent[name] = str(error)
+    champions = Champions(store, named, models, absent, waiting)
+    with suppress(NothingThere):  # a shop that waits for its first events
+        _ = champions.needed, champions.everything
+    return champions
+
+
+def _opened(registry: Registry, name: str, definitions: Mapping[str, str]) -> FittedModel:
+    model = registry.champion(name)
+    model.check_definitions(definitions)
+    for count in (1, 2):  # one row goes another way than many
+        model.score({column.name: [None] * count for column in model.columns})
+    return model
+
+
+class Answering(Protocol):
+    """Who answers with champions."""
+
+    champions: Champions
+
+
+class Follower:
+    """Looks twice a second which versions are promoted, and lets them answer; in a thread of its own."""
+
+    def __init__(self, registry: Registry, answering: Answering) -> None:
+        self._registry, self._answering = registry, answering
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        since, said = 0.0, ""
+        while not self._stop.wait(POLL_S):
+            since += POLL_S
+            try:
+                self._look(retry=since >= RETRY_S)
+                since, said = since % RETRY_S, ""
+            except Exception as error:  # whatever it is, what answers goes on answering
+                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                if words != said:
+                    _log.error("promotions cannot be followed: %s", words)
+                said = words
+
+    def _look(self, *, retry: bool) -> None:
+        now = self._answering.champions
+        if self._registry.champions() == now.named and not (retry and now.waiting):
+            return
+        newer = open_champions(now.store, self._registry, now)
+        for name, why in newer.waiting.items():
+            if now.waiting.get(name) != why:
+                _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
+        self._answering.champions = newer
