@@ -324,6 +324,16 @@ def test_saved_and_opened_a_model_gives_exactly_the_same_scores(model: CustomerM
 
 
 @every_model
+def test_a_row_alone_scores_as_among_others_to_the_last_bit(model: CustomerModel, fits: Fits) -> None:
+    data, fitted, files = fits(model)
+    values = values_of(data)
+    for one in (fitted, opened(files)):
+        together = one.score(values)
+        alone = [one.score({name: [column[i]] for name, column in values.items()}) for i in range(200)]
+        assert [float(score[0]) for score in alone] == together[:200].tolist()
+
+
+@every_model
 def test_a_complement_is_exactly_one_less_the_score(model: CustomerModel, fits: Fits) -> None:
     data, fitted, _ = fits(model)
     turned = FittedModel("1", dict(fitted.manifest) | {"complement": True}, fitted.fitted, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
     )
     manifest: dict[str, Any] = {
         "model": data.model.name,
-        "features": [vars(column) for column in columns],
+        "features": [asdict(column) for column in columns],
         "eligible": [condition.as_dict() for condition in data.model.eligible],
         "complement": complement,
     }
