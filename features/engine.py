@@ -8,19 +8,21 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 SPILL_BEYOND = "1200MB"
+MOST_MEMORY = "4GB"
 
 
-def connect(spill: Path | None = None) -> Backend:
+def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:
     """An in-memory DuckDB that never reaches for the network and keeps time in UTC.
 
     Args:
-        spill: a folder for what does not fit into ``SPILL_BEYOND`` of memory.
+        spill: a folder for what does not fit into memory.
+        beyond: how much of it that may be.
     """
     backend = ibis.duckdb.connect()
     if spill is not None:
         spill.mkdir(parents=True, exist_ok=True)
         where = str(spill / "spill").replace("'", "''")
-        backend.con.execute(f"SET memory_limit = '{SPILL_BEYOND}'; SET temp_directory = '{where}'")
+        backend.con.execute(f"SET memory_limit = '{beyond}'; SET temp_directory = '{where}'")
     backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
     # The pragma, since a notebook without ipywidgets refuses every setting of the bar.
     backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import boundaries, lake, populations, present, segments
+from features import boundaries, engine, lake, populations, present, segments
 from features.errors import PatronError
 from features.events import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
@@ -162,7 +162,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     generation = home.snapshots / described["generation"]
     divided = f"-{boundaries.recipe(home)}"
     folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
-    backend = lake.connect()
+    backend = engine.connect(home.path, engine.MOST_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     chunks = _chunks(as_ofs, described["orders"])
     for i, chunk in enumerate(chunks):

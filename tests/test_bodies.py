@@ -25,6 +25,7 @@ from serving.problems import CLIENT_PATHS
 from serving.routes import ROUTERS
 from serving.scorer import Scorer
 
+NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
 JSON = {"content-type": "application/json"}
 CHUNK = b" " * 2**16
 READING = [
@@ -38,7 +39,7 @@ READING = [
 def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     home.write_shop(Shop("events", "Europe/Berlin", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS))
     return create_app(scorer, log, keys=keys)
 
 

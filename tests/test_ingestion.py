@@ -40,6 +40,7 @@ from serving.keys import Keys
 from serving.problems import CLIENT_PATHS
 from serving.scorer import Scorer
 
+NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
 ZIPPED = {"content-encoding": "gzip"}
 PLACE = Place("Europe/Berlin", "EUR")
 AT = datetime(2024, 5, 4, 22, 30, 0, 250_000, tzinfo=UTC)
@@ -51,7 +52,7 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS))
     return create_app(scorer, ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 
 

@@ -28,6 +28,7 @@ from serving.keys import Expired, Keys
 from serving.scorer import Scorer
 from serving.settings import ServingSettings
 
+NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -222,7 +223,7 @@ def test_of_two_who_rotate_at_once_one_is_told(
 
 def application(home: Home, keys: Keys) -> FastAPI:
     home.write_shop(Shop("events", "UTC", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop()))
+    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS))
     return create_app(scorer, ScoreLog(home), keys=keys, keys_needed=True)
 
 

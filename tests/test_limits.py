@@ -44,6 +44,7 @@ from serving.problems import CLIENT_PATHS
 from serving.scorer import Scorer
 from serving.settings import ServingSettings
 
+NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
 ROOT = Path(__file__).parents[1]
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 NOW_US = int(NOON.timestamp()) * 1_000_000
@@ -262,7 +263,7 @@ class Shops:
     opened: list[Any] = field(default_factory=list)
 
     def service(self, default: int | None = None, *, store: str | None = None) -> FastAPI:
-        scorer = cast(Scorer, SimpleNamespace(home=self.home, shop=self.home.shop()))
+        scorer = cast(Scorer, SimpleNamespace(home=self.home, shop=self.home.shop(), champions=NO_MODELS))
         log, keys = ScoreLog(self.home), Keys(self.home, recheck_seconds=0)
         limits = Limits(self.home, store or self.store, default)
         self.opened += [log, keys, limits]
