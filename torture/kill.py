@@ -227,7 +227,7 @@ def check_events(home: Home, expected: Counter[str]) -> None:
 
 def check_online(home: Home) -> int:
     """Hold every online row against the definitions over all events as of its moment; how many there are."""
-    ids = Identity(home).table().to_pandas().drop_duplicates("customer_key")
+    ids = Identity(home).table().to_pandas().drop_duplicates("customer_key", ignore_index=True)
     rows = Store(home).reader([*FEATURES])(ids["customer_key"].tolist())
     ids["as_of"] = pd.to_datetime(pd.Series(rows.as_of), utc=True)
     if ids["as_of"].isna().any():
