@@ -39,7 +39,7 @@ bench-full: install-dev             ## the stores one by one; builds of up to 50
 	$(BIN)/python -m benchmarks.online
 	$(BIN)/python -m benchmarks.build --full
 
-torture: install-dev                ## kill -9 at random moments, on SQLite and on PostgreSQL: an hour
+torture: install-dev                ## kill -9 at random moments, on SQLite and on PostgreSQL: an hour or two
 	$(BIN)/python -m torture.kill --database sqlite
 	$(BIN)/python -m torture.kill --database postgres
 

@@ -8,7 +8,7 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 SPILL_BEYOND = "1200MB"
-MOST_MEMORY = "4GB"
+MOST_MEMORY = "4GB"  # of a build; the tables it makes of it come on top
 
 
 def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:

@@ -81,10 +81,9 @@ class Identity:
 
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
-        if len(customer_ids) == 1:  # asked with every score
-            (one,) = customer_ids
-            found = None if "\0" in one else self._open().first(_KEY_OF, (one,))
-            return {one: found[0]} if found else {}
+        if len(customer_ids) == 1 and "\0" not in customer_ids[0]:  # asked with every score
+            found = self._open().first(_KEY_OF, customer_ids)
+            return {customer_ids[0]: found[0]} if found else {}
         with self._open().reading() as connection:
             return keys_of(connection, customer_ids)
 

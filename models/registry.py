@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,8 +139,11 @@ class Registry:
             run.tags.get(TRAINED_TAG, ""),
         )
 
-    def champions(self) -> dict[str, str]:
+    def champions(self, names: Iterable[str]) -> dict[str, str]:
         """Per model that has one, the version that answers; milliseconds, or none where nothing changed.
+
+        Args:
+            names: the models; the same ones each time.
 
         Raises:
             PatronError: MLflow cannot be read.
@@ -148,7 +151,9 @@ class Registry:
         stamp = self._stamp()
         if stamp is None or stamp != self._seen[0]:
             with self._speaking():
-                found = {m.name: m.aliases.get(CHAMPION) for m in self._client.search_registered_models()}
+                # By name, since a server may hold more models than a page of its answer.
+                asked = (self._client.search_registered_models(f"name = '{name}'") for name in names)
+                found = {model.name: model.aliases.get(CHAMPION) for models in asked for model in models}
             self._seen = stamp, {name: str(version) for name, version in found.items() if version}
         return dict(self._seen[1])
 

@@ -39,6 +39,12 @@ class Champions:
     absent: Mapping[str, str]
     waiting: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def behind(self) -> bool:
+        """Whether a champion does not answer, or an earlier version in its place."""
+        answering = {name: model.version for name, model in self.models.items()}
+        return any(name in self.absent or answering[name] != self.named[name] for name in self.named)
+
     @cached_property
     def features(self) -> tuple[str, ...]:
         """Those that the models need; without any champion one, to tell who is known.
@@ -74,7 +80,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     except NothingThere:
         definitions = {}
     try:
-        named = registry.champions()
+        named = registry.champions(MODELS)
     except PatronError:
         if before:
             raise
@@ -88,7 +94,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
             models[name] = held
             continue
         try:
-            models[name] = _opened(registry, name, definitions)
+            models[name] = _opened(registry, name, named.get(name), definitions)
         except PatronError as error:
             if held and name in named:
                 models[name] = held
@@ -101,8 +107,11 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     return champions
 
 
-def _opened(registry: Registry, name: str, definitions: Mapping[str, str]) -> FittedModel:
-    model = registry.champion(name)
+def _opened(
+    registry: Registry, name: str, version: str | None, definitions: Mapping[str, str]
+) -> FittedModel:
+    # The very version that was named: another may be promoted by now.
+    model = registry.open(name, version) if version else registry.champion(name)
     model.check_definitions(definitions)
     for count in (1, 2):  # one row goes another way than many
         model.score({column.name: [None] * count for column in model.columns})
@@ -148,7 +157,7 @@ class Follower:
 
     def _look(self, *, retry: bool) -> None:
         now = self._answering.champions
-        if self._registry.champions() == now.named and not (retry and now.waiting):
+        if self._registry.champions(MODELS) == now.named and not (retry and now.behind):
             return
         newer = open_champions(now.store, self._registry, now)
         for name, why in newer.waiting.items():

@@ -60,7 +60,8 @@ def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:
     Raises:
         Unprocessable: one is not; the text says which there are.
     """
-    all_names = [*scorer.champions.models, *scorer.champions.absent]
+    champions = scorer.champions
+    all_names = [*champions.models, *champions.absent]
     if unknown := [name for name in names or () if name not in all_names]:
         raise Unprocessable(
             f"models: there is no model {unknown[0][:50]!r}; there are {', '.join(sorted(all_names))}"

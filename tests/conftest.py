@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pandas as pd
@@ -64,14 +64,24 @@ def as_the_command_line_does(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[servers.Postgres]:
-    """A PostgreSQL of this run's own."""
-    programs = servers.postgres_programs()
-    if programs is None:
-        reason = "PostgreSQL is not installed"
+def without() -> Callable[[str], NoReturn]:
+    """A function that ends a test since a program is missing: failed where that may not be, else skipped."""
+
+    def end(program: str) -> NoReturn:
+        reason = f"{program} is not installed"
         if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def postgres(without: Callable[[str], NoReturn]) -> Iterator[servers.Postgres]:
+    """A PostgreSQL of this run's own."""
+    programs = servers.postgres_programs()
+    if programs is None:
+        without("PostgreSQL")
     with servers.postgres(programs, durable=False) as server:
         yield server
 
@@ -84,14 +94,13 @@ def postgres_address(postgres: servers.Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_address(
+    tmp_path_factory: pytest.TempPathFactory, without: Callable[[str], NoReturn]
+) -> Iterator[str]:
     """A Redis of this run's own, on a free port; nothing is kept."""
     program = shutil.which("redis-server")
     if program is None:
-        reason = "redis-server is not installed"
-        if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        without("redis-server")
     with servers.redis(program, tmp_path_factory.mktemp("redis")) as port:
         yield f"redis://{servers.HOST}:{port}/0"
 

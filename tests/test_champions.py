@@ -60,6 +60,11 @@ def version(scorer: Scorer) -> str:
     return scorer.champions.models["propensity"].version
 
 
+def trees_of(home: Home, number: str) -> Path:
+    run_id = next(v.run_id for v in Registry(home).versions("propensity") if v.version == number)
+    return home.mlflow / "artifacts" / run_id / "artifacts" / "bundle" / "trees.lgb"
+
+
 def until(true: Callable[[], bool]) -> None:
     for _ in range(600):
         if true():
@@ -107,9 +112,7 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(champions, "RETRY_S", 1.0)
-    registry = Registry(home)
-    run_id = next(v.run_id for v in registry.versions("propensity") if v.version == "2")
-    trees = home.mlflow / "artifacts" / run_id / "artifacts" / "bundle" / "trees.lgb"
+    registry, trees = Registry(home), trees_of(home, "2")
     whole = trees.read_bytes()
     trees.write_bytes(whole[:-1])
     with following(home) as scorer:
@@ -121,6 +124,19 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
         until(lambda: version(scorer) == "2")
         assert not scorer.champions.waiting
     assert "propensity version 1 goes on answering" in caplog.text
+
+
+def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(champions, "RETRY_S", 1.0)
+    trees = trees_of(home, "1")
+    whole = trees.read_bytes()
+    trees.unlink()
+    with following(home) as scorer:
+        assert "propensity" in scorer.champions.absent
+        trees.write_bytes(whole)
+        until(lambda: "propensity" in scorer.champions.models)
 
 
 def test_without_the_registry_what_answers_goes_on(home: Home, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import random
 import re
 import shutil
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -268,14 +267,13 @@ EAGER = "CSV:44,34,76,1,,1033,false,true,false,false,false,0,true"
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], list[list[Cell]]]:
+def opened(
+    tmp_path_factory: pytest.TempPathFactory, without: Callable[[str], NoReturn]
+) -> Callable[[bytes], list[list[Cell]]]:
     """A function that opens a CSV in LibreOffice and returns the cells of its rows."""
     office = shutil.which("soffice")
     if office is None:
-        missing = "LibreOffice (soffice) is not installed"
-        if os.environ.get("PATRON_REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        without("LibreOffice (soffice)")
     folder = tmp_path_factory.mktemp("office")
 
     def open_csv(content: bytes) -> list[list[Cell]]:

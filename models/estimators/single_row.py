@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Sequence
 
 import lightgbm as lgb
@@ -34,6 +35,7 @@ class SingleRow:
                 ctypes.byref(self._config),
             )
         )  # fmt: skip
+        weakref.finalize(self, self._library.LGBM_FastConfigFree, self._config)
         self._arguments = (
             self._config, self._row.ctypes.data_as(ctypes.c_void_p),
             ctypes.byref(self._length), ctypes.byref(self._found),
@@ -45,7 +47,3 @@ class SingleRow:
             self._row[:] = row
             basic._safe_call(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
             return self._found.value
-
-    def __del__(self) -> None:
-        """Free what the library holds for it."""
-        self._library.LGBM_FastConfigFree(self._config)
