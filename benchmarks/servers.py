@@ -171,6 +171,19 @@ class Postgres:
         self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for them
         self._process.wait(STOP_SECONDS)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing while the block lasts, with all who are connected."""
+        mine = self._process.pid
+        pids = [mine, *map(int, Path(f"/proc/{mine}/task/{mine}/children").read_text().split())]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def _run(self, program: str, *options: str) -> None:
         done = subprocess.run(
             [self._programs / program, *options], cwd=self._folder, capture_output=True, text=True,

@@ -11,8 +11,9 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -117,7 +118,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the connections; whoever goes on using the database opens it again."""
-        self._connections.engine.dispose()
+        self._connections.let_go()
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -157,6 +158,7 @@ class _Connections:
         url = self.engine.url
         server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
         self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
+        self._quick: deque[sqlite3.Connection] = deque()  # past SQLAlchemy's pool, which costs twice the read
         self._seen = self._identity()
         self._revision: str | None = None
         weakref.finalize(self, self.engine.dispose)
@@ -193,7 +195,19 @@ class _Connections:
             yield connection
 
     def first(self, statement: str, values: Sequence[Any]) -> Any:
-        statement = statement if self.file else statement.replace("?", "%s")
+        if self.file:
+            try:
+                connection = self._quick.pop()
+            except IndexError:
+                connection = database_file.connect(self.file, database_file.QUICK_BUSY_SECONDS)
+            try:
+                row = connection.execute(statement, values).fetchone()
+            except BaseException:
+                connection.close()
+                raise
+            self._quick.append(connection)
+            return row
+        statement = statement.replace("?", "%s")
         pooled, driver = self.engine.raw_connection(), cast(Any, self.engine.dialect.dbapi)
         try:
             return cast(Any, pooled.driver_connection).execute(statement, values).fetchone()
@@ -215,6 +229,13 @@ class _Connections:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, turn.value)))
             yield connection
 
+    def let_go(self) -> None:
+        """Close the connections; others are opened for whoever goes on."""
+        self.engine.dispose()
+        with suppress(IndexError):
+            while True:
+                self._quick.pop().close()
+
     def _found(self) -> str | None:
         if self.file and not self.file.exists():
             return None
@@ -224,7 +245,7 @@ class _Connections:
     def _look(self) -> None:
         """Let go of connections to a file since replaced."""
         if (now := self._identity()) != self._seen:
-            self.engine.dispose()
+            self.let_go()
             self._seen, self._revision = now, None
 
     def _identity(self) -> tuple[int, ...]:
@@ -257,7 +278,7 @@ def _before_a_fork_let_go() -> None:
 
     def let_go() -> None:
         for connections in list(_shared.values()):
-            connections.engine.dispose()
+            connections.let_go()
 
     os.register_at_fork(before=let_go)
 

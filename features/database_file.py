@@ -16,12 +16,13 @@ import sqlalchemy as sa
 WRITING = "patron_writing"
 """The option of a connection that is about to write: whether what it writes shall outlive a power cut."""
 BUSY_SECONDS = 10.0
+QUICK_BUSY_SECONDS = 0.05  # of a read in a request's path
 LARGEST_WAL_BYTES = 64 * 2**20  # to which the write-ahead log shrinks after a reader kept it from ending
 
 
 def engine(path: Path) -> sa.Engine:
     """Connections to a file that is there; nothing is opened yet."""
-    made = sa.create_engine("sqlite://", creator=partial(_connect, path), poolclass=sa.QueuePool)
+    made = sa.create_engine("sqlite://", creator=partial(connect, path), poolclass=sa.QueuePool)
     sa.event.listen(made, "begin", _begin)
     return made
 
@@ -46,17 +47,18 @@ def make(path: Path) -> None:
     """Make the file where it is missing, for its owner's eyes only, and let it keep a write-ahead log."""
     with alone(path):  # two who switch the log on at once would refuse each other
         path.touch(0o600)
-        connection = _connect(path)
+        connection = connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection that waits so long for whoever keeps all others out."""
     # Transactions begin where we say so, not where the driver guesses.
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=BUSY_SECONDS,
+        f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=busy_seconds,
         isolation_level=None, check_same_thread=False,
     )  # fmt: skip
 

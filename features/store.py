@@ -11,7 +11,8 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from features.home import Home
 from features.online import rows
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Layout
-from features.online.rows import KEY, OnlineRows, Snapshot
+from features.online.rows import KEY, OnlineRows, Reader, Snapshot
 from features.settings import FeatureSettings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from features.group import FeatureGroup
 
-__all__ = ["OnlineRows", "Store"]
+__all__ = ["OnlineRows", "Reader", "Store"]
 
 PROJECT = "patron"
 ENTITY = "customer"
@@ -80,9 +81,15 @@ class Store:
 
     The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
     Reading them is safe from many threads at a time.
+
+    Args:
+        patience_s: how many seconds one waits for the online rows at most; by default some that no
+            reader in a request path would wait.
     """
 
-    def __init__(self, home: Home, settings: FeatureSettings | None = None) -> None:
+    def __init__(
+        self, home: Home, settings: FeatureSettings | None = None, patience_s: float | None = None
+    ) -> None:
         import_feast()
         import feast
         from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
@@ -93,7 +100,7 @@ class Store:
         self.home = home
         self.online_file = home.online_file
         address = online_address(home, settings)
-        self.online = open_cells(address)
+        self.online = open_cells(address, patience_s)
         home.feast.mkdir(parents=True, exist_ok=True)
         self._registry = home.feast / "registry.db"
         self._held: tuple[tuple[int, ...], dict[str, Any]] | None = None
@@ -171,6 +178,10 @@ class Store:
             field.name: field.tags["definition"] for view in self._views().values() for field in view.features
         }
 
+    def fresh_for(self) -> dict[str, timedelta]:
+        """Per group how old its features may be before an answer that rests on them is stale."""
+        return {name: view.ttl for name, view in self._views().items()}
+
     def historical(self, population: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
         """Point-in-time features from the stored snapshots.
 
@@ -211,12 +222,8 @@ class Store:
         """Erase customers from the online store."""
         self.online.delete([int(key) for key in keys])
 
-    def reader(self, features: Sequence[str]) -> Callable[[Sequence[int]], OnlineRows]:
-        """A function that reads these features for customers by key; threads may share it.
-
-        Raises (the function):
-            PatronError: the online store is missing, cannot be read, or was filled by other definitions.
-        """
+    def reader(self, features: Sequence[str]) -> Reader:
+        """Reads these features for customers by key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:

@@ -94,6 +94,11 @@ class FittedModel:
     def _percentiles(self) -> Array:
         return np.array(self.manifest["score_percentiles"])
 
+    @property
+    def default_score(self) -> float:
+        """What it says of somebody of whom nothing is known: the median score when it was trained."""
+        return float(self._percentiles[50])
+
     def check_definitions(self, current: Mapping[str, str]) -> None:
         """Refuse features whose definition is not the one the model learnt from.
 

@@ -36,6 +36,12 @@ class Column:
     def _codes(self) -> dict[Any, float]:
         return {value: float(i) for i, value in enumerate(self.vocabulary)}
 
+    def code(self, value: Any) -> float:
+        """One value as a float; NaN where it is missing or unknown."""
+        if self.dtype == "string":
+            return self._codes.get(value, math.nan)
+        return math.nan if value is None or value is pd.NA else value
+
     def encode(self, values: Sequence[Any]) -> list[float]:
         """One float per value; NaN where it is missing or unknown."""
         if self.dtype == "string":
@@ -50,12 +56,11 @@ def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Ar
         values: by feature name; more than the needed ones, in any order, is fine.
     """
     count = len(values[columns[0].name])
-    encoded = (column.encode(values[column.name]) for column in columns)
     if count == 1:  # an array of its own per value would cost most of a score
-        return np.array([[value for (value,) in encoded]], dtype=np.float64)
+        return np.array([[column.code(values[column.name][0]) for column in columns]], dtype=np.float64)
     x = np.empty((count, len(columns)))
-    for i, column in enumerate(encoded):
-        x[:, i] = column
+    for i, column in enumerate(columns):
+        x[:, i] = column.encode(values[column.name])
     return x
 
 

@@ -33,18 +33,23 @@ class Reason:
     Attributes:
         value: the feature's; None where it is missing.
         contribution: in the score's unit: probability, or the shop's currency.
+        raw_contribution: to the raw score of the trees.
         words: value and contribution, as people say them.
     """
 
     feature: str
     value: Any
     contribution: float
+    raw_contribution: float
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A score taken apart: ``base``, the contributions of ``reasons``, and ``rest`` make the score.
+
+    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the trees
+    say before it is turned into a probability or into money.
 
     Attributes:
         base: what the model says of a customer before it looks at any feature.
@@ -55,6 +60,9 @@ class Explanation:
     base: float
     reasons: tuple[Reason, ...]
     rest: float
+    bias: float
+    raw_score: float
+    raw_rest: float
 
 
 def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: int = TOP) -> Explanation:
@@ -66,9 +74,11 @@ def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: i
         top: at most so many reasons; those too small to be said in words are left out.
     """
     x = matrix(model.columns, {column.name: [values[column.name]] for column in model.columns})
-    base, parts = attribute(model.fitted.contributions(x)[0], model.fitted.corrected)
+    contributions = model.fitted.contributions(x)[0]
+    base, parts = attribute(contributions, model.fitted.corrected)
     if model.manifest["complement"]:
-        base, parts = 1 - base, -parts
+        base, parts, contributions = 1 - base, -parts, -contributions
+    raw, bias = contributions[:-1], float(contributions[-1])
     told = effect_in_money(currency) if model.manifest["kind"] == "money" else effect_in_points
     reasons = []
     for i in np.argsort(-np.abs(parts), kind="stable")[:top]:
@@ -76,9 +86,10 @@ def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: i
         if effect := told(contribution):
             value = None if is_missing(values[column.name]) else values[column.name]
             said = phrase(_meaning(column.name), column.unit, value, currency)
-            reasons.append(Reason(column.name, value, contribution, f"{said}: {effect}"))
+            reasons.append(Reason(column.name, value, contribution, float(raw[i]), f"{said}: {effect}"))
     rest = float(parts.sum()) - sum(reason.contribution for reason in reasons)
-    return Explanation(base, tuple(reasons), rest)
+    raw_rest = float(raw.sum()) - sum(reason.raw_contribution for reason in reasons)
+    return Explanation(base, tuple(reasons), rest, bias, float(contributions.sum()), raw_rest)
 
 
 def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tuple[float, Array]:

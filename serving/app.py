@@ -105,7 +105,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     log = ScoreLog(home)
     try:
         registry = Registry(home)
-        scorer = open_scorer(home, log, registry)
+        scorer = open_scorer(home, log, registry, settings.store_budget_ms / 1000)
         return create_app(
             scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
             limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from features.errors import NothingThere, PatronError
-from features.store import OnlineRows, Store
+from features.store import Reader, Store
 from models.bundle import FittedModel
 from models.catalogue import MODELS
 from models.registry import Registry
 
-Reader: TypeAlias = Callable[[Sequence[int]], OnlineRows]
 POLL_S = 0.5
 RETRY_S = 10.0  # where one that was promoted could not be opened
 _log = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ class Champions:
         """
         needed = dict.fromkeys(name for model in self.models.values() for name in model.features)
         return tuple(needed) or tuple(self.store.definitions())[:1]
+
+    @cached_property
+    def fresh_for(self) -> dict[str, timedelta]:
+        """Per group of features how old they may be."""
+        return self.store.fresh_for()
 
     @cached_property
     def needed(self) -> Reader:
@@ -103,7 +108,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
                 absent[name] = str(error)
     champions = Champions(store, named, models, absent, waiting)
     with suppress(NothingThere):  # a shop that waits for its first events
-        _ = champions.needed, champions.everything
+        _ = champions.needed, champions.everything, champions.fresh_for
     return champions
 
 

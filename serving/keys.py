@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,9 +23,12 @@ from features.database import METADATA, Database, Turn
 from features.database import Key as Number
 from features.errors import NothingThere, PatronError
 from features.home import Clock, Home
+from serving.guard import Guard
 from serving.key import MARK, Key, name_of, rate_of, scopes_of
 
 PREFIX_LENGTH = len(MARK) + 8
+BUDGET_S = 1.0  # that a reading of all keys may take
+KEPT_SECONDS = 600.0
 _CURRENT = sa.text("revoked IS NULL AND replaced IS NULL")
 table = sa.Table(
     "keys",
@@ -52,19 +56,23 @@ class Keys:
     """The keys of a home.
 
     :meth:`find` is for every request: it reads memory, and the database where what it read is older than
-    ``recheck_seconds``. Threads may share it.
+    ``recheck_seconds``. While the database cannot be read, it goes by what it read last, for
+    ``kept_seconds``. Threads may share it.
 
     Raises:
         PatronError: from every method, where the database cannot be read.
     """
 
-    def __init__(self, home: Home, recheck_seconds: float = 0.25) -> None:
+    def __init__(self, home: Home, recheck_seconds: float = 0.25, kept_seconds: float = KEPT_SECONDS) -> None:
         self._database = Database(home)
+        threads = ThreadPoolExecutor(1, "keys") if self._database.on_postgres else None
+        self._guard = Guard(f"the database {self._database.name}", BUDGET_S, threads)
+        self._kept_seconds = kept_seconds
         self._clock = Clock(wall=home.wall)
         self._recheck_seconds = recheck_seconds
         self._lock = threading.Lock()
         self._living: dict[str, tuple[bytes, Key]] | PatronError = {}
-        self._checked = float("-inf")
+        self._checked = self._read_at = float("-inf")
 
     def now(self) -> datetime:
         """The moment by which keys expire: wall time, in UTC, to the second."""
@@ -204,9 +212,12 @@ class Keys:
 
     def _read(self) -> None:
         try:
-            self._living = {key.prefix: (digest, key) for digest, key in self._rows() if not key.revoked}
+            rows = self._guard(self._rows)
+            self._living = {key.prefix: (digest, key) for digest, key in rows if not key.revoked}
+            self._read_at = time.monotonic()
         except PatronError as error:
-            self._living = error
+            if time.monotonic() >= self._read_at + self._kept_seconds:
+                self._living = error
         self._checked = time.monotonic()
 
     def _rows(self) -> list[tuple[bytes, Key]]:

@@ -45,9 +45,16 @@ class CustomerScores(BaseModel):
     """All answers about one customer."""
 
     customer_id: str
-    known: bool
+    known: bool | None = Field(description="Null while the database that would say so is away.")
     reason: str | None = Field(None, description="Why nothing is known of the customer.")
     features_as_of: datetime | None = Field(None, description="The moment the features describe.")
+    fresh: bool = Field(description="Whether the features are no older than their groups may be.")
+    stale: list[str] = Field([], description="The groups of features that are older than they may be.")
+    degraded: str | None = Field(
+        None,
+        description="Why the scores rest on what was last known, or are the models' defaults: a store is"
+        " away. Null when they rest on what the stores say now.",
+    )
     scores: dict[str, ModelScore]
 
 
@@ -67,6 +74,11 @@ class ModelState(BaseModel):
     unit: str | None = Field(None, description="Of the score: probability, or the shop's currency.")
     horizon_days: int | None = None
     trained_as_of: datetime | None = None
+    default_score: float | None = Field(
+        None,
+        description="What is answered, marked as degraded, of a customer of whom nothing is known while a"
+        " store is away: the median score when the model was trained.",
+    )
     features: list[str] = []
     reason: str | None = Field(
         None, description="Why no version answers, or not yet the one that was promoted."

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from features.calendar import day_of
+from features.calendar import day_of, micros
 from features.home import Home
-from features.identity import Identity
 from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
 from models.registry import Registry
 from serving.champions import Champions, open_champions
+from serving.reading import Found, Reading
 
 UNKNOWN = "unknown customer: no event has named this id"
+UNBUILT = "no features yet: they are made by the next `patron build`"
+DEFAULT = "the model's default: nothing is known of this customer while a store is away"
+UNHURRIED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +37,38 @@ class CustomerScores:
     """All answers about one customer, and the moment of the features they rest on.
 
     Attributes:
-        facts: the values of the features that were read, by name.
+        known: None where nobody can tell, since the database is away.
+        stale: the groups whose features are older than they may be.
+        degraded: why the answer does not rest on what the stores say now; None if it does.
+        prediction_id: by which the log has it; None where it was not logged.
+        values: of the features that were read, by name, those of all who were asked for.
+        moments: by group the as_of of their features, in microseconds since 1970.
+        place: of this customer among them.
         models: those that answered, by name.
     """
 
     customer_id: str
-    known: bool
+    known: bool | None
     reason: str | None
     features_as_of: datetime | None
     scores: dict[str, Score] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+    degraded: str | None = None
+    prediction_id: str | None = None
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    moments: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    place: int = 0
     models: Mapping[str, FittedModel] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The values of the features that were read, by name."""
+        return {name: column[self.place] for name, column in self.values.items()}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it rests on features that are no older than they may be."""
+        return self.features_as_of is not None and not self.stale
 
 
 class Scorer:
@@ -54,8 +78,12 @@ class Scorer:
         champions: what answers; others may take their place at any time, so who asks them twice keeps them.
     """
 
-    def __init__(self, home: Home, champions: Champions, log: ScoreLog | None) -> None:
-        self.home, self.shop, self.identity = home, home.shop(), Identity(home)
+    def __init__(
+        self, home: Home, champions: Champions, log: ScoreLog | None, budget_s: float = UNHURRIED_S
+    ) -> None:
+        self.home, self.shop = home, home.shop()
+        self.reading = Reading(home, budget_s)
+        self.identity = self.reading.identity
         self.champions, self.log = champions, log
 
     def score(
@@ -65,28 +93,53 @@ class Scorer:
         route: str = "api",
         *,
         facts: bool = False,
+        whatever_happens: bool = False,
+        context: Mapping[str, Any] | None = None,
     ) -> list[CustomerScores]:
         """One entry per customer, in order; a customer who is not known gets a reason.
 
         Args:
             facts: read every feature that the store holds, not only those that the models need.
+            context: features that take the place of those that the store has, for all customers.
+            whatever_happens: answer by what was last known, or by the models' defaults, where a store fails.
 
         Raises:
             PatronError: the online store or the customer table is missing or unreadable.
         """
         champions = self.champions
         names = list(dict.fromkeys(models)) if models is not None else [*champions.models, *champions.absent]
-        keys = self.identity.keys(list(dict.fromkeys(customer_ids)))
-        known = list(keys.values())
-        rows = _rows(champions, known, facts)
-        place = {key: i for i, key in enumerate(known) if rows.as_of[i] is not None}
+        reader = champions.everything if facts else champions.needed
+        ask = self.reading.find if whatever_happens else self.reading.ask
+        found = ask(list(dict.fromkeys(customer_ids)), reader)
+        values = found.rows.values
+        if context:
+            values = values | {name: [value] * len(found.keys) for name, value in context.items()}
+        place = {key: i for i, key in enumerate(found.keys.values()) if found.rows.as_of[i] is not None}
         features = champions.features if place else ()
-        columns = {name: [rows.values[name][i] for i in place.values()] for name in features}
-        answers = {name: _answers(champions, name, columns, len(place)) for name in names}
-        by_key = {key: {name: answers[name][i] for name in names} for i, key in enumerate(place)}
-        if self.log is not None and place:
-            self._write(self.log, route, place, rows, columns, by_key)
-        return [_entry(champions, i, keys, place, rows, by_key, names) for i in customer_ids]
+        columns = {name: [values[name][i] for i in place.values()] for name in features}
+        answers = [_answers(champions, name, columns, len(place)) for name in names]
+        rows = zip(*answers, strict=True)
+        by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, rows, strict=True)}
+        logged = self._write(route, place, found.rows, columns, by_key, context) if place else {}
+        now_us = micros(self.shop.now())
+        oldest = {
+            group: now_us - span // timedelta(microseconds=1) for group, span in champions.fresh_for.items()
+        }
+        entries = []
+        for customer_id in customer_ids:
+            key = found.keys.get(customer_id)
+            if key is None or key not in place:
+                entries.append(_without_features(customer_id, key, found, champions, names))
+                continue
+            at, moments = place[key], found.rows.moments
+            entries.append(
+                CustomerScores(
+                    customer_id, True, None, found.rows.as_of[at], by_key[key],
+                    tuple(group for group in moments if (moments[group][at] or 0) < oldest[group]),
+                    found.degraded.get(customer_id), logged.get(key), values, moments, at, champions.models,
+                )
+            )  # fmt: skip
+        return entries
 
     def probe(self) -> None:
         """Read both stores once.
@@ -94,36 +147,50 @@ class Scorer:
         Raises:
             PatronError: one of them is missing or unreadable.
         """
-        self.identity.keys([""])
-        self.champions.needed([0])
+        self.reading.customers.now(self.identity.keys, [""])
+        self.reading.online.now(self.champions.needed, [0])
 
     def _write(
         self,
-        log: ScoreLog,
         route: str,
         place: Mapping[int, int],
         rows: OnlineRows,
         columns: Mapping[str, list[Any]],
         by_key: Mapping[int, dict[str, Score]],
-    ) -> None:
+        context: Mapping[str, Any] | None,
+    ) -> dict[int, str]:
+        """Log the answers; by key the id of each."""
+        if self.log is None:
+            return {}
         now, features = self.shop.now(), tuple(columns)
         day = day_of(now, self.shop.time_zone)
-        log.put(
+        named = dict(zip(place, self.log.prediction_ids(len(place)), strict=True))
+        vectors = zip(*columns.values(), strict=True)
+        self.log.put(
             [
                 Answered(
-                    now, day, key, rows.as_of[at], route, features,
-                    [columns[name][i] for name in features],
+                    now, day, key, rows.as_of[at], route, features, vector,
                     {n: {"version": s.version, "score": s.score} for n, s in by_key[key].items()},
+                    named[key], {group: moments[at] for group, moments in rows.moments.items()}, context,
                 )
-                for i, (key, at) in enumerate(place.items())
+                for (key, at), vector in zip(place.items(), vectors, strict=True)
             ]
         )  # fmt: skip
+        return named
 
 
-def _rows(champions: Champions, keys: list[int], facts: bool) -> OnlineRows:
-    if not keys:
-        return OnlineRows({}, [])
-    return champions.everything(keys) if facts else champions.needed(keys)
+def _without_features(
+    customer_id: str, key: int | None, found: Found, champions: Champions, names: Sequence[str]
+) -> CustomerScores:
+    """The defaults of the models while a store is away, else why there are no scores."""
+    degraded, models = found.degraded.get(customer_id), champions.models
+    if degraded is not None:
+        scores = {name: _default(champions, name) for name in names}
+        known = None if key is None else True
+        return CustomerScores(customer_id, known, None, None, scores, (), degraded, models=models)
+    reason = UNKNOWN if key is None else UNBUILT
+    scores = {name: Score(None, reason=champions.absent.get(name, reason)) for name in names}
+    return CustomerScores(customer_id, key is not None, reason, None, scores, models=models)
 
 
 def _answers(champions: Champions, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
@@ -137,35 +204,28 @@ def _answers(champions: Champions, name: str, columns: dict[str, list[Any]], cou
     return [
         Score(None, version=model.version, reason=refusal)
         if refusal
-        else Score(float(score), round(float(percentile), 1), model.version)
-        for score, percentile, refusal in zip(scores, percentiles, model.refusals(columns), strict=True)
+        else Score(score, round(percentile, 1), model.version)
+        for score, percentile, refusal in zip(
+            scores.tolist(), percentiles.tolist(), model.refusals(columns), strict=True
+        )
     ]
 
 
-def _entry(
-    champions: Champions,
-    customer_id: str,
-    keys: Mapping[str, int],
-    place: Mapping[int, int],
-    rows: OnlineRows,
-    by_key: Mapping[int, dict[str, Score]],
-    names: Sequence[str],
-) -> CustomerScores:
-    models = champions.models
-    key = keys.get(customer_id)
-    if key is None:
-        reason = UNKNOWN
-    elif key not in place:
-        reason = "no features yet: they are made by the next `patron build`"
-    else:
-        at = place[key]
-        facts = {name: values[at] for name, values in rows.values.items()}
-        return CustomerScores(customer_id, True, None, rows.as_of[at], by_key[key], facts, models)
-    scores = {name: Score(None, reason=champions.absent.get(name, reason)) for name in names}
-    return CustomerScores(customer_id, key is not None, reason, None, scores, models=models)
+def _default(champions: Champions, name: str) -> Score:
+    if name not in champions.models:
+        return Score(None, reason=champions.absent[name])
+    model = champions.models[name]
+    return Score(model.default_score, None, model.version, DEFAULT)
 
 
-def open_scorer(home: Home, log: ScoreLog | None, registry: Registry | None = None) -> Scorer:
-    """A scorer with the champions of a home; see :func:`serving.champions.open_champions`."""
+def open_scorer(
+    home: Home, log: ScoreLog | None, registry: Registry | None = None, budget_s: float = UNHURRIED_S
+) -> Scorer:
+    """A scorer with the champions of a home; see :func:`serving.champions.open_champions`.
+
+    Args:
+        budget_s: how many seconds each store may take.
+    """
     home.shop()  # before a store is made where there is no shop
-    return Scorer(home, open_champions(Store(home), registry or Registry(home)), log)
+    champions = open_champions(Store(home, patience_s=budget_s), registry or Registry(home))
+    return Scorer(home, champions, log, budget_s)

@@ -19,6 +19,9 @@ class ServingSettings(BaseSettings):
 
     ``PATRON_KEY_PER_MINUTE``: how many requests a minute a key may send that was made without a limit of
     its own; any number by default.
+
+    ``PATRON_STORE_BUDGET_MS``: how many milliseconds a score may wait for the online store, and for the
+    database that knows the customers, before it rests on what was last known.
     """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
@@ -28,6 +31,7 @@ class ServingSettings(BaseSettings):
     require_keys: bool = False
     workers: int = Field(1, ge=1, le=64)
     key_per_minute: int | None = Field(None, ge=1, le=MOST_PER_MINUTE)
+    store_budget_ms: float = Field(50, gt=0, le=60_000)
     refresher: Literal["child", "off"] = "child"
 
     @property

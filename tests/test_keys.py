@@ -185,7 +185,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file_keys(file: Path) -> Iterator[Keys]:
-    with closing(Keys(Home(file.parent), recheck_seconds=0)) as keys:
+    with closing(Keys(Home(file.parent), recheck_seconds=0, kept_seconds=0)) as keys:
         yield keys
 
 
@@ -415,9 +415,11 @@ def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys
     detail_of(ask(guarded, "/v1/models", secret), 401)
 
 
-def test_where_the_keys_cannot_be_read_nobody_is_let_in_who_needs_one(
-    scorer: tuple[Scorer, ScoreLog], file: Path, file_keys: Keys
+@pytest.mark.parametrize("kept_seconds", [600.0, 0.0])
+def test_while_the_keys_cannot_be_read_those_read_last_hold_and_then_nobody_is_let_in(
+    scorer: tuple[Scorer, ScoreLog], file: Path, kept_seconds: float
 ) -> None:
+    file_keys = Keys(Home(file.parent), recheck_seconds=0, kept_seconds=kept_seconds)
     guarded, on_loopback = (
         create_app(*scorer, keys=file_keys, keys_needed=needed) for needed in (True, False)
     )
@@ -427,6 +429,10 @@ def test_where_the_keys_cannot_be_read_nobody_is_let_in_who_needs_one(
     file.unlink()
     file.write_text("not a database " * 1000)
     for app in (guarded, on_loopback):
+        if kept_seconds:
+            assert ask(app, "/v1/models", secret).status_code == 200
+            detail_of(ask(app, "/v1/models", NEVER_MADE), 401)
+            continue
         said = detail_of(ask(app, "/v1/models", secret), 503)
         assert "the keys cannot be read just now" in said
         body = {"customer_ids": ["nobody"]}

@@ -241,7 +241,8 @@ def entry(**facts: Any) -> CustomerScores:
     given = {"orders_total": 4, "recency_days": 10, "tenure_days": 100, "median_gap_days": 24.0}
     given |= {"known_days": 120, "spend_total": 200.1, "refunded_total": 0.3, "average_order_value": 50.03}
     scores = dict.fromkeys(("churn", "propensity", "clv"), NONE)
-    return CustomerScores("C1", True, None, SHOP.now(), scores, given | facts)
+    values = {name: [value] for name, value in (given | facts).items()}
+    return CustomerScores("C1", True, None, SHOP.now(), scores, values=values)
 
 
 def measured(**facts: Any) -> Measures:

@@ -60,10 +60,15 @@ def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(
     name: str, trained_shop: Home, columns: dict[str, list[Any]], rows: list[Row]
 ) -> None:
     model, directions = Registry(trained_shop).champion(name), set()
-    for row, score in list(zip(rows, model.score(columns), strict=True))[::7]:
+    sign = -1 if model.manifest["complement"] else 1
+    raws = sign * model.fitted.booster.predict(matrix(model.columns, columns), raw_score=True)  # type: ignore[attr-defined]
+    for row, score, raw in list(zip(rows, model.score(columns), raws, strict=True))[::7]:
         why = explain(model, row, "EUR")
         total = why.base + sum(reason.contribution for reason in why.reasons) + why.rest
         assert total == pytest.approx(score, rel=1e-9, abs=1e-9)
+        raw_total = why.bias + sum(reason.raw_contribution for reason in why.reasons) + why.raw_rest
+        assert raw_total == pytest.approx(raw, rel=0, abs=1e-9)
+        assert why.raw_score == pytest.approx(raw, rel=0, abs=1e-9)
         sizes = [abs(reason.contribution) for reason in why.reasons]
         assert sizes == sorted(sizes, reverse=True)
         assert len(why.reasons) <= 4

@@ -64,18 +64,22 @@ class CellStore(Protocol):
         """Erase everything."""
 
 
-def open_cells(address: str) -> CellStore:
+def open_cells(address: str, patience_s: float | None = None) -> CellStore:
     """The place at an address: ``redis://host:port/db``, or the path of an SQLite file.
 
     Nothing is connected or created yet.
 
+    Args:
+        patience_s: how many seconds a reader waits for it at most.
+
     Raises:
         PatronError: the address is of another kind, or its client is not installed.
     """
+    patience = () if patience_s is None else (patience_s,)
     if address.startswith(("redis://", "rediss://")):
         from features.online.redis import RedisCells
 
-        return RedisCells(address)
+        return RedisCells(address, *patience)
     if "://" in address:
         raise PatronError(
             f"the online store cannot be a {address.split('://')[0]} address; set PATRON_ONLINE_STORE to"
@@ -83,4 +87,4 @@ def open_cells(address: str) -> CellStore:
         )
     from features.online.sqlite import SqliteCells
 
-    return SqliteCells(Path(address))
+    return SqliteCells(Path(address), *patience)

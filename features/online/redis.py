@@ -77,8 +77,10 @@ end
 class RedisCells:
     """A :class:`features.online.cells.CellStore` in a Redis database."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, patience_s: float = TIMEOUT_SECONDS) -> None:
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
         at = urlsplit(address)
         self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
@@ -86,8 +88,10 @@ class RedisCells:
         self._checked: bytes | None = None
         try:
             self._client: Any = redis.Redis.from_url(
-                address, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-            )
+                address, socket_timeout=patience_s, socket_connect_timeout=patience_s,
+                # Once, since a server that was started again has closed the connections to the old one.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            )  # fmt: skip
         except ValueError as error:
             raise PatronError(f"{self.name} has no such address ({error}): redis://host:port/db") from error
         self._write, self._drop = (self._client.register_script(script) for script in (_WRITE, _DROP))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from features.calendar import day_of, micros, midnight, moment
 from features.errors import PatronError
 from features.home import Shop
-from features.online.cells import CellStore
+from features.online.cells import Cells, CellStore
 from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
 
 KEY = "customer_key"
@@ -30,36 +30,69 @@ class OnlineRows:
     Attributes:
         values: one list per feature, in the order of the keys asked for; None where missing.
         as_of: per customer the oldest as_of of the groups read; None for one without a row.
+        moments: per group the as_of of each customer's part, in microseconds since 1970; None where there
+            is none.
     """
 
     values: dict[str, list[Any]]
     as_of: list[datetime | None]
+    moments: dict[str, Sequence[int | None]] = field(default_factory=dict)
 
 
-def reader(
-    place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]
-) -> Callable[[Sequence[int]], OnlineRows]:
-    """A function that reads features for customers by key; threads may share it.
+@dataclass(frozen=True)
+class Reader:
+    """Reads some features of customers by key; threads may share it.
+
+    Attributes:
+        place: where they are.
+        selections: by group, what is read of it.
+        names: the features, in the order of the answer.
+    """
+
+    place: CellStore
+    selections: Mapping[str, Selection]
+    names: Sequence[str]
+
+    def __call__(self, keys: Sequence[int]) -> OnlineRows:
+        """The features of customers.
+
+        Raises:
+            PatronError: the store is missing, cannot be read, or was filled by other definitions.
+        """
+        return self.unpack(self.fetch(keys))
+
+    def fetch(self, keys: Sequence[int]) -> list[Cells]:
+        """Per group the cells of customers, as they are.
+
+        Raises:
+            PatronError: the store is missing or cannot be read.
+        """
+        return self.place.read([int(key) for key in keys], list(self.selections))
+
+    def unpack(self, cells: Sequence[Cells]) -> OnlineRows:
+        """The features in cells that were fetched.
+
+        Raises:
+            PatronError: they were written by other definitions than those they are read by.
+        """
+        found = [unpacked(self.place, *both) for both in zip(self.selections.values(), cells, strict=True)]
+        values = {name: column for part in found for name, column in part.values.items()}
+        moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
+        return OnlineRows({name: values[name] for name in self.names}, _oldest(found), moments)
+
+
+def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> Reader:
+    """Reads features.
 
     Args:
         layouts: by view.
         views: of each feature to be read, in the order of the answer.
-
-    Raises (the function):
-        PatronError: the store is missing, cannot be read, or was filled by other definitions.
     """
     parts = {
         view: Selection(layouts[view], [name for name in views if views[name] == view])
         for view in dict.fromkeys(views.values())
     }
-
-    def read(keys: Sequence[int]) -> OnlineRows:
-        cells = place.read([int(key) for key in keys], list(parts))
-        found = [unpacked(place, *both) for both in zip(parts.values(), cells, strict=True)]
-        values = {name: column for part in found for name, column in part.values.items()}
-        return OnlineRows({name: values[name] for name in views}, _oldest(found))
-
-    return read
+    return Reader(place, parts, list(views))
 
 
 def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:

@@ -32,8 +32,8 @@ _TABLES = (
 class SqliteCells:
     """A :class:`features.online.cells.CellStore` in a file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, patience_s: float = BUSY_SECONDS) -> None:
+        self.path, self._patience_s = path, patience_s
         self.name = f"the online store {path}"
         self._idle: deque[sqlite3.Connection] = deque()
         self._file: tuple[int, int] | None = None
@@ -86,12 +86,13 @@ class SqliteCells:
         """Per view the cells of customers, by one query."""
         # With the table's name, or SQLite would take the name of a missing column for a text.
         columns = "".join(f", customers.{_quoted(view)}" for view in views)
-        query = (
-            f"SELECT customer_key{columns} FROM customers"
-            " WHERE customer_key IN (SELECT value FROM json_each(?))"
-        )
+        query = f"SELECT customer_key{columns} FROM customers WHERE customer_key"
         with self._reading() as connection:
-            found = {row[0]: row for row in connection.execute(query, (json.dumps(keys),))}
+            if len(keys) == 1:  # as most of those who ask at once do
+                asked = connection.execute(f"{query} = ?", keys)
+            else:
+                asked = connection.execute(f"{query} IN (SELECT value FROM json_each(?))", [json.dumps(keys)])
+            found = {row[0]: row for row in asked}
         nothing = (None,) * (1 + len(views))
         rows = [found.get(key, nothing) for key in keys]
         return [[row[i] for row in rows] for i in range(1, 1 + len(views))]
@@ -119,7 +120,7 @@ class SqliteCells:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = self._connect()
+                connection = self._connect(self._patience_s)
             try:
                 yield connection
             except BaseException:
@@ -134,7 +135,7 @@ class SqliteCells:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             else:
                 self._look()
-            connection = self._connect("rwc" if create else "rw")
+            connection = self._connect(BUSY_SECONDS, "rwc" if create else "rw")
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -147,9 +148,9 @@ class SqliteCells:
             finally:
                 connection.close()
 
-    def _connect(self, mode: str = "rw") -> sqlite3.Connection:
+    def _connect(self, busy_seconds: float, mode: str = "rw") -> sqlite3.Connection:
         return sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS,
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy_seconds,
             isolation_level=None, check_same_thread=False,
         )  # fmt: skip
 

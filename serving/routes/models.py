@@ -31,6 +31,7 @@ async def models(scorer: ScorerDep) -> list[ModelState]:
             state.unit = scorer.shop.currency if money else "probability"
             state.horizon_days = fitted.manifest["horizon_days"]
             state.trained_as_of = datetime.fromisoformat(fitted.manifest["as_of"])
+            state.default_score = fitted.default_score
             state.features = list(fitted.features)
         states.append(state)
     return states

@@ -22,12 +22,13 @@ async def scores(
     """The scores of 1 to 1,000 customers, one entry per customer, in order.
 
     A customer who is not known, or whom a question does not apply to, has a reason in place of a
-    score; the others are answered all the same.
+    score; the others are answered all the same. While a store is away, scores rest on what was last
+    known of a customer, or are the models' defaults, and are marked as degraded.
     """
     models = known_models(scorer, asked.models)
     if len(asked.customer_ids) <= FEW:
-        entries = scorer.score(asked.customer_ids, models)
+        entries = scorer.score(asked.customer_ids, models, whatever_happens=True)
     else:
-        entries = await run_in_threadpool(scorer.score, asked.customer_ids, models)
+        entries = await run_in_threadpool(scorer.score, asked.customer_ids, models, whatever_happens=True)
     metrics.count(entries)
     return schemas.ScoresResponse.model_validate({"customers": entries}, from_attributes=True)

@@ -1,0 +1,58 @@
+"""Answers of the score log one by one, by the id that they were given with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from features.calendar import moment
+from features.database import Database
+from features.logs.scores import feature_sets, scores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer as it was given.
+
+    Attributes:
+        values: the features it rests on, by name; None where missing.
+        moments: per group the as_of of its features.
+        context: the names of those values that came with the request.
+        answers: per model the ``version`` and the ``score``.
+    """
+
+    customer_key: int
+    at: datetime
+    as_of: datetime | None
+    values: Mapping[str, Any]
+    moments: Mapping[str, datetime | None]
+    context: tuple[str, ...]
+    answers: Mapping[str, Mapping[str, Any]]
+
+
+def find(database: Database, prediction_id: str) -> Prediction | None:
+    """The answer of this id; None where the log has none.
+
+    Raises:
+        PatronError: the log cannot be read.
+    """
+    joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
+    asked = sa.select(scores, feature_sets.c.names).select_from(joined)
+    with database.reading() as connection:
+        row = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
+    if row is None:
+        return None
+    return Prediction(
+        row.customer_key,
+        moment(row.at_us),
+        None if row.as_of_us is None else moment(row.as_of_us),
+        dict(zip(json.loads(row.names), json.loads(row.vector), strict=True)),
+        {group: None if at is None else moment(at) for group, at in json.loads(row.moments or "{}").items()},
+        tuple(json.loads(row.context or "{}")),
+        json.loads(row.answers),
+    )

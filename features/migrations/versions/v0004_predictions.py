@@ -1,0 +1,16 @@
+"""An answer can be asked for later, by its id; those of before have none."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Keep what an answer was named, the moments of its features, and what came with the request."""
+    for name in ("prediction_id", "moments", "context"):
+        op.add_column("scores", sa.Column(name, sa.Text))
+    op.create_index("ix_scores_prediction_id", "scores", ["prediction_id"])

@@ -1,0 +1,129 @@
+"""Who is asked about, and their features: as the stores have them, or as they were last known."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from features.database import Database
+from features.errors import PatronError
+from features.home import Home
+from features.identity import Identity
+from features.online.cells import Cells
+from features.store import OnlineRows, Reader
+from serving.guard import Guard
+
+MOST_KEPT = 20_000  # customers whose rows are kept in memory: some 30 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of the customers asked for.
+
+    Attributes:
+        keys: by id; those who are not known are missing.
+        rows: the features of ``keys``, each customer once, in order.
+        degraded: per id whose row is not what the stores say now, why.
+    """
+
+    keys: Mapping[str, int]
+    rows: OnlineRows
+    degraded: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A customer as last read: the key, and per group the cell."""
+
+    key: int
+    cells: Mapping[str, bytes | None]
+
+
+class Reading:
+    """Reads customers' features, and keeps what it read for when a store is away. Threads may share it.
+
+    Args:
+        budget_s: how many seconds each of the two stores may take.
+    """
+
+    def __init__(self, home: Home, budget_s: float, most: int = MOST_KEPT) -> None:
+        database = Database(home)
+        self.identity = Identity(home)
+        # A file answers or fails at once; a server that hangs would hang whoever asks it.
+        threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
+        self.customers = Guard(f"the database {database.name}", budget_s, threads)
+        self.online = Guard("the online store", budget_s)
+        self._most = most
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+        """The customers, from the stores.
+
+        Raises:
+            PatronError: one of them is missing or cannot be read.
+        """
+        keys = self.customers(self.identity.keys, customer_ids)
+        return Found(keys, _rows(reader, keys, self._fetch(reader, keys)))
+
+    def find(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+        """The customers, from the stores, or as they were last known where a store fails."""
+        try:
+            keys: Mapping[str, int] = self.customers(self.identity.keys, customer_ids)
+        except PatronError as error:
+            return self._last_known(customer_ids, None, reader, str(error))
+        try:
+            cells = self._fetch(reader, keys)
+            found = Found(keys, _rows(reader, keys, cells))
+        except PatronError as error:
+            return self._last_known(customer_ids, keys, reader, str(error))
+        self._keep(customer_ids, reader, keys, cells)
+        return found
+
+    def _fetch(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
+        if not keys:
+            return [[] for _ in reader.selections]
+        return self.online(reader.fetch, list(keys.values()))
+
+    def _keep(
+        self, asked: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
+    ) -> None:
+        groups = tuple(reader.selections)
+        with self._lock:
+            for gone in self._kept.keys() & set(asked) - keys.keys():
+                del self._kept[gone]
+            for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
+                self._kept[customer_id] = _Kept(key, dict(zip(groups, row, strict=True)))
+                self._kept.move_to_end(customer_id)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+    def _last_known(
+        self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
+    ) -> Found:
+        """The customers without the stores.
+
+        Args:
+            keys: those who are known, where the database said so.
+        """
+        with self._lock:
+            kept = {each: self._kept[each] for each in customer_ids if each in self._kept}
+        if keys is None:
+            keys = {each: row.key for each, row in kept.items()}
+        cells = [
+            [kept[each].cells.get(group) if each in kept and kept[each].key == key else None
+             for each, key in keys.items()]
+            for group in reader.selections
+        ]  # fmt: skip
+        try:
+            rows = _rows(reader, keys, cells)
+        except PatronError:  # kept before the definitions changed
+            rows = _rows(reader, keys, [[None] * len(keys) for _ in reader.selections])
+        return Found(keys, rows, dict.fromkeys(customer_ids, why))
+
+
+def _rows(reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]) -> OnlineRows:
+    return reader.unpack(cells) if keys else OnlineRows({}, [])
