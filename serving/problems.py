@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,9 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from features.errors import PatronError
+from features.log_lines import REQUEST_ID
 from features.sources.segment import KINDS
-
-_log = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
@@ -26,6 +24,10 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["customer_ids: List should have at most 1000 items after validation"])
+    request_id: str = Field(
+        description="The same as the header `X-Request-ID`, and as in the service's log.",
+        examples=["9f2c1e0b7a4d4f6f8c3b5a6d7e8f9012"],
+    )
 
 
 class ClientProblem(Problem):
@@ -53,7 +55,7 @@ def problem(
 ) -> ProblemResponse:
     """A problem document as a response to a request of ``path``."""
     title = HTTPStatus(status).phrase
-    told = Problem(title=title, status=status, detail=detail)
+    told = Problem(title=title, status=status, detail=detail, request_id=REQUEST_ID.get() or "")
     if path in CLIENT_PATHS:
         code = title.lower().replace(" ", "_")
         told = ClientProblem(**told.model_dump(), code=code, message=detail)
@@ -120,9 +122,3 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PatronError)
     async def unavailable(request: Request, error: PatronError) -> JSONResponse:
         return problem(503, str(error), path=request.url.path)
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        _log.error("an unexpected %s in %s", type(error).__name__, request.url.path)
-        detail = "an unexpected error; the service's log says more"
-        return problem(500, detail, path=request.url.path)

@@ -14,6 +14,7 @@ from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
 from models.registry import Registry
+from serving import stages
 from serving.champions import Champions, open_champions
 
 UNKNOWN = "unknown customer: no event has named this id"
@@ -79,10 +80,13 @@ class Scorer:
         keys = self.identity.keys(list(dict.fromkeys(customer_ids)))
         known = list(keys.values())
         rows = _rows(champions, known, facts)
+        stages.current().mark("read")
         place = {key: i for i, key in enumerate(known) if rows.as_of[i] is not None}
         features = champions.features if place else ()
         columns = {name: [rows.values[name][i] for i in place.values()] for name in features}
+        stages.current().mark("assemble")
         answers = {name: _answers(champions, name, columns, len(place)) for name in names}
+        stages.current().mark("predict")
         by_key = {key: {name: answers[name][i] for name in names} for i, key in enumerate(place)}
         if self.log is not None and place:
             self._write(self.log, route, place, rows, columns, by_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import signal
@@ -553,4 +554,4 @@ def test_a_process_told_to_require_keys_takes_them_as_they_come_and_go(trained_c
         out, err = service.communicate(timeout=60)
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
-    assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+, docs at /docs\n", err)
+    assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+, docs at /docs", json.loads(err)["message"])

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query
 
 from features.present import NoSuchSegment, present
 from features.timeline import Position
+from serving import stages
 from serving.access import needs
 from serving.cursors import CustomersCursor, TimelineCursor
 from serving.customer_schemas import (
@@ -100,6 +101,7 @@ def customer(
 
     A customer of whom no features are built yet has a reason in place of facts and scores.
     """
+    stages.current().mark("receive")
     (entry,) = scorer.score([customer_id], route="portrait", facts=True)
     if not entry.known:
         raise HTTPException(404, UNKNOWN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from serving import schemas
+from serving import schemas, stages
 from serving.access import needs
 from serving.dependencies import MetricsDep, ScorerDep, known_models
 from serving.problems import responses
@@ -24,6 +24,7 @@ async def scores(
     A customer who is not known, or whom a question does not apply to, has a reason in place of a
     score; the others are answered all the same.
     """
+    stages.current().mark("receive")
     models = known_models(scorer, asked.models)
     if len(asked.customer_ids) <= FEW:
         entries = scorer.score(asked.customer_ids, models)
