@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from socket import socket
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -83,9 +84,7 @@ def create_app(
             if held is not None:
                 held.close()
 
-    app: FastAPI = FastAPIOffline(
-        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
-    )
+    app = _blank(lifespan)
     app.state.scorer = scorer
     app.state.metrics = Metrics(log, scorer.home)
     access.install(app, keys, keys_needed, limits, app.state.metrics)
@@ -93,10 +92,23 @@ def create_app(
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
     app.add_middleware(Bounded)
     app.add_middleware(Observed, metrics=app.state.metrics)
+    return app
+
+
+def _blank(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
+    """All routes, and nothing that they could answer from."""
+    app: FastAPI = FastAPIOffline(
+        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
+    )
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def describe() -> dict[str, Any]:
+    """The API as OpenAPI has it; opens nothing."""
+    return _blank(None).openapi()
 
 
 def open_app(home: Home, settings: ServingSettings) -> FastAPI:

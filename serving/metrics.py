@@ -50,7 +50,8 @@ class Metrics:
             "patron_unlimited", "Requests of limited keys let through because their limits were away.",
             registry=self.registry,
         )  # fmt: skip
-        self._series = functools.cache(Histogram.labels)  # there are few, and Prometheus takes long to find one
+        # There are few, and Prometheus takes long to find one.
+        self._series = functools.cache(Histogram.labels)
         self.registry.register(_LogCollector(log))
         if home.shop().live:
             self.registry.register(_LagCollector(home))

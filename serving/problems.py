@@ -62,10 +62,35 @@ def problem(
     return ProblemResponse(told.model_dump(), status, headers)
 
 
+_MEANINGS = {
+    400: "The body cannot be read: no JSON, cut off, or not what the route takes at all.",
+    401: "The key is missing, wrong, revoked or expired.",
+    403: "The key lacks the scope of this route.",
+    404: "There is no such thing, or nobody knows of it.",
+    409: "It cannot be done in the present state; the text says what stands in the way.",
+    413: "The body is too large.",
+    415: "The body is of a type or an encoding that the route does not take.",
+    422: "The request can be read and does not fit; the text says where.",
+    429: "The key has sent all it may; `Retry-After` says in how many seconds it may again.",
+    503: "A store is away or not filled yet; the text says which.",
+}
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "The request's own, where that is 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`;"
+        " else a new one.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "Server-Timing": {
+        "description": "Milliseconds of the stages that the request went through, and of all together.",
+        "schema": {"type": "string"},
+    },
+}
+
+
 def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problems a route can answer with."""
-    content = {"application/problem+json": {"schema": kind.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
 def _said(error: RequestValidationError) -> tuple[int, str]:
@@ -92,6 +117,8 @@ def _describe(operation: dict[str, Any], path: str) -> None:
     kind = ClientProblem if path in CLIENT_PATHS else Problem
     for status, response in responses(*guarded, *large, kind=kind).items():
         operation["responses"].setdefault(str(status), response)
+    for response in operation["responses"].values():
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
 
 
 def install(app: FastAPI) -> None:
@@ -99,7 +126,12 @@ def install(app: FastAPI) -> None:
     plain = app.openapi
 
     def described() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         schema = plain()
+        for kind in (Problem, ClientProblem):
+            schema["components"]["schemas"][kind.__name__] = kind.model_json_schema()
+        schema["components"]["headers"] = _HEADERS
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _describe(operation, path)

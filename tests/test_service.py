@@ -544,7 +544,9 @@ def test_terminated_it_answers_what_it_took_on_and_logs_every_answer(
         out, err = service.communicate(timeout=60)
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
-    assert [json.loads(line)["message"] for line in err.splitlines()] == [f"serving on {address}, docs at /docs"]
+    assert [json.loads(line)["message"] for line in err.splitlines()] == [
+        f"serving on {address}, docs at /docs"
+    ]
     assert answered == sum(1 + i % 20 for i in range(300))
     found = read_log(trained_copy)
     assert (found.answers, found.lost) == (answered, 0)

@@ -85,6 +85,8 @@ _BATCH = {
 
 @router.post(
     "/batch",
+    operation_id="send_batch",
+    response_description="All that can be used is kept for good.",
     openapi_extra=_described(
         _BATCH, {"batch": [{"type": "track"} | _ORDER], "sentAt": "2026-11-25T10:15:01Z"}
     ),
@@ -114,7 +116,8 @@ async def batch(
 def _single(kind: str) -> Callable[[Single], Single]:
     """The route of single events of a kind."""
     return router.post(
-        f"/{kind}", name=kind,
+        f"/{kind}", name=kind, operation_id=f"send_{kind}",
+        response_description="The event is kept for good.",
         openapi_extra=_described(_EVENT, _EXAMPLES[kind]),
         responses=responses(400, 409, 415, 503, kind=ClientProblem),
     )  # fmt: skip

@@ -15,7 +15,12 @@ router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCOR
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
 
 
-@router.post("/scores", responses=responses(400, 422, 503))
+@router.post(
+    "/scores",
+    operation_id="score_customers",
+    response_description="One entry per customer, in the order of the request.",
+    responses=responses(400, 422, 503),
+)
 async def scores(
     asked: schemas.ScoresRequest, scorer: ScorerDep, metrics: MetricsDep
 ) -> schemas.ScoresResponse:
