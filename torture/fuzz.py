@@ -9,16 +9,34 @@ header or shape that is not documented; what is ill formed may not be accepted.
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import schemathesis
+from fastapi import FastAPI
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-# Where nobody asks for keys, they cannot be missed.
-_NOT_CHECKED = ("ignored_auth",)
+from benchmarks import homes
+from features.home import Home
+from features.logs import ScoreLog
+from models.decisions.actions import EXAMPLE
+from serving.app import create_app
+from serving.keys import Keys
+from serving.scorer import open_scorer
+
+EXAMPLES = 100  # random requests per operation and round
+MOST_ROUNDS = 20
+LONGEST = 600  # characters of what is said of a failure
 
 
 @dataclass
@@ -29,17 +47,18 @@ class Found:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-def fuzz(app: Any, examples: int, seed: int) -> Found:
+def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Found:
     """Ask an application in this process.
 
     Args:
+        key: of the scope ``all``; the application answers nobody without one.
         examples: random requests per operation, and random sequences.
     """
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
-            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
-            "checks": {name: {"enabled": False} for name in _NOT_CHECKED},
+            "generation": {"max-examples": examples, "database": "none"},
+            "headers": {"Authorization": f"Bearer {key}"},
         }
     )
     found = Found()
@@ -61,4 +80,50 @@ def _add_failures(found: Found, recorder: Any) -> None:
                 failure = check.failure_info.failure
                 case = recorder.cases[case_id].value
                 title = f"{case.operation.label}: {check.name}: {failure.title}: {failure.message}"
-                found.wrong.setdefault(title[:600], check.failure_info.code_sample[:600])
+                found.wrong.setdefault(title[:LONGEST], check.failure_info.code_sample[:LONGEST])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Thousands of ill-formed requests.")
+    parser.add_argument("--cases", type=int, default=10_000, help="at least; more are asked in rounds")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as name:
+        home = Home(Path(name) / "home")
+        homes.build(home.path)
+        shutil.copy(EXAMPLE, home.actions)
+        cases: Counter[str] = Counter()
+        for round_ in range(MOST_ROUNDS):
+            with serving(home) as (app, key):
+                found = fuzz(app, key, EXAMPLES, asked.seed + round_)
+            cases += found.cases
+            print(f"round {round_ + 1}: {cases.total():,} cases: {dict(cases)}", flush=True)
+            if found.wrong:
+                raise SystemExit("\n".join(f"{what}\n    {how}" for what, how in found.wrong.items()))
+            if cases.total() >= asked.cases:
+                break
+        else:
+            raise SystemExit(f"only {cases.total():,} cases in {MOST_ROUNDS} rounds")
+    print(f"{cases.total():,} cases: no 5xx, nothing undocumented")
+
+
+@contextmanager
+def serving(home: Home) -> Iterator[tuple[FastAPI, str]]:
+    """The service over a home, and a key without which it answers nobody."""
+    keys = Keys(home)
+    _, key = keys.create(f"fuzz-{token_hex(4)}", ["all"])
+    with ScoreLog(home) as log:
+        app = create_app(open_scorer(home, log), log, keys=keys, keys_needed=True)
+        try:
+            yield app, key
+        finally:
+            asyncio.run(_end(app))
+
+
+async def _end(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
+
+
+if __name__ == "__main__":
+    main()
