@@ -58,6 +58,8 @@ def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Found:
         {
             "seed": seed,
             "generation": {"max-examples": examples, "database": "none"},
+            # No schema can say which segments, models, cursors and runs there are.
+            "checks": {"positive_data_acceptance": {"enabled": False}},
             "headers": {"Authorization": f"Bearer {key}"},
         }
     )
