@@ -69,10 +69,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "group": {"messageId": "5b1f6f0c-3", "userId": "C000017", "groupId": "acme", "traits": {"plan": "gold"}},
     "alias": {"messageId": "5b1f6f0c-4", "previousId": "old-id", "userId": "C000017"},
 }  # fmt: skip
-_SENT_AT = {"description": "By the sender's clock (ISO 8601); anything else is not looked at."}
 _EVENT = {
-    "properties": {name: {"type": "string"} for name in ("messageId", "userId", "anonymousId", "timestamp")}
-    | {"sentAt": _SENT_AT}
+    "properties": {
+        **{name: {"type": ["string", "integer", "null"]} for name in ("messageId", "userId", "anonymousId")},
+        **{name: {"type": ["string", "null"]} for name in ("timestamp", "sentAt")},
+    }
 }
 _BATCH = {
     "required": ["batch"],
@@ -81,7 +82,7 @@ _BATCH = {
             "type": "array",
             "items": {"description": "An event with its `type`; what is none goes to the quarantine."},
         },
-        "sentAt": _SENT_AT,
+        "sentAt": {"description": "When it was sent, by the sender's clock (ISO 8601)."},
     },
 }
 
