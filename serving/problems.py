@@ -93,6 +93,16 @@ def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, 
     return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
+def leads_to(operation_id: str, field: str, meaning: str) -> dict[str, Any]:
+    """The OpenAPI description of a response with a field that is a parameter of another operation."""
+    parameters = {field: f"$response.body#/{field}"}
+    return {
+        "links": {
+            operation_id: {"operationId": operation_id, "parameters": parameters, "description": meaning}
+        }
+    }
+
+
 def _said(error: RequestValidationError) -> tuple[int, str]:
     """Status and words for a request that does not fit; never repeats what was sent."""
     errors = error.errors()

@@ -10,7 +10,7 @@ from features.logs import outcomes
 from serving.access import CallerDep, needs
 from serving.decision_schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
 from serving.dependencies import DeciderDep
-from serving.problems import responses
+from serving.problems import leads_to, responses
 from serving.schemas import CustomerId
 from serving.scopes import Scope
 from serving.scorer import UNKNOWN
@@ -24,13 +24,6 @@ IdInPath = Annotated[
 DecisionId = Annotated[
     str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])
 ]
-_OUTCOME = {
-    "outcome": {
-        "operationId": "report_outcome",
-        "parameters": {"decision_id": "$response.body#/decision_id"},
-        "description": "What the customer did about it.",
-    }
-}
 
 
 @router.post(
@@ -38,7 +31,8 @@ _OUTCOME = {
     operation_id="decide_next_best_actions",
     response_description="The decision, which stands until the end of the shop's day.",
     dependencies=[needs(Scope.DECISIONS)],
-    responses=responses(400, 404, 422, 503) | {200: {"links": _OUTCOME}},
+    responses=responses(400, 404, 422, 503)
+    | {200: leads_to("report_outcome", "decision_id", "What the customer did about it.")},
 )
 def next_best_actions(
     customer_id: IdInPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep

@@ -19,7 +19,7 @@ from serving.cursors import Cursor
 from serving.decider import Decider
 from serving.decision_schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.dependencies import DeciderDep, RunsDep
-from serving.problems import Unprocessable, responses
+from serving.problems import Unprocessable, leads_to, responses
 from serving.runs import RunGoesOn
 from serving.scopes import Scope
 from serving.told import rows
@@ -31,13 +31,6 @@ router = APIRouter(
 RunId = Annotated[
     str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
 ]
-_PAGES = {
-    "rows": {
-        "operationId": "read_recommendation_run",
-        "parameters": {"run_id": "$response.body#/run_id"},
-        "description": "How far it is, and its rows.",
-    }
-}
 
 
 class RunCursor(Cursor):
@@ -52,7 +45,8 @@ class RunCursor(Cursor):
     status_code=202,
     operation_id="start_recommendation_run",
     response_description="The run has begun; `Location` is where it is read.",
-    responses=responses(400, 409, 422, 503) | {202: {"links": _PAGES}},
+    responses=responses(400, 409, 422, 503)
+    | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
 )
 def start(
     asked: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
