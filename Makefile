@@ -1,5 +1,5 @@
-# install · up · check · test · bench · bench-full · torture · notebooks · lock
-.PHONY: install install-dev up check test bench bench-full torture notebooks lock
+# install · up · check · test · bench · bench-full · torture · notebooks · openapi · lock
+.PHONY: install install-dev up check test bench bench-full torture notebooks openapi lock
 BIN := .venv/bin
 export TZ := UTC
 
@@ -39,13 +39,17 @@ bench-full: install-dev             ## the stores one by one; builds of up to 50
 	$(BIN)/python -m benchmarks.online
 	$(BIN)/python -m benchmarks.build --full
 
-torture: install-dev                ## kill -9 at random moments, on SQLite and on PostgreSQL: an hour or two
+torture: install-dev                ## ill-formed requests; kill -9 at random moments, on SQLite and on PostgreSQL: hours
+	$(BIN)/python -m torture.fuzz
 	$(BIN)/python -m torture.kill --database sqlite
 	$(BIN)/python -m torture.kill --database postgres
 
 notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
 	@PATRON_HOME="$$($(BIN)/python -c 'from features.settings import FeatureSettings as S; print(S().open_home().path)')" \
 	    $(BIN)/python -m jupyterlab --ip 127.0.0.1 --ServerApp.root_dir=notebooks
+
+openapi: install-dev                ## the API's description, which is checked in, anew
+	$(BIN)/python -m tests.openapi
 
 lock: install-dev                   ## resolve pyproject.toml anew: names, versions and hashes only
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

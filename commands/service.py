@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, Exit, note, open_home, progress_bar, say
+from commands.common import AsJson, Exit, open_home, progress_bar, say
 from commands.models import Model, model_names
 from features.errors import PatronError
 
@@ -22,6 +22,8 @@ def serve(
     ] = None,
 ) -> None:
     """Answer over HTTP until stopped."""
+    import logging
+
     from serving.app import serve as run
     from serving.settings import ServingSettings
 
@@ -29,7 +31,8 @@ def serve(
     given = {name: value for name, value in asked.items() if value is not None}
     settings = ServingSettings().model_copy(update=given)
     check_port(settings.host, settings.port)
-    run(open_home(), settings, lambda: note(f"serving on {settings.address}, docs at /docs"))
+    ready = f"serving on {settings.address}, docs at /docs"
+    run(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
 
 
 @app.command()
@@ -38,11 +41,11 @@ def refresh(
     as_json: AsJson = False,
 ) -> None:
     """Keep features at what happened: events as they come, and everyone each midnight, until stopped."""
-    import logging
     import signal
     import threading
 
-    from features import refresher
+    from features import log_lines, refresher
+    from features.settings import FeatureSettings
 
     home, stop = open_home(), threading.Event()
     shop = home.shop()
@@ -54,7 +57,7 @@ def refresh(
         done = refresher.refresh_once(home)
         say(as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features")
         return
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_lines.configure(FeatureSettings().log_format)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     refresher.refresh(home, stop)

@@ -13,11 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 
+from features import log_lines
 from features.errors import PatronError
 from features.home import Home
 from features.settings import FeatureSettings
 
 NICE = 10  # what gives way to those who serve
+_log = logging.getLogger(__name__)
 
 
 class Work:
@@ -90,11 +92,15 @@ def _end_with_parent() -> None:
 def main() -> int:
     """Carry out a task; an error is a line for the person."""
     _end_with_parent()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settings, task = FeatureSettings(), sys.argv[1]
+    log_lines.configure(settings.log_format)
     try:
-        TASKS[sys.argv[1]](FeatureSettings().open_home())
+        TASKS[task](settings.open_home())
     except PatronError as error:
-        print(f"patron: {sys.argv[1]}: {error}", file=sys.stderr)
+        _log.error("%s: %s", task, error)
+        return 1
+    except Exception:
+        _log.exception("%s ended", task)
         return 1
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features import log_lines
 from features.home import Home
 
 
@@ -20,6 +21,9 @@ class FeatureSettings(BaseSettings):
     shop; by default they are in a file of the home.
 
     ``PATRON_COMPACT_AFTER``: how many messages wait in the database at most before they move into the lake.
+
+    ``PATRON_LOG_FORMAT``: ``json`` or ``text``, as processes that stay log; by default text where stderr is
+    a terminal, and JSON elsewhere.
     """
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
@@ -28,6 +32,7 @@ class FeatureSettings(BaseSettings):
     database: str | None = None
     online_store: str | None = None
     compact_after: int = Field(50_000, ge=1)
+    log_format: log_lines.Format | None = None
 
     def open_home(self) -> Home:
         """The home as a place; nothing is read yet."""

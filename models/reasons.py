@@ -48,8 +48,8 @@ class Reason:
 class Explanation:
     """A score taken apart: ``base``, the contributions of ``reasons``, and ``rest`` make the score.
 
-    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the trees
-    say before it is turned into a probability or into money.
+    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the
+    trees say before it is turned into a probability or into money.
 
     Attributes:
         base: what the model says of a customer before it looks at any feature.

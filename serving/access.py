@@ -46,8 +46,8 @@ ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 class Admission:
     """ASGI middleware: finds out who calls. A wrong key, or one that asks too often, is refused at once.
 
-    Whoever sent none where one is needed is refused by the route's own dependency, since some routes
-    ask nobody; until then their body is not read.
+    Whoever sent none where one is needed, or one that may not use the route, is refused by the route's own
+    dependency, since some routes ask nobody; and before, if the body is asked for: it is not read then.
     """
 
     def __init__(
@@ -69,9 +69,7 @@ class Admission:
             await refusal(scope, receive, send)
             return
         scope.setdefault("state", {}).update(caller=caller, caller_of=self._caller)
-        # The key may be in the body, where clients of the Segment specification put it.
-        reads = isinstance(caller, Caller) or (sent is None and scope["path"] in problems.CLIENT_PATHS)
-        await self.app(scope, receive if reads else _without_body(receive), send)
+        await self.app(scope, _guarded(scope, receive), send)
 
     def _caller(self, sent: str | None) -> Caller | HTTPException:
         """The caller, or how to refuse them where a key is needed."""
@@ -127,16 +125,18 @@ def _user(credentials: str) -> str:
         return ""
 
 
-def _without_body(receive: Receive) -> Receive:
-    """The channel as if the request had no body."""
-    told = False
+def _guarded(scope: Asked, receive: Receive) -> Receive:
+    """The channel, which refuses whoever may not use the route before the body is read and parsed."""
+    admitted = False
 
     async def channel() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        nonlocal admitted
+        if not admitted:
+            for needed in getattr(scope.get("route"), "dependencies", ()):
+                if isinstance(needed.dependency, _BearerKey):
+                    needed.dependency.admit(scope["state"]["caller"])
+            admitted = True
+        return await receive()
 
     return channel
 

@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from socket import socket
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 import features
-from features import background
+from features import background, log_lines
 from features.database import Database
 from features.errors import PatronError
 from features.home import Home
@@ -34,7 +35,8 @@ from serving.decider import Decider
 from serving.intake import Intake
 from serving.keys import Keys
 from serving.limits import Limits
-from serving.metrics import Metrics, Timing
+from serving.metrics import Metrics
+from serving.observed import Observed
 from serving.routes import ROUTERS
 from serving.runs import Runs
 from serving.scorer import Scorer, open_scorer
@@ -42,7 +44,6 @@ from serving.settings import ServingSettings
 
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
 START_SECONDS = 120.0  # that a worker may take until it answers
-_FORMAT = "%(levelname)s %(name)s: %(message)s"
 _log = logging.getLogger(__name__)
 
 
@@ -83,20 +84,31 @@ def create_app(
             if held is not None:
                 held.close()
 
-    app: FastAPI = FastAPIOffline(
-        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
-    )
+    app = _blank(lifespan)
     app.state.scorer = scorer
     app.state.metrics = Metrics(log, scorer.home)
     access.install(app, keys, keys_needed, limits, app.state.metrics)
     app.state.timeline = Timeline(scorer.home)
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
     app.add_middleware(Bounded)
-    app.add_middleware(Timing)
+    app.add_middleware(Observed, metrics=app.state.metrics)
+    return app
+
+
+def _blank(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
+    """All routes, and nothing that they could answer from."""
+    app: FastAPI = FastAPIOffline(
+        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
+    )
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def describe() -> dict[str, Any]:
+    """The API as OpenAPI has it; opens nothing."""
+    return _blank(None).openapi()
 
 
 def open_app(home: Home, settings: ServingSettings) -> FastAPI:
@@ -118,7 +130,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
 
 def worker() -> FastAPI:
     """The service in one of several processes, by settings from the environment."""
-    logging.basicConfig(level=logging.WARNING, format=_FORMAT)
+    log_lines.configure(FeatureSettings().log_format)
     try:
         return open_app(FeatureSettings().open_home(), ServingSettings())
     except PatronError as error:
@@ -137,7 +149,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     Raises:
         PatronError: the home holds nothing that could be served, or no key and others could ask.
     """
-    logging.basicConfig(level=logging.WARNING, format=_FORMAT)
+    log_lines.configure(FeatureSettings().log_format)
     shop = home.shop()
     Database(home).prepare()  # once, before workers and a refresher ask for it
     access.check(Keys(home), settings)
@@ -160,7 +172,8 @@ def _config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:
     # An access log would hold nothing that the metrics do not, and cost a write per request.
     return uvicorn.Config(
         app, factory=isinstance(app, str), host=settings.host, port=settings.port, workers=settings.workers,
-        log_level="warning", access_log=False, timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
+        log_config=None, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
     )  # fmt: skip
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from features import live
 from features.database import Database
@@ -15,8 +15,10 @@ from features.errors import PatronError
 from features.home import Home
 from features.logs import ScoreLog
 from serving.scorer import CustomerScores
+from serving.stages import Stages
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_STAGE_BUCKETS = (0.0001, 0.0002, 0.0005, *_BUCKETS)
 
 
 class Metrics:
@@ -27,6 +29,10 @@ class Metrics:
         self.seconds = Histogram(
             "patron_request_seconds", "Time from request to response.", ["route", "status"],
             registry=self.registry, buckets=_BUCKETS,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "patron_stage_seconds", "Time that a stage of a request took.", ["route", "stage"],
+            registry=self.registry, buckets=_STAGE_BUCKETS,
         )  # fmt: skip
         self.answers = Counter(
             "patron_answers", "Scores asked for, by model and outcome.", ["model", "outcome"],
@@ -44,9 +50,19 @@ class Metrics:
             "patron_unlimited", "Requests of limited keys let through because their limits were away.",
             registry=self.registry,
         )  # fmt: skip
+        # There are few, and Prometheus takes long to find one.
+        self._series = functools.cache(Histogram.labels)
         self.registry.register(_LogCollector(log))
         if home.shop().live:
             self.registry.register(_LagCollector(home))
+
+    def observe(self, route: str, status: int, stages: Stages) -> float:
+        """Count a request that is answered now; returns the seconds that it took."""
+        seconds = time.perf_counter() - stages.started
+        self._series(self.seconds, route, status).observe(seconds)
+        for stage, took in stages.seconds.items():
+            self._series(self.stage_seconds, route, stage).observe(took)
+        return seconds
 
     def count(self, entries: Iterable[CustomerScores]) -> None:
         """Count the answers of one request."""
@@ -99,31 +115,3 @@ class _LagCollector:
         yield GaugeMetricFamily(
             "patron_live_lag_seconds", "Age of the oldest message that they do not know.", found.seconds
         )
-
-
-class Timing:
-    """ASGI middleware: the time of every request, by route and status."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and time the answer."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            # The route's pattern, not the path: paths are without number and may name customers.
-            route = getattr(scope.get("route"), "path", "none")
-            metrics: Metrics = scope["app"].state.metrics
-            metrics.seconds.labels(route, status).observe(time.perf_counter() - started)

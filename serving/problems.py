@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,9 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from features.errors import PatronError
+from features.log_lines import REQUEST_ID
 from features.sources.segment import KINDS
-
-_log = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
@@ -26,6 +24,10 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["customer_ids: List should have at most 1000 items after validation"])
+    request_id: str = Field(
+        description="The same as the header `X-Request-ID`, and as in the service's log.",
+        examples=["9f2c1e0b7a4d4f6f8c3b5a6d7e8f9012"],
+    )
 
 
 class ClientProblem(Problem):
@@ -53,17 +55,52 @@ def problem(
 ) -> ProblemResponse:
     """A problem document as a response to a request of ``path``."""
     title = HTTPStatus(status).phrase
-    told = Problem(title=title, status=status, detail=detail)
+    told = Problem(title=title, status=status, detail=detail, request_id=REQUEST_ID.get() or "")
     if path in CLIENT_PATHS:
         code = title.lower().replace(" ", "_")
         told = ClientProblem(**told.model_dump(), code=code, message=detail)
     return ProblemResponse(told.model_dump(), status, headers)
 
 
+_MEANINGS = {
+    400: "The body cannot be read: no JSON, cut off, or not what the route takes at all.",
+    401: "The key is missing, wrong, revoked or expired.",
+    403: "The key lacks the scope of this route.",
+    404: "There is no such thing, or nobody knows of it.",
+    409: "It cannot be done in the present state; the text says what stands in the way.",
+    413: "The body is too large.",
+    415: "The body is of a type or an encoding that the route does not take.",
+    422: "The request can be read and does not fit; the text says where.",
+    429: "The key has sent all it may; `Retry-After` says in how many seconds it may again.",
+    503: "A store is away or not filled yet; the text says which.",
+}
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "The request's own, where that is 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`;"
+        " else a new one.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "Server-Timing": {
+        "description": "Milliseconds of the stages that the request went through, and of all together.",
+        "schema": {"type": "string"},
+    },
+}
+
+
 def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problems a route can answer with."""
-    content = {"application/problem+json": {"schema": kind.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
+
+
+def leads_to(operation_id: str, field: str, meaning: str) -> dict[str, Any]:
+    """The OpenAPI description of a response with a field that is a parameter of another operation."""
+    parameters = {field: f"$response.body#/{field}"}
+    return {
+        "links": {
+            operation_id: {"operationId": operation_id, "parameters": parameters, "description": meaning}
+        }
+    }
 
 
 def _said(error: RequestValidationError) -> tuple[int, str]:
@@ -90,6 +127,8 @@ def _describe(operation: dict[str, Any], path: str) -> None:
     kind = ClientProblem if path in CLIENT_PATHS else Problem
     for status, response in responses(*guarded, *large, kind=kind).items():
         operation["responses"].setdefault(str(status), response)
+    for response in operation["responses"].values():
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
 
 
 def install(app: FastAPI) -> None:
@@ -97,7 +136,12 @@ def install(app: FastAPI) -> None:
     plain = app.openapi
 
     def described() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         schema = plain()
+        for kind in (Problem, ClientProblem):
+            schema["components"]["schemas"][kind.__name__] = kind.model_json_schema()
+        schema["components"]["headers"] = _HEADERS
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _describe(operation, path)
@@ -120,9 +164,3 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PatronError)
     async def unavailable(request: Request, error: PatronError) -> JSONResponse:
         return problem(503, str(error), path=request.url.path)
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        _log.error("an unexpected %s in %s", type(error).__name__, request.url.path)
-        detail = "an unexpected error; the service's log says more"
-        return problem(500, detail, path=request.url.path)

@@ -16,7 +16,9 @@ class ScoresRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"customer_ids": ["12347"], "models": ["churn", "clv"]}]},
+        json_schema_extra={
+            "examples": [{"customer_ids": ["C000001", "C000002"], "models": ["churn", "clv"]}]
+        },
     )
 
     customer_ids: list[CustomerId] = Field(

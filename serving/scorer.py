@@ -13,6 +13,7 @@ from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
 from models.registry import Registry
+from serving import stages
 from serving.champions import Champions, open_champions
 from serving.reading import Found, Reading
 
@@ -111,35 +112,21 @@ class Scorer:
         reader = champions.everything if facts else champions.needed
         ask = self.reading.find if whatever_happens else self.reading.ask
         found = ask(list(dict.fromkeys(customer_ids)), reader)
+        marks = stages.current()
+        marks.mark("read")
         values = found.rows.values
         if context:
             values = values | {name: [value] * len(found.keys) for name, value in context.items()}
         place = {key: i for i, key in enumerate(found.keys.values()) if found.rows.as_of[i] is not None}
         features = champions.features if place else ()
         columns = {name: [values[name][i] for i in place.values()] for name in features}
+        marks.mark("assemble")
         answers = [_answers(champions, name, columns, len(place)) for name in names]
         rows = zip(*answers, strict=True)
         by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, rows, strict=True)}
+        marks.mark("predict")
         logged = self._write(route, place, found.rows, columns, by_key, context) if place else {}
-        now_us = micros(self.shop.now())
-        oldest = {
-            group: now_us - span // timedelta(microseconds=1) for group, span in champions.fresh_for.items()
-        }
-        entries = []
-        for customer_id in customer_ids:
-            key = found.keys.get(customer_id)
-            if key is None or key not in place:
-                entries.append(_without_features(customer_id, key, found, champions, names))
-                continue
-            at, moments = place[key], found.rows.moments
-            entries.append(
-                CustomerScores(
-                    customer_id, True, None, found.rows.as_of[at], by_key[key],
-                    tuple(group for group in moments if (moments[group][at] or 0) < oldest[group]),
-                    found.degraded.get(customer_id), logged.get(key), values, moments, at, champions.models,
-                )
-            )  # fmt: skip
-        return entries
+        return self._entries(customer_ids, champions, names, found, values, place, by_key, logged)
 
     def probe(self) -> None:
         """Read both stores once.
@@ -177,6 +164,35 @@ class Scorer:
             ]
         )  # fmt: skip
         return named
+
+    def _entries(
+        self,
+        customer_ids: Sequence[str],
+        champions: Champions,
+        names: Sequence[str],
+        found: Found,
+        values: Mapping[str, Sequence[Any]],
+        place: Mapping[int, int],
+        by_key: Mapping[int, dict[str, Score]],
+        logged: Mapping[int, str],
+    ) -> list[CustomerScores]:
+        now_us, moments = micros(self.shop.now()), found.rows.moments
+        oldest = {g: now_us - span // timedelta(microseconds=1) for g, span in champions.fresh_for.items()}
+        entries = []
+        for customer_id in customer_ids:
+            key = found.keys.get(customer_id)
+            if key is None or key not in place:
+                entries.append(_without_features(customer_id, key, found, champions, names))
+                continue
+            at = place[key]
+            stale = tuple(group for group in moments if (moments[group][at] or 0) < oldest[group])
+            entries.append(
+                CustomerScores(
+                    customer_id, True, None, found.rows.as_of[at], by_key[key], stale,
+                    found.degraded.get(customer_id), logged.get(key), values, moments, at, champions.models,
+                )
+            )  # fmt: skip
+        return entries
 
 
 def _without_features(

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -287,7 +288,7 @@ def _answering(home: Home) -> Iterator[Callable[..., httpx.Response]]:
 
         async def ask(path: str, **given: Any) -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
-                return await client.get(path, **given)
+                return await client.request(given.pop("method", "GET"), path, **given)
 
         async def shut_down() -> None:
             async with app.router.lifespan_context(app):
@@ -301,7 +302,7 @@ def _answering(home: Home) -> Iterator[Callable[..., httpx.Response]]:
 
 @pytest.fixture(scope="session")
 def answering() -> Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]:
-    """A function (home) that opens a context: GET requests to the service over that home, in this process."""
+    """A function (home) that opens a context: requests to the service over that home, in this process."""
     return _answering
 
 
@@ -311,9 +312,20 @@ def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home
     return _copy_trained(trained_shop, tmp_path_factory.mktemp("served") / "home")
 
 
+@pytest.fixture(scope="module")
+def open_shop(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A copy of the trained shop where everything can be done: its clock runs on, and it has actions."""
+    from models.decisions.actions import EXAMPLE
+
+    home = _copy_trained(trained_shop, tmp_path_factory.mktemp("open") / "home")
+    home.write_shop(replace(home.shop(), clock=Clock()))
+    shutil.copy(EXAMPLE, home.actions)
+    return home
+
+
 @pytest.fixture(scope="session")
 def get(served: Home) -> Iterator[Callable[..., httpx.Response]]:
-    """GET requests to the service over ``served``."""
+    """Requests to the service over ``served``: GET, or ``method``."""
     with _answering(served) as ask:
         yield ask
 

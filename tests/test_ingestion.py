@@ -500,7 +500,8 @@ def test_the_routes_are_described_with_examples_that_hold(home: Home) -> None:
         answer = ask(app, path.removeprefix("/v1/"), json=body["example"] | {"timestamp": None})
         assert (answer.status_code, answer.json()["quarantined"]) == (200, 0)
         refusal = operation["responses"]["400"]["content"]["application/problem+json"]["schema"]
-        assert {"code", "message"} <= set(refusal["required"])
+        assert refusal == {"$ref": "#/components/schemas/ClientProblem"}
+    assert {"code", "message"} <= set(app.openapi()["components"]["schemas"]["ClientProblem"]["required"])
 
 
 # The quarantine

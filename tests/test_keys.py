@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import signal
@@ -393,16 +394,20 @@ def test_a_service_that_knows_no_keys_is_open_and_refuses_every_key(scorer: tupl
     detail_of(ask(app, "/v1/models", NEVER_MADE), 401)
 
 
-@pytest.mark.parametrize("key", [None, NEVER_MADE])
-def test_a_body_is_not_read_before_its_sender_is_known(key: str | None, guarded: FastAPI) -> None:
+@pytest.mark.parametrize(("key", "status"), [(None, 401), (NEVER_MADE, 401), ("without the scope", 403)])
+def test_a_body_is_not_read_before_its_sender_is_known_and_may_send_it(
+    key: str | None, status: int, guarded: FastAPI, keys: Keys
+) -> None:
+    if status == 403:
+        _, key = keys.create("crm", [scope for scope in Scope if scope not in ("scores", "all")])
     read = []
 
     async def body() -> AsyncIterator[bytes]:
         read.append(True)
         yield b"{not json"
 
-    json = {"content-type": "application/json"}
-    detail_of(ask(guarded, "/v1/scores", key, "POST", content=body(), headers=json), 401)
+    kind = {"content-type": "application/json"}
+    detail_of(ask(guarded, "/v1/scores", key, "POST", content=body(), headers=kind), status)
     assert read == []
 
 
@@ -559,4 +564,4 @@ def test_a_process_told_to_require_keys_takes_them_as_they_come_and_go(trained_c
         out, err = service.communicate(timeout=60)
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
-    assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+, docs at /docs\n", err)
+    assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+, docs at /docs", json.loads(err)["message"])

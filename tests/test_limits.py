@@ -427,7 +427,8 @@ def test_the_description_of_the_api_tells_of_limits(shops: Shops) -> None:
             assert ("429" in operation["responses"]) == ("security" in operation)
             if "security" in operation:
                 content = operation["responses"]["429"]["content"]["application/problem+json"]
-                assert ("code" in content["schema"]["properties"]) == (path in CLIENT_PATHS)
+                kind = "ClientProblem" if path in CLIENT_PATHS else "Problem"
+                assert content["schema"] == {"$ref": f"#/components/schemas/{kind}"}
 
 
 def test_the_services_own_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

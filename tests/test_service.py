@@ -207,7 +207,8 @@ def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     found: dict[str, Any] = response.json()
-    assert set(found) == {"type", "title", "status", "detail"}
+    assert set(found) == {"type", "title", "status", "detail", "request_id"}
+    assert found["request_id"] == response.headers["x-request-id"]
     assert found["status"] == status
     assert found["title"]
     assert found["detail"]
@@ -543,7 +544,9 @@ def test_terminated_it_answers_what_it_took_on_and_logs_every_answer(
         out, err = service.communicate(timeout=60)
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
-    assert err.splitlines() == [f"serving on {address}, docs at /docs"]
+    assert [json.loads(line)["message"] for line in err.splitlines()] == [
+        f"serving on {address}, docs at /docs"
+    ]
     assert answered == sum(1 + i % 20 for i in range(300))
     found = read_log(trained_copy)
     assert (found.answers, found.lost) == (answered, 0)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query
 
 from features.present import NoSuchSegment, present
 from features.timeline import Position
+from serving import stages
 from serving.access import needs
 from serving.cursors import CustomersCursor, TimelineCursor
 from serving.customer_schemas import (
@@ -29,10 +30,17 @@ from serving.scorer import UNKNOWN
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
 # Ids may hold slashes. These routes are no coroutines: they read files, so each runs in a thread.
-IdInPath = Annotated[CustomerId, Path(description="The customer's id, percent-encoded.")]
+IdInPath = Annotated[
+    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]
 
 
-@router.get("", responses=responses(422, 503))
+@router.get(
+    "",
+    operation_id="list_customers",
+    response_description="A page of customers.",
+    responses=responses(422, 503),
+)
 def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> CustomersResponse:
     """The customers of the last `patron build`, all or those of a segment, page by page.
 
@@ -61,7 +69,12 @@ def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> C
     )
 
 
-@router.get("/{customer_id:path}/timeline", responses=responses(404, 422, 503))
+@router.get(
+    "/{customer_id:path}/timeline",
+    operation_id="read_timeline",
+    response_description="A page of the customer's timeline.",
+    responses=responses(404, 422, 503),
+)
 def timeline(
     customer_id: IdInPath, asked: Annotated[TimelineQuery, Query()], scorer: ScorerDep, timeline: TimelineDep
 ) -> TimelineResponse:
@@ -92,7 +105,12 @@ def timeline(
     )
 
 
-@router.get("/{customer_id:path}", responses=responses(404, 422, 503))
+@router.get(
+    "/{customer_id:path}",
+    operation_id="read_customer",
+    response_description="The customer's portrait.",
+    responses=responses(404, 422, 503),
+)
 def customer(
     customer_id: IdInPath, asked: Annotated[PortraitQuery, Query()], scorer: ScorerDep, metrics: MetricsDep
 ) -> Portrait:
@@ -100,6 +118,7 @@ def customer(
 
     A customer of whom no features are built yet has a reason in place of facts and scores.
     """
+    stages.current().mark("receive")
     (entry,) = scorer.score([customer_id], route="portrait", facts=True)
     if not entry.known:
         raise HTTPException(404, UNKNOWN)

@@ -10,7 +10,7 @@ from features.logs import outcomes
 from serving.access import CallerDep, needs
 from serving.decision_schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
 from serving.dependencies import DeciderDep
-from serving.problems import responses
+from serving.problems import leads_to, responses
 from serving.schemas import CustomerId
 from serving.scopes import Scope
 from serving.scorer import UNKNOWN
@@ -18,14 +18,21 @@ from serving.told import Speaker
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 # Ids may hold slashes. These routes are no coroutines: they wait for a commit, so each runs in a thread.
-IdInPath = Annotated[CustomerId, Path(description="The customer's id, percent-encoded.")]
-DecisionId = Annotated[str, Path(max_length=64)]
+IdInPath = Annotated[
+    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]
+DecisionId = Annotated[
+    str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])
+]
 
 
 @router.post(
     "/customers/{customer_id:path}/next-best-actions",
+    operation_id="decide_next_best_actions",
+    response_description="The decision, which stands until the end of the shop's day.",
     dependencies=[needs(Scope.DECISIONS)],
-    responses=responses(400, 404, 422, 503),
+    responses=responses(400, 404, 422, 503)
+    | {200: leads_to("report_outcome", "decision_id", "What the customer did about it.")},
 )
 def next_best_actions(
     customer_id: IdInPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep
@@ -46,6 +53,8 @@ def next_best_actions(
 
 @router.post(
     "/decisions/{decision_id}/outcome",
+    operation_id="report_outcome",
+    response_description="The outcome, as it is kept.",
     dependencies=[needs(Scope.OUTCOMES)],
     responses=responses(400, 404, 409, 422, 503),
 )

@@ -71,20 +71,26 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _EVENT = {
     "properties": {
-        name: {"type": "string"} for name in ("messageId", "userId", "anonymousId", "timestamp", "sentAt")
+        **{name: {"type": ["string", "integer", "null"]} for name in ("messageId", "userId", "anonymousId")},
+        **{name: {"type": ["string", "null"]} for name in ("timestamp", "sentAt")},
     }
 }
 _BATCH = {
     "required": ["batch"],
     "properties": {
-        "batch": {"type": "array", "items": {"type": "object", "required": ["type"]}},
-        "sentAt": {"type": "string", "format": "date-time"},
+        "batch": {
+            "type": "array",
+            "items": {"description": "An event with its `type`; what is none goes to the quarantine."},
+        },
+        "sentAt": {"description": "When it was sent, by the sender's clock (ISO 8601)."},
     },
 }
 
 
 @router.post(
     "/batch",
+    operation_id="send_batch",
+    response_description="All that can be used is kept for good.",
     openapi_extra=_described(
         _BATCH, {"batch": [{"type": "track"} | _ORDER], "sentAt": "2026-11-25T10:15:01Z"}
     ),
@@ -114,7 +120,8 @@ async def batch(
 def _single(kind: str) -> Callable[[Single], Single]:
     """The route of single events of a kind."""
     return router.post(
-        f"/{kind}", name=kind,
+        f"/{kind}", name=kind, operation_id=f"send_{kind}",
+        response_description="The event is kept for good.",
         openapi_extra=_described(_EVENT, _EXAMPLES[kind]),
         responses=responses(400, 409, 415, 503, kind=ClientProblem),
     )  # fmt: skip

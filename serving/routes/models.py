@@ -15,7 +15,9 @@ from serving.scopes import Scope
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
 
 
-@router.get("/models")
+@router.get(
+    "/models", operation_id="list_models", response_description="Every model, also those that do not answer."
+)
 async def models(scorer: ScorerDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
     champions, states = scorer.champions, []

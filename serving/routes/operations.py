@@ -15,13 +15,18 @@ from serving.scopes import Scope
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", operation_id="is_alive", response_description="The process answers.")
 async def healthz() -> dict[str, str]:
     """The process answers; asks nothing of anything else."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "Scores cannot be had."}})
+@router.get(
+    "/readyz",
+    operation_id="is_ready",
+    response_description="Scores can be had.",
+    responses={503: {"model": Readiness, "description": "Scores cannot be had."}},
+)
 async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
     """Scores can be had: the stores can be read, and at least one model has a champion."""
     reasons = []
@@ -37,7 +42,14 @@ async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
     return Readiness(ready=not reasons, reasons=reasons, models=answering | dict(champions.absent))
 
 
-@router.get("/metrics", response_class=Response, dependencies=[needs(Scope.OPERATIONS)])
+@router.get(
+    "/metrics",
+    operation_id="read_metrics",
+    response_class=Response,
+    response_description="All series.",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    dependencies=[needs(Scope.OPERATIONS)],
+)
 async def metrics(metrics: MetricsDep) -> Response:
     """Counters and histograms in Prometheus' text format."""
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -19,7 +19,7 @@ from serving.cursors import Cursor
 from serving.decider import Decider
 from serving.decision_schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.dependencies import DeciderDep, RunsDep
-from serving.problems import Unprocessable, responses
+from serving.problems import Unprocessable, leads_to, responses
 from serving.runs import RunGoesOn
 from serving.scopes import Scope
 from serving.told import rows
@@ -28,7 +28,9 @@ router = APIRouter(
     prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]
 )
 # No coroutines: they read files, so each runs in a thread.
-RunId = Annotated[str, Path(max_length=64)]
+RunId = Annotated[
+    str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
+]
 
 
 class RunCursor(Cursor):
@@ -38,7 +40,14 @@ class RunCursor(Cursor):
     place: int = Field(ge=0, lt=2**63)
 
 
-@router.post("", status_code=202, responses=responses(400, 409, 422, 503))
+@router.post(
+    "",
+    status_code=202,
+    operation_id="start_recommendation_run",
+    response_description="The run has begun; `Location` is where it is read.",
+    responses=responses(400, 409, 422, 503)
+    | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
+)
 def start(
     asked: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
 ) -> RunState:
@@ -56,7 +65,9 @@ def start(
 
 @router.get(
     "/{run_id}",
+    operation_id="read_recommendation_run",
     response_model=RunPage,
+    response_description="A page of rows as JSON, or all rows from the cursor on as a file.",
     responses={
         200: {
             "content": {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from serving import schemas
+from serving import schemas, stages
 from serving.access import needs
 from serving.dependencies import MetricsDep, ScorerDep, known_models
 from serving.problems import responses
@@ -15,7 +15,12 @@ router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCOR
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
 
 
-@router.post("/scores", responses=responses(400, 422, 503))
+@router.post(
+    "/scores",
+    operation_id="score_customers",
+    response_description="One entry per customer, in the order of the request.",
+    responses=responses(400, 422, 503),
+)
 async def scores(
     asked: schemas.ScoresRequest, scorer: ScorerDep, metrics: MetricsDep
 ) -> schemas.ScoresResponse:
@@ -25,6 +30,7 @@ async def scores(
     score; the others are answered all the same. While a store is away, scores rest on what was last
     known of a customer, or are the models' defaults, and are marked as degraded.
     """
+    stages.current().mark("receive")
     models = known_models(scorer, asked.models)
     if len(asked.customer_ids) <= FEW:
         entries = scorer.score(asked.customer_ids, models, whatever_happens=True)

@@ -14,7 +14,12 @@ from serving.segment_schemas import Overview
 router = APIRouter(prefix="/v1", tags=["segments"], dependencies=[needs(Scope.SEGMENTS)])
 
 
-@router.get("/segments", responses=responses(503))
+@router.get(
+    "/segments",
+    operation_id="list_segments",
+    response_description="All segments, by the kind of thing that they divide customers by.",
+    responses=responses(503),
+)
 def overview(scorer: ScorerDep) -> Overview:
     """Every segment as of the last build, with its size, value, change and what sets it apart.
 

@@ -1,0 +1,131 @@
+"""Thousands of requests, well and ill formed, made from the service's own description of itself.
+
+Schemathesis derives them from ``/openapi.json`` in all its phases: documented examples, the edges of every
+schema, random requests, and sequences that follow links. No answer may be a 5xx, nor one of a status, type,
+header or shape that is not documented; what is ill formed may not be accepted.
+
+    python -m torture.fuzz [--cases N] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import schemathesis
+from fastapi import FastAPI
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+
+from benchmarks import homes
+from features.home import Home
+from features.logs import ScoreLog
+from models.decisions.actions import EXAMPLE
+from serving.app import create_app
+from serving.keys import Keys
+from serving.scorer import open_scorer
+
+EXAMPLES = 100  # random requests per operation and round
+MOST_ROUNDS = 20
+LONGEST = 600  # characters of what is said of a failure
+
+
+@dataclass
+class Found:
+    """What came of it: cases by phase, and what was wrong, each kind once."""
+
+    cases: Counter[str] = field(default_factory=Counter)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Found:
+    """Ask an application in this process.
+
+    Args:
+        key: of the scope ``all``; the application answers nobody without one.
+        examples: random requests per operation, and random sequences.
+    """
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "generation": {"max-examples": examples, "database": "none"},
+            # No schema can say which segments, models, cursors and runs there are.
+            "checks": {"positive_data_acceptance": {"enabled": False}},
+            "headers": {"Authorization": f"Bearer {key}"},
+        }
+    )
+    found = Found()
+    for event in from_schema(schemathesis.openapi.from_asgi("/openapi.json", app, config=config)).execute():
+        if isinstance(event, events.ScenarioFinished):
+            found.cases[event.phase.value] += len(event.recorder.cases)
+            _add_failures(found, event.recorder)
+        elif isinstance(event, events.NonFatalError):
+            found.wrong[f"{event.label}: {event.value!r}"] = ""
+        elif isinstance(event, events.FatalError):
+            raise event.exception
+    return found
+
+
+def _add_failures(found: Found, recorder: Any) -> None:
+    for case_id, checks in recorder.checks.items():
+        for check in checks:
+            if check.failure_info is not None:
+                failure = check.failure_info.failure
+                case = recorder.cases[case_id].value
+                title = f"{case.operation.label}: {check.name}: {failure.title}: {failure.message}"
+                found.wrong.setdefault(title[:LONGEST], check.failure_info.code_sample[:LONGEST])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Thousands of ill-formed requests.")
+    parser.add_argument("--cases", type=int, default=10_000, help="at least; more are asked in rounds")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as name:
+        home = Home(Path(name) / "home")
+        homes.build(home.path)
+        shutil.copy(EXAMPLE, home.actions)
+        cases: Counter[str] = Counter()
+        for round_ in range(MOST_ROUNDS):
+            with serving(home) as (app, key):
+                found = fuzz(app, key, EXAMPLES, asked.seed + round_)
+            cases += found.cases
+            print(f"round {round_ + 1}: {cases.total():,} cases: {dict(cases)}", flush=True)
+            if found.wrong:
+                raise SystemExit("\n".join(f"{what}\n    {how}" for what, how in found.wrong.items()))
+            if cases.total() >= asked.cases:
+                break
+        else:
+            raise SystemExit(f"only {cases.total():,} cases in {MOST_ROUNDS} rounds")
+    print(f"{cases.total():,} cases: no 5xx, nothing undocumented")
+
+
+@contextmanager
+def serving(home: Home) -> Iterator[tuple[FastAPI, str]]:
+    """The service over a home, and a key without which it answers nobody."""
+    keys = Keys(home)
+    _, key = keys.create(f"fuzz-{token_hex(4)}", ["all"])
+    with ScoreLog(home) as log:
+        app = create_app(open_scorer(home, log), log, keys=keys, keys_needed=True)
+        try:
+            yield app, key
+        finally:
+            asyncio.run(_end(app))
+
+
+async def _end(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
+
+
+if __name__ == "__main__":
+    main()
