@@ -32,6 +32,7 @@ from serving import access, problems
 from serving.bodies import Bounded
 from serving.champions import Follower
 from serving.decider import Decider
+from serving.explainer import Explainer
 from serving.intake import Intake
 from serving.keys import Keys
 from serving.limits import Limits
@@ -66,6 +67,7 @@ def create_app(
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs = Runs(decider)
+    explainer = Explainer(scorer)
     intake = Intake(scorer.home)
 
     @asynccontextmanager
@@ -78,6 +80,7 @@ def create_app(
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
         await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
+        await run_in_threadpool(explainer.close)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
         for held in (keys, limits):
@@ -89,6 +92,7 @@ def create_app(
     app.state.metrics = Metrics(log, scorer.home)
     access.install(app, keys, keys_needed, limits, app.state.metrics)
     app.state.timeline = Timeline(scorer.home)
+    app.state.explainer = explainer
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
     app.add_middleware(Bounded)
     app.add_middleware(Observed, metrics=app.state.metrics)

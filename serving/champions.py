@@ -61,6 +61,17 @@ class Champions:
         return self.store.fresh_for()
 
     @cached_property
+    def types(self) -> dict[str, str]:
+        """The type of each feature that the store holds."""
+        layouts = [selection.layout for selection in self.everything.selections.values()]
+        return {field.name: field.dtype for layout in layouts for field in layout.fields}
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each feature that the store holds."""
+        return {name: group for group, part in self.everything.selections.items() for name in part.names}
+
+    @cached_property
     def needed(self) -> Reader:
         """Reads these features of customers."""
         return self.store.reader(self.features)

@@ -11,7 +11,7 @@ from features.groups.segments import LAPSED_AFTER_DAYS
 from features.timeline import KINDS, Kind
 from models.decisions.words import Language
 from serving.cursors import LONGEST
-from serving.schemas import ModelScore
+from serving.schemas import ExplainedScore
 
 CursorText = Annotated[
     str | None, Field(max_length=LONGEST, description="The page before's `next_cursor`; none for the first.")
@@ -58,23 +58,6 @@ class Fact(BaseModel):
     value: bool | int | float | str | None = Field(description="Null where the meaning does not apply.")
     unit: str = Field(description="What one of it is; money in the shop's currency.")
     meaning: str
-
-
-class Reason(BaseModel):
-    """What one feature's value did to a score."""
-
-    feature: str
-    value: bool | int | float | str | None
-    contribution: float = Field(description="Added to the score, in its unit; below 0 it was taken away.")
-    words: str = Field(examples=["The latest order 84 days ago: +12 points"])
-
-
-class ExplainedScore(ModelScore):
-    """A model's answer, and what it rests on: `base`, all contributions and `rest` add up to `score`."""
-
-    base: float | None = Field(None, description="The score before any feature is looked at.")
-    reasons: list[Reason] = Field([], description="The largest contributions either way, largest first.")
-    rest: float | None = Field(None, description="What all other features contributed together.")
 
 
 class Described(BaseModel):

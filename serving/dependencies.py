@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from features.timeline import Timeline
 from serving.decider import Decider
+from serving.explainer import Explainer
 from serving.intake import Intake
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
@@ -40,6 +41,11 @@ async def _runs(request: Request) -> Runs:
     return runs
 
 
+async def _explainer(request: Request) -> Explainer:
+    explainer: Explainer = request.app.state.explainer
+    return explainer
+
+
 async def _intake(request: Request) -> Intake:
     intake: Intake = request.app.state.intake
     return intake
@@ -51,6 +57,7 @@ MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TimelineDep = Annotated[Timeline, Depends(_timeline)]
 DeciderDep = Annotated[Decider, Depends(_decider)]
 RunsDep = Annotated[Runs, Depends(_runs)]
+ExplainerDep = Annotated[Explainer, Depends(_explainer)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 
 

@@ -18,8 +18,9 @@ from models.decisions.words import Language
 from models.propensity import propensity
 from models.reasons import explain
 from models.words import is_missing
-from serving.customer_schemas import ExplainedScore, Fact, Measures, Portrait
+from serving.customer_schemas import Fact, Measures, Portrait
 from serving.portrait_text import describe
+from serving.schemas import ExplainedScore
 from serving.scorer import CustomerScores, Score
 
 LEAST_ORDERS = 3  # two gaps are the least that can be called a rhythm

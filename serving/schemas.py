@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MOST_CUSTOMERS = 1000
+MOST_EXPLAINED = 20
+MOST_FACTS = 50
+FeatureValue: TypeAlias = bool | int | float | str | None
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -27,6 +30,13 @@ class ScoresRequest(BaseModel):
     models: list[str] | None = Field(
         None, min_length=1, max_length=20, description="Which models; all by default."
     )
+    explain: bool = Field(False, description=f"Also say why, for {MOST_EXPLAINED} customers at most.")
+    context: dict[str, FeatureValue] | None = Field(
+        None,
+        max_length=MOST_FACTS,
+        description="Features as the application knows them just now, by name: they take the place of the"
+        " store's for every customer of this request, and are logged with the answers.",
+    )
 
 
 class ModelScore(BaseModel):
@@ -43,6 +53,40 @@ class ModelScore(BaseModel):
     reason: str | None = Field(None, description="Why there is no score.")
 
 
+class Reason(BaseModel):
+    """What one feature's value did to a score."""
+
+    feature: str
+    value: FeatureValue
+    contribution: float = Field(description="Added to the score, in its unit; below 0 it was taken away.")
+    raw_contribution: float = Field(description="Added to the raw score of the trees.")
+    words: str = Field(examples=["The latest order 84 days ago: +12 points"])
+
+
+class ExplainedScore(ModelScore):
+    """A model's answer, and what it rests on: `base`, all contributions and `rest` add up to `score`.
+
+    Likewise `bias`, all raw contributions and `raw_rest` add up to `raw_score`.
+    """
+
+    base: float | None = Field(None, description="The score before any feature is looked at.")
+    reasons: list[Reason] = Field([], description="The largest contributions either way, largest first.")
+    rest: float | None = Field(None, description="What all other features contributed together.")
+    bias: float | None = Field(None, description="The raw score before any feature is looked at.")
+    raw_score: float | None = Field(
+        None, description="What the trees say, before it is made a probability or money."
+    )
+    raw_rest: float | None = Field(None, description="What all other features added to the raw score.")
+
+
+class Basis(BaseModel):
+    """A feature as a score rests on it."""
+
+    value: FeatureValue
+    as_of: datetime | None = Field(description="The moment it describes; null where the request brought it.")
+    from_request: bool = Field(description="Whether it came with the request, and not from the store.")
+
+
 class CustomerScores(BaseModel):
     """All answers about one customer."""
 
@@ -57,7 +101,24 @@ class CustomerScores(BaseModel):
         description="Why the scores rest on what was last known, or are the models' defaults: a store is"
         " away. Null when they rest on what the stores say now.",
     )
-    scores: dict[str, ModelScore]
+    prediction_id: str | None = Field(
+        None, description="Asks for the explanation later; null where the scores rest on no features."
+    )
+    scores: dict[str, ExplainedScore | ModelScore]
+    features: dict[str, Basis] | None = Field(
+        None, description="What the models read, where an explanation was asked for."
+    )
+
+
+class ExplainedPrediction(BaseModel):
+    """An answer that was given before, and what it rested on then."""
+
+    prediction_id: str
+    customer_id: str | None = Field(description="Null where the customer was forgotten since.")
+    answered_at: datetime
+    features_as_of: datetime | None
+    scores: dict[str, ExplainedScore]
+    features: dict[str, Basis]
 
 
 class ScoresResponse(BaseModel):

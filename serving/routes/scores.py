@@ -1,40 +1,93 @@
-"""Scores on request."""
+"""Scores on request, and later why they were given."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, HTTPException, Path, Request, Response
+from pydantic_core import to_json
 
 from serving import schemas, stages
 from serving.access import needs
-from serving.dependencies import MetricsDep, ScorerDep, known_models
-from serving.problems import responses
+from serving.context import checked
+from serving.dependencies import ExplainerDep, known_models
+from serving.explainer import Explainer
+from serving.metrics import Metrics
+from serving.problems import Unprocessable, responses
 from serving.scopes import Scope
+from serving.scorer import CustomerScores, Scorer
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
+MOST_LARGE = 2  # requests for more of them that are worked on at once
+_large = CapacityLimiter(MOST_LARGE)
 
 
 @router.post(
     "/scores",
     operation_id="score_customers",
     response_description="One entry per customer, in the order of the request.",
+    response_model=schemas.ScoresResponse,
     responses=responses(400, 422, 503),
 )
-async def scores(
-    asked: schemas.ScoresRequest, scorer: ScorerDep, metrics: MetricsDep
-) -> schemas.ScoresResponse:
+async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     """The scores of 1 to 1,000 customers, one entry per customer, in order.
 
     A customer who is not known, or whom a question does not apply to, has a reason in place of a
     score; the others are answered all the same. While a store is away, scores rest on what was last
     known of a customer, or are the models' defaults, and are marked as degraded.
     """
+    # Each dependency would cost a twentieth of the answer.
+    state = request.app.state
+    scorer: Scorer = state.scorer
+    metrics: Metrics = state.metrics
     stages.current().mark("receive")
     models = known_models(scorer, asked.models)
-    if len(asked.customer_ids) <= FEW:
-        entries = scorer.score(asked.customer_ids, models, whatever_happens=True)
-    else:
-        entries = await run_in_threadpool(scorer.score, asked.customer_ids, models, whatever_happens=True)
+    context = checked(asked.context, scorer.champions) if asked.context else None
+    if asked.explain and len(asked.customer_ids) > schemas.MOST_EXPLAINED:
+        raise Unprocessable(f"explain: ask for {schemas.MOST_EXPLAINED} customers at most, or without it")
+
+    def answer() -> list[CustomerScores]:
+        return scorer.score(asked.customer_ids, models, whatever_happens=True, context=context)
+
+    few = len(asked.customer_ids) <= FEW
+    entries = answer() if few else await to_thread.run_sync(answer, limiter=_large)
     metrics.count(entries)
-    return schemas.ScoresResponse.model_validate({"customers": entries}, from_attributes=True)
+    told = [_told(entry) for entry in entries]
+    if asked.explain:
+        explainer: Explainer = state.explainer
+        why = await explainer.run(lambda: [explainer.answered(entry, context or ()) for entry in entries])
+        told = [plain | more for plain, more in zip(told, why, strict=True)]
+    # Tests hold this to the model's shape; checking it each time would take as long as scoring.
+    return Response(to_json({"customers": told}, inf_nan_mode="null"), media_type="application/json")
+
+
+def _told(entry: CustomerScores) -> dict[str, Any]:
+    return {
+        "customer_id": entry.customer_id,
+        "known": entry.known,
+        "reason": entry.reason,
+        "features_as_of": entry.features_as_of,
+        "fresh": entry.fresh,
+        "stale": entry.stale,
+        "degraded": entry.degraded,
+        "prediction_id": entry.prediction_id,
+        "scores": entry.scores,
+    }
+
+
+@router.get(
+    "/explanations/{prediction_id}",
+    operation_id="explain_prediction",
+    response_description="The answer, and what it rested on.",
+    responses=responses(404, 422, 503),
+)
+async def explanation(
+    prediction_id: Annotated[str, Path(max_length=64)], explainer: ExplainerDep
+) -> schemas.ExplainedPrediction:
+    """Why an answer was given: from the log, by the versions that gave it and the features of then."""
+    found = await explainer.run(lambda: explainer.logged(prediction_id))
+    if found is None:
+        raise HTTPException(404, "there is no such prediction in the log; it is written within a second")
+    return found

@@ -1,0 +1,134 @@
+"""Why scores are what they are: in a thread of their own, and so many at a time that nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import HTTPException
+
+from features.calendar import moment
+from features.database import Database
+from features.logs import predictions
+from models.bundle import FittedModel
+from models.reasons import explain
+from models.registry import Registry
+from serving.schemas import Basis, ExplainedPrediction, ExplainedScore
+from serving.scorer import CustomerScores, Score, Scorer
+
+MOST_WAITING = 16  # requests
+VERSIONS_KEPT = 8
+T = TypeVar("T")
+
+
+class Explainer:
+    """Explains answers, as they are given and later from the log."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self._database = scorer, Database(scorer.home)
+        self._open = lru_cache(VERSIONS_KEPT)(Registry(scorer.home).open)
+        self._thread = ThreadPoolExecutor(1, "explanations")
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do this work when its turn comes.
+
+        Raises:
+            HTTPException: too many wait.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise HTTPException(
+                503, "too many ask for explanations at once; ask again in 1 s", {"Retry-After": "1"}
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+    def answered(self, entry: CustomerScores, context: Collection[str]) -> dict[str, Any]:
+        """The scores of an answer with their reasons, and the features that they rest on.
+
+        Args:
+            context: the names of those that came with the request.
+        """
+        if entry.features_as_of is None:  # defaults, or reasons why there are none
+            return {"scores": {name: asdict(score) for name, score in entry.scores.items()}, "features": {}}
+        models = {name: entry.models[name] for name in entry.scores if name in entry.models}
+        moments = {group: column[entry.place] for group, column in entry.moments.items()}
+        as_of = {group: None if at is None else moment(at) for group, at in moments.items()}
+        return {
+            "scores": self._explained(entry.scores, models, entry.facts),
+            "features": self._features(models, entry.facts, as_of, context),
+        }
+
+    def logged(self, prediction_id: str) -> ExplainedPrediction | None:
+        """An answer of the log, taken apart by the versions that gave it; None if the log has none.
+
+        Raises:
+            PatronError: the log or a version cannot be read.
+        """
+        found = predictions.find(self._database, prediction_id)
+        if found is None:
+            return None
+        models = {
+            name: self._open(name, told["version"]) for name, told in found.answers.items() if told["version"]
+        }
+        scores = {name: _score(models.get(name), found, told) for name, told in found.answers.items()}
+        return ExplainedPrediction(
+            prediction_id=prediction_id,
+            customer_id=self._scorer.identity.ids([found.customer_key]).get(found.customer_key),
+            answered_at=found.at,
+            features_as_of=found.as_of,
+            scores=self._explained(scores, models, found.values),
+            features=self._features(models, found.values, found.moments, found.context),
+        )
+
+    def close(self) -> None:
+        """End once what was begun is done."""
+        self._thread.shutdown()
+
+    def _explained(
+        self, scores: Mapping[str, Score], models: Mapping[str, FittedModel], values: Mapping[str, Any]
+    ) -> dict[str, ExplainedScore]:
+        told = {}
+        for name, score in scores.items():
+            why = {}
+            if score.score is not None:
+                why = asdict(explain(models[name], values, self._scorer.shop.currency))
+            told[name] = ExplainedScore(**asdict(score), **why)
+        return told
+
+    def _features(
+        self,
+        models: Mapping[str, FittedModel],
+        values: Mapping[str, Any],
+        as_of: Mapping[str, datetime | None],
+        context: Collection[str],
+    ) -> dict[str, Basis]:
+        """What the models read: each value, and since when it is so."""
+        groups = self._scorer.champions.groups
+        names = dict.fromkeys(name for model in models.values() for name in model.features)
+        return {
+            name: Basis(value=values[name], from_request=True, as_of=None)
+            if name in context
+            else Basis(value=values[name], from_request=False, as_of=as_of.get(groups.get(name, "")))
+            for name in names
+        }
+
+
+def _score(model: FittedModel | None, found: predictions.Prediction, told: Mapping[str, Any]) -> Score:
+    """A score as it was answered."""
+    if model is None:
+        return Score(None, reason="the model had no champion")
+    columns = {name: [value] for name, value in found.values.items()}
+    if told["score"] is None:
+        return Score(None, version=model.version, reason=model.refusals(columns)[0])
+    percentile = round(float(model.percentiles(np.array([told["score"]]))[0]), 1)
+    return Score(told["score"], percentile, model.version)
