@@ -32,6 +32,7 @@ from serving.bodies import Bounded
 from serving.champions import Follower
 from serving.decider import Decider
 from serving.intake import Intake
+from serving.jobs import ScoreJobs
 from serving.keys import Keys
 from serving.limits import Limits
 from serving.metrics import Metrics, Timing
@@ -64,19 +65,21 @@ def create_app(
         follower: lets it answer with what is promoted while it runs; None if it keeps what it began with.
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
-    runs = Runs(decider)
+    runs, score_jobs = Runs(decider), ScoreJobs(scorer)
     intake = Intake(scorer.home)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if follower is not None:
             follower.start()
+        await run_in_threadpool(score_jobs.resume)
         yield
         if follower is not None:
             await run_in_threadpool(follower.close)
         # Here and not after the server: uvicorn ends the process by the signal that stopped it.
         await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
+        await run_in_threadpool(score_jobs.stop)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
         for held in (keys, limits):
@@ -91,6 +94,7 @@ def create_app(
     access.install(app, keys, keys_needed, limits, app.state.metrics)
     app.state.timeline = Timeline(scorer.home)
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
+    app.state.score_jobs = score_jobs
     app.add_middleware(Bounded)
     app.add_middleware(Timing)
     problems.install(app)

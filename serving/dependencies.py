@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from features.timeline import Timeline
 from serving.decider import Decider
 from serving.intake import Intake
+from serving.jobs import ScoreJobs
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
 from serving.runs import Runs
@@ -40,6 +41,11 @@ async def _runs(request: Request) -> Runs:
     return runs
 
 
+async def _score_jobs(request: Request) -> ScoreJobs:
+    jobs: ScoreJobs = request.app.state.score_jobs
+    return jobs
+
+
 async def _intake(request: Request) -> Intake:
     intake: Intake = request.app.state.intake
     return intake
@@ -51,6 +57,7 @@ MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TimelineDep = Annotated[Timeline, Depends(_timeline)]
 DeciderDep = Annotated[Decider, Depends(_decider)]
 RunsDep = Annotated[Runs, Depends(_runs)]
+ScoreJobsDep = Annotated[ScoreJobs, Depends(_score_jobs)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 
 

@@ -86,14 +86,21 @@ class SqliteCells:
         """Per view the cells of customers, by one query."""
         # With the table's name, or SQLite would take the name of a missing column for a text.
         columns = "".join(f", customers.{_quoted(view)}" for view in views)
-        query = (
-            f"SELECT customer_key{columns} FROM customers"
-            " WHERE customer_key IN (SELECT value FROM json_each(?))"
-        )
+        if (
+            len(keys) > 1
+            and keys[-1] - keys[0] == len(keys) - 1
+            and keys == list(range(keys[0], keys[-1] + 1))
+        ):
+            where, values = "BETWEEN ? AND ?", (keys[0], keys[-1])  # sooner read than looked up one by one
+        else:
+            where, values = "IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+        query = f"SELECT customer_key{columns} FROM customers WHERE customer_key {where}"
         with self._reading() as connection:
-            found = {row[0]: row for row in connection.execute(query, (json.dumps(keys),))}
-        nothing = (None,) * (1 + len(views))
-        rows = [found.get(key, nothing) for key in keys]
+            rows = connection.execute(query, values).fetchall()
+        if [row[0] for row in rows] != keys:
+            found = {row[0]: row for row in rows}
+            nothing = (None,) * (1 + len(views))
+            rows = [found.get(key, nothing) for key in keys]
         return [[row[i] for row in rows] for i in range(1, 1 + len(views))]
 
     def keys(self) -> list[int]:
