@@ -19,6 +19,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from features.identity import Identity
 from features.logs.jobs import CHUNK, COMMAND
 from features.store import import_feast
 from models.encoding import column_matrix
+from models.estimators.trees import FittedTrees
 from serving import bulk
 from serving.scorer import open_scorer
 
@@ -102,7 +104,7 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
     def limit(_number: int) -> rounds.Measured:
         started = time.perf_counter()
         for model in models:
-            model.fitted.booster.predict(x, raw_score=True, num_threads=threads)
+            cast(FittedTrees, model.fitted).booster.predict(x, raw_score=True, num_threads=threads)
         return {"seconds": time.perf_counter() - started}
 
     return rounds.interleaved({"ours": ours, "limit": limit}, times)

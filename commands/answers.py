@@ -44,9 +44,9 @@ def score(
         done = bulk.score_everyone(
             open_home(), out, model_names(model), progress, segment=segment, job_id=job
         )
-    lines = [f"scored {done['customers']:,} customers into {out}"]
+    lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:
-        lines.append(f"{done['already_scored']:,} of them by the job {done['job_id']} before")
+        lines.append(f"{done['already_scored']:,} of them were scored before")
     lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
     say(as_json, done, "\n".join(lines))
 

@@ -125,10 +125,10 @@ class Identity:
                 sa.func.json_agg if connection.dialect.name == "postgresql" else sa.func.json_group_array
             )
             listed = (sa.cast(together(column), sa.Text) for column in customers.c)
-            keys, names = connection.execute(sa.select(*listed).where(where)).one()
-        there = pa.array(json.loads(keys or "[]"), pa.int64())
-        places = pc.index_in(pa.array(customer_keys), value_set=there)
-        return pa.array(json.loads(names or "[]"), pa.string()).take(places)
+            found = connection.execute(sa.select(*listed).where(where)).one()
+        keys, names = (json.loads(text or "[]") for text in found)
+        places = pc.index_in(pa.array(customer_keys), value_set=pa.array(keys, pa.int64()))
+        return pa.array(names, pa.string()).take(places)
 
     def merges(self, into: Sequence[int] | None = None) -> list[Merge]:
         """All merges, or those into some customers; what is earlier comes first."""

@@ -394,7 +394,8 @@ def test_a_csv_of_one_model_holds_the_same_scores(
     out = tmp_path / "scores.csv"
     ran = command(copy_trained(home, tmp_path / "home").path, "score", "--out", str(out), "--model", "clv")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"scored {pq.read_metadata(parquet).num_rows} customers into {out}\n"
+    said = f"scored {pq.read_metadata(parquet).num_rows} customers into {out} (job "
+    assert re.fullmatch(re.escape(said) + r"[0-9a-f]{32}\)\n", ran.out)
     table = pyarrow.csv.read_csv(out)
     assert table.column_names == [
         "customer_id", "features_as_of", "clv", "clv_percentile", "clv_version", "clv_reason",

@@ -85,15 +85,11 @@ class SqliteCells:
     def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
         """Per view the cells of customers, by one query."""
         # With the table's name, or SQLite would take the name of a missing column for a text.
+        values: list[Any]
         columns = "".join(f", customers.{_quoted(view)}" for view in views)
-        if (
-            len(keys) > 1
-            and keys[-1] - keys[0] == len(keys) - 1
-            and keys == list(range(keys[0], keys[-1] + 1))
-        ):
-            where, values = "BETWEEN ? AND ?", (keys[0], keys[-1])  # sooner read than looked up one by one
-        else:
-            where, values = "IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+        where, values = "IN (SELECT value FROM json_each(?))", [json.dumps(keys)]
+        if len(keys) > 1 and keys == list(range(keys[0], keys[0] + len(keys))):
+            where, values = "BETWEEN ? AND ?", [keys[0], keys[-1]]  # sooner read than each looked up
         query = f"SELECT customer_key{columns} FROM customers WHERE customer_key {where}"
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
