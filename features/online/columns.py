@@ -20,6 +20,7 @@ from features.online.packed import AS_OF, LAYOUT, NULLS, TYPES, WORD, Layout, Ot
 from features.online.rows import filled_otherwise
 
 Words = NDArray[np.int64]
+"""A row per word of a cell, a column per customer."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,19 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
         OtherLayout: a cell was written by other definitions.
     """
     layout, size = selection.layout, selection.layout.fixed.size
+    missing = np.array([cell is None for cell in cells]) if None in cells else None
     blank = _blank(layout)
-    full = [blank if cell is None else cell for cell in cells]
+    full = list(cells) if missing is None else [blank if cell is None else cell for cell in cells]
     # A slice per cell is the only thing that is done cell by cell: texts make cells of unlike length.
     fixed = b"".join([cell[:size] for cell in full])
     if len(fixed) != len(full) * size:
         raise OtherLayout(layout.view)
-    words = np.frombuffer(fixed, "<i8").reshape(len(full), size // WORD)
-    if (words[:, LAYOUT] != np.frombuffer(layout.digest, "<i8")).any():
+    words = np.ascontiguousarray(np.frombuffer(fixed, "<i8").reshape(len(full), size // WORD).T)
+    if (words[LAYOUT] != np.frombuffer(layout.digest, "<i8")).any():
         raise OtherLayout(layout.view)
     texts = _texts(layout, words, full) if _has_text(selection) else None
     values = {name: _column(layout, words, layout.place[name], texts) for name in selection.names}
-    missing = np.fromiter((cell is None for cell in cells), bool, len(full))
-    as_of = np.ascontiguousarray(words[:, AS_OF]).view(">i8").astype(np.int64)
+    as_of = words[AS_OF].view(">i8").astype(np.int64)
     return OnlineColumns(values, pa.array(as_of, mask=missing))
 
 
@@ -96,24 +97,22 @@ def _blank(layout: Layout) -> bytes:
 
 
 def _column(layout: Layout, words: Words, place: int, texts: pa.Array | None) -> pa.Array:
-    bits = np.ascontiguousarray(words[:, NULLS + place // 64]).view(np.uint64)
-    null = (bits >> np.uint64(place % 64) & np.uint64(1)).astype(bool)
-    dtype = layout.fields[place].dtype
+    bit = words[NULLS + place // 64].view(np.uint64) & np.uint64(1 << place % 64)
+    null = bit.astype(bool) if bit.any() else None
+    dtype, word = layout.fields[place].dtype, words[_first(layout) + place]
     if dtype == "string":
         assert texts is not None
         texts_of_a_cell = _texts_before(layout, len(layout.fields))
-        places = np.arange(len(words)) * texts_of_a_cell + _texts_before(layout, place)
+        places = np.arange(len(word)) * texts_of_a_cell + _texts_before(layout, place)
         return texts.take(pa.array(places, mask=null))
-    word = np.ascontiguousarray(words[:, _first(layout) + place])
-    if dtype == "float64":
-        word = word.view(np.float64)
-    return pa.array(word.astype(bool) if dtype == "boolean" else word, TYPES[dtype], mask=null)
+    plain = {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(dtype, word)
+    return pa.array(plain, TYPES[dtype], mask=null)
 
 
 def _texts(layout: Layout, words: Words, cells: Sequence[bytes]) -> pa.Array:
     """All texts of all cells, customer by customer: they lie in a row, and words say their ends."""
     places = [_first(layout) + i for i, field in enumerate(layout.fields) if field.dtype == "string"]
-    ends = words[:, places]
+    ends = words[places].T
     begins = np.cumsum(ends[:, -1]) - ends[:, -1]
     offsets = np.concatenate([[0], (begins[:, None] + ends).ravel()]).astype(np.int32)
     data = b"".join([cell[layout.fixed.size :] for cell in cells])

@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,11 @@ class SqliteCells:
         query = f"SELECT customer_key{columns} FROM customers WHERE customer_key {where}"
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
-        if [row[0] for row in rows] != keys:
+        if list(map(itemgetter(0), rows)) != keys:
             found = {row[0]: row for row in rows}
             nothing = (None,) * (1 + len(views))
             rows = [found.get(key, nothing) for key in keys]
-        return [[row[i] for row in rows] for i in range(1, 1 + len(views))]
+        return [list(map(itemgetter(i), rows)) for i in range(1, 1 + len(views))]
 
     def keys(self) -> list[int]:
         """All customers who have a row."""
