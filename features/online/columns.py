@@ -76,8 +76,8 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
     layout, size = selection.layout, selection.layout.fixed.size
     missing = np.array([cell is None for cell in cells]) if None in cells else None
     blank = _blank(layout)
-    full = list(cells) if missing is None else [blank if cell is None else cell for cell in cells]
-    # A slice per cell is the only thing that is done cell by cell: texts make cells of unlike length.
+    full = [blank if cell is None else cell for cell in cells]
+    # Only slices are taken cell by cell: texts make cells of unlike length.
     fixed = b"".join([cell[:size] for cell in full])
     if len(fixed) != len(full) * size:
         raise OtherLayout(layout.view)
