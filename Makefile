@@ -33,10 +33,12 @@ bench: install-dev                  ## every benchmark, each printing a table an
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.bulk
 	$(BIN)/python -m benchmarks.build
 
-bench-full: install-dev             ## the stores one by one; builds of up to 50 million events
+bench-full: install-dev             ## the stores one by one; a million scores; builds of up to 50 million events
 	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.bulk --customers 1000000
 	$(BIN)/python -m benchmarks.build --full
 
 torture: install-dev                ## ill-formed requests; kill -9 at random moments, on SQLite and on PostgreSQL: hours

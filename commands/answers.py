@@ -12,6 +12,9 @@ from commands.common import AsJson, open_home, progress_bar, say
 from commands.models import model_names
 
 app = typer.Typer()
+Segment = Annotated[
+    str | None, typer.Option(help="Only for FEATURE:VALUE of a text feature.", metavar="SEGMENT")
+]
 
 
 class Language(StrEnum):
@@ -23,16 +26,27 @@ class Language(StrEnum):
 
 @app.command()
 def score(
-    out: Annotated[Path, typer.Option(help="Where to write: a .parquet or .csv file.")],
+    out: Annotated[Path, typer.Option(help="Where to write: a .parquet, .ndjson or .csv file.")],
     model: Annotated[str, typer.Option(help="A model's name, or all.")] = "all",
+    segment: Segment = None,
+    job: Annotated[
+        str | None,
+        typer.Option(help="Go on with this job, or write its file once more.", metavar="ID"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score every customer into a file, and into the log."""
+    """Score everyone, or a segment, into a file and into the log; what was interrupted goes on."""
     from serving import bulk
 
+    if job is not None and (model != "all" or segment is not None):
+        raise typer.BadParameter("a job has its models and its segment; leave out --model and --segment")
     with progress_bar(as_json) as progress:
-        done = bulk.score_everyone(open_home(), out, model_names(model), progress)
-    lines = [f"scored {done['customers']:,} customers into {out}"]
+        done = bulk.score_everyone(
+            open_home(), out, model_names(model), progress, segment=segment, job_id=job
+        )
+    lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
+    if done["already_scored"]:
+        lines.append(f"{done['already_scored']:,} of them were scored before")
     lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
     say(as_json, done, "\n".join(lines))
 
@@ -42,9 +56,7 @@ def recommend(
     out: Annotated[
         Path | None, typer.Option(help="Where to write: an .ndjson, .csv or .parquet file.")
     ] = None,
-    segment: Annotated[
-        str | None, typer.Option(help="Only for FEATURE:VALUE of a text feature.", metavar="SEGMENT")
-    ] = None,
+    segment: Segment = None,
     channel: Annotated[
         list[str] | None, typer.Option(help="Only through this channel; may be repeated.")
     ] = None,

@@ -145,6 +145,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def score_jobs(self) -> Path:
+        """What customers were scored in bulk: a folder per job, see :mod:`features.logs.jobs`."""
+        return self.path / "score-jobs"
+
+    @property
     def limits(self) -> Path:
         """How much keys have used of their limits lately, a few bytes each, where no Redis is named."""
         return self.path / "limits"

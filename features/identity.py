@@ -8,11 +8,16 @@ what was known before one can still be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from features.database import METADATA, Database, Key, among
 from features.errors import NothingThere
@@ -93,6 +98,37 @@ class Identity:
         with self._open().reading() as connection:
             asked = sa.select(customers).where(among(connection, customers.c.customer_key, keys))
             return {row[0]: row[1] for row in connection.execute(asked)}
+
+    def everyone(self, at_once: int) -> Iterator[NDArray[np.int64]]:
+        """The keys of all customers who have an id, in ascending order, so many at a time."""
+        last = 0
+        while True:
+            asked = sa.select(ids.c.customer_key).where(ids.c.customer_key > last).distinct()
+            with self._open().reading() as connection:
+                found = connection.execute(asked.order_by(ids.c.customer_key).limit(at_once))
+                # Past SQLAlchemy's rows, which cost more than all the rest.
+                some = np.fromiter(chain.from_iterable(found.cursor.fetchall()), np.int64)
+            if not len(some):
+                return
+            yield some
+            last = int(some[-1])
+
+    def names(self, customer_keys: NDArray[np.int64]) -> pa.Array:
+        """The ids by which customers are named, one per key (ascending); null where nobody has that key."""
+        first, last = int(customer_keys[0]), int(customer_keys[-1])
+        with self._open().reading() as connection:
+            where: sa.ColumnElement[bool] = customers.c.customer_key.between(first, last)
+            if last - first > 4 * len(customer_keys):  # else a range is sooner read than each looked up
+                where = among(connection, customers.c.customer_key, customer_keys.tolist())
+            # As two long texts: a row each would cost three times as much.
+            together = (
+                sa.func.json_agg if connection.dialect.name == "postgresql" else sa.func.json_group_array
+            )
+            listed = (sa.cast(together(column), sa.Text) for column in customers.c)
+            found = connection.execute(sa.select(*listed).where(where)).one()
+        keys, names = (json.loads(text or "[]") for text in found)
+        places = pc.index_in(pa.array(customer_keys), value_set=pa.array(keys, pa.int64()))
+        return pa.array(names, pa.string()).take(places)
 
     def merges(self, into: Sequence[int] | None = None) -> list[Merge]:
         """All merges, or those into some customers; what is earlier comes first."""

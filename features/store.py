@@ -20,7 +20,7 @@ import pandas as pd
 
 from features.errors import NothingThere, PatronError
 from features.home import Home
-from features.online import rows
+from features.online import columns, rows
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Layout
 from features.online.rows import KEY, OnlineRows, Reader, Snapshot
@@ -99,8 +99,8 @@ class Store:
 
         self.home = home
         self.online_file = home.online_file
-        address = online_address(home, settings)
-        self.online = open_cells(address, patience_s)
+        self._address = online_address(home, settings)
+        self.online = open_cells(self._address, patience_s)
         home.feast.mkdir(parents=True, exist_ok=True)
         self._registry = home.feast / "registry.db"
         self._held: tuple[tuple[int, ...], dict[str, Any]] | None = None
@@ -110,7 +110,7 @@ class Store:
                 provider="local",
                 registry=RegistryConfig(path=str(self._registry)),
                 offline_store=DuckDBOfflineStoreConfig(),
-                online_store=PackedOnlineStoreConfig(address=address),
+                online_store=PackedOnlineStoreConfig(address=self._address),
                 entity_key_serialization_version=3,
                 repo_path=home.feast,
             )
@@ -225,6 +225,10 @@ class Store:
     def reader(self, features: Sequence[str]) -> Reader:
         """Reads these features for customers by key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
+
+    def column_reader(self, features: Sequence[str]) -> columns.ColumnReader:
+        """The same for tens of thousands of customers at a time, as Arrow columns; it waits longer."""
+        return columns.reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:
         from features.online.plugin import layout_of

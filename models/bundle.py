@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from features.errors import PatronError
-from models.encoding import Column, matrix
+from models.encoding import Column, matrix, numbers
 from models.estimators.trees import FittedTrees
 from models.spec import Array, Fitted
 
@@ -71,7 +72,11 @@ class FittedModel:
         Args:
             values: feature values by name, one per customer; None where missing.
         """
-        scores = self.fitted.predict(matrix(self.columns, values))
+        return self.score_matrix(matrix(self.columns, values))
+
+    def score_matrix(self, x: Array) -> Array:
+        """Scores of customers, by a matrix of ``columns``."""
+        scores = self.fitted.predict(x)
         return 1 - scores if self.manifest["complement"] else scores
 
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
@@ -85,6 +90,22 @@ class FittedModel:
                 if missing or (low is not None and value < low) or (high is not None and value > high):
                     reasons[i] = reasons[i] or condition["otherwise"]
         return reasons
+
+    def column_refusals(self, values: Mapping[str, pa.Array]) -> pa.DictionaryArray:
+        """The same of many customers' features as Arrow arrays by name; null where the question applies."""
+        conditions = self.manifest["eligible"]
+        first = np.full(len(values[self.columns[0].name]), len(conditions), np.int32)
+        for i, condition in reversed(list(enumerate(conditions))):
+            value = numbers(values[condition["feature"]])
+            low, high = condition["at_least"], condition["at_most"]
+            refused = np.isnan(value)
+            if low is not None:
+                refused |= value < low
+            if high is not None:
+                refused |= value > high
+            first[refused] = i
+        reasons = pa.array([condition["otherwise"] for condition in conditions], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(first, mask=first == len(conditions)), reasons)
 
     def percentiles(self, scores: Array) -> Array:
         """Share (0 to 100) of the customers at training time whose score was not above each."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -48,6 +50,18 @@ class Column:
             return [self._codes.get(value, math.nan) for value in values]
         return [math.nan if value is None or value is pd.NA else value for value in values]
 
+    def encode_column(self, values: pa.Array) -> Array:
+        """The same of an Arrow array, all at once."""
+        if self.dtype == "string":
+            values = pc.index_in(values, value_set=pa.array(self.vocabulary, pa.string()))
+        return numbers(values)
+
+
+def numbers(values: pa.Array) -> Array:
+    """An Arrow array of numbers or booleans as floats; NaN where it is null."""
+    found: Array = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return found
+
 
 def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Array:
     """One row per customer, one column per feature.
@@ -61,6 +75,14 @@ def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Ar
     x = np.empty((count, len(columns)))
     for i, column in enumerate(columns):
         x[:, i] = column.encode(values[column.name])
+    return x
+
+
+def column_matrix(columns: Sequence[Column], values: Mapping[str, pa.Array]) -> Array:
+    """The same of many customers' features as Arrow arrays by name."""
+    x = np.empty((len(values[columns[0].name]), len(columns)))
+    for i, column in enumerate(columns):
+        x[:, i] = column.encode_column(values[column.name])
     return x
 
 

@@ -34,6 +34,7 @@ from serving.champions import Follower
 from serving.decider import Decider
 from serving.explainer import Explainer
 from serving.intake import Intake
+from serving.jobs import ScoreJobs
 from serving.keys import Keys
 from serving.limits import Limits
 from serving.metrics import Metrics
@@ -66,14 +67,14 @@ def create_app(
         follower: lets it answer with what is promoted while it runs; None if it keeps what it began with.
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
-    runs = Runs(decider)
-    explainer = Explainer(scorer)
+    runs, score_jobs, explainer = Runs(decider), ScoreJobs(scorer), Explainer(scorer)
     intake = Intake(scorer.home)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if follower is not None:
             follower.start()
+        await run_in_threadpool(score_jobs.resume)
         yield
         if follower is not None:
             await run_in_threadpool(follower.close)
@@ -81,6 +82,7 @@ def create_app(
         await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(explainer.close)
+        await run_in_threadpool(score_jobs.stop)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
         for held in (keys, limits):
@@ -94,6 +96,7 @@ def create_app(
     app.state.timeline = Timeline(scorer.home)
     app.state.explainer = explainer
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
+    app.state.score_jobs = score_jobs
     app.add_middleware(Bounded)
     app.add_middleware(Observed, metrics=app.state.metrics)
     return app

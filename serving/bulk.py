@@ -1,58 +1,169 @@
-"""Everyone's scores, into a file."""
+"""Everyone's scores, in columns: a job's chunks, and the command that writes them into a file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from features.calendar import day_of, micros
+from features.database import Database
 from features.errors import PatronError
 from features.home import Home
-from features.logs import ScoreLog
+from features.identity import Identity
+from features.logs import jobs, scores
+from features.logs.jobs import AS_OF, COMMAND, KEY, Job
+from features.online.columns import ColumnReader
+from features.present import members
 from features.progress import Progress, silent
-from serving.scorer import CustomerScores, open_scorer
-
-BATCH = 1000
-_WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
+from models.bundle import FittedModel
+from models.encoding import column_matrix
+from models.registry import Registry
+from serving import job_files
+from serving.champions import Champions
+from serving.scorer import open_scorer
 
 
 def score_everyone(
-    home: Home, out: Path, models: Sequence[str], progress: Progress = silent
+    home: Home,
+    out: Path,
+    models: Sequence[str],
+    progress: Progress = silent,
+    *,
+    segment: str | None = None,
+    job_id: str | None = None,
 ) -> dict[str, Any]:
-    """Score all customers into ``out`` (.parquet or .csv) and into the log.
+    """Score a segment, or all customers, into ``out`` (.parquet, .ndjson or .csv) and into the log.
+
+    A job of the same question that was interrupted on the same day of the shop goes on where it was.
+
+    Args:
+        job_id: the job to go on with, or whose file is wanted, whatever its question was.
 
     Returns:
-        How many customers were scored, and per model without a champion why.
+        The job's id, how many customers were scored, how many of them by an interrupted run of it, the
+        models that answered, and per model without a champion why.
 
     Raises:
-        PatronError: the file's kind is unknown, no model has a champion, or a store is missing.
+        PatronError: the file's kind, the segment or the job is unknown, no model has a champion, another
+            job goes on, or a store is missing.
     """
-    check_place(out, _WRITERS)
+    check_place(out, job_files.KINDS)
     progress("opening models", 0.0)
-    home.shop()  # before a log is made where there is no shop
-    with ScoreLog(home) as log:
-        scorer = open_scorer(home, log)
-        champions = scorer.champions
-        names = [name for name in models if name in champions.models]
-        absent = {name: champions.absent[name] for name in models if name in champions.absent}
-        if not names:
-            raise PatronError("; ".join(absent.values()))
-        ids = scorer.identity.table()["customer_id"].to_pylist()
-        rows: list[dict[str, Any]] = []
-        for start in range(0, len(ids), BATCH):
-            progress("scoring", start / len(ids))
-            rows += [_row(entry) for entry in scorer.score(ids[start : start + BATCH], names, "bulk")]
-            log.wait()
-    draft = draft_of(out)
-    _WRITERS[out.suffix](_table(rows), draft)
-    os.replace(draft, out)
+    home.shop()  # before tables are made where there is no shop
+    Database(home).prepare()
+    champions = open_scorer(home, None).champions
+    if job_id is not None:
+        job = jobs.find(home, job_id)
+        if job is None:
+            raise PatronError(
+                f"there is no job {job_id!r} in {home.score_jobs}; leave --job out for a new one"
+            )
+    else:
+        job = _interrupted(home, champions, models, segment)
+        job = job or begin(home, champions, models, segment=segment, origin=COMMAND)
+    if job.status != "done":
+        carry_out(home, job, champions, os.cpu_count() or 1, progress=progress)
+        if jobs.is_to_stop(home, job):
+            raise PatronError(f"the job {job.id} was stopped; leave --job out for a new one")
+    write(home, job, out)
     progress("scoring", 1.0)
-    return {"customers": len(rows), "out": str(out), "models": names, "absent": absent}
+    return {
+        "job_id": job.id, "customers": job.total, "already_scored": job.done, "out": str(out),
+        "models": list(job.models), "absent": dict(job.absent),
+    }  # fmt: skip
+
+
+def begin(
+    home: Home,
+    champions: Champions,
+    models: Sequence[str],
+    *,
+    segment: str | None,
+    origin: str,
+    caller: str | None = None,
+) -> Job:
+    """Write down a job for everybody in a segment, by the champions of this moment.
+
+    Raises:
+        NoSuchSegment: there is no such segment; the text says which there are.
+        PatronError: no model has a champion, another job goes on, or nothing is there.
+    """
+    versions, absent = _versions(champions, models)
+    jobs.refuse_another(home)
+    everyone = Identity(home).everyone(jobs.CHUNK)
+    keys = everyone if segment is None else _within(everyone, members(home, [segment]))
+    at = home.shop().now()
+    return jobs.begin(home, keys, at, versions, absent, segment=segment, origin=origin, caller=caller)
+
+
+def carry_out(
+    home: Home,
+    job: Job,
+    champions: Champions,
+    threads: int,
+    stop: threading.Event | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Score what a job has not scored yet, in several threads, each a chunk at a time.
+
+    Raises:
+        JobGoesOn: another one is carried out.
+        PatronError: a model's version cannot be opened any more, or a store is missing or unreadable.
+    """
+    with jobs.carrying_out(home, job):
+        models = _opened(home, job, champions)
+        features = dict.fromkeys(name for model in models for name in model.features)
+        read = champions.store.column_reader([*features])
+        chunks = jobs.open_chunks(home, job)
+        before = job.chunks - len(chunks)
+        work = partial(_score_chunk, home, job, models, read, stop or threading.Event())
+        # Chunks abreast, each by one thread, keep all cores at work also while cells and files are read.
+        with ThreadPoolExecutor(threads, "score-job") as pool:
+            for done, _ in enumerate(pool.map(work, chunks)):
+                progress("scoring", (before + done + 1) / job.chunks)
+
+
+def write(home: Home, job: Job, out: Path) -> None:
+    """Write the file of a job that is done, in one step."""
+    draft = draft_of(out)
+    with open(draft, "wb") as file:
+        file.writelines(job_files.stream(home, job, job_files.kind_of(out)))
+    os.replace(draft, out)
+
+
+def answers(models: Sequence[FittedModel], read: ColumnReader, keys: NDArray[np.int64]) -> pa.Table:
+    """What customers are answered, and the features that it rests on, as a part of a job holds them.
+
+    Returns:
+        ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model
+        ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``.
+    """
+    found = read(keys.tolist())
+    columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: found.as_of.cast(pa.timestamp("us", "UTC"))}
+    columns |= found.values
+    unknown = found.as_of.is_null().to_numpy(zero_copy_only=False)
+    matrices: dict[Any, Any] = {}
+    for model in models:
+        if model.columns not in matrices:
+            matrices[model.columns] = column_matrix(model.columns, found.values)
+        scores = model.score_matrix(matrices[model.columns])
+        reasons = model.column_refusals(found.values)
+        none = unknown | reasons.is_valid().to_numpy(zero_copy_only=False)
+        columns |= {
+            f"{model.name}.score": pa.array(scores, mask=none),
+            f"{model.name}.percentile": pa.array(np.round(model.percentiles(scores), 1), mask=none),
+            f"{model.name}.reason": reasons,
+        }
+    return pa.table(columns)
 
 
 def check_place(out: Path, kinds: Collection[str]) -> None:
@@ -68,23 +179,66 @@ def draft_of(out: Path) -> Path:
     return out.with_suffix(f".draft{out.suffix}")
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    """The rows as written: moments to the second, in UTC."""
-    table = pa.Table.from_pylist(rows)
-    place = table.schema.get_field_index("features_as_of")
-    moments = (
-        table["features_as_of"].cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("s", "UTC"), safe=False)
-    )
-    return table.set_column(place, "features_as_of", moments)
+def _score_chunk(
+    home: Home,
+    job: Job,
+    models: Sequence[FittedModel],
+    read: ColumnReader,
+    stop: threading.Event,
+    chunk: int,
+) -> None:
+    if stop.is_set():
+        raise jobs.Interrupted
+    if jobs.is_to_stop(home, job):
+        raise jobs.Stopped
+    rows = answers(models, read, jobs.customers(home, job, chunk))
+    shop = home.shop()
+    now = shop.now()
+    told = {"at_us": micros(now), "day": day_of(now, shop.time_zone), "after": scores.latest(home)}
+    jobs.write_part(home, job, chunk, rows, told)
 
 
-def _row(entry: CustomerScores) -> dict[str, Any]:
-    row: dict[str, Any] = {"customer_id": entry.customer_id, "features_as_of": entry.features_as_of}
-    for name, score in entry.scores.items():
-        row |= {
-            name: score.score,
-            f"{name}_percentile": score.percentile,
-            f"{name}_version": score.version,
-            f"{name}_reason": score.reason,
-        }
-    return row
+def _within(everyone: Iterator[NDArray[np.int64]], inside: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for some in everyone:
+        yield some[np.isin(some, inside)]
+
+
+def _versions(champions: Champions, models: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Per model that answers its version, and per model that does not, why."""
+    versions = {name: champions.models[name].version for name in models if name in champions.models}
+    absent = {name: champions.absent[name] for name in models if name in champions.absent}
+    if not versions:
+        raise PatronError("; ".join(absent.values()))
+    return versions, absent
+
+
+def _interrupted(home: Home, champions: Champions, models: Sequence[str], segment: str | None) -> Job | None:
+    """The command's own job that asks the same, of today, and was not carried to its end."""
+    versions, _ = _versions(champions, models)
+    shop = home.shop()
+    for job in jobs.listed(home):
+        same = (job.status, job.origin, job.segment, job.models) == (
+            "interrupted",
+            COMMAND,
+            segment,
+            versions,
+        )
+        if same and day_of(job.at, shop.time_zone) == shop.today():
+            return job
+    return None
+
+
+def _opened(home: Home, job: Job, champions: Champions) -> list[FittedModel]:
+    """The versions that a job began with.
+
+    Raises:
+        PatronError: one cannot be opened, or learnt from other definitions than the store holds now.
+    """
+    found, definitions = [], champions.store.definitions()
+    for name, version in job.models.items():
+        model = champions.models.get(name)
+        if model is None or model.version != version:
+            model = Registry(home).open(name, version)
+        model.check_definitions(definitions)
+        found.append(model)
+    return found

@@ -10,6 +10,7 @@ from features.timeline import Timeline
 from serving.decider import Decider
 from serving.explainer import Explainer
 from serving.intake import Intake
+from serving.jobs import ScoreJobs
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
 from serving.runs import Runs
@@ -46,6 +47,11 @@ async def _explainer(request: Request) -> Explainer:
     return explainer
 
 
+async def _score_jobs(request: Request) -> ScoreJobs:
+    jobs: ScoreJobs = request.app.state.score_jobs
+    return jobs
+
+
 async def _intake(request: Request) -> Intake:
     intake: Intake = request.app.state.intake
     return intake
@@ -58,6 +64,7 @@ TimelineDep = Annotated[Timeline, Depends(_timeline)]
 DeciderDep = Annotated[Decider, Depends(_decider)]
 RunsDep = Annotated[Runs, Depends(_runs)]
 ExplainerDep = Annotated[Explainer, Depends(_explainer)]
+ScoreJobsDep = Annotated[ScoreJobs, Depends(_score_jobs)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 
 

@@ -196,7 +196,7 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
     out = str(tmp_path / "scores.csv")
     assert "no model 'chrun'" in command(home, "score", "--out", out, "--model", "chrun").refused()
     assert "no feature 'ordrs'; there are " in command(home, "features", "ordrs").refused()
-    assert ".parquet or .csv" in command(home, "score", "--out", "scores.xlsx").refused()
+    assert ".parquet or .ndjson or .csv" in command(home, "score", "--out", "scores.xlsx").refused()
     assert "there is no folder" in command(home, "score", "--out", str(tmp_path / "no" / "x.csv")).refused()
     assert "use at least 1" in command(home, "train", "churn", "--horizon", "0").refused()
     assert "another PATRON_HOME" in command(home, "simulate", "--seed", "12").refused()
@@ -361,7 +361,10 @@ def scored(
 def test_everyone_is_scored_into_a_file_and_into_the_log(scored: tuple[Home, Path, Any]) -> None:
     home, out, done = scored
     ids = Identity(home).table()["customer_id"].to_pylist()
-    assert done == {"customers": len(ids), "out": str(out), "models": list(MODELS), "absent": {}}
+    assert re.fullmatch("[0-9a-f]{32}", done.pop("job_id"))
+    assert done == {
+        "customers": len(ids), "already_scored": 0, "out": str(out), "models": list(MODELS), "absent": {}
+    }  # fmt: skip
     table = pq.read_table(out)
     assert table["customer_id"].to_pylist() == ids
     assert set(table["features_as_of"].to_pylist()) == {home.shop().now()}
@@ -391,7 +394,8 @@ def test_a_csv_of_one_model_holds_the_same_scores(
     out = tmp_path / "scores.csv"
     ran = command(copy_trained(home, tmp_path / "home").path, "score", "--out", str(out), "--model", "clv")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"scored {pq.read_metadata(parquet).num_rows} customers into {out}\n"
+    said = f"scored {pq.read_metadata(parquet).num_rows} customers into {out} (job "
+    assert re.fullmatch(re.escape(said) + r"[0-9a-f]{32}\)\n", ran.out)
     table = pyarrow.csv.read_csv(out)
     assert table.column_names == [
         "customer_id", "features_as_of", "clv", "clv_percentile", "clv_version", "clv_reason",

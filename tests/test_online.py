@@ -31,6 +31,7 @@ from features.calendar import micros
 from features.errors import NothingThere, PatronError
 from features.groups import FEATURES, GROUPS
 from features.home import Home
+from features.online import columns
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Field, Layout, OtherLayout, Selection, decode, encode
 from features.online.plugin import PackedOnlineStoreConfig
@@ -108,6 +109,13 @@ def test_whatever_is_packed_comes_back_bit_by_bit(
         assert [bits(v) for v in found.values[name]] == [bits(r and r[i]) for r in expected]
     assert found.as_of == [r and 5 for r in expected]
     assert found.next_change_at == [r and 9 for r in expected]
+    at_once = columns.decode(Selection(layout, names), cells)
+    assert list(at_once.values) == names
+    for name in names:
+        assert at_once.values[name].type == TYPES[next(f.dtype for f in layout.fields if f.name == name)]
+        told = at_once.values[name].to_pylist()
+        assert [bits(v) for v in told] == [bits(v) for v in found.values[name]]
+    assert at_once.as_of.to_pylist() == list(found.as_of)
 
 
 def test_a_nan_is_not_a_null():
@@ -149,6 +157,8 @@ def test_a_cell_of_another_layout_is_not_read(other: Layout):
     cells = [*pack(KNOWN, [(1, "x", True)]), None, *pack(other, [row])]
     with pytest.raises(OtherLayout, match="v"):
         decode(Selection(KNOWN, ["a"]), cells)
+    with pytest.raises(OtherLayout, match="v"):
+        columns.decode(Selection(KNOWN, ["a"]), cells)
 
 
 def test_a_type_that_cells_do_not_hold_is_named():
@@ -183,6 +193,10 @@ def test_cells_come_back_in_the_order_asked_for_and_as_often(address: str):
     assert cells[1] == [one[1200], one[6], None, None, one[6]]
     assert decode(Selection(TWO, ["y"]), cells[0]).values["y"] == ["1201", "seven", "minus", None, "seven"]
     assert place.read([], ["one", "two"]) == [[], []]
+    in_a_row = list(range(-4, 10))
+    alone = [place.read([key], ["two", "one"]) for key in in_a_row]
+    together = place.read(in_a_row, ["two", "one"])
+    assert together == [[cells[i][0] for cells in alone] for i in range(2)]
     assert sorted(place.keys()) == [-3, *keys]
     assert open_cells(address).read([7], ["one"]) == [[one[6]]]
 

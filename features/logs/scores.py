@@ -36,6 +36,7 @@ from features.calendar import micros
 from features.database import METADATA, Database, Key, Turn, insert
 from features.errors import NothingThere, PatronError
 from features.home import Home
+from features.logs import frames, jobs
 
 FLUSH_SECONDS = 0.25
 BATCH = 1000  # rows in a transaction, so that other writers do not wait long
@@ -270,6 +271,12 @@ class Logged:
     lost: int
 
 
+def latest(home: Home) -> int:
+    """The number of the last row that was committed, by which a bulk's answers know what came before them."""
+    found = Database(home).first("SELECT max(id) FROM scores", ())
+    return (found and found[0]) or 0
+
+
 def read(home: Home, since: datetime, until: datetime) -> Logged:
     """What was answered from ``since`` up to and including ``until``, by the shop's clock.
 
@@ -279,9 +286,10 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     """
     database, span = Database(home), scores.c.at_us.between(micros(since), micros(until))
     nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
+    parts = jobs.answered(home)
     try:
         with database.reading() as connection:
-            if connection.execute(sa.select(scores.c.id).limit(1)).first() is None:
+            if not parts and connection.execute(sa.select(scores.c.id).limit(1)).first() is None:
                 raise nothing
         lost = _settle(database, home.logs)
     except NothingThere as error:
@@ -291,9 +299,14 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
     with database.reading() as connection:
         count = connection.execute(sa.select(sa.func.count()).select_from(scores).where(span)).scalar_one()
-        asked = sa.select(*columns).select_from(joined).where(scores.c.id.in_(last)).order_by(scores.c.id)
-        rows = connection.execute(asked).all()
-    return Logged(pd.DataFrame(_flat(rows)), count, lost)
+        asked = sa.select(scores.c.id, *columns).select_from(joined)
+        rows = connection.execute(asked.where(scores.c.id.in_(last)).order_by(scores.c.id)).all()
+    singly = pd.DataFrame(_flat(row[1:] for row in rows))
+    spanned = [part for part in parts if micros(since) <= part.at_us <= micros(until)]
+    if not spanned:
+        return Logged(singly, count, lost)
+    vectors, in_bulk = frames.last_of_each(singly, [row[0] for row in rows], spanned)
+    return Logged(vectors, count + in_bulk, lost)
 
 
 def _flat(rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ FORMAT = 1
 WORD = 8
 LAYOUT, AS_OF, NEXT_CHANGE, NULLS = range(4)
 _FIRST = 4  # of the values in an unpacked cell
-_TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
+TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 _CODES = {"int64": "q", "float64": "d", "string": "q", "boolean": "?7x"}
 
 Micros = NDArray[np.int64]
@@ -64,9 +64,9 @@ class Layout:
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
-        if strange := [field.name for field in self.fields if field.dtype not in _TYPES]:
+        if strange := [field.name for field in self.fields if field.dtype not in TYPES]:
             raise PatronError(
-                f"the online store cannot hold {self.view}.{strange[0]}; a feature is {', '.join(_TYPES)}"
+                f"the online store cannot hold {self.view}.{strange[0]}; a feature is {', '.join(TYPES)}"
             )
 
     @cached_property
@@ -109,7 +109,7 @@ def encode(layout: Layout, rows: pa.Table, as_of: Micros, next_change_at: Micros
     texts: list[Any] = []
     end = np.zeros(count, np.int64)
     for i, field in enumerate(layout.fields):
-        column = rows[field.name].cast(_TYPES[field.dtype]).combine_chunks()
+        column = rows[field.name].cast(TYPES[field.dtype]).combine_chunks()
         nulls[:, i] = column.is_null().to_numpy(zero_copy_only=False)
         if field.dtype == "string":
             texts.append(column.cast(pa.binary()).fill_null(b""))

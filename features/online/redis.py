@@ -20,6 +20,7 @@ from features.online.packed import FORMAT, Layout
 
 TIMEOUT_SECONDS = 5.0
 BATCH = 500  # rows per call, so that others are not kept waiting
+READ_BATCH = 5_000
 _ROW, _META = b"patron:online:%d", b"patron:online"
 _HEAD = struct.Struct("<4sI")
 # What both scripts do: take a row apart, and put it together again.
@@ -128,11 +129,15 @@ class RedisCells:
                 self._write(keys=names, args=[*head, *part])
 
     def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
-        """Per view the cells of customers, by one command."""
-        with self._speaking():
-            meta, *rows = self._client.mget([_META, *(_ROW % key for key in keys)])
-        if meta is None or meta != self._checked:
-            self._check(meta)
+        """Per view the cells of customers, by one command where they are few."""
+        rows: list[bytes | None] = []
+        for start in range(0, max(1, len(keys)), READ_BATCH):
+            names = [_ROW % key for key in keys[start : start + READ_BATCH]]
+            with self._speaking():
+                meta, *some = self._client.mget([_META, *names])
+            if meta is None or meta != self._checked:
+                self._check(meta)
+            rows += some
         tags = {_tag(view): i for i, view in enumerate(views)}
         found: list[Cells] = [[None] * len(keys) for _ in views]
         for i, row in enumerate(rows):

@@ -104,10 +104,15 @@ def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | Non
     try:
         return decode(selection, cells)
     except OtherLayout as error:
-        raise PatronError(
-            f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
-            " and restart a service that was running before"
-        ) from error
+        raise filled_otherwise(place, error) from error
+
+
+def filled_otherwise(place: CellStore, error: OtherLayout) -> PatronError:
+    """What a person is told of cells that other definitions wrote."""
+    return PatronError(
+        f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
+        " and restart a service that was running before"
+    )
 
 
 def write(

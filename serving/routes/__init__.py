@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.routes import customers, decisions, events, models, operations, runs, scores, segments
+from serving.routes import (
+    customers,
+    decisions,
+    events,
+    models,
+    operations,
+    runs,
+    score_jobs,
+    scores,
+    segments,
+)
 
 # The customers' come last: their ids may hold slashes, so that route takes whatever others leave.
 ROUTERS: tuple[APIRouter, ...] = (
     scores.router,
+    score_jobs.router,
     events.router,
     decisions.router,
     runs.router,

@@ -1,0 +1,118 @@
+"""Everybody's scores: a job of `patron score` against LightGBM alone.
+
+``ours`` is everything of a job: who there is, online rows read from a file, three models' scores,
+percentiles and refusals, the log's columns, and a Parquet file with ids. ``limit`` is ``Booster.predict``
+of the same three models' trees, with as many threads, on a matrix that lies ready. Both score the same
+customers: those of a simulated shop, many times over.
+
+    python -m benchmarks.bulk [--customers N] [--rounds N] [--home FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import numpy as np
+
+from benchmarks import homes, report, rounds
+from features.home import Home
+from features.identity import Identity
+from features.logs.jobs import CHUNK, COMMAND
+from features.store import import_feast
+from models.encoding import column_matrix
+from models.estimators.trees import FittedTrees
+from serving import bulk
+from serving.scorer import open_scorer
+
+STRIDE = 1_000_003  # a prime: the simulated customers come in another order each time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast everybody is scored.")
+    parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5, help="How often each side is measured.")
+    parser.add_argument("--home", type=Path, help="A trained home to copy; by default a new one is made.")
+    asked = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        home = Home(Path(folder, "home"))
+        if asked.home:
+            shutil.copytree(asked.home, home.path)
+        else:
+            _note("simulating a shop and training its models")
+            homes.build(home.path)
+        _note(f"multiplying its customers to {asked.customers:,}")
+        multiply(home, asked.customers)
+        measured = measure(home, Path(folder, "scores.parquet"), asked.rounds)
+    rate = {side: asked.customers / found["seconds"] for side, found in measured.items()}
+    report.publish(
+        "bulk", {"bulk": report.Result(rate["ours"], "customers/s", None, rate["limit"], "higher")}
+    )
+
+
+def multiply(home: Home, customers: int) -> None:
+    """Let a home have so many customers, each with the online row of one who is there."""
+    there = Identity(home).table().num_rows
+    numbers = (
+        f"WITH RECURSIVE numbers(n) AS (VALUES ({there + 1}) UNION ALL SELECT n + 1 FROM numbers"
+        f" WHERE n < {customers})"
+    )
+    with closing(sqlite3.connect(home.online_file)) as connection:
+        views = [f'"{view}"' for (view,) in connection.execute("SELECT view FROM layouts")]
+        connection.execute(
+            f"INSERT INTO customers (customer_key, {', '.join(views)}) {numbers}"
+            f" SELECT n, {', '.join(views)} FROM numbers"
+            f" JOIN customers ON customer_key = 1 + n * {STRIDE} % {there}"
+        )
+        connection.commit()
+    with closing(sqlite3.connect(home.database_file)) as connection:
+        for table in ("customers", "customer_ids"):
+            connection.execute(
+                f"INSERT INTO {table} (customer_key, customer_id) {numbers}"
+                " SELECT n, format('M%07d', n) FROM numbers"
+            )
+        connection.commit()
+
+
+def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
+    """Per side the seconds in which everybody is scored; both give the same scores."""
+    import_feast()
+    champions = open_scorer(home, None).champions
+    models = list(champions.models.values())
+    read = champions.store.column_reader(champions.features)
+    values = [read(keys.tolist()).values for keys in Identity(home).everyone(CHUNK) if len(keys)]
+    x = np.concatenate([column_matrix(models[0].columns, some) for some in values])
+    if any(model.columns != models[0].columns for model in models):
+        raise RuntimeError("the models read different features, and one matrix is ready for all")
+    threads = os.cpu_count() or 1
+
+    def ours(_number: int) -> rounds.Measured:
+        started = time.perf_counter()
+        job = bulk.begin(home, champions, list(champions.models), segment=None, origin=COMMAND)
+        bulk.carry_out(home, job, champions, threads)
+        bulk.write(home, job, out)
+        return {"seconds": time.perf_counter() - started}
+
+    def limit(_number: int) -> rounds.Measured:
+        started = time.perf_counter()
+        for model in models:
+            cast(FittedTrees, model.fitted).booster.predict(x, raw_score=True, num_threads=threads)
+        return {"seconds": time.perf_counter() - started}
+
+    return rounds.interleaved({"ours": ours, "limit": limit}, times)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
