@@ -22,6 +22,7 @@ from features.identity import Identity
 from features.logs import jobs
 from features.logs.jobs import AS_OF, KEY, Job
 from serving.cells import inert, kept, number, quoted
+from serving.scorer import UNBUILT
 
 Kind = Literal["parquet", "ndjson", "csv"]
 KINDS = (".parquet", ".ndjson", ".csv")
