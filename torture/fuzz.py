@@ -34,7 +34,7 @@ from serving.app import create_app
 from serving.keys import Keys
 from serving.scorer import open_scorer
 
-EXAMPLES = 100  # random requests per operation and round
+EXAMPLES = 400  # random requests per operation and round
 MOST_ROUNDS = 20
 LONGEST = 600  # characters of what is said of a failure
 
