@@ -93,9 +93,13 @@ def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, 
     return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
-def leads_to(operation_id: str, field: str, meaning: str) -> dict[str, Any]:
-    """The OpenAPI description of a response with a field that is a parameter of another operation."""
-    parameters = {field: f"$response.body#/{field}"}
+def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> dict[str, Any]:
+    """The OpenAPI description of a response with a field that is a parameter of another operation.
+
+    Args:
+        within: the JSON pointer of what has the field; by default the body itself.
+    """
+    parameters = {field: f"$response.body#{within}/{field}"}
     return {
         "links": {
             operation_id: {"operationId": operation_id, "parameters": parameters, "description": meaning}

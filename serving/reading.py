@@ -53,8 +53,8 @@ class Reading:
         database = Database(home)
         self.identity = Identity(home)
         # A file answers or fails at once; a server that hangs would hang whoever asks it.
-        threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
-        self.customers = Guard(f"the database {database.name}", budget_s, threads)
+        self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
+        self.customers = Guard(f"the database {database.name}", budget_s, self._threads)
         self.online = Guard("the online store", budget_s)
         self._most = most
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -82,6 +82,11 @@ class Reading:
             return self._last_known(customer_ids, keys, reader, str(error))
         self._keep(customer_ids, reader, keys, cells)
         return found
+
+    def close(self) -> None:
+        """Wait for what was asked and given up."""
+        if self._threads is not None:
+            self._threads.shutdown()
 
     def _fetch(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
         if not keys:

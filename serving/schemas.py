@@ -20,7 +20,10 @@ class ScoresRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"customer_ids": ["C000001", "C000002"], "models": ["churn", "clv"]}]
+            "examples": [
+                {"customer_ids": ["C000001", "C000002"], "models": ["churn", "clv"]},
+                {"customer_ids": ["C000001"], "explain": True, "context": {"recency_days": 0}},
+            ]
         },
     )
 

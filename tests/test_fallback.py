@@ -196,6 +196,7 @@ def test_a_postgresql_that_is_paused_holds_nobody_up(
             check_degraded(scorer, before, ids[5:8], "the database")
             check_degraded(scorer, before[:1], ids[5:6], "the database")
         check_back(scorer, before)
+        scorer.reading.close()
         Database(moved).close()
 
 

@@ -15,16 +15,29 @@ from serving.access import CallerDep, needs
 from serving.dependencies import ScoreJobsDep, ScorerDep, known_models
 from serving.job_files import MEDIA_TYPES
 from serving.job_schemas import FileQuery, JobList, JobRequest, JobState
-from serving.problems import Unprocessable, responses
+from serving.problems import Unprocessable, leads_to, responses
 from serving.scopes import Scope
 from serving.scorer import Scorer
 
 router = APIRouter(prefix="/v1/score-jobs", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 # No coroutines: they read files, so each runs in a thread.
-JobId = Annotated[str, Path(max_length=64)]
+JobId = Annotated[
+    str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
+]
+_LINKS = {
+    **leads_to("read_score_job", "job_id", "How far it is.")["links"],
+    **leads_to("read_score_job_file", "job_id", "The scores, once it is done.")["links"],
+    **leads_to("stop_score_job", "job_id", "Its end before that.")["links"],
+}
 
 
-@router.post("", status_code=202, responses=responses(400, 409, 422, 503))
+@router.post(
+    "",
+    status_code=202,
+    operation_id="start_score_job",
+    response_description="The job has begun; `Location` is where it is read.",
+    responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
+)
 def start(
     asked: JobRequest, running: ScoreJobsDep, scorer: ScorerDep, caller: CallerDep, response: Response
 ) -> JobState:
@@ -42,19 +55,35 @@ def start(
     return _state(job)
 
 
-@router.get("", responses=responses(503))
+@router.get(
+    "",
+    operation_id="list_score_jobs",
+    response_description="The jobs, the newest first.",
+    responses=responses(503),
+)
 def list_jobs(scorer: ScorerDep) -> JobList:
     """The jobs that are kept, the newest first, also those of `patron score`."""
     return JobList(jobs=[_state(job) for job in jobs.listed(scorer.home)])
 
 
-@router.get("/{job_id}", responses=responses(404, 422, 503))
+@router.get(
+    "/{job_id}",
+    operation_id="read_score_job",
+    response_description="The job as it stands.",
+    responses=responses(404, 422, 503),
+)
 def read(job_id: JobId, scorer: ScorerDep) -> JobState:
     """How far a job is."""
     return _state(_find(scorer, job_id))
 
 
-@router.post("/{job_id}/stop", status_code=202, responses=responses(404, 409, 422, 503))
+@router.post(
+    "/{job_id}/stop",
+    status_code=202,
+    operation_id="stop_score_job",
+    response_description="The job ends after the chunk that it is at.",
+    responses=responses(404, 409, 422, 503),
+)
 def stop(job_id: JobId, scorer: ScorerDep) -> JobState:
     """End a job for good, after the chunk of customers that it is at. It has no file then."""
     job = _find(scorer, job_id)
@@ -66,6 +95,8 @@ def stop(job_id: JobId, scorer: ScorerDep) -> JobState:
 
 @router.get(
     "/{job_id}/file",
+    operation_id="read_score_job_file",
+    response_description="A row per customer, in the format that was asked for.",
     response_class=StreamingResponse,
     responses={
         200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}},

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic_core import to_json
 
+from features.logs.scores import FLUSH_SECONDS
 from serving import schemas, stages
 from serving.access import needs
 from serving.context import checked
 from serving.dependencies import ExplainerDep, known_models
 from serving.explainer import Explainer
 from serving.metrics import Metrics
-from serving.problems import Unprocessable, responses
+from serving.problems import Unprocessable, leads_to, responses
 from serving.scopes import Scope
 from serving.scorer import CustomerScores, Scorer
 
@@ -29,7 +31,8 @@ _large = CapacityLimiter(MOST_LARGE)
     operation_id="score_customers",
     response_description="One entry per customer, in the order of the request.",
     response_model=schemas.ScoresResponse,
-    responses=responses(400, 422, 503),
+    responses=responses(400, 422, 503)
+    | {200: leads_to("explain_prediction", "prediction_id", "Why, also later.", "/customers/0")},
 )
 async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     """The scores of 1 to 1,000 customers, one entry per customer, in order.
@@ -84,10 +87,15 @@ def _told(entry: CustomerScores) -> dict[str, Any]:
     responses=responses(404, 422, 503),
 )
 async def explanation(
-    prediction_id: Annotated[str, Path(max_length=64)], explainer: ExplainerDep
+    prediction_id: Annotated[
+        str, Path(max_length=64, description="As the answer had it.", examples=["5c1e0b7a9d3f4e26a1"])
+    ],
+    explainer: ExplainerDep,
 ) -> schemas.ExplainedPrediction:
     """Why an answer was given: from the log, by the versions that gave it and the features of then."""
-    found = await explainer.run(lambda: explainer.logged(prediction_id))
-    if found is None:
-        raise HTTPException(404, "there is no such prediction in the log; it is written within a second")
-    return found
+    for _ in range(3):  # what was answered just now is on its way into the log
+        found = await explainer.run(lambda: explainer.logged(prediction_id))
+        if found is not None:
+            return found
+        await asyncio.sleep(FLUSH_SECONDS)
+    raise HTTPException(404, "the log has no such prediction")
