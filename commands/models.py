@@ -47,12 +47,22 @@ def train(
 @app.command()
 def models(model: Model = "all", as_json: AsJson = False) -> None:
     """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
+    from models import challenges
+
     registry, listed, lines = _registry(), {}, []
     for name in model_names(model):
         versions, moves = registry.versions(name), registry.moves(name)
-        listed[name] = {"versions": [vars(v) for v in versions], "moves": [vars(m) for m in moves]}
+        challenge = challenges.last(registry, name)
+        if challenge and any(v.champion and v.version == challenge.version for v in versions):
+            challenge = None  # it won
+        listed[name] = {
+            "versions": [vars(v) for v in versions],
+            "moves": [vars(m) for m in moves],
+            "challenge": challenge and vars(challenge),
+        }
         lines += [_listed(v) for v in versions] or [f"{name} was never trained; run `patron train {name}`"]
         lines += [f"      {m.words}" for m in moves]
+        lines += [f"      {challenge.words}"] if challenge else []
     say(as_json, {"models": listed}, "\n".join(lines))
 
 
@@ -115,6 +125,41 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     name, registry = find(model).name, _registry()
     move = promotion.rollback(registry, name, why)
     say(as_json, {"promoted": vars(move)}, _moved(name, move))
+
+
+@app.command()
+def challenge(
+    model: OneModel,
+    version: Annotated[
+        str | None, typer.Argument(help="The version that shall challenge the champion.", metavar="VERSION")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="Of the customers whom it answers, up to 0.5; at 0 it is only watched.")
+    ] = 0.0,
+    bound: Annotated[
+        float | None,
+        typer.Option(
+            help="How far it may be off the champion before it is ended: on average, in probability (0.2);"
+            " of money, the total, as a share (0.5)."
+        ),
+    ] = None,
+    end: Annotated[bool, typer.Option("--end", help="End the challenge that goes on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version be scored beside the champion, unseen or for a share of the customers; or end that."""
+    from models import challenges, promotion
+    from models.catalogue import find
+
+    chosen, registry = find(model), _registry()
+    if end == (version is not None):
+        raise typer.BadParameter("say which version shall challenge, or --end")
+    if version is None:
+        over = challenges.end(registry, chosen.name, None, f"ended by {promotion.user()}")
+        words = over.words if over else f"nothing challenges {chosen.name}"
+        say(as_json, {"challenge": over and vars(over)}, words)
+        return
+    begun = challenges.begin(registry, chosen.name, chosen.kind, version, share, bound)
+    say(as_json, {"challenge": vars(begun)}, f"{chosen.name}: {begun.words}; running services follow")
 
 
 def model_names(name: str) -> list[str]:
@@ -187,5 +232,5 @@ def _moved(name: str, move: Any) -> str:
     against = ", against its gates" if move.forced else ""
     return (
         f"{name} version {move.after} answers from now on{since}{against}; recorded for {move.who}."
-        " A running service keeps what it started with until it is restarted."
+        " Running services follow within a second."
     )

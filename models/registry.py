@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "local_uri"]
 
 EXPERIMENT = "patron"
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE = "bundle"
 DIGEST_TAG, GATES_TAG, MOVE_TAG, TRAINED_TAG = "bundle_digest", "gates", "move", "as_of"
+CHALLENGE_TAG = "challenge"
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
 
 
@@ -53,7 +54,7 @@ class Registry:
         for name in ("alembic", "mlflow"):  # they tell of every table they make
             logging.getLogger(name).setLevel(logging.WARNING)
         self.home = home
-        self._seen: tuple[object, dict[str, str]] = None, {}
+        self._seen: tuple[object, dict[str, tuple[str | None, str | None]]] = None, {}
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
         if self.uri.startswith("sqlite:///"):
             home.mlflow.mkdir(parents=True, exist_ok=True)
@@ -98,8 +99,9 @@ class Registry:
         with self._speaking():
             known = self._client.get_registered_model(name)
             before = known.aliases.get(CHAMPION)
-            moment = f"{self._now():%Y-%m-%dT%H:%M:%SZ}"
-            move = Move(moment, who, why, None if before is None else str(before), version, how, forced)
+            move = Move(
+                self.moment(), who, why, None if before is None else str(before), version, how, forced
+            )
             count = sum(key.startswith(f"{MOVE_TAG}.") for key in known.tags)
             key = f"{MOVE_TAG}.{count:05}.{uuid4().hex[:8]}"
             self._client.set_registered_model_tag(name, key, move.to_json())
@@ -142,20 +144,49 @@ class Registry:
     def champions(self, names: Iterable[str]) -> dict[str, str]:
         """Per model that has one, the version that answers; milliseconds, or none where nothing changed.
 
-        Args:
-            names: the models; the same ones each time.
+        Raises:
+            PatronError: MLflow cannot be read.
+        """
+        return {name: version for name, (version, _) in self._standing(names).items() if version}
+
+    def challenges(self, names: Iterable[str]) -> dict[str, str]:
+        """Per model that was ever challenged, the last challenge as it was recorded; as quick.
 
         Raises:
             PatronError: MLflow cannot be read.
         """
-        stamp = self._stamp()
-        if stamp is None or stamp != self._seen[0]:
+        return {name: told for name, (_, told) in self._standing(names).items() if told}
+
+    def challenge(self, name: str, record: str, version: str | None) -> None:
+        """Record a challenge of a model, and name the version that challenges; None where none does now."""
+        with self._speaking():
+            self._client.set_registered_model_tag(name, CHALLENGE_TAG, record)
+            if version is None:
+                self._client.delete_registered_model_alias(name, CHALLENGER)
+            else:
+                self._client.set_registered_model_alias(name, CHALLENGER, version)
+
+    def moment(self) -> str:
+        """The shop's present, ISO 8601 in UTC."""
+        return f"{self._now():%Y-%m-%dT%H:%M:%SZ}"
+
+    def _standing(self, names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+        """Per registered model the version that answers, and its last challenge."""
+        stamp, names = self._stamp(), tuple(names)
+        if stamp is None or (stamp, names) != self._seen[0]:
             with self._speaking():
                 # By name, since a server may hold more models than a page of its answer.
                 asked = (self._client.search_registered_models(f"name = '{name}'") for name in names)
-                found = {model.name: model.aliases.get(CHAMPION) for models in asked for model in models}
-            self._seen = stamp, {name: str(version) for name, version in found.items() if version}
-        return dict(self._seen[1])
+                found = {
+                    model.name: (
+                        str(model.aliases.get(CHAMPION) or "") or None,
+                        model.tags.get(CHALLENGE_TAG),
+                    )
+                    for models in asked
+                    for model in models
+                }
+            self._seen = (stamp, names), found
+        return self._seen[1]
 
     def _stamp(self) -> tuple[tuple[int, int], ...] | None:
         """What changes with the tables, where they are in a file; None for a server."""

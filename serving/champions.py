@@ -13,9 +13,12 @@ from typing import Protocol
 
 from features.errors import NothingThere, PatronError
 from features.store import Reader, Store
+from models import challenges
 from models.bundle import FittedModel
 from models.catalogue import MODELS
+from models.challenges import Challenge
 from models.registry import Registry
+from serving.challengers import Challenger, challenger_of
 
 POLL_S = 0.5
 RETRY_S = 10.0  # where one that was promoted could not be opened
@@ -31,6 +34,8 @@ class Champions:
         models: the models that answer, by name.
         absent: per model that does not answer, why.
         waiting: per model that answers with an earlier version than it should, why.
+        challenges: per model that was ever challenged, the last challenge as the registry has it.
+        challengers: the versions that are scored beside those that answer, by model.
     """
 
     store: Store
@@ -38,12 +43,20 @@ class Champions:
     models: Mapping[str, FittedModel]
     absent: Mapping[str, str]
     waiting: Mapping[str, str] = field(default_factory=dict)
+    challenges: Mapping[str, str] = field(default_factory=dict)
+    challengers: Mapping[str, Challenger] = field(default_factory=dict)
 
     @property
     def behind(self) -> bool:
         """Whether a champion does not answer, or an earlier version in its place."""
         answering = {name: model.version for name, model in self.models.items()}
         return any(name in self.absent or answering[name] != self.named[name] for name in self.named)
+
+    def model(self, name: str, version: str | None) -> FittedModel | None:
+        """The model that gave an answer: the one that answers, or its challenger."""
+        if name in self.challengers and self.challengers[name].model.version == version:
+            return self.challengers[name].model
+        return self.models.get(name)
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -52,7 +65,8 @@ class Champions:
         Raises:
             NothingThere: there are no features yet.
         """
-        needed = dict.fromkeys(name for model in self.models.values() for name in model.features)
+        opened = [*self.models.values(), *(each.model for each in self.challengers.values())]
+        needed = dict.fromkeys(name for model in opened for name in model.features)
         return tuple(needed) or tuple(self.store.definitions())[:1]
 
     @cached_property
@@ -96,11 +110,11 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     except NothingThere:
         definitions = {}
     try:
-        named = registry.champions(MODELS)
+        named, challenged = registry.champions(MODELS), registry.challenges(MODELS)
     except PatronError:
         if before:
             raise
-        named = {}
+        named, challenged = {}, {}
     models: dict[str, FittedModel] = {}
     absent: dict[str, str] = {}
     waiting: dict[str, str] = {}
@@ -117,7 +131,8 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
                 waiting[name] = f"version {named[name]} was promoted, but {error}"
             else:
                 absent[name] = str(error)
-    champions = Champions(store, named, models, absent, waiting)
+    challengers = _challengers(registry, challenged, models, definitions, before)
+    champions = Champions(store, named, models, absent, waiting, challenged, challengers)
     with suppress(NothingThere):  # a shop that waits for its first events
         _ = champions.needed, champions.everything, champions.fresh_for
     return champions
@@ -132,6 +147,30 @@ def _opened(
     for count in (1, 2):  # one row goes another way than many
         model.score({column.name: [None] * count for column in model.columns})
     return model
+
+
+def _challengers(
+    registry: Registry,
+    challenged: Mapping[str, str],
+    models: Mapping[str, FittedModel],
+    definitions: Mapping[str, str],
+    before: Champions | None,
+) -> dict[str, Challenger]:
+    """Who challenges models that answer; one that cannot be opened is told in the log, and does not."""
+    found = {}
+    for name, told in challenged.items():
+        challenge = Challenge.from_json(told)
+        if challenge.ended or name not in models or models[name].version == challenge.version:
+            continue
+        if before and before.challenges.get(name) == told:
+            if name in before.challengers:
+                found[name] = before.challengers[name]
+            continue
+        try:
+            found[name] = challenger_of(_opened(registry, name, challenge.version, definitions), challenge)
+        except PatronError as error:
+            _log.error("%s version %s does not challenge: %s", name, challenge.version, error)
+    return found
 
 
 class Answering(Protocol):
@@ -173,7 +212,12 @@ class Follower:
 
     def _look(self, *, retry: bool) -> None:
         now = self._answering.champions
-        if self._registry.champions(MODELS) == now.named and not (retry and now.behind):
+        for name, challenger in now.challengers.items():
+            why = challenger.watch.over
+            if why and challenges.end(self._registry, name, challenger.challenge.version, why):
+                _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
+        standing = self._registry.champions(MODELS), self._registry.challenges(MODELS)
+        if standing == (now.named, now.challenges) and not (retry and now.behind):
             return
         newer = open_champions(now.store, self._registry, now)
         for name, why in newer.waiting.items():

@@ -145,6 +145,9 @@ class ModelState(BaseModel):
         description="What is answered, marked as degraded, of a customer of whom nothing is known while a"
         " store is away: the median score when the model was trained.",
     )
+    challenger: str | None = Field(
+        None, description="The version that is scored beside the one that answers, and for whom it answers."
+    )
     features: list[str] = []
     reason: str | None = Field(
         None, description="Why no version answers, or not yet the one that was promoted."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,9 @@ from features.home import Home
 from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
+from models.challenges import drawn
 from models.registry import Registry
+from models.spec import Array
 from serving import stages
 from serving.champions import Champions, open_champions
 from serving.reading import Found, Reading
@@ -25,12 +27,24 @@ UNHURRIED_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One model's answer: a score, or the reason why there is none."""
+    """One model's answer: a score, or the reason why there is none.
+
+    Attributes:
+        beside: what the other version says that was asked too, a challenger or the champion that it
+            answers in place of; it is logged and not told.
+    """
 
     score: float | None
     percentile: float | None = None
     version: str | None = None
     reason: str | None = None
+    beside: Score | None = None
+
+    @property
+    def logged(self) -> dict[str, Any]:
+        """It as the log holds it."""
+        own = {"version": self.version, "score": self.score}
+        return own | {"beside": self.beside.logged} if self.beside else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ class Scorer:
         features = champions.features if place else ()
         columns = {name: [values[name][i] for i in place.values()] for name in features}
         marks.mark("assemble")
-        answers = [_answers(champions, name, columns, len(place)) for name in names]
+        answers = [_answers(champions, name, columns, list(place)) for name in names]
         rows = zip(*answers, strict=True)
         by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, rows, strict=True)}
         marks.mark("predict")
@@ -157,7 +171,7 @@ class Scorer:
             [
                 Answered(
                     now, day, key, rows.as_of[at], route, features, vector,
-                    {n: {"version": s.version, "score": s.score} for n, s in by_key[key].items()},
+                    {name: score.logged for name, score in by_key[key].items()},
                     named[key], {group: moments[at] for group, moments in rows.moments.items()}, context,
                 )
                 for (key, at), vector in zip(place.items(), vectors, strict=True)
@@ -186,10 +200,14 @@ class Scorer:
                 continue
             at = place[key]
             stale = tuple(group for group in moments if (moments[group][at] or 0) < oldest[group])
+            scores, models = by_key[key], champions.models
+            if champions.challengers:
+                asked = {name: champions.model(name, score.version) for name, score in scores.items()}
+                models = {name: model for name, model in asked.items() if model}
             entries.append(
                 CustomerScores(
-                    customer_id, True, None, found.rows.as_of[at], by_key[key], stale,
-                    found.degraded.get(customer_id), logged.get(key), values, moments, at, champions.models,
+                    customer_id, True, None, found.rows.as_of[at], scores, stale,
+                    found.degraded.get(customer_id), logged.get(key), values, moments, at, models,
                 )
             )  # fmt: skip
         return entries
@@ -209,20 +227,37 @@ def _without_features(
     return CustomerScores(customer_id, key is not None, reason, None, scores, models=models)
 
 
-def _answers(champions: Champions, name: str, columns: dict[str, list[Any]], count: int) -> list[Score]:
+def _answers(
+    champions: Champions, name: str, columns: dict[str, list[Any]], keys: Sequence[int]
+) -> list[Score]:
     if name not in champions.models:
-        return [Score(None, reason=champions.absent[name])] * count
-    if not count:
+        return [Score(None, reason=champions.absent[name])] * len(keys)
+    if not keys:
         return []
     model = champions.models[name]
     scores = model.score(columns)
-    percentiles = model.percentiles(scores)
+    answers = _of(model, columns, scores)
+    if name not in champions.challengers:
+        return answers
+    challenger = champions.challengers[name]
+    theirs = challenger.scores(columns, scores)
+    if theirs is None:
+        return answers
+    version, share = challenger.model.version, challenger.challenge.share
+    return [
+        replace(other, beside=answer) if drawn(name, version, key, share) else replace(answer, beside=other)
+        for key, answer, other in zip(keys, answers, _of(challenger.model, columns, theirs), strict=True)
+    ]
+
+
+def _of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
+    """A version's scores as its answers: refused where its question does not apply."""
     return [
         Score(None, version=model.version, reason=refusal)
         if refusal
         else Score(score, round(percentile, 1), model.version)
         for score, percentile, refusal in zip(
-            scores.tolist(), percentiles.tolist(), model.refusals(columns), strict=True
+            scores.tolist(), model.percentiles(scores).tolist(), model.refusals(columns), strict=True
         )
     ]
 

@@ -273,6 +273,24 @@ def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
     return _copy_trained(trained_shop, tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def two_versions(
+    trained_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """A copy of the trained shop with a second version of propensity, which is not promoted."""
+    from features.store import Store
+    from models.promotion import rollback
+    from models.propensity import propensity
+    from models.registry import Registry
+    from training.pipeline import train
+
+    home = _copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
+    registry = Registry(home)
+    train(home, replace(propensity, features=propensity.features[:6]), built, Store(home), registry)
+    rollback(registry, "propensity", "the first one answers")
+    return home
+
+
 # The service
 
 

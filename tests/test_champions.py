@@ -7,35 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from features import snapshots
 from features.home import Home
 from features.identity import Identity
-from features.store import Store
 from models.promotion import promote, rollback
-from models.propensity import propensity
 from models.registry import Registry
 from serving import champions
 from serving.champions import Follower
 from serving.scorer import Scorer, open_scorer
-from training.pipeline import train
-
-
-@pytest.fixture(scope="module")
-def two_versions(
-    trained_shop: Home, built: snapshots.Built, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Home:
-    """The trained shop with a second version of propensity, which is not promoted."""
-    home: Home = copy_trained(trained_shop, tmp_path_factory.mktemp("champions") / "home")
-    registry = Registry(home)
-    train(home, replace(propensity, features=propensity.features[:6]), built, Store(home), registry)
-    rollback(registry, "propensity", "the first one answers")
-    return home
 
 
 @pytest.fixture

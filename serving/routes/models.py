@@ -34,6 +34,8 @@ async def models(scorer: ScorerDep) -> list[ModelState]:
             state.horizon_days = fitted.manifest["horizon_days"]
             state.trained_as_of = datetime.fromisoformat(fitted.manifest["as_of"])
             state.default_score = fitted.default_score
+            if name in champions.challengers:
+                state.challenger = champions.challengers[name].challenge.words
             state.features = list(fitted.features)
         states.append(state)
     return states

@@ -76,7 +76,15 @@ def _told(entry: CustomerScores) -> dict[str, Any]:
         "stale": entry.stale,
         "degraded": entry.degraded,
         "prediction_id": entry.prediction_id,
-        "scores": entry.scores,
+        "scores": {
+            name: {
+                "score": score.score,
+                "percentile": score.percentile,
+                "version": score.version,
+                "reason": score.reason,
+            }
+            for name, score in entry.scores.items()
+        },
     }
 
 
