@@ -28,8 +28,11 @@ class Load:
 
     Attributes:
         bodies: JSON documents, posted in this order and then again from the first.
-        connections: how many, each with one request under way.
+        connections: how many, each with one request under way at most.
         warm_up, seconds: how long to ask before measuring, and how long to measure.
+        rate: requests per second, sent when they are due; by default each connection asks again as soon as
+            it is answered.
+        headers: sent with every request.
     """
 
     port: int
@@ -38,6 +41,8 @@ class Load:
     connections: int
     warm_up: float
     seconds: float
+    rate: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,13 @@ class Outcome:
     """What came of it.
 
     Attributes:
-        p50: the median time from the request's last byte sent to the response's last byte read,
-            in milliseconds.
+        p50, p99: the median time from the request's last byte sent (at a given rate, from when it was due) to
+            the response's last byte read, and that of the slowest hundredth, in milliseconds.
         rate: answers per second.
     """
 
     p50: float
+    p99: float
     rate: float
 
 
@@ -77,10 +83,10 @@ class _Connection:
     sent_at: float = 0.0
     got: bytearray = field(default_factory=bytearray)
 
-    def send(self, request: bytes) -> None:
+    def send(self, request: bytes, due: float | None = None) -> None:
         # A request is smaller than the socket's buffer, so it goes at once.
         self.socket.sendall(request)
-        self.sent_at = time.perf_counter()
+        self.sent_at = due or time.perf_counter()
 
     def receive(self) -> bool:
         """Read what is there; True once the response is whole.
@@ -126,24 +132,30 @@ def _ask(
     load: Load,
 ) -> Outcome:
     took: list[float] = []
-    begin = time.perf_counter() + load.warm_up
+    start = time.perf_counter()
+    begin = start + load.warm_up
     end = begin + load.seconds
-    for connection in connections:
-        connection.send(next(requests))
-    now = 0.0
+    idle, sent, now = list(connections), 0, start
     while now < end:
-        ready = selector.select(ANSWER_SECONDS)
-        if not ready:
+        while idle and (load.rate is None or start + sent / load.rate <= now):
+            idle.pop().send(next(requests), None if load.rate is None else start + sent / load.rate)
+            sent += 1
+        wait = ANSWER_SECONDS
+        if load.rate is not None and idle:
+            wait = max(0.0, start + sent / load.rate - time.perf_counter())
+        ready = selector.select(wait)
+        now = time.perf_counter()
+        if not ready and wait == ANSWER_SECONDS:
             raise TimeoutError(f"no answer for {ANSWER_SECONDS:.0f} s")
         for key, _ in ready:
             connection = key.data
-            if not connection.receive():
-                continue
-            now = time.perf_counter()
-            if begin <= now < end:
-                took.append(now - connection.sent_at)
-            connection.send(next(requests))
-    return Outcome(1000 * median(took), len(took) / load.seconds)
+            if connection.receive():
+                now = time.perf_counter()
+                if begin <= now < end:
+                    took.append(now - connection.sent_at)
+                idle.append(connection)
+    slow = sorted(took)[min(len(took) - 1, len(took) * 99 // 100)]
+    return Outcome(1000 * median(took), 1000 * slow, len(took) / load.seconds)
 
 
 def _connect(port: int) -> _Connection:
@@ -153,7 +165,9 @@ def _connect(port: int) -> _Connection:
 
 
 def _requests(load: Load) -> list[bytes]:
-    head = f"POST {load.path} HTTP/1.1\r\nHost: {HOST}:{load.port}\r\nContent-Type: application/json\r\n"
+    headers = {"Host": f"{HOST}:{load.port}", "Content-Type": "application/json", **load.headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {load.path} HTTP/1.1\r\n{lines}"
     bodies = [body.encode() for body in load.bodies]
     return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
 

@@ -6,6 +6,7 @@ It does less than this project does: no percentiles, no eligibility, no log, no 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import feast
 import mlflow
 from fastapi import FastAPI, HTTPException
-from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig
 from mlflow.types import DataType
 from pydantic import BaseModel
 
@@ -76,9 +77,9 @@ def create_app() -> FastAPI:
 
 
 def _open_store(home: Home) -> feast.FeatureStore:
-    """A Feast store as its manual shows it, filled with what this project's own holds."""
-    folder = Path(mkdtemp())
-    store = open_store(home, folder, SqliteOnlineStoreConfig(path=str(folder / "online.db")))
+    """A Feast store on Redis as its manual shows it, filled with what this project's own holds."""
+    where = os.environ["PEER_REDIS"]
+    store = open_store(home, Path(mkdtemp()), RedisOnlineStoreConfig(connection_string=where))
     materialize(store, present(home).as_of)
     return store
 
