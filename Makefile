@@ -38,11 +38,13 @@ bench: install-dev                  ## every benchmark, each printing a table an
 
 bench-full: install-dev             ## the stores one by one; a million scores; builds of up to 50 million events
 	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.serving --soak 600
 	$(BIN)/python -m benchmarks.bulk --customers 1000000
 	$(BIN)/python -m benchmarks.build --full
 
 torture: install-dev                ## ill-formed requests; kill -9 at random moments, on SQLite and on PostgreSQL: hours
 	$(BIN)/python -m torture.fuzz
+	$(BIN)/python -m torture.serving
 	$(BIN)/python -m torture.kill --database sqlite
 	$(BIN)/python -m torture.kill --database postgres
 

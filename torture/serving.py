@@ -1,0 +1,331 @@
+"""Promotions, killed workers and a Redis that goes away, under load: every answer is right and marked.
+
+A service of several workers answers clients that never pause. Meanwhile versions are promoted and rolled
+back, workers are killed, and Redis is stopped and paused for ten seconds. No request may fail (a client
+asks again where a killed worker broke its connection off), each score must be that of the version it
+names, two seconds after a move only the version that was moved to may answer, and an answer may be
+degraded only while Redis is away, and must then be what was last known or the model's default.
+
+    python -m torture.serving [--moves N] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import homes, servers
+from features import snapshots
+from features.groups import GROUPS
+from features.home import Home
+from features.identity import Identity
+from features.settings import FeatureSettings
+from features.store import Store
+from models.promotion import promote, rollback
+from models.propensity import propensity
+from models.registry import Registry
+from training.pipeline import train
+
+WORKERS, CLIENTS, CUSTOMERS = 3, 4, 200
+MODEL, MODELS = "propensity", ["churn", "propensity", "clv"]
+REACHED_S, AWAY_S, BACK_S, READY_S = 2.0, 10.0, 8.0, 5.0
+BATCHES = (1, 1, 1, 20)
+
+
+@dataclass
+class Redis:
+    """A Redis that keeps what it holds while it is stopped."""
+
+    program: str
+    folder: Path
+    port: int = field(default_factory=servers.free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """As settings name it."""
+        return f"redis://{servers.HOST}:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it with what it held."""
+        options = [
+            "--port",
+            str(self.port),
+            "--bind",
+            servers.HOST,
+            "--save",
+            "3600 1",
+            "--dir",
+            str(self.folder),
+        ]
+        self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
+
+    def send(self, sign: signal.Signals) -> None:
+        """Stop, pause or go on."""
+        assert self.process is not None
+        self.process.send_signal(sign)
+        if sign == signal.SIGTERM:
+            self.process.wait(30)
+
+
+@dataclass
+class Move:
+    """Another version is let answer; ``made`` once that is done."""
+
+    version: str
+    begun: float
+    made: float = math.inf
+
+
+@dataclass
+class Truth:
+    """What is right: per version the score of each customer, and what may be when.
+
+    Attributes:
+        scores: by model, version and customer; None where the question does not apply.
+        moves: the earliest first.
+        away: spans in which Redis was away, or had come back a moment ago.
+    """
+
+    scores: dict[tuple[str, str], dict[str, float | None]]
+    defaults: dict[tuple[str, str], float]
+    moves: list[Move]
+    away: list[tuple[float, float]] = field(default_factory=list)
+
+    def wrong(self, entry: dict[str, Any], asked_at: float, answered_at: float) -> str | None:
+        """What is wrong about an answer; None if nothing is."""
+        degraded = entry["degraded"] is not None
+        if degraded and not any(start <= answered_at and asked_at <= end for start, end in self.away):
+            return f"degraded while Redis was there: {entry['degraded']}"
+        for name, score in entry["scores"].items():
+            version = name, score["version"]
+            right = {self.scores[version][entry["customer_id"]]}
+            right |= {self.defaults[version]} if degraded else set()
+            if score["score"] not in right:
+                return f"{name} version {score['version']} gave {score['score']}, not one of {right}"
+        version_now = entry["scores"][MODEL]["version"]
+        if version_now not in self._may(asked_at, answered_at):
+            return f"{MODEL} version {version_now} answered {REACHED_S} s after another was let to"
+        return None
+
+    def _may(self, asked_at: float, answered_at: float) -> set[str]:
+        """The versions that may answer: the last that everybody had to know, and those moved to since."""
+        known = [move for move in self.moves if move.made + REACHED_S < asked_at]
+        since = [m for m in self.moves if m.made + REACHED_S >= asked_at and m.begun <= answered_at]
+        return {move.version for move in [*known[-1:], *since]}
+
+
+class Client(threading.Thread):
+    """Asks without pause, and checks every answer."""
+
+    def __init__(self, port: int, ids: list[str], truth: Truth, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._port, self._ids, self._truth, self._rng = port, ids, truth, random.Random(seed)
+        self.enough = threading.Event()
+        self.answers = self.degraded = self.broken = 0
+        self.wrong: list[str] = []
+        self._connection: http.client.HTTPConnection | None = None
+
+    def run(self) -> None:
+        """Ask until told to end or something is wrong."""
+        while not self.enough.is_set() and len(self.wrong) < 5:
+            asked = self._rng.sample(self._ids, self._rng.choice(BATCHES))
+            started = time.monotonic()
+            status, body = self._ask(json.dumps({"customer_ids": asked, "models": MODELS}))
+            ended = time.monotonic()
+            if status != 200:
+                self.wrong.append(f"answered {status}: {body[:300]!r}")
+                continue
+            for entry in json.loads(body)["customers"]:
+                self.answers += 1
+                self.degraded += entry["degraded"] is not None
+                if why := self._truth.wrong(entry, started, ended):
+                    self.wrong.append(why)
+
+    def _ask(self, body: str) -> tuple[int, bytes]:
+        for _ in range(50):
+            try:
+                if self._connection is None:
+                    self._connection = http.client.HTTPConnection(servers.HOST, self._port, timeout=10)
+                self._connection.request("POST", "/v1/scores", body, {"Content-Type": "application/json"})
+                response = self._connection.getresponse()
+                return response.status, response.read()
+            except TimeoutError:
+                return 0, b"no answer within 10 s"
+            except (OSError, http.client.HTTPException):  # the worker was killed; another one answers
+                self.broken += 1
+                self._connection = None
+                time.sleep(0.02)
+        return 0, b"no connection within 50 tries"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Promotions, killed workers and a lost Redis under load.")
+    parser.add_argument("--moves", type=int, default=20, help="Promotions and rollbacks.")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("redis-server is not installed")
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        _note("simulating a shop and training its models, one of them twice")
+        homes.build(folder / "home")
+        home = Home(folder / "home")
+        redis = Redis(program, folder)
+        redis.start()
+        try:
+            torment(home, redis, prepare(home, redis), asked.moves, random.Random(asked.seed))
+        finally:
+            redis.send(signal.SIGTERM)
+
+
+def prepare(home: Home, redis: Redis) -> tuple[list[str], Truth]:
+    """Two versions of a model, everyone's features in Redis, and what each version says of whom."""
+    registry = Registry(home)
+    built, own = snapshots.build(home), Store(home)
+    train(home, replace(propensity, features=propensity.features[:8]), built, own, registry)
+    if len([v for v in registry.versions(MODEL) if v.champion and v.version == "2"]):
+        rollback(registry, MODEL, "the first one answers at the start")
+    store = Store(home, FeatureSettings(online_store=redis.address))
+    store.apply(GROUPS, built.folders)
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
+    table = Identity(home).table().slice(0, CUSTOMERS).to_pydict()
+    scores, defaults = {}, {}
+    for name, version in [("churn", "1"), ("clv", "1"), (MODEL, "1"), (MODEL, "2")]:
+        model = registry.open(name, version)
+        values = store.reader(model.features)(table["customer_key"]).values
+        found = zip(table["customer_id"], model.score(values).tolist(), model.refusals(values), strict=True)
+        scores[name, version] = {each: None if refusal else score for each, score, refusal in found}
+        defaults[name, version] = model.default_score
+    return table["customer_id"], Truth(scores, defaults, [Move("1", 0.0, 0.0)])
+
+
+def torment(
+    home: Home, redis: Redis, prepared: tuple[list[str], Truth], moves: int, rng: random.Random
+) -> None:
+    """Move, kill, take Redis away, and look at what was answered.
+
+    Raises:
+        SystemExit: a request failed or an answer was wrong.
+    """
+    (ids, truth), registry = prepared, Registry(home)
+    with serving(home, redis) as (port, process, ready_s):
+        _note(f"ready {ready_s:.1f} s after its start")
+        clients = [Client(port, ids, truth, rng.randrange(2**32)) for _ in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        kills = 0
+        for n in range(moves):
+            move = Move("1" if n % 2 else "2", time.monotonic())
+            truth.moves.append(move)
+            if n % 2:
+                rollback(registry, MODEL, "back")
+            else:
+                promote(registry, MODEL, "2", "a try")
+            move.made = time.monotonic()
+            time.sleep(rng.uniform(0.5, 2 * REACHED_S))
+            if n % 3 == 2:
+                os.kill(rng.choice(_children(process.pid)), signal.SIGKILL)
+                kills += 1
+            if n in (moves // 3, 2 * moves // 3):
+                _take_away(redis, truth, paused=n > moves // 2)
+        time.sleep(REACHED_S)
+        for client in clients:
+            client.enough.set()
+        for client in clients:
+            client.join(30)
+        if wrong := [why for client in clients for why in client.wrong]:
+            raise SystemExit(f"{len(wrong)} wrong, such as: {'; '.join(wrong[:3])}")
+    answers, degraded, broken = (
+        sum(getattr(c, name) for c in clients) for name in ("answers", "degraded", "broken")
+    )
+    if not degraded or not broken:
+        raise SystemExit("nothing was degraded or broken off: this tested nothing")
+    if ready_s > READY_S:
+        raise SystemExit(f"ready {ready_s:.1f} s after its start, and may be after {READY_S:.0f}")
+    print(
+        f"{moves} moves, {kills} workers killed, Redis away twice: {answers:,} answers right, {degraded:,} of"
+        f" them degraded, {broken} connections broken off and asked again"
+    )
+
+
+def _take_away(redis: Redis, truth: Truth, *, paused: bool) -> None:
+    start = time.monotonic()
+    truth.away.append((start, float("inf")))
+    redis.send(signal.SIGSTOP if paused else signal.SIGTERM)
+    time.sleep(AWAY_S)
+    redis.send(signal.SIGCONT) if paused else redis.start()
+    time.sleep(BACK_S)
+    truth.away[-1] = (start, time.monotonic())
+
+
+@contextmanager
+def serving(home: Home, redis: Redis) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
+    """The service: its port, its process, and the seconds until one worker alone was ready."""
+    environment = {**os.environ, **homes.environment(home.path), "PATRON_ONLINE_STORE": redis.address}
+    command = [sys.executable, "-m", "patron", "serve", "--port"]
+    with _started([*command, str(port := servers.free_port())], environment, port) as (_, ready_s):
+        pass
+    port = servers.free_port()
+    many = [*command, str(port), "--workers", str(WORKERS)]
+    with _started(many, environment, port) as (process, _):
+        yield port, process, ready_s
+
+
+@contextmanager
+def _started(
+    command: list[str], environment: dict[str, str], port: int
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    begun = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while _status(port) != 200:
+            if process.poll() is not None or time.monotonic() - begun > servers.START_SECONDS:
+                raise SystemExit("the service does not start")
+            time.sleep(0.02)
+        yield process, time.monotonic() - begun
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _status(port: int) -> int | None:
+    connection = http.client.HTTPConnection(servers.HOST, port, timeout=10)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _children(pid: int) -> list[int]:
+    """The workers: the processes below whose command is Python's."""
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in below if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
