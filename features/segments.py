@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from features import lake
 from features.errors import NothingThere
@@ -131,7 +130,7 @@ def _ranks(frame: pd.DataFrame) -> pd.DataFrame:
                 continue
             values = frame[name].to_numpy(np.float64)
             if len(np.unique(values[~np.isnan(values)])) > 1:
-                columns[name] = rankdata(values, nan_policy="omit") / (~np.isnan(values)).sum()
+                columns[name] = pd.Series(values, frame.index).rank(pct=True)
     return pd.DataFrame(columns, index=frame.index)
 
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,23 @@ class Selection:
             found.append((name, _FIRST + i, begin, 1 << i))
         return found
 
+    @cached_property
+    def numbers(self) -> tuple[Callable[[Sequence[Any]], Sequence[Any]], list[str]]:
+        """Takes what is no string out of an unpacked cell, and the names of that."""
+        chosen = [(place, name) for name, place, begin, _ in self.parts if begin is None]
+        take = itemgetter(*(place for place, _ in chosen)) if len(chosen) > 1 else None
+        return take or (lambda row: [row[place] for place, _ in chosen]), [name for _, name in chosen]
+
+    @cached_property
+    def strings(self) -> list[tuple[str, int, int]]:
+        """Of each string its name, its place in an unpacked cell, and that of its beginning."""
+        return [(name, place, begin) for name, place, begin, _ in self.parts if begin is not None]
+
+    @cached_property
+    def bits(self) -> int:
+        """The null bits of all of them."""
+        return sum(bit for *_, bit in self.parts)
+
 
 def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     """The selected features of the cells' customers, as columns.
@@ -175,6 +193,8 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     for cell in held:
         if not cell.startswith(layout.digest):
             raise OtherLayout(layout.view)
+    if len(held) == len(cells) == 1:
+        return _decode_one(selection, held[0])
     # For few cells this beats numpy ten times, for a thousand it is about as fast.
     columns = list(zip(*map(layout.fixed.unpack_from, held), strict=True))
     if not columns:
@@ -201,6 +221,22 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     return Columns(
         {name: spread(found) for name, found in values.items()}, spread(as_of), spread(columns[NEXT_CHANGE])
     )
+
+
+def _decode_one(selection: Selection, cell: bytes) -> Columns:
+    """The same of one cell, as most of those who ask at once want it: in half the time."""
+    row = selection.layout.fixed.unpack_from(cell)
+    take, names = selection.numbers
+    values = {name: [value] for name, value in zip(names, take(row), strict=True)}
+    size = selection.layout.fixed.size
+    for name, place, begin in selection.strings:
+        start = 0 if begin < 0 else row[begin]
+        values[name] = [str(cell[size + start : size + row[place]], "utf-8")]
+    if (nulls := int.from_bytes(row[NULLS], "little")) & selection.bits:
+        for name, _, _, bit in selection.parts:
+            if nulls & bit:
+                values[name] = [None]
+    return Columns(values, [int.from_bytes(row[AS_OF], "big", signed=True)], [row[NEXT_CHANGE]])
 
 
 def _nulls(selection: Selection, rows: Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
