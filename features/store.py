@@ -13,11 +13,13 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from features import views
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.online import columns, rows
@@ -25,6 +27,7 @@ from features.online.cells import CellStore, open_cells
 from features.online.packed import Layout
 from features.online.rows import KEY, OnlineRows, Reader, Snapshot
 from features.settings import FeatureSettings
+from features.views import View
 
 if TYPE_CHECKING:
     import feast
@@ -77,7 +80,10 @@ def open_online(home: Home) -> CellStore:
 
 
 class Store:
-    """A home's Feast store. Feast takes seconds to import, so only creating one imports it.
+    """A home's Feast store.
+
+    Feast takes seconds to import, so it is imported only where its registry has to be read or written; what
+    readers need of it is kept beside it (:mod:`features.views`).
 
     The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
     Reading them is safe from many threads at a time.
@@ -90,6 +96,15 @@ class Store:
     def __init__(
         self, home: Home, settings: FeatureSettings | None = None, patience_s: float | None = None
     ) -> None:
+        self.home = home
+        self.online_file = home.online_file
+        self._address = online_address(home, settings)
+        self.online = open_cells(self._address, patience_s)
+        self._registry = home.feast / "registry.db"
+        self._held: tuple[tuple[int, ...], dict[str, View]] | None = None
+
+    @cached_property
+    def _feast(self) -> feast.FeatureStore:
         import_feast()
         import feast
         from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
@@ -97,14 +112,8 @@ class Store:
 
         from features.online.plugin import PackedOnlineStoreConfig
 
-        self.home = home
-        self.online_file = home.online_file
-        self._address = online_address(home, settings)
-        self.online = open_cells(self._address, patience_s)
-        home.feast.mkdir(parents=True, exist_ok=True)
-        self._registry = home.feast / "registry.db"
-        self._held: tuple[tuple[int, ...], dict[str, Any]] | None = None
-        self._feast: feast.FeatureStore = feast.FeatureStore(
+        self.home.feast.mkdir(parents=True, exist_ok=True)
+        return feast.FeatureStore(
             config=feast.RepoConfig(
                 project=PROJECT,
                 provider="local",
@@ -112,20 +121,21 @@ class Store:
                 offline_store=DuckDBOfflineStoreConfig(),
                 online_store=PackedOnlineStoreConfig(address=self._address),
                 entity_key_serialization_version=3,
-                repo_path=home.feast,
+                repo_path=self.home.feast,
             )
         )
 
     def apply(self, groups: Sequence[FeatureGroup], folders: dict[str, Path]) -> None:
         """Register the customer entity and one feature view per group over its snapshots."""
+        store = self._feast
         import feast
 
         customer = feast.Entity(
             name=ENTITY, join_keys=[KEY], value_type=feast.ValueType.INT64,
             description="A customer, by internal key",
         )  # fmt: skip
-        views = [self._view(group, folders[group.name], customer) for group in groups]
-        self._feast.apply([customer, *views])
+        made = [self._view(group, folders[group.name], customer) for group in groups]
+        store.apply([customer, *made])
 
     def _view(self, group: FeatureGroup, folder: Path, customer: feast.Entity) -> feast.FeatureView:
         import feast
@@ -159,14 +169,15 @@ class Store:
 
     def publish_service(self, name: str, features: Sequence[str]) -> None:
         """Register a FeatureService: exactly the features that one model version reads."""
+        store, where = self._feast, self._views_of(features)
         import feast
 
-        where = self._views_of(features)
-        views = self._views()
         chosen = [
-            views[view][[f for f in features if where[f] == view]] for view in dict.fromkeys(where.values())
+            store.get_feature_view(view)[[f for f in features if where[f] == view]]
+            for view in dict.fromkeys(where.values())
         ]
-        self._feast.apply([feast.FeatureService(name=name, features=chosen)])
+        store.apply([feast.FeatureService(name=name, features=chosen)])
+        self._views()  # keeps them anew, now that the registry has changed
 
     def services(self) -> list[str]:
         """The names of all published services."""
@@ -174,13 +185,11 @@ class Store:
 
     def definitions(self) -> dict[str, str]:
         """The hash of each feature's definition by which the store was last filled."""
-        return {
-            field.name: field.tags["definition"] for view in self._views().values() for field in view.features
-        }
+        return {field.name: field.definition for view in self._views().values() for field in view.fields}
 
     def fresh_for(self) -> dict[str, timedelta]:
         """Per group how old its features may be before an answer that rests on them is stale."""
-        return {name: view.ttl for name, view in self._views().items()}
+        return {name: view.fresh_for for name, view in self._views().items()}
 
     def historical(self, population: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
         """Point-in-time features from the stored snapshots.
@@ -231,15 +240,20 @@ class Store:
         return columns.reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:
-        from features.online.plugin import layout_of
+        return {name: view.layout for name, view in self._views().items()}
 
-        return {name: layout_of(view) for name, view in self._views().items()}
-
-    def _views(self) -> dict[str, Any]:
-        """The views by name, read anew when the registry has changed, which takes some 20 ms."""
+    def _views(self) -> dict[str, View]:
+        """The views by name, read anew when the registry has changed: from Feast, or as they were kept."""
         stamp = self._stamp()
         if self._held is None or self._held[0] != stamp:
-            self._held = stamp, {view.name: view for view in self._feast.list_feature_views()}
+            found = views.read(self._registry) if stamp else {}
+            if found is None:
+                from_which = views.digest(self._registry)
+                from features.online.plugin import view_of
+
+                found = {view.name: view_of(view) for view in self._feast.list_feature_views()}
+                views.keep(self._registry, from_which, found)
+            self._held = stamp, found
         if not self._held[1]:
             raise NothingThere(f"no features were built in {self.home.path}; run `patron build`")
         return self._held[1]
@@ -252,7 +266,7 @@ class Store:
         return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _views_of(self, features: Sequence[str]) -> dict[str, str]:
-        known = {f.name: view.name for view in self._views().values() for f in view.features}
+        known = {f.name: view.name for view in self._views().values() for f in view.fields}
         if missing := [name for name in features if name not in known]:
             raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
         return {name: known[name] for name in features}

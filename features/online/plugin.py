@@ -13,7 +13,7 @@ speed (:meth:`features.store.Store.reader` and ``write_online``) go to the cells
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ from features.errors import PatronError
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Field, Layout, Selection, encode
 from features.online.rows import CLOCKS_APART, unpacked
+from features.views import View
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
 # Per type the field of Feast's value that holds it, and Arrow's type.
@@ -119,17 +120,22 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         self.cells(config).clear()
 
 
-def layout_of(view: FeatureView) -> Layout:
-    """How the cells of a feature view are laid out; the order of its fields does not matter.
-
-    Raises:
-        PatronError: a feature is of a type that cells do not hold.
-    """
+def view_of(view: FeatureView) -> View:
+    """A feature view as it is kept."""
     fields = (
         Field(field.name, DTYPES.get(field.dtype, str(field.dtype)), field.tags.get("definition", ""))
         for field in view.features
     )
-    return Layout(view.name, tuple(sorted(fields, key=lambda field: field.name)))
+    return View(view.name, tuple(fields), view.ttl or timedelta(0))
+
+
+def layout_of(view: FeatureView) -> Layout:
+    """How the cells of a feature view are laid out.
+
+    Raises:
+        PatronError: a feature is of a type that cells do not hold.
+    """
+    return view_of(view).layout
 
 
 def _key(entity: EntityKey) -> int:

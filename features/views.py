@@ -1,0 +1,85 @@
+"""The feature views as Feast's registry has them, kept beside it in JSON: Feast takes seconds to import.
+
+The file names the digest of the registry that it was made from, so one of another registry is not believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from features.online.packed import Field, Layout
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view.
+
+    Attributes:
+        fields: its features, in Feast's order.
+        fresh_for: how old they may be before an answer that rests on them is stale.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    fresh_for: timedelta
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How its cells are laid out; the order of its fields does not matter."""
+        return Layout(self.name, tuple(sorted(self.fields, key=lambda field: field.name)))
+
+
+def digest(registry: Path) -> str | None:
+    """What a registry's file is known by; None where there is none."""
+    try:
+        return sha256(registry.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def read(registry: Path) -> dict[str, View] | None:
+    """The views that were kept beside a registry; None where it has changed since."""
+    try:
+        kept = json.loads(_beside(registry).read_text())
+        if (kept["format"], kept["registry"]) != (FORMAT, digest(registry)):
+            return None
+        return {
+            view["name"]: View(
+                view["name"],
+                tuple(Field(**field) for field in view["fields"]),
+                timedelta(seconds=view["fresh_for_s"]),
+            )
+            for view in kept["views"]
+        }
+    except (OSError, ValueError, KeyError, TypeError):  # it is only a copy
+        return None
+
+
+def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
+    """Keep the views of a registry of this digest beside it, where that can be written."""
+    told = [
+        {
+            "name": view.name,
+            "fields": [asdict(field) for field in view.fields],
+            "fresh_for_s": view.fresh_for.total_seconds(),
+        }
+        for view in views.values()
+    ]
+    draft = _beside(registry).with_suffix(f".{os.getpid()}.new")
+    with suppress(OSError):
+        draft.write_text(json.dumps({"format": FORMAT, "registry": of, "views": told}))
+        os.replace(draft, _beside(registry))
+
+
+def _beside(registry: Path) -> Path:
+    return registry.with_name("views.json")
