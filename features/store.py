@@ -22,7 +22,7 @@ import pandas as pd
 from features import views
 from features.errors import NothingThere, PatronError
 from features.home import Home
-from features.online import columns, rows
+from features.online import rows
 from features.online.cells import CellStore, open_cells
 from features.online.packed import Layout
 from features.online.rows import KEY, OnlineRows, Reader, Snapshot
@@ -235,9 +235,9 @@ class Store:
         """Reads these features for customers by key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
 
-    def column_reader(self, features: Sequence[str]) -> columns.ColumnReader:
+    def column_reader(self, features: Sequence[str]) -> rows.ColumnReader:
         """The same for tens of thousands of customers at a time, as Arrow columns; it waits longer."""
-        return columns.reader(open_cells(self._address), self._layouts(), self._views_of(features))
+        return rows.column_reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:
         return {name: view.layout for name, view in self._views().items()}

@@ -21,7 +21,7 @@ from features.home import Home
 from features.identity import Identity
 from features.logs import jobs, scores
 from features.logs.jobs import AS_OF, COMMAND, KEY, Job
-from features.online.columns import ColumnReader
+from features.online.rows import ColumnReader
 from features.present import members
 from features.progress import Progress, silent
 from models.bundle import FittedModel

@@ -109,6 +109,11 @@ def test_whatever_is_packed_comes_back_bit_by_bit(
         assert [bits(v) for v in found.values[name]] == [bits(r and r[i]) for r in expected]
     assert found.as_of == [r and 5 for r in expected]
     assert found.next_change_at == [r and 9 for r in expected]
+    listed = columns.decode_lists(Selection(layout, names), cells)
+    assert list(listed.values) == names
+    for name in names:
+        assert [bits(v) for v in listed.values[name]] == [bits(v) for v in found.values[name]]
+    assert (listed.as_of, listed.next_change_at) == (found.as_of, found.next_change_at)
     at_once = columns.decode(Selection(layout, names), cells)
     assert list(at_once.values) == names
     for name in names:

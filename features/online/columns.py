@@ -6,18 +6,26 @@ once. Both give the same values to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.online.cells import CellStore
-from features.online.packed import AS_OF, LAYOUT, NULLS, TYPES, WORD, Layout, OtherLayout, Selection
-from features.online.rows import filled_otherwise
+from features.online.packed import (
+    AS_OF,
+    LAYOUT,
+    NEXT_CHANGE,
+    NULLS,
+    TYPES,
+    WORD,
+    Columns,
+    Layout,
+    OtherLayout,
+    Selection,
+)
 
 Words = NDArray[np.int64]
 """A row per word of a cell, a column per customer."""
@@ -37,43 +45,50 @@ class OnlineColumns:
     as_of: pa.Array
 
 
-ColumnReader: TypeAlias = Callable[[Sequence[int]], OnlineColumns]
-
-
-def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> ColumnReader:
-    """A function that reads features for many customers by key; threads may share it.
-
-    Args:
-        layouts: by view.
-        views: of each feature to be read, in the order of the answer.
-
-    Raises (the function):
-        PatronError: the store is missing, cannot be read, or was filled by other definitions.
-    """
-    parts = {
-        view: Selection(layouts[view], [name for name in views if views[name] == view])
-        for view in dict.fromkeys(views.values())
-    }
-
-    def read(keys: Sequence[int]) -> OnlineColumns:
-        cells = place.read(keys, list(parts))
-        try:
-            columns = [decode(*both) for both in zip(parts.values(), cells, strict=True)]
-        except OtherLayout as error:
-            raise filled_otherwise(place, error) from error
-        values = {name: column for part in columns for name, column in part.values.items()}
-        return OnlineColumns({name: values[name] for name in views}, _oldest([c.as_of for c in columns]))
-
-    return read
-
-
 def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns:
     """The selected features of the cells' customers.
 
     Raises:
         OtherLayout: a cell was written by other definitions.
     """
-    layout, size = selection.layout, selection.layout.fixed.size
+    layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
+    texts = _texts(layout, words, full) if _has_text(selection) else None
+    values = {name: _column(layout, words, layout.place[name], texts) for name in selection.names}
+    return OnlineColumns(values, pa.array(_moments(words), mask=missing))
+
+
+def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
+    """The same as :func:`features.online.packed.decode` gives, sooner where there are hundreds.
+
+    Raises:
+        OtherLayout: a cell was written by other definitions.
+    """
+    layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
+    texts = _texts(layout, words, full) if _has_text(selection) else None
+    values = {}
+    for name in selection.names:
+        place = layout.place[name]
+        if layout.fields[place].dtype == "string":
+            values[name] = _column(layout, words, place, texts).to_pylist()
+        else:
+            values[name] = _plain(layout, words, place).tolist()
+            _blank_out(values[name], _null(words, place))
+    as_of, next_change_at = _moments(words).tolist(), words[NEXT_CHANGE].tolist()
+    for moments in (as_of, next_change_at):
+        _blank_out(moments, missing)
+    return Columns(values, as_of, next_change_at)
+
+
+def _blank_out(values: list[Any], where: NDArray[np.bool_] | None) -> None:
+    for i in () if where is None else np.flatnonzero(where).tolist():
+        values[i] = None
+
+
+def _taken_apart(
+    layout: Layout, cells: Sequence[bytes | None]
+) -> tuple[Words, list[bytes], NDArray[np.bool_] | None]:
+    """The words of cells, the cells with blank ones for those that are missing, and which these are."""
+    size = layout.fixed.size
     missing = np.array([cell is None for cell in cells]) if None in cells else None
     blank = _blank(layout)
     full = [blank if cell is None else cell for cell in cells]
@@ -84,10 +99,12 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
     words = np.ascontiguousarray(np.frombuffer(fixed, "<i8").reshape(len(full), size // WORD).T)
     if (words[LAYOUT] != np.frombuffer(layout.digest, "<i8")).any():
         raise OtherLayout(layout.view)
-    texts = _texts(layout, words, full) if _has_text(selection) else None
-    values = {name: _column(layout, words, layout.place[name], texts) for name in selection.names}
-    as_of = words[AS_OF].view(">i8").astype(np.int64)
-    return OnlineColumns(values, pa.array(as_of, mask=missing))
+    return words, full, missing
+
+
+def _moments(words: Words) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = words[AS_OF].view(">i8").astype(np.int64)
+    return found
 
 
 def _blank(layout: Layout) -> bytes:
@@ -97,16 +114,27 @@ def _blank(layout: Layout) -> bytes:
 
 
 def _column(layout: Layout, words: Words, place: int, texts: pa.Array | None) -> pa.Array:
-    bit = words[NULLS + place // 64].view(np.uint64) & np.uint64(1 << place % 64)
-    null = bit.astype(bool) if bit.any() else None
-    dtype, word = layout.fields[place].dtype, words[_first(layout) + place]
+    null, dtype = _null(words, place), layout.fields[place].dtype
     if dtype == "string":
         assert texts is not None
         texts_of_a_cell = _texts_before(layout, len(layout.fields))
-        places = np.arange(len(word)) * texts_of_a_cell + _texts_before(layout, place)
+        places = np.arange(words.shape[1]) * texts_of_a_cell + _texts_before(layout, place)
         return texts.take(pa.array(places, mask=null))
-    plain = {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(dtype, word)
-    return pa.array(plain, TYPES[dtype], mask=null)
+    return pa.array(_plain(layout, words, place), TYPES[dtype], mask=null)
+
+
+def _plain(layout: Layout, words: Words, place: int) -> NDArray[Any]:
+    """A feature that is no text, with anything where it is null."""
+    word: NDArray[Any] = words[_first(layout) + place]
+    return {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(
+        layout.fields[place].dtype, word
+    )
+
+
+def _null(words: Words, place: int) -> NDArray[np.bool_] | None:
+    """Where a feature is null; None if nowhere."""
+    bit = words[NULLS + place // 64].view(np.uint64) & np.uint64(1 << place % 64)
+    return bit.astype(bool) if bit.any() else None
 
 
 def _texts(layout: Layout, words: Words, cells: Sequence[bytes]) -> pa.Array:
@@ -131,9 +159,3 @@ def _texts_before(layout: Layout, place: int) -> int:
 def _first(layout: Layout) -> int:
     """The word of the first feature."""
     return NULLS + layout.null_bytes // WORD
-
-
-def _oldest(groups: Sequence[pa.Array]) -> pa.Array:
-    """Per customer the oldest moment of the groups; null for one without any."""
-    oldest: Any = pc.min_element_wise(*groups, skip_nulls=True)
-    return oldest

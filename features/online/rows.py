@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -10,14 +10,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.calendar import day_of, micros, midnight, moment
 from features.errors import PatronError
 from features.home import Shop
 from features.online.cells import Cells, CellStore
+from features.online.columns import OnlineColumns, decode_lists
+from features.online.columns import decode as decode_columns
 from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
 
 KEY = "customer_key"
+MANY = 200  # cells, from which on numpy takes them apart sooner
 CLOCKS_APART = timedelta(minutes=1)  # what clocks of machines may differ by, and now is to the second
 Snapshot: TypeAlias = pd.DataFrame | pa.Table
 """``customer_key``, ``as_of`` and the features of a group, one row per customer."""
@@ -95,6 +99,38 @@ def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, 
     return Reader(place, parts, list(views))
 
 
+ColumnReader: TypeAlias = Callable[[Sequence[int]], OnlineColumns]
+
+
+def column_reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> ColumnReader:
+    """A function that reads features for many customers by key; threads may share it.
+
+    Args:
+        layouts: by view.
+        views: of each feature to be read, in the order of the answer.
+
+    Raises (the function):
+        PatronError: the store is missing, cannot be read, or was filled by other definitions.
+    """
+    parts = {
+        view: Selection(layouts[view], [name for name in views if views[name] == view])
+        for view in dict.fromkeys(views.values())
+    }
+
+    def read(keys: Sequence[int]) -> OnlineColumns:
+        cells = place.read(keys, list(parts))
+        try:
+            columns = [decode_columns(*both) for both in zip(parts.values(), cells, strict=True)]
+        except OtherLayout as error:
+            raise _filled_otherwise(place, error) from error
+        values = {name: column for part in columns for name, column in part.values.items()}
+        return OnlineColumns(
+            {name: values[name] for name in views}, _oldest_column([c.as_of for c in columns])
+        )
+
+    return read
+
+
 def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     """The selected features of cells that were read from a place.
 
@@ -102,12 +138,12 @@ def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | Non
         PatronError: they were written by other definitions than those they are read by.
     """
     try:
-        return decode(selection, cells)
+        return (decode if len(cells) < MANY else decode_lists)(selection, cells)
     except OtherLayout as error:
-        raise filled_otherwise(place, error) from error
+        raise _filled_otherwise(place, error) from error
 
 
-def filled_otherwise(place: CellStore, error: OtherLayout) -> PatronError:
+def _filled_otherwise(place: CellStore, error: OtherLayout) -> PatronError:
     """What a person is told of cells that other definitions wrote."""
     return PatronError(
         f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
@@ -174,3 +210,9 @@ def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
     found = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
     as_of = {row: None if at is None else moment(at) for row, at in found.items()}
     return [as_of[row] for row in rows]
+
+
+def _oldest_column(groups: Sequence[pa.Array]) -> pa.Array:
+    """Per customer the oldest moment of the groups; null for one without any."""
+    oldest: Any = pc.min_element_wise(*groups, skip_nulls=True)
+    return oldest
