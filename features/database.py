@@ -161,7 +161,7 @@ class _Connections:
         self._quick: deque[sqlite3.Connection] = deque()  # past SQLAlchemy's pool, which costs twice the read
         self._seen = self._identity()
         self._revision: str | None = None
-        weakref.finalize(self, self.engine.dispose)
+        weakref.finalize(self, _close, self.engine, self._quick)
 
     def open(self, *, write: bool) -> None:
         """Make sure once that the tables are there and of this Patron."""
@@ -231,10 +231,7 @@ class _Connections:
 
     def let_go(self) -> None:
         """Close the connections; others are opened for whoever goes on."""
-        self.engine.dispose()
-        with suppress(IndexError):
-            while True:
-                self._quick.pop().close()
+        _close(self.engine, self._quick)
 
     def _found(self) -> str | None:
         if self.file and not self.file.exists():
@@ -256,6 +253,13 @@ class _Connections:
         except FileNotFoundError:
             return ()
         return stat.st_dev, stat.st_ino
+
+
+def _close(engine: sa.Engine, quick: deque[sqlite3.Connection]) -> None:
+    engine.dispose()
+    with suppress(IndexError):
+        while True:
+            quick.pop().close()
 
 
 _shared: weakref.WeakValueDictionary[str, _Connections] = weakref.WeakValueDictionary()

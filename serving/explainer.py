@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +32,7 @@ class Explainer:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self._database = scorer, Database(scorer.home)
-        self._open = lru_cache(VERSIONS_KEPT)(Registry(scorer.home).open)
+        self._open = lru_cache(VERSIONS_KEPT)(self._from_registry)
         self._thread = ThreadPoolExecutor(1, "explanations")
         self._waiting = 0
 
@@ -93,6 +93,13 @@ class Explainer:
     def close(self) -> None:
         """End once what was begun is done."""
         self._thread.shutdown()
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self._scorer.home)
+
+    def _from_registry(self, name: str, version: str) -> FittedModel:
+        return self._registry.open(name, version)
 
     def _explained(
         self, scores: Mapping[str, Score], models: Mapping[str, FittedModel], values: Mapping[str, Any]

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from features.errors import PatronError
 from features.log_lines import REQUEST_ID
@@ -135,6 +136,16 @@ def _describe(operation: dict[str, Any], path: str) -> None:
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
 
 
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """The methods that a path may be asked by."""
+    return {
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    }
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem document, and describe those of all routes."""
     plain = app.openapi
@@ -159,7 +170,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), error.headers, request.url.path)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names those of one route only
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+        return problem(error.status_code, str(error.detail), headers, request.url.path)
 
     @app.exception_handler(Unprocessable)
     async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 MOST_CUSTOMERS = 1000
 MOST_EXPLAINED = 20
@@ -33,7 +33,7 @@ class ScoresRequest(BaseModel):
     models: list[str] | None = Field(
         None, min_length=1, max_length=20, description="Which models; all by default."
     )
-    explain: bool = Field(False, description=f"Also say why, for {MOST_EXPLAINED} customers at most.")
+    explain: StrictBool = Field(False, description=f"Also say why, for {MOST_EXPLAINED} customers at most.")
     context: dict[str, FeatureValue] | None = Field(
         None,
         max_length=MOST_FACTS,

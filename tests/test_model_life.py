@@ -174,7 +174,7 @@ def test_what_cannot_be_promoted_is_said_in_a_line(
 
 def test_without_versions_lists_are_empty_and_nothing_can_be_moved(shop_copy: Home, command: Command) -> None:
     listed = command(shop_copy, "models", "--json").done()["models"]
-    assert listed == {name: {"versions": [], "moves": []} for name in MODELS}
+    assert listed == {name: {"versions": [], "moves": [], "challenge": None} for name in MODELS}
     assert "churn was never trained; run `patron train churn`" in command(shop_copy, "models").out
     for words in (("promote", "clv", "1"), ("rollback", "clv")):
         assert "clv has no versions" in command(shop_copy, *words, "--why", "w").refused()

@@ -74,7 +74,7 @@ def test_outside_of_requests_marks_go_nowhere() -> None:
 def test_an_unexpected_error_is_logged_as_type_and_place(
     get: Get, lines: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Any:
+    def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
     monkeypatch.setattr(Scorer, "score", broken)

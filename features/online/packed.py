@@ -227,7 +227,7 @@ def _decode_one(selection: Selection, cell: bytes) -> Columns:
     """The same of one cell, as most of those who ask at once want it: in half the time."""
     row = selection.layout.fixed.unpack_from(cell)
     take, names = selection.numbers
-    values: dict[str, list[Any]] = dict.fromkeys(selection.names, [])  # in their order
+    values: dict[str, list[Any]] = {name: [] for name in selection.names}  # in their order
     for name, value in zip(names, take(row), strict=True):
         values[name] = [value]
     size = selection.layout.fixed.size
