@@ -112,14 +112,20 @@ def carry_out(
     threads: int,
     stop: threading.Event | None = None,
     progress: Progress = silent,
+    begun: threading.Event | None = None,
 ) -> None:
     """Score what a job has not scored yet, in several threads, each a chunk at a time.
+
+    Args:
+        begun: set once the job is this process' own.
 
     Raises:
         JobGoesOn: another one is carried out.
         PatronError: a model's version cannot be opened any more, or a store is missing or unreadable.
     """
     with jobs.carrying_out(home, job):
+        if begun is not None:
+            begun.set()
         models = _opened(home, job, champions)
         features = dict.fromkeys(name for model in models for name in model.features)
         read = champions.store.column_reader([*features])

@@ -13,6 +13,7 @@ from features.logs.jobs import SERVICE, Job
 from serving import bulk
 from serving.scorer import Scorer
 
+BEGIN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +42,7 @@ class ScoreJobs:
             job = bulk.begin(
                 self._scorer.home, champions, names, segment=segment, origin=SERVICE, caller=caller
             )
-            self._begin([job])
+            self._begin([job]).wait(BEGIN_SECONDS)  # until then it would be told as interrupted
         return job
 
     def resume(self) -> None:
@@ -57,18 +58,24 @@ class ScoreJobs:
         if self._thread is not None:
             self._thread.join()
 
-    def _begin(self, waiting: Sequence[Job]) -> None:
+    def _begin(self, waiting: Sequence[Job]) -> threading.Event:
+        begun = threading.Event()
         self._thread = threading.Thread(
-            target=self._carry_out, args=(waiting, self._thread), name="score-jobs", daemon=True
+            target=self._carry_out, args=(waiting, self._thread, begun), name="score-jobs", daemon=True
         )
         self._thread.start()
+        return begun
 
-    def _carry_out(self, waiting: Sequence[Job], before: threading.Thread | None) -> None:
+    def _carry_out(
+        self, waiting: Sequence[Job], before: threading.Thread | None, begun: threading.Event
+    ) -> None:
         if before is not None:
             before.join()  # its job is done, and it is about to end
         for job in waiting:
             try:
-                bulk.carry_out(self._scorer.home, job, self._scorer.champions, self._threads, self._stop)
+                bulk.carry_out(
+                    self._scorer.home, job, self._scorer.champions, self._threads, self._stop, begun=begun
+                )
             except jobs.JobGoesOn:
                 return  # another process was sooner
             except PatronError as error:
