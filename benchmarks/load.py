@@ -135,10 +135,11 @@ def _ask(
     start = time.perf_counter()
     begin = start + load.warm_up
     end = begin + load.seconds
+    # In turn, since a server closes a connection that is idle for seconds.
     idle, sent, now = list(connections), 0, start
     while now < end:
         while idle and (load.rate is None or start + sent / load.rate <= now):
-            idle.pop().send(next(requests), None if load.rate is None else start + sent / load.rate)
+            idle.pop(0).send(next(requests), None if load.rate is None else start + sent / load.rate)
             sent += 1
         wait = ANSWER_SECONDS
         if load.rate is not None and idle:

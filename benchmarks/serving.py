@@ -113,6 +113,8 @@ def _sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
             "PATRON_REQUIRE_KEYS": "true",
             "PEER_REDIS": f"{servers.HOST}:{port},db=1",
             "MLFLOW_TRACKING_URI": Registry(Home(home)).uri,
+            # MLflow's server is started by a shell that looks for uvicorn.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
         _note("filling Redis and starting the services")
         _fill(Home(home), environment["PATRON_ONLINE_STORE"])
