@@ -248,10 +248,13 @@ class Store:
         if self._held is None or self._held[0] != stamp:
             found = views.read(self._registry) if stamp else {}
             if found is None:
-                from_which = views.digest(self._registry)
+                from_which, feast_store = (
+                    views.digest(self._registry),
+                    self._feast,
+                )  # imports Feast as it should be
                 from features.online.plugin import view_of
 
-                found = {view.name: view_of(view) for view in self._feast.list_feature_views()}
+                found = {view.name: view_of(view) for view in feast_store.list_feature_views()}
                 views.keep(self._registry, from_which, found)
             self._held = stamp, found
         if not self._held[1]:

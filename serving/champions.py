@@ -70,9 +70,9 @@ class Champions:
         return tuple(needed) or tuple(self.store.definitions())[:1]
 
     @cached_property
-    def fresh_for(self) -> dict[str, timedelta]:
-        """Per group of features how old they may be."""
-        return self.store.fresh_for()
+    def fresh_for_us(self) -> dict[str, int]:
+        """Per group of features how old they may be, in microseconds."""
+        return {name: span // timedelta(microseconds=1) for name, span in self.store.fresh_for().items()}
 
     @cached_property
     def types(self) -> dict[str, str]:
@@ -134,7 +134,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     challengers = _challengers(registry, challenged, models, definitions, before)
     champions = Champions(store, named, models, absent, waiting, challenged, challengers)
     with suppress(NothingThere):  # a shop that waits for its first events
-        _ = champions.needed, champions.everything, champions.fresh_for
+        _ = champions.needed, champions.everything, champions.fresh_for_us
     return champions
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -17,55 +17,24 @@ from serving.runs import Runs
 from serving.scorer import Scorer
 
 
-async def _scorer(request: Request) -> Scorer:
-    scorer: Scorer = request.app.state.scorer
-    return scorer
+def _held(name: str) -> Any:
+    """A dependency: what the application holds by this name."""
+
+    # Async, so that FastAPI calls it at once, without a thread.
+    async def held(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(held)
 
 
-async def _metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
-async def _timeline(request: Request) -> Timeline:
-    timeline: Timeline = request.app.state.timeline
-    return timeline
-
-
-async def _decider(request: Request) -> Decider:
-    decider: Decider = request.app.state.decider
-    return decider
-
-
-async def _runs(request: Request) -> Runs:
-    runs: Runs = request.app.state.runs
-    return runs
-
-
-async def _explainer(request: Request) -> Explainer:
-    explainer: Explainer = request.app.state.explainer
-    return explainer
-
-
-async def _score_jobs(request: Request) -> ScoreJobs:
-    jobs: ScoreJobs = request.app.state.score_jobs
-    return jobs
-
-
-async def _intake(request: Request) -> Intake:
-    intake: Intake = request.app.state.intake
-    return intake
-
-
-# These are async so that FastAPI calls them at once, without a thread.
-ScorerDep = Annotated[Scorer, Depends(_scorer)]
-MetricsDep = Annotated[Metrics, Depends(_metrics)]
-TimelineDep = Annotated[Timeline, Depends(_timeline)]
-DeciderDep = Annotated[Decider, Depends(_decider)]
-RunsDep = Annotated[Runs, Depends(_runs)]
-ExplainerDep = Annotated[Explainer, Depends(_explainer)]
-ScoreJobsDep = Annotated[ScoreJobs, Depends(_score_jobs)]
-IntakeDep = Annotated[Intake, Depends(_intake)]
+ScorerDep = Annotated[Scorer, _held("scorer")]
+MetricsDep = Annotated[Metrics, _held("metrics")]
+TimelineDep = Annotated[Timeline, _held("timeline")]
+DeciderDep = Annotated[Decider, _held("decider")]
+RunsDep = Annotated[Runs, _held("runs")]
+ScoreJobsDep = Annotated[ScoreJobs, _held("score_jobs")]
+ExplainerDep = Annotated[Explainer, _held("explainer")]
+IntakeDep = Annotated[Intake, _held("intake")]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:

@@ -32,7 +32,7 @@ class Explainer:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self._database = scorer, Database(scorer.home)
-        self._open = lru_cache(VERSIONS_KEPT)(self._from_registry)
+        self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
         self._thread = ThreadPoolExecutor(1, "explanations")
         self._waiting = 0
 
@@ -59,7 +59,7 @@ class Explainer:
             context: the names of those that came with the request.
         """
         if entry.features_as_of is None:  # defaults, or reasons why there are none
-            return {"scores": {name: asdict(score) for name, score in entry.scores.items()}, "features": {}}
+            return {"features": {}}
         models = {name: entry.models[name] for name in entry.scores if name in entry.models}
         moments = {group: column[entry.place] for group, column in entry.moments.items()}
         as_of = {group: None if at is None else moment(at) for group, at in moments.items()}
@@ -98,19 +98,11 @@ class Explainer:
     def _registry(self) -> Registry:
         return Registry(self._scorer.home)
 
-    def _from_registry(self, name: str, version: str) -> FittedModel:
-        return self._registry.open(name, version)
-
     def _explained(
         self, scores: Mapping[str, Score], models: Mapping[str, FittedModel], values: Mapping[str, Any]
     ) -> dict[str, ExplainedScore]:
-        told = {}
-        for name, score in scores.items():
-            why = {}
-            if score.score is not None:
-                why = asdict(explain(models[name], values, self._scorer.shop.currency))
-            told[name] = ExplainedScore(**asdict(score), **why)
-        return told
+        currency = self._scorer.shop.currency
+        return {name: explained(score, models.get(name), values, currency) for name, score in scores.items()}
 
     def _features(
         self,
@@ -128,6 +120,20 @@ class Explainer:
             else Basis(value=values[name], from_request=False, as_of=as_of.get(groups.get(name, "")))
             for name in names
         }
+
+
+def explained(
+    score: Score, model: FittedModel | None, values: Mapping[str, Any], currency: str
+) -> ExplainedScore:
+    """A score with its reasons, where there is one.
+
+    Args:
+        model: the version that gave it.
+        values: the features it rests on, by name.
+    """
+    if score.score is None or model is None:
+        return ExplainedScore(**score.told)
+    return ExplainedScore(**score.told, **asdict(explain(model, values, currency)))
 
 
 def _score(model: FittedModel | None, found: predictions.Prediction, told: Mapping[str, Any]) -> Score:

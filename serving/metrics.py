@@ -69,10 +69,13 @@ class Metrics:
         outcomes: dict[tuple[str, str], int] = {}
         for entry in entries:
             for name, score in entry.scores.items():
-                outcome = "scored" if score.score is not None else "refused" if entry.known else "unknown"
+                if entry.degraded is not None:
+                    outcome = "degraded"
+                else:
+                    outcome = "scored" if score.score is not None else "refused" if entry.known else "unknown"
                 outcomes[name, outcome] = outcomes.get((name, outcome), 0) + 1
         for labels, count in outcomes.items():
-            self.answers.labels(*labels).inc(count)
+            self._series(self.answers, *labels).inc(count)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from features.calendar import date_of, day_of
@@ -16,12 +15,11 @@ from models.churn import churn
 from models.clv import clv
 from models.decisions.words import Language
 from models.propensity import propensity
-from models.reasons import explain
 from models.words import is_missing
 from serving.customer_schemas import Fact, Measures, Portrait
+from serving.explainer import explained
 from serving.portrait_text import describe
-from serving.schemas import ExplainedScore
-from serving.scorer import CustomerScores, Score
+from serving.scorer import CustomerScores
 
 LEAST_ORDERS = 3  # two gaps are the least that can be called a rhythm
 _MONEY_DIGITS = 4  # as events hold it
@@ -63,7 +61,7 @@ def portray(
         stage=facts.get("lifecycle_stage"),
         segments=segments,
         scores={
-            name: _explained(score, models.get(name), facts, shop.currency)
+            name: explained(score, models.get(name), facts, shop.currency)
             for name, score in entry.scores.items()
         },
         facts=by_group or None,
@@ -121,11 +119,3 @@ def _due(latest: int, median_gap: float, today: int) -> _Said:
 
 def _total(first: float | None, second: float | None, sign: int = 1) -> float | None:
     return None if first is None or second is None else round(first + sign * second, _MONEY_DIGITS)
-
-
-def _explained(
-    score: Score, model: FittedModel | None, facts: Mapping[str, Any], currency: str
-) -> ExplainedScore:
-    if score.score is None or model is None:
-        return ExplainedScore(**asdict(score))
-    return ExplainedScore(**asdict(score), **asdict(explain(model, facts, currency)))

@@ -16,7 +16,7 @@ from features.online.cells import Cells
 from features.store import OnlineRows, Reader
 from serving.guard import Guard
 
-MOST_KEPT = 20_000  # customers whose rows are kept in memory: some 30 MB
+MOST_KEPT = 20_000  # customers whose rows are kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,9 @@ class Reading:
     ) -> None:
         groups = tuple(reader.selections)
         with self._lock:
-            for gone in self._kept.keys() & set(asked) - keys.keys():
-                del self._kept[gone]
+            for customer_id in asked:
+                if customer_id not in keys:  # forgotten since
+                    self._kept.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
                 self._kept[customer_id] = _Kept(key, dict(zip(groups, row, strict=True)))
                 self._kept.move_to_end(customer_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from features.calendar import day_of, micros
@@ -39,6 +39,16 @@ class Score:
     version: str | None = None
     reason: str | None = None
     beside: Score | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """It as it is answered."""
+        return {
+            "score": self.score,
+            "percentile": self.percentile,
+            "version": self.version,
+            "reason": self.reason,
+        }
 
     @property
     def logged(self) -> dict[str, Any]:
@@ -191,7 +201,7 @@ class Scorer:
         logged: Mapping[int, str],
     ) -> list[CustomerScores]:
         now_us, moments = micros(self.shop.now()), found.rows.moments
-        oldest = {g: now_us - span // timedelta(microseconds=1) for g, span in champions.fresh_for.items()}
+        oldest = {group: now_us - span_us for group, span_us in champions.fresh_for_us.items()}
         entries = []
         for customer_id in customer_ids:
             key = found.keys.get(customer_id)

@@ -110,6 +110,13 @@ def test_parts_make_the_score_and_the_raw_score_and_features_have_moments(ask: A
     assert seen > 20
 
 
+def test_who_is_not_known_has_no_reasons_and_an_answer_of_the_same_shape(ask: Ask) -> None:
+    plain, why = (
+        entries(ask(ASK, {"customer_ids": ["nobody"], "explain": explain}))[0] for explain in (False, True)
+    )
+    assert why == plain | {"features": {}}
+
+
 def test_later_the_log_says_the_same_by_the_versions_of_then(ask: Ask, ids: list[str], served: Home) -> None:
     body = {"customer_ids": ids[30:32], "explain": True, "context": {"orders_90d": 7}}
     for entry in entries(ask(ASK, body)):

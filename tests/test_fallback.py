@@ -213,7 +213,7 @@ def test_features_that_are_too_old_are_told(
 ) -> None:
     scorer = open_scorer(home, None)
     now = scorer.shop.now()
-    spans = scorer.champions.fresh_for
+    spans = scorer.champions.store.fresh_for()
     assert set(spans) >= {"purchases"}
     for age, stale in ((timedelta(0), False), (max(spans.values()) + timedelta(days=30), True)):
         monkeypatch.setattr(type(scorer.shop), "now", lambda _shop, at=now + age: at)

@@ -392,6 +392,9 @@ def test_without_its_online_store_it_is_not_ready_and_says_so_until_it_is_back(
         assert "is missing; run `patron build`" in reason
         for entry in ask(client, ids[:3]):
             assert entry["degraded"] == reason
+        assert re.search(
+            r'patron_answers_total{model="churn",outcome="degraded"} [1-9]', client.get("/metrics").text
+        )
         assert not set(ids[:3]) & set(re.findall(r"\w+", reason))
         assert client.get("/healthz").status_code == 200
         assert not online.exists()  # nothing makes an empty one in its place
