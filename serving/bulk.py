@@ -19,7 +19,7 @@ from features.database import Database
 from features.errors import PatronError
 from features.home import Home
 from features.identity import Identity
-from features.logs import jobs, scores
+from features.logs import jobs, parts, scores
 from features.logs.jobs import AS_OF, COMMAND, KEY, Job
 from features.online.rows import ColumnReader
 from features.present import members
@@ -201,7 +201,7 @@ def _score_chunk(
     shop = home.shop()
     now = shop.now()
     told = {"at_us": micros(now), "day": day_of(now, shop.time_zone), "after": scores.latest(home)}
-    jobs.write_part(home, job, chunk, rows, told)
+    parts.write(home, job, chunk, rows, told)
 
 
 def _within(everyone: Iterator[NDArray[np.int64]], inside: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -291,6 +291,20 @@ def two_versions(
     return home
 
 
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], bool]], None]:
+    """A function that waits until something is true, for a minute at most."""
+
+    def wait(true: Callable[[], bool]) -> None:
+        for _ in range(600):
+            if true():
+                return
+            time.sleep(0.1)
+        raise AssertionError("it never came")
+
+    return wait
+
+
 # The service
 
 

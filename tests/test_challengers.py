@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from serving.champions import Follower, open_champions
 from serving.scorer import Scorer, open_scorer
 
 KIND = "probability"
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -86,7 +86,9 @@ def test_it_answers_its_share_of_the_customers_always_the_same_ones(home: Home, 
             assert entry.models["propensity"].score(facts)[0] == score.score
 
 
-def test_one_that_strays_is_ended_everywhere_with_the_reason(home: Home, ids: list[str]) -> None:
+def test_one_that_strays_is_ended_everywhere_with_the_reason(
+    home: Home, ids: list[str], until: Until
+) -> None:
     registry = begin(home, 0.3, bound=1e-9)
     scorer, other = open_scorer(home, None, registry), open_scorer(home, None, Registry(home))
     followers = Follower(registry, scorer), Follower(Registry(home), other)
@@ -172,11 +174,3 @@ def test_shares_are_nested_and_as_large_as_they_say() -> None:
     assert abs(len(third) / len(keys) - 0.3) < 0.015
     assert tenth != {key for key in keys if drawn("m", "3", key, 0.1)}
     assert not any(drawn("m", "2", key, 0.0) for key in keys)
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,8 @@ from models.registry import Registry
 from serving import champions
 from serving.champions import Follower
 from serving.scorer import Scorer, open_scorer
+
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -48,16 +49,8 @@ def trees_of(home: Home, number: str) -> Path:
     return home.mlflow / "artifacts" / run_id / "artifacts" / "bundle" / "trees.lgb"
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
-
-
 def test_promotions_and_rollbacks_reach_a_running_service_and_every_answer_is_its_versions(
-    home: Home,
+    home: Home, until: Until
 ) -> None:
     ids = Identity(home).table()["customer_id"].to_pylist()[:20]
     registry, stop, answered = Registry(home), threading.Event(), []
@@ -92,7 +85,7 @@ def test_promotions_and_rollbacks_reach_a_running_service_and_every_answer_is_it
 
 
 def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
-    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, until: Until
 ) -> None:
     monkeypatch.setattr(champions, "RETRY_S", 1.0)
     registry, trees = Registry(home), trees_of(home, "2")
@@ -110,7 +103,7 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
 
 
 def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: Home, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(champions, "RETRY_S", 1.0)
     trees = trees_of(home, "1")
@@ -122,7 +115,9 @@ def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
         until(lambda: "propensity" in scorer.champions.models)
 
 
-def test_without_the_registry_what_answers_goes_on(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_the_registry_what_answers_goes_on(
+    home: Home, caplog: pytest.LogCaptureFixture, until: Until
+) -> None:
     tables = home.mlflow / "mlflow.db"
     with following(home) as scorer:
         kept = shutil.copy(tables, home.path / "kept.db")

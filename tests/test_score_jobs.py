@@ -28,7 +28,7 @@ from features import logs
 from features.database import Database
 from features.home import Home
 from features.identity import ANONYMOUS, Identity, assign, customers, ids, join
-from features.logs import ScoreLog, jobs
+from features.logs import ScoreLog, jobs, parts
 from features.present import members
 from models.catalogue import MODELS
 from models.registry import Registry
@@ -117,16 +117,16 @@ def begun(home: Home, **given: Any) -> jobs.Job:
     return bulk.begin(home, champions, list(MODELS), **{"segment": None, "origin": jobs.COMMAND} | given)
 
 
-def stopping_after(monkeypatch: pytest.MonkeyPatch, parts: int, raised: BaseException) -> None:
+def stopping_after(monkeypatch: pytest.MonkeyPatch, count: int, raised: BaseException) -> None:
     """Let the work on a job end when it has so many parts."""
-    real = jobs.write_part
+    real = parts.write
 
     def write_part(home: Home, job: jobs.Job, *given: Any) -> None:
-        if len(list((home.score_jobs / job.id).glob("*.parquet"))) >= parts:
+        if len(list((home.score_jobs / job.id).glob("*.parquet"))) >= count:
             raise raised
         real(home, job, *given)
 
-    monkeypatch.setattr(jobs, "write_part", write_part)
+    monkeypatch.setattr(parts, "write", write_part)
 
 
 # What it answers
@@ -220,11 +220,11 @@ def test_what_cannot_be_asked_is_refused(
 def test_a_killed_command_goes_on_where_it_was(trained_copy: Home, tmp_path: Path) -> None:
     child = (
         "import sys\nfrom pathlib import Path\nfrom features.home import Home\n"
-        "from features.logs import jobs\n"
-        "from serving import bulk\njobs.CHUNK = 50\nreal = jobs.write_part\n"
+        "from features.logs import jobs, parts\n"
+        "from serving import bulk\njobs.CHUNK = 50\nreal = parts.write\n"
         "def write_part(home, job, chunk, *given):\n    real(home, job, chunk, *given)\n"
         "    if chunk >= 3:\n        import os, signal\n        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "jobs.write_part = write_part\n"
+        "parts.write = write_part\n"
         "bulk.score_everyone(Home(Path(sys.argv[1])), Path(sys.argv[2]), ['clv', 'churn'])\n"
     )
     out = tmp_path / "scores.parquet"
@@ -283,13 +283,13 @@ def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
 def test_a_job_that_is_stopped_ends_after_its_chunk_and_for_good(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
 ) -> None:
-    real = jobs.write_part
+    real = parts.write
 
     def slow(home: Home, job: jobs.Job, *given: Any) -> None:
         real(home, job, *given)
         jobs.stop(home, job)  # as another process would
 
-    monkeypatch.setattr(jobs, "write_part", slow)
+    monkeypatch.setattr(parts, "write", slow)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with service(trained_copy) as ask:
         told = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.logs.jobs import AS_OF, KEY, Part
+from features.logs.jobs import AS_OF, KEY
+from features.logs.parts import Part
 
 _ORDER = ("_after", "_order")
 

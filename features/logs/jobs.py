@@ -2,8 +2,7 @@
 
 A job is a folder ``score-jobs/ID`` of the home. ``job.json`` says what is asked, ``customers`` (8 bytes each)
 of whom, and each chunk of them that was scored is a Parquet file, put there in one step. So whatever ends a
-job's process, those parts stay, and the rest is still to be done. Parts are also what the log of scores holds
-of a job: the features that were read and what was answered, by ``customer_key``.
+job's process, those parts stay, and the rest is still to be done. :mod:`features.logs.parts` writes them.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ MOST_JOBS = 40  # kept, with their files and what the log has of them: a month o
 CHUNK = 25_000  # customers of a part; what is held in memory at a time
 COMMAND, SERVICE = "command", "service"
 KEY, AS_OF = "customer_key", "as_of"
-TOLD = ("at_us", "day", "after")
 _LOCK, _STOP = "going-on", "stop"
 _DEAD_SECONDS = 86_400.0  # after which nobody writes a draft any more
 _ID = re.compile("[0-9a-f]{32}")
@@ -240,52 +238,6 @@ def open_chunks(home: Home, job: Job) -> list[int]:
 def part(home: Home, job: Job, chunk: int) -> Path:
     """The file of a chunk's answers."""
     return home.score_jobs / job.id / f"part-{chunk:05}.parquet"
-
-
-def write_part(home: Home, job: Job, chunk: int, rows: pa.Table, told: Mapping[str, int]) -> None:
-    """Put a chunk's answers into their file, in one step.
-
-    Args:
-        told: ``TOLD``, when they were given: see :class:`Part`.
-    """
-    path = part(home, job, chunk)
-    draft = path.with_suffix(".draft")
-    rows = rows.replace_schema_metadata({name: str(value) for name, value in told.items()})
-    texts = [field.name for field in rows.schema if not pa.types.is_primitive(field.type)]
-    pq.write_table(rows, draft, compression="lz4", use_dictionary=texts, write_statistics=False)
-    os.replace(draft, path)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A chunk's answers, as the log of scores holds them.
-
-    Attributes:
-        at_us: when they were given, by the shop's clock, in microseconds since 1970.
-        day: the shop's day of that moment.
-        after: the number of the last row of the log's table that was there before them.
-        order: that of the job among all.
-        models: per model the version that answered.
-    """
-
-    path: Path
-    at_us: int
-    day: int
-    after: int
-    order: int
-    models: Mapping[str, str]
-
-
-def answered(home: Home) -> list[Part]:
-    """All parts of all jobs that are kept."""
-    found = []
-    for job in listed(home):
-        for chunk in range(job.chunks):
-            with suppress(OSError, pa.ArrowException, KeyError):  # missing, or damaged
-                path = part(home, job, chunk)
-                told = {name: int(pq.read_metadata(path).metadata[name.encode()]) for name in TOLD}
-                found.append(Part(path, order=job.order, models=job.models, **told))
-    return found
 
 
 def _whole(path: Path) -> bool:

@@ -36,7 +36,8 @@ from features.calendar import micros
 from features.database import METADATA, Database, Key, Turn, insert
 from features.errors import NothingThere, PatronError
 from features.home import Home
-from features.logs import frames, jobs
+from features.logs import frames
+from features.logs import parts as job_parts
 
 FLUSH_SECONDS = 0.25
 BATCH = 1000  # rows in a transaction, so that other writers do not wait long
@@ -286,7 +287,7 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     """
     database, span = Database(home), scores.c.at_us.between(micros(since), micros(until))
     nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    parts = jobs.answered(home)
+    parts = job_parts.answered(home)
     try:
         with database.reading() as connection:
             if not parts and connection.execute(sa.select(scores.c.id).limit(1)).first() is None:
