@@ -201,8 +201,19 @@ def _many(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     class Announcing(Multiprocess):
         def init_processes(self) -> None:
             super().init_processes()
+            self.listen()
             if all(process.wait_until_ready(START_SECONDS) for process in self.processes):
                 ready()
+
+        def keep_subprocess_alive(self) -> None:
+            super().keep_subprocess_alive()
+            self.listen()
+
+        def listen(self) -> None:
+            # Without a copy of the worker's end the supervisor hears at once that a worker died. It would else
+            # wait a minute for the answer to a ping, while others that died are not started again.
+            for process in self.processes:
+                process.child_conn.close()
 
     Registry(home).versions(*list(MODELS)[:1])  # MLflow makes its tables, which only one may do at a time
     told = {"home": home.path, "database": home.database, **settings.model_dump()}
