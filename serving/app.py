@@ -210,8 +210,8 @@ def _many(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
             self.listen()
 
         def listen(self) -> None:
-            # Without a copy of the worker's end the supervisor hears at once that a worker died. It would else
-            # wait a minute for the answer to a ping, while others that died are not started again.
+            # Without a copy of a worker's end the supervisor hears at once that it died. Else it would wait a
+            # minute for the answer to a ping, and others that died would not be started again meanwhile.
             for process in self.processes:
                 process.child_conn.close()
 
