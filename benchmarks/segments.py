@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.quality import FILE, SOURCE
+from benchmarks.quality import DATA
+from benchmarks.quality.online_retail import FILE, SOURCE
 from benchmarks.report import Result, publish
 from features import boundaries, lake, populations
 from features.calendar import midnight
@@ -37,7 +38,7 @@ ORDERED: dict[str, list[object]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run on the file named, or on the one beside the project."""
-    file = Path(arguments[0]) if arguments else FILE
+    file = Path(arguments[0]) if arguments else DATA / FILE
     if not file.exists():
         print(f"benchmarks.segments needs Online Retail as Parquet; {file} is not there: name it")
         return 1

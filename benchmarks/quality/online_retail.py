@@ -1,16 +1,12 @@
-"""How good the scores are on real orders: `python -m benchmarks.quality [FILE]`.
+"""Orders again and net spend on Online Retail (UCI), 90 days ahead, asked at four moments.
 
-Online Retail, 90 days ahead, asked at four moments; at each the models learn only from what was
-known before it. Ours against the simplest baselines, by origin, and the mean paired difference
-from the best of them with its 95 % interval (paired bootstrap over customers).
-
-Before that, the labels are held against what the raw lines say, rule by rule of the import.
+At each the models learn only from what was known before it. Ours against the simplest baselines, by
+origin, and the mean paired difference from the best of them with its 95 % interval (paired bootstrap
+over customers). Before that, the labels are held against what the raw lines say, rule by rule of the import.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -19,7 +15,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from benchmarks.report import Result, publish
+from benchmarks.report import Result
 from features import snapshots
 from features.calendar import day_of, midnight
 from features.errors import PatronError
@@ -38,18 +34,13 @@ from training.pipeline import asked_with, columns_of, fit
 
 DAYS = 90
 ORIGINS = (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))
-FILE = Path("../shared/data/online-retail/online_retail_2009_2011.parquet")
+FILE = "online-retail/online_retail_2009_2011.parquet"
 SOURCE = "online-retail"
 QUESTIONS = {"orders_again_auc": propensity, "net_spend_gini": clv}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run on the file named, or on the one beside the project."""
-    file = Path(arguments[0]) if arguments else FILE
-    if not file.exists():
-        print(f"benchmarks.quality needs Online Retail as Parquet; {file} is not there: name it")
-        return 1
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+def measure(file: Path) -> dict[str, Result]:
+    """Everything, of the file."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         import_file(home, str(file), SOURCE)
@@ -59,8 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         results = labels(file, home, store)
         for name, model in QUESTIONS.items():
             results |= compare(name, asked_with(model, DAYS), home, store, built.as_ofs)
-    publish("quality", results)
-    return 0
+    return results
 
 
 def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
@@ -150,7 +140,3 @@ def examine(
     exam: Dataset = gather(home, store, model, [origin], DAYS, known_at=now)
     others = {b.name: b.score(exam.frame, DAYS).to_numpy(np.float64) for b in model.baselines}
     return exam.y, learnt.score(columns_of(exam.frame)), others
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""How good answers are on real data: `python -m benchmarks.quality [--data FOLDER] [--only NAME]`.
+
+Deterministic. Each part says what it measures; one whose data is not in the folder is passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from benchmarks.quality import DATA, online_retail
+from benchmarks.report import Result, publish
+
+PARTS = {"online_retail": online_retail}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How good answers are on real data.")
+    parser.add_argument("--data", type=Path, default=DATA, help="Where the data sets are, a folder for each.")
+    parser.add_argument("--only", choices=PARTS, help="One part of it.")
+    asked = parser.parse_args()
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    results: dict[str, Result] = {}
+    for name, part in PARTS.items():
+        file = asked.data / part.FILE
+        if asked.only not in (None, name):
+            continue
+        if file.exists():
+            results |= part.measure(file)
+        else:
+            print(f"{name}: {file} is not there")
+    if not results:
+        raise SystemExit("nothing was measured: name the folder of the data with --data")
+    publish("quality", results)
+
+
+if __name__ == "__main__":
+    main()
