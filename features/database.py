@@ -30,6 +30,7 @@ METADATA = sa.MetaData()
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """The type of numbers that rows are known by: SQLite numbers rows itself only where they are INTEGER."""
 _LOCKS = 0x5041_5452
+_ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError)
 # So that a server which is gone is noticed: seconds to connect, milliseconds until what was sent is received.
 _PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 
@@ -95,10 +96,12 @@ class Database:
             NothingThere: nothing was ever written.
             PatronError: the database cannot be used.
         """
-        with self._speaking():
+        try:  # asked with every score: a context would cost more than SQLite
             self._connections.open(write=False)
             found: Sequence[Any] | None = self._connections.first(statement, values)
-            return found
+        except _ERRORS as error:
+            raise self._told(error) from error
+        return found
 
     @contextmanager
     def writing(self, turn: Turn = Turn.EVENTS, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -124,12 +127,16 @@ class Database:
     def _speaking(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-            cause = getattr(error, "orig", None) or error
-            # The first line only: PostgreSQL quotes values in those that follow.
-            why = str(cause).strip().partition("\n")[0]
-            kind = Unstorable if isinstance(error, sa.exc.DataError) else PatronError
-            raise kind(f"the database {self.name} cannot be used: {why}{_advice(cause)}") from error
+        except _ERRORS as error:
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> PatronError:
+        """What a person is told of an error of the database."""
+        cause = getattr(error, "orig", None) or error
+        # The first line only: PostgreSQL quotes values in those that follow.
+        why = str(cause).strip().partition("\n")[0]
+        kind = Unstorable if isinstance(error, sa.exc.DataError) else PatronError
+        return kind(f"the database {self.name} cannot be used: {why}{_advice(cause)}")
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -140,7 +141,7 @@ def worker() -> FastAPI:
     """The service in one of several processes, by settings from the environment."""
     log_lines.configure(FeatureSettings().log_format)
     try:
-        return open_app(FeatureSettings().open_home(), ServingSettings())
+        return _kept(open_app(FeatureSettings().open_home(), ServingSettings()))
     except PatronError as error:
         _log.error("%s", error)
         sys.exit(STARTUP_FAILURE)
@@ -192,7 +193,14 @@ def _one(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> No
             if self.started:
                 ready()
 
-    Announcing(_config(open_app(home, settings), settings)).run()
+    Announcing(_config(_kept(open_app(home, settings)), settings)).run()
+
+
+def _kept(app: FastAPI) -> FastAPI:
+    """What was imported and opened stays: to look through it for garbage takes tenths of a second."""
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _many(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:

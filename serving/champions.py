@@ -70,6 +70,12 @@ class Champions:
         return tuple(needed) or tuple(self.store.definitions())[:1]
 
     @cached_property
+    def alike(self) -> dict[str, str]:
+        """Per model the first that reads the same features in the same way, whose matrix serves both."""
+        first = {model.columns: name for name, model in [*self.models.items()][::-1]}
+        return {name: first[model.columns] for name, model in self.models.items()}
+
+    @cached_property
     def fresh_for_us(self) -> dict[str, int]:
         """Per group of features how old they may be, in microseconds."""
         return {name: span // timedelta(microseconds=1) for name, span in self.store.fresh_for().items()}
@@ -134,7 +140,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     challengers = _challengers(registry, challenged, models, definitions, before)
     champions = Champions(store, named, models, absent, waiting, challenged, challengers)
     with suppress(NothingThere):  # a shop that waits for its first events
-        _ = champions.needed, champions.everything, champions.fresh_for_us
+        _ = champions.needed, champions.everything, champions.fresh_for_us, champions.alike
     return champions
 
 

@@ -13,6 +13,7 @@ from features.logs import Answered, ScoreLog
 from features.store import OnlineRows, Store
 from models.bundle import FittedModel
 from models.challenges import drawn
+from models.encoding import matrix
 from models.registry import Registry
 from models.spec import Array
 from serving import stages
@@ -145,7 +146,7 @@ class Scorer:
         features = champions.features if place else ()
         columns = {name: [values[name][i] for i in place.values()] for name in features}
         marks.mark("assemble")
-        answers = [_answers(champions, name, columns, list(place)) for name in names]
+        answers = _answers(champions, names, columns, list(place))
         rows = zip(*answers, strict=True)
         by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, rows, strict=True)}
         marks.mark("predict")
@@ -238,15 +239,35 @@ def _without_features(
 
 
 def _answers(
-    champions: Champions, name: str, columns: dict[str, list[Any]], keys: Sequence[int]
+    champions: Champions, names: Sequence[str], columns: dict[str, list[Any]], keys: Sequence[int]
+) -> list[list[Score]]:
+    """Per model its answers about customers."""
+    matrices: dict[str, Array] = {}
+    answers = []
+    for name in names:
+        model = champions.models.get(name)
+        if model is None:
+            answers.append([Score(None, reason=champions.absent[name])] * len(keys))
+        elif not keys:
+            answers.append([])
+        else:
+            first = champions.alike[name]
+            if first not in matrices:
+                matrices[first] = matrix(model.columns, columns)
+            scores = model.score_matrix(matrices[first])
+            answers.append(_challenged(champions, model, columns, scores, keys))
+    return answers
+
+
+def _challenged(
+    champions: Champions,
+    model: FittedModel,
+    columns: dict[str, list[Any]],
+    scores: Array,
+    keys: Sequence[int],
 ) -> list[Score]:
-    if name not in champions.models:
-        return [Score(None, reason=champions.absent[name])] * len(keys)
-    if not keys:
-        return []
-    model = champions.models[name]
-    scores = model.score(columns)
-    answers = _of(model, columns, scores)
+    """A champion's answers, or for its share of the customers those of its challenger."""
+    answers, name = _of(model, columns, scores), model.name
     if name not in champions.challengers:
         return answers
     challenger = champions.challengers[name]

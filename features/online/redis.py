@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -85,7 +86,7 @@ class RedisCells:
 
         at = urlsplit(address)
         self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
-        self._errors = redis.RedisError
+        self._errors, self._lost = redis.RedisError, redis.ConnectionError
         self._checked: bytes | None = None
         try:
             self._client: Any = redis.Redis.from_url(
@@ -95,6 +96,8 @@ class RedisCells:
             )  # fmt: skip
         except ValueError as error:
             raise PatronError(f"{self.name} has no such address ({error}): redis://host:port/db") from error
+        self._connect = self._client.connection_pool.make_connection
+        self._idle: deque[Any] = deque()
         self._write, self._drop = (self._client.register_script(script) for script in (_WRITE, _DROP))
 
     @property
@@ -133,8 +136,7 @@ class RedisCells:
         rows: list[bytes | None] = []
         for start in range(0, max(1, len(keys)), READ_BATCH):
             names = [_ROW % key for key in keys[start : start + READ_BATCH]]
-            with self._speaking():
-                meta, *some = self._client.mget([_META, *names])
+            meta, *some = self._mget([_META, *names])
             if meta is None or meta != self._checked:
                 self._check(meta)
             rows += some
@@ -149,6 +151,28 @@ class RedisCells:
                     found[place][i] = row[at : at + size]
                 at += size
         return found
+
+    def _mget(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """Values by name, past the client, whose part takes as long as the server's."""
+        try:
+            while True:
+                fresh = not self._idle
+                connection = self._connect() if fresh else self._idle.pop()
+                try:
+                    connection.send_command("MGET", *names)
+                    found: list[bytes | None] = connection.read_response()
+                except self._lost:
+                    connection.disconnect()
+                    if fresh:
+                        raise
+                    continue  # the server was started again since
+                except BaseException:
+                    connection.disconnect()  # or its answer would be the next one's
+                    raise
+                self._idle.append(connection)
+                return found
+        except self._errors as error:
+            raise self._told(error) from error
 
     def keys(self) -> list[int]:
         """All customers who have a row."""
@@ -202,10 +226,13 @@ class RedisCells:
         try:
             yield
         except self._errors as error:
-            raise PatronError(
-                f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
-                " then run `patron build`"
-            ) from error
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> PatronError:
+        return PatronError(
+            f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
+            " then run `patron build`"
+        )
 
 
 def _tag(view: str) -> bytes:
