@@ -87,8 +87,9 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
     import_feast()
     champions = open_scorer(home, None).champions
     models = list(champions.models.values())
-    read = champions.store.column_reader(champions.features)
-    values = [read(keys.tolist()).values for keys in Identity(home).everyone(CHUNK) if len(keys)]
+    reader = champions.store.patient_reader(champions.features)
+    chunks = Identity(home).everyone(CHUNK)
+    values = [reader.columns(reader.fetch(keys.tolist())).values for keys in chunks if len(keys)]
     x = np.concatenate([column_matrix(models[0].columns, some) for some in values])
     if any(model.columns != models[0].columns for model in models):
         raise RuntimeError("the models read different features, and one matrix is ready for all")

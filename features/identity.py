@@ -167,7 +167,7 @@ def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str,
     """The keys of those ids that are known."""
     customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
     found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
-    return {row[0]: row[1] for row in found}
+    return dict(found.cursor.fetchall())  # past SQLAlchemy's rows, which cost twice what the database does
 
 
 def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:

@@ -235,9 +235,9 @@ class Store:
         """Reads these features for customers by key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
 
-    def column_reader(self, features: Sequence[str]) -> rows.ColumnReader:
-        """The same for tens of thousands of customers at a time, as Arrow columns; it waits longer."""
-        return rows.column_reader(open_cells(self._address), self._layouts(), self._views_of(features))
+    def patient_reader(self, features: Sequence[str]) -> Reader:
+        """The same for tens of thousands of customers at a time: it waits longer for a store that is slow."""
+        return rows.reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, Layout]:
         return {name: view.layout for name, view in self._views().items()}

@@ -84,7 +84,7 @@ def create_app(
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(explainer.close)
         await run_in_threadpool(score_jobs.stop)
-        await run_in_threadpool(scorer.reading.close)
+        await run_in_threadpool(scorer.close)
         await run_in_threadpool(decider.log.close)
         await run_in_threadpool(log.close)
         for held in (keys, limits):

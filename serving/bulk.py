@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.calendar import day_of, micros
@@ -20,15 +19,15 @@ from features.errors import PatronError
 from features.home import Home
 from features.identity import Identity
 from features.logs import jobs, parts, scores
-from features.logs.jobs import AS_OF, COMMAND, KEY, Job
-from features.online.rows import ColumnReader
+from features.logs.jobs import COMMAND, Job
 from features.present import members
 from features.progress import Progress, silent
+from features.store import Reader
 from models.bundle import FittedModel
-from models.encoding import column_matrix
 from models.registry import Registry
 from serving import job_files
 from serving.champions import Champions
+from serving.columns import answers
 from serving.scorer import open_scorer
 
 
@@ -128,10 +127,10 @@ def carry_out(
             begun.set()
         models = _opened(home, job, champions)
         features = dict.fromkeys(name for model in models for name in model.features)
-        read = champions.store.column_reader([*features])
+        reader = champions.store.patient_reader([*features])
         chunks = jobs.open_chunks(home, job)
         before = job.chunks - len(chunks)
-        work = partial(_score_chunk, home, job, models, read, stop or threading.Event())
+        work = partial(_score_chunk, home, job, models, reader, stop or threading.Event())
         # Chunks abreast, each by one thread, keep all cores at work also while cells and files are read.
         with ThreadPoolExecutor(threads, "score-job") as pool:
             for done, _ in enumerate(pool.map(work, chunks)):
@@ -144,32 +143,6 @@ def write(home: Home, job: Job, out: Path) -> None:
     with open(draft, "wb") as file:
         file.writelines(job_files.stream(home, job, job_files.kind_of(out)))
     os.replace(draft, out)
-
-
-def answers(models: Sequence[FittedModel], read: ColumnReader, keys: NDArray[np.int64]) -> pa.Table:
-    """What customers are answered, and the features that it rests on, as a part of a job holds them.
-
-    Returns:
-        ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model
-        ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``.
-    """
-    found = read(keys.tolist())
-    columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: found.as_of.cast(pa.timestamp("us", "UTC"))}
-    columns |= found.values
-    unknown = found.as_of.is_null().to_numpy(zero_copy_only=False)
-    matrices: dict[Any, Any] = {}
-    for model in models:
-        if model.columns not in matrices:
-            matrices[model.columns] = column_matrix(model.columns, found.values)
-        scores = model.score_matrix(matrices[model.columns])
-        reasons = model.column_refusals(found.values)
-        none = unknown | reasons.is_valid().to_numpy(zero_copy_only=False)
-        columns |= {
-            f"{model.name}.score": pa.array(scores, mask=none),
-            f"{model.name}.percentile": pa.array(np.round(model.percentiles(scores), 1), mask=none),
-            f"{model.name}.reason": reasons,
-        }
-    return pa.table(columns)
 
 
 def check_place(out: Path, kinds: Collection[str]) -> None:
@@ -189,7 +162,7 @@ def _score_chunk(
     home: Home,
     job: Job,
     models: Sequence[FittedModel],
-    read: ColumnReader,
+    reader: Reader,
     stop: threading.Event,
     chunk: int,
 ) -> None:
@@ -197,7 +170,8 @@ def _score_chunk(
         raise jobs.Interrupted
     if jobs.is_to_stop(home, job):
         raise jobs.Stopped
-    rows = answers(models, read, jobs.customers(home, job, chunk))
+    keys = jobs.customers(home, job, chunk)
+    rows = answers(models, keys, reader.columns(reader.fetch(keys.tolist())))
     shop = home.shop()
     now = shop.now()
     told = {"at_us": micros(now), "day": day_of(now, shop.time_zone), "after": scores.latest(home)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -51,6 +51,14 @@ class Champions:
         """Whether a champion does not answer, or an earlier version in its place."""
         answering = {name: model.version for name, model in self.models.items()}
         return any(name in self.absent or answering[name] != self.named[name] for name in self.named)
+
+    def names(self, asked: Sequence[str] | None) -> list[str]:
+        """The models that are asked for, each once; all of them by default."""
+        return list(dict.fromkeys(asked)) if asked is not None else [*self.models, *self.absent]
+
+    def oldest(self, now_us: int) -> dict[str, int]:
+        """Per group the moment before which its features are stale, in microseconds since 1970."""
+        return {group: now_us - span_us for group, span_us in self.fresh_for_us.items()}
 
     def model(self, name: str, version: str | None) -> FittedModel | None:
         """The model that gave an answer: the one that answers, or its challenger."""

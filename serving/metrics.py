@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,7 +14,6 @@ from features.database import Database
 from features.errors import PatronError
 from features.home import Home
 from features.logs import ScoreLog
-from serving.scorer import CustomerScores
 from serving.stages import Stages
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -64,16 +63,8 @@ class Metrics:
             self._series(self.stage_seconds, route, stage).observe(took)
         return seconds
 
-    def count(self, entries: Iterable[CustomerScores]) -> None:
-        """Count the answers of one request."""
-        outcomes: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            for name, score in entry.scores.items():
-                if entry.degraded is not None:
-                    outcome = "degraded"
-                else:
-                    outcome = "scored" if score.score is not None else "refused" if entry.known else "unknown"
-                outcomes[name, outcome] = outcomes.get((name, outcome), 0) + 1
+    def count(self, outcomes: Mapping[tuple[str, str], int]) -> None:
+        """Count the answers of one request, by model and outcome."""
         for labels, count in outcomes.items():
             self._series(self.answers, *labels).inc(count)
 

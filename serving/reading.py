@@ -13,7 +13,7 @@ from features.errors import PatronError
 from features.home import Home
 from features.identity import Identity
 from features.online.cells import Cells
-from features.store import OnlineRows, Reader
+from features.store import Reader
 from serving.guard import Guard
 
 MOST_KEPT = 20_000  # customers whose rows are kept in memory
@@ -25,12 +25,12 @@ class Found:
 
     Attributes:
         keys: by id; those who are not known are missing.
-        rows: the features of ``keys``, each customer once, in order.
-        degraded: per id whose row is not what the stores say now, why.
+        cells: by group of the reader those of ``keys``, each customer once, in order.
+        degraded: per id whose cells are not what the stores say now, why.
     """
 
     keys: Mapping[str, int]
-    rows: OnlineRows
+    cells: Sequence[Cells]
     degraded: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +67,7 @@ class Reading:
             PatronError: one of them is missing or cannot be read.
         """
         keys = self.customers(self.identity.keys, customer_ids)
-        return Found(keys, _rows(reader, keys, self._fetch(reader, keys)))
+        return Found(keys, self._fetch(reader, keys))
 
     def find(self, customer_ids: Sequence[str], reader: Reader) -> Found:
         """The customers, from the stores, or as they were last known where a store fails."""
@@ -77,11 +77,10 @@ class Reading:
             return self._last_known(customer_ids, None, reader, str(error))
         try:
             cells = self._fetch(reader, keys)
-            found = Found(keys, _rows(reader, keys, cells))
         except PatronError as error:
             return self._last_known(customer_ids, keys, reader, str(error))
         self._keep(customer_ids, reader, keys, cells)
-        return found
+        return Found(keys, cells)
 
     def close(self) -> None:
         """Wait for what was asked and given up."""
@@ -91,7 +90,9 @@ class Reading:
     def _fetch(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
         if not keys:
             return [[] for _ in reader.selections]
-        return self.online(reader.fetch, list(keys.values()))
+        cells = self.online(reader.fetch, list(keys.values()))
+        reader.check(cells)
+        return cells
 
     def _keep(
         self, asked: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
@@ -125,11 +126,7 @@ class Reading:
             for group in reader.selections
         ]  # fmt: skip
         try:
-            rows = _rows(reader, keys, cells)
+            reader.check(cells)
         except PatronError:  # kept before the definitions changed
-            rows = _rows(reader, keys, [[None] * len(keys) for _ in reader.selections])
-        return Found(keys, rows, dict.fromkeys(customer_ids, why))
-
-
-def _rows(reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]) -> OnlineRows:
-    return reader.unpack(cells) if keys else OnlineRows({}, [])
+            cells = [[None] * len(keys) for _ in reader.selections]
+        return Found(keys, cells, dict.fromkeys(customer_ids, why))

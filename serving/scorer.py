@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from features.calendar import day_of, micros
 from features.home import Home
 from features.logs import Answered, ScoreLog
-from features.store import OnlineRows, Store
+from features.store import OnlineRows, Reader, Store
 from models.bundle import FittedModel
 from models.challenges import drawn
 from models.encoding import matrix
@@ -96,12 +98,45 @@ class CustomerScores:
         """Whether it rests on features that are no older than they may be."""
         return self.features_as_of is not None and not self.stale
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """It as it is answered."""
+        return {
+            "customer_id": self.customer_id,
+            "known": self.known,
+            "reason": self.reason,
+            "features_as_of": self.features_as_of,
+            "fresh": self.fresh,
+            "stale": self.stale,
+            "degraded": self.degraded,
+            "prediction_id": self.prediction_id,
+            "scores": {name: score.told for name, score in self.scores.items()},
+        }
+
+
+Outcomes: TypeAlias = dict[tuple[str, str], int]
+"""How many answers of a model, by its name, came out how."""
+
+
+def outcomes(entries: Iterable[CustomerScores]) -> Outcomes:
+    """What there is to count of answers."""
+    counts: Outcomes = {}
+    for entry in entries:
+        for name, score in entry.scores.items():
+            if entry.degraded is not None:
+                outcome = "degraded"
+            else:
+                outcome = "scored" if score.score is not None else "refused" if entry.known else "unknown"
+            counts[name, outcome] = counts.get((name, outcome), 0) + 1
+    return counts
+
 
 class Scorer:
     """Answers for customers with the champions of the moment.
 
     Attributes:
         champions: what answers; others may take their place at any time, so who asks them twice keeps them.
+        threads: for models that score many customers side by side.
     """
 
     def __init__(
@@ -111,6 +146,12 @@ class Scorer:
         self.reading = Reading(home, budget_s)
         self.identity = self.reading.identity
         self.champions, self.log = champions, log
+        self.threads = ThreadPoolExecutor(os.cpu_count(), "models")
+
+    def close(self) -> None:
+        """Wait for what was asked of a store and given up, and end the threads."""
+        self.reading.close()
+        self.threads.shutdown()
 
     def score(
         self,
@@ -133,25 +174,38 @@ class Scorer:
             PatronError: the online store or the customer table is missing or unreadable.
         """
         champions = self.champions
-        names = list(dict.fromkeys(models)) if models is not None else [*champions.models, *champions.absent]
         reader = champions.everything if facts else champions.needed
         ask = self.reading.find if whatever_happens else self.reading.ask
         found = ask(list(dict.fromkeys(customer_ids)), reader)
+        stages.current().mark("read")
+        return self.answer(customer_ids, champions, champions.names(models), reader, found, route, context)
+
+    def answer(
+        self,
+        customer_ids: Sequence[str],
+        champions: Champions,
+        names: Sequence[str],
+        reader: Reader,
+        found: Found,
+        route: str = "api",
+        context: Mapping[str, Any] | None = None,
+    ) -> list[CustomerScores]:
+        """The same of customers whose features were found by a reader of these champions'."""
         marks = stages.current()
-        marks.mark("read")
-        values = found.rows.values
+        rows = reader.unpack(found.cells)
+        values = rows.values
         if context:
             values = values | {name: [value] * len(found.keys) for name, value in context.items()}
-        place = {key: i for i, key in enumerate(found.keys.values()) if found.rows.as_of[i] is not None}
+        place = {key: i for i, key in enumerate(found.keys.values()) if rows.as_of[i] is not None}
         features = champions.features if place else ()
         columns = {name: [values[name][i] for i in place.values()] for name in features}
         marks.mark("assemble")
         answers = _answers(champions, names, columns, list(place))
-        rows = zip(*answers, strict=True)
-        by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, rows, strict=True)}
+        by_model = zip(*answers, strict=True)
+        by_key = {key: dict(zip(names, row, strict=True)) for key, row in zip(place, by_model, strict=True)}
         marks.mark("predict")
-        logged = self._write(route, place, found.rows, columns, by_key, context) if place else {}
-        return self._entries(customer_ids, champions, names, found, values, place, by_key, logged)
+        logged = self._write(route, place, rows, columns, by_key, context) if place else {}
+        return self._entries(customer_ids, champions, names, found, rows, values, place, by_key, logged)
 
     def probe(self) -> None:
         """Read both stores once.
@@ -196,18 +250,18 @@ class Scorer:
         champions: Champions,
         names: Sequence[str],
         found: Found,
+        rows: OnlineRows,
         values: Mapping[str, Sequence[Any]],
         place: Mapping[int, int],
         by_key: Mapping[int, dict[str, Score]],
         logged: Mapping[int, str],
     ) -> list[CustomerScores]:
-        now_us, moments = micros(self.shop.now()), found.rows.moments
-        oldest = {group: now_us - span_us for group, span_us in champions.fresh_for_us.items()}
+        oldest, moments = champions.oldest(micros(self.shop.now())), rows.moments
         entries = []
         for customer_id in customer_ids:
             key = found.keys.get(customer_id)
             if key is None or key not in place:
-                entries.append(_without_features(customer_id, key, found, champions, names))
+                entries.append(without_features(customer_id, key, found, champions, names))
                 continue
             at = place[key]
             stale = tuple(group for group in moments if (moments[group][at] or 0) < oldest[group])
@@ -217,14 +271,14 @@ class Scorer:
                 models = {name: model for name, model in asked.items() if model}
             entries.append(
                 CustomerScores(
-                    customer_id, True, None, found.rows.as_of[at], scores, stale,
+                    customer_id, True, None, rows.as_of[at], scores, stale,
                     found.degraded.get(customer_id), logged.get(key), values, moments, at, models,
                 )
             )  # fmt: skip
         return entries
 
 
-def _without_features(
+def without_features(
     customer_id: str, key: int | None, found: Found, champions: Champions, names: Sequence[str]
 ) -> CustomerScores:
     """The defaults of the models while a store is away, else why there are no scores."""

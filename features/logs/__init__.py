@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features.logs.many import AnsweredTogether
 from features.logs.scores import Answered, Logged, ScoreLog, read
 
-__all__ = ["Answered", "Logged", "ScoreLog", "read"]
+__all__ = ["Answered", "AnsweredTogether", "Logged", "ScoreLog", "read"]

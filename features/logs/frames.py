@@ -1,4 +1,4 @@
-"""Answers that were logged one by one and those of score jobs, as one frame."""
+"""Answers that were logged one by one, together, and by score jobs, as one frame."""
 
 from __future__ import annotations
 
@@ -13,39 +13,55 @@ from features.logs.jobs import AS_OF, KEY
 from features.logs.parts import Part
 
 _ORDER = ("_after", "_order")
+MOST_FRAMES = 200  # that are held before those that others replace are let go
 
 
-def last_of_each(
-    singly: pd.DataFrame, numbers: Sequence[int], parts: Sequence[Part]
-) -> tuple[pd.DataFrame, int]:
-    """The last answer of each customer and day.
+class Latest:
+    """The last answer of each customer and day, out of frames that are added in any order.
 
     Args:
-        singly: rows with ``day``, ``customer_key``, features, scores and versions.
-        numbers: of these rows. A row came after a part where its number is above the part's ``after``.
-
-    Returns:
-        The rows, and how many answers there were in the parts.
+        answers: how many there were already.
     """
-    frames = [_frame(part) for part in parts]
-    answers = sum(len(frame) for frame in frames)
-    if len(singly):
-        frames.append(singly.assign(_after=numbers, _order=0))
-    names = list(dict.fromkeys(str(name) for frame in frames for name in frame))
-    stacked = pd.DataFrame({name: _stacked(frames, name) for name in names})
-    ordered = stacked.sort_values([*_ORDER], kind="stable")
-    last = ordered.drop_duplicates(["day", KEY], keep="last")
-    return last.drop(columns=[*_ORDER]).reset_index(drop=True), answers
 
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self._frames: list[pd.DataFrame] = []
 
-def _frame(part: Part) -> pd.DataFrame:
-    """The vectors of a part; who had no features was not answered."""
-    table = pq.read_table(part.path)
-    table = table.filter(pc.is_valid(table[AS_OF]))
-    told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason")]
-    frame: pd.DataFrame = table.drop_columns([AS_OF, *told]).to_pandas()
-    versions = {f"{name}.version": version for name, version in part.models.items()}
-    return frame.assign(day=part.day, **versions, _after=part.after, _order=part.order)
+    def add(self, frame: pd.DataFrame, after: Sequence[int] | int, order: int = 0, answers: int = 0) -> None:
+        """Take answers in.
+
+        Args:
+            frame: ``day``, ``customer_key``, features, scores and versions.
+            after: the number in the log of each, or of the last row that was there before all of them.
+            order: among those with the same number, who comes later.
+            answers: how many these are.
+        """
+        if len(frame):
+            self._frames.append(frame.assign(_after=after, _order=order))
+        self.answers += answers
+        if len(self._frames) >= MOST_FRAMES:
+            self._frames = [self._last()]
+
+    def add_part(self, part: Part) -> None:
+        """Take a part of a score job in; who had no features was not answered."""
+        table = pq.read_table(part.path)
+        table = table.filter(pc.is_valid(table[AS_OF]))
+        told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason")]
+        frame: pd.DataFrame = table.drop_columns([AS_OF, *told]).to_pandas()
+        versions = {f"{name}.version": version for name, version in part.models.items()}
+        self.add(frame.assign(day=part.day, **versions), part.after, part.order, len(frame))
+
+    def vectors(self) -> pd.DataFrame:
+        """One row per customer and day."""
+        return self._last().drop(columns=[*_ORDER], errors="ignore").reset_index(drop=True)
+
+    def _last(self) -> pd.DataFrame:
+        if not self._frames:
+            return pd.DataFrame()
+        names = list(dict.fromkeys(str(name) for frame in self._frames for name in frame))
+        stacked = pd.DataFrame({name: _stacked(self._frames, name) for name in names})
+        ordered = stacked.sort_values([*_ORDER], kind="stable")
+        return ordered.drop_duplicates(["day", KEY], keep="last")
 
 
 def _stacked(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:

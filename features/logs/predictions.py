@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from features.calendar import moment
 from features.database import Database
+from features.logs import many
+from features.logs.jobs import AS_OF, KEY
 from features.logs.scores import feature_sets, scores
 
 
@@ -41,6 +43,8 @@ def find(database: Database, prediction_id: str) -> Prediction | None:
     Raises:
         PatronError: the log cannot be read.
     """
+    if (parts := many.parsed(prediction_id)) is not None:
+        return _together(database, *parts)
     joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
     asked = sa.select(scores, feature_sets.c.names).select_from(joined)
     with database.reading() as connection:
@@ -55,4 +59,34 @@ def find(database: Database, prediction_id: str) -> Prediction | None:
         {group: None if at is None else moment(at) for group, at in json.loads(row.moments or "{}").items()},
         tuple(json.loads(row.context or "{}")),
         json.loads(row.answers),
+    )
+
+
+def _together(database: Database, prediction_id: str, row: int) -> Prediction | None:
+    """One of the answers to a large request."""
+    asked = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
+    with database.reading() as connection:
+        found = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
+    if found is None or found.many is None:
+        return None
+    table = many.unpack(found.many)
+    told = many.row_of(table, row)
+    if not told:
+        return None
+    answers = {
+        name: {"version": version, "score": told[name + many.SCORE]}
+        for name, version in json.loads(found.answers).items()
+    }
+    return Prediction(
+        told[KEY],
+        moment(found.at_us),
+        told[AS_OF],
+        {name: told[name] for name in many.features_of(table)},
+        {
+            name.removeprefix(many.MOMENT): None if at is None else moment(at)
+            for name, at in told.items()
+            if name.startswith(many.MOMENT)
+        },
+        (),
+        answers,
     )

@@ -36,11 +36,13 @@ from features.calendar import micros
 from features.database import METADATA, Database, Key, Turn, insert
 from features.errors import NothingThere, PatronError
 from features.home import Home
-from features.logs import frames
+from features.logs import frames, many
 from features.logs import parts as job_parts
+from features.logs.many import AnsweredTogether
 
 FLUSH_SECONDS = 0.25
 BATCH = 1000  # rows in a transaction, so that other writers do not wait long
+NOBODY = NO_FEATURES = 0  # of a row that holds the answers to a large request
 MOST_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
 # Known by the digest of their names, so that writers need not ask which number a set has.
 feature_sets = sa.Table(
@@ -64,6 +66,8 @@ scores = sa.Table(
     sa.Column("prediction_id", sa.Text, index=True),
     sa.Column("moments", sa.Text),
     sa.Column("context", sa.Text),
+    # Of a large request all answers: the row itself is of nobody then, and has no vector.
+    sa.Column("many", sa.LargeBinary),
 )
 writers = sa.Table(
     "score_writers",
@@ -116,7 +120,7 @@ class ScoreLog:
             self._counter, self._file = _counter(home.logs / f"{self.session}.accepted")
         except OSError as error:
             raise PatronError(f"the folder {home.logs} cannot be written: {error}") from error
-        self._queue: deque[Answered] = deque()
+        self._queue: deque[Answered | AnsweredTogether] = deque()
         self._sets: dict[tuple[str, ...], int] = {}  # those that the database has
         self.accepted = self.written = self.dropped = self._named = 0
         self._lock = threading.Lock()
@@ -126,13 +130,20 @@ class ScoreLog:
 
     def put(self, rows: Sequence[Answered]) -> None:
         """Queue answers; returns at once. What is put is committed within ``FLUSH_SECONDS``."""
+        self._put(rows, len(rows))
+
+    def put_together(self, rows: AnsweredTogether) -> None:
+        """The same of the answers to a large request."""
+        self._put([rows], len(rows))
+
+    def _put(self, items: Sequence[Answered | AnsweredTogether], count: int) -> None:
         with self._lock:
-            self.accepted += len(rows)
+            full = self.queued + count > MOST_QUEUED_ROWS
+            self.accepted += count
             self._counter[:8] = self.accepted.to_bytes(8, "little")
-        if len(self._queue) + len(rows) > MOST_QUEUED_ROWS:
-            self.dropped += len(rows)
-            return
-        self._queue.extend(rows)
+            self.dropped += count if full else 0
+        if not full:
+            self._queue.extend(items)
 
     def prediction_ids(self, count: int) -> list[str]:
         """Ids for answers, which no other has, here or elsewhere."""
@@ -143,11 +154,11 @@ class ScoreLog:
     @property
     def queued(self) -> int:
         """Rows that wait to be committed."""
-        return len(self._queue)
+        return self.accepted - self.written - self.dropped
 
     def wait(self) -> None:
         """Return once the queue has room: for bulk writers, which are faster than the disk."""
-        while len(self._queue) > MOST_QUEUED_ROWS // 4 and self._thread.is_alive():
+        while self.queued > MOST_QUEUED_ROWS // 4 and self._thread.is_alive():
             time.sleep(FLUSH_SECONDS / 5)
 
     def close(self) -> None:
@@ -174,30 +185,55 @@ class ScoreLog:
 
     def _flush(self) -> None:
         while self._queue:
-            rows = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
-            fresh = {row.features: _set_id(row.features) for row in rows if row.features not in self._sets}
+            rows, count = self._some()
+            names = {row.features for row in rows if isinstance(row, Answered)}
+            fresh = {some: _set_id(some) for some in names if some not in self._sets}
             written = [_row(row, self._sets | fresh) for row in rows]
             try:
                 with self.database.writing(Turn.ANY, durable=False) as connection:
-                    for names, number in fresh.items():
+                    for some, number in fresh.items():
                         known = insert(connection, feature_sets).on_conflict_do_nothing()
-                        connection.execute(known, {"id": number, "names": json.dumps(names)})
+                        connection.execute(known, {"id": number, "names": json.dumps(some)})
                     connection.execute(sa.insert(scores), written)
-                    _count(connection, self.session, {"written": self.written + len(rows)})
+                    _count(connection, self.session, {"written": self.written + count})
             except PatronError as error:
                 self._sets.clear()  # it may have been another database
                 self._queue.extendleft(reversed(rows))
                 _log.error("the log of scores cannot be written, will try again: %s", error)
                 return
-            self.written += len(rows)
+            self.written += count
             self._sets |= fresh
+
+    def _some(self) -> tuple[list[Answered | AnsweredTogether], int]:
+        """What is written in one transaction, and how many answers that are."""
+        some: list[Answered | AnsweredTogether] = []
+        count = 0
+        while self._queue and count < BATCH:
+            some.append(self._queue.popleft())
+            count += len(some[-1]) if isinstance(some[-1], AnsweredTogether) else 1
+        return some, count
 
 
 def _set_id(names: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(names).encode()).digest()[:8], "big", signed=True)
 
 
-def _row(row: Answered, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
+def _row(row: Answered | AnsweredTogether, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
+    if isinstance(row, AnsweredTogether):
+        return {
+            "at_us": micros(row.at),
+            "day": row.day,
+            "customer_key": NOBODY,
+            "as_of_us": None,
+            "route": row.route,
+            "feature_set": NO_FEATURES,
+            "vector": "[]",
+            "answers": _json(row.versions),
+            "prediction_id": row.prediction_id,
+            "moments": None,
+            "context": None,
+            "many": many.pack(row.table),
+        }
     return {
         "at_us": micros(row.at),
         "day": row.day,
@@ -210,6 +246,7 @@ def _row(row: Answered, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
         "prediction_id": row.prediction_id,
         "moments": _json(row.moments),
         "context": _json(row.context) if row.context else None,
+        "many": None,
     }
 
 
@@ -295,19 +332,26 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
         lost = _settle(database, home.logs)
     except NothingThere as error:
         raise nothing from error
-    last = sa.select(sa.func.max(scores.c.id)).where(span).group_by(scores.c.day, scores.c.customer_key)
+    singly, together = scores.c.many.is_(None), scores.c.many.is_not(None)
+    last = (
+        sa.select(sa.func.max(scores.c.id)).where(span, singly).group_by(scores.c.day, scores.c.customer_key)
+    )
     columns = scores.c.day, scores.c.customer_key, feature_sets.c.names, scores.c.vector, scores.c.answers
     joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
     with database.reading() as connection:
-        count = connection.execute(sa.select(sa.func.count()).select_from(scores).where(span)).scalar_one()
+        counted = sa.select(sa.func.count()).select_from(scores).where(span, singly)
+        found = frames.Latest(connection.execute(counted).scalar_one())
         asked = sa.select(scores.c.id, *columns).select_from(joined)
         rows = connection.execute(asked.where(scores.c.id.in_(last)).order_by(scores.c.id)).all()
-    singly = pd.DataFrame(_flat(row[1:] for row in rows))
-    spanned = [part for part in parts if micros(since) <= part.at_us <= micros(until)]
-    if not spanned:
-        return Logged(singly, count, lost)
-    vectors, in_bulk = frames.last_of_each(singly, [row[0] for row in rows], spanned)
-    return Logged(vectors, count + in_bulk, lost)
+        found.add(pd.DataFrame(_flat(row[1:] for row in rows)), after=[row[0] for row in rows])
+        of_many = sa.select(scores.c.id, scores.c.day, scores.c.answers, scores.c.many)
+        for row in connection.execute(of_many.where(span, together)):
+            frame = many.frame(row.many, json.loads(row.answers)).assign(day=row.day)
+            found.add(frame, after=row.id, answers=len(frame))
+    for part in parts:
+        if micros(since) <= part.at_us <= micros(until):
+            found.add_part(part)
+    return Logged(found.vectors(), found.answers, lost)
 
 
 def _flat(rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:

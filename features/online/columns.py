@@ -7,7 +7,7 @@ once. Both give the same values to the last bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,12 @@ class OnlineColumns:
         values: per feature an Arrow array of the feature's own type; null where missing.
         as_of: per customer the oldest as_of of the groups read, in microseconds since 1970 (int64); null
             for one without a row.
+        moments: per group the same of its part.
     """
 
     values: Mapping[str, pa.Array]
     as_of: pa.Array
+    moments: Mapping[str, pa.Array] = field(default_factory=dict)
 
 
 def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -84,6 +84,32 @@ class Reader:
         moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
         return OnlineRows({name: values[name] for name in self.names}, _oldest(found), moments)
 
+    def columns(self, cells: Sequence[Cells]) -> OnlineColumns:
+        """The same as Arrow arrays, for those who score many.
+
+        Raises:
+            PatronError: as :meth:`unpack`.
+        """
+        try:
+            found = [decode_columns(*both) for both in zip(self.selections.values(), cells, strict=True)]
+        except OtherLayout as error:
+            raise _filled_otherwise(self.place, error) from error
+        values = {name: column for part in found for name, column in part.values.items()}
+        moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
+        oldest = _oldest_column([part.as_of for part in found])
+        return OnlineColumns({name: values[name] for name in self.names}, oldest, moments)
+
+    def check(self, cells: Sequence[Cells]) -> None:
+        """Refuse cells that were written by other definitions than those they are read by.
+
+        Raises:
+            PatronError: some were.
+        """
+        for selection, some in zip(self.selections.values(), cells, strict=True):
+            digest = selection.layout.digest
+            if not all(cell is None or cell.startswith(digest) for cell in some):
+                raise _filled_otherwise(self.place, OtherLayout(selection.layout.view))
+
 
 def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> Reader:
     """Reads features.
@@ -97,38 +123,6 @@ def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, 
         for view in dict.fromkeys(views.values())
     }
     return Reader(place, parts, list(views))
-
-
-ColumnReader: TypeAlias = Callable[[Sequence[int]], OnlineColumns]
-
-
-def column_reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> ColumnReader:
-    """A function that reads features for many customers by key; threads may share it.
-
-    Args:
-        layouts: by view.
-        views: of each feature to be read, in the order of the answer.
-
-    Raises (the function):
-        PatronError: the store is missing, cannot be read, or was filled by other definitions.
-    """
-    parts = {
-        view: Selection(layouts[view], [name for name in views if views[name] == view])
-        for view in dict.fromkeys(views.values())
-    }
-
-    def read(keys: Sequence[int]) -> OnlineColumns:
-        cells = place.read(keys, list(parts))
-        try:
-            columns = [decode_columns(*both) for both in zip(parts.values(), cells, strict=True)]
-        except OtherLayout as error:
-            raise _filled_otherwise(place, error) from error
-        values = {name: column for part in columns for name, column in part.values.items()}
-        return OnlineColumns(
-            {name: values[name] for name in views}, _oldest_column([c.as_of for c in columns])
-        )
-
-    return read
 
 
 def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:

@@ -26,7 +26,7 @@ from serving.portrait import portray
 from serving.problems import Unprocessable, responses
 from serving.schemas import CustomerId
 from serving.scopes import Scope
-from serving.scorer import UNKNOWN
+from serving.scorer import UNKNOWN, outcomes
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
 # Ids may hold slashes. These routes are no coroutines: they read files, so each runs in a thread.
@@ -122,5 +122,5 @@ def customer(
     (entry,) = scorer.score([customer_id], route="portrait", facts=True)
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
-    metrics.count([entry])
+    metrics.count(outcomes([entry]))
     return portray(entry, entry.models, scorer.shop, asked.language)

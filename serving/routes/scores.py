@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic_core import to_json
 
 from features.logs.scores import FLUSH_SECONDS
-from serving import schemas, stages
+from serving import many, schemas, stages
 from serving.access import needs
 from serving.context import checked
 from serving.dependencies import ExplainerDep, known_models
@@ -19,7 +19,7 @@ from serving.explainer import Explainer
 from serving.metrics import Metrics
 from serving.problems import Unprocessable, leads_to, responses
 from serving.scopes import Scope
-from serving.scorer import CustomerScores, Scorer
+from serving.scorer import CustomerScores, Scorer, outcomes
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=Direct)
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
@@ -52,33 +52,30 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     if asked.explain and len(asked.customer_ids) > schemas.MOST_EXPLAINED:
         raise Unprocessable(f"explain: ask for {schemas.MOST_EXPLAINED} customers at most, or without it")
 
+    few = len(asked.customer_ids) <= FEW
+    if not (few or asked.explain or context):
+        told, counts = await to_thread.run_sync(
+            many.score, scorer, asked.customer_ids, models, limiter=_large
+        )
+        metrics.count(counts)
+        return _response(told)
+
     def answer() -> list[CustomerScores]:
         return scorer.score(asked.customer_ids, models, whatever_happens=True, context=context)
 
-    few = len(asked.customer_ids) <= FEW
     entries = answer() if few else await to_thread.run_sync(answer, limiter=_large)
-    metrics.count(entries)
-    told = [_told(entry) for entry in entries]
+    metrics.count(outcomes(entries))
+    told = [entry.told for entry in entries]
     if asked.explain:
         explainer: Explainer = state.explainer
         why = await explainer.run(lambda: [explainer.answered(entry, context or ()) for entry in entries])
         told = [plain | more for plain, more in zip(told, why, strict=True)]
+    return _response(told)
+
+
+def _response(told: list[dict[str, Any]]) -> Response:
     # Tests hold this to the model's shape; it is not checked anew each time.
     return Response(to_json({"customers": told}, inf_nan_mode="null"), media_type="application/json")
-
-
-def _told(entry: CustomerScores) -> dict[str, Any]:
-    return {
-        "customer_id": entry.customer_id,
-        "known": entry.known,
-        "reason": entry.reason,
-        "features_as_of": entry.features_as_of,
-        "fresh": entry.fresh,
-        "stale": entry.stale,
-        "degraded": entry.degraded,
-        "prediction_id": entry.prediction_id,
-        "scores": {name: score.told for name, score in entry.scores.items()},
-    }
 
 
 @router.get(
