@@ -1,11 +1,12 @@
 """BG/NBD: how many purchases a customer will make, and whether they are still one.
 
-While alive a customer buys as a Poisson process of rate λ, and after every purchase drops out with probability p. Over
-customers λ is Gamma(r, rate alpha) and p is Beta(a, b).
+While alive a customer buys as a Poisson process of rate λ, and after every purchase drops out with probability
+p. Over customers λ is Gamma(r, rate alpha) and p is Beta(a, b).
 
-Equations by number are those of Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way: An Alternative to
-the Pareto/NBD Model, Marketing Science 24(2), 275-284. P(alive) is that of Fader & Hardie (2008), Computing P(alive)
-Using the BG/NBD Model (brucehardie.com/notes/021). It is no churn score: who bought once has P(alive) = 1.
+Equations by number are those of Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way: An
+Alternative to the Pareto/NBD Model, Marketing Science 24(2), 275-284. P(alive) is that of Fader & Hardie (2008),
+Computing P(alive) Using the BG/NBD Model (brucehardie.com/notes/021). It is no churn score: who bought once has
+P(alive) = 1.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, digamma, gammaln, polygamma
 
 from features.errors import PatronError
-from models.btyd.likelihood import MaximumLikelihood, in_logarithms, maximise
+from models.btyd.bg_nbd_likelihood import Customers, log_likelihood
+from models.btyd.likelihood import MaximumLikelihood, maximise
 from models.btyd.quadrature import beta_nodes
-from models.btyd.summary import grouped
 from models.metrics import sigmoid
 from models.spec import Array
 
@@ -45,8 +45,8 @@ class BgNbd(MaximumLikelihood):
 
     def log_likelihood(self, frequency: ArrayLike, recency: ArrayLike, T: ArrayLike) -> float:
         """Log-likelihood of these customers, in nats: equation 7."""
-        data = _Customers.of(*_checked(frequency, recency, T))
-        return _log_likelihood(self.logs, data)[0]
+        data = Customers.of(*_checked(frequency, recency, T))
+        return log_likelihood(self.logs, data)[0]
 
     def probability_alive(self, frequency: ArrayLike, recency: ArrayLike, T: ArrayLike) -> Array:
         """Probability that a customer has not dropped out by T (Fader & Hardie, 2008)."""
@@ -59,9 +59,9 @@ class BgNbd(MaximumLikelihood):
         """Expected purchases within ``t`` after T, given the past: equation 10.
 
         Its Gauss hypergeometric function is left out: given λ, p and that the customer is alive, it is
-        (1 − exp(−λ p t)) / p (equation 5), whose mean over the Gamma distribution of λ given the past is known
-        and whose mean over the Beta distribution of p given the past is taken by quadrature. So it is as exact
-        near a = 1, where equation 10 divides by 0.
+        (1 − exp(−λ p t)) / p (equation 5), whose mean over the Gamma distribution that λ has given the past
+        is known, and whose mean over the Beta distribution that p has is taken by quadrature. So it holds
+        near a = 1 too, where equation 10 divides by 0.
         """
         x, t_x, age = _checked(frequency, recency, T)
         ahead = _duration(t)
@@ -76,7 +76,10 @@ class BgNbd(MaximumLikelihood):
     def probability_of_purchase(
         self, t: ArrayLike, frequency: ArrayLike, recency: ArrayLike, T: ArrayLike
     ) -> Array:
-        """Probability of at least one purchase within ``t`` after T: P(alive) × (1 − ((α+T) / (α+T+t))^(r+x))."""
+        """Probability of at least one purchase within ``t`` after T.
+
+        P(alive) × (1 − ((α+T) / (α+T+t))^(r+x)): whoever is alive can drop out only by buying.
+        """
         x, t_x, age = _checked(frequency, recency, T)
         none = -(self.r + x) * np.log1p(_duration(t) / (self.alpha + age))
         bought: Array = sigmoid(-self._log_odds_of_dropout(x, t_x, age)) * -np.expm1(none)
@@ -94,7 +97,7 @@ class BgNbd(MaximumLikelihood):
         return wait
 
     def _log_odds_of_dropout(self, x: Array, t_x: Array, age: Array) -> Array:
-        """Log-odds of having dropped out right after the last purchase; −∞ for who has made no repeat purchase."""
+        """Log-odds of having dropped out right after the last purchase; −∞ for who did not buy again."""
         odds = np.full(len(x), -np.inf)
         again = x > 0
         x, t_x, age = x[again], t_x[again], age[again]
@@ -126,7 +129,7 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, start: Bg
         start: where to begin; it ends at the same maximum from anywhere sensible.
 
     Raises:
-        PatronError: the customers cannot be what they are said to be, are too few, or none of them bought again.
+        PatronError: a customer cannot be, they are too few, or none of them bought again.
     """
     x, t_x, age = _checked(frequency, recency, T)
     if len(x) < MINIMUM_CUSTOMERS:
@@ -137,108 +140,12 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, start: Bg
         raise PatronError(
             f"BG/NBD cannot be fitted: none of the {len(x):,} customers bought again; observe them for longer"
         )
-    data = _Customers.of(x, t_x, age)
+    data = Customers.of(x, t_x, age)
     usual = BgNbd(1.0, float(age.mean()), 1.0, 2.0)
     logs, evidence = maximise(
-        lambda logs: _log_likelihood(logs, data), (start or usual).logs, len(x), "BG/NBD"
+        lambda logs: log_likelihood(logs, data), (start or usual).logs, len(x), "BG/NBD"
     )
     return BgNbd(*np.exp(logs).tolist(), evidence=evidence)
-
-
-@dataclass(frozen=True)
-class _Customers:
-    """Customers who are alike, counted together.
-
-    Attributes:
-        all: every x, with its weight.
-        never: T of who did not buy again, with its weight.
-        again: x, t_x and T of the others, with its weight.
-    """
-
-    all: tuple[Array, Array]
-    never: tuple[Array, Array]
-    again: tuple[Array, Array, Array, Array]
-
-    @classmethod
-    def of(cls, x: Array, t_x: Array, age: Array) -> _Customers:
-        (x, t_x, age), weight = grouped(x, t_x, age)
-        (some,) = np.nonzero(x)
-        (none,) = np.nonzero(x == 0)
-        frequencies, which = np.unique(x, return_inverse=True)
-        return cls(
-            all=(frequencies, np.bincount(which, weights=weight).astype(np.float64)),
-            never=(age[none], weight[none]),
-            again=(x[some], t_x[some], age[some], weight[some]),
-        )
-
-
-def _log_likelihood(logs: Array, data: _Customers) -> tuple[float, Array, Array]:
-    """Equation 7, with its first and second derivatives in the logarithms of r, alpha, a and b.
-
-    Of equation 6 the factors that hold x alone are counted once per x, and the sum that remains, of who is
-    alive at T and of who dropped out at t_x, is taken in logarithms.
-    """
-    parameters = np.exp(logs)
-    parts = [
-        _by_frequency(parameters, *data.all),
-        _who_never_again(parameters, *data.never),
-        _who_again(parameters, *data.again),
-    ]
-    value, gradient, curvature = (sum(part) for part in zip(*parts, strict=True))
-    return float(value), *in_logarithms(parameters, gradient, curvature)
-
-
-def _by_frequency(parameters: Array, x: Array, weight: Array) -> tuple[float, Array, Array]:
-    """Γ(r+x) α^r / Γ(r) × B(a, b+x) / B(a, b), in logarithms, and its derivatives in r, α, a and b."""
-    r, alpha, a, b = parameters
-    customers = weight.sum()
-    value = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
-    shared = digamma(a + b) - digamma(a + b + x)
-    gradient = [
-        weight @ (digamma(r + x) - digamma(r) + np.log(alpha)),
-        customers * r / alpha,
-        weight @ shared,
-        weight @ (shared + digamma(b + x) - digamma(b)),
-    ]
-    curvature = np.zeros((4, 4))
-    curvature[0, 0] = weight @ (polygamma(1, r + x) - polygamma(1, r))
-    curvature[0, 1] = curvature[1, 0] = customers / alpha
-    curvature[1, 1] = -customers * r / alpha**2
-    curvature[2:, 2:] = weight @ (polygamma(1, a + b) - polygamma(1, a + b + x))
-    curvature[3, 3] += weight @ (polygamma(1, b + x) - polygamma(1, b))
-    return float(weight @ value), np.array(gradient), curvature
-
-
-def _who_never_again(parameters: Array, age: Array, weight: Array) -> tuple[float, Array, Array]:
-    """(α+T)^−r, in logarithms, and its derivatives."""
-    r, alpha = parameters[:2]
-    logs, inverse = weight @ np.log(alpha + age), weight @ (1 / (alpha + age))
-    curvature = np.zeros((4, 4))
-    curvature[0, 1] = curvature[1, 0] = -inverse
-    curvature[1, 1] = r * (weight @ (alpha + age) ** -2.0)
-    return float(-r * logs), np.array([-logs, -r * inverse, 0.0, 0.0]), curvature
-
-
-def _who_again(
-    parameters: Array, x: Array, t_x: Array, age: Array, weight: Array
-) -> tuple[float, Array, Array]:
-    """(α+T)^−(r+x) + a / (b+x−1) × (α+t_x)^−(r+x), in logarithms, and its derivatives."""
-    r, alpha, a, b = parameters
-    shape, alive, dropped, rest = r + x, 1 / (alpha + age), 1 / (alpha + t_x), 1 / (b + x - 1)
-    silence = np.log1p((age - t_x) * dropped)
-    odds = np.log(a * rest) + shape * silence  # of having dropped out, in logarithms
-    gone = sigmoid(odds)
-    slope = np.array([silence, shape * (alive - dropped), np.full(len(x), 1 / a), -rest])
-    value = np.logaddexp(0, odds) + shape * np.log(alive)
-    gradient = slope @ (weight * gone)
-    gradient[:2] += weight @ np.log(alive), -(weight * shape) @ alive
-    curvature = (slope * (weight * gone * (1 - gone))) @ slope.T
-    curvature[0, 1] += weight @ (gone * (alive - dropped) - alive)
-    curvature[1, 0] = curvature[0, 1]
-    curvature[1, 1] += (weight * shape) @ (alive**2 + gone * (dropped**2 - alive**2))
-    curvature[2, 2] -= weight @ gone / a**2
-    curvature[3, 3] += weight @ (gone * rest**2)
-    return float(weight @ value), gradient, curvature
 
 
 def _weighted(points: Array, weights: Array, which: NDArray[np.intp], z: Array, shape: Array) -> Array:

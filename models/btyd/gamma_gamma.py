@@ -1,12 +1,13 @@
 """Gamma-gamma: what a purchase of a customer is worth, independently of how often they buy.
 
-A customer's purchases are Gamma(p, rate ν) and over customers ν is Gamma(q, rate v). Equations by number are those
-of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (brucehardie.com/notes/025), whose γ is called v here,
-as in lifetimes.
+A customer's purchases are Gamma(p, rate ν), and over customers ν is Gamma(q, rate v). Equations by number are
+those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (brucehardie.com/notes/025), whose γ is
+called v here, as in lifetimes.
 
-One order of a million among orders of thirty would move every customer's expected value. So mean values above a cap
-count as the cap, in fitting as in answering: the median times exp(6 s), where s is the robust standard deviation of
-the logarithms (1.4826 × their median absolute deviation), at least 0.5. ``capped`` says how many that were.
+One order of a million among orders of thirty would move every customer's expected value. So mean values above a
+cap count as the cap, in fitting as in answering: the median times exp(6 s), where s is the robust standard
+deviation of the logarithms (1.4826 × their median absolute deviation), at least 0.5. ``capped`` says how many
+customers that were.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class GammaGamma(MaximumLikelihood):
 
     @property
     def expected_value(self) -> float:
-        """Mean value of a purchase over all customers, in currency: p v / (q − 1); infinite for q of 1 or less."""
+        """Mean value of a purchase over all customers, in currency: p v / (q − 1), infinite where q ≤ 1."""
         return self.p * self.v / (self.q - 1) if self.q > 1 else float("inf")
 
     def conditional_expected_average_value(self, frequency: ArrayLike, monetary_value: ArrayLike) -> Array:
@@ -114,7 +115,7 @@ def fit_gamma_gamma(
     p, q, v = np.exp(logs).tolist()
     if q <= 1:
         raise PatronError(
-            f"gamma-gamma found q = {q:.3g}: values are so unequal that no mean exists; look for wrong amounts"
+            f"gamma-gamma found q = {q:.3g}: values too unequal to have a mean; look for wrong amounts"
         )
     return GammaGamma(p, q, v, cap, capped, evidence=evidence)
 
@@ -178,6 +179,6 @@ def _refuse(mean: Array, wrong: NDArray[np.bool_], what: str) -> None:
     for where, said in ((~np.isfinite(mean), "a mean value that is no finite number"), (wrong, what)):
         if where.any():
             raise PatronError(
-                f"gamma-gamma was given {where.sum():,} customers with {said}; leave them out or net refunds of"
-                " the orders they belong to"
+                f"gamma-gamma was given {where.sum():,} customers with {said}; leave them out, or take"
+                " refunds off the orders they belong to"
             )

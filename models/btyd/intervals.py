@@ -1,7 +1,7 @@
 """How sure parameters and answers are, by the information that the customers hold.
 
-All of it is about the parameters: an interval of expected purchases is where the expectation lies, not where one
-customer's next count will.
+All of it is about the parameters: an interval of expected purchases is where the expectation lies, not where
+one customer's next count will.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _covariance(model: MaximumLikelihood) -> Array:
         )
     if model.evidence.covariance is None:
         raise PatronError(
-            f"these {model.evidence.customers:,} customers do not tell every parameter of {type(model).__name__},"
-            " so there are no intervals; fit it to more customers or a longer time"
+            f"{model.evidence.customers:,} customers did not tell every parameter of {type(model).__name__}, so"
+            " there are no intervals; fit it to more customers or a longer time"
         )
     return np.array(model.evidence.covariance)

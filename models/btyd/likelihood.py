@@ -15,7 +15,7 @@ from features.errors import PatronError
 from models.spec import Array
 
 Objective = Callable[[Array], tuple[float, Array, Array]]
-"""Of the parameters' logarithms: the log-likelihood of all customers, its gradient and its second derivatives."""
+"""Of the parameters' logarithms: the log-likelihood of all customers, its first and its second derivatives."""
 
 LARGEST_STEP = 2.0  # in logarithms, of the search
 FLAT = 1e-6  # a gradient per customer up to it is flat
@@ -112,17 +112,26 @@ def maximise(objective: Objective, start: Array, customers: int, model: str) -> 
         value, gradient, curvature = objective(np.array(logs))
         return -value / customers, -gradient / customers, -curvature / customers
 
+    def cost(logs: Array) -> float:
+        return at(*logs)[0]
+
+    def slope(logs: Array) -> Array:
+        return at(*logs)[1]
+
+    def information(logs: Array) -> Array:
+        return at(*logs)[2]
+
     found = minimize(
-        lambda logs: at(*logs)[0], start, jac=lambda logs: at(*logs)[1], hess=lambda logs: at(*logs)[2],
-        method="trust-exact", options={"gtol": 1e-9, "max_trust_radius": LARGEST_STEP, "maxiter": 500},
+        cost, start, jac=slope, hess=information, method="trust-exact",
+        options={"gtol": 1e-9, "max_trust_radius": LARGEST_STEP, "maxiter": 500},
     )  # fmt: skip
-    cost, gradient, information = at(*found.x)
-    if not np.abs(gradient).max() <= FLAT:
+    logs = np.asarray(found.x)
+    if not np.abs(slope(logs)).max() <= FLAT:
         raise PatronError(
-            f"{model} found no parameters that fit these {customers:,} customers best; check that they are"
-            " in one unit of time and one currency"
+            f"{model} found no parameters that fit these {customers:,} customers best; check that they are in"
+            " one unit of time and one currency"
         )
-    return np.asarray(found.x), Evidence(customers, -cost * customers, _inverse(information * customers))
+    return logs, Evidence(customers, -cost(logs) * customers, _inverse(information(logs) * customers))
 
 
 def in_logarithms(parameters: Array, gradient: Array, curvature: Array) -> tuple[Array, Array]:

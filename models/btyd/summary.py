@@ -37,7 +37,7 @@ def summarise(
     until_day: int,
     days_per_unit: float = 1.0,
 ) -> Summary:
-    """Count orders as the literature does (Fader & Hardie, notes on the CDNOW data): one purchase per day.
+    """Count orders as the literature counts CDNOW's (Fader, Hardie & Lee, 2005): one purchase per day.
 
     Args:
         customers: whose order each is.
@@ -51,8 +51,8 @@ def summarise(
     """
     if not len(customers) == len(days) == len(amounts):
         raise PatronError(
-            f"orders have {len(customers)} customers, {len(days)} days and {len(amounts)} amounts; give one of"
-            " each per order"
+            f"orders have {len(customers)} customers, {len(days)} days and {len(amounts)} amounts; give one"
+            " of each per order"
         )
     if not np.isfinite(amounts).all():
         raise PatronError(
