@@ -1,10 +1,10 @@
 """BG/NBD and gamma-gamma on CDNOW: the published parameters, and who spends in the 39 weeks that follow.
 
 Parameters are those of the first 39 weeks, in weeks; their peers are what is published: for BG/NBD of the
-sample Fader, Hardie & Lee (2005), for gamma-gamma Fader & Hardie (2013). In the 39 weeks of holdout everybody's
-spend is ranked by past spend, by BG/NBD × gamma-gamma, and by a challenger: a Tweedie regression with a log
-link, which learns from the last 13 weeks before the holdout. What it reads is chosen by splits of the first 39
-weeks alone.
+sample Fader, Hardie & Lee (2005), for gamma-gamma Fader & Hardie (2013). In the 39 weeks of holdout
+everybody's spend is ranked by past spend, by BG/NBD × gamma-gamma, and by a challenger: a Tweedie regression
+with a log link, which learns from the last 13 weeks before the holdout. What it reads is chosen by splits of
+the first 39 weeks alone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """BG/NBD: how many purchases a customer will make, and whether they are still one.
 
-While alive a customer buys as a Poisson process of rate λ, and after every purchase drops out with probability
-p. Over customers λ is Gamma(r, rate alpha) and p is Beta(a, b).
+While alive a customer buys as a Poisson process of rate λ, and after every purchase drops out with
+probability p. Over customers λ is Gamma(r, rate alpha) and p is Beta(a, b).
 
 Equations by number are those of Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way: An
-Alternative to the Pareto/NBD Model, Marketing Science 24(2), 275-284. P(alive) is that of Fader & Hardie (2008),
-Computing P(alive) Using the BG/NBD Model (brucehardie.com/notes/021). It is no churn score: who bought once has
-P(alive) = 1.
+Alternative to the Pareto/NBD Model, Marketing Science 24(2), 275-284. P(alive) is that of Fader & Hardie
+(2008), Computing P(alive) Using the BG/NBD Model (brucehardie.com/notes/021). It is no churn score: who
+bought once has P(alive) = 1.
 """
 
 from __future__ import annotations

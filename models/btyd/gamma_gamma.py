@@ -1,13 +1,13 @@
 """Gamma-gamma: what a purchase of a customer is worth, independently of how often they buy.
 
-A customer's purchases are Gamma(p, rate ν), and over customers ν is Gamma(q, rate v). Equations by number are
-those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (brucehardie.com/notes/025), whose γ is
-called v here, as in lifetimes.
+A customer's purchases are Gamma(p, rate ν), and over customers ν is Gamma(q, rate v). Equations by number
+are those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (brucehardie.com/notes/025),
+whose γ is called v here, as in lifetimes.
 
-One order of a million among orders of thirty would move every customer's expected value. So mean values above a
-cap count as the cap, in fitting as in answering: the median times exp(6 s), where s is the robust standard
-deviation of the logarithms (1.4826 × their median absolute deviation), at least 0.5. ``capped`` says how many
-customers that were.
+One order of a million among orders of thirty would move every customer's expected value. So mean values
+above a cap count as the cap, in fitting as in answering: the median times exp(6 s), where s is the robust
+standard deviation of the logarithms (1.4826 × their median absolute deviation), at least 0.5. ``capped``
+says how many customers that were.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _covariance(model: MaximumLikelihood) -> Array:
         )
     if model.evidence.covariance is None:
         raise PatronError(
-            f"{model.evidence.customers:,} customers did not tell every parameter of {type(model).__name__}, so"
-            " there are no intervals; fit it to more customers or a longer time"
+            f"{model.evidence.customers:,} customers did not tell every parameter of {type(model).__name__},"
+            " so there are no intervals; fit it to more customers or a longer time"
         )
     return np.array(model.evidence.covariance)

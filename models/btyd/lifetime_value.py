@@ -16,8 +16,8 @@ def expected_lifetime_value(purchases: BgNbd, values: GammaGamma, t: ArrayLike, 
     """Expected value of the purchases within ``t`` after T, in currency, not discounted.
 
     The product of the two expectations, since the models take value to be independent of how often somebody
-    buys (Fader, Hardie & Lee, 2005, RFM and CLV: Using Iso-Value Curves for Customer Base Analysis, Journal of
-    Marketing Research 42(4), 415-430).
+    buys (Fader, Hardie & Lee, 2005, RFM and CLV: Using Iso-Value Curves for Customer Base Analysis, Journal
+    of Marketing Research 42(4), 415-430).
 
     Args:
         t: how far ahead, in the unit of the summary's T.

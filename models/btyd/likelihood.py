@@ -15,10 +15,10 @@ from features.errors import PatronError
 from models.spec import Array
 
 Objective = Callable[[Array], tuple[float, Array, Array]]
-"""Of the parameters' logarithms: the log-likelihood of all customers, its first and its second derivatives."""
+"""Of the parameters' logarithms: the log-likelihood of all customers, its first and second derivatives."""
 
 LARGEST_STEP = 2.0  # in logarithms, of the search
-FLAT = 1e-6  # a gradient per customer up to it is flat
+GRADIENT, FLAT = 1e-9, 1e-4  # per customer: what is looked for, and what rounding may leave
 LEAST_INFORMATION = 0.01  # below it a logarithm's standard error is above 10, which says nothing
 
 
@@ -94,9 +94,9 @@ def _evidence(found: Mapping[str, Any]) -> Evidence:
 def maximise(objective: Objective, start: Array, customers: int, model: str) -> tuple[Array, Evidence]:
     """The logarithms of the most likely parameters, and what they rest on.
 
-    Newton's method within a region of trust (Conn, Gould & Toint, 2000, ch. 7), whose small steps do not leap
-    onto the plains far out, where every likelihood is flat. Parameters that the data drive out of every bound,
-    such as those of a dropout that nobody shows, stop where driving them on changes nothing.
+    Newton's method within a region of trust (Conn, Gould & Toint, 2000, ch. 7), whose small steps do not
+    leap onto the plains far out, where every likelihood is flat. Parameters that the data drive out of every
+    bound, such as those of a dropout that nobody shows, stop where driving them on changes nothing.
 
     Args:
         start: logarithms to start from.
@@ -123,7 +123,7 @@ def maximise(objective: Objective, start: Array, customers: int, model: str) -> 
 
     found = minimize(
         cost, start, jac=slope, hess=information, method="trust-exact",
-        options={"gtol": 1e-9, "max_trust_radius": LARGEST_STEP, "maxiter": 500},
+        options={"gtol": GRADIENT, "max_trust_radius": LARGEST_STEP, "maxiter": 100},
     )  # fmt: skip
     logs = np.asarray(found.x)
     if not np.abs(slope(logs)).max() <= FLAT:
