@@ -35,7 +35,6 @@ R = TypeVar("R")
 TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
 OLDEST, AHEAD = 104.0, 39.0  # weeks
 MOST_SECONDS, MOST_GIGABYTES = 10.0, 2.0
-COLUMNS = ("frequency", "recency", "T")
 
 
 def main() -> None:
@@ -45,6 +44,8 @@ def main() -> None:
     parser.add_argument("--lifetimes", type=Path, help="A Python with lifetimes.")
     parser.add_argument("--rounds", type=int, default=3, help="How often each side is measured.")
     asked = parser.parse_args()
+    if asked.lifetimes and not asked.lifetimes.is_file():
+        parser.error(f"{asked.lifetimes} is not there")
     with TemporaryDirectory() as folder:
         results = alone(Path(folder) / "all.npz", asked.customers, asked.rounds)
         if asked.lifetimes:
@@ -111,10 +112,10 @@ def write(file: Path, customers: int) -> None:
     np.savez(file, frequency=frequency, recency=recency, T=T)
 
 
-def read(file: Path) -> list[Array]:
-    """The columns of such a file."""
+def read(file: Path) -> tuple[Array, Array, Array]:
+    """Frequency, recency and T of such a file."""
     with np.load(file) as columns:
-        return [columns[name] for name in COLUMNS]
+        return columns["frequency"], columns["recency"], columns["T"]
 
 
 def ours(file: Path) -> Measured:
@@ -141,7 +142,8 @@ def lifetimes(file: Path, python: Path) -> Measured:
     script = Path(peers).with_name("lifetimes_fit.py")
     done = subprocess.run([python, script, file, str(AHEAD)], capture_output=True, text=True)
     if done.returncode:
-        raise PatronError(f"{python} does not run lifetimes: {done.stderr.strip().splitlines()[-1]}")
+        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise PatronError(f"{python} does not run lifetimes: {why}")
     said: dict[str, float] = json.loads(done.stdout)
     return said
 

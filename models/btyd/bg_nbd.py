@@ -12,6 +12,7 @@ bought once has P(alive) = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from models.metrics import sigmoid
 from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10
+FURTHEST_DAYS = 36_525  # beyond it a date says nothing
 BANDS, NODES = (8.0, 64.0), (32, 96, 256)  # of t / (α+T); its quadrature's nodes up to each, and beyond
 
 
@@ -92,9 +94,26 @@ class BgNbd(MaximumLikelihood):
         (α+T) (2^(1/(r+x)) − 1). It is the median because the mean does not exist where r + x ≤ 1, and it is
         of who is alive because who has dropped out never buys again.
         """
-        x, age = (np.atleast_1d(np.asarray(v, np.float64)) for v in (frequency, T))
-        wait: Array = (self.alpha + age) * np.expm1(np.log(2) / (self.r + x))
+        x, _, age = _checked(frequency, np.where(np.asarray(frequency) > 0, T, 0), T)
+        with np.errstate(over="ignore"):  # forever, for who hardly buys
+            wait: Array = (self.alpha + age) * np.expm1(np.log(2) / (self.r + x))
         return wait
+
+    def expected_date_of_next_order(
+        self, frequency: ArrayLike, T: ArrayLike, today: date, days_per_unit: float = 1.0
+    ) -> NDArray[np.datetime64]:
+        """The day by which half of the customers of such a past who are alive have ordered again.
+
+        :meth:`expected_wait_for_next_order` from ``today``, the end of T, in days rounded up; no date (NaT)
+        where that is more than 100 years.
+
+        Args:
+            days_per_unit: how many days the unit of T has, 7 for weeks.
+        """
+        days = np.ceil(self.expected_wait_for_next_order(frequency, T) * days_per_unit)
+        within = days <= FURTHEST_DAYS
+        dates = np.datetime64(today, "D") + np.where(within, days, 0).astype("timedelta64[D]")
+        return np.where(within, dates, np.datetime64("NaT", "D"))
 
     def _log_odds_of_dropout(self, x: Array, t_x: Array, age: Array) -> Array:
         """Log-odds of having dropped out right after the last purchase; −∞ for who did not buy again."""

@@ -50,7 +50,7 @@ class GammaGamma(MaximumLikelihood):
         """Log-likelihood of mean values, in nats: equation 1a, of customers who bought again."""
         x, mean = _checked(frequency, monetary_value)
         columns, weight = grouped(x, np.minimum(mean, self.cap))
-        return _log_likelihood(self.logs, columns[0], columns[1], weight)[0]
+        return log_likelihood(self.logs, columns[0], columns[1], weight)[0]
 
     @property
     def expected_value(self) -> float:
@@ -109,7 +109,7 @@ def fit_gamma_gamma(
     (x_each, mean_each), weight = grouped(x, mean)
     usual = GammaGamma(1.0, 2.0, float(np.median(mean)))
     logs, evidence = maximise(
-        lambda logs: _log_likelihood(logs, x_each, mean_each, weight),
+        lambda logs: log_likelihood(logs, x_each, mean_each, weight),
         (start or usual).logs, len(x), "gamma-gamma",
     )  # fmt: skip
     p, q, v = np.exp(logs).tolist()
@@ -120,7 +120,7 @@ def fit_gamma_gamma(
     return GammaGamma(p, q, v, cap, capped, evidence=evidence)
 
 
-def _log_likelihood(logs: Array, x: Array, mean: Array, weight: Array) -> tuple[float, Array, Array]:
+def log_likelihood(logs: Array, x: Array, mean: Array, weight: Array) -> tuple[float, Array, Array]:
     """Equation 1a over customers, with its first and second derivatives in the logarithms of p, q and v."""
     parameters = np.exp(logs)
     p, q, v = parameters
