@@ -112,6 +112,7 @@ def test_one_order_of_a_million_moves_nobody_else(simulated: tuple[Array, Array]
 
 def test_a_model_with_intervals_comes_back_from_its_json(fitted: GammaGamma) -> None:
     assert GammaGamma.from_json(fitted.to_json()) == fitted
+    assert GammaGamma.from_json(TRUTH.to_json()) == TRUTH
     low, high = prediction_interval(
         fitted, lambda m: m.conditional_expected_average_value([0, 3], [nan, 90.0])
     )

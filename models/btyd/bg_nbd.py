@@ -145,7 +145,7 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, start: Bg
 
     Args:
         frequency, recency, T: one per customer; see :class:`models.btyd.summary.Summary`.
-        start: where to begin; it ends at the same maximum from anywhere sensible.
+        start: where to begin instead of the usual places; it ends at the same maximum.
 
     Raises:
         PatronError: a customer cannot be, they are too few, or none of them bought again.
@@ -160,10 +160,10 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, start: Bg
             f"BG/NBD cannot be fitted: none of the {len(x):,} customers bought again; observe them for longer"
         )
     data = Customers.of(x, t_x, age)
-    usual = BgNbd(1.0, float(age.mean()), 1.0, 2.0)
-    logs, evidence = maximise(
-        lambda logs: log_likelihood(logs, data), (start or usual).logs, len(x), "BG/NBD"
-    )
+    seen = float(age.mean())
+    usual = BgNbd(1.0, seen, 1.0, 2.0), BgNbd(0.2, seen / 10, 0.1, 0.3), BgNbd(0.2, seen / 10, 10.0, 30.0)
+    starts = [model.logs for model in (usual if start is None else (start,))]
+    logs, evidence = maximise(lambda logs: log_likelihood(logs, data), starts, len(x), "BG/NBD")
     return BgNbd(*np.exp(logs).tolist(), evidence=evidence)
 
 

@@ -12,6 +12,7 @@ says how many customers that were.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from models.btyd.summary import grouped
 from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10
+NO_CAP = sys.float_info.max  # JSON has no infinity
 CAP_DEVIATIONS, LEAST_DEVIATION = 6.0, 0.5
 
 
@@ -43,7 +45,7 @@ class GammaGamma(MaximumLikelihood):
     p: float
     q: float
     v: float
-    cap: float = float("inf")
+    cap: float = NO_CAP
     capped: int = 0
 
     def log_likelihood(self, frequency: ArrayLike, monetary_value: ArrayLike) -> float:
@@ -87,7 +89,7 @@ def fit_gamma_gamma(
     Args:
         frequency: repeat purchases; who has none is left out.
         monetary_value: mean value of them, above 0, in currency.
-        start: where to begin; it ends at the same maximum from anywhere sensible.
+        start: where to begin instead of the usual places; it ends at the same maximum.
 
     Raises:
         PatronError: nobody bought again, they are too few, a mean value is 0, negative or no number, all of
@@ -107,10 +109,12 @@ def fit_gamma_gamma(
             f"every purchase is worth {mean[0]:g}: gamma-gamma has nothing to learn; multiply by that value"
         )
     (x_each, mean_each), weight = grouped(x, mean)
-    usual = GammaGamma(1.0, 2.0, float(np.median(mean)))
+    middle = float(np.median(mean))
+    usual = GammaGamma(1.0, 2.0, middle), GammaGamma(10.0, 5.0, middle / 2)
+    starts = [model.logs for model in (usual if start is None else (start,))]
     logs, evidence = maximise(
         lambda logs: log_likelihood(logs, x_each, mean_each, weight),
-        (start or usual).logs, len(x), "gamma-gamma",
+        starts, len(x), "gamma-gamma",
     )  # fmt: skip
     p, q, v = np.exp(logs).tolist()
     if q <= 1:

@@ -68,7 +68,7 @@ class MaximumLikelihood:
 
     def to_json(self) -> str:
         """The model as JSON; :meth:`from_json` gives it back to the last bit."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -91,7 +91,9 @@ def _evidence(found: Mapping[str, Any]) -> Evidence:
     return Evidence(int(found["customers"]), float(found["log_likelihood"]), covariance)
 
 
-def maximise(objective: Objective, start: Array, customers: int, model: str) -> tuple[Array, Evidence]:
+def maximise(
+    objective: Objective, starts: Sequence[Array], customers: int, model: str
+) -> tuple[Array, Evidence]:
     """The logarithms of the most likely parameters, and what they rest on.
 
     Newton's method within a region of trust (Conn, Gould & Toint, 2000, ch. 7), whose small steps do not
@@ -121,17 +123,26 @@ def maximise(objective: Objective, start: Array, customers: int, model: str) -> 
     def information(logs: Array) -> Array:
         return at(*logs)[2]
 
-    found = minimize(
-        cost, start, jac=slope, hess=information, method="trust-exact",
-        options={"gtol": GRADIENT, "max_trust_radius": LARGEST_STEP, "maxiter": 100},
-    )  # fmt: skip
-    logs = np.asarray(found.x)
-    if not np.abs(slope(logs)).max() <= FLAT:
+    best: tuple[Array, Evidence] | None = None
+    for start in starts:
+        found = minimize(
+            cost, start, jac=slope, hess=information, method="trust-exact",
+            options={"gtol": GRADIENT, "max_trust_radius": LARGEST_STEP, "maxiter": 100},
+        )  # fmt: skip
+        logs = np.asarray(found.x)
+        if not np.abs(slope(logs)).max() <= FLAT:
+            continue
+        told = Evidence(customers, -cost(logs) * customers, _inverse(information(logs) * customers))
+        if best is None or told.log_likelihood > best[1].log_likelihood:
+            best = logs, told
+        if told.covariance is not None:
+            break
+    if best is None:
         raise PatronError(
             f"{model} found no parameters that fit these {customers:,} customers best; check that they are in"
             " one unit of time and one currency"
         )
-    return logs, Evidence(customers, -cost(logs) * customers, _inverse(information(logs) * customers))
+    return best
 
 
 def in_logarithms(parameters: Array, gradient: Array, curvature: Array) -> tuple[Array, Array]:
