@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import build, lakes
+from benchmarks import btyd, build, lakes
 from features.errors import PatronError
 from features.home import Home
 
@@ -55,3 +58,11 @@ def test_floats_may_differ_by_rounding_only() -> None:
     assert build.differing(ours, ours * (1 + 1e-12)) == ["orders_total"]
     assert build.differing(ours, ours.assign(spend_total=[1.0, 0.0, 1e6])) == ["spend_total"]
     assert build.differing(ours, ours.iloc[:2]) == ["the population"]
+
+
+def test_a_python_without_lifetimes_is_refused_with_its_own_words(tmp_path: Path) -> None:
+    file = tmp_path / "customers.npz"
+    btyd.write(file, 50)
+    with pytest.raises(PatronError, match="does not run lifetimes: ModuleNotFoundError"):
+        btyd.lifetimes(file, Path(sys.executable))
+    assert set(btyd.ours(file)) == {"r", "alpha", "a", "b", "fit", "predict", "gigabytes"}

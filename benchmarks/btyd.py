@@ -1,0 +1,158 @@
+"""BG/NBD of many customers: `python -m benchmarks.btyd [--customers N] [--lifetimes PYTHON]`.
+
+Customers are simulated by the parameters of the whole of CDNOW, in continuous time, so that hardly two are
+alike and grouping them saves nothing. ``btyd_speed`` is what fitting and the expected purchases of everybody
+take; its limits are 10 s and 2 GB. ``--lifetimes`` names a Python that has the lifetimes package (archived,
+it is no part of this project): the peer fits and answers for fewer of the same customers, in turn with ours.
+Fails where the peer finds parameters that are more likely.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.peers import __file__ as peers
+from benchmarks.report import Result, publish
+from benchmarks.rounds import Measured, interleaved
+from features.errors import PatronError
+from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
+from models.spec import Array
+
+R = TypeVar("R")
+TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
+OLDEST, AHEAD = 104.0, 39.0  # weeks
+MOST_SECONDS, MOST_GIGABYTES = 10.0, 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast BG/NBD is fitted and answers.")
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--peer-customers", type=int, default=200_000)
+    parser.add_argument("--lifetimes", type=Path, help="A Python with lifetimes.")
+    parser.add_argument("--rounds", type=int, default=3, help="How often each side is measured.")
+    asked = parser.parse_args()
+    if asked.lifetimes and not asked.lifetimes.is_file():
+        parser.error(f"{asked.lifetimes} is not there")
+    with TemporaryDirectory() as folder:
+        results = alone(Path(folder) / "all.npz", asked.customers, asked.rounds)
+        if asked.lifetimes:
+            file = Path(folder) / "peer.npz"
+            results |= compare(file, asked.peer_customers, asked.lifetimes, asked.rounds)
+        else:
+            print("no peer: name a Python that has lifetimes with --lifetimes")
+    publish("btyd", results)
+
+
+def alone(file: Path, customers: int, rounds: int) -> dict[str, Result]:
+    """Seconds and memory for many customers."""
+    _apart(partial(write, file, customers))
+    found = interleaved({"ours": lambda _: _apart(partial(ours, file))}, rounds)["ours"]
+    return {
+        "btyd_speed": Result(found["fit"] + found["predict"], "s", limit=MOST_SECONDS),
+        "btyd_peak": Result(found["gigabytes"], "GB", limit=MOST_GIGABYTES),
+    }
+
+
+def compare(file: Path, customers: int, python: Path, rounds: int) -> dict[str, Result]:
+    """Both sides on the same customers.
+
+    Raises:
+        PatronError: the peer found parameters that are more likely.
+    """
+    _apart(partial(write, file, customers))
+    sides = {"ours": lambda _: _apart(partial(ours, file)), "peer": lambda _: lifetimes(file, python)}
+    found = interleaved(sides, rounds)
+    # By one formula: lifetimes counts in units of time of its own.
+    likelihood = {
+        side: BgNbd(*(measured[name] for name in BgNbd.NAMES)).log_likelihood(*read(file))
+        for side, measured in found.items()
+    }
+    if likelihood["ours"] < likelihood["peer"] - 1e-3:
+        raise PatronError(f"lifetimes found parameters that are more likely than ours: {likelihood}")
+    return {
+        f"btyd_{step}_peer": Result(found["ours"][step], "s", found["peer"][step])
+        for step in ("fit", "predict")
+    } | {"btyd_loglik_peer": Result(likelihood["ours"], "nats", likelihood["peer"], better="higher")}
+
+
+def simulate(truth: BgNbd, T: Array, seed: int) -> tuple[Array, Array]:
+    """Frequency and recency of customers who behave as the model says, one per T."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(truth.r, 1 / truth.alpha, len(T))
+    dropout = rng.beta(truth.a, truth.b, len(T))
+    frequency, recency = np.zeros(len(T)), np.zeros(len(T))
+    alive = np.flatnonzero(rate > 0)
+    while len(alive):
+        when = recency[alive] + rng.exponential(1 / rate[alive])
+        bought = when <= T[alive]
+        alive, when = alive[bought], when[bought]
+        frequency[alive] += 1
+        recency[alive] = when
+        alive = alive[rng.random(len(alive)) >= dropout[alive]]
+    return frequency, recency
+
+
+def write(file: Path, customers: int) -> None:
+    """Simulated customers, as a file that either side reads."""
+    T = np.random.default_rng(1).uniform(1, OLDEST, customers)
+    frequency, recency = simulate(TRUTH, T, seed=2)
+    np.savez(file, frequency=frequency, recency=recency, T=T)
+
+
+def read(file: Path) -> tuple[Array, Array, Array]:
+    """Frequency, recency and T of such a file."""
+    with np.load(file) as columns:
+        return columns["frequency"], columns["recency"], columns["T"]
+
+
+def ours(file: Path) -> Measured:
+    """Seconds, memory of this process at its peak, and the parameters."""
+    customers = read(file)
+    began = time.perf_counter()
+    model = fit_bg_nbd(*customers)
+    fitted = time.perf_counter()
+    model.conditional_expected_purchases(AHEAD, *customers)
+    predicted = time.perf_counter()
+    return model.parameters | {
+        "fit": fitted - began,
+        "predict": predicted - fitted,
+        "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def lifetimes(file: Path, python: Path) -> Measured:
+    """The same by the peer, in its own Python.
+
+    Raises:
+        PatronError: that Python cannot do it.
+    """
+    script = Path(peers).with_name("lifetimes_fit.py")
+    done = subprocess.run([python, script, file, str(AHEAD)], capture_output=True, text=True)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise PatronError(f"{python} does not run lifetimes: {why}")
+    said: dict[str, float] = json.loads(done.stdout)
+    return said
+
+
+def _apart(work: Callable[[], R]) -> R:
+    """Do it in a new process, whose memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work).result()
+
+
+if __name__ == "__main__":
+    main()
