@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -58,6 +57,7 @@ def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
     On a model's own log-odds this is Cox's calibration line (1958): slope 1 and intercept 0 for a
     calibrated model. As a fit it is Platt scaling (1999).
     """
+    from scipy.optimize import minimize  # only training needs it, and a service is to be ready soon
 
     def loss(line: Array) -> tuple[float, Array]:
         z = line[0] * log_odds + line[1]

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import chdtrc
 
 Array = NDArray[np.float64]
 
@@ -198,6 +197,8 @@ def population_stability(then: Array, now: Array) -> tuple[float, float]:
 
 def _p_value(then: Array, now: Array) -> float:
     """Pearson's chi-square test of homogeneity; bins expecting under 5 (Cochran, 1954) are pooled."""
+    from scipy.special import chdtrc
+
     table = np.stack([then, now])
     if not table.sum(axis=1).all():
         return 1.0

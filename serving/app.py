@@ -28,6 +28,7 @@ from features.logs.decisions import DecisionLog
 from features.settings import FeatureSettings
 from features.timeline import Timeline
 from models.catalogue import MODELS
+from models.estimators.trees import import_lightgbm_alone
 from models.registry import Registry
 from serving import access, problems
 from serving.bodies import Bounded
@@ -141,7 +142,7 @@ def worker() -> FastAPI:
     """The service in one of several processes, by settings from the environment."""
     log_lines.configure(FeatureSettings().log_format)
     try:
-        return _kept(open_app(FeatureSettings().open_home(), ServingSettings()))
+        return _ready(FeatureSettings().open_home(), ServingSettings())
     except PatronError as error:
         _log.error("%s", error)
         sys.exit(STARTUP_FAILURE)
@@ -193,11 +194,14 @@ def _one(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> No
             if self.started:
                 ready()
 
-    Announcing(_config(_kept(open_app(home, settings)), settings)).run()
+    Announcing(_config(_ready(home, settings), settings)).run()
 
 
-def _kept(app: FastAPI) -> FastAPI:
-    """What was imported and opened stays: to look through it for garbage takes tenths of a second."""
+def _ready(home: Home, settings: ServingSettings) -> FastAPI:
+    """The service over a home in a process of its own."""
+    import_lightgbm_alone()
+    app = open_app(home, settings)
+    # What was imported and opened stays: to look through it for garbage takes tenths of a second.
     gc.collect()
     gc.freeze()
     return app

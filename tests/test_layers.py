@@ -34,6 +34,22 @@ def test_importing_the_command_line_imports_nothing_heavy() -> None:
     assert heavy & set(loaded.stdout.split()) == set()
 
 
+def test_a_service_is_ready_without_scikit_learn() -> None:
+    code = """import sys
+from models.estimators.trees import import_lightgbm_alone
+from serving.app import create_app
+import_lightgbm_alone()
+import lightgbm
+from models.estimators.trees import FittedTrees
+print(*sys.modules)
+import sklearn
+assert sklearn"""
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"sklearn", "mlflow", "feast", "evidently", "scipy.stats"} & set(loaded.stdout.split()) == set()
+
+
 def test_no_module_does_work_at_import() -> None:
     """A module's own lines define things; only the guard of a program runs anything."""
     allowed = (

@@ -10,10 +10,12 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
-from lightgbm import basic
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 _DOUBLE, _RAW_SCORE = 1, 1  # C_API_DTYPE_FLOAT64, C_API_PREDICT_RAW_SCORE
 
@@ -22,6 +24,8 @@ class SingleRow:
     """Raw scores of single rows; threads may share it."""
 
     def __init__(self, booster: lgb.Booster) -> None:
+        from lightgbm import basic
+
         # Keeps the interpreter's lock: letting it go for some microseconds may cost milliseconds.
         self._library = ctypes.PyDLL(basic._LIB._name)
         self._booster = booster  # or it would be freed
@@ -29,7 +33,8 @@ class SingleRow:
         self._found, self._length = ctypes.c_double(), ctypes.c_int64()
         self._lock = threading.Lock()
         self._config = ctypes.c_void_p()
-        basic._safe_call(
+        self._checked = basic._safe_call
+        self._checked(
             self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
                 booster._handle, _RAW_SCORE, 0, -1, _DOUBLE, len(self._row), b"num_threads=1",
                 ctypes.byref(self._config),
@@ -45,5 +50,5 @@ class SingleRow:
         """The raw score of a row; NaN where a value is missing."""
         with self._lock:
             self._row[:] = row
-            basic._safe_call(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
+            self._checked(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
             return self._found.value

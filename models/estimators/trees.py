@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from models.estimators.single_row import SingleRow
 from models.metrics import logistic_line, sigmoid
 from models.spec import Array
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 FOLDS = 4
 PARAMETERS: dict[str, Any] = {
@@ -43,7 +45,24 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+def import_lightgbm_alone() -> None:
+    """Import LightGBM without scikit-learn, for a process that only answers and is to be ready soon.
+
+    Scikit-learn takes longer to import than models take to open. LightGBM's classes in its manner, which
+    nothing here uses, cannot be used in such a process.
+    """
+    if "sklearn" in sys.modules or "lightgbm" in sys.modules:
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment] # so that its import fails, which LightGBM expects
+    try:
+        import lightgbm  # noqa: F401
+    finally:
+        del sys.modules["sklearn"]
+
+
 def _grow(parameters: dict[str, Any], rounds: int, x: Array, y: Array, categorical: list[int]) -> lgb.Booster:
+    import lightgbm as lgb
+
     data = lgb.Dataset(x, y, categorical_feature=categorical, params={"verbosity": -1})
     return lgb.train(parameters, data, num_boost_round=rounds)
 
@@ -53,6 +72,8 @@ def _cross_fitted(
     customers: NDArray[np.int64], categorical: list[int],
 ) -> Array:  # fmt: skip
     """Raw scores of each row by trees that have not seen its customer."""
+    from sklearn.model_selection import GroupKFold
+
     raw = np.empty(len(y))
 
     def fold(fit: NDArray[np.int64], rest: NDArray[np.int64]) -> None:
@@ -147,5 +168,7 @@ class FittedTrees:
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> FittedTrees:
         """Open what :meth:`to_files` wrote."""
+        import lightgbm as lgb
+
         booster = lgb.Booster(model_str=files["trees.lgb"].decode())
         return cls(booster, json.loads(files["parameters.json"]))
