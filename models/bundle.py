@@ -109,7 +109,7 @@ class FittedModel:
 
     def percentiles(self, scores: Array) -> Array:
         """Share (0 to 100) of the customers at training time whose score was not above each."""
-        return np.searchsorted(self._percentiles, scores, side="right") / 1.01
+        return self._percentiles.searchsorted(scores, side="right") / 1.01
 
     @cached_property
     def _percentiles(self) -> Array:

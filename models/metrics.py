@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Numbers = TypeVar("Numbers", float, Array)
 
 
 def auc(outcome: Array, score: Array) -> float:
@@ -45,9 +47,9 @@ def logit(probability: Array) -> Array:
     return result
 
 
-def sigmoid(log_odds: Array) -> Array:
+def sigmoid(log_odds: Numbers) -> Numbers:
     """The inverse of :func:`logit`, without overflow at either end."""
-    result: Array = 0.5 * (1 + np.tanh(0.5 * log_odds))
+    result: Numbers = 0.5 * (1 + np.tanh(0.5 * log_odds))
     return result
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from features.calendar import day_of, micros
 from features.home import Home
@@ -28,8 +28,7 @@ DEFAULT = "the model's default: nothing is known of this customer while a store 
 UNHURRIED_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """One model's answer: a score, or the reason why there is none.
 
     Attributes:
@@ -197,8 +196,9 @@ class Scorer:
         if context:
             values = values | {name: [value] * len(found.keys) for name, value in context.items()}
         place = {key: i for i, key in enumerate(found.keys.values()) if rows.as_of[i] is not None}
-        features = champions.features if place else ()
-        columns = {name: [values[name][i] for i in place.values()] for name in features}
+        columns = {name: values[name] for name in champions.features} if place else {}
+        if len(place) < len(rows.as_of):
+            columns = {name: [column[i] for i in place.values()] for name, column in columns.items()}
         marks.mark("assemble")
         answers = _answers(champions, names, columns, list(place))
         by_model = zip(*answers, strict=True)
@@ -330,7 +330,7 @@ def _challenged(
         return answers
     version, share = challenger.model.version, challenger.challenge.share
     return [
-        replace(other, beside=answer) if drawn(name, version, key, share) else replace(answer, beside=other)
+        other._replace(beside=answer) if drawn(name, version, key, share) else answer._replace(beside=other)
         for key, answer, other in zip(keys, answers, _of(challenger.model, columns, theirs), strict=True)
     ]
 

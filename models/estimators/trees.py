@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimators.single_row import SingleRow
-from models.metrics import logistic_line, sigmoid
+from models.metrics import Numbers, logistic_line, sigmoid
 from models.spec import Array
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class FittedTrees:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         if len(x) == 1:
-            return self.corrected(np.array([self._single.raw(x[0])]))
+            # As a number: numpy gives the same bits as for an array of one, in a third of the time.
+            return np.array([self.corrected(self._single.raw(x[0]))])
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
         return self.corrected(np.asarray(self.booster.predict(x, raw_score=True, num_threads=1)))
 
@@ -150,11 +151,12 @@ class FittedTrees:
         """
         return np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
 
-    def corrected(self, raw: Array) -> Array:
-        """Raw scores as probabilities, or money."""
+    def corrected(self, raw: Numbers) -> Numbers:
+        """Raw scores, or one, as probabilities, or money."""
         if self.correction["link"] == "logit":
-            return sigmoid(self.correction["slope"] * raw + self.correction["intercept"])
-        result: Array = self.correction["factor"] * np.exp(raw)
+            log_odds: Numbers = self.correction["slope"] * raw + self.correction["intercept"]
+            return sigmoid(log_odds)
+        result: Numbers = self.correction["factor"] * np.exp(raw)
         return result
 
     def to_files(self) -> dict[str, bytes]:
