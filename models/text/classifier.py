@@ -162,12 +162,15 @@ def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -
     ends = [0]
     for text in texts:
         found = ngrams(tokens(text), settings.words, settings.characters)
-        known = Counter(index[ngram] for ngram in found if ngram in index)
-        columns += sorted(known)
-        numbers += [known[column] for column in sorted(known)]
+        known = Counter(map(index.get, found))
+        known.pop(None, None)
+        columns += known.keys()
+        numbers += known.values()
         ends.append(len(columns))
     data = np.array(numbers, np.float64), np.array(columns, np.int32), np.array(ends, np.int32)
-    return sparse.csr_array(data, shape=(len(texts), len(index)))
+    result = sparse.csr_array(data, shape=(len(texts), len(index)))
+    result.sort_indices()
+    return result
 
 
 def unit_rows(found: sparse.csr_array, scales: Array) -> sparse.csr_array:

@@ -32,6 +32,7 @@ class Line:
     intercept: float
 
     def raw(self, found: sparse.csr_array) -> Array:
+        """Log-odds of each row of counts, not calibrated."""
         values = unit_rows(sparse.csr_array(found[:, self.columns]), self.scales)
         result: Array = values @ self.weights + self.intercept
         return result

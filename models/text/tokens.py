@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 MOST_CHARACTERS = 20_000
@@ -39,7 +39,7 @@ def tokens(text: Any) -> list[str]:
     return _TOKEN.findall(normalised(text))
 
 
-def ngrams(found: Sequence[str], words: int, characters: int) -> Iterator[str]:
+def ngrams(found: Sequence[str], words: int, characters: int) -> list[str]:
     """Runs of tokens, joined by spaces, shorter ones first.
 
     Args:
@@ -47,12 +47,16 @@ def ngrams(found: Sequence[str], words: int, characters: int) -> Iterator[str]:
         words: the longest run, in tokens, that begins with a word, a number or a sign.
         characters: the longest one that begins with a character of a script without spaces.
     """
-    yield from found
-    longest = [characters if _IN_SINGLE.match(token) else words for token in found]
+    made = list(found)
+    runs = made
+    single = [_IN_SINGLE.match(token) is not None for token in found]
     for n in range(2, max(words, characters) + 1):
-        for i in range(len(found) - n + 1):
-            if longest[i] >= n:
-                yield " ".join(found[i : i + n])
+        runs = [f"{run} {token}" for run, token in zip(runs, found[n - 1 :], strict=False)]
+        if n <= min(words, characters):
+            made = made + runs
+        else:
+            made = made + [r for r, s in zip(runs, single, strict=False) if s is (characters >= n)]
+    return made
 
 
 def as_written(ngram: str) -> str:
