@@ -14,8 +14,9 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,14 @@ from models.metrics import Array, auc, brier, calibration_slope, paired_bootstra
 from models.text import topics
 from models.text.classifier import Settings, counts
 from models.text.learning import fit, folds, frequent_terms, learn
+from training.feedback import Feedback, labelled, rated
 
 ENGLISH_FILE = "womens-reviews/womens_clothing_reviews.csv"
 CHINESE_FILE = "chinese-reviews/online_shopping_10_cats.zip"
 FOLDS, INNER_FOLDS = 5, 3
 START = Settings(words=3, characters=4, min_documents=2, contrast=1, smoothing=5, C=10, most_terms=10**9)
 """Where the choice begins: one setting after the other is changed, and stays where it helps."""
-CANDIDATES: dict[str, tuple[float, ...]] = {
+CANDIDATES: dict[str, tuple[Any, ...]] = {
     "contrast": (0, 2),
     "smoothing": (2, 10),
     "C": (5, 20),
@@ -50,48 +52,26 @@ Numbers = tuple[sparse.csr_array, Array, sparse.csr_array, Array]
 """Counts and labels to learn from, and those to measure on."""
 
 
-@dataclass(frozen=True)
-class Reviews:
-    """Texts and whether their authors were content (1) or not (0).
-
-    Attributes:
-        bodies: the texts without titles, by which they are split.
-    """
-
-    texts: NDArray[np.object_]
-    content: Array
-    bodies: NDArray[np.object_]
-
-    def where(self, chosen: NDArray[np.bool_]) -> Reviews:
-        """Some of them."""
-        return Reviews(self.texts[chosen], self.content[chosen], self.bodies[chosen])
-
-    def split(self, count: int, salt: str = "") -> Iterator[tuple[Reviews, Reviews]]:
-        """To learn from, and to measure on: each of ``count`` parts in turn."""
-        fold = folds(self.bodies, count, salt)
-        return ((self.where(fold != i), self.where(fold == i)) for i in range(count))
-
-
-def english(file: Path, titles: bool = False) -> Reviews:
+def english(file: Path, titles: bool = False) -> Feedback:
     """Reviews of women's clothing, 4 or 5 stars against 1 or 2; with their titles before them or without."""
-    table = pd.read_csv(file).dropna(subset="Review Text")
-    table = table[table["Rating"] != 3]
-    text = table["Review Text"]
-    if titles:
-        text = table["Title"].fillna("") + ". " + text
-    content = (table["Rating"] >= 4).to_numpy(np.float64)
-    return Reviews(text.to_numpy(object), content, table["Review Text"].to_numpy(object))
+    table = pd.read_csv(file)
+    titled = table["Title"].fillna("") + ". " + table["Review Text"]
+    return rated(table.assign(titled=titled), "titled" if titles else "Review Text", "Rating")
 
 
-def chinese(file: Path) -> Reviews:
+def chinese(file: Path) -> Feedback:
     """Reviews of ten kinds of things and services, as they were labelled."""
     with zipfile.ZipFile(file) as archive:
-        table = pd.read_csv(io.BytesIO(archive.read("online_shopping_10_cats.csv"))).dropna()
-    texts = table["review"].to_numpy(object)
-    return Reviews(texts, table["label"].to_numpy(np.float64), texts)
+        table = pd.read_csv(io.BytesIO(archive.read("online_shopping_10_cats.csv")))
+    return labelled(table, "review", "label")
 
 
-def peer(learnt: Reviews, asked: Reviews, analyzer: str) -> Array:
+def held_out(reviews: Feedback) -> NDArray[np.bool_]:
+    """Whether each text is in the fixed fifth that is only measured on."""
+    return np.equal(folds(reviews.texts, FOLDS), 0)
+
+
+def peer(learnt: Feedback, asked: Feedback, analyzer: str) -> Array:
     """Log-odds by plain TF-IDF and logistic regression, with scikit-learn's own settings."""
     vectors = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2))
     model = LogisticRegression(max_iter=1000).fit(vectors.fit_transform(learnt.texts), learnt.content)
@@ -99,9 +79,9 @@ def peer(learnt: Reviews, asked: Reviews, analyzer: str) -> Array:
     return result
 
 
-def measure(name: str, reviews: Reviews, analyzer: str) -> dict[str, Result]:
-    """AUC on the held-out fifth beside the peer's, how well calibrated, and the artefact's size."""
-    learnt, asked = next(reviews.split(FOLDS))
+def measure(name: str, reviews: Feedback, held: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
+    """AUC on the texts held out beside the peer's, how well calibrated, and the artefact's size."""
+    learnt, asked = reviews.where(~held), reviews.where(held)
     classifier = fit(learnt.texts, learnt.content)
     probability = classifier.predict(asked.texts).probability
     other = peer(learnt, asked, analyzer)
@@ -125,8 +105,8 @@ def measure(name: str, reviews: Reviews, analyzer: str) -> dict[str, Result]:
 def choose(data: Path) -> Settings:
     """Change one setting after the other, and keep what is better in the mean over both kinds of reviews."""
     kinds = (english(data / ENGLISH_FILE), chinese(data / CHINESE_FILE))
-    training = [next(reviews.split(FOLDS))[0] for reviews in kinds]
-    splits = [split for reviews in training for split in reviews.split(INNER_FOLDS, "inner")]
+    training = [reviews.where(~held_out(reviews)) for reviews in kinds]
+    splits = [split for reviews in training for split in _splits(reviews)]
     chosen, numbers = START, _numbers(splits, START)
     best = _mean_auc(numbers, chosen)
     for name, values in CANDIDATES.items():
@@ -142,7 +122,13 @@ def choose(data: Path) -> Settings:
     return chosen
 
 
-def _numbers(splits: list[tuple[Reviews, Reviews]], settings: Settings) -> list[Numbers]:
+def _splits(reviews: Feedback) -> Iterator[tuple[Feedback, Feedback]]:
+    """Texts to learn from and to measure on, each third in turn."""
+    fold = folds(reviews.texts, INNER_FOLDS, "inner")
+    return ((reviews.where(fold != i), reviews.where(fold == i)) for i in range(INNER_FOLDS))
+
+
+def _numbers(splits: list[tuple[Feedback, Feedback]], settings: Settings) -> list[Numbers]:
     """Each split in numbers, which the weights' settings change nothing about."""
     made = []
     for learnt, asked in splits:

@@ -12,7 +12,8 @@ FILE = reviews.ENGLISH_FILE
 
 def measure(file: Path) -> dict[str, Result]:
     """Everything, of the file."""
-    titled = reviews.english(file, titles=True)
-    return reviews.measure("reviews_en", reviews.english(file), "word") | reviews.measure(
-        "reviews_en_titled", titled, "word"
+    plain, titled = reviews.english(file), reviews.english(file, titles=True)
+    held = reviews.held_out(plain)
+    return reviews.measure("reviews_en", plain, held, "word") | reviews.measure(
+        "reviews_en_titled", titled, held, "word"
     )

@@ -162,8 +162,7 @@ def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -
     ends = [0]
     for text in texts:
         found = ngrams(tokens(text), settings.words, settings.characters)
-        known = Counter(map(index.get, found))
-        known.pop(None, None)
+        known = Counter(column for column in map(index.get, found) if column is not None)
         columns += known.keys()
         numbers += known.values()
         ends.append(len(columns))

@@ -38,7 +38,9 @@ class Line:
         return result
 
 
-def fit(texts: Sequence[Any], labels: Sequence[Any], settings: Settings | None = None) -> TextClassifier:
+def fit(
+    texts: Sequence[Any], labels: Sequence[Any] | Array, settings: Settings | None = None
+) -> TextClassifier:
     """Learn to tell texts of label 1 from those of label 0; the same input gives the same classifier.
 
     Every text is also scored by weights that have not seen it (nor its like), and the line that
@@ -147,7 +149,7 @@ def _calibration(
     return logistic_line(outcome[scored], raw[scored])
 
 
-def _checked(texts: Sequence[Any], labels: Sequence[Any]) -> Array:
+def _checked(texts: Sequence[Any], labels: Sequence[Any] | Array) -> Array:
     if len(texts) != len(labels):
         raise PatronError(f"there are {len(texts)} texts and {len(labels)} labels; give one label per text")
     outcome = np.array(labels, np.float64)
