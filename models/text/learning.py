@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.errors import PatronError
-from models.metrics import Array, logistic_line
+from models.metrics import Array, logistic_line, logit
 from models.text.classifier import Settings, TextClassifier, counts, unit_rows
 from models.text.tokens import ngrams, normalised, tokens
 
@@ -44,7 +44,8 @@ def fit(
     """Learn to tell texts of label 1 from those of label 0; the same input gives the same classifier.
 
     Every text is also scored by weights that have not seen it (nor its like), and the line that
-    calibrates those scores (Platt, 1999) becomes part of weights and intercept.
+    calibrates those scores (Platt, 1999) becomes part of weights and intercept. Where they do not rank
+    texts at all, weights are 0, and every text has the share of label 1.
 
     Raises:
         PatronError: labels are not 0 and 1, or too few texts have one of them.
@@ -144,9 +145,12 @@ def _calibration(
         line = learn(sparse.csr_array(found[rest]), outcome[rest], settings)
         raw[out] = line.raw(sparse.csr_array(found[out]))
         scored |= out
-    if len(np.unique(outcome[scored])) < 2:
-        return 1.0, 0.0
-    return logistic_line(outcome[scored], raw[scored])
+    slope, intercept = 0.0, 0.0
+    if len(np.unique(outcome[scored])) == 2:
+        slope, intercept = logistic_line(outcome[scored], raw[scored])
+    if slope <= 0:  # nothing was learnt that holds for other texts: all that is known is the share
+        return 0.0, float(logit(np.array([outcome.mean()]))[0])
+    return slope, intercept
 
 
 def _checked(texts: Sequence[Any], labels: Sequence[Any] | Array) -> Array:
