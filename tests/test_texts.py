@@ -267,6 +267,16 @@ def test_words_and_characters_are_tokens_by_their_script() -> None:
     assert tokens("Don’t buy：iPhone15手机，差！😀") == [
         "don't", "buy", ":", "iphone", "15", "手", "机", ",", "差", "!", "😀",
     ]  # fmt: skip
+    assert tokens("order 1234567, 5 stars, 2026, +4915112345678") == [
+        "order",
+        ",",
+        "5",
+        "stars",
+        ",",
+        "2026",
+        ",",
+        "+",
+    ]
     assert ngrams(["a", "b", "c"], 2, 4) == ["a", "b", "c", "a b", "b c"]
     assert ngrams(["手", "机", "好"], 1, 3) == ["手", "机", "好", "手 机", "机 好", "手 机 好"]
     assert ngrams(["很", "good", "好", "用"], 1, 2) == ["很", "good", "好", "用", "很 good", "好 用"]

@@ -80,7 +80,7 @@ def peer(learnt: Feedback, asked: Feedback, analyzer: str) -> Array:
 
 
 def measure(name: str, reviews: Feedback, held: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
-    """AUC on the texts held out beside the peer's, how well calibrated, and the artefact's size."""
+    """AUC on the texts held out beside the peer's, the lower end of the difference, and the artefact's size."""
     learnt, asked = reviews.where(~held), reviews.where(held)
     classifier = fit(learnt.texts, learnt.content)
     probability = classifier.predict(asked.texts).probability
@@ -90,14 +90,13 @@ def measure(name: str, reviews: Feedback, held: NDArray[np.bool_], analyzer: str
     print(f"{name}: {len(learnt.texts):,} texts learnt from, {len(asked.texts):,} held out,"
           f" {asked.content.mean():.3f} of them content; {len(classifier.terms):,} terms")  # fmt: skip
     print(f"  AUC over the peer's {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}), Brier"
-          f" {brier(asked.content, probability):.4f}")  # fmt: skip
+          f" {brier(asked.content, probability):.4f}, calibration slope"
+          f" {calibration_slope(asked.content, probability):.2f}")  # fmt: skip
     said = topics.shares(asked.texts)
     print("  topics:", ", ".join(f"{topic} {share:.0%}" for topic, share in said.items()))
-    slope = calibration_slope(asked.content, probability)
     return {
         name: Result(auc(asked.content, probability), "AUC", auc(asked.content, other), better="higher"),
-        f"{name}_difference_low": Result(low, "AUC over the peer", better="higher"),
-        f"{name}_calibration_slope": Result(slope, "1 is calibrated", better="higher"),
+        f"{name}_difference_low": Result(low, "over TF-IDF", better="higher"),
         f"{name}_artefact": Result(size / 1e6, "MB"),
     }
 

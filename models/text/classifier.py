@@ -47,7 +47,7 @@ class Settings:
     characters: int = 4
     min_documents: int = 2
     contrast: float = 1.0
-    smoothing: float = 10.0
+    smoothing: float = 2.0
     C: float = 10.0
     most_terms: int = 100_000
 

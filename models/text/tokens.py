@@ -1,6 +1,7 @@
 """Texts as tokens and n-grams, in English and Chinese by the same rules and without a segmenter.
 
-A word of letters is a token, and so is a number, a sign or an emoji. Of scripts that put no spaces
+A word of letters is a token, and so is a number, a sign or an emoji. Numbers of five digits or more are left
+out: they are an order's or a telephone's, and would stand in what is published. Of scripts that put no spaces
 between words (Han, kana, hangul) each character is one, so that their n-grams are n-grams of characters.
 """
 
@@ -16,7 +17,7 @@ MOST_CHARACTERS = 20_000
 
 _SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_TOKEN = re.compile(rf"[{_SINGLE}]|[^\W\d_{_SINGLE}]+(?:'[^\W\d_{_SINGLE}]+)*|\d+|[^\w\s]")
+_TOKEN = re.compile(rf"[{_SINGLE}]|[^\W\d_{_SINGLE}]+(?:'[^\W\d_{_SINGLE}]+)*|(?<!\d)\d{{1,4}}(?!\d)|[^\w\s]")
 _BETWEEN_SINGLES = re.compile(rf"(?<=[{_SINGLE}]) (?=[{_SINGLE}])")
 _IN_SINGLE = re.compile(f"[{_SINGLE}]")
 
