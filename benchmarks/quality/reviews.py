@@ -80,7 +80,7 @@ def peer(learnt: Feedback, asked: Feedback, analyzer: str) -> Array:
 
 
 def measure(name: str, reviews: Feedback, held: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
-    """AUC on the texts held out beside the peer's, the lower end of the difference, and the artefact's size."""
+    """AUC on the texts held out, ours and the peer's, and the size of the artefact."""
     learnt, asked = reviews.where(~held), reviews.where(held)
     classifier = fit(learnt.texts, learnt.content)
     probability = classifier.predict(asked.texts).probability

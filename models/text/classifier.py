@@ -32,7 +32,8 @@ TOP = 5
 class Settings:
     """How a text becomes numbers, and how the weights are learnt.
 
-    The defaults were chosen by ``python -m benchmarks.quality.reviews``, on inner splits.
+    The defaults were chosen by ``python -m benchmarks.quality.reviews``, on inner splits; ``most_terms``
+    by its size too.
 
     Attributes:
         words, characters: the longest n-grams, in tokens: see :func:`models.text.tokens.ngrams`.
