@@ -203,12 +203,13 @@ def test_only_the_terms_that_matter_most_are_kept(classifier: TextClassifier) ->
         ([], [], "0 texts have label 1"),
         (["good", "bad"] * 20, [1, 2] * 20, "some are neither"),
         (["good", "bad"] * 20, [1, float("nan")] * 20, "some are neither"),
+        (["good", "bad"] * 20, ["yes", None] * 20, "some are neither"),
         (["good", "bad"] * 20, [1] * 7, "40 texts and 7 labels"),
         (["", None] * 20, [1, 0] * 20, "nothing to learn from"),
     ],
 )
 def test_what_nothing_can_be_learnt_from_is_told(
-    texts: list[str | None], labels: list[float], said: str
+    texts: list[str | None], labels: list[object], said: str
 ) -> None:
     with pytest.raises(PatronError, match=said):
         fit(texts, labels)
@@ -233,6 +234,13 @@ def test_where_nothing_can_be_told_every_text_has_the_share_of_the_label() -> No
     ] * 20  # no text is like another: each is scored by its opposite
     told = fit(few, [1, 0, 0, 1] * 20).predict([*few, "other"]).probability
     assert told == pytest.approx(np.full(81, 0.5))
+
+
+def test_a_few_texts_that_are_easily_told_apart_leave_room_for_doubt() -> None:
+    texts = [f"{word} {i}" for i in range(12) for word in ("good", "bad")]
+    probability = fit(texts, [1, 0] * 12).predict(["good", "bad"]).probability
+    assert 0.85 < probability[0] < 0.99
+    assert 0.01 < probability[1] < 0.15
 
 
 def test_texts_that_are_alike_are_in_the_same_fold() -> None:

@@ -135,7 +135,11 @@ def _regression(
 def _calibration(
     found: sparse.csr_array, outcome: Array, fold: NDArray[np.int64], settings: Settings
 ) -> tuple[float, float]:
-    """Slope and intercept that put scores right on texts that were not learnt from."""
+    """Slope and intercept that put scores right on texts that were not learnt from.
+
+    Labels are drawn in a little, as Platt (1999, section 2.2) does: a text more of either label keeps
+    the slope finite where scores never err.
+    """
     raw = np.zeros(len(outcome))
     scored = np.zeros(len(outcome), bool)
     for i in range(FOLDS):
@@ -147,7 +151,9 @@ def _calibration(
         scored |= out
     slope, intercept = 0.0, 0.0
     if len(np.unique(outcome[scored])) == 2:
-        slope, intercept = logistic_line(outcome[scored], raw[scored])
+        known = outcome[scored]
+        target = np.where(known > 0, 1 - 1 / (known.sum() + 2), 1 / ((1 - known).sum() + 2))
+        slope, intercept = logistic_line(target, raw[scored])
     if slope <= 0:  # nothing was learnt that holds for other texts: all that is known is the share
         return 0.0, float(logit(np.array([outcome.mean()]))[0])
     return slope, intercept
@@ -156,7 +162,10 @@ def _calibration(
 def _checked(texts: Sequence[Any], labels: Sequence[Any] | Array) -> Array:
     if len(texts) != len(labels):
         raise PatronError(f"there are {len(texts)} texts and {len(labels)} labels; give one label per text")
-    outcome = np.array(labels, np.float64)
+    try:
+        outcome = np.array(labels, np.float64)
+    except (TypeError, ValueError):
+        outcome = np.full(len(labels), np.nan)
     if not np.isin(outcome, (0, 1)).all():
         raise PatronError("labels are 0 or 1, and some are neither; leave those texts out")
     positive = int(outcome.sum())
