@@ -33,9 +33,13 @@ def digest(content: bytes) -> str:
 
 def pack(manifest: Mapping[str, Any], fitted: Fitted, reference: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of a bundle, the manifest with the digests of the others among them."""
-    files = fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()}
+    return sealed(manifest, fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()})
+
+
+def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files with a manifest that holds the digest of each."""
     full = {"format": FORMAT} | dict(manifest) | {"files": {n: digest(c) for n, c in files.items()}}
-    return files | {MANIFEST: json.dumps(full, indent=2).encode()}
+    return dict(files) | {MANIFEST: json.dumps(full, indent=2).encode()}
 
 
 @dataclass(frozen=True)
@@ -143,16 +147,16 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
     Raises:
         PatronError: a file is missing, was changed, or is of a format this code does not know.
     """
-    manifest = _verified(version, files, manifest_digest)
-    if manifest["format"] != FORMAT:
-        raise PatronError(
-            f"model version {version} has bundle format {manifest['format']}, and this code reads"
-            f" {FORMAT}; train it again"
-        )
+    manifest = verified(version, files, manifest_digest)
     return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
 
 
-def _verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
+def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
+    """The manifest of a bundle whose files are all as they were published.
+
+    Raises:
+        PatronError: a file is missing, was changed, or is of a format this code does not know.
+    """
     changed = []
     manifest: dict[str, Any] = {}
     if MANIFEST not in files or digest(files[MANIFEST]) != manifest_digest:
@@ -164,5 +168,10 @@ def _verified(version: str, files: Mapping[str, bytes], manifest_digest: str) ->
         raise PatronError(
             f"model version {version} is refused: {', '.join(changed)} is missing or not as it was"
             " published (digest mismatch); promote another version or train again"
+        )
+    if manifest["format"] != FORMAT:
+        raise PatronError(
+            f"model version {version} has bundle format {manifest['format']}, and this code reads"
+            f" {FORMAT}; train it again"
         )
     return manifest

@@ -213,6 +213,14 @@ class Registry:
 
     def open(self, name: str, version: str) -> FittedModel:
         """A published version, with every digest checked."""
+        return open_bundle(version, *self.files(name, version))
+
+    def files(self, name: str, version: str) -> tuple[dict[str, bytes], str]:
+        """The files of a published version as they lie there, and the digest its manifest must have.
+
+        Raises:
+            PatronError: they cannot be read.
+        """
         with self._speaking(), TemporaryDirectory() as folder:
             stored = self._client.get_model_version(name, version)
             unreadable: tuple[type[Exception], ...] = (OSError, *_mlflow_errors())
@@ -224,7 +232,7 @@ class Registry:
                     f"the files of {name} version {version} cannot be read ({type(error).__name__});"
                     f" restore {self.home.mlflow} or run `patron train {name}`"
                 ) from error
-            return open_bundle(version, files, stored.tags.get(DIGEST_TAG, ""))
+            return files, stored.tags.get(DIGEST_TAG, "")
 
     def _bundle(self, run_id: str, folder: str) -> Path:
         """Where a run's bundle lies; MLflow's own record is absolute, and a home may have been moved."""

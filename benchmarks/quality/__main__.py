@@ -9,10 +9,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from benchmarks.quality import DATA, cdnow, online_retail
+from benchmarks.quality import DATA, cdnow, online_retail, reviews_en, reviews_zh
 from benchmarks.report import Result, publish
 
-PARTS = {"cdnow": cdnow, "online_retail": online_retail}
+PARTS = {"online_retail": online_retail, "cdnow": cdnow, "reviews_en": reviews_en, "reviews_zh": reviews_zh}
 
 
 def main() -> None:

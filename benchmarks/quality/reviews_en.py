@@ -1,0 +1,19 @@
+"""Sentiment of English reviews of clothing: of the text alone, and with its title. See ``reviews``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.quality import reviews
+from benchmarks.report import Result
+
+FILE = reviews.ENGLISH_FILE
+
+
+def measure(file: Path) -> dict[str, Result]:
+    """Everything, of the file."""
+    plain, titled = reviews.english(file), reviews.english(file, titles=True)
+    held = reviews.held_out(plain)
+    return reviews.measure("reviews_en", plain, held, "word") | reviews.measure(
+        "reviews_en_titled", titled, held, "word"
+    )

@@ -1,0 +1,1 @@
+"""What customers write: whether they are content, what about, and the words that say so."""

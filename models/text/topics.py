@@ -1,0 +1,67 @@
+"""What a text is about: topics told by words that can be read, counted and changed.
+
+Not by factors of a matrix: a shop wants the same named topics in every month and in both languages,
+and sees at once which words made one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from models.text.lexicon import LEXICON, Lexicon
+from models.text.tokens import normalised
+
+_CLAUSE = re.compile(r"(?<=[.!?;,。、;…~\n])|\s(?=but\s|however\s|although\s)|(?=但是|不过|可是)")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A topic in a text.
+
+    Attributes:
+        words: those that made it, in order of appearance, each once.
+        passage: the clauses that they are in, by which its sentiment can be told.
+    """
+
+    topic: str
+    words: tuple[str, ...]
+    passage: str
+
+
+def mentions(text: Any, lexicon: Lexicon = LEXICON) -> tuple[Mention, ...]:
+    """The topics of a text, in the lexicon's order; none of None, not a number or an empty text."""
+    clauses = [clause for clause in _CLAUSE.split(normalised(text)) if clause.strip()]
+    found = []
+    for topic, phrases in lexicon.items():
+        pattern = _pattern(tuple(phrases))
+        words = {clause: pattern.findall(clause) for clause in clauses}
+        said = tuple(dict.fromkeys(word for clause in clauses for word in words[clause]))
+        if said:
+            passage = " ".join(clause.strip() for clause in clauses if words[clause])
+            found.append(Mention(topic, said, passage))
+    return tuple(found)
+
+
+def shares(texts: Sequence[Any], lexicon: Lexicon = LEXICON) -> dict[str, float]:
+    """Share (0 to 1) of texts that mention each topic; 0 of no texts."""
+    total = max(len(texts), 1)
+    topics = [mention.topic for text in texts for mention in mentions(text, lexicon)]
+    return {topic: topics.count(topic) / total for topic in lexicon}
+
+
+@cache
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """One that finds any of the phrases: English by whole words, Chinese anywhere; longer ones first."""
+    by_length = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
+    return re.compile("|".join(_found_as(phrase) for phrase in by_length))
+
+
+def _found_as(phrase: str) -> str:
+    if not phrase.isascii():
+        return re.escape(phrase)
+    stem = r"\s+".join(re.escape(word) for word in phrase.removesuffix("*").split())
+    return rf"(?<![a-z]){stem}{'[a-z]*' if phrase.endswith('*') else ''}(?![a-z])"

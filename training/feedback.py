@@ -1,0 +1,180 @@
+"""Learn from reviews who is content: a table of texts with ratings → a published classifier of texts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+
+from features.errors import PatronError
+from models import metrics
+from models.bundle import MANIFEST, digest, sealed
+from models.registry import Registry
+from models.spec import Array, Gate
+from models.text.classifier import Settings
+from models.text.learning import FEWEST, fit, folds
+from models.text.tokens import language
+from models.versions import ModelVersion, Run
+from training.pipeline import code_version
+
+NAME = "feedback"
+GATES = (Gate("auc", "it must tell content customers from others", at_least=0.8),)
+HELD_OUT = 5
+"""One in so many texts is held out."""
+_WORST, _BEST = 1, 5
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Texts, and whether their authors were content: 1 or 0."""
+
+    texts: list[str]
+    content: Array
+
+    def where(self, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> Feedback:
+        """Some of them."""
+        return Feedback([self.texts[i] for i in np.flatnonzero(chosen)], self.content[chosen])
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A classifier as it is published.
+
+    Attributes:
+        files: the bundle, its manifest among them.
+        run: measures on texts held out, and what it was learnt from and with.
+        refusals: why gates stay shut, in words; empty when all open.
+    """
+
+    files: Mapping[str, bytes]
+    run: Run
+    refusals: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest, which holds those of all other files."""
+        return digest(self.files[MANIFEST])
+
+
+def rated(table: pd.DataFrame, text: str, rating: str) -> Feedback:
+    """Texts by their stars: 4 and 5 are content, 1 and 2 are not, 3 and rows without either are left out.
+
+    Raises:
+        PatronError: a column is missing, or ratings are not from 1 to 5.
+    """
+    stars = _column(table, rating)
+    known = stars[stars.notna()]
+    if not known.between(_WORST, _BEST).all():
+        raise PatronError(
+            f"column {rating} holds ratings outside {_WORST} to {_BEST}; bring them to that scale, or"
+            " give a column of labels, 0 or 1"
+        )
+    return _feedback(table, text, (stars >= 4).astype(np.float64), (stars >= 4) | (stars <= 2))
+
+
+def labelled(table: pd.DataFrame, text: str, label: str) -> Feedback:
+    """Texts by a label, 1 where their author was content and else 0; rows without either are left out.
+
+    Raises:
+        PatronError: a column is missing, or labels are not numbers.
+    """
+    labels = _column(table, label)
+    return _feedback(table, text, labels, labels.notna())
+
+
+def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | None = None) -> ModelVersion:
+    """Learn, measure on texts held out, and publish; promote if every gate opens.
+
+    Raises:
+        PatronError: there are too few texts of either kind.
+    """
+    learnt = learn_feedback(feedback, settings)
+    published = registry.publish(NAME, learnt.files, learnt.run, learnt.refusals)
+    if not learnt.refusals:
+        registry.promote(NAME, published.version, "training", "passed its gates")
+    return next(v for v in registry.versions(NAME) if v.version == published.version)
+
+
+def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Learnt:
+    """Measure on a fifth of the texts what the rest teaches, and then learn from all.
+
+    Texts that are alike are on the same side (see :func:`models.text.learning.folds`).
+
+    Raises:
+        PatronError: there are too few texts of either kind.
+    """
+    settings = settings or Settings()
+    held = folds(feedback.texts, HELD_OUT) == 0
+    exam = feedback.where(held)
+    if len(np.unique(exam.content)) < 2:
+        raise PatronError(
+            f"of {len(feedback.texts)} texts {int(feedback.content.sum())} are by content customers, too few"
+            " of a kind to hold some out; add texts of both kinds"
+        )
+    rest = feedback.where(~held)
+    tested = fit(rest.texts, rest.content, settings).predict(exam.texts).probability
+    measures = _measures(exam, tested)
+    final = fit(feedback.texts, feedback.content, settings)
+    manifest = {
+        "model": NAME,
+        "question": "Is the author of this text content?",
+        "meaning": "calibrated probability that the author is content",
+        "kind": "probability",
+        "features": [{"name": "text", "dtype": "string"}],
+        "texts": len(feedback.texts),
+        "measures": measures,
+        "versions": {
+            "patron": code_version(),
+            "scikit-learn": sklearn.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    told = {"texts": len(feedback.texts), "terms": len(final.terms)} | vars(settings)
+    run = Run(told, measures, {"data_digest": _digest(feedback), "code_version": code_version()})
+    refusals = tuple(words for gate in GATES if (words := gate.refusal(measures)))
+    return Learnt(sealed(manifest, final.to_files()), run, refusals)
+
+
+def _measures(exam: Feedback, probability: Array) -> dict[str, float]:
+    """On held-out texts, and for each language of which there are enough of both kinds."""
+    measures = {
+        "auc": metrics.auc(exam.content, probability),
+        "brier": metrics.brier(exam.content, probability),
+        "log_loss": metrics.log_loss(exam.content, probability),
+        "calibration_slope": metrics.calibration_slope(exam.content, probability),
+        "held_out_texts": float(len(exam.texts)),
+    }
+    languages = np.array([language(text) or "" for text in exam.texts])
+    for code in ("en", "zh"):
+        chosen = languages == code
+        positive = int(exam.content[chosen].sum())
+        if min(positive, int(chosen.sum()) - positive) >= FEWEST:
+            measures[f"auc_{code}"] = metrics.auc(exam.content[chosen], probability[chosen])
+    return measures
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series[float]:
+    if name not in table:
+        raise PatronError(f"there is no column {name}; the table has {', '.join(map(str, table))}")
+    try:
+        return table[name].astype(np.float64)
+    except (TypeError, ValueError):
+        raise PatronError(f"column {name} holds what is not a number; ratings and labels are") from None
+
+
+def _feedback(table: pd.DataFrame, text: str, content: pd.Series[float], chosen: pd.Series[bool]) -> Feedback:
+    if text not in table:
+        raise PatronError(f"there is no column {text}; the table has {', '.join(map(str, table))}")
+    kept = chosen & table[text].notna()
+    return Feedback(table.loc[kept, text].astype(str).tolist(), np.asarray(content[kept], np.float64))
+
+
+def _digest(feedback: Feedback) -> str:
+    """SHA-256 of every text and label, in order."""
+    rows = zip(feedback.texts, feedback.content.tolist(), strict=True)
+    return digest("\n".join(f"{label}\t{text!r}" for text, label in rows).encode())
