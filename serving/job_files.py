@@ -48,7 +48,12 @@ def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
     Raises (while it is read):
         PatronError: the database cannot be read.
     """
-    return _WRITERS[kind](_tables(home, job))
+    return encoded(_tables(home, job), kind)
+
+
+def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
+    """Tables of the same columns as one file, bit by bit."""
+    return _WRITERS[kind](tables)
 
 
 def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
