@@ -12,15 +12,17 @@ def train_table(
     table: Path, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
 ) -> None:
     """Train on a table, and say what came of it."""
+    from features.tables import open_table
     from models.registry import Registry
     from training.tables.facts import AT_RANDOM, LATER
+    from training.tables.labelled import label
     from training.tables.pipeline import train_table
 
     home = open_home()
     with progress_bar(as_json) as progress:
-        trained = train_table(
-            home, Registry(home), table, target, time=time, name=name, drop=drop, progress=progress
-        )
+        progress(f"reading {table}", 0.0)
+        data = label(open_table(table), target, time, drop)  # before anything is made in the home
+        trained = train_table(home, Registry(home), data, name, progress)
     version = trained.version
     left_out = {"notes": trained.notes, "left_out": trained.left_out}
     lines = [version_line(version, LATER if time else AT_RANDOM)]

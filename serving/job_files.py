@@ -163,8 +163,8 @@ _WRITERS: Mapping[Kind, Callable[[Iterator[pa.Table]], Iterator[bytes]]] = {
 }
 
 
-def _lines(lines: pa.ChunkedArray, end: str) -> bytes:
-    texts = lines.combine_chunks()
+def _lines(lines: pa.ChunkedArray | pa.Array, end: str) -> bytes:
+    texts = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     if isinstance(texts, pa.ChunkedArray):
         texts = pa.concat_arrays(texts.chunks)
     joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), end)[0]

@@ -35,7 +35,8 @@ def score_table(
     if name not in registry.table_models():
         there = ", ".join(registry.table_models()) or "none"
         raise NothingThere(
-            f"there is no model {name!r} of a table; there are {there} (`patron train --table FILE` makes one)"
+            f"no model {name!r} was trained on a table; those that were: {there}"
+            " (`patron train --table FILE` trains one)"
         )
     progress("opening the model", 0.0)
     model = registry.champion(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -129,7 +129,7 @@ def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, ver
     )
     manifest = {
         "model": name,
-        "features": [vars(column) for column in columns],
+        "features": [asdict(column) for column in columns],
         "eligible": [],
         "complement": False,
     }

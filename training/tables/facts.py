@@ -36,8 +36,8 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
     most = max(gains, key=lambda name: gains[name])
     if not exam.leaks and total:
         notes.append(
-            f"most was learnt from {most} ({gains[most] / total:.0%} of the trees' gain): see that it is known"
-            f" before {data.target} is, or leave it out with --drop {most}"
+            f"most was learnt from {most} ({gains[most] / total:.0%} of the trees' gain): see that it is"
+            f" known before {data.target} is, or leave it out with --drop {most}"
         )
     if not exam.leaks and exam.evaluation.metrics[measure] >= NEARLY_DECIDES:
         notes.append(

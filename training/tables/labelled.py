@@ -33,6 +33,8 @@ class Labelled:
 
     table: Table
     target: str
+    time: str | None
+    dropped: tuple[str, ...]
     kind: str
     understood: Understood
     positive: str
@@ -84,9 +86,8 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
     understood = understand(table, {target, *drop, *([time] if time else [])})
     positive = "yes" if table.profile(target).truths else "1"
     moments = None if time is None else _moments(table, time)[places]
-    return Labelled(
-        table, target, kind, understood, positive, places, y, moments, (*notes, *understood.notes)
-    )
+    told = (*notes, *understood.notes)
+    return Labelled(table, target, time, tuple(drop), kind, understood, positive, places, y, moments, told)
 
 
 def _outcome(table: Table, target: str) -> tuple[str, Array]:

@@ -1,11 +1,11 @@
-"""train_table(file, target): read, hold out, choose, fit, evaluate, gate, publish."""
+"""train_table(data): hold out, choose, fit, evaluate, gate, publish."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ import pandas as pd
 from features.errors import PatronError
 from features.home import Home
 from features.progress import Progress, silent
-from features.tables import open_table
 from models import reference
 from models.bundle import FittedModel, pack
 from models.catalogue import MODELS
@@ -26,7 +25,7 @@ from training.plots import plots
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import notes_of, told
 from training.tables.holdouts import hold_out
-from training.tables.labelled import Labelled, digest, label
+from training.tables.labelled import Labelled, digest
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
@@ -48,12 +47,8 @@ class Trained:
 def train_table(
     home: Home,
     registry: Registry,
-    place: Path,
-    target: str,
-    *,
-    time: str | None = None,
+    data: Labelled,
     name: str | None = None,
-    drop: Collection[str] = (),
     progress: Progress = silent,
 ) -> Trained:
     """Learn from a table with one row per customer and a known outcome, test, and publish.
@@ -61,45 +56,38 @@ def train_table(
     It is tested on the last fifth by time, or without times on a fifth drawn at random; promoted if
     every gate opens. The version published is fitted on all rows of known outcome.
 
+    Args:
+        name: the model's; made of the file's name by default.
+
     Raises:
-        PatronError: the name is taken, or the table cannot be learnt from; says what is wrong.
+        PatronError: the name is taken, or the part held out is too poor; says what is wrong.
     """
-    name = _name(registry, place, name)
-    progress(f"{name}: reading", 0.0)
-    data = label(open_table(place), target, time, drop)
+    name = _name(registry, data.table.place, name)
     held = hold_out(data)
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
     model, exam = examine(name, data, held)
     refusals = exam.evaluation.refusals(model)
-
     progress(f"{name}: final fit", 0.8)
-    everyone = np.arange(len(data.y))
-    final = fit(name, data, everyone, exam.configuration, "final")
-    assert isinstance(final.fitted, FittedTrees)
-    gains = dict(zip(final.features, final.fitted.booster.feature_importance("gain").tolist(), strict=True))
+    final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
+    x, moment = data.x(final.columns), registry.moment()
+    gains = _gains(final)
     notes = notes_of(data, exam, gains)
     progress(f"{name}: publishing", 0.9)
-    x = data.x(final.columns)
-    files = _bundle(model, data, final, x, registry.moment())
+    told_by_card = told(model, data, held, notes, digest(x, data.y))
     run = Run(
-        parameters=settings_of(exam.configuration.estimator(data.kind))
-        | {"target": target, "time": time or "", "features": len(final.columns), "dropped": " ".join(drop)},
+        parameters=_parameters(data, exam),
         metrics=exam.evaluation.metrics,
         tags={
             "data_digest": digest(x, data.y),
             "code_version": code_version(),
-            TRAINED_TAG: registry.moment(),
-            TABLE_TAG: target,
+            TRAINED_TAG: moment,
+            TABLE_TAG: data.target,
         },
         figures=plots(exam.evaluation, "probability" if data.kind == "probability" else currency(home)),
         documents={**exam.evaluation.documents(), "columns": _columns(data, exam, gains)},
-        texts={
-            "card.md": card(
-                model, told(model, data, held, notes, digest(x, data.y)), exam.evaluation, refusals
-            )
-        },
+        texts={"card.md": card(model, told_by_card, exam.evaluation, refusals)},
     )
-    published = registry.publish(name, files, run, refusals)
+    published = registry.publish(name, _bundle(model, data, final, x, moment), run, refusals)
     if not refusals:
         registry.promote(name, published.version, "training", "passed its gates")
         published = replace(published, champion=True)
@@ -144,6 +132,19 @@ def _bundle(
         "identifiers": list(data.understood.identifiers),
     } | provenance(scores)  # fmt: skip
     return pack(manifest, final.fitted, reference.describe(frame.assign(score=scores)))
+
+
+def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:
+    own = {"target": data.target, "time": data.time or "", "dropped": " ".join(data.dropped)}
+    features = {"features": len(data.understood.types)}
+    return own | features | settings_of(exam.configuration.estimator(data.kind))
+
+
+def _gains(final: FittedModel) -> dict[str, float]:
+    """By column how much it lowered the trees' loss."""
+    assert isinstance(final.fitted, FittedTrees)
+    gains = final.fitted.booster.feature_importance("gain").tolist()
+    return {column.name: float(gain) for column, gain in zip(final.columns, gains, strict=True)}
 
 
 def _columns(data: Labelled, exam: Examination, gains: dict[str, float]) -> dict[str, object]:
