@@ -45,7 +45,7 @@ class Profile:
         infinite: infinite numbers.
         moments: ISO 8601 dates or times.
         truths: ``yes``, ``no``, ``true`` and the like.
-        rising: whether every cell is a number above the one before it.
+        rising: whether every cell is a whole number above the one before it.
     """
 
     name: str
@@ -95,23 +95,26 @@ class Table:
             f" count(*) FILTER (lower({cell}) IN {words})"
         )
         found = self._connection.execute(f"SELECT {counted} FROM cells").fetchone()
-        rising = self._one(
-            f"SELECT coalesce(bool_and(value > before), false) FROM (SELECT {number} AS value,"
-            f" lag({number}, 1, '-inf'::DOUBLE) OVER (ORDER BY {_ROW}) AS before FROM cells)"
-        )
         assert found is not None
         counts = dict(zip(_COUNTS, map(int, found), strict=True))
-        return Profile(name, **counts, rising=bool(rising))
+        once = 0 < counts["distinct"] == counts["filled"] == counts["whole"]
+        return Profile(name, **counts, rising=once and self._rises(number))
+
+    def _rises(self, number: str) -> bool:
+        before = f"lag({number}, 1, '-inf'::DOUBLE) OVER (ORDER BY {_ROW})"
+        return bool(
+            self._one(f"SELECT bool_and(rises) FROM (SELECT {number} > {before} AS rises FROM cells)")
+        )
 
     def filled(self, name: str) -> int:
         """How many cells of a column are not blank."""
         return self._one(f"SELECT count({identifier(name)}) FROM cells")
 
-    def common(self, name: str, most: int = 3) -> list[str]:
-        """The values of a column that come most often."""
+    def values(self, name: str) -> list[str]:
+        """The different texts of a column, the most common first."""
         cell = identifier(name)
         asked = f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
-        return [str(row[0]) for row in self._connection.execute(f"{asked} LIMIT {most}").fetchall()]
+        return [str(row[0]) for row in self._connection.execute(asked).fetchall()]
 
     def typed(self, types: Mapping[str, str]) -> dict[str, pa.Array]:
         """Columns as Arrow arrays, in the file's order; null where a cell is not of the type.

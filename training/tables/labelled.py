@@ -16,6 +16,7 @@ from models.spec import Array
 from models.table_columns import Understood, columns_of, matrix_of, understand
 
 MINIMUM_CUSTOMERS, MINIMUM_OUTCOMES = 200, 100
+FEW_VALUES = 5  # may be shown; more may be names
 Rows = NDArray[np.int64]
 
 
@@ -99,9 +100,10 @@ def _outcome(table: Table, target: str) -> tuple[str, Array]:
     if profile.truths and profile.truths == stated:
         return "probability", table.numbers(target, "boolean")
     if profile.numbers + profile.infinite < stated:
+        few = profile.distinct <= FEW_VALUES
+        held = ", ".join(map(repr, table.values(target))) if few else f"{profile.distinct:,} different texts"
         raise PatronError(
-            f"{table.place}: {target} holds {', '.join(map(repr, table.common(target)))}; it must be 0 and 1,"
-            " yes and no, or an amount of money"
+            f"{table.place}: {target} holds {held}; it must be 0 and 1, yes and no, or an amount of money"
         )
     outcome = table.numbers(target)
     values = np.unique(outcome[np.isfinite(outcome)])
