@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
-from commands.models import model_names
+from commands.models import OneModel, model_names
 
 if TYPE_CHECKING:
     from features.home import Home
@@ -72,19 +72,53 @@ def train(
     say(as_json, done, "\n".join(version_line(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
 
 
+@app.command()
+def tune(
+    model: OneModel,
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 40,
+    timeout: Annotated[
+        int | None, typer.Option(min=1, help="Seconds after which no trial begins.", metavar="SECONDS")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for better trees on inner splits by time; train, test and publish with the best."""
+    from models.catalogue import find
+    from models.registry import Registry
+    from training.tuning import tune
+
+    chosen, home = find(model), open_home()
+    with progress_bar(as_json) as progress:
+        built, store = _built(home, progress)
+        tuned = tune(home, chosen, built, store, Registry(home), trials, timeout, progress)
+    own = f"{tuned.measure} {tuned.usual:.3f} before, {tuned.best:.3f} with the best"
+    lines = [
+        f"{tuned.trials} trials ({tuned.pruned} given up early), on inner splits: {own}",
+        "  " + ", ".join(f"{name} {value:.4g}" for name, value in tuned.settings.items()),
+        version_line(tuned.version),
+    ]
+    code = Exit.SAID_NO if tuned.version.refusals else Exit.DONE
+    say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
+
+
 def train_models(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
     """Build the features anew, and train these models on them; returns their versions."""
-    from features import builds
-    from features.store import Store
     from models.catalogue import find
     from models.registry import Registry
     from training.pipeline import asked_with, train
 
     models = [asked_with(find(name), horizon) for name in names]
-    home.shop()
-    built = builds.build(home, True, progress)
-    store, registry = Store(home), Registry(home)
+    built, store = _built(home, progress)
+    registry = Registry(home)
     return [train(home, model, built, store, registry, progress) for model in models]
+
+
+def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
+    """The features, built anew with every month's, and the store that holds them."""
+    from features import builds
+    from features.store import Store
+
+    home.shop()
+    return builds.build(home, True, progress), Store(home)
 
 
 def _advice(home: Home) -> Any:

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE = "bundle"
 DIGEST_TAG, GATES_TAG, MOVE_TAG = "bundle_digest", "gates", "move"
 CHALLENGE_TAG = "challenge"
+_PARENT_TAG = "mlflow.parentRunId"  # MLflow's own, by which it shows runs below another
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
 
 
@@ -97,6 +99,24 @@ class Registry:
             )
         trained = run.tags.get(TRAINED_TAG, "")
         return ModelVersion(name, str(version.version), run_id, refusals, run.metrics, trained=trained)
+
+    def begin_search(self, name: str, run: Run) -> str:
+        """Record that configurations of a model are searched; returns the run that trials belong to."""
+        with self._speaking():
+            return self._record(f"{name} search", run)
+
+    def record_trial(self, name: str, search: str, run: Run) -> None:
+        """Record a trial below its search."""
+        with self._speaking():
+            below = replace(run, tags={**run.tags, _PARENT_TAG: search})
+            self._client.set_terminated(self._record(f"{name} trial", below))
+
+    def end_search(self, search: str, metrics: Mapping[str, float]) -> None:
+        """Record what a search found, and that it is over."""
+        with self._speaking():
+            for key, metric in metrics.items():
+                self._client.log_metric(search, key, metric)
+            self._client.set_terminated(search)
 
     def promote(
         self, name: str, version: str, who: str, why: str, how: str = PROMOTED, forced: bool = False

@@ -67,10 +67,8 @@ def train(
     Raises:
         PatronError: the history or the outcomes do not suffice; says what is missing.
     """
-    shop = home.shop()
-    now = built.current
-    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= now]
-    parts = split(model, monthly, now, shop.time_zone)
+    shop, now = home.shop(), built.current
+    parts = moments_of(home, model, built)
     model = asked_with(model, parts.horizon_days)
     recipe, complement = fitted_for(model)
     progress(f"{model.name}: dataset", 0.05)
@@ -113,6 +111,16 @@ def train(
         published = replace(published, champion=True)
     progress(f"{model.name}: done", 1.0)
     return published
+
+
+def moments_of(home: Home, model: CustomerModel, built: Built) -> Split:
+    """The built moments that a model learns from and is tested at.
+
+    Raises:
+        PatronError: the history is too short.
+    """
+    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= built.current]
+    return split(model, monthly, built.current, home.shop().time_zone)
 
 
 def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
