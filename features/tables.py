@@ -110,6 +110,11 @@ class Table:
         """How many cells of a column are not blank."""
         return self._one(f"SELECT count({identifier(name)}) FROM cells")
 
+    def repeated(self) -> int:
+        """How many rows say the same as another one in every column."""
+        different = f"SELECT count(*) FROM (SELECT DISTINCT * EXCLUDE ({_ROW}) FROM cells)"
+        return self.rows - self._one(different)
+
     def values(self, name: str) -> list[str]:
         """The different texts of a column, the most common first."""
         cell = identifier(name)

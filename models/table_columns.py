@@ -73,13 +73,11 @@ def understand(table: Table, set_aside: Collection[str]) -> Understood:
     return Understood(types, left_out, tuple(identifiers), tuple(notes))
 
 
-def columns_of(
-    table: Table, types: dict[str, str], rows: NDArray[np.int64] | None = None
-) -> tuple[Column, ...]:
+def columns_of(table: Table, types: dict[str, str], rows: NDArray[np.int64]) -> tuple[Column, ...]:
     """Columns as a model reads them, with the categories that enough customers share.
 
     Args:
-        rows: whose categories count, by number from 0; everyone's by default.
+        rows: whose categories count, by number from 0.
     """
     texts = table.typed({name: dtype for name, dtype in types.items() if dtype == "string"})
     return tuple(
@@ -88,9 +86,7 @@ def columns_of(
             dtype,
             UNITS[dtype],
             hashlib.sha256(f"{dtype} column {name} of a table".encode()).hexdigest(),
-            vocabulary((texts[name] if rows is None else texts[name].take(pa.array(rows))).to_pandas())
-            if dtype == "string"
-            else (),
+            vocabulary(texts[name].take(pa.array(rows)).to_pandas()) if dtype == "string" else (),
         )
         for name, dtype in types.items()
     )

@@ -221,6 +221,9 @@ def test_unknown_outcomes_are_left_out_and_amounts_below_0_count_as_0_and_both_a
     assert len(data.y) == ROWS - 4
     assert data.places.tolist() == list(range(4, ROWS))
     assert "4 rows without a known left are left out" in data.notes
+    assert not any("the same as another" in note for note in data.notes)
+    twice = pd.concat([frame, frame.head(3)]).drop(columns="customer_id")
+    assert any(note.startswith("3 rows are the same as another one") for note in read(csv(twice)).notes)
     money = customers().astype({"spent": object})
     money.loc[:4, "spent"] = [-5, -0.5, "inf", "-", ""]
     data = read(csv(money), "spent")
@@ -285,6 +288,22 @@ def test_a_column_that_nearly_decides_the_outcome_is_named_and_keeps_the_gate_sh
     assert exam.alone["reason"] > 0.99
     (refusal,) = exam.evaluation.refusals(model)
     assert refusal.startswith("leaking_columns is 1 and must be at most 0: reason alone nearly decides left")
+
+
+def test_a_column_that_nearly_is_the_amount_is_a_leak_too(csv: CsvOf) -> None:
+    frame = customers()
+    frame["invoiced"] = (frame["spent"] * 1.19).round()
+    data = read(csv(frame), "spent", drop=["left"])
+    _, exam = examine("spenders", data, hold_out(data))
+    assert (data.kind, exam.leaks) == ("money", ("invoiced",))
+
+
+def test_a_category_that_only_those_held_out_share_is_no_trouble(csv: CsvOf) -> None:
+    frame = customers().assign(source=[None] * (ROWS - 30) + ["fair"] * 30)
+    data = read(csv(frame), time="asked", drop=["spent"])
+    _, exam = examine("leavers", data, hold_out(data))
+    assert data.understood.types["source"] == "string"
+    assert np.isfinite(exam.score).all()
 
 
 def test_a_leak_is_told_and_promoted_only_without_the_column_or_by_force(csv: CsvOf, command: Any) -> None:

@@ -78,6 +78,10 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
     known = np.isfinite(outcome)
     places = np.flatnonzero(known)
     y, notes = outcome[known], list(table.notes)
+    if repeated := table.repeated():
+        notes.append(
+            f"{repeated:,} rows are the same as another one in every column; each counts as a customer"
+        )
     if len(y) < len(outcome):
         notes.append(f"{len(outcome) - len(y):,} rows without a known {target} are left out")
     if kind == "money" and (y < 0).any():
