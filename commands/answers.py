@@ -33,9 +33,20 @@ def score(
         str | None,
         typer.Option(help="Go on with this job, or write its file once more.", metavar="ID"),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Score the rows of this file, by a model trained on one like it.", metavar="FILE"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score everyone, or a segment, into a file and into the log; what was interrupted goes on."""
+    if table is not None:
+        from commands.tables import score_table
+
+        if model == "all" or segment is not None or job is not None:
+            raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
+        score_table(table, model, out, as_json)
+        return
     from serving import bulk
 
     if job is not None and (model != "all" or segment is not None):

@@ -1,16 +1,12 @@
-"""Commands for models: learn, list, compare, and choose which version answers."""
+"""Commands for models: list, compare, and choose which version answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
-
-if TYPE_CHECKING:
-    from features.home import Home
-    from features.progress import Progress
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
@@ -19,38 +15,14 @@ Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
 
 
 @app.command()
-def train(
-    model: Model,
-    horizon: Annotated[
-        int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
-    ] = None,
-    advise: Annotated[
-        bool, typer.Option(help="Only for churn: say which window is sensible, and train nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train, test by time, publish to MLflow, and promote what passes its gates."""
-    home = open_home()
-    if advise:
-        if model != "churn" or horizon is not None:
-            raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
-        advice = _advice(home)
-        say(as_json, advice.as_dict(), advice.table())
-        return
-    with progress_bar(as_json) as progress:
-        trained = train_models(home, model_names(model), horizon, progress)
-    refused = [v for v in trained if v.refusals]
-    done = {"versions": [vars(v) for v in trained]}
-    say(as_json, done, "\n".join(version_line(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
-
-
-@app.command()
 def models(model: Model = "all", as_json: AsJson = False) -> None:
     """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
     from models import challenges
 
     registry, listed, lines = _registry(), {}, []
-    for name in model_names(model):
+    tables = registry.table_models()
+    names = [model] if model in tables else [*model_names(model), *(tables if model == "all" else ())]
+    for name in names:
         versions, moves = registry.versions(name), registry.moves(name)
         challenge = challenges.last(registry, name)
         if challenge and any(v.champion and v.version == challenge.version for v in versions):
@@ -105,9 +77,9 @@ def promote(
 ) -> None:
     """Let a version answer from now on, and record who did it and why."""
     from models import promotion
-    from models.catalogue import find
 
-    name, registry = find(model).name, _registry()
+    registry = _registry()
+    name = _known(registry, model)
     try:
         move = promotion.promote(registry, name, version, why, force)
     except promotion.GatesShut as refused:
@@ -120,9 +92,9 @@ def promote(
 def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     """Let the version answer again that was promoted before the champion, and record it."""
     from models import promotion
-    from models.catalogue import find
 
-    name, registry = find(model).name, _registry()
+    registry = _registry()
+    name = _known(registry, model)
     move = promotion.rollback(registry, name, why)
     say(as_json, {"promoted": vars(move)}, _moved(name, move))
 
@@ -169,50 +141,21 @@ def model_names(name: str) -> list[str]:
     return list(MODELS) if name == "all" else [find(name).name]
 
 
-def train_models(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
-    """Build the features anew, and train these models on them; returns their versions."""
-    from features import builds
-    from features.store import Store
+def _known(registry: Any, name: str) -> str:
+    """The name of a model that comes with Patron, or of one that was trained on a table."""
     from models.catalogue import find
-    from models.registry import Registry
-    from training.pipeline import asked_with, train
 
-    models = [asked_with(find(name), horizon) for name in names]
-    home.shop()
-    built = builds.build(home, True, progress)
-    store, registry = Store(home), Registry(home)
-    return [train(home, model, built, store, registry, progress) for model in models]
-
-
-def _advice(home: Home) -> Any:
-    from features import lake
-    from training.advise import advise, visits
-
-    shop = home.shop()
-    events = lake.read(home, lake.connect()).known_at(shop.now())
-    return advise(visits(events).to_pandas(), shop.today())
+    return name if name in registry.table_models() else find(name).name
 
 
 def _registry() -> Any:
-    """The registry of a home that holds a shop."""
+    """The registry of a home that holds a shop, or models of tables."""
     from models.registry import Registry
 
     home = open_home()
-    home.shop()
+    if not home.mlflow.exists():
+        home.shop()
     return Registry(home)
-
-
-def version_line(version: Any) -> str:
-    """A model version in a line of words."""
-    from training.evaluate import RANKING
-
-    measure = next(name for name, _ in RANKING.values() if name in version.metrics)
-    head = (
-        f"{version.name} version {version.version}: {measure} {version.metrics[measure]:.3f} on a later time"
-    )
-    if version.refusals:
-        return f"{head}; not promoted: {'; '.join(version.refusals)}"
-    return f"{head}; {'champion' if version.champion else 'passed its gates'}"
 
 
 def _listed(version: Any) -> str:

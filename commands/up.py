@@ -11,8 +11,8 @@ import typer
 
 from commands.answers import example_actions
 from commands.common import note, open_home, progress_bar
-from commands.models import train_models, version_line
 from commands.service import check_port
+from commands.training import train_models, version_line
 from features.errors import PatronError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,16 @@ from features.errors import PatronError
 from features.home import Home
 from models.bundle import MANIFEST, FittedModel, digest, open_bundle
 from models.settings import ModelSettings
-from models.versions import PROMOTED, ModelVersion, Move, NoChampion, Run, why_none
+from models.versions import (
+    PROMOTED,
+    TABLE_TAG,
+    TRAINED_TAG,
+    ModelVersion,
+    Move,
+    NoChampion,
+    Run,
+    why_none,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +41,9 @@ __all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "local_uri"]
 EXPERIMENT = "patron"
 CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE = "bundle"
-DIGEST_TAG, GATES_TAG, MOVE_TAG, TRAINED_TAG = "bundle_digest", "gates", "move", "as_of"
+DIGEST_TAG, GATES_TAG, MOVE_TAG = "bundle_digest", "gates", "move"
 CHALLENGE_TAG = "challenge"
+_PARENT_TAG = "mlflow.parentRunId"  # MLflow's own, by which it shows runs below another
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
 
 
@@ -78,7 +89,8 @@ class Registry:
             self._client.log_artifacts(run_id, folder, BUNDLE)
             self._client.set_terminated(run_id)
             if not self._client.search_registered_models(f"name = '{name}'"):
-                self._client.create_registered_model(name)
+                about = {key: value for key, value in run.tags.items() if key == TABLE_TAG}
+                self._client.create_registered_model(name, tags=about)
             version = self._client.create_model_version(
                 name,
                 source=f"runs:/{run_id}/{BUNDLE}",
@@ -87,6 +99,24 @@ class Registry:
             )
         trained = run.tags.get(TRAINED_TAG, "")
         return ModelVersion(name, str(version.version), run_id, refusals, run.metrics, trained=trained)
+
+    def begin_search(self, name: str, run: Run) -> str:
+        """Record that configurations of a model are searched; returns the run that trials belong to."""
+        with self._speaking():
+            return self._record(f"{name} search", run)
+
+    def record_trial(self, name: str, search: str, run: Run) -> None:
+        """Record a trial below its search."""
+        with self._speaking():
+            below = replace(run, tags={**run.tags, _PARENT_TAG: search})
+            self._client.set_terminated(self._record(f"{name} trial", below))
+
+    def end_search(self, search: str, metrics: Mapping[str, float]) -> None:
+        """Record what a search found, and that it is over."""
+        with self._speaking():
+            for key, metric in metrics.items():
+                self._client.log_metric(search, key, metric)
+            self._client.set_terminated(search)
 
     def promote(
         self, name: str, version: str, who: str, why: str, how: str = PROMOTED, forced: bool = False
@@ -127,6 +157,17 @@ class Registry:
                 self._version(v, answering) for v in self._client.search_model_versions(f"name = '{name}'")
             ]
         return sorted(found, key=lambda v: int(v.version), reverse=True)
+
+    def table_models(self) -> list[str]:
+        """The names of the models that were trained on a table, in alphabetical order."""
+        with self._speaking():
+            names: list[str] = []
+            token = None
+            while token != "":
+                found = self._client.search_registered_models(f"tag.{TABLE_TAG} LIKE '%'", page_token=token)
+                names += [model.name for model in found]
+                token = found.token or ""
+        return sorted(names)
 
     def _version(self, stored: Any, answering: Any) -> ModelVersion:
         run = self._client.get_run(stored.run_id).data

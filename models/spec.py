@@ -110,6 +110,35 @@ class Gate:
         return f"{self.metric} is {value:.3g} and must be {bound}: {self.why}"
 
 
+class Question(Protocol):
+    """What evaluation, gates and cards read of a question, whether about a shop or about a table."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """What is asked, for people."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``probability`` or ``money``."""
+        ...
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The simplest things it has to beat."""
+        ...
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """What it must show before it may answer."""
+        ...
+
+
 @dataclass(frozen=True)
 class CustomerModel:
     """One question about customers.

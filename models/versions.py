@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PROMOTED, ROLLED_BACK = "promoted", "rolled back"
+TRAINED_TAG, TABLE_TAG = "as_of", "table"
 
 
 class NoChampion(NothingThere):

@@ -48,7 +48,12 @@ def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
     Raises (while it is read):
         PatronError: the database cannot be read.
     """
-    return _WRITERS[kind](_tables(home, job))
+    return encoded(_tables(home, job), kind)
+
+
+def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
+    """Tables of the same columns as one file, bit by bit."""
+    return _WRITERS[kind](tables)
 
 
 def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
@@ -158,8 +163,8 @@ _WRITERS: Mapping[Kind, Callable[[Iterator[pa.Table]], Iterator[bytes]]] = {
 }
 
 
-def _lines(lines: pa.ChunkedArray, end: str) -> bytes:
-    texts = lines.combine_chunks()
+def _lines(lines: pa.ChunkedArray | pa.Array, end: str) -> bytes:
+    texts = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     if isinstance(texts, pa.ChunkedArray):
         texts = pa.concat_arrays(texts.chunks)
     joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), end)[0]

@@ -43,7 +43,7 @@ from serving.decision_schemas import Row
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    "simulate", "import", "build", "features", "train", "models", "compare", "promote", "rollback",
+    "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge",
 )  # fmt: skip

@@ -3,37 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from models.spec import CustomerModel
+from models.spec import CustomerModel, Question
 from training.dataset import Split
 from training.evaluate import RANKING, Evaluation
 
 
-def card(
-    model: CustomerModel, parts: Split, evaluation: Evaluation, refusals: Sequence[str], data_digest: str
-) -> str:
+@dataclass(frozen=True)
+class Told:
+    """What a card says beside what was measured; each text is a line.
+
+    Attributes:
+        meaning: of the score.
+        asked_of: who is asked about.
+        data: what it learnt from and was tested on.
+        shown_on: what the measures come from, such as ``a later time``.
+        reads: per feature its description.
+    """
+
+    meaning: str
+    asked_of: Sequence[str]
+    data: Sequence[str]
+    shown_on: str
+    reads: dict[str, str]
+    limits: Sequence[str]
+
+
+def card(model: Question, told: Told, evaluation: Evaluation, refusals: Sequence[str]) -> str:
     """The card."""
     sections = [
-        [f"# {model.name}", model.question, f"Score: {model.meaning.format(days=parts.horizon_days)}."],
-        ["## Asked of", *(f"- nobody who {c.otherwise}" for c in model.eligible)],
-        ["## Data", *_data(parts, data_digest)],
-        ["## Shown on a later time", *_measures(evaluation)],
-        ["## By slice", *_slices(evaluation)],
+        [f"# {model.name}", model.question, f"Score: {told.meaning}."],
+        ["## Asked of", *(f"- {line}" for line in told.asked_of)],
+        ["## Data", *(f"- {line}" for line in told.data)],
+        [f"## Shown on {told.shown_on}", *_measures(evaluation)],
+        *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
         ["## Gates", *([f"- shut: {words}" for words in refusals] or ["All open."])],
-        ["## Reads", *(f"- `{f.name}`: {f.description}" for f in model.features)],
-        ["## Limits", *_limits(model, evaluation)],
+        ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in told.reads.items())],
+        ["## Limits", *(f"- {line}" for line in told.limits)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
-def _data(parts: Split, digest: str) -> list[str]:
-    return [
-        f"- tested on {parts.test:%Y-%m-%d}, learnt for it from {len(parts.fit)} months,"
-        f" {parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d}",
-        f"- published: learnt from {len(parts.all)} months, to {parts.all[-1]:%Y-%m-%d}",
-        f"- digest of the rows: `{digest}`",
+def told(model: CustomerModel, parts: Split, evaluation: Evaluation, digest: str) -> Told:
+    """What the card of a question about a shop's customers says."""
+    limits = [
+        f"One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
+        "It says what customers like these did, not what an action would change.",
     ]
+    if model.complement_of is not None:
+        limits.append(f"Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
+    return Told(
+        meaning=model.meaning.format(days=parts.horizon_days),
+        asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
+        data=[
+            f"tested on {parts.test:%Y-%m-%d}, learnt for it from {len(parts.fit)} months,"
+            f" {parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d}",
+            f"published: learnt from {len(parts.all)} months, to {parts.all[-1]:%Y-%m-%d}",
+            f"digest of the rows: `{digest}`",
+        ],
+        shown_on="a later time",
+        reads={f.name: f.description for f in model.features},
+        limits=limits,
+    )
 
 
 def _measures(evaluation: Evaluation) -> list[str]:
@@ -60,13 +92,3 @@ def _slices(evaluation: Evaluation) -> list[str]:
         ranked = "too few" if row.measure is None else f"{row.measure:.3f}"
         lines.append(f"| {row.of} | {row.customers:,} | {ranked} | {row.predicted:.4g} | {row.actual:.4g} |")
     return lines
-
-
-def _limits(model: CustomerModel, evaluation: Evaluation) -> list[str]:
-    limits: list[Any] = [
-        f"- One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
-        "- It says what customers like these did, not what an action would change.",
-    ]
-    if model.complement_of is not None:
-        limits.append(f"- Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
-    return limits

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models import metrics
-from models.spec import Array, CustomerModel
+from models.spec import Array, Question
 from training.slices import enough, slices
 
 Measure = Callable[[Array, Array], float]
@@ -63,7 +63,7 @@ class Evaluation:
     by_slice: tuple[SliceRow, ...]
     customers: int
 
-    def refusals(self, model: CustomerModel) -> tuple[str, ...]:
+    def refusals(self, model: Question) -> tuple[str, ...]:
         """Which gates stay shut, in words."""
         said = (gate.refusal(self.metrics) for gate in model.gates)
         return tuple(words for words in said if words is not None)
@@ -74,7 +74,7 @@ class Evaluation:
         return {"calibration": {"bins": self.calibration}, "slices": {"rows": rows}}
 
 
-def evaluate(model: CustomerModel, frame: pd.DataFrame, horizon_days: int, score: Array) -> Evaluation:
+def evaluate(model: Question, frame: pd.DataFrame, horizon_days: int, score: Array) -> Evaluation:
     """Measure scores of a frame that holds the features and the label."""
     outcome = frame["label"].to_numpy(np.float64)
     found = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}

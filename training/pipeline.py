@@ -23,9 +23,9 @@ from features.store import Store
 from models import reference
 from models.bundle import FittedModel, pack
 from models.registry import Registry
-from models.spec import CustomerModel
+from models.spec import Array, CustomerModel, Estimator
 from models.versions import ModelVersion, Run
-from training.card import card
+from training.card import card, told
 from training.dataset import Dataset, Split, gather, split
 from training.evaluate import evaluate
 from training.plots import plots
@@ -67,10 +67,8 @@ def train(
     Raises:
         PatronError: the history or the outcomes do not suffice; says what is missing.
     """
-    shop = home.shop()
-    now = built.current
-    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= now]
-    parts = split(model, monthly, now, shop.time_zone)
+    shop, now = home.shop(), built.current
+    parts = moments_of(home, model, built)
     model = asked_with(model, parts.horizon_days)
     recipe, complement = fitted_for(model)
     progress(f"{model.name}: dataset", 0.05)
@@ -93,9 +91,9 @@ def train(
     final = replace(final, manifest={**final.manifest, **own_customers})
     progress(f"{model.name}: publishing", 0.9)
     files = _bundle(model, final, built, parts)
-    told = parts.told_in(shop.time_zone)
+    local = parts.told_in(shop.time_zone)
     run = Run(
-        parameters=_parameters(recipe, told),
+        parameters=_parameters(recipe, local),
         metrics=evaluation.metrics,
         tags={
             "data_digest": data.digest(),
@@ -104,7 +102,7 @@ def train(
         },
         figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
         documents=evaluation.documents(),
-        texts={"card.md": card(model, told, evaluation, refusals, data.digest())},
+        texts={"card.md": card(model, told(model, local, evaluation, data.digest()), evaluation, refusals)},
     )
     published = registry.publish(model.name, files, run, refusals)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
@@ -113,6 +111,16 @@ def train(
         published = replace(published, champion=True)
     progress(f"{model.name}: done", 1.0)
     return published
+
+
+def moments_of(home: Home, model: CustomerModel, built: Built) -> Split:
+    """The built moments that a model learns from and is tested at.
+
+    Raises:
+        PatronError: the history is too short.
+    """
+    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= built.current]
+    return split(model, monthly, built.current, home.shop().time_zone)
 
 
 def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
@@ -153,19 +161,19 @@ def _refuse_if_poor(model: CustomerModel, data: Dataset) -> None:
 
 
 def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
-    estimator = model.estimator()
-    return (
-        {
-            "estimator": type(estimator).__name__,
-            "horizon_days": parts.horizon_days,
-            "fit_origins": f"{parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d} ({len(parts.fit)})",
-            "test_origin": f"{parts.test:%Y-%m-%d}",
-            "final_origins": len(parts.all),
-            "features": len(model.features),
-        }
-        | {k: v for k, v in vars(estimator).items() if k != "parameters"}
-        | getattr(estimator, "parameters", {})
-    )
+    return {
+        "horizon_days": parts.horizon_days,
+        "fit_origins": f"{parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d} ({len(parts.fit)})",
+        "test_origin": f"{parts.test:%Y-%m-%d}",
+        "final_origins": len(parts.all),
+        "features": len(model.features),
+    } | settings_of(model.estimator())
+
+
+def settings_of(estimator: Estimator) -> dict[str, Any]:
+    """An estimator's settings by name, as a run records them."""
+    own = {name: value for name, value in vars(estimator).items() if name != "parameters"}
+    return {"estimator": type(estimator).__name__} | own | getattr(estimator, "parameters", {})
 
 
 def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split) -> dict[str, bytes]:
@@ -174,23 +182,31 @@ def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(asked))
-    manifest = dict(final.manifest) | {
-        "model": model.name,
-        "question": model.question,
-        "meaning": model.meaning.format(days=parts.horizon_days),
-        "kind": model.kind,
-        "horizon_days": parts.horizon_days,
-        "as_of": built.current.isoformat(),
-        "score_percentiles": np.quantile(
-            scores[asked] if asked.any() else scores, np.linspace(0, 1, 101)
-        ).tolist(),
+    manifest = (
+        dict(final.manifest)
+        | {
+            "model": model.name,
+            "question": model.question,
+            "meaning": model.meaning.format(days=parts.horizon_days),
+            "kind": model.kind,
+            "horizon_days": parts.horizon_days,
+            "as_of": built.current.isoformat(),
+        }
+        | provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
+    )
+    return pack(manifest, final.fitted, reference.describe(described))
+
+
+def provenance(scores: Array) -> dict[str, Any]:
+    """What every manifest says: how scores lie among each other, and what made the bundle."""
+    return {
+        "score_percentiles": np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
         "versions": {
             "patron": code_version(),
             "lightgbm": lightgbm.__version__,
             "python": platform.python_version(),
         },
     }
-    return pack(manifest, final.fitted, reference.describe(described))
 
 
 def code_version() -> str:

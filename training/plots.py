@@ -18,11 +18,8 @@ def plots(evaluation: Evaluation, unit: str) -> dict[str, Figure]:
     Args:
         unit: of the score and the outcome.
     """
-    return {
-        "calibration": _calibration(evaluation, unit),
-        "gain": _gain(evaluation),
-        "slices": _slices(evaluation),
-    }
+    figures = {"calibration": _calibration(evaluation, unit), "gain": _gain(evaluation)}
+    return figures | ({"slices": _slices(evaluation)} if evaluation.by_slice else {})
 
 
 def _calibration(evaluation: Evaluation, unit: str) -> Figure:

@@ -9,10 +9,17 @@ import argparse
 import logging
 from pathlib import Path
 
-from benchmarks.quality import DATA, cdnow, online_retail, reviews_en, reviews_zh
+from benchmarks.quality import DATA, bank, cdnow, online_retail, reviews_en, reviews_zh, telco
 from benchmarks.report import Result, publish
 
-PARTS = {"online_retail": online_retail, "cdnow": cdnow, "reviews_en": reviews_en, "reviews_zh": reviews_zh}
+PARTS = {
+    "online_retail": online_retail,
+    "cdnow": cdnow,
+    "reviews_en": reviews_en,
+    "reviews_zh": reviews_zh,
+    "bank": bank,
+    "telco": telco,
+}
 
 
 def main() -> None:

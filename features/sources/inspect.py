@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +11,9 @@ import duckdb
 
 from features.errors import PatronError
 from features.sources.mapping import FileSection
-from features.sources.reader import scan
+from features.sources.reader import encoding_of, scan
 
 SAMPLE_ROWS = 20_000
-SAMPLE_BYTES = 4_000_000
 # What columns are called, in English and Chinese; the first role that fits a column takes it.
 HINTS = {
     "received_at": r"received|ingested|loaded_at|入库",
@@ -65,7 +63,7 @@ def draft(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     """
     if not path.is_file():
         raise PatronError(f"{path}: there is no such file")
-    file = FileSection(encoding=_encoding(path))
+    file = FileSection(encoding=encoding_of(path))
     relation = scan(connection, path, file)
     names = [name for name in relation.columns if name != "file_row_number"]
     texts = ", ".join(f'trim("{name}"::VARCHAR) AS "{name}"' for name in names)
@@ -87,20 +85,6 @@ def draft(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     else:
         _customers(connection, out, roles, names)
     return "\n".join(out.lines) + "\n"
-
-
-def _encoding(path: Path) -> str:
-    with open(path, "rb") as opened:
-        head = opened.read(SAMPLE_BYTES)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if path.suffix == ".parquet":
-        return "utf-8"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8"
 
 
 def _roles(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, str]:

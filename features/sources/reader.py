@@ -7,9 +7,10 @@ DuckDB reads in a stream, so a file may be larger than memory.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +19,7 @@ from features.errors import PatronError
 from features.sources.mapping import FileSection
 
 CHUNK_ROWS = 50_000
+SAMPLE_BYTES = 4_000_000
 
 
 def is_database(place: str) -> bool:
@@ -60,7 +62,7 @@ def open_raw(
     if not path.is_file():
         raise PatronError(f"{place}: there is no such file")
     if path.stat().st_size == 0:
-        raise PatronError(f"{place}: the file is empty; nothing was imported")
+        raise PatronError(f"{place}: the file is empty; nothing was read")
     relation = scan(connection, path, file)
     ignored = _check_columns(place, relation.columns, columns)
     named = ", ".join(f"{identifier(name)} AS {raw_column(name)}" for name in columns)
@@ -75,6 +77,21 @@ def open_raw(
     if _all_wrong_encoding(connection):
         raise PatronError(_damaged(place, "not utf-8 encoded"))
     return (rejected or (0,))[0], ignored
+
+
+def encoding_of(path: Path) -> Literal["utf-8", "latin-1", "utf-16"]:
+    """The encoding of a text file, by its first bytes: what is not UTF-8 is taken for Latin-1."""
+    with open(path, "rb") as opened:
+        head = opened.read(SAMPLE_BYTES)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if path.suffix == ".parquet":
+        return "utf-8"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
 
 
 def scan(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection) -> duckdb.DuckDBPyRelation:
@@ -134,7 +151,7 @@ def _database(
                 connection.execute("INSERT INTO raw SELECT * FROM chunk")
                 number += len(rows)
         if not number:
-            raise PatronError(f"table {table} is empty; nothing was imported")
+            raise PatronError(f"table {table} is empty; nothing was read")
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError, ValueError) as error:
         # The error's own text may hold the URL and with it a password.
         raise PatronError(
@@ -167,11 +184,11 @@ def _damaged(place: str, error: str) -> str:
     if "utf-8" in error.lower() or "unicode" in error.lower():
         return (
             f'{place}: this is not UTF-8; say encoding = "latin-1" (or "utf-16") in the mapping\'s [file];'
-            " nothing was imported"
+            " nothing was read"
         )
     if place.endswith(".parquet"):
-        return f"{place}: this is not a Parquet file, or it is damaged; nothing was imported"
-    return f"{place}: this cannot be read as a table ({error.splitlines()[0][:150]}); nothing was imported"
+        return f"{place}: this is not a Parquet file, or it is damaged; nothing was read"
+    return f"{place}: this cannot be read as a table ({error.splitlines()[0][:150]}); nothing was read"
 
 
 def _quoted(text: str) -> str:

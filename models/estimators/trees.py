@@ -60,7 +60,8 @@ def import_lightgbm_alone() -> None:
         del sys.modules["sklearn"]
 
 
-def _grow(parameters: dict[str, Any], rounds: int, x: Array, y: Array, categorical: list[int]) -> lgb.Booster:
+def grow(parameters: dict[str, Any], rounds: int, x: Array, y: Array, categorical: list[int]) -> lgb.Booster:
+    """Trees on the rows of a matrix, by LightGBM's own parameters."""
     import lightgbm as lgb
 
     data = lgb.Dataset(x, y, categorical_feature=categorical, params={"verbosity": -1})
@@ -77,7 +78,7 @@ def _cross_fitted(
     raw = np.empty(len(y))
 
     def fold(fit: NDArray[np.int64], rest: NDArray[np.int64]) -> None:
-        booster = _grow(parameters, rounds, x[fit], y[fit], categorical)
+        booster = grow(parameters, rounds, x[fit], y[fit], categorical)
         raw[rest] = booster.predict(x[rest], raw_score=True, num_threads=1)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -96,7 +97,7 @@ class CalibratedTrees:
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         slope, intercept = logistic_line(y, raw)
-        booster = _grow(self.parameters, self.rounds, x, y, categorical)
+        booster = grow(self.parameters, self.rounds, x, y, categorical)
         return FittedTrees(booster, {"link": "logit", "slope": slope, "intercept": intercept})
 
 
@@ -117,7 +118,7 @@ class MoneyTrees:
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         factor = float(y.sum() / np.exp(raw).sum())
-        booster = _grow(self.parameters, self.rounds, x, y, categorical)
+        booster = grow(self.parameters, self.rounds, x, y, categorical)
         return FittedTrees(booster, {"link": "log", "factor": factor})
 
 

@@ -1,0 +1,32 @@
+"""Tables with one row per customer, learnt and examined by the functions of ``patron train --table``.
+
+Configurations are chosen on inner splits; who is held out decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.tables.examination import examine
+from training.tables.holdouts import Holdout
+from training.tables.labelled import Labelled
+
+
+def mean_auc(name: str, data: Labelled, splits: Sequence[Holdout]) -> tuple[float, float]:
+    """Over the splits, ours and that of the best single column."""
+    found = []
+    for held in splits:
+        _, exam = examine(name, data, held)
+        shown = exam.evaluation.metrics
+        found.append((shown["auc"], shown["auc_best_column"]))
+        print(
+            f"  {name}: AUC {shown['auc']:.4f} on {len(held.test):,} held out, learnt from {len(held.fit):,};"
+            f" best single column {shown['auc_best_column']:.4f}; calibration slope"
+            f" {shown['calibration_slope']:.2f}; {exam.configuration.leaves} leaves,"
+            f" {exam.configuration.rounds} rounds"
+        )
+    ours, best = np.mean(found, axis=0)
+    print(f"  {name}: mean {ours:.4f}, standard deviation {np.std([one for one, _ in found]):.4f}")
+    return float(ours), float(best)

@@ -1,0 +1,43 @@
+"""A company's own table: what ``patron train --table`` and ``patron score --table`` do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from commands.common import Exit, open_home, progress_bar, say
+from commands.training import version_line
+
+
+def train_table(
+    table: Path, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
+) -> None:
+    """Train on a table, and say what came of it."""
+    from features.tables import open_table
+    from models.registry import Registry
+    from training.tables.facts import AT_RANDOM, LATER
+    from training.tables.labelled import label
+    from training.tables.pipeline import train_table
+
+    home = open_home()
+    with progress_bar(as_json) as progress:
+        progress(f"reading {table}", 0.0)
+        data = label(open_table(table), target, time, drop)  # before anything is made in the home
+        trained = train_table(home, Registry(home), data, name, progress)
+    version = trained.version
+    left_out = {"notes": trained.notes, "left_out": trained.left_out}
+    lines = [version_line(version, LATER if time else AT_RANDOM)]
+    lines += [f"  {note}" for note in trained.notes]
+    lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
+    code = Exit.SAID_NO if version.refusals else Exit.DONE
+    say(as_json, {"versions": [vars(version)], **left_out}, "\n".join(lines), code)
+
+
+def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
+    """Score a table, and say what came of it."""
+    from models.registry import Registry
+    from serving.tables import score_table
+
+    with progress_bar(as_json) as progress:
+        done = score_table(Registry(open_home()), table, model, out, progress)
+    lines = [f"scored {done['customers']:,} customers by {model} version {done['version']} into {out}"]
+    say(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))

@@ -1,0 +1,154 @@
+"""What a table's trees show on customers held out, beside a constant and the best single column."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from models import metrics
+from models.bundle import FittedModel
+from models.encoding import Column
+from models.spec import Array, Baseline, Gate
+from training.compare import DRAWS, DRAWS_OF_PARTS
+from training.evaluate import RANKING, Evaluation, evaluate
+from training.tables import single_columns
+from training.tables.configurations import Configuration, choose
+from training.tables.holdouts import Holdout, inner
+from training.tables.labelled import Labelled, Rows
+
+MANY = 20_000  # customers held out, from which on fewer resamples suffice
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A question about one table's customers; see ``models.spec.Question``.
+
+    Attributes:
+        meaning: what the score says.
+    """
+
+    name: str
+    question: str
+    meaning: str
+    kind: str
+    baselines: tuple[Baseline, ...]
+    gates: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was shown on those held out.
+
+    Attributes:
+        alone: how well each column alone ranks, the best first, on those learnt from.
+        leaks: columns that nearly decide the outcome alone.
+    """
+
+    configuration: Configuration
+    evaluation: Evaluation
+    alone: dict[str, float]
+    leaks: tuple[str, ...]
+    score: Array
+
+
+def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> TableModel:
+    """The question that a table with a target asks, with its baselines and gates."""
+    target, kind = data.target, data.kind
+    measure, _ = RANKING[kind]
+    probability = kind == "probability"
+    own = Gate("auc", "it must tell customers apart", at_least=0.6)
+    true = Gate("calibration_slope", "its probabilities must mean what they say", at_least=0.6, at_most=1.6)
+    if not probability:
+        own = Gate("gini", "it must tell big spenders from small ones", at_least=0.2)
+        true = Gate("total_ratio", "its total must be near the truth", at_least=0.5, at_most=2.0)
+    drops = " ".join(f"--drop {leak}" for leak in leaks)
+    leak = (
+        f"{' and '.join(leaks)} alone nearly decides {target}, so was most likely written down after it;"
+        f" train with {drops}, or promote with --force if it is known in time"
+    )
+    return TableModel(
+        name,
+        f"What will {target} be?",
+        f"calibrated probability that {target} is {data.positive}"
+        if probability
+        else f"expected {target}, not below 0",
+        kind,
+        (
+            Baseline("constant", lambda frame, _days: frame["constant"]),
+            Baseline("best_column", lambda frame, _days: frame["best_column"]),
+        ),
+        (
+            Gate("leaking_columns", leak, at_most=0),
+            own,
+            Gate(f"{measure}_over_constant_low", "it must rank better than chance would", at_least=0),
+            Gate(
+                f"{measure}_over_best_column_high",
+                "it must not rank surely worse than the best single column",
+                at_least=0,
+            ),
+            true,
+        ),
+    )
+
+
+def examine(name: str, data: Labelled, held: Holdout) -> tuple[TableModel, Examination]:
+    """Choose a configuration on inner splits, learn, and measure on those held out.
+
+    Nothing of those held out is looked at before they are scored.
+    """
+    columns = data.columns(held.fit)
+    x = data.x(columns)
+    configuration = choose(data.kind, x, data.y, categorical(columns), inner(data, held.fit))
+    tested = fit(name, data, held.fit, configuration, "test")
+    score = tested.score_matrix(x[held.test])
+    alone = single_columns.rank(data.kind, columns, x[held.fit], data.y[held.fit])
+    leaks = tuple(column for column, good in alone.items() if good >= single_columns.NEARLY_DECIDES)
+    best = [column.name for column in columns].index(next(iter(alone)))
+    one = single_columns.fit(columns[best], x[held.fit, best], data.y[held.fit])
+    frame = pd.DataFrame(
+        {
+            "customer_key": held.test,
+            "label": data.y[held.test],
+            "constant": float(data.y[held.fit].mean()),
+            "best_column": one.score(x[held.test, best]),
+        }
+    )
+    model = question_about(name, data, leaks)
+    shown = evaluate(model, frame, 0, score)
+    found = shown.metrics | {"leaking_columns": float(len(leaks))} | _intervals(model, frame, score)
+    return model, Examination(configuration, replace(shown, metrics=found), alone, leaks, score)
+
+
+def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:
+    """Learn from some rows, with their categories."""
+    columns = data.columns(rows)
+    fitted = configuration.estimator(data.kind).fit(
+        data.x(columns)[rows], data.y[rows], rows, categorical(columns)
+    )
+    manifest = {
+        "model": name,
+        "features": [asdict(column) for column in columns],
+        "eligible": [],
+        "complement": False,
+    }
+    return FittedModel(version, manifest, fitted, {})
+
+
+def categorical(columns: tuple[Column, ...]) -> list[int]:
+    """The places of the columns that hold codes of categories."""
+    return [i for i, column in enumerate(columns) if column.dtype == "string"]
+
+
+def _intervals(model: TableModel, frame: pd.DataFrame, score: Array) -> dict[str, float]:
+    """By how much the ranking exceeds each baseline's: the ends of the 95 % interval (paired bootstrap)."""
+    name, measure = RANKING[model.kind]
+    outcome = frame["label"].to_numpy(np.float64)
+    draws = DRAWS if len(frame) < MANY else DRAWS_OF_PARTS
+    found: dict[str, float] = {}
+    for baseline in model.baselines:
+        other = baseline.score(frame, 0).to_numpy(np.float64)
+        _, low, high = metrics.paired_bootstrap([(outcome, score, other)], measure, draws)
+        found |= {f"{name}_over_{baseline.name}_low": low, f"{name}_over_{baseline.name}_high": high}
+    return found

@@ -1,0 +1,74 @@
+"""What a person should know of a table's model, in words: notes, and the lines of its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models.table_columns import UNITS
+from training.card import Told
+from training.evaluate import RANKING
+from training.tables.examination import Examination, TableModel
+from training.tables.holdouts import Holdout
+from training.tables.labelled import Labelled
+from training.tables.single_columns import NEARLY_DECIDES
+
+LATER, AT_RANDOM = "a later time", "customers drawn at random"
+DRAWN = (
+    "no --time was given, so those held out were drawn at random: the measures hold for customers like"
+    " these, and are usually better than what a later time will show"
+)
+
+
+def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> tuple[str, ...]:
+    """What to know, the gravest first.
+
+    Args:
+        gains: by column how much it lowered the trees' loss.
+    """
+    measure, _ = RANKING[data.kind]
+    notes = [] if data.moments is not None else [DRAWN]
+    for leak in exam.leaks:
+        notes.append(
+            f"{leak} alone reaches {measure} {exam.alone[leak]:.3f}: it looks like a leak, written down after"
+            f" {data.target} was known"
+        )
+    total = sum(gains.values())
+    most = max(gains, key=lambda name: gains[name])
+    if not exam.leaks and total:
+        notes.append(
+            f"most was learnt from {most} ({gains[most] / total:.0%} of the trees' gain): see that it is"
+            f" known before {data.target} is, or leave it out with --drop {most}"
+        )
+    if not exam.leaks and exam.evaluation.metrics[measure] >= NEARLY_DECIDES:
+        notes.append(
+            f"{measure} {exam.evaluation.metrics[measure]:.3f} is too good for most questions: see that no"
+            f" column was written down after {data.target}"
+        )
+    if idle := [name for name, gain in gains.items() if not gain]:
+        notes.append(f"columns without gain, which the trees do not use: {', '.join(idle)}")
+    return (*notes, *data.notes)
+
+
+def told(model: TableModel, data: Labelled, held: Holdout, notes: Sequence[str], digest: str) -> Told:
+    """What the card says beside what was measured."""
+    how = "the last fifth by time" if data.moments is not None else "a fifth, drawn at random"
+    left_out = data.understood.left_out
+    return Told(
+        meaning=model.meaning,
+        asked_of=["whoever stands in a table with the columns below"],
+        data=[
+            f"{data.table.place.name}: {len(data.y):,} customers with a known `{data.target}`",
+            f"tested on {how}, {len(held.test):,} customers; learnt for it from {len(held.fit):,}",
+            f"published: learnt from all {len(data.y):,}",
+            *(f"left out: `{name}` {why}" for name, why in left_out.items()),
+            f"digest of the rows: `{digest}`",
+        ],
+        shown_on=shown_on(data),
+        reads={name: f"{UNITS[dtype]} in the table" for name, dtype in data.understood.types.items()},
+        limits=[*notes, "It says what customers like these did, not what an action would change."],
+    )
+
+
+def shown_on(data: Labelled) -> str:
+    """What the measures come from."""
+    return LATER if data.moments is not None else AT_RANDOM

@@ -1,0 +1,88 @@
+"""Who is learnt from and who is held out: by time where times are known, else at random.
+
+The customers held out for the test decide nothing. What is chosen (see ``configurations.py``) is chosen
+on inner splits of those learnt from, made the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from features.errors import PatronError
+from models.spec import Array
+from training.slices import LEAST_OUTCOMES, enough
+from training.tables.labelled import Labelled, Rows
+
+HELD_OUT = 5  # one in so many
+INNER_FOLDS = 4
+INNER_CUTS = (0.4, 0.6, 0.8, 1.0)  # shares of the time order between which inner tests lie
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Rows learnt from and rows held out, each by number from 0."""
+
+    fit: Rows
+    test: Rows
+
+
+def hold_out(data: Labelled) -> Holdout:
+    """The last fifth by time; of customers without times, a fifth drawn at random.
+
+    Customers of one moment stay together: those of the moment at the cut are held out.
+
+    Raises:
+        PatronError: the part held out, or what is left, holds too few outcomes to say anything.
+    """
+    if data.moments is None:
+        held = folds(data.y, HELD_OUT)[0]
+    else:
+        held = earlier_and_later(data.moments, 1 - 1 / HELD_OUT)
+    for rows, called in ((held.fit, "before it"), (held.test, "the last fifth")):
+        if not enough(data.kind, data.y[rows]):
+            having = int((data.y[rows] > 0).sum())
+            raise PatronError(
+                f"{data.table.place}: by time, {called} has {having:,} of {len(rows):,}"
+                f" customers with a {data.target} above 0; it takes {LEAST_OUTCOMES} with and without."
+                " Give more history, or leave --time out"
+            )
+    return held
+
+
+def inner(data: Labelled, rows: Rows) -> list[Holdout]:
+    """Splits of some rows to choose on: forward in time where times are known, else random folds.
+
+    Those whose test holds too few outcomes are left out, so there may be none.
+    """
+    y = data.y[rows]
+    found = folds(y, INNER_FOLDS) if data.moments is None else forward(data.moments[rows])
+    usable = [s for s in found if enough(data.kind, y[s.fit]) and enough(data.kind, y[s.test])]
+    return [Holdout(rows[s.fit], rows[s.test]) for s in usable]
+
+
+def folds(y: Array, count: int, seed: int = SEED) -> list[Holdout]:
+    """Random folds, each with its share of those who have the outcome and of those who do not."""
+    rng, fold = np.random.default_rng(seed), np.empty(len(y), np.int64)
+    for rows in (np.flatnonzero(y > 0), np.flatnonzero(y <= 0)):
+        fold[rng.permutation(rows)] = np.arange(len(rows)) % count
+    return [Holdout(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
+
+
+def earlier_and_later(moments: Array, share: float) -> Holdout:
+    """Those before the moment that ``share`` of all come before, and the others."""
+    cut = np.sort(moments)[int(len(moments) * share)]
+    return Holdout(np.flatnonzero(moments < cut), np.flatnonzero(moments >= cut))
+
+
+def forward(moments: Array) -> list[Holdout]:
+    """Learnt from all before a moment, tested on those up to the next one; ``INNER_CUTS`` says where."""
+    ordered = np.sort(moments)
+    cuts = [*(ordered[int(len(ordered) * share)] for share in INNER_CUTS[:-1]), np.inf]
+    return [
+        Holdout(np.flatnonzero(moments < start), np.flatnonzero((moments >= start) & (moments < end)))
+        for start, end in pairwise(cuts)
+    ]

@@ -1,0 +1,156 @@
+"""train_table(data): hold out, choose, fit, evaluate, gate, publish."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import PatronError
+from features.home import Home
+from features.progress import Progress, silent
+from models import reference
+from models.bundle import FittedModel, pack
+from models.catalogue import MODELS
+from models.estimators.trees import FittedTrees
+from models.registry import Registry
+from models.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run
+from training.card import card
+from training.pipeline import code_version, provenance, settings_of
+from training.plots import plots
+from training.tables.examination import Examination, TableModel, examine, fit
+from training.tables.facts import notes_of, told
+from training.tables.holdouts import hold_out
+from training.tables.labelled import Labelled, digest
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version of a table's model.
+
+    Attributes:
+        notes: what to know of it, in words; warnings among them.
+        left_out: by column that it does not read why.
+    """
+
+    version: ModelVersion
+    notes: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def train_table(
+    home: Home,
+    registry: Registry,
+    data: Labelled,
+    name: str | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Learn from a table with one row per customer and a known outcome, test, and publish.
+
+    It is tested on the last fifth by time, or without times on a fifth drawn at random; promoted if
+    every gate opens. The version published is fitted on all rows of known outcome.
+
+    Args:
+        name: the model's; made of the file's name by default.
+
+    Raises:
+        PatronError: the name is taken, or the part held out is too poor; says what is wrong.
+    """
+    name = _name(registry, data.table.place, name)
+    held = hold_out(data)
+    progress(f"{name}: choosing, test fit and evaluation", 0.1)
+    model, exam = examine(name, data, held)
+    refusals = exam.evaluation.refusals(model)
+    progress(f"{name}: final fit", 0.8)
+    final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
+    x, moment = data.x(final.columns), registry.moment()
+    gains = _gains(final)
+    notes = notes_of(data, exam, gains)
+    progress(f"{name}: publishing", 0.9)
+    told_by_card = told(model, data, held, notes, digest(x, data.y))
+    run = Run(
+        parameters=_parameters(data, exam),
+        metrics=exam.evaluation.metrics,
+        tags={
+            "data_digest": digest(x, data.y),
+            "code_version": code_version(),
+            TRAINED_TAG: moment,
+            TABLE_TAG: data.target,
+        },
+        figures=plots(exam.evaluation, "probability" if data.kind == "probability" else currency(home)),
+        documents={**exam.evaluation.documents(), "columns": _columns(data, exam, gains)},
+        texts={"card.md": card(model, told_by_card, exam.evaluation, refusals)},
+    )
+    published = registry.publish(name, _bundle(model, data, final, x, moment), run, refusals)
+    if not refusals:
+        registry.promote(name, published.version, "training", "passed its gates")
+        published = replace(published, champion=True)
+    progress(f"{name}: done", 1.0)
+    return Trained(published, notes, data.understood.left_out)
+
+
+def currency(home: Home) -> str:
+    """The shop's currency; amounts of a table without a shop have none that is known."""
+    return home.shop().currency if home.settings_file.exists() else "the table's currency"
+
+
+def _name(registry: Registry, place: Path, name: str | None) -> str:
+    """The name asked for, or one made of the file's; neither a built-in one nor somebody else's."""
+    name = name or re.sub(r"[^a-z0-9]+", "_", place.stem.lower()).strip("_")
+    if not _NAME.fullmatch(name):
+        raise PatronError(
+            f"{name!r} cannot be a model's name; say --name with small letters, digits and _, a letter first"
+        )
+    if name in MODELS or name == "all":
+        raise PatronError(f"{name} is the name of a model that comes with Patron; say another --name")
+    if registry.versions(name) and name not in registry.table_models():
+        raise PatronError(
+            f"{registry.place} holds a model {name} that was not trained on a table; say another --name"
+        )
+    return name
+
+
+def _bundle(
+    model: TableModel, data: Labelled, final: FittedModel, x: np.ndarray, moment: str
+) -> dict[str, bytes]:
+    """The files to publish, with the table's customers as the reference for drift."""
+    scores = final.score_matrix(x)
+    typed = data.table.typed(data.understood.types)
+    frame = pd.DataFrame({name: values.to_pandas() for name, values in typed.items()}).iloc[data.places]
+    manifest = dict(final.manifest) | {
+        "question": model.question,
+        "meaning": model.meaning,
+        "kind": model.kind,
+        "as_of": moment,
+        "target": data.target,
+        "identifiers": list(data.understood.identifiers),
+    } | provenance(scores)  # fmt: skip
+    return pack(manifest, final.fitted, reference.describe(frame.assign(score=scores)))
+
+
+def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:
+    own = {"target": data.target, "time": data.time or "", "dropped": " ".join(data.dropped)}
+    features = {"features": len(data.understood.types)}
+    return own | features | settings_of(exam.configuration.estimator(data.kind))
+
+
+def _gains(final: FittedModel) -> dict[str, float]:
+    """By column how much it lowered the trees' loss."""
+    assert isinstance(final.fitted, FittedTrees)
+    gains = final.fitted.booster.feature_importance("gain").tolist()
+    return {column.name: float(gain) for column, gain in zip(final.columns, gains, strict=True)}
+
+
+def _columns(data: Labelled, exam: Examination, gains: dict[str, float]) -> dict[str, object]:
+    """What became of each column, for MLflow."""
+    read = {
+        name: {"type": dtype, "gain": gains[name], "alone": exam.alone.get(name)}
+        for name, dtype in data.understood.types.items()
+    }
+    return {"read": read, "left_out": data.understood.left_out}
