@@ -143,7 +143,7 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
     Raises:
         PatronError: a file is missing, was changed, or is of a format this code does not know.
     """
-    manifest = _verified(version, files, manifest_digest)
+    manifest = verified(version, files, manifest_digest)
     if manifest["format"] != FORMAT:
         raise PatronError(
             f"model version {version} has bundle format {manifest['format']}, and this code reads"
@@ -152,7 +152,12 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
     return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
 
 
-def _verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
+def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
+    """The manifest, where it and every file that it names are as they were published.
+
+    Raises:
+        PatronError: naming the files that are missing or were changed.
+    """
     changed = []
     manifest: dict[str, Any] = {}
     if MANIFEST not in files or digest(files[MANIFEST]) != manifest_digest:

@@ -9,10 +9,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from benchmarks.quality import DATA, online_retail
+from benchmarks.quality import DATA, online_retail, products
 from benchmarks.report import Result, publish
 
-PARTS = {"online_retail": online_retail}
+PARTS = {"online_retail": online_retail, "products": products}
 
 
 def main() -> None:

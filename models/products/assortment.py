@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
 from models.products.histories import Histories
@@ -98,10 +99,11 @@ def links(histories: Histories) -> sp.csr_array:
     kept = np.sort(np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS])
     x = histories.weights[:, kept].astype(np.float32)
     gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(len(kept), dtype=np.float32)
-    inverse = np.linalg.inv(gram)
-    weights = -inverse / np.diag(inverse)
+    inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
+    weights = np.maximum(-inverse / np.diag(inverse), 0)
     np.fill_diagonal(weights, 0)
-    found = sp.csr_array(np.where(weights > 0, weights, 0))
-    best = largest(found, LINKS).tocoo()
+    if len(kept) > LINKS:  # dense rows are cut faster than sparse ones
+        weights[weights < np.partition(weights, -LINKS, axis=1)[:, [-LINKS]]] = 0
+    best = largest(sp.csr_array(weights), LINKS).tocoo()
     shape = (histories.products, histories.products)
     return matrix(kept[best.row], kept[best.col], best.data.astype(np.float64), shape)

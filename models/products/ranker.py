@@ -16,7 +16,7 @@ from models.products.assortment import Assortment, assortment
 from models.products.candidates import candidates
 from models.products.histories import Histories, histories
 from models.products.learning import CUSTOMERS_AT_ONCE, examples, learn, probabilities
-from models.products.purchases import Ints, Purchases, read
+from models.products.purchases import Ints, read
 from models.products.reasons import popular, reasons
 
 SCHEMA = pa.schema(
@@ -126,11 +126,7 @@ def fit(
     Raises:
         PatronError: there are no baskets, fewer than two products, or too little history.
     """
-    return fitted(read(order_lines, as_of, time_zone, never), as_of, seed)
-
-
-def fitted(purchases: Purchases, as_of: datetime, seed: int = 0) -> FittedProducts:
-    """:func:`fit` of purchases as they were read at ``as_of``."""
+    purchases = read(order_lines, as_of, time_zone, never)
     if len(purchases.product_ids) < 2:
         raise PatronError(
             f"the orders before {as_of:%Y-%m-%d} have one product, so there is nothing to rank;"

@@ -35,5 +35,7 @@ def largest(values: sp.csr_array, count: int) -> sp.csr_array:
 
 def at(values: sp.csr_array, row: Places, column: Places) -> Array:
     """The values at places, 0 where none is stored."""
+    if not len(row):  # SciPy answers no places by a matrix
+        return np.empty(0)
     found: Array = np.asarray(values[row, column], np.float64).ravel()
     return found
