@@ -264,6 +264,18 @@ def test_new_products_come_with_what_they_are_bought_with(learnt: FittedProducts
     assert max(never, default=0) < 0.02
 
 
+def test_a_customer_who_has_everything_is_shown_nothing_new() -> None:
+    lines = [
+        (customer, day, f"{customer}-{day}", p)
+        for customer in range(60)
+        for day in range(0, 366, 25)
+        for p in ("p", "q")
+    ]
+    learnt = fit(order_lines(lines), AS_OF, "UTC")
+    assert learnt.rank([1], 5, new_only=True).num_rows == 0
+    assert learnt.rank([1], 5)["product_id"].to_pylist() == ["p", "q"]
+
+
 def test_a_stranger_is_shown_what_is_popular(learnt: FittedProducts) -> None:
     ranked = learnt.rank([999_999, 1], 3)
     assert ranked["customer_key"].to_pylist() == [999_999] * 3 + [1] * 3

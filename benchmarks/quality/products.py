@@ -65,9 +65,10 @@ def measure(file: Path) -> dict[str, Result]:
         exams = [examine(lines, whole, midnight(day, zone)) for day in ORIGINS]
     print(f"First baskets within {DAYS} days, the first {K} products:")
     results: dict[str, Result] = {}
-    for part, of_part in {"products": 0, "products_new": 1}.items():
-        for name in MEASURES:
-            results |= compare(f"{part}_{name}", name, [exam[of_part] for exam in exams])
+    for name in MEASURES:
+        results |= compare(f"products_{name}", name, [every for every, _ in exams], (BEFORE, POPULAR))
+    for name in MEASURES:  # without what was bought before, the two baselines are one
+        results |= compare(f"products_new_{name}", name, [new for _, new in exams], (POPULAR,))
     return results
 
 
@@ -142,18 +143,18 @@ def _shown(learnt: FittedProducts, keys: Ints, new_only: bool) -> Ints:
     return shown
 
 
-def compare(label: str, name: str, exams: list[Exam]) -> dict[str, Result]:
-    """A measure at each moment, and the mean difference from either baseline with its interval."""
+def compare(label: str, name: str, exams: list[Exam], peers: tuple[str, ...]) -> dict[str, Result]:
+    """A measure at each moment, and the mean difference from each peer with its interval."""
     found: dict[str, Result] = {}
     for day, exam in zip(ORIGINS, exams, strict=True):
-        means = {ranking: float(exam.values[ranking, name].mean()) for ranking in (OURS, BEFORE, POPULAR)}
+        means = {ranking: float(exam.values[ranking, name].mean()) for ranking in (OURS, *peers)}
         said = ", ".join(f"{ranking} {value:.4f}" for ranking, value in means.items())
         print(f"  {label} {day}: {said}; {len(exam.customers):,} customers")
         found[f"{label}_{day:%Y_%m_%d}"] = Result(
-            means[OURS], f"against {BEFORE}", means[BEFORE], better="higher"
+            means[OURS], f"against {peers[0]}", means[peers[0]], better="higher"
         )
     customers = [exam.customers for exam in exams]
-    for ranking in (BEFORE, POPULAR):
+    for ranking in peers:
         pairs = [(e.values[OURS, name], e.values[OURS, name], e.values[ranking, name]) for e in exams]
         mean, low, high = paired_bootstrap(pairs, lambda _, value: float(value.mean()), customers=customers)
         print(f"  {label}: mean difference from {ranking} {mean:+.4f} ({low:+.4f} to {high:+.4f})")

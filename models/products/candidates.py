@@ -66,6 +66,7 @@ def candidates(who: Ints, histories: Histories, goods: Assortment, category: Int
     recent = histories.recent_times[who]
     linked = (histories.weights[who] @ goods.links).tocsr()
     popular = np.argsort(-goods.popularity[1], kind="stable")[:POPULAR]
+    popular = popular[goods.popularity[1, popular] > 0]
     related = (largest(recent, OWN), largest(linked, RELATED))
     places = [rows_of(values) * count + values.indices for values in related]
     places.append((np.arange(len(who))[:, None] * count + popular).ravel())

@@ -118,4 +118,6 @@ def learn(known: Examples) -> lgb.Booster:
 
 def probabilities(booster: lgb.Booster, found: Candidates) -> NDArray[np.float64]:
     """Of each candidate that it is in the customer's next basket."""
+    if not len(found.x):  # LightGBM refuses to predict nothing
+        return np.empty(0)
     return np.asarray(booster.predict(found.x, num_threads=1), np.float64)

@@ -48,7 +48,8 @@ class FittedProducts:
     def rank(self, customer_keys: Sequence[int], k: int = 10, new_only: bool = False) -> pa.Table:
         """The ``k`` products that each customer is likeliest to buy next, the likeliest first.
 
-        Of a customer who bought nothing before ``as_of`` it says what is popular.
+        Of a customer who bought nothing before ``as_of`` it says what is popular; the score then is the
+        share of the last 90 days' baskets that have the product.
 
         Args:
             customer_keys: in any order, which the answer keeps.
