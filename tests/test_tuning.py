@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -21,14 +20,6 @@ from training import tuning
 from training.dataset import Dataset, Split
 from training.pipeline import moments_of
 from training.tuning import inner_splits, tune
-
-
-def test_without_optuna_tuning_says_what_is_missing(
-    built_shop: Home, built: Built, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(PatronError, match="patron tune needs Optuna, which is not installed"):
-        tune(built_shop, MODELS["propensity"], built, Store(built_shop), registry, 2)
 
 
 @pytest.fixture
@@ -69,7 +60,6 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
 def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
     name: str, built_shop: Home, built: Built, copy_home: Callable[[Home], Home]
 ) -> None:
-    pytest.importorskip("optuna", reason="Optuna is not installed")
     home = copy_home(built_shop)
     registry, told = Registry(home), list[float]()
     tuned = tune(

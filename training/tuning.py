@@ -8,7 +8,6 @@ up trials that are behind the median of the others after a split.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,7 +85,9 @@ def tune(
     Raises:
         PatronError: Optuna is not installed, or the history is too short for an inner split.
     """
-    optuna = _optuna()
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     parts = moments_of(home, model, built)
     recipe, complement = fitted_for(asked_with(model, parts.horizon_days))
     usual = recipe.estimator()
@@ -195,12 +196,3 @@ def _objective(
         return float(np.mean(values))
 
     return tried
-
-
-def _optuna() -> Any:
-    try:
-        optuna = importlib.import_module("optuna")
-    except ModuleNotFoundError as error:
-        raise PatronError("patron tune needs Optuna, which is not installed; `pip install optuna`") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna

@@ -9,7 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from benchmarks.quality import DATA, bank, cdnow, online_retail, reviews_en, reviews_zh, telco
+from benchmarks.quality import DATA, bank, cdnow, online_retail, products, reviews_en, reviews_zh, telco
 from benchmarks.report import Result, publish
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "reviews_zh": reviews_zh,
     "bank": bank,
     "telco": telco,
+    "products": products,
 }
 
 

@@ -1,0 +1,1 @@
+"""What a customer buys next: association rules, and products ranked for each customer."""

@@ -1,0 +1,109 @@
+"""What is known of the products themselves: how they sell, and which go with which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from models.products.histories import Histories
+from models.products.pairs import incidence, together
+from models.products.purchases import Ints, Purchases
+from models.products.rules import LARGEST_BASKET
+from models.products.sparse import at, largest, matrix
+from models.spec import Array
+
+WINDOWS_DAYS = (30, 90, 365)
+LINKS = 100  # kept per product
+LINKED_PRODUCTS = 5000  # the most bought ones; their links take a matrix of so many rows and columns
+LINK_PENALTY = 200.0
+CUSTOMERS_PRIOR = 5  # a product bought by fewer is not trusted to be bought again
+
+
+@dataclass(frozen=True)
+class Assortment:
+    """Facts by product, by its place; the sparse matrices are products × products.
+
+    Attributes:
+        popularity: a row per window of ``WINDOWS_DAYS``: share of its baskets that have the product.
+        repeat_share: share of its customers who bought it in two baskets or more, drawn towards 0 for few.
+        first_days_ago, last_days_ago: days of the shop since it was first and last sold.
+        baskets: how many have it, of those of at most ``LARGEST_BASKET`` products.
+        links: how much having bought A (the row) speaks for B, all else of the customer considered.
+        together: where there is a link, how many of these baskets have both.
+    """
+
+    popularity: Array
+    repeat_share: Array
+    first_days_ago: Ints
+    last_days_ago: Ints
+    baskets: Ints
+    links: sp.csr_array
+    together: sp.csr_array
+
+
+def assortment(purchases: Purchases, histories: Histories) -> Assortment:
+    """The products as they are seen at the purchases' ``as_of``."""
+    count = histories.products
+    days_ago = purchases.days_ago
+    first_days, last_days = np.full(count, -1), np.full(count, np.iinfo(np.int32).max)
+    np.maximum.at(first_days, purchases.product, days_ago)
+    np.minimum.at(last_days, purchases.product, days_ago)
+    bought = histories.bought
+    buyers = np.bincount(bought.product, minlength=count)
+    again = np.bincount(bought.product, weights=bought.times > 1, minlength=count)
+    related = links(histories)
+    baskets, both = _together(purchases, related)
+    return Assortment(
+        popularity=np.stack([popularity(purchases, days, count) for days in WINDOWS_DAYS]),
+        repeat_share=again / np.maximum(buyers, CUSTOMERS_PRIOR),
+        first_days_ago=first_days,
+        last_days_ago=last_days,
+        baskets=baskets,
+        links=related,
+        together=both,
+    )
+
+
+def popularity(purchases: Purchases, days: int, count: int) -> Array:
+    """Share of the last ``days`` days' baskets that have each product; 0 where there were no baskets."""
+    recent = purchases.rows(purchases.days_ago <= days)
+    baskets = len(np.unique(recent.basket))
+    return np.bincount(recent.product, minlength=count) / max(1, baskets)
+
+
+def _together(purchases: Purchases, related: sp.csr_array) -> tuple[Ints, sp.csr_array]:
+    """Baskets of each product, and with each product that it is related to."""
+    counted = purchases.within_baskets_of(LARGEST_BASKET)
+    baskets, basket = np.unique(counted.basket, return_inverse=True)
+    held = incidence(basket, counted.product, len(baskets), related.shape[0])
+    parts = []
+    for first, counts in together(held):
+        wanted = related[first : first + counts.shape[0]].tocoo()
+        both = at(counts, wanted.row, wanted.col)
+        parts.append(matrix(wanted.row, wanted.col, both, counts.shape))
+    return np.asarray(held.sum(axis=0)).ravel(), sp.vstack(parts, format="csr")
+
+
+def links(histories: Histories) -> sp.csr_array:
+    """Item-to-item weights that rebuild each customer's purchases best from all their others.
+
+    EASE (Steck, 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8): with P the inverse
+    of X'X + λI, having bought A adds −P(A, B) / P(B, B) to B, and nothing where A is B. X is customers ×
+    products, the ``weights`` of the histories. Of each A the ``LINKS`` largest weights above 0 are
+    kept. Only the ``LINKED_PRODUCTS`` bought by most customers have links, which bounds memory and time.
+    """
+    buyers = np.bincount(histories.bought.product, minlength=histories.products)
+    kept = np.sort(np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS])
+    x = histories.weights[:, kept].astype(np.float32)
+    gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(len(kept), dtype=np.float32)
+    inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
+    weights = np.maximum(-inverse / np.diag(inverse), 0)
+    np.fill_diagonal(weights, 0)
+    if len(kept) > LINKS:  # dense rows are cut faster than sparse ones
+        weights[weights < np.partition(weights, -LINKS, axis=1)[:, [-LINKS]]] = 0
+    best = largest(sp.csr_array(weights), LINKS).tocoo()
+    shape = (histories.products, histories.products)
+    return matrix(kept[best.row], kept[best.col], best.data.astype(np.float64), shape)

@@ -1,0 +1,123 @@
+"""What the ranking learns: whether a candidate was in the customer's next basket, at moments of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.calendar import date_of, midnight
+from features.errors import PatronError
+from models.estimators.trees import PARAMETERS
+from models.products.assortment import assortment
+from models.products.candidates import COLUMNS, Candidates, candidates
+from models.products.histories import histories
+from models.products.purchases import Purchases
+
+CUTS = 6
+CUT_DAYS = 30  # between cuts, and how long a cut's next baskets are waited for
+HISTORY_DAYS = 90  # before the earliest cut
+CUSTOMERS = 4000  # of a cut, at most
+CUSTOMERS_AT_ONCE = 500
+LEAST_BASKETS = 50  # next baskets to learn from, over all cuts
+OTHERS = 0.25  # share of the candidates never bought and not in the basket that is learnt from
+ROUNDS = 100
+SETTINGS = PARAMETERS | {"objective": "binary", "num_leaves": 31, "min_data_in_leaf": 100}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Candidates of the past.
+
+    Attributes:
+        x: a column per name of ``COLUMNS``.
+        y: 1 where the product was in the customer's next basket.
+        weight: how many candidates a row stands for.
+        baskets: next baskets behind all rows.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    baskets: int
+
+
+def examples(purchases: Purchases, seed: int = 0) -> Examples:
+    """The candidates at up to ``CUTS`` moments before the purchases' ``as_of``, each knowing what came after.
+
+    At a cut only what was known by then makes candidates and columns. Whether a candidate is right is said
+    by the customer's first basket in the ``CUT_DAYS`` days from the cut on.
+
+    Raises:
+        PatronError: the history is too short, or too few customers came back.
+    """
+    rng = np.random.default_rng(seed)
+    first_day = int(purchases.day.min())
+    days = [purchases.as_of_day - CUT_DAYS * (i + 1) for i in range(CUTS)]
+    days = [day for day in days if day - first_day >= HISTORY_DAYS]
+    if not days:
+        raise PatronError(
+            f"products cannot be ranked: orders go back to {date_of(first_day)}, and learning takes"
+            f" {HISTORY_DAYS + CUT_DAYS} days before {date_of(purchases.as_of_day)}; import more history"
+        )
+    parts = [part for day in days for part in _at_cut(purchases, day, rng)]
+    baskets = sum(part.baskets for part in parts)
+    if baskets < LEAST_BASKETS:
+        raise PatronError(
+            f"products cannot be ranked: {baskets} customers came back in the {CUT_DAYS * len(days)} days"
+            f" before {date_of(purchases.as_of_day)}, and learning takes {LEAST_BASKETS}; import more orders"
+        )
+    x, y, weight = (np.concatenate([getattr(part, n) for part in parts]) for n in ("x", "y", "weight"))
+    return Examples(x, y, weight, baskets)
+
+
+def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterator[Examples]:
+    """The examples of one cut, some customers at a time."""
+    known = purchases.known_at(midnight(day, purchases.time_zone))
+    after = purchases.first_baskets(day, day + CUT_DAYS)
+    if not len(known.basket):
+        return
+    seen = histories(known)
+    goods = assortment(known, seen)
+    came = np.unique(after.customer)
+    who = np.flatnonzero(np.isin(seen.customers.customer_key, purchases.customer_keys[came]))
+    if len(who) > CUSTOMERS:
+        who = np.sort(rng.choice(who, CUSTOMERS, replace=False))
+    bought = np.unique(after.customer * seen.products + after.product)
+    # Places of customers in the histories are not those in the purchases.
+    customer = np.searchsorted(purchases.customer_keys, seen.customers.customer_key)
+    for start in range(0, len(who), CUSTOMERS_AT_ONCE):
+        part = who[start : start + CUSTOMERS_AT_ONCE]
+        found = candidates(part, seen, goods, purchases.category)
+        right = np.isin(customer[found.customer] * seen.products + found.product, bought)
+        yield _sampled(found, right, len(part), rng)
+
+
+def _sampled(found: Candidates, right: NDArray[np.bool_], baskets: int, rng: np.random.Generator) -> Examples:
+    """All candidates that were right or bought before, and a share of the others with the weight of all."""
+    sure = right | found.bought
+    kept = sure | (rng.random(len(sure)) < OTHERS)
+    weight = np.where(sure, 1, 1 / OTHERS)[kept]
+    return Examples(found.x[kept], right[kept].astype(np.float32), weight.astype(np.float32), baskets)
+
+
+def learn(known: Examples) -> lgb.Booster:
+    """Trees for the probability that a candidate is in the customer's next basket.
+
+    The logarithmic loss of each candidate by itself, since its probability means something and
+    orders the candidates (Robertson, 1977, the probability ranking principle).
+    """
+    data = lgb.Dataset(
+        known.x, known.y, weight=known.weight, feature_name=list(COLUMNS), params={"verbosity": -1}
+    )
+    return lgb.train(SETTINGS, data, num_boost_round=ROUNDS)
+
+
+def probabilities(booster: lgb.Booster, found: Candidates) -> NDArray[np.float64]:
+    """Of each candidate that it is in the customer's next basket."""
+    if not len(found.x):  # LightGBM refuses to predict nothing
+        return np.empty(0)
+    return np.asarray(booster.predict(found.x, num_threads=1), np.float64)

@@ -1,0 +1,144 @@
+"""What was bought by whom in which basket, as arrays: what rules and rankings are counted from.
+
+A basket is an order of a customer; a product stands in it once, however many of it were bought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from ibis import _
+from numpy.typing import NDArray
+
+from features.calendar import day_of, micros
+from features.errors import PatronError
+
+Ints = NDArray[np.int64]
+NO_CATEGORY = -1
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """One row per product of a basket, the oldest basket first; customers, products and baskets as places.
+
+    Attributes:
+        customer_keys, product_ids, categories: whose and what a place stands for; sorted, without doubles.
+        category: per product the place of its category, ``NO_CATEGORY`` where it has none.
+        customer, product, basket: of each row. Baskets are numbered by their time.
+        day: of each row, the shop's day of its basket, as days since 1970-01-01.
+        known_us: of each row, the first moment at which it was visible, in microseconds since 1970-01-01 UTC.
+        as_of_day: the shop's day on which the question is asked.
+        time_zone: the shop's.
+    """
+
+    customer_keys: Ints
+    product_ids: tuple[str, ...]
+    categories: tuple[str, ...]
+    category: Ints
+    customer: Ints
+    product: Ints
+    basket: Ints
+    day: Ints
+    known_us: Ints
+    as_of_day: int
+    time_zone: str
+
+    @property
+    def days_ago(self) -> Ints:
+        """Days of the shop from each row to ``as_of``."""
+        return self.as_of_day - self.day
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Purchases:
+        """Only the chosen rows; places mean what they meant."""
+        named = ("customer", "product", "basket", "day", "known_us")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in named})
+
+    def known_at(self, moment: datetime) -> Purchases:
+        """Only what had happened before ``moment`` and was known by then, as asked at that moment."""
+        known = self.rows(self.known_us <= micros(moment))
+        return replace(known, as_of_day=day_of(moment, self.time_zone))
+
+    def within_baskets_of(self, largest: int) -> Purchases:
+        """Only baskets of at most ``largest`` products."""
+        sizes = np.bincount(self.basket, minlength=int(self.basket.max(initial=-1)) + 1)
+        return self.rows(sizes[self.basket] <= largest)
+
+    def first_baskets(self, since_day: int, until_day: int) -> Purchases:
+        """Each customer's first basket from ``since_day`` on and before ``until_day``."""
+        later = self.rows((self.day >= since_day) & (self.day < until_day))
+        first = np.full(len(self.customer_keys), np.iinfo(np.int64).max)
+        np.minimum.at(first, later.customer, later.basket)
+        return later.rows(later.basket == first[later.customer])
+
+
+def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collection[str] = ()) -> Purchases:
+    """The purchases that had happened before ``as_of`` and were known by then.
+
+    Args:
+        order_lines: canonical, see :mod:`features.events`.
+        as_of: with a time zone.
+        time_zone: the shop's, which its days are of.
+        never: products that are no merchandise, such as postage; they are left out.
+
+    Raises:
+        PatronError: there is no product in any order known by then.
+    """
+    cut = ibis.literal(as_of.astimezone(UTC).replace(tzinfo=None), "timestamp(6)")
+    lines = order_lines.filter(order_lines.timestamp < cut, order_lines.received_at <= cut)
+    lines = lines.filter(lines.product_id.notnull())
+    if never:
+        lines = lines.filter(lines.product_id.notin(sorted(never)))
+    rows = _one_per_product(lines).to_pyarrow()
+    if not rows.num_rows:
+        raise PatronError(
+            f"no order before {as_of:%Y-%m-%d} names a product; import orders with a column of products"
+        )
+    keys, customer = np.unique(rows["customer_key"].to_numpy(), return_inverse=True)
+    product_ids, product = _coded(rows["product_id"])
+    latest = _latest_categories(lines).to_pyarrow()
+    categories, category = _coded(latest["category"])
+    of_product = np.full(len(product_ids), NO_CATEGORY, np.int64)
+    of_product[pc.index_in(latest["product_id"], pa.array(product_ids)).to_numpy()] = category
+    return Purchases(
+        customer_keys=keys, product_ids=product_ids, categories=categories, category=of_product,
+        customer=customer, product=product, basket=rows["basket"].to_numpy(),
+        day=rows["day"].to_numpy().astype(np.int64),
+        known_us=rows["known_at"].cast(pa.int64()).to_numpy(),
+        as_of_day=day_of(as_of, time_zone), time_zone=time_zone,
+    )  # fmt: skip
+
+
+def _one_per_product(lines: ir.Table) -> ir.Table:
+    """One row per customer, order and product; baskets numbered by their time."""
+    # What happened at a moment is visible after it.
+    known = ibis.greatest(lines.timestamp + ibis.interval(microseconds=1), lines.received_at)
+    items = (
+        lines.mutate(known_at=known)
+        .group_by("customer_key", "order_id", "product_id")
+        .aggregate(timestamp=_.timestamp.min(), day=_.day.min(), known_at=_.known_at.min())
+    )
+    order = ibis.window(group_by=("customer_key", "order_id"))
+    items = items.mutate(timestamp=items.timestamp.min().over(order), day=items.day.min().over(order))
+    by_time = ibis.window(order_by=("timestamp", "customer_key", "order_id"))
+    return items.mutate(basket=ibis.dense_rank().over(by_time)).order_by("basket", "product_id")
+
+
+def _latest_categories(lines: ir.Table) -> ir.Table:
+    """Each product's latest category, of equals the last by name; without those that have none."""
+    told = lines.filter(lines.category.notnull())
+    place = ibis.struct({"timestamp": told.timestamp, "category": told.category})
+    return told.group_by("product_id").aggregate(category=place.max()["category"])
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:
+    """The distinct values, sorted, and each row's place among them."""
+    values = sorted(column.unique().to_pylist())
+    places = pc.index_in(column, pa.array(values, pa.string()))
+    return tuple(values), places.to_numpy().astype(np.int64)

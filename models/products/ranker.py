@@ -1,0 +1,139 @@
+"""The products that a customer is likeliest to buy next, with the reason of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis.expr.types as ir
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+from features.errors import PatronError
+from models.products.assortment import Assortment, assortment
+from models.products.candidates import candidates
+from models.products.histories import Histories, histories
+from models.products.learning import CUSTOMERS_AT_ONCE, examples, learn, probabilities
+from models.products.purchases import Ints, read
+from models.products.reasons import popular, reasons
+
+SCHEMA = pa.schema(
+    [
+        ("customer_key", pa.int64()),
+        ("product_id", pa.string()),
+        ("score", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FittedProducts:
+    """A ranking that has learnt, with what it knew of customers and products at ``as_of``.
+
+    Attributes:
+        product_ids: what a place of a product stands for.
+        category: of each product, ``NO_CATEGORY`` where it has none.
+    """
+
+    as_of: datetime
+    product_ids: tuple[str, ...]
+    category: Ints
+    histories: Histories
+    goods: Assortment
+    booster: lgb.Booster
+
+    def rank(self, customer_keys: Sequence[int], k: int = 10, new_only: bool = False) -> pa.Table:
+        """The ``k`` products that each customer is likeliest to buy next, the likeliest first.
+
+        Of a customer who bought nothing before ``as_of`` it says what is popular; the score then is the
+        share of the last 90 days' baskets that have the product.
+
+        Args:
+            customer_keys: in any order, which the answer keeps.
+            k: how many products of each; there are fewer where the shop has fewer candidates.
+            new_only: only products that the customer has not bought before.
+
+        Returns:
+            ``customer_key``, ``product_id``, ``score`` (the probability that the customer's next basket
+            has the product), ``reason`` in words.
+
+        Raises:
+            PatronError: ``k`` is less than 1.
+        """
+        if k < 1:
+            raise PatronError(f"{k} products per customer were asked for; ask for at least 1")
+        asked = np.array(customer_keys, np.int64)
+        known = self.histories.customers.customer_key
+        place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+        has_bought = known[place] == asked
+        parts = list(self._ranked(np.unique(place[has_bought]), k, new_only))
+        strangers = np.unique(asked[~has_bought])
+        parts.append(self._popular(strangers, k))
+        return _in_order(pa.concat_tables(parts), asked)
+
+    def _ranked(self, who: Ints, k: int, new_only: bool) -> Iterator[pa.Table]:
+        """The best of the candidates of customers, some customers at a time."""
+        for start in range(0, len(who), CUSTOMERS_AT_ONCE):
+            part = who[start : start + CUSTOMERS_AT_ONCE]
+            found = candidates(part, self.histories, self.goods, self.category)
+            if new_only:
+                found = found.rows(~found.bought)
+            score = probabilities(self.booster, found)
+            order = np.lexsort((found.product, -score, found.customer))
+            sorted_by = found.customer[order]
+            best = order[np.arange(len(order)) - np.searchsorted(sorted_by, sorted_by) < k]
+            customer, product = found.customer[best], found.product[best]
+            said = reasons(customer, product, self.product_ids, self.histories, self.goods)
+            yield self._table(self.histories.customers.customer_key[customer], product, score[best], said)
+
+    def _popular(self, keys: Ints, k: int) -> pa.Table:
+        """The most popular products, for each of the customers of whom nothing is known."""
+        share = self.goods.popularity[1]
+        best = np.argsort(-share, kind="stable")[:k]
+        said = [popular(value) for value in share[best].tolist()]
+        times = len(keys)
+        return self._table(
+            np.repeat(keys, len(best)), np.tile(best, times), np.tile(share[best], times), said * times
+        )
+
+    def _table(self, keys: Ints, product: Ints, score: object, said: list[str]) -> pa.Table:
+        names = [self.product_ids[place] for place in product.tolist()]
+        return pa.table([keys, names, score, said], schema=SCHEMA)
+
+
+def _in_order(ranked: pa.Table, asked: Ints) -> pa.Table:
+    """The rows of each customer where the customer was asked for, again if asked twice."""
+    ranked = ranked.take(np.argsort(ranked["customer_key"].to_numpy(), kind="stable"))
+    keys = ranked["customer_key"].to_numpy()
+    start, end = np.searchsorted(keys, asked), np.searchsorted(keys, asked, side="right")
+    rows = [np.arange(a, b) for a, b in zip(start, end, strict=True)]
+    return ranked.take(np.concatenate([np.empty(0, np.int64), *rows]))
+
+
+def fit(
+    order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collection[str] = (), seed: int = 0
+) -> FittedProducts:
+    """Learn from the orders that had happened before ``as_of`` and were known by then.
+
+    Args:
+        order_lines: canonical, see :mod:`features.events`.
+        as_of: with a time zone.
+        time_zone: the shop's.
+        never: products that are no merchandise, such as postage.
+
+    Raises:
+        PatronError: there are no baskets, fewer than two products, or too little history.
+    """
+    purchases = read(order_lines, as_of, time_zone, never)
+    if len(purchases.product_ids) < 2:
+        raise PatronError(
+            f"the orders before {as_of:%Y-%m-%d} have one product, so there is nothing to rank;"
+            " import orders with a column of products"
+        )
+    booster = learn(examples(purchases, seed))
+    seen = histories(purchases)
+    goods = assortment(purchases, seen)
+    return FittedProducts(as_of, purchases.product_ids, purchases.category, seen, goods, booster)

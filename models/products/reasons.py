@@ -1,0 +1,62 @@
+"""Why a product is ranked for a customer, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from models.products.assortment import WINDOWS_DAYS, Assortment
+from models.products.histories import Histories
+from models.products.purchases import Ints
+
+POPULAR_DAYS = WINDOWS_DAYS[1]
+LEAST_TOGETHER = 3  # baskets that have both; fewer are chance
+
+
+def again(times: int, days_ago: int) -> str:
+    """Of a product that the customer has bought."""
+    often = "once" if times == 1 else f"{times} times"
+    last = "today" if days_ago == 0 else "1 day ago" if days_ago == 1 else f"{days_ago} days ago"
+    return f"bought {often}, last {last}" if times > 1 else f"bought {often}, {last}"
+
+
+def together(product_id: str, both: int, baskets: int) -> str:
+    """Of a product that stands with one that the customer has bought, in so many of that one's baskets."""
+    return f"bought with {product_id} in {both:,} of {baskets:,} baskets"
+
+
+def popular(share: float) -> str:
+    """Of a product that many buy: the share of the last baskets that have it."""
+    return f"popular: in {share:.1%} of the baskets of the last {POPULAR_DAYS} days"
+
+
+def reasons(
+    customer: Ints, product: Ints, product_ids: tuple[str, ...], histories: Histories, goods: Assortment
+) -> list[str]:
+    """Of each customer and product the first of these that holds.
+
+    It was bought before; it was bought with something that the customer has bought, of which the one
+    is named that speaks for it most; it is popular.
+    """
+    rows = histories.rows(customer, product)
+    links = goods.links.T.tocsr()
+    said = []
+    for who, what, row in zip(customer.tolist(), product.tolist(), rows.tolist(), strict=True):
+        if row >= 0:
+            said.append(again(int(histories.bought.times[row]), int(histories.bought.days_ago[row])))
+            continue
+        speaking = _speaking_most(histories.weights, links, who, what)
+        both = int(goods.together[speaking, what]) if speaking >= 0 else 0
+        if both >= LEAST_TOGETHER:
+            said.append(together(product_ids[speaking], both, int(goods.baskets[speaking])))
+        else:
+            said.append(popular(float(goods.popularity[1, what])))
+    return said
+
+
+def _speaking_most(weights: sp.csr_array, links: sp.csr_array, customer: int, product: int) -> int:
+    """The product of the customer that speaks most for another one; −1 where none does."""
+    own = slice(weights.indptr[customer], weights.indptr[customer + 1])
+    others = slice(links.indptr[product], links.indptr[product + 1])
+    shared, i, j = np.intersect1d(weights.indices[own], links.indices[others], return_indices=True)
+    return int(shared[np.argmax(weights.data[own][i] * links.data[others][j])]) if len(shared) else -1

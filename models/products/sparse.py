@@ -1,0 +1,41 @@
+"""Sparse matrices with a row per customer or product and a column per product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from models.products.purchases import Ints
+from models.spec import Array
+
+Places = NDArray[np.signedinteger[Any]]
+
+
+def matrix(row: Places, column: Places, values: Array, shape: tuple[int, int]) -> sp.csr_array:
+    """A matrix of values at places, of which none is named twice."""
+    return sp.csr_array((values, (row, column)), shape=shape)
+
+
+def rows_of(values: sp.csr_array) -> Ints:
+    """The row of each stored value."""
+    return np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
+
+
+def largest(values: sp.csr_array, count: int) -> sp.csr_array:
+    """Only the ``count`` largest values of each row, of equals the first by column."""
+    row = rows_of(values)
+    order = np.lexsort((values.indices, -values.data, row))
+    place = np.arange(len(order)) - values.indptr[row[order]]
+    kept = order[place < count]
+    return matrix(row[kept], values.indices[kept], values.data[kept], values.shape)
+
+
+def at(values: sp.csr_array, row: Places, column: Places) -> Array:
+    """The values at places, 0 where none is stored."""
+    if not len(row):  # SciPy answers no places by a matrix
+        return np.empty(0)
+    found: Array = np.asarray(values[row, column], np.float64).ravel()
+    return found
