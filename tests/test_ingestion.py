@@ -52,8 +52,7 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
-    reading = SimpleNamespace(close=lambda: None)
-    scorer = SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, reading=reading)
+    scorer = SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
     return create_app(cast(Scorer, scorer), ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 
 

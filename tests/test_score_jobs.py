@@ -261,7 +261,7 @@ def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
     theirs = begun(trained_copy)
     with monkeypatch.context() as patch:
         stopping_after(patch, 2, jobs.Interrupted())
-        bulk.carry_out(trained_copy, job, open_scorer(trained_copy, None).champions, threads=2)
+        bulk.carry_out(trained_copy, job, open_scorer(trained_copy, None).champions, threads=1)
     found = jobs.find(trained_copy, job.id)
     assert found is not None
     assert (found.status, found.done) == ("interrupted", 200)
