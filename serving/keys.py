@@ -56,7 +56,8 @@ class Keys:
     """The keys of a home.
 
     :meth:`find` is for every request: it reads memory, and the database where what it read is older than
-    ``recheck_seconds``. While the database cannot be read, it goes by what it read last, for
+    twice ``recheck_seconds``. Where it is older than these, but not so old, a thread reads it meanwhile: of
+    many who ask nobody waits. While the database cannot be read, it goes by what it read last, for
     ``kept_seconds``. Threads may share it.
 
     Raises:
@@ -67,6 +68,8 @@ class Keys:
         self._database = Database(home)
         threads = ThreadPoolExecutor(1, "keys") if self._database.on_postgres else None
         self._guard = Guard(f"the database {self._database.name}", BUDGET_S, threads)
+        self._ahead = ThreadPoolExecutor(1, "keys-ahead")
+        self._reading = False
         self._kept_seconds = kept_seconds
         self._clock = Clock(wall=home.wall)
         self._recheck_seconds = recheck_seconds
@@ -170,7 +173,7 @@ class Keys:
     @property
     def fresh(self) -> bool:
         """Whether :meth:`find` answers from memory."""
-        return time.monotonic() < self._checked + self._recheck_seconds
+        return time.monotonic() < self._checked + 2 * self._recheck_seconds
 
     def find(self, secret: str) -> Key | None:
         """The living key that this is, if it is one.
@@ -182,6 +185,8 @@ class Keys:
             with self._lock:
                 if not self.fresh:
                     self._read()
+        elif time.monotonic() >= self._checked + self._recheck_seconds:
+            self._read_ahead()
         living = self._living
         if isinstance(living, PatronError):
             raise living
@@ -198,6 +203,7 @@ class Keys:
 
     def close(self) -> None:
         """Let go of the database; the next :meth:`find` opens it again."""
+        self._ahead.submit(lambda: None).result()  # what reads it is done then
         self._checked = float("-inf")
         self._database.close()
 
@@ -209,6 +215,19 @@ class Keys:
             for key in self.all()
             if word in (key.name, key.prefix) and not key.revoked and (key.lives(now) or not key.replaced)
         ]
+
+    def _read_ahead(self) -> None:
+        """Read the database in a thread, unless one does already."""
+        if not self._reading:
+            self._reading = True
+            self._ahead.submit(self._read_beside)
+
+    def _read_beside(self) -> None:
+        try:
+            with self._lock:
+                self._read()
+        finally:
+            self._reading = False
 
     def _read(self) -> None:
         try:
