@@ -76,10 +76,9 @@ def _lines(done: dict[str, Any]) -> list[str]:
     for name, reasons in (("for", done["in_favour"]), ("against", done["against"])):
         told = ", ".join(f"{reason['ngram']} ({reason['contribution']:+.2f})" for reason in reasons)
         lines.append(f"  {name}: {told or 'nothing'}")
-    lines += [
-        f"  {topic['topic']}: content with probability {topic['probability']:.2f} ({', '.join(topic['words'])})"
-        for topic in done["topics"]
-    ]
+    for topic in done["topics"]:
+        words = ", ".join(topic["words"])
+        lines.append(f"  {topic['topic']}: content with probability {topic['probability']:.2f} ({words})")
     return lines
 
 

@@ -22,8 +22,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model's name, or all of customers' scores; products; feedback, with --table; none of these"
-            " with a --table of customers.",
+            help="A model's name, or all customers' scores; products; feedback, with --table of texts; none"
+            " with --table of customers.",
             metavar="MODEL",
         ),
     ] = None,

@@ -47,8 +47,7 @@ def judge_table(
         mention it and the mean probability of what they say of it.
 
     Raises:
-        PatronError: the table has no such column or no text in it, there is no champion, or the file cannot be
-            written there.
+        PatronError: the table has no such column, there is no champion, or the file cannot be written there.
     """
     files.check_place(out, job_files.KINDS)
     progress("opening the model", 0.0)

@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 class Products(Turns):
     """Follows which version of the ranking is promoted; looks at most twice a second, when it is asked.
 
-    All of it happens in one thread, that of :meth:`run`: a service that nobody asks for products opens nothing,
-    and scores wait for none of it.
+    All of it happens in one thread, that of :meth:`run`: a service that nobody asks for products opens
+    nothing, and scores wait for none of it.
     """
 
     def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:

@@ -80,7 +80,8 @@ def of_table(table: Table, text: str, rating: str | None, label: str | None) -> 
         what = "a rating from 1 to 5" if rating else "a label, 0 or 1, yes or no"
         wrong = found.filled - found.unknown - found.numbers
         raise PatronError(
-            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {name} are not {what}; mend or empty them"
+            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {name} are not {what};"
+            " mend or empty them"
         )
     values = table.numbers(name, "boolean" if words else "float64")
     frame = pd.DataFrame({"text": table.typed({text: "string"})[text].to_pylist(), name: values})

@@ -30,9 +30,9 @@ async def products(
 ) -> dict[str, Any]:
     """The products that a customer is likeliest to buy next, each with its reason.
 
-    Of a customer without orders it says what is popular, and `reason` tells that. There are fewer than `limit`
-    where the shop has fewer that may be meant. What happens after `as_of` counts once the ranking is trained
-    anew (`patron train products`).
+    Of a customer without orders it says what is popular, and `reason` tells that. There are fewer than
+    `limit` where the shop has fewer that may be meant. What happens after `as_of` counts once the ranking is
+    trained anew (`patron train products`).
     """
 
     def answer() -> dict[str, Any]:
