@@ -40,7 +40,8 @@ def train_feedback(
     table: Path | None, text: str | None, rating: str | None, label: str | None, as_json: bool
 ) -> None:
     """Learn from a file of texts, and say what came of it."""
-    if table is None or text is None or (rating is None) == (label is None):
+    outcome = rating or label
+    if table is None or text is None or outcome is None or (rating and label):
         raise typer.BadParameter(
             "feedback takes --table FILE --text COLUMN, and --rating COLUMN (1 to 5 stars) or --label COLUMN"
             " (1 or yes where the author is content, else 0 or no)"
@@ -53,7 +54,8 @@ def train_feedback(
     home = open_home()
     with progress_bar(as_json) as progress:
         progress(f"reading {table}", 0.0)
-        learnt_from = of_table(open_table(table), text, rating, label)  # before anything is made in the home
+        # Before anything is made in the home.
+        learnt_from = of_table(open_table(table), text, outcome, stars=rating is not None)
         progress("learning from texts", 0.2)
         version = train_feedback(Registry(home), learnt_from)
     said_of([version], as_json, "texts held out")

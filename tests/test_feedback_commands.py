@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("feedback")
     file = written(folder / "reviews.csv", reviews())
     made = Home(folder / "home")
-    assert train_feedback(Registry(made), of_table(open_table(file), "review", "stars", None)).champion
+    assert train_feedback(Registry(made), of_table(open_table(file), "review", "stars", stars=True)).champion
     return made
 
 

@@ -62,32 +62,29 @@ class Learnt:
         return digest(self.files[MANIFEST])
 
 
-def of_table(table: Table, text: str, rating: str | None, label: str | None) -> Feedback:
-    """The texts of a file by its column of ratings, or else by its column of labels.
+def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
+    """The texts of a file by its column of ratings, or of labels.
 
     Args:
-        label: numbers (0 and 1) or words (yes and no).
+        outcome: the column; labels in it are numbers (0 and 1) or words (yes and no).
+        stars: whether it holds ratings.
 
     Raises:
-        PatronError: a column is missing, or holds neither; texts of both kinds are not required here.
+        PatronError: a column is missing, or holds something else.
     """
-    name = rating or label
-    assert name is not None
-    table.need([text, name])
-    found = table.profile(name)
-    words = rating is None and found.truths == found.filled - found.unknown
+    table.need([text, outcome])
+    found = table.profile(outcome)
+    words = not stars and found.truths == found.filled - found.unknown
     if not words and found.numbers < found.filled - found.unknown:
-        what = "a rating from 1 to 5" if rating else "a label, 0 or 1, yes or no"
+        what = "a rating from 1 to 5" if stars else "a label, 0 or 1, yes or no"
         wrong = found.filled - found.unknown - found.numbers
         raise PatronError(
-            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {name} are not {what};"
+            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {outcome} are not {what};"
             " mend or empty them"
         )
-    values = table.numbers(name, "boolean" if words else "float64")
-    frame = pd.DataFrame({"text": table.typed({text: "string"})[text].to_pylist(), name: values})
-    if rating is not None:
-        return rated(frame.rename(columns={name: rating}), "text", rating)
-    return labelled(frame, "text", name)
+    values = table.numbers(outcome, "boolean" if words else "float64")
+    frame = pd.DataFrame({text: table.typed({text: "string"})[text].to_pylist(), outcome: values})
+    return rated(frame, text, outcome) if stars else labelled(frame, text, outcome)
 
 
 def rated(table: pd.DataFrame, text: str, rating: str) -> Feedback:
