@@ -30,7 +30,7 @@ from features.logs.jobs import CHUNK, COMMAND
 from features.store import import_feast
 from models.encoding import column_matrix
 from models.estimators.trees import FittedTrees
-from serving import bulk
+from serving import bulk, files, job_files
 from serving.scorer import open_scorer
 
 STRIDE = 1_000_003  # a prime: the simulated customers come in another order each time
@@ -99,7 +99,7 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
         started = time.perf_counter()
         job = bulk.begin(home, champions, list(champions.models), segment=None, origin=COMMAND)
         bulk.carry_out(home, job, champions, threads)
-        bulk.write(home, job, out)
+        files.write(job_files.stream(home, job, job_files.kind_of(out)), out)
         return {"seconds": time.perf_counter() - started}
 
     def limit(_number: int) -> rounds.Measured:

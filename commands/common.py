@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from features.home import Home
+    from models.registry import Registry
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
@@ -31,6 +32,16 @@ def open_home() -> Home:
     from features.settings import FeatureSettings
 
     return FeatureSettings().open_home()
+
+
+def open_registry() -> Registry:
+    """The registry of a home that holds a shop, or models of tables or texts."""
+    from models.registry import Registry
+
+    home = open_home()
+    if not home.mlflow.exists():
+        home.shop()
+    return Registry(home)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, progress_bar, say
+from commands.common import AsJson, Exit, open_home, open_registry, progress_bar, say
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
@@ -19,10 +19,8 @@ def models(model: Model = "all", as_json: AsJson = False) -> None:
     """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
     from models import challenges
 
-    registry, listed, lines = _registry(), {}, []
-    tables = registry.table_models()
-    names = [model] if model in tables else [*model_names(model), *(tables if model == "all" else ())]
-    for name in names:
+    registry, listed, lines = open_registry(), {}, []
+    for name in _names(registry, model):
         versions, moves = registry.versions(name), registry.moves(name)
         challenge = challenges.last(registry, name)
         if challenge and any(v.champion and v.version == challenge.version for v in versions):
@@ -55,7 +53,7 @@ def compare(
     from training import contest
     from training.compare import table
 
-    chosen, home, registry = find(model), open_home(), _registry()
+    chosen, home, registry = find(model), open_home(), open_registry()
     contest.choose(registry, model, version, against)  # says what is wrong before anything is built
     with progress_bar(as_json) as progress:
         built = builds.build(home, True, progress)
@@ -78,7 +76,7 @@ def promote(
     """Let a version answer from now on, and record who did it and why."""
     from models import promotion
 
-    registry = _registry()
+    registry = open_registry()
     name = _known(registry, model)
     try:
         move = promotion.promote(registry, name, version, why, force)
@@ -93,7 +91,7 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     """Let the version answer again that was promoted before the champion, and record it."""
     from models import promotion
 
-    registry = _registry()
+    registry = open_registry()
     name = _known(registry, model)
     move = promotion.rollback(registry, name, why)
     say(as_json, {"promoted": vars(move)}, _moved(name, move))
@@ -122,7 +120,7 @@ def challenge(
     from models import challenges, promotion
     from models.catalogue import find
 
-    chosen, registry = find(model), _registry()
+    chosen, registry = find(model), open_registry()
     if end == (version is not None):
         raise typer.BadParameter("say which version shall challenge, or --end")
     if version is None:
@@ -141,32 +139,40 @@ def model_names(name: str) -> list[str]:
     return list(MODELS) if name == "all" else [find(name).name]
 
 
+def measured(version: Any) -> str:
+    """The measure that a version is ranked by, as it was when it was tested."""
+    from training.evaluate import RANKING
+
+    names = [*(name for name, _ in RANKING.values()), "ndcg_10"]  # the last of rankings of products
+    measure = next((name for name in names if name in version.metrics), None)
+    return f"{measure} {version.metrics[measure]:.3f}" if measure else "not measured"
+
+
+def _names(registry: Any, asked: str) -> list[str]:
+    """The models to list; of all, those beside the customers' scores only where they were trained."""
+    from models.catalogue import BESIDE
+
+    tables = registry.table_models()
+    if asked in (*tables, *BESIDE):
+        return [asked]
+    beside = [name for name in BESIDE if registry.versions(name)] if asked == "all" else []
+    return [*model_names(asked), *beside, *(tables if asked == "all" else ())]
+
+
 def _known(registry: Any, name: str) -> str:
     """The name of a model that comes with Patron, or of one that was trained on a table."""
-    from models.catalogue import find
+    from models.catalogue import BESIDE, find
 
-    return name if name in registry.table_models() else find(name).name
-
-
-def _registry() -> Any:
-    """The registry of a home that holds a shop, or models of tables."""
-    from models.registry import Registry
-
-    home = open_home()
-    if not home.mlflow.exists():
-        home.shop()
-    return Registry(home)
+    return name if name in (*BESIDE, *registry.table_models()) else find(name).name
 
 
 def _listed(version: Any) -> str:
     """A model version in a row: which, when, how good, and its gates."""
-    from training.evaluate import RANKING
-
-    measure = next((name for name, _ in RANKING.values() if name in version.metrics), None)
-    good = f"{measure} {version.metrics[measure]:.3f}" if measure else "not measured"
     gates = f"gates shut: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
     mark = "*" if version.champion else " "
-    head = f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {good:<13}"
+    head = (
+        f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {measured(version):<13}"
+    )
     return f"{head} {'champion, ' if version.champion else ''}{gates}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
-from commands.models import OneModel, model_names
+from commands.models import OneModel, measured, model_names
 
 if TYPE_CHECKING:
     from features.home import Home
@@ -20,7 +20,12 @@ app = typer.Typer()
 @app.command()
 def train(
     model: Annotated[
-        str | None, typer.Argument(help="A model's name, or all; none with --table.", metavar="MODEL")
+        str | None,
+        typer.Argument(
+            help="A model's name, or all customers' scores; products; feedback, with --table of texts; none"
+            " with --table of customers.",
+            metavar="MODEL",
+        ),
     ] = None,
     horizon: Annotated[
         int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
@@ -30,7 +35,9 @@ def train(
     ] = False,
     table: Annotated[
         Path | None,
-        typer.Option(help="Learn from this CSV or Parquet file, a row per customer.", metavar="FILE"),
+        typer.Option(
+            help="Learn from this CSV or Parquet file: a row per customer, or per text.", metavar="FILE"
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="Its outcome: 0 and 1, yes and no, or money.", metavar="COLUMN")
@@ -42,9 +49,31 @@ def train(
     drop: Annotated[
         list[str] | None, typer.Option(help="A column to leave alone; may be repeated.", metavar="COLUMN")
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="For feedback: its column of texts.", metavar="COLUMN")
+    ] = None,
+    rating: Annotated[
+        str | None, typer.Option(help="For feedback: its column of stars, 1 to 5.", metavar="COLUMN")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="For feedback: its column of labels, 1 where content, else 0.", metavar="COLUMN"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, test by time, publish to MLflow, and promote what passes its gates."""
+    of_customers = bool(target or time or name or drop)
+    if model == "feedback":
+        from commands.feedback import train_feedback
+
+        if of_customers or horizon is not None or advise:
+            raise typer.BadParameter(
+                "feedback takes --table, --text and --rating or --label, and nothing else"
+            )
+        train_feedback(table, text, rating, label, as_json)
+        return
+    if text or rating or label:
+        raise typer.BadParameter("--text, --rating and --label are for `patron train feedback --table FILE`")
     if table is not None:
         from commands.tables import train_table
 
@@ -54,8 +83,15 @@ def train(
             raise typer.BadParameter("say --target, the column of the table that holds the outcome")
         train_table(table, target, time, name, drop or [], as_json)
         return
-    if target or time or name or drop:
+    if of_customers:
         raise typer.BadParameter("--target, --time, --name and --drop are for --table FILE")
+    if model == "products":
+        from commands.products import train_products
+
+        if horizon is not None or advise:
+            raise typer.BadParameter("products takes no --horizon and no --advise")
+        train_products(as_json)
+        return
     if model is None:
         raise typer.BadParameter("say which MODEL, or all, or --table FILE")
     home = open_home()
@@ -67,9 +103,7 @@ def train(
         return
     with progress_bar(as_json) as progress:
         trained = train_models(home, model_names(model), horizon, progress)
-    refused = [v for v in trained if v.refusals]
-    done = {"versions": [vars(v) for v in trained]}
-    say(as_json, done, "\n".join(version_line(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
+    said_of(trained, as_json)
 
 
 @app.command()
@@ -130,12 +164,17 @@ def _advice(home: Home) -> Any:
     return advise(visits(events).to_pandas(), shop.today())
 
 
+def said_of(versions: list[Any], as_json: bool, shown_on: str = "a later time") -> None:
+    """Say what came of training, and end with the gates' code."""
+    refused = any(version.refusals for version in versions)
+    text = "\n".join(version_line(version, shown_on) for version in versions)
+    code = Exit.SAID_NO if refused else Exit.DONE
+    say(as_json, {"versions": [vars(version) for version in versions]}, text, code)
+
+
 def version_line(version: Any, shown_on: str = "a later time") -> str:
     """A model version in a line of words."""
-    from training.evaluate import RANKING
-
-    measure = next(name for name, _ in RANKING.values() if name in version.metrics)
-    head = f"{version.name} version {version.version}: {measure} {version.metrics[measure]:.3f} on {shown_on}"
+    head = f"{version.name} version {version.version}: {measured(version)} on {shown_on}"
     if version.refusals:
         return f"{head}; not promoted: {'; '.join(version.refusals)}"
     return f"{head}; {'champion' if version.champion else 'passed its gates'}"

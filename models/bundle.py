@@ -148,6 +148,8 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
         PatronError: a file is missing, was changed, or is of a format this code does not know.
     """
     manifest = verified(version, files, manifest_digest)
+    if "reference.json" not in manifest["files"]:
+        raise PatronError(f"version {version} of {manifest.get('model')} is no model that scores customers")
     return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
 
 

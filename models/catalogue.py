@@ -10,6 +10,9 @@ from models.spec import CustomerModel
 
 MODELS: dict[str, CustomerModel] = {model.name: model for model in (churn, propensity, clv)}
 
+BESIDE = ("products", "feedback")
+"""Models that answer otherwise than with a score of a customer; they are trained by name."""
+
 
 def find(name: str) -> CustomerModel:
     """The model of that name.

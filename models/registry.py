@@ -246,11 +246,19 @@ class Registry:
             NoChampion: none was promoted; the text says why.
             PatronError: its bundle is missing or damaged.
         """
+        return self.open(name, self.champion_version(name))
+
+    def champion_version(self, name: str) -> str:
+        """The version that answers.
+
+        Raises:
+            NoChampion: none was promoted; the text says why.
+        """
         versions = self.versions(name)
         chosen = next((v for v in versions if v.champion), None)
         if chosen is None:
             raise NoChampion(why_none(name, versions))
-        return self.open(name, chosen.version)
+        return chosen.version
 
     def open(self, name: str, version: str) -> FittedModel:
         """A published version, with every digest checked."""

@@ -41,6 +41,7 @@ from serving.keys import Keys
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.observed import Observed
+from serving.products import Products
 from serving.routes import ROUTERS
 from serving.runs import Runs
 from serving.scorer import Scorer, open_scorer
@@ -70,7 +71,7 @@ def create_app(
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs, score_jobs, explainer = Runs(decider), ScoreJobs(scorer), Explainer(scorer)
-    intake = Intake(scorer.home)
+    intake, products = Intake(scorer.home), Products(scorer.home)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -84,6 +85,7 @@ def create_app(
         await run_in_threadpool(intake.close)
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(explainer.close)
+        await run_in_threadpool(products.close)
         await run_in_threadpool(score_jobs.stop)
         await run_in_threadpool(scorer.close)
         await run_in_threadpool(decider.log.close)
@@ -99,7 +101,7 @@ def create_app(
     app.state.timeline = Timeline(scorer.home)
     app.state.explainer = explainer
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
-    app.state.score_jobs = score_jobs
+    app.state.score_jobs, app.state.products = score_jobs, products
     app.add_middleware(Bounded)
     app.add_middleware(Observed, metrics=app.state.metrics)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from features.progress import Progress, silent
 from features.store import Reader
 from models.bundle import FittedModel
 from models.registry import Registry
-from serving import job_files
+from serving import files, job_files
 from serving.champions import Champions
 from serving.columns import answers
 from serving.scorer import open_scorer
@@ -55,7 +55,7 @@ def score_everyone(
         PatronError: the file's kind, the segment or the job is unknown, no model has a champion, another
             job goes on, or a store is missing.
     """
-    check_place(out, job_files.KINDS)
+    files.check_place(out, job_files.KINDS)
     progress("opening models", 0.0)
     home.shop()  # before tables are made where there is no shop
     Database(home).prepare()
@@ -73,7 +73,7 @@ def score_everyone(
         carry_out(home, job, champions, os.cpu_count() or 1, progress=progress)
         if jobs.is_to_stop(home, job):
             raise PatronError(f"the job {job.id} was stopped; leave --job out for a new one")
-    write(home, job, out)
+    files.write(job_files.stream(home, job, job_files.kind_of(out)), out)
     progress("scoring", 1.0)
     return {
         "job_id": job.id, "customers": job.total, "already_scored": job.done, "out": str(out),
@@ -135,27 +135,6 @@ def carry_out(
         with ThreadPoolExecutor(threads, "score-job") as pool:
             for done, _ in enumerate(pool.map(work, chunks)):
                 progress("scoring", (before + done + 1) / job.chunks)
-
-
-def write(home: Home, job: Job, out: Path) -> None:
-    """Write the file of a job that is done, in one step."""
-    draft = draft_of(out)
-    with open(draft, "wb") as file:
-        file.writelines(job_files.stream(home, job, job_files.kind_of(out)))
-    os.replace(draft, out)
-
-
-def check_place(out: Path, kinds: Collection[str]) -> None:
-    """Refuse a file of a kind that cannot be written, or in a folder that is not there."""
-    if out.suffix not in kinds:
-        raise PatronError(f"{out}: a file name must end in {' or '.join(kinds)}")
-    if not out.absolute().parent.is_dir():
-        raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
-
-
-def draft_of(out: Path) -> Path:
-    """Where a file is written until it is whole."""
-    return out.with_suffix(f".draft{out.suffix}")
 
 
 def _score_chunk(

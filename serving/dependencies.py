@@ -13,6 +13,7 @@ from serving.intake import Intake
 from serving.jobs import ScoreJobs
 from serving.metrics import Metrics
 from serving.problems import Unprocessable
+from serving.products import Products
 from serving.runs import Runs
 from serving.scorer import Scorer
 
@@ -34,6 +35,7 @@ DeciderDep = Annotated[Decider, _held("decider")]
 RunsDep = Annotated[Runs, _held("runs")]
 ScoreJobsDep = Annotated[ScoreJobs, _held("score_jobs")]
 ExplainerDep = Annotated[Explainer, _held("explainer")]
+ProductsDep = Annotated[Products, _held("products")]
 IntakeDep = Annotated[Intake, _held("intake")]
 
 

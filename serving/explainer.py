@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from fastapi import HTTPException
 
 from features.calendar import moment
 from features.database import Database
@@ -21,36 +18,18 @@ from models.reasons import explain
 from models.registry import Registry
 from serving.schemas import Basis, ExplainedPrediction, ExplainedScore
 from serving.scorer import CustomerScores, Score, Scorer
+from serving.turns import Turns
 
-MOST_WAITING = 16  # requests
 VERSIONS_KEPT = 8
-T = TypeVar("T")
 
 
-class Explainer:
+class Explainer(Turns):
     """Explains answers, as they are given and later from the log."""
 
     def __init__(self, scorer: Scorer) -> None:
+        super().__init__("explanations")
         self._scorer, self._database = scorer, Database(scorer.home)
         self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
-        self._thread = ThreadPoolExecutor(1, "explanations")
-        self._waiting = 0
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do this work when its turn comes.
-
-        Raises:
-            HTTPException: too many wait.
-        """
-        if self._waiting >= MOST_WAITING:
-            raise HTTPException(
-                503, "too many ask for explanations at once; ask again in 1 s", {"Retry-After": "1"}
-            )
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._waiting -= 1
 
     def answered(self, entry: CustomerScores, context: Collection[str]) -> dict[str, Any]:
         """The scores of an answer with their reasons, and the features that they rest on.
@@ -89,10 +68,6 @@ class Explainer:
             scores=self._explained(scores, models, found.values),
             features=self._features(models, found.values, found.moments, found.context),
         )
-
-    def close(self) -> None:
-        """End once what was begun is done."""
-        self._thread.shutdown()
 
     @cached_property
     def _registry(self) -> Registry:

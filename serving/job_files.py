@@ -31,6 +31,7 @@ MEDIA_TYPES: Mapping[Kind, str] = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
 }
+_IDS = ("customer_id", "product_id", "antecedent", "consequent")
 _AHEAD = 2  # parts that are read before they are wanted
 
 
@@ -182,7 +183,7 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_text(column):
-        guard = kept if name == "customer_id" else inert
+        guard = kept if name in _IDS else inert
         return _each(column, lambda text: quoted(guard(text))).fill_null("")
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("")

@@ -17,9 +17,9 @@ from features.logs.decisions import DecisionLog
 from features.progress import Progress, silent
 from models.decisions.words import Language
 from serving import exports
-from serving.bulk import check_place, draft_of
 from serving.decider import Decider
 from serving.decision_schemas import Row
+from serving.files import check_place, draft_of
 from serving.runs import decide_all
 from serving.scorer import open_scorer
 from serving.told import rows

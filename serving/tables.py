@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from features.tables import Table, open_table
 from models.bundle import FittedModel
 from models.registry import Registry
 from models.table_columns import matrix_of
-from serving import job_files
-from serving.bulk import check_place, draft_of
+from serving import files, job_files
 
 
 def score_table(
@@ -31,7 +29,7 @@ def score_table(
     Raises:
         PatronError: there is no such model or no champion, or the table lacks a column that it reads.
     """
-    check_place(out, job_files.KINDS)
+    files.check_place(out, job_files.KINDS)
     if name not in registry.table_models():
         there = ", ".join(registry.table_models()) or "none"
         raise NothingThere(
@@ -45,10 +43,7 @@ def score_table(
     x, notes = matrix_of(table, model.columns)
     progress("scoring", 0.5)
     rows = _rows(table, model, model.score_matrix(x))
-    draft = draft_of(out)
-    with open(draft, "wb") as file:
-        file.writelines(job_files.encoded(iter([rows]), job_files.kind_of(out)))
-    os.replace(draft, out)
+    files.write(job_files.encoded(iter([rows]), job_files.kind_of(out)), out)
     progress("scoring", 1.0)
     return {
         "customers": table.rows, "out": str(out), "model": name, "version": model.version,

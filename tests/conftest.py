@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -257,6 +258,20 @@ def trained_shop(built_shop: Home, built: snapshots.Built, made_once: Callable[.
     return Home(made_once("trained", make))
 
 
+@pytest.fixture(scope="session")
+def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
+    """A copy of ``trained_shop`` in which the ranking of products was trained too, and answers."""
+
+    def make(path: Path) -> None:
+        from models.registry import Registry
+        from training.products.pipeline import train_products
+
+        home = _copy_trained(trained_shop, path)
+        assert train_products(home, Registry(home)).champion
+
+    return Home(made_once("ranked", make))
+
+
 def _copy_trained(home: Home, folder: Path) -> Home:
     return Home(Path(shutil.copytree(home.path, folder)))
 
@@ -305,6 +320,28 @@ def until() -> Callable[[Callable[[], bool]], None]:
     return wait
 
 
+# The command line
+
+
+@pytest.fixture
+def run_patron(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """A function that runs a command in this process: (home, *words) to its code and both channels."""
+
+    def run(home: Home, *words: object) -> tuple[int, str, str]:
+        import patron
+
+        monkeypatch.setenv("PATRON_HOME", str(home.path))
+        monkeypatch.setattr(sys, "argv", ["patron", *map(str, words)])
+        capsys.readouterr()
+        code = patron.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
 # The service
 
 
@@ -345,11 +382,11 @@ def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home
 
 
 @pytest.fixture(scope="module")
-def open_shop(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def open_shop(ranked_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop where everything can be done: its clock runs on, and it has actions."""
     from models.decisions.actions import EXAMPLE
 
-    home = _copy_trained(trained_shop, tmp_path_factory.mktemp("open") / "home")
+    home = _copy_trained(ranked_shop, tmp_path_factory.mktemp("open") / "home")
     home.write_shop(replace(home.shop(), clock=Clock()))
     shutil.copy(EXAMPLE, home.actions)
     return home

@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
-    "refresh", "compact", "init", "challenge",
+    "refresh", "compact", "init", "challenge", "products", "feedback",
 )  # fmt: skip
 
 
@@ -141,6 +141,12 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ["import"], ["recommend"], ["recommend", "--out", "x.ndjson", "--language", "fr"],
         ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
         ["build", "now"], ["--quickly"],
+        ["products"], ["products", "C1", "--rules", "r.csv"], ["products", "C1", "--limit", "0"],
+        ["train", "products", "--horizon", "30"], ["train", "products", "--text", "review"],
+        ["feedback"], ["feedback", "good", "--out", "o.csv"], ["feedback", "--table", "t.csv"],
+        ["train", "feedback"], ["train", "feedback", "--table", "t.csv", "--text", "a"],
+        ["train", "feedback", "--table", "t.csv", "--text", "a", "--rating", "b", "--label", "c"],
+        ["train", "feedback", "--table", "t.csv", "--text", "a", "--rating", "b", "--target", "c"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -167,7 +173,8 @@ def test_wrong_use_ends_the_process_with_2(tmp_path: Path) -> None:
     [
         ["build"], ["train", "churn"], ["train", "all", "--json"], ["score", "--out", "scores.csv"],
         ["recommend", "--out", "actions.ndjson"],
-        ["monitor"], ["serve", "--port", "PORT"],
+        ["monitor"], ["serve", "--port", "PORT"], ["train", "products"], ["products", "C1"],
+        ["products", "--rules", "rules.csv"], ["products", "--out", "products.csv"], ["feedback", "good"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -18,8 +18,8 @@ from models.catalogue import MODELS
 from models.registry import Registry
 from serving import schemas
 from serving.app import create_app
-from serving.explainer import MOST_WAITING
 from serving.scorer import open_scorer
+from serving.turns import MOST_WAITING
 
 Ask = Callable[..., httpx.Response]
 ASK = "/v1/scores"

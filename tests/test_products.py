@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from features.errors import PatronError
 from features.events import SCHEMAS
-from models.bundle import MANIFEST, digest
+from models.bundle import MANIFEST, digest, open_bundle
 from models.products import assortment, baselines, candidates, learning, purchases, rules
 from models.products.files import open_products, to_files
 from models.products.histories import histories
@@ -353,6 +353,12 @@ def test_files_of_other_code_are_refused(learnt: FittedProducts) -> None:
     manifest = json.dumps(json.loads(files[MANIFEST]) | {"columns": ["times"]}).encode()
     with pytest.raises(PatronError, match="made by other code than this; train it again"):
         open_products("3", files | {MANIFEST: manifest}, digest(manifest))
+
+
+def test_a_ranking_is_no_model_that_scores_customers(learnt: FittedProducts) -> None:
+    files = to_files(learnt)
+    with pytest.raises(PatronError, match="version 3 of products is no model that scores customers"):
+        open_bundle("3", files, digest(files[MANIFEST]))
 
 
 def test_a_customer_of_giant_baskets_has_a_bounded_number_of_candidates() -> None:

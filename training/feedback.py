@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,18 @@ import pandas as pd
 import sklearn
 
 from features.errors import PatronError
+from features.tables import Table
 from models import metrics
 from models.bundle import MANIFEST, digest, sealed
 from models.registry import Registry
 from models.spec import Array, Gate
+from models.text.bundle import NAME
 from models.text.classifier import Settings
 from models.text.learning import FEWEST, fit, folds
 from models.text.tokens import language
-from models.versions import ModelVersion, Run
+from models.versions import TRAINED_TAG, ModelVersion, Run
 from training.pipeline import code_version
 
-NAME = "feedback"
 GATES = (Gate("auc", "it must tell content customers from others", at_least=0.8),)
 HELD_OUT = 5
 """One in so many texts is held out."""
@@ -61,6 +62,31 @@ class Learnt:
         return digest(self.files[MANIFEST])
 
 
+def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
+    """The texts of a file by its column of ratings, or of labels.
+
+    Args:
+        outcome: the column; labels in it are numbers (0 and 1) or words (yes and no).
+        stars: whether it holds ratings.
+
+    Raises:
+        PatronError: a column is missing, or holds something else.
+    """
+    table.need([text, outcome])
+    found = table.profile(outcome)
+    words = not stars and found.truths == found.filled - found.unknown
+    if not words and found.numbers < found.filled - found.unknown:
+        what = "a rating from 1 to 5" if stars else "a label, 0 or 1, yes or no"
+        wrong = found.filled - found.unknown - found.numbers
+        raise PatronError(
+            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {outcome} are not {what};"
+            " mend or empty them"
+        )
+    values = table.numbers(outcome, "boolean" if words else "float64")
+    frame = pd.DataFrame({text: table.typed({text: "string"})[text].to_pylist(), outcome: values})
+    return rated(frame, text, outcome) if stars else labelled(frame, text, outcome)
+
+
 def rated(table: pd.DataFrame, text: str, rating: str) -> Feedback:
     """Texts by their stars: 4 and 5 are content, 1 and 2 are not, 3 and rows without either are left out.
 
@@ -94,10 +120,12 @@ def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | 
         PatronError: there are too few texts of either kind.
     """
     learnt = learn_feedback(feedback, settings)
-    published = registry.publish(NAME, learnt.files, learnt.run, learnt.refusals)
+    run = replace(learnt.run, tags={**learnt.run.tags, TRAINED_TAG: registry.moment()})
+    published = registry.publish(NAME, learnt.files, run, learnt.refusals)
     if not learnt.refusals:
         registry.promote(NAME, published.version, "training", "passed its gates")
-    return next(v for v in registry.versions(NAME) if v.version == published.version)
+        published = replace(published, champion=True)
+    return published
 
 
 def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Learnt:

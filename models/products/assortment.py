@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -42,6 +43,11 @@ class Assortment:
     baskets: Ints
     links: sp.csr_array
     together: sp.csr_array
+
+    @cached_property
+    def linked_from(self) -> sp.csr_array:
+        """The links by the product that they speak for: B is the row, and A the column."""
+        return self.links.T.tocsr()
 
 
 def assortment(purchases: Purchases, histories: Histories) -> Assortment:

@@ -113,8 +113,7 @@ def _of_product(product: Ints, goods: Assortment) -> dict[str, Numbers]:
 
 
 def _of_customer(customer: Ints, histories: Histories) -> dict[str, Numbers]:
-    everyone = histories.customers
-    products = np.bincount(histories.bought.customer, minlength=len(everyone.customer_key))
+    everyone, products = histories.customers, histories.distinct
     return {
         "customer_baskets": everyone.baskets[customer],
         "customer_basket_size": (everyone.items / everyone.baskets)[customer],

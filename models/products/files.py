@@ -7,9 +7,9 @@ products: ``products.parquet`` a row each, ``links.parquet`` a row per pair, ``t
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -17,18 +17,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import PatronError
-from models.bundle import MANIFEST, digest, verified
+from models.bundle import sealed, verified
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.candidates import COLUMNS
 from models.products.histories import Bought, Customers, Histories, as_table
 from models.products.ranker import FittedProducts
 from models.products.sparse import at, matrix
 
-FORMAT = 1
+NAME = "products"
+"""What the registry has the ranking by."""
 
 
-def to_files(fitted: FittedProducts) -> dict[str, bytes]:
-    """The files of a ranking, by name; the manifest holds the digests of the others."""
+def to_files(fitted: FittedProducts, told: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """The files of a ranking, by name; the manifest holds the digests of the others.
+
+    Args:
+        told: what else the manifest says.
+    """
     links = fitted.goods.links.tocoo()
     tables = {
         "customers.parquet": as_table(fitted.histories.customers),
@@ -46,12 +51,15 @@ def to_files(fitted: FittedProducts) -> dict[str, bytes]:
     files = {name: _bytes(table) for name, table in tables.items()}
     files["trees.lgb"] = fitted.booster.model_to_string().encode()
     manifest = {
-        "format": FORMAT,
+        "model": NAME,
+        "question": "Which products does this customer buy next?",
+        "meaning": "probability that the customer's next basket has the product",
+        "kind": "probability",
+        "features": [{"name": "customer_key", "dtype": "int64"}],
         "as_of": fitted.as_of.isoformat(),
         "columns": list(COLUMNS),
-        "files": {name: digest(content) for name, content in files.items()},
     }
-    return files | {MANIFEST: json.dumps(manifest, indent=2).encode()}
+    return sealed(manifest | dict(told or {}), files)
 
 
 def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedProducts:
@@ -61,7 +69,7 @@ def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str
         PatronError: a file is missing, was changed, or is of another format than this code reads.
     """
     manifest = verified(version, files, manifest_digest)
-    if manifest["format"] != FORMAT or manifest["columns"] != list(COLUMNS):
+    if manifest.get("columns") != list(COLUMNS):
         raise PatronError(
             f"version {version} of the ranking of products was made by other code than this; train it again"
         )

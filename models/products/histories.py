@@ -86,6 +86,11 @@ class Histories:
         """Each row of ``bought`` as one rising number: customer × products + product."""
         return self.bought.customer * self.products + self.bought.product
 
+    @cached_property
+    def distinct(self) -> Ints:
+        """Per customer how many different products were bought."""
+        return np.bincount(self.bought.customer, minlength=len(self.customers.customer_key))
+
     def rows(self, customer: Ints, product: Ints) -> Ints:
         """The row of ``bought`` of each customer and product, −1 where it was not bought."""
         wanted = customer * self.products + product

@@ -74,6 +74,12 @@ class FittedProducts:
         parts.append(self._popular(strangers, k))
         return _in_order(pa.concat_tables(parts), asked)
 
+    def knows(self, customer_key: int) -> bool:
+        """Whether the customer had bought anything before ``as_of``."""
+        known = self.histories.customers.customer_key
+        place = int(np.searchsorted(known, customer_key))
+        return place < len(known) and bool(known[place] == customer_key)
+
     def _ranked(self, who: Ints, k: int, new_only: bool) -> Iterator[pa.Table]:
         """The best of the candidates of customers, some customers at a time."""
         for start in range(0, len(who), CUSTOMERS_AT_ONCE):

@@ -39,13 +39,12 @@ def reasons(
     is named that speaks for it most; it is popular.
     """
     rows = histories.rows(customer, product)
-    links = goods.links.T.tocsr()
     said = []
     for who, what, row in zip(customer.tolist(), product.tolist(), rows.tolist(), strict=True):
         if row >= 0:
             said.append(again(int(histories.bought.times[row]), int(histories.bought.days_ago[row])))
             continue
-        speaking = _speaking_most(histories.weights, links, who, what)
+        speaking = _speaking_most(histories.weights, goods.linked_from, who, what)
         both = int(goods.together[speaking, what]) if speaking >= 0 else 0
         if both >= LEAST_TOGETHER:
             said.append(together(product_ids[speaking], both, int(goods.baskets[speaking])))

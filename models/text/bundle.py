@@ -8,6 +8,9 @@ from features.errors import PatronError
 from models.bundle import verified
 from models.text.classifier import TERMS, TextClassifier
 
+NAME = "feedback"
+"""What the registry has the classifier of customers' feedback by."""
+
 
 def open_classifier(version: str, files: Mapping[str, bytes], manifest_digest: str) -> TextClassifier:
     """Check every digest, then open.

@@ -10,6 +10,7 @@ from serving.routes import (
     events,
     models,
     operations,
+    products,
     runs,
     score_jobs,
     scores,
@@ -26,5 +27,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     segments.router,
     models.router,
     operations.router,
+    products.router,
     customers.router,
 )

@@ -1,0 +1,161 @@
+"""What customers buy next: answered by the version that is promoted, opened when it is first asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.errors import PatronError
+from features.home import Home
+from features.identity import Identity
+from features.progress import Progress, silent
+from models.registry import Registry
+from serving import files, job_files
+from serving.champions import POLL_S, RETRY_S
+from serving.turns import Turns
+
+if TYPE_CHECKING:
+    from models.products.published import Published
+
+AT_ONCE = 500  # customers
+NO_ORDERS = "no orders of this customer were known by then; these are popular with everyone"
+_log = logging.getLogger(__name__)
+
+
+class Products(Turns):
+    """Follows which version of the ranking is promoted; looks at most twice a second, when it is asked.
+
+    All of it happens in one thread, that of :meth:`run`: a service that nobody asks for products opens
+    nothing, and scores wait for none of it.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__("products")
+        self._home, self._clock = home, clock
+        self._held: Published | None = None
+        self._refusal: PatronError | None = None
+        self._look_at = 0.0
+
+    def now(self) -> Published:
+        """The version that answers; the one before goes on where a newer one cannot be opened.
+
+        Raises:
+            PatronError: none was promoted, or it cannot be opened, and none answered before.
+        """
+        if self._clock() >= self._look_at:
+            self._look()
+        if self._held is None:
+            assert self._refusal is not None
+            raise self._refusal
+        return self._held
+
+    def _look(self) -> None:
+        from models.products.files import NAME
+        from models.products.published import open_champion, open_version
+
+        try:
+            named = self._registry.champions([NAME]).get(NAME)
+            if self._held is None or named is None:
+                self._held = open_champion(self._registry)
+            elif named != self._held.version:
+                self._held = open_version(self._registry, named)
+            self._refusal, wait = None, POLL_S
+        except PatronError as error:
+            if self._held is not None and str(error) != str(self._refusal):
+                _log.error("products version %s goes on answering: %s", self._held.version, error)
+            self._refusal, wait = error, POLL_S if self._held is None else RETRY_S
+        self._look_at = self._clock() + wait
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self._home)
+
+
+def ranked(published: Published, key: int, customer_id: str, limit: int, new_only: bool) -> dict[str, Any]:
+    """What one customer buys next, as it is answered."""
+    ranking = published.ranking
+    table = ranking.rank([key], limit, new_only)
+    return {
+        "customer_id": customer_id,
+        "version": published.version,
+        "as_of": ranking.as_of,
+        "reason": None if ranking.knows(key) else NO_ORDERS,
+        "products": table.select(["product_id", "score", "reason"]).to_pylist(),
+    }
+
+
+def rank_everyone(
+    home: Home, published: Published, out: Path, limit: int, new_only: bool, progress: Progress = silent
+) -> dict[str, Any]:
+    """Write what everyone buys next into ``out`` (.parquet, .ndjson or .csv): rows by customer, then rank.
+
+    The columns are ``customer_id``, ``rank`` (from 1), ``product_id``, ``score``, ``reason`` and
+    ``products_version``.
+
+    Raises:
+        PatronError: the file cannot be written there, or the database cannot be read.
+    """
+    files.check_place(out, job_files.KINDS)
+    identity, customers = Identity(home), 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal customers
+        for keys in identity.everyone(AT_ONCE):
+            customers += len(keys)
+            progress(f"{customers:,} customers", 0.5)
+            yield _rows(identity, published, keys, limit, new_only)
+
+    files.write(job_files.encoded(tables(), job_files.kind_of(out)), out)
+    return {"customers": customers, "out": str(out), "version": published.version}
+
+
+def _rows(
+    identity: Identity, published: Published, keys: np.ndarray[Any, Any], limit: int, new_only: bool
+) -> pa.Table:
+    table = published.ranking.rank(keys.tolist(), limit, new_only)
+    whose = table["customer_key"].to_numpy()
+    rank = np.arange(len(whose)) - np.searchsorted(whose, whose) + 1
+    names = identity.names(keys).take(np.searchsorted(keys, whose))
+    version = pa.array([published.version] * len(whose), pa.string()).dictionary_encode()
+    return pa.table(
+        {
+            "customer_id": names,
+            "rank": rank,
+            **{name: table[name] for name in ("product_id", "score", "reason")},
+            "products_version": version,
+        }
+    )
+
+
+def write_rules(home: Home, out: Path, least_baskets: int) -> dict[str, Any]:
+    """Write the association rules of everything bought so far into ``out`` (.parquet, .ndjson or .csv).
+
+    The columns are those of :data:`models.products.rules.SCHEMA`.
+
+    Args:
+        least_baskets: rules that fewer baskets show are left out.
+
+    Raises:
+        PatronError: there are no orders or no two products, or no rule is shown by so many baskets.
+    """
+    from features.merchandise import merchandise
+    from models.products.purchases import read
+    from models.products.rules import mine
+
+    files.check_place(out, job_files.KINDS)
+    goods = merchandise(home)
+    found = mine(read(goods.order_lines, goods.as_of, goods.time_zone, goods.never), least_baskets)
+    if not found.num_rows:
+        raise PatronError(
+            f"no two products stand together in {least_baskets} baskets or more; say a smaller"
+            " --least-baskets"
+        )
+    files.write(job_files.encoded(iter([found]), job_files.kind_of(out)), out)
+    return {"rules": found.num_rows, "out": str(out), "as_of": goods.as_of}

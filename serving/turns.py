@@ -1,0 +1,42 @@
+"""Work that is done one by one in a thread of its own, so much at a time that nobody else waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from fastapi import HTTPException
+
+MOST_WAITING = 16  # requests
+T = TypeVar("T")
+
+
+class Turns:
+    """Does work when its turn comes, and refuses more than ``MOST_WAITING`` requests at once."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._thread = ThreadPoolExecutor(1, what)
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do this work when its turn comes.
+
+        Raises:
+            HTTPException: too many wait.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise HTTPException(
+                503, f"too many ask for {self._what} at once; ask again in 1 s", {"Retry-After": "1"}
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """End once what was begun is done."""
+        self._thread.shutdown()

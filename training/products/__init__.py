@@ -1,0 +1,1 @@
+"""The ranking of products, learnt and tested by time."""
