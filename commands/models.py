@@ -18,10 +18,13 @@ Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
 def models(model: Model = "all", as_json: AsJson = False) -> None:
     """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
     from models import challenges
+    from models.catalogue import OPTIONAL
 
     registry, listed, lines = _registry(), {}, []
     tables = registry.table_models()
-    names = [model] if model in tables else [*model_names(model), *(tables if model == "all" else ())]
+    names = [model] if model in tables else model_names(model)
+    if model == "all":
+        names += [*(name for name in OPTIONAL if registry.versions(name)), *tables]
     for name in names:
         versions, moves = registry.versions(name), registry.moves(name)
         challenge = challenges.last(registry, name)
@@ -135,7 +138,7 @@ def challenge(
 
 
 def model_names(name: str) -> list[str]:
-    """The model of that name, or every model's name where it is ``all``."""
+    """The model of that name, or those of every shop's models where it is ``all``."""
     from models.catalogue import MODELS, find
 
     return list(MODELS) if name == "all" else [find(name).name]

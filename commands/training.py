@@ -9,6 +9,7 @@ import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
 from commands.models import OneModel, model_names
+from features.errors import PatronError
 
 if TYPE_CHECKING:
     from features.home import Home
@@ -66,10 +67,12 @@ def train(
         say(as_json, advice.as_dict(), advice.table())
         return
     with progress_bar(as_json) as progress:
-        trained = train_models(home, model_names(model), horizon, progress)
+        names = model_names(model)
+        trained, left_out = train_models(home, names, horizon, progress, others=model == "all")
     refused = [v for v in trained if v.refusals]
-    done = {"versions": [vars(v) for v in trained]}
-    say(as_json, done, "\n".join(version_line(v) for v in trained), Exit.SAID_NO if refused else Exit.DONE)
+    done = {"versions": [vars(v) for v in trained], "left_out": left_out}
+    lines = [*(version_line(v) for v in trained), *left_out.values()]
+    say(as_json, done, "\n".join(lines), Exit.SAID_NO if refused else Exit.DONE)
 
 
 @app.command()
@@ -100,16 +103,32 @@ def tune(
     say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
 
 
-def train_models(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
-    """Build the features anew, and train these models on them; returns their versions."""
-    from models.catalogue import find
+def train_models(
+    home: Home, names: list[str], horizon: int | None, progress: Progress, *, others: bool
+) -> tuple[list[Any], dict[str, str]]:
+    """Build the features anew, and train these models on them.
+
+    Args:
+        others: also those optional ones for which the shop has what they take.
+
+    Returns:
+        The versions, and by name why an optional one was left out.
+    """
+    from models.catalogue import OPTIONAL, find
     from models.registry import Registry
     from training.pipeline import asked_with, train
 
     models = [asked_with(find(name), horizon) for name in names]
     built, store = _built(home, progress)
     registry = Registry(home)
-    return [train(home, model, built, store, registry, progress) for model in models]
+    trained = [train(home, model, built, store, registry, progress) for model in models]
+    left_out = {}
+    for name, model in OPTIONAL.items() if others else ():
+        try:
+            trained.append(train(home, asked_with(model, horizon), built, store, registry, progress))
+        except PatronError as refusal:
+            left_out[name] = str(refusal)
+    return trained, left_out
 
 
 def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
