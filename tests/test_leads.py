@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,14 @@ import pandas as pd
 import pytest
 
 from commands import training as commands
-from features import imports, lake, segments, snapshots
+from features import lake, segments, snapshots
 from features.errors import PatronError
-from features.home import Clock, Home, Shop
+from features.home import Home
 from features.progress import silent
-from features.sources.simulate import Plan
 from features.store import Store
 from models.leads import leads
 from models.registry import Registry
 from training.pipeline import columns_of, train
-
-# Three of four sign up without ordering, and half of them order some weeks later.
-PLAN = Plan(
-    start=date(2023, 1, 1), seed=5, customers=1400, years=1.5, prospect_share=0.75, prospect_conversion=0.5
-)
-UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def prospects_shop(made_once: Callable[..., Path], build_features: Callable[..., snapshots.Built]) -> Home:
-    """A simulated shop with many prospects, its features built and leads trained."""
-
-    def make(path: Path) -> None:
-        home = Home(path)
-        imports._simulate(home, PLAN, UNTIL, silent)
-        home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
-        built = build_features(home)
-        train(home, leads, built, Store(home), Registry(home))
-
-    return Home(made_once("prospects", make))
 
 
 def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_shop: Home) -> None:
