@@ -29,6 +29,7 @@ UNITS = {
     "days_since_category": "days",
     "spend_share_in_category": "share",
     "category_popularity_90d": "share",
+    "share_of_orders_in_category": "share",
     "orders_total": "orders",
     "orders_365d": "orders",
     "orders_90d": "orders",
@@ -90,7 +91,9 @@ def rows(lines: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     own["distinct_categories"] = baskets.groupby("customer_key")["category"].nunique()
     found = found.join(own, on="customer_key")
     counts = [name for name, unit in UNITS.items() if unit in ("orders", "categories")]
-    return found.assign(**found[counts].fillna(0))[["customer_key", *UNITS]]
+    found = found.assign(**found[counts].fillna(0))
+    found["share_of_orders_in_category"] = _smoothed_share(found)
+    return found[["customer_key", *UNITS]]
 
 
 def _counts(orders: pd.DataFrame, by: list[str], name: str) -> pd.DataFrame:
@@ -125,13 +128,14 @@ def bought_within(lines: pd.DataFrame, asked: Asked, pairs: pd.DataFrame, days: 
     return pd.MultiIndex.from_frame(pairs[KEYS]).isin(bought).astype(np.float64)
 
 
-def habit(frame: pd.DataFrame) -> Array:
-    """The baseline: the customer's orders of a year times the share that the category has of them.
+def _smoothed_share(frame: pd.DataFrame) -> pd.Series[float]:
+    """Share of a customer's orders with the category, drawn to its popularity by the weight of one order."""
+    return (frame["orders_in_category"] + frame["category_popularity_90d"]) / (frame["orders_total"] + 1)
 
-    The share is drawn towards the category's popularity by the weight of one order.
-    """
-    share = (frame["orders_in_category"] + frame["category_popularity_90d"]) / (frame["orders_total"] + 1)
-    found: Array = (share * frame["orders_365d"]).to_numpy(np.float64)
+
+def habit(frame: pd.DataFrame) -> Array:
+    """The baseline: the customer's orders of a year times the share that the category has of them."""
+    found: Array = (frame["share_of_orders_in_category"] * frame["orders_365d"]).to_numpy(np.float64)
     return found
 
 

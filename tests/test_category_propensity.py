@@ -61,7 +61,8 @@ def test_a_row_says_what_a_customer_did_in_a_category_and_at_all() -> None:
     assert by_pair[1, "tea"] == {
         "customer_key": 1, "category": "tea", "orders_in_category": 2, "orders_in_category_365d": 1,
         "orders_in_category_90d": 1, "days_since_category": 50, "spend_share_in_category": 20 / 25,
-        "category_popularity_90d": 1 / 3, "orders_total": 3, "orders_365d": 2, "orders_90d": 2,
+        "category_popularity_90d": 1 / 3, "share_of_orders_in_category": (2 + 1 / 3) / 4,
+        "orders_total": 3, "orders_365d": 2, "orders_90d": 2,
         "recency_days": 20, "tenure_days": 400, "distinct_categories": 2,
     }  # fmt: skip
     never = by_pair[2, "tea"]

@@ -56,7 +56,7 @@ def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
         number of days of ``BEFORE``.
     """
     before = visited[visited["day"] < since]
-    last = before.loc[before.groupby("customer_key")["day"].idxmax()]
+    last = before.sort_values(["customer_key", "day"]).drop_duplicates("customer_key", keep="last")
     lapses = last["day"].to_numpy(np.int64) + LAPSED_AFTER_DAYS
     following = last["next_day"].fillna(np.inf).to_numpy(np.float64)
     lapsed = following > lapses
