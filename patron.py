@@ -9,7 +9,19 @@ import time
 import typer
 from typer.exceptions import TyperException
 
-from commands import answers, feedback, keys, models, products, quarantine, service, shop, training, up
+from commands import (
+    answers,
+    feedback,
+    keys,
+    models,
+    products,
+    quarantine,
+    reports,
+    service,
+    shop,
+    training,
+    up,
+)
 from commands.common import Exit, note
 from features.errors import PatronError
 
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, answers, products, feedback, service, up):
+for noun in (shop, training, models, reports, answers, products, feedback, service, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

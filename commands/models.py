@@ -133,7 +133,7 @@ def challenge(
 
 
 def model_names(name: str) -> list[str]:
-    """The model of that name, or every model's name where it is ``all``."""
+    """The model of that name, or those of every shop's models where it is ``all``."""
     from models.catalogue import MODELS, find
 
     return list(MODELS) if name == "all" else [find(name).name]
@@ -149,13 +149,14 @@ def measured(version: Any) -> str:
 
 
 def _names(registry: Any, asked: str) -> list[str]:
-    """The models to list; of all, those beside the customers' scores only where they were trained."""
-    from models.catalogue import BESIDE
+    """The models to list; of all, those that not every shop has only where they were trained."""
+    from models.catalogue import BESIDE, OPTIONAL
 
     tables = registry.table_models()
     if asked in (*tables, *BESIDE):
         return [asked]
-    beside = [name for name in BESIDE if registry.versions(name)] if asked == "all" else []
+    others = (*OPTIONAL, *BESIDE) if asked == "all" else ()
+    beside = [name for name in others if registry.versions(name)]
     return [*model_names(asked), *beside, *(tables if asked == "all" else ())]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
 from commands.models import OneModel, measured, model_names
+from features.errors import PatronError
 
 if TYPE_CHECKING:
     from features.home import Home
@@ -102,8 +104,9 @@ def train(
         say(as_json, advice.as_dict(), advice.table())
         return
     with progress_bar(as_json) as progress:
-        trained = train_models(home, model_names(model), horizon, progress)
-    said_of(trained, as_json)
+        names = model_names(model)
+        trained, left_out = train_models(home, names, horizon, progress, others=model == "all")
+    said_of(trained, as_json, left_out=left_out if model == "all" else None)
 
 
 @app.command()
@@ -134,16 +137,32 @@ def tune(
     say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
 
 
-def train_models(home: Home, names: list[str], horizon: int | None, progress: Progress) -> list[Any]:
-    """Build the features anew, and train these models on them; returns their versions."""
-    from models.catalogue import find
+def train_models(
+    home: Home, names: list[str], horizon: int | None, progress: Progress, *, others: bool
+) -> tuple[list[Any], dict[str, str]]:
+    """Build the features anew, and train these models on them.
+
+    Args:
+        others: also those optional ones for which the shop has what they take.
+
+    Returns:
+        The versions, and by name why an optional one was left out.
+    """
+    from models.catalogue import OPTIONAL, find
     from models.registry import Registry
     from training.pipeline import asked_with, train
 
     models = [asked_with(find(name), horizon) for name in names]
     built, store = _built(home, progress)
     registry = Registry(home)
-    return [train(home, model, built, store, registry, progress) for model in models]
+    trained = [train(home, model, built, store, registry, progress) for model in models]
+    left_out = {}
+    for name, model in OPTIONAL.items() if others else ():
+        try:
+            trained.append(train(home, asked_with(model, horizon), built, store, registry, progress))
+        except PatronError as refusal:
+            left_out[name] = str(refusal)
+    return trained, left_out
 
 
 def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
@@ -164,12 +183,27 @@ def _advice(home: Home) -> Any:
     return advise(visits(events).to_pandas(), shop.today())
 
 
-def said_of(versions: list[Any], as_json: bool, shown_on: str = "a later time") -> None:
-    """Say what came of training, and end with the gates' code."""
-    refused = any(version.refusals for version in versions)
-    text = "\n".join(version_line(version, shown_on) for version in versions)
-    code = Exit.SAID_NO if refused else Exit.DONE
-    say(as_json, {"versions": [vars(version) for version in versions]}, text, code)
+def said_of(
+    versions: list[Any],
+    as_json: bool,
+    shown_on: str = "a later time",
+    left_out: Mapping[str, str] | None = None,
+) -> None:
+    """Say what came of training, and end with the gates' code.
+
+    Args:
+        left_out: by name why an optional model was not trained, where all were to be. What the gates of
+            such a one said is told then, and ends nothing.
+    """
+    from models.catalogue import OPTIONAL
+
+    heeded = [version for version in versions if left_out is None or version.name not in OPTIONAL]
+    done: dict[str, Any] = {"versions": [vars(version) for version in versions]}
+    lines = [version_line(version, shown_on) for version in versions]
+    if left_out is not None:
+        done, lines = done | {"left_out": left_out}, [*lines, *left_out.values()]
+    code = Exit.SAID_NO if any(version.refusals for version in heeded) else Exit.DONE
+    say(as_json, done, "\n".join(lines), code)
 
 
 def version_line(version: Any, shown_on: str = "a later time") -> str:

@@ -61,18 +61,20 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     """Train where a model has no usable champion, else only renew the features; say what was done."""
     from features import builds
     from features.store import Store
-    from models.catalogue import MODELS
+    from models.catalogue import MODELS, OPTIONAL
     from models.registry import Registry
 
     registry = Registry(home)
     trained = {name: registry.versions(name) for name in MODELS}
     if all(trained.values()):
+        trained |= {name: versions for name in OPTIONAL if (versions := registry.versions(name))}
         builds.build(home, False, progress)
         definitions = Store(home).definitions()
         stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
         if not stale:
             return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
-    return [version_line(v) for v in train_models(home, list(MODELS), None, progress)]
+    versions, left_out = train_models(home, list(MODELS), None, progress, others=True)
+    return [*(version_line(v) for v in versions), *left_out.values()]
 
 
 def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:

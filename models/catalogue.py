@@ -5,13 +5,22 @@ from __future__ import annotations
 from features.errors import PatronError
 from models.churn import churn
 from models.clv import clv
+from models.leads import leads
 from models.propensity import propensity
 from models.spec import CustomerModel
 
+# Every shop with orders can ask these: where one does not answer, the service says why.
 MODELS: dict[str, CustomerModel] = {model.name: model for model in (churn, propensity, clv)}
+# These ask for what some shops lack. Where one was never trained, nobody is told that it is absent.
+OPTIONAL: dict[str, CustomerModel] = {model.name: model for model in (leads,)}
 
 BESIDE = ("products", "feedback")
 """Models that answer otherwise than with a score of a customer; they are trained by name."""
+
+
+def every() -> dict[str, CustomerModel]:
+    """All models by name, optional ones last."""
+    return MODELS | OPTIONAL
 
 
 def find(name: str) -> CustomerModel:
@@ -20,6 +29,7 @@ def find(name: str) -> CustomerModel:
     Raises:
         PatronError: there is none; the text says which there are.
     """
-    if name not in MODELS:
-        raise PatronError(f"there is no model {name!r}; there are {', '.join(MODELS)} (or all)")
-    return MODELS[name]
+    models = every()
+    if name not in models:
+        raise PatronError(f"there is no model {name!r}; there are {', '.join(models)} (or all)")
+    return models[name]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from features.errors import PatronError
 from features.groups import FEATURES
-from models.catalogue import MODELS
+from models.catalogue import every
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def describe(name: str | None = None) -> list[Described]:
             feature.dtype,
             feature.group.fresh_for.total_seconds() / 86_400,
             feature.definition(),
-            tuple(model.name for model in MODELS.values() if feature in model.features),
+            tuple(model.name for model in every().values() if feature in model.features),
         )
         for feature in FEATURES.values()
         if name in (None, feature.name)

@@ -144,6 +144,21 @@ def total_ratio(outcome: Array, prediction: Array) -> float:
     return float(prediction.sum() / total) if total else float("nan")
 
 
+def wilson_interval(having: int, customers: int) -> tuple[float, float]:
+    """95 % interval of a share by Wilson's score (1927), which holds for few customers too.
+
+    Args:
+        having: those with the outcome, of ``customers``; of nobody the share may be anything.
+    """
+    if not customers:
+        return 0.0, 1.0
+    z = 1.959964
+    share, weight = having / customers, z**2 / customers
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * np.sqrt(share * (1 - share) / customers + weight / (4 * customers))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
 def paired_bootstrap(
     origins: list[tuple[Array, Array, Array]],
     metric: Callable[[Array, Array], float],

@@ -15,7 +15,7 @@ from features.errors import NothingThere, PatronError
 from features.store import Reader, Store
 from models import challenges
 from models.bundle import FittedModel
-from models.catalogue import MODELS
+from models.catalogue import MODELS, OPTIONAL, every
 from models.challenges import Challenge
 from models.registry import Registry
 from serving.challengers import Challenger, challenger_of
@@ -124,7 +124,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     except NothingThere:
         definitions = {}
     try:
-        named, challenged = registry.champions(MODELS), registry.challenges(MODELS)
+        named, challenged = registry.champions(every()), registry.challenges(every())
     except PatronError:
         if before:
             raise
@@ -132,7 +132,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     models: dict[str, FittedModel] = {}
     absent: dict[str, str] = {}
     waiting: dict[str, str] = {}
-    for name in MODELS:
+    for name in (*MODELS, *(name for name in OPTIONAL if name in named)):
         held = before and before.models.get(name)
         if held and held.version == named.get(name):
             models[name] = held
@@ -230,7 +230,7 @@ class Follower:
             why = challenger.watch.over
             if why and challenges.end(self._registry, name, challenger.challenge.version, why):
                 _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
-        standing = self._registry.champions(MODELS), self._registry.challenges(MODELS)
+        standing = self._registry.champions(every()), self._registry.challenges(every())
         if standing == (now.named, now.challenges) and not (retry and now.behind):
             return
         newer = open_champions(now.store, self._registry, now)

@@ -272,6 +272,29 @@ def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
     return Home(made_once("ranked", make))
 
 
+# Three of four sign up without ordering, and half of them order some weeks later.
+PROSPECTS = replace(
+    PLAN, start=date(2023, 1, 1), customers=1400, years=1.5, prospect_share=0.75, prospect_conversion=0.5
+)
+
+
+@pytest.fixture(scope="session")
+def prospects_shop(made_once: Callable[..., Path]) -> Home:
+    """A simulated shop with many prospects, its features built and the model of leads trained."""
+
+    def make(path: Path) -> None:
+        from models.leads import leads
+        from models.registry import Registry
+        from training.pipeline import train
+
+        home = Home(path)
+        imports._simulate(home, PROSPECTS, UNTIL, silent)
+        home.write_shop(Shop("simulate", PROSPECTS.time_zone, PROSPECTS.currency, Clock(UNTIL)))
+        train(home, leads, _build_features(home), Store(home), Registry(home))
+
+    return Home(made_once("prospects", make))
+
+
 def _copy_trained(home: Home, folder: Path) -> Home:
     return Home(Path(shutil.copytree(home.path, folder)))
 

@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
-    "refresh", "compact", "init", "challenge", "products", "feedback",
+    "refresh", "compact", "init", "challenge", "products", "feedback", "report",
 )  # fmt: skip
 
 
@@ -198,7 +198,10 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
     built_shop: Home, tmp_path: Path, command: Command
 ) -> None:
     home = built_shop.path
-    assert "no model 'chrun'; there are churn, propensity, clv" in command(home, "train", "chrun").refused()
+    assert (
+        "no model 'chrun'; there are churn, propensity, clv, leads"
+        in command(home, "train", "chrun").refused()
+    )
     assert "no model 'chrun'" in command(home, "monitor", "chrun").refused()
     out = str(tmp_path / "scores.csv")
     assert "no model 'chrun'" in command(home, "score", "--out", out, "--model", "chrun").refused()

@@ -74,7 +74,7 @@ def train(
     progress(f"{model.name}: dataset", 0.05)
     data = gather(home, store, recipe, parts.all, parts.horizon_days, now)
     own = gather(home, store, model, [parts.test], parts.horizon_days, now) if complement else data
-    _refuse_if_poor(model, data)
+    refuse_if_poor(model, data)
 
     progress(f"{model.name}: test fit", 0.3)
     known_then = gather(home, store, recipe, parts.fit, parts.horizon_days, parts.test)
@@ -144,7 +144,12 @@ def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {str(name): frame[name].tolist() for name in frame}
 
 
-def _refuse_if_poor(model: CustomerModel, data: Dataset) -> None:
+def refuse_if_poor(model: CustomerModel, data: Dataset) -> None:
+    """Refuse to learn from too few customers, or too few outcomes of a kind.
+
+    Raises:
+        PatronError: says how many there are and how many it takes.
+    """
     customers = data.frame["customer_key"].nunique() if len(data.frame) else 0
     if customers < model.minimum_customers:
         raise PatronError(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fastapi import APIRouter
 
-from models.catalogue import MODELS
+from models.catalogue import every
 from serving.access import needs
 from serving.dependencies import ScorerDep
 from serving.schemas import ModelState
@@ -21,7 +21,9 @@ router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPER
 async def models(scorer: ScorerDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
     champions, states = scorer.champions, []
-    for name, model in MODELS.items():
+    for name, model in every().items():
+        if name not in champions.models and name not in champions.absent:
+            continue  # an optional one, which this shop does not ask
         state = ModelState(
             name=name, question=model.question, reason=champions.absent.get(name, champions.waiting.get(name))
         )

@@ -15,7 +15,7 @@ from features.home import Home
 from features.progress import Progress, silent
 from models import reference
 from models.bundle import FittedModel, pack
-from models.catalogue import BESIDE, MODELS
+from models.catalogue import BESIDE, every
 from models.estimators.trees import FittedTrees
 from models.registry import Registry
 from models.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run
@@ -107,7 +107,7 @@ def _name(registry: Registry, place: Path, name: str | None) -> str:
         raise PatronError(
             f"{name!r} cannot be a model's name; say --name with small letters, digits and _, a letter first"
         )
-    if name in (*MODELS, *BESIDE, "all"):
+    if name in (*every(), *BESIDE, "all"):
         raise PatronError(f"{name} is the name of a model that comes with Patron; say another --name")
     if registry.versions(name) and name not in registry.table_models():
         raise PatronError(

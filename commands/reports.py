@@ -1,0 +1,27 @@
+"""The command that tells what a model's test showed about the customers."""
+
+from __future__ import annotations
+
+import typer
+
+from commands.common import AsJson, open_home, progress_bar, say
+from commands.models import OneModel
+
+app = typer.Typer()
+
+
+@app.command()
+def report(model: OneModel, as_json: AsJson = False) -> None:
+    """What those with the outcome have in common; leads by channel and source; how early churn was told."""
+    from features import builds
+    from features.store import Store
+    from models.catalogue import find
+    from training.reports import report
+
+    chosen, home = find(model), open_home()
+    home.shop()
+    with progress_bar(as_json) as progress:
+        built = builds.build(home, True, progress)
+        progress(f"{chosen.name}: a look back", 0.5)
+        told = report(home, chosen, built, Store(home))
+    say(as_json, told.as_dict(), told.text())
