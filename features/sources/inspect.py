@@ -14,20 +14,23 @@ from features.sources.mapping import FileSection
 from features.sources.reader import encoding_of, scan
 
 SAMPLE_ROWS = 20_000
-# What columns are called, in English and Chinese; the first role that fits a column takes it.
+# What columns are called, in English, German, French, Spanish and Chinese; the first role that fits a column
+# takes it.
 HINTS = {
-    "received_at": r"received|ingested|loaded_at|入库",
-    "time": r"date|time|day|_at$|timestamp|日期|时间",
-    "currency": r"currency|币种",
-    "order": r"order|invoice|transaction|receipt|basket|ticket|订单|单号",
-    "customer": r"customer|client|user|member|buyer|shopper|account|email|客户|顾客|会员|用户",
-    "product": r"product|sku|item|stock|article|asin|商品|产品",
-    "unit_price": r"unit.?price|^price|单价|价格",
-    "quantity": r"quantity|qty|units|number_of|count|数量|件数",
-    "discount": r"discount|rebate|coupon|折扣|优惠",
-    "amount": r"amount|total|revenue|sales|paid|value|spend|金额|总价|实付",
-    "category": r"category|department|group|类别|品类",
-    "kind": r"^type$|kind|status|event|类型|状态",
+    "received_at": r"received|ingested|loaded_at|eingang|入库",
+    "time": r"date|time|day|_at$|timestamp|datum|zeit|fecha|日期|时间",
+    "currency": r"currency|währung|waehrung|devise|moneda|币种",
+    "order": r"order|invoice|transaction|receipt|basket|ticket|beleg|bestell|rechnung|auftrag|commande|factur"
+    r"|pedido|订单|单号",
+    "customer": r"customer|client|user|member|buyer|shopper|account|email|kunde|客户|顾客|会员|用户",
+    "product": r"product|sku|item|stock|article|asin|artikel|produkt|produit|artículo|商品|产品",
+    "unit_price": r"unit.?price|^price|einzelpreis|^preis|^prix|^precio|单价|价格",
+    "quantity": r"quantity|qty|units|number_of|count|menge|anzahl|quantité|cantidad|数量|件数",
+    "discount": r"discount|rebate|coupon|rabatt|remise|descuento|折扣|优惠",
+    "amount": r"amount|total|revenue|sales|paid|value|spend|betrag|summe|umsatz|gesamt|montant|importe"
+    r"|金额|总价|实付",
+    "category": r"category|department|group|kategorie|gruppe|catégorie|categoría|类别|品类",
+    "kind": r"^type$|kind|status|event|vorgang|类型|状态",
 }
 TRAITS = {
     "country": r"country|国家",
@@ -72,7 +75,8 @@ def draft(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     for role, meant in (("customer", "the customer"), ("time", "the time")):
         if role not in roles:
             raise PatronError(
-                f"{path}: no column looks like {meant}; it has {', '.join(names)}. Write a mapping by hand"
+                f"{path}: no column looks like {meant}; it has {', '.join(names)}. Write a mapping by"
+                " hand: docs/own-data.md"
             )
     out = _Draft([f"# Drafted from {path.name}; check what is marked unsure, then:", ""])
     out.lines[0] += f" patron import {path.name} --as THIS_FILE.toml"
