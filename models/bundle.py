@@ -1,8 +1,8 @@
 """The model bundle: what training publishes and serving opens. Text and JSON, no pickle.
 
 ``manifest.json`` says what the model answers and reads, and holds the digest of every other file:
-``parameters.json``, ``trees.lgb`` (LightGBM's own text) and ``reference.json`` (the distribution
-of features and scores it was accepted with).
+``parameters.json``, ``trees.lgb`` (LightGBM's own text; a blend may hold more such files) and
+``reference.json`` (the distribution of features and scores it was accepted with).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from features.errors import PatronError
 from models.encoding import Column, matrix, numbers
-from models.estimators.trees import FittedTrees
+from models.estimators.opening import open_fitted
 from models.spec import Array, Fitted
 
 FORMAT = 1
@@ -148,7 +148,7 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
         PatronError: a file is missing, was changed, or is of a format this code does not know.
     """
     manifest = verified(version, files, manifest_digest)
-    return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
+    return FittedModel(version, manifest, open_fitted(files), json.loads(files["reference.json"]))
 
 
 def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:

@@ -40,10 +40,34 @@ class Fitted(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the rows of a matrix ask.
+
+    Attributes:
+        features: the name of each column.
+        days: the day of each row's as_of, counted from 1970-01-01.
+        horizon_days: how far ahead the labels look.
+        today: the day from which on the model is to answer; every label was known by then.
+    """
+
+    features: tuple[str, ...]
+    days: NDArray[np.int64]
+    horizon_days: int
+    today: int
+
+
 class Estimator(Protocol):
     """Something that can learn a label from a matrix of features."""
 
-    def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> Fitted:
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        customers: NDArray[np.int64],
+        categorical: list[int],
+        asked: Asked | None = None,
+    ) -> Fitted:
         """Learn.
 
         Args:
@@ -52,6 +76,7 @@ class Estimator(Protocol):
             customers: the customer of each row: one customer never stands on both sides of a
                 split that the estimator makes.
             categorical: the columns that hold codes of categories.
+            asked: what the rows ask and when; None for rows of no particular moment.
         """
         ...
 

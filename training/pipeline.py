@@ -128,7 +128,7 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
     columns = data.columns({f.name: f.definition() for f in data.model.features})
     categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
     fitted = data.model.estimator().fit(
-        data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical
+        data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical, data.asked
     )
     manifest: dict[str, Any] = {
         "model": data.model.name,
