@@ -83,6 +83,11 @@ class FittedModel:
         scores = self.fitted.predict(x)
         return 1 - scores if self.manifest["complement"] else scores
 
+    def interval(self, scores: Array) -> tuple[Array, Array] | None:
+        """The lowest and the highest likely outcome of each score; None of a model that learnt none."""
+        intervals = self.fitted.intervals
+        return None if intervals is None else intervals.of(scores)
+
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """Per customer why the question does not apply; None where it does."""
         count = len(values[self.columns[0].name])

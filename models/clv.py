@@ -21,7 +21,10 @@ clv = CustomerModel(
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=net_revenue_within,
     estimator=money_blend,
-    baselines=(Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),),
+    baselines=(
+        Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),
+        *propensity.baselines,
+    ),
     gates=(
         Gate("gini", "it must tell big spenders from small ones", at_least=0.3),
         Gate("gini_over_past_spend", "it must not rank clearly worse than past spend", at_least=-0.01),

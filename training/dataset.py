@@ -17,6 +17,7 @@ from features.errors import PatronError
 from features.home import Home
 from features.store import Store
 from models.encoding import Column, matrix, vocabulary
+from models.revenue import Revenue, net_revenue_by_day
 from models.spec import Array, Asked, CustomerModel
 
 KEYS = ["customer_key", "as_of"]
@@ -29,6 +30,7 @@ class Dataset:
     Attributes:
         known_at: labels see nothing that happened or arrived after it.
         zone: the shop's time zone.
+        revenue: the shop's until then, for a question of money.
     """
 
     model: CustomerModel
@@ -36,6 +38,7 @@ class Dataset:
     frame: pd.DataFrame
     known_at: datetime
     zone: str
+    revenue: Revenue | None = None
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
         """Only the rows asked about at these moments."""
@@ -51,7 +54,7 @@ class Dataset:
         ]
         names = tuple(f.name for f in self.model.features)
         today = day_of(self.known_at, self.zone)
-        return Asked(names, np.array(days, np.int64)[which], self.horizon_days, today)
+        return Asked(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
 
     @property
     def y(self) -> Array:
@@ -122,7 +125,9 @@ def gather(
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
     frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
-    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone)
+    today = day_of(known_at, zone)
+    revenue = net_revenue_by_day(events.known_at(known_at), today) if model.kind == "money" else None
+    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, revenue)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ def train(
     tested = fit(known_then, complement, "test")
     progress(f"{model.name}: evaluation", 0.55)
     exam = own.at([parts.test]).frame
-    evaluation = evaluate(model, exam, parts.horizon_days, tested.score(columns_of(exam)))
+    scores = tested.score(columns_of(exam))
+    evaluation = evaluate(model, exam, parts.horizon_days, scores, tested.interval(scores))
     refusals = evaluation.refusals(model)
 
     progress(f"{model.name}: final fit", 0.6)

@@ -20,7 +20,7 @@ from models.estimators.candidates import DEFAULT, LINE_FEATURES, Recipe
 from models.estimators.holdouts import Holdout, by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
-from models.estimators.season import Level, believed, level
+from models.estimators.season import Level, believed, recentred, year_before
 from models.estimators.trees import PARAMETERS
 from models.metrics import auc, logistic_line, logistic_shift, normalised_gini, tweedie_line
 from models.spec import Array, Asked
@@ -140,13 +140,13 @@ def _as_money(
     exponent = believed(levels, [float(o.sum()) for o in outcome], [float(p.sum()) for p in predicted])
     everything = np.arange(len(y))
     now = _level(final, slope, x, y, asked, everything, None if asked is None else asked.today)
-    held = np.concatenate([o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)])
+    held = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
     return replace(
         final,
         slope=slope,
         intercept=rounded(float(np.log(now.factor(exponent)))),
         chosen=dict(final.chosen) | {"year_before": now.year_before, "year_before_exponent": exponent},
-        intervals=fit_intervals(np.concatenate(outcome), held),
+        intervals=fit_intervals(np.concatenate(outcome), np.concatenate(recentred(outcome, held))),
     )
 
 
@@ -154,5 +154,5 @@ def _level(
     blend: FittedBlend, slope: float, x: Array, y: Array, asked: Asked | None,
     rows: NDArray[np.intp], day: int | None,
 ) -> Level:  # fmt: skip
-    predicted = np.exp(slope * blend.raw(x[rows]))
-    return level(y[rows], predicted, None if asked is None else asked.days[rows], day)
+    usual = float(y[rows].sum() / np.exp(slope * blend.raw(x[rows])).sum())
+    return Level(usual, None if asked is None else year_before(asked, asked.days[rows], day))

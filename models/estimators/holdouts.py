@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.spec import Array, Asked
 
-MOST_MOMENTS = 4
+FEWEST_MOMENTS, MOST_MOMENTS = 2, 4  # one alone is one season
 FOLDS = 4
 LEAST_OUTCOMES = 20  # of each kind, on either side
 Rows = NDArray[np.intp]
@@ -29,7 +29,7 @@ class Holdout:
 
 
 def by_time(asked: Asked, y: Array, kind: str) -> list[Holdout]:
-    """Some of the moments, spread over time, each learnt only from what was known before it.
+    """Some of the moments, spread over time, each learnt only from what was known before it; none if too few.
 
     Args:
         kind: of the labels, ``probability`` or ``money``.
@@ -41,7 +41,7 @@ def by_time(asked: Asked, y: Array, kind: str) -> list[Holdout]:
         if _enough(y[learnt], kind) and _enough(y[held], kind):
             found.append(Holdout(learnt, held, int(day)))
     if len(found) <= MOST_MOMENTS:
-        return found
+        return found if len(found) >= FEWEST_MOMENTS else []
     return [found[i] for i in np.linspace(0, len(found) - 1, MOST_MOMENTS).round().astype(int)]
 
 

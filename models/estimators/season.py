@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.spec import Array
+from models.revenue import Revenue
+from models.spec import Array, Asked
 
-YEAR_DAYS = 365
-NEAREST_DAYS = 16  # a monthly moment lies within it
-EXPONENTS = (0.0, 0.5, 1.0)  # how much of the year before is believed; none, unless splits say otherwise
+YEAR_DAYS = 364  # whole weeks
+LONGEST_DAYS = 183  # what looks further ahead sees most seasons
+EXPONENTS = (0.0, 0.5, 1.0)  # how much of the year before is believed
+UNJUDGED = 0.5  # where no split can say: halfway, since a season and a growing shop look alike in one year
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Level:
 
     Attributes:
         usual: actual over predicted total, of all days.
-        year_before: the same of the moment a year before, over ``usual``; None where there is none.
+        year_before: the shop's revenue in the same days of the year before over that of the days that were
+            learnt from; None where that year is not known.
     """
 
     usual: float
@@ -32,20 +35,18 @@ class Level:
         return self.usual if self.year_before is None else self.usual * float(self.year_before**exponent)
 
 
-def level(y: Array, predicted: Array, days: NDArray[np.int64] | None, day: int | None) -> Level:
-    """The level for answers on a day.
+def year_before(asked: Asked, days: NDArray[np.int64], day: int | None) -> float | None:
+    """How the season that begins on a day went in the year before, over how the days learnt from went.
 
     Args:
-        days: on which each row was asked; None for rows of no particular moment.
+        days: on which each row that is learnt from was asked.
     """
-    usual = float(y.sum() / predicted.sum())
-    if days is None or day is None:
-        return Level(usual, None)
-    distance = np.abs(days - (day - YEAR_DAYS))
-    here = distance == distance.min()
-    if distance.min() > NEAREST_DAYS or not y[here].any():
-        return Level(usual, None)
-    return Level(usual, float(y[here].sum() / predicted[here].sum()) / usual)
+    if asked.revenue is None or day is None or asked.horizon_days > LONGEST_DAYS:
+        return None
+    then = asked.revenue.within(day - YEAR_DAYS, asked.horizon_days)
+    learnt = [_within(asked.revenue, int(d), asked.horizon_days) for d in np.unique(days)]
+    usual = float(np.mean(learnt))
+    return then / usual if then is not None and min(then, usual) > 0 else None
 
 
 def believed(levels: Sequence[Level], actual: Sequence[float], predicted: Sequence[float]) -> float:
@@ -56,9 +57,22 @@ def believed(levels: Sequence[Level], actual: Sequence[float], predicted: Sequen
     """
     seen = [(o, a, p) for o, a, p in zip(levels, actual, predicted, strict=True) if o.year_before is not None]
     if not seen:
-        return EXPONENTS[0]
+        return UNJUDGED
 
     def error(exponent: float) -> float:
         return float(np.mean([abs(np.log(o.factor(exponent) * p / a)) for o, a, p in seen]))
 
     return min(EXPONENTS, key=error)
+
+
+def recentred(outcome: Sequence[Array], predicted: Sequence[Array]) -> list[Array]:
+    """Predictions of splits by one common factor, so that their totals are right on average.
+
+    How far one split's total is off another's stays, as the level of what is to come is not known either.
+    """
+    off = np.exp(np.mean([np.log(p.sum() / o.sum()) for o, p in zip(outcome, predicted, strict=True)]))
+    return [p / off for p in predicted]
+
+
+def _within(revenue: Revenue, day: int, days: int) -> float:
+    return revenue.within(day, days) or 0.0

@@ -162,11 +162,13 @@ class FittedTrees:
     """Trees and the correction of their raw score.
 
     Attributes:
+        intervals: none are learnt.
         correction: ``{"link": "logit", "slope", "intercept"}`` or ``{"link": "log", "factor"}``.
     """
 
     booster: lgb.Booster
     correction: Mapping[str, Any]
+    intervals: None = None
 
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
