@@ -72,50 +72,6 @@ def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
-def logistic_shift(outcome: Array, log_odds: Array) -> float:
-    """What to add to log-odds so that the mean probability is the mean outcome, which is neither 0 nor 1."""
-    shift = 0.0
-    for _ in range(100):  # Newton's method; the likelihood is concave
-        p = sigmoid(log_odds + shift)
-        step = float((outcome - p).mean() / max(float((p * (1 - p)).mean()), 1e-12))
-        shift += float(np.clip(step, -1, 1))
-        if abs(step) < 1e-12:
-            break
-    return shift
-
-
-def tweedie_line(outcome: Array, log_money: Array, power: float = 1.5) -> tuple[float, float]:
-    """Slope and intercept of the Tweedie regression, with a log link, of money on one score.
-
-    What Cox's line is for probabilities: slope 1 and intercept 0 for predictions that mean what they say.
-    The loss is the deviance of Jørgensen (1987), less what does not depend on the line.
-
-    Args:
-        log_money: logarithms of predictions.
-        power: of the mean, that the variance grows by; between 1 and 2.
-    """
-    from scipy.optimize import minimize  # only training needs it, and a service is to be ready soon
-
-    scale = max(float(outcome.mean()), np.finfo(np.float64).tiny)
-    y, centre = outcome / scale, float(log_money.mean())
-    z = log_money - centre
-
-    def loss(line: Array) -> tuple[float, Array]:
-        eta = np.clip(line[0] * z + line[1], -50, 50)
-        low, high = np.exp((1 - power) * eta), np.exp((2 - power) * eta)
-        value = float(np.mean(high / (2 - power) - y * low / (1 - power)))
-        residual = high - y * low
-        return value, np.array([np.mean(residual * z), np.mean(residual)])
-
-    slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
-    return float(slope), float(intercept + np.log(scale) - slope * centre)
-
-
-def money_calibration_slope(outcome: Array, prediction: Array) -> float:
-    """Slope of :func:`tweedie_line`: below 1 predictions lie too far apart, above 1 too close together."""
-    return tweedie_line(outcome, np.log(np.maximum(prediction, 0.01)))[0]
-
-
 def coverage(outcome: Array, low: Array, high: Array) -> float:
     """Share of the outcomes that lie within their intervals, ends included."""
     return float(np.mean((low <= outcome) & (outcome <= high)))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models import metrics
+from models.estimators.calibration import money_slope
 from models.spec import Array, Question
 from training.slices import enough, slices
 
@@ -30,7 +31,7 @@ MEASURES: dict[str, dict[str, Measure]] = {
         "gini": metrics.normalised_gini,
         "mean_absolute_error": metrics.mean_absolute_error,
         "total_ratio": metrics.total_ratio,
-        "calibration_slope": metrics.money_calibration_slope,
+        "calibration_slope": money_slope,
         "lift_at_10": metrics.lift_at,
     },
 }

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimators.blend import FittedBlend, Part
+from models.estimators.calibration import common_line
 from models.estimators.candidates import DEFAULT, LINE_FEATURES, Recipe
 from models.estimators.holdouts import Holdout, by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
-from models.estimators.season import Level, believed, recentred, year_before
+from models.estimators.season import Level, believed, mean_ratio, year_before
 from models.estimators.trees import PARAMETERS
-from models.metrics import auc, logistic_line, logistic_shift, normalised_gini, tweedie_line
+from models.metrics import auc, normalised_gini
 from models.spec import Array, Asked
 
 SMALL_TREES = PARAMETERS | {
@@ -119,34 +120,36 @@ def _choose(
 def _as_probability(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array
 ) -> FittedBlend:
-    """Platt's slope (1999) by what was held out; the mean probability is that of all outcomes."""
-    raw = np.concatenate([blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)])
-    slope = rounded(logistic_line(np.concatenate([y[h.held] for h in holdouts]), raw)[0])
-    return replace(final, slope=slope, intercept=rounded(logistic_shift(y, slope * final.raw(x))))
+    """The slope and, on average over the splits, the intercept by what was held out."""
+    raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
+    slope, intercepts = common_line("probability", [y[h.held] for h in holdouts], raw)
+    return replace(final, slope=rounded(slope), intercept=rounded(float(intercepts.mean())))
 
 
 def _as_money(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array,
     asked: Asked | None,
 ) -> FittedBlend:  # fmt: skip
-    """The slope by what was held out, the level by all outcomes and the year before, then intervals."""
+    """The slope and the level by what was held out and by the year before, then intervals."""
     raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
     outcome = [y[h.held] for h in holdouts]
-    slope = rounded(tweedie_line(np.concatenate(outcome), np.concatenate(raw))[0])
+    slope = rounded(common_line("money", outcome, raw)[0])
     predicted = [np.exp(slope * r) for r in raw]
     levels = [
         _level(blend, slope, x, y, asked, h.learnt, h.day) for blend, h in zip(blends, holdouts, strict=True)
     ]
     exponent = believed(levels, [float(o.sum()) for o in outcome], [float(p.sum()) for p in predicted])
-    everything = np.arange(len(y))
-    now = _level(final, slope, x, y, asked, everything, None if asked is None else asked.today)
     held = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
+    drift = mean_ratio(outcome, held)
+    today = None if asked is None else asked.today
+    now = _level(final, slope, x, y, asked, np.arange(len(y)), today)
     return replace(
         final,
         slope=slope,
-        intercept=rounded(float(np.log(now.factor(exponent)))),
-        chosen=dict(final.chosen) | {"year_before": now.year_before, "year_before_exponent": exponent},
-        intervals=fit_intervals(np.concatenate(outcome), np.concatenate(recentred(outcome, held))),
+        intercept=rounded(float(np.log(drift * now.factor(exponent)))),
+        chosen=dict(final.chosen)
+        | {"year_before": now.year_before, "year_before_exponent": exponent, "drift": rounded(drift)},
+        intervals=fit_intervals(np.concatenate(outcome), drift * np.concatenate(held)),
     )
 
 

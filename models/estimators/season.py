@@ -65,13 +65,10 @@ def believed(levels: Sequence[Level], actual: Sequence[float], predicted: Sequen
     return min(EXPONENTS, key=error)
 
 
-def recentred(outcome: Sequence[Array], predicted: Sequence[Array]) -> list[Array]:
-    """Predictions of splits by one common factor, so that their totals are right on average.
-
-    How far one split's total is off another's stays, as the level of what is to come is not known either.
-    """
-    off = np.exp(np.mean([np.log(p.sum() / o.sum()) for o, p in zip(outcome, predicted, strict=True)]))
-    return [p / off for p in predicted]
+def mean_ratio(outcome: Sequence[Array], predicted: Sequence[Array]) -> float:
+    """Actual over predicted total, the geometric mean over splits."""
+    ratios = [o.sum() / p.sum() for o, p in zip(outcome, predicted, strict=True)]
+    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def _within(revenue: Revenue, day: int, days: int) -> float:
