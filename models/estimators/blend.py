@@ -115,8 +115,9 @@ class FittedBlend:
         for name, part in self.parts.items():
             parts[name] = {"weight": part.weight, "link": part.link}
             if isinstance(part.model, Trees):
-                parts[name]["trees"] = f"{name}.lgb"
-                files[f"{name}.lgb"] = part.model.booster.model_to_string().encode()
+                file = "trees.lgb" if len(self.boosters) == 1 else f"{name}.lgb"
+                parts[name]["trees"] = file
+                files[file] = part.model.booster.model_to_string().encode()
             elif isinstance(part.model, Line):
                 parts[name]["line"] = part.model.as_dict()
         held = {

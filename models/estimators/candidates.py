@@ -10,18 +10,25 @@ import numpy as np
 
 from models.estimators.blend import Learnt, Link, Part
 from models.estimators.line import Family, fit_line
-from models.estimators.trees import Trees, grow
+from models.estimators.trees import PARAMETERS, Trees, grow
 from models.spec import Array
 
 LINE_FEATURES = ("orders_total", "recency_days", "tenure_days", "net_spend_365d", "average_order_value")
+SMALL_TREES: dict[str, Any] = {
+    "num_leaves": 7, "min_data_in_leaf": 60, "learning_rate": 0.04, "lambda_l2": 10.0,
+}  # fmt: skip
 CANDIDATES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "probability": {
         "trees": {"trees": 1.0},
         "trees and line": {"trees": 0.5, "line": 0.5},
+        "larger trees": {"larger_trees": 1.0},
+        "larger trees and line": {"larger_trees": 0.5, "line": 0.5},
     },
     "money": {
         "trees": {"trees": 1.0},
         "trees and line": {"trees": 0.5, "line": 0.5},
+        "larger trees": {"larger_trees": 1.0},
+        "larger trees and line": {"larger_trees": 0.5, "line": 0.5},
         "two parts by trees": {"order_trees": 1.0, "value_trees": 1.0},
         "two parts by trees and lines": {
             "order_trees": 0.5, "value_trees": 0.5, "order_line": 0.5, "value_line": 0.5,
@@ -29,7 +36,6 @@ CANDIDATES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     },
 }  # fmt: skip
 """By the kind of score each candidate's parts, with their weights."""
-DEFAULT = "trees and line"  # where no time can be held out to choose by
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Recipe:
 
     Attributes:
         parameters: LightGBM's.
-        line: the columns that lines read; none where there are no such features.
+        line: the columns that lines read; none where lines are to take no part.
     """
 
     kind: str
@@ -64,7 +70,7 @@ class Recipe:
             y = (y > 0).astype(np.float64)
         if learner == "line":
             return fit_line(_FAMILIES[target or self.kind], x, self.line, y)
-        parameters = dict(self.parameters) | _OBJECTIVES.get(target, {})
+        parameters = dict(self.parameters) | dict(_OWN_PARAMETERS.get(target, {}))
         return Trees(grow(parameters, self.rounds, x, y, list(self.categorical)))
 
     def part(self, name: str, model: Learnt, weight: float) -> Part:
@@ -76,4 +82,8 @@ class Recipe:
 _FAMILIES: Mapping[str, Family] = {
     "order": "logistic", "value": "normal", "probability": "logistic", "money": "tweedie",
 }  # fmt: skip
-_OBJECTIVES = {"order": {"objective": "binary"}, "value": {"objective": "regression"}}
+_OWN_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "order": {"objective": "binary"},
+    "value": {"objective": "regression"},
+    "larger": {name: PARAMETERS[name] for name in SMALL_TREES},
+}

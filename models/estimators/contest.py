@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.estimators.blend import FittedBlend, Part
 from models.estimators.calibration import common_line
-from models.estimators.candidates import DEFAULT, LINE_FEATURES, Recipe
+from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
 from models.estimators.holdouts import Holdout, by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
@@ -26,9 +26,6 @@ from models.estimators.trees import PARAMETERS
 from models.metrics import auc, normalised_gini
 from models.spec import Array, Asked
 
-SMALL_TREES = PARAMETERS | {
-    "num_leaves": 7, "min_data_in_leaf": 60, "learning_rate": 0.04, "lambda_l2": 10.0,
-}  # fmt: skip
 RANKING: Mapping[str, Callable[[Array, Array], float]] = {"probability": auc, "money": normalised_gini}
 Learners = dict[str, Part]
 
@@ -51,13 +48,14 @@ class Blend:
         asked: Asked | None = None,
     ) -> FittedBlend:  # fmt: skip
         """Choose, learn from all rows, then correct by what was held out."""
-        names = () if asked is None else asked.features
-        line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
-        recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
         holdouts = [] if asked is None else by_time(asked, y, self.kind)
         timed, holdouts = bool(holdouts), holdouts or by_customer(customers)
+        # Whether a line carries over into a later time, folds of customers cannot tell.
+        names = asked.features if asked is not None and timed else ()
+        line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
+        recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
         tried = _learn_abreast(recipe, holdouts, x, y)
-        chosen, found = _choose(recipe, tried, holdouts, x, y, timed)
+        chosen, found = _choose(recipe, tried, holdouts, x, y)
         weights = recipe.candidates[chosen]
         blends = [_blend(recipe, learners, weights) for learners in tried]
         final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
@@ -69,12 +67,14 @@ class Blend:
 
 def probability_blend() -> Blend:
     """Of a 0/1 label."""
-    return Blend("probability", parameters=SMALL_TREES | {"objective": "binary"})
+    return Blend("probability", parameters=PARAMETERS | SMALL_TREES | {"objective": "binary"})
 
 
 def money_blend() -> Blend:
     """Of money: 0 for many and heavy-tailed for the rest, for which Tweedie's is the usual distribution."""
-    return Blend("money", parameters=SMALL_TREES | {"objective": "tweedie", "tweedie_variance_power": 1.5})
+    return Blend(
+        "money", parameters=PARAMETERS | SMALL_TREES | {"objective": "tweedie", "tweedie_variance_power": 1.5}
+    )
 
 
 def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Array, y: Array) -> Learners:
@@ -99,7 +99,7 @@ def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> 
 
 
 def _choose(
-    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array, timed: bool
+    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each."""
     measure = RANKING[recipe.kind]
@@ -112,8 +112,6 @@ def _choose(
         found[name] = rounded(
             float(np.mean([measure(y[h.held], s) for h, s in zip(holdouts, scores, strict=True)]))
         )
-    if not timed and DEFAULT in found:
-        return DEFAULT, found
     return max(found, key=lambda name: found[name]), found
 
 
