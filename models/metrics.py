@@ -198,3 +198,10 @@ def _whose(
 def _repeated(times: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each row's index as many times as it was drawn."""
     return np.repeat(np.arange(len(times)), times)
+
+
+RANKING: dict[str, tuple[str, Callable[[Array, Array], float]]] = {
+    "probability": ("auc", auc),
+    "money": ("gini", normalised_gini),
+}
+"""By the kind of score what it is ranked by, with its name."""

@@ -15,10 +15,7 @@ from models.spec import Array, Question
 from training.slices import enough, slices
 
 Measure = Callable[[Array, Array], float]
-RANKING: dict[str, tuple[str, Measure]] = {
-    "probability": ("auc", metrics.auc),
-    "money": ("gini", metrics.normalised_gini),
-}
+RANKING = metrics.RANKING
 MEASURES: dict[str, dict[str, Measure]] = {
     "probability": {
         "auc": metrics.auc,

@@ -7,7 +7,7 @@ parts that answer are then fitted on all rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,10 +23,9 @@ from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
 from models.estimators.season import Level, believed, mean_ratio, year_before
 from models.estimators.trees import PARAMETERS
-from models.metrics import auc, normalised_gini
+from models.metrics import RANKING
 from models.spec import Array, Asked
 
-RANKING: Mapping[str, Callable[[Array, Array], float]] = {"probability": auc, "money": normalised_gini}
 Learners = dict[str, Part]
 
 
@@ -102,7 +101,7 @@ def _choose(
     recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each."""
-    measure = RANKING[recipe.kind]
+    _, measure = RANKING[recipe.kind]
     found = {}
     for name, weights in recipe.candidates.items():
         scores = [
