@@ -22,6 +22,7 @@ from features.snapshots import Built
 from features.store import Store
 from models import reference
 from models.bundle import FittedModel, pack
+from models.estimators.blend import FittedBlend
 from models.registry import Registry
 from models.spec import Array, CustomerModel, Estimator
 from models.versions import ModelVersion, Run
@@ -94,7 +95,7 @@ def train(
     files = _bundle(model, final, built, parts)
     local = parts.told_in(shop.time_zone)
     run = Run(
-        parameters=_parameters(recipe, local),
+        parameters=_parameters(recipe, local) | chosen(final),
         metrics=evaluation.metrics,
         tags={
             "data_digest": data.digest(),
@@ -169,6 +170,11 @@ def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
         "final_origins": len(parts.all),
         "features": len(model.features),
     } | settings_of(model.estimator())
+
+
+def chosen(final: FittedModel) -> dict[str, Any]:
+    """Which candidate a blend became, as a run records it."""
+    return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
 
 
 def settings_of(estimator: Estimator) -> dict[str, Any]:
