@@ -102,7 +102,7 @@ def _from_raw(file: Path, rule: str) -> tuple[int, float]:
         {"file": str(file), "origin": ORIGINS[-1].isoformat()},
     ).fetchone()
     assert row is not None
-    return int(row[0]), float(row[1])
+    return int(row[0]), round(float(row[1]), 2)  # threads add up in any order
 
 
 @dataclass(frozen=True)
