@@ -29,7 +29,7 @@ from features.identity import Identity
 from features.logs.jobs import CHUNK, COMMAND
 from features.store import import_feast
 from models.encoding import column_matrix
-from models.estimators.trees import FittedTrees
+from models.estimators.blend import FittedBlend
 from serving import bulk, files, job_files
 from serving.scorer import open_scorer
 
@@ -105,7 +105,8 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
     def limit(_number: int) -> rounds.Measured:
         started = time.perf_counter()
         for model in models:
-            cast(FittedTrees, model.fitted).booster.predict(x, raw_score=True, num_threads=threads)
+            for booster in cast(FittedBlend, model.fitted).boosters:
+                booster.predict(x, raw_score=True, num_threads=threads)
         return {"seconds": time.perf_counter() - started}
 
     return rounds.interleaved({"ours": ours, "limit": limit}, times)

@@ -1,8 +1,8 @@
 """The model bundle: what training publishes and serving opens. Text and JSON, no pickle.
 
 ``manifest.json`` says what the model answers and reads, and holds the digest of every other file:
-``parameters.json``, ``trees.lgb`` (LightGBM's own text) and ``reference.json`` (the distribution
-of features and scores it was accepted with).
+``parameters.json``, ``trees.lgb`` (LightGBM's own text; a blend may hold more such files) and
+``reference.json`` (the distribution of features and scores it was accepted with).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from features.errors import PatronError
 from models.encoding import Column, matrix, numbers
-from models.estimators.trees import FittedTrees
+from models.estimators.opening import open_fitted
 from models.spec import Array, Fitted
 
 FORMAT = 1
@@ -82,6 +82,11 @@ class FittedModel:
         """Scores of customers, by a matrix of ``columns``."""
         scores = self.fitted.predict(x)
         return 1 - scores if self.manifest["complement"] else scores
+
+    def interval(self, scores: Array) -> tuple[Array, Array] | None:
+        """The lowest and the highest likely outcome of each score; None of a model that learnt none."""
+        intervals = self.fitted.intervals
+        return None if intervals is None else intervals.of(scores)
 
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """Per customer why the question does not apply; None where it does."""
@@ -150,7 +155,7 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
     manifest = verified(version, files, manifest_digest)
     if "reference.json" not in manifest["files"]:
         raise PatronError(f"version {version} of {manifest.get('model')} is no model that scores customers")
-    return FittedModel(version, manifest, FittedTrees.from_files(files), json.loads(files["reference.json"]))
+    return FittedModel(version, manifest, open_fitted(files), json.loads(files["reference.json"]))
 
 
 def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:

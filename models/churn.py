@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from features.groups.purchases import recency_days
 from features.groups.segments import LAPSED_AFTER_DAYS
-from models.estimators.trees import CalibratedTrees
+from models.estimators.contest import probability_blend
 from models.labels import lapsed_within
 from models.propensity import propensity
 from models.spec import Baseline, Condition, CustomerModel
@@ -29,7 +29,7 @@ churn = CustomerModel(
         ),
     ),
     label=lapsed_within,
-    estimator=CalibratedTrees,
+    estimator=probability_blend,
     baselines=(Baseline("recency", lambda f, _days: f["recency_days"]),),
     gates=propensity.gates,
     complement_of=propensity,

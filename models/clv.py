@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.groups.purchases import orders_total
-from models.estimators.trees import MoneyTrees
+from models.estimators.contest import money_blend
 from models.labels import net_revenue_within
 from models.propensity import propensity
 from models.spec import Baseline, Condition, CustomerModel, Gate
@@ -20,8 +20,11 @@ clv = CustomerModel(
     features=propensity.features,
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=net_revenue_within,
-    estimator=MoneyTrees,
-    baselines=(Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),),
+    estimator=money_blend,
+    baselines=(
+        Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),
+        *propensity.baselines,
+    ),
     gates=(
         Gate("gini", "it must tell big spenders from small ones", at_least=0.3),
         Gate("gini_over_past_spend", "it must not rank clearly worse than past spend", at_least=-0.01),

@@ -72,6 +72,11 @@ def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
+def coverage(outcome: Array, low: Array, high: Array) -> float:
+    """Share of the outcomes that lie within their intervals, ends included."""
+    return float(np.mean((low <= outcome) & (outcome <= high)))
+
+
 def calibration_slope(outcome: Array, probability: Array) -> float:
     """Slope of Cox's calibration line: below 1 the model is overconfident, above 1 timid."""
     return logistic_line(outcome, logit(probability))[0]
@@ -208,3 +213,10 @@ def _whose(
 def _repeated(times: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each row's index as many times as it was drawn."""
     return np.repeat(np.arange(len(times)), times)
+
+
+RANKING: dict[str, tuple[str, Callable[[Array, Array], float]]] = {
+    "probability": ("auc", auc),
+    "money": ("gini", normalised_gini),
+}
+"""By the kind of score what it is ranked by, with its name."""

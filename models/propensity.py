@@ -25,7 +25,7 @@ from features.groups.purchases import (
     spend_total,
     tenure_days,
 )
-from models.estimators.trees import CalibratedTrees
+from models.estimators.contest import probability_blend
 from models.labels import ordered_within
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
@@ -43,7 +43,7 @@ propensity = CustomerModel(
     ),
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=ordered_within,
-    estimator=CalibratedTrees,
+    estimator=probability_blend,
     baselines=(
         Baseline("recency", lambda f, _days: -f["recency_days"]),
         Baseline("frequency", lambda f, _days: f["orders_365d"]),

@@ -1,10 +1,8 @@
 """Why a score is what it is: what each feature added to it, in words.
 
 The trees say what each feature adds to the raw score (SHAP). People want it in points of
-probability or in money, which are no sums of such parts. So each part is multiplied by one factor:
-the mean slope of the score between the raw score that everybody starts from and the customer's.
-That is the attribution of Aumann and Shapley (1974) along the straight way from the one to the
-other, and it adds up: the base and all parts make the score.
+probability or in money, which are no sums of such parts. So the parts are turned into parts of the
+score (:mod:`models.attribution`), and they add up: the base and all parts make the score.
 """
 
 from __future__ import annotations
@@ -16,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from features.groups import FEATURES
+from models.attribution import attributed
 from models.bundle import FittedModel
 from models.encoding import matrix
 from models.spec import Array
 from models.words import counted, is_missing, money, phrase
 
 TOP = 4
-_NEAR = 1e-7  # so close to the base, the mean slope would be one rounding error over another
 _POINT = 0.01
 
 
@@ -102,11 +100,8 @@ def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tupl
     Returns:
         The base, and per feature its part; together they make the score.
     """
-    parts, start = contributions[:-1], contributions[-1]
-    total = parts.sum()
-    step = total if abs(total) > _NEAR else _NEAR
-    base, there = corrected(np.array([start, start + step]))
-    return float(base), parts * ((there - base) / step)
+    found = attributed(contributions[None, :], corrected)[0]
+    return float(found[-1]), found[:-1]
 
 
 def effect_in_points(contribution: float) -> str | None:

@@ -14,10 +14,24 @@ from numpy.typing import NDArray
 
 from features.events import Events
 from features.group import Feature
+from models.revenue import Revenue
 
 Array = NDArray[np.float64]
 Label = Callable[[Events, ir.Table, int], ir.Table]
 """Of events, a population and a horizon in days: ``customer_key``, ``as_of`` and ``label``."""
+
+
+class Ranges(Protocol):
+    """Where the outcomes of most customers will lie, given their scores."""
+
+    @property
+    def level(self) -> float:
+        """The share of outcomes that are to lie within."""
+        ...
+
+    def of(self, score: Array) -> tuple[Array, Array]:
+        """The lowest and the highest likely outcome of each score, in its unit."""
+        ...
 
 
 class Fitted(Protocol):
@@ -35,15 +49,46 @@ class Fitted(Protocol):
         """The scores of raw scores; it rises with them."""
         ...
 
+    @property
+    def intervals(self) -> Ranges | None:
+        """Where outcomes will lie, by score; None where it was not learnt."""
+        ...
+
     def to_files(self) -> dict[str, bytes]:
         """Everything needed to open it again, by file name."""
         ...
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the rows of a matrix ask.
+
+    Attributes:
+        features: the name of each column.
+        days: the day of each row's as_of, counted from 1970-01-01.
+        horizon_days: how far ahead the labels look.
+        today: the day from which on the model is to answer; every label was known by then.
+        revenue: the shop's, of the days before today; None where the label is no money.
+    """
+
+    features: tuple[str, ...]
+    days: NDArray[np.int64]
+    horizon_days: int
+    today: int
+    revenue: Revenue | None = None
+
+
 class Estimator(Protocol):
     """Something that can learn a label from a matrix of features."""
 
-    def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> Fitted:
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        customers: NDArray[np.int64],
+        categorical: list[int],
+        asked: Asked | None = None,
+    ) -> Fitted:
         """Learn.
 
         Args:
@@ -52,6 +97,7 @@ class Estimator(Protocol):
             customers: the customer of each row: one customer never stands on both sides of a
                 split that the estimator makes.
             categorical: the columns that hold codes of categories.
+            asked: what the rows ask and when; None for rows of no particular moment.
         """
         ...
 

@@ -47,7 +47,7 @@ def test_contributions_and_what_all_start_from_are_the_raw_score(
     model = Registry(trained_shop).champion(name)
     x = matrix(model.columns, columns)
     contributions = model.fitted.contributions(x)
-    raw = model.fitted.booster.predict(x, raw_score=True)  # type: ignore[attr-defined]
+    raw = model.fitted.raw(x)  # type: ignore[attr-defined]
     assert len(x) > 500
     assert contributions.shape == (len(x), len(model.columns) + 1)
     np.testing.assert_allclose(contributions.sum(axis=1), raw, rtol=0, atol=1e-9)
@@ -61,7 +61,7 @@ def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(
 ) -> None:
     model, directions = Registry(trained_shop).champion(name), set()
     sign = -1 if model.manifest["complement"] else 1
-    raws = sign * model.fitted.booster.predict(matrix(model.columns, columns), raw_score=True)  # type: ignore[attr-defined]
+    raws = sign * model.fitted.raw(matrix(model.columns, columns))  # type: ignore[attr-defined]
     for row, score, raw in list(zip(rows, model.score(columns), raws, strict=True))[::7]:
         why = explain(model, row, "EUR")
         total = why.base + sum(reason.contribution for reason in why.reasons) + why.rest

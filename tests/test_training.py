@@ -26,6 +26,7 @@ from features.home import Home
 from features.identity import Identity
 from features.store import Store
 from models.catalogue import MODELS
+from models.estimators.candidates import CANDIDATES
 from models.labels import ordered_within
 from models.registry import NoChampion, Registry
 from models.spec import Condition, CustomerModel, Gate
@@ -212,6 +213,9 @@ def test_the_run_holds_what_was_done_with_what_and_how_well(model: CustomerModel
     assert {"estimator", "rounds", "learning_rate", "fit_origins", "test_origin", "final_origins"} <= set(
         parameters
     )
+    assert parameters["candidate"] in CANDIDATES[model.kind]
+    if model.kind == "money":
+        assert 0.8 <= run.data.metrics["interval_coverage"] <= 1
     tags = run.data.tags
     assert tags["model"] == model.name
     assert len(tags["data_digest"]) == 64

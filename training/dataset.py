@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,23 +17,44 @@ from features.errors import PatronError
 from features.home import Home
 from features.store import Store
 from models.encoding import Column, matrix, vocabulary
-from models.spec import Array, CustomerModel
+from models.revenue import Revenue, net_revenue_by_day
+from models.spec import Array, Asked, CustomerModel
 
 KEYS = ["customer_key", "as_of"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of (customer_key, as_of), the model's features and the label, by as_of and customer."""
+    """Rows of (customer_key, as_of), the model's features and the label, by as_of and customer.
+
+    Attributes:
+        known_at: labels see nothing that happened or arrived after it.
+        zone: the shop's time zone.
+        revenue: the shop's until then, for a question of money.
+    """
 
     model: CustomerModel
     horizon_days: int
     frame: pd.DataFrame
+    known_at: datetime
+    zone: str
+    revenue: Revenue | None = None
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
         """Only the rows asked about at these moments."""
         chosen = self.frame[self.frame["as_of"].isin(list(as_ofs))]
-        return Dataset(self.model, self.horizon_days, chosen.reset_index(drop=True))
+        return replace(self, frame=chosen.reset_index(drop=True))
+
+    @property
+    def asked(self) -> Asked:
+        """What the rows ask, and when."""
+        moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
+        days = [
+            day_of(pd.Timestamp(moment).tz_convert("UTC").to_pydatetime(), self.zone) for moment in moments
+        ]
+        names = tuple(f.name for f in self.model.features)
+        today = day_of(self.known_at, self.zone)
+        return Asked(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
 
     @property
     def y(self) -> Array:
@@ -81,9 +102,9 @@ def gather(
     Args:
         known_at: labels see nothing that happened or arrived after it.
     """
-    if not as_ofs:
-        return Dataset(model, horizon_days, pd.DataFrame())
     zone = home.shop().time_zone
+    if not as_ofs:
+        return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
     backend = lake.connect()
     events = lake.read(home, backend)
     population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
@@ -104,7 +125,9 @@ def gather(
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
     frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
-    return Dataset(model, horizon_days, frame.reset_index(drop=True))
+    today = day_of(known_at, zone)
+    revenue = net_revenue_by_day(events.known_at(known_at), today) if model.kind == "money" else None
+    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, revenue)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from models import metrics
+from models.estimators.calibration import money_slope
 from models.spec import Array, Question
 from training.slices import enough, slices
 
 Measure = Callable[[Array, Array], float]
-RANKING: dict[str, tuple[str, Measure]] = {
-    "probability": ("auc", metrics.auc),
-    "money": ("gini", metrics.normalised_gini),
-}
+RANKING = metrics.RANKING
 MEASURES: dict[str, dict[str, Measure]] = {
     "probability": {
         "auc": metrics.auc,
@@ -30,6 +28,7 @@ MEASURES: dict[str, dict[str, Measure]] = {
         "gini": metrics.normalised_gini,
         "mean_absolute_error": metrics.mean_absolute_error,
         "total_ratio": metrics.total_ratio,
+        "calibration_slope": money_slope,
         "lift_at_10": metrics.lift_at,
     },
 }
@@ -74,11 +73,23 @@ class Evaluation:
         return {"calibration": {"bins": self.calibration}, "slices": {"rows": rows}}
 
 
-def evaluate(model: Question, frame: pd.DataFrame, horizon_days: int, score: Array) -> Evaluation:
-    """Measure scores of a frame that holds the features and the label."""
+def evaluate(
+    model: Question,
+    frame: pd.DataFrame,
+    horizon_days: int,
+    score: Array,
+    interval: tuple[Array, Array] | None = None,
+) -> Evaluation:
+    """Measure scores of a frame that holds the features and the label.
+
+    Args:
+        interval: the lowest and the highest likely outcome of each row.
+    """
     outcome = frame["label"].to_numpy(np.float64)
     found = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
     found |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
+    if interval is not None:
+        found |= coverages(outcome, score, *interval)
     gains = {model.name: metrics.gain_curve(outcome, score)}
     name, ranking = RANKING[model.kind]
     for baseline in model.baselines:
@@ -94,6 +105,15 @@ def evaluate(model: Question, frame: pd.DataFrame, horizon_days: int, score: Arr
         by_slice(model.kind, frame, score),
         len(outcome),
     )
+
+
+def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
+    """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
+    top = score >= np.quantile(score, 0.9)
+    return {
+        "interval_coverage": metrics.coverage(outcome, low, high),
+        "interval_coverage_top_decile": metrics.coverage(outcome[top], low[top], high[top]),
+    }
 
 
 def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:

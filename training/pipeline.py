@@ -22,6 +22,7 @@ from features.snapshots import Built
 from features.store import Store
 from models import reference
 from models.bundle import FittedModel, pack
+from models.estimators.blend import FittedBlend
 from models.registry import Registry
 from models.spec import Array, CustomerModel, Estimator
 from models.versions import ModelVersion, Run
@@ -81,7 +82,8 @@ def train(
     tested = fit(known_then, complement, "test")
     progress(f"{model.name}: evaluation", 0.55)
     exam = own.at([parts.test]).frame
-    evaluation = evaluate(model, exam, parts.horizon_days, tested.score(columns_of(exam)))
+    scores = tested.score(columns_of(exam))
+    evaluation = evaluate(model, exam, parts.horizon_days, scores, tested.interval(scores))
     refusals = evaluation.refusals(model)
 
     progress(f"{model.name}: final fit", 0.6)
@@ -93,7 +95,7 @@ def train(
     files = _bundle(model, final, built, parts)
     local = parts.told_in(shop.time_zone)
     run = Run(
-        parameters=_parameters(recipe, local),
+        parameters=_parameters(recipe, local) | chosen(final),
         metrics=evaluation.metrics,
         tags={
             "data_digest": data.digest(),
@@ -128,7 +130,7 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
     columns = data.columns({f.name: f.definition() for f in data.model.features})
     categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
     fitted = data.model.estimator().fit(
-        data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical
+        data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical, data.asked
     )
     manifest: dict[str, Any] = {
         "model": data.model.name,
@@ -173,6 +175,11 @@ def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
         "final_origins": len(parts.all),
         "features": len(model.features),
     } | settings_of(model.estimator())
+
+
+def chosen(final: FittedModel) -> dict[str, Any]:
+    """Which candidate a blend became, as a run records it."""
+    return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
 
 
 def settings_of(estimator: Estimator) -> dict[str, Any]:

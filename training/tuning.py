@@ -20,6 +20,7 @@ from features.home import Home
 from features.progress import Progress, silent
 from features.snapshots import Built
 from features.store import Store
+from models.estimators.contest import Blend
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry import Registry
 from models.spec import Array, CustomerModel
@@ -32,7 +33,7 @@ from training.slices import enough
 MOST_SPLITS = 3
 STARTUP_TRIALS = 5  # none of the first ones is given up early
 SEED = 7
-Trees = CalibratedTrees | MoneyTrees
+Trees = CalibratedTrees | MoneyTrees | Blend
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def tune(
     parts = moments_of(home, model, built)
     recipe, complement = fitted_for(asked_with(model, parts.horizon_days))
     usual = recipe.estimator()
-    if not isinstance(usual, CalibratedTrees | MoneyTrees):
+    if not isinstance(usual, Trees):
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
     splits = inner_splits(home, store, recipe, parts)
     measure, _ = RANKING[recipe.kind]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from models.estimators.single_row import SingleRow
 from models.metrics import Numbers, logistic_line, sigmoid
-from models.spec import Array
+from models.spec import Array, Asked
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -93,7 +93,10 @@ class CalibratedTrees:
     rounds: int = 150
     parameters: dict[str, Any] = field(default_factory=lambda: PARAMETERS | {"objective": "binary"})
 
-    def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> FittedTrees:
+    def fit(
+        self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
+        asked: Asked | None = None,  # noqa: ARG002 # folds by customer need no time
+    ) -> FittedTrees:  # fmt: skip
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         slope, intercept = logistic_line(y, raw)
@@ -114,7 +117,10 @@ class MoneyTrees:
         default_factory=lambda: PARAMETERS | {"objective": "tweedie", "tweedie_variance_power": 1.5}
     )
 
-    def fit(self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int]) -> FittedTrees:
+    def fit(
+        self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
+        asked: Asked | None = None,  # noqa: ARG002 # folds by customer need no time
+    ) -> FittedTrees:  # fmt: skip
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         factor = float(y.sum() / np.exp(raw).sum())
@@ -123,23 +129,21 @@ class MoneyTrees:
 
 
 @dataclass(frozen=True)
-class FittedTrees:
-    """Trees and the correction of their raw score.
-
-    Attributes:
-        correction: ``{"link": "logit", "slope", "intercept"}`` or ``{"link": "log", "factor"}``.
-    """
+class Trees:
+    """Raw scores of a booster."""
 
     booster: lgb.Booster
-    correction: Mapping[str, Any]
 
-    def predict(self, x: Array) -> Array:
-        """Probabilities, or money."""
+    def raw(self, x: Array) -> Array:
+        """The raw score of each row."""
         if len(x) == 1:
-            # As a number: numpy gives the same bits as for an array of one, in a third of the time.
-            return np.array([self.corrected(self._single.raw(x[0]))])
+            return np.array([self.single(x[0].tolist())])
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
-        return self.corrected(np.asarray(self.booster.predict(x, raw_score=True, num_threads=1)))
+        return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1))
+
+    def single(self, row: Sequence[float]) -> float:
+        """The raw score of one row, fast."""
+        return self._single.raw(row)
 
     @cached_property
     def _single(self) -> SingleRow:
@@ -151,6 +155,35 @@ class FittedTrees:
         SHAP values of trees (Lundberg et al., 2020): a row adds up to its raw score.
         """
         return np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
+
+
+@dataclass(frozen=True)
+class FittedTrees:
+    """Trees and the correction of their raw score.
+
+    Attributes:
+        intervals: none are learnt.
+        correction: ``{"link": "logit", "slope", "intercept"}`` or ``{"link": "log", "factor"}``.
+    """
+
+    booster: lgb.Booster
+    correction: Mapping[str, Any]
+    intervals: None = None
+
+    def predict(self, x: Array) -> Array:
+        """Probabilities, or money."""
+        if len(x) == 1:
+            # As a number: numpy gives the same bits as for an array of one, in a third of the time.
+            return np.array([self.corrected(self._grown.single(x[0].tolist()))])
+        return self.corrected(self._grown.raw(x))
+
+    @cached_property
+    def _grown(self) -> Trees:
+        return Trees(self.booster)
+
+    def contributions(self, x: Array) -> Array:
+        """What each column adds to the raw score of each row, and last what all rows start from."""
+        return self._grown.contributions(x)
 
     def corrected(self, raw: Numbers) -> Numbers:
         """Raw scores, or one, as probabilities, or money."""

@@ -1,0 +1,150 @@
+"""Several models' raw scores as one: a weighted sum, then one correction.
+
+On a log scale the blend of expectations is their geometric mean, on log-odds that of odds. A model in two
+parts (probability of any order × value if there is one) is a sum of logarithms too, so it takes part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from models.attribution import attributed
+from models.estimators.intervals import Intervals
+from models.estimators.line import Line
+from models.estimators.trees import Trees
+from models.metrics import sigmoid
+from models.spec import Array
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+Link = Literal["identity", "log_probability"]
+
+
+class Learnt(Protocol):
+    """A part of a blend."""
+
+    def raw(self, x: Array) -> Array:
+        """The raw score of each row."""
+        ...
+
+    def contributions(self, x: Array) -> Array:
+        """Per row what each column adds to it, and last what all rows start from."""
+        ...
+
+
+def log_probability(log_odds: Array) -> Array:
+    """Log-odds → logarithm of the probability."""
+    found: Array = -np.logaddexp(0, -log_odds)
+    return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model of a blend, with its weight, and what is done to its raw score before it is weighed."""
+
+    model: Learnt
+    weight: float = 1.0
+    link: Link = "identity"
+
+    def raw(self, x: Array) -> Array:
+        """What it adds to the blend's raw score of each row."""
+        raw = self.model.raw(x)
+        return self.weight * (log_probability(raw) if self.link == "log_probability" else raw)
+
+    def contributions(self, x: Array) -> Array:
+        """What each column adds to that, and last what all rows start from."""
+        found = self.model.contributions(x)
+        return self.weight * (attributed(found, log_probability) if self.link == "log_probability" else found)
+
+
+@dataclass(frozen=True)
+class FittedBlend:
+    """Parts by name, and the correction of the sum of their raw scores.
+
+    Attributes:
+        kind: ``probability`` or ``money``.
+        slope, intercept: raw score → log-odds, or logarithm of money.
+        chosen: how it came about: the measure of each candidate on the inner splits, among others.
+        intervals: of what will be true, by score; None where they were not learnt.
+    """
+
+    kind: str
+    parts: Mapping[str, Part]
+    slope: float
+    intercept: float
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    intervals: Intervals | None = None
+
+    def raw(self, x: Array) -> Array:
+        """The sum of the parts' raw scores, of each row."""
+        first, *others = (part.raw(x) for part in self.parts.values())
+        return sum(others, first)
+
+    def predict(self, x: Array) -> Array:
+        """Probabilities, or money."""
+        return self.corrected(self.raw(x))
+
+    def contributions(self, x: Array) -> Array:
+        """What each column adds to the raw score of each row, and last what all rows start from."""
+        first, *others = (part.contributions(x) for part in self.parts.values())
+        return sum(others, first)
+
+    def corrected(self, raw: Array) -> Array:
+        """Raw scores as probabilities, or money."""
+        line: Array = self.slope * raw + self.intercept
+        if self.kind == "probability":
+            return sigmoid(line)
+        money: Array = np.exp(line)
+        return money
+
+    @property
+    def boosters(self) -> list[lgb.Booster]:
+        """The trees among the parts."""
+        return [part.model.booster for part in self.parts.values() if isinstance(part.model, Trees)]
+
+    def to_files(self) -> dict[str, bytes]:
+        """LightGBM's text of each part that is trees, all else as JSON."""
+        files: dict[str, bytes] = {}
+        parts: dict[str, Any] = {}
+        for name, part in self.parts.items():
+            parts[name] = {"weight": part.weight, "link": part.link}
+            if isinstance(part.model, Trees):
+                file = "trees.lgb" if len(self.boosters) == 1 else f"{name}.lgb"
+                parts[name]["trees"] = file
+                files[file] = part.model.booster.model_to_string().encode()
+            elif isinstance(part.model, Line):
+                parts[name]["line"] = part.model.as_dict()
+        held = {
+            "kind": self.kind,
+            "slope": self.slope,
+            "intercept": self.intercept,
+            "parts": parts,
+            "chosen": dict(self.chosen),
+            "intervals": None if self.intervals is None else self.intervals.as_dict(),
+        }
+        return files | {"parameters.json": json.dumps(held, indent=2).encode()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> FittedBlend:
+        """Open what :meth:`to_files` wrote."""
+        held = json.loads(files["parameters.json"])
+        parts = {
+            name: Part(_opened(part, files), part["weight"], part["link"])
+            for name, part in held["parts"].items()
+        }
+        intervals = None if held["intervals"] is None else Intervals.from_dict(held["intervals"])
+        return cls(held["kind"], parts, held["slope"], held["intercept"], held["chosen"], intervals)
+
+
+def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> Learnt:
+    import lightgbm as lgb
+
+    if "line" in part:
+        return Line.from_dict(part["line"])
+    return Trees(lgb.Booster(model_str=files[part["trees"]].decode()))

@@ -1,0 +1,62 @@
+"""Scores put right by splits: one slope for all, and a level of each split's own.
+
+Splits are moments, whose levels differ by season; one line through all of them would be too flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.metrics import sigmoid
+from models.spec import Array
+
+TWEEDIE_POWER = 1.5  # of the mean, that the variance of money grows by: between Poisson and gamma
+
+
+def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tuple[float, Array]:
+    """The most likely slope of outcomes on raw scores, and the intercept of each split.
+
+    Of probabilities the logistic regression (Platt, 1999); of money the Tweedie regression with a log link
+    (Jørgensen, 1987), whose loss is the deviance less what does not depend on the line.
+
+    Args:
+        kind: ``probability`` or ``money``.
+        outcome, raw: one array per split.
+    """
+    from scipy.optimize import minimize  # only training needs it, and a service is to be ready soon
+
+    count = np.array([len(y) for y in outcome])
+    where = np.repeat(np.arange(len(count)), count)
+    scores = np.concatenate(raw)
+    mean, y = float(scores.mean()), np.concatenate(outcome)
+    unit = 1.0 if kind == "probability" else float(y.mean())
+    z, y = scores - mean, y / unit
+    losses = _logistic if kind == "probability" else _tweedie
+
+    def loss(line: Array) -> tuple[float, Array]:
+        values, residual = losses(y, line[0] * z + line[1:][where])
+        by_split = np.bincount(where, residual, len(count))
+        return float(values.mean()), np.concatenate([[residual @ z], by_split]) / len(y)
+
+    found = minimize(loss, np.concatenate([[1.0], np.zeros(len(count))]), jac=True, method="BFGS").x
+    return float(found[0]), found[1:] - found[0] * mean + np.log(unit)
+
+
+def money_slope(outcome: Array, money: Array) -> float:
+    """Slope of money on the logarithm of its prediction: below 1 predictions lie too far apart.
+
+    What Cox's line (1958) is for probabilities; predictions are kept at 0.01 or more.
+    """
+    return common_line("money", [outcome], [np.log(np.maximum(money, 0.01))])[0]
+
+
+def _logistic(y: Array, log_odds: Array) -> tuple[Array, Array]:
+    return np.logaddexp(0, log_odds) - y * log_odds, sigmoid(log_odds) - y
+
+
+def _tweedie(y: Array, log_money: Array) -> tuple[Array, Array]:
+    eta = np.clip(log_money, -50, 50)
+    low, high = np.exp((1 - TWEEDIE_POWER) * eta), np.exp((2 - TWEEDIE_POWER) * eta)
+    return high / (2 - TWEEDIE_POWER) - y * low / (1 - TWEEDIE_POWER), high - y * low

@@ -1,0 +1,89 @@
+"""What may take part in a blend, and the blends that compete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.estimators.blend import Learnt, Link, Part
+from models.estimators.line import Family, fit_line
+from models.estimators.trees import PARAMETERS, Trees, grow
+from models.spec import Array
+
+LINE_FEATURES = ("orders_total", "recency_days", "tenure_days", "net_spend_365d", "average_order_value")
+SMALL_TREES: dict[str, Any] = {
+    "num_leaves": 7, "min_data_in_leaf": 60, "learning_rate": 0.04, "lambda_l2": 10.0,
+}  # fmt: skip
+CANDIDATES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "probability": {
+        "trees": {"trees": 1.0},
+        "trees and line": {"trees": 0.5, "line": 0.5},
+        "larger trees": {"larger_trees": 1.0},
+        "larger trees and line": {"larger_trees": 0.5, "line": 0.5},
+    },
+    "money": {
+        "trees": {"trees": 1.0},
+        "trees and line": {"trees": 0.5, "line": 0.5},
+        "larger trees": {"larger_trees": 1.0},
+        "larger trees and line": {"larger_trees": 0.5, "line": 0.5},
+        "two parts by trees": {"order_trees": 1.0, "value_trees": 1.0},
+        "two parts by trees and lines": {
+            "order_trees": 0.5, "value_trees": 0.5, "order_line": 0.5, "value_line": 0.5,
+        },
+    },
+}  # fmt: skip
+"""By the kind of score each candidate's parts, with their weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How parts are learnt.
+
+    Attributes:
+        parameters: LightGBM's.
+        line: the columns that lines read; none where lines are to take no part.
+    """
+
+    kind: str
+    rounds: int
+    parameters: Mapping[str, Any]
+    categorical: tuple[int, ...]
+    line: tuple[int, ...]
+
+    @property
+    def candidates(self) -> Mapping[str, Mapping[str, float]]:
+        """Those that can be learnt."""
+        found = CANDIDATES[self.kind]
+        if self.line:
+            return found
+        return {name: parts for name, parts in found.items() if not any("line" in part for part in parts)}
+
+    def learn(self, name: str, x: Array, y: Array) -> Learnt:
+        """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``."""
+        target, _, learner = name.rpartition("_")
+        if target == "value":  # of who ordered; its logarithm, since values differ by factors
+            x, y = x[y > 0], np.log(y[y > 0])
+        elif target == "order":
+            y = (y > 0).astype(np.float64)
+        if learner == "line":
+            return fit_line(_FAMILIES[target or self.kind], x, self.line, y)
+        parameters = dict(self.parameters) | dict(_OWN_PARAMETERS.get(target, {}))
+        return Trees(grow(parameters, self.rounds, x, y, list(self.categorical)))
+
+    def part(self, name: str, model: Learnt, weight: float) -> Part:
+        """It as it takes part in a blend."""
+        link: Link = "log_probability" if name.startswith("order") else "identity"
+        return Part(model, weight, link)
+
+
+_FAMILIES: Mapping[str, Family] = {
+    "order": "logistic", "value": "normal", "probability": "logistic", "money": "tweedie",
+}  # fmt: skip
+_OWN_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "order": {"objective": "binary"},
+    "value": {"objective": "regression"},
+    "larger": {name: PARAMETERS[name] for name in SMALL_TREES},
+}

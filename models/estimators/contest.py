@@ -1,0 +1,158 @@
+"""The blend that ranks best on inner splits by time, with its scores put right and intervals for money.
+
+Every choice rests on rows that were held out: each moment is answered by what was known before it. The
+parts that answer are then fitted on all rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.estimators.blend import FittedBlend, Part
+from models.estimators.calibration import common_line
+from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
+from models.estimators.holdouts import Holdout, by_customer, by_time
+from models.estimators.intervals import fit_intervals
+from models.estimators.line import rounded
+from models.estimators.season import Level, believed, mean_ratio, year_before
+from models.estimators.trees import PARAMETERS
+from models.metrics import RANKING
+from models.spec import Array, Asked
+
+Learners = dict[str, Part]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Trees, and trees with regressions on recency, frequency and money, compete by inner splits.
+
+    Attributes:
+        kind: of the label, ``probability`` (0 or 1) or ``money`` (0 or more, in currency).
+        rounds, parameters: LightGBM's, of all trees.
+    """
+
+    kind: str
+    rounds: int = 150
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def fit(
+        self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
+        asked: Asked | None = None,
+    ) -> FittedBlend:  # fmt: skip
+        """Choose, learn from all rows, then correct by what was held out."""
+        holdouts = [] if asked is None else by_time(asked, y, self.kind)
+        timed, holdouts = bool(holdouts), holdouts or by_customer(customers)
+        # Whether a line carries over into a later time, folds of customers cannot tell.
+        names = asked.features if asked is not None and timed else ()
+        line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
+        recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
+        tried = _learn_abreast(recipe, holdouts, x, y)
+        chosen, found = _choose(recipe, tried, holdouts, x, y)
+        weights = recipe.candidates[chosen]
+        blends = [_blend(recipe, learners, weights) for learners in tried]
+        final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
+        final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": found})
+        if self.kind == "probability":
+            return _as_probability(final, blends, holdouts, x, y)
+        return _as_money(final, blends, holdouts, x, y, asked)
+
+
+def probability_blend() -> Blend:
+    """Of a 0/1 label."""
+    return Blend("probability", parameters=PARAMETERS | SMALL_TREES | {"objective": "binary"})
+
+
+def money_blend() -> Blend:
+    """Of money: 0 for many and heavy-tailed for the rest, for which Tweedie's is the usual distribution."""
+    return Blend(
+        "money", parameters=PARAMETERS | SMALL_TREES | {"objective": "tweedie", "tweedie_variance_power": 1.5}
+    )
+
+
+def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Array, y: Array) -> Learners:
+    return {name: recipe.part(name, recipe.learn(name, x, y), 1.0) for name in names}
+
+
+def _learn_abreast(recipe: Recipe, holdouts: Sequence[Holdout], x: Array, y: Array) -> list[Learners]:
+    """Every part of every candidate, by what each split may learn from."""
+    names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
+
+    def learn(holdout: Holdout) -> Learners:
+        return _learn_all(recipe, names, x[holdout.learnt], y[holdout.learnt])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(learn, holdouts))
+
+
+def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> FittedBlend:
+    """Not yet corrected."""
+    parts = {name: replace(learners[name], weight=weight) for name, weight in weights.items()}
+    return FittedBlend(recipe.kind, parts, 1.0, 0.0)
+
+
+def _choose(
+    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array
+) -> tuple[str, dict[str, float]]:
+    """The candidate that ranks best on average over the splits, and the mean measure of each."""
+    _, measure = RANKING[recipe.kind]
+    found = {}
+    for name, weights in recipe.candidates.items():
+        scores = [
+            _blend(recipe, learners, weights).raw(x[h.held])
+            for learners, h in zip(tried, holdouts, strict=True)
+        ]
+        found[name] = rounded(
+            float(np.mean([measure(y[h.held], s) for h, s in zip(holdouts, scores, strict=True)]))
+        )
+    return max(found, key=lambda name: found[name]), found
+
+
+def _as_probability(
+    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array
+) -> FittedBlend:
+    """The slope and, on average over the splits, the intercept by what was held out."""
+    raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
+    slope, intercepts = common_line("probability", [y[h.held] for h in holdouts], raw)
+    return replace(final, slope=rounded(slope), intercept=rounded(float(intercepts.mean())))
+
+
+def _as_money(
+    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array,
+    asked: Asked | None,
+) -> FittedBlend:  # fmt: skip
+    """The slope and the level by what was held out and by the year before, then intervals."""
+    raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
+    outcome = [y[h.held] for h in holdouts]
+    slope = rounded(common_line("money", outcome, raw)[0])
+    predicted = [np.exp(slope * r) for r in raw]
+    levels = [
+        _level(blend, slope, x, y, asked, h.learnt, h.day) for blend, h in zip(blends, holdouts, strict=True)
+    ]
+    exponent = believed(levels, [float(o.sum()) for o in outcome], [float(p.sum()) for p in predicted])
+    held = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
+    drift = mean_ratio(outcome, held)
+    today = None if asked is None else asked.today
+    now = _level(final, slope, x, y, asked, np.arange(len(y)), today)
+    return replace(
+        final,
+        slope=slope,
+        intercept=rounded(float(np.log(drift * now.factor(exponent)))),
+        chosen=dict(final.chosen)
+        | {"year_before": now.year_before, "year_before_exponent": exponent, "drift": rounded(drift)},
+        intervals=fit_intervals(np.concatenate(outcome), drift * np.concatenate(held)),
+    )
+
+
+def _level(
+    blend: FittedBlend, slope: float, x: Array, y: Array, asked: Asked | None,
+    rows: NDArray[np.intp], day: int | None,
+) -> Level:  # fmt: skip
+    usual = float(y[rows].sum() / np.exp(slope * blend.raw(x[rows])).sum())
+    return Level(usual, None if asked is None else year_before(asked, asked.days[rows], day))

@@ -1,0 +1,58 @@
+"""What is learnt from and what it is tried on: inner splits by time, or by customer where time is short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.spec import Array, Asked
+
+FEWEST_MOMENTS, MOST_MOMENTS = 2, 4  # one alone is one season
+FOLDS = 4
+LEAST_OUTCOMES = 20  # of each kind, on either side
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Places of rows.
+
+    Attributes:
+        day: on which the rows held out are asked; None where they are of all days.
+    """
+
+    learnt: Rows
+    held: Rows
+    day: int | None = None
+
+
+def by_time(asked: Asked, y: Array, kind: str) -> list[Holdout]:
+    """Some of the moments, spread over time, each learnt only from what was known before it; none if too few.
+
+    Args:
+        kind: of the labels, ``probability`` or ``money``.
+    """
+    found = []
+    for day in np.unique(asked.days):
+        learnt = np.flatnonzero(asked.days + asked.horizon_days <= day)
+        held = np.flatnonzero(asked.days == day)
+        if _enough(y[learnt], kind) and _enough(y[held], kind):
+            found.append(Holdout(learnt, held, int(day)))
+    if len(found) <= MOST_MOMENTS:
+        return found if len(found) >= FEWEST_MOMENTS else []
+    return [found[i] for i in np.linspace(0, len(found) - 1, MOST_MOMENTS).round().astype(int)]
+
+
+def by_customer(customers: NDArray[np.int64]) -> list[Holdout]:
+    """Folds, each customer in one."""
+    from sklearn.model_selection import GroupKFold
+
+    split = GroupKFold(FOLDS).split(customers, groups=customers)
+    return [Holdout(learnt, held) for learnt, held in split]
+
+
+def _enough(y: Array, kind: str) -> bool:
+    having = int((y > 0).sum())
+    return min(having, len(y) - having if kind == "probability" else having) >= LEAST_OUTCOMES

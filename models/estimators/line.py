@@ -1,0 +1,120 @@
+"""A regression on a few amounts, each as its logarithm: what trees leave in steps it follows smoothly.
+
+Amounts enter as log(1 + amount), standardised, and kept within what was learnt from, since nothing is
+known of how a line goes on beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.spec import Array
+
+Family = Literal["logistic", "normal", "tweedie"]
+PENALTY = 1e-3  # on the squared coefficients, per row
+POWER = 1.5  # Tweedie's: between Poisson (1) and gamma (2)
+DIGITS = 10  # that are kept: the last ones depend on the machine
+
+
+@dataclass(frozen=True)
+class Line:
+    """Raw scores: an intercept, and a coefficient for each of some columns.
+
+    Attributes:
+        columns: which columns of the matrix.
+        low, high: of the logarithms that were learnt from.
+        mean, scale: to standardise them with.
+    """
+
+    columns: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def raw(self, x: Array) -> Array:
+        """The raw score of each row."""
+        found: Array = self._terms(x).sum(axis=1) + self.intercept
+        return found
+
+    def contributions(self, x: Array) -> Array:
+        """What each column of the matrix adds to the raw score of each row, and last the intercept."""
+        found = np.zeros((len(x), x.shape[1] + 1))
+        found[:, list(self.columns)] = self._terms(x)
+        found[:, -1] = self.intercept
+        return found
+
+    def _terms(self, x: Array) -> Array:
+        low, high, mean, slope = self._arrays
+        found: Array = (np.clip(logarithms(x, self.columns), low, high) - mean) * slope
+        return found
+
+    @cached_property
+    def _arrays(self) -> tuple[Array, Array, Array, Array]:
+        slope = np.array(self.coefficients) / np.array(self.scale)
+        return np.array(self.low), np.array(self.high), np.array(self.mean), slope
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, held: Mapping[str, Any]) -> Line:
+        """Of what :meth:`as_dict` gave."""
+        lists: dict[str, Any] = {name: tuple(v) for name, v in held.items() if name != "intercept"}
+        return cls(intercept=held["intercept"], **lists)
+
+
+def logarithms(x: Array, columns: Sequence[int]) -> Array:
+    """log(1 + amount) of columns; amounts that are missing or below 0 count as 0."""
+    chosen = x[:, list(columns)]
+    found: Array = np.log1p(np.where(chosen > 0, chosen, 0.0))
+    return found
+
+
+def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Line:
+    """The penalised maximum-likelihood regression of an outcome on columns.
+
+    Args:
+        family: ``logistic`` of 0 and 1, ``normal``, or ``tweedie`` with a log link, of amounts of 0 or more.
+    """
+    z = logarithms(x, columns)
+    mean, scale = z.mean(axis=0), z.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    coefficients, intercept = _regression(family, (z - mean) / scale, y)
+    return Line(
+        tuple(columns), low=_tuple(z.min(axis=0)), high=_tuple(z.max(axis=0)), mean=_tuple(mean),
+        scale=_tuple(scale), coefficients=_tuple(coefficients), intercept=rounded(intercept),
+    )  # fmt: skip
+
+
+def _tuple(values: Array) -> tuple[float, ...]:
+    return tuple(rounded(value) for value in values)
+
+
+def _regression(family: Family, z: NDArray[Any], y: Array) -> tuple[Array, float]:
+    """Coefficients and intercept."""
+    from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
+
+    if family == "normal":
+        model = Ridge(PENALTY * len(y), solver="cholesky").fit(z, y)
+    elif family == "logistic":
+        model = LogisticRegression(C=1 / (PENALTY * len(y)), solver="newton-cholesky", max_iter=200).fit(z, y)
+    else:
+        model = TweedieRegressor(
+            power=POWER, alpha=PENALTY, link="log", solver="newton-cholesky", max_iter=200
+        ).fit(z, y)
+    return np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
+
+
+def rounded(value: float) -> float:
+    """A number to so many digits that every machine finds the same."""
+    return float(f"{value:.{DIGITS}g}")

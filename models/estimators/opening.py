@@ -1,0 +1,17 @@
+"""What estimators wrote, opened again: which kind it is stands in ``parameters.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from models.estimators.blend import FittedBlend
+from models.estimators.trees import FittedTrees
+from models.spec import Fitted
+
+
+def open_fitted(files: Mapping[str, bytes]) -> Fitted:
+    """A blend where its parameters name parts, trees alone elsewhere."""
+    if "parts" in json.loads(files["parameters.json"]):
+        return FittedBlend.from_files(files)
+    return FittedTrees.from_files(files)

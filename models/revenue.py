@@ -1,0 +1,43 @@
+"""What the whole shop took in, day by day: how one season compares with others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import Events
+
+
+@dataclass(frozen=True)
+class Revenue:
+    """Net revenue (paid less given back) per day, in currency, from ``first_day`` on.
+
+    Attributes:
+        first_day: counted from 1970-01-01.
+    """
+
+    first_day: int
+    by_day: NDArray[np.float64]
+
+    def within(self, day: int, days: int) -> float | None:
+        """Of the ``days`` days from ``day`` on; None where not all of them are known."""
+        start = day - self.first_day
+        if start < 0 or start + days > len(self.by_day):
+            return None
+        return float(self.by_day[start : start + days].sum())
+
+
+def net_revenue_by_day(events: Events, until: int) -> Revenue:
+    """The revenue of these events' days before ``until``."""
+    paid, back = events.order_lines, events.refunds
+    moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
+    daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))
+    found = daily.filter(daily.day < until).order_by("day").to_pandas()
+    if found.empty:
+        return Revenue(until, np.zeros(0))
+    days = found["day"].to_numpy(np.int64)
+    by_day = np.zeros(until - int(days[0]))
+    by_day[days - days[0]] = found["amount"].to_numpy(np.float64)
+    return Revenue(int(days[0]), by_day)
