@@ -17,7 +17,7 @@ from models.bundle import FittedModel
 from models.reasons import explain
 from models.registry import Registry
 from serving.schemas import Basis, ExplainedPrediction, ExplainedScore
-from serving.scorer import CustomerScores, Score, Scorer
+from serving.scorer import CustomerScores, Score, Scorer, intervals
 from serving.turns import Turns
 
 VERSIONS_KEPT = 8
@@ -118,5 +118,6 @@ def _score(model: FittedModel | None, found: predictions.Prediction, told: Mappi
     columns = {name: [value] for name, value in found.values.items()}
     if told["score"] is None:
         return Score(None, version=model.version, reason=model.refusals(columns)[0])
-    percentile = round(float(model.percentiles(np.array([told["score"]]))[0]), 1)
-    return Score(told["score"], percentile, model.version)
+    scores = np.array([told["score"]])
+    percentile, (bounds,) = round(float(model.percentiles(scores)[0]), 1), intervals(model, scores)
+    return Score(told["score"], percentile, model.version, None, None, *bounds)

@@ -18,7 +18,7 @@ from serving import stages
 from serving.champions import Champions
 from serving.columns import answers
 from serving.reading import Found
-from serving.scorer import Outcomes, Score, Scorer, outcomes, without_features
+from serving.scorer import Outcomes, Score, Scorer, intervals, outcomes, without_features
 
 
 def score(
@@ -121,11 +121,19 @@ def _scores(champions: Champions, name: str, table: pa.Table) -> list[dict[str, 
     """A model's answers."""
     if name not in champions.models:
         return [Score(None, reason=champions.absent[name]).told] * table.num_rows
-    version = champions.models[name].version
+    model = champions.models[name]
     found = (_plain(table[f"{name}.{what}"]) for what in ("score", "percentile", "reason"))
+    bounds = intervals(model, table[name + SCORE].to_numpy())
     return [
-        {"score": score, "percentile": percentile, "version": version, "reason": reason}
-        for score, percentile, reason in zip(*found, strict=True)
+        {
+            "score": score,
+            "low": None if score is None else low,
+            "high": None if score is None else high,
+            "percentile": percentile,
+            "version": model.version,
+            "reason": reason,
+        }
+        for score, percentile, reason, (low, high) in zip(*found, bounds, strict=True)
     ]
 
 

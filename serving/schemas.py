@@ -48,6 +48,11 @@ class ModelScore(BaseModel):
     score: float | None = Field(
         description="Probability, or money in the shop's currency; null with a reason."
     )
+    low: float | None = Field(
+        None,
+        description="Of money: what the customer brings lies between `low` and `high` nine times out of ten.",
+    )
+    high: float | None = Field(None, description="See `low`; both are null of a probability.")
     percentile: float | None = Field(
         None,
         description="Share (0–100) of customers whose score was not above it when the model was trained.",

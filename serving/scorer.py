@@ -32,6 +32,7 @@ class Score(NamedTuple):
     """One model's answer: a score, or the reason why there is none.
 
     Attributes:
+        low, high: between which money will lie, as the version's intervals have it; None of others.
         beside: what the other version says that was asked too, a challenger or the champion that it
             answers in place of; it is logged and not told.
     """
@@ -41,12 +42,16 @@ class Score(NamedTuple):
     version: str | None = None
     reason: str | None = None
     beside: Score | None = None
+    low: float | None = None
+    high: float | None = None
 
     @property
     def told(self) -> dict[str, Any]:
         """It as it is answered."""
         return {
             "score": self.score,
+            "low": self.low,
+            "high": self.high,
             "percentile": self.percentile,
             "version": self.version,
             "reason": self.reason,
@@ -340,11 +345,23 @@ def _of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> lis
     return [
         Score(None, version=model.version, reason=refusal)
         if refusal
-        else Score(score, round(percentile, 1), model.version)
-        for score, percentile, refusal in zip(
-            scores.tolist(), model.percentiles(scores).tolist(), model.refusals(columns), strict=True
+        else Score(score, round(percentile, 1), model.version, None, None, *bounds)
+        for score, percentile, refusal, bounds in zip(
+            scores.tolist(),
+            model.percentiles(scores).tolist(),
+            model.refusals(columns),
+            intervals(model, scores),
+            strict=True,
         )
     ]
+
+
+def intervals(model: FittedModel, scores: Array) -> list[tuple[float | None, float | None]]:
+    """Per score between which money will lie; None twice of a model that does not say."""
+    found = model.interval(scores)
+    if found is None:
+        return [(None, None)] * len(scores)
+    return list(zip(*(side.tolist() for side in found), strict=True))
 
 
 def _default(champions: Champions, name: str) -> Score:

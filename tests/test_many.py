@@ -65,6 +65,8 @@ def test_they_are_told_and_counted_as_customer_by_customer(
     entries = scorer.score(asked, models, whatever_happens=True)
     assert unnamed(told) == unnamed([entry.told for entry in entries])
     assert counts == outcomes(entries)
+    money = [entry["scores"]["clv"] for entry in told if entry["scores"]["clv"]["score"] is not None]
+    assert all(each["low"] <= each["score"] <= each["high"] for each in money)
     names = {entry["prediction_id"] for entry in told if entry["prediction_id"]}
     assert len(names) == len({entry["customer_id"] for entry in told if entry["prediction_id"]}) == 80
 
