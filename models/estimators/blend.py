@@ -17,7 +17,7 @@ from models.attribution import attributed
 from models.estimators.intervals import Intervals
 from models.estimators.line import Line
 from models.estimators.trees import Trees
-from models.metrics import sigmoid
+from models.metrics import Numbers, sigmoid
 from models.spec import Array
 
 if TYPE_CHECKING:
@@ -88,19 +88,22 @@ class FittedBlend:
 
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
-        return self.corrected(self.raw(x))
+        raw = self.raw(x)
+        if len(raw) == 1:  # as a number: the same bits in a third of the time
+            return np.array([self.corrected(float(raw[0]))])
+        return self.corrected(raw)
 
     def contributions(self, x: Array) -> Array:
         """What each column adds to the raw score of each row, and last what all rows start from."""
         first, *others = (part.contributions(x) for part in self.parts.values())
         return sum(others, first)
 
-    def corrected(self, raw: Array) -> Array:
-        """Raw scores as probabilities, or money."""
-        line: Array = self.slope * raw + self.intercept
+    def corrected(self, raw: Numbers) -> Numbers:
+        """Raw scores, or one, as probabilities, or money."""
+        line: Numbers = self.slope * raw + self.intercept
         if self.kind == "probability":
             return sigmoid(line)
-        money: Array = np.exp(line)
+        money: Numbers = np.exp(line)
         return money
 
     @property
