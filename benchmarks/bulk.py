@@ -28,6 +28,7 @@ from features.home import Home
 from features.identity import Identity
 from features.logs.jobs import CHUNK, COMMAND
 from features.store import import_feast
+from models.catalogue import MODELS
 from models.encoding import column_matrix
 from models.estimators.blend import FittedBlend
 from serving import bulk, files, job_files
@@ -86,8 +87,8 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
     """Per side the seconds in which everybody is scored; both give the same scores."""
     import_feast()
     champions = open_scorer(home, None).champions
-    models = list(champions.models.values())
-    reader = champions.store.patient_reader(champions.features)
+    models = [champions.models[name] for name in MODELS]
+    reader = champions.store.patient_reader(models[0].features)
     chunks = Identity(home).everyone(CHUNK)
     values = [reader.columns(reader.fetch(keys.tolist())).values for keys in chunks if len(keys)]
     x = np.concatenate([column_matrix(models[0].columns, some) for some in values])
@@ -97,7 +98,7 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
 
     def ours(_number: int) -> rounds.Measured:
         started = time.perf_counter()
-        job = bulk.begin(home, champions, list(champions.models), segment=None, origin=COMMAND)
+        job = bulk.begin(home, champions, list(MODELS), segment=None, origin=COMMAND)
         bulk.carry_out(home, job, champions, threads)
         files.write(job_files.stream(home, job, job_files.kind_of(out)), out)
         return {"seconds": time.perf_counter() - started}

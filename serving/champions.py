@@ -66,16 +66,23 @@ class Champions:
             return self.challengers[name].model
         return self.models.get(name)
 
-    @cached_property
-    def features(self) -> tuple[str, ...]:
-        """Those that the models need; without any champion one, to tell who is known.
+    def reader(self, names: Sequence[str]) -> Reader:
+        """Reads what these models need; without any champion one feature, to tell who is known.
 
         Raises:
             NothingThere: there are no features yet.
         """
-        opened = [*self.models.values(), *(each.model for each in self.challengers.values())]
-        needed = dict.fromkeys(name for model in opened for name in model.features)
-        return tuple(needed) or tuple(self.store.definitions())[:1]
+        asked = tuple(names)
+        if asked not in self._readers:
+            opened = [self.models[name] for name in asked if name in self.models]
+            opened += [self.challengers[name].model for name in asked if name in self.challengers]
+            needed = dict.fromkeys(name for model in opened for name in model.features)
+            self._readers[asked] = self.store.reader([*needed] or [*self.store.definitions()][:1])
+        return self._readers[asked]
+
+    @cached_property
+    def _readers(self) -> dict[tuple[str, ...], Reader]:
+        return {}
 
     @cached_property
     def alike(self) -> dict[str, str]:
@@ -98,11 +105,6 @@ class Champions:
     def groups(self) -> dict[str, str]:
         """The group of each feature that the store holds."""
         return {name: group for group, part in self.everything.selections.items() for name in part.names}
-
-    @cached_property
-    def needed(self) -> Reader:
-        """Reads these features of customers."""
-        return self.store.reader(self.features)
 
     @cached_property
     def everything(self) -> Reader:
@@ -148,7 +150,12 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     challengers = _challengers(registry, challenged, models, definitions, before)
     champions = Champions(store, named, models, absent, waiting, challenged, challengers)
     with suppress(NothingThere):  # a shop that waits for its first events
-        _ = champions.needed, champions.everything, champions.fresh_for_us, champions.alike
+        _ = (
+            champions.reader(champions.names(None)),
+            champions.everything,
+            champions.fresh_for_us,
+            champions.alike,
+        )
     return champions
 
 

@@ -29,7 +29,8 @@ def score(
     Where a store is away, or a model has a challenger, it goes customer by customer.
     """
     champions, marks = scorer.champions, stages.current()
-    names, reader = champions.names(models), champions.needed
+    names = champions.names(models)
+    reader = champions.reader(names)
     found = scorer.reading.find(list(dict.fromkeys(customer_ids)), reader)
     marks.mark("read")
     if found.degraded or any(name in champions.challengers for name in names):

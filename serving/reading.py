@@ -103,7 +103,10 @@ class Reading:
                 if customer_id not in keys:  # forgotten since
                     self._kept.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
-                self._kept[customer_id] = _Kept(key, dict(zip(groups, row, strict=True)))
+                now, before = dict(zip(groups, row, strict=True)), self._kept.get(customer_id)
+                if before is not None and before.key == key:  # other models read other groups
+                    now = {**before.cells, **now}
+                self._kept[customer_id] = _Kept(key, now)
                 self._kept.move_to_end(customer_id)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
@@ -120,11 +123,15 @@ class Reading:
             kept = {each: self._kept[each] for each in customer_ids if each in self._kept}
         if keys is None:
             keys = {each: row.key for each, row in kept.items()}
-        cells = [
-            [kept[each].cells.get(group) if each in kept and kept[each].key == key else None
-             for each, key in keys.items()]
-            for group in reader.selections
-        ]  # fmt: skip
+        # Some groups without the others would be scored as if nothing were known in these.
+        whole = {
+            each: kept[each].cells
+            for each, key in keys.items()
+            if each in kept and kept[each].key == key and reader.selections.keys() <= kept[each].cells.keys()
+        }
+        cells: list[Cells] = [
+            [whole[each][group] if each in whole else None for each in keys] for group in reader.selections
+        ]
         try:
             reader.check(cells)
         except PatronError:  # kept before the definitions changed

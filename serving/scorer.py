@@ -178,11 +178,12 @@ class Scorer:
             PatronError: the online store or the customer table is missing or unreadable.
         """
         champions = self.champions
-        reader = champions.everything if facts else champions.needed
+        names = champions.names(models)
+        reader = champions.everything if facts else champions.reader(names)
         ask = self.reading.find if whatever_happens else self.reading.ask
         found = ask(list(dict.fromkeys(customer_ids)), reader)
         stages.current().mark("read")
-        return self.answer(customer_ids, champions, champions.names(models), reader, found, route, context)
+        return self.answer(customer_ids, champions, names, reader, found, route, context)
 
     def answer(
         self,
@@ -201,7 +202,7 @@ class Scorer:
         if context:
             values = values | {name: [value] * len(found.keys) for name, value in context.items()}
         place = {key: i for i, key in enumerate(found.keys.values()) if rows.as_of[i] is not None}
-        columns = {name: values[name] for name in champions.features} if place else {}
+        columns = {name: values[name] for name in champions.reader(names).names} if place else {}
         if len(place) < len(rows.as_of):
             columns = {name: [column[i] for i in place.values()] for name, column in columns.items()}
         marks.mark("assemble")
@@ -219,7 +220,7 @@ class Scorer:
             PatronError: one of them is missing or unreadable.
         """
         self.reading.customers.now(self.identity.keys, [""])
-        self.reading.online.now(self.champions.needed, [0])
+        self.reading.online.now(self.champions.everything, [0])
 
     def _write(
         self,

@@ -19,6 +19,7 @@ import redis
 from benchmarks import servers
 from features import snapshots
 from features.database import Database
+from features.errors import PatronError
 from features.groups import GROUPS
 from features.home import Home
 from features.identity import Identity
@@ -231,3 +232,23 @@ def test_features_that_are_too_old_are_told(
             assert (entry.fresh, bool(entry.stale)) == (not stale, stale)
             assert entry.degraded is None
             assert set(entry.stale) <= set(spans)
+
+
+def test_what_is_last_known_of_some_groups_is_not_taken_for_all(
+    home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = open_scorer(home, None)
+    some, everything = scorer.champions.reader(["clv"]), scorer.champions.everything
+    assert some.selections.keys() < everything.selections.keys()
+    scorer.reading.find(ids[:2], some)
+    scorer.reading.find(ids[1:2], everything)
+    before = scorer.reading.ask(ids[:2], some).cells
+    monkeypatch.setattr(scorer.reading, "_fetch", _away)
+    assert scorer.reading.find(ids[:2], some).cells == before
+    missing, known = zip(*scorer.reading.find(ids[:2], everything).cells, strict=True)
+    assert set(missing) == {None}
+    assert None not in known
+
+
+def _away(*_: object) -> None:
+    raise PatronError("the online store is away")

@@ -75,7 +75,7 @@ def test_features_that_are_too_old_are_told(
     scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "fresh_for", lambda store: {"purchases": timedelta(days=-1)} | {
-        name: timedelta(days=999) for name in scorer.champions.needed.selections if name != "purchases"
+        name: timedelta(days=999) for name in scorer.champions.everything.selections if name != "purchases"
     })  # fmt: skip
     told, _ = many.score(open_scorer(scorer.home, None), ids[:20], None)
     assert {(entry["fresh"], entry["stale"]) for entry in told} == {(False, ("purchases",))}
