@@ -196,7 +196,7 @@ CLEAN = (
     "c1,2024-04-05 12:00:00,3,tea,1,12.50,EUR\n"
 )
 COMMA = (
-    "Kunde;Customer;Order date;Amount\n"
+    "Vermerk;Customer;Order date;Amount\n"
     "x;c1;01.03.2024;1.012,50\n"
     "x;c2;22.03.2024;8,00\n"
     "x;c1;05.04.2024;12,50\n"
@@ -216,6 +216,11 @@ BLANKS = "customer,date,amount\nc1,2024-03-01,12.50\n,2024-03-02,8.00\nc2,2024-0
 CHINESE = "客户,日期,金额\n张三,2024年03月01日,12.50\n李四,2024年03月02日,8.00\n"
 PEOPLE = "customer_id,signup_date,country,city\nc1,2024-01-01,France,Paris\nc2,2024-02-01,Italy,Rome\n"
 
+GERMAN = (
+    "Kunde;Beleg;Datum;Artikel;Warengruppe;Menge;Preis\n"
+    "c1;b1;01.03.2024;a1;Tee;1;12,50\n"
+    "c2;b2;02.03.2024;a2;Tee;2;4,00\n"
+)
 DRAFTS: dict[str, tuple[bytes, list[str], list[tuple[str, float]]]] = {
     "clean": (
         CLEAN.encode(),
@@ -225,8 +230,13 @@ DRAFTS: dict[str, tuple[bytes, list[str], list[tuple[str, float]]]] = {
     ),
     "decimal comma": (
         COMMA.encode(),
-        ['decimal = ","', 'thousands = "."', 'time_formats = ["%d.%m.%Y"]', "# not mapped: Kunde"],
+        ['decimal = ","', 'thousands = "."', 'time_formats = ["%d.%m.%Y"]', "# not mapped: Vermerk"],
         [("c1", 12.5), ("c1", 1012.5), ("c2", 8.0)],
+    ),
+    "German": (
+        GERMAN.encode(),
+        ['customer = "Kunde"', 'order = "Beleg"', 'category = "Warengruppe"', 'unit_price = "Preis"'],
+        [("c1", 12.5), ("c2", 8.0)],
     ),
     "Latin-1": (LATIN.encode("latin-1"), ['encoding = "latin-1"'], [("André", 12.5), ("bob", 8.0)]),
     "byte order mark": (

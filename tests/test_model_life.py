@@ -21,6 +21,7 @@ from features.errors import PatronError
 from features.home import Clock, Home
 from features.store import Store
 from models.catalogue import MODELS
+from models.clv import clv
 from models.metrics import auc, paired_bootstrap
 from models.registry import Registry
 from models.spec import Gate
@@ -307,8 +308,9 @@ def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
 def test_a_first_version_is_compared_with_the_baselines(trained_copy: Home, command: Command) -> None:
     done = command(trained_copy, "compare", "clv", "--json").done()
     assert (done["version"], done["against"], done["measure"]) == ("1", None, "gini")
-    assert done["rival"] == "past_spend"
-    assert set(done["all"]["scores"]) == {"version 1", "past_spend"}
+    scores = done["all"]["scores"]
+    assert set(scores) == {"version 1", *(baseline.name for baseline in clv.baselines)}
+    assert done["rival"] == max(scores.keys() - {"version 1"}, key=lambda name: scores[name])
 
 
 def test_what_cannot_be_compared_is_said_in_a_line(
