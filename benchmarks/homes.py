@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BUILD_SECONDS = 900.0
-VERBS = (["simulate"], ["train", "all"])
+VERBS = (["simulate"], ["train", "all"], ["train", "products"])
 
 
 def environment(home: Path) -> Mapping[str, str]:
