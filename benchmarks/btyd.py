@@ -14,24 +14,19 @@ import json
 import resource
 import subprocess
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.peers import __file__ as peers
 from benchmarks.report import Result, publish
-from benchmarks.rounds import Measured, interleaved
+from benchmarks.rounds import Measured, apart, interleaved
 from features.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.spec import Array
 
-R = TypeVar("R")
 TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
 OLDEST, AHEAD = 104.0, 39.0  # weeks
 MOST_SECONDS, MOST_GIGABYTES = 10.0, 2.0
@@ -58,8 +53,8 @@ def main() -> None:
 
 def alone(file: Path, customers: int, rounds: int) -> dict[str, Result]:
     """Seconds and memory for many customers."""
-    _apart(partial(write, file, customers))
-    found = interleaved({"ours": lambda _: _apart(partial(ours, file))}, rounds)["ours"]
+    apart(partial(write, file, customers))
+    found = interleaved({"ours": lambda _: apart(partial(ours, file))}, rounds)["ours"]
     return {
         "btyd_speed": Result(found["fit"] + found["predict"], "s", limit=MOST_SECONDS),
         "btyd_peak": Result(found["gigabytes"], "GB", limit=MOST_GIGABYTES),
@@ -72,8 +67,8 @@ def compare(file: Path, customers: int, python: Path, rounds: int) -> dict[str, 
     Raises:
         PatronError: the peer found parameters that are more likely.
     """
-    _apart(partial(write, file, customers))
-    sides = {"ours": lambda _: _apart(partial(ours, file)), "peer": lambda _: lifetimes(file, python)}
+    apart(partial(write, file, customers))
+    sides = {"ours": lambda _: apart(partial(ours, file)), "peer": lambda _: lifetimes(file, python)}
     found = interleaved(sides, rounds)
     # By one formula: lifetimes counts in units of time of its own.
     likelihood = {
@@ -146,12 +141,6 @@ def lifetimes(file: Path, python: Path) -> Measured:
         raise PatronError(f"{python} does not run lifetimes: {why}")
     said: dict[str, float] = json.loads(done.stdout)
     return said
-
-
-def _apart(work: Callable[[], R]) -> R:
-    """Do it in a new process, whose memory is its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work).result()
 
 
 if __name__ == "__main__":

@@ -19,14 +19,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,7 +35,6 @@ from features.errors import PatronError
 from features.groups import FEATURES, GROUPS
 from features.home import Home
 
-T = TypeVar("T")
 EVENTS = 5_000_000
 PEER_BUCKETS = range(0, lake.BUCKETS, 8)  # an eighth of the customers
 GROWTH = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
@@ -164,8 +160,8 @@ def growth(sizes: Sequence[int]) -> dict[str, report.Result]:
     for size in sizes:
         with TemporaryDirectory() as folder:
             _note(f"making and building a shop of {size:,} events")
-            events = _apart(partial(lakes.make, Home(Path(folder)), size))
-            seconds, gigabytes = _apart(partial(_build_alone, Path(folder)))
+            events = rounds.apart(partial(lakes.make, Home(Path(folder)), size))
+            seconds, gigabytes = rounds.apart(partial(_build_alone, Path(folder)))
         each = seconds / events * 1e6
         first = first or each
         name = f"build_growth_{size / 1e6:g}m"
@@ -179,12 +175,6 @@ def _build_alone(path: Path) -> tuple[float, float]:
     began = time.perf_counter()
     snapshots.store(Home(path), lakes.AS_OFS[-1:])
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def _apart(work: Callable[[], T]) -> T:
-    """Do it in a new process, and give its memory back."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work).result()
 
 
 def _seconds(work: Callable[[], None], scale: float = 1.0) -> dict[str, float]:

@@ -6,8 +6,12 @@ On a machine that others use too, both sides of a ratio then meet the same neigh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from statistics import median
+from typing import TypeVar
 
+T = TypeVar("T")
 Measured = Mapping[str, float]
 """Measure → value."""
 
@@ -32,3 +36,9 @@ def interleaved(sides: Mapping[str, Callable[[int], Measured]], rounds: int) -> 
 
 def _medians(measured: Sequence[Measured]) -> dict[str, float]:
     return {measure: median(m[measure] for m in measured) for measure in measured[0]}
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do it in a new process, whose memory is its own and is given back."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work).result()

@@ -77,7 +77,7 @@ class Champions:
             opened = [self.models[name] for name in asked if name in self.models]
             opened += [self.challengers[name].model for name in asked if name in self.challengers]
             needed = dict.fromkeys(name for model in opened for name in model.features)
-            self._readers[asked] = self.store.reader([*needed] or [*self.store.definitions()][:1])
+            self._readers[asked] = self.everything.only([*needed] or self.everything.names[:1])
         return self._readers[asked]
 
     @cached_property

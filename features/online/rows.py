@@ -99,6 +99,18 @@ class Reader:
         oldest = _oldest_column([part.as_of for part in found])
         return OnlineColumns({name: values[name] for name in self.names}, oldest, moments)
 
+    def only(self, names: Sequence[str]) -> Reader:
+        """Reads some of the features, which asks nothing of the store.
+
+        Raises:
+            PatronError: one of them is not read here.
+        """
+        views = {name: view for view, part in self.selections.items() for name in part.names}
+        if missing := [name for name in names if name not in views]:
+            raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
+        layouts = {view: part.layout for view, part in self.selections.items()}
+        return reader(self.place, layouts, {name: views[name] for name in names})
+
     def check(self, cells: Sequence[Cells]) -> None:
         """Refuse cells that were written by other definitions than those they are read by.
 
