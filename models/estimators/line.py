@@ -88,16 +88,17 @@ def logarithms(x: Array, columns: NDArray[np.intp]) -> Array:
     return found
 
 
-def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Line:
+def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array, weight: Array | None = None) -> Line:
     """The penalised maximum-likelihood regression of an outcome on columns.
 
     Args:
         family: ``logistic`` of 0 and 1, ``normal``, or ``tweedie`` with a log link, of amounts of 0 or more.
+        weight: of each row, 1 on average; by default all weigh the same.
     """
     z = logarithms(x, np.array(columns, np.intp))
     mean, scale = z.mean(axis=0), z.std(axis=0)
     scale[scale < 1e-9] = 1.0
-    coefficients, intercept = _regression(family, (z - mean) / scale, y)
+    coefficients, intercept = _regression(family, (z - mean) / scale, y, weight)
     return Line(
         tuple(columns), low=_tuple(z.min(axis=0)), high=_tuple(z.max(axis=0)), mean=_tuple(mean),
         scale=_tuple(scale), coefficients=_tuple(coefficients), intercept=rounded(intercept),
@@ -108,18 +109,20 @@ def _tuple(values: Array) -> tuple[float, ...]:
     return tuple(rounded(value) for value in values)
 
 
-def _regression(family: Family, z: NDArray[Any], y: Array) -> tuple[Array, float]:
+def _regression(family: Family, z: NDArray[Any], y: Array, weight: Array | None) -> tuple[Array, float]:
     """Coefficients and intercept."""
     from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 
     if family == "normal":
-        model = Ridge(PENALTY * len(y), solver="cholesky").fit(z, y)
+        model = Ridge(PENALTY * len(y), solver="cholesky").fit(z, y, sample_weight=weight)
     elif family == "logistic":
-        model = LogisticRegression(C=1 / (PENALTY * len(y)), solver="newton-cholesky", max_iter=200).fit(z, y)
+        model = LogisticRegression(C=1 / (PENALTY * len(y)), solver="newton-cholesky", max_iter=200).fit(
+            z, y, sample_weight=weight
+        )
     else:
         model = TweedieRegressor(
             power=POWER, alpha=PENALTY, link="log", solver="newton-cholesky", max_iter=200
-        ).fit(z, y)
+        ).fit(z, y, sample_weight=weight)
     return np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
 
 
