@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from features.errors import PatronError
 from features.sources.mapping import FileSection
-from features.sources.reader import encoding_of, identifier, scan
+from features.sources.reader import MIXED_ENDS, encoding_of, identifier, mixes_line_ends, scan
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
@@ -172,7 +172,7 @@ def open_table(place: Path) -> Table:
     try:
         relation.project(f"row_number() OVER () AS {_ROW}, {trimmed}").create("cells")
     except duckdb.Error as error:
-        said = str(error).splitlines()[0][:150]
+        said = MIXED_ENDS if mixes_line_ends(place) else str(error).splitlines()[0][:150]
         raise PatronError(f"{place}: this cannot be read as a table ({said})") from error
     table = Table(place, connection, _notes(connection, place, encoding))
     if not table.rows:

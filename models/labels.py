@@ -23,6 +23,15 @@ def lapsed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
     return ordered.mutate(label=1 - ordered.label)
 
 
+def days_until_order(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """Days from as_of to the next order, 0 on the day itself; null for who places none in ``days`` days."""
+    orders = following(events.order_lines, population, days)
+    waits = orders.group_by(KEYS).aggregate(wait=(orders.day - orders.as_of_day).min())
+    who = population.select(*KEYS)
+    joined = who.left_join(waits, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.wait.cast("float64"))
+
+
 def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Table:
     """Paid less given back in the ``days`` days from as_of on, in currency, and never below 0."""
     paid = following(events.order_lines, population, days)

@@ -53,4 +53,5 @@ propensity = CustomerModel(
         Gate("auc_over_recency", "it must not be worse than recency alone", at_least=0.0),
         Gate("calibration_slope", "its probabilities must mean what they say", at_least=0.6, at_most=1.6),
     ),
+    tells_next_order=True,
 )  # fmt: skip

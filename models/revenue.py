@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import Events
+from models.giants import capped
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Revenue:
 
 
 def net_revenue_by_day(events: Events, until: int) -> Revenue:
-    """The revenue of these events' days before ``until``."""
+    """The revenue of these events' days before ``until``; a giant day's as :mod:`models.giants` has it."""
     paid, back = events.order_lines, events.refunds
     moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
     daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))
@@ -39,5 +40,5 @@ def net_revenue_by_day(events: Events, until: int) -> Revenue:
         return Revenue(until, np.zeros(0))
     days = found["day"].to_numpy(np.int64)
     by_day = np.zeros(until - int(days[0]))
-    by_day[days - days[0]] = found["amount"].to_numpy(np.float64)
+    by_day[days - days[0]] = capped(found["amount"].to_numpy(np.float64))
     return Revenue(int(days[0]), by_day)

@@ -197,6 +197,8 @@ class CustomerModel:
         eligible: all of these must hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: that question is what
             is learnt, at this model's horizon, and the score is 1 − its score.
+        tells_next_order: whether its versions also tell the day of the next order (:mod:`models.next_order`),
+            where that proves better than the customer's own rhythm.
     """
 
     name: str
@@ -212,6 +214,7 @@ class CustomerModel:
     gates: tuple[Gate, ...]
     shorter_horizons: tuple[timedelta, ...] = ()
     complement_of: CustomerModel | None = None
+    tells_next_order: bool = False
     minimum_customers: int = 200
     minimum_outcomes: int = 50
 

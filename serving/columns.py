@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.logs.jobs import AS_OF, KEY
+from features.logs.jobs import AS_OF, BOUNDS, KEY
 from features.online.columns import OnlineColumns
 from models.bundle import FittedModel
 from models.encoding import column_matrix
@@ -29,7 +29,8 @@ def answers(
 
     Returns:
         ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model
-        ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``.
+        ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``; of a model with intervals also
+        ``MODEL.low`` and ``MODEL.high``.
     """
     columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: found.as_of.cast(pa.timestamp("us", "UTC"))}
     columns |= found.values
@@ -44,4 +45,7 @@ def answers(
             f"{model.name}.percentile": pa.array(np.round(model.percentiles(scores), 1), mask=none),
             f"{model.name}.reason": reasons,
         }
+        if (bounds := model.interval(scores)) is not None:
+            for side, bound in zip(BOUNDS, bounds, strict=True):
+                columns[f"{model.name}.{side}"] = pa.array(bound, mask=none)
     return pa.table(columns)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.groups.segments import LAPSED_AFTER_DAYS
 from features.timeline import KINDS, Kind
 from models.decisions.words import Language
+from models.next_order import HORIZON_DAYS
 from serving.cursors import LONGEST
 from serving.schemas import ExplainedScore
 
@@ -34,6 +34,10 @@ class Measures(BaseModel):
     predicted_clv: float | None = Field(
         description="The clv score: expected net revenue of the next `predicted_clv_horizon_days` days."
     )
+    predicted_clv_low: float | None = Field(
+        description="What they bring lies above it, and below `predicted_clv_high`, nine times out of ten."
+    )
+    predicted_clv_high: float | None
     predicted_clv_horizon_days: int | None = Field(description="Null where no version of clv answers.")
     total_clv: float | None = Field(description="`historic_clv` and `predicted_clv` together.")
     churn_probability: float | None = Field(
@@ -45,9 +49,13 @@ class Measures(BaseModel):
     )
     order_horizon_days: int | None = Field(description="Null where no version of propensity answers.")
     expected_date_of_next_order: date | None = Field(
-        description="By the customer's own rhythm and no model: the day of the latest order plus the median"
-        " number of days between orders. Null before the third order, once that day is past, and after"
-        f" {LAPSED_AFTER_DAYS} days without an order."
+        description="Of customers like this one who order within `next_order_horizon_days`, half have done so"
+        " by this day. Where that is null, it is the customer's own rhythm: the day of the latest order plus"
+        " the median number of days between orders, null before the third order and once that day is past."
+        f" Null after {HORIZON_DAYS} days without an order."
+    )
+    next_order_horizon_days: int | None = Field(
+        description="Null where the version of propensity that answers tells no day of the next order."
     )
     missing: dict[str, str] = Field(description="Why, by name, for every value above that is null.")
 

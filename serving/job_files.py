@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from features.home import Home
 from features.identity import Identity
 from features.logs import jobs
-from features.logs.jobs import AS_OF, KEY, Job
+from features.logs.jobs import AS_OF, BOUNDS, KEY, Job
 from serving.cells import inert, kept, number, quoted
 from serving.scorer import UNBUILT
 
@@ -43,8 +43,9 @@ def kind_of(out: Path) -> Kind:
 def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
     """The file of a job that is done, bit by bit: a row per customer, by key.
 
-    Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_percentile``,
-    ``MODEL_version`` and ``MODEL_reason``. Who was forgotten since is left out.
+    Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_low`` and ``MODEL_high``
+    (of one with intervals), ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Who was forgotten
+    since is left out.
 
     Raises (while it is read):
         PatronError: the database cannot be read.
@@ -59,18 +60,26 @@ def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
 
 def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
     """The rows of all parts; the next ones are read while one is written."""
+    bounds = _bounds(home, job)
     with ThreadPoolExecutor(_AHEAD, "score-file") as pool:
         ahead: deque[Future[pa.Table]] = deque()
         for chunk in range(job.chunks):
-            ahead.append(pool.submit(_rows, home, job, chunk))
+            ahead.append(pool.submit(_rows, home, job, bounds, chunk))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _rows(home: Home, job: Job, chunk: int) -> pa.Table:
-    told = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")]
+def _bounds(home: Home, job: Job) -> list[str]:
+    """The columns of intervals that all parts have: those of before there were any have none."""
+    held = [pq.read_schema(jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
+    asked = (f"{name}.{side}" for name in job.models for side in BOUNDS)
+    return [name for name in asked if all(name in names for names in held)]
+
+
+def _rows(home: Home, job: Job, bounds: Sequence[str], chunk: int) -> pa.Table:
+    told = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [*bounds]
     part = pq.ParquetFile(jobs.part(home, job, chunk)).read([KEY, AS_OF, *told], use_threads=False)
     names = Identity(home).names(part[KEY].to_numpy())
     built = part[AS_OF].is_valid()
@@ -82,6 +91,7 @@ def _rows(home: Home, job: Job, chunk: int) -> pa.Table:
     for name, version in job.models.items():
         columns |= {
             name: part[f"{name}.score"],
+            **{b.replace(".", "_"): part[b] for b in bounds if b.startswith(f"{name}.")},
             f"{name}_percentile": part[f"{name}.percentile"],
             f"{name}_version": _version(version, built),
             f"{name}_reason": _reason(part[f"{name}.reason"], built),

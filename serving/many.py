@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from features.calendar import day_of, micros, moment
 from features.logs import AnsweredTogether
-from features.logs.jobs import AS_OF, KEY
+from features.logs.jobs import AS_OF, BOUNDS, KEY
 from features.logs.many import MOMENT, SCORE, name_of
 from features.online.columns import OnlineColumns
 from serving import stages
 from serving.champions import Champions
 from serving.columns import answers
 from serving.reading import Found
-from serving.scorer import Outcomes, Score, Scorer, intervals, outcomes, without_features
+from serving.scorer import Outcomes, Score, Scorer, outcomes, without_features
 
 
 def score(
@@ -123,18 +123,19 @@ def _scores(champions: Champions, name: str, table: pa.Table) -> list[dict[str, 
     if name not in champions.models:
         return [Score(None, reason=champions.absent[name]).told] * table.num_rows
     model = champions.models[name]
-    found = (_plain(table[f"{name}.{what}"]) for what in ("score", "percentile", "reason"))
-    bounds = intervals(model, table[name + SCORE].to_numpy())
+    told = ("score", *BOUNDS, "percentile", "reason")
+    there = {what: f"{name}.{what}" for what in told if f"{name}.{what}" in table.column_names}
+    found = (_plain(table[there[what]]) if what in there else [None] * table.num_rows for what in told)
     return [
         {
             "score": score,
-            "low": None if score is None else low,
-            "high": None if score is None else high,
+            "low": low,
+            "high": high,
             "percentile": percentile,
             "version": model.version,
             "reason": reason,
         }
-        for score, percentile, reason, (low, high) in zip(*found, bounds, strict=True)
+        for score, low, high, percentile, reason in zip(*found, strict=True)
     ]
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from features.calendar import date_of, day_of
 from features.groups import FEATURES
-from features.groups.segments import LAPSED_AFTER_DAYS
 from features.home import Shop
 from features.present import SEGMENTS
 from models.bundle import FittedModel
 from models.churn import churn
 from models.clv import clv
 from models.decisions.words import Language
+from models.next_order import HORIZON_DAYS, LEAST_ORDERS, Rates, own_rhythm, told_by
 from models.propensity import propensity
 from models.words import is_missing
 from serving.customer_schemas import Fact, Measures, Portrait
@@ -21,7 +21,6 @@ from serving.explainer import explained
 from serving.portrait_text import describe
 from serving.scorer import CustomerScores
 
-LEAST_ORDERS = 3  # two gaps are the least that can be called a rhythm
 _MONEY_DIGITS = 4  # as events hold it
 _NO_ORDER = "has not ordered yet"
 # The marketers' names of scores, and of their horizons.
@@ -73,46 +72,61 @@ def measures(
 ) -> Measures:
     """The numbers that marketers know, and for each that is null the reason."""
     as_of = entry.features_as_of or shop.now()
-    said = _history(facts, day_of(as_of, shop.time_zone), shop.today())
+    rates = told_by(models[propensity.name].manifest) if propensity.name in models else None
+    day, today = day_of(as_of, shop.time_zone), shop.today()
+    said = _history(facts, day) | {
+        "expected_date_of_next_order": _next_order(facts, rates, today - day, today)
+    }
     if entry.reason is not None:
         said = dict.fromkeys(said, (None, entry.reason))
-    horizons = {}
+    horizons = {"next_order_horizon_days": HORIZON_DAYS if rates else None}
     for model, (name, horizon) in _SCORES.items():
         said[name] = (entry.scores[model].score, entry.scores[model].reason)
         horizons[horizon] = models[model].manifest["horizon_days"] if model in models else None
+    worth = entry.scores[clv.name]
+    for name, bound in (("predicted_clv_low", worth.low), ("predicted_clv_high", worth.high)):
+        said[name] = bound, worth.reason or "this version of clv tells no interval"
     historic, predicted = said["historic_clv"], said["predicted_clv"]
     said["total_clv"] = _total(historic[0], predicted[0]), (historic if historic[0] is None else predicted)[1]
     missing = {name: str(why) for name, (value, why) in said.items() if value is None}
     return Measures(**{name: value for name, (value, _) in said.items()}, **horizons, missing=missing)
 
 
-def _history(facts: Mapping[str, Any], day: int, today: int) -> dict[str, _Said]:
-    """What was, by features that describe the shop's ``day``, and the rhythm that it makes."""
+def _history(facts: Mapping[str, Any], day: int) -> dict[str, _Said]:
+    """What was, by features that describe the shop's ``day``."""
     orders, recency, tenure = facts.get("orders_total"), facts.get("recency_days"), facts.get("tenure_days")
     known_days = max((days for days in (facts.get("known_days"), tenure) if days is not None), default=None)
     net = _total(facts.get("spend_total"), facts.get("refunded_total"), -1)
     gap: float | None = None
-    due: _Said = (None, f"fewer than {LEAST_ORDERS} orders make no rhythm")
     if orders and orders > 1 and recency is not None and tenure is not None:
         gap = (tenure - recency) / (orders - 1)
-        if orders >= LEAST_ORDERS:
-            due = _due(day - recency, facts["median_gap_days"], today)
     return {
         "known_since": (None if known_days is None else date_of(day - known_days), "nothing is dated"),
         "historic_number_of_orders": (orders, _NO_ORDER),
         "historic_clv": (net, _NO_ORDER),
         "average_order_value": (facts.get("average_order_value"), _NO_ORDER),
         "average_days_between_orders": (gap, "has ordered once" if orders == 1 else _NO_ORDER),
-        "expected_date_of_next_order": due,
     }
 
 
-def _due(latest: int, median_gap: float, today: int) -> _Said:
-    """The day of the next order by the customer's own rhythm, from today on, or why none is told."""
-    if today - latest > LAPSED_AFTER_DAYS:
-        return None, f"has lapsed: no order in the last {LAPSED_AFTER_DAYS} days"
-    due = date_of(latest + round(median_gap))
-    if due < date_of(today):
+def _next_order(facts: Mapping[str, Any], rates: Rates | None, later: int, today: int) -> _Said:
+    """The day of the next order, from today on, or why none is told: by the shop's rates, else by own rhythm.
+
+    Args:
+        later: days from those that the facts describe to ``today``.
+    """
+    orders, recency, tenure = facts.get("orders_total"), facts.get("recency_days"), facts.get("tenure_days")
+    if not orders or recency is None or tenure is None:
+        return None, _NO_ORDER
+    if recency + later > HORIZON_DAYS:
+        return None, f"has lapsed: no order in the last {HORIZON_DAYS} days"
+    if rates is not None:
+        return date_of(today + int(rates.wait(orders, recency + later, tenure + later))), None
+    if orders < LEAST_ORDERS:
+        return None, f"fewer than {LEAST_ORDERS} orders make no rhythm"
+    wait = int(own_rhythm(orders, recency + later, facts["median_gap_days"]))
+    due = date_of(today + wait)
+    if wait < 0:
         return None, f"overdue: by the customer's own rhythm it was due on {due.isoformat()}"
     return due, None
 

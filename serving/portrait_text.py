@@ -34,7 +34,7 @@ class _Phrases:
     order: str
     churn: str
     clv: str
-    due: str
+    due: tuple[str, str]  # by their own rhythm, by the shop's rates
     day: str
     listed: tuple[str, str]  # between members of a list, and before its last
     between: str  # sentences
@@ -66,7 +66,10 @@ _PHRASES: dict[Language, _Phrases] = {
         order="an order within {days} days at {said}",
         churn="no order within {days} days at {said}",
         clv="what they bring within {days} days at {said}",
-        due="By their own rhythm the next order is due on {}.",
+        due=(
+            "By their own rhythm the next order is due on {day}.",
+            "Half of such customers who order within {days} days have done so by {day}.",
+        ),
         day="{0.day} {0:%B} {0.year}",
         listed=(", ", " and "),
         between=" ",
@@ -92,7 +95,10 @@ _PHRASES: dict[Language, _Phrases] = {
         order="{days} 天内下单的概率{said}",
         churn="{days} 天内不再下单的概率{said}",
         clv="{days} 天内预计带来 {said}",
-        due="按其自身节奏，下一单预计在{}。",
+        due=(
+            "按其自身节奏，下一单预计在{day}。",
+            "在 {days} 天内会下单的同类客户中，有一半在{day}前（含当日）下单。",
+        ),
         day="{0.year}年{0.month}月{0.day}日",
         listed=("，", "，"),
         between="",
@@ -127,7 +133,8 @@ def describe(
     scores = _scores(told, currency, say)
     sentences.append(say.scores[1].format(_listed(scores, say)) if scores else say.scores[0])
     if told.expected_date_of_next_order:
-        sentences.append(say.due.format(_day(told.expected_date_of_next_order, say)))
+        days, day = told.next_order_horizon_days, _day(told.expected_date_of_next_order, say)
+        sentences.append(say.due[days is not None].format(days=days, day=day))
     return say.between.join(sentences)
 
 

@@ -19,7 +19,9 @@ from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from features.home import Clock, Home, Shop
 from features.identity import Identity
+from models.bundle import FittedModel
 from models.catalogue import MODELS
+from models.next_order import HORIZON_DAYS, Rates, told_by
 from models.registry import Registry
 from serving.customer_schemas import Measures
 from serving.portrait import measures, portray
@@ -100,7 +102,8 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
     keys = Identity(served).keys(list(portraits))
     of = dict(list(lines.groupby("customer_key")))
     given_back = refunds.groupby("customer_key")["amount"].sum()
-    due = 0
+    rates, today, due = told_by(Registry(served).champion("propensity").manifest), served.shop().today(), 0
+    assert rates is not None
     for customer_id, told in portraits.items():
         own = of.get(keys[customer_id], lines.iloc[:0])
         paid, back = float(own["amount"].sum()), float(given_back.get(keys[customer_id], 0))
@@ -113,14 +116,20 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
             assert told["known_since"] <= date_of(int(days.min())).isoformat()
         if len(days) > 1:
             assert told["average_days_between_orders"] == pytest.approx(gaps.mean())
-        if told["expected_date_of_next_order"] is not None:
-            expected = date_of(int(days.max()) + round(gaps.median()))
-            assert told["expected_date_of_next_order"] == expected.isoformat() >= "2024-07-01"
-            assert len(days) >= 3
-            due += 1
+        since = today - int(days.max()) if len(days) else None
+        assert (told["expected_date_of_next_order"] is not None) == (since is not None and since <= 180)
+        if since is not None and since <= 180:
+            wait = rates.wait(len(days), since, today - int(days.min()))
+            assert told["expected_date_of_next_order"] == date_of(today + int(wait)).isoformat()
+            due += len(days) == 1
         if told["predicted_clv"] is not None:
             total = told["historic_clv"] + told["predicted_clv"]
             assert told["total_clv"] == pytest.approx(total, abs=1e-4)
+            score = told["scores"]["clv"]
+            bounds = [told[name] for name in ("predicted_clv_low", "predicted_clv_high")]
+            assert bounds == [score["low"], score["high"]]
+            assert bounds[0] <= told["predicted_clv"] <= bounds[1]
+        assert told["next_order_horizon_days"] == HORIZON_DAYS
         assert told["churn_horizon_days"] == MODELS["churn"].horizon_days
         assert told["order_horizon_days"] == MODELS["propensity"].horizon_days
         assert told["predicted_clv_horizon_days"] == Registry(served).champion("clv").manifest["horizon_days"]
@@ -135,8 +144,9 @@ def test_every_null_has_its_reason(portraits: dict[str, dict[str, Any]]) -> None
     assert ("average_order_value", "has not ordered yet") in reasons
     assert ("average_days_between_orders", "has ordered once") in reasons
     assert ("total_clv", "has not ordered yet") in reasons
-    rhythms = {why.split(":")[0] for name, why in reasons if name == "expected_date_of_next_order"}
-    assert rhythms == {"overdue", "has lapsed", "fewer than 3 orders make no rhythm"}
+    dates = {why.split(":")[0] for name, why in reasons if name == "expected_date_of_next_order"}
+    assert dates == {"has not ordered yet", "has lapsed"}
+    assert ("predicted_clv_low", "has not ordered yet") in reasons
 
 
 def test_it_is_told_in_two_to_four_sentences_in_either_language(
@@ -267,7 +277,7 @@ def test_days_are_the_shops() -> None:
         ({"median_gap_days": 9.0}, "overdue: by the customer's own rhythm it was due on 2024-06-30"),
         ({"orders_total": 3}, date(2024, 7, 15)),
         ({"orders_total": 2}, "fewer than 3 orders make no rhythm"),
-        ({"orders_total": 0, "recency_days": None}, "fewer than 3 orders make no rhythm"),
+        ({"orders_total": 0, "recency_days": None}, "has not ordered yet"),
         ({"recency_days": 180, "tenure_days": 900, "median_gap_days": 400.0}, date(2025, 2, 6)),
         ({"recency_days": 181, "tenure_days": 900, "median_gap_days": 400.0},
          "has lapsed: no order in the last 180 days"),
@@ -287,6 +297,31 @@ def test_later_the_same_facts_may_make_it_overdue() -> None:
     told = measures(entry(), entry().facts, {}, later)
     assert "overdue" in told.missing["expected_date_of_next_order"]
     assert told.known_since == date(2024, 3, 3)
+
+
+def test_the_next_order_is_expected_by_the_shops_rates_where_they_are_known() -> None:
+    rates = {"r": 1.0, "alpha": 20.0}
+    told = entry()
+    model = FittedModel("1", {"horizon_days": 30, "next_order": rates}, None, {})  # type: ignore[arg-type]
+    later = replace(SHOP, clock=Clock(datetime(2024, 7, 15, 22, 30, tzinfo=UTC)))
+    for shop, days in ((SHOP, 0), (later, 15)):
+        found = measures(told, told.facts, {"propensity": model}, shop)
+        due = date(2024, 7, 1) + timedelta(days=days + int(Rates(**rates).wait(4, 10 + days, 100 + days)))
+        assert (found.expected_date_of_next_order, found.next_order_horizon_days) == (due, 180)
+    assert due == date(2024, 8, 9)
+    words = {language: describe("C1", told.facts, found, "EUR", language) for language in ("en", "zh")}
+    assert words["en"].endswith(
+        " Half of such customers who order within 180 days have done so by 9 August 2024."
+    )
+    assert words["zh"].endswith("在 180 天内会下单的同类客户中，有一半在2024年8月9日前（含当日）下单。")
+
+
+def test_a_version_without_intervals_tells_the_score_alone() -> None:
+    told = entry()
+    scored = replace(told, scores=told.scores | {"clv": Score(12.5, 50.0, "1")})
+    found = measures(scored, scored.facts, {}, SHOP)
+    assert (found.predicted_clv, found.predicted_clv_low, found.predicted_clv_high) == (12.5, None, None)
+    assert found.missing["predicted_clv_high"] == "this version of clv tells no interval"
 
 
 BEST = {

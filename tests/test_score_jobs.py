@@ -32,7 +32,7 @@ from features.logs import ScoreLog, jobs, parts
 from features.present import members
 from models.catalogue import MODELS
 from models.registry import Registry
-from serving import bulk
+from serving import bulk, job_files
 from serving.app import create_app
 from serving.scorer import open_scorer
 
@@ -154,6 +154,9 @@ def test_a_job_answers_everybody_as_requests_are_answered(
                     "score": row[name], "percentile": row[f"{name}_percentile"],
                     "version": row[f"{name}_version"], "reason": row[f"{name}_reason"],
                 }  # fmt: skip
+                if name == "clv":
+                    own |= {side: row[f"clv_{side}"] for side in ("low", "high")}
+                    assert row["clv"] is None or row["clv_low"] <= row["clv"] <= row["clv_high"]
                 assert own == {what: score[what] for what in own}
     assert sum(row["churn"] is not None for row in rows.values()) > 100
     assert sum(row["churn"] is None for row in rows.values()) > 10
@@ -173,7 +176,7 @@ def test_files_hold_the_same_and_a_spreadsheet_shows_ids_as_they_are(ask: Ask, j
     ]  # fmt: skip
     for cells, row in zip(read, expected, strict=True):
         for name in MODELS:
-            for column in (name, f"{name}_percentile"):
+            for column in (name, f"{name}_percentile", *(("clv_low", "clv_high") if name == "clv" else ())):
                 assert (float(cells[column]) if cells[column] else None) == row[column]
             assert cells[f"{name}_reason"] == (row[f"{name}_reason"] or "")
         assert not any("e" in cells[name] for name in MODELS)
@@ -188,10 +191,24 @@ def test_a_segment_and_some_models_alone(ask: Ask, home: Home, job: dict[str, An
     names = Identity(home).ids(inside)
     assert table["customer_id"].to_pylist() == [names[key] for key in inside]
     assert table.column_names == [
-        "customer_id", "features_as_of", "clv", "clv_percentile", "clv_version", "clv_reason",
+        "customer_id", "features_as_of", "clv", "clv_low", "clv_high", "clv_percentile", "clv_version",
+        "clv_reason",
     ]  # fmt: skip
     listed = ask("GET", JOBS).json()["jobs"]
     assert [made["job_id"], job["job_id"]] == [each["job_id"] for each in listed]
+
+
+def test_parts_of_before_there_were_intervals_make_a_file_without_them(trained_copy: Home) -> None:
+    job = begun(trained_copy, segment="country:DE")
+    bulk.carry_out(trained_copy, job, open_scorer(trained_copy, None).champions, threads=1)
+    first = jobs.part(trained_copy, job, 0)
+    table = pq.read_table(first)
+    pq.write_table(table.drop_columns(["clv.low", "clv.high"]), first)
+    found = pq.read_table(io.BytesIO(b"".join(job_files.stream(trained_copy, job, "parquet"))))
+    assert found.num_rows == job.total > jobs.CHUNK
+    assert [name for name in found.column_names if name.startswith("clv")] == [
+        "clv", "clv_percentile", "clv_version", "clv_reason",
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_asked_is_refused(
@@ -345,6 +362,7 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     assert (single.answers, found.answers, found.lost) == (20, 50 + len(everyone), 0)
     vectors = found.vectors.set_index("customer_key")
     assert len(vectors) == len(everyone)
+    assert {name for name in vectors if name.startswith("clv.")} == {"clv.score", "clv.version"}
     keys = Identity(trained_copy).keys(everyone)
     by_api = vectors.loc[[keys[customer] for customer in later]]
     assert by_api["churn.version"].isna().all()

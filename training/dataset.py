@@ -17,6 +17,7 @@ from features.errors import PatronError
 from features.home import Home
 from features.store import Store
 from models.encoding import Column, matrix, vocabulary
+from models.giants import capped
 from models.revenue import Revenue, net_revenue_by_day
 from models.spec import Array, Asked, CustomerModel
 
@@ -99,6 +100,8 @@ def gather(
 ) -> Dataset:
     """The rows of all customers the model is about, as of the given stored snapshots.
 
+    Labels of money are capped (:mod:`models.giants`), so that one giant order teaches nothing about others.
+
     Args:
         known_at: labels see nothing that happened or arrived after it.
     """
@@ -123,6 +126,8 @@ def gather(
     table = populations.population_table(backend, asked, zone)
     labels = model.label(events.known_at(known_at), table, horizon_days).to_pandas()
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
+    if model.kind == "money":
+        labels["label"] = capped(labels["label"].to_numpy(np.float64))
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
     frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
     today = day_of(known_at, zone)

@@ -23,9 +23,11 @@ from features.store import Store
 from models import reference
 from models.bundle import FittedModel, pack
 from models.estimators.blend import FittedBlend
+from models.next_order import KEY as NEXT_ORDER
 from models.registry import Registry
 from models.spec import Array, CustomerModel, Estimator
 from models.versions import ModelVersion, Run
+from training import next_order
 from training.card import card, told
 from training.dataset import Dataset, Split, gather, split
 from training.evaluate import evaluate
@@ -91,11 +93,16 @@ def train(
     # Learnt from the recipe's customers, it answers for the model's own.
     own_customers = {"eligible": [condition.as_dict() for condition in model.eligible]}
     final = replace(final, manifest={**final.manifest, **own_customers})
+    beside = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
+    if beside:
+        evaluation = replace(evaluation, metrics=evaluation.metrics | dict(beside.measures))
+    if beside and beside.rates:
+        final = replace(final, manifest={**final.manifest, NEXT_ORDER: beside.rates.as_dict()})
     progress(f"{model.name}: publishing", 0.9)
     files = _bundle(model, final, built, parts)
     local = parts.told_in(shop.time_zone)
     run = Run(
-        parameters=_parameters(recipe, local) | chosen(final),
+        parameters=_parameters(recipe, local) | chosen(final) | ({NEXT_ORDER: beside.why} if beside else {}),
         metrics=evaluation.metrics,
         tags={
             "data_digest": data.digest(),

@@ -9,7 +9,17 @@ import argparse
 import logging
 from pathlib import Path
 
-from benchmarks.quality import DATA, bank, cdnow, online_retail, products, reviews_en, reviews_zh, telco
+from benchmarks.quality import (
+    DATA,
+    bank,
+    cdnow,
+    next_order,
+    online_retail,
+    products,
+    reviews_en,
+    reviews_zh,
+    telco,
+)
 from benchmarks.report import Result, publish
 
 PARTS = {
@@ -20,6 +30,7 @@ PARTS = {
     "bank": bank,
     "telco": telco,
     "products": products,
+    "next_order": next_order,
 }
 
 

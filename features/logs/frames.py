@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.logs.jobs import AS_OF, KEY
+from features.logs.jobs import AS_OF, BOUNDS, KEY
 from features.logs.parts import Part
 
 _ORDER = ("_after", "_order")
@@ -46,8 +46,9 @@ class Latest:
         """Take a part of a score job in; who had no features was not answered."""
         table = pq.read_table(part.path)
         table = table.filter(pc.is_valid(table[AS_OF]))
-        told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason")]
-        frame: pd.DataFrame = table.drop_columns([AS_OF, *told]).to_pandas()
+        told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason", *BOUNDS)]
+        dropped = [name for name in told if name in table.column_names]
+        frame: pd.DataFrame = table.drop_columns([AS_OF, *dropped]).to_pandas()
         versions = {f"{name}.version": version for name, version in part.models.items()}
         self.add(frame.assign(day=part.day, **versions), part.after, part.order, len(frame))
 

@@ -33,6 +33,7 @@ MOST_JOBS = 40  # kept, with their files and what the log has of them: a month o
 CHUNK = 25_000  # customers of a part; what is held in memory at a time
 COMMAND, SERVICE = "command", "service"
 KEY, AS_OF = "customer_key", "as_of"
+BOUNDS = ("low", "high")  # of money, where the model tells them
 _LOCK, _STOP = "going-on", "stop"
 _DEAD_SECONDS = 86_400.0  # after which nobody writes a draft any more
 _ID = re.compile("[0-9a-f]{32}")

@@ -20,6 +20,11 @@ from features.sources.mapping import FileSection
 
 CHUNK_ROWS = 50_000
 SAMPLE_BYTES = 4_000_000
+# DuckDB reads such a file only where it may guess at rows that cannot be taken apart, too.
+MIXED_ENDS = (
+    "some lines end in \\r\\n and others in \\n; write them one way, such as by `sed -i 's/\\r$//' FILE`, and"
+    " try again"
+)
 
 
 def is_database(place: str) -> bool:
@@ -92,6 +97,19 @@ def encoding_of(path: Path) -> Literal["utf-8", "latin-1", "utf-16"]:
     except UnicodeDecodeError:
         return "latin-1"
     return "utf-8"
+
+
+def mixes_line_ends(path: Path) -> bool:
+    """Whether some rows of a CSV end as Windows ends lines and some as Unix does; cells may hold either."""
+    ends, quotes = set(), 0
+    with open(path, "rb") as opened:
+        for line in opened:
+            quotes += line.count(b'"')
+            if line.endswith(b"\n") and quotes % 2 == 0:
+                ends.add(line.endswith(b"\r\n"))
+            if len(ends) == 2:
+                return True
+    return False
 
 
 def scan(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection) -> duckdb.DuckDBPyRelation:
@@ -181,6 +199,8 @@ def _all_wrong_encoding(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _damaged(place: str, error: str) -> str:
+    if not place.endswith(".parquet") and mixes_line_ends(Path(place)):  # else taken for an encoding
+        return f"{place}: {MIXED_ENDS}; nothing was read"
     if "utf-8" in error.lower() or "unicode" in error.lower():
         return (
             f'{place}: this is not UTF-8; say encoding = "latin-1" (or "utf-16") in the mapping\'s [file];'

@@ -5,9 +5,8 @@ are those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (bru
 whose γ is called v here, as in lifetimes.
 
 One order of a million among orders of thirty would move every customer's expected value. So mean values
-above a cap count as the cap, in fitting as in answering: the median times exp(6 s), where s is the robust
-standard deviation of the logarithms (1.4826 × their median absolute deviation), at least 0.5. ``capped``
-says how many customers that were.
+above a cap (:mod:`models.giants`) count as the cap, in fitting as in answering. ``capped`` says how many
+customers that were.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from scipy.special import digamma, gammaln, polygamma
 from features.errors import PatronError
 from models.btyd.likelihood import MaximumLikelihood, in_logarithms, maximise
 from models.btyd.summary import grouped
+from models.giants import cap_of
 from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10
 NO_CAP = sys.float_info.max  # JSON has no infinity
-CAP_DEVIATIONS, LEAST_DEVIATION = 6.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def fit_gamma_gamma(
             f"gamma-gamma was given {len(x)} customers who bought again and takes {MINIMUM_CUSTOMERS}; import"
             " more history"
         )
-    cap = _cap(mean)
+    cap = cap_of(mean)
     capped = int((mean > cap).sum())
     mean = np.minimum(mean, cap)
     if mean.min() == mean.max():
@@ -146,14 +145,6 @@ def log_likelihood(logs: Array, x: Array, mean: Array, weight: Array) -> tuple[f
         [p_v, q_v, weight @ (shape / rate**2 - q / v**2)],
     ]
     return float(weight @ value), *in_logarithms(parameters, np.array(gradient), np.array(curvature))
-
-
-def _cap(mean: Array) -> float:
-    """The largest mean value that counts as it is; the module says why."""
-    logs = np.log(mean)
-    middle = np.median(logs)
-    deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), LEAST_DEVIATION)
-    return float(np.exp(middle + CAP_DEVIATIONS * deviation))
 
 
 def _checked(frequency: ArrayLike, monetary_value: ArrayLike) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ known of how a line goes on beyond.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,10 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.metrics import logit
 from models.spec import Array
 
 Family = Literal["logistic", "normal", "tweedie"]
+_LINKS: Mapping[Family, Callable[[float], float]] = {
+    "logistic": lambda mean: logit(np.array([mean]))[0],
+    "normal": float,
+    "tweedie": np.log,
+}
 PENALTY = 1e-3  # on the squared coefficients, per row
+CONSTANT = 1e-9  # a column that varies less does not tell rows apart
 POWER = 1.5  # Tweedie's: between Poisson (1) and gamma (2)
 DIGITS = 10  # that are kept: the last ones depend on the machine
 
@@ -97,7 +104,7 @@ def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array, weight:
     """
     z = logarithms(x, np.array(columns, np.intp))
     mean, scale = z.mean(axis=0), z.std(axis=0)
-    scale[scale < 1e-9] = 1.0
+    scale[scale < CONSTANT] = 1.0
     coefficients, intercept = _regression(family, (z - mean) / scale, y, weight)
     return Line(
         tuple(columns), low=_tuple(z.min(axis=0)), high=_tuple(z.max(axis=0)), mean=_tuple(mean),
@@ -111,6 +118,8 @@ def _tuple(values: Array) -> tuple[float, ...]:
 
 def _regression(family: Family, z: NDArray[Any], y: Array, weight: Array | None) -> tuple[Array, float]:
     """Coefficients and intercept."""
+    if not (np.abs(z) > CONSTANT).any():  # solvers would find nothing to go down
+        return np.zeros(z.shape[1]), float(_LINKS[family](np.average(y, weights=weight)))
     from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 
     if family == "normal":

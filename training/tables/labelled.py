@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.errors import PatronError
 from features.tables import Table
 from models.encoding import Column
+from models.giants import cap_of, capped
 from models.spec import Array
 from models.table_columns import Understood, columns_of, matrix_of, understand
 
@@ -87,6 +88,9 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
     if kind == "money" and (y < 0).any():
         notes.append(f"{int((y < 0).sum()):,} amounts of {target} below 0 count as 0")
         y = np.maximum(y, 0.0)
+    if kind == "money" and (giants := int((y > cap_of(y)).sum())):
+        notes.append(f"{giants:,} amounts of {target} above {cap_of(y):,.0f} count as that")
+        y = capped(y)
     _refuse_if_poor(table, target, kind, y)
     understood = understand(table, {target, *drop, *([time] if time else [])})
     positive = "yes" if table.profile(target).truths else "1"

@@ -1,0 +1,166 @@
+"""The day of the next order, on Online Retail and CDNOW: as propensity's versions tell it, and simpler ways.
+
+At each origin the shop's rates are fitted to what was known then, and asked about everyone who had ordered in
+the 180 days before. Of those who order within the next 180 days: the mean and the median absolute error in
+days, and the share who had ordered by the day told, which is to be half. Beside it the customer's own rhythm
+(latest order plus median gap), where that tells a day from the origin on; the median wait of the latest month
+whose waits were known; and trees that learn the wait from propensity's numbers at all such months (LightGBM,
+absolute error). Differences have 95 % intervals (paired bootstrap over customers, drawn at all origins
+of a shop at once). Whether rates would have answered is said by training's own gates, on that latest month.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality import cdnow, online_retail
+from benchmarks.report import Result
+from features import populations, snapshots
+from features.calendar import day_of, midnight
+from features.groups import GROUPS
+from features.home import Home
+from features.imports import import_file
+from features.store import Store
+from models.estimators.candidates import SMALL_TREES
+from models.estimators.trees import PARAMETERS
+from models.labels import days_until_order
+from models.metrics import paired_bootstrap
+from models.next_order import HORIZON_DAYS
+from models.propensity import propensity
+from models.spec import Array
+from training.dataset import gather
+from training.next_order import GATES, Exam, error_days, exam_of, fit, measures_of
+
+FILE = online_retail.FILE
+SHOPS = {
+    "retail": (FILE, online_retail.SOURCE, (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1))),
+    "cdnow": (cdnow.FILE, "cdnow", (date(1997, 10, 1), date(1997, 11, 1), date(1998, 1, 1))),
+}
+ROUNDS = 150
+Error = Callable[[Array, Array], float]
+ERRORS: Mapping[str, Error] = {
+    "mean": error_days,
+    "median": lambda wait, told: float(np.median(np.abs(wait - told))),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An origin: the exam, what others told of the same customers, and whether the rates were chosen."""
+
+    exam: Exam
+    median: Array
+    trees: Array
+    chosen: bool | None
+
+
+def measure(file: Path) -> dict[str, Result]:
+    """Everything, of each shop whose file is there."""
+    data = file.parents[1]
+    results: dict[str, Result] = {}
+    for shop, (place, source, origins) in SHOPS.items():
+        if (data / place).exists():
+            with tempfile.TemporaryDirectory() as folder:
+                results |= compare(shop, asked_at(Home(Path(folder)), data / place, source, origins))
+    return results
+
+
+def asked_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> dict[date, Asked]:
+    """The exam at each origin."""
+    import_file(home, str(file), source)
+    built, store, zone = snapshots.build(home), Store(home), home.shop().time_zone
+    store.apply(GROUPS, built.folders)
+    question = replace(propensity, label=days_until_order)
+    months = [t for t in populations.origins(home) if t in built.as_ofs]
+
+    def waits(moment: datetime, known_at: datetime) -> pd.DataFrame:
+        return gather(home, store, question, [moment], HORIZON_DAYS, known_at).frame
+
+    found = {}
+    for day in origins:
+        origin = midnight(day, zone)
+        known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= day_of(origin, zone)]
+        learnt = [waits(moment, origin) for moment in known]
+        frame = waits(origin, home.shop().now())
+        exam = exam_of(fit(frame), frame)
+        median, trees = others(learnt, frame, exam)
+        found[day] = Asked(exam, median, trees, chosen(learnt[-1]))
+    return found
+
+
+def chosen(latest: pd.DataFrame) -> bool | None:
+    """Whether training would have let the rates answer, by the latest month of known waits."""
+    measures = measures_of(exam_of(fit(latest), latest))
+    if any(gate.metric not in measures for gate in GATES):
+        return None
+    return all(gate.refusal(measures) is None for gate in GATES)
+
+
+def others(learnt: Sequence[pd.DataFrame], frame: pd.DataFrame, exam: Exam) -> tuple[Array, Array]:
+    """What those examined are told by the latest month's median wait, and by trees of all months."""
+    names = [f.name for f in propensity.features if f.dtype in ("int64", "float64")]
+    ordered = [part[(part["recency_days"] <= HORIZON_DAYS) & part["label"].notna()] for part in learnt]
+    rows = pd.concat(ordered)
+    parameters = PARAMETERS | SMALL_TREES | {"objective": "l1"}
+    data = lgb.Dataset(rows[names].to_numpy(np.float64, na_value=np.nan), rows["label"].to_numpy(np.float64))
+    booster = lgb.train(parameters, data, ROUNDS)
+    about = frame.set_index("customer_key").loc[exam.customers, names].to_numpy(np.float64, na_value=np.nan)
+    median = float(np.median(ordered[-1]["label"]))
+    return np.full(len(about), median), np.asarray(booster.predict(about), np.float64)
+
+
+def compare(shop: str, asked: Mapping[date, Asked]) -> dict[str, Result]:
+    """The measures of a shop, and the mean differences with their intervals."""
+    found: dict[str, Result] = {}
+    print(f"Next order within {HORIZON_DAYS} days, {shop}:")
+    for day, at in asked.items():
+        ordered = at.exam.of(~np.isnan(at.exam.wait))
+        rhythm = ordered.of(~np.isnan(ordered.rhythm))
+        told = len(at.exam.wait), int((~np.isnan(at.exam.rhythm)).sum())
+        by_then = _share(ordered.wait, ordered.ours), _share(rhythm.wait, rhythm.rhythm)
+        print(
+            f"  {day}: {told[0]:,} are told a day, {told[1]:,} by own rhythm; {len(ordered.wait):,} order,"
+            f" {by_then[0]:.3f} of them by the day told, by own rhythm {by_then[1]:.3f}; rates chosen:"
+            f" {at.chosen}"
+        )
+        key = f"next_order_{shop}_{day:%Y_%m_%d}"
+        found[f"{key}_told"] = Result(told[0], "customers", told[1], better="higher")
+        found[f"{key}_by_then"] = Result(by_then[0], "share, to be .5", by_then[1], better="higher")
+    for name, error in ERRORS.items():
+        for peer in ("own rhythm", "the median wait", "trees"):
+            found |= _against(f"next_order_{shop}_{name}_error", peer, error, asked)
+    return found
+
+
+def _share(wait: Array, told: Array) -> float:
+    """Of those who ordered by the day told."""
+    return float((wait <= told).mean())
+
+
+def _against(name: str, peer: str, error: Error, asked: Mapping[date, Asked]) -> dict[str, Result]:
+    """An error in days beside a peer's, on those who ordered and whom the peer tells a day."""
+    triples, customers = [], []
+    for at in asked.values():
+        other = {"own rhythm": at.exam.rhythm, "the median wait": at.median, "trees": at.trees}[peer]
+        rows = ~np.isnan(at.exam.wait) & ~np.isnan(other)
+        triples.append((at.exam.wait[rows], at.exam.ours[rows], other[rows]))
+        customers.append(at.exam.customers[rows])
+    ours, theirs = (float(np.mean([error(y, told[i]) for y, *told in triples])) for i in (0, 1))
+    mean, low, high = paired_bootstrap(triples, lambda y, told: -error(y, told), customers=customers)
+    print(
+        f"  {name}: {ours:.1f} days, {peer} {theirs:.1f}; nearer by {mean:.1f} (95 % interval {low:.1f} to"
+        f" {high:.1f}), {sum(len(y) for y, *_ in triples):,} orders"
+    )
+    key = f"{name}_over_{peer.removeprefix('the ').replace(' ', '_')}"
+    return {key: Result(ours, "days", theirs)} | {
+        f"{key}{suffix}": Result(value, "days nearer", better="higher")
+        for suffix, value in (("_difference", mean), ("_low", low), ("_high", high))
+    }
