@@ -1,0 +1,57 @@
+"""The models beside the customers' scores as `/v1/models` tells of them, where they were ever trained."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from features.errors import PatronError
+from features.home import Home
+from models.beside import BESIDE
+from models.registry import Registry
+from models.versions import why_none
+from serving.schemas import ModelState
+
+
+class Beside:
+    """Says which versions of them are promoted; opens none, and reads once what one says of itself."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._read: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def states(self) -> list[ModelState]:
+        """Each that was trained; none where the registry is away, since scores are told all the same."""
+        try:
+            named = self._registry.champions(BESIDE)
+            found = (self._state(name, named.get(name)) for name in BESIDE)
+            return [state for state in found if state is not None]
+        except PatronError:
+            return []
+
+    def _state(self, name: str, version: str | None) -> ModelState | None:
+        state = ModelState(name=name, question=BESIDE[name])
+        if version is None:
+            versions = self._registry.versions(name)
+            state.reason = why_none(name, versions)
+            return state if versions else None
+        try:
+            told = self._manifest(name, version)
+        except PatronError as damaged:
+            state.reason = str(damaged)
+            return state
+        state.version, state.meaning, state.unit = version, told["meaning"], told["kind"]
+        state.horizon_days = told.get("horizon_days")
+        if "as_of" in told:
+            state.trained_as_of = datetime.fromisoformat(told["as_of"])
+        return state
+
+    def _manifest(self, name: str, version: str) -> dict[str, Any]:
+        if (name, version) not in self._read:
+            self._read[name, version] = self._registry.manifest(name, version)
+        return self._read[name, version]
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self._home)
