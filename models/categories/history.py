@@ -17,19 +17,20 @@ from models.spec import Array
 
 KEYS = ["customer_key", "category"]
 # What a row holds beside its keys: by column its unit. Days are the shop's, windows reach back from as_of.
+# Shares are per mille, so that a regression on log(1 + amount) reads nearly their logarithms.
 UNITS = {
     "category": "category",
     "orders_in_category": "orders",
     "orders_in_category_365d": "orders",
     "orders_in_category_90d": "orders",
     "days_since_category": "days",
-    "share_of_orders_in_category": "share",
-    "share_of_orders_fading": "share",
-    "share_of_lines_in_category": "share",
-    "spend_share_in_category": "share",
-    "category_popularity_90d": "share",
-    "category_popularity_30d": "share",
-    "category_popularity_year_ago": "share",
+    "share_of_orders_in_category": "per mille",
+    "share_of_orders_fading": "per mille",
+    "share_of_lines_in_category": "per mille",
+    "spend_share_in_category": "per mille",
+    "category_popularity_90d": "per mille",
+    "category_popularity_30d": "per mille",
+    "category_popularity_year_ago": "per mille",
     "orders_total": "orders",
     "orders_365d": "orders",
     "orders_90d": "orders",
@@ -40,7 +41,7 @@ UNITS = {
 }
 FADING_DAYS = 180  # after which an order counts half, after twice as many a quarter
 SEASON_DAYS = 30  # of the year before, from as_of's day on
-LEAST_SEASON_ORDERS = 50  # or that year tells nothing
+LEAST_SEASON_ORDERS = 50  # or the last 90 days stand in for it
 LINES_DRAWN = 3
 """So many lines draw a customer's share of lines to that of everybody."""
 _OF_CUSTOMER = {
@@ -105,7 +106,9 @@ class History:
         frame = customers.merge(goods, how="cross").merge(own, how="left", on=KEYS)
         none = own.columns.difference([*KEYS, "days_since_category"])
         frame[none] = frame[none].fillna(0.0)
-        return _with_shares(frame)[["customer_key", *UNITS]]
+        found = _with_shares(frame)[["customer_key", *UNITS]]
+        shares = [name for name, unit in UNITS.items() if unit == "per mille"]
+        return found.assign(**(found[shares] * 1000))
 
 
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +176,7 @@ def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
         {
             "category_popularity_90d": share(0, 90),
             "category_popularity_30d": share(0, 30),
-            "category_popularity_year_ago": share(*season) if enough else np.nan,
+            "category_popularity_year_ago": share(*(season if enough else (0, 90))),
             "share_of_all_lines": lines / max(float(lines.sum()), 1.0),
         },
         index=names,

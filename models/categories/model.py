@@ -13,7 +13,9 @@ import pyarrow as pa
 from models.bundle import FittedModel, digest
 from models.categories.history import UNITS
 from models.encoding import Column, column_matrix, vocabulary
-from models.estimators.trees import PARAMETERS, FittedTrees, grow
+from models.estimators.blend import FittedBlend, Part
+from models.estimators.line import fit_line
+from models.estimators.trees import PARAMETERS, Trees, grow
 from models.spec import Array
 
 NAME = "category_propensity"
@@ -24,7 +26,14 @@ ROUNDS = 150
 SETTINGS: Mapping[str, Any] = PARAMETERS | {
     "objective": "binary", "num_leaves": 7, "min_data_in_leaf": 200, "learning_rate": 0.06, "lambda_l2": 10.0,
 }  # fmt: skip
-_MEANING = 2  # to be raised where a column comes to mean something else
+LINE = (
+    "share_of_orders_in_category", "share_of_orders_fading", "share_of_lines_in_category",
+    "category_popularity_90d", "category_popularity_year_ago", "orders_total", "orders_365d", "orders_90d",
+    "orders_fading", "recency_days", "tenure_days",
+)  # fmt: skip
+"""The columns that the regression reads."""
+LINE_WEIGHT = 0.3
+_MEANING = 1  # to be raised where a column comes to mean something else
 
 
 def columns(frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -49,13 +58,17 @@ def definition(name: str) -> str:
 def fit(frame: pd.DataFrame, version: str = "1") -> FittedModel:
     """Learn ``label`` (1 or 0) from rows.
 
-    Trees on the logarithmic loss are probabilities as they stand; a test by time says how true they are.
+    Trees and, at a weight, a regression, on the scale of log-odds. Both are learnt by the logarithmic loss,
+    so they are probabilities as they stand; a test by time says how true.
     """
     read = columns(frame)
     x = column_matrix(read, _arrays(frame))
     categorical = [i for i, column in enumerate(read) if column.dtype == "string"]
-    booster = grow(dict(SETTINGS), ROUNDS, x, frame["label"].to_numpy(np.float64), categorical)
-    fitted = FittedTrees(booster, {"link": "logit", "slope": 1.0, "intercept": 0.0})
+    y = frame["label"].to_numpy(np.float64)
+    trees = Trees(grow(dict(SETTINGS), ROUNDS, x, y, categorical))
+    line = fit_line("logistic", x, [i for i, column in enumerate(read) if column.name in LINE], y)
+    parts = {"trees": Part(trees, 1 - LINE_WEIGHT), "line": Part(line, LINE_WEIGHT)}
+    fitted = FittedBlend("probability", parts, slope=1.0, intercept=0.0)
     manifest = {
         "model": NAME,
         "features": [asdict(column) for column in read],

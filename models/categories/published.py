@@ -18,7 +18,7 @@ from features.errors import PatronError
 from models.bundle import FittedModel, sealed, verified
 from models.categories.history import UNITS, History
 from models.categories.model import NAME, definition
-from models.estimators.trees import FittedTrees
+from models.estimators.opening import open_fitted
 from models.registry import Registry
 
 _TABLES = ("customers", "pairs", "categories")
@@ -73,7 +73,7 @@ def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -
         raise PatronError(
             f"version {version} of {NAME} was made by other code than this; run `patron train {NAME}`"
         )
-    model = FittedModel(version, manifest, FittedTrees.from_files(files), {})
+    model = FittedModel(version, manifest, open_fitted(files), {})
     return Published(model, History(*(pd.read_parquet(io.BytesIO(files[f"{n}.parquet"])) for n in _TABLES)))
 
 

@@ -16,4 +16,4 @@ def reasons(frame: pd.DataFrame) -> list[str]:
 def _reason(times: float, orders: float, days: float, popularity: float) -> str:
     if times:
         return f"in {times:,.0f} of {counted(orders, 'orders')}, last {days_ago(round(days))}"
-    return f"not ordered before; in {popularity:.1%} of all orders of the last 90 days"
+    return f"not ordered before; in {popularity / 1000:.1%} of all orders of the last 90 days"

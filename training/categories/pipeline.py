@@ -14,7 +14,7 @@ from features.merchandise import merchandise
 from features.progress import Progress, silent
 from models.bundle import digest
 from models.categories.history import UNITS, Asked, history
-from models.categories.model import HORIZON_DAYS, MEANING, NAME, ROUNDS, SETTINGS, score
+from models.categories.model import HORIZON_DAYS, LINE_WEIGHT, MEANING, NAME, ROUNDS, SETTINGS, score
 from models.categories.published import to_files
 from models.registry import Registry
 from models.versions import TRAINED_TAG, ModelVersion, Run
@@ -88,6 +88,7 @@ def _parameters(exam: CategoryExam, labelled: int) -> dict[str, object]:
         "final_origins": labelled,
         "categories": exam.frame["category"].nunique(),
         "rounds": ROUNDS,
+        "line_weight": LINE_WEIGHT,
     } | dict(SETTINGS)
 
 
