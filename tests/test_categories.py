@@ -255,5 +255,9 @@ def test_too_little_history_or_too_few_outcomes_are_refused(held: pd.DataFrame) 
         with pytest.raises(PatronError, match="import more history"):
             examine(held, moments, now)
     earlier = AS_OF.as_of - timedelta(days=60)
-    with pytest.raises(PatronError, match="and it takes 200"):
+    with pytest.raises(PatronError, match="to learn from, and it takes 200"):
         examine(held[held["customer_key"] < 40], [Asked(earlier, day_of(earlier, ZONE)), AS_OF], now)
+    months = [AS_OF.as_of - timedelta(days=days) for days in (180, 120, 60, 0)]
+    closed = held[held["day"] < AS_OF.day]
+    with pytest.raises(PatronError, match="0 orders of a category are there to test on, and it takes 50"):
+        examine(closed, [Asked(month, day_of(month, ZONE)) for month in months], now)

@@ -20,7 +20,7 @@ from training.evaluate import Evaluation, SliceRow, evaluate
 from training.slices import enough
 
 MOST_CATEGORIES = 60  # a shop with more should name its categories more broadly
-LEAST_OUTCOMES = 200
+LEAST_LEARNT, LEAST_TESTED = 200, 50  # orders of a category
 MOST_MOMENTS = 12  # a year, so that every season is learnt from
 MOST_ROWS = 200_000  # to learn from; of more, each moment takes other customers
 
@@ -104,7 +104,7 @@ def examine(
             " import more history"
         )
     model = learn(known_at(held, test.as_of), learnt, days)
-    frame = _labelled(held, test, days)
+    frame = _enough(_labelled(held, test, days), LEAST_TESTED, "test on")
     return CategoryExam(test, tuple(learnt), frame.assign(score=score(model, frame)))
 
 
@@ -122,14 +122,17 @@ def learn(held: pd.DataFrame, origins: Sequence[Asked], days: int = HORIZON_DAYS
     most = held["customer_key"].nunique() * held["category"].nunique() * len(origins)
     step = -(-most // MOST_ROWS)
     parts = [_labelled(held, origin, days, step, first) for first, origin in enumerate(origins)]
-    frame = pd.concat(parts, ignore_index=True)
+    return fit(_enough(pd.concat(parts, ignore_index=True), LEAST_LEARNT, "learn from"))
+
+
+def _enough(frame: pd.DataFrame, least: int, what: str) -> pd.DataFrame:
     outcomes = int(frame["label"].sum())
-    if outcomes < LEAST_OUTCOMES:
+    if outcomes < least:
         raise PatronError(
-            f"{NAME} cannot be trained: {outcomes} orders of a category are known outcomes, and it takes"
-            f" {LEAST_OUTCOMES}; import more history"
+            f"{NAME} cannot be trained: {outcomes} orders of a category are there to {what}, and it takes"
+            f" {least}; import more history"
         )
-    return fit(frame)
+    return frame
 
 
 def _labelled(held: pd.DataFrame, asked: Asked, days: int, step: int = 1, first: int = 0) -> pd.DataFrame:
