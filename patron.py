@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from commands import (
     answers,
+    categories,
     feedback,
     keys,
     models,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, reports, answers, products, feedback, service, up):
+for noun in (shop, training, models, reports, answers, products, categories, feedback, service, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BUILD_SECONDS = 900.0
-VERBS = (["simulate"], ["train", "all"], ["train", "products"])
+VERBS = (["simulate"], ["train", "all"])
 
 
 def environment(home: Path) -> Mapping[str, str]:

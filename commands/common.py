@@ -44,6 +44,26 @@ def open_registry() -> Registry:
     return Registry(home)
 
 
+def known_key(home: Home, customer_id: str, verb: str) -> int:
+    """The key of a shop's customer.
+
+    Args:
+        verb: of the command that asks.
+
+    Raises:
+        NothingThere: there is no shop, or the shop does not know the id.
+    """
+    from features.errors import NothingThere
+    from features.identity import Identity
+    from serving.scorer import UNKNOWN
+
+    home.shop()
+    key = Identity(home).keys([customer_id]).get(customer_id)
+    if key is None:
+        raise NothingThere(f"{UNKNOWN}; `patron {verb}` takes the shop's own ids")
+    return key
+
+
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on the terminal's error channel; nothing where it is not a terminal."""

@@ -150,7 +150,8 @@ def measured(version: Any) -> str:
 
 def _names(registry: Any, asked: str) -> list[str]:
     """The models to list; of all, those that not every shop has only where they were trained."""
-    from models.catalogue import BESIDE, OPTIONAL
+    from models.beside import BESIDE
+    from models.catalogue import OPTIONAL
 
     tables = registry.table_models()
     if asked in (*tables, *BESIDE):
@@ -162,7 +163,8 @@ def _names(registry: Any, asked: str) -> list[str]:
 
 def _known(registry: Any, name: str) -> str:
     """The name of a model that comes with Patron, or of one that was trained on a table."""
-    from models.catalogue import BESIDE, find
+    from models.beside import BESIDE
+    from models.catalogue import find
 
     return name if name in (*BESIDE, *registry.table_models()) else find(name).name
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, open_home, progress_bar, say
+from commands.common import AsJson, known_key, open_home, progress_bar, say
 
 app = typer.Typer()
 
@@ -48,32 +48,13 @@ def products(
         say(as_json, done, "\n".join(_lines(done)))
 
 
-def train_products(as_json: bool) -> None:
-    """Train the ranking, and say what came of it."""
-    from commands.training import said_of
-    from models.registry import Registry
-    from training.products.pipeline import train_products
-
-    home = open_home()
-    home.shop()  # before anything is made where there is no shop
-    with progress_bar(as_json) as progress:
-        version = train_products(home, Registry(home), progress)
-    said_of([version], as_json, "the next baskets")
-
-
 def _ranked(customer_id: str, limit: int, new_only: bool) -> dict[str, Any]:
-    from features.errors import NothingThere
-    from features.identity import Identity
     from models.products.published import open_champion
     from models.registry import Registry
     from serving.products import ranked
-    from serving.scorer import UNKNOWN
 
     home = open_home()
-    home.shop()
-    key = Identity(home).keys([customer_id]).get(customer_id)
-    if key is None:
-        raise NothingThere(f"{UNKNOWN}; `patron products` takes the shop's own ids")
+    key = known_key(home, customer_id, "products")
     return ranked(open_champion(Registry(home)), key, customer_id, limit, new_only)
 
 

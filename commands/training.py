@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from features.errors import PatronError
 if TYPE_CHECKING:
     from features.home import Home
     from features.progress import Progress
+    from models.registry import Registry
+    from models.versions import ModelVersion
 
 app = typer.Typer()
 
@@ -24,8 +27,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model's name, or all customers' scores; products; feedback, with --table of texts; none"
-            " with --table of customers.",
+            help="A model's name, or all that the shop can ask; feedback, with --table of texts; none with"
+            " --table of customers.",
             metavar="MODEL",
         ),
     ] = None,
@@ -87,12 +90,10 @@ def train(
         return
     if of_customers:
         raise typer.BadParameter("--target, --time, --name and --drop are for --table FILE")
-    if model == "products":
-        from commands.products import train_products
-
+    if model in ("products", "category_propensity"):
         if horizon is not None or advise:
-            raise typer.BadParameter("products takes no --horizon and no --advise")
-        train_products(as_json)
+            raise typer.BadParameter(f"{model} takes no --horizon and no --advise")
+        train_of_orders(model, as_json)
         return
     if model is None:
         raise typer.BadParameter("say which MODEL, or all, or --table FILE")
@@ -137,16 +138,35 @@ def tune(
     say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
 
 
+def train_of_orders(name: str, as_json: bool) -> None:
+    """Train a model that learns from orders alone, and say what came of it."""
+    from models.registry import Registry
+
+    home = open_home()
+    home.shop()  # before anything is made where there is no shop
+    with progress_bar(as_json) as progress:
+        version = _of_orders()[name](home, Registry(home), progress)
+    said_of([version], as_json, "the next baskets" if name == "products" else "a later time")
+
+
+def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersion]]:
+    """How models that learn from orders alone, without the feature store, are trained; by name."""
+    from training.categories.pipeline import train_categories
+    from training.products.pipeline import train_products
+
+    return {"products": train_products, "category_propensity": train_categories}
+
+
 def train_models(
     home: Home, names: list[str], horizon: int | None, progress: Progress, *, others: bool
 ) -> tuple[list[Any], dict[str, str]]:
     """Build the features anew, and train these models on them.
 
     Args:
-        others: also those optional ones for which the shop has what they take.
+        others: also those optional ones, and those of orders, for which the shop has what they take.
 
     Returns:
-        The versions, and by name why an optional one was left out.
+        The versions, and by name why one of the others was left out.
     """
     from models.catalogue import OPTIONAL, find
     from models.registry import Registry
@@ -156,10 +176,18 @@ def train_models(
     built, store = _built(home, progress)
     registry = Registry(home)
     trained = [train(home, model, built, store, registry, progress) for model in models]
+    if not others:
+        return trained, {}
+
+    def optional(name: str) -> ModelVersion:
+        return train(home, asked_with(OPTIONAL[name], horizon), built, store, registry, progress)
+
+    learners: dict[str, Callable[[], ModelVersion]] = {name: partial(optional, name) for name in OPTIONAL}
+    learners |= {name: partial(learn, home, registry, progress) for name, learn in _of_orders().items()}
     left_out = {}
-    for name, model in OPTIONAL.items() if others else ():
+    for name, learn in learners.items():
         try:
-            trained.append(train(home, asked_with(model, horizon), built, store, registry, progress))
+            trained.append(learn())
         except PatronError as refusal:
             left_out[name] = str(refusal)
     return trained, left_out
@@ -192,12 +220,12 @@ def said_of(
     """Say what came of training, and end with the gates' code.
 
     Args:
-        left_out: by name why an optional model was not trained, where all were to be. What the gates of
-            such a one said is told then, and ends nothing.
+        left_out: by name why a model that not every shop can ask was not trained, where all were to be.
+            What the gates of such a one said is told then, and ends nothing.
     """
-    from models.catalogue import OPTIONAL
+    from models.catalogue import MODELS
 
-    heeded = [version for version in versions if left_out is None or version.name not in OPTIONAL]
+    heeded = [version for version in versions if left_out is None or version.name in MODELS]
     done: dict[str, Any] = {"versions": [vars(version) for version in versions]}
     lines = [version_line(version, shown_on) for version in versions]
     if left_out is not None:

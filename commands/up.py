@@ -61,6 +61,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     """Train where a model has no usable champion, else only renew the features; say what was done."""
     from features import builds
     from features.store import Store
+    from models.beside import BESIDE
     from models.catalogue import MODELS, OPTIONAL
     from models.registry import Registry
 
@@ -72,6 +73,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
         definitions = Store(home).definitions()
         stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
         if not stale:
+            trained |= {name: versions for name in BESIDE if (versions := registry.versions(name))}
             return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
     versions, left_out = train_models(home, list(MODELS), None, progress, others=True)
     return [*(version_line(v) for v in versions), *left_out.values()]

@@ -14,9 +14,6 @@ MODELS: dict[str, CustomerModel] = {model.name: model for model in (churn, prope
 # These ask for what some shops lack. Where one was never trained, nobody is told that it is absent.
 OPTIONAL: dict[str, CustomerModel] = {model.name: model for model in (leads,)}
 
-BESIDE = ("products", "feedback")
-"""Models that answer otherwise than with a score of a customer; they are trained by name."""
-
 
 def every() -> dict[str, CustomerModel]:
     """All models by name, optional ones last."""

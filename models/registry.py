@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from features.errors import PatronError
 from features.home import Home
-from models.bundle import MANIFEST, FittedModel, digest, open_bundle
+from models.bundle import MANIFEST, FittedModel, digest, open_bundle, verified
 from models.settings import ModelSettings
 from models.versions import (
     PROMOTED,
@@ -263,6 +263,10 @@ class Registry:
     def open(self, name: str, version: str) -> FittedModel:
         """A published version, with every digest checked."""
         return open_bundle(version, *self.files(name, version))
+
+    def manifest(self, name: str, version: str) -> dict[str, Any]:
+        """What a published version says of itself, with every digest checked; of any kind of model."""
+        return verified(version, *self.files(name, version))
 
     def files(self, name: str, version: str) -> tuple[dict[str, bytes], str]:
         """The files of a published version as they lie there, and the digest its manifest must have.

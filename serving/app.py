@@ -31,7 +31,9 @@ from models.catalogue import MODELS
 from models.estimators.trees import import_lightgbm_alone
 from models.registry import Registry
 from serving import access, problems
+from serving.beside import Beside
 from serving.bodies import Bounded
+from serving.categories import Categories
 from serving.champions import Follower
 from serving.decider import Decider
 from serving.explainer import Explainer
@@ -71,7 +73,7 @@ def create_app(
     """
     decider = Decider(scorer, DecisionLog(scorer.home))
     runs, score_jobs, explainer = Runs(decider), ScoreJobs(scorer), Explainer(scorer)
-    intake, products = Intake(scorer.home), Products(scorer.home)
+    intake, products, categories = Intake(scorer.home), Products(scorer.home), Categories(scorer.home)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -86,6 +88,7 @@ def create_app(
         await run_in_threadpool(runs.stop)
         await run_in_threadpool(explainer.close)
         await run_in_threadpool(products.close)
+        await run_in_threadpool(categories.close)
         await run_in_threadpool(score_jobs.stop)
         await run_in_threadpool(scorer.close)
         await run_in_threadpool(decider.log.close)
@@ -98,10 +101,11 @@ def create_app(
     app.state.scorer = scorer
     app.state.metrics = Metrics(log, scorer.home)
     access.install(app, keys, keys_needed, limits, app.state.metrics)
+    app.state.beside = Beside(scorer.home)
     app.state.timeline = Timeline(scorer.home)
     app.state.explainer = explainer
     app.state.decider, app.state.runs, app.state.intake = decider, runs, intake
-    app.state.score_jobs, app.state.products = score_jobs, products
+    app.state.score_jobs, app.state.products, app.state.categories = score_jobs, products, categories
     app.add_middleware(Bounded)
     app.add_middleware(Observed, metrics=app.state.metrics)
     return app

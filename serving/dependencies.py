@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from features.timeline import Timeline
+from serving.beside import Beside
+from serving.categories import Categories
 from serving.decider import Decider
 from serving.explainer import Explainer
 from serving.intake import Intake
@@ -36,6 +38,8 @@ RunsDep = Annotated[Runs, _held("runs")]
 ScoreJobsDep = Annotated[ScoreJobs, _held("score_jobs")]
 ExplainerDep = Annotated[Explainer, _held("explainer")]
 ProductsDep = Annotated[Products, _held("products")]
+BesideDep = Annotated[Beside, _held("beside")]
+CategoriesDep = Annotated[Categories, _held("categories")]
 IntakeDep = Annotated[Intake, _held("intake")]
 
 

@@ -14,21 +14,23 @@ EXPIRES_SOON = timedelta(days=14)
 
 def models(home: Home) -> Iterator[Check]:
     """The registry, and which version of each model answers."""
+    from models.beside import BESIDE
     from models.catalogue import MODELS, every
     from models.registry import Registry
     from models.versions import why_none
 
     registry = Registry(home)
-    found = {name: registry.versions(name) for name in every()}
+    found = {name: registry.versions(name) for name in (*every(), *BESIDE)}
     yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
     for name, versions in found.items():
         if name not in MODELS and not versions:
-            continue  # an optional one, which this shop does not ask
+            continue  # one that this shop does not ask
         champion = next((version for version in versions if version.champion), None)
         if champion is None:
             yield Check(name, WARNING, why_none(name, versions))
         else:
-            registry.open(name, champion.version)
+            look = registry.manifest if name in BESIDE else registry.open
+            look(name, champion.version)
             yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,64 +16,25 @@ from features.identity import Identity
 from features.progress import Progress, silent
 from models.registry import Registry
 from serving import files, job_files
-from serving.champions import POLL_S, RETRY_S
-from serving.turns import Turns
+from serving.following import Following
 
 if TYPE_CHECKING:
     from models.products.published import Published
 
 AT_ONCE = 500  # customers
 NO_ORDERS = "no orders of this customer were known by then; these are popular with everyone"
-_log = logging.getLogger(__name__)
 
 
-class Products(Turns):
-    """Follows which version of the ranking is promoted; looks at most twice a second, when it is asked.
-
-    All of it happens in one thread, that of :meth:`run`: a service that nobody asks for products opens
-    nothing, and scores wait for none of it.
-    """
+class Products(Following["Published"]):
+    """Follows which version of the ranking is promoted."""
 
     def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__("products")
-        self._home, self._clock = home, clock
-        self._held: Published | None = None
-        self._refusal: PatronError | None = None
-        self._look_at = 0.0
+        super().__init__("products", home, clock)
 
-    def now(self) -> Published:
-        """The version that answers; the one before goes on where a newer one cannot be opened.
+    def _open(self, registry: Registry, version: str) -> Published:
+        from models.products.published import open_version
 
-        Raises:
-            PatronError: none was promoted, or it cannot be opened, and none answered before.
-        """
-        if self._clock() >= self._look_at:
-            self._look()
-        if self._held is None:
-            assert self._refusal is not None
-            raise self._refusal
-        return self._held
-
-    def _look(self) -> None:
-        from models.products.files import NAME
-        from models.products.published import open_champion, open_version
-
-        try:
-            named = self._registry.champions([NAME]).get(NAME)
-            if self._held is None or named is None:
-                self._held = open_champion(self._registry)
-            elif named != self._held.version:
-                self._held = open_version(self._registry, named)
-            self._refusal, wait = None, POLL_S
-        except PatronError as error:
-            if self._held is not None and str(error) != str(self._refusal):
-                _log.error("products version %s goes on answering: %s", self._held.version, error)
-            self._refusal, wait = error, POLL_S if self._held is None else RETRY_S
-        self._look_at = self._clock() + wait
-
-    @cached_property
-    def _registry(self) -> Registry:
-        return Registry(self._home)
+        return open_version(registry, version)
 
 
 def ranked(published: Published, key: int, customer_id: str, limit: int, new_only: bool) -> dict[str, Any]:

@@ -260,14 +260,16 @@ def trained_shop(built_shop: Home, built: snapshots.Built, made_once: Callable[.
 
 @pytest.fixture(scope="session")
 def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
-    """A copy of ``trained_shop`` in which the ranking of products was trained too, and answers."""
+    """A copy of ``trained_shop`` where products and propensity per category were trained too, and answer."""
 
     def make(path: Path) -> None:
         from models.registry import Registry
+        from training.categories.pipeline import train_categories
         from training.products.pipeline import train_products
 
         home = _copy_trained(trained_shop, path)
         assert train_products(home, Registry(home)).champion
+        assert train_categories(home, Registry(home)).champion
 
     return Home(made_once("ranked", make))
 

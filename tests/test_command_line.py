@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
-    "refresh", "compact", "init", "challenge", "products", "feedback", "report",
+    "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report",
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from features.home import Home
 from models.registry import Registry
 from models.text.bundle import open_classifier
 from models.text.judgement import judge
+from serving.beside import Beside
+from serving.doctor import models
 
 GOOD, BAD = ("wonderful quality", "lovely, and soft", "很好"), ("awful quality", "useless, it broke", "很差")
 AROUND = ("the coat is", "this lamp seems", "这件衣服")
@@ -69,6 +71,13 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
     assert "* feedback      2  " in listed
     assert run_patron(home, "rollback", "feedback", "--why", "a try")[0] == 0
     assert Registry(home).champions(["feedback"]) == {"feedback": "1"}
+
+
+def test_the_service_and_the_doctor_tell_of_it(home: Home) -> None:
+    (state,) = Beside(home).states()
+    assert (state.name, state.version, state.trained_as_of) == ("feedback", "1", None)
+    assert state.meaning == "calibrated probability that the author is content"
+    assert "feedback: version 1 of 1 answers" in [f"{check.part}: {check.found}" for check in models(home)]
 
 
 def test_one_text_is_judged_with_its_words_and_topics(home: Home, run_patron: Run) -> None:

@@ -21,6 +21,7 @@ from features.home import Home
 from features.identity import Identity, join
 from features.merchandise import merchandise
 from features.tables import open_table
+from models.beside import BESIDE
 from models.products.purchases import Purchases, read
 from models.products.ranker import fit
 from models.registry import Registry
@@ -199,7 +200,7 @@ def test_an_empty_shop_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> 
         assert "names a product; import orders" in err
 
 
-@pytest.mark.parametrize("name", ["products", "feedback"])
+@pytest.mark.parametrize("name", BESIDE)
 def test_a_table_may_not_take_its_name(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.csv"
     file.write_text("x,y\n" + "".join(f"{i % 7},{int(i % 7 > 3)}\n" for i in range(400)))

@@ -14,6 +14,7 @@ import sklearn
 from features.errors import PatronError
 from features.tables import Table
 from models import metrics
+from models.beside import BESIDE
 from models.bundle import MANIFEST, digest, sealed
 from models.registry import Registry
 from models.spec import Array, Gate
@@ -150,7 +151,7 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
     final = fit(feedback.texts, feedback.content, settings)
     manifest = {
         "model": NAME,
-        "question": "Is the author of this text content?",
+        "question": BESIDE[NAME],
         "meaning": "calibrated probability that the author is content",
         "kind": "probability",
         "features": [{"name": "text", "dtype": "string"}],

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import PatronError
+from models.beside import BESIDE
 from models.bundle import sealed, verified
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.candidates import COLUMNS
@@ -52,7 +53,7 @@ def to_files(fitted: FittedProducts, told: Mapping[str, Any] | None = None) -> d
     files["trees.lgb"] = fitted.booster.model_to_string().encode()
     manifest = {
         "model": NAME,
-        "question": "Which products does this customer buy next?",
+        "question": BESIDE[NAME],
         "meaning": "probability that the customer's next basket has the product",
         "kind": "probability",
         "features": [{"name": "customer_key", "dtype": "int64"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from serving.routes import (
+    categories,
     customers,
     decisions,
     events,
@@ -28,5 +29,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     operations.router,
     products.router,
+    categories.router,
     customers.router,
 )

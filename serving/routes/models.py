@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
 from models.catalogue import every
 from serving.access import needs
-from serving.dependencies import ScorerDep
+from serving.dependencies import BesideDep, ScorerDep
 from serving.schemas import ModelState
 from serving.scopes import Scope
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPER
 @router.get(
     "/models", operation_id="list_models", response_description="Every model, also those that do not answer."
 )
-async def models(scorer: ScorerDep) -> list[ModelState]:
+async def models(scorer: ScorerDep, beside: BesideDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
     champions, states = scorer.champions, []
     for name, model in every().items():
@@ -40,4 +41,4 @@ async def models(scorer: ScorerDep) -> list[ModelState]:
                 state.challenger = champions.challengers[name].challenge.words
             state.features = list(fitted.features)
         states.append(state)
-    return states
+    return [*states, *await run_in_threadpool(beside.states)]

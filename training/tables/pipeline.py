@@ -14,8 +14,9 @@ from features.errors import PatronError
 from features.home import Home
 from features.progress import Progress, silent
 from models import reference
+from models.beside import BESIDE
 from models.bundle import FittedModel, pack
-from models.catalogue import BESIDE, every
+from models.catalogue import every
 from models.estimators.trees import FittedTrees
 from models.registry import Registry
 from models.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run

@@ -1,0 +1,1 @@
+"""Propensity per product category: which categories does a customer order of soon?"""

@@ -1,0 +1,214 @@
+"""What customers had ordered of each category by a moment, and the rows that the model reads of it.
+
+One model for all categories: a row is a customer and a category, and says what the customer did in it, what
+all customers do in it, and what the customer does at all. So a rare category learns from the common ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from models.spec import Array
+
+KEYS = ["customer_key", "category"]
+# What a row holds beside its keys: by column its unit. Days are the shop's, windows reach back from as_of.
+# Shares are per mille, so that a regression on log(1 + amount) reads nearly their logarithms.
+UNITS = {
+    "category": "category",
+    "orders_in_category": "orders",
+    "orders_in_category_365d": "orders",
+    "orders_in_category_90d": "orders",
+    "days_since_category": "days",
+    "share_of_orders_in_category": "per mille",
+    "share_of_orders_fading": "per mille",
+    "share_of_lines_in_category": "per mille",
+    "spend_share_in_category": "per mille",
+    "category_popularity_90d": "per mille",
+    "category_popularity_30d": "per mille",
+    "category_popularity_year_ago": "per mille",
+    "orders_total": "orders",
+    "orders_365d": "orders",
+    "orders_90d": "orders",
+    "orders_fading": "orders",
+    "recency_days": "days",
+    "tenure_days": "days",
+    "distinct_categories": "categories",
+}
+FADING_DAYS = 180  # after which an order counts half, after twice as many a quarter
+SEASON_DAYS = 30  # of the year before, from as_of's day on
+LEAST_SEASON_ORDERS = 50  # or the last 90 days stand in for it
+LINES_DRAWN = 3
+"""So many lines draw a customer's share of lines to that of everybody."""
+_OF_CUSTOMER = {
+    "orders": "orders_total", "orders_365d": "orders_365d", "orders_90d": "orders_90d",
+    "fading": "orders_fading", "latest": "recency_days",
+    "earliest": "tenure_days",
+}  # fmt: skip
+_OF_PAIR = {
+    "orders": "orders_in_category", "orders_365d": "orders_in_category_365d",
+    "orders_90d": "orders_in_category_90d", "fading": "fading",
+    "latest": "days_since_category",
+}  # fmt: skip
+"""What counts of orders are called of a customer, and of a customer's category."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A moment, and the shop's day on which it falls (days since 1970-01-01)."""
+
+    as_of: datetime
+    day: int
+
+
+@dataclass(frozen=True)
+class History:
+    """What was known at a moment of those who had ordered.
+
+    Attributes:
+        customers: a row per customer, by ``customer_key``.
+        pairs: a row per customer and category ordered of, by both.
+        categories: a row per category, by name.
+    """
+
+    customers: pd.DataFrame
+    pairs: pd.DataFrame
+    categories: pd.DataFrame
+
+    @property
+    def keys(self) -> Array:
+        """Who had ordered, in ascending order."""
+        found: Array = self.customers["customer_key"].to_numpy()
+        return found
+
+    def rows(
+        self, keys: Iterable[int] | None = None, categories: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Customers with categories, each pair once, by customer and category.
+
+        Args:
+            keys: of customers, others than those who had ordered are passed over; all by default.
+            categories: all by default.
+
+        Returns:
+            ``customer_key`` and the columns of ``UNITS``.
+        """
+        customers, goods, own = self.customers, self.categories, self.pairs
+        if keys is not None:
+            customers = customers[customers["customer_key"].isin(list(keys))]
+            own = own[own["customer_key"].isin(customers["customer_key"])]
+        if categories is not None:
+            goods = goods[goods["category"].isin(list(categories))]
+        frame = customers.merge(goods, how="cross").merge(own, how="left", on=KEYS)
+        none = own.columns.difference([*KEYS, "days_since_category"])
+        frame[none] = frame[none].fillna(0.0)
+        found = _with_shares(frame)[["customer_key", *UNITS]]
+        shares = [name for name, unit in UNITS.items() if unit == "per mille"]
+        return found.assign(**(found[shares] * 1000))
+
+
+def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """A customer's shares of a category, drawn to what is usual: by one order's weight, or some lines'."""
+    usual, spend = frame["category_popularity_90d"], frame["spend_total"]
+    drawn_lines = frame["lines"] + LINES_DRAWN * frame["share_of_all_lines"]
+    shares = {
+        "share_of_orders_in_category": (frame["orders_in_category"] + usual) / (frame["orders_total"] + 1),
+        "share_of_orders_fading": (frame["fading"] + usual) / (frame["orders_fading"] + 1),
+        "share_of_lines_in_category": drawn_lines / (frame["lines_total"] + LINES_DRAWN),
+        "spend_share_in_category": (frame["spend"] / spend.where(spend > 0)).fillna(0.0),
+    }
+    return frame.assign(**shares)
+
+
+def history(baskets: pd.DataFrame, asked: Asked) -> History:
+    """What was known at a moment.
+
+    Args:
+        baskets: what orders hold of each category: ``customer_key``, ``timestamp`` and ``received_at`` (UTC,
+            without zone), ``day``, ``order_id``, ``category`` (may be missing), ``lines`` and ``amount`` in
+            currency. Those that could not be known at the moment count for nothing.
+    """
+    known = known_at(baskets, asked.as_of)
+    known = known.assign(days_ago=asked.day - known["day"])
+    orders = known.groupby(["customer_key", "order_id"], as_index=False).agg(days_ago=("days_ago", "min"))
+    named = known[known["category"].notna()].groupby([*KEYS, "order_id"], as_index=False)
+    parts = named.agg(days_ago=("days_ago", "min"), lines=("lines", "sum"), spend=("amount", "sum"))
+    customers = _counts(orders, ["customer_key"], _OF_CUSTOMER)
+    pairs = _counts(parts, KEYS, _OF_PAIR)
+    goods = parts.groupby(KEYS)[["lines", "spend"]].sum().to_numpy(np.float64)
+    pairs = pairs.assign(lines=goods[:, 0], spend=goods[:, 1])
+    own = pairs.groupby("customer_key").agg(
+        lines_total=("lines", "sum"), spend_total=("spend", "sum"), distinct_categories=("category", "size")
+    )
+    customers = customers.join(own, on="customer_key").fillna(dict.fromkeys(own.columns, 0.0))
+    return History(customers, pairs, _popularity(orders, parts))
+
+
+def _counts(orders: pd.DataFrame, by: list[str], called: Mapping[str, str]) -> pd.DataFrame:
+    """Orders so far, in two windows and fading, and the days since the latest and the earliest."""
+    ago = orders["days_ago"]
+    frame = orders.assign(
+        orders=1, orders_365d=ago <= 365, orders_90d=ago <= 90, fading=0.5 ** (ago / FADING_DAYS)
+    )
+    grouped = frame.groupby(by)
+    found = grouped[["orders", "orders_365d", "orders_90d", "fading"]].sum()
+    found["latest"], found["earliest"] = grouped["days_ago"].min(), grouped["days_ago"].max()
+    return found[[*called]].rename(columns=dict(called)).reset_index()
+
+
+def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
+    """By category the share of orders that hold something of it: lately, and in this season a year ago."""
+    names = pd.Index(sorted(parts["category"].unique()), name="category")
+
+    def share(low: int, high: int) -> pd.Series[float]:
+        count = int(orders["days_ago"].between(low, high).sum())
+        holding = parts[parts["days_ago"].between(low, high)].groupby("category").size()
+        return holding.reindex(names, fill_value=0) / max(count, 1)
+
+    season = (365 - SEASON_DAYS + 1, 365)
+    enough = int(orders["days_ago"].between(*season).sum()) >= LEAST_SEASON_ORDERS
+    lines = parts.groupby("category")["lines"].sum().reindex(names)
+    return pd.DataFrame(
+        {
+            "category_popularity_90d": share(0, 90),
+            "category_popularity_30d": share(0, 30),
+            "category_popularity_year_ago": share(*(season if enough else (0, 90))),
+            "share_of_all_lines": lines / max(float(lines.sum()), 1.0),
+        },
+        index=names,
+    ).reset_index()
+
+
+def known_at(baskets: pd.DataFrame, moment: datetime) -> pd.DataFrame:
+    """What had been ordered before a moment and was known by then."""
+    cut = _naive(moment)
+    return baskets[(baskets["timestamp"] < cut) & (baskets["received_at"] <= cut)]
+
+
+def _naive(moment: datetime) -> pd.Timestamp:
+    return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
+
+
+def ordered_within(baskets: pd.DataFrame, asked: Asked, pairs: pd.DataFrame, days: int) -> Array:
+    """1 for pairs of customer and category that were ordered in the ``days`` days from a moment on, else 0.
+
+    Args:
+        baskets: as :func:`history` reads them. pairs: ``customer_key`` and ``category``.
+    """
+    later = baskets[(baskets["timestamp"] >= _naive(asked.as_of)) & (baskets["day"] - asked.day < days)]
+    ordered = pd.MultiIndex.from_frame(later.loc[later["category"].notna(), KEYS])
+    return pd.MultiIndex.from_frame(pairs[KEYS]).isin(ordered).astype(np.float64)
+
+
+def habit(frame: pd.DataFrame) -> Array:
+    """The baseline: the customer's orders of a year times the share that the category has of them.
+
+    Who had none in that year counts for a tenth of one, so that their categories are told apart, too.
+    """
+    often = frame["orders_365d"].clip(lower=0.1)
+    found: Array = (frame["share_of_orders_in_category"] * often).to_numpy(np.float64)
+    return found

@@ -1,0 +1,1 @@
+"""Propensity per product category, learnt and tested by time."""
