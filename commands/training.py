@@ -63,7 +63,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, test by time, publish to MLflow, and promote what passes its gates and surely is no worse."""
+    """Train, test by time, publish to MLflow, and promote what has shown that it may answer."""
     of_customers = bool(target or time or name or drop)
     if model == "feedback":
         from commands.feedback import train_feedback

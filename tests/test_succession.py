@@ -256,7 +256,7 @@ def test_few_customers_are_no_reason_to_refuse() -> None:
     assert said.startswith("worst_slice_auc (all customers) is 0 ")
 
 
-@pytest.mark.parametrize("model", every().values(), ids=str)
+@pytest.mark.parametrize("model", every().values(), ids=every())
 def test_every_model_has_the_gates_of_the_worst_slice(model: CustomerModel) -> None:
     assert set(WORST_SLICE[model.kind]) <= set(model.gates)
 
