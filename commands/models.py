@@ -172,6 +172,8 @@ def _known(registry: Any, name: str) -> str:
 def _listed(version: Any) -> str:
     """A model version in a row: which, when, how good, and its gates."""
     gates = f"gates shut: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
+    if version.held_back:
+        gates += f", held back: {version.held_back}"
     mark = "*" if version.champion else " "
     head = (
         f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {measured(version):<13}"

@@ -12,7 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def report(model: OneModel, as_json: AsJson = False) -> None:
-    """What those with the outcome have in common; leads by channel and source; how early churn was told."""
+    """What the test showed: common traits, leads by source, early warning of churn, and how a fit ages."""
     from features import builds
     from features.store import Store
     from models.catalogue import find

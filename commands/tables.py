@@ -28,7 +28,7 @@ def train_table(
     lines = [version_line(version, LATER if time else AT_RANDOM)]
     lines += [f"  {note}" for note in trained.notes]
     lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
-    code = Exit.SAID_NO if version.refusals else Exit.DONE
+    code = Exit.SAID_NO if version.refusals or version.held_back else Exit.DONE
     say(as_json, {"versions": [vars(version)], **left_out}, "\n".join(lines), code)
 
 

@@ -66,7 +66,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, test by time, publish to MLflow, and promote what passes its gates."""
+    """Train, test by time, publish to MLflow, and promote what has shown that it may answer."""
     of_customers = bool(target or time or name or drop)
     if model == "feedback":
         from commands.feedback import train_feedback
@@ -134,7 +134,7 @@ def tune(
         "  " + ", ".join(f"{name} {value:.4g}" for name, value in tuned.settings.items()),
         version_line(tuned.version),
     ]
-    code = Exit.SAID_NO if tuned.version.refusals else Exit.DONE
+    code = Exit.SAID_NO if tuned.version.refusals or tuned.version.held_back else Exit.DONE
     say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
 
 
@@ -170,7 +170,8 @@ def train_models(
     """
     from models.catalogue import OPTIONAL, find
     from models.registry import Registry
-    from training.pipeline import asked_with, train
+    from training.fitting import asked_with
+    from training.pipeline import train
 
     models = [asked_with(find(name), horizon) for name in names]
     built, store = _built(home, progress)
@@ -230,7 +231,7 @@ def said_of(
     lines = [version_line(version, shown_on) for version in versions]
     if left_out is not None:
         done, lines = done | {"left_out": left_out}, [*lines, *left_out.values()]
-    code = Exit.SAID_NO if any(version.refusals for version in heeded) else Exit.DONE
+    code = Exit.SAID_NO if any(v.refusals or v.held_back for v in heeded) else Exit.DONE
     say(as_json, done, "\n".join(lines), code)
 
 
@@ -239,4 +240,6 @@ def version_line(version: Any, shown_on: str = "a later time") -> str:
     head = f"{version.name} version {version.version}: {measured(version)} on {shown_on}"
     if version.refusals:
         return f"{head}; not promoted: {'; '.join(version.refusals)}"
+    if version.held_back:
+        return f"{head}; passed its gates, and is held back: {version.held_back}"
     return f"{head}; {'champion' if version.champion else 'passed its gates'}"

@@ -70,6 +70,12 @@ class FittedModel:
         conditions = (condition["feature"] for condition in self.manifest["eligible"])
         return tuple(dict.fromkeys([*(c.name for c in self.columns), *conditions]))
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The features that change no score: without gain in the trees, and without weight in a line."""
+        used = self.fitted.used
+        return tuple(column.name for i, column in enumerate(self.columns) if i not in used)
+
     def score(self, values: Mapping[str, Sequence[Any]]) -> Array:
         """Scores of customers.
 

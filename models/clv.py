@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from features.groups.purchases import orders_total
 from models.estimators.contest import money_blend
+from models.gates import WORST_SLICE
 from models.labels import net_revenue_within
 from models.propensity import propensity
 from models.spec import Baseline, Condition, CustomerModel, Gate
@@ -29,5 +30,6 @@ clv = CustomerModel(
         Gate("gini", "it must tell big spenders from small ones", at_least=0.3),
         Gate("gini_over_past_spend", "it must not rank clearly worse than past spend", at_least=-0.01),
         Gate("total_ratio", "its total must be near the truth", at_least=0.5, at_most=2.0),
+        *WORST_SLICE["money"],
     ),
 )

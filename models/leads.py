@@ -30,6 +30,7 @@ from features.groups.engagement import (
 from features.groups.profile import acquisition_channel, country, known_days, newsletter
 from features.groups.purchases import orders_total
 from models.estimators.trees import CalibratedTrees
+from models.gates import WORST_SLICE
 from models.labels import ordered_within
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
@@ -59,5 +60,6 @@ leads = CustomerModel(
         Gate("auc_over_visits", "it must not be clearly worse than counting visits", at_least=-0.02),
         # First orders are few, and tell little of a slope: only one that is clearly overconfident is refused.
         Gate("calibration_slope", "its probabilities must not be far too bold", at_least=0.5),
+        *WORST_SLICE["probability"],
     ),
 )  # fmt: skip

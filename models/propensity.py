@@ -26,6 +26,7 @@ from features.groups.purchases import (
     tenure_days,
 )
 from models.estimators.contest import probability_blend
+from models.gates import WORST_SLICE
 from models.labels import ordered_within
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
@@ -52,6 +53,7 @@ propensity = CustomerModel(
         Gate("auc", "it must tell customers apart", at_least=0.6),
         Gate("auc_over_recency", "it must not be worse than recency alone", at_least=0.0),
         Gate("calibration_slope", "its probabilities must mean what they say", at_least=0.6, at_most=1.6),
+        *WORST_SLICE["probability"],
     ),
     tells_next_order=True,
 )  # fmt: skip

@@ -42,6 +42,7 @@ EXPERIMENT = "patron"
 CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE = "bundle"
 DIGEST_TAG, GATES_TAG, MOVE_TAG = "bundle_digest", "gates", "move"
+HELD_BACK_TAG = "held_back"
 CHALLENGE_TAG = "challenge"
 _PARENT_TAG = "mlflow.parentRunId"  # MLflow's own, by which it shows runs below another
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
@@ -78,9 +79,13 @@ class Registry:
         return re.sub("//[^/]*@", "//", self.uri).partition("?")[0]
 
     def publish(
-        self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...]
+        self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...], held_back: str = ""
     ) -> ModelVersion:
-        """Record a run and register its bundle as a new version, without promoting it."""
+        """Record a run and register its bundle as a new version, without promoting it.
+
+        Args:
+            held_back: why it is not to answer by itself although its gates open.
+        """
         with self._speaking(), TemporaryDirectory() as folder:
             run_id = self._record(name, run)
             for file_name, content in files.items():
@@ -95,10 +100,16 @@ class Registry:
                 name,
                 source=f"runs:/{run_id}/{BUNDLE}",
                 run_id=run_id,
-                tags={DIGEST_TAG: digest(files[MANIFEST]), GATES_TAG: "; ".join(refusals) or "passed"},
+                tags={
+                    DIGEST_TAG: digest(files[MANIFEST]),
+                    GATES_TAG: "; ".join(refusals) or "passed",
+                    HELD_BACK_TAG: held_back,
+                },
             )
         trained = run.tags.get(TRAINED_TAG, "")
-        return ModelVersion(name, str(version.version), run_id, refusals, run.metrics, trained=trained)
+        return ModelVersion(
+            name, str(version.version), run_id, refusals, run.metrics, trained=trained, held_back=held_back
+        )
 
     def begin_search(self, name: str, run: Run) -> str:
         """Record that configurations of a model are searched; returns the run that trials belong to."""
@@ -180,6 +191,7 @@ class Registry:
             run.metrics,
             str(stored.version) == str(answering),
             run.tags.get(TRAINED_TAG, ""),
+            stored.tags.get(HELD_BACK_TAG, ""),
         )
 
     def champions(self, names: Iterable[str]) -> dict[str, str]:

@@ -50,6 +50,11 @@ class Fitted(Protocol):
         ...
 
     @property
+    def used(self) -> frozenset[int]:
+        """The columns that may change a score: trees split by them, or a line gives them weight."""
+        ...
+
+    @property
     def intervals(self) -> Ranges | None:
         """Where outcomes will lie, by score; None where it was not learnt."""
         ...
@@ -146,14 +151,19 @@ class Gate:
     at_least: float | None = None
     at_most: float | None = None
 
-    def refusal(self, metrics: Mapping[str, float]) -> str | None:
-        """Why the gate stays shut, in words; None when it opens."""
+    def refusal(self, metrics: Mapping[str, float], part: str | None = None) -> str | None:
+        """Why the gate stays shut, in words; None when it opens.
+
+        Args:
+            part: of the customers, where the metric is about some of them.
+        """
         value = metrics[self.metric]
         low, high = self.at_least, self.at_most
         if (low is None or value >= low) and (high is None or value <= high):
             return None
         bound = f"at least {low:g}" if low is not None and not value >= low else f"at most {high:g}"
-        return f"{self.metric} is {value:.3g} and must be {bound}: {self.why}"
+        of = f" ({part})" if part else ""
+        return f"{self.metric}{of} is {value:.3g} and must be {bound}: {self.why}"
 
 
 class Question(Protocol):

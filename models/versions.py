@@ -26,6 +26,7 @@ class ModelVersion:
 
     Attributes:
         refusals: why gates stayed shut, in words; empty when it passed them all.
+        held_back: why training did not let it answer although its gates open, in words; else empty.
         trained: the shop's moment at which it learnt, ISO 8601 in UTC; empty where not recorded.
     """
 
@@ -36,6 +37,7 @@ class ModelVersion:
     metrics: Mapping[str, float]
     champion: bool = False
     trained: str = ""
+    held_back: str = ""
 
 
 @dataclass(frozen=True)

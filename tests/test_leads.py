@@ -18,7 +18,8 @@ from features.progress import silent
 from features.store import Store
 from models.leads import leads
 from models.registry import Registry
-from training.pipeline import columns_of, train
+from training.fitting import columns_of
+from training.pipeline import train
 
 
 def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_shop: Home) -> None:

@@ -27,7 +27,7 @@ from models.labels import lapsed_within, net_revenue_within, ordered_within
 from models.reference import describe
 from models.spec import CustomerModel, Gate, Label
 from training.dataset import Dataset
-from training.pipeline import fit
+from training.fitting import fit
 
 ZONE = "Europe/Berlin"
 every_model = pytest.mark.parametrize("model", every().values(), ids=every())

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from features import snapshots
 from features.groups import FEATURES, GROUPS
 from features.home import Home
-from models.catalogue import MODELS
+from models.bundle import FittedModel
+from models.catalogue import MODELS, OPTIONAL
 from models.encoding import matrix
+from models.estimators.blend import FittedBlend
+from models.estimators.trees import FittedTrees
 from models.metrics import sigmoid
 from models.reasons import attribute, effect_in_money, effect_in_points, explain
 from models.registry import Registry
+from models.spec import Array
 from models.words import counted, money, phrase
 
 Row = dict[str, Any]
@@ -27,6 +31,10 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def columns(built: snapshots.Built) -> dict[str, list[Any]]:
     """Everyone's present features by name; None where missing."""
+    return columns_of(built)
+
+
+def columns_of(built: snapshots.Built) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for group in GROUPS:
         frame = built.frame(group, built.current).sort_values("customer_key")
@@ -37,17 +45,34 @@ def columns(built: snapshots.Built) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def rows(columns: dict[str, list[Any]]) -> list[Row]:
+    return rows_of(columns)
+
+
+def rows_of(columns: dict[str, list[Any]]) -> list[Row]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_contributions_and_what_all_start_from_are_the_raw_score(
-    name: str, trained_shop: Home, columns: dict[str, list[Any]]
-) -> None:
-    model = Registry(trained_shop).champion(name)
+Asked = tuple[FittedModel, dict[str, list[Any]]]
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *OPTIONAL])
+def asked(request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str, list[Any]]) -> Asked:
+    """Each model's champion, and everyone's features in a shop that it is asked of."""
+    if request.param in MODELS:
+        return Registry(trained_shop).champion(request.param), columns
+    home: Home = request.getfixturevalue(f"{_SHOPS[request.param]}_shop")
+    return Registry(home).champion(request.param), columns_of(snapshots.build(home))
+
+
+_SHOPS = {"leads": "prospects"}
+"""By optional model the shop that has what it takes."""
+
+
+def test_contributions_and_what_all_start_from_are_the_raw_score(asked: Asked) -> None:
+    model, columns = asked
     x = matrix(model.columns, columns)
     contributions = model.fitted.contributions(x)
-    raw = model.fitted.raw(x)  # type: ignore[attr-defined]
+    raw = raw_of(model, x)
     assert len(x) > 500
     assert contributions.shape == (len(x), len(model.columns) + 1)
     np.testing.assert_allclose(contributions.sum(axis=1), raw, rtol=0, atol=1e-9)
@@ -55,14 +80,19 @@ def test_contributions_and_what_all_start_from_are_the_raw_score(
     np.testing.assert_array_equal(model.fitted.corrected(raw), model.fitted.predict(x))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(
-    name: str, trained_shop: Home, columns: dict[str, list[Any]], rows: list[Row]
-) -> None:
-    model, directions = Registry(trained_shop).champion(name), set()
+def raw_of(model: FittedModel, x: Array) -> Array:
+    """The raw scores: of a blend its own, of trees those of the booster."""
+    if isinstance(model.fitted, FittedTrees):
+        return np.asarray(model.fitted.booster.predict(x, raw_score=True, num_threads=1))
+    assert isinstance(model.fitted, FittedBlend)
+    return model.fitted.raw(x)
+
+
+def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(asked: Asked) -> None:
+    (model, columns), directions = asked, set()
     sign = -1 if model.manifest["complement"] else 1
-    raws = sign * model.fitted.raw(matrix(model.columns, columns))  # type: ignore[attr-defined]
-    for row, score, raw in list(zip(rows, model.score(columns), raws, strict=True))[::7]:
+    raws = sign * raw_of(model, matrix(model.columns, columns))
+    for row, score, raw in list(zip(rows_of(columns), model.score(columns), raws, strict=True))[::7]:
         why = explain(model, row, "EUR")
         total = why.base + sum(reason.contribution for reason in why.reasons) + why.rest
         assert total == pytest.approx(score, rel=1e-9, abs=1e-9)

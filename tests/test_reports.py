@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,18 +15,21 @@ from typer.testing import CliRunner
 import patron
 from features import lake, snapshots
 from features.calendar import day_of
-from features.errors import PatronError
 from features.groups import FEATURES
 from features.groups.segments import LAPSED_AFTER_DAYS
 from features.home import Home
 from features.store import Store
 from models.catalogue import MODELS
+from models.estimators.blend import FittedBlend, Part
+from models.estimators.line import fit_line
+from models.estimators.trees import CalibratedTrees, Trees
 from models.metrics import wilson_interval
+from models.registry import Registry
 from training.early_warning import BEFORE, SHARES, early_warning, silences
+from training.fitting import columns_of, moments_of
 from training.in_common import LEAST_CUSTOMERS, in_common
 from training.lead_quality import LEAST_PROSPECTS, lead_quality
 from training.lookback import look_back
-from training.pipeline import columns_of, moments_of
 from training.reports import report
 
 # Leads by origin
@@ -231,9 +235,45 @@ def test_the_command_tells_the_same_in_words_and_as_json(
     said = ran("churn").stdout
     assert all(f"{row['threshold']:.3f} (top {row['share']:.0%})" in said for row in told["early_warning"])
     assert all(f"{row['feature']} {row['part']}" in said for row in told["in_common"])
-    refused = ran("clv")
-    assert isinstance(refused.exception, PatronError)
-    assert "clv tells amounts" in str(refused.exception)
+    assert all(name in said.splitlines()[-1] for name in told["unused"] or ["none"])
+    assert told["stability"][0]["days"] == 0
+    assert f"{told['stability'][-1]['days']} days  {told['stability'][-1]['asked_on']}" in said
+    money = ran("clv").stdout
+    assert "How an older fit did as it aged\nThe history is too short to tell" in money
+
+
+@pytest.mark.parametrize("name", ["churn", "clv"])
+def test_the_card_and_the_run_tell_what_the_report_tells(
+    name: str, trained_shop: Home, built: snapshots.Built
+) -> None:
+    told = report(trained_shop, MODELS[name], built, Store(trained_shop))
+    then = look_back(trained_shop, MODELS[name], built, Store(trained_shop))
+    assert told.unused == then.fitted.unused
+    registry = Registry(trained_shop)
+    version = registry.versions(name)[0]
+    (document,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/report.json")
+    # The card is of the version that answers, which learnt from more months than the fit that was tested.
+    of_final = replace(told, unused=registry.open(name, version.version).unused)
+    assert json.loads(document.read_text()) == json.loads(json.dumps(of_final.as_dict()))
+    (card,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/card.md")
+    for title, text in of_final.sections():
+        assert f"## {title}\n```text\n{text}\n```\n" in card.read_text()
+    assert bool(told.early_warning) == (name == "churn")
+
+
+def test_features_without_gain_are_those_that_change_no_score() -> None:
+    dice = np.random.default_rng(1)
+    x = np.column_stack([dice.normal(size=(600, 2)), np.zeros(600), dice.exponential(size=600)])
+    y = (x[:, 0] + dice.normal(0, 0.5, 600) > 0).astype(np.float64)
+    constant = fit_line("logistic", x, (2, 3), y)
+    trees = CalibratedTrees(rounds=5).fit(x[:, :3], y, np.arange(600), [])
+    assert 0 in trees.used
+    assert 2 not in trees.used
+    assert constant.used == {3}
+    blend = FittedBlend(
+        "probability", {"trees": Part(Trees(trees.booster)), "line": Part(constant)}, 1.0, 0.0
+    )
+    assert blend.used == trees.used | {3}
 
 
 def test_leads_are_reported_by_channel_source_and_country(prospects_shop: Home) -> None:

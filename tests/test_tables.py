@@ -359,6 +359,37 @@ def test_the_same_table_gives_the_same_bundle(trained: Home, csv: CsvOf, tmp_pat
     assert Registry(trained).versions("leavers")[0].metrics == registry.versions("leavers")[0].metrics
 
 
+def test_of_a_table_the_same_columns_take_over_and_more_columns_only_where_they_surely_rank_better(
+    csv: CsvOf, tmp_path: Path
+) -> None:
+    frame = customers()
+    home = Home(tmp_path / "again")
+    registry = Registry(home)
+
+    def trained_on(drop: list[str], target: str = "left") -> tuple[bool, str, str]:
+        version = train_table(home, registry, read(csv(frame), target, drop=drop), "leavers").version
+        moves = registry.moves("leavers")
+        return version.champion, version.held_back, moves[-1].why if version.champion else ""
+
+    without_plan = ["spent", "plan", "age"]
+    assert trained_on(without_plan) == (True, "", "passed its gates; no version answers yet")
+    same = "passed its gates; the same columns as version 1, learnt anew"
+    assert trained_on(without_plan) == (True, "", same)
+    better, _, why = trained_on(["spent", "age"])
+    assert better
+    assert why.startswith(
+        "passed its gates; version 2, the champion, is of another recipe: auc over it is +0."
+    )
+    # Age says nothing of who leaves.
+    champion, held_back, _ = trained_on(["spent"])
+    assert not champion
+    assert held_back.startswith("version 3, the champion, is of another recipe: auc over it is ")
+    assert registry.versions("leavers")[0].metrics["auc_over_champion_low"] <= 0
+    narrower, _, why = trained_on(without_plan)
+    assert narrower
+    assert why == "passed its gates; version 3 reads columns that are left out now, so is not compared"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

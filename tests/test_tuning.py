@@ -18,7 +18,7 @@ from models.catalogue import MODELS
 from models.registry import EXPERIMENT, Registry
 from training import tuning
 from training.dataset import Dataset, Split
-from training.pipeline import moments_of
+from training.fitting import moments_of
 from training.tuning import inner_splits, tune
 
 

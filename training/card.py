@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.spec import CustomerModel, Question
@@ -30,8 +30,20 @@ class Told:
     limits: Sequence[str]
 
 
-def card(model: Question, told: Told, evaluation: Evaluation, refusals: Sequence[str]) -> str:
-    """The card."""
+def card(
+    model: Question,
+    told: Told,
+    evaluation: Evaluation,
+    refusals: Sequence[str],
+    held_against: Sequence[str] = (),
+    found: Iterable[tuple[str, str]] = (),
+) -> str:
+    """The card.
+
+    Args:
+        held_against: what it was compared with, and what came of that, a line each.
+        found: title and text of what else the test showed.
+    """
     sections = [
         [f"# {model.name}", model.question, f"Score: {told.meaning}."],
         ["## Asked of", *(f"- {line}" for line in told.asked_of)],
@@ -39,6 +51,8 @@ def card(model: Question, told: Told, evaluation: Evaluation, refusals: Sequence
         [f"## Shown on {told.shown_on}", *_measures(evaluation)],
         *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
         ["## Gates", *([f"- shut: {words}" for words in refusals] or ["All open."])],
+        *([["## Held against", *(f"- {line}" for line in held_against)]] if held_against else []),
+        *([f"## {title}", "```text", text, "```"] for title, text in found),
         ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in told.reads.items())],
         ["## Limits", *(f"- {line}" for line in told.limits)],
     ]

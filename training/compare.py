@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models import metrics
 from models.spec import Array
@@ -15,6 +16,7 @@ from training.evaluate import RANKING
 from training.slices import Mask, enough, slices
 
 DRAWS, DRAWS_OF_PARTS = 1000, 300
+LEAST_OF_AN_EXAM = 5  # outcomes of each kind, where several exams are told together
 Measure = Callable[[Array, Array], float]
 
 
@@ -158,16 +160,42 @@ def _row(
         name: float(np.mean([measure(a, b) for a, b in zip(y, of_scorer(name), strict=True)]))
         for name in names
     }
+    whose = [keys[i] for i in used]
     over = {
-        name: Difference(
-            *metrics.paired_bootstrap(
-                list(zip(y, ours, of_scorer(name), strict=True)), measure, draws,
-                customers=[keys[i] for i in used],
-            )
-        )
-        for name in (others or names) if name != first
-    }  # fmt: skip
+        name: _difference(measure, y, ours, of_scorer(name), whose, draws)
+        for name in (others or names)
+        if name != first
+    }
     return Row(of, customers, means, over)
+
+
+def _difference(
+    measure: Measure, y: Sequence[Array], ours: Sequence[Array], other: Sequence[Array],
+    customers: list[NDArray[np.int64]], draws: int,
+) -> Difference:  # fmt: skip
+    origins = list(zip(y, ours, other, strict=True))
+    return Difference(*metrics.paired_bootstrap(origins, measure, draws, customers=customers))
+
+
+def difference(kind: str, exams: Sequence[Exam], first: str, other: str) -> Difference | None:
+    """By how much the first scorer ranks better than another, over exams of ``LEAST_OF_AN_EXAM`` outcomes.
+
+    None where outcomes are not enough all together.
+    """
+    outcomes = [exam.frame["label"].to_numpy(np.float64) for exam in exams]
+    used = [
+        exam for exam, outcome in zip(exams, outcomes, strict=True) if enough(kind, outcome, LEAST_OF_AN_EXAM)
+    ]
+    if not used or not enough(kind, np.concatenate(outcomes)):
+        return None
+    return _difference(
+        RANKING[kind][1],
+        [exam.frame["label"].to_numpy(np.float64) for exam in used],
+        [exam.scores[first] for exam in used],
+        [exam.scores[other] for exam in used],
+        [exam.frame["customer_key"].to_numpy(np.int64) for exam in used],
+        DRAWS,
+    )
 
 
 def table(found: Comparison) -> str:

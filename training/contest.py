@@ -25,7 +25,7 @@ from models.versions import earlier
 from training import slices
 from training.compare import Comparison, Exam, compare
 from training.dataset import gather
-from training.pipeline import asked_with, columns_of
+from training.fitting import asked_with, columns_of
 
 ORIGINS = 3
 

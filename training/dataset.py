@@ -108,8 +108,7 @@ def gather(
     zone = home.shop().time_zone
     if not as_ofs:
         return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
-    backend = lake.connect()
-    events = lake.read(home, backend)
+    events = lake.read(home, lake.connect())
     population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
@@ -122,16 +121,34 @@ def gather(
         inside &= values <= high if high is not None else True
         frame = frame[inside]
     frame["customer_key"] = frame["customer_key"].astype("int64")
-    asked = frame[KEYS].assign(as_of=frame["as_of"].dt.tz_localize(None).astype("datetime64[us]"))
+    frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
+    return _labelled(home, model, horizon_days, frame, known_at)
+
+
+def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
+    """The rows of some of a dataset's moments, with the labels that were known at an earlier time.
+
+    It is what :func:`gather` gives for them, without reading the features again.
+    """
+    rows = data.at(as_ofs).frame.drop(columns="label")
+    return _labelled(home, data.model, data.horizon_days, rows, known_at)
+
+
+def _labelled(
+    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime
+) -> Dataset:
+    """Rows with what became of them, as far as it was known by then."""
+    zone, backend = home.shop().time_zone, lake.connect()
+    events = lake.read(home, backend).known_at(known_at)
+    asked = rows[KEYS].assign(as_of=rows["as_of"].dt.tz_localize(None))
     table = populations.population_table(backend, asked, zone)
-    labels = model.label(events.known_at(known_at), table, horizon_days).to_pandas()
+    labels = model.label(events, table, horizon_days).to_pandas()
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     if model.kind == "money":
         labels["label"] = capped(labels["label"].to_numpy(np.float64))
-    frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
-    frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
+    frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
     today = day_of(known_at, zone)
-    revenue = net_revenue_by_day(events.known_at(known_at), today) if model.kind == "money" else None
+    revenue = net_revenue_by_day(events, today) if model.kind == "money" else None
     return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, revenue)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from models import metrics
 from models.estimators.calibration import money_slope
 from models.spec import Array, Question
 from training.slices import enough, slices
+from training.worst_slice import Worst, worst
 
 Measure = Callable[[Array, Array], float]
 RANKING = metrics.RANKING
@@ -53,7 +54,11 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measures by name (``auc``, ``auc_recency``, ``auc_over_recency`` ...) and the plots' data."""
+    """Measures by name (``auc``, ``auc_recency``, ``auc_over_recency`` ...) and the plots' data.
+
+    Attributes:
+        slices: by measure of a worst slice which one that is.
+    """
 
     kind: str
     metrics: dict[str, float]
@@ -61,10 +66,11 @@ class Evaluation:
     gains: dict[str, Array]
     by_slice: tuple[SliceRow, ...]
     customers: int
+    slices: Mapping[str, str] = field(default_factory=dict)
 
     def refusals(self, model: Question) -> tuple[str, ...]:
         """Which gates stay shut, in words."""
-        said = (gate.refusal(self.metrics) for gate in model.gates)
+        said = (gate.refusal(self.metrics, self.slices.get(gate.metric)) for gate in model.gates)
         return tuple(words for words in said if words is not None)
 
     def documents(self) -> Mapping[str, Any]:
@@ -97,13 +103,16 @@ def evaluate(
         found[f"{name}_{baseline.name}"] = ranking(outcome, other)
         found[f"{name}_over_{baseline.name}"] = found[name] - found[f"{name}_{baseline.name}"]
         gains[baseline.name] = metrics.gain_curve(outcome, other)
+    parts = _parts(frame, outcome, score)
+    least = worst(model.kind, [("", outcome, score), *parts]) if parts else Worst({}, {})
     return Evaluation(
         model.kind,
-        found,
+        found | least.metrics,
         metrics.calibration_table(outcome, score),
         gains,
         by_slice(model.kind, frame, score),
         len(outcome),
+        least.slices,
     )
 
 
@@ -119,9 +128,12 @@ def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str
 def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:
     """Each slice of the frame that holds anybody: how well the scores rank it, and how true they are."""
     _, ranking = RANKING[kind]
-    outcome = frame["label"].to_numpy(np.float64)
-    parts = ((of, outcome[mask], score[mask]) for of, mask in slices(frame) if mask.any())
     return tuple(
         SliceRow(of, len(y), ranking(y, s) if enough(kind, y) else None, float(s.mean()), float(y.mean()))
-        for of, y, s in parts
+        for of, y, s in _parts(frame, frame["label"].to_numpy(np.float64), score)
     )
+
+
+def _parts(frame: pd.DataFrame, outcome: Array, score: Array) -> list[tuple[str, Array, Array]]:
+    """The name, the outcomes and the scores of each slice that holds anybody."""
+    return [(of, outcome[mask], score[mask]) for of, mask in slices(frame) if mask.any()]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 import features
-from features import populations, segments
-from features.errors import PatronError
+from features import segments
 from features.home import Home
 from features.progress import Progress, silent
 from features.snapshots import Built
 from features.store import Store
-from models import reference
+from models import recipes, reference
 from models.bundle import FittedModel, pack
 from models.estimators.blend import FittedBlend
 from models.next_order import KEY as NEXT_ORDER
@@ -29,29 +27,29 @@ from models.spec import Array, CustomerModel, Estimator
 from models.versions import ModelVersion, Run
 from training import next_order
 from training.card import card, told
-from training.dataset import Dataset, Split, gather, split
-from training.evaluate import evaluate
+from training.dataset import Dataset, Split, as_known, gather
+from training.evaluate import Evaluation, evaluate
+from training.fitting import asked_with, columns_of, fit, fitted_for, moments_of, refuse_if_poor
+from training.lookback import Aged, Lookback, aged, exams, tested
 from training.plots import plots
+from training.reports import Report, report_of
+from training.succession import Verdict, over_baseline, over_champion
 
 
-def asked_with(model: CustomerModel, horizon_days: int | None) -> CustomerModel:
-    """The model with another horizon, or as it stands for None."""
-    if horizon_days is None:
-        return model
-    if horizon_days < 1:
-        raise PatronError(f"a horizon of {horizon_days} days is not one; use at least 1")
-    return replace(model, horizon=timedelta(days=horizon_days), shorter_horizons=())
+@dataclass(frozen=True)
+class Shown:
+    """What the recipe showed when it was fitted on what was known at the test's moment, and before.
 
-
-def fitted_for(model: CustomerModel) -> tuple[CustomerModel, bool]:
-    """The model whose fit answers, and whether as the complement (1 − its score).
-
-    A model with an opposite is always learnt as that opposite, at its own horizon. So where the
-    horizons coincide, the fits are the same and the two can never contradict each other.
+    Attributes:
+        older: the same recipe some months before; None where the history is too short.
+        waits: what is learnt beside it of the next order's day; None where the model does not tell that.
     """
-    if model.complement_of is not None:
-        return replace(model.complement_of, horizon=model.horizon, shorter_horizons=()), True
-    return model, False
+
+    then: Lookback
+    older: Aged | None
+    evaluation: Evaluation
+    report: Report
+    waits: next_order.Learnt | None
 
 
 def train(
@@ -62,116 +60,86 @@ def train(
     registry: Registry,
     progress: Progress = silent,
 ) -> ModelVersion:
-    """Learn from what is known now, test by time, and publish; promote if every gate opens.
+    """Learn from what is known now, test by time, and publish.
 
-    The version published is fitted on all labels known; its measures are those of the same
-    recipe fitted only on what was known at the test's moment.
+    It is promoted if every gate opens and it surely beats the simplest baseline, unless it is held back by
+    the version that answers now (:mod:`training.succession`). The version published is fitted on all labels
+    known; its measures are those of the same recipe fitted only on what was known at the test's moment.
 
     Raises:
         PatronError: the history or the outcomes do not suffice; says what is missing.
     """
-    shop, now = home.shop(), built.current
     parts = moments_of(home, model, built)
     model = asked_with(model, parts.horizon_days)
     recipe, complement = fitted_for(model)
     progress(f"{model.name}: dataset", 0.05)
-    data = gather(home, store, recipe, parts.all, parts.horizon_days, now)
-    own = gather(home, store, model, [parts.test], parts.horizon_days, now) if complement else data
+    data = gather(home, store, recipe, parts.all, parts.horizon_days, built.current)
     refuse_if_poor(model, data)
-
-    progress(f"{model.name}: test fit", 0.3)
-    known_then = gather(home, store, recipe, parts.fit, parts.horizon_days, parts.test)
-    tested = fit(known_then, complement, "test")
-    progress(f"{model.name}: evaluation", 0.55)
-    exam = own.at([parts.test]).frame
-    scores = tested.score(columns_of(exam))
-    evaluation = evaluate(model, exam, parts.horizon_days, scores, tested.interval(scores))
-    refusals = evaluation.refusals(model)
-
+    progress(f"{model.name}: test fits and evaluation", 0.2)
+    shown = _show(home, model, parts, data, built, store)
     progress(f"{model.name}: final fit", 0.6)
     final = fit(data, complement, "final")
-    # Learnt from the recipe's customers, it answers for the model's own.
-    own_customers = {"eligible": [condition.as_dict() for condition in model.eligible]}
-    final = replace(final, manifest={**final.manifest, **own_customers})
-    beside = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
-    if beside:
-        evaluation = replace(evaluation, metrics=evaluation.metrics | dict(beside.measures))
-    if beside and beside.rates:
-        final = replace(final, manifest={**final.manifest, NEXT_ORDER: beside.rates.as_dict()})
+    manifest = _manifest(model, recipe, final, built, parts)
+    if shown.waits and shown.waits.rates:
+        manifest[NEXT_ORDER] = shown.waits.rates.as_dict()
+    final = replace(final, manifest=manifest)
+
+    progress(f"{model.name}: held against baseline and champion", 0.85)
+    asked = exams(shown.then, shown.older, home.shop().time_zone)
+    simplest = over_baseline(model, asked)
+    champion = over_champion(home, built, store, registry, shown.then, asked, shown.older, manifest)
+    refusals = shown.evaluation.refusals(model) + (() if simplest.passed else (simplest.words,))
+    held_back = "" if champion.passed or refusals else champion.words
+
     progress(f"{model.name}: publishing", 0.9)
-    files = _bundle(model, final, built, parts)
-    local = parts.told_in(shop.time_zone)
-    run = Run(
-        parameters=_parameters(recipe, local) | chosen(final) | ({NEXT_ORDER: beside.why} if beside else {}),
-        metrics=evaluation.metrics,
-        tags={
-            "data_digest": data.digest(),
-            "code_version": code_version(),
-            "as_of": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        },
-        figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
-        documents=evaluation.documents(),
-        texts={"card.md": card(model, told(model, local, evaluation, data.digest()), evaluation, refusals)},
-    )
-    published = registry.publish(model.name, files, run, refusals)
+    run = _run(home, shown, data, final, (simplest, champion), refusals)
+    published = registry.publish(model.name, _bundle(final, built), run, refusals, held_back)
     store.publish_service(f"{model.name}_v{published.version}", final.features)
-    if not refusals:
-        registry.promote(model.name, published.version, "training", "passed its gates")
+    if not refusals and not held_back:
+        registry.promote(model.name, published.version, "training", f"passed its gates; {champion.words}")
         published = replace(published, champion=True)
     progress(f"{model.name}: done", 1.0)
     return published
 
 
-def moments_of(home: Home, model: CustomerModel, built: Built) -> Split:
-    """The built moments that a model learns from and is tested at.
+def _show(home: Home, model: CustomerModel, parts: Split, data: Dataset, built: Built, store: Store) -> Shown:
+    """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
+    known = as_known(home, data, parts.fit, parts.test)
+    then = tested(home, model, parts, known, built, store)
+    older = aged(home, then, built, store)
+    scores = then.exam["score"].to_numpy(np.float64)
+    evaluation = evaluate(model, then.exam, parts.horizon_days, scores, then.fitted.interval(scores))
+    waits = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
+    return Shown(then, older, evaluation, report_of(home, then, older, built, store), waits)
 
-    Raises:
-        PatronError: the history is too short.
-    """
-    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= built.current]
-    return split(model, monthly, built.current, home.shop().time_zone)
 
-
-def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
-    """Fit the model's estimator on all rows of a dataset."""
-    columns = data.columns({f.name: f.definition() for f in data.model.features})
-    categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
-    fitted = data.model.estimator().fit(
-        data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical, data.asked
+def _run(
+    home: Home, shown: Shown, data: Dataset, final: FittedModel, verdicts: tuple[Verdict, ...],
+    refusals: tuple[str, ...],
+) -> Run:  # fmt: skip
+    """What is recorded of a training beside the bundle."""
+    shop, model = home.shop(), shown.then.model
+    waits = shown.waits
+    metrics = [shown.evaluation.metrics, *([waits.measures] if waits else []), *(v.metrics for v in verdicts)]
+    evaluation = replace(shown.evaluation, metrics={k: v for each in metrics for k, v in each.items()})
+    local = shown.then.parts.told_in(shop.time_zone)
+    report = replace(shown.report, unused=final.unused)
+    about = told(model, local, evaluation, data.digest())
+    words = [verdict.words for verdict in verdicts]
+    return Run(
+        parameters=_parameters(data.model, local)
+        | chosen(final)
+        | ({NEXT_ORDER: waits.why} if waits else {}),
+        metrics=evaluation.metrics,
+        tags={
+            "data_digest": data.digest(),
+            "code_version": code_version(),
+            "as_of": f"{data.known_at:%Y-%m-%dT%H:%M:%SZ}",
+        },
+        figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
+        documents={**evaluation.documents(), "report": report.as_dict()},
+        texts={"card.md": card(model, about, evaluation, refusals, words, report.sections())},
     )
-    manifest: dict[str, Any] = {
-        "model": data.model.name,
-        "features": [asdict(column) for column in columns],
-        "eligible": [condition.as_dict() for condition in data.model.eligible],
-        "complement": complement,
-    }
-    return FittedModel(version, manifest, fitted, {})
-
-
-def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """A frame as lists by column, as models read it."""
-    return {str(name): frame[name].tolist() for name in frame}
-
-
-def refuse_if_poor(model: CustomerModel, data: Dataset) -> None:
-    """Refuse to learn from too few customers, or too few outcomes of a kind.
-
-    Raises:
-        PatronError: says how many there are and how many it takes.
-    """
-    customers = data.frame["customer_key"].nunique() if len(data.frame) else 0
-    if customers < model.minimum_customers:
-        raise PatronError(
-            f"{model.name} cannot be trained: {customers} customers have a known outcome and it"
-            f" takes {model.minimum_customers}; import more history"
-        )
-    with_outcome = int((data.y > 0).sum())
-    fewer = min(with_outcome, len(data.y) - with_outcome) if model.kind == "probability" else with_outcome
-    if fewer < model.minimum_outcomes:
-        raise PatronError(
-            f"{model.name} cannot be trained: {with_outcome} of {len(data.y)} outcomes are positive, and"
-            f" it takes {model.minimum_outcomes} of each kind; use another --horizon or import more history"
-        )
 
 
 def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
@@ -195,25 +163,31 @@ def settings_of(estimator: Estimator) -> dict[str, Any]:
     return {"estimator": type(estimator).__name__} | own | getattr(estimator, "parameters", {})
 
 
-def _bundle(model: CustomerModel, final: FittedModel, built: Built, parts: Split) -> dict[str, bytes]:
+def _manifest(
+    model: CustomerModel, recipe: CustomerModel, final: FittedModel, built: Built, parts: Split
+) -> dict[str, Any]:
+    """What a bundle says of itself, as far as that needs no scores."""
+    return dict(final.manifest) | {
+        "model": model.name,
+        # Learnt from the recipe's customers, it answers for the model's own.
+        "eligible": [condition.as_dict() for condition in model.eligible],
+        "estimator": recipes.described(recipe.estimator()),
+        "question": model.question,
+        "meaning": model.meaning.format(days=parts.horizon_days),
+        "kind": model.kind,
+        "horizon_days": parts.horizon_days,
+        "as_of": built.current.isoformat(),
+    }
+
+
+def _bundle(final: FittedModel, built: Built) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
     today = segments.everyone(built, built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(asked))
-    manifest = (
-        dict(final.manifest)
-        | {
-            "model": model.name,
-            "question": model.question,
-            "meaning": model.meaning.format(days=parts.horizon_days),
-            "kind": model.kind,
-            "horizon_days": parts.horizon_days,
-            "as_of": built.current.isoformat(),
-        }
-        | provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
-    )
-    return pack(manifest, final.fitted, reference.describe(described))
+    own = provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
+    return pack({**final.manifest, **own}, final.fitted, reference.describe(described))
 
 
 def provenance(scores: Array) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What a question's answers showed about a shop's customers: leads by origin, early warning, common traits.
+"""What a question's answers showed about a shop's customers: leads by origin, early warning, common traits,
+how a fit ages, and which features it left alone.
 
 Everything is told of a model that was fitted on what was known at its test's moment, and of the time after.
 """
@@ -15,7 +16,6 @@ import pandas as pd
 
 from features import lake, populations
 from features.calendar import day_of
-from features.errors import PatronError
 from features.home import Home
 from features.snapshots import Built
 from features.store import Store
@@ -25,12 +25,14 @@ from models.spec import CustomerModel
 from training import early_warning as warning
 from training import in_common as common
 from training import lead_quality as quality
+from training import stability as ageing
 from training.advise import visits
 from training.dataset import KEYS, gather
 from training.early_warning import EarlyWarning, early_warning, silences
 from training.in_common import Common, in_common
 from training.lead_quality import LeadQuality, lead_quality
-from training.lookback import Lookback, look_back, scored
+from training.lookback import Aged, Lookback, aged, look_back, scored
+from training.stability import Age, stability
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,15 @@ class Report:
 
     Attributes:
         tested_on: the day of the moment asked about, ISO 8601.
-        rate: share of the customers asked about who had the outcome.
+        rate: share of the customers asked about who had the outcome; of money, who brought any.
+        stability: an older fit at each month until the test; empty where the history is too short.
+        unused: features that the fit learnt nothing from.
     """
 
     model: str
     question: str
+    kind: str
+    baseline: str
     tested_on: str
     horizon_days: int
     customers: int
@@ -51,6 +57,8 @@ class Report:
     in_common: tuple[Common, ...]
     lead_quality: tuple[LeadQuality, ...] = ()
     early_warning: tuple[EarlyWarning, ...] = ()
+    stability: tuple[Age, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -58,41 +66,61 @@ class Report:
 
     def text(self) -> str:
         """Everything, for people."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        yield f"{self.model}: {self.question}"
-        yield (
+        head = (
+            f"{self.model}: {self.question}\n"
             f"{self.customers:,} customers asked about on {self.tested_on}, {self.horizon_days} days ahead,"
             f" of whom {self.rate:.1%} had the outcome. The model learnt only from before."
         )
+        return "\n\n".join([head, *(f"{title}\n{said}" for title, said in self.sections())])
+
+    def sections(self) -> Iterator[tuple[str, str]]:
+        """Title and text of each part."""
         if self.lead_quality:
-            yield f"\nLeads by origin\n{quality.table(self.lead_quality)}"
+            yield "Leads by origin", quality.table(self.lead_quality)
         if self.early_warning:
             lapsed = self.early_warning[0].lapsed
-            yield f"\nHow early {lapsed:,} who lapsed were warned of\n{warning.table(self.early_warning)}"
-        yield f"\nWhat those with the outcome have in common\n{common.table(self.in_common)}"
+            yield f"How early {lapsed:,} who lapsed were warned of", warning.table(self.early_warning)
+        yield "What those with the outcome have in common", common.table(self.in_common)
+        yield "How an older fit did as it aged", ageing.table(self.kind, self.baseline, self.stability)
+        yield (
+            "Features without gain, which change no score",
+            ", ".join(self.unused) or "none: the fit goes by all of them",
+        )
 
 
 def report(home: Home, model: CustomerModel, built: Built, store: Store) -> Report:
     """Look back at a model's test, and tell what it showed.
 
     Raises:
-        PatronError: the model tells amounts, or the history does not suffice.
+        PatronError: the history does not suffice.
     """
-    if model.kind != "probability":
-        raise PatronError(f"{model.name} tells amounts; a report is of a model that tells a probability")
     then = look_back(home, model, built, store)
+    return report_of(home, then, aged(home, then, built, store), built, store)
+
+
+def report_of(home: Home, then: Lookback, older: Aged | None, built: Built, store: Store) -> Report:
+    """What a look back showed.
+
+    Args:
+        older: the same recipe as it stood some months before; None where the history is too short.
+    """
+    model, zone, exam = then.model, home.shop().time_zone, then.exam
+    exam = exam.assign(label=(exam["label"] > 0).astype("float64"))
+    days = then.parts.horizon_days
     return Report(
         model.name,
         model.question,
-        f"{then.parts.told_in(home.shop().time_zone).test:%Y-%m-%d}",
-        then.parts.horizon_days,
-        len(then.exam),
-        float(then.exam["label"].mean()) if len(then.exam) else 0.0,
-        in_common(then.exam, model.features),
+        model.kind,
+        model.baselines[0].name,
+        f"{then.parts.told_in(zone).test:%Y-%m-%d}",
+        days,
+        len(exam),
+        float(exam["label"].mean()) if len(exam) else 0.0,
+        in_common(exam, model.features),
         _lead_quality(home, then) if model.name == leads.name else (),
         _early_warning(home, built, store, then) if model.name == churn.name else (),
+        stability(model.kind, model.baselines[0], days, older, zone),
+        then.fitted.unused,
     )
 
 

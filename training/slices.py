@@ -1,4 +1,4 @@
-"""Groups of customers in which a model is looked at apart: how long known, how lately seen, where."""
+"""Groups of customers in which a model is looked at apart: by time known, last order, segment, and origin."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from models.spec import Array
 
 Mask = NDArray[np.bool_]
 
-FEATURES = ("known_days", "recency_days", "country")
-LEAST_CUSTOMERS = 100  # in a country that is shown apart
-MOST_COUNTRIES = 5
+NAMED = {
+    "value_tier": "value tier",
+    "lifecycle_stage": "lifecycle stage",
+    "acquisition_channel": "channel",
+    "country": "country",
+}
+"""Features whose most common values are slices, with what they are called."""
+FEATURES = ("known_days", "recency_days", *NAMED)
+LEAST_CUSTOMERS = 100  # of a named value that is shown apart
+MOST_VALUES = 5
 LEAST_OUTCOMES = 20  # of each kind, or a measure of ranking says little and a resample may hold none
 _RECENCY = ((0, 30), (31, 90), (91, 180), (181, 365), (366, None))
 
@@ -37,20 +44,21 @@ def slices(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
                 yield f"last order over {low - 1} days ago", days >= low
             else:
                 yield f"last order {low} to {high} days ago", (days >= low) & (days <= high)
-    if "country" in frame:
-        yield from _countries(frame)
+    for name, called in NAMED.items():
+        if name in frame:
+            yield from _values(frame, name, called)
 
 
-def _countries(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
-    """The countries of most customers, ``LEAST_CUSTOMERS`` at least; the rest are one slice."""
-    places = frame["country"].astype(object)
-    customers = frame["customer_key"].groupby(places).nunique()
+def _values(frame: pd.DataFrame, name: str, called: str) -> Iterator[tuple[str, Mask]]:
+    """The values of most customers, ``LEAST_CUSTOMERS`` at least; the rest are one slice."""
+    values = frame[name].astype(object)
+    customers = frame["customer_key"].groupby(values).nunique()
     common = customers[customers >= LEAST_CUSTOMERS].sort_values(ascending=False, kind="stable")
-    named = [str(name) for name in common.index[:MOST_COUNTRIES]]
-    for name in named:
-        yield f"country {name}", (places == name).to_numpy(np.bool_)
+    named = [str(value) for value in common.index[:MOST_VALUES]]
+    for value in named:
+        yield f"{called} {value}", (values == value).to_numpy(np.bool_)
     if named:
-        yield "country any other, or not known", ~places.isin(named).to_numpy(np.bool_)
+        yield f"{called} any other, or not known", ~values.isin(named).to_numpy(np.bool_)
 
 
 def _numbers(column: pd.Series[Any]) -> Array:
@@ -58,7 +66,7 @@ def _numbers(column: pd.Series[Any]) -> Array:
     return values
 
 
-def enough(kind: str, outcome: Array) -> bool:
-    """Whether outcomes suffice to say how well they are ranked."""
+def enough(kind: str, outcome: Array, least: int = LEAST_OUTCOMES) -> bool:
+    """Whether outcomes suffice to say how well they are ranked: so many at least, of each kind."""
     having = int((outcome > 0).sum())
-    return min(having, len(outcome) - having if kind == "probability" else having) >= LEAST_OUTCOMES
+    return min(having, len(outcome) - having if kind == "probability" else having) >= least

@@ -27,7 +27,8 @@ from models.spec import Array, CustomerModel
 from models.versions import ModelVersion, Run
 from training.dataset import Split, gather
 from training.evaluate import RANKING
-from training.pipeline import asked_with, fitted_for, moments_of, settings_of, train
+from training.fitting import asked_with, fitted_for, moments_of
+from training.pipeline import settings_of, train
 from training.slices import enough
 
 MOST_SPLITS = 3

@@ -34,7 +34,7 @@ from models.propensity import propensity
 from models.spec import Array, CustomerModel
 from training.dataset import Dataset, gather
 from training.evaluate import MEASURES, RANKING, Measure, coverages
-from training.pipeline import asked_with, columns_of, fit
+from training.fitting import asked_with, columns_of, fit
 
 DAYS = 90
 ORIGINS = (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))

@@ -37,6 +37,11 @@ class Learnt(Protocol):
         """Per row what each column adds to it, and last what all rows start from."""
         ...
 
+    @property
+    def used(self) -> frozenset[int]:
+        """The columns that may change it."""
+        ...
+
 
 def log_probability(log_odds: Array) -> Array:
     """Log-odds → logarithm of the probability."""
@@ -105,6 +110,11 @@ class FittedBlend:
             return sigmoid(line)
         money: Numbers = np.exp(line)
         return money
+
+    @property
+    def used(self) -> frozenset[int]:
+        """The columns that may change a score by any part."""
+        return frozenset().union(*(part.model.used for part in self.parts.values()))
 
     @property
     def boosters(self) -> list[lgb.Booster]:

@@ -59,6 +59,12 @@ class Line:
         found[:, -1] = self.intercept
         return found
 
+    @property
+    def used(self) -> frozenset[int]:
+        """The columns that have weight."""
+        weighed = zip(self.columns, self.coefficients, strict=True)
+        return frozenset(column for column, coefficient in weighed if coefficient)
+
     def _terms(self, x: Array) -> Array:
         low, high, mean, slope = self._arrays
         found = logarithms(x, self._places)

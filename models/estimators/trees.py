@@ -169,6 +169,11 @@ class Trees:
         found[:, -1] += self.start
         return found
 
+    @property
+    def used(self) -> frozenset[int]:
+        """The columns by which trees split."""
+        return frozenset(np.flatnonzero(self.booster.feature_importance("gain") > 0).tolist())
+
 
 @dataclass(frozen=True)
 class FittedTrees:
@@ -197,6 +202,11 @@ class FittedTrees:
     def contributions(self, x: Array) -> Array:
         """What each column adds to the raw score of each row, and last what all rows start from."""
         return self._grown.contributions(x)
+
+    @property
+    def used(self) -> frozenset[int]:
+        """The columns by which trees split."""
+        return self._grown.used
 
     def corrected(self, raw: Numbers) -> Numbers:
         """Raw scores, or one, as probabilities, or money."""

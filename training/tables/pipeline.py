@@ -27,6 +27,7 @@ from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import notes_of, told
 from training.tables.holdouts import hold_out
 from training.tables.labelled import Labelled, digest
+from training.tables.succession import over_champion
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
@@ -54,8 +55,9 @@ def train_table(
 ) -> Trained:
     """Learn from a table with one row per customer and a known outcome, test, and publish.
 
-    It is tested on the last fifth by time, or without times on a fifth drawn at random; promoted if
-    every gate opens. The version published is fitted on all rows of known outcome.
+    It is tested on the last fifth by time, or without times on a fifth drawn at random. It is promoted if
+    every gate opens, unless the version that answers now holds it back. The version published is fitted on
+    all rows of known outcome.
 
     Args:
         name: the model's; made of the file's name by default.
@@ -68,6 +70,9 @@ def train_table(
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
     model, exam = examine(name, data, held)
     refusals = exam.evaluation.refusals(model)
+    champion = over_champion(registry, name, data, held, exam)
+    held_back = "" if champion.passed or refusals else champion.words
+    evaluation = replace(exam.evaluation, metrics={**exam.evaluation.metrics, **champion.metrics})
     progress(f"{name}: final fit", 0.8)
     final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
     x, moment = data.x(final.columns), registry.moment()
@@ -77,20 +82,20 @@ def train_table(
     told_by_card = told(model, data, held, notes, digest(x, data.y))
     run = Run(
         parameters=_parameters(data, exam),
-        metrics=exam.evaluation.metrics,
+        metrics=evaluation.metrics,
         tags={
             "data_digest": digest(x, data.y),
             "code_version": code_version(),
             TRAINED_TAG: moment,
             TABLE_TAG: data.target,
         },
-        figures=plots(exam.evaluation, "probability" if data.kind == "probability" else currency(home)),
-        documents={**exam.evaluation.documents(), "columns": _columns(data, exam, gains)},
-        texts={"card.md": card(model, told_by_card, exam.evaluation, refusals)},
+        figures=plots(evaluation, "probability" if data.kind == "probability" else currency(home)),
+        documents={**evaluation.documents(), "columns": _columns(data, exam, gains)},
+        texts={"card.md": card(model, told_by_card, evaluation, refusals, [champion.words])},
     )
-    published = registry.publish(name, _bundle(model, data, final, x, moment), run, refusals)
-    if not refusals:
-        registry.promote(name, published.version, "training", "passed its gates")
+    published = registry.publish(name, _bundle(model, data, final, x, moment), run, refusals, held_back)
+    if not refusals and not held_back:
+        registry.promote(name, published.version, "training", f"passed its gates; {champion.words}")
         published = replace(published, champion=True)
     progress(f"{name}: done", 1.0)
     return Trained(published, notes, data.understood.left_out)

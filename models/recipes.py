@@ -1,0 +1,48 @@
+"""What a version was learnt by, as its manifest tells it: enough to know it again, and to fit it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from models.estimators.contest import Blend
+from models.estimators.trees import CalibratedTrees, MoneyTrees
+from models.spec import Estimator
+
+_ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
+    "Blend": Blend,
+    "CalibratedTrees": CalibratedTrees,
+    "MoneyTrees": MoneyTrees,
+}
+
+
+def described(estimator: Estimator) -> dict[str, Any]:
+    """An estimator's name and settings, as JSON can hold them."""
+    settings = json.loads(json.dumps(vars(estimator), default=repr))
+    return {"name": type(estimator).__name__, "settings": settings}
+
+
+def made(manifest: Mapping[str, Any]) -> Estimator | None:
+    """The estimator of a published version; None of one that is not Patron's, or not recorded."""
+    told = manifest.get("estimator", {"name": ""})
+    make = _ESTIMATORS.get(told["name"])
+    return None if make is None else make(**told["settings"])
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two manifests tell of one recipe: estimator, settings, features and their definitions.
+
+    A version that does not say by what it was learnt is taken for one of the same estimator.
+    """
+    estimators = {json.dumps(m["estimator"], sort_keys=True) for m in (one, other) if "estimator" in m}
+    return len(estimators) < 2 and _features(one) == _features(other)
+
+
+def same_question(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two manifests answer one question: as far ahead, of the same customers."""
+    return all(one[key] == other[key] for key in ("horizon_days", "eligible", "complement", "kind"))
+
+
+def _features(manifest: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(column["name"], column["definition"]) for column in manifest["features"]}

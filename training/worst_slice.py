@@ -1,0 +1,65 @@
+"""The slice for which a model works worst, as far as chance lets tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.metrics import RANKING, of_draw
+from models.spec import Array
+from training.slices import enough
+
+DRAWS = 200
+SEED = 0
+EVERYBODY = "all customers"  # where no slice holds enough outcomes
+
+
+@dataclass(frozen=True)
+class Worst:
+    """Measures of the worst slices, and by measure which slice that is.
+
+    ``worst_slice_auc`` (or ``_gini``) is the upper end of the slice's 95 % interval. ``worst_slice_level`` is
+    by how many times mean score over mean outcome surely differs from that of all customers, whose level is
+    another gate's matter and moves with the season: the end of the interval that is nearer to 1, or 1. So few
+    customers are no reason to refuse a model, and many are.
+    """
+
+    metrics: dict[str, float]
+    slices: dict[str, str]
+
+
+def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
+    """The slices with the lowest measure of ranking and with the level that is furthest off.
+
+    Args:
+        parts: of each slice the name, the outcomes and the scores; the first is everybody.
+    """
+    told = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
+    _, outcome, score = parts[0]
+    overall = _ratio(float(score.sum()), float(outcome.sum()))
+    found = {of: _of(kind, outcome, score, overall) for of, outcome, score in told}
+    ranked = min(found, key=lambda of: found[of][0])
+    level = max(found, key=lambda of: found[of][1])
+    measure = f"worst_slice_{RANKING[kind][0]}"
+    return Worst(
+        {measure: found[ranked][0], "worst_slice_level": found[level][1]},
+        {measure: ranked, "worst_slice_level": level},
+    )
+
+
+def _of(kind: str, outcome: Array, score: Array, overall: float) -> tuple[float, float]:
+    """The best that the ranking may be, and the least that the level may be off."""
+    dice, ranking = np.random.default_rng(SEED), of_draw(RANKING[kind][1], outcome, score)
+    measures, ratios = np.empty(DRAWS), np.empty(DRAWS)
+    for i in range(DRAWS):
+        times = np.bincount(dice.integers(0, len(outcome), len(outcome)), minlength=len(outcome))
+        measures[i] = ranking(times)
+        ratios[i] = _ratio(float(times @ score), float(times @ outcome)) / overall
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(np.nanquantile(measures, 0.975)), float(max(1.0, low, 1 / high))
+
+
+def _ratio(predicted: float, actual: float) -> float:
+    return predicted / max(actual, np.finfo(np.float64).tiny)
