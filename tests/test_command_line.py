@@ -199,7 +199,7 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
 ) -> None:
     home = built_shop.path
     assert (
-        "no model 'chrun'; there are churn, propensity, clv, leads"
+        "no model 'chrun'; there are churn, propensity, clv, leads, subscription_churn"
         in command(home, "train", "chrun").refused()
     )
     assert "no model 'chrun'" in command(home, "monitor", "chrun").refused()
