@@ -140,7 +140,7 @@ def subscription_days_left(subscriptions: ir.Table) -> ir.IntegerValue:
 def subscription_period_months(subscriptions: ir.Table) -> ir.IntegerValue:
     """Months between renewals of the active subscription that is paid for longest; null when not known.
 
-    By ``period_months``, else the length of the paid term in whole months.
+    As its events say, else by the length of the paid term.
     """
     return subscriptions.period.max(where=subscriptions.active)
 
@@ -161,7 +161,7 @@ def subscriptions_ended(subscriptions: ir.Table) -> ir.IntegerValue:
 def days_since_subscription_end(subscriptions: ir.Table) -> ir.IntegerValue:
     """Days since a subscription last ended; null when none did.
 
-    For want of a renewal it ended where what was paid did, once ``GRACE_DAYS`` have passed.
+    For want of a renewal it ended where what was paid did, which is said 14 days later.
     """
     return (-subscriptions.ends_in).min(where=~subscriptions.active)
 
