@@ -114,6 +114,30 @@ FROM occasions JOIN steps USING (visit)
 WHERE u(id || step, 'far') < likely AND timestamp < TIMESTAMP '2026-01-01'
 """
 
+# Some pay for something month by month or year by year, and some of them stop.
+_SUBSCRIPTIONS = """
+INSERT INTO activities BY NAME
+WITH held AS (
+    SELECT *, i || '=' || s AS id, CASE WHEN u(i || '=' || s, 'yearly') < 0.3 THEN 12 ELSE 1 END AS months,
+        1 + pick(18, u(i || '=' || s, 'terms') ^ 2) AS terms
+    FROM (SELECT *, unnest(range(pick(3, u(i, 'holds') ^ 4))) AS s FROM customers)
+), told AS (
+    SELECT *, CASE WHEN term < terms THEN joined + to_months(((term + 3 * s) * months)::INT)
+        ELSE joined + to_months(((term + 3 * s) * months)::INT) - INTERVAL 9 DAY END AS timestamp,
+        CASE WHEN term = 0 THEN 'Started' WHEN term < terms THEN 'Renewed'
+            WHEN u(id, 'stops') < 0.5 THEN 'Cancelled' WHEN u(id, 'stops') < 0.7 THEN 'Ended' END AS what
+    FROM (SELECT *, unnest(range(terms + 1)) AS term FROM held)
+)
+SELECT customer_id, timestamp, late(timestamp, id || term) AS received_at, 'web' AS channel,
+    'Subscription ' || what AS name, 'subscription_' || lower(what) AS kind, 'S' || id AS reference,
+    CASE WHEN term < terms THEN (5 + 20 * u(id, 'fee'))::DECIMAL(18, 2) * months END AS amount,
+    CASE WHEN u(id, 'says') < 0.6 THEN format('{{"period_months": {}}}', months)
+        WHEN u(id, 'says') < 0.9 THEN
+            format('{{"ends_at": "{}"}}', (joined + to_months(((term + 3 * s + 1) * months)::INT))::DATE)
+        ELSE '{}' END AS properties
+FROM told WHERE what IS NOT NULL AND timestamp < TIMESTAMP '2026-01-01'
+"""
+
 
 def make(home: Home, events: int, seed: int = 7) -> int:
     """Fill a home with about so many events; return how many they are."""
@@ -125,6 +149,7 @@ def make(home: Home, events: int, seed: int = 7) -> int:
         _REFUNDS,
         _TRAITS,
         _ACTIVITIES,
+        _SUBSCRIPTIONS,
     ):
         connection.execute(statement)
     lake.write(home, connection, ZONE, {"source": "synthetic"})

@@ -26,6 +26,10 @@ VISITS = ("page", "screen", "app_opened", "viewed", "listed", "searched", "cart_
 CARTS = ("cart_added", "cart_removed", "checkout")
 # What the company told the customer, and how they took it.
 CONTACTS = ("sent", "opened", "clicked", "unsubscribed", "bounced", "marked_as_spam")
+# What became of something that is paid for again and again; see features.groups.subscription.
+SUBSCRIPTIONS = (
+    "subscription_started", "subscription_renewed", "subscription_cancelled", "subscription_ended",
+)  # fmt: skip
 
 MEANINGS: dict[str, Meaning] = {
     "Page Viewed": Meaning("page", "web"),
@@ -75,7 +79,11 @@ MEANINGS: dict[str, Meaning] = {
     "Action Rejected": Meaning("rejected"),
     "Subscription Started": Meaning("subscription_started"),
     "Subscription Renewed": Meaning("subscription_renewed"),
+    "Subscription Resumed": Meaning("subscription_renewed"),
     "Subscription Cancelled": Meaning("subscription_cancelled"),
+    "Subscription Canceled": Meaning("subscription_cancelled"),
+    "Subscription Ended": Meaning("subscription_ended"),
+    "Subscription Expired": Meaning("subscription_ended"),
     "Survey Answered": Meaning("survey_answered"),
     "Complaint Opened": Meaning("complaint_opened"),
     "Complaint Resolved": Meaning("complaint_resolved"),

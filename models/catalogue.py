@@ -8,11 +8,12 @@ from models.clv import clv
 from models.leads import leads
 from models.propensity import propensity
 from models.spec import CustomerModel
+from models.subscription_churn import subscription_churn
 
 # Every shop with orders can ask these: where one does not answer, the service says why.
 MODELS: dict[str, CustomerModel] = {model.name: model for model in (churn, propensity, clv)}
 # These ask for what some shops lack. Where one was never trained, nobody is told that it is absent.
-OPTIONAL: dict[str, CustomerModel] = {model.name: model for model in (leads,)}
+OPTIONAL: dict[str, CustomerModel] = {model.name: model for model in (leads, subscription_churn)}
 
 
 def every() -> dict[str, CustomerModel]:

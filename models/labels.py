@@ -6,6 +6,7 @@ import ibis.expr.types as ir
 
 from features.events import Events, following
 from features.group import KEYS
+from features.groups.subscription import active_subscriptions, subscription
 
 
 def ordered_within(events: Events, population: ir.Table, days: int) -> ir.Table:
@@ -41,3 +42,16 @@ def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Ta
     who = population.select(*KEYS)
     joined = who.left_join(net, KEYS)
     return joined.select(*(who[k] for k in KEYS), label=joined.net.fill_null(0.0).clip(lower=0.0))
+
+
+def unsubscribed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who hold no active subscription when the ``days`` days from as_of on are over, else 0.
+
+    What is active is read as the feature reads it, of events up to then. Who lets one end and takes another
+    meanwhile has not left.
+    """
+    joined = population.inner_join(events.activities, "customer_key")
+    told = joined.filter(joined.day - joined.as_of_day < days)
+    then = told.mutate(days_ago=told.as_of_day + days - told.day)
+    held = subscription.compute(events, population, [active_subscriptions], {"activities": then})
+    return held.select(*KEYS, label=(held.active_subscriptions == 0).cast("float64"))

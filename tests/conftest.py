@@ -34,6 +34,7 @@ from features.identity import Identity
 from features.progress import silent
 from features.sources.simulate import Plan
 from features.store import Store, import_feast
+from models.spec import CustomerModel
 
 ROOT = Path(__file__).parents[1]
 RETAIL_FILE = ROOT.parent / "shared" / "data" / "online-retail" / "online_retail_2009_2011.parquet"
@@ -277,10 +278,11 @@ def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
     return Home(made_once("ranked", make))
 
 
-# Three of four sign up without ordering, and half of them order some weeks later.
+# Three of four sign up without ordering, and half of them order some weeks later. There are no subscriptions.
 PROSPECTS = replace(
-    PLAN, start=date(2023, 1, 1), customers=1400, years=1.5, prospect_share=0.75, prospect_conversion=0.5
-)
+    PLAN, start=date(2023, 1, 1), customers=1400, years=1.5, prospect_share=0.75, prospect_conversion=0.5,
+    subscriber_share=0.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -289,15 +291,37 @@ def prospects_shop(made_once: Callable[..., Path]) -> Home:
 
     def make(path: Path) -> None:
         from models.leads import leads
-        from models.registry import Registry
-        from training.pipeline import train
 
-        home = Home(path)
-        imports._simulate(home, PROSPECTS, UNTIL, silent)
-        home.write_shop(Shop("simulate", PROSPECTS.time_zone, PROSPECTS.currency, Clock(UNTIL)))
-        train(home, leads, _build_features(home), Store(home), Registry(home))
+        _with_model(path, PROSPECTS, leads)
 
     return Home(made_once("prospects", make))
+
+
+# Nearly everybody who orders subscribes to something.
+SUBSCRIBERS = replace(PLAN, start=date(2022, 10, 1), customers=1000, years=1.75, subscriber_share=0.85)
+
+
+@pytest.fixture(scope="session")
+def subscribers_shop(made_once: Callable[..., Path]) -> Home:
+    """A simulated shop with many subscribers, its features built and the model of their leaving trained."""
+
+    def make(path: Path) -> None:
+        from models.subscription_churn import subscription_churn
+
+        _with_model(path, SUBSCRIBERS, subscription_churn)
+
+    return Home(made_once("subscribers", make))
+
+
+def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
+    """A simulated shop, its features built and one model trained."""
+    from models.registry import Registry
+    from training.pipeline import train
+
+    home = Home(path)
+    imports._simulate(home, plan, UNTIL, silent)
+    home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(UNTIL)))
+    train(home, model, _build_features(home), Store(home), Registry(home))
 
 
 def _copy_trained(home: Home, folder: Path) -> Home:

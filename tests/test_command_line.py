@@ -199,7 +199,7 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
 ) -> None:
     home = built_shop.path
     assert (
-        "no model 'chrun'; there are churn, propensity, clv, leads"
+        "no model 'chrun'; there are churn, propensity, clv, leads, subscription_churn"
         in command(home, "train", "chrun").refused()
     )
     assert "no model 'chrun'" in command(home, "monitor", "chrun").refused()
@@ -332,7 +332,9 @@ def test_features_are_listed_with_who_reads_them(tmp_path: Path, command: Comman
     listed = command(tmp_path, "features", "--json").done()["features"]
     assert [feature["name"] for feature in listed] == list(FEATURES)
     (one,) = command(tmp_path, "features", "recency_days", "--json").done()["features"]
-    assert one["models"] == [m.name for m in MODELS.values() if FEATURES["recency_days"] in m.features]
+    assert one["models"] == [
+        m.name for m in catalogue.every().values() if FEATURES["recency_days"] in m.features
+    ]
     said = command(tmp_path, "features", "recency_days")
     assert (said.code, said.err) == (0, "")
     assert FEATURES["recency_days"].description in said.out

@@ -6,11 +6,13 @@ fractions; it shares nothing with the features but the events.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -25,7 +27,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features import lake
-from features.activities import CARTS, CONTACTS, VISITS
+from features.activities import CARTS, CONTACTS, SUBSCRIPTIONS, VISITS
 from features.events import BOUNDARIES, POPULATION, SCHEMAS, Events
 from features.groups import FEATURES, GROUPS
 
@@ -402,6 +404,118 @@ class Reading:
     def opted_out(self) -> list[Activity]:
         return self.of("unsubscribed", "marked_as_spam")
 
+    def subscriptions(self, active: bool) -> list[Subscription]:
+        """Those that go on, or those that do not, each by what its events say one after the other."""
+        told: dict[str | None, list[Activity]] = {}
+        for event in self.of(*SUBSCRIPTIONS):
+            told.setdefault(event.reference, []).append(event)
+        found = [self.subscription(events) for events in told.values()]
+        return [s for s in found if s.goes_on(self.today) == active]
+
+    def subscription(self, events: list[Activity]) -> Subscription:
+        begins = [a.timestamp for a in events if a.kind == "subscription_started"]
+        events = [a for a in events if not begins or a.timestamp >= begins[-1]]
+        paid = [a for a in events if a.kind in ("subscription_started", "subscription_renewed")]
+        latest = [a for a in paid if a.timestamp == paid[-1].timestamp]
+        after = [a for a in events if not paid or a.timestamp >= paid[-1].timestamp]
+        return Subscription(
+            began=self.day(events[0]),
+            renewals=len({a.timestamp for a in events if a.kind == "subscription_renewed"}),
+            paid_on=self.day(latest[0]) if latest else None,
+            paid_until=largest(self.paid_until(a) for a in latest),
+            amount=largest(a.amount for a in latest),
+            months=largest(said(a, "period_months") for a in latest),
+            noticed=least(self.day(a) for a in after if a.kind == "subscription_cancelled"),
+            notice_until=largest(said(a, "ends_at") for a in after if a.kind == "subscription_cancelled"),
+            ended=least(self.day(a) for a in after if a.kind == "subscription_ended"),
+        )
+
+    def day(self, event: Event) -> date:
+        return event.timestamp.astimezone(self.zone).date()
+
+    def paid_until(self, payment: Activity) -> date | None:
+        months = said(payment, "period_months")
+        end = said(payment, "ends_at")
+        return end if end or not months else next_month(self.day(payment), months)
+
+    @property
+    def today(self) -> date:
+        return self.as_of.astimezone(self.zone).date()
+
+    def passed(self, day: date) -> int:
+        return (self.today - day).days
+
+    def days_left(self) -> int | None:
+        return least(-self.passed(s.end) for s in self.subscriptions(True) if s.end)
+
+    def days_since_end(self) -> int | None:
+        return least(self.passed(s.end) for s in self.subscriptions(False) if s.end)
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What stands of one, days being the shop's; None where nothing was told."""
+
+    began: date
+    renewals: int
+    paid_on: date | None
+    paid_until: date | None
+    amount: Decimal | None
+    months: int | None
+    noticed: date | None
+    notice_until: date | None
+    ended: date | None
+
+    @property
+    def end(self) -> date | None:
+        """The first day not paid, as things stand."""
+        if self.ended:
+            return self.ended
+        if self.noticed:
+            return self.notice_until or max(self.noticed, self.paid_until or self.noticed)
+        return self.paid_until
+
+    def goes_on(self, today: date) -> bool:
+        late = timedelta(0 if self.noticed else 14)
+        return not self.ended and (self.end is None or today < self.end + late)
+
+    @property
+    def period(self) -> int | None:
+        if self.months or not self.paid_until or not self.paid_on:
+            return self.months
+        return max(1, round(Fraction((self.paid_until - self.paid_on).days * 48, 1461)))
+
+    @property
+    def monthly(self) -> Fraction:
+        return Fraction(math.floor(Fraction(self.amount or 0) * 10_000 / (self.period or 1)), 10_000)
+
+
+def said(event: Activity, name: str) -> Any:
+    """What an event's properties say: a day of this or the last century, or whole months."""
+    value = json.loads(event.properties or "{}").get(name)
+    if value is None or name == "period_months":
+        return None if value is None or not re.fullmatch("[1-9][0-9]{0,2}", str(value)) else int(value)
+    try:
+        day = date.fromisoformat(value[:10])
+    except ValueError:
+        return None
+    return day if 1900 <= day.year < 2100 else None
+
+
+def next_month(day: date, months: int) -> date:
+    """The same day so many months later, or the last there is."""
+    first = date(day.year + (day.month - 1 + months) // 12, (day.month - 1 + months) % 12 + 1, 1)
+    longest = (first + timedelta(days=31)).replace(day=1) - first
+    return first + min(timedelta(days=day.day - 1), longest - timedelta(days=1))
+
+
+def largest(values: Iterable[Any]) -> Any:
+    return max((value for value in values if value is not None), default=None)
+
+
+def least(values: Iterable[Any]) -> Any:
+    return min(values, default=None)
+
 
 Event = Line | Refund | Trait | Activity
 
@@ -512,6 +626,16 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     ),
     "marked_as_spam": lambda r: bool(r.of("marked_as_spam")) if r.of(*CONTACTS) else None,
     "days_since_opt_out": lambda r: r.since(r.opted_out()),
+    "active_subscriptions": lambda r: len(r.subscriptions(True)),
+    "renewing_subscriptions": lambda r: sum(s.noticed is None for s in r.subscriptions(True)),
+    "subscription_tenure_days": lambda r: largest(r.passed(s.began) for s in r.subscriptions(True)),
+    "subscription_renewals": lambda r: sum(s.renewals for s in r.subscriptions(True)),
+    "subscription_days_left": Reading.days_left,
+    "subscription_period_months": lambda r: largest(s.period for s in r.subscriptions(True)),
+    "subscription_monthly_amount": lambda r: total(s.monthly for s in r.subscriptions(True)),
+    "subscriptions_ended": lambda r: len(r.subscriptions(False)),
+    "days_since_subscription_end": Reading.days_since_end,
+    "days_since_cancellation": lambda r: r.since(r.of("subscription_cancelled")),
     "recency_score": lambda r: r.scores()[0],
     "frequency_score": lambda r: r.scores()[1],
     "monetary_score": lambda r: r.scores()[2],
@@ -647,6 +771,12 @@ APART = [sign * (t + tick) for t in (timedelta(0), timedelta(minutes=30), timede
 OFTEN = ["page", "viewed", "cart_added", "sent", "opened", "clicked"] * 3
 SELDOM = ["searched", "checkout", "cart_removed", "wished", "bounced", "unsubscribed", "marked_as_spam", None]
 kinds = st.sampled_from([*OFTEN, *SELDOM])
+TERMS = st.sampled_from(
+    ["{}", '{"period_months":1}', '{"period_months": "12" , "plan": "gold"}', '{"period_months":999}',
+     '{"period_months":0}', '{"period_months":1.5}', '{"ends_at":"2024-03-31T23:00:00Z"}', '{"ends_at":null}',
+     '{"period_months":3,"ends_at":"2023-02-29"}', '{"ends_at": "2024-11-01", "period_months": 6}',
+     '{"ends_at":"9999-12-31"}', '{"note":"\\"ends_at\\":\\"2024-01-01\\"","ends_at":"2025-01-01"}', None]
+)  # fmt: skip
 words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
 categories = st.sampled_from(["a", "b", "c", None])
 
@@ -687,7 +817,14 @@ def customers(draw: st.DrawFn) -> History:
                         product_id=draw(st.sampled_from(["p", "q", None])),
                         category=draw(categories))  # fmt: skip
 
-    return History(as_of, several(line, 8), several(refund, 3), several(trait, 6), several(activity, 14))
+    def paid() -> Activity:
+        often = [*SUBSCRIPTIONS, "subscription_started", "subscription_renewed"]
+        return Activity(**when(), kind=draw(st.sampled_from(often)),
+                        reference=draw(st.sampled_from(["s", "t", None])),
+                        amount=draw(st.one_of(st.none(), money)), properties=draw(TERMS))  # fmt: skip
+
+    activities = several(activity, 14) + several(paid, 8)
+    return History(as_of, several(line, 8), several(refund, 3), several(trait, 6), activities)
 
 
 def noon(day: int) -> dict[str, datetime]:
@@ -744,6 +881,10 @@ def test_a_history_worked_by_hand():
         return Line(**at(*when), order_id=order, product_id=product, category=category,
                     quantity=quantity, amount=Decimal(amount), discount=off)  # fmt: skip
 
+    def paid(what: str, reference: str, amount: str, terms: str, *when: int) -> Activity:
+        kind = f"subscription_{what}"
+        return Activity(**at(*when), kind=kind, reference=reference, amount=Decimal(amount), properties=terms)
+
     history = History(
         datetime(2024, 6, 30, 23, tzinfo=UTC),  # July begins in London
         [
@@ -777,6 +918,12 @@ def test_a_history_worked_by_hand():
             Activity(**at(2024, 6, 26, 9), kind="sent", channel="push"),
             Activity(**at(2024, 6, 26, 9), kind="bounced", channel="push"),
             Activity(**at(2024, 6, 28, 9), kind="unsubscribed", channel="email"),
+            paid("started", "tea club", "10.00", '{"period_months": 3}', 2024, 1, 31, 9),
+            Activity(**at(2024, 4, 20, 9), kind="subscription_cancelled", reference="tea club"),
+            paid("renewed", "tea club", "10.00", '{"period_months": 3}', 2024, 4, 30, 9),  # not cancelled, so
+            paid("started", "delivery", "60.00", '{"ends_at": "2024-08-01"}', 2023, 8, 1, 9),
+            Activity(**at(2024, 6, 1, 9), kind="subscription_cancelled", reference="delivery"),
+            paid("started", "magazine", "5.00", '{"period_months": 1}', 2024, 5, 1, 9),  # and never again
         ],
     )
     (found,) = ENGINE[0].answers([history], "Europe/London")
@@ -854,6 +1001,16 @@ def test_a_history_worked_by_hand():
         "unsubscribed_email": True,
         "marked_as_spam": False,
         "days_since_opt_out": 3,
+        "active_subscriptions": 2,
+        "renewing_subscriptions": 1,
+        "subscription_tenure_days": 335,
+        "subscription_renewals": 1,
+        "subscription_days_left": 29,  # to July 30
+        "subscription_period_months": 12,
+        "subscription_monthly_amount": 8.3333,
+        "subscriptions_ended": 1,
+        "days_since_subscription_end": 30,
+        "days_since_cancellation": 30,
         "recency_score": 4,  # reaches one of the bounds of that time
         "frequency_score": 4,
         "monetary_score": 3,

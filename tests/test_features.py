@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from features import boundaries, lake
@@ -66,15 +68,13 @@ class Lab:
 
     def hold(self, rows: dict[str, pd.DataFrame]) -> Events:
         """Event tables of these rows, in this order."""
-        return Events(
-            **{
-                name: self.backend.create_table(
-                    ibis.util.gen_name(name), frame, schema=ibis.schema(SCHEMAS[name]), temp=True
-                )
-                for name, frame in rows.items()
-            },
-            boundaries=self.boundaries,
-        )
+        tables = {}
+        for name, frame in rows.items():
+            # By Arrow itself, which takes None among decimals, as Ibis does not.
+            filled, types = frame.astype(object).where(frame.notna(), None), ibis.schema(SCHEMAS[name])
+            given = pa.Table.from_pandas(filled, types.to_pyarrow(), preserve_index=False)
+            tables[name] = self.backend.create_table(ibis.util.gen_name(name), given, temp=True)
+        return Events(**tables, boundaries=self.boundaries)
 
     def answers(
         self,
@@ -120,10 +120,20 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
 
 
 def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]]:
-    """A visit, a cart that is left after the order, and a message, clicked and complained of."""
+    """A visit, a cart left after the order, a message, clicked and complained of, and subscriptions."""
     later = {"timestamp": common["timestamp"] + TICK}
     message = {"reference": f"news-{key}-{i}", "channel": "email"}
+    club = {
+        "reference": f"news-club-{i}",
+        "amount": Decimal(10 + i),
+        "properties": f'{{"period_months": {12 + i}}}',
+    }
+    other = {"reference": f"news-other-{i}"}
     told: list[dict[str, Any]] = [
+        club | {"kind": "subscription_started"},
+        later | club | {"kind": "subscription_renewed"},
+        other | {"kind": "subscription_started"},
+        later | other | {"kind": "subscription_cancelled"},
         *(
             {"kind": kind, "product_id": f"NEWS-{i}", "category": f"news {i}"}
             for kind in ("viewed", "searched")

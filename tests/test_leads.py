@@ -79,7 +79,9 @@ def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_ar
     with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
         train(trained_copy, leads, built, Store(trained_copy), Registry(trained_copy))
     versions, left_out = commands.train_models(trained_copy, ["propensity"], None, silent, others=True)
-    assert [version.name for version in versions] == ["propensity", "products", "category_propensity"]
+    assert [version.name for version in versions] == [
+        "propensity", "subscription_churn", "products", "category_propensity",
+    ]  # fmt: skip
     assert list(left_out) == ["leads"]
     assert "it takes 200" in left_out["leads"]
     assert Registry(trained_copy).versions("leads") == []

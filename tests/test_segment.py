@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.activities import SUBSCRIPTIONS
 from features.calendar import date_of
 from features.events import SCHEMAS
 from features.journal import Message, Refused, tables
@@ -393,6 +394,15 @@ def test_the_reference_is_what_the_event_is_closest_to() -> None:
     assert row(track("Email Opened", {"campaign_id": 7, "message_id": "mail"}))["reference"] == "mail"
     assert row(track("Cart Viewed", {"cart_id": "k1", "order_id": "o"}))["reference"] == "k1"
     assert row(track("x", {"campaign": {"id": 1}, "cart_id": None}))["reference"] is None
+
+
+def test_an_event_of_a_subscription_is_about_it_and_nothing_else() -> None:
+    told = {"campaign": "spring", "order_id": "o", "value": 9.9, "period_months": 1}
+    for name in ("Started", "Renewed", "Resumed", "Cancelled", "Canceled", "Ended", "Expired"):
+        made = row(track(f"Subscription {name}", told | {"subscription_id": 12}))
+        assert made["reference"] == "12"
+        assert made["kind"] in SUBSCRIPTIONS
+    assert row(track("Subscription Renewed", told))["reference"] is None
 
 
 # Anything at all

@@ -100,10 +100,11 @@ def test_a_longer_run_repeats_the_shorter_one(small, until):
         expected = rows(small, f"FROM {table} WHERE timestamp < '{until}'")
         assert expected
         assert rows(shorter, f"FROM {table}") == expected
-    dropped = f"if(dropped_out_at < '{until}', dropped_out_at, NULL) AS dropped_out_at"
+    ends = ("dropped_out_at", "subscriptions_ended_at")
+    cut = ", ".join(f"if({name} < '{until}', {name}, NULL) AS {name}" for name in ends)
     expected = rows(
         small,
-        f"SELECT t.* REPLACE ({dropped}) FROM truth t WHERE customer_id IN"
+        f"SELECT t.* REPLACE ({cut}) FROM truth t WHERE customer_id IN"
         f" (SELECT customer_id FROM traits WHERE timestamp < '{until}') ORDER BY customer_id",
     )
     assert rows(shorter, "FROM truth") == expected
@@ -162,7 +163,11 @@ def test_columns_and_types(small):
     facts |= dict.fromkeys(("open_probability", "click_probability"), "DOUBLE")
     assert described("truth") == {"customer_id": "VARCHAR"} | rates | {
         "dropped_out_at": "TIMESTAMP"
-    } | facts | {"favourite_category": "VARCHAR"}
+    } | facts | {
+        "favourite_category": "VARCHAR",
+        "subscription_leave_probability": "DOUBLE",
+        "subscriptions_ended_at": "TIMESTAMP",
+    }
 
 
 def test_times_are_in_order(small):
@@ -292,7 +297,7 @@ def test_activities_have_the_names_kinds_and_channels_of_the_specification(small
     for name, kind, channel in told:
         assert kind == MEANINGS[name].kind
         assert channel in ({MEANINGS[name].channel} - {None} or {"web", "app"})
-    assert len({name for name, *_ in told}) == 13
+    assert len({name for name, *_ in told}) == 16
 
 
 def test_emails_go_to_subscribers(seasonal):
@@ -338,6 +343,41 @@ def test_who_dropped_out_visits_less(seasonal):
         f"SELECT {still}, avg(coalesce(n, 0)) FROM truth LEFT JOIN ({visits}) USING (customer_id) GROUP BY 1"
     )
     assert dict(rows(seasonal, usual))[True] > 3 * dict(rows(seasonal, usual))[False] > 0
+
+
+def test_subscribers_leave_as_often_as_is_true_of_them(seasonal):
+    """Each paid month is a toss, with odds by what had happened before; tolerance: four standard errors.
+
+    Of months that ended well before the end of the simulation, and none of whose orders were given back.
+    """
+    paid = (
+        "SELECT customer_id, subscription_leave_probability AS rate, dropped_out_at AS gone,"
+        " (properties::JSON->>'ends_at')::DATE AS ends,"
+        " (lead(timestamp) OVER (PARTITION BY reference ORDER BY timestamp) IS NULL)::INT AS leaves"
+        " FROM activities JOIN truth USING (customer_id)"
+        " WHERE kind IN ('subscription_started', 'subscription_renewed') AND amount < 10"
+    )
+    refund = "r.customer_id = t.customer_id AND r.timestamp BETWEEN ends - INTERVAL 60 DAY AND ends"
+    calm = f"FROM ({paid}) t WHERE ends < '2023-12-01' AND NOT EXISTS (FROM refunds r WHERE {refund})"
+    for who, more in (("gone IS NULL", 0.0), ("gone < ends - INTERVAL 11 DAY", 0.3)):
+        rate = f"(rate + {more})"
+        sums = f"sum(leaves), sum({rate}), sum({rate} * (1 - {rate}))"
+        observed, expected, variance = rows(seasonal, f"SELECT {sums} {calm} AND {who}")[0]
+        assert observed > 50
+        assert abs(observed - expected) < 4 * variance**0.5
+
+
+def test_who_leaves_gives_notice_or_just_does_not_pay_again(seasonal):
+    about = "FROM activities WHERE kind LIKE 'subscription%' GROUP BY reference, customer_id"
+    told = (
+        "SELECT customer_id, max(timestamp) FILTER (kind = 'subscription_cancelled') AS noticed,"
+        f" max(timestamp) AS last, max(properties::JSON->>'ends_at')::DATE AS ends {about}"
+    )
+    left = f"FROM ({told}) JOIN truth USING (customer_id) WHERE subscriptions_ended_at IS NOT NULL"
+    share = number(seasonal, f"SELECT avg((noticed IS NOT NULL)::INT) {left}")
+    assert share == pytest.approx(0.7, abs=0.06)
+    assert rows(seasonal, f"{left} AND noticed NOT BETWEEN ends - INTERVAL 11 DAY AND ends + 1") == []
+    assert rows(seasonal, f"{left} AND last > subscriptions_ended_at") == []
 
 
 def test_the_orders_are_those_that_published_figures_are_about(small):

@@ -3,7 +3,7 @@
 A customer lapses at the end of the day on which their silence has lasted for ``LAPSED_AFTER_DAYS``.
 Watched are those whose last order before the first moment is so recent that they could be warned of at every
 number of days of ``BEFORE``. A silence that ends in an order ends the watch: whoever was warned of until then
-was a false alarm.
+was a false alarm. A subscriber lapses when the last of their subscriptions ends (:func:`endings`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from features.groups.segments import LAPSED_AFTER_DAYS
 from models.spec import Array
 
 BEFORE = (90, 60, 30)  # days before the lapse
+BEFORE_THE_END = (30, 14, 7)  # days before the last subscription ends
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the customers, whom a threshold warns of at first
 
 
@@ -67,7 +68,27 @@ def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
     return pd.DataFrame(columns)[kept].reset_index(drop=True)
 
 
-def early_warning(scored: pd.DataFrame, watched: pd.DataFrame, first: Array) -> tuple[EarlyWarning, ...]:
+def endings(held: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
+    """Which subscribers of a day have none that is active at a later one, and since when.
+
+    Args:
+        held: as of ``today``, ``active_subscriptions`` and ``days_since_subscription_end`` by customer.
+        since: the shop's day of the first moment.
+
+    Returns:
+        As :func:`silences`, of those who could be caught at every number of days of ``BEFORE_THE_END``.
+        Whoever still holds one was a false alarm, if they were warned of.
+    """
+    lapsed = (held["active_subscriptions"] == 0).to_numpy(np.bool_)
+    ended = today - held["days_since_subscription_end"].fillna(0).to_numpy(np.float64)
+    ends = np.where(lapsed, ended, today)
+    columns = {"customer_key": held.index, "lapses": ends, "ends": ends, "lapsed": lapsed}
+    return pd.DataFrame(columns)[ends - since >= max(BEFORE_THE_END)].reset_index(drop=True)
+
+
+def early_warning(
+    scored: pd.DataFrame, watched: pd.DataFrame, first: Array, before: Sequence[int] = BEFORE
+) -> tuple[EarlyWarning, ...]:
     """What each threshold would have done, the highest first.
 
     Args:
@@ -75,13 +96,17 @@ def early_warning(scored: pd.DataFrame, watched: pd.DataFrame, first: Array) -> 
         watched: as :func:`silences` gives it.
         first: scores of everyone at the first moment; thresholds are their quantiles, and so rest on no
             outcome.
+        before: by how many days before the lapse those who had been warned of are counted.
     """
     said = scored.merge(watched, on="customer_key")
     said = said[said["day"] < said["ends"]]
-    return tuple(_warning(said, watched, share, float(np.quantile(first, 1 - share))) for share in SHARES)
+    thresholds = [(share, float(np.quantile(first, 1 - share))) for share in SHARES]
+    return tuple(_warning(said, watched, share, threshold, before) for share, threshold in thresholds)
 
 
-def _warning(said: pd.DataFrame, watched: pd.DataFrame, share: float, threshold: float) -> EarlyWarning:
+def _warning(
+    said: pd.DataFrame, watched: pd.DataFrame, share: float, threshold: float, before: Sequence[int]
+) -> EarlyWarning:
     crossed = said[said["score"] >= threshold].groupby("customer_key")["day"].min()
     days = watched["lapses"] - watched["customer_key"].map(crossed)  # NaN for those never warned of
     lapsed = watched["lapsed"].to_numpy(np.bool_)
@@ -91,7 +116,7 @@ def _warning(said: pd.DataFrame, watched: pd.DataFrame, share: float, threshold:
         share,
         threshold,
         int(lapsed.sum()),
-        {k: float((ahead >= k).mean()) if len(ahead) else 0.0 for k in BEFORE},
+        {k: float((ahead >= k).mean()) if len(ahead) else 0.0 for k in before},
         float(ahead.median()) if ahead.notna().any() else None,
         warned,
         float(lapsed[days.notna()].mean()) if warned else None,
@@ -100,12 +125,13 @@ def _warning(said: pd.DataFrame, watched: pd.DataFrame, share: float, threshold:
 
 def table(rows: Sequence[EarlyWarning]) -> str:
     """The rows as text, a line each."""
-    heads = "".join(f"{f'{days} days':>10}" for days in BEFORE)
+    before = rows[0].caught if rows else BEFORE
+    heads = "".join(f"{f'{days} days':>10}" for days in before)
     lines = [f"{'warned at':<22}{heads}{'median days':>13}{'warned':>8}{'right':>8}"]
     for row in rows:
         median = "-" if row.median_days is None else f"{row.median_days:.0f}"
         right = "-" if row.right is None else f"{row.right:.1%}"
         at = f"{row.threshold:.3f} (top {row.share:.0%})"
-        caught = "".join(f"{row.caught[days]:>10.1%}" for days in BEFORE)
+        caught = "".join(f"{row.caught[days]:>10.1%}" for days in before)
         lines.append(f"{at:<22}{caught}{median:>13}{row.warned:>8,}{right:>8}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features import lake, populations
+from features import lake, populations, segments
 from features.calendar import day_of
 from features.home import Home
 from features.snapshots import Built
@@ -22,17 +22,20 @@ from features.store import Store
 from models.churn import churn
 from models.leads import leads
 from models.spec import CustomerModel
+from models.subscription_churn import subscription_churn
 from training import early_warning as warning
 from training import in_common as common
 from training import lead_quality as quality
 from training import stability as ageing
 from training.advise import visits
 from training.dataset import KEYS, gather
-from training.early_warning import EarlyWarning, early_warning, silences
+from training.early_warning import BEFORE_THE_END, EarlyWarning, early_warning, endings, silences
 from training.in_common import Common, in_common
 from training.lead_quality import LeadQuality, lead_quality
 from training.lookback import Aged, Lookback, aged, look_back, scored
 from training.stability import Age, stability
+
+LEAVING = (churn.name, subscription_churn.name)  # questions of who leaves, which a warning answers early
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def report_of(home: Home, then: Lookback, older: Aged | None, built: Built, stor
         float(exam["label"].mean()) if len(exam) else 0.0,
         in_common(exam, model.features),
         _lead_quality(home, then) if model.name == leads.name else (),
-        _early_warning(home, built, store, then) if model.name == churn.name else (),
+        _early_warning(home, built, store, then) if model.name in LEAVING else (),
         stability(model.kind, model.baselines[0], days, older, zone),
         then.fitted.unused,
     )
@@ -143,6 +146,10 @@ def _early_warning(home: Home, built: Built, store: Store, then: Lookback) -> tu
     frame = gather(home, store, then.model, then.later, then.parts.horizon_days, built.current).frame
     days = {pd.Timestamp(t): day(t) for t in then.later}
     said = scored(then.fitted, frame).assign(day=frame["as_of"].map(days))
+    first, since, today = then.exam["score"].to_numpy(np.float64), day(then.parts.test), day(built.current)
+    if then.model.name == subscription_churn.name:
+        now = segments.everyone(built, built.current)
+        watched = endings(now.loc[now.index.isin(then.exam["customer_key"])], since, today)
+        return early_warning(said, watched, first, BEFORE_THE_END)
     orders = visits(lake.read(home, lake.connect()).known_at(built.current)).to_pandas()
-    watched = silences(orders, day(then.parts.test), day(built.current))
-    return early_warning(said, watched, then.exam["score"].to_numpy(np.float64))
+    return early_warning(said, silences(orders, since, today), first)

@@ -5,6 +5,7 @@ Money is counted in ten-thousandths, as whole numbers, so that sums are exact.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ GRID = (
 )
 VISITS = ("page", "screen", "app_opened", "viewed", "listed", "searched", "cart_viewed")
 CARTS = ("cart_added", "cart_removed", "checkout")
+PAID = ("subscription_started", "subscription_renewed")
 CONTACTS = ("sent", "opened", "clicked", "unsubscribed", "bounced", "marked_as_spam")
 
 
@@ -72,6 +74,7 @@ def features(
         _profile(seen["traits"]),
         _engagement(acts, lines),
         _contacts(acts),
+        _subscriptions(acts, today),
     ):
         f = f.join(part)
     counts = ["orders_total", "orders_30d", "orders_90d", "orders_365d", "items_total", "distinct_products"]
@@ -79,7 +82,8 @@ def features(
     others = ["distinct_categories", "visits_7d", "visits_30d", "visits_90d", "product_views_30d"]
     others += ["products_viewed_90d", "searches_30d", "carts_90d", "abandoned_carts_90d", "contacts_7d"]
     others += ["contacts_30d", "contacts_90d", "emails_90d", "opened_30d", "opened_90d", "clicked_90d"]
-    others += ["ignored_in_a_row"]
+    others += ["ignored_in_a_row", "active_subscriptions", "renewing_subscriptions", "subscription_renewals"]
+    others += ["subscription_monthly_amount", "subscriptions_ended"]
     f = f.fillna(dict.fromkeys([*counts, *money, *others], 0))
     f["refund_share"] = f["refunded_total"] / f["spend_total"].replace(0, np.nan)
     f["net_spend_365d"] = f["spend_365d"] - f["refunded_365d"]
@@ -362,6 +366,82 @@ def _refusals(acts: pd.DataFrame) -> pd.DataFrame:
     )
     f["days_since_opt_out"] = told[spam | unsubscribed].groupby(KEY)["days_ago"].min()
     return f
+
+
+def _subscriptions(acts: pd.DataFrame, today: int) -> pd.DataFrame:
+    told = acts[acts["kind"].isin([*PAID, "subscription_cancelled", "subscription_ended"])]
+    said = pd.json_normalize(told["properties"].map(json.loads).tolist()).set_index(told.index)
+    said = said.reindex(columns=["period_months", "ends_at"])
+    paid = told["kind"].isin(PAID)
+    begun = pd.Series(pd.to_datetime(told["day"], unit="D"), told.index)
+    after = [
+        day + pd.DateOffset(months=int(months)) if pays and months == months else pd.NaT
+        for day, months, pays in zip(begun, said["period_months"], paid, strict=True)
+    ]
+    until = pd.to_datetime(said["ends_at"]).fillna(pd.Series(after, told.index, dtype="datetime64[ns]"))
+    told = told.assign(
+        paid=paid, months=said["period_months"], ends_in=(until - pd.Timestamp(0)).dt.days - today
+    )
+    same = [told[KEY], told["reference"]]
+    for name, where in (("started_at", told["kind"] == PAID[0]), ("paid_at", paid)):
+        told[name] = told["timestamp"].where(where).groupby(same, dropna=False).transform("max")
+    one = _held(told[~(told["timestamp"] < told["started_at"])])
+    active = one[one["active"]]
+    by = active.groupby(KEY)
+    f = by.agg(
+        active_subscriptions=("active", "size"),
+        subscription_tenure_days=("began", "max"),
+        subscription_renewals=("renewals", "sum"),
+        subscription_days_left=("ends_in", "min"),
+        subscription_period_months=("months", "max"),
+    )
+    f["renewing_subscriptions"] = active["noticed"].isna().groupby(active[KEY]).sum()
+    f["subscription_monthly_amount"] = by["units"].sum() / 10_000
+    over = one[~one["active"]].groupby(KEY)["ends_in"].agg(["size", "max"])
+    f = f.join(over["size"].rename("subscriptions_ended"), how="outer")
+    f = f.join(-over["max"].rename("days_since_subscription_end"), how="outer")
+    cancelled = told[told["kind"] == "subscription_cancelled"].groupby(KEY)["days_ago"].min()
+    return f.join(cancelled.rename("days_since_cancellation"), how="outer")
+
+
+def _held(told: pd.DataFrame) -> pd.DataFrame:
+    """One row per subscription: until when it is paid, whether notice was given, and whether it goes on."""
+    latest = told["paid"] & (told["timestamp"] == told["paid_at"])
+    stands = ~(told["timestamp"] < told["paid_at"])
+    notice = stands & (told["kind"] == "subscription_cancelled")
+    ended = stands & (told["kind"] == "subscription_ended")
+    one = (
+        told.assign(
+            renewed_at=told["timestamp"].where(told["kind"] == PAID[1]),
+            paid_until=told["ends_in"].where(latest),
+            paid_ago=told["days_ago"].where(latest),
+            amount=told["amount"].where(latest),
+            months=told["months"].where(latest),
+            noticed=-told["days_ago"].where(notice),
+            notice_until=told["ends_in"].where(notice),
+            ended=-told["days_ago"].where(ended),
+        )
+        .groupby([KEY, "reference"], as_index=False, dropna=False)
+        .agg(
+            began=("days_ago", "max"),
+            renewals=("renewed_at", "nunique"),
+            paid_until=("paid_until", "max"),
+            paid_ago=("paid_ago", "min"),
+            amount=("amount", "max"),
+            months=("months", "max"),
+            noticed=("noticed", "min"),
+            notice_until=("notice_until", "max"),
+            ended=("ended", "min"),
+        )
+    )
+    kept = one[["paid_until", "noticed"]].max(axis=1).where(one["noticed"].notna(), one["paid_until"])
+    one["ends_in"] = one["ended"].fillna(one["notice_until"]).fillna(kept)
+    grace = np.where(one["noticed"].isna(), 14, 0)
+    one["active"] = one["ended"].isna() & ~(one["ends_in"] + grace <= 0)
+    term = ((one["paid_until"] + one["paid_ago"]) * 16 / 487).round().clip(lower=1)
+    one["months"] = one["months"].fillna(term)
+    one["units"] = one["amount"] // one["months"].fillna(1)
+    return one
 
 
 def _in_force(bounds: pd.DataFrame, cut: pd.Timestamp) -> pd.DataFrame:

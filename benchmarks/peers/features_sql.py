@@ -24,8 +24,8 @@ WITH lines AS (
 ), seen_refunds AS (
     SELECT customer_key, amount, $today - day AS days_ago FROM read_parquet($refunds) WHERE {_SEEN}
 ), acts AS (
-    SELECT customer_key, timestamp, day, hour, kind, channel, reference, product_id, category,
-        $today - day AS days_ago
+    SELECT customer_key, timestamp, day, hour, kind, channel, reference, product_id, category, amount,
+        properties, $today - day AS days_ago
     FROM read_parquet($activities) WHERE {_SEEN}
 ), population AS (
     SELECT customer_key FROM lines UNION SELECT customer_key FROM told UNION SELECT customer_key FROM acts
@@ -205,6 +205,47 @@ WITH lines AS (
         min(days_ago) FILTER (kind IN ('unsubscribed', 'marked_as_spam')) AS days_since_opt_out
     FROM acts WHERE kind IN ('sent', 'opened', 'clicked', 'unsubscribed', 'bounced', 'marked_as_spam')
     GROUP BY 1
+), paid_for AS (
+    SELECT customer_key, reference, timestamp, kind, days_ago, amount,
+        kind IN ('subscription_started', 'subscription_renewed') AS paid,
+        nullif((properties->>'$.period_months')::INT, 0) AS months,
+        date_diff('day', DATE '1970-01-01', coalesce((properties->>'$.ends_at')::DATE,
+            CASE WHEN paid THEN DATE '1970-01-01' + day + to_months(months) END)) - $today AS until,
+        max(timestamp) FILTER (kind = 'subscription_started') OVER one AS started_at,
+        max(timestamp) FILTER (paid) OVER one AS paid_at,
+        coalesce(timestamp >= paid_at, true) AS stands
+    FROM acts WHERE kind LIKE 'subscription%' WINDOW one AS (PARTITION BY customer_key, reference)
+), held AS (
+    SELECT customer_key, max(days_ago) AS began,
+        count(DISTINCT timestamp) FILTER (kind = 'subscription_renewed') AS renewals,
+        max(until) FILTER (paid AND timestamp = paid_at) AS paid_until,
+        min(days_ago) FILTER (paid AND timestamp = paid_at) AS paid_ago,
+        -max(days_ago) FILTER (stands AND kind = 'subscription_cancelled') AS noticed,
+        -max(days_ago) FILTER (stands AND kind = 'subscription_ended') AS ended,
+        coalesce(ended, max(until) FILTER (stands AND kind = 'subscription_cancelled'),
+            CASE WHEN noticed IS NULL THEN paid_until ELSE greatest(paid_until, noticed) END) AS ends_in,
+        coalesce(max(months) FILTER (paid AND timestamp = paid_at),
+            CASE WHEN paid_until IS NOT NULL THEN greatest(round((paid_until + paid_ago) * 16 / 487), 1) END)
+            AS months,
+        max(amount) FILTER (paid AND timestamp = paid_at) AS amount,
+        ended IS NULL AND coalesce(ends_in > CASE WHEN noticed IS NULL THEN -14 ELSE 0 END, true) AS active
+    FROM paid_for WHERE timestamp >= coalesce(started_at, timestamp) GROUP BY customer_key, reference
+), by_subscriptions AS (
+    SELECT customer_key,
+        count(*) FILTER (active) AS active_subscriptions,
+        count(*) FILTER (active AND noticed IS NULL) AS renewing_subscriptions,
+        max(began) FILTER (active) AS subscription_tenure_days,
+        sum(renewals) FILTER (active) AS subscription_renewals,
+        min(ends_in) FILTER (active) AS subscription_days_left,
+        max(months) FILTER (active) AS subscription_period_months,
+        sum(floor(amount * 10000 / coalesce(months, 1))) FILTER (active) / 10000
+            AS subscription_monthly_amount,
+        count(*) FILTER (NOT active) AS subscriptions_ended,
+        min(-ends_in) FILTER (NOT active) AS days_since_subscription_end
+    FROM held GROUP BY 1
+), by_cancellations AS (
+    SELECT customer_key, min(days_ago) AS days_since_cancellation
+    FROM paid_for WHERE kind = 'subscription_cancelled' GROUP BY 1
 ), in_force AS (
     SELECT kind, label, category, bound FROM read_parquet($boundaries) WHERE valid_from <= $as_of
     QUALIFY valid_from = max(valid_from) OVER (PARTITION BY kind)
@@ -250,7 +291,14 @@ WITH lines AS (
         coalesce(clicked_90d, 0) AS clicked_90d, open_rate_90d, click_rate_90d, email_open_rate_90d,
         days_since_contact, days_since_open, days_since_click,
         coalesce(ignored_in_a_row, 0) AS ignored_in_a_row, preferred_channel_365d, preferred_hour_365d,
-        unsubscribed_email, marked_as_spam, days_since_opt_out
+        unsubscribed_email, marked_as_spam, days_since_opt_out,
+        coalesce(active_subscriptions, 0) AS active_subscriptions,
+        coalesce(renewing_subscriptions, 0) AS renewing_subscriptions, subscription_tenure_days,
+        coalesce(subscription_renewals, 0)::BIGINT AS subscription_renewals, subscription_days_left,
+        subscription_period_months::BIGINT AS subscription_period_months,
+        coalesce(subscription_monthly_amount, 0) AS subscription_monthly_amount,
+        coalesce(subscriptions_ended, 0) AS subscriptions_ended,
+        days_since_subscription_end, days_since_cancellation
     FROM population LEFT JOIN by_orders USING (customer_key) LEFT JOIN by_products USING (customer_key)
         LEFT JOIN by_categories USING (customer_key) LEFT JOIN by_refunds USING (customer_key)
         LEFT JOIN by_traits USING (customer_key) LEFT JOIN by_taste USING (customer_key)
@@ -259,6 +307,7 @@ WITH lines AS (
         LEFT JOIN by_viewed USING (customer_key) LEFT JOIN by_searches USING (customer_key)
         LEFT JOIN by_messages USING (customer_key) LEFT JOIN by_channels USING (customer_key)
         LEFT JOIN by_response_hours USING (customer_key) LEFT JOIN by_refusals USING (customer_key)
+        LEFT JOIN by_subscriptions USING (customer_key) LEFT JOIN by_cancellations USING (customer_key)
 ), scored AS (
     SELECT f.*,
         refunded_total / nullif(spend_total, 0) AS refund_share,

@@ -9,7 +9,10 @@ from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
 from features.groups.segments import segments
+from features.groups.subscription import subscription
 from features.groups.taste import taste
 
-GROUPS: tuple[FeatureGroup, ...] = (purchases, price, taste, engagement, contacts, profile, segments)
+GROUPS: tuple[FeatureGroup, ...] = (
+    purchases, price, taste, engagement, contacts, subscription, profile, segments,
+)  # fmt: skip
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

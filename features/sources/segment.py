@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from features.activities import MEANINGS
+from features.activities import MEANINGS, SUBSCRIPTIONS
 from features.calendar import day_of, hour_of, micros
 from features.identity import ANONYMOUS
 from features.journal import Message, Refused, Rows
@@ -197,12 +197,14 @@ def _seen(name: str) -> Callable[[_Told], Made]:
 
 def _activity(told: _Told, name: str, properties: Mapping[str, Any], category: str | None) -> Rows:
     meaning = MEANINGS.get(name)
+    # A renewal has orders and campaigns too, each its own; it is about the subscription alone.
+    references = ("subscription_id",) if meaning and meaning.kind in SUBSCRIPTIONS else _REFERENCES
     channel = (meaning and meaning.channel) or _channel(told.message, properties)
     amount = _amount(properties)
     if amount is not None:
         segment_orders.check_currency(properties, told.currency)
     row = [
-        *told.head, told.hour, name, meaning and meaning.kind, channel, text(properties, *_REFERENCES),
+        *told.head, told.hour, name, meaning and meaning.kind, channel, text(properties, *references),
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
         json_text(properties),
     ]  # fmt: skip

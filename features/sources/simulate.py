@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.progress import Progress, silent
 from features.sources.simulated_activities import Habits, activity_columns
@@ -28,25 +29,30 @@ from features.sources.simulated_orders import (
     order_tables,
     prices_cents,
 )
+from features.sources.simulated_subscriptions import Subscriber, subscribers, subscription_columns
 from features.sources.simulated_truth import Customer, Ints, Plan, ShopTime, draw_customer
 
 __all__ = ["Plan", "simulate"]
 
 BATCH = 2000  # customers whose random numbers are held in memory at once
 
+_ENDS = ("dropped_out_at", "subscriptions_ended_at")
+
 # How columns are handed to DuckDB (text unless said here) and how it stores them.
 _ARROW = {
-    **dict.fromkeys(("timestamp", "received_at", "dropped_out_at"), pa.timestamp("s")),
+    **dict.fromkeys(("timestamp", "received_at", *_ENDS), pa.timestamp("s")),
     **dict.fromkeys(("quantity", "amount", "discount"), pa.int64()),  # money in cents
     **dict.fromkeys(("purchase_rate_per_day", "dropout_probability", "order_value_mean"), pa.float64()),
     **dict.fromkeys(("refund_probability", "discount_sensitivity"), pa.float64()),
-    **dict.fromkeys(("open_probability", "click_probability"), pa.float64()),
+    **dict.fromkeys(
+        ("open_probability", "click_probability", "subscription_leave_probability"), pa.float64()
+    ),
     "matched": pa.bool_(),
 }
 _TIME = "{0}::TIMESTAMP AS {0}"
 _MONEY = "({0} * 0.01::DECIMAL(3, 2))::DECIMAL(18, 4) AS {0}"
 _STORED_AS = {
-    **dict.fromkeys(("timestamp", "received_at", "dropped_out_at"), _TIME),
+    **dict.fromkeys(("timestamp", "received_at", *_ENDS), _TIME),
     **dict.fromkeys(("amount", "discount"), _MONEY),
 }
 
@@ -68,7 +74,9 @@ def simulate(
     ``plan.refund_dropout``), ``dropped_out_at`` (null while active; the arrival of who never
     orders), ``order_value_mean`` (currency, before discounts, up to the rounding to products'
     prices), ``refund_probability`` (per order), ``discount_sensitivity`` (0 to 1), ``open_probability``
-    and ``click_probability`` (see :class:`Habits`) and ``favourite_category``.
+    and ``click_probability`` (see :class:`Habits`), ``favourite_category``, and of subscribers
+    ``subscription_leave_probability`` (see :class:`Subscriber`) and ``subscriptions_ended_at`` (the end of
+    the last that was paid; null while they stay).
     """
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
     time, prices = ShopTime.of(plan, until), prices_cents()
@@ -79,7 +87,7 @@ def simulate(
         batch = Batch()
         more = _live(batch, plan, time, range(done, done + BATCH))
         done += BATCH
-        for name, columns in _tables(batch, plan, time, until, prices).items():
+        for name, columns in _tables(batch, plan, time, until, prices):
             parts[name].append(_before(until, columns))
         progress("simulating customers", min(done / max(expected, 1), 1.0))
     for name, tables in parts.items():
@@ -152,17 +160,19 @@ def _order_until_dropout(
 
 def _tables(
     batch: Batch, plan: Plan, time: ShopTime, until: datetime, prices: Ints
-) -> dict[str, dict[str, Any]]:
+) -> list[tuple[str, dict[str, Any]]]:
+    """Tables by name; several of a name are one."""
     ids = [f"C{number:06d}" for number in batch.numbers]
     lines, refunds, products = order_tables(batch, plan, time, prices, np.array(ids, object))
-    habits = Habits.of(plan, batch.numbers)
-    return {
-        "order_lines": lines,
-        "refunds": refunds,
-        "traits": _traits(batch, time, ids),
-        "activities": activity_columns(batch, habits, plan, time, np.array(ids, object), products),
-        "truth": _truth(batch, habits, time, until, ids),
-    }
+    habits, holders = Habits.of(plan, batch.numbers), subscribers(batch, plan, time)
+    return [
+        ("order_lines", lines),
+        ("refunds", refunds),
+        ("traits", _traits(batch, time, ids)),
+        ("activities", activity_columns(batch, habits, plan, time, np.array(ids, object), products)),
+        ("activities", subscription_columns(holders, time, ids)),
+        ("truth", _truth(batch, habits, holders, time, until, ids)),
+    ]
 
 
 def _traits(batch: Batch, time: ShopTime, ids: list[str]) -> dict[str, Any]:
@@ -186,23 +196,34 @@ def _traits(batch: Batch, time: ShopTime, ids: list[str]) -> dict[str, Any]:
     }
 
 
-def _truth(batch: Batch, habits: Habits, time: ShopTime, until: datetime, ids: list[str]) -> dict[str, Any]:
+def _truth(
+    batch: Batch, habits: Habits, holders: list[Subscriber | None],
+    time: ShopTime, until: datetime, ids: list[str],
+) -> dict[str, Any]:  # fmt: skip
     """The table ``truth``, with ``timestamp`` (the arrival), which is not stored."""
-    customers, moments = batch.customers, np.array(batch.dropouts, float)
-    known = moments < time.end
-    known[known] = time.utc_seconds(moments[known]) < until.timestamp()
-    dropped_out = np.full(len(moments), None, object)
-    dropped_out[known] = time.utc_seconds(moments[known])
+    customers = batch.customers
     return {
         "customer_id": ids,
         "timestamp": time.utc_seconds(np.array([c.arrival for c in customers], float)),
         "purchase_rate_per_day": [c.rate_per_day for c in customers],
         "dropout_probability": [c.dropout_probability for c in customers],
-        "dropped_out_at": dropped_out,
+        "dropped_out_at": _come_true(batch.dropouts, time, until),
         "order_value_mean": [c.order_value_mean for c in customers],
         "refund_probability": [c.refund_probability for c in customers],
         "discount_sensitivity": [c.discount_sensitivity for c in customers],
         "open_probability": habits.open_probability,
         "click_probability": habits.click_probability,
         "favourite_category": [c.favourite_category for c in customers],
+        "subscription_leave_probability": [member and member.leave_probability for member in holders],
+        "subscriptions_ended_at": _come_true([m.ended if m else np.inf for m in holders], time, until),
     }
+
+
+def _come_true(moments: list[float], time: ShopTime, until: datetime) -> NDArray[np.object_]:
+    """Moments as seconds since 1970-01-01, UTC; None for those that have not come before ``until``."""
+    at = np.array(moments, float)
+    known = at < time.end
+    known[known] = time.utc_seconds(at[known]) < until.timestamp()
+    found = np.full(len(at), None, object)
+    found[known] = time.utc_seconds(at[known])
+    return found

@@ -80,6 +80,7 @@ class Plan:
         newsletter_change_days: mean time until a customer changes their mind about the newsletter.
         unsubscribe_share: share of the subscribers who unsubscribe soon after dropping out.
         late_share: share of the events that the company learns seconds to hours late.
+        subscriber_share: share of those who order that subscribe with the first order.
     """
 
     start: date
@@ -109,6 +110,7 @@ class Plan:
     newsletter_change_days: float = 1500.0
     unsubscribe_share: float = 0.25
     late_share: float = 0.12
+    subscriber_share: float = 0.5
 
     def __post_init__(self) -> None:
         if self.customers < 1 or self.years * 365.25 < 1:

@@ -1,0 +1,172 @@
+"""What customers subscribe to: whether a subscription goes on, since when, for how much, and until when.
+
+A subscription is what events of subscriptions tell under one reference; those without one are together one.
+Its latest start or renewal says until when it is paid: ``ends_at`` of its properties (ISO 8601; the day as
+it is written there, the first that is not paid), else ``period_months`` from its own day on, else nobody
+knows and it goes on until it is told to end.
+
+It is active until that day and ``GRACE_DAYS`` longer, in which a late payment renews it. Who cancels keeps
+what is paid: a cancellation is notice, and ends the subscription on its own ``ends_at``, else at the end of
+the paid term, else at once. A renewal or start that follows withdraws it. "Ended" and "expired" end it the
+same day.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from features.activities import SUBSCRIPTIONS
+from features.group import KEYS, FeatureGroup
+
+GRACE_DAYS = 14
+DAYS_IN_16_MONTHS = 487
+PAID = ("subscription_started", "subscription_renewed")
+# Texts of the JSON that ``properties`` is: an expression of both engines, and of no extension.
+_ENDS_AT = r'"ends_at"\s*:\s*"((?:19|20)\d\d-\d\d-\d\d)'
+_PERIOD = r'"period_months"\s*:\s*"?([1-9]\d{0,2})"?\s*[,}]'
+_ONE = [*KEYS, "reference"]
+
+subscription = FeatureGroup("subscription", fresh_for=timedelta(days=2))
+
+
+@subscription.table
+def terms(activities: ir.Table) -> ir.Table:
+    """Each event of a subscription; ``ends_in`` days from as_of lies the end that it tells of, if any."""
+    told = activities.filter(activities.kind.isin(SUBSCRIPTIONS))
+    first_day = ibis.date("1970-01-01")
+    months = told.properties.re_extract(_PERIOD, 1).try_cast("int32")
+    told = told.mutate(paid=told.kind.isin(PAID), months=months)
+    ends_on = told.properties.re_extract(_ENDS_AT, 1).try_cast("date")
+    after = first_day + told.day.as_interval("D") + told.months.as_interval("M")
+    until = ibis.coalesce(ends_on, ibis.ifelse(told.paid, after, None))
+    ends_in = until.delta(first_day, unit="day") - told.day - told.days_ago
+    return told.select(
+        *_ONE, "timestamp", "kind", "days_ago", "amount", "paid", "months", ends_in=ends_in
+    ).distinct()
+
+
+@subscription.table
+def latest(terms: ir.Table) -> ir.Table:
+    """The events of each subscription since it last started, and which of them still count."""
+    started = terms.timestamp.max(where=terms.kind == "subscription_started")
+    window = ibis.window(group_by=_ONE)
+    known = terms.mutate(
+        started_at=started.over(window), paid_at=terms.timestamp.max(where=terms.paid).over(window)
+    )
+    since = known.filter(known.started_at.isnull() | (known.timestamp >= known.started_at))
+    standing = since.paid_at.isnull() | (since.timestamp >= since.paid_at)
+    return since.mutate(
+        payment=since.paid & (since.timestamp == since.paid_at),
+        notice=standing & (since.kind == "subscription_cancelled"),
+        ended=standing & (since.kind == "subscription_ended"),
+    )
+
+
+@subscription.table
+def stated(latest: ir.Table) -> ir.Table:
+    """One row per subscription: what its latest payment and what followed it say."""
+    return latest.group_by(_ONE).aggregate(
+        began_days_ago=latest.days_ago.max(),
+        renewals=latest.timestamp.nunique(where=latest.kind == "subscription_renewed"),
+        paid_days_ago=latest.days_ago.min(where=latest.payment),
+        paid_ends_in=latest.ends_in.max(where=latest.payment),
+        amount=latest.amount.max(where=latest.payment),
+        period=latest.months.max(where=latest.payment),
+        notice_days_ago=latest.days_ago.max(where=latest.notice),
+        notice_ends_in=latest.ends_in.max(where=latest.notice),
+        ended_days_ago=latest.days_ago.max(where=latest.ended),
+    )
+
+
+@subscription.table
+def subscriptions(stated: ir.Table) -> ir.Table:
+    """One row per subscription: the days to its end as far as it is known, and whether it goes on."""
+    noticed, at_once = stated.notice_days_ago.notnull(), -stated.notice_days_ago
+    kept = ibis.ifelse(stated.paid_ends_in > at_once, stated.paid_ends_in, at_once)
+    of_itself = ibis.ifelse(noticed, ibis.coalesce(stated.notice_ends_in, kept), stated.paid_ends_in)
+    over = stated.ended_days_ago.notnull()
+    ends_in = ibis.ifelse(over, -stated.ended_days_ago, of_itself)
+    grace = ibis.ifelse(noticed | over, 0, GRACE_DAYS)
+    term = stated.paid_ends_in + stated.paid_days_ago
+    about = ((term * 16).cast("float64") / DAYS_IN_16_MONTHS).round().cast("int64")
+    period = ibis.coalesce(stated.period.cast("int64"), ibis.ifelse(about < 1, 1, about))
+    active = (ends_in + grace > 0).fill_null(True) & ~over
+    return stated.mutate(
+        ends_in=ends_in,
+        period=period,
+        active=active,
+        renewing=active & ~noticed,
+        units=(stated.amount * 10_000).cast("int64") // period.fill_null(1),
+    )
+
+
+@subscription.feature(unit="subscriptions", missing=0)
+def active_subscriptions(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Active subscriptions, those under notice too."""
+    return subscriptions.count(where=subscriptions.active)
+
+
+@subscription.feature(unit="subscriptions", missing=0)
+def renewing_subscriptions(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Active subscriptions of which no notice was given."""
+    return subscriptions.count(where=subscriptions.renewing)
+
+
+@subscription.feature(unit="days")
+def subscription_tenure_days(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Days since the longest held of the active subscriptions last started; null when none is active."""
+    return subscriptions.began_days_ago.max(where=subscriptions.active)
+
+
+@subscription.feature(unit="renewals", missing=0)
+def subscription_renewals(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Renewals of the active subscriptions since they last started."""
+    return subscriptions.renewals.sum(where=subscriptions.active)
+
+
+@subscription.feature(unit="days")
+def subscription_days_left(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Days until the first of the active subscriptions reaches its end or its renewal.
+
+    Below 0 the renewal is overdue; null when no such day is known.
+    """
+    return subscriptions.ends_in.min(where=subscriptions.active)
+
+
+@subscription.feature(unit="months")
+def subscription_period_months(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Months between renewals of the active subscription that is paid for longest; null when not known.
+
+    As its events say, else by the length of the paid term.
+    """
+    return subscriptions.period.max(where=subscriptions.active)
+
+
+@subscription.feature(unit="currency", missing=0)
+def subscription_monthly_amount(subscriptions: ir.Table) -> ir.FloatingValue:
+    """Paid for active subscriptions per month, each cut to 1/10,000; of unknown periods, per payment."""
+    return subscriptions.units.sum(where=subscriptions.active).cast("float64") / 10_000
+
+
+@subscription.feature(unit="subscriptions", missing=0)
+def subscriptions_ended(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Subscriptions ended so far and not taken up again."""
+    return subscriptions.count(where=~subscriptions.active)
+
+
+@subscription.feature(unit="days")
+def days_since_subscription_end(subscriptions: ir.Table) -> ir.IntegerValue:
+    """Days since a subscription last ended; null when none did.
+
+    For want of a renewal it ended where what was paid did, which is said 14 days later.
+    """
+    return (-subscriptions.ends_in).min(where=~subscriptions.active)
+
+
+@subscription.feature(unit="days")
+def days_since_cancellation(terms: ir.Table) -> ir.IntegerValue:
+    """Days since a subscription was last cancelled, also if that was withdrawn; null if none ever was."""
+    return terms.days_ago.min(where=terms.kind == "subscription_cancelled")
