@@ -80,12 +80,16 @@ FROM customers, (VALUES ('country', 0), ('channel', 0), ('newsletter', 1), ('new
 WHERE (name <> 'newsletter' OR u(i, 'says' || again) < 0.5) AND timestamp < TIMESTAMP '2026-01-01'
 """
 
-# Visits of a few pages that may lead to a cart, and messages that may be opened, clicked and refused.
+# Visits of a few pages that may lead to a cart, to reviews and complaints; and messages that may be opened,
+# clicked and refused.
 _ACTIVITIES = """
 CREATE TEMP TABLE steps AS FROM (VALUES
     (true, 0, 'Page Viewed', 'page', 1), (true, 1, 'Products Searched', 'searched', 0.3),
     (true, 2, 'Product Viewed', 'viewed', 0.9), (true, 3, 'Product Viewed', 'viewed', 0.6),
     (true, 4, 'Product Added', 'cart_added', 0.3), (true, 5, 'Checkout Started', 'checkout', 0.15),
+    (true, 6, 'Product Reviewed', 'reviewed', 0.05), (true, 7, 'Survey Answered', 'survey_answered', 0.03),
+    (true, 8, 'Complaint Opened', 'complaint_opened', 0.03),
+    (true, 9, 'Complaint Resolved', 'complaint_resolved', 0.02),
     (false, 0, 'Email Sent', 'sent', 1), (false, 1, 'Email Bounced', 'bounced', 0.02),
     (false, 2, 'Email Opened', 'opened', 0.4), (false, 3, 'Email Link Clicked', 'clicked', 0.1),
     (false, 4, 'Unsubscribed', 'unsubscribed', 0.01),
@@ -104,12 +108,14 @@ SELECT customer_id, later(moment, step * (0.2 + u(id, 'pace'))) AS timestamp,
     CASE WHEN channel = 'push' THEN replace(name, 'Email', 'Push Notification') ELSE name END AS name, kind,
     CASE WHEN NOT visit AND u(id, 'named') < 0.9 THEN 'M' || id WHEN visit AND step > 3 THEN 'B' || id END
         AS reference,
-    CASE WHEN visit AND step BETWEEN 2 AND 4
+    CASE WHEN visit AND (step BETWEEN 2 AND 4 OR step = 6)
         THEN format('P{:02d}{:03d}', pick(24, u(id, 'place')), pick(200, u(id || step, 'product') ^ 2)) END
         AS product_id,
     CASE WHEN product_id IS NOT NULL THEN format('category {:02d}', pick(24, u(id, 'place'))) END AS category,
     CASE WHEN kind = 'cart_added' THEN (80 * u(id, 'amount'))::DECIMAL(18, 2) END AS amount,
-    format('{{"id": "{}-{}", "path": "/{}"}}', id, step, coalesce(product_id, '')) AS properties
+    CASE kind WHEN 'reviewed' THEN format('{{"rating": {}}}', 1 + pick(5, u(id, 'stars') ^ 0.5))
+        WHEN 'survey_answered' THEN format('{{"score": "{}"}}', pick(11, u(id, 'score')))
+        ELSE format('{{"id": "{}-{}", "path": "/{}"}}', id, step, coalesce(product_id, '')) END AS properties
 FROM occasions JOIN steps USING (visit)
 WHERE u(id || step, 'far') < likely AND timestamp < TIMESTAMP '2026-01-01'
 """

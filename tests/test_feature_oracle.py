@@ -6,6 +6,7 @@ fractions; it shares nothing with the features but the events.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -399,6 +400,40 @@ class Reading:
         best = min(names, key=rank, default=None)
         return best if best is not None and rank(best)[1] else None
 
+    def reviews(self, days: int = 10**6) -> list[tuple[Activity, float | None]]:
+        """Each product reviewed at a moment, with the fewest stars told of it; the latest first."""
+        found: dict[tuple[datetime, str | None], tuple[Activity, float | None]] = {}
+        for told in self.within(days, self.of("reviewed")):
+            before = found.get((told.timestamp, told.product_id), (told, None))[1]
+            stars = [s for s in (before, number(told, "rating", 1, 5)) if s is not None]
+            found[told.timestamp, told.product_id] = told, min(stars, default=None)
+        return sorted(found.values(), key=lambda review: moment(review[0]), reverse=True)
+
+    def stars(self, days: int = 10**6) -> list[float]:
+        """Those of the reviews, the latest first, the fewest first where several are as late."""
+        known = [
+            (-moment(told).timestamp(), stars) for told, stars in self.reviews(days) if stars is not None
+        ]
+        return [stars for _, stars in sorted(known)]
+
+    def surveys(self) -> list[tuple[Activity, float]]:
+        """The answers with a score, the latest first."""
+        told = [(a, number(a, "score", 0, 10)) for a in self.of("survey_answered")]
+        known = [(a, score) for a, score in told if score is not None]
+        return sorted(known, key=lambda pair: (-moment(pair[0]).timestamp(), pair[1]))
+
+    def complaints(self) -> list[list[Activity]]:
+        """The openings of each complaint, the earliest first."""
+        found: dict[Any, list[Activity]] = {}
+        for opened in self.of("complaint_opened"):
+            found.setdefault(opened.reference or opened.timestamp, []).append(opened)
+        return [*found.values()]
+
+    def is_open(self, complaint: list[Activity]) -> bool:
+        opened = complaint[-1]
+        resolved = [a for a in self.of("complaint_resolved") if a.reference == opened.reference]
+        return all(a.timestamp < opened.timestamp for a in resolved)
+
     def opted_out(self) -> list[Activity]:
         return self.of("unsubscribed", "marked_as_spam")
 
@@ -408,6 +443,19 @@ Event = Line | Refund | Trait | Activity
 
 def moment(event: Event) -> datetime:
     return event.timestamp
+
+
+def number(told: Activity, name: str, lowest: float, highest: float) -> float | None:
+    """A property, where it is a number, or a text of one, on its scale."""
+    properties = json.loads(told.properties or "null")
+    value = properties.get(name) if isinstance(properties, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = round(float(value), 4)
+    except ValueError:
+        return None
+    return found if lowest <= found <= highest else None
 
 
 def most(counts: Counter[Any]) -> Any:
@@ -512,6 +560,17 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     ),
     "marked_as_spam": lambda r: bool(r.of("marked_as_spam")) if r.of(*CONTACTS) else None,
     "days_since_opt_out": lambda r: r.since(r.opted_out()),
+    "reviews_365d": lambda r: len(r.reviews(365)),
+    "days_since_review": lambda r: r.since(told for told, _ in r.reviews()),
+    "mean_rating_365d": lambda r: mean(r.stars(365)) if r.stars(365) else None,
+    "lowest_rating_365d": lambda r: min(r.stars(365), default=None),
+    "last_rating": lambda r: next(iter(r.stars()), None),
+    "low_ratings_365d": lambda r: sum(stars <= 2 for stars in r.stars(365)),
+    "complaints_365d": lambda r: sum(r.days_ago(complaint[-1]) <= 365 for complaint in r.complaints()),
+    "open_complaints": lambda r: sum(map(r.is_open, r.complaints())),
+    "days_since_complaint": lambda r: r.since(complaint[-1] for complaint in r.complaints()),
+    "last_survey_score": lambda r: r.surveys()[0][1] if r.surveys() else None,
+    "days_since_survey": lambda r: r.since(told for told, _ in r.surveys()),
     "recency_score": lambda r: r.scores()[0],
     "frequency_score": lambda r: r.scores()[1],
     "monetary_score": lambda r: r.scores()[2],
@@ -646,7 +705,33 @@ APART = [sign * (t + tick) for t in (timedelta(0), timedelta(minutes=30), timede
          for tick in (-TICK, timedelta(0), TICK) for sign in (-1, 1)]  # fmt: skip
 OFTEN = ["page", "viewed", "cart_added", "sent", "opened", "clicked"] * 3
 SELDOM = ["searched", "checkout", "cart_removed", "wished", "bounced", "unsubscribed", "marked_as_spam", None]
-kinds = st.sampled_from([*OFTEN, *SELDOM])
+SAID = ["reviewed", "complaint_opened", "complaint_resolved", "survey_answered"] * 2
+kinds = st.sampled_from([*OFTEN, *SELDOM, *SAID])
+VALUES = [
+    0,
+    1,
+    2,
+    5,
+    10,
+    11,
+    -1,
+    3.7,
+    2.00004,
+    5.00004,
+    "4",
+    "4.5",
+    "four",
+    "",
+    True,
+    None,
+    [3],
+    {"rating": 3},
+]
+properties = st.one_of(
+    st.sampled_from([None, "{}", "[1]", "3", '"rating"', "null"]),
+    st.builds(lambda name, value: json.dumps({"a": "b", name: value}),
+              st.sampled_from(["rating", "score", "Rating"]), st.sampled_from(VALUES)),
+)  # fmt: skip
 words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
 categories = st.sampled_from(["a", "b", "c", None])
 
@@ -685,7 +770,7 @@ def customers(draw: st.DrawFn) -> History:
                         channel=draw(st.sampled_from(["email", "push", "sms", None])),
                         reference=draw(st.sampled_from(["m", "n", None])),
                         product_id=draw(st.sampled_from(["p", "q", None])),
-                        category=draw(categories))  # fmt: skip
+                        category=draw(categories), properties=draw(properties))  # fmt: skip
 
     return History(as_of, several(line, 8), several(refund, 3), several(trait, 6), several(activity, 14))
 
@@ -777,6 +862,15 @@ def test_a_history_worked_by_hand():
             Activity(**at(2024, 6, 26, 9), kind="sent", channel="push"),
             Activity(**at(2024, 6, 26, 9), kind="bounced", channel="push"),
             Activity(**at(2024, 6, 28, 9), kind="unsubscribed", channel="email"),
+            Activity(**at(2024, 5, 31, 12), kind="reviewed", product_id="p", properties='{"rating": 5}'),
+            Activity(**at(2024, 6, 11, 12), kind="reviewed", product_id="p", properties='{"rating": "1.5"}'),
+            Activity(**at(2024, 6, 20, 12), kind="reviewed", product_id="q", properties='{"rating": 6}'),
+            Activity(**at(2023, 6, 1, 12), kind="complaint_opened", reference="1"),
+            Activity(**at(2024, 6, 2, 12), kind="complaint_opened", reference="2"),
+            Activity(**at(2024, 6, 9, 12), kind="complaint_resolved", reference="2"),
+            Activity(**at(2024, 6, 10, 12), kind="complaint_opened", reference="3"),
+            Activity(**at(2024, 6, 21, 12), kind="survey_answered", properties='{"score": 3}'),
+            Activity(**at(2024, 6, 22, 12), kind="survey_answered", properties='{"comment": "fine"}'),
         ],
     )
     (found,) = ENGINE[0].answers([history], "Europe/London")
@@ -854,6 +948,17 @@ def test_a_history_worked_by_hand():
         "unsubscribed_email": True,
         "marked_as_spam": False,
         "days_since_opt_out": 3,
+        "reviews_365d": 3,
+        "days_since_review": 11,
+        "mean_rating_365d": 3.25,  # six stars are none
+        "lowest_rating_365d": 1.5,
+        "last_rating": 1.5,
+        "low_ratings_365d": 1,
+        "complaints_365d": 2,
+        "open_complaints": 2,
+        "days_since_complaint": 21,
+        "last_survey_score": 3.0,
+        "days_since_survey": 10,
         "recency_score": 4,  # reaches one of the bounds of that time
         "frequency_score": 4,
         "monetary_score": 3,

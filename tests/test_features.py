@@ -47,7 +47,7 @@ class Lab:
         self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
         self.events = self.hold(self.rows)
         keys = np.unique(self.rows["traits"]["customer_key"])
-        self.keys = [*np.random.default_rng(1).choice(keys, 150, replace=False).tolist(), NOBODY]
+        self.keys = [*np.random.default_rng(1).choice(keys, 400, replace=False).tolist(), NOBODY]
         self.now = [(key, AS_OF) for key in self.keys]
         everything = list(FEATURES.values())
         self.all_at_once = self.answers(everything)
@@ -120,7 +120,7 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
 
 
 def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]]:
-    """A visit, a cart that is left after the order, and a message, clicked and complained of."""
+    """A visit, a cart that is left after the order, a message, clicked and complained of, and feedback."""
     later = {"timestamp": common["timestamp"] + TICK}
     message = {"reference": f"news-{key}-{i}", "channel": "email"}
     told: list[dict[str, Any]] = [
@@ -131,6 +131,9 @@ def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]
         later | {"kind": "cart_added", "product_id": f"NEWS-{i}"},
         message | {"kind": "sent"},
         *(later | message | {"kind": kind} for kind in ("clicked", "unsubscribed", "marked_as_spam")),
+        {"kind": "reviewed", "product_id": f"NEWS-{i}", "properties": f'{{"rating": 1.{i}}}'},
+        {"kind": "complaint_opened", "reference": f"news-{key}-{i}"},
+        {"kind": "survey_answered", "properties": '{"score": 0}'},
     ]
     hour = common["timestamp"].replace(tzinfo=UTC).astimezone(ZoneInfo(ZONE)).hour
     return [common | {"name": "News", "hour": hour} | row for row in told]

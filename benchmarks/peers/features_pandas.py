@@ -5,6 +5,7 @@ Money is counted in ten-thousandths, as whole numbers, so that sums are exact.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -72,6 +73,7 @@ def features(
         _profile(seen["traits"]),
         _engagement(acts, lines),
         _contacts(acts),
+        _feedback(acts),
     ):
         f = f.join(part)
     counts = ["orders_total", "orders_30d", "orders_90d", "orders_365d", "items_total", "distinct_products"]
@@ -79,7 +81,7 @@ def features(
     others = ["distinct_categories", "visits_7d", "visits_30d", "visits_90d", "product_views_30d"]
     others += ["products_viewed_90d", "searches_30d", "carts_90d", "abandoned_carts_90d", "contacts_7d"]
     others += ["contacts_30d", "contacts_90d", "emails_90d", "opened_30d", "opened_90d", "clicked_90d"]
-    others += ["ignored_in_a_row"]
+    others += ["ignored_in_a_row", "reviews_365d", "low_ratings_365d", "complaints_365d", "open_complaints"]
     f = f.fillna(dict.fromkeys([*counts, *money, *others], 0))
     f["refund_share"] = f["refunded_total"] / f["spend_total"].replace(0, np.nan)
     f["net_spend_365d"] = f["spend_365d"] - f["refunded_365d"]
@@ -361,6 +363,54 @@ def _refusals(acts: pd.DataFrame) -> pd.DataFrame:
         }
     )
     f["days_since_opt_out"] = told[spam | unsubscribed].groupby(KEY)["days_ago"].min()
+    return f
+
+
+def _feedback(acts: pd.DataFrame) -> pd.DataFrame:
+    reviewed = _with_number(acts[acts["kind"] == "reviewed"], "rating", 1, 5)
+    reviews = reviewed.groupby([KEY, "timestamp", "product_id"], as_index=False, dropna=False).agg(
+        days_ago=("days_ago", "max"), rating=("rating", "min")
+    )
+    recent = reviews[reviews["days_ago"] <= 365]
+    f = reviews.groupby(KEY).agg(days_since_review=("days_ago", "min"))
+    f["reviews_365d"] = recent.groupby(KEY).size()
+    f["low_ratings_365d"] = recent[recent["rating"] <= 2].groupby(KEY).size()
+    ratings = recent.groupby(KEY)["rating"]
+    f["mean_rating_365d"], f["lowest_rating_365d"] = ratings.mean(), ratings.min()
+    f["last_rating"] = _latest(reviews, "rating")
+    surveys = _with_number(acts[acts["kind"] == "survey_answered"], "score", 0, 10).dropna(subset="score")
+    s = surveys.groupby(KEY).agg(days_since_survey=("days_ago", "min"))
+    s["last_survey_score"] = _latest(surveys, "score")
+    return f.join(s, how="outer").join(_complaints(acts), how="outer")
+
+
+def _with_number(acts: pd.DataFrame, name: str, lowest: float, highest: float) -> pd.DataFrame:
+    told = pd.Series([json.loads(text or "{}").get(name) for text in acts["properties"]], acts.index, object)
+    number = pd.to_numeric(told, errors="coerce")
+    return acts.assign(**{name: number.where(number.between(lowest, highest))})
+
+
+def _latest(told: pd.DataFrame, value: str) -> pd.Series:
+    """Per customer the latest value; of equally late ones the lowest."""
+    known = told.dropna(subset=value).sort_values([KEY, "timestamp", value], ascending=[True, False, True])
+    found: pd.Series = known.drop_duplicates(KEY).set_index(KEY)[value]
+    return found
+
+
+def _complaints(acts: pd.DataFrame) -> pd.DataFrame:
+    one = [KEY, "reference"]
+    resolved = acts[acts["kind"] == "complaint_resolved"].groupby(one, dropna=False)["timestamp"].max()
+    opened = acts[acts["kind"] == "complaint_opened"].join(resolved.rename("resolved_at"), on=one)
+    alone = opened["timestamp"].where(opened["reference"].isna())
+    complaints = (
+        opened.assign(alone=alone)
+        .groupby([*one, "alone"], as_index=False, dropna=False)
+        .agg(days_ago=("days_ago", "min"), opened=("timestamp", "max"), resolved=("resolved_at", "max"))
+    )
+    f = complaints.groupby(KEY).agg(days_since_complaint=("days_ago", "min"))
+    f["complaints_365d"] = complaints[complaints["days_ago"] <= 365].groupby(KEY).size()
+    is_open = ~(complaints["resolved"] >= complaints["opened"])
+    f["open_complaints"] = complaints[is_open].groupby(KEY).size()
     return f
 
 

@@ -24,7 +24,7 @@ WITH lines AS (
 ), seen_refunds AS (
     SELECT customer_key, amount, $today - day AS days_ago FROM read_parquet($refunds) WHERE {_SEEN}
 ), acts AS (
-    SELECT customer_key, timestamp, day, hour, kind, channel, reference, product_id, category,
+    SELECT customer_key, timestamp, day, hour, kind, channel, reference, product_id, category, properties,
         $today - day AS days_ago
     FROM read_parquet($activities) WHERE {_SEEN}
 ), population AS (
@@ -205,6 +205,36 @@ WITH lines AS (
         min(days_ago) FILTER (kind IN ('unsubscribed', 'marked_as_spam')) AS days_since_opt_out
     FROM acts WHERE kind IN ('sent', 'opened', 'clicked', 'unsubscribed', 'bounced', 'marked_as_spam')
     GROUP BY 1
+), reviews AS (
+    SELECT customer_key, timestamp, product_id, max(days_ago) AS days_ago, min(rating) AS rating
+    FROM (SELECT *, CASE WHEN try_cast(properties->>'rating' AS DOUBLE) BETWEEN 1 AND 5
+            THEN try_cast(properties->>'rating' AS DOUBLE) END AS rating FROM acts WHERE kind = 'reviewed')
+    GROUP BY 1, 2, 3
+), by_reviews AS (
+    SELECT customer_key, count(*) FILTER (days_ago <= 365) AS reviews_365d,
+        min(days_ago) AS days_since_review,
+        avg(rating) FILTER (days_ago <= 365) AS mean_rating_365d,
+        min(rating) FILTER (days_ago <= 365) AS lowest_rating_365d,
+        arg_min(rating, (-epoch_us(timestamp), rating)) FILTER (rating IS NOT NULL) AS last_rating,
+        count(*) FILTER (days_ago <= 365 AND rating <= 2) AS low_ratings_365d
+    FROM reviews GROUP BY 1
+), by_surveys AS (
+    SELECT customer_key, min(days_ago) AS days_since_survey,
+        arg_min(score, (-epoch_us(timestamp), score)) AS last_survey_score
+    FROM (SELECT *, try_cast(properties->>'score' AS DOUBLE) AS score FROM acts
+        WHERE kind = 'survey_answered') WHERE score BETWEEN 0 AND 10 GROUP BY 1
+), complaints AS (
+    SELECT customer_key, min(days_ago) AS days_ago,
+        coalesce(max(resolved_at) < max(timestamp), true) AS is_open
+    FROM (SELECT *, max(timestamp) FILTER (kind = 'complaint_resolved')
+            OVER (PARTITION BY customer_key, reference) AS resolved_at
+        FROM acts WHERE kind IN ('complaint_opened', 'complaint_resolved'))
+    WHERE kind = 'complaint_opened'
+    GROUP BY customer_key, reference, CASE WHEN reference IS NULL THEN timestamp END
+), by_complaints AS (
+    SELECT customer_key, count(*) FILTER (days_ago <= 365) AS complaints_365d,
+        count(*) FILTER (is_open) AS open_complaints, min(days_ago) AS days_since_complaint
+    FROM complaints GROUP BY 1
 ), in_force AS (
     SELECT kind, label, category, bound FROM read_parquet($boundaries) WHERE valid_from <= $as_of
     QUALIFY valid_from = max(valid_from) OVER (PARTITION BY kind)
@@ -250,7 +280,11 @@ WITH lines AS (
         coalesce(clicked_90d, 0) AS clicked_90d, open_rate_90d, click_rate_90d, email_open_rate_90d,
         days_since_contact, days_since_open, days_since_click,
         coalesce(ignored_in_a_row, 0) AS ignored_in_a_row, preferred_channel_365d, preferred_hour_365d,
-        unsubscribed_email, marked_as_spam, days_since_opt_out
+        unsubscribed_email, marked_as_spam, days_since_opt_out,
+        coalesce(reviews_365d, 0) AS reviews_365d, days_since_review, mean_rating_365d, lowest_rating_365d,
+        last_rating, coalesce(low_ratings_365d, 0) AS low_ratings_365d,
+        coalesce(complaints_365d, 0) AS complaints_365d, coalesce(open_complaints, 0) AS open_complaints,
+        days_since_complaint, last_survey_score, days_since_survey
     FROM population LEFT JOIN by_orders USING (customer_key) LEFT JOIN by_products USING (customer_key)
         LEFT JOIN by_categories USING (customer_key) LEFT JOIN by_refunds USING (customer_key)
         LEFT JOIN by_traits USING (customer_key) LEFT JOIN by_taste USING (customer_key)
@@ -259,6 +293,8 @@ WITH lines AS (
         LEFT JOIN by_viewed USING (customer_key) LEFT JOIN by_searches USING (customer_key)
         LEFT JOIN by_messages USING (customer_key) LEFT JOIN by_channels USING (customer_key)
         LEFT JOIN by_response_hours USING (customer_key) LEFT JOIN by_refusals USING (customer_key)
+        LEFT JOIN by_reviews USING (customer_key) LEFT JOIN by_surveys USING (customer_key)
+        LEFT JOIN by_complaints USING (customer_key)
 ), scored AS (
     SELECT f.*,
         refunded_total / nullif(spend_total, 0) AS refund_share,

@@ -5,11 +5,21 @@ from __future__ import annotations
 from features.group import Feature, FeatureGroup
 from features.groups.contacts import contacts
 from features.groups.engagement import engagement
+from features.groups.feedback import feedback
 from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
 from features.groups.segments import segments
 from features.groups.taste import taste
 
-GROUPS: tuple[FeatureGroup, ...] = (purchases, price, taste, engagement, contacts, profile, segments)
+GROUPS: tuple[FeatureGroup, ...] = (
+    purchases,
+    price,
+    taste,
+    engagement,
+    contacts,
+    profile,
+    segments,
+    feedback,
+)
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

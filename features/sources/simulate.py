@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from features.progress import Progress, silent
 from features.sources.simulated_activities import Habits, activity_columns
+from features.sources.simulated_feedback import feedback_columns
 from features.sources.simulated_orders import (
     DRAWS,
     DROPOUT,
@@ -79,7 +80,7 @@ def simulate(
         batch = Batch()
         more = _live(batch, plan, time, range(done, done + BATCH))
         done += BATCH
-        for name, columns in _tables(batch, plan, time, until, prices).items():
+        for name, columns in _tables(batch, plan, time, until, prices):
             parts[name].append(_before(until, columns))
         progress("simulating customers", min(done / max(expected, 1), 1.0))
     for name, tables in parts.items():
@@ -152,17 +153,19 @@ def _order_until_dropout(
 
 def _tables(
     batch: Batch, plan: Plan, time: ShopTime, until: datetime, prices: Ints
-) -> dict[str, dict[str, Any]]:
+) -> list[tuple[str, dict[str, Any]]]:
+    """The columns of tables, by name; of activities in two parts."""
     ids = [f"C{number:06d}" for number in batch.numbers]
-    lines, refunds, products = order_tables(batch, plan, time, prices, np.array(ids, object))
-    habits = Habits.of(plan, batch.numbers)
-    return {
-        "order_lines": lines,
-        "refunds": refunds,
-        "traits": _traits(batch, time, ids),
-        "activities": activity_columns(batch, habits, plan, time, np.array(ids, object), products),
-        "truth": _truth(batch, habits, time, until, ids),
-    }
+    array, habits = np.array(ids, object), Habits.of(plan, batch.numbers)
+    lines, refunds, products = order_tables(batch, plan, time, prices, array)
+    return [
+        ("order_lines", lines),
+        ("refunds", refunds),
+        ("traits", _traits(batch, time, ids)),
+        ("activities", activity_columns(batch, habits, plan, time, array, products)),
+        ("activities", feedback_columns(batch, plan, time, array, products)),
+        ("truth", _truth(batch, habits, time, until, ids)),
+    ]
 
 
 def _traits(batch: Batch, time: ShopTime, ids: list[str]) -> dict[str, Any]:
