@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import boundaries, lake
+from features import boundaries, lake, opinions
 from features.calendar import day_of
 from features.events import POPULATION, SCHEMAS, Events, following, visible
 from features.group import DTYPES, KEYS, Feature, FeatureGroup, compute
@@ -34,6 +34,7 @@ AS_OF = datetime(2023, 11, 27, 10, 20, 30, 123_456, tzinfo=UTC)
 EARLIER = (datetime(2023, 3, 26, 0, 30, tzinfo=UTC), datetime(2022, 6, 1, tzinfo=UTC))
 TICK = timedelta(microseconds=1)
 NOBODY = 10**9
+BAD = '"Very disappointed. Poor quality, arrived late, delivery and customer service never replied"'
 
 every_feature = pytest.mark.parametrize("feature", FEATURES.values(), ids=repr)
 
@@ -45,6 +46,7 @@ class Lab:
         self.backend = lake.connect()
         events = boundaries.history(home, self.backend, [*EARLIER, AS_OF])
         self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
+        self.reader = opinions.Reader.of(home)
         self.events = self.hold(self.rows)
         keys = np.unique(self.rows["traits"]["customer_key"])
         self.keys = [*np.random.default_rng(1).choice(keys, 400, replace=False).tolist(), NOBODY]
@@ -65,8 +67,8 @@ class Lab:
         self.shuffled_among_others = {name: [column[i] for i in stands] for name, column in mixed.items()}
 
     def hold(self, rows: dict[str, pd.DataFrame]) -> Events:
-        """Event tables of these rows, in this order."""
-        return Events(
+        """Event tables of these rows, in this order, and what their texts say."""
+        held = Events(
             **{
                 name: self.backend.create_table(
                     ibis.util.gen_name(name), frame, schema=ibis.schema(SCHEMAS[name]), temp=True
@@ -75,6 +77,7 @@ class Lab:
             },
             boundaries=self.boundaries,
         )
+        return opinions.beside(self.backend, held, self.reader)
 
     def answers(
         self,
@@ -131,8 +134,8 @@ def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]
         later | {"kind": "cart_added", "product_id": f"NEWS-{i}"},
         message | {"kind": "sent"},
         *(later | message | {"kind": kind} for kind in ("clicked", "unsubscribed", "marked_as_spam")),
-        {"kind": "reviewed", "product_id": f"NEWS-{i}", "properties": f'{{"rating": 1.{i}}}'},
-        {"kind": "complaint_opened", "reference": f"news-{key}-{i}"},
+        {"kind": "reviewed", "product_id": f"NEWS-{i}", "properties": f'{{"rating": 1.{i}, "text": {BAD}}}'},
+        {"kind": "complaint_opened", "reference": f"news-{key}-{i}", "properties": f'{{"text": {BAD}}}'},
         {"kind": "survey_answered", "properties": '{"score": 0}'},
     ]
     hour = common["timestamp"].replace(tzinfo=UTC).astimezone(ZoneInfo(ZONE)).hour

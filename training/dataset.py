@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,7 @@ class Dataset:
         known_at: labels see nothing that happened or arrived after it.
         zone: the shop's time zone.
         revenue: the shop's until then, for a question of money.
+        definitions: of every feature, by which the rows were computed.
     """
 
     model: CustomerModel
@@ -39,6 +40,7 @@ class Dataset:
     known_at: datetime
     zone: str
     revenue: Revenue | None = None
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
         """Only the rows asked about at these moments."""
@@ -61,14 +63,14 @@ class Dataset:
         """The labels."""
         return self.frame["label"].to_numpy(np.float64)
 
-    def columns(self, definitions: dict[str, str]) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """The model's features with the vocabularies of these rows."""
         return tuple(
             Column(
                 f.name,
                 f.dtype,
                 f.unit,
-                definitions[f.name],
+                self.definitions[f.name],
                 vocabulary(self.frame[f.name]) if f.dtype == "string" else (),
             )
             for f in self.model.features
@@ -127,7 +129,8 @@ def gather(
     frame = frame.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
     today = day_of(known_at, zone)
     revenue = net_revenue_by_day(events.known_at(known_at), today) if model.kind == "money" else None
-    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, revenue)
+    frame = frame.reset_index(drop=True)
+    return Dataset(model, horizon_days, frame, known_at, zone, revenue, store.definitions())
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from features.group import Feature, FeatureGroup
 from features.groups.contacts import contacts
 from features.groups.engagement import engagement
 from features.groups.feedback import feedback
+from features.groups.opinions import opinions
 from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
@@ -21,5 +22,6 @@ GROUPS: tuple[FeatureGroup, ...] = (
     profile,
     segments,
     feedback,
+    opinions,
 )
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}

@@ -51,11 +51,11 @@ DISCONTENT: Phrases = {
     "en": (
         "It broke after a week", "The parcel arrived late and damaged", "Poor quality for the price",
         "Customer service never replied", "I want my money back", "The size is wrong", "Very disappointed",
-        "It looks like a fake",
+        "It looks like a fake", "Delivery took three weeks",
     ),
     "zh": (
         "用了一周就坏了", "快递太慢，箱子破损", "质量太差，不值这个价", "客服一直不回复", "要求退款",
-        "尺码不对", "非常失望", "感觉是假货",
+        "尺码不对", "非常失望", "感觉是假货", "发货等了三周",
     ),
 }  # fmt: skip
 DRAWS = 13
