@@ -3,7 +3,8 @@
 ``ours`` is what ``patron build`` computes and stores, ``limit`` is SQL written by hand for the same columns
 (:mod:`benchmarks.peers.features_sql`), ``peer`` is pandas (:mod:`benchmarks.peers.features_pandas`), which
 does a share of the customers and is scaled to all of them. All three read the same Parquet and are given the
-same boundaries of segments. Fails where their values differ: integers and text at all, others beyond 1e-9.
+same boundaries of segments, and the others what texts say as well, which the product reads itself. Fails
+where their values differ: integers and text at all, others beyond 1e-9.
 
 ``--full`` also builds one moment of shops of 1 to 50 million events, each in a process of its own. There the
 ``limit`` is what an event took in the smallest shop, and the memory a build may use.
@@ -27,10 +28,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from benchmarks import lakes, report, rounds
 from benchmarks.peers import features_pandas, features_sql
-from features import boundaries, lake, snapshots, versions
+from features import boundaries, lake, opinions, snapshots, versions
 from features.errors import PatronError
 from features.groups import FEATURES, GROUPS
 from features.home import Home
@@ -54,6 +56,16 @@ class Sides:
     as_ofs: Sequence[datetime]
     bounds: Sequence[Path]
 
+    @property
+    def opinions(self) -> Path:
+        """What texts say, as the product reads them; it reads them again."""
+        path = self.home.path / "opinions.parquet"
+        if not path.exists():
+            backend = lake.connect()
+            read = opinions.beside(backend, lake.read(self.home, backend), opinions.Reader.of(self.home))
+            pq.write_table(backend.to_pyarrow(read.opinions), path)
+        return path
+
     def ours(self) -> None:
         """Compute and store all groups anew; the boundaries stay."""
         for group in GROUPS:
@@ -64,12 +76,14 @@ class Sides:
     def limit(self) -> None:
         """The same by SQL."""
         events = versions.current(self.home).folder
-        features_sql.build(events, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql")
+        features_sql.build(
+            events, self.opinions, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql"
+        )
 
     def peer(self) -> None:
         """The same by pandas, of ``PEER_BUCKETS`` alone."""
         events, out = versions.current(self.home).folder, self.home.path / "pandas"
-        features_pandas.build(events, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
+        features_pandas.build(events, self.opinions, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
 
 
 def main() -> None:
@@ -91,6 +105,7 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
     made = lakes.make(home, events)
     _note(f"{made:,} events; learning the boundaries of segments, which all three are given")
     sides = Sides(home, lakes.AS_OFS, learn(home, lakes.AS_OFS))
+    _note(f"what texts say is in {sides.opinions.name}")
     scale = lake.BUCKETS / len(PEER_BUCKETS)
     _note(f"measuring; pandas does every {scale:g}th customer, and its time is scaled")
     measured = rounds.interleaved(

@@ -8,14 +8,16 @@ row's number and the seed: the same lake each time, in any order of rows and on 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import product
 from pathlib import Path
 
 import duckdb
 
-from features import lake, versions
+from features import lake, opinions, versions
 from features.calendar import midnight
 from features.events import SCHEMAS
 from features.home import Clock, Home, Shop
+from models.text.learning import fit
 
 ZONE, CURRENCY = "Europe/Berlin", "EUR"
 EVENTS_PER_CUSTOMER = 48
@@ -26,6 +28,8 @@ AS_OFS = [midnight(day, ZONE) for day in (
 
 # u(row, what) is uniform in [0, 1) and independent of every other row and word.
 _TOOLS = """
+CREATE MACRO said(x, content) AS CASE WHEN content THEN [{content}][1 + floor({phrases} * x)::BIGINT]
+    ELSE [{discontent}][1 + floor({phrases} * x)::BIGINT] END;
 CREATE MACRO u(a, b) AS (hash(a, b, {seed}) % 9007199254740992) / 9007199254740992::DOUBLE;
 CREATE MACRO pick(many, x) AS floor(many * x)::BIGINT;
 CREATE MACRO later(t, hours) AS t + to_microseconds((hours * 3600e6)::BIGINT);
@@ -80,12 +84,20 @@ FROM customers, (VALUES ('country', 0), ('channel', 0), ('newsletter', 1), ('new
 WHERE (name <> 'newsletter' OR u(i, 'says' || again) < 0.5) AND timestamp < TIMESTAMP '2026-01-01'
 """
 
-# Visits of a few pages that may lead to a cart, and messages that may be opened, clicked and refused.
+# Visits of a few pages that may lead to a cart, to reviews and complaints; and messages that may be opened,
+# clicked and refused.
+CONTENT = (
+    "the quality is excellent", "fast delivery", "very happy", "polite service", "质量很好", "物流很快",
+)  # fmt: skip
+DISCONTENT = ("poor quality", "the delivery was late", "it broke", "rude service", "质量太差", "快递太慢")
 _ACTIVITIES = """
 CREATE TEMP TABLE steps AS FROM (VALUES
     (true, 0, 'Page Viewed', 'page', 1), (true, 1, 'Products Searched', 'searched', 0.3),
     (true, 2, 'Product Viewed', 'viewed', 0.9), (true, 3, 'Product Viewed', 'viewed', 0.6),
     (true, 4, 'Product Added', 'cart_added', 0.3), (true, 5, 'Checkout Started', 'checkout', 0.15),
+    (true, 6, 'Product Reviewed', 'reviewed', 0.05), (true, 7, 'Survey Answered', 'survey_answered', 0.03),
+    (true, 8, 'Complaint Opened', 'complaint_opened', 0.03),
+    (true, 9, 'Complaint Resolved', 'complaint_resolved', 0.02),
     (false, 0, 'Email Sent', 'sent', 1), (false, 1, 'Email Bounced', 'bounced', 0.02),
     (false, 2, 'Email Opened', 'opened', 0.4), (false, 3, 'Email Link Clicked', 'clicked', 0.1),
     (false, 4, 'Unsubscribed', 'unsubscribed', 0.01),
@@ -104,12 +116,17 @@ SELECT customer_id, later(moment, step * (0.2 + u(id, 'pace'))) AS timestamp,
     CASE WHEN channel = 'push' THEN replace(name, 'Email', 'Push Notification') ELSE name END AS name, kind,
     CASE WHEN NOT visit AND u(id, 'named') < 0.9 THEN 'M' || id WHEN visit AND step > 3 THEN 'B' || id END
         AS reference,
-    CASE WHEN visit AND step BETWEEN 2 AND 4
+    CASE WHEN visit AND (step BETWEEN 2 AND 4 OR step = 6)
         THEN format('P{:02d}{:03d}', pick(24, u(id, 'place')), pick(200, u(id || step, 'product') ^ 2)) END
         AS product_id,
     CASE WHEN product_id IS NOT NULL THEN format('category {:02d}', pick(24, u(id, 'place'))) END AS category,
     CASE WHEN kind = 'cart_added' THEN (80 * u(id, 'amount'))::DECIMAL(18, 2) END AS amount,
-    format('{{"id": "{}-{}", "path": "/{}"}}', id, step, coalesce(product_id, '')) AS properties
+    1 + pick(5, u(id, 'stars') ^ 0.5) AS stars,
+    CASE kind WHEN 'reviewed' THEN format('{{"rating": {}, "review_body": "{}"}}', stars,
+            said(u(id, 'words'), stars > 2))
+        WHEN 'survey_answered' THEN format('{{"score": "{}"}}', pick(11, u(id, 'score')))
+        WHEN 'complaint_opened' THEN format('{{"text": "{}"}}', said(u(id, 'words'), false))
+        ELSE format('{{"id": "{}-{}", "path": "/{}"}}', id, step, coalesce(product_id, '')) END AS properties
 FROM occasions JOIN steps USING (visit)
 WHERE u(id || step, 'far') < likely AND timestamp < TIMESTAMP '2026-01-01'
 """
@@ -144,7 +161,13 @@ def make(home: Home, events: int, seed: int = 7) -> int:
     home.write_shop(Shop("synthetic", ZONE, CURRENCY, Clock(END)))
     connection = lake.connect(home.path / "making").con
     for statement in (
-        _TOOLS.format(seed=seed, customers=max(1, events // EVENTS_PER_CUSTOMER)),
+        _TOOLS.format(
+            seed=seed,
+            customers=max(1, events // EVENTS_PER_CUSTOMER),
+            phrases=len(CONTENT),
+            content=", ".join(f"'{phrase}'" for phrase in CONTENT),
+            discontent=", ".join(f"'{phrase}'" for phrase in DISCONTENT),
+        ),
         _ORDER_LINES,
         _REFUNDS,
         _TRAITS,
@@ -154,6 +177,9 @@ def make(home: Home, events: int, seed: int = 7) -> int:
         connection.execute(statement)
     lake.write(home, connection, ZONE, {"source": "synthetic"})
     connection.close()
+    pairs = [product(phrases, repeat=2) for phrases in (DISCONTENT, CONTENT)]
+    texts = [(" ".join(pair), float(label)) for label, some in enumerate(pairs) for pair in some]
+    opinions.install(home, fit([text for text, _ in texts], [label for _, label in texts]).to_files())
     folder = versions.current(home).folder
     return sum(_rows(folder / name) for name in SCHEMAS)
 

@@ -182,9 +182,12 @@ def _listed(version: Any) -> str:
 
 
 def _moved(name: str, move: Any) -> str:
+    from models.text.bundle import NAME as FEEDBACK
+
     since = f" in place of version {move.before}" if move.before else ""
     against = ", against its gates" if move.forced else ""
+    of_texts = name == FEEDBACK
     return (
         f"{name} version {move.after} answers from now on{since}{against}; recorded for {move.who}."
-        " Running services follow within a second."
+        f" Running services follow within a second{', features of texts with the next build' * of_texts}."
     )

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 from numpy.typing import NDArray
 
-from features import lake
+from features import lake, opinions
 from features.events import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares
@@ -51,8 +51,9 @@ def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
 
 
 def history(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
-    """The event tables of a home, with the boundaries in force at these moments."""
-    return divided(home, backend, lake.read(home, backend), as_ofs)
+    """The event tables of a home, with what texts say and the boundaries in force at these moments."""
+    events = opinions.beside(backend, lake.read(home, backend), opinions.Reader.of(home))
+    return divided(home, backend, events, as_ofs)
 
 
 def divided(
@@ -77,10 +78,11 @@ def divided(
 def history_for(
     features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
 ) -> Events:
-    """The event tables, with boundaries only where one of the features is divided by them."""
-    if any(feature.group.reads for feature in features):
-        return history(home, backend, as_ofs)
-    return lake.read(home, backend)
+    """The event tables, with opinions and boundaries only where one of the features is made of them."""
+    events, groups = lake.read(home, backend), {feature.group for feature in features}
+    if any(group.reads_opinions for group in groups):
+        events = opinions.beside(backend, events, opinions.Reader.of(home))
+    return divided(home, backend, events, as_ofs) if any(group.reads for group in groups) else events
 
 
 def _learnt(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from features import boundaries, lake, present, snapshots
 from features.calendar import day_of, micros
-from features.errors import NothingThere
-from features.groups import FEATURES, GROUPS
+from features.definitions import definitions
+from features.errors import NothingThere, PatronError
+from features.groups import GROUPS
 from features.home import Home
 from features.identity import Identity
+from features.opinions import Reader
 from features.progress import Progress, silent
 from features.snapshots import Built
 from features.store import Store
@@ -22,10 +24,13 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
     Args:
         monthly: see :func:`features.snapshots.build`.
     """
+    reader = Reader.of(home)
     built = snapshots.build(home, monthly, progress)
     progress("feature store", 0.0)
     store = Store(home)
     store.apply(GROUPS, built.folders)
+    if Reader.of(home) != reader:  # what was computed may not be what the catalogue says
+        raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
     store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
     # Those who turned out to be somebody else since then have rows again.
@@ -36,9 +41,9 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
 
 
 def catalogued(store: Store) -> bool:
-    """Whether the store was filled by the definitions of this code."""
+    """Whether the store was filled by the definitions of this code, and texts by the home's reader."""
     try:
-        return store.definitions() == {name: feature.definition() for name, feature in FEATURES.items()}
+        return store.definitions() == definitions(store.home)
     except NothingThere:
         return False
 

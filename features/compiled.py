@@ -24,7 +24,7 @@ _KEY_TYPES = {name: POPULATION[name] for name in KEYS}
 
 @dataclass(frozen=True)
 class Compiled:
-    """SQL of groups over tables named as in ``SCHEMAS``, ``boundaries``, ``population`` and ``facts``.
+    """SQL of groups over tables named as in ``Events``, ``population`` and ``facts``.
 
     Attributes:
         sql: by group; those that read other groups come last.
@@ -72,7 +72,7 @@ def run(
     Planned anew each time, since a prepared plan rests on the tables that it was made for.
 
     Args:
-        tables: the event tables and ``boundaries``.
+        tables: the event tables, ``opinions`` and ``boundaries``.
         population: one row per customer, all as of the same moment.
     """
     given = {**tables, "population": population}

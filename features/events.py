@@ -74,6 +74,17 @@ BOUNDARIES = {
     "category": "string",
     "bound": "float64",
 }
+# What the texts among activities say, derived from those: see features.opinions. ``content`` is the
+# calibrated probability that the author is content, ``confidence`` that of the likelier answer, both null
+# where nothing in the home can tell; ``topics`` are names, each between commas.
+OPINIONS = COMMON | {
+    "kind": "string",
+    "reference": "string",
+    "product_id": "string",
+    "content": "decimal(7, 6)",
+    "confidence": "decimal(7, 6)",
+    "topics": "string",
+}
 # Who turned out to be somebody else, and since when: see features.identity.
 MERGES = {"customer_key": "int64", "into": "int64", "at": "timestamp(6)"}
 POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
@@ -81,23 +92,24 @@ POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "in
 
 @dataclass(frozen=True)
 class Events:
-    """The event tables as Ibis expressions, on whatever engine holds them, and the boundaries.
+    """The event tables as Ibis expressions, on whatever engine holds them, with opinions and boundaries.
 
-    The events of merged customers are told of both; ``merges`` says who they are, and is None where there
-    are none.
+    Those are put beside them by :mod:`features.opinions` and :mod:`features.boundaries`. The events of merged
+    customers are told of both; ``merges`` says who they are, and is None where there are none.
     """
 
     order_lines: ir.Table
     refunds: ir.Table
     traits: ir.Table
     activities: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=SCHEMAS["activities"]))
+    opinions: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=OPINIONS))
     boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
     merges: ir.Table | None = None
 
     @classmethod
     def unbound(cls) -> Events:
         """Tables without data: what definitions are compiled and hashed against."""
-        tables = SCHEMAS | {"boundaries": BOUNDARIES}
+        tables = SCHEMAS | {"opinions": OPINIONS, "boundaries": BOUNDARIES}
         return cls(**{name: ibis.table(schema, name=name) for name, schema in tables.items()})
 
     def items(self) -> Iterator[tuple[str, ir.Table]]:
@@ -108,11 +120,12 @@ class Events:
     def known_at(self, moment: datetime) -> Events:
         """Only what had happened before ``moment`` and was known by then."""
         cut = ibis.literal(moment.replace(tzinfo=None), "timestamp(6)")
+        tables = dict(self.items()) | {"opinions": self.opinions}
         return replace(
             self,
             **{
-                name: table.filter(table.timestamp < cut, table.received_at <= cut)
-                for name, table in self.items()
+                n: table.filter(table.timestamp < cut, table.received_at <= cut)
+                for n, table in tables.items()
             },
             boundaries=self.boundaries.filter(self.boundaries.valid_from <= cut),
             merges=None if self.merges is None else self.merges.filter(self.merges["at"] <= cut),

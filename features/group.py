@@ -1,7 +1,7 @@
 """Feature and FeatureGroup: a fact about a customer is one small function.
 
-A function's parameters name its inputs, as the events' tables (already cut to what was visible),
-tables the group prepares, or features, of the same group or among those it ``reads`` from others::
+A function's parameters name its inputs, as the events' tables and ``opinions`` (already cut to what was
+visible), tables the group prepares, or features, of the same group or among those it ``reads`` from others::
 
     purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
 
@@ -101,6 +101,14 @@ class FeatureGroup:
         self.reads = {feature.name: feature for feature in reads}
         self.features: dict[str, Feature] = {}
         self._tables: dict[str, Callable[..., ir.Table]] = {}
+
+    @property
+    def reads_opinions(self) -> bool:
+        """Whether it is made of what texts say, and so depends on who reads them."""
+        inputs = [
+            name for function in self._tables.values() for name in inspect.signature(function).parameters
+        ]
+        return "opinions" in [*inputs, *(name for f in self.features.values() for name in f.inputs)]
 
     def table(self, function: Callable[..., ir.Table]) -> Callable[..., ir.Table]:
         """Register an intermediate table, for features that are not one aggregate."""

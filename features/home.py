@@ -160,6 +160,11 @@ class Home:
         return self.path / "actions.toml"
 
     @property
+    def text_classifier(self) -> Path:
+        """ZIP of a table and JSON: who reads customers' texts for features, see :mod:`features.opinions`."""
+        return self.path / "text-classifier.zip"
+
+    @property
     def refreshed(self) -> Path:
         """JSON: how far the refresher is."""
         return self.path / "refreshed.json"

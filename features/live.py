@@ -18,7 +18,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import boundaries, compiled, journal
+from features import boundaries, compiled, journal, opinions
 from features.calendar import day_of, micros, moment
 from features.database import Database
 from features.errors import PatronError
@@ -26,6 +26,7 @@ from features.events import POPULATION
 from features.history import History
 from features.home import Home
 from features.online.rows import present
+from features.opinions import Reader
 from features.store import Store
 
 CHUNK = 300  # customers computed together: some tenths of a second
@@ -95,6 +96,7 @@ class Live:
         self.home, self.database, self.store = home, Database(home), Store(home)
         self.mark = Mark.read(home)
         self._history = History(home, self.database)
+        self._stamp, self._reader = opinions.stamp(home), Reader.of(home)
         self._compiled = compiled.compile_groups()
         self._connection = compiled.open_connection()
         self._divided: tuple[tuple[Path, ...], pa.Table] = (), boundaries.table(())
@@ -118,7 +120,7 @@ class Live:
         # Of the moment it is told before rows are written, of what is done once they are.
         self._keep(mark)
         for start in range(0, len(news.customer_keys), CHUNK):
-            if stop is not None and stop.is_set():
+            if (stop is not None and stop.is_set()) or not self.reads_as_promoted():
                 return start
             self._recompute(news.customer_keys[start : start + CHUNK], as_of)
         self.store.forget(news.merged)
@@ -130,9 +132,14 @@ class Live:
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
         if len(known):
-            tables = {**events, "boundaries": self._divided[1]}
+            told = self._reader.opinions(events["activities"])
+            tables = {**events, "opinions": told, "boundaries": self._divided[1]}
             population = _population(known, as_of, self.home.shop().time_zone)
             self.store.write_online(compiled.run(self._connection, self._compiled, tables, population))
+
+    def reads_as_promoted(self) -> bool:
+        """Whether texts are read by who reads the home's now."""
+        return self._stamp == opinions.stamp(self.home)
 
     def skip_to(self, seq: int) -> None:
         """Leave out the messages up to a number, whose customers were all computed otherwise."""

@@ -64,8 +64,8 @@ class Refresher:
         """
         if not self.home.shop().live:
             return False
-        if self._live is None:
-            self._live = Live(self.home)
+        if self._live is None or not self._live.reads_as_promoted():
+            self._live, self._catalogued = Live(self.home), False
         live, forgotten = self._live, lake.current(self.home).described["forgotten_seq"]
         self._look_after(live)
         if not self._ready(live) or live.mark.done < forgotten:
@@ -89,7 +89,7 @@ class Refresher:
             live.skip_to(self._covers)
 
     def _ready(self, live: Live) -> bool:
-        """Whether the catalogue is of this code's definitions; else a build makes it so."""
+        """Whether the catalogue is of this code's definitions and the home's; else a build makes it so."""
         now = builds.catalogued(live.store)
         if self._catalogued and not now:
             raise PatronError(

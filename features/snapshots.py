@@ -1,8 +1,8 @@
 """Populations × feature groups → snapshots, kept as Parquet for Feast or handed to a scientist.
 
 ``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
-events or of any definition of a group leads to a new folder, so files never mix. A pointer beside
-the groups' folders names the files of the last build's present.
+events, of any definition of a group, or of who reads texts, leads to a new folder, so files never mix.
+A pointer beside the groups' folders names the files of the last build's present.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import boundaries, engine, lake, populations, present, segments
+from features import boundaries, engine, lake, opinions, populations, present, segments
 from features.errors import PatronError
 from features.events import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
@@ -161,9 +161,15 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     zone, described = home.shop().time_zone, lake.describe(home)
     generation = home.snapshots / described["generation"]
     divided = f"-{boundaries.recipe(home)}"
-    folders = {g.name: generation / f"{g.name}-{version(g)}{divided if g.reads else ''}" for g in GROUPS}
+    reader, groups = opinions.Reader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
+    groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
+    groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
+    folders = {name: generation / folder for name, folder in groups.items()}
     backend = engine.connect(home.path, engine.MOST_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
+    of_texts = [group for group in GROUPS if group.reads_opinions]
+    if not all(_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
+        events = opinions.beside(backend, events, reader)
     chunks = _chunks(as_ofs, described["orders"])
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)

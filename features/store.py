@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from features import views
+from features.definitions import definitions
 from features.errors import NothingThere, PatronError
 from features.home import Home
 from features.online import rows
@@ -134,10 +135,13 @@ class Store:
             name=ENTITY, join_keys=[KEY], value_type=feast.ValueType.INT64,
             description="A customer, by internal key",
         )  # fmt: skip
-        made = [self._view(group, folders[group.name], customer) for group in groups]
+        hashes = definitions(self.home)
+        made = [self._view(group, folders[group.name], customer, hashes) for group in groups]
         store.apply([customer, *made])
 
-    def _view(self, group: FeatureGroup, folder: Path, customer: feast.Entity) -> feast.FeatureView:
+    def _view(
+        self, group: FeatureGroup, folder: Path, customer: feast.Entity, hashes: Mapping[str, str]
+    ) -> feast.FeatureView:
         import feast
         from feast import types
 
@@ -152,7 +156,7 @@ class Store:
                 name=f.name,
                 dtype=dtypes[f.dtype],
                 description=f.description,
-                tags={"unit": f.unit, "definition": f.definition()},
+                tags={"unit": f.unit, "definition": hashes[f.name]},
             )
             for f in group.features.values()
         ]

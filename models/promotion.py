@@ -8,6 +8,8 @@ import os
 from features.errors import NothingThere, PatronError
 from models.registry import Registry
 from models.settings import ModelSettings
+from models.text.bundle import NAME as FEEDBACK
+from models.text.bundle import install
 from models.versions import ROLLED_BACK, ModelVersion, Move, earlier
 
 MOST_WORDS = 1000  # characters; a tag of a registered model holds 5,000
@@ -57,7 +59,7 @@ def promote(registry: Registry, name: str, version: str, why: str, force: bool =
             f"{name} version {version} is not promoted, since it did not pass its gates:"
             f" {'; '.join(chosen.refusals)} (--force promotes it all the same, and is recorded)"
         )
-    return registry.promote(name, version, user(), why, forced=bool(chosen.refusals))
+    return _moved(registry, registry.promote(name, version, user(), why, forced=bool(chosen.refusals)), name)
 
 
 def rollback(registry: Registry, name: str, why: str) -> Move:
@@ -75,7 +77,14 @@ def rollback(registry: Registry, name: str, why: str) -> Move:
             f"{name} cannot go back: {now}; `patron models {name}` lists versions, `patron promote` picks one"
         )
     forced = bool(find(registry, name, before).refusals)
-    return registry.promote(name, before, user(), why, ROLLED_BACK, forced)
+    return _moved(registry, registry.promote(name, before, user(), why, ROLLED_BACK, forced), name)
+
+
+def _moved(registry: Registry, move: Move, name: str) -> Move:
+    """What follows from a move: who answers about texts reads them for features, too."""
+    if name == FEEDBACK:
+        install(registry)
+    return move
 
 
 def find_champion(registry: Registry, name: str) -> str | None:

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from features.progress import Progress, silent
 from features.tables import Table, open_table
+from features.text.classifier import Reason, TextClassifier
+from features.text.lexicon import LEXICON
 from models.registry import Registry
 from models.text.bundle import NAME, open_classifier
-from models.text.classifier import Reason, TextClassifier
 from models.text.judgement import Judgement, judge
-from models.text.lexicon import LEXICON
 from serving import files, job_files
 
 AT_ONCE = 1000  # texts

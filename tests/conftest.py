@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -27,13 +28,14 @@ import pytest
 from hypothesis import settings
 
 from benchmarks import servers
-from features import imports, snapshots
+from features import imports, lake, opinions, snapshots
 from features.groups import GROUPS
 from features.home import Clock, Home, Shop
 from features.identity import Identity
 from features.progress import silent
 from features.sources.simulate import Plan
 from features.store import Store, import_feast
+from features.text.classifier import TextClassifier
 from models.spec import CustomerModel
 
 ROOT = Path(__file__).parents[1]
@@ -148,8 +150,31 @@ def shop(made_once: Callable[..., Path]) -> Home:
         home = Home(path)
         imports._simulate(home, PLAN, UNTIL, silent)
         home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
+        opinions.install(home, learn_to_read(home).to_files())
 
     return Home(made_once("shop", make))
+
+
+@pytest.fixture(scope="session")
+def taught() -> Callable[[Sequence[str], Sequence[str]], TextClassifier]:
+    """A function (good, bad): a classifier of texts that learnt some words of either kind, in pairs."""
+
+    def teach(good: Sequence[str], bad: Sequence[str]) -> TextClassifier:
+        from models.text.learning import fit
+
+        pairs = [(f"{a} {b}", label) for label, some in ((1.0, good), (0.0, bad)) for a in some for b in some]
+        return fit([text for text, _ in pairs], [label for _, label in pairs])
+
+    return teach
+
+
+def learn_to_read(home: Home) -> TextClassifier:
+    """A classifier that learnt from the stars of a home's own reviews."""
+    from models.text.learning import fit
+
+    told = lake.read(home, lake.connect()).activities.filter(lambda t: t.kind == "reviewed")
+    reviews = [json.loads(p) for p in sorted(told.properties.to_pandas())]
+    return fit([r["review_body"] for r in reviews], [float(r["rating"] > 3) for r in reviews])
 
 
 def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:

@@ -17,6 +17,7 @@ from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from features.history import History
 from features.home import Home
+from features.opinions import Reader
 
 ZONE = "Europe/Berlin"
 AS_OF = datetime(2024, 6, 20, 10, 20, 30, 123_456, tzinfo=UTC)
@@ -52,9 +53,10 @@ def few(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """The same customers by compiled definitions over their own events, one half after the other."""
     history = History(built_shop, Database(built_shop))
     connection, found = compiled.open_connection(), []
-    divided = boundaries.table(boundaries.learnt(built_shop, AS_OF))
+    divided, reader = boundaries.table(boundaries.learnt(built_shop, AS_OF)), Reader.of(built_shop)
     for part in (keys[:1], keys[1:20], keys[20:]):
-        tables = {**history.of(part), "boundaries": divided}
+        told = history.of(part)
+        tables = {**told, "opinions": reader.opinions(told["activities"]), "boundaries": divided}
         found.append(compiled.run(connection, compiled.compile_groups(), tables, population(part)))
     return {name: pa.concat_tables([part[name] for part in found]) for name in found[0]}
 

@@ -15,8 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean, median, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,10 +29,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features import lake
+from features import lake, opinions
 from features.activities import CARTS, CONTACTS, SUBSCRIPTIONS, VISITS
-from features.events import BOUNDARIES, POPULATION, SCHEMAS, Events
+from features.events import BOUNDARIES, OPINIONS, POPULATION, SCHEMAS, Events
 from features.groups import FEATURES, GROUPS
+from features.home import Home
+from features.opinions import Reader
+from features.text.classifier import TextClassifier
+from models.text.learning import fit
 
 TICK = timedelta(microseconds=1)
 ZONES = ("Europe/London", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia")
@@ -401,6 +408,61 @@ class Reading:
         best = min(names, key=rank, default=None)
         return best if best is not None and rank(best)[1] else None
 
+    def reviews(self, days: int = 10**6) -> list[tuple[Activity, float | None]]:
+        """Each product reviewed at a moment, with the fewest stars told of it; the latest first."""
+        found: dict[tuple[datetime, str | None], tuple[Activity, float | None]] = {}
+        for told in self.within(days, self.of("reviewed")):
+            before = found.get((told.timestamp, told.product_id), (told, None))[1]
+            stars = [s for s in (before, number(told, "rating", 1, 5)) if s is not None]
+            found[told.timestamp, told.product_id] = told, min(stars, default=None)
+        return sorted(found.values(), key=lambda review: moment(review[0]), reverse=True)
+
+    def stars(self, days: int = 10**6) -> list[float]:
+        """Those of the reviews, the latest first, the fewest first where several are as late."""
+        known = [
+            (-moment(told).timestamp(), stars) for told, stars in self.reviews(days) if stars is not None
+        ]
+        return [stars for _, stars in sorted(known)]
+
+    def surveys(self) -> list[tuple[Activity, float]]:
+        """The answers with a score, the latest first."""
+        told = [(a, number(a, "score", 0, 10)) for a in self.of("survey_answered")]
+        known = [(a, score) for a, score in told if score is not None]
+        return sorted(known, key=lambda pair: (-moment(pair[0]).timestamp(), pair[1]))
+
+    def complaints(self) -> list[list[Activity]]:
+        """The openings of each complaint, the earliest first."""
+        found: dict[Any, list[Activity]] = {}
+        for opened in self.of("complaint_opened"):
+            found.setdefault(opened.reference or opened.timestamp, []).append(opened)
+        return [*found.values()]
+
+    def is_open(self, complaint: list[Activity]) -> bool:
+        opened = complaint[-1]
+        resolved = [a for a in self.of("complaint_resolved") if a.reference == opened.reference]
+        return all(a.timestamp < opened.timestamp for a in resolved)
+
+    def texts(self, days: int = 10**6) -> list[Text]:
+        """Each text, and what was read in it; the latest first, of those as late the less content one."""
+        found = set()
+        for told in self.within(days, self.of("reviewed", "complaint_opened", "survey_answered")):
+            if (text := text_in(told)) is not None:
+                about = told.kind, told.reference, told.product_id
+                found.add(Text(told.timestamp, *about, *judged(text), topics_in(text)))
+        return sorted(found, key=lambda text: (-text.timestamp.timestamp(), text.content))
+
+    def complaining(self, topic: str) -> int:
+        return sum(topic in text.topics for text in self.texts(365) if text.complains)
+
+    def topics(self, complaining: bool = False) -> Counter[str]:
+        texts = [text for text in self.texts(365) if text.complains or not complaining]
+        return Counter(topic for text in texts for topic in text.topics)
+
+    def mean_content(self) -> Fraction | None:
+        texts = self.texts(365)
+        weighted = sum((Fraction(t.content) * Fraction(t.confidence) for t in texts), Fraction(0))
+        return over(weighted, total(text.confidence for text in texts))
+
     def opted_out(self) -> list[Activity]:
         return self.of("unsubscribed", "marked_as_spam")
 
@@ -524,6 +586,78 @@ def moment(event: Event) -> datetime:
     return event.timestamp
 
 
+def number(told: Activity, name: str, lowest: float, highest: float) -> float | None:
+    """A property, where it is a number, or a text of one, on its scale."""
+    properties = json.loads(told.properties or "null")
+    value = properties.get(name) if isinstance(properties, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = round(float(value), 4)
+    except ValueError:
+        return None
+    return found if lowest <= found <= highest else None
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, and what was read in it."""
+
+    timestamp: datetime
+    kind: str | None
+    reference: str | None
+    product_id: str | None
+    content: Decimal
+    confidence: Decimal
+    topics: tuple[str, ...]
+
+    @property
+    def complains(self) -> bool:
+        return self.kind == "complaint_opened" or self.discontent
+
+    @property
+    def discontent(self) -> bool:
+        return self.content < Decimal("0.5")
+
+
+def text_in(told: Activity) -> str | None:
+    properties = json.loads(told.properties or "null")
+    if not isinstance(properties, dict):
+        return None
+    texts = [properties.get(name) for name in ("review_body", "text", "comment", "message")]
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+@cache
+def judged(text: str) -> tuple[Decimal, Decimal]:
+    """How content the author is, and how sure that is; each text is read alone."""
+    said = classifier().predict([text])
+    return Decimal(f"{said.probability[0]:.6f}"), Decimal(f"{said.confidence[0]:.6f}")
+
+
+def topics_in(text: str) -> tuple[str, ...]:
+    words = {"delivery": ("deliver", "快递"), "quality": ("quality", "质量"), "service": ("service", "客服")}
+    return tuple(topic for topic, some in words.items() if any(word in text for word in some))
+
+
+@cache
+def classifier() -> TextClassifier:
+    good = ["fine quality", "very fine", "fine delivery", "质量好", "客服好"]
+    bad = ["poor quality", "very poor", "poor service", "质量差", "快递差"]
+    return fit([*good, *bad] * 4, [*[1.0] * 5, *[0.0] * 5] * 4)
+
+
+TEXTS = [
+    "fine",
+    "very poor delivery",
+    "poor service, poor quality",
+    "质量很好，快递很差",
+    "客服差",
+    "?",
+    " ",
+]
+
+
 def most(counts: Counter[Any]) -> Any:
     """What was counted most often, of equals the least; None of nothing."""
     return min(counts, key=lambda value: (-counts[value], value), default=None)
@@ -636,6 +770,30 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "subscriptions_ended": lambda r: len(r.subscriptions(False)),
     "days_since_subscription_end": Reading.days_since_end,
     "days_since_cancellation": lambda r: r.since(r.of("subscription_cancelled")),
+    "reviews_365d": lambda r: len(r.reviews(365)),
+    "days_since_review": lambda r: r.since(told for told, _ in r.reviews()),
+    "mean_rating_365d": lambda r: mean(r.stars(365)) if r.stars(365) else None,
+    "lowest_rating_365d": lambda r: min(r.stars(365), default=None),
+    "last_rating": lambda r: next(iter(r.stars()), None),
+    "low_ratings_365d": lambda r: sum(stars <= 2 for stars in r.stars(365)),
+    "complaints_365d": lambda r: sum(r.days_ago(complaint[-1]) <= 365 for complaint in r.complaints()),
+    "open_complaints": lambda r: sum(map(r.is_open, r.complaints())),
+    "days_since_complaint": lambda r: r.since(complaint[-1] for complaint in r.complaints()),
+    "last_survey_score": lambda r: r.surveys()[0][1] if r.surveys() else None,
+    "days_since_survey": lambda r: r.since(told for told, _ in r.surveys()),
+    "texts_365d": lambda r: len(r.texts(365)),
+    "mean_content_365d": Reading.mean_content,
+    "least_content_365d": lambda r: min((text.content for text in r.texts(365)), default=None),
+    "last_text_content": lambda r: r.texts()[0].content if r.texts() else None,
+    "last_text_confidence": lambda r: r.texts()[0].confidence if r.texts() else None,
+    "discontent_share_365d": lambda r: over(
+        Fraction(sum(text.discontent for text in r.texts(365))), len(r.texts(365))
+    ),
+    "delivery_complaints_365d": lambda r: r.complaining("delivery"),
+    "quality_complaints_365d": lambda r: r.complaining("quality"),
+    "service_complaints_365d": lambda r: r.complaining("service"),
+    "top_topic_365d": lambda r: most(r.topics()),
+    "top_complaint_topic_365d": lambda r: most(r.topics(complaining=True)),
     "recency_score": lambda r: r.scores()[0],
     "frequency_score": lambda r: r.scores()[1],
     "monetary_score": lambda r: r.scores()[2],
@@ -659,11 +817,14 @@ class Engine:
     def __init__(self) -> None:
         self.connection = lake.connect()
         self.connection.con.execute("SET threads = 1")  # the tables are tiny
-        tables = SCHEMAS | {"population": POPULATION, "boundaries": BOUNDARIES}
+        tables = SCHEMAS | {"population": POPULATION, "boundaries": BOUNDARIES, "opinions": OPINIONS}
+        self.reader = reader()
         for name, schema in tables.items():
             self.connection.create_table(name, schema=ibis.schema(schema))
         population = self.connection.table("population")
-        events = Events(**{name: self.connection.table(name) for name in (*SCHEMAS, "boundaries")})
+        events = Events(
+            **{name: self.connection.table(name) for name in (*SCHEMAS, "opinions", "boundaries")}
+        )
         divided = [
             dict(zip(BOUNDARIES, (naive(since), *row), strict=True))
             for since, rows in BOUNDARIES_BY_TIME.items()
@@ -672,12 +833,13 @@ class Engine:
         self.fill("boundaries", BOUNDARIES, divided)
         self.queries = [str(ibis.to_sql(group.compute(events, population))) for group in GROUPS]
 
-    def fill(self, name: str, schema: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    def fill(self, name: str, schema: dict[str, str], rows: list[dict[str, Any]]) -> pa.Table:
         arrow = pa.Table.from_pylist(rows, schema=ibis.schema(schema).to_pyarrow())
         self.connection.con.execute(f"DELETE FROM {name}")
         self.connection.con.register("rows", arrow)
         self.connection.con.execute(f"INSERT INTO {name} BY NAME FROM rows")
         self.connection.con.unregister("rows")
+        return arrow
 
     def answers(self, histories: list[History], zone: str) -> list[dict[str, Any]]:
         """The features of each history, one customer each."""
@@ -691,7 +853,9 @@ class Engine:
                 for key, history in enumerate(histories)
                 for event in getattr(history, attribute)
             ]
-            self.fill(name, SCHEMAS[name], rows)
+            told = self.fill(name, SCHEMAS[name], rows)
+            if name == "activities":
+                self.fill("opinions", OPINIONS, self.reader.opinions(told).to_pylist())
         asked = [
             {"customer_key": k, "as_of": naive(h.as_of), "as_of_day": local_day(h.as_of, zone)}
             for k, h in enumerate(histories)
@@ -702,6 +866,13 @@ class Engine:
             for row in self.connection.con.execute(query).to_arrow_table().to_pylist():
                 found[row["customer_key"]] |= row
         return found
+
+
+def reader() -> Reader:
+    """The classifier as a home holds it."""
+    with TemporaryDirectory() as folder:
+        opinions.install(Home(Path(folder)), classifier().to_files())
+        return Reader.of(Home(Path(folder)))
 
 
 def naive(moment: datetime) -> datetime:
@@ -770,12 +941,25 @@ APART = [sign * (t + tick) for t in (timedelta(0), timedelta(minutes=30), timede
          for tick in (-TICK, timedelta(0), TICK) for sign in (-1, 1)]  # fmt: skip
 OFTEN = ["page", "viewed", "cart_added", "sent", "opened", "clicked"] * 3
 SELDOM = ["searched", "checkout", "cart_removed", "wished", "bounced", "unsubscribed", "marked_as_spam", None]
-kinds = st.sampled_from([*OFTEN, *SELDOM])
 TERMS = st.sampled_from(
     ["{}", '{"period_months":1}', '{"period_months": "12" , "plan": "gold"}', '{"period_months":999}',
      '{"period_months":0}', '{"period_months":1.5}', '{"ends_at":"2024-03-31T23:00:00Z"}', '{"ends_at":null}',
      '{"period_months":3,"ends_at":"2023-02-29"}', '{"ends_at": "2024-11-01", "period_months": 6}',
      '{"ends_at":"9999-12-31"}', '{"note":"\\"ends_at\\":\\"2024-01-01\\"","ends_at":"2025-01-01"}', None]
+)  # fmt: skip
+SAID = ["reviewed", "complaint_opened", "complaint_resolved", "survey_answered"] * 2
+kinds = st.sampled_from([*OFTEN, *SELDOM, *SAID])
+VALUES = [
+    0, 1, 2, 5, 10, 11, -1, 3.7, 2.00004, 5.00004, "4", "4.5", "four", "", True, None, [3], {"rating": 3},
+]  # fmt: skip
+properties = st.one_of(
+    TERMS,
+    st.sampled_from([None, "{}", "[1]", "3", '"rating"', "null"]),
+    st.builds(lambda name, value: json.dumps({"a": "b", name: value}),
+              st.sampled_from(["rating", "score", "Rating"]), st.sampled_from(VALUES)),
+    st.builds(lambda name, text: json.dumps({"rating": 3, name: text, "message": 7}),
+              st.sampled_from(["review_body", "text", "comment", "message", "words"]),
+              st.sampled_from(TEXTS)),
 )  # fmt: skip
 words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
 categories = st.sampled_from(["a", "b", "c", None])
@@ -815,7 +999,7 @@ def customers(draw: st.DrawFn) -> History:
                         channel=draw(st.sampled_from(["email", "push", "sms", None])),
                         reference=draw(st.sampled_from(["m", "n", None])),
                         product_id=draw(st.sampled_from(["p", "q", None])),
-                        category=draw(categories))  # fmt: skip
+                        category=draw(categories), properties=draw(properties))  # fmt: skip
 
     def paid() -> Activity:
         often = [*SUBSCRIPTIONS, "subscription_started", "subscription_renewed"]
@@ -924,9 +1108,25 @@ def test_a_history_worked_by_hand():
             paid("started", "delivery", "60.00", '{"ends_at": "2024-08-01"}', 2023, 8, 1, 9),
             Activity(**at(2024, 6, 1, 9), kind="subscription_cancelled", reference="delivery"),
             paid("started", "magazine", "5.00", '{"period_months": 1}', 2024, 5, 1, 9),  # and never again
+            Activity(**at(2024, 5, 31, 12), kind="reviewed", product_id="p", properties='{"rating": 5}'),
+            Activity(**at(2024, 6, 11, 12), kind="reviewed", product_id="p", properties='{"rating": "1.5"}'),
+            Activity(**at(2024, 6, 20, 12), kind="reviewed", product_id="q", properties='{"rating": 6}'),
+            Activity(**at(2023, 6, 1, 12), kind="complaint_opened", reference="1"),
+            Activity(
+                **at(2024, 6, 2, 12),
+                kind="complaint_opened",
+                reference="2",
+                properties='{"text": "poor delivery"}',
+            ),
+            Activity(**at(2024, 6, 9, 12), kind="complaint_resolved", reference="2"),
+            Activity(**at(2024, 6, 10, 12), kind="complaint_opened", reference="3"),
+            Activity(**at(2024, 6, 21, 12), kind="survey_answered", properties='{"score": 3}'),
+            Activity(**at(2024, 6, 22, 12), kind="survey_answered", properties='{"comment": "fine quality"}'),
         ],
     )
     (found,) = ENGINE[0].answers([history], "Europe/London")
+    a, b = judged("fine quality"), judged("poor delivery")
+    assert a[0] > Decimal("0.5") > b[0]
     assert {name: found[name] for name in FEATURES} == {
         "orders_total": 3,
         "orders_30d": 2,
@@ -1011,6 +1211,28 @@ def test_a_history_worked_by_hand():
         "subscriptions_ended": 1,
         "days_since_subscription_end": 30,
         "days_since_cancellation": 30,
+        "reviews_365d": 3,
+        "days_since_review": 11,
+        "mean_rating_365d": 3.25,  # six stars are none
+        "lowest_rating_365d": 1.5,
+        "last_rating": 1.5,
+        "low_ratings_365d": 1,
+        "complaints_365d": 2,
+        "open_complaints": 2,
+        "days_since_complaint": 21,
+        "last_survey_score": 3.0,
+        "days_since_survey": 10,
+        "texts_365d": 2,
+        "mean_content_365d": pytest.approx(float((a[0] * a[1] + b[0] * b[1]) / (a[1] + b[1]))),
+        "least_content_365d": float(b[0]),
+        "last_text_content": float(a[0]),
+        "last_text_confidence": float(a[1]),
+        "discontent_share_365d": 0.5,
+        "delivery_complaints_365d": 1,
+        "quality_complaints_365d": 0,
+        "service_complaints_365d": 0,
+        "top_topic_365d": "delivery",  # as often as quality, and before it
+        "top_complaint_topic_365d": "delivery",
         "recency_score": 4,  # reaches one of the bounds of that time
         "frequency_score": 4,
         "monetary_score": 3,

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features import boundaries, lake
+from features import boundaries, lake, opinions
 from features.calendar import day_of
 from features.events import POPULATION, SCHEMAS, Events, following, visible
 from features.group import DTYPES, KEYS, Feature, FeatureGroup, compute
@@ -36,6 +36,7 @@ AS_OF = datetime(2023, 11, 27, 10, 20, 30, 123_456, tzinfo=UTC)
 EARLIER = (datetime(2023, 3, 26, 0, 30, tzinfo=UTC), datetime(2022, 6, 1, tzinfo=UTC))
 TICK = timedelta(microseconds=1)
 NOBODY = 10**9
+BAD = '"Very disappointed. Poor quality, arrived late, delivery and customer service never replied"'
 
 every_feature = pytest.mark.parametrize("feature", FEATURES.values(), ids=repr)
 
@@ -47,9 +48,10 @@ class Lab:
         self.backend = lake.connect()
         events = boundaries.history(home, self.backend, [*EARLIER, AS_OF])
         self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
+        self.reader = opinions.Reader.of(home)
         self.events = self.hold(self.rows)
         keys = np.unique(self.rows["traits"]["customer_key"])
-        self.keys = [*np.random.default_rng(1).choice(keys, 150, replace=False).tolist(), NOBODY]
+        self.keys = [*np.random.default_rng(1).choice(keys, 400, replace=False).tolist(), NOBODY]
         self.now = [(key, AS_OF) for key in self.keys]
         everything = list(FEATURES.values())
         self.all_at_once = self.answers(everything)
@@ -67,14 +69,15 @@ class Lab:
         self.shuffled_among_others = {name: [column[i] for i in stands] for name, column in mixed.items()}
 
     def hold(self, rows: dict[str, pd.DataFrame]) -> Events:
-        """Event tables of these rows, in this order."""
+        """Event tables of these rows, in this order, and what their texts say."""
         tables = {}
         for name, frame in rows.items():
             # By Arrow itself, which takes None among decimals, as Ibis does not.
             filled, types = frame.astype(object).where(frame.notna(), None), ibis.schema(SCHEMAS[name])
             given = pa.Table.from_pandas(filled, types.to_pyarrow(), preserve_index=False)
             tables[name] = self.backend.create_table(ibis.util.gen_name(name), given, temp=True)
-        return Events(**tables, boundaries=self.boundaries)
+        held = Events(**tables, boundaries=self.boundaries)
+        return opinions.beside(self.backend, held, self.reader)
 
     def answers(
         self,
@@ -120,7 +123,7 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
 
 
 def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]]:
-    """A visit, a cart left after the order, a message, clicked and complained of, and subscriptions."""
+    """A visit, a cart left after the order, a message, clicked and complained of, subscriptions, feedback."""
     later = {"timestamp": common["timestamp"] + TICK}
     message = {"reference": f"news-{key}-{i}", "channel": "email"}
     club = {
@@ -141,6 +144,9 @@ def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]
         later | {"kind": "cart_added", "product_id": f"NEWS-{i}"},
         message | {"kind": "sent"},
         *(later | message | {"kind": kind} for kind in ("clicked", "unsubscribed", "marked_as_spam")),
+        {"kind": "reviewed", "product_id": f"NEWS-{i}", "properties": f'{{"rating": 1.{i}, "text": {BAD}}}'},
+        {"kind": "complaint_opened", "reference": f"news-{key}-{i}", "properties": f'{{"text": {BAD}}}'},
+        {"kind": "survey_answered", "properties": '{"score": 0}'},
     ]
     hour = common["timestamp"].replace(tzinfo=UTC).astimezone(ZoneInfo(ZONE)).hour
     return [common | {"name": "News", "hour": hour} | row for row in told]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features import background, boundaries, builds, compiled, imports, journal, lake, live
+from features import background, boundaries, builds, compiled, imports, journal, lake, live, opinions
 from features.calendar import day_of, micros
 from features.compact import compact
 from features.database import Database
@@ -34,6 +35,7 @@ from features.journal import Message
 from features.live import Live, Mark
 from features.populations import everyone
 from features.refresher import Refresher, refresh_once
+from features.text.classifier import TextClassifier
 
 ZONE = "Europe/Berlin"
 BEGIN = datetime(2026, 3, 2, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -106,6 +108,25 @@ class World:
     def trait(self, value: str, ago: timedelta = timedelta(0)) -> Any:
         return [micros(self.wall.at - ago), micros(self.wall.at), self._day(ago), "country", value]
 
+    def review(self, customer: str, text: str) -> None:
+        now = micros(self.wall.at)
+        said = json.dumps({"rating": 3, "review_body": text})
+        row = [
+            now,
+            now,
+            self._day(timedelta(0)),
+            12,
+            "Product Reviewed",
+            "reviewed",
+            "web",
+            None,
+            "p1",
+            "a",
+            None,
+            said,
+        ]
+        self.tell(customer, activities=[row])
+
     def order(self, customer: str, order: str, **given: Any) -> None:
         self.tell(customer, order_lines=[self.line(order, **given)])
 
@@ -151,7 +172,7 @@ def rebuilt(home: Home, moments: dict[int, datetime]) -> dict[int, tuple[datetim
     """What all features are over lake and journal, of customers each as of a moment of their own."""
     backend, connection = lake.connect(), compiled.open_connection()
     events = boundaries.history(home, backend, sorted(set(moments.values())))
-    for name, table in [*events.items(), ("boundaries", events.boundaries)]:
+    for name, table in [*events.items(), ("opinions", events.opinions), ("boundaries", events.boundaries)]:
         connection.register(name, backend.to_pyarrow(table))
     rows = [(key, at.replace(tzinfo=None), day_of(at, ZONE)) for key, at in moments.items()]
     population = ibis.memtable(rows, schema=POPULATION)
@@ -391,6 +412,36 @@ def test_days_of_silence_change_rows_as_they_change_features(built_shop: Home, t
     assert recent[1] < recent[0]
     assert after[world.key("C000001")][0] > max(as_of for as_of, _ in before.values()) + timedelta(days=40)
     assert after == rebuilt(world.home, {key: as_of for key, (as_of, _) in after.items()})
+
+
+def test_texts_are_read_as_in_builds_and_by_another_classifier_once_that_is_promoted(
+    world: World, taught: Callable[..., TextClassifier]
+) -> None:
+    good, bad = ("fine", "lovely", "质量很好", "很满意"), ("poor", "awful", "质量太差", "很失望")
+
+    def promote(kind: Sequence[str], other: Sequence[str]) -> None:
+        opinions.install(world.home, taught(kind, other).to_files())
+
+    def content() -> dict[int, float]:
+        return {key: round(row["last_text_content"]) for key, (_, row) in world.online().items()}
+
+    promote(good, bad)
+    refreshed = Refresher(world.home, at_once)
+    world.review("A", "fine quality")
+    world.review("B", "质量太差")
+    while refreshed.tick():
+        world.wall.on(seconds=90)
+    assert world.check() == 2
+    assert content() == {world.key("A"): 1, world.key("B"): 0}
+    promote(bad, good)
+    while refreshed.tick():
+        world.wall.on(seconds=90)
+    assert content() == {world.key("A"): 0, world.key("B"): 1}
+    world.review("A", "poor")
+    while refreshed.tick():
+        world.wall.on(seconds=90)
+    assert world.check() == 2
+    assert content() == {world.key("A"): 1, world.key("B"): 1}
 
 
 def test_a_shop_that_stands_still_has_no_news(built_shop: Home) -> None:

@@ -262,7 +262,8 @@ def dataset(model: CustomerModel, seed: int = 0) -> Dataset:
     pull = pd.to_numeric(frame[model.features[0].name]).fillna(0).to_numpy(np.float64)
     bought = rng.random(ROWS) < 1 / (1 + np.exp(2 - pull / 2))
     frame["label"] = bought * (rng.lognormal(3, 1, ROWS) if model.kind == "money" else 1.0)
-    return Dataset(model, 30, frame, datetime(2024, 3, 1, tzinfo=UTC), "UTC")
+    hashes = {feature.name: feature.definition() for feature in model.features}
+    return Dataset(model, 30, frame, datetime(2024, 3, 1, tzinfo=UTC), "UTC", definitions=hashes)
 
 
 def values_of(data: Dataset) -> dict[str, list[Any]]:

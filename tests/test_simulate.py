@@ -297,7 +297,7 @@ def test_activities_have_the_names_kinds_and_channels_of_the_specification(small
     for name, kind, channel in told:
         assert kind == MEANINGS[name].kind
         assert channel in ({MEANINGS[name].channel} - {None} or {"web", "app"})
-    assert len({name for name, *_ in told}) == 16
+    assert len({name for name, *_ in told}) == 20
 
 
 def test_emails_go_to_subscribers(seasonal):
@@ -378,6 +378,37 @@ def test_who_leaves_gives_notice_or_just_does_not_pay_again(seasonal):
     assert share == pytest.approx(0.7, abs=0.06)
     assert rows(seasonal, f"{left} AND noticed NOT BETWEEN ends - INTERVAL 11 DAY AND ends + 1") == []
     assert rows(seasonal, f"{left} AND last > subscriptions_ended_at") == []
+
+
+def test_customers_say_how_content_they_are(seasonal):
+    """Less where an order was returned; in two languages; a complaint is resolved after it was opened."""
+    rating = "(properties->>'rating')::INT"
+    review = f"SELECT customer_id, timestamp, {rating} AS rating FROM activities WHERE kind = 'reviewed'"
+    just_back = "e.timestamp - r.timestamp BETWEEN INTERVAL 0 HOUR AND INTERVAL 3 HOUR"
+    back = f"EXISTS (FROM refunds r WHERE r.customer_id = e.customer_id AND {just_back})"
+    means = dict(rows(seasonal, f"SELECT {back}, avg(rating) FROM ({review}) e GROUP BY 1"))
+    assert means[False] > means[True] + 1
+    assert {stars for (stars,) in rows(seasonal, f"SELECT DISTINCT rating FROM ({review})")} == {
+        1,
+        2,
+        3,
+        4,
+        5,
+    }
+    texts = [text for (text,) in rows(seasonal, "SELECT properties->>'review_body' FROM activities") if text]
+    chinese = sum("\u4e00" <= text[0] <= "\u9fff" for text in texts)
+    assert 0.05 < chinese / len(texts) < 0.3
+    opened, resolved = (f"FROM activities WHERE name = 'Complaint {did}'" for did in ("Opened", "Resolved"))
+    both = f"SELECT r.timestamp > o.timestamp FROM (FROM (SELECT * {opened})) o"
+    both += f" JOIN (SELECT * {resolved}) r USING (customer_id, reference)"
+    assert {later for (later,) in rows(seasonal, both)} == {True}
+    assert (
+        number(seasonal, f"SELECT count(*) {opened}") > number(seasonal, f"SELECT count(*) {resolved}") > 100
+    )
+    scores = "(properties->>'score')::INT"
+    told = f"SELECT min({scores}), max({scores}) FROM activities WHERE kind = 'survey_answered'"
+    ((lowest, highest),) = rows(seasonal, told)
+    assert 0 <= lowest < highest <= 10
 
 
 def test_the_orders_are_those_that_published_figures_are_about(small):

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from features.errors import PatronError
+from features.text.classifier import PARAMETERS, TERMS, Settings, TextClassifier, counts, unit_rows
+from features.text.lexicon import LEXICON
+from features.text.tokens import MOST_CHARACTERS, language, ngrams, tokens
+from features.text.topics import mentions, shares
 from models.bundle import MANIFEST, digest, pack, sealed
 from models.estimators.trees import CalibratedTrees
 from models.metrics import auc, calibration_slope, sigmoid
 from models.text.bundle import open_classifier
-from models.text.classifier import PARAMETERS, TERMS, Settings, TextClassifier, counts, unit_rows
 from models.text.learning import fit, folds, scales_of
-from models.text.lexicon import LEXICON
-from models.text.tokens import MOST_CHARACTERS, language, ngrams, tokens
-from models.text.topics import mentions, shares
 
 PRAISE = (
     "I love it",

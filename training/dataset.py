@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,7 @@ class Dataset:
         known_at: labels see nothing that happened or arrived after it.
         zone: the shop's time zone.
         revenue: the shop's until then, for a question of money.
+        definitions: of every feature, by which the rows were computed.
     """
 
     model: CustomerModel
@@ -40,6 +41,7 @@ class Dataset:
     known_at: datetime
     zone: str
     revenue: Revenue | None = None
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
         """Only the rows asked about at these moments."""
@@ -62,14 +64,14 @@ class Dataset:
         """The labels."""
         return self.frame["label"].to_numpy(np.float64)
 
-    def columns(self, definitions: dict[str, str]) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """The model's features with the vocabularies of these rows."""
         return tuple(
             Column(
                 f.name,
                 f.dtype,
                 f.unit,
-                definitions[f.name],
+                self.definitions[f.name],
                 vocabulary(self.frame[f.name]) if f.dtype == "string" else (),
             )
             for f in self.model.features
@@ -122,7 +124,7 @@ def gather(
         frame = frame[inside]
     frame["customer_key"] = frame["customer_key"].astype("int64")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
-    return _labelled(home, model, horizon_days, frame, known_at)
+    return _labelled(home, model, horizon_days, frame, known_at, store.definitions())
 
 
 def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
@@ -131,12 +133,13 @@ def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: da
     It is what :func:`gather` gives for them, without reading the features again.
     """
     rows = data.at(as_ofs).frame.drop(columns="label")
-    return _labelled(home, data.model, data.horizon_days, rows, known_at)
+    return _labelled(home, data.model, data.horizon_days, rows, known_at, data.definitions)
 
 
 def _labelled(
-    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime
-) -> Dataset:
+    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
+    definitions: Mapping[str, str],
+) -> Dataset:  # fmt: skip
     """Rows with what became of them, as far as it was known by then."""
     zone, backend = home.shop().time_zone, lake.connect()
     events = lake.read(home, backend).known_at(known_at)
@@ -149,7 +152,8 @@ def _labelled(
     frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
     today = day_of(known_at, zone)
     revenue = net_revenue_by_day(events, today) if model.kind == "money" else None
-    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, revenue)
+    frame = frame.reset_index(drop=True)
+    return Dataset(model, horizon_days, frame, known_at, zone, revenue, definitions)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import sklearn
 
 from features.errors import PatronError
 from features.tables import Table
+from features.text.classifier import Settings
+from features.text.tokens import language
 from models import metrics
 from models.beside import BESIDE
 from models.bundle import MANIFEST, digest, sealed
 from models.registry import Registry
 from models.spec import Array, Gate
-from models.text.bundle import NAME
-from models.text.classifier import Settings
+from models.text.bundle import NAME, install
 from models.text.learning import FEWEST, fit, folds
-from models.text.tokens import language
 from models.versions import TRAINED_TAG, ModelVersion, Run
 from training.pipeline import code_version
 
@@ -115,7 +115,7 @@ def labelled(table: pd.DataFrame, text: str, label: str) -> Feedback:
 
 
 def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | None = None) -> ModelVersion:
-    """Learn, measure on texts held out, and publish; promote if every gate opens.
+    """Learn, measure on texts held out, and publish; promote if every gate opens, for features too.
 
     Raises:
         PatronError: there are too few texts of either kind.
@@ -125,6 +125,7 @@ def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | 
     published = registry.publish(NAME, learnt.files, run, learnt.refusals)
     if not learnt.refusals:
         registry.promote(NAME, published.version, "training", "passed its gates")
+        install(registry)
         published = replace(published, champion=True)
     return published
 

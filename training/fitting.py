@@ -50,7 +50,7 @@ def moments_of(home: Home, model: CustomerModel, built: Built) -> Split:
 
 def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
     """Fit the model's estimator on all rows of a dataset."""
-    columns = data.columns({f.name: f.definition() for f in data.model.features})
+    columns = data.columns()
     categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
     fitted = data.model.estimator().fit(
         data.x(columns), data.y, data.frame["customer_key"].to_numpy(np.int64), categorical, data.asked

@@ -134,7 +134,7 @@ def inner_splits(home: Home, store: Store, recipe: CustomerModel, parts: Split) 
         learnt = gather(home, store, recipe, known, days, moment)
         exam = gather(home, store, recipe, [moment], days, parts.test)
         if enough(recipe.kind, learnt.y) and enough(recipe.kind, exam.y):
-            columns = learnt.columns({f.name: f.definition() for f in recipe.features})
+            columns = learnt.columns()
             categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
             found.append(InnerSplit(learnt.x(columns), learnt.y, categorical, exam.x(columns), exam.y))
     if not found:

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.lake import BUCKETS
+
 KEY = "customer_key"
 GRID = (
     ("lost", "lost", "at_risk", "at_risk", "cannot_lose"),
@@ -27,11 +29,13 @@ GRID = (
 VISITS = ("page", "screen", "app_opened", "viewed", "listed", "searched", "cart_viewed")
 CARTS = ("cart_added", "cart_removed", "checkout")
 PAID = ("subscription_started", "subscription_renewed")
+TOPICS = ("delivery", "quality", "service")
 CONTACTS = ("sent", "opened", "clicked", "unsubscribed", "bounced", "marked_as_spam")
 
 
 def build(
     events: Path,
+    opinions: Path,
     boundaries: Sequence[Path],
     as_ofs: Sequence[datetime],
     zone: str,
@@ -41,11 +45,14 @@ def build(
     """Write a Parquet file per moment, named by its place, with all features of everyone known then.
 
     Args:
+        opinions: what texts say, as the product reads them.
         buckets: of the lake, which of them: each holds a share of the customers.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = ("order_lines", "refunds", "traits", "activities")
     tables = {name: _read([events / name / f"bucket={b:02d}" for b in buckets]) for name in names}
+    said = pd.read_parquet(opinions)
+    tables["opinions"] = said[(said[KEY] % BUCKETS).isin(list(buckets))]
     bounds = pd.concat([pd.read_parquet(path) for path in boundaries])
     for place, as_of in enumerate(as_ofs):
         features(tables, bounds, as_of, zone).reset_index().to_parquet(out / f"{place}.parquet")
@@ -75,6 +82,8 @@ def features(
         _engagement(acts, lines),
         _contacts(acts),
         _subscriptions(acts, today),
+        _feedback(acts),
+        _opinions(seen["opinions"]),
     ):
         f = f.join(part)
     counts = ["orders_total", "orders_30d", "orders_90d", "orders_365d", "items_total", "distinct_products"]
@@ -84,6 +93,8 @@ def features(
     others += ["contacts_30d", "contacts_90d", "emails_90d", "opened_30d", "opened_90d", "clicked_90d"]
     others += ["ignored_in_a_row", "active_subscriptions", "renewing_subscriptions", "subscription_renewals"]
     others += ["subscription_monthly_amount", "subscriptions_ended"]
+    others += ["ignored_in_a_row", "reviews_365d", "low_ratings_365d", "complaints_365d", "open_complaints"]
+    others += ["texts_365d", *(f"{topic}_complaints_365d" for topic in TOPICS)]
     f = f.fillna(dict.fromkeys([*counts, *money, *others], 0))
     f["refund_share"] = f["refunded_total"] / f["spend_total"].replace(0, np.nan)
     f["net_spend_365d"] = f["spend_365d"] - f["refunded_365d"]
@@ -442,6 +453,86 @@ def _held(told: pd.DataFrame) -> pd.DataFrame:
     one["months"] = one["months"].fillna(term)
     one["units"] = one["amount"] // one["months"].fillna(1)
     return one
+
+
+def _feedback(acts: pd.DataFrame) -> pd.DataFrame:
+    reviewed = _with_number(acts[acts["kind"] == "reviewed"], "rating", 1, 5)
+    reviews = reviewed.groupby([KEY, "timestamp", "product_id"], as_index=False, dropna=False).agg(
+        days_ago=("days_ago", "max"), rating=("rating", "min")
+    )
+    recent = reviews[reviews["days_ago"] <= 365]
+    f = reviews.groupby(KEY).agg(days_since_review=("days_ago", "min"))
+    f["reviews_365d"] = recent.groupby(KEY).size()
+    f["low_ratings_365d"] = recent[recent["rating"] <= 2].groupby(KEY).size()
+    ratings = recent.groupby(KEY)["rating"]
+    f["mean_rating_365d"], f["lowest_rating_365d"] = ratings.mean(), ratings.min()
+    f["last_rating"] = _latest(reviews, "rating")
+    surveys = _with_number(acts[acts["kind"] == "survey_answered"], "score", 0, 10).dropna(subset="score")
+    s = surveys.groupby(KEY).agg(days_since_survey=("days_ago", "min"))
+    s["last_survey_score"] = _latest(surveys, "score")
+    return f.join(s, how="outer").join(_complaints(acts), how="outer")
+
+
+def _with_number(acts: pd.DataFrame, name: str, lowest: float, highest: float) -> pd.DataFrame:
+    told = pd.Series([json.loads(text or "{}").get(name) for text in acts["properties"]], acts.index, object)
+    number = pd.to_numeric(told, errors="coerce")
+    return acts.assign(**{name: number.where(number.between(lowest, highest))})
+
+
+def _latest(told: pd.DataFrame, value: str) -> pd.Series:
+    """Per customer the latest value; of equally late ones the lowest."""
+    known = told.dropna(subset=value).sort_values([KEY, "timestamp", value], ascending=[True, False, True])
+    found: pd.Series = known.drop_duplicates(KEY).set_index(KEY)[value]
+    return found
+
+
+def _complaints(acts: pd.DataFrame) -> pd.DataFrame:
+    one = [KEY, "reference"]
+    resolved = acts[acts["kind"] == "complaint_resolved"].groupby(one, dropna=False)["timestamp"].max()
+    opened = acts[acts["kind"] == "complaint_opened"].join(resolved.rename("resolved_at"), on=one)
+    alone = opened["timestamp"].where(opened["reference"].isna())
+    complaints = (
+        opened.assign(alone=alone)
+        .groupby([*one, "alone"], as_index=False, dropna=False)
+        .agg(days_ago=("days_ago", "min"), opened=("timestamp", "max"), resolved=("resolved_at", "max"))
+    )
+    f = complaints.groupby(KEY).agg(days_since_complaint=("days_ago", "min"))
+    f["complaints_365d"] = complaints[complaints["days_ago"] <= 365].groupby(KEY).size()
+    is_open = ~(complaints["resolved"] >= complaints["opened"])
+    f["open_complaints"] = complaints[is_open].groupby(KEY).size()
+    return f
+
+
+def _opinions(told: pd.DataFrame) -> pd.DataFrame:
+    one = [KEY, "timestamp", "days_ago", "kind", "reference", "product_id", "content", "confidence", "topics"]
+    texts = told[one].drop_duplicates().astype({"content": "float64", "confidence": "float64"})
+    discontent = texts["content"] < 0.5
+    texts = texts.assign(complains=(texts["kind"] == "complaint_opened") | discontent)
+    recent = texts[texts["days_ago"] <= 365]
+    by = recent.groupby(KEY)
+    f = pd.DataFrame({"texts_365d": by.size(), "least_content_365d": by["content"].min()})
+    weighted = (recent["content"] * recent["confidence"]).groupby(recent[KEY]).sum()
+    f["mean_content_365d"] = weighted / by["confidence"].sum().replace(0, np.nan)
+    f["discontent_share_365d"] = (
+        discontent.where(texts["content"].notna())[recent.index].astype("float64").groupby(recent[KEY]).mean()
+    )
+    for topic in TOPICS:
+        about = recent[recent["complains"] & recent["topics"].str.contains(f",{topic},", regex=False)]
+        f[f"{topic}_complaints_365d"] = about.groupby(KEY).size()
+    each = recent.assign(topic=recent["topics"].str.split(",")).explode("topic")
+    topics = (
+        each[each["topic"] != ""]
+        .groupby([KEY, "topic"], as_index=False)
+        .agg(texts=("complains", "size"), complaining=("complains", "sum"))
+    )
+    f["top_topic_365d"] = _first(topics, ["texts"], "topic")
+    f["top_complaint_topic_365d"] = _first(topics[topics["complaining"] > 0], ["complaining"], "topic")
+    judged = texts.dropna(subset="content")
+    last = judged.sort_values([KEY, "timestamp", "content"], ascending=[True, False, True]).drop_duplicates(
+        KEY
+    )
+    names = {"content": "last_text_content", "confidence": "last_text_confidence"}
+    return f.join(last.set_index(KEY)[[*names]].rename(columns=names), how="outer")
 
 
 def _in_force(bounds: pd.DataFrame, cut: pd.Timestamp) -> pd.DataFrame:

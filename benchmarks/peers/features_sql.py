@@ -1,7 +1,7 @@
 """The features as SQL written by hand: what there is to compute, for DuckDB alone and no catalogue.
 
 One query per moment over the lake's files, sharing among features what they have in common. Boundaries
-are given, as the product stores them.
+are given, as the product stores them, and so is what texts say.
 """
 
 from __future__ import annotations
@@ -246,6 +246,64 @@ WITH lines AS (
 ), by_cancellations AS (
     SELECT customer_key, min(days_ago) AS days_since_cancellation
     FROM paid_for WHERE kind = 'subscription_cancelled' GROUP BY 1
+), reviews AS (
+    SELECT customer_key, timestamp, product_id, max(days_ago) AS days_ago, min(rating) AS rating
+    FROM (SELECT *, CASE WHEN try_cast(properties->>'rating' AS DOUBLE) BETWEEN 1 AND 5
+            THEN try_cast(properties->>'rating' AS DOUBLE) END AS rating FROM acts WHERE kind = 'reviewed')
+    GROUP BY 1, 2, 3
+), by_reviews AS (
+    SELECT customer_key, count(*) FILTER (days_ago <= 365) AS reviews_365d,
+        min(days_ago) AS days_since_review,
+        avg(rating) FILTER (days_ago <= 365) AS mean_rating_365d,
+        min(rating) FILTER (days_ago <= 365) AS lowest_rating_365d,
+        arg_min(rating, (-epoch_us(timestamp), rating)) FILTER (rating IS NOT NULL) AS last_rating,
+        count(*) FILTER (days_ago <= 365 AND rating <= 2) AS low_ratings_365d
+    FROM reviews GROUP BY 1
+), by_surveys AS (
+    SELECT customer_key, min(days_ago) AS days_since_survey,
+        arg_min(score, (-epoch_us(timestamp), score)) AS last_survey_score
+    FROM (SELECT *, try_cast(properties->>'score' AS DOUBLE) AS score FROM acts
+        WHERE kind = 'survey_answered') WHERE score BETWEEN 0 AND 10 GROUP BY 1
+), complaints AS (
+    SELECT customer_key, min(days_ago) AS days_ago,
+        coalesce(max(resolved_at) < max(timestamp), true) AS is_open
+    FROM (SELECT *, max(timestamp) FILTER (kind = 'complaint_resolved')
+            OVER (PARTITION BY customer_key, reference) AS resolved_at
+        FROM acts WHERE kind IN ('complaint_opened', 'complaint_resolved'))
+    WHERE kind = 'complaint_opened'
+    GROUP BY customer_key, reference, CASE WHEN reference IS NULL THEN timestamp END
+), by_complaints AS (
+    SELECT customer_key, count(*) FILTER (days_ago <= 365) AS complaints_365d,
+        count(*) FILTER (is_open) AS open_complaints, min(days_ago) AS days_since_complaint
+    FROM complaints GROUP BY 1
+), told_texts AS (
+    SELECT DISTINCT customer_key, timestamp, $today - day AS days_ago, kind, reference, product_id, content,
+        confidence, topics, content < 0.5 AS discontent,
+        kind = 'complaint_opened' OR coalesce(content < 0.5, false) AS complains
+    FROM read_parquet($opinions) WHERE {_SEEN}
+), by_texts AS (
+    SELECT customer_key,
+        count(*) FILTER (days_ago <= 365) AS texts_365d,
+        sum(content * confidence) FILTER (days_ago <= 365)
+            / nullif(sum(confidence) FILTER (days_ago <= 365), 0) AS mean_content_365d,
+        min(content) FILTER (days_ago <= 365) AS least_content_365d,
+        arg_min((content, confidence), (-epoch_us(timestamp), content)) FILTER (content IS NOT NULL) AS last,
+        count(*) FILTER (days_ago <= 365 AND discontent)
+            / nullif(count(content) FILTER (days_ago <= 365), 0) AS discontent_share_365d,
+        count(*) FILTER (days_ago <= 365 AND complains AND contains(topics, ',delivery,'))
+            AS delivery_complaints_365d,
+        count(*) FILTER (days_ago <= 365 AND complains AND contains(topics, ',quality,'))
+            AS quality_complaints_365d,
+        count(*) FILTER (days_ago <= 365 AND complains AND contains(topics, ',service,'))
+            AS service_complaints_365d
+    FROM told_texts GROUP BY 1
+), by_topics AS (
+    SELECT customer_key, min((-n, topic))[2] AS top_topic_365d,
+        min((-complaining, topic)) FILTER (complaining > 0)[2] AS top_complaint_topic_365d
+    FROM (SELECT customer_key, topic, count(*) AS n, count(*) FILTER (complains) AS complaining
+        FROM (SELECT customer_key, complains, unnest(string_split(topics, ',')) AS topic FROM told_texts
+            WHERE days_ago <= 365)
+        WHERE topic <> '' GROUP BY 1, 2) GROUP BY 1
 ), in_force AS (
     SELECT kind, label, category, bound FROM read_parquet($boundaries) WHERE valid_from <= $as_of
     QUALIFY valid_from = max(valid_from) OVER (PARTITION BY kind)
@@ -298,7 +356,18 @@ WITH lines AS (
         subscription_period_months::BIGINT AS subscription_period_months,
         coalesce(subscription_monthly_amount, 0) AS subscription_monthly_amount,
         coalesce(subscriptions_ended, 0) AS subscriptions_ended,
-        days_since_subscription_end, days_since_cancellation
+        days_since_subscription_end, days_since_cancellation,
+        coalesce(reviews_365d, 0) AS reviews_365d, days_since_review, mean_rating_365d, lowest_rating_365d,
+        last_rating, coalesce(low_ratings_365d, 0) AS low_ratings_365d,
+        coalesce(complaints_365d, 0) AS complaints_365d, coalesce(open_complaints, 0) AS open_complaints,
+        days_since_complaint, last_survey_score, days_since_survey,
+        coalesce(texts_365d, 0) AS texts_365d, mean_content_365d::DOUBLE AS mean_content_365d,
+        least_content_365d::DOUBLE AS least_content_365d, last[1]::DOUBLE AS last_text_content,
+        last[2]::DOUBLE AS last_text_confidence, discontent_share_365d,
+        coalesce(delivery_complaints_365d, 0) AS delivery_complaints_365d,
+        coalesce(quality_complaints_365d, 0) AS quality_complaints_365d,
+        coalesce(service_complaints_365d, 0) AS service_complaints_365d,
+        top_topic_365d, top_complaint_topic_365d
     FROM population LEFT JOIN by_orders USING (customer_key) LEFT JOIN by_products USING (customer_key)
         LEFT JOIN by_categories USING (customer_key) LEFT JOIN by_refunds USING (customer_key)
         LEFT JOIN by_traits USING (customer_key) LEFT JOIN by_taste USING (customer_key)
@@ -308,6 +377,9 @@ WITH lines AS (
         LEFT JOIN by_messages USING (customer_key) LEFT JOIN by_channels USING (customer_key)
         LEFT JOIN by_response_hours USING (customer_key) LEFT JOIN by_refusals USING (customer_key)
         LEFT JOIN by_subscriptions USING (customer_key) LEFT JOIN by_cancellations USING (customer_key)
+        LEFT JOIN by_reviews USING (customer_key) LEFT JOIN by_surveys USING (customer_key)
+        LEFT JOIN by_complaints USING (customer_key) LEFT JOIN by_texts USING (customer_key)
+        LEFT JOIN by_topics USING (customer_key)
 ), scored AS (
     SELECT f.*,
         refunded_total / nullif(spend_total, 0) AS refund_share,
@@ -344,7 +416,14 @@ FROM scored ORDER BY customer_key
 """
 
 
-def build(events: Path, boundaries: Sequence[Path], as_ofs: Sequence[datetime], zone: str, out: Path) -> None:
+def build(
+    events: Path,
+    opinions: Path,
+    boundaries: Sequence[Path],
+    as_ofs: Sequence[datetime],
+    zone: str,
+    out: Path,
+) -> None:
     """Write a Parquet file per moment, named by its place, with all features of everyone known then."""
     out.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
@@ -357,6 +436,7 @@ def build(events: Path, boundaries: Sequence[Path], as_ofs: Sequence[datetime], 
             given = {
                 "as_of": as_of.replace(tzinfo=None),
                 "today": today,
+                "opinions": str(opinions),
                 "boundaries": [str(path) for path in boundaries],
             }
             connection.execute(f"COPY ({QUERY}) TO '{out / f'{place}.parquet'}'", files | given)

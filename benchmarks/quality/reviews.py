@@ -27,9 +27,9 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.quality import DATA
 from benchmarks.report import Result
+from features.text import topics
+from features.text.classifier import Settings, counts
 from models.metrics import Array, auc, brier, calibration_slope, paired_bootstrap
-from models.text import topics
-from models.text.classifier import Settings, counts
 from models.text.learning import fit, folds, frequent_terms, learn
 from training.feedback import Feedback, labelled, rated
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from features.progress import Progress, silent
 from features.sources.simulated_activities import Habits, activity_columns
+from features.sources.simulated_feedback import feedback_columns
 from features.sources.simulated_orders import (
     DRAWS,
     DROPOUT,
@@ -163,14 +164,16 @@ def _tables(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Tables by name; several of a name are one."""
     ids = [f"C{number:06d}" for number in batch.numbers]
-    lines, refunds, products = order_tables(batch, plan, time, prices, np.array(ids, object))
-    habits, holders = Habits.of(plan, batch.numbers), subscribers(batch, plan, time)
+    array, habits = np.array(ids, object), Habits.of(plan, batch.numbers)
+    holders = subscribers(batch, plan, time)
+    lines, refunds, products = order_tables(batch, plan, time, prices, array)
     return [
         ("order_lines", lines),
         ("refunds", refunds),
         ("traits", _traits(batch, time, ids)),
-        ("activities", activity_columns(batch, habits, plan, time, np.array(ids, object), products)),
+        ("activities", activity_columns(batch, habits, plan, time, array, products)),
         ("activities", subscription_columns(holders, time, ids)),
+        ("activities", feedback_columns(batch, plan, time, array, products)),
         ("truth", _truth(batch, habits, holders, time, until, ids)),
     ]
 

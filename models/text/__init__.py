@@ -1,1 +1,1 @@
-"""What customers write: whether they are content, what about, and the words that say so."""
+"""How a classifier of texts learns, is published and gives its reasons; features.text is what reads."""

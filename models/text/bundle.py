@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from features import opinions
 from features.errors import PatronError
+from features.text.classifier import PARAMETERS, TERMS, TextClassifier
 from models.bundle import verified
-from models.text.classifier import TERMS, TextClassifier
+from models.registry import Registry
 
 NAME = "feedback"
 """What the registry has the classifier of customers' feedback by."""
@@ -21,3 +23,15 @@ def open_classifier(version: str, files: Mapping[str, bytes], manifest_digest: s
     if TERMS not in verified(version, files, manifest_digest)["files"]:
         raise PatronError(f"model version {version} does not read texts; name one that was learnt from texts")
     return TextClassifier.from_files(files)
+
+
+def install(registry: Registry) -> None:
+    """Have the version that answers also read the texts of its home, for features.
+
+    Raises:
+        PatronError: there is none, or its files are missing or damaged.
+    """
+    version = registry.champion_version(NAME)
+    files, manifest_digest = registry.files(NAME, version)
+    open_classifier(version, files, manifest_digest)
+    opinions.install(registry.home, {name: files[name] for name in (TERMS, PARAMETERS)})

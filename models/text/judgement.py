@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.text.classifier import TOP, Reason, TextClassifier
-from models.text.tokens import Language, language
-from models.text.topics import mentions
+from features.text.classifier import TOP, Reason, TextClassifier
+from features.text.tokens import Language, language
+from features.text.topics import mentions
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Judgement:
     """A text as it was read.
 
     Attributes:
-        probability, confidence: see :class:`models.text.classifier.Predictions`.
+        probability, confidence: see :class:`features.text.classifier.Predictions`.
         in_favour, against: the n-grams that spoke most for and against a content author, the strongest first.
         topics: in the lexicon's order.
     """

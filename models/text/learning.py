@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.errors import PatronError
+from features.text.classifier import Settings, TextClassifier, counts, unit_rows
+from features.text.tokens import ngrams, normalised, tokens
 from models.metrics import Array, logistic_line, logit
-from models.text.classifier import Settings, TextClassifier, counts, unit_rows
-from models.text.tokens import ngrams, normalised, tokens
 
 FOLDS = 3
 FEWEST = 10

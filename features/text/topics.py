@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from models.text.lexicon import LEXICON, Lexicon
-from models.text.tokens import normalised
+from features.text.lexicon import LEXICON, Lexicon
+from features.text.tokens import normalised
 
 _CLAUSE = re.compile(r"(?<=[.!?;,。、;…~\n])|\s(?=but\s|however\s|although\s)|(?=但是|不过|可是)")
 
@@ -55,13 +55,17 @@ def shares(texts: Sequence[Any], lexicon: Lexicon = LEXICON) -> dict[str, float]
 
 @cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """One that finds any of the phrases: English by whole words, Chinese anywhere; longer ones first."""
+    """One that finds any of the phrases: English by whole words, Chinese anywhere; longer ones first.
+
+    Where a word cannot begin its English half is not tried, which is most of a text.
+    """
     by_length = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
-    return re.compile("|".join(_found_as(phrase) for phrase in by_length))
+    english = "|".join(_english(phrase) for phrase in by_length if phrase.isascii())
+    chinese = "|".join(re.escape(phrase) for phrase in by_length if not phrase.isascii())
+    halves = [rf"(?<![a-z])(?:{english})(?![a-z])" if english else "", chinese]
+    return re.compile("|".join(half for half in halves if half))
 
 
-def _found_as(phrase: str) -> str:
-    if not phrase.isascii():
-        return re.escape(phrase)
+def _english(phrase: str) -> str:
     stem = r"\s+".join(re.escape(word) for word in phrase.removesuffix("*").split())
-    return rf"(?<![a-z]){stem}{'[a-z]*' if phrase.endswith('*') else ''}(?![a-z])"
+    return rf"{stem}{'[a-z]*' if phrase.endswith('*') else ''}"

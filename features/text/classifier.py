@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import expit
 
-from models.metrics import Array, sigmoid
-from models.text.tokens import as_written, ngrams, tokens
+from features.text.tokens import as_written, ngrams, tokens
 
+Array = NDArray[np.float64]
 TERMS, PARAMETERS = "terms.parquet", "parameters.json"
 TOP = 5
 
@@ -36,7 +37,7 @@ class Settings:
     by its size too.
 
     Attributes:
-        words, characters: the longest n-grams, in tokens: see :func:`models.text.tokens.ngrams`.
+        words, characters: the longest n-grams, in tokens: see :func:`features.text.tokens.ngrams`.
         min_documents: a term is in at least so many texts.
         contrast: how much the scale of a term grows with the difference between the labels; 0 is tf-idf.
         smoothing: texts without a difference that each term is given beforehand.
@@ -97,7 +98,7 @@ class TextClassifier:
     """Terms with their scales and weights; it has learnt, and changes no more.
 
     Attributes:
-        terms: n-grams as :func:`models.text.tokens.ngrams` makes them.
+        terms: n-grams as :func:`features.text.tokens.ngrams` makes them.
         scales, weights: of each term, as the module says; weights are in log-odds.
         intercept: the log-odds of a text of which nothing is known.
     """
@@ -119,7 +120,7 @@ class TextClassifier:
     def predict(self, texts: Sequence[Any]) -> Predictions:
         """Probabilities of the label and how sure they are; the order of texts changes nothing."""
         values = self._parts(texts)
-        probability = sigmoid(values @ self.weights.astype(np.float64) + self.intercept)
+        probability = expit(values @ self.weights.astype(np.float64) + self.intercept)
         known = np.diff(values.indptr) > 0
         return Predictions(probability, np.where(known, np.maximum(probability, 1 - probability), 0.5))
 
