@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-__all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "local_uri"]
+__all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "begun", "local_uri"]
 
 EXPERIMENT = "patron"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -350,6 +350,11 @@ class Registry:
 def local_uri(home: Home) -> str:
     """Where a home's own MLflow keeps its tables."""
     return f"sqlite:///{home.mlflow / 'mlflow.db'}"
+
+
+def begun(home: Home) -> bool:
+    """Whether there may be versions: a home's own MLflow has no tables before something is trained."""
+    return ModelSettings().mlflow_uri is not None or (home.mlflow / "mlflow.db").exists()
 
 
 def _mlflow_errors() -> tuple[type[Exception], ...]:

@@ -37,6 +37,7 @@ from features.groups.subscription import (
     subscriptions_ended,
 )
 from models.estimators.contest import probability_blend
+from models.gates import WORST_SLICE
 from models.labels import unsubscribed_within
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
@@ -75,5 +76,6 @@ subscription_churn = CustomerModel(
         Gate("auc_over_term_end", "it must not be worse than the days to the end of the term", at_least=0.0),
         Gate("auc_over_silence", "it must not be worse than the days since a visit", at_least=0.0),
         Gate("calibration_slope", "its probabilities must mean what they say", at_least=0.6, at_most=1.6),
+        *WORST_SLICE["probability"],
     ),
 )  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
+from threading import Lock
 from time import monotonic
 from typing import Any
 
 from features.errors import PatronError
 from features.home import Home
 from models.beside import BESIDE
-from models.registry import Registry
+from models.registry import Registry, begun
 from models.versions import why_none
 from serving.champions import POLL_S, RETRY_S
 from serving.schemas import ModelState
@@ -28,19 +29,24 @@ class Beside:
         self._read: dict[tuple[str, str], dict[str, Any]] = {}
         self._states: list[ModelState] = []
         self._look_at = 0.0
+        self._one = Lock()
 
     def states(self) -> list[ModelState]:
         """Each that was trained; as last known while the registry is away."""
-        if self._clock() >= self._look_at:
-            wait = POLL_S
-            try:
-                named = self._registry.champions(BESIDE)
-                found = (self._state(name, named.get(name)) for name in BESIDE)
-                self._states = [state for state in found if state is not None]
-            except PatronError:
-                wait = RETRY_S
-            self._look_at = self._clock() + wait
-        return self._states
+        with self._one:
+            if self._clock() >= self._look_at and begun(self._home):
+                self._look_at = self._clock() + self._look()
+            return self._states
+
+    def _look(self) -> float:
+        """Look, and say in how many seconds to look again."""
+        try:
+            named = self._registry.champions(BESIDE)
+            found = (self._state(name, named.get(name)) for name in BESIDE)
+            self._states = [state for state in found if state is not None]
+        except PatronError:
+            return RETRY_S
+        return POLL_S
 
     def _state(self, name: str, version: str | None) -> ModelState | None:
         state = ModelState(name=name, question=BESIDE[name])

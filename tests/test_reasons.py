@@ -64,7 +64,7 @@ def asked(request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str,
     return Registry(home).champion(request.param), columns_of(snapshots.build(home))
 
 
-_SHOPS = {"leads": "prospects"}
+_SHOPS = {"leads": "prospects", "subscription_churn": "subscribers"}
 """By optional model the shop that has what it takes."""
 
 

@@ -68,9 +68,11 @@ def plain(home: Home, as_of: datetime) -> Plain:
     same = ["customer_key", "timestamp", *columns]
     for row in events.activities.to_pandas()[same].drop_duplicates().itertuples(index=False):
         told = {name: None if pd.isna(getattr(row, name)) else getattr(row, name) for name in columns}
-        about = json.dumps([told[name] for name in columns[1:]], separators=(",", ":"), ensure_ascii=False)
+        said = [str(told[name]) if name == "amount" and told[name] else told[name] for name in columns[1:]]
+        about = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
         id = f"{row.name} {hashlib.md5(about.encode()).hexdigest()}"
         told["activity"] = told.pop("kind")
+        told["amount"] = told["amount"] and float(told["amount"])
         told["properties"] = json.loads(told["properties"] or "{}")
         add(row.customer_key, "activity", id, row.timestamp, **told)
     for told in found.values():
