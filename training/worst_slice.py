@@ -13,6 +13,9 @@ from training.slices import enough
 
 DRAWS = 200
 SEED = 0
+LITTLE = (
+    0.1  # of the mean outcome of all: what is added to both sides, so that nothing times many is still little
+)
 EVERYBODY = "all customers"  # where no slice holds enough outcomes
 
 
@@ -23,7 +26,8 @@ class Worst:
     ``worst_slice_auc`` (or ``_gini``) is the upper end of the slice's 95 % interval. ``worst_slice_level`` is
     by how many times mean score over mean outcome surely differs from that of all customers, whose level is
     another gate's matter and moves with the season: the end of the interval that is nearer to 1, or 1. So few
-    customers are no reason to refuse a model, and many are.
+    customers are no reason to refuse a model, and many are. Both means have ``LITTLE`` of everybody's mean
+    outcome added: who is told 4 and brings 1, where the mean is 100, is told right.
     """
 
     metrics: dict[str, float]
@@ -38,8 +42,9 @@ def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
     """
     told = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
     _, outcome, score = parts[0]
-    overall = _ratio(float(score.sum()), float(outcome.sum()))
-    found = {of: _of(kind, outcome, score, overall) for of, outcome, score in told}
+    overall = float(score.sum()) / max(float(outcome.sum()), np.finfo(np.float64).tiny)
+    little = LITTLE * max(float(outcome.mean()), np.finfo(np.float64).tiny)
+    found = {of: _of(kind, y, s / overall, little) for of, y, s in told}
     ranked = min(found, key=lambda of: found[of][0])
     level = max(found, key=lambda of: found[of][1])
     measure = f"worst_slice_{RANKING[kind][0]}"
@@ -49,17 +54,17 @@ def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
     )
 
 
-def _of(kind: str, outcome: Array, score: Array, overall: float) -> tuple[float, float]:
-    """The best that the ranking may be, and the least that the level may be off."""
+def _of(kind: str, outcome: Array, score: Array, little: float) -> tuple[float, float]:
+    """The best that the ranking may be, and the least that the level may be off.
+
+    Args:
+        score: at the level of everybody's outcomes.
+    """
     dice, ranking = np.random.default_rng(SEED), of_draw(RANKING[kind][1], outcome, score)
     measures, ratios = np.empty(DRAWS), np.empty(DRAWS)
     for i in range(DRAWS):
         times = np.bincount(dice.integers(0, len(outcome), len(outcome)), minlength=len(outcome))
         measures[i] = ranking(times)
-        ratios[i] = _ratio(float(times @ score), float(times @ outcome)) / overall
+        ratios[i] = (times @ score / len(times) + little) / (times @ outcome / len(times) + little)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(np.nanquantile(measures, 0.975)), float(max(1.0, low, 1 / high))
-
-
-def _ratio(predicted: float, actual: float) -> float:
-    return predicted / max(actual, np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""What customers buy next, on Online Retail (UCI): their first basket from three moments on.
+"""What customers buy next, on Online Retail (UCI): their first basket from each of seven months on.
 
 Of each customer who had bought before and came back within ``DAYS`` days the first basket is held against the
 first ten products of each ranking; products that are no merchandise (postage) are left out everywhere. Each
@@ -26,7 +26,7 @@ from training.products.exam import BEFORE, MEASURES, OURS, POPULAR, Exam, K, exa
 
 FILE = "online-retail/online_retail_2009_2011.parquet"
 SOURCE = "online-retail"
-ORIGINS = (date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))
+ORIGINS = tuple(date(2011, month, 1) for month in range(3, 10))
 DAYS = 100
 
 
