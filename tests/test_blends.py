@@ -13,13 +13,12 @@ from models import metrics
 from models.attribution import attributed
 from models.estimators.blend import FittedBlend, log_probability
 from models.estimators.calibration import common_line, money_slope
-from models.estimators.candidates import CANDIDATES, LINE_FEATURES, Recipe, parts_of
+from models.estimators.candidates import CANDIDATES, LINE_FEATURES, Recipe
 from models.estimators.contest import Blend, money_blend, probability_blend
 from models.estimators.holdouts import by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import Line, fit_line
 from models.estimators.opening import open_fitted
-from models.estimators.repeat_value import RepeatValue, fit_repeat_value
 from models.estimators.season import Level, believed, log_odds_of_moments, weight_of_moments, year_before
 from models.estimators.trees import FittedTrees, MoneyTrees
 from models.revenue import Revenue
@@ -72,7 +71,7 @@ def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str
 
 
 @KINDS
-@pytest.mark.parametrize("candidate", [0, 1, -3, -1])
+@pytest.mark.parametrize("candidate", [0, 1, -1])
 def test_a_row_alone_scores_as_among_others_and_its_parts_add_up(kind: str, candidate: int) -> None:
     x, y, _, asked = rows(kind)
     x[::7, 2] = np.nan
@@ -90,9 +89,9 @@ def fitted_with(
     kind: str, weights: Mapping[str, float], x: Array, y: Array, days: NDArray[np.int64]
 ) -> FittedBlend:
     """A blend of the parts of one candidate, whether it is the best or not."""
-    recipe = Recipe(kind, 20, blend(kind).parameters, (), (0, 1, 2, 3, 4), (0, 1, 2, 4), MONTH)
-    learners = {name: recipe.learn(name, x, y, days) for name in weights}
-    return FittedBlend(kind, parts_of(learners, weights), 0.9, 0.1)
+    recipe = Recipe(kind, 20, blend(kind).parameters, (), (0, 1, 2, 3, 4))
+    parts = {n: recipe.part(n, recipe.learn(n, x, y, days), weight) for n, weight in weights.items()}
+    return FittedBlend(kind, parts, 0.9, 0.1)
 
 
 def test_a_level_of_each_moment_is_not_laid_on_what_grows_with_time() -> None:
@@ -116,33 +115,6 @@ def test_of_moments_with_outcomes_of_one_kind_there_is_a_level() -> None:
     assert levels[0] < levels[4] < 0 < levels[2]
     weights = weight_of_moments(np.array([0, 180, 360]))
     np.testing.assert_allclose(weights, np.array([1, 2, 4]) * 3 / 7)
-
-
-def test_where_nobody_bought_again_buying_till_death_does_not_compete() -> None:
-    x, y, customers, asked = rows("money")
-    x[:, 0], x[:, 2] = 1.0, x[:, 1]
-    fitted = blend("money").fit(x, y, customers, [], asked)
-    assert set(CANDIDATES["money"]) - set(fitted.chosen["inner"]) == {
-        "buy till you die", "buy till you die and trees",
-    }  # fmt: skip
-    assert np.isfinite(fitted.predict(x)).all()
-
-
-def test_buying_till_death_expects_what_the_literature_says_of_four_features() -> None:
-    x, _, _, asked = rows("money")
-    found = fit_repeat_value(x[asked.days == 0], (0, 1, 2, 4), MONTH)
-    assert found.used == {0, 1, 2, 4}
-    orders, recency, tenure, value = x[:, [0, 1, 2, 4]].T
-    again = np.minimum(orders - 1, tenure - recency)
-    bought = np.where(again > 0, tenure - recency, 0)
-    purchases = found.purchases.conditional_expected_purchases(MONTH, again, bought, tenure)
-    worth = purchases * found.values.conditional_expected_average_value(again, value)
-    np.testing.assert_allclose(np.exp(found.raw(x)), worth)
-    # Who ordered longer ago is told less, and by their recency.
-    later = x.copy()
-    later[:, 1:3] += 30
-    assert (found.raw(later) < found.raw(x)).mean() > 0.9
-    assert RepeatValue.from_dict(found.as_dict()["repeat_value"]).raw(x).tolist() == found.raw(x).tolist()
 
 
 def test_without_moments_trees_are_chosen_on_folds_of_customers() -> None:
@@ -195,7 +167,7 @@ def test_a_line_finds_the_coefficients_that_made_the_outcomes() -> None:
     for family, y in outcomes.items():
         line = fit_line(family, x, (0, 1), y)  # type: ignore[arg-type]
         np.testing.assert_allclose(np.array(line.coefficients) / line.scale, [0.8, -0.4], atol=0.06)
-        assert Line.from_dict(line.as_dict()["line"]) == line
+        assert Line.from_dict(line.as_dict()) == line
 
 
 def test_a_line_does_not_go_on_beyond_what_it_saw() -> None:

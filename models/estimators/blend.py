@@ -43,14 +43,6 @@ class Learnt(Protocol):
         ...
 
 
-class Written(Learnt, Protocol):
-    """A part that is written as JSON."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """It as JSON holds it, under a name of its kind."""
-        ...
-
-
 def log_probability(log_odds: Array) -> Array:
     """Log-odds → logarithm of the probability."""
     found: Array = -np.logaddexp(0, -log_odds)
@@ -61,7 +53,7 @@ def log_probability(log_odds: Array) -> Array:
 class Part:
     """One model of a blend, with its weight, and what is done to its raw score before it is weighed."""
 
-    model: Trees | Written
+    model: Learnt
     weight: float = 1.0
     link: Link = "identity"
 
@@ -139,8 +131,8 @@ class FittedBlend:
                 file = "trees.lgb" if len(self.boosters) == 1 else f"{name}.lgb"
                 parts[name] |= {"trees": file, "start": part.model.start}
                 files[file] = part.model.booster.model_to_string().encode()
-            else:
-                parts[name] |= part.model.as_dict()
+            elif isinstance(part.model, Line):
+                parts[name]["line"] = part.model.as_dict()
         held = {
             "kind": self.kind,
             "slope": self.slope,
@@ -163,14 +155,9 @@ class FittedBlend:
         return cls(held["kind"], parts, held["slope"], held["intercept"], held["chosen"], intervals)
 
 
-def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> Trees | Written:
+def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> Learnt:
     import lightgbm as lgb
 
     if "line" in part:
         return Line.from_dict(part["line"])
-    if "repeat_value" in part:
-        # It takes a second to import, which a service that needs it not is not to wait for.
-        from models.estimators.repeat_value import RepeatValue
-
-        return RepeatValue.from_dict(part["repeat_value"])
     return Trees(lgb.Booster(model_str=files[part["trees"]].decode()), part.get("start", 0.0))

@@ -7,28 +7,26 @@ parts that answer are then fitted on all rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import PatronError
-from models.estimators.blend import FittedBlend, Written
+from models.estimators.blend import FittedBlend, Part
 from models.estimators.calibration import common_line
-from models.estimators.candidates import HABITS, LINE_FEATURES, SMALL_TREES, Recipe, parts_of
+from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
 from models.estimators.holdouts import Holdout, by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
 from models.estimators.season import Level, believed, mean_ratio, year_before
-from models.estimators.trees import PARAMETERS, Trees
+from models.estimators.trees import PARAMETERS
 from models.metrics import RANKING
 from models.spec import Array, Asked
 
-Learners = Mapping[str, Trees | Written]
+Learners = dict[str, Part]
 
 
 @dataclass(frozen=True)
@@ -51,34 +49,20 @@ class Blend:
         """Choose, learn from all rows, then correct by what was held out."""
         holdouts = [] if asked is None else by_time(asked, y, self.kind)
         timed, holdouts = bool(holdouts), holdouts or by_customer(customers)
-        recipe = self._recipe(categorical, asked if timed else None)
+        # Whether a line carries over into a later time, folds of customers cannot tell.
+        names = asked.features if asked is not None and timed else ()
+        line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
+        recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
         days = np.zeros(len(y), np.int64) if asked is None else asked.days
         tried = _learn_abreast(recipe, holdouts, x, y, days)
-        candidates = {
-            name: weights
-            for name, weights in recipe.candidates.items()
-            if all(weights.keys() <= learners.keys() for learners in tried)
-        }
-        chosen, found = _choose(recipe.kind, candidates, tried, holdouts, x, y)
-        weights = candidates[chosen]
-        blends = [_blend(self.kind, learners, weights) for learners in tried]
-        final = _blend(self.kind, {name: recipe.learn(name, x, y, days) for name in weights}, weights)
+        chosen, found = _choose(recipe, tried, holdouts, x, y)
+        weights = recipe.candidates[chosen]
+        blends = [_blend(recipe, learners, weights) for learners in tried]
+        final = _blend(recipe, _learn_all(recipe, weights, x, y, days), weights)
         final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": found})
         if self.kind == "probability":
             return _as_probability(final, blends, holdouts, x, y)
         return _as_money(final, blends, holdouts, x, y, asked)
-
-    def _recipe(self, categorical: list[int], asked: Asked | None) -> Recipe:
-        """Whether a line carries over into a later time, folds of customers cannot tell: without time there
-        are trees alone.
-        """
-        trees = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical))
-        if asked is None:
-            return trees
-        places = {name: i for i, name in enumerate(asked.features)}
-        line = tuple(places[name] for name in LINE_FEATURES if name in places)
-        habits = tuple(places[name] for name in HABITS) if places.keys() >= set(HABITS) else ()
-        return replace(trees, line=line, habits=habits, horizon_days=asked.horizon_days)
 
 
 def probability_blend() -> Blend:
@@ -93,42 +77,39 @@ def money_blend() -> Blend:
     )
 
 
+def _learn_all(recipe: Recipe, names: Iterable[str], x: Array, y: Array, days: NDArray[np.int64]) -> Learners:
+    return {name: recipe.part(name, recipe.learn(name, x, y, days), 1.0) for name in names}
+
+
 def _learn_abreast(
     recipe: Recipe, holdouts: Sequence[Holdout], x: Array, y: Array, days: NDArray[np.int64]
 ) -> list[Learners]:
-    """Every part of every candidate, by what each split may learn from; without those it cannot teach."""
+    """Every part of every candidate, by what each split may learn from."""
     names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
 
     def learn(holdout: Holdout) -> Learners:
-        rows, found = holdout.learnt, {}
-        for name in names:
-            with suppress(PatronError):
-                found[name] = recipe.learn(name, x[rows], y[rows], days[rows])
-        return found
+        rows = holdout.learnt
+        return _learn_all(recipe, names, x[rows], y[rows], days[rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(learn, holdouts))
 
 
-def _blend(kind: str, learners: Learners, weights: Mapping[str, float]) -> FittedBlend:
+def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> FittedBlend:
     """Not yet corrected."""
-    return FittedBlend(kind, parts_of(learners, weights), 1.0, 0.0)
+    parts = {name: replace(learners[name], weight=weight) for name, weight in weights.items()}
+    return FittedBlend(recipe.kind, parts, 1.0, 0.0)
 
 
 def _choose(
-    kind: str,
-    candidates: Mapping[str, Mapping[str, float]],
-    tried: Sequence[Learners],
-    holdouts: Sequence[Holdout],
-    x: Array,
-    y: Array,
+    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each."""
-    _, measure = RANKING[kind]
+    _, measure = RANKING[recipe.kind]
     found = {}
-    for name, weights in candidates.items():
+    for name, weights in recipe.candidates.items():
         scores = [
-            _blend(kind, learners, weights).raw(x[h.held])
+            _blend(recipe, learners, weights).raw(x[h.held])
             for learners, h in zip(tried, holdouts, strict=True)
         ]
         found[name] = rounded(

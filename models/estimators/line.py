@@ -85,12 +85,12 @@ class Line:
         return np.array(self.low), np.array(self.high), np.array(self.mean), slope
 
     def as_dict(self) -> dict[str, Any]:
-        """It as JSON holds it, under ``line``."""
-        return {"line": asdict(self)}
+        """It as JSON holds it."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> Line:
-        """Of what :meth:`as_dict` gave under ``line``."""
+        """Of what :meth:`as_dict` gave."""
         lists: dict[str, Any] = {name: tuple(v) for name, v in held.items() if name != "intercept"}
         return cls(intercept=held["intercept"], **lists)
 
