@@ -27,18 +27,17 @@ check: install-dev                  ## style, types, layers; documentation match
 test: check                         ## check, and every test
 	$(BIN)/pytest -n auto --dist loadfile
 
-bench: install-dev                  ## every benchmark, each printing a table and a JSON object
+bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.btyd
-	$(BIN)/python -m benchmarks.categories
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
-	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.bulk
-	$(BIN)/python -m benchmarks.build
 
-bench-full: install-dev             ## the stores one by one; a million scores; builds of up to 50 million events
+bench-full: install-dev             ## the longer ones: events, stores, a million scores, builds of up to 50 million events
+	$(BIN)/python -m benchmarks.categories
+	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.online
 	$(BIN)/python -m benchmarks.serving --soak 600
 	$(BIN)/python -m benchmarks.bulk --customers 1000000
