@@ -176,7 +176,7 @@ def _listed(version: Any) -> str:
         gates += f", held back: {version.held_back}"
     mark = "*" if version.champion else " "
     head = (
-        f"{mark} {version.name:<12}{version.version:>3}  {version.trained[:10]:<10}  {measured(version):<13}"
+        f"{mark} {version.name:<20}{version.version:>3}  {version.trained[:10]:<10}  {measured(version):<13}"
     )
     return f"{head} {'champion, ' if version.champion else ''}{gates}"
 

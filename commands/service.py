@@ -70,7 +70,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     checks = examine(open_home())
     lines = [
-        f"{check.state:<8} {check.part:<13} {check.found}{f'; {check.advice}' if check.advice else ''}"
+        f"{check.state:<8} {check.part:<20} {check.found}{f'; {check.advice}' if check.advice else ''}"
         for check in checks
     ]
     failed = any(check.state == "failed" for check in checks)

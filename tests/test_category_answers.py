@@ -197,7 +197,7 @@ def test_its_run_has_measures_and_a_card(home: Home) -> None:
 
 
 def test_models_lists_it_and_it_is_moved_as_others_are(two: Home, run_patron: Run) -> None:
-    assert "* category_propensity  2  2024-07-01  auc 0." in run_patron(two, "models")[1]
+    assert "* category_propensity   2  2024-07-01  auc 0." in run_patron(two, "models")[1]
     assert run_patron(two, "promote", NAME, "1", "--why", "a try")[0] == 0
     assert Registry(two).champions([NAME]) == {NAME: "1"}
 

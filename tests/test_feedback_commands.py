@@ -69,7 +69,7 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
     (version,) = json.loads(run_patron(home, *asked)[1])["versions"]
     assert (version["version"], version["champion"]) == ("2", True)
     listed = run_patron(home, "models")[1]
-    assert "* feedback      2  " in listed
+    assert "* feedback              2  " in listed
     second = Reader.of(home)
     said = run_patron(home, "rollback", "feedback", "--why", "a try")
     assert (said[0], "features of texts with the next build" in said[1]) == (0, True)

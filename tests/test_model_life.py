@@ -150,7 +150,7 @@ def test_a_version_whose_gates_stayed_shut_is_promoted_only_by_force_which_is_re
     assert champion(versions) == "3"
     said = command(versions, "models", "propensity").out
     assert "promoted, against its gates, by ada: we must" in said
-    assert said.startswith("* propensity    3  2024-07-01  auc 0.")
+    assert said.startswith("* propensity            3  2024-07-01  auc 0.")
     command(versions, "rollback", "propensity", "--why", "no")
     forced = command(versions, "promote", "propensity", "1", "--why", "w", "--force", "--json").done()
     assert forced["promoted"]["forced"] is False  # there was nothing to force

@@ -179,7 +179,7 @@ def test_models_lists_it_and_it_is_promoted_as_others_are(two: Home, run_patron:
     assert newer["trained"] == "2024-07-01T09:30:00Z"
     assert {"ndcg_10", "ndcg_10_over_bought_before", "new_ndcg_10", "total_ratio"} < set(newer["metrics"])
     listed = run_patron(two, "models")[1]
-    assert "* products      2  2024-07-01  ndcg_10 0." in listed
+    assert "* products              2  2024-07-01  ndcg_10 0." in listed
     assert run_patron(two, "promote", "products", "1", "--why", "a try")[0] == 0
     assert Registry(two).champions(["products"]) == {"products": "1"}
 
