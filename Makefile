@@ -33,7 +33,6 @@ bench: install-dev                  ## the benchmarks of some minutes, each prin
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
-	$(BIN)/python -m benchmarks.bulk
 
 bench-full: install-dev             ## the longer ones: events, stores, a million scores, builds of up to 50 million events
 	$(BIN)/python -m benchmarks.categories
