@@ -32,11 +32,14 @@ class Beside:
         self._one = Lock()
 
     def states(self) -> list[ModelState]:
-        """Each that was trained; as last known while the registry is away."""
-        with self._one:
-            if self._clock() >= self._look_at and begun(self._home):
+        """Each that was trained; as last known while the registry is away, or somebody else looks."""
+        # A registry that hangs is to hold one thread, and not all that answer.
+        if self._clock() >= self._look_at and begun(self._home) and self._one.acquire(blocking=False):
+            try:
                 self._look_at = self._clock() + self._look()
-            return self._states
+            finally:
+                self._one.release()
+        return self._states
 
     def _look(self) -> float:
         """Look, and say in how many seconds to look again."""
