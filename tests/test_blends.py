@@ -19,7 +19,7 @@ from models.estimators.holdouts import by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import Line, fit_line
 from models.estimators.opening import open_fitted
-from models.estimators.season import Level, believed, log_odds_of_moments, weight_of_moments, year_before
+from models.estimators.season import Level, believed, year_before
 from models.estimators.trees import FittedTrees, MoneyTrees
 from models.revenue import Revenue
 from models.spec import Array, Asked
@@ -73,10 +73,10 @@ def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str
 @KINDS
 @pytest.mark.parametrize("candidate", [0, 1, -1])
 def test_a_row_alone_scores_as_among_others_and_its_parts_add_up(kind: str, candidate: int) -> None:
-    x, y, _, asked = rows(kind)
+    x, y, _, _ = rows(kind)
     x[::7, 2] = np.nan
     weights = [*CANDIDATES[kind].values()][candidate]
-    learnt = fitted_with(kind, weights, x, y, asked.days)
+    learnt = fitted_with(kind, weights, x, y)
     assert len(learnt.parts) == len(weights)
     alone = np.concatenate([learnt.predict(row[None, :]) for row in x[:50]])
     np.testing.assert_array_equal(alone, learnt.predict(x)[:50])
@@ -85,36 +85,11 @@ def test_a_row_alone_scores_as_among_others_and_its_parts_add_up(kind: str, cand
     np.testing.assert_allclose(found.sum(axis=1), learnt.raw(x), rtol=0, atol=1e-9)
 
 
-def fitted_with(
-    kind: str, weights: Mapping[str, float], x: Array, y: Array, days: NDArray[np.int64]
-) -> FittedBlend:
+def fitted_with(kind: str, weights: Mapping[str, float], x: Array, y: Array) -> FittedBlend:
     """A blend of the parts of one candidate, whether it is the best or not."""
     recipe = Recipe(kind, 20, blend(kind).parameters, (), (0, 1, 2, 3, 4))
-    parts = {n: recipe.part(n, recipe.learn(n, x, y, days), weight) for n, weight in weights.items()}
+    parts = {name: recipe.part(name, recipe.learn(name, x, y), weight) for name, weight in weights.items()}
     return FittedBlend(kind, parts, 0.9, 0.1)
-
-
-def test_a_level_of_each_moment_is_not_laid_on_what_grows_with_time() -> None:
-    """Later moments order less, and tenure grows: of customers of one moment, tenure says nothing."""
-    rng = np.random.default_rng(3)
-    days = np.repeat(np.arange(MONTHS) * MONTH, CUSTOMERS)
-    tenure = days + rng.integers(0, 60, len(days))
-    y = (rng.random(len(days)) < metrics.sigmoid(1.5 - days / MONTH / 2)).astype(np.float64)
-    x = tenure[:, None].astype(np.float64)
-    recipe = Recipe("probability", 60, blend("probability").parameters, (), ())
-    spread = [np.ptp(recipe.learn("trees", x, y, moments).raw(x)) for moments in (days, np.zeros_like(days))]
-    assert spread[0] < spread[1] / 2
-    # The level that is left is the mean of the moments, of which the later ones weigh more.
-    start = recipe.learn("trees", x, y, days).raw(x).mean()
-    assert log_odds_of_moments(y, days).min() < start < log_odds_of_moments(y, days).mean()
-
-
-def test_of_moments_with_outcomes_of_one_kind_there_is_a_level() -> None:
-    levels = log_odds_of_moments(np.array([0.0, 0.0, 1.0, 1.0, 0.0]), np.array([1, 1, 2, 2, 3]))
-    assert np.isfinite(levels).all()
-    assert levels[0] < levels[4] < 0 < levels[2]
-    weights = weight_of_moments(np.array([0, 180, 360]))
-    np.testing.assert_allclose(weights, np.array([1, 2, 4]) * 3 / 7)
 
 
 def test_without_moments_trees_are_chosen_on_folds_of_customers() -> None:

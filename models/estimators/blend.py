@@ -129,7 +129,7 @@ class FittedBlend:
             parts[name] = {"weight": part.weight, "link": part.link}
             if isinstance(part.model, Trees):
                 file = "trees.lgb" if len(self.boosters) == 1 else f"{name}.lgb"
-                parts[name] |= {"trees": file, "start": part.model.start}
+                parts[name]["trees"] = file
                 files[file] = part.model.booster.model_to_string().encode()
             elif isinstance(part.model, Line):
                 parts[name]["line"] = part.model.as_dict()
@@ -160,4 +160,4 @@ def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> Learnt:
 
     if "line" in part:
         return Line.from_dict(part["line"])
-    return Trees(lgb.Booster(model_str=files[part["trees"]].decode()), part.get("start", 0.0))
+    return Trees(lgb.Booster(model_str=files[part["trees"]].decode()))

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.estimators.blend import Learnt, Link, Part
-from models.estimators.line import Family, fit_line, rounded
-from models.estimators.season import log_odds_of_moments, weight_of_moments
+from models.estimators.line import Family, fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
 from models.spec import Array
 
@@ -63,26 +61,17 @@ class Recipe:
             return found
         return {name: parts for name, parts in found.items() if not any("line" in part for part in parts)}
 
-    def learn(self, name: str, x: Array, y: Array, days: NDArray[np.int64]) -> Learnt:
-        """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``.
-
-        Args:
-            days: the moment of each row.
-        """
+    def learn(self, name: str, x: Array, y: Array) -> Learnt:
+        """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``."""
         target, _, learner = name.rpartition("_")
         if target == "value":  # of who ordered; its logarithm, since values differ by factors
             x, y = x[y > 0], np.log(y[y > 0])
         elif target == "order":
             y = (y > 0).astype(np.float64)
-        # Of money neither made inner splits rank better.
-        timely = self.kind == "probability"
-        weight = weight_of_moments(days) if timely else None
         if learner == "line":
-            return fit_line(_FAMILIES[target or self.kind], x, self.line, y, weight)
+            return fit_line(_FAMILIES[target or self.kind], x, self.line, y)
         parameters = dict(self.parameters) | dict(_OWN_PARAMETERS.get(target, {}))
-        start = log_odds_of_moments(y, days) if timely else None
-        booster = grow(parameters, self.rounds, x, y, list(self.categorical), weight, start)
-        return Trees(booster, 0.0 if start is None else rounded(float(np.average(start, weights=weight))))
+        return Trees(grow(parameters, self.rounds, x, y, list(self.categorical)))
 
     def part(self, name: str, model: Learnt, weight: float) -> Part:
         """It as it takes part in a blend."""

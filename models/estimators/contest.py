@@ -7,7 +7,7 @@ parts that answer are then fitted on all rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -53,12 +53,11 @@ class Blend:
         names = asked.features if asked is not None and timed else ()
         line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
         recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
-        days = np.zeros(len(y), np.int64) if asked is None else asked.days
-        tried = _learn_abreast(recipe, holdouts, x, y, days)
+        tried = _learn_abreast(recipe, holdouts, x, y)
         chosen, found = _choose(recipe, tried, holdouts, x, y)
         weights = recipe.candidates[chosen]
         blends = [_blend(recipe, learners, weights) for learners in tried]
-        final = _blend(recipe, _learn_all(recipe, weights, x, y, days), weights)
+        final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
         final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": found})
         if self.kind == "probability":
             return _as_probability(final, blends, holdouts, x, y)
@@ -77,19 +76,16 @@ def money_blend() -> Blend:
     )
 
 
-def _learn_all(recipe: Recipe, names: Iterable[str], x: Array, y: Array, days: NDArray[np.int64]) -> Learners:
-    return {name: recipe.part(name, recipe.learn(name, x, y, days), 1.0) for name in names}
+def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Array, y: Array) -> Learners:
+    return {name: recipe.part(name, recipe.learn(name, x, y), 1.0) for name in names}
 
 
-def _learn_abreast(
-    recipe: Recipe, holdouts: Sequence[Holdout], x: Array, y: Array, days: NDArray[np.int64]
-) -> list[Learners]:
+def _learn_abreast(recipe: Recipe, holdouts: Sequence[Holdout], x: Array, y: Array) -> list[Learners]:
     """Every part of every candidate, by what each split may learn from."""
     names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
 
     def learn(holdout: Holdout) -> Learners:
-        rows = holdout.learnt
-        return _learn_all(recipe, names, x[rows], y[rows], days[rows])
+        return _learn_all(recipe, names, x[holdout.learnt], y[holdout.learnt])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(learn, holdouts))

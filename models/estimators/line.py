@@ -101,17 +101,16 @@ def logarithms(x: Array, columns: NDArray[np.intp]) -> Array:
     return found
 
 
-def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array, weight: Array | None = None) -> Line:
+def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Line:
     """The penalised maximum-likelihood regression of an outcome on columns.
 
     Args:
         family: ``logistic`` of 0 and 1, ``normal``, or ``tweedie`` with a log link, of amounts of 0 or more.
-        weight: of each row, 1 on average; by default all weigh the same.
     """
     z = logarithms(x, np.array(columns, np.intp))
     mean, scale = z.mean(axis=0), z.std(axis=0)
     scale[scale < CONSTANT] = 1.0
-    coefficients, intercept = _regression(family, (z - mean) / scale, y, weight)
+    coefficients, intercept = _regression(family, (z - mean) / scale, y)
     return Line(
         tuple(columns), low=_tuple(z.min(axis=0)), high=_tuple(z.max(axis=0)), mean=_tuple(mean),
         scale=_tuple(scale), coefficients=_tuple(coefficients), intercept=rounded(intercept),
@@ -122,22 +121,20 @@ def _tuple(values: Array) -> tuple[float, ...]:
     return tuple(rounded(value) for value in values)
 
 
-def _regression(family: Family, z: NDArray[Any], y: Array, weight: Array | None) -> tuple[Array, float]:
+def _regression(family: Family, z: NDArray[Any], y: Array) -> tuple[Array, float]:
     """Coefficients and intercept."""
     if not (np.abs(z) > CONSTANT).any():  # solvers would find nothing to go down
-        return np.zeros(z.shape[1]), float(_LINKS[family](np.average(y, weights=weight)))
+        return np.zeros(z.shape[1]), float(_LINKS[family](y.mean()))
     from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 
     if family == "normal":
-        model = Ridge(PENALTY * len(y), solver="cholesky").fit(z, y, sample_weight=weight)
+        model = Ridge(PENALTY * len(y), solver="cholesky").fit(z, y)
     elif family == "logistic":
-        model = LogisticRegression(C=1 / (PENALTY * len(y)), solver="newton-cholesky", max_iter=200).fit(
-            z, y, sample_weight=weight
-        )
+        model = LogisticRegression(C=1 / (PENALTY * len(y)), solver="newton-cholesky", max_iter=200).fit(z, y)
     else:
         model = TweedieRegressor(
             power=POWER, alpha=PENALTY, link="log", solver="newton-cholesky", max_iter=200
-        ).fit(z, y, sample_weight=weight)
+        ).fit(z, y)
     return np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
 
 

@@ -1,4 +1,4 @@
-"""Levels that differ by season: of each moment that is learnt from, and of money in the days to come."""
+"""The level of money: totals that come true, with the same days of the year before where they help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from models.spec import Array, Asked
 YEAR_DAYS = 364  # whole weeks
 LONGEST_DAYS = 183  # what looks further ahead sees most seasons
 EXPONENTS = (0.0, 0.5, 1.0)  # how much of the year before is believed
-HALF_LIFE_DAYS = 180  # of what a moment teaches about whether customers order
 UNJUDGED = 0.5  # where no split can say: halfway, since a season and a growing shop look alike in one year
 
 
@@ -34,25 +33,6 @@ class Level:
     def factor(self, exponent: float) -> float:
         """The factor, if so much of the year before is believed."""
         return self.usual if self.year_before is None else self.usual * float(self.year_before**exponent)
-
-
-def weight_of_moments(days: NDArray[np.int64]) -> Array:
-    """The weight of rows by their days, 1 on average: half as much for each ``HALF_LIFE_DAYS`` of age."""
-    weight: Array = np.power(0.5, (days.max() - days) / HALF_LIFE_DAYS)
-    weight /= weight.mean()
-    return weight
-
-
-def log_odds_of_moments(y: Array, days: NDArray[np.int64]) -> Array:
-    """For each row the log-odds of its moment, where its trees begin.
-
-    What differs between moments is then no business of recency and tenure, which grow with time, too. One row
-    of the mean of all is added to each moment, since one may lack outcomes of a kind.
-    """
-    _, moment = np.unique(days, return_inverse=True)
-    mean = (np.bincount(moment, y) + y.mean()) / (np.bincount(moment) + 1)
-    levels: Array = np.log(mean / (1 - mean))[moment]
-    return levels
 
 
 def year_before(asked: Asked, days: NDArray[np.int64], day: int | None) -> float | None:

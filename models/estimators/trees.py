@@ -60,21 +60,11 @@ def import_lightgbm_alone() -> None:
         del sys.modules["sklearn"]
 
 
-def grow(
-    parameters: dict[str, Any], rounds: int, x: Array, y: Array, categorical: list[int],
-    weight: Array | None = None, start: Array | None = None,
-) -> lgb.Booster:  # fmt: skip
-    """Trees on the rows of a matrix, by LightGBM's own parameters.
-
-    Args:
-        weight: of each row; by default all weigh the same.
-        start: a raw score of each row that the trees add to; by default the mean of all.
-    """
+def grow(parameters: dict[str, Any], rounds: int, x: Array, y: Array, categorical: list[int]) -> lgb.Booster:
+    """Trees on the rows of a matrix, by LightGBM's own parameters."""
     import lightgbm as lgb
 
-    data = lgb.Dataset(
-        x, y, weight=weight, init_score=start, categorical_feature=categorical, params={"verbosity": -1}
-    )
+    data = lgb.Dataset(x, y, categorical_feature=categorical, params={"verbosity": -1})
     return lgb.train(parameters, data, num_boost_round=rounds)
 
 
@@ -140,21 +130,16 @@ class MoneyTrees:
 
 @dataclass(frozen=True)
 class Trees:
-    """Raw scores of a booster.
-
-    Attributes:
-        start: what all rows start from, where the booster was grown from a start of its own.
-    """
+    """Raw scores of a booster."""
 
     booster: lgb.Booster
-    start: float = 0.0
 
     def raw(self, x: Array) -> Array:
         """The raw score of each row."""
         if len(x) == 1:
-            return np.array([self._single.raw(x[0]) + self.start])
+            return np.array([self._single.raw(x[0])])
         # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
-        return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1)) + self.start
+        return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1))
 
     @cached_property
     def _single(self) -> SingleRow:
@@ -165,9 +150,7 @@ class Trees:
 
         SHAP values of trees (Lundberg et al., 2020): a row adds up to its raw score.
         """
-        found = np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
-        found[:, -1] += self.start
-        return found
+        return np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
 
     @property
     def used(self) -> frozenset[int]:
