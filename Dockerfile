@@ -8,8 +8,13 @@ COPY requirements.lock .
 RUN scripts/install.sh requirements.lock
 COPY patron.py LICENSE README.md ./
 COPY commands commands
+COPY core core
+COPY decisions decisions
+COPY events events
 COPY features features
 COPY models models
+COPY monitoring monitoring
+COPY records records
 COPY training training
 COPY serving serving
 ENV PATH=/patron/.venv/bin:$PATH PATRON_HOME=/home/patron/shop TZ=UTC

@@ -24,7 +24,7 @@ from commands import (
     up,
 )
 from commands.common import Exit, note
-from features.errors import PatronError
+from core.errors import PatronError
 
 app = typer.Typer(
     help="Customer intelligence that a company runs itself.",

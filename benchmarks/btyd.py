@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.peers import __file__ as peers
 from benchmarks.report import Result, publish
 from benchmarks.rounds import Measured, apart, interleaved
-from features.errors import PatronError
+from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.spec import Array
 

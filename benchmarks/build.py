@@ -32,10 +32,13 @@ import pyarrow.parquet as pq
 
 from benchmarks import lakes, report, rounds
 from benchmarks.peers import features_pandas, features_sql
-from features import boundaries, lake, opinions, snapshots, versions
-from features.errors import PatronError
+from core.errors import PatronError
+from core.home import Home
+from events.lake import read_write as lake
+from events.lake import versions
 from features.groups import FEATURES, GROUPS
-from features.home import Home
+from features.offline import boundaries, snapshots
+from features.text import opinions
 
 EVENTS = 5_000_000
 PEER_BUCKETS = range(0, lake.BUCKETS, 8)  # an eighth of the customers

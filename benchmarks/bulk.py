@@ -24,15 +24,17 @@ from typing import cast
 import numpy as np
 
 from benchmarks import homes, report, rounds
-from features.home import Home
-from features.identity import Identity
-from features.logs.jobs import CHUNK, COMMAND
-from features.store import import_feast
-from models.catalogue import MODELS
-from models.encoding import column_matrix
+from core.home import Home
+from events.identity import Identity
+from features.catalogue.store import import_feast
 from models.estimators.blend import FittedBlend
-from serving import bulk, files, job_files
-from serving.scorer import open_scorer
+from models.questions import MODELS
+from models.registry.encoding import column_matrix
+from records.score_jobs import CHUNK, COMMAND
+from serving.files import tables as job_files
+from serving.files import writing as files
+from serving.score_jobs import engine as bulk
+from serving.scores.scorer import open_scorer
 
 STRIDE = 1_000_003  # a prime: the simulated customers come in another order each time
 

@@ -22,14 +22,15 @@ import pandas as pd
 
 from benchmarks.quality import DATA
 from benchmarks.report import Result, publish
-from features import lake, populations
-from features.calendar import day_of
-from features.home import Clock, Home, Shop
-from features.imports import import_file
-from features.merchandise import merchandise
-from features.sources.simulate import Plan, simulate
+from core.calendar import day_of
+from core.home import Clock, Home, Shop
+from events.files.imports import import_file
+from events.lake import read_write as lake
+from events.queries.merchandise import merchandise
+from events.simulation.simulate import Plan, simulate
+from features.offline import populations
 from models.categories.history import Asked, habit
-from models.metrics import paired_bootstrap
+from models.measures.metrics import paired_bootstrap
 from training.categories.exam import auc_within, baskets, evaluated, examine
 
 MEASURES = ("auc", "auc_within_category", "auc_within_customer")

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from features import lake, opinions, versions
-from features.calendar import midnight
-from features.events import SCHEMAS
-from features.home import Clock, Home, Shop
+from core.calendar import midnight
+from core.home import Clock, Home, Shop
+from events.lake import read_write as lake
+from events.lake import versions
+from events.schema import SCHEMAS
+from features.text import opinions
 from models.text.learning import fit
 
 ZONE, CURRENCY = "Europe/Berlin", "EUR"

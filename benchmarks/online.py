@@ -28,12 +28,13 @@ from typing import Any
 
 from benchmarks import report, rounds, servers
 from benchmarks.peers import feast_store
-from features import imports, snapshots
+from core.home import Home
+from core.settings import FeatureSettings
+from events.files import imports
+from features.catalogue.store import Store
 from features.groups import FEATURES, GROUPS
-from features.home import Home
-from features.settings import FeatureSettings
-from features.snapshots import Built
-from features.store import Store
+from features.offline import snapshots
+from features.offline.snapshots import Built
 
 SEED, YEARS = 7, 3.0
 VALUE_BYTES = 500  # about what one customer's features take

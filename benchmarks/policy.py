@@ -36,20 +36,22 @@ import sqlalchemy as sa
 from scipy import stats
 
 from benchmarks.report import Result, publish
-from features import lake, snapshots
-from features.calendar import midnight
+from core.calendar import midnight
+from core.home import Clock, Home, Shop
+from decisions.actions import EXAMPLE, NOTHING, Action, Actions, parse
+from events.lake import read_write as lake
+from events.simulation.simulate import simulate
+from events.simulation.truth import Plan, ShopTime
+from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.home import Clock, Home, Shop
-from features.logs import runs
-from features.logs.decisions import Decision, DecisionLog, salts
-from features.sources.simulate import simulate
-from features.sources.simulated_truth import Plan, ShopTime
-from features.store import Store
-from models import catalogue, promotion
-from models.decisions.actions import EXAMPLE, NOTHING, Action, Actions, parse
-from models.registry import Registry
-from serving.recommend import recommend_everyone
-from training.pipeline import train
+from features.offline import snapshots
+from models import questions as catalogue
+from models.registry import promotion
+from models.registry.registry import Registry
+from records import runs
+from records.decisions import Decision, DecisionLog, salts
+from serving.decisions.to_file import recommend_everyone
+from training.customers.pipeline import train
 
 SEEDS = (1, 2, 3, 4, 5)
 CUSTOMERS, YEARS = 2500, 2.5
@@ -157,7 +159,7 @@ def decide(home: Home, seed: int) -> list[Decision]:
 
 
 def truth(home: Home, plan: Plan, horizons: Mapping[str, int]) -> dict[int, Customer]:
-    """What is true of everyone, by key; see :mod:`features.sources.simulated_truth` for the process.
+    """What is true of everyone, by key; see :mod:`events.simulation.truth` for the process.
 
     Args:
         horizons: days ahead, by model, as the versions that answered have them.

@@ -18,15 +18,16 @@ import pandas as pd
 from benchmarks.quality import DATA
 from benchmarks.quality.online_retail import FILE, SOURCE
 from benchmarks.report import Result, publish
-from features import boundaries, lake, populations
-from features.calendar import midnight
-from features.errors import PatronError
+from core.calendar import midnight
+from core.errors import PatronError
+from core.home import Home
+from events.files.imports import import_file
+from events.lake import read_write as lake
 from features.group import compute
 from features.groups import FEATURES
-from features.home import Home
-from features.imports import import_file
-from features.segments import KINDS
-from models.labels import ordered_within
+from features.offline import boundaries, populations
+from features.offline.segment_overview import KINDS
+from models.questions.labels import ordered_within
 
 DAYS = 90
 AS_OF = date(2011, 9, 1)

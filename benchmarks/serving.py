@@ -36,15 +36,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import homes, load, report, rounds, servers
-from features import snapshots
+from core.home import Home
+from core.settings import FeatureSettings
+from events.identity import Identity
+from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.home import Home
-from features.identity import Identity
-from features.settings import FeatureSettings
-from features.store import Store
-from models.registry import Registry
-from serving.key import MOST_PER_MINUTE
-from serving.keys import Keys
+from features.offline import snapshots
+from models.registry.registry import Registry
+from serving.access.key import MOST_PER_MINUTE
+from serving.access.keys import Keys
 
 MODELS = ["churn", "propensity", "clv"]
 PATH = "/v1/scores"

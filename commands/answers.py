@@ -47,7 +47,7 @@ def score(
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         score_table(table, model, out, as_json)
         return
-    from serving import bulk
+    from serving.score_jobs import engine as bulk
 
     if job is not None and (model != "all" or segment is not None):
         raise typer.BadParameter("a job has its models and its segment; leave out --model and --segment")
@@ -89,7 +89,7 @@ def recommend(
         return
     if out is None:
         raise typer.BadParameter("say --out FILE, or --draft for an example of actions")
-    from serving.recommend import recommend_everyone
+    from serving.decisions.to_file import recommend_everyone
 
     with progress_bar(as_json) as progress:
         done = recommend_everyone(open_home(), out, segment, channel, language.value, progress, target)
@@ -100,6 +100,6 @@ def recommend(
 
 def example_actions() -> str:
     """An example of actions.toml."""
-    from models.decisions.actions import EXAMPLE
+    from decisions.actions import EXAMPLE
 
     return EXAMPLE.read_text(encoding="utf-8")

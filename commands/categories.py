@@ -49,7 +49,7 @@ def categories(
 
 
 def _of_one(customer_id: str, limit: int | None) -> dict[str, Any]:
-    from serving.categories import propensities
+    from serving.rankings.categories import propensities
 
     home = open_home()
     key = known_key(home, customer_id, "categories")
@@ -69,7 +69,7 @@ def _lines(done: dict[str, Any]) -> list[str]:
 
 
 def _write(out: Path, category: str | None, limit: int | None, as_json: bool) -> None:
-    from serving.categories import best_customers, score_everyone
+    from serving.rankings.categories import best_customers, score_everyone
 
     home = open_home()
     home.shop()
@@ -85,6 +85,6 @@ def _write(out: Path, category: str | None, limit: int | None, as_json: bool) ->
 
 def _published(home: Any) -> Published:
     from models.categories.published import open_champion
-    from models.registry import Registry
+    from models.registry.registry import Registry
 
     return open_champion(Registry(home))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from features.home import Home
-    from models.registry import Registry
+    from core.home import Home
+    from models.registry.registry import Registry
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
@@ -29,14 +29,14 @@ class Exit(IntEnum):
 
 def open_home() -> Home:
     """The home that PATRON_HOME names."""
-    from features.settings import FeatureSettings
+    from core.settings import FeatureSettings
 
     return FeatureSettings().open_home()
 
 
 def open_registry() -> Registry:
     """The registry of a home that holds a shop, or models of tables or texts."""
-    from models.registry import Registry
+    from models.registry.registry import Registry
 
     home = open_home()
     if not home.mlflow.exists():
@@ -53,9 +53,9 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
     Raises:
         NothingThere: there is no shop, or the shop does not know the id.
     """
-    from features.errors import NothingThere
-    from features.identity import Identity
-    from serving.scorer import UNKNOWN
+    from core.errors import NothingThere
+    from events.identity import Identity
+    from serving.scores.scorer import UNKNOWN
 
     home.shop()
     key = Identity(home).keys([customer_id]).get(customer_id)
@@ -67,7 +67,7 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on the terminal's error channel; nothing where it is not a terminal."""
-    from features.progress import silent
+    from core.progress import silent
 
     if quiet or not sys.stderr.isatty():
         yield silent

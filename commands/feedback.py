@@ -47,9 +47,9 @@ def train_feedback(
             " (1 or yes where the author is content, else 0 or no)"
         )
     from commands.training import said_of
-    from features.tables import open_table
-    from models.registry import Registry
-    from training.feedback import of_table, train_feedback
+    from events.files.table import open_table
+    from models.registry.registry import Registry
+    from training.texts.pipeline import of_table, train_feedback
 
     home = open_home()
     with progress_bar(as_json) as progress:
@@ -63,7 +63,7 @@ def train_feedback(
 
 def _judge_one(words: str, as_json: bool) -> None:
     from models.text.judgement import judge
-    from serving.feedback import open_champion
+    from serving.files.feedback import open_champion
 
     version, classifier = open_champion(open_registry())
     (judged,) = judge(classifier, [words])
@@ -85,7 +85,7 @@ def _lines(done: dict[str, Any]) -> list[str]:
 
 
 def _judge_table(table: Path, text: str, out: Path, as_json: bool) -> None:
-    from serving.feedback import judge_table
+    from serving.files.feedback import judge_table
 
     with progress_bar(as_json) as progress:
         done = judge_table(open_registry(), table, text, out, progress)

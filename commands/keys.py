@@ -24,8 +24,8 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once."""
-    from serving.key import span
-    from serving.keys import Keys
+    from serving.access.key import span
+    from serving.access.keys import Keys
 
     kept = Keys(open_home())
     key, secret = kept.create(name, scopes.split(","), span(expires_in) if expires_in else None, per_minute)
@@ -37,7 +37,7 @@ def create_key(
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """List keys by name and first characters: scopes, when made, limit, when they expire or were revoked."""
-    from serving.keys import Keys
+    from serving.access.keys import Keys
 
     home = open_home()
     kept = Keys(home)
@@ -57,8 +57,8 @@ def rotate_key(
     as_json: AsJson = False,
 ) -> None:
     """Make another key of the same name, scopes, limit and lifetime, and print it, this once."""
-    from serving.key import span
-    from serving.keys import Keys
+    from serving.access.key import span
+    from serving.access.keys import Keys
 
     kept = Keys(open_home())
     made, secret, old = kept.rotate(key, span(overlap))
@@ -77,7 +77,7 @@ def revoke_key(
     as_json: AsJson = False,
 ) -> None:
     """Let the keys of a name, or one by its first characters, open nothing any more, for good."""
-    from serving.keys import Keys
+    from serving.access.keys import Keys
 
     kept = Keys(open_home())
     revoked = kept.revoke(key)

@@ -17,7 +17,7 @@ Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
 @app.command()
 def models(model: Model = "all", as_json: AsJson = False) -> None:
     """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
-    from models import challenges
+    from models.registry import challenges
 
     registry, listed, lines = open_registry(), {}, []
     for name in _names(registry, model):
@@ -47,11 +47,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Hold a version against another and the baselines, on the same customers of known outcome."""
-    from features import builds
-    from features.store import Store
-    from models.catalogue import find
-    from training import contest
-    from training.compare import table
+    from features.catalogue.store import Store
+    from features.offline import build as builds
+    from models.questions import find
+    from training.customers import comparison as contest
+    from training.evaluation.compare import table
 
     chosen, home, registry = find(model), open_home(), open_registry()
     contest.choose(registry, model, version, against)  # says what is wrong before anything is built
@@ -74,7 +74,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Let a version answer from now on, and record who did it and why."""
-    from models import promotion
+    from models.registry import promotion
 
     registry = open_registry()
     name = _known(registry, model)
@@ -89,7 +89,7 @@ def promote(
 @app.command()
 def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     """Let the version answer again that was promoted before the champion, and record it."""
-    from models import promotion
+    from models.registry import promotion
 
     registry = open_registry()
     name = _known(registry, model)
@@ -117,8 +117,8 @@ def challenge(
     as_json: AsJson = False,
 ) -> None:
     """Let a version be scored beside the champion, unseen or for a share of the customers; or end that."""
-    from models import challenges, promotion
-    from models.catalogue import find
+    from models.questions import find
+    from models.registry import challenges, promotion
 
     chosen, registry = find(model), open_registry()
     if end == (version is not None):
@@ -134,14 +134,14 @@ def challenge(
 
 def model_names(name: str) -> list[str]:
     """The model of that name, or those of every shop's models where it is ``all``."""
-    from models.catalogue import MODELS, find
+    from models.questions import MODELS, find
 
     return list(MODELS) if name == "all" else [find(name).name]
 
 
 def measured(version: Any) -> str:
     """The measure that a version is ranked by, as it was when it was tested."""
-    from training.evaluate import RANKING
+    from training.evaluation.evaluate import RANKING
 
     names = [*(name for name, _ in RANKING.values()), "ndcg_10"]  # the last of rankings of products
     measure = next((name for name in names if name in version.metrics), None)
@@ -150,8 +150,8 @@ def measured(version: Any) -> str:
 
 def _names(registry: Any, asked: str) -> list[str]:
     """The models to list; of all, those that not every shop has only where they were trained."""
-    from models.beside import BESIDE
-    from models.catalogue import OPTIONAL
+    from models.questions import OPTIONAL
+    from models.registry.other_models import BESIDE
 
     tables = registry.table_models()
     if asked in (*tables, *BESIDE):
@@ -163,8 +163,8 @@ def _names(registry: Any, asked: str) -> list[str]:
 
 def _known(registry: Any, name: str) -> str:
     """The name of a model that comes with Patron, or of one that was trained on a table."""
-    from models.beside import BESIDE
-    from models.catalogue import find
+    from models.questions import find
+    from models.registry.other_models import BESIDE
 
     return name if name in (*BESIDE, *registry.table_models()) else find(name).name
 

@@ -50,8 +50,8 @@ def products(
 
 def _ranked(customer_id: str, limit: int, new_only: bool) -> dict[str, Any]:
     from models.products.published import open_champion
-    from models.registry import Registry
-    from serving.products import ranked
+    from models.registry.registry import Registry
+    from serving.rankings.products import ranked
 
     home = open_home()
     key = known_key(home, customer_id, "products")
@@ -70,8 +70,8 @@ def _lines(done: dict[str, Any]) -> list[str]:
 
 def _rank_everyone(out: Path, limit: int, new_only: bool, as_json: bool) -> None:
     from models.products.published import open_champion
-    from models.registry import Registry
-    from serving.products import rank_everyone
+    from models.registry.registry import Registry
+    from serving.rankings.products import rank_everyone
 
     home = open_home()
     home.shop()
@@ -86,7 +86,7 @@ def _rank_everyone(out: Path, limit: int, new_only: bool, as_json: bool) -> None
 
 
 def _write_rules(out: Path, least_baskets: int, as_json: bool) -> None:
-    from serving.products import write_rules
+    from serving.rankings.products import write_rules
 
     done = write_rules(open_home(), out, least_baskets)
     say(as_json, done, f"wrote {done['rules']:,} rules into {out}, the highest lift first")

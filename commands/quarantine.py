@@ -18,8 +18,8 @@ def list_quarantine(
     as_json: AsJson = False,
 ) -> None:
     """Why events could not be used and how many, then the newest; shows nothing of what they say."""
-    from features.database import Database
-    from features.quarantine import entries, reasons
+    from core.storage.database import Database
+    from events.segment.quarantine import entries, reasons
 
     database = Database(open_home())
     why, newest = reasons(database), entries(database, most)
@@ -37,8 +37,8 @@ def show_quarantined(
     id: Annotated[int, typer.Argument(help="Its number, as listed.", metavar="ID")], as_json: AsJson = False
 ) -> None:
     """One event as it came, which may hold personal data."""
-    from features.database import Database
-    from features.quarantine import show
+    from core.storage.database import Database
+    from events.segment.quarantine import show
 
     entry, message = show(Database(open_home()), id)
     head = f"{entry.reason}; received {entry.received_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -50,9 +50,9 @@ def show_quarantined(
 @app.command("replay")
 def replay_quarantine(as_json: AsJson = False) -> None:
     """Try all again; those that can be used now count as of when they were received."""
-    from features.database import Database
-    from features.quarantine import replay
-    from features.sources.segment import Place
+    from core.storage.database import Database
+    from events.segment.quarantine import replay
+    from events.segment.translate import Place
 
     home = open_home()
     shop = home.shop()
@@ -67,8 +67,8 @@ def drop_quarantined(
     as_json: AsJson = False,
 ) -> None:
     """Forget events that could not be used, for good."""
-    from features.database import Database
-    from features.quarantine import drop
+    from core.storage.database import Database
+    from events.segment.quarantine import drop
 
     if bool(ids) == everything:
         raise typer.BadParameter("say which: their numbers, or --all")

@@ -13,10 +13,10 @@ app = typer.Typer()
 @app.command()
 def report(model: OneModel, as_json: AsJson = False) -> None:
     """What the test showed: common traits, leads by source, early warning of churn, and how a fit ages."""
-    from features import builds
-    from features.store import Store
-    from models.catalogue import find
-    from training.reports import report
+    from features.catalogue.store import Store
+    from features.offline import build as builds
+    from models.questions import find
+    from training.reports.reports import report
 
     chosen, home = find(model), open_home()
     home.shop()

@@ -8,7 +8,7 @@ import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
 from commands.models import Model, model_names
-from features.errors import PatronError
+from core.errors import PatronError
 
 app = typer.Typer()
 
@@ -44,8 +44,9 @@ def refresh(
     import signal
     import threading
 
-    from features import log_lines, refresher
-    from features.settings import FeatureSettings
+    from core import logging_setup as log_lines
+    from core.settings import FeatureSettings
+    from features.live import refresher
 
     home, stop = open_home(), threading.Event()
     shop = home.shop()
@@ -66,7 +67,7 @@ def refresh(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what can be reached, of which versions, what lags behind, and what to do."""
-    from serving.doctor import examine
+    from serving.operations.doctor import examine
 
     checks = examine(open_home())
     lines = [
@@ -85,8 +86,8 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Compare what was scored lately with what each champion was accepted on."""
-    from models.registry import Registry
-    from serving.monitoring import run
+    from models.registry.registry import Registry
+    from monitoring import run
 
     home = open_home()
     home.shop()

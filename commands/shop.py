@@ -23,7 +23,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Simulate a shop whose customers' true rates are known; again, it goes on to the present."""
-    from features import imports
+    from events.files import imports
 
     with progress_bar(as_json) as progress:
         done = imports.simulate_shop(open_home(), customers, seed, years, replace, progress)
@@ -38,7 +38,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a shop without history, on wall time, that begins with the events that arrive."""
-    from features import imports
+    from events.files import imports
 
     home = open_home()
     done = imports.begin_live(home, time_zone, currency)
@@ -61,7 +61,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import orders from files or a database, and account for every row."""
-    from features import imports
+    from events.files import imports
 
     if files and inspect:
         for file in files:
@@ -94,8 +94,8 @@ def import_(
 @app.command()
 def compact(as_json: AsJson = False) -> None:
     """Move the events that arrived into the lake; the service does so by itself now and then."""
-    from features import compact as compaction
-    from features.database import Database
+    from core.storage.database import Database
+    from events.lake import compaction
 
     home = open_home()
     home.shop()
@@ -106,7 +106,7 @@ def compact(as_json: AsJson = False) -> None:
 @app.command()
 def build(as_json: AsJson = False) -> None:
     """Compute features: monthly snapshots for training, everyone's as of now for serving."""
-    from features import builds
+    from features.offline import build as builds
 
     with progress_bar(as_json) as progress:
         built = builds.build(open_home(), True, progress)
@@ -121,7 +121,7 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """What each feature means, its unit, and which models read it."""
-    from models import lineage
+    from models.explain import lineage
 
     if write is not None:
         write.write_text(lineage.page())

@@ -12,8 +12,8 @@ def train_table(
     table: Path, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
 ) -> None:
     """Train on a table, and say what came of it."""
-    from features.tables import open_table
-    from models.registry import Registry
+    from events.files.table import open_table
+    from models.registry.registry import Registry
     from training.tables.facts import AT_RANDOM, LATER
     from training.tables.labelled import label
     from training.tables.pipeline import train_table
@@ -34,8 +34,8 @@ def train_table(
 
 def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
     """Score a table, and say what came of it."""
-    from models.registry import Registry
-    from serving.tables import score_table
+    from models.registry.registry import Registry
+    from serving.files.score_table import score_table
 
     with progress_bar(as_json) as progress:
         done = score_table(Registry(open_home()), table, model, out, progress)

@@ -11,13 +11,13 @@ import typer
 
 from commands.common import AsJson, Exit, open_home, progress_bar, say
 from commands.models import OneModel, measured, model_names
-from features.errors import PatronError
+from core.errors import PatronError
 
 if TYPE_CHECKING:
-    from features.home import Home
-    from features.progress import Progress
-    from models.registry import Registry
-    from models.versions import ModelVersion
+    from core.home import Home
+    from core.progress import Progress
+    from models.registry.registry import Registry
+    from models.registry.versions import ModelVersion
 
 app = typer.Typer()
 
@@ -120,9 +120,9 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Search for better trees on inner splits by time; train, test and publish with the best."""
-    from models.catalogue import find
-    from models.registry import Registry
-    from training.tuning import tune
+    from models.questions import find
+    from models.registry.registry import Registry
+    from training.customers.tuning import tune
 
     chosen, home = find(model), open_home()
     with progress_bar(as_json) as progress:
@@ -140,7 +140,7 @@ def tune(
 
 def train_of_orders(name: str, as_json: bool) -> None:
     """Train a model that learns from orders alone, and say what came of it."""
-    from models.registry import Registry
+    from models.registry.registry import Registry
 
     home = open_home()
     home.shop()  # before anything is made where there is no shop
@@ -168,10 +168,10 @@ def train_models(
     Returns:
         The versions, and by name why one of the others was left out.
     """
-    from models.catalogue import OPTIONAL, find
-    from models.registry import Registry
-    from training.fitting import asked_with
-    from training.pipeline import train
+    from models.questions import OPTIONAL, find
+    from models.registry.registry import Registry
+    from training.customers.fitting import asked_with
+    from training.customers.pipeline import train
 
     models = [asked_with(find(name), horizon) for name in names]
     built, store = _built(home, progress)
@@ -196,16 +196,16 @@ def train_models(
 
 def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
     """The features, built anew with every month's, and the store that holds them."""
-    from features import builds
-    from features.store import Store
+    from features.catalogue.store import Store
+    from features.offline import build as builds
 
     home.shop()
     return builds.build(home, True, progress), Store(home)
 
 
 def _advice(home: Home) -> Any:
-    from features import lake
-    from training.advise import advise, visits
+    from events.lake import read_write as lake
+    from training.reports.advise import advise, visits
 
     shop = home.shop()
     events = lake.read(home, lake.connect()).known_at(shop.now())
@@ -224,7 +224,7 @@ def said_of(
         left_out: by name why a model that not every shop can ask was not trained, where all were to be.
             What the gates of such a one said is told then, and ends nothing.
     """
-    from models.catalogue import MODELS
+    from models.questions import MODELS
 
     heeded = [version for version in versions if left_out is None or version.name in MODELS]
     done: dict[str, Any] = {"versions": [vars(version) for version in versions]}

@@ -13,11 +13,11 @@ from commands.answers import example_actions
 from commands.common import note, open_home, progress_bar
 from commands.service import check_port
 from commands.training import train_models, version_line
-from features.errors import PatronError
+from core.errors import PatronError
 
 if TYPE_CHECKING:
-    from features.home import Home
-    from features.progress import Progress
+    from core.home import Home
+    from core.progress import Progress
 
 app = typer.Typer()
 
@@ -25,10 +25,11 @@ app = typer.Typer()
 @app.command()
 def up() -> None:
     """A shop, trained and served: everything that is missing is made, then the service runs."""
-    from features import imports, lake
-    from serving.access import check
+    from events.files import imports
+    from events.lake import read_write as lake
+    from serving.access.authentication import check
+    from serving.access.keys import Keys
     from serving.app import serve as run
-    from serving.keys import Keys
     from serving.settings import ServingSettings
 
     settings, home, started = ServingSettings(), open_home(), time.monotonic()
@@ -59,11 +60,11 @@ def draft_actions(home: Home) -> None:
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
     """Train where a model has no usable champion, else only renew the features; say what was done."""
-    from features import builds
-    from features.store import Store
-    from models.beside import BESIDE
-    from models.catalogue import MODELS, OPTIONAL
-    from models.registry import Registry
+    from features.catalogue.store import Store
+    from features.offline import build as builds
+    from models.questions import MODELS, OPTIONAL
+    from models.registry.other_models import BESIDE
+    from models.registry.registry import Registry
 
     registry = Registry(home)
     trained = {name: registry.versions(name) for name in MODELS}
@@ -90,8 +91,8 @@ def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) 
 
 def _example(home: Home) -> str | None:
     """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
-    from features import lake
-    from features.identity import Identity
+    from events.identity import Identity
+    from events.lake import read_write as lake
 
     lines = lake.read(home, lake.connect()).order_lines
     latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
@@ -99,8 +100,8 @@ def _example(home: Home) -> str | None:
 
 
 def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
-    from features import lake
-    from models.registry import local_uri
+    from events.lake import read_write as lake
+    from models.registry.registry import local_uri
 
     shop = lake.describe(home)
     span = (

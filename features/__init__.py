@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from features.snapshots import snapshot
+    from features.offline.snapshots import snapshot
 
 __all__ = ["snapshot"]
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Late, since Ibis takes a second to import and the command line's --help needs none of it.
     if name == "snapshot":
-        from features.snapshots import snapshot
+        from features.offline.snapshots import snapshot
 
         return snapshot
     raise AttributeError(f"module 'features' has no attribute {name!r}")

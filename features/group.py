@@ -27,7 +27,7 @@ from functools import cached_property
 import ibis
 import ibis.expr.types as ir
 
-from features.events import POPULATION, Events, visible
+from events.schema import POPULATION, Events, visible
 
 KEYS = ("customer_key", "as_of")
 DTYPES: dict[type, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.bundle import MANIFEST, digest, open_bundle
+from models.registry.bundle import MANIFEST, digest, open_bundle
 
 
 def _load_pyfunc(path: str) -> Any:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import Events
-from models.giants import capped
+from events.schema import Events
+from models.outliers import capped
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Revenue:
 
 
 def net_revenue_by_day(events: Events, until: int) -> Revenue:
-    """The revenue of these events' days before ``until``; a giant day's as :mod:`models.giants` has it."""
+    """The revenue of these events' days before ``until``; a giant day's as :mod:`models.outliers` has it."""
     paid, back = events.order_lines, events.refunds
     moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
     daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))

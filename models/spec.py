@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.events import Events
+from events.schema import Events
 from features.group import Feature
 from models.revenue import Revenue
 
@@ -207,8 +207,8 @@ class CustomerModel:
         eligible: all of these must hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: that question is what
             is learnt, at this model's horizon, and the score is 1 − its score.
-        tells_next_order: whether its versions also tell the day of the next order (:mod:`models.next_order`),
-            where that proves better than the customer's own rhythm.
+        tells_next_order: whether its versions also tell the day of the next order
+            (:mod:`models.questions.next_order`), where that proves better than the customer's own rhythm.
     """
 
     name: str

@@ -19,34 +19,36 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 import features
-from features import background, log_lines
-from features.database import Database
-from features.errors import PatronError
-from features.home import Home
-from features.logs import ScoreLog
-from features.logs.decisions import DecisionLog
-from features.settings import FeatureSettings
-from features.timeline import Timeline
-from models.catalogue import MODELS
+from core import logging_setup as log_lines
+from core.errors import PatronError
+from core.home import Home
+from core.settings import FeatureSettings
+from core.storage.database import Database
+from events.queries.timeline import Timeline
+from features.live import child_process as background
 from models.estimators.trees import import_lightgbm_alone
-from models.registry import Registry
-from serving import access, problems
-from serving.beside import Beside
-from serving.bodies import Bounded
-from serving.categories import Categories
-from serving.champions import Follower
-from serving.decider import Decider
-from serving.explainer import Explainer
-from serving.intake import Intake
-from serving.jobs import ScoreJobs
-from serving.keys import Keys
-from serving.limits import Limits
-from serving.metrics import Metrics
-from serving.observed import Observed
-from serving.products import Products
-from serving.routes import ROUTERS
-from serving.runs import Runs
-from serving.scorer import Scorer, open_scorer
+from models.questions import MODELS
+from models.registry.registry import Registry
+from records import ScoreLog
+from records.decisions import DecisionLog
+from serving.access import authentication as access
+from serving.access.keys import Keys
+from serving.access.limits import Limits
+from serving.catalogue.other_models import Beside
+from serving.decisions.decider import Decider
+from serving.decisions.runs import Runs
+from serving.events.intake import Intake
+from serving.http import problems
+from serving.http.body_limit import Bounded
+from serving.http.metrics import Metrics
+from serving.http.observability import Observed
+from serving.rankings.categories import Categories
+from serving.rankings.products import Products
+from serving.routers import ROUTERS
+from serving.score_jobs.background import ScoreJobs
+from serving.scores.champions import Follower
+from serving.scores.explainer import Explainer
+from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."

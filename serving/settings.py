@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.key import MOST_PER_MINUTE
+from serving.access.key import MOST_PER_MINUTE
 
 
 class ServingSettings(BaseSettings):

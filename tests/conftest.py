@@ -28,13 +28,16 @@ import pytest
 from hypothesis import settings
 
 from benchmarks import servers
-from features import imports, lake, opinions, snapshots
+from core.home import Clock, Home, Shop
+from core.progress import silent
+from events.files import imports
+from events.identity import Identity
+from events.lake import read_write as lake
+from events.simulation.simulate import Plan
+from features.catalogue.store import Store, import_feast
 from features.groups import GROUPS
-from features.home import Clock, Home, Shop
-from features.identity import Identity
-from features.progress import silent
-from features.sources.simulate import Plan
-from features.store import Store, import_feast
+from features.offline import snapshots
+from features.text import opinions
 from features.text.classifier import TextClassifier
 from models.spec import CustomerModel
 
@@ -272,10 +275,10 @@ def trained_shop(built_shop: Home, built: snapshots.Built, made_once: Callable[.
     """A copy of ``built_shop`` in which every model of the catalogue was trained by the pipeline."""
 
     def make(path: Path) -> None:
-        from models import promotion
-        from models.catalogue import MODELS
-        from models.registry import Registry
-        from training.pipeline import train
+        from models.questions import MODELS
+        from models.registry import promotion
+        from models.registry.registry import Registry
+        from training.customers.pipeline import train
 
         home = Home(Path(shutil.copytree(built_shop.path, path)))
         store, registry = Store(home), Registry(home)
@@ -292,7 +295,7 @@ def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
     """A copy of ``trained_shop`` where products and propensity per category were trained too, and answer."""
 
     def make(path: Path) -> None:
-        from models.registry import Registry
+        from models.registry.registry import Registry
         from training.categories.pipeline import train_categories
         from training.products.pipeline import train_products
 
@@ -315,7 +318,7 @@ def prospects_shop(made_once: Callable[..., Path]) -> Home:
     """A simulated shop with many prospects, its features built and the model of leads trained."""
 
     def make(path: Path) -> None:
-        from models.leads import leads
+        from models.questions.leads import leads
 
         _with_model(path, PROSPECTS, leads)
 
@@ -331,7 +334,7 @@ def subscribers_shop(made_once: Callable[..., Path]) -> Home:
     """A simulated shop with many subscribers, its features built and the model of their leaving trained."""
 
     def make(path: Path) -> None:
-        from models.subscription_churn import subscription_churn
+        from models.questions.subscription_churn import subscription_churn
 
         _with_model(path, SUBSCRIBERS, subscription_churn)
 
@@ -340,8 +343,8 @@ def subscribers_shop(made_once: Callable[..., Path]) -> Home:
 
 def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
     """A simulated shop, its features built and one model trained."""
-    from models.registry import Registry
-    from training.pipeline import train
+    from models.registry.registry import Registry
+    from training.customers.pipeline import train
 
     home = Home(path)
     imports._simulate(home, plan, UNTIL, silent)
@@ -370,10 +373,10 @@ def two_versions(
     trained_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
     """A copy of the trained shop with a second version of propensity, which is not promoted."""
-    from features.store import Store
-    from models.propensity import propensity
-    from models.registry import Registry
-    from training.pipeline import train
+    from features.catalogue.store import Store
+    from models.questions.propensity import propensity
+    from models.registry.registry import Registry
+    from training.customers.pipeline import train
 
     home = _copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
     poorer = replace(propensity, features=propensity.features[:6])
@@ -422,9 +425,9 @@ def run_patron(
 
 @contextmanager
 def _answering(home: Home) -> Iterator[Callable[..., httpx.Response]]:
-    from features.logs import ScoreLog
+    from records import ScoreLog
     from serving.app import create_app
-    from serving.scorer import open_scorer
+    from serving.scores.scorer import open_scorer
 
     with ScoreLog(home) as log:
         app = create_app(open_scorer(home, log), log)
@@ -459,7 +462,7 @@ def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home
 @pytest.fixture(scope="module")
 def open_shop(ranked_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop where everything can be done: its clock runs on, and it has actions."""
-    from models.decisions.actions import EXAMPLE
+    from decisions.actions import EXAMPLE
 
     home = _copy_trained(ranked_shop, tmp_path_factory.mktemp("open") / "home")
     home.write_shop(replace(home.shop(), clock=Clock()))

@@ -63,7 +63,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_every_route_of_version_1_is_in_the_readme() -> None:
-    from serving.routes import ROUTERS
+    from serving.routers import ROUTERS
 
     readme = (ROOT / "README.md").read_text()
     paths = [route.path_format for router in ROUTERS for route in router.routes]  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def test_every_route_of_version_1_is_in_the_readme() -> None:
 
 
 def test_the_page_of_the_features_is_made_from_the_features() -> None:
-    from models.lineage import page
+    from models.explain.lineage import page
 
     assert (ROOT / "docs" / "features.md").read_text() == page(), "patron features --write docs/features.md"
 

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = (
+    "commands", "core", "decisions", "events", "features", "models", "monitoring", "records", "serving",
+    "training",
+)  # fmt: skip
 DOORS = {"feast", "mlflow", "evidently", "fastapi", "starlette", "ibis", "duckdb", "lightgbm"}
 
 
@@ -56,7 +60,18 @@ def test_no_module_does_work_at_import() -> None:
         ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         | ast.Assign | ast.AnnAssign | ast.AugAssign | ast.If
     )  # fmt: skip
-    for package in ("commands", "features", "models", "training", "serving"):
+    for package in (
+        "commands",
+        "core",
+        "decisions",
+        "events",
+        "features",
+        "models",
+        "monitoring",
+        "records",
+        "serving",
+        "training",
+    ):
         for path in (ROOT / package).rglob("*.py"):
             body = ast.parse(path.read_text()).body
             rest = [n for n in body if not isinstance(n, allowed)]

@@ -27,12 +27,12 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from benchmarks import homes
-from features.home import Home
-from features.logs import ScoreLog
-from models.decisions.actions import EXAMPLE
+from core.home import Home
+from decisions.actions import EXAMPLE
+from records import ScoreLog
+from serving.access.keys import Keys
 from serving.app import create_app
-from serving.keys import Keys
-from serving.scorer import open_scorer
+from serving.scores.scorer import open_scorer
 
 EXAMPLES = 400  # random requests per operation and round
 MOST_ROUNDS = 20

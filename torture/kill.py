@@ -30,11 +30,12 @@ import pandas as pd
 
 from benchmarks import servers
 from benchmarks.messages import Client, stream
-from features import lake, snapshots
+from core.home import Home
+from events.identity import Identity
+from events.lake import read_write as lake
+from features.catalogue.store import Store
 from features.groups import FEATURES
-from features.home import Home
-from features.identity import Identity
-from features.store import Store
+from features.offline import snapshots
 
 CUSTOMERS, BATCH, PAUSE_SECONDS = 150, 20, 0.2
 LIFE_SECONDS = 4.0  # what a process that is at work lives at most

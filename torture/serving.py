@@ -31,16 +31,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import homes, servers
-from features import snapshots
+from core.home import Home
+from core.settings import FeatureSettings
+from events.identity import Identity
+from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.home import Home
-from features.identity import Identity
-from features.settings import FeatureSettings
-from features.store import Store
-from models.promotion import promote, rollback
-from models.propensity import propensity
-from models.registry import Registry
-from training.pipeline import train
+from features.offline import snapshots
+from models.questions.propensity import propensity
+from models.registry.promotion import promote, rollback
+from models.registry.registry import Registry
+from training.customers.pipeline import train
 
 WORKERS, CLIENTS, CUSTOMERS = 3, 4, 200
 MODEL, MODELS = "propensity", ["churn", "propensity", "clv"]

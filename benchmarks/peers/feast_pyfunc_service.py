@@ -19,12 +19,12 @@ from mlflow.types import DataType
 from pydantic import BaseModel
 
 from benchmarks.peers.feast_store import materialize, open_store
-from features.home import Home
-from features.identity import Identity
-from features.present import present
-from features.settings import FeatureSettings
-from models.registry import local_uri
-from serving.schemas import ScoresRequest
+from core.home import Home
+from core.settings import FeatureSettings
+from events.identity import Identity
+from features.offline.current import present
+from models.registry.registry import local_uri
+from serving.scores.schemas import ScoresRequest
 
 MODELS = ("churn", "propensity", "clv")
 

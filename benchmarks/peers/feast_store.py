@@ -12,7 +12,7 @@ import feast
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
 from feast.repo_config import RegistryConfig
 
-from features.home import Home
+from core.home import Home
 
 
 def open_store(home: Home, folder: Path, online_store: Any) -> feast.FeatureStore:

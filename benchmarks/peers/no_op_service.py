@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from serving.schemas import ScoresRequest
+from serving.scores.schemas import ScoresRequest
 
 
 def create_app() -> FastAPI:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.quality.tables import mean_auc
 from benchmarks.report import Result
-from features.tables import open_table
+from events.files.table import open_table
 from training.tables.holdouts import folds, hold_out
 from training.tables.labelled import Labelled, label
 

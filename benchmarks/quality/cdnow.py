@@ -21,12 +21,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.report import Result
-from features.calendar import EPOCH
-from models import metrics
+from core.calendar import EPOCH
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.btyd.gamma_gamma import GammaGamma, fit_gamma_gamma
 from models.btyd.lifetime_value import expected_lifetime_value
 from models.btyd.summary import Summary, summarise
+from models.measures import metrics
 from models.spec import Array
 
 FILE = "cdnow/CDNOW_master.txt"

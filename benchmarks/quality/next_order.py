@@ -23,21 +23,21 @@ import pandas as pd
 
 from benchmarks.quality import cdnow, online_retail
 from benchmarks.report import Result
-from features import populations, snapshots
-from features.calendar import day_of, midnight
+from core.calendar import day_of, midnight
+from core.home import Home
+from events.files.imports import import_file
+from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.home import Home
-from features.imports import import_file
-from features.store import Store
+from features.offline import populations, snapshots
 from models.estimators.candidates import SMALL_TREES
 from models.estimators.trees import PARAMETERS
-from models.labels import days_until_order
-from models.metrics import paired_bootstrap
-from models.next_order import HORIZON_DAYS
-from models.propensity import propensity
+from models.measures.metrics import paired_bootstrap
+from models.questions.labels import days_until_order
+from models.questions.next_order import HORIZON_DAYS
+from models.questions.propensity import propensity
 from models.spec import Array
-from training.dataset import gather
-from training.next_order import GATES, Exam, error_days, exam_of, fit, measures_of
+from training.customers.dataset import gather
+from training.customers.next_order import GATES, Exam, error_days, exam_of, fit, measures_of
 
 FILE = online_retail.FILE
 SHOPS = {

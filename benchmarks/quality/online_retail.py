@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Result
-from features import snapshots
-from features.calendar import day_of, midnight
-from features.errors import PatronError
+from core.calendar import day_of, midnight
+from core.errors import PatronError
+from core.home import Home
+from events.files import mapping
+from events.files.imports import import_file
+from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.home import Home
-from features.imports import import_file
-from features.sources import mapping
-from features.store import Store
-from models import metrics
-from models.clv import clv
-from models.propensity import propensity
+from features.offline import snapshots
+from models.measures import metrics
+from models.questions.clv import clv
+from models.questions.propensity import propensity
 from models.spec import Array, CustomerModel
-from training.dataset import Dataset, gather
-from training.evaluate import MEASURES, RANKING, Measure, coverages
-from training.fitting import asked_with, columns_of, fit
+from training.customers.dataset import Dataset, gather
+from training.customers.fitting import asked_with, columns_of, fit
+from training.evaluation.evaluate import MEASURES, RANKING, Measure, coverages
 
 DAYS = 90
 ORIGINS = (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))

@@ -15,11 +15,11 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.report import Result
-from features.calendar import midnight
-from features.home import Home
-from features.imports import import_file
-from features.merchandise import merchandise
-from models.metrics import paired_bootstrap
+from core.calendar import midnight
+from core.home import Home
+from events.files.imports import import_file
+from events.queries.merchandise import merchandise
+from models.measures.metrics import paired_bootstrap
 from models.products.purchases import read
 from models.products.ranker import fit
 from training.products.exam import BEFORE, MEASURES, OURS, POPULAR, Exam, K, examine

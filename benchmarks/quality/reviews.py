@@ -29,9 +29,9 @@ from benchmarks.quality import DATA
 from benchmarks.report import Result
 from features.text import topics
 from features.text.classifier import Settings, counts
-from models.metrics import Array, auc, brier, calibration_slope, paired_bootstrap
+from models.measures.metrics import Array, auc, brier, calibration_slope, paired_bootstrap
 from models.text.learning import fit, folds, frequent_terms, learn
-from training.feedback import Feedback, labelled, rated
+from training.texts.pipeline import Feedback, labelled, rated
 
 ENGLISH_FILE = "womens-reviews/womens_clothing_reviews.csv"
 CHINESE_FILE = "chinese-reviews/online_shopping_10_cats.zip"

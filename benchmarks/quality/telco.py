@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.quality.tables import mean_auc
 from benchmarks.report import Result
-from features.tables import open_table
+from events.files.table import open_table
 from training.tables.holdouts import folds
 from training.tables.labelled import label
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 import ibis
 import ibis.expr.types as ir
 
-from features.activities import CONTACTS
+from events.taxonomy import CONTACTS
 from features.group import KEYS, FeatureGroup
 
 RESPONSES = ("opened", "clicked")

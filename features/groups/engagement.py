@@ -13,7 +13,7 @@ from datetime import timedelta
 import ibis
 import ibis.expr.types as ir
 
-from features.activities import CARTS, VISITS
+from events.taxonomy import CARTS, VISITS
 from features.group import KEYS, FeatureGroup
 
 PAUSE = ibis.interval(minutes=30)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import ibis
 import ibis.expr.types as ir
 
-from features.events import MONEY
+from events.schema import MONEY
 from features.group import KEYS, FeatureGroup
 
 purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))

@@ -1,7 +1,7 @@
 """Which segments a customer belongs to: RFM, value tier, lifecycle stage and taste.
 
 What divides customers (quantiles, the revenue that makes a tier, the centres of tastes) is learnt
-from everyone as of the first of a month and then stands until the next (:mod:`features.boundaries`),
+from everyone as of the first of a month and then stands until the next (:mod:`features.offline.boundaries`),
 so a customer's segments change with what the customer does, and with the boundaries once a month.
 Before the first boundaries RFM, tier and taste are null.
 """

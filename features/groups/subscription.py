@@ -18,7 +18,7 @@ from datetime import timedelta
 import ibis
 import ibis.expr.types as ir
 
-from features.activities import SUBSCRIPTIONS
+from events.taxonomy import SUBSCRIPTIONS
 from features.group import KEYS, FeatureGroup
 
 GRACE_DAYS = 14

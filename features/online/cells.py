@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from features.errors import PatronError
+from core.errors import PatronError
 from features.online.packed import Layout
 
 Cells = list[bytes | None]

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.errors import PatronError
+from core.errors import PatronError
 
 FORMAT = 1
 WORD = 8

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError
 from features.online.cells import Cells
 from features.online.packed import FORMAT, Layout
 

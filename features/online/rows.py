@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.calendar import day_of, micros, midnight, moment
-from features.errors import PatronError
-from features.home import Shop
+from core.calendar import day_of, micros, midnight, moment
+from core.errors import PatronError
+from core.home import Shop
 from features.online.cells import Cells, CellStore
 from features.online.columns import OnlineColumns, decode_lists
 from features.online.columns import decode as decode_columns

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from features.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError
 from features.online.cells import Cells
 from features.online.packed import FORMAT, WORD, Layout
 

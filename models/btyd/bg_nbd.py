@@ -18,11 +18,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.btyd.bg_nbd_likelihood import Customers, log_likelihood
 from models.btyd.likelihood import MaximumLikelihood, maximise
 from models.btyd.quadrature import beta_nodes
-from models.metrics import sigmoid
+from models.measures.metrics import sigmoid
 from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10

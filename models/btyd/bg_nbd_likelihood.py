@@ -9,7 +9,7 @@ from scipy.special import betaln, digamma, gammaln, polygamma
 
 from models.btyd.likelihood import in_logarithms
 from models.btyd.summary import grouped
-from models.metrics import sigmoid
+from models.measures.metrics import sigmoid
 from models.spec import Array
 
 

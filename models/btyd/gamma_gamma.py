@@ -5,7 +5,7 @@ are those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (bru
 whose γ is called v here, as in lifetimes.
 
 One order of a million among orders of thirty would move every customer's expected value. So mean values
-above a cap (:mod:`models.giants`) count as the cap, in fitting as in answering. ``capped`` says how many
+above a cap (:mod:`models.outliers`) count as the cap, in fitting as in answering. ``capped`` says how many
 customers that were.
 """
 
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, polygamma
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.btyd.likelihood import MaximumLikelihood, in_logarithms, maximise
 from models.btyd.summary import grouped
-from models.giants import cap_of
+from models.outliers import cap_of
 from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10

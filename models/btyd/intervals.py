@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from scipy.stats import norm
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.btyd.likelihood import MaximumLikelihood
 from models.spec import Array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd
 from models.btyd.gamma_gamma import GammaGamma
 from models.btyd.summary import Summary

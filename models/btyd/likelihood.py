@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.optimize import minimize
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.spec import Array
 
 Objective = Callable[[Array], tuple[float, Array, Array]]

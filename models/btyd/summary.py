@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.spec import Array
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from models.bundle import FittedModel, digest
 from models.categories.history import UNITS
-from models.encoding import Column, column_matrix, vocabulary
 from models.estimators.blend import FittedBlend, Part
 from models.estimators.line import fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
+from models.registry.bundle import FittedModel, digest
+from models.registry.encoding import Column, column_matrix, vocabulary
 from models.spec import Array
 
 NAME = "category_propensity"

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import PatronError
-from models.bundle import FittedModel, sealed, verified
+from core.errors import PatronError
 from models.categories.history import UNITS, History
 from models.categories.model import NAME, definition
 from models.estimators.opening import open_fitted
-from models.registry import Registry
+from models.registry.bundle import FittedModel, sealed, verified
+from models.registry.registry import Registry
 
 _TABLES = ("customers", "pairs", "categories")
 

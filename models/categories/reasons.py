@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from models.words import counted, days_ago
+from models.explain.words import counted, days_ago
 
 
 def reasons(frame: pd.DataFrame) -> list[str]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from models.attribution import attributed
+from models.estimators.attribution import attributed
 from models.estimators.intervals import Intervals
 from models.estimators.line import Line
 from models.estimators.trees import Trees
-from models.metrics import Numbers, sigmoid
+from models.measures.metrics import Numbers, sigmoid
 from models.spec import Array
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.metrics import sigmoid
+from models.measures.metrics import sigmoid
 from models.spec import Array
 
 TWEEDIE_POWER = 1.5  # of the mean, that the variance of money grows by: between Poisson and gamma

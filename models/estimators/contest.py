@@ -23,7 +23,7 @@ from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
 from models.estimators.season import Level, believed, mean_ratio, year_before
 from models.estimators.trees import PARAMETERS
-from models.metrics import RANKING
+from models.measures.metrics import RANKING
 from models.spec import Array, Asked
 
 Learners = dict[str, Part]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics import logit
+from models.measures.metrics import logit
 from models.spec import Array
 
 Family = Literal["logistic", "normal", "tweedie"]

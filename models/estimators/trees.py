@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimators.single_row import SingleRow
-from models.metrics import Numbers, logistic_line, sigmoid
+from models.measures.metrics import Numbers, logistic_line, sigmoid
 from models.spec import Array, Asked
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.errors import PatronError
-from models.beside import BESIDE
-from models.bundle import sealed, verified
+from core.errors import PatronError
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.candidates import COLUMNS
 from models.products.histories import Bought, Customers, Histories, as_table
 from models.products.ranker import FittedProducts
 from models.products.sparse import at, matrix
+from models.registry.bundle import sealed, verified
+from models.registry.other_models import BESIDE
 
 NAME = "products"
 """What the registry has the ranking by."""

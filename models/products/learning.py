@@ -9,8 +9,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from features.calendar import date_of, midnight
-from features.errors import PatronError
+from core.calendar import date_of, midnight
+from core.errors import PatronError
 from models.estimators.trees import PARAMETERS
 from models.products.assortment import assortment
 from models.products.candidates import COLUMNS, Candidates, candidates

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.products.files import NAME, open_products
 from models.products.ranker import FittedProducts
-from models.registry import Registry
+from models.registry.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from ibis import _
 from numpy.typing import NDArray
 
-from features.calendar import day_of, micros
-from features.errors import PatronError
+from core.calendar import day_of, micros
+from core.errors import PatronError
 
 Ints = NDArray[np.int64]
 NO_CATEGORY = -1
@@ -82,7 +82,7 @@ def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collecti
     """The purchases that had happened before ``as_of`` and were known by then.
 
     Args:
-        order_lines: canonical, see :mod:`features.events`.
+        order_lines: canonical, see :mod:`events.schema`.
         as_of: with a time zone.
         time_zone: the shop's, which its days are of.
         never: products that are no merchandise, such as postage; they are left out.

@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.products.assortment import Assortment, assortment
 from models.products.candidates import candidates
 from models.products.histories import Histories, histories
@@ -125,7 +125,7 @@ def fit(
     """Learn from the orders that had happened before ``as_of`` and were known by then.
 
     Args:
-        order_lines: canonical, see :mod:`features.events`.
+        order_lines: canonical, see :mod:`events.schema`.
         as_of: with a time zone.
         time_zone: the shop's.
         never: products that are no merchandise, such as postage.

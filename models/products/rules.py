@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.products.pairs import incidence, together
 from models.products.purchases import Purchases
 

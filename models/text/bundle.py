@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from features import opinions
-from features.errors import PatronError
+from core.errors import PatronError
+from features.text import opinions
 from features.text.classifier import PARAMETERS, TERMS, TextClassifier
-from models.bundle import verified
-from models.registry import Registry
+from models.registry.bundle import verified
+from models.registry.registry import Registry
 
 NAME = "feedback"
 """What the registry has the classifier of customers' feedback by."""

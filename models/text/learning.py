@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.errors import PatronError
+from core.errors import PatronError
 from features.text.classifier import Settings, TextClassifier, counts, unit_rows
 from features.text.tokens import ngrams, normalised, tokens
-from models.metrics import Array, logistic_line, logit
+from models.measures.metrics import Array, logistic_line, logit
 
 FOLDS = 3
 FEWEST = 10

@@ -9,15 +9,15 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
-from features.errors import PatronError
-from models import metrics
-from models.beside import BESIDE
-from models.bundle import FittedModel
+from core.errors import PatronError
 from models.categories.history import Asked, habit, history, known_at, ordered_within
 from models.categories.model import HORIZON_DAYS, NAME, fit, score
+from models.measures import metrics
+from models.registry.bundle import FittedModel
+from models.registry.other_models import BESIDE
 from models.spec import Array, Baseline, Gate
-from training.evaluate import Evaluation, SliceRow, evaluate
-from training.slices import enough
+from training.evaluation.evaluate import Evaluation, SliceRow, evaluate
+from training.evaluation.slices import enough
 
 MOST_CATEGORIES = 60  # a shop with more should name its categories more broadly
 LEAST_LEARNT, LEAST_TESTED = 200, 50  # orders of a category
@@ -65,7 +65,7 @@ def baskets(order_lines: ir.Table) -> pd.DataFrame:
     """What orders hold of each category, as :func:`models.categories.history.history` reads it.
 
     Args:
-        order_lines: canonical, see :mod:`features.events`.
+        order_lines: canonical, see :mod:`events.schema`.
     """
     by = ["customer_key", "order_id", "category", "timestamp", "received_at", "day"]
     grouped = order_lines.group_by(by).aggregate(
@@ -170,7 +170,7 @@ def evaluated(exam: pd.DataFrame, days: int = HORIZON_DAYS) -> Evaluation:
 
 
 def auc_within(groups: pd.Series, outcome: pd.Series, scores: Array) -> pd.Series[float]:
-    """Of each group that holds both outcomes the AUC (see :func:`models.metrics.auc`), all groups at once."""
+    """The AUC (:func:`models.measures.metrics.auc`) of each group with both outcomes, all at once."""
     frame = pd.DataFrame({"group": groups, "having": outcome > 0, "score": scores})
     rank = frame.groupby("group")["score"].rank()
     frame = frame.assign(rank=rank.where(frame["having"], 0.0))

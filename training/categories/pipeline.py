@@ -7,18 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from features import populations
-from features.calendar import date_of, day_of
-from features.home import Home
-from features.merchandise import merchandise
-from features.progress import Progress, silent
-from models.bundle import digest
+from core.calendar import date_of, day_of
+from core.home import Home
+from core.progress import Progress, silent
+from events.queries.merchandise import merchandise
+from features.offline import populations
 from models.categories.history import UNITS, Asked, history
 from models.categories.model import HORIZON_DAYS, LINE_WEIGHT, MEANING, NAME, ROUNDS, SETTINGS, score
 from models.categories.published import to_files
-from models.registry import Registry
-from models.versions import TRAINED_TAG, ModelVersion, Run
-from training.card import Told, card
+from models.registry.bundle import digest
+from models.registry.registry import Registry
+from models.registry.versions import TRAINED_TAG, ModelVersion, Run
 from training.categories.exam import (
     CategoryExam,
     CategoryQuestion,
@@ -28,8 +27,9 @@ from training.categories.exam import (
     known_outcomes,
     learn,
 )
-from training.pipeline import code_version, provenance
-from training.plots import plots
+from training.customers.pipeline import code_version, provenance
+from training.evaluation.card import Told, card
+from training.evaluation.plots import plots
 
 
 def train_categories(home: Home, registry: Registry, progress: Progress = silent) -> ModelVersion:

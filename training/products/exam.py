@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.calendar import day_of, midnight
-from models import ranking_metrics
+from core.calendar import day_of, midnight
+from models.measures import ranking_metrics
 from models.products import baselines
 from models.products.learning import CUSTOMERS_AT_ONCE
 from models.products.purchases import Ints, Purchases

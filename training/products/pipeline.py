@@ -9,21 +9,21 @@ from datetime import datetime
 import lightgbm
 import numpy as np
 
-from features.calendar import date_of, day_of, midnight
-from features.errors import PatronError
-from features.home import Home
-from features.merchandise import Merchandise, merchandise
-from features.progress import Progress, silent
-from models.bundle import digest
-from models.metrics import paired_bootstrap, total_ratio
+from core.calendar import date_of, day_of, midnight
+from core.errors import PatronError
+from core.home import Home
+from core.progress import Progress, silent
+from events.queries.merchandise import Merchandise, merchandise
+from models.measures.metrics import paired_bootstrap, total_ratio
 from models.products import learning
 from models.products.files import NAME, to_files
 from models.products.purchases import Purchases, read
 from models.products.ranker import FittedProducts, fit
-from models.registry import Registry
+from models.registry.bundle import digest
+from models.registry.registry import Registry
+from models.registry.versions import TRAINED_TAG, ModelVersion, Run
 from models.spec import Gate
-from models.versions import TRAINED_TAG, ModelVersion, Run
-from training.pipeline import code_version
+from training.customers.pipeline import code_version
 from training.products.exam import (
     BEFORE,
     EXPECTED,

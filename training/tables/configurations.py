@@ -11,7 +11,7 @@ import numpy as np
 
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.spec import Array
-from training.evaluate import RANKING
+from training.evaluation.evaluate import RANKING
 from training.tables.holdouts import Holdout
 
 LEAVES = (4, 8, 15)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
-from models import metrics
-from models.bundle import FittedModel
-from models.encoding import Column
+from models.measures import metrics
+from models.registry.bundle import FittedModel
+from models.registry.encoding import Column
 from models.spec import Array, Baseline, Gate
-from training.compare import DRAWS, DRAWS_OF_PARTS
-from training.evaluate import RANKING, Evaluation, evaluate
+from training.evaluation.compare import DRAWS, DRAWS_OF_PARTS
+from training.evaluation.evaluate import RANKING, Evaluation, evaluate
 from training.tables import single_columns
 from training.tables.configurations import Configuration, choose
 from training.tables.holdouts import Holdout, inner

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models.table_columns import UNITS
-from training.card import Told
-from training.evaluate import RANKING
+from models.tables.columns import UNITS
+from training.evaluation.card import Told
+from training.evaluation.evaluate import RANKING
 from training.tables.examination import Examination, TableModel
 from training.tables.holdouts import Holdout
 from training.tables.labelled import Labelled

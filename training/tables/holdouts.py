@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from features.errors import PatronError
+from core.errors import PatronError
 from models.spec import Array
-from training.slices import LEAST_OUTCOMES, enough
+from training.evaluation.slices import LEAST_OUTCOMES, enough
 from training.tables.labelled import Labelled, Rows
 
 HELD_OUT = 5  # one in so many

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import PatronError
-from features.tables import Table
-from models.encoding import Column
-from models.giants import cap_of, capped
+from core.errors import PatronError
+from events.files.table import Table
+from models.outliers import cap_of, capped
+from models.registry.encoding import Column
 from models.spec import Array
-from models.table_columns import Understood, columns_of, matrix_of, understand
+from models.tables.columns import Understood, columns_of, matrix_of, understand
 
 MINIMUM_CUSTOMERS, MINIMUM_OUTCOMES = 200, 100
 FEW_VALUES = 5  # may be shown; more may be names

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import PatronError
-from features.home import Home
-from features.progress import Progress, silent
-from models import reference
-from models.beside import BESIDE
-from models.bundle import FittedModel, pack
-from models.catalogue import every
+from core.errors import PatronError
+from core.home import Home
+from core.progress import Progress, silent
 from models.estimators.trees import FittedTrees
-from models.registry import Registry
-from models.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run
-from training.card import card
-from training.pipeline import code_version, provenance, settings_of
-from training.plots import plots
+from models.measures import drift as reference
+from models.questions import every
+from models.registry.bundle import FittedModel, pack
+from models.registry.other_models import BESIDE
+from models.registry.registry import Registry
+from models.registry.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run
+from training.customers.pipeline import code_version, provenance, settings_of
+from training.evaluation.card import card
+from training.evaluation.plots import plots
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import notes_of, told
 from training.tables.holdouts import hold_out

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoding import Column
+from models.registry.encoding import Column
 from models.spec import Array
-from training.evaluate import RANKING
+from training.evaluation.evaluate import RANKING
 from training.tables.holdouts import folds
 
 NEARLY_DECIDES = 0.95  # AUC, or normalised Gini, of one column alone

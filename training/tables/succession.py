@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from features.errors import PatronError
-from models.registry import Registry
-from training.compare import Exam
-from training.lookback import OURS
-from training.succession import CHAMPION, Verdict, surely_better
+from core.errors import PatronError
+from models.registry.registry import Registry
+from training.customers.backtest import OURS
+from training.customers.succession import CHAMPION, Verdict, surely_better
+from training.evaluation.compare import Exam
 from training.tables.examination import Examination, examine
 from training.tables.holdouts import Holdout
 from training.tables.labelled import Labelled

@@ -1,0 +1,223 @@
+"""A home: the folder that holds one shop, its settings and its clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from core.calendar import day_of
+from core.errors import NothingThere, PatronError
+
+
+def wall_time() -> datetime:
+    """This machine's time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What "now" is: wall time, or the moment at which imported history stands still."""
+
+    frozen_at: datetime | None = None
+    wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
+
+    def now(self) -> datetime:
+        """The present moment of the shop, in UTC, to the second."""
+        return self.frozen_at or self.wall().replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """Who is in value tier A: who bring ``share`` of the ``revenue``, or that share of ``customers``."""
+
+    of: str = "revenue"
+    share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.of not in ("revenue", "customers"):
+            raise PatronError(f"tier A is a share of revenue or of customers, not of {self.of!r}")
+        if not 0 < self.share <= 1:
+            raise PatronError(f"tier A cannot be a share of {self.share}; use one above 0, up to 1")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The settings of a home: where the events came from, and how its days, money and tiers count."""
+
+    source: str
+    time_zone: str
+    currency: str
+    clock: Clock
+    tiers: Tiers = Tiers()
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise PatronError(
+                f"unknown time zone {self.time_zone!r}; use a name such as Europe/London"
+            ) from error
+
+    @property
+    def live(self) -> bool:
+        """Whether events go on arriving: its clock is wall time."""
+        return self.clock.frozen_at is None
+
+    def now(self) -> datetime:
+        """The shop's present moment, in UTC."""
+        return self.clock.now()
+
+    def today(self) -> int:
+        """The shop's present day (days since 1970-01-01)."""
+        return day_of(self.now(), self.time_zone)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The paths below ``PATRON_HOME``; nothing is read or made until it is asked for.
+
+    Attributes:
+        database: the address of a PostgreSQL database that serves this home alone; None for a file in it.
+        wall: what a clock that does not stand still tells.
+    """
+
+    path: Path
+    database: str | None = None
+    wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
+
+    @property
+    def settings_file(self) -> Path:
+        """TOML: the shop's source, time zone, currency and clock."""
+        return self.path / "home.toml"
+
+    @property
+    def database_file(self) -> Path:
+        """SQLite: customers' ids, what arrived, what was answered, and keys, where no server is named."""
+        return self.path / "patron.db"
+
+    @property
+    def database_address(self) -> str:
+        """Where the database is, for SQLAlchemy."""
+        if self.database is None:
+            return f"sqlite:///{self.database_file}"
+        return re.sub("^postgres(ql)?://", "postgresql+psycopg://", self.database)
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database yet; a server is taken to have one."""
+        return self.database is not None or self.database_file.exists()
+
+    @property
+    def events(self) -> Path:
+        """The lake: see :mod:`events.lake.versions`."""
+        return self.path / "events"
+
+    @property
+    def snapshots(self) -> Path:
+        """Features as of many moments: Parquet that Feast reads."""
+        return self.path / "snapshots"
+
+    @property
+    def feast(self) -> Path:
+        """Feast's registry and online store."""
+        return self.path / "feast"
+
+    @property
+    def online_file(self) -> Path:
+        """SQLite: the online rows, where no Redis is named."""
+        return self.feast / "online.db"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's tables and artifacts, where no server is named."""
+        return self.path / "mlflow"
+
+    @property
+    def logs(self) -> Path:
+        """What those who write the logs know of each other: counters and locks."""
+        return self.path / "logs"
+
+    @property
+    def score_jobs(self) -> Path:
+        """What customers were scored in bulk: a folder per job, see :mod:`records.score_jobs`."""
+        return self.path / "score-jobs"
+
+    @property
+    def limits(self) -> Path:
+        """How much keys have used of their limits lately, a few bytes each, where no Redis is named."""
+        return self.path / "limits"
+
+    @property
+    def actions(self) -> Path:
+        """TOML: what the company can do for a customer, with costs, effects and rules."""
+        return self.path / "actions.toml"
+
+    @property
+    def text_classifier(self) -> Path:
+        """ZIP of a table and JSON: who reads customers' texts for features, see
+        :mod:`features.text.opinions`.
+        """
+        return self.path / "text-classifier.zip"
+
+    @property
+    def refreshed(self) -> Path:
+        """JSON: how far the refresher is."""
+        return self.path / "refreshed.json"
+
+    @property
+    def reports(self) -> Path:
+        """What the monitor wrote."""
+        return self.path / "reports"
+
+    def shop(self) -> Shop:
+        """The shop's settings.
+
+        Raises:
+            NothingThere: no shop was imported or simulated here yet.
+            PatronError: the settings file cannot be understood.
+        """
+        try:
+            written = self.settings_file.read_bytes()
+        except FileNotFoundError as error:
+            raise NothingThere(
+                f"there is no shop in {self.path}; run `patron simulate` or `patron import FILE`, or"
+                " `patron init` (or set PATRON_HOME to the folder that holds one)"
+            ) from error
+        try:
+            settings = tomllib.loads(written.decode())
+            frozen = settings["clock"].get("frozen_at")
+            if frozen is not None:
+                frozen = frozen.astimezone(UTC)
+            shop = settings["shop"]
+            tiers = Tiers(**settings.get("tier_a", {}))
+            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen, self.wall), tiers)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
+
+    def tiers(self) -> Tiers:
+        """The rule for tier A that was set here, also while the shop is replaced."""
+        return self.shop().tiers if self.settings_file.exists() else Tiers()
+
+    def write_shop(self, shop: Shop) -> None:
+        """Write the shop's settings in one step, so that a reader sees the old or the new ones."""
+        frozen = shop.clock.frozen_at
+        clock = f"frozen_at = {frozen.isoformat()}" if frozen else "# wall time"
+        text = (
+            "# The shop of this home. Days and windows follow its time zone.\n[shop]\n"
+            f"source = {json.dumps(shop.source)}\ntime_zone = {json.dumps(shop.time_zone)}\n"
+            f"currency = {json.dumps(shop.currency)}\n\n"
+            f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n\n"
+            "# Value tier A: who bring this share of a year's net revenue, or this share of the customers.\n"
+            f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
+        )
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.settings_file.with_suffix(".new")
+        draft.write_text(text)
+        os.replace(draft, self.settings_file)

@@ -1,0 +1,1 @@
+"""Storage engines: the shop's database by SQLAlchemy, SQLite files and DuckDB."""

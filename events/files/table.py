@@ -1,0 +1,191 @@
+"""A company's own table, one row per customer: CSV or Parquet, read as texts that are then understood.
+
+Every cell is read as trimmed text, so that a table means the same in either format. What a column
+holds is found out from all of its cells (:class:`Profile`), and asked for by type (:meth:`Table.typed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from core.errors import PatronError
+from events.files.mapping import FileSection
+from events.files.reader import MIXED_ENDS, encoding_of, identifier, mixes_line_ends, scan
+
+YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
+_COUNTS = ("rows", "filled", "distinct", "unknown", "numbers", "whole", "infinite", "moments", "truths")
+_HEAD_BYTES = 4096
+_ROW = '"row of the file"'  # beside the file's own columns
+_NUMBER = "TRY_CAST({0} AS DOUBLE)"
+_TYPED = {
+    "float64": f"CASE WHEN isfinite({_NUMBER}) THEN {_NUMBER} END",
+    "boolean": f"CASE WHEN lower({{0}}) IN {YES} THEN true WHEN lower({{0}}) IN {NO} THEN false END",
+    "string": "{0}",
+    "moment": "epoch(TRY_CAST({0} AS TIMESTAMP))",  # seconds since 1970-01-01
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What stands in a column, in cells.
+
+    Attributes:
+        rows: all cells, blank ones too.
+        filled: not blank.
+        distinct: different texts among them.
+        unknown: stand for a number that is not known, such as ``n/a``.
+        numbers: finite numbers; ``whole`` of them are whole.
+        infinite: infinite numbers.
+        moments: ISO 8601 dates or times.
+        truths: ``yes``, ``no``, ``true`` and the like.
+        rising: whether every cell is a whole number above the one before it.
+    """
+
+    name: str
+    rows: int
+    filled: int
+    distinct: int
+    unknown: int
+    numbers: int
+    whole: int
+    infinite: int
+    moments: int
+    truths: int
+    rising: bool
+
+
+class Table:
+    """The rows of a file, as texts without blanks around them; blank cells are null."""
+
+    def __init__(self, place: Path, connection: duckdb.DuckDBPyConnection, notes: tuple[str, ...]) -> None:
+        self.place, self.notes = place, notes
+        self._connection = connection
+        described = connection.execute("DESCRIBE cells").fetchall()
+        self.names: tuple[str, ...] = tuple(str(row[0]) for row in described[1:])
+        self.rows = int(self._one("SELECT count(*) FROM cells"))
+
+    def need(self, names: Sequence[str]) -> None:
+        """Refuse a table without these columns.
+
+        Raises:
+            PatronError: naming those it lacks, and those it has.
+        """
+        if missing := [name for name in names if name not in self.names]:
+            raise PatronError(
+                f"{self.place}: there is no column {', '.join(missing)}; it has {', '.join(self.names)}"
+            )
+
+    def profile(self, name: str) -> Profile:
+        """What stands in a column."""
+        self.need([name])
+        cell, number = identifier(name), _NUMBER.format(identifier(name))
+        words, unknown = YES + NO, f"lower({cell}) IN {NOT_KNOWN}"
+        counted = (
+            f"count(*), count({cell}), count(DISTINCT {cell}), count(*) FILTER ({unknown}),"
+            f" count(*) FILTER (isfinite({number})),"
+            f" count(*) FILTER (isfinite({number}) AND {number} = round({number})),"
+            f" count(*) FILTER (isinf({number})), count(TRY_CAST({cell} AS TIMESTAMP)),"
+            f" count(*) FILTER (lower({cell}) IN {words})"
+        )
+        found = self._connection.execute(f"SELECT {counted} FROM cells").fetchone()
+        assert found is not None
+        counts = dict(zip(_COUNTS, map(int, found), strict=True))
+        once = 0 < counts["distinct"] == counts["filled"] == counts["whole"]
+        return Profile(name, **counts, rising=once and self._rises(number))
+
+    def _rises(self, number: str) -> bool:
+        before = f"lag({number}, 1, '-inf'::DOUBLE) OVER (ORDER BY {_ROW})"
+        return bool(
+            self._one(f"SELECT bool_and(rises) FROM (SELECT {number} > {before} AS rises FROM cells)")
+        )
+
+    def filled(self, name: str) -> int:
+        """How many cells of a column are not blank."""
+        return self._one(f"SELECT count({identifier(name)}) FROM cells")
+
+    def repeated(self) -> int:
+        """How many rows say the same as another one in every column."""
+        different = f"SELECT count(*) FROM (SELECT DISTINCT * EXCLUDE ({_ROW}) FROM cells)"
+        return self.rows - self._one(different)
+
+    def values(self, name: str) -> list[str]:
+        """The different texts of a column, the most common first."""
+        cell = identifier(name)
+        asked = f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+        return [str(row[0]) for row in self._connection.execute(asked).fetchall()]
+
+    def typed(self, types: Mapping[str, str]) -> dict[str, pa.Array]:
+        """Columns as Arrow arrays, in the file's order; null where a cell is not of the type.
+
+        Args:
+            types: by column ``float64``, ``boolean``, ``string``, or ``moment`` (seconds since 1970).
+        """
+        self.need([*types])
+        if not types:
+            return {}
+        asked = ", ".join(
+            f"{_TYPED[dtype].format(identifier(name))} AS {identifier(name)}" for name, dtype in types.items()
+        )
+        found = self._connection.execute(f"SELECT {asked} FROM cells ORDER BY {_ROW}").to_arrow_table()
+        return {name: found[name].combine_chunks() for name in types}
+
+    def numbers(self, name: str, dtype: str = "float64") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """A column of :meth:`typed` as floats; NaN where it is null."""
+        column = self.typed({name: dtype})[name].cast(pa.float64())
+        found: np.ndarray[tuple[int], np.dtype[np.float64]] = column.to_numpy(zero_copy_only=False)
+        return found
+
+    def _one(self, asked: str) -> int:
+        row = self._connection.execute(asked).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def open_table(place: Path) -> Table:
+    """Read a .parquet file, or any other file as CSV with a header; encoding and separator are found out.
+
+    Raises:
+        PatronError: there is no such file, it is empty, or it cannot be read as a table.
+    """
+    if not place.is_file():
+        raise PatronError(f"{place}: there is no such file")
+    if place.stat().st_size == 0:
+        raise PatronError(f"{place}: the file is empty; it takes a header and a row per customer")
+    encoding = encoding_of(place)
+    if place.suffix != ".parquet" and encoding != "utf-16":
+        with open(place, "rb") as opened:
+            if b"\0" in opened.read(_HEAD_BYTES):
+                raise PatronError(f"{place}: this is not a text file; save the table as CSV or Parquet")
+    connection = duckdb.connect()
+    relation = scan(connection, place, FileSection(encoding=encoding))
+    names = [name for name in relation.columns if name != "file_row_number"]
+    trimmed = ", ".join(
+        f"nullif(trim({identifier(name)}::VARCHAR, ' \t\u00a0'), '') AS {identifier(name)}" for name in names
+    )
+    try:
+        relation.project(f"row_number() OVER () AS {_ROW}, {trimmed}").create("cells")
+    except duckdb.Error as error:
+        said = MIXED_ENDS if mixes_line_ends(place) else str(error).splitlines()[0][:150]
+        raise PatronError(f"{place}: this cannot be read as a table ({said})") from error
+    table = Table(place, connection, _notes(connection, place, encoding))
+    if not table.rows:
+        raise PatronError(f"{place}: there is no row below the header; it takes a row per customer")
+    return table
+
+
+def _notes(connection: duckdb.DuckDBPyConnection, place: Path, encoding: str) -> tuple[str, ...]:
+    """What could not be read as it should be, in words."""
+    if place.suffix == ".parquet":
+        return ()
+    row = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchone()
+    notes = ["the file is not UTF-8 and was read as Latin-1"] if encoding == "latin-1" else []
+    if row and row[0]:
+        notes.append(f"{row[0]:,} lines could not be taken apart and are left out")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""The lake: versioned Parquet of everything that was compacted or imported."""

@@ -1,0 +1,149 @@
+"""The events of a handful of customers: the lake's buckets, held in memory, and what arrived since."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from core.calendar import moment
+from core.errors import PatronError
+from core.home import Home
+from core.storage.database import Database
+from events.identity import Identity, Merge
+from events.lake import read_write as lake
+from events.schema import SCHEMAS
+
+MOST_BYTES = 512 * 1024**2
+"""What the buckets held may take, some five million order lines. A shop beyond it reads files again where
+it needs them, which takes some 70 ms for each bucket of a table."""
+_UNIQUE = ("order_id", "reference", "properties")  # texts that seldom come twice
+_TYPES = {name: ibis.schema(schema).to_pyarrow() for name, schema in SCHEMAS.items()}
+_DICTIONARIES = {
+    name: [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNIQUE]
+    for name, schema in _TYPES.items()
+}
+Stamp: TypeAlias = tuple[int, int, int]
+"""A file's device, inode and time of change. A new version of the lake links the files that it leaves as
+they are, so these stay."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of an event table, sorted by customer; texts that come often are kept once each."""
+
+    stamp: Stamp
+    table: pa.Table
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """Each row's customer."""
+        found: NDArray[np.int64] = self.table["customer_key"].to_numpy()
+        return found
+
+    @cached_property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        return int(self.table.nbytes)
+
+    def of(self, customer_keys: Sequence[int]) -> pa.Table:
+        """The rows of customers."""
+        starts, ends = (np.searchsorted(self.keys, customer_keys, side) for side in ("left", "right"))
+        return self.table.take(np.concatenate([np.arange(*span) for span in zip(starts, ends, strict=True)]))
+
+
+class History:
+    """Reads the events of customers; for one thread.
+
+    Args:
+        most_bytes: what the buckets in memory may take; those that were not asked for longest go first.
+    """
+
+    def __init__(self, home: Home, database: Database, most_bytes: int = MOST_BYTES) -> None:
+        self._home, self._database, self._most_bytes = home, database, most_bytes
+        self._buckets: OrderedDict[tuple[str, int], Bucket] = OrderedDict()
+
+    def of(self, customer_keys: Sequence[int]) -> dict[str, pa.Table]:
+        """The event tables of some customers, with the columns and types of ``SCHEMAS``.
+
+        The events of those who turned out to be one of them are told of both, known since the merge.
+
+        Raises:
+            PatronError: the lake or the database cannot be read.
+        """
+        # Before the rest: a merge that comes after is news of its own.
+        merges = Identity(self._home, self._database).merges(into=customer_keys)
+        keys = sorted({*customer_keys, *(merge.customer_key for merge in merges)})
+        while True:
+            held, tail = lake.arrived(self._home, self._database, keys)
+            try:
+                parts = {name: [rows, *self._stored(held.folder, name, keys)] for name, rows in tail.items()}
+                break
+            except FileNotFoundError as error:
+                if lake.current(self._home).folder == held.folder:
+                    raise PatronError(
+                        f"files of the lake {held.folder} are missing; bring the shop in again with --replace"
+                    ) from error
+                # Written twice since: that version is gone, and the newer one holds what it held.
+        wanted = pa.array(customer_keys, "int64")
+        tables = {}
+        for name, found in parts.items():
+            rows = pa.concat_tables(found)
+            own = rows.filter(pc.is_in(rows["customer_key"], wanted))
+            tables[name] = pa.concat_tables([own, *_as_others(rows, merges)])
+        return tables
+
+    def _stored(self, folder: Path, name: str, customer_keys: Sequence[int]) -> Iterator[pa.Table]:
+        by_bucket: dict[int, list[int]] = {}
+        for key in customer_keys:
+            by_bucket.setdefault(key % lake.BUCKETS, []).append(key)
+        for number, keys in by_bucket.items():
+            bucket = self._bucket(name, number, lake.bucket_file(folder, name, number))
+            yield bucket.of(keys).cast(_TYPES[name])
+
+    def _bucket(self, name: str, number: int, file: Path) -> Bucket:
+        stat = file.stat()
+        stamp = stat.st_dev, stat.st_ino, stat.st_mtime_ns
+        held = self._buckets.pop((name, number), None)
+        if held is None or held.stamp != stamp:
+            held = Bucket(stamp, _read(name, file))
+        self._buckets[name, number] = held
+        while len(self._buckets) > 1 and sum(b.bytes for b in self._buckets.values()) > self._most_bytes:
+            self._buckets.popitem(last=False)
+        return held
+
+
+def _read(name: str, file: Path) -> pa.Table:
+    try:
+        # Not by read_table, which makes a column of the folder's name.
+        with pq.ParquetFile(file, read_dictionary=_DICTIONARIES[name]) as opened:
+            return opened.read(_TYPES[name].names).combine_chunks()
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise PatronError(
+            f"the lake's file {file} cannot be read; bring the shop in again with --replace"
+        ) from error
+
+
+def _as_others(rows: pa.Table, merges: Sequence[Merge]) -> Iterator[pa.Table]:
+    """The events of merged customers as of those who they turned out to be, known since the merge."""
+    key, received = (rows.schema.get_field_index(name) for name in ("customer_key", "received_at"))
+    for merge in merges:
+        theirs = rows.filter(pc.equal(rows["customer_key"], merge.customer_key))
+        into = pa.array([merge.into] * theirs.num_rows, "int64")
+        at = pa.scalar(moment(merge.at_us).replace(tzinfo=None), pa.timestamp("us"))
+        known = pc.max_element_wise(theirs["received_at"], at)
+        yield theirs.set_column(key, rows.schema.field(key), into).set_column(
+            received, rows.schema.field(received), known
+        )

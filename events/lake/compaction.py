@@ -1,0 +1,103 @@
+"""Compaction: what arrived moves from the journal into the lake; each event is seen once all the while.
+
+The new version is written beside the old one and named in one step (:mod:`events.lake.versions`). The
+journal keeps what the version before does not hold, for those who still read that one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from core.home import Home
+from core.storage.database import Database
+from core.storage.duckdb_engine import connect
+from events import journal
+from events.lake import staging as merge
+from events.lake import versions
+
+SLICE = 100_000  # messages whose events are in memory at once
+
+
+def compact(home: Home, database: Database) -> int:
+    """Move what arrived into the lake.
+
+    Returns:
+        The number of events that were moved.
+
+    Raises:
+        PatronError: another writer is at work, or there is no shop; nothing was changed.
+    """
+    with versions.writing(home):
+        return move(home, database)[1]
+
+
+def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
+    """The version that holds then, and what :func:`compact` returns; for who holds the writer's lock."""
+    held, upto = versions.current(home), journal.last(database)
+    if upto == held.compacted_seq:
+        return held, 0
+    draft = versions.begin(home)
+    versions.link(held.folder, draft)
+    connection, zone = connect(home.path).con, home.shop().time_zone
+    described, moved = held.described, 0
+    for start in range(held.compacted_seq, upto, SLICE):
+        tail = journal.tail(database, start, min(start + SLICE, upto))
+        described = _grown(connection, described, tail, draft, zone)
+        for name, rows in tail.items():
+            moved += rows.num_rows
+            for table in (name, merge.told(name)):
+                if rows.num_rows and (draft / table).exists():
+                    _add(connection, draft, table, rows)
+    described = described | {
+        "arrived": described.get("arrived", 0) + moved,
+        "forgotten_seq": held.compacted_seq,
+    }
+    lake = versions.publish(home, draft, described, upto)
+    journal.forget(database, held.compacted_seq)
+    return lake, moved
+
+
+def _add(connection: duckdb.DuckDBPyConnection, draft: Path, table: str, rows: pa.Table) -> None:
+    """Write the buckets of these rows anew, with them."""
+    connection.register("arrived", rows)
+    of = f"customer_key % {versions.BUCKETS}"
+    touched = connection.execute(f"SELECT DISTINCT {of} FROM arrived").fetchall()
+    for (bucket,) in touched:
+        path = versions.bucket_file(draft, table, bucket)
+        there = f"read_parquet('{versions.escaped(path)}', hive_partitioning = false)"
+        both = f"(FROM {there} UNION ALL BY NAME FROM arrived WHERE {of} = {bucket})"
+        versions.write_bucket(connection, both, path)
+    connection.unregister("arrived")
+
+
+def _grown(
+    connection: duckdb.DuckDBPyConnection,
+    described: dict[str, Any],
+    tail: dict[str, pa.Table],
+    draft: Path,
+    zone: str,
+) -> dict[str, Any]:
+    """The description with the orders' number and span as they are with these events.
+
+    The first day is the first on which an order was known: one that is told of later is no history.
+    """
+    connection.register("lines", tail["order_lines"])
+    connection.register("returned", tail["refunds"])
+    there = f"read_parquet('{versions.escaped(draft)}/order_lines/*/*.parquet', hive_partitioning = false)"
+    first, last, orders = connection.execute(
+        f"""
+        SELECT min(greatest(day, {merge.local_day("received_at", zone)})),
+            greatest(max(day), (SELECT max(day) FROM returned)),
+            (SELECT count(DISTINCT order_id) FROM lines WHERE order_id NOT IN (SELECT order_id FROM {there}))
+        FROM lines
+        """
+    ).fetchall()[0]
+    first, last = (
+        pick([day for day in (described[name], found) if day is not None], default=None)
+        for pick, name, found in ((min, "first_day", first), (max, "last_day", last))
+    )
+    return described | merge.days(described["orders"] + orders, first, last)

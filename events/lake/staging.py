@@ -1,0 +1,228 @@
+"""A source's events brought into the lake's form, and together with those that are there.
+
+Works on the DuckDB connection that holds the source's tables: ``keyed_order_lines`` and so on are
+what the lake is written from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from core.calendar import date_of
+from core.errors import PatronError
+from events.identity import Merge
+from events.lake.refunds import match_refunds
+from events.lake.versions import escaped
+from events.schema import OWN_COLUMNS, SCHEMAS
+
+# What files and messages told, before it was found out what of it was news and what took back what.
+TOLD = ("traits", "refunds")
+_DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
+# Rows equal in these are the same event, told again by a file that overlaps an earlier one.
+_IDENTITY = {
+    "order_lines": ("customer_key", "timestamp", "order_id", "product_id", "quantity", "amount"),
+    "refunds": ("customer_key", "timestamp", "product_id", "quantity", "amount"),
+    "traits": ("customer_key", "timestamp", "name", "value"),
+    "activities": ("customer_key", "timestamp", "name", "channel", "reference", "product_id", "properties"),
+}
+
+
+def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
+    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day`` and ``hour``.
+
+    Types become those of the schemas.
+
+    Expects the table ``known_customers``. An order without a number becomes one order per
+    customer and day.
+    """
+    day = local_day("t.timestamp", time_zone)
+    special = {
+        "customer_key": "k.customer_key",
+        "day": day,
+        "hour": f"hour({_local('t.timestamp', time_zone)})",
+        "order_id": f"coalesce(t.order_id, k.customer_key || '-' || {day})",
+    }
+    for name, schema in SCHEMAS.items():
+        own = special if name == "order_lines" else {c: e for c, e in special.items() if c != "order_id"}
+        columns = ", ".join(
+            f"{own.get(c, f't.{c}')}::{_DUCKDB_TYPES.get(dtype, dtype)} AS {c}" for c, dtype in schema.items()
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns}"
+            f" FROM {name} t JOIN known_customers k USING (customer_id)"
+        )
+
+
+def local_day(moment: str, time_zone: str) -> str:
+    """The shop's day of a moment (UTC), as SQL: days since 1970-01-01."""
+    return f"({_local(moment, time_zone)}::DATE - DATE '1970-01-01')"
+
+
+def _local(moment: str, time_zone: str) -> str:
+    return f"timezone('{time_zone}', timezone('UTC', {moment}))"
+
+
+def own_order(table: str) -> str:
+    """An order's number among its customer's, as SQL: without the customer's key that stands in for one."""
+    order, key = f"{table}.order_id", f"{table}.customer_key::VARCHAR"
+    without = f"substr({order}, length({key}) + 1)"
+    return f"CASE WHEN starts_with({order}, {key} || '-') THEN {without} ELSE {order} END"
+
+
+def told(name: str) -> str:
+    """The table that keeps what was told of one of ``TOLD``."""
+    return f"told_{name}"
+
+
+def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the event tables that a source does not have, empty."""
+    for name, schema in SCHEMAS.items():
+        told = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
+        columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in told.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+
+
+def know_owners(connection: duckdb.DuckDBPyConnection, merges: Sequence[Merge]) -> None:
+    """Make the table ``owners``: who each merged customer turned out to be, in the end."""
+    final = {merge.customer_key: merge.into for merge in merges}  # the latest merge comes last
+    table = {"customer_key": pa.array(final, "int64"), "owner": pa.array(final.values(), "int64")}
+    connection.register("owners", pa.table(table))
+
+
+def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    """Add a version's events to the ``keyed_`` tables; an event that is there already stays once.
+
+    Of events that a file truly holds n times, the larger n of the two counts. Where two files tell
+    an event differently, the earlier ``received_at`` counts, and the category that sorts first:
+    it does not matter which file came first. What is told again of a merged customer is not told of
+    the one who they turned out to be. Expects the table ``owners``.
+
+    Returns:
+        How many events of each table were new; of traits, how many times something was told.
+    """
+    new: dict[str, int] = {}
+    alike = {"customer_key": "owner", "order_id": "nth_order"}
+    for name, identity in _IDENTITY.items():
+        same = ", ".join(alike.get(c, c) for c in identity)
+        further = [c for c in SCHEMAS[name] if c not in identity]
+        told_by = ", ".join(c for c in further if c in ("received_at", "category", "discount"))
+        picked = dict.fromkeys(further, "min({0}) AS {0}")
+        picked |= {c: "arg_min({0}, is_new) AS {0}" for c in identity if c in alike}
+        columns = ", ".join(picked.get(c, "{0}").format(c) for c in SCHEMAS[name])
+        nth_order = f", {own_order('e')} AS nth_order" if "order_id" in identity else ""
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE there AS
+                FROM read_parquet('{_written(folder, name)}', hive_partitioning = false);
+            CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns} FROM (
+                SELECT *, row_number() OVER (PARTITION BY is_new, {same} ORDER BY {told_by}) AS copy FROM (
+                    SELECT e.*, coalesce(o.owner, e.customer_key) AS owner{nth_order}
+                    FROM (SELECT *, false AS is_new FROM there
+                        UNION ALL BY NAME SELECT *, true AS is_new FROM keyed_{name}) e
+                    LEFT JOIN owners o USING (customer_key)))
+            GROUP BY {", ".join(c for c in identity if c not in alike)}, {same}, copy
+            """
+        )
+        row = connection.execute(
+            f"SELECT (SELECT count(*) FROM keyed_{name}) - (SELECT count(*) FROM there)"
+        ).fetchone()
+        new[name] = int(row[0]) if row else 0
+    return new
+
+
+def _written(folder: Path, name: str) -> str:
+    table = told(name) if (folder / told(name)).exists() else name
+    return f"{escaped(folder / table)}/*/*.parquet"
+
+
+def keep_told(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Keep what was told in tables of its own, since a later file may tell of what was in between.
+
+    Returns:
+        The tables' names, as of others without ``keyed_``.
+    """
+    for name in TOLD:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{told(name)} AS FROM keyed_{name}")
+    return [told(name) for name in TOLD]
+
+
+def keep_news(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave in ``keyed_traits`` what was new or changed when it was told."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM keyed_{told("traits")}
+        WINDOW told_before AS (PARTITION BY customer_key, name ORDER BY timestamp, value)
+        QUALIFY value IS DISTINCT FROM lag(value) OVER told_before
+            OR received_at < lag(received_at) OVER told_before
+        """
+    )
+
+
+def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
+    """Say in ``keyed_refunds`` which order each refund takes back; return how many take back none.
+
+    All of them anew, so that it does not matter in which order files were imported; but one that names an
+    order of its customer and product takes back that one. Expects the table ``owners``.
+    """
+    owned = "SELECT t.*, t.rowid AS place, coalesce(o.owner, t.customer_key) AS owner FROM keyed_{} t"
+    owned += " LEFT JOIN owners o USING (customer_key)"
+    lines = connection.execute(
+        f"""
+        WITH lines AS ({owned.format("order_lines")}), returns AS ({owned.format("refunds")}),
+        pairs AS (SELECT DISTINCT owner, product_id FROM returns)
+        SELECT owner, product_id, timestamp, place, order_id, quantity, is_return FROM (
+        SELECT timestamp, false AS is_return, order_id, quantity, 0 AS amount, NULL AS received_at,
+            NULL AS category, -1 AS place, owner, product_id
+        FROM lines l WHERE EXISTS (FROM pairs p WHERE p.owner = l.owner
+            AND p.product_id IS NOT DISTINCT FROM l.product_id)
+        UNION ALL
+        SELECT timestamp, true, CASE WHEN EXISTS (FROM lines l WHERE l.owner = r.owner
+            AND l.order_id = r.order_id AND (r.product_id IS NULL OR l.product_id = r.product_id))
+            THEN order_id ELSE '' END, quantity, amount, received_at, category, place, owner, product_id
+        FROM returns r
+        ) ORDER BY timestamp, is_return, order_id, quantity, amount, received_at, category, place
+        """
+    ).fetchall()
+    matched = match_refunds(lines)
+    connection.register(
+        "matched_refunds",
+        pa.table(
+            {"place": pa.array(list(matched), "int64"), "bought_in": pa.array(matched.values(), "string")}
+        ),
+    )
+    connection.execute(
+        "UPDATE keyed_refunds SET order_id = bought_in, matched = bought_in IS NOT NULL"
+        " FROM matched_refunds WHERE place = keyed_refunds.rowid"
+    )
+    return sum(order is None for order in matched.values())
+
+
+def need_orders(connection: duckdb.DuckDBPyConnection) -> None:
+    """A shop begins with its orders.
+
+    Raises:
+        PatronError: a source has none.
+    """
+    if connection.execute("SELECT 1 FROM order_lines LIMIT 1").fetchone() is None:
+        raise PatronError("there is no order among the events; nothing was changed. Import orders first")
+
+
+def span(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """The orders' number, their first day, and the last day of orders and refunds; see :func:`days`."""
+    found = connection.execute(
+        "SELECT count(DISTINCT order_id), min(day), greatest(max(day), (SELECT max(day) FROM keyed_refunds))"
+        " FROM keyed_order_lines"
+    ).fetchall()
+    return days(*found[0])
+
+
+def days(orders: int, first_day: int | None, last_day: int | None) -> dict[str, Any]:
+    """What a lake's description says of its orders; without any the days are None."""
+    told = {"first_day": first_day, "last_day": last_day, "orders": orders}
+    dates = {"from": first_day, "to": last_day}
+    return told | {n: None if day is None else date_of(day).isoformat() for n, day in dates.items()}

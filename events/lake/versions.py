@@ -1,0 +1,195 @@
+"""The lake's versions on disk: folders that never change once they are named, and one pointer.
+
+``events/v000017/order_lines/bucket=03/part-0.parquet`` and so on. ``events/import.json`` names the
+version that holds; replacing that file is the only commit. Readers read it once, and then use that
+version's folder and the journal after its ``compacted_seq``. The version before stays for them until
+something is written again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from core.errors import NothingThere, PatronError
+from core.home import Home
+
+BUCKETS = 16
+ROW_GROUP_ROWS = 20_480
+POINTER = "import.json"
+LOCK = "writing.lock"
+PATIENCE_S = 60.0
+_VERSION = re.compile(r"v\d{6,}")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """One version of the lake.
+
+    Attributes:
+        folder: where its tables lie.
+        compacted_seq: up to which number of the journal it holds what arrived.
+        described: what the last import or simulation recorded about itself, and what compactions added.
+    """
+
+    folder: Path
+    compacted_seq: int
+    described: dict[str, Any]
+
+
+def exists(home: Home) -> bool:
+    """Whether a home holds a shop's events, or may receive them."""
+    return (home.events / POINTER).exists()
+
+
+def current(home: Home) -> Lake:
+    """The version that holds now. Who reads several files asks once.
+
+    Raises:
+        NothingThere: nothing was imported or simulated yet.
+        PatronError: the pointer is damaged, or the home was written by an earlier release.
+    """
+    pointer = home.events / POINTER
+    try:
+        described: dict[str, Any] = json.loads(pointer.read_text())
+        if "version" not in described or (home.path / "identity.db").exists():
+            how = "patron simulate" if described["source"] == "simulate" else "patron import FILE --as ..."
+            raise PatronError(
+                f"{home.path} was written by an earlier release of Patron, which kept events otherwise;"
+                f" bring the shop in again with `{how} --replace`"
+            )
+        return Lake(home.events / described["version"], described["compacted_seq"], described)
+    except FileNotFoundError as error:
+        raise NothingThere(
+            f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`,"
+            " or `patron init` for a shop that begins with what arrives"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise PatronError(f"{pointer} is damaged; bring the shop in again with --replace") from error
+
+
+def bucket_file(folder: Path, table: str, customer_key: int) -> Path:
+    """The file of an event table that holds a customer, below a version's folder."""
+    return folder / table / f"bucket={customer_key % BUCKETS:02d}" / "part-0.parquet"
+
+
+@contextmanager
+def writing(home: Home) -> Iterator[None]:
+    """Be the only writer of the lake; imports, simulations and compactions come one after the other.
+
+    Raises:
+        PatronError: another one has been writing for ``PATIENCE_S``.
+    """
+    home.events.mkdir(parents=True, exist_ok=True)
+    with open(home.events / LOCK, "ab") as file:
+        given_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= given_up:
+                    raise PatronError(
+                        f"the events in {home.path} are being written by another command or by the"
+                        " service; nothing was changed. Try again when it has finished"
+                    ) from error
+                time.sleep(0.05)
+        yield
+
+
+def begin(home: Home) -> Path:
+    """A folder for the next version; older ones and what was left half-written are removed."""
+    found = sorted(path for path in home.events.iterdir() if _VERSION.fullmatch(path.name))
+    if holds := _named(home):
+        kept = {holds, current(home).described["before"]}
+        for path in found:
+            if path.name not in kept:
+                shutil.rmtree(path)
+    draft = home.events / f"v{max((int(path.name[1:]) for path in found), default=0) + 1:06d}"
+    draft.mkdir()
+    return draft
+
+
+def _named(home: Home) -> str | None:
+    """The version that holds; None where there is none, or one that can only be replaced."""
+    try:
+        return current(home).folder.name
+    except PatronError:
+        return None
+
+
+def link(source: Path, target: Path) -> None:
+    """Let a folder hold the files of another one, which are never changed in place."""
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir()
+            continue
+        try:
+            os.link(path, place)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, place)
+
+
+def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
+    """Write a bucket's file, sorted by customer and time, in place of one that is only linked.
+
+    Args:
+        rows: what to write, as SQL that can follow ``FROM``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    connection.execute(
+        f"COPY (FROM {rows} ORDER BY ALL) TO '{escaped(draft)}'"
+        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+    )
+    os.replace(draft, path)
+
+
+def publish(home: Home, draft: Path, described: dict[str, Any], compacted_seq: int) -> Lake:
+    """Let a finished folder be the version that holds, in one step, durably."""
+    described = described | {"version": draft.name, "before": _named(home), "compacted_seq": compacted_seq}
+    for path in (*draft.rglob("*"), draft):
+        if path.is_dir() or path.stat().st_nlink == 1:  # what is linked was synced when it was written
+            _sync(path)
+    pointer = home.events / POINTER
+    new = pointer.with_suffix(".new")
+    new.write_text(json.dumps(described, indent=2))
+    for path in (new, home.events):
+        _sync(path)
+    os.replace(new, pointer)
+    _sync(home.events)
+    _forget_earlier_release(home)
+    return Lake(draft, compacted_seq, described)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _forget_earlier_release(home: Home) -> None:
+    for path in home.events.iterdir():
+        if path.name not in (POINTER, LOCK) and not _VERSION.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in home.path.glob("identity.db*"):
+        path.unlink()
+
+
+def escaped(path: Path) -> str:
+    """A path for SQL, between quotes."""
+    return str(path).replace("'", "''")

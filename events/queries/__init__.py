@@ -1,0 +1,1 @@
+"""Queries over lake and journal for one customer or one kind of event."""

@@ -1,0 +1,148 @@
+"""The canonical event tables: what every source is turned into, and what features read.
+
+Amounts are in the shop's currency, as decimals, so that sums do not depend on the order of rows.
+Every table has ``customer_key`` (the internal customer), ``timestamp`` (when it happened, UTC),
+``received_at`` (when the company could know it, UTC) and ``day`` (the shop's local day of
+``timestamp``, as days since 1970-01-01).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import ibis
+import ibis.expr.types as ir
+
+MONEY = "decimal(18, 4)"
+COMMON = {
+    "customer_key": "int64",
+    "timestamp": "timestamp(6)",
+    "received_at": "timestamp(6)",
+    "day": "int32",
+}
+SCHEMAS: dict[str, dict[str, str]] = {
+    # One product of one order. ``amount`` is what was paid for the line, after ``discount``.
+    "order_lines": COMMON
+    | {
+        "order_id": "string",
+        "product_id": "string",
+        "category": "string",
+        "quantity": "int64",
+        "amount": MONEY,
+        "discount": MONEY,
+    },
+    # Money given back. ``matched`` says whether the line it returns was found.
+    "refunds": COMMON
+    | {
+        "order_id": "string",
+        "product_id": "string",
+        "category": "string",
+        "quantity": "int64",
+        "amount": MONEY,
+        "matched": "boolean",
+    },
+    # Something learnt about a customer: ``name`` (country, channel, ...) and its ``value``.
+    "traits": COMMON | {"name": "string", "value": "string"},
+    # Anything else that a customer did or that was done to them: a page seen, a cart filled, a message
+    # sent or opened, a complaint. ``name`` is the event's own, ``kind`` what it means (see
+    # events.taxonomy; null where that is unknown), ``channel`` the way it went (email, web ...).
+    # ``reference`` names what it is about (a message, a cart, a subscription, a ticket),
+    # ``properties`` is JSON of all that the event told, and ``hour`` the shop's local hour (0 to 23).
+    "activities": COMMON
+    | {
+        "hour": "int32",
+        "name": "string",
+        "kind": "string",
+        "channel": "string",
+        "reference": "string",
+        "product_id": "string",
+        "category": "string",
+        "amount": MONEY,
+        "properties": "string",
+    },
+}
+# What the lake adds to the columns of a source, which has ``customer_id`` in place of the key.
+OWN_COLUMNS = ("customer_key", "day", "hour")
+# What divides customers into segments, from ``valid_from`` on: see features.offline.boundaries. A bound is
+# the least value of the upper part; a taste's centre has one row per ``category``, its share.
+BOUNDARIES = {
+    "valid_from": "timestamp(6)",
+    "kind": "string",
+    "label": "string",
+    "category": "string",
+    "bound": "float64",
+}
+# What the texts among activities say, derived from those: see features.text.opinions. ``content`` is the
+# calibrated probability that the author is content, ``confidence`` that of the likelier answer, both null
+# where nothing in the home can tell; ``topics`` are names, each between commas.
+OPINIONS = COMMON | {
+    "kind": "string",
+    "reference": "string",
+    "product_id": "string",
+    "content": "decimal(7, 6)",
+    "confidence": "decimal(7, 6)",
+    "topics": "string",
+}
+# Who turned out to be somebody else, and since when: see events.identity.
+MERGES = {"customer_key": "int64", "into": "int64", "at": "timestamp(6)"}
+POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
+
+
+@dataclass(frozen=True)
+class Events:
+    """The event tables as Ibis expressions, on whatever engine holds them, with opinions and boundaries.
+
+    :mod:`features.text.opinions` and :mod:`features.offline.boundaries` add those. The events of merged
+    customers are told of both; ``merges`` says who they are, and is None where there are none.
+    """
+
+    order_lines: ir.Table
+    refunds: ir.Table
+    traits: ir.Table
+    activities: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=SCHEMAS["activities"]))
+    opinions: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=OPINIONS))
+    boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
+    merges: ir.Table | None = None
+
+    @classmethod
+    def unbound(cls) -> Events:
+        """Tables without data: what definitions are compiled and hashed against."""
+        tables = SCHEMAS | {"opinions": OPINIONS, "boundaries": BOUNDARIES}
+        return cls(**{name: ibis.table(schema, name=name) for name, schema in tables.items()})
+
+    def items(self) -> Iterator[tuple[str, ir.Table]]:
+        """Each event table with its name."""
+        for name in SCHEMAS:
+            yield name, getattr(self, name)
+
+    def known_at(self, moment: datetime) -> Events:
+        """Only what had happened before ``moment`` and was known by then."""
+        cut = ibis.literal(moment.replace(tzinfo=None), "timestamp(6)")
+        tables = dict(self.items()) | {"opinions": self.opinions}
+        return replace(
+            self,
+            **{
+                n: table.filter(table.timestamp < cut, table.received_at <= cut)
+                for n, table in tables.items()
+            },
+            boundaries=self.boundaries.filter(self.boundaries.valid_from <= cut),
+            merges=None if self.merges is None else self.merges.filter(self.merges["at"] <= cut),
+        )
+
+
+def visible(events: ir.Table, population: ir.Table) -> ir.Table:
+    """Each (customer, as_of) of the population with the events that could be known then.
+
+    Adds ``days_ago``: the shop's days between the event and ``as_of``, 0 on the same day.
+    """
+    joined = population.inner_join(events, "customer_key")
+    seen = joined.filter(joined.timestamp < joined.as_of, joined.received_at <= joined.as_of)
+    return seen.mutate(days_ago=seen.as_of_day - seen.day)
+
+
+def following(events: ir.Table, population: ir.Table, days: int) -> ir.Table:
+    """Each (customer, as_of) with the events of the ``days`` days from ``as_of`` on."""
+    joined = population.inner_join(events, "customer_key")
+    return joined.filter(joined.timestamp >= joined.as_of, joined.day - joined.as_of_day < days)

@@ -1,0 +1,252 @@
+"""Messages of the Segment specification → the canonical events, or why one cannot be used.
+
+Nothing is looked up and nothing kept here: the same message gives the same rows. What becomes of
+what is told in docs/events.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.calendar import day_of, hour_of, micros
+from events.identity import ANONYMOUS
+from events.journal import Message, Refused, Rows
+from events.segment import orders as segment_orders
+from events.segment.values import (
+    LONGEST_TEXT,
+    MOST_UNITS,
+    Unfit,
+    check,
+    happened,
+    identifier,
+    json_text,
+    mapping,
+    money,
+    pieces,
+    signed_units,
+    text,
+    units,
+)
+from events.taxonomy import MEANINGS, SUBSCRIPTIONS
+
+_DEEPEST_TRAIT = 5
+# What an event is about, the closest first.
+_REFERENCES = (
+    "decision_id", "message_id", "email_id", "notification_id", "campaign_id", "campaign", "campaign_name",
+    "ticket_id", "complaint_id", "subscription_id", "survey_id", "review_id", "promotion_id", "coupon_id",
+    "cart_id", "checkout_id", "order_id", "wishlist_id",
+)  # fmt: skip
+_CHANNELS = {"browser": "web", "mobile": "app"}
+_LIBRARIES = {
+    "web": ("analytics.js", "javascript", "web"),
+    "app": ("ios", "android", "swift", "kotlin", "flutter", "react-native", "unity", "xamarin"),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a message does not say of the shop: how its days and money count."""
+
+    time_zone: str
+    currency: str
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A message that has been looked at: whose it is, and the moments that each of its rows begins with."""
+
+    message: Mapping[str, Any]
+    message_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    head: list[int]
+    hour: int
+    currency: str
+
+
+def translate(message: Any, received_at: datetime, place: Place) -> Message | Refused:
+    """One message, as a client sent it, with its ``type`` and ``sentAt``.
+
+    Whatever JSON it is, this raises nothing.
+    """
+    try:
+        return _translate(message, received_at, place)
+    except Unfit as unfit:
+        return Refused(received_at, str(unfit), as_it_came(message), _message_id(message))
+    except RecursionError:
+        return Refused(received_at, "it is nested too deeply", "null")
+
+
+def _message_id(message: Any) -> str | None:
+    try:
+        return identifier(message, "messageId") if isinstance(message, dict) else None
+    except Unfit:
+        return None
+
+
+def as_it_came(message: Any) -> str:
+    """A message as JSON that every database can keep."""
+    return json.dumps(message, separators=(",", ":"))
+
+
+def _translate(message: Any, received_at: datetime, place: Place) -> Message:
+    if not isinstance(message, dict):
+        raise Unfit("it is not an object")
+    check(message)
+    kind = message.get("type")
+    make = _KINDS.get(kind) if isinstance(kind, str) else None
+    if make is None:
+        raise Unfit(f"type is none of {', '.join(_KINDS)}")
+    user_id, device = identifier(message, "userId"), identifier(message, "anonymousId")
+    if user_id is not None and user_id.startswith(ANONYMOUS):
+        raise Unfit(f"userId begins with {ANONYMOUS}, as only ids of devices do")
+    anonymous_id = None if device is None else ANONYMOUS + device
+    customer_id = user_id or anonymous_id
+    if customer_id is None:
+        raise Unfit("there is neither userId nor anonymousId")
+    at = happened(message, received_at)
+    head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
+    name = identifier(message, "messageId") or _made_id(message, received_at)
+    hour = hour_of(at, place.time_zone)
+    told = _Told(message, name, user_id, anonymous_id, head, hour, place.currency)
+    joins, rows = make(told)
+    return Message(name, received_at, customer_id, joins, {k: v for k, v in rows.items() if v})
+
+
+def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
+    """What a message without an id is known by: what it says, and its arrival where it says no time."""
+    timed = any(message.get(name) for name in ("timestamp", "originalTimestamp"))
+    said = json.dumps([message, None if timed else received_at.isoformat()], sort_keys=True)
+    return f"made:{hashlib.sha256(said.encode()).hexdigest()}"
+
+
+Made = tuple[str | None, Rows]
+"""The id that a message joins to its customer's, and its rows."""
+
+
+def _identify(told: _Told) -> Made:
+    message = told.message
+    traits = {**mapping(mapping(message, "context"), "traits"), **mapping(message, "traits")}
+    joins = told.anonymous_id if told.user_id is not None else None
+    return joins, {"traits": _traits(told, "", traits)}
+
+
+def _alias(told: _Told) -> Made:
+    previous = identifier(told.message, "previousId")
+    if previous is None or told.user_id is None:
+        raise Unfit("an alias needs previousId and userId")
+    if told.anonymous_id == ANONYMOUS + previous:  # a browser's own id, as its library sends it
+        previous = told.anonymous_id
+    return (previous if previous != told.user_id else None), {}
+
+
+def _group(told: _Told) -> Made:
+    group_id = identifier(told.message, "groupId")
+    if group_id is None:
+        raise Unfit("a group needs groupId")
+    row = [*told.head, "group_id", group_id]
+    return None, {"traits": [row, *_traits(told, "group.", mapping(told.message, "traits"))]}
+
+
+def _traits(told: _Told, prefix: str, traits: Mapping[str, Any]) -> list[list[Any]]:
+    found = dict(_flat(prefix, traits, _DEEPEST_TRAIT))
+    if any(len(name) > LONGEST_TEXT for name in found):
+        raise Unfit(f"the name of a trait is longer than {LONGEST_TEXT} characters")
+    return [[*told.head, name, value] for name, value in found.items()]
+
+
+def _flat(prefix: str, traits: Mapping[str, Any], deep: int) -> Iterator[tuple[str, str]]:
+    """Names and values, those of an object within as ``address.city``; what is null says nothing."""
+    for name, value in traits.items():
+        if isinstance(value, dict) and deep:
+            yield from _flat(f"{prefix}{name}.", value, deep - 1)
+        elif value is not None:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json_text(value)
+
+
+def _track(told: _Told) -> Made:
+    name, properties = told.message.get("event"), mapping(told.message, "properties")
+    if not isinstance(name, str) or not name.strip():
+        raise Unfit("event, the name of what happened, is missing")
+    if len(name) > LONGEST_TEXT:
+        raise Unfit(f"event is longer than {LONGEST_TEXT} characters")
+    if name == segment_orders.ORDERED:
+        order_id = text(properties, "order_id", "checkout_id") or told.message_id
+        lines = segment_orders.order_lines(properties, order_id, told.currency)
+        return None, {"order_lines": [[*told.head, *line] for line in lines]}
+    if name in segment_orders.GIVEN_BACK:
+        lines = segment_orders.refunds(properties, told.currency)
+        return None, {"refunds": [[*told.head, *line] for line in lines]}
+    return None, _activity(told, name, properties, text(properties, "category"))
+
+
+def _seen(name: str) -> Callable[[_Told], Made]:
+    """A page or screen: its own name is a property, as is its category, which is no product's."""
+
+    def make(told: _Told) -> Made:
+        own = {key: told.message[key] for key in ("name", "category") if told.message.get(key) is not None}
+        return None, _activity(told, name, {**mapping(told.message, "properties"), **own}, None)
+
+    return make
+
+
+def _activity(told: _Told, name: str, properties: Mapping[str, Any], category: str | None) -> Rows:
+    meaning = MEANINGS.get(name)
+    # A renewal has orders and campaigns too, each its own; it is about the subscription alone.
+    references = ("subscription_id",) if meaning and meaning.kind in SUBSCRIPTIONS else _REFERENCES
+    channel = (meaning and meaning.channel) or _channel(told.message, properties)
+    amount = _amount(properties)
+    if amount is not None:
+        segment_orders.check_currency(properties, told.currency)
+    row = [
+        *told.head, told.hour, name, meaning and meaning.kind, channel, text(properties, *references),
+        text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
+        json_text(properties),
+    ]  # fmt: skip
+    return {"activities": [row]}
+
+
+def _amount(properties: Mapping[str, Any]) -> int | None:
+    """What an event was worth, of either sign; a word there is a property like any other."""
+    price = units(properties.get("price"), "price")
+    quantity = None if price is None else pieces(properties.get("quantity"), "quantity")
+    known = (signed_units(properties.get(name)) for name in ("value", "revenue", "total"))
+    amount = next((found for found in known if found is not None), None)
+    if amount is None and price is not None and quantity is not None:
+        amount = price * quantity
+    if amount is not None and abs(amount) > MOST_UNITS:
+        raise Unfit("value is too large")
+    return amount
+
+
+def _channel(message: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+    """The way an event went, by what it says itself, and else by what sent it."""
+    if told := text(properties, "channel") or text(message, "channel"):
+        return _CHANNELS.get(told, told)
+    context = message.get("context")
+    if not isinstance(context, dict):
+        return None
+    library = context.get("library")
+    sender = str(library.get("name") or "").lower() if isinstance(library, dict) else ""
+    for channel, parts in _LIBRARIES.items():
+        if any(part in sender for part in parts):
+            return channel
+    if context.get("userAgent"):
+        return "web"
+    return "app" if context.get("device") else "server" if sender else None
+
+
+_KINDS: dict[str, Callable[[_Told], Made]] = {
+    "identify": _identify,
+    "track": _track,
+    "page": _seen("Page Viewed"),
+    "screen": _seen("Screen Viewed"),
+    "group": _group,
+    "alias": _alias,
+}
+KINDS = tuple(_KINDS)

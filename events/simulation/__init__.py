@@ -1,0 +1,1 @@
+"""A simulated shop whose customers' true rates are known."""

@@ -1,0 +1,267 @@
+"""What the simulated shop's customers do besides ordering: visits, carts, and what becomes of messages.
+
+Orders are what they are without it: every customer has four more random streams of their own, for
+their habits and for each of their orders, weeks and mailings a row of uniform numbers. A longer run
+has more rows. Nothing is told of a customer before they arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from core.calendar import EPOCH, date_of
+from events.simulation.orders import Batch, delays_s
+from events.simulation.truth import (
+    CATEGORIES,
+    HOURS_SO_FAR,
+    PRODUCTS_PER_CATEGORY,
+    Floats,
+    Ints,
+    Plan,
+    ShopTime,
+)
+from events.taxonomy import MEANINGS
+
+Bools = NDArray[np.bool_]
+HABITS, ORDERS, WEEKS, MAILINGS = 1, 2, 3, 4  # the streams, from 1: a last 0 would not make another
+APP_SHARE, SPAM_SHARE = 0.3, 0.2  # of all customers; of those who unsubscribe
+BROWSING = 1.2  # visits without an order, per order that is expected of an active customer
+# Who dropped out browses at this share of their rate at first, fading in so many days, and opens less.
+ASLEEP, ASLEEP_DAYS, ASLEEP_OPENS = 0.3, 60.0, 0.4
+MAILING_WEEKS = (8, 13, 22, 35, 40, 50)  # ISO weeks with an email besides those of campaigns
+EMAIL_AT, PUSH_AT = 1 + 10 / 24, 4 + 18 / 24  # days after Monday's beginning
+MINUTE = 1 / 1440
+
+
+@dataclass(frozen=True)
+class Habits:
+    """The truth about how each customer takes messages.
+
+    Attributes:
+        open_probability: of an email while active.
+        click_probability: of an email that was opened, and of a push message, while active.
+        uses_app: visits in the app and takes push messages. marks_as_spam: when unsubscribing.
+    """
+
+    open_probability: Floats
+    click_probability: Floats
+    uses_app: Bools
+    marks_as_spam: Bools
+
+    @classmethod
+    def of(cls, plan: Plan, numbers: list[int]) -> Habits:
+        """Those of the customers with these numbers."""
+        rngs = [_stream(plan, number, HABITS) for number in numbers]
+        drawn = [(rng.beta(2.2, 3.8), rng.beta(2.0, 4.0), *rng.random(2)) for rng in rngs]
+        opens, clicks, app, spam = np.array(drawn, float).reshape(-1, 4).T
+        return cls(opens, clicks, app < APP_SHARE, spam < SPAM_SHARE)
+
+
+@dataclass
+class _Told:
+    """Activities as columns that grow; ``who`` are positions in the batch."""
+
+    who: list[Ints] = field(default_factory=list)
+    moments: list[Floats] = field(default_factory=list)
+    delays_s: list[Ints] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # one for each part
+    products: list[Ints] = field(default_factory=list)  # -1 for none
+    mailings: list[Ints] = field(default_factory=list)  # -1 for none
+
+    def add(
+        self, name: str, where: Bools, who: Ints, moments: Floats, delays_s: Ints,
+        products: Ints | None = None, mailings: Ints | None = None,
+    ) -> None:  # fmt: skip
+        """Add an activity for every row that is ``where``."""
+        rows = np.flatnonzero(where)
+        self.who.append(who[rows])
+        self.moments.append(moments[rows])
+        self.delays_s.append(delays_s[rows])
+        self.names.append(name)
+        none = np.full(len(rows), -1)
+        self.products.append(none if products is None else products[rows])
+        self.mailings.append(none if mailings is None else mailings[rows])
+
+
+def activity_columns(
+    batch: Batch, habits: Habits, plan: Plan, time: ShopTime, ids: Any, products: Ints
+) -> dict[str, Any]:
+    """The columns of ``activities``.
+
+    Args:
+        ids: the customers'.
+        products: the first of each order, by number.
+    """
+    told, mailings = _Told(), _mailing_plan(plan, time)
+    _visits_to_order(told, batch, habits, plan, products)
+    _browsing(told, batch, habits, plan, time)
+    _mailings(told, batch, habits, plan, mailings)
+    _refusals(told, batch, habits, time)
+
+    who, moments = np.concatenate(told.who), np.concatenate(told.moments)
+    arrivals = np.array([c.arrival for c in batch.customers], float)
+    kept = np.flatnonzero((moments < time.end) & (moments >= arrivals[who]))
+    part = np.repeat(np.arange(len(told.names)), [len(rows) for rows in told.who])[kept]
+    meanings = [MEANINGS[name] for name in told.names]
+    who, product = who[kept], np.concatenate(told.products)[kept]
+    seconds = time.utc_seconds(moments[kept])
+    # A channel that the name does not say is the web or the app.
+    said = np.array([meaning.channel is not None for meaning in meanings])
+    channel = np.where(said[part], part, len(meanings) + habits.uses_app[who])
+    codes = [f"{c}-{i + 1:02d}" for c in CATEGORIES for i in range(PRODUCTS_PER_CATEGORY)]
+    return {
+        "customer_id": _words(ids, who),
+        "timestamp": seconds,
+        "received_at": seconds + np.concatenate(told.delays_s)[kept],
+        "name": _words(told.names, part),
+        "kind": _words([meaning.kind for meaning in meanings], part),
+        "channel": _words([*(meaning.channel for meaning in meanings), "web", "app"], channel),
+        "reference": _words([mailing.reference for mailing in mailings], np.concatenate(told.mailings)[kept]),
+        "product_id": _words(codes, product),
+        "category": _words(list(CATEGORIES), product // PRODUCTS_PER_CATEGORY),
+        "amount": pa.nulls(len(kept), pa.int64()),
+        "properties": pa.nulls(len(kept), pa.string()),
+    }
+
+
+def _words(words: Sequence[str | None], codes: Ints) -> pa.Array:
+    """The words with these numbers; none for numbers below 0."""
+    indices = pa.array(codes, mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string())).dictionary_decode()
+
+
+def _stream(plan: Plan, number: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng([plan.seed, number, stream])
+
+
+def _rows(batch: Batch, plan: Plan, stream: int, counts: Ints, draws: int) -> tuple[Ints, Ints, Floats]:
+    """(customer, place among the customer's, uniform numbers) for so many rows of each customer."""
+    drawn = [
+        _stream(plan, number, stream).random((count, draws))
+        for number, count in zip(batch.numbers, counts.tolist(), strict=True)
+    ]
+    who = np.repeat(np.arange(len(counts)), counts)
+    nth = np.arange(len(who)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return who, nth, np.concatenate(drawn) if drawn else np.empty((0, draws))
+
+
+def _begin(told: _Told, habits: Habits, where: Bools, who: Ints, at: Floats, delays: Ints) -> None:
+    for name, in_app in (("Page Viewed", False), ("Screen Viewed", True)):
+        told.add(name, where & (habits.uses_app[who] == in_app), who, at, delays)
+
+
+def _visits_to_order(told: _Told, batch: Batch, habits: Habits, plan: Plan, product: Ints) -> None:
+    """A visit before each order, on its day: a product looked at, put into the cart and paid for."""
+    counts = np.bincount(np.array(batch.buyers, np.int64), minlength=len(batch.numbers))
+    who, _, u = _rows(batch, plan, ORDERS, counts, 5)
+    ordered = np.array(batch.moments, float)
+    arrivals = np.array([c.arrival for c in batch.customers], float)[who]
+    begun = np.maximum(np.maximum(np.floor(ordered), arrivals), ordered - (4 + 26 * u[:, 0]) * MINUTE)
+    delays = delays_s(plan, u[:, 1], u[:, 2])
+    every = np.ones(len(who), bool)
+    beside = product - product % PRODUCTS_PER_CATEGORY + (u[:, 3] * PRODUCTS_PER_CATEGORY).astype(np.int64)
+
+    def at(share: float) -> Floats:
+        moments: Floats = begun + share * (ordered - begun)
+        return moments
+
+    _begin(told, habits, every, who, begun, delays)
+    told.add("Product Viewed", u[:, 4] < 0.5, who, at(0.2), delays, beside)
+    told.add("Product Viewed", every, who, at(0.4), delays, product)
+    told.add("Product Added", every, who, at(0.6), delays, product)
+    told.add("Checkout Started", every, who, at(0.8), delays)
+
+
+def _browsing(told: _Told, batch: Batch, habits: Habits, plan: Plan, time: ShopTime) -> None:
+    """At most one visit a week that is not to order: products looked at, some carts left."""
+    first_days = np.floor([c.arrival for c in batch.customers])
+    counts = np.ceil((time.end - first_days) / 7).astype(np.int64)
+    who, week, u = _rows(batch, plan, WEEKS, counts, 9)
+    hour = np.interp(u[:, 1] * 7 % 1, HOURS_SO_FAR, np.arange(25) / 24)
+    began = first_days[who] + 7 * week + np.floor(u[:, 1] * 7) + hour
+    rate = BROWSING * 7 * np.array([c.rate_per_day for c in batch.customers], float)[who]
+    gone = began - np.array(batch.dropouts, float)[who]
+    awake = np.where(gone > 0, ASLEEP * np.exp(-np.maximum(gone, 0) / ASLEEP_DAYS), 1.0)
+    here = np.flatnonzero(u[:, 0] < -np.expm1(-rate * awake))
+    who, began, u = who[here], began[here], u[here]
+    delays = delays_s(plan, u[:, 2], u[:, 3])
+    taste = np.array([c.taste for c in batch.customers], float).reshape(-1, len(CATEGORIES))[who]
+    category = (u[:, 4, None] >= taste[:, :-1]).sum(axis=1)
+    place = (u[:, 5] * PRODUCTS_PER_CATEGORY).astype(np.int64)
+    every = np.ones(len(who), bool)
+    _begin(told, habits, every, who, began, delays)
+    told.add("Products Searched", u[:, 6] < 0.5, who, began + MINUTE, delays)
+    for i in range(3):
+        product = category * PRODUCTS_PER_CATEGORY + (place + i) % PRODUCTS_PER_CATEGORY
+        told.add("Product Viewed", u[:, 7] * 3 >= i, who, began + (2 + 3 * i) * MINUTE, delays, product)
+    product = category * PRODUCTS_PER_CATEGORY + place
+    told.add("Product Added", u[:, 8] < 0.3, who, began + 10 * MINUTE, delays, product)
+    told.add("Checkout Started", u[:, 8] < 0.1, who, began + 12 * MINUTE, delays)
+
+
+@dataclass(frozen=True)
+class _Mailing:
+    moment: float
+    is_email: bool
+    reference: str
+
+
+def _mailing_plan(plan: Plan, time: ShopTime) -> list[_Mailing]:
+    """What is sent, earliest first: emails in some weeks, push messages in campaigns."""
+    first = (plan.start - EPOCH).days
+    found: list[_Mailing] = []
+    for monday in range(-date_of(first).weekday(), int(time.end), 7):
+        on = date_of(first + monday)
+        if on.isocalendar().week in (*MAILING_WEEKS, *plan.campaign_weeks):
+            found.append(_Mailing(monday + EMAIL_AT, True, f"newsletter-{on}"))
+        if on.isocalendar().week in plan.campaign_weeks:
+            found.append(_Mailing(monday + PUSH_AT, False, f"push-{on}"))
+    return found
+
+
+def _mailings(told: _Told, batch: Batch, habits: Habits, plan: Plan, mailings: list[_Mailing]) -> None:
+    """Emails to subscribers, and in campaigns push messages to who uses the app; some open and click."""
+    moments = np.array([mailing.moment for mailing in mailings], float)
+    after = np.searchsorted(moments, [c.arrival for c in batch.customers])
+    who, nth, u = _rows(batch, plan, MAILINGS, len(mailings) - after, 4)
+    number = after[who] + nth
+    at, is_email = moments[number], np.array([mailing.is_email for mailing in mailings], bool)[number]
+    dropouts = np.array(batch.dropouts, float)
+    began = np.array([c.newsletter for c in batch.customers], bool)[who]
+    subscribed = began != (at >= _changes(batch)[who])
+    received, at_once = np.where(is_email, subscribed, habits.uses_app[who]), np.zeros(len(who), np.int64)
+    awake = np.where(at < dropouts[who], 1.0, ASLEEP_OPENS)
+    opens = received & is_email & (u[:, 0] < habits.open_probability[who] * awake)
+    opened_at = at + 5 * MINUTE - np.log1p(-u[:, 1]) / 4  # six hours in the mean
+    clicks = opens & (u[:, 2] < habits.click_probability[who])
+    taps = received & ~is_email & (u[:, 0] < habits.click_probability[who] * awake)
+    clicked_at = opened_at + (0.5 + 5 * u[:, 3]) * MINUTE
+    for name, where, moment in (
+        ("Email Sent", received & is_email, at),
+        ("Email Opened", opens, opened_at),
+        ("Email Link Clicked", clicks, clicked_at),
+        ("Push Notification Sent", received & ~is_email, at),
+        ("Push Notification Tapped", taps, clicked_at),
+    ):
+        told.add(name, where, who, moment, at_once, mailings=number)
+
+
+def _changes(batch: Batch) -> Floats:
+    """When each customer changes their mind about the newsletter."""
+    pairs = zip(batch.customers, batch.dropouts, strict=True)
+    return np.array([customer.newsletter_changes_at(dropout) for customer, dropout in pairs], float)
+
+
+def _refusals(told: _Told, batch: Batch, habits: Habits, time: ShopTime) -> None:
+    """Who no longer wants the newsletter says so, and some call it spam."""
+    who, changes = np.arange(len(batch.numbers)), _changes(batch)
+    leaves = np.array([c.newsletter for c in batch.customers], bool) & (changes < time.end)
+    at_once = np.zeros(len(who), np.int64)
+    told.add("Unsubscribed", leaves, who, changes, at_once)
+    told.add("Email Marked as Spam", leaves & habits.marks_as_spam, who, changes, at_once)

@@ -1,0 +1,1 @@
+"""The feature catalogue: the only door to Feast."""

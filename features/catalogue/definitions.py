@@ -1,0 +1,21 @@
+"""The hash of each feature's definition in a home: of those made of opinions, with who reads the texts."""
+
+from __future__ import annotations
+
+import hashlib
+
+from core.home import Home
+from features.group import Feature
+from features.groups import FEATURES
+from features.text.opinions import Reader
+
+
+def definitions(home: Home) -> dict[str, str]:
+    """By feature, what it computes; models hold these, and are refused where they are other ones."""
+    recipe = Reader.of(home).recipe
+    return {name: _with(feature, recipe) for name, feature in FEATURES.items()}
+
+
+def _with(feature: Feature, recipe: str) -> str:
+    own = feature.definition()
+    return hashlib.sha256(f"{own} {recipe}".encode()).hexdigest() if feature.group.reads_opinions else own

@@ -1,0 +1,162 @@
+"""The online store as Feast knows it: the SDK reads, writes, pushes and materialises packed cells.
+
+In a ``feature_store.yaml`` it is::
+
+    online_store:
+        type: features.catalogue.plugin.PackedOnlineStore
+        address: redis://127.0.0.1:6379/0        # or the path of an SQLite file
+
+Feast hands rows over as protocol buffers, which costs more than all the rest, so those who need the
+speed (:meth:`features.catalogue.store.Store.reader` and ``write_online``) go to the cells directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel
+from feast.types import Bool, Float64, Int64, String
+
+from core.calendar import micros, moment
+from core.errors import PatronError
+from features.catalogue.views import View
+from features.online.cells import CellStore, open_cells
+from features.online.packed import Field, Layout, Selection, encode
+from features.online.rows import CLOCKS_APART, unpacked
+
+DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
+# Per type the field of Feast's value that holds it, and Arrow's type.
+_HELD = {
+    "int64": ("int64_val", pa.int64()),
+    "float64": ("double_val", pa.float64()),
+    "string": ("string_val", pa.string()),
+    "boolean": ("bool_val", pa.bool_()),
+}
+_NOTHING = Value()
+_Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class PackedOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Where the cells are: ``redis://host:port/db``, or the path of an SQLite file."""
+
+    type: Literal["features.catalogue.plugin.PackedOnlineStore"] = (
+        "features.catalogue.plugin.PackedOnlineStore"
+    )
+    address: str
+
+
+class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
+    """Feast's interface over a :class:`features.online.cells.CellStore`; one integer entity."""
+
+    _cells: CellStore | None = None
+
+    def cells(self, config: RepoConfig) -> CellStore:
+        """The place of the cells, opened once."""
+        if self._cells is None:
+            self._cells = open_cells(config.online_store.address)
+        return self._cells
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[_Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows of one view; a row that is older than what is there changes nothing."""
+        layout = layout_of(table)
+        rows = pa.table({f.name: _column(f, [values for _, values, *_ in data]) for f in layout.fields})
+        as_of = np.array([micros(at) for _, _, at, _ in data], np.int64)
+        cells = encode(layout, rows, as_of, np.zeros_like(as_of))
+        keys = [_key(entity) for entity, *_ in data]
+        self.cells(config).write(keys, {layout.view: cells}, micros(datetime.now(UTC) + CLOCKS_APART))
+        if progress:
+            progress(len(data))
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """Per customer the moment and the values; nothing for one without a row.
+
+        Raises:
+            PatronError: the store is missing, cannot be read, or holds other definitions.
+        """
+        layout, place = layout_of(table), self.cells(config)
+        names = requested_features or [field.name for field in layout.fields]
+        (cells,) = place.read([_key(entity) for entity in entity_keys], [layout.view])
+        found = unpacked(place, Selection(layout, names), cells)
+        columns = [[_value(layout, name, value) for value in found.values[name]] for name in names]
+        return [
+            (None, None) if at is None else (moment(at), dict(zip(names, row, strict=True)))
+            for at, row in zip(found.as_of, zip(*columns, strict=True), strict=True)
+        ]
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        **_: Any,
+    ) -> None:
+        """Forget views that are gone, and make room for those that are new or mean something new."""
+        place = self.cells(config)
+        if tables_to_keep:
+            place.prepare([layout_of(view) for view in tables_to_keep])
+        if tables_to_delete:
+            place.drop([view.name for view in tables_to_delete])
+
+    def teardown(self, config: RepoConfig, *_: Any) -> None:
+        """Erase everything."""
+        self.cells(config).clear()
+
+
+def view_of(view: FeatureView) -> View:
+    """A feature view as it is kept."""
+    fields = (
+        Field(field.name, DTYPES.get(field.dtype, str(field.dtype)), field.tags.get("definition", ""))
+        for field in view.features
+    )
+    return View(view.name, tuple(fields), view.ttl or timedelta(0))
+
+
+def layout_of(view: FeatureView) -> Layout:
+    """How the cells of a feature view are laid out.
+
+    Raises:
+        PatronError: a feature is of a type that cells do not hold.
+    """
+    return view_of(view).layout
+
+
+def _key(entity: EntityKey) -> int:
+    if len(entity.entity_values) != 1 or not entity.entity_values[0].HasField("int64_val"):
+        raise PatronError(
+            f"the online store holds rows by one integer key, not by {', '.join(entity.join_keys)}"
+        )
+    return int(entity.entity_values[0].int64_val)
+
+
+def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
+    """One feature of Feast's rows; a value that is not set is null."""
+    held, kind = _HELD[field.dtype]
+    values = [row.get(field.name, _NOTHING) for row in rows]
+    return pa.array(
+        [getattr(value, held) if value.WhichOneof("val") == held else None for value in values], kind
+    )
+
+
+def _value(layout: Layout, name: str, value: Any) -> Value:
+    held, _ = _HELD[layout.fields[layout.place[name]].dtype]
+    return _NOTHING if value is None else Value(**{held: value})

@@ -1,0 +1,279 @@
+"""The only door to Feast: the catalogue, point-in-time retrieval and the online store.
+
+Entity, views and services are applied through the SDK from the groups in ``features.groups``,
+one feature view per group. Each field carries its unit and the hash of its definition as tags,
+so that whoever reads the online store can tell by which definitions it was filled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from core.settings import FeatureSettings
+from features.catalogue import views
+from features.catalogue.definitions import definitions
+from features.catalogue.views import View
+from features.online import rows
+from features.online.cells import CellStore, open_cells
+from features.online.packed import Layout
+from features.online.rows import KEY, OnlineRows, Reader, Snapshot
+
+if TYPE_CHECKING:
+    import feast
+
+    from features.group import FeatureGroup
+
+__all__ = ["OnlineRows", "Reader", "Store"]
+
+PROJECT = "patron"
+ENTITY = "customer"
+_METRICS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
+
+
+def import_feast() -> None:
+    """Import Feast, without the checks of types that it has typeguard write into its functions.
+
+    Writing them takes two thirds of the seconds that the import takes otherwise.
+    """
+    # Before Feast, whose import makes every metric of the process, and of its children, a file in a folder
+    # that they share.
+    import prometheus_client  # noqa: F401
+    import typeguard
+
+    os.environ.setdefault("FEAST_USAGE", "False")
+    before = {name: os.environ.get(name) for name in _METRICS}
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            # Feast's own imports use names that their libraries have deprecated.
+            warnings.simplefilter("ignore")
+            import feast
+            import feast.infra.offline_stores.duckdb  # noqa: F401
+    finally:
+        typeguard.typechecked = checked
+    for name, value in before.items():
+        if value is None and (folder := os.environ.pop(name, None)):
+            shutil.rmtree(folder, ignore_errors=True)
+    logging.getLogger("feast").setLevel(logging.WARNING)
+
+
+def online_address(home: Home, settings: FeatureSettings | None = None) -> str:
+    """Where a home's online rows are: a file of it, or the Redis that ``PATRON_ONLINE_STORE`` names."""
+    return (settings or FeatureSettings()).online_store or str(home.online_file)
+
+
+def open_online(home: Home) -> CellStore:
+    """A home's online rows by themselves, without Feast."""
+    return open_cells(online_address(home))
+
+
+class Store:
+    """A home's Feast store.
+
+    Feast takes seconds to import, so it is imported only where its registry has to be read or written; what
+    readers need of it is kept beside it (:mod:`features.catalogue.views`).
+
+    The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
+    Reading them is safe from many threads at a time.
+
+    Args:
+        patience_s: how many seconds one waits for the online rows at most; by default some that no
+            reader in a request path would wait.
+    """
+
+    def __init__(
+        self, home: Home, settings: FeatureSettings | None = None, patience_s: float | None = None
+    ) -> None:
+        self.home = home
+        self.online_file = home.online_file
+        self._address = online_address(home, settings)
+        self.online = open_cells(self._address, patience_s)
+        self._registry = home.feast / "registry.db"
+        self._held: tuple[tuple[int, ...], dict[str, View]] | None = None
+
+    @cached_property
+    def _feast(self) -> feast.FeatureStore:
+        import_feast()
+        import feast
+        from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
+        from feast.repo_config import RegistryConfig
+
+        from features.catalogue.plugin import PackedOnlineStoreConfig
+
+        self.home.feast.mkdir(parents=True, exist_ok=True)
+        return feast.FeatureStore(
+            config=feast.RepoConfig(
+                project=PROJECT,
+                provider="local",
+                registry=RegistryConfig(path=str(self._registry)),
+                offline_store=DuckDBOfflineStoreConfig(),
+                online_store=PackedOnlineStoreConfig(address=self._address),
+                entity_key_serialization_version=3,
+                repo_path=self.home.feast,
+            )
+        )
+
+    def apply(self, groups: Sequence[FeatureGroup], folders: dict[str, Path]) -> None:
+        """Register the customer entity and one feature view per group over its snapshots."""
+        store = self._feast
+        import feast
+
+        customer = feast.Entity(
+            name=ENTITY, join_keys=[KEY], value_type=feast.ValueType.INT64,
+            description="A customer, by internal key",
+        )  # fmt: skip
+        hashes = definitions(self.home)
+        made = [self._view(group, folders[group.name], customer, hashes) for group in groups]
+        store.apply([customer, *made])
+
+    def _view(
+        self, group: FeatureGroup, folder: Path, customer: feast.Entity, hashes: Mapping[str, str]
+    ) -> feast.FeatureView:
+        import feast
+        from feast import types
+
+        dtypes = {
+            "int64": types.Int64,
+            "float64": types.Float64,
+            "string": types.String,
+            "boolean": types.Bool,
+        }
+        fields = [
+            feast.Field(
+                name=f.name,
+                dtype=dtypes[f.dtype],
+                description=f.description,
+                tags={"unit": f.unit, "definition": hashes[f.name]},
+            )
+            for f in group.features.values()
+        ]
+        source = feast.FileSource(
+            name=group.name,
+            path=str(folder / "*.parquet"),
+            timestamp_field="as_of",
+            created_timestamp_column="created_at",
+        )
+        return feast.FeatureView(
+            name=group.name, entities=[customer], schema=fields, source=source,
+            ttl=group.fresh_for, online=True,
+        )  # fmt: skip
+
+    def publish_service(self, name: str, features: Sequence[str]) -> None:
+        """Register a FeatureService: exactly the features that one model version reads."""
+        store, where = self._feast, self._views_of(features)
+        import feast
+
+        chosen = [
+            store.get_feature_view(view)[[f for f in features if where[f] == view]]
+            for view in dict.fromkeys(where.values())
+        ]
+        store.apply([feast.FeatureService(name=name, features=chosen)])
+        self._views()  # keeps them anew, now that the registry has changed
+
+    def services(self) -> list[str]:
+        """The names of all published services."""
+        return sorted(service.name for service in self._feast.list_feature_services())
+
+    def definitions(self) -> dict[str, str]:
+        """The hash of each feature's definition by which the store was last filled."""
+        return {field.name: field.definition for view in self._views().values() for field in view.fields}
+
+    def fresh_for(self) -> dict[str, timedelta]:
+        """Per group how old its features may be before an answer that rests on them is stale."""
+        return {name: view.fresh_for for name, view in self._views().items()}
+
+    def historical(self, population: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
+        """Point-in-time features from the stored snapshots.
+
+        Args:
+            population: ``customer_key`` and ``as_of`` (UTC).
+
+        Returns:
+            The population with one column per feature, in the population's order.
+        """
+        where = self._views_of(features)
+        asked = population[[KEY, "as_of"]].rename(columns={"as_of": "event_timestamp"})
+        found = self._feast.get_historical_features(
+            entity_df=asked, features=[f"{where[name]}:{name}" for name in features]
+        ).to_df()
+        # The join keeps neither the rows' order nor the moment's resolution.
+        found["event_timestamp"] = found["event_timestamp"].astype(asked["event_timestamp"].dtype)
+        ordered = asked.merge(found, on=[KEY, "event_timestamp"], how="left", validate="1:1")
+        return ordered.rename(columns={"event_timestamp": "as_of"})
+
+    def fill_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put everyone's features into the online store, by group.
+
+        Whoever is in none of the snapshots is erased, unless news of them came after these.
+        """
+        shop, layouts = self.home.shop(), self._layouts()
+        kept = rows.write(self.online, layouts, snapshots, shop)
+        until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
+        rows.erase_others(self.online, list(layouts), kept, until, shop)
+
+    def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Put the rows of snapshots, by group, into the online store; each row keeps its as_of.
+
+        An older row never takes the place of a newer one.
+        """
+        rows.write(self.online, self._layouts(), snapshots, self.home.shop())
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Erase customers from the online store."""
+        self.online.delete([int(key) for key in keys])
+
+    def reader(self, features: Sequence[str]) -> Reader:
+        """Reads these features for customers by key; threads may share it."""
+        return rows.reader(self.online, self._layouts(), self._views_of(features))
+
+    def patient_reader(self, features: Sequence[str]) -> Reader:
+        """The same for tens of thousands of customers at a time: it waits longer for a store that is slow."""
+        return rows.reader(open_cells(self._address), self._layouts(), self._views_of(features))
+
+    def _layouts(self) -> dict[str, Layout]:
+        return {name: view.layout for name, view in self._views().items()}
+
+    def _views(self) -> dict[str, View]:
+        """The views by name, read anew when the registry has changed: from Feast, or as they were kept."""
+        stamp = self._stamp()
+        if self._held is None or self._held[0] != stamp:
+            found = views.read(self._registry) if stamp else {}
+            if found is None:
+                from_which, feast_store = (
+                    views.digest(self._registry),
+                    self._feast,
+                )  # imports Feast as it should be
+                from features.catalogue.plugin import view_of
+
+                found = {view.name: view_of(view) for view in feast_store.list_feature_views()}
+                views.keep(self._registry, from_which, found)
+            self._held = stamp, found
+        if not self._held[1]:
+            raise NothingThere(f"no features were built in {self.home.path}; run `patron build`")
+        return self._held[1]
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            stat = self._registry.stat()
+        except FileNotFoundError:
+            return ()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def _views_of(self, features: Sequence[str]) -> dict[str, str]:
+        known = {f.name: view.name for view in self._views().values() for f in view.fields}
+        if missing := [name for name in features if name not in known]:
+            raise PatronError(f"the feature store does not hold {', '.join(missing)}; run `patron build`")
+        return {name: known[name] for name in features}

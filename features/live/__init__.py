@@ -1,0 +1,1 @@
+"""Live features: recomputes the online rows of customers that events touch."""

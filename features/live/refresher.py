@@ -1,0 +1,181 @@
+"""The refresher: keeps online rows at what is known, one process per home.
+
+Live cycles follow the news. When the shop's day is over everyone is computed anew, since windows and
+recency count days, and now and then what arrived moves into the lake; both go on in a process beside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol
+
+from core.calendar import moment
+from core.errors import PatronError
+from core.home import Home
+from core.settings import FeatureSettings
+from events import journal
+from events.lake import read_write as lake
+from features.live import child_process as background
+from features.live.recompute import Live
+from features.offline import build as builds
+
+TICK_S = 0.25
+STANDBY_S = 1.0
+LONGEST_PAUSE_S = 30.0  # between attempts, where a store is away
+REST_S = 60.0  # from one build to the next, or one compaction
+OLDEST_S = 3600.0  # what a message waits for a compaction at most
+_log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """A process beside."""
+
+    def poll(self) -> int | None:
+        """How it ended: 0 where all went well; None while it goes on."""
+
+
+Start = Callable[[Home, str], Work]
+
+
+class Refresher:
+    """Follows the news of a home, and starts what is due.
+
+    Args:
+        start: begins a task beside, ``build`` or ``compact``.
+    """
+
+    def __init__(self, home: Home, start: Start = background.start) -> None:
+        self.home, self._start = home, start
+        self._compact_after = FeatureSettings().compact_after
+        self._live: Live | None = None
+        self._catalogued = False
+        self._work: tuple[str, Work] | None = None
+        self._began: dict[str, datetime] = {}
+        self._covers = 0  # up to which message the build that goes on knows everybody
+
+    def tick(self, stop: threading.Event | None = None) -> bool:
+        """Do what is to be done now; returns whether anything was, or goes on.
+
+        Raises:
+            PatronError: a store is away, or what went on beside failed; another tick tries again.
+        """
+        if not self.home.shop().live:
+            return False
+        if self._live is None or not self._live.reads_as_promoted():
+            self._live, self._catalogued = Live(self.home), False
+        live, forgotten = self._live, lake.current(self.home).described["forgotten_seq"]
+        self._look_after(live)
+        if not self._ready(live) or live.mark.done < forgotten:
+            # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.
+            self._begin("build", covers=forgotten)
+            return True
+        busy = live.catch_up(stop) > 0
+        if builds.due(self.home):
+            busy = self._begin("build", covers=forgotten) or busy
+        elif not busy and self._full(live):
+            busy = self._begin("compact")
+        return busy or self._work is not None
+
+    def _look_after(self, live: Live) -> None:
+        if self._work is None or (ended := self._work[1].poll()) is None:
+            return
+        (task, _), self._work = self._work, None
+        if ended:
+            raise PatronError(f"the {task} in the background failed ({ended}); it is tried again")
+        if task == "build":
+            live.skip_to(self._covers)
+
+    def _ready(self, live: Live) -> bool:
+        """Whether the catalogue is of this code's definitions and the home's; else a build makes it so."""
+        now = builds.catalogued(live.store)
+        if self._catalogued and not now:
+            raise PatronError(
+                "the online store is filled by another version of Patron by now; restart this one's processes"
+            )
+        self._catalogued = now
+        return now
+
+    def _begin(self, task: str, covers: int = 0) -> bool:
+        """Start a task, unless one goes on or this one was begun a moment ago; returns whether it was."""
+        now, last = self.home.wall(), self._began.get(task)
+        if self._work or (last is not None and abs((now - last).total_seconds()) < REST_S):
+            return False
+        self._began[task], self._covers = now, covers
+        self._work = task, self._start(self.home, task)
+        return True
+
+    def _full(self, live: Live) -> bool:
+        """Whether enough is in the journal to move, or for long enough, and nobody needs it there."""
+        held = lake.current(self.home).compacted_seq
+        waiting = live.mark.done - held
+        if waiting <= 0 or live.mark.again_after is not None:
+            return False
+        oldest = journal.oldest(live.database, held)
+        aged = oldest is not None and (self.home.wall() - moment(oldest)).total_seconds() > OLDEST_S
+        return waiting > self._compact_after or aged
+
+
+def refresh(home: Home, stop: threading.Event, start: Start = background.start) -> None:
+    """Keep a home's online rows at what is known until told to stop; wait while another process does.
+
+    Raises:
+        NothingThere: there is no shop.
+    """
+    home.shop()
+    with _alone(home, stop) as alone:
+        refresher, pause, said = Refresher(home, start), TICK_S, ""
+        while alone and not stop.wait(pause):
+            try:
+                refresher.tick(stop)
+                pause, said = TICK_S, ""
+            except Exception as error:
+                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                if words != said:
+                    _log.error("%s", words)
+                if not isinstance(error, PatronError):
+                    refresher = Refresher(home, start)
+                pause, said = min(2 * pause, LONGEST_PAUSE_S), words
+
+
+def refresh_once(home: Home, start: Start = background.start) -> int:
+    """Compute who is in the news, and everyone where that is due; returns the number of the last message.
+
+    Raises:
+        PatronError: that is not possible, or another process does so already.
+    """
+    home.shop()
+    stop = threading.Event()
+    stop.set()
+    with _alone(home, stop) as alone:
+        if not alone:
+            raise PatronError(f"another process refreshes {home.path} already; it does what is to be done")
+        refresher = Refresher(home, start)
+        while refresher.tick():
+            stop.clear()
+            stop.wait(TICK_S)
+        live = refresher._live
+        return live.mark.done if live is not None else 0
+
+
+@contextmanager
+def _alone(home: Home, stop: threading.Event) -> Iterator[bool]:
+    """Whether this is the one who refreshes a home, once the others are gone or it is told to stop."""
+    with open(home.path / "refresher.lock", "ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(b"%d\n" % os.getpid())  # for people
+                file.flush()
+                yield True
+                return
+            except BlockingIOError:
+                if stop.wait(STANDBY_S):
+                    break
+        yield False

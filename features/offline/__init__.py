@@ -1,0 +1,1 @@
+"""Offline features: populations, snapshots and the features of everyone as of now."""

@@ -1,0 +1,264 @@
+"""What divides customers into segments, learnt once a month from everyone and kept.
+
+At a snapshot's moment the boundaries in force are those of the latest first of a month: they are
+learnt from what was known then, so history sees none of its future, and a customer's segment does
+not move because others did, but once a month. Tastes are learnt at the first month with
+``LEAST_TASTES`` customers to learn from, and on each first of January after.
+
+``snapshots/<generation>/boundaries-<recipe>/measures-<moment>.parquet`` and ``taste-<moment>.parquet``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+from numpy.typing import NDArray
+
+from core.home import Home, Tiers
+from events.lake import read_write as lake
+from events.schema import BOUNDARIES, Events, visible
+from features.group import Feature, FeatureGroup, compute
+from features.groups.segments import segments, shares
+from features.offline.populations import everyone, origins
+from features.text import opinions
+
+Floats = NDArray[np.float64]
+Stored = Callable[[FeatureGroup, datetime], ir.Table | None]
+FIFTHS = (0.2, 0.4, 0.6, 0.8)
+LEAST_TASTES = 100
+MOST_TASTES = 8
+LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
+SEED = 7
+SAMPLE = 4000  # customers that the number of tastes is chosen on
+RECIPE = 1  # to be raised when what follows learns otherwise
+FILE_TIME = "%Y%m%dT%H%M%SZ"
+
+
+def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
+    """Nothing was computed before."""
+
+
+def history(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
+    """The event tables of a home, with what texts say and the boundaries in force at these moments."""
+    events = opinions.beside(backend, lake.read(home, backend), opinions.Reader.of(home))
+    return divided(home, backend, events, as_ofs)
+
+
+def divided(
+    home: Home,
+    backend: Backend,
+    events: Events,
+    as_ofs: Sequence[datetime],
+    stored: Stored = nothing_stored,
+) -> Events:
+    """The event tables with the boundaries in force at these moments.
+
+    Args:
+        stored: what a group reads as of a moment, where it was computed before.
+    """
+    files = _learnt(home, backend, events, as_ofs, stored)
+    if files:
+        paths = [str(path) for path in sorted(files)]
+        events = replace(events, boundaries=backend.read_parquet(paths).select(*BOUNDARIES).cast(BOUNDARIES))
+    return events
+
+
+def history_for(
+    features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
+) -> Events:
+    """The event tables, with opinions and boundaries only where one of the features is made of them."""
+    events, groups = lake.read(home, backend), {feature.group for feature in features}
+    if any(group.reads_opinions for group in groups):
+        events = opinions.beside(backend, events, opinions.Reader.of(home))
+    return divided(home, backend, events, as_ofs) if any(group.reads for group in groups) else events
+
+
+def _learnt(
+    home: Home, backend: Backend, events: Events, as_ofs: Sequence[datetime], stored: Stored
+) -> set[Path]:
+    """The files that hold the boundaries in force at these moments; what is missing is learnt."""
+    months = origins(home)
+    tastes = _taste_months(home, backend, events, months)
+    wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
+    wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
+    found = set()
+    for kind, moment in wanted:
+        if moment is None:
+            continue
+        path = _file(home, kind, moment)
+        if not path.exists():
+            rows = (
+                _tastes(home, events, moment) if kind == "taste" else _measures(home, events, moment, stored)
+            )
+            _write(rows, moment, path)
+        found.add(path)
+    return found
+
+
+def missing(home: Home, as_of: datetime) -> bool:
+    """Whether boundaries in force at a moment were not learnt yet."""
+    month = max((m for m in origins(home) if m <= as_of), default=None)
+    return month is not None and not _file(home, "measures", month).exists()
+
+
+def learnt(home: Home, as_of: datetime) -> tuple[Path, ...]:
+    """The files of the boundaries that were learnt for a moment or last before it, one of each kind."""
+    found = []
+    for kind in ("measures", "taste"):
+        files = sorted(_folder(home).glob(f"{kind}-*.parquet"))  # by time, as they are named
+        found += [path for path in files if path <= _file(home, kind, as_of)][-1:]
+    return tuple(found)
+
+
+def table(files: Sequence[Path]) -> pa.Table:
+    """Boundaries as they were kept."""
+    schema = ibis.schema(BOUNDARIES).to_pyarrow()
+    return pa.concat_tables([schema.empty_table(), *(pq.read_table(file).cast(schema) for file in files)])
+
+
+def _file(home: Home, kind: str, moment: datetime) -> Path:
+    return _folder(home) / f"{kind}-{moment:{FILE_TIME}}.parquet"
+
+
+def _folder(home: Home) -> Path:
+    generation: str = lake.describe(home)["generation"]
+    return home.snapshots / generation / f"boundaries-{recipe(home)}"
+
+
+def recipe(home: Home) -> str:
+    """A short digest of how boundaries are learnt: what they are made from, and the rule for tier A."""
+    definitions = "".join(feature.definition() for feature in segments.reads.values())
+    said = f"{RECIPE} {home.shop().tiers} {definitions}"
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def _write(rows: pd.DataFrame, moment: datetime, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    types = {"valid_from": pa.timestamp("us"), "bound": pa.float64()}
+    rows = rows.assign(valid_from=pd.Timestamp(moment).tz_localize(None))
+    columns = {name: pa.array(rows[name], types.get(name, pa.string())) for name in BOUNDARIES}
+    draft = path.with_suffix(".draft")
+    pq.write_table(pa.table(columns), draft)
+    os.replace(draft, path)
+
+
+def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> pd.DataFrame:
+    table = stored(segments, moment)
+    if table is None:
+        population = everyone(events, moment, home.shop().time_zone)
+        table = compute(events, population, list(segments.reads.values()))
+    facts = table.to_pandas()
+    facts = facts[facts["orders_total"] > 0]
+    money = facts["spend_total"] - facts["refunded_total"]
+    measures = {"recency": facts["recency_days"], "frequency": facts["orders_total"], "money": money}
+    bounds = {kind: fifths(values.to_numpy(np.float64)) for kind, values in measures.items()}
+    bounds["tier"] = tiers(facts["net_spend_365d"].to_numpy(np.float64), home.shop().tiers)
+    rows = [(kind, None, None, bound) for kind, values in bounds.items() for bound in values]
+    return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
+
+
+def fifths(values: Floats) -> list[float]:
+    """The least value of each fifth but the lowest; infinite where ties leave a fifth to nobody.
+
+    Equal values never fall apart: a bound is the least value above the quantile.
+    """
+    if not len(values):
+        return [np.inf] * len(FIFTHS)
+    cuts = np.quantile(values, FIFTHS, method="inverted_cdf")
+    return [float(values[values > cut].min(initial=np.inf)) for cut in cuts]
+
+
+def tiers(net_spend: Floats, rule: Tiers) -> list[float]:
+    """The least net spend of tiers A, B and C; infinite where a tier is empty.
+
+    A are the customers who together bring ``rule.share`` of the money (or are that share of those
+    who bring any); B those who bring 15 % more (or are 30 % more); C all others who bring any.
+    """
+    largest = np.sort(net_spend[net_spend > 0])[::-1]
+    if not len(largest):
+        return [np.inf] * 3
+    weight, further = (largest, 0.15) if rule.of == "revenue" else (np.ones(len(largest)), 0.30)
+    reached = np.cumsum(weight) / weight.sum()
+
+    def least(share: float) -> float:
+        # The customer who completes the share belongs to it; sums of money are a little inexact.
+        return float(largest[min(int(np.searchsorted(reached, share - 1e-9)), len(largest) - 1)])
+
+    return [least(rule.share), least(min(rule.share + further, 1.0)), float(largest[-1])]
+
+
+def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
+    """The months at which tastes are learnt: the first with customers enough, then each January."""
+    lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
+    told = lines.group_by("customer_key").aggregate(
+        since=ibis.greatest(lines.timestamp, lines.received_at).min()
+    )
+    since = backend.to_pyarrow(told.order_by("since").limit(LEAST_TASTES).since).to_pylist()
+    if len(since) < LEAST_TASTES:
+        return []
+    zone = ZoneInfo(home.shop().time_zone)
+    able = [m for m in months if m.replace(tzinfo=None) > since[-1]]
+    return able[:1] + [m for m in able[1:] if m.astimezone(zone).month == 1]
+
+
+def _tastes(home: Home, events: Events, moment: datetime) -> pd.DataFrame:
+    population = everyone(events, moment, home.shop().time_zone)
+    found = shares(visible(events.order_lines, population)).to_pandas()
+    matrix = found.pivot(index="customer_key", columns="category", values="share").fillna(0).sort_index()
+    centres = taste_centres(matrix.to_numpy(np.float64))
+    labels = names(centres, matrix.to_numpy(np.float64).mean(axis=0), list(matrix.columns))
+    rows = [
+        ("taste", label, category, share)
+        for label, centre in zip(labels, centres, strict=True)
+        for category, share in zip(matrix.columns, centre, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
+
+
+def taste_centres(matrix: Floats) -> Floats:
+    """Centres of the customers' shares by category (k-means); their number by silhouette.
+
+    Args:
+        matrix: one row per customer, one column per category; rows sum to 1.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    sample = matrix[np.random.default_rng(SEED).permutation(len(matrix))[:SAMPLE]]
+    kinds = len(np.unique(sample.round(9), axis=0))
+    best, centres = -np.inf, sample.mean(axis=0, keepdims=True)
+    for k in range(2, min(MOST_TASTES, kinds - 1, matrix.shape[1]) + 1):
+        fitted = KMeans(k, n_init=4, random_state=SEED).fit(sample)
+        score = float(silhouette_score(sample, fitted.labels_))
+        if score > best:
+            best, centres = score, fitted.cluster_centers_
+    found: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
+    return found
+
+
+def names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
+    """Each centre by the two categories it spends most on of those it has much more of than usual.
+
+    ``mixed`` where none stands out; of two that would have the same name the second gets a number.
+    """
+    given: list[str] = []
+    for centre in centres:
+        stands_out = (centre >= LEADING_SHARE) & (centre >= LEADING_LIFT * usual)
+        leading = sorted(np.flatnonzero(stands_out).tolist(), key=lambda i: (-centre[i], categories[i]))
+        name = " & ".join(categories[i] for i in leading[:2]) or "mixed"
+        taken = sum(other == name or other.startswith(f"{name} (") for other in given)
+        given.append(f"{name} ({taken + 1})" if taken else name)
+    return given

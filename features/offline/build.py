@@ -1,0 +1,63 @@
+"""Everyone's features: computed, catalogued and put online; and when that is due."""
+
+from __future__ import annotations
+
+from core.calendar import day_of, micros
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from core.progress import Progress, silent
+from events.identity import Identity
+from events.lake import read_write as lake
+from features.catalogue.definitions import definitions
+from features.catalogue.store import Store
+from features.groups import GROUPS
+from features.offline import boundaries, snapshots
+from features.offline import current as present
+from features.offline.snapshots import Built
+from features.text.opinions import Reader
+
+
+def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
+    """Compute what is not there yet, and put everyone's present into the online store.
+
+    News that came meanwhile stays: online rows of a later moment are kept, and so are customers who were
+    not known yet.
+
+    Args:
+        monthly: see :func:`features.offline.snapshots.build`.
+    """
+    reader = Reader.of(home)
+    built = snapshots.build(home, monthly, progress)
+    progress("feature store", 0.0)
+    store = Store(home)
+    store.apply(GROUPS, built.folders)
+    if Reader.of(home) != reader:  # what was computed may not be what the catalogue says
+        raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
+    progress("online store", 0.0)
+    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
+    # Those who turned out to be somebody else since then have rows again.
+    merges = Identity(home).merges()
+    store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])
+    progress("online store", 1.0)
+    return built
+
+
+def catalogued(store: Store) -> bool:
+    """Whether the store was filled by the definitions of this code, and texts by the home's reader."""
+    try:
+        return store.definitions() == definitions(store.home)
+    except NothingThere:
+        return False
+
+
+def due(home: Home) -> bool:
+    """Whether everyone is to be computed: another day, other events, or a month to learn from.
+
+    Raises:
+        PatronError: the home cannot be read.
+    """
+    shop = home.shop()
+    at = present.built_at(home, lake.describe(home)["generation"])
+    if at is None or day_of(at, shop.time_zone) < shop.today():
+        return True
+    return boundaries.missing(home, shop.now())

@@ -1,0 +1,151 @@
+"""Everyone's features as of the last build: where they lie, and who has which value.
+
+``snapshots/<generation>/current.json`` names the files. It is written last, in one step, so that
+whoever reads it finds every group as of the same moment, also while the next build is under way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from core.errors import NothingThere, PatronError
+from core.home import Home
+
+POINTER = "current.json"
+SEGMENTS = "segments"  # the group whose text features are the segments a customer is in
+FEW = 50  # so many values or fewer are listed where one is not known
+
+Keys = NDArray[np.int64]
+
+
+class NoSuchSegment(PatronError):
+    """A feature or a value that no customer has; the text says which there are."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """The text features of everyone as of the last build, by ``customer_key``.
+
+    Attributes:
+        groups: the group of each feature.
+        values: per feature one value per key, null where missing.
+    """
+
+    as_of: datetime
+    keys: Keys
+    groups: Mapping[str, str]
+    values: Mapping[str, pa.DictionaryArray]
+
+    def members(self, segments: Sequence[str]) -> Keys:
+        """The keys, in order, of customers to whom all of ``FEATURE:VALUE`` apply; everyone's for none.
+
+        Raises:
+            NoSuchSegment: a feature or a value is unknown.
+        """
+        inside = np.ones(len(self.keys), bool)
+        for segment in segments:
+            inside &= self._has(segment)
+        return self.keys[inside]
+
+    def segments(self, keys: Keys) -> list[dict[str, str | None]]:
+        """For each of these keys the segments it is in, by feature."""
+        names = [name for name, group in self.groups.items() if group == SEGMENTS]
+        places = np.searchsorted(self.keys, keys)
+        columns = {name: self.values[name].take(places).to_pylist() for name in names}
+        return [{name: columns[name][i] for name in names} for i in range(len(keys))]
+
+    def _has(self, segment: str) -> NDArray[np.bool_]:
+        feature, colon, value = segment.partition(":")
+        if feature not in self.values or not colon:
+            raise NoSuchSegment(
+                f"a segment is FEATURE:VALUE, with one of the features {', '.join(sorted(self.values))}"
+            )
+        column = self.values[feature]
+        there = column.dictionary.to_pylist()
+        if value not in there:
+            listed = f"; there are {', '.join(sorted(there))}" if 0 < len(there) <= FEW else ""
+            raise NoSuchSegment(f"no customer has that value of {feature}{listed}")
+        has: NDArray[np.bool_] = column.indices.fill_null(-1).to_numpy() == there.index(value)
+        return has
+
+
+def present(home: Home) -> Present:
+    """Everyone as of the last build; read once per build.
+
+    Raises:
+        NothingThere: nothing was built yet.
+        PatronError: the snapshots cannot be read.
+    """
+    try:
+        # Two generations lie side by side only while a build takes the old one away.
+        written = [(path.stat().st_mtime_ns, path) for path in home.snapshots.glob(f"*/{POINTER}")]
+        if not written:
+            raise NothingThere(f"no features were built in {home.path}; run `patron build`")
+        return _read(*max(written))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise PatronError(f"the snapshots in {home.snapshots} cannot be read; run `patron build`") from error
+
+
+def built_at(home: Home, generation: str) -> datetime | None:
+    """The moment that the last build of a generation of events describes; None where there was none.
+
+    Raises:
+        PatronError: what it left cannot be read.
+    """
+    pointer = home.snapshots / generation / POINTER
+    try:
+        return datetime.fromisoformat(json.loads(pointer.read_text())["as_of"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise PatronError(f"{pointer} is damaged; run `patron build`") from error
+
+
+def members(home: Home, segments: Sequence[str]) -> Keys:
+    """The keys of the customers, as of the last build, to whom all of ``FEATURE:VALUE`` apply.
+
+    Raises:
+        NoSuchSegment: a feature or a value is unknown; the text says which there are.
+        PatronError: nothing was built yet, or it cannot be read.
+    """
+    return present(home).members(segments)
+
+
+def point(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
+    """Say which file of each group is the present one, below a generation's folder."""
+    places = {group: str(path.relative_to(generation)) for group, path in files.items()}
+    draft = generation / f"{POINTER}.draft"
+    draft.write_text(json.dumps({"as_of": as_of.isoformat(), "files": places}, indent=1))
+    os.replace(draft, generation / POINTER)
+
+
+@lru_cache(maxsize=2)
+def _read(_written: int, pointer: Path) -> Present:
+    told = json.loads(pointer.read_text())
+    keys: pa.Array | None = None
+    groups: dict[str, str] = {}
+    values: dict[str, pa.DictionaryArray] = {}
+    for group, place in told["files"].items():
+        file = pq.ParquetFile(pointer.parent / place)
+        names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        table = file.read(["customer_key", *names]).combine_chunks()
+        keys = table["customer_key"].combine_chunks() if keys is None else keys
+        # Groups describe the same customers; one that lacked some would have nulls for them.
+        places = pc.index_in(keys, table["customer_key"])
+        groups |= dict.fromkeys(names, group)
+        values |= {name: table[name].combine_chunks().take(places).dictionary_encode() for name in names}
+    if keys is None:
+        raise ValueError(f"{pointer} names no files")
+    return Present(datetime.fromisoformat(told["as_of"]), np.asarray(keys), groups, values)

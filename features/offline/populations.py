@@ -1,0 +1,79 @@
+"""Populations: who is asked about, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+from core.calendar import day_of, midnight, months
+from core.home import Home
+from events.lake import read_write as lake
+from events.schema import POPULATION, Events
+
+HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything
+
+
+def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
+    """A population frame (``customer_key``, ``as_of`` in UTC) as a table with ``as_of_day``."""
+    moments = population["as_of"].astype("datetime64[us]")
+    local = moments.dt.tz_localize("UTC").dt.tz_convert(zone)
+    days = (local.dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days
+    data = pa.table(
+        {
+            "customer_key": pa.array(population["customer_key"], "int64"),
+            "as_of": pa.array(moments, pa.timestamp("us")),
+            "as_of_day": pa.array(days, "int32"),
+        }
+    )
+    return backend.create_table(ibis.util.gen_name("population"), data, temp=True)
+
+
+def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
+    """All customers of whom anything was known at ``as_of``, as a population; merged ones once."""
+    return everyone_at(events, [as_of], zone)
+
+
+def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
+    """All customers of whom anything was known at each of these moments; the events are read once."""
+    tick = ibis.interval(microseconds=1)  # what happened at a moment is known after it
+    told = ibis.union(
+        *(
+            table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
+            for table in (events.order_lines, events.traits, events.activities)
+        ),
+        distinct=False,
+    )
+    known = told.group_by("customer_key").aggregate(since=told.since.min())
+    moments = {
+        "as_of": pa.array([as_of.replace(tzinfo=None) for as_of in as_ofs], pa.timestamp("us")),
+        "as_of_day": pa.array([day_of(as_of, zone) for as_of in as_ofs], pa.int32()),
+    }
+    pairs = known.cross_join(ibis.memtable(pa.table(moments)))
+    pairs = pairs.filter(pairs.since <= pairs.as_of)
+    if events.merges is not None:
+        merged = events.merges.group_by("customer_key").aggregate(gone=events.merges["at"].min())
+        pairs = pairs.left_join(merged, "customer_key")
+        pairs = pairs.filter(pairs.gone.isnull() | (pairs.gone > pairs.as_of))
+    return pairs.select(*POPULATION).cast(POPULATION)
+
+
+def origins(home: Home) -> list[datetime]:
+    """The moments of the monthly snapshots: midnight on the first of each month of the history."""
+    shop = home.shop()
+    first_day = lake.describe(home)["first_day"]
+    if first_day is None:
+        return []
+    firsts = months(first_day + HISTORY_DAYS, shop.today())
+    moments = [midnight(first, shop.time_zone) for first in firsts]
+    return [moment for moment in moments if moment <= shop.now()]
+
+
+def month_before(months: Sequence[datetime], now: datetime) -> Sequence[datetime]:
+    """The first of a month, four weeks ago or more, that the present is compared with; none or one."""
+    return [moment for moment in months if now - moment >= timedelta(days=28)][-1:]

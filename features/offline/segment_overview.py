@@ -1,0 +1,196 @@
+"""What the segments are like: size, value, change, reach, moves between stages, and what sets them apart.
+
+Computed at the end of a build from the stored snapshots, and kept as JSON for the service.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core.errors import NothingThere
+from core.home import Home
+from events.lake import read_write as lake
+from features.groups import FEATURES, GROUPS
+from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
+from features.offline.populations import month_before
+
+if TYPE_CHECKING:
+    from features.offline.snapshots import Built
+
+KINDS: dict[str, Mapping[str, Segment]] = {
+    "lifecycle_stage": STAGES,
+    "value_tier": TIERS,
+    "rfm_segment": RFM,
+    "taste_cluster": {},
+}
+MOST_DIFFERENCES = 3
+LEAST_DIFFERENCE = 0.15  # from 0.5, of the chance that a member exceeds another
+MOST_ALIKE = 0.8  # of the ranks of two features that are both named
+SAMPLE = 20_000  # customers on whom differences are told
+MONTHS = 12  # over which moves between stages are counted
+SEED = 7
+
+
+def read(home: Home) -> dict[str, Any]:
+    """The overview as the last build left it.
+
+    Raises:
+        NothingThere: nothing was built from the events as they are now.
+    """
+    path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise NothingThere(f"no segments were told in {home.path}; run `patron build`") from error
+    return found
+
+
+def write(home: Home, built: Built) -> None:
+    """Tell of the segments of a build, in one step."""
+    path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(overview(home, built), ensure_ascii=False, indent=1))
+    os.replace(draft, path)
+
+
+def overview(home: Home, built: Built) -> dict[str, Any]:
+    """Every segment of every kind, as of the build's present."""
+    now = everyone(built, built.current)
+    before = month_before([t for t in built.as_ofs if t < built.current], built.current)
+    earlier = built.frame(segments, before[0]) if before else None
+    return {
+        "as_of": built.current.isoformat(),
+        "compared_with": before[0].isoformat() if before else None,
+        "currency": home.shop().currency,
+        "customers": len(now),
+        "kinds": [_kind(name, now, earlier) for name in KINDS],
+        "moves": moves(built),
+    }
+
+
+def everyone(built: Built, as_of: datetime) -> pd.DataFrame:
+    """All features of everyone, by ``customer_key``; numbers with NaN where they are missing."""
+    frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
+    joined = pd.concat([frame[list(g.features)] for g, frame in zip(GROUPS, frames, strict=True)], axis=1)
+    return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
+
+
+def _kind(name: str, now: pd.DataFrame, earlier: pd.DataFrame | None) -> dict[str, Any]:
+    counts = now[name].value_counts()
+    known = [n for n in KINDS[name] if n in counts] + sorted(n for n in counts.index if n not in KINDS[name])
+    sample = now.sample(SAMPLE, random_state=SEED) if len(now) > SAMPLE else now
+    ranks = _ranks(sample)
+    revenue = float(now["net_spend_365d"].sum())
+    before = None if earlier is None else earlier[name].value_counts()
+    described = []
+    for value in known:
+        members = now[now[name] == value]
+        words = KINDS[name].get(value, Segment(value, value, f"spend most like this taste: {value}"))
+        net = float(members["net_spend_365d"].sum())
+        told = members["newsletter"].dropna()
+        described.append(
+            {
+                "name": value,
+                "filter": f"{name}:{value}",
+                "english": words.english,
+                "chinese": words.chinese,
+                "meaning": words.meaning,
+                "customers": len(members),
+                "share_of_customers": len(members) / len(now),
+                "net_spend_365d": round(net, 2),
+                "share_of_net_spend_365d": net / revenue if revenue else None,
+                "net_spend_365d_per_customer": round(net / len(members), 2),
+                "newsletter_share": float(told.astype(bool).mean()) if len(told) else None,
+                "customers_before": None if before is None else int(before.get(value, 0)),
+                "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy()),
+            }
+        )
+    return {
+        "name": name,
+        "meaning": " ".join(FEATURES[name].description.split()),
+        "customers_in_none": int(now[name].isna().sum()),
+        "segments": described,
+    }
+
+
+def _ranks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ranks of the numeric features from 0 to 1, with missing values as NaN; constant ones left out."""
+    columns = {}
+    for group in GROUPS:
+        for name, feature in group.features.items():
+            if group is segments or feature.dtype not in ("int64", "float64"):
+                continue
+            values = frame[name].to_numpy(np.float64)
+            if len(np.unique(values[~np.isnan(values)])) > 1:
+                columns[name] = pd.Series(values, frame.index).rank(pct=True)
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[dict[str, Any]]:
+    """The features that tell members from others best, with medians on both sides.
+
+    ``chance`` is the probability that a member has more than another customer (Mann and Whitney's
+    statistic, 1947), which no outlier moves. Of features that go together only the first is named.
+    """
+    found: list[tuple[float, str, float]] = []
+    for name in ranks:
+        known = ranks[name].notna().to_numpy()
+        n, m = int((inside & known).sum()), int((~inside & known).sum())
+        if n and m:
+            place = ranks[name].to_numpy()[inside & known] * (n + m)
+            chance = float((place.sum() - n * (n + 1) / 2) / (n * m))
+            found.append((abs(chance - 0.5), str(name), chance))
+    chosen: list[dict[str, Any]] = []
+    for strength, name, chance in sorted(found, key=lambda f: (-round(f[0], 6), f[1])):
+        if strength < LEAST_DIFFERENCE or len(chosen) == MOST_DIFFERENCES:
+            break
+        if any(
+            abs(ranks[name].corr(ranks[other["feature"]], min_periods=3)) > MOST_ALIKE for other in chosen
+        ):
+            continue
+        here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())
+        unit = FEATURES[name].unit
+        chosen.append(
+            {
+                "feature": name,
+                "unit": unit,
+                "median": here,
+                "median_of_others": there,
+                "chance": round(chance, 3),
+                "words": f"{name} {here:.3g} against {there:.3g} {unit} (medians)",
+            }
+        )
+    return chosen
+
+
+def moves(built: Built) -> dict[str, Any] | None:
+    """How many of each stage are in which stage a month later, over the last year's months.
+
+    None where no two months in succession are stored.
+    """
+    stored = [t for t in built.as_ofs if t < built.current][-MONTHS - 1 :]
+    pairs = [(a, b) for a, b in pairwise(stored) if b - a < timedelta(days=32)]
+    counts = pd.DataFrame(0, index=list(STAGES), columns=list(STAGES))
+    for before, after in pairs:
+        was, then = (built.frame(segments, moment).set_index("customer_key") for moment in (before, after))
+        counts = counts.add(pd.crosstab(was["lifecycle_stage"], then["lifecycle_stage"]), fill_value=0)
+    if not pairs:
+        return None
+    table = counts.reindex(index=list(STAGES), columns=list(STAGES), fill_value=0).astype(int)
+    totals = table.sum(axis=1)
+    return {
+        "from": pairs[0][0].isoformat(),
+        "to": pairs[-1][1].isoformat(),
+        "months": len(pairs),
+        "customers": table.to_dict(orient="index"),
+        # Where nobody was in a stage there are no rates.
+        "rates": table[totals > 0].div(totals[totals > 0], axis=0).to_dict(orient="index"),
+    }

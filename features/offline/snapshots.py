@@ -1,0 +1,259 @@
+"""Populations × feature groups → snapshots, kept as Parquet for Feast or handed to a scientist.
+
+``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
+events, of any definition of a group, or of who reads texts, leads to a new folder, so files never mix.
+A pointer beside the groups' folders names the files of the last build's present.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+
+from core.errors import PatronError
+from core.home import Home
+from core.progress import Progress, silent
+from core.settings import FeatureSettings
+from core.storage import duckdb_engine as engine
+from events.identity import Identity
+from events.lake import read_write as lake
+from events.schema import Events, visible
+from features.group import KEYS, Feature, FeatureGroup, compute
+from features.groups import FEATURES, GROUPS
+from features.offline import boundaries, populations
+from features.offline import current as present
+from features.offline import segment_overview as segments
+from features.text import opinions
+
+FILE_TIME = "%Y%m%dT%H%M%SZ"
+MOST_ORDERS_ASKED = 1_000_000  # orders times moments that one query goes through
+
+
+def snapshot(
+    population: pd.DataFrame,
+    features: Sequence[Feature | str] | None = None,
+    home: Home | None = None,
+) -> pd.DataFrame:
+    """The features of any customers as of any moments, computed from the events.
+
+    Args:
+        population: columns ``customer_id`` and ``as_of``; a moment without a zone is taken in
+            the shop's, so ``2011-09-01`` is that day's beginning in the shop.
+        features: features or their names; all by default.
+        home: the shop; the one of ``PATRON_HOME`` by default.
+
+    Returns:
+        ``customer_id``, ``as_of`` (UTC) and one column per feature, in the population's order.
+
+    Raises:
+        PatronError: a column, a feature or a customer is unknown.
+    """
+    home = home or FeatureSettings().open_home()
+    wanted = [_feature(f) for f in (features if features is not None else FEATURES.values())]
+    for column in ("customer_id", "as_of"):
+        if column not in population:
+            raise PatronError(f"the population has no column {column}; it needs customer_id and as_of")
+    zone = home.shop().time_zone
+    ids = population["customer_id"].astype(str)
+    keys = Identity(home).keys(list(ids.unique()))
+    if missing := len(set(ids) - set(keys)):
+        raise PatronError(f"{missing} of the customers asked for are not known in {home.path}")
+    moments = pd.to_datetime(population["as_of"])
+    moments = moments.dt.tz_localize(zone) if moments.dt.tz is None else moments
+    asked = pd.DataFrame(
+        {
+            "customer_key": ids.map(keys).to_numpy(),
+            "as_of": moments.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").to_numpy(),
+        }
+    )
+    backend = lake.connect()
+    table = populations.population_table(backend, asked.drop_duplicates(), zone)
+    as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates()]
+    values = compute(boundaries.history_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
+    merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
+    merged.insert(0, "customer_id", population["customer_id"].to_numpy())
+    merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
+    return merged.drop(columns="customer_key")
+
+
+def _feature(feature: Feature | str) -> Feature:
+    if isinstance(feature, Feature):
+        return feature
+    if feature not in FEATURES:
+        raise PatronError(f"there is no feature {feature!r}; there are {', '.join(sorted(FEATURES))}")
+    return FEATURES[feature]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left behind: one folder per group, and the moments it holds."""
+
+    folders: dict[str, Path]
+    as_ofs: tuple[datetime, ...]
+    current: datetime
+
+    def frame(self, group: FeatureGroup, as_of: datetime) -> pd.DataFrame:
+        """One stored snapshot; integers stay integers where values are missing."""
+        dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        frame: pd.DataFrame = self.table(group, as_of).to_pandas(types_mapper=dtypes.get)
+        return frame
+
+    def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
+        """One stored snapshot as it is stored."""
+        return pq.read_table(_path(self.folders, group, as_of))
+
+
+def version(group: FeatureGroup) -> str:
+    """A short digest of all definitions of a group."""
+    parts = "".join(feature.definition() for feature in group.features.values())
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]
+
+
+def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
+    """Compute what is not there yet: monthly snapshots, and everyone as of now.
+
+    Args:
+        monthly: with False only the present is computed, which is all that serving needs, and the
+            month before, which segments are compared with.
+    """
+    now = home.shop().now()
+    generation = home.snapshots / lake.describe(home)["generation"]
+    months = populations.origins(home)
+    as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
+    folders = store(home, as_ofs, progress)
+    for old in home.snapshots.iterdir():
+        if old != generation:
+            shutil.rmtree(old)
+    kept = {*months, now}
+    held = [t for t in sorted(kept) if all(_path(folders, group, t).exists() for group in GROUPS)]
+    built = Built(folders, tuple(held), now)
+    segments.write(home, built)
+    kept |= {before for before in [present.built_at(home, generation.name)] if before}  # may be being read
+    present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
+    _drop_others(folders, kept)
+    return built
+
+
+def _drop_others(folders: dict[str, Path], kept: set[datetime]) -> None:
+    """Let go of former presents: one more comes every day."""
+    names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in kept}
+    for folder in folders.values():
+        for file in folder.glob("*.parquet"):
+            if file.name not in names:
+                file.unlink()
+
+
+def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -> dict[str, Path]:
+    """Compute everyone's features as of these moments, so far as they are not there yet.
+
+    Returns:
+        The folder of each group, by its name.
+    """
+    zone, described = home.shop().time_zone, lake.describe(home)
+    generation = home.snapshots / described["generation"]
+    divided = f"-{boundaries.recipe(home)}"
+    reader, groups = opinions.Reader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
+    groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
+    groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
+    folders = {name: generation / folder for name, folder in groups.items()}
+    backend = engine.connect(home.path, engine.MOST_MEMORY)
+    events, stored = lake.read(home, backend), partial(_stored, backend, folders)
+    of_texts = [group for group in GROUPS if group.reads_opinions]
+    if not all(_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
+        events = opinions.beside(backend, events, reader)
+    chunks = _chunks(as_ofs, described["orders"])
+    for i, chunk in enumerate(chunks):
+        progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
+        _compute(backend, events, folders, chunk, zone)
+    # What divides customers is learnt from these, and the groups that need it come last.
+    events = boundaries.divided(home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of]))
+    for i, chunk in enumerate(chunks):
+        progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
+        _compute(backend, events, folders, chunk, zone, stored)
+    progress("features", 1.0)
+    return folders
+
+
+def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
+    return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
+
+
+def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
+    """The moments that are computed together: a query costs a second however small it is."""
+    size = max(1, MOST_ORDERS_ASKED // max(orders, 1))
+    return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
+
+
+def _compute(
+    backend: Backend,
+    events: Events,
+    folders: dict[str, Path],
+    as_ofs: Sequence[datetime],
+    zone: str,
+    stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
+) -> None:
+    """Store the groups that are not stored as of these moments.
+
+    Args:
+        stored: what groups read of others; with it those that read are computed, else the others.
+    """
+    lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
+    for group in GROUPS:
+        missing = tuple(t for t in as_ofs if not _path(folders, group, t).exists())
+        if missing and bool(group.reads) == (stored is not None):
+            lacking.setdefault(missing, []).append(group)
+    for missing, groups in lacking.items():
+        everyone = populations.everyone_at(events, missing, zone)
+        with ExitStack() as held:
+            asked = held.enter_context(everyone.cache())
+            prepared: dict[str, ir.Table] = {}
+            if len(groups) > 1:  # what most of them read, and most columns of it, is read and cut once
+                prepared["order_lines"] = held.enter_context(visible(events.order_lines, asked).cache())
+            for group in groups:
+                if stored is not None and (facts := stored(group, missing)) is not None:
+                    prepared["facts"] = facts
+                values = group.compute(events, asked, prepared=prepared)
+                _write(backend, values, {t: _path(folders, group, t) for t in missing})
+
+
+def _stored(
+    backend: Backend, folders: dict[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
+) -> ir.Table | None:
+    """What a group reads from others, as of some moments, where that was computed before."""
+    found: ir.Table | None = None
+    for other in dict.fromkeys(feature.group for feature in group.reads.values()):
+        paths = [_path(folders, other, as_of) for as_of in as_ofs]
+        if not all(path.exists() for path in paths):
+            return None
+        table = backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
+        table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
+        found = table if found is None else found.inner_join(table, KEYS)
+    return found
+
+
+def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> None:
+    """Write values into a file for each moment, each in one step."""
+    moment = values.as_of.cast("timestamp('UTC', 6)")
+    # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.
+    stamped = values.mutate(as_of=moment, created_at=moment).order_by("customer_key")
+    # Through Arrow, which takes the types Ibis says; DuckDB's own differ (a sum is a HUGEINT).
+    table = backend.to_pyarrow(stamped)
+    for as_of, path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        pq.write_table(table.filter(pc.equal(table["as_of"], pa.scalar(as_of, table["as_of"].type))), draft)
+        os.replace(draft, path)

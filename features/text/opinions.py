@@ -1,0 +1,170 @@
+"""What customers' texts say: an event table derived from ``activities``, one row per text.
+
+Texts are read row by row, so one says the same in a build, live and in a notebook, and nothing of it is kept.
+A classifier reads them that the home holds as one file, put there when a version of ``feedback`` is promoted.
+Without one topics are found all the same, and how content an author is stays unknown. With another reader
+features made of opinions are other features: see :mod:`features.catalogue.definitions`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+from ibis.backends.duckdb import Backend
+
+from core.errors import PatronError
+from core.home import Home
+from events.schema import OPINIONS, Events
+from features.text.lexicon import LEXICON
+from features.text.topics import mentions
+
+if TYPE_CHECKING:
+    from features.text.classifier import TextClassifier
+
+KINDS = ("reviewed", "complaint_opened", "survey_answered")
+PROPERTIES = ("review_body", "text", "comment", "message")  # the first of them that is a text is read
+BETWEEN = ","
+AT_ONCE, MOST_KNOWN = 10_000, 100_000  # texts
+RECIPE = 1  # to be raised when texts are read otherwise by the same classifier and lexicon
+Read: TypeAlias = tuple[Decimal | None, Decimal | None, str]
+"""Content, confidence and topics."""
+_SCHEMA = ibis.schema(OPINIONS).to_pyarrow()
+_READ = ("content", "confidence", "topics")
+_OWN_TIME = (1980, 1, 1, 0, 0, 0)  # of every file, so that the same classifier is the same bytes
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads texts: the home's file of a classifier, or nobody.
+
+    What it read lately it knows by a digest of the text, since live the same few are asked about again.
+    """
+
+    file: bytes | None = field(default=None, repr=False)
+    _known: dict[bytes, Read] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, home: Home) -> Reader:
+        """The one of a home."""
+        try:
+            return cls(home.text_classifier.read_bytes())
+        except FileNotFoundError:
+            return cls()
+
+    @cached_property
+    def recipe(self) -> str:
+        """A short digest of how texts are read: by which classifier, and by which words of topics."""
+        learnt = None if self.file is None else hashlib.sha256(self.file).hexdigest()
+        return hashlib.sha256(repr((RECIPE, learnt, LEXICON)).encode()).hexdigest()[:12]
+
+    @cached_property
+    def classifier(self) -> TextClassifier | None:
+        """What it learnt.
+
+        Raises:
+            PatronError: the file is damaged.
+        """
+        from features.text.classifier import TextClassifier  # takes SciPy, which a service need not wait for
+
+        if self.file is None:
+            return None
+        try:
+            with zipfile.ZipFile(io.BytesIO(self.file)) as held:
+                return TextClassifier.from_files({name: held.read(name) for name in held.namelist()})
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+            raise PatronError(
+                "the home's classifier of texts is damaged; run `patron rollback feedback`, or train it again"
+            ) from error
+
+    def opinions(self, activities: pa.Table) -> pa.Table:
+        """The opinions of some activities, in their order.
+
+        Raises:
+            PatronError: see :attr:`classifier`.
+        """
+        told = activities.filter(pc.is_in(activities["kind"], pa.array(KINDS)))
+        texts = [text_of(properties) for properties in told["properties"].to_pylist()]
+        told = told.filter(pa.array([text is not None for text in texts], pa.bool_()))
+        read = self._read([text for text in texts if text is not None])
+        columns = {name: read[name] if name in _READ else told[name] for name in OPINIONS}
+        return pa.table(columns).cast(_SCHEMA)
+
+    def _read(self, texts: Sequence[str]) -> dict[str, pa.Array]:
+        rows: list[Read] = []
+        for start in range(0, len(texts), AT_ONCE):
+            rows += self._some(texts[start : start + AT_ONCE])
+        columns = zip(*rows, strict=True) if rows else ((), (), ())
+        return {n: pa.array(c, _SCHEMA.field(n).type) for n, c in zip(_READ, columns, strict=True)}
+
+    def _some(self, texts: Sequence[str]) -> list[Read]:
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        digests = [
+            hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts
+        ]
+        new = {d: text for d, text in zip(digests, texts, strict=True) if d not in self._known}
+        self._known.update(zip(new, self._judged([*new.values()]), strict=True))
+        return [self._known[d] for d in digests]
+
+    def _judged(self, texts: Sequence[str]) -> list[Read]:
+        """What is read in each text, of which no other matters. Decimals, so that sums ignore their order."""
+        topics = [BETWEEN.join(["", *(m.topic for m in mentions(text)), ""]) for text in texts]
+        if self.classifier is None or not texts:
+            return [(None, None, said) for said in topics]
+        found = self.classifier.predict(texts)
+        shares = (
+            [Decimal(f"{s:.6f}") for s in some.tolist()] for some in (found.probability, found.confidence)
+        )
+        return [*zip(*shares, topics, strict=True)]
+
+
+def text_of(properties: str | None) -> str | None:
+    """The text that an activity carries, by its properties as JSON; None where there is none."""
+    told = json.loads(properties) if properties else None
+    if not isinstance(told, dict):
+        return None
+    texts = (told.get(name) for name in PROPERTIES)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+def beside(backend: Backend, events: Events, reader: Reader) -> Events:
+    """The event tables with the opinions of their activities."""
+    told = events.activities.filter(events.activities.kind.isin(KINDS))
+    taken = told.select(*(name for name in OPINIONS if name not in _READ), "properties")
+    return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(taken))))
+
+
+def stamp(home: Home) -> tuple[int, ...]:
+    """Changes with the home's classifier, and is cheap to ask for."""
+    try:
+        stat = home.text_classifier.stat()
+    except FileNotFoundError:
+        return ()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def install(home: Home, files: Mapping[str, bytes]) -> None:
+    """Have a classifier read this home's texts from now on; in one step.
+
+    Args:
+        files: see :meth:`features.text.classifier.TextClassifier.to_files`.
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as held:
+        for name in sorted(files):
+            held.writestr(zipfile.ZipInfo(name, _OWN_TIME), files[name])
+    draft = home.text_classifier.with_suffix(".new")
+    draft.write_bytes(packed.getvalue())
+    os.replace(draft, home.text_classifier)

@@ -1,0 +1,61 @@
+"""What each feature is, and which models read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import PatronError
+from features.groups import FEATURES
+from models.questions import every
+
+
+@dataclass(frozen=True)
+class Described:
+    """A feature for people; ``definition`` is the hash of what it computes."""
+
+    name: str
+    group: str
+    meaning: str
+    unit: str
+    type: str
+    fresh_for_days: float
+    definition: str
+    models: tuple[str, ...]
+
+
+def describe(name: str | None = None) -> list[Described]:
+    """All features, or the one of that name.
+
+    Raises:
+        PatronError: there is no such feature.
+    """
+    if name is not None and name not in FEATURES:
+        raise PatronError(f"there is no feature {name!r}; there are {', '.join(sorted(FEATURES))}")
+    return [
+        Described(
+            feature.name,
+            feature.group.name,
+            " ".join(feature.description.split()),
+            feature.unit,
+            feature.dtype,
+            feature.group.fresh_for.total_seconds() / 86_400,
+            feature.definition(),
+            tuple(model.name for model in every().values() if feature in model.features),
+        )
+        for feature in FEATURES.values()
+        if name in (None, feature.name)
+    ]
+
+
+def page() -> str:
+    """The page of the features, in Markdown."""
+    lines = ["# Features", "", "Made by `patron features --write docs/features.md`."]
+    group = None
+    for feature in describe():
+        if feature.group != group:
+            group = feature.group
+            lines += ["", f"## {group}", "", f"Counted as stale after {feature.fresh_for_days:g} days.", ""]
+            lines += ["| feature | meaning | unit | type | models |", "|---|---|---|---|---|"]
+        models = ", ".join(feature.models) or "none yet"
+        lines.append(f"| `{feature.name}` | {feature.meaning} | {feature.unit} | {feature.type} | {models} |")
+    return "\n".join(lines) + "\n"

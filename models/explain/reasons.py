@@ -1,0 +1,130 @@
+"""Why a score is what it is: what each feature added to it, in words.
+
+The trees say what each feature adds to the raw score (SHAP). People want it in points of
+probability or in money, which are no sums of such parts. So the parts are turned into parts of the
+score (:mod:`models.estimators.attribution`), and they add up: the base and all parts make the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.groups import FEATURES
+from models.estimators.attribution import attributed
+from models.explain.words import counted, is_missing, money, phrase
+from models.registry.bundle import FittedModel
+from models.registry.encoding import matrix
+from models.spec import Array
+
+TOP = 4
+_POINT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What one feature's value added to a score.
+
+    Attributes:
+        value: the feature's; None where it is missing.
+        contribution: in the score's unit: probability, or the shop's currency.
+        raw_contribution: to the raw score of the trees.
+        words: value and contribution, as people say them.
+    """
+
+    feature: str
+    value: Any
+    contribution: float
+    raw_contribution: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A score taken apart: ``base``, the contributions of ``reasons``, and ``rest`` make the score.
+
+    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the
+    trees say before it is turned into a probability or into money.
+
+    Attributes:
+        base: what the model says of a customer before it looks at any feature.
+        reasons: the largest contributions, up or down, the largest first.
+        rest: what all other features contributed together.
+    """
+
+    base: float
+    reasons: tuple[Reason, ...]
+    rest: float
+    bias: float
+    raw_score: float
+    raw_rest: float
+
+
+def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: int = TOP) -> Explanation:
+    """Why a model scores one customer as it does.
+
+    Args:
+        values: the customer's features by name; None where missing.
+        currency: the shop's.
+        top: at most so many reasons; those too small to be said in words are left out.
+    """
+    x = matrix(model.columns, {column.name: [values[column.name]] for column in model.columns})
+    contributions = model.fitted.contributions(x)[0]
+    base, parts = attribute(contributions, model.fitted.corrected)
+    if model.manifest["complement"]:
+        base, parts, contributions = 1 - base, -parts, -contributions
+    raw, bias = contributions[:-1], float(contributions[-1])
+    told = effect_in_money(currency) if model.manifest["kind"] == "money" else effect_in_points
+    reasons = []
+    for i in np.argsort(-np.abs(parts), kind="stable")[:top]:
+        column, contribution = model.columns[i], float(parts[i])
+        if effect := told(contribution):
+            value = None if is_missing(values[column.name]) else values[column.name]
+            said = phrase(_meaning(column.name), column.unit, value, currency)
+            reasons.append(Reason(column.name, value, contribution, float(raw[i]), f"{said}: {effect}"))
+    rest = float(parts.sum()) - sum(reason.contribution for reason in reasons)
+    raw_rest = float(raw.sum()) - sum(reason.raw_contribution for reason in reasons)
+    return Explanation(base, tuple(reasons), rest, bias, float(contributions.sum()), raw_rest)
+
+
+def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tuple[float, Array]:
+    """Parts of a raw score → parts of the score.
+
+    Args:
+        contributions: what each feature adds to the raw score, and last what all start from.
+        corrected: raw score → score.
+
+    Returns:
+        The base, and per feature its part; together they make the score.
+    """
+    found = attributed(contributions[None, :], corrected)[0]
+    return float(found[-1]), found[:-1]
+
+
+def effect_in_points(contribution: float) -> str | None:
+    """``+12 points`` of probability; None for less than a twentieth of a point."""
+    points = contribution / _POINT
+    digits = 0 if abs(points) >= 0.95 else 1
+    return _signed(points, counted(abs(round(points, digits)), "points")) if abs(points) >= 0.05 else None
+
+
+def effect_in_money(currency: str) -> Callable[[float], str | None]:
+    """``+120 EUR``; None for less than half a hundredth."""
+
+    def effect(contribution: float) -> str | None:
+        said = money(abs(contribution), currency)
+        return _signed(contribution, said) if abs(contribution) >= 0.005 else None
+
+    return effect
+
+
+def _signed(value: float, said: str) -> str:
+    return f"{'+' if value > 0 else '−'}{said}"
+
+
+def _meaning(name: str) -> str:
+    """A feature's meaning; of one that a model knows and today's code does not, its name."""
+    return FEATURES[name].meaning if name in FEATURES else name.replace("_", " ")

@@ -1,0 +1,1 @@
+"""Measures of models: ranking, calibration, drift and resampling."""

@@ -1,0 +1,36 @@
+"""Churn: has this customer, who ordered lately, stopped ordering?
+
+Non-contractual: nobody says that they leave, so churn is defined by time without an order.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features.groups.purchases import recency_days
+from features.groups.segments import LAPSED_AFTER_DAYS
+from models.estimators.contest import probability_blend
+from models.questions.labels import lapsed_within
+from models.questions.propensity import propensity
+from models.spec import Baseline, Condition, CustomerModel
+
+churn = CustomerModel(
+    name="churn",
+    question="Will this active customer stop ordering?",
+    meaning="calibrated probability of no order within {days} days",
+    kind="probability",
+    horizon=timedelta(days=180),
+    features=propensity.features,
+    eligible=(
+        Condition(
+            recency_days,
+            f"has no order in the last {LAPSED_AFTER_DAYS} days, so has lapsed already or never begun",
+            at_most=LAPSED_AFTER_DAYS,
+        ),
+    ),
+    label=lapsed_within,
+    estimator=probability_blend,
+    baselines=(Baseline("recency", lambda f, _days: f["recency_days"]),),
+    gates=propensity.gates,
+    complement_of=propensity,
+)

@@ -1,0 +1,35 @@
+"""CLV: how much will this customer bring, after refunds, within the next year?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features.groups.purchases import orders_total
+from models.estimators.contest import money_blend
+from models.questions.gates import WORST_SLICE
+from models.questions.labels import net_revenue_within
+from models.questions.propensity import propensity
+from models.spec import Baseline, Condition, CustomerModel, Gate
+
+clv = CustomerModel(
+    name="clv",
+    question="How much will this customer bring?",
+    meaning="expected net revenue (paid less refunded, not below 0) within {days} days",
+    kind="money",
+    horizon=timedelta(days=365),
+    shorter_horizons=(timedelta(days=270), timedelta(days=180), timedelta(days=90)),
+    features=propensity.features,
+    eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
+    label=net_revenue_within,
+    estimator=money_blend,
+    baselines=(
+        Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),
+        *propensity.baselines,
+    ),
+    gates=(
+        Gate("gini", "it must tell big spenders from small ones", at_least=0.3),
+        Gate("gini_over_past_spend", "it must not rank clearly worse than past spend", at_least=-0.01),
+        Gate("total_ratio", "its total must be near the truth", at_least=0.5, at_most=2.0),
+        *WORST_SLICE["money"],
+    ),
+)

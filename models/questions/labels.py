@@ -1,0 +1,57 @@
+"""What turned out to be true: labels as Ibis expressions over what followed as_of."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from events.schema import Events, following
+from features.group import KEYS
+from features.groups.subscription import active_subscriptions, subscription
+
+
+def ordered_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who placed an order in the ``days`` days from as_of on, else 0."""
+    orders = following(events.order_lines, population, days)
+    buyers = orders.group_by(KEYS).aggregate(lines=orders.count())
+    who = population.select(*KEYS)
+    joined = who.left_join(buyers, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.lines.notnull().cast("float64"))
+
+
+def lapsed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who placed no order in the ``days`` days from as_of on, else 0."""
+    ordered = ordered_within(events, population, days)
+    return ordered.mutate(label=1 - ordered.label)
+
+
+def days_until_order(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """Days from as_of to the next order, 0 on the day itself; null for who places none in ``days`` days."""
+    orders = following(events.order_lines, population, days)
+    waits = orders.group_by(KEYS).aggregate(wait=(orders.day - orders.as_of_day).min())
+    who = population.select(*KEYS)
+    joined = who.left_join(waits, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.wait.cast("float64"))
+
+
+def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """Paid less given back in the ``days`` days from as_of on, in currency, and never below 0."""
+    paid = following(events.order_lines, population, days)
+    back = following(events.refunds, population, days)
+    moved = paid.select(*KEYS, "amount").union(back.select(*KEYS, amount=-back.amount))
+    net = moved.group_by(KEYS).aggregate(net=moved.amount.sum().cast("float64"))
+    who = population.select(*KEYS)
+    joined = who.left_join(net, KEYS)
+    return joined.select(*(who[k] for k in KEYS), label=joined.net.fill_null(0.0).clip(lower=0.0))
+
+
+def unsubscribed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers who hold no active subscription when the ``days`` days from as_of on are over, else 0.
+
+    What is active is read as the feature reads it, of events up to then. Who lets one end and takes another
+    meanwhile has not left.
+    """
+    joined = population.inner_join(events.activities, "customer_key")
+    told = joined.filter(joined.day - joined.as_of_day < days)
+    then = told.mutate(days_ago=told.as_of_day + days - told.day)
+    held = subscription.compute(events, population, [active_subscriptions], {"activities": then})
+    return held.select(*KEYS, label=(held.active_subscriptions == 0).cast("float64"))

@@ -1,0 +1,1 @@
+"""The registry of model versions: the only door to MLflow."""

@@ -1,0 +1,99 @@
+"""Challenges: a version that is scored beside the champion, unseen, or answers a share of the customers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+
+from core.errors import PatronError
+from models.registry import promotion
+from models.registry.registry import Registry
+
+BOUNDS = {"probability": 0.2, "money": 0.5}
+"""How far a challenger may stray, by the kind of model: see :attr:`Challenge.bound`."""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A version that challenges a champion.
+
+    Attributes:
+        share: of the customers whom it answers; at 0 it is scored and logged and answers nobody.
+        bound: how far its answers may be from the champion's before it is ended: on the average customer,
+            in probability; or the total, as a share of the champion's total.
+        since: the shop's moment at which it began, ISO 8601 in UTC.
+        ended: why it is over; empty while it goes on.
+    """
+
+    version: str
+    share: float
+    bound: float
+    who: str
+    since: str
+    ended: str = ""
+
+    def to_json(self) -> str:
+        """One line of JSON, as a tag holds it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Challenge:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**json.loads(text))
+
+    @property
+    def words(self) -> str:
+        """What it does, or why it is over."""
+        if self.ended:
+            return f"version {self.version} challenged until {self.ended}"
+        role = f"answers {self.share:.0%} of the customers" if self.share else "is scored and answers nobody"
+        return f"version {self.version} {role}, since {self.since[:16].replace('T', ' ')} UTC"
+
+
+def drawn(model: str, version: str, customer_key: int, share: float) -> bool:
+    """Whether a challenger answers a customer: always the same ones, whichever process answers."""
+    digest = blake2b(f"{model}/{version}/{customer_key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64
+
+
+def begin(
+    registry: Registry, name: str, kind: str, version: str, share: float, bound: float | None = None
+) -> Challenge:
+    """Let a version challenge the champion, in place of another that did.
+
+    Raises:
+        PatronError: there is no such version, it is the champion, there is no champion, or a term cannot be.
+    """
+    if not 0 <= share <= 0.5:
+        raise PatronError("a challenger answers a share from 0 (nobody) to 0.5 of the customers")
+    if bound is not None and not 0 < bound <= 10:
+        raise PatronError("the bound is above 0, such as 0.2")
+    chosen = promotion.find(registry, name, version)
+    if chosen.champion:
+        raise PatronError(f"{name} version {version} is the champion; another version can challenge it")
+    if not any(each.champion for each in registry.versions(name)):
+        raise PatronError(f"{name} has no champion to be challenged; `patron promote` lets a version answer")
+    challenge = Challenge(version, share, bound or BOUNDS[kind], promotion.user(), registry.moment())
+    registry.challenge(name, challenge.to_json(), version)
+    return challenge
+
+
+def last(registry: Registry, name: str) -> Challenge | None:
+    """The challenge of a model that goes on, or else the last one; None where there was none."""
+    told = registry.challenges([name]).get(name)
+    return Challenge.from_json(told) if told else None
+
+
+def end(registry: Registry, name: str, version: str | None, why: str) -> Challenge | None:
+    """End the challenge of a version, or whichever goes on; None where it does not go on.
+
+    Raises:
+        PatronError: MLflow cannot be reached.
+    """
+    found = last(registry, name)
+    if found is None or found.ended or version not in (None, found.version):
+        return None
+    over = Challenge(**asdict(found) | {"ended": f"{registry.moment()}: {why}"})
+    registry.challenge(name, over.to_json(), None)
+    return over

@@ -1,0 +1,125 @@
+"""What the registry holds, as data: versions, the runs behind them, and who let which one answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from core.errors import NothingThere
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PROMOTED, ROLLED_BACK = "promoted", "rolled back"
+TRAINED_TAG, TABLE_TAG = "as_of", "table"
+
+
+class NoChampion(NothingThere):
+    """No version of a model may answer; the text says why."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A published version of a model.
+
+    Attributes:
+        refusals: why gates stayed shut, in words; empty when it passed them all.
+        held_back: why training did not let it answer although its gates open, in words; else empty.
+        trained: the shop's moment at which it learnt, ISO 8601 in UTC; empty where not recorded.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    refusals: tuple[str, ...]
+    metrics: Mapping[str, float]
+    champion: bool = False
+    trained: str = ""
+    held_back: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run leaves behind beside its bundle; ``texts`` by file name."""
+
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    documents: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Another version may answer from here on.
+
+    Attributes:
+        when: the shop's moment, ISO 8601 in UTC.
+        before: the version that answered until then; None where there was none.
+        after: the version that answers since.
+        how: ``promoted`` or ``rolled back``.
+        forced: whether gates of ``after`` had stayed shut.
+    """
+
+    when: str
+    who: str
+    why: str
+    before: str | None
+    after: str
+    how: str = PROMOTED
+    forced: bool = False
+
+    def to_json(self) -> str:
+        """One line of JSON, as a tag holds it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Move:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**json.loads(text))
+
+    @property
+    def words(self) -> str:
+        """The move in a line."""
+        since = f"version {self.before} to version {self.after}" if self.before else f"version {self.after}"
+        how = f"{self.how}, against its gates," if self.forced else self.how
+        return f"{self.when[:16].replace('T', ' ')} UTC  {since} {how} by {self.who}: {self.why}"
+
+
+def earlier(moves: Sequence[Move], champion: str | None, there: Collection[str]) -> str | None:
+    """The version to go back to: the one promoted before the champion; None where there is none.
+
+    A promotion puts a version on top of the one before it, and a rollback takes it off again, so
+    two rollbacks go back two promotions and never to and fro.
+
+    Args:
+        moves: all moves, the oldest first.
+        champion: the version that answers now.
+        there: versions that still exist; others are passed over.
+    """
+    stack: list[str] = []
+    for move in moves:
+        if move.how == ROLLED_BACK and move.after in stack:
+            del stack[len(stack) - stack[::-1].index(move.after) :]
+            continue
+        for version in (move.before, move.after):
+            if version is not None and stack[-1:] != [version]:
+                stack.append(version)
+    if stack and stack[-1] == champion:
+        stack.pop()
+    return next((v for v in reversed(stack) if v in there and v != champion), None)
+
+
+def why_none(name: str, versions: Sequence[ModelVersion]) -> str:
+    """Why no version of a model answers, in words, and what to do."""
+    if not versions:
+        return f"{name} has no champion: it was never trained; run `patron train {name}`"
+    newest = versions[0]
+    if newest.refusals:
+        return (
+            f"{name} has no champion: version {newest.version} did not pass its gates: {newest.refusals[0]}"
+        )
+    return f"{name} has no champion: no version is promoted; run `patron train {name}`"

@@ -1,0 +1,1 @@
+"""Models of a company's own table."""

@@ -1,0 +1,139 @@
+"""One model's drift check: the customers it answered for, against those it was accepted with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from models.measures.drift import ColumnDrift, compare
+
+LEAST_TO_COMPARE = 200  # customers; below, the noise of a ten-bin PSI alone nears its threshold
+MOST_NAMED = 5
+IDS = ("day", "customer_key", "customer_id", "as_of")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        since, until: the span of answers looked at, by the shop's clock.
+        customers: how many customers this version answered for.
+        vectors: what was compared: one vector per customer and day.
+        others: how many customers other versions of the model answered for.
+        answers: all answers logged in the span, whatever the model.
+        verdict: ``quiet``, ``drifted``, or ``too_few`` for less than ``LEAST_TO_COMPARE`` customers.
+        words: the verdict for a person.
+        columns: the features and the ``score``, the most moved first; empty when too few.
+    """
+
+    model: str
+    version: str
+    since: datetime
+    until: datetime
+    customers: int
+    vectors: int
+    others: int
+    answers: int
+    verdict: Literal["quiet", "drifted", "too_few"]
+    words: str
+    columns: tuple[ColumnDrift, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for JSON; moments in ISO 8601."""
+        moments = {"since": self.since.isoformat(), "until": self.until.isoformat()}
+        return asdict(self) | moments | {"columns": [asdict(column) for column in self.columns]}
+
+
+def check(
+    model: str,
+    reference: Mapping[str, Any],
+    vectors: pd.DataFrame,
+    answers: int,
+    since: datetime,
+    until: datetime,
+    version: str,
+) -> Report:
+    """Compare the customers ``version`` answered for with those it was accepted with.
+
+    Args:
+        reference: :func:`models.measures.drift.describe` of the training features and of ``score``.
+        vectors: one row per customer and day, as :func:`records.read` returns them.
+        answers: how many answers the log holds of the span; passed on to the report.
+    """
+    current, customers = answered(model, version, vectors), _customers(model, version, vectors)
+    # A customer's days are much alike: together they weigh as one, or chance would look certain.
+    weights = 1 / customers.groupby(customers).transform("size").to_numpy(np.float64)
+    known = int(customers.nunique())
+    others = _by_others(model, version, vectors)
+    columns: tuple[ColumnDrift, ...] = ()
+    if known >= LEAST_TO_COMPARE:
+        # A customer without a score was not eligible, which is no change in the scores.
+        found = compare(reference, current, present_only=("score",), weights=weights)
+        columns = tuple(sorted(found, key=lambda column: -column.psi))
+    drifted = [column for column in columns if column.drifted]
+    verdict: Literal["quiet", "drifted", "too_few"] = "drifted" if drifted else "quiet"
+    if known < LEAST_TO_COMPARE:
+        verdict, words = "too_few", _too_few(model, version, known)
+    else:
+        words = _words(f"{model} version {version}", known, len(columns), drifted)
+    if others:
+        left_out = "a customer" if others == 1 else f"{others:,} customers"
+        words += f" Other versions answered for {left_out}; those answers are left out."
+    return Report(model, version, since, until, known, len(current), others, answers, verdict, words, columns)
+
+
+def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
+    """The features and the ``score`` of the vectors a version answered for; no ids."""
+    if f"{model}.version" not in vectors:
+        return pd.DataFrame()
+    rows = vectors[_answered_by(model, version, vectors)]
+    features = [name for name in rows.columns if "." not in str(name) and name not in (*IDS, "score")]
+    scored = [f"{model}.score"] if f"{model}.score" in rows else []
+    return rows[features + scored].rename(columns={f"{model}.score": "score"})
+
+
+def _customers(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[int]:
+    """The customer of each vector that a version answered for."""
+    if f"{model}.version" not in vectors:
+        return pd.Series(dtype="int64")
+    return vectors.loc[_answered_by(model, version, vectors), "customer_key"]
+
+
+def _answered_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[bool]:
+    versions = vectors[f"{model}.version"]
+    return versions.notna() & (versions.astype(str) == str(version))
+
+
+def _by_others(model: str, version: str, vectors: pd.DataFrame) -> int:
+    if f"{model}.version" not in vectors:
+        return 0
+    others = vectors[f"{model}.version"].notna() & ~_answered_by(model, version, vectors)
+    return int(vectors.loc[others, "customer_key"].nunique())
+
+
+def _too_few(model: str, version: str, customers: int) -> str:
+    had = "1 customer" if customers == 1 else f"{customers:,} customers"
+    return (
+        f"Too few to say: {model} version {version} answered for {had} in this span,"
+        f" and a comparison takes {LEAST_TO_COMPARE}."
+    )
+
+
+def _words(who: str, customers: int, compared: int, drifted: Sequence[ColumnDrift]) -> str:
+    if not drifted:
+        return (
+            f"Quiet: the {customers:,} customers {who} answered for look like those it was accepted with"
+            f" ({compared} columns compared)."
+        )
+    named = "; ".join(f"{column.column} ({column.detail})" for column in drifted[:MOST_NAMED])
+    more = f"; and {len(drifted) - MOST_NAMED} more" if len(drifted) > MOST_NAMED else ""
+    return (
+        f"Drifted: {len(drifted)} of {compared} columns of the {customers:,} customers {who} answered"
+        f" for no longer look like those it was accepted with. What changed: {named}{more}."
+    )

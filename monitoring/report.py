@@ -1,0 +1,168 @@
+"""A check's files: the verdict as JSON, and Evidently's picture of it as HTML. The only door to Evidently.
+
+Evidently is imported when a picture is asked for: it takes seconds, and no server needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import os
+import uuid
+import warnings
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.measures.drift import LEAST_CUSTOMERS, MOST_CATEGORIES
+from monitoring.check import IDS, Report, answered
+
+MOST_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter
+SEED = 0
+# The page carries its own scripts, styles and fonts; with this no browser will fetch any other.
+_ALONE = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
+    " font-src data:; img-src data: blob:"
+)
+
+
+def write(
+    report: Report, reference: pd.DataFrame | None, current: pd.DataFrame, folder: Path
+) -> tuple[Path, Path | None]:
+    """Write ``MODEL-UNTIL.json`` and, where it can be made, ``.html`` beside it.
+
+    Args:
+        reference: customers as at training, one column per feature and ``score``; None if not kept.
+        current: the vectors that were checked, or :func:`monitoring.check.answered` of them.
+        folder: made when missing.
+
+    Returns:
+        The JSON file, and the HTML file or None; the reason then stands in the JSON.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{report.model}-{report.until.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    page, reason = _picture(report, reference, current)
+    picture = folder / f"{stem}.html" if page else None
+    if picture:
+        _replace(picture, page)
+    verdict = folder / f"{stem}.json"
+    about = {"html": picture.name if picture else None, "html_missing_because": reason or None}
+    _replace(verdict, json.dumps(report.as_dict() | about, indent=1, allow_nan=False) + "\n")
+    return verdict, picture
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _picture(report: Report, reference: pd.DataFrame | None, current: pd.DataFrame) -> tuple[str, str]:
+    """The page, or else the reason why there is none."""
+    if reference is None:
+        return "", "the model's training customers were not kept"
+    if f"{report.model}.version" in current:
+        current = answered(report.model, report.version, current)
+    then, now = _sample(reference), _sample(current)
+    columns = _usable(then, now)
+    if len(columns) < 2:
+        return "", f"it takes 2 columns with values on both sides, and there are {len(columns)}"
+    categorical = [name for name in columns if _categorical(then[name]) or _categorical(now[name])]
+    then, now = _anonymous(then[columns], now[columns], categorical)
+    try:
+        page = _evidently(then, now, categorical)
+    except Exception as error:  # whatever fails inside a picture, the verdict must still be written
+        return "", f"Evidently could not draw it ({type(error).__name__})"
+    return _titled(page, report), ""
+
+
+def _usable(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
+    """The columns with enough values on both sides to show, ids left out."""
+    both = [str(name) for name in reference.columns if name in current and name not in IDS]
+    sides = reference, current
+    return [name for name in both if all(side[name].count() >= LEAST_CUSTOMERS for side in sides)]
+
+
+def _sample(frame: pd.DataFrame) -> pd.DataFrame:
+    sample = frame.sample(MOST_ROWS, random_state=SEED) if len(frame) > MOST_ROWS else frame
+    return sample.reset_index(drop=True)
+
+
+def _categorical(column: pd.Series[Any]) -> bool:
+    values = column.dropna()
+    kind = pd.api.types.infer_dtype(values)
+    return kind not in {"integer", "floating", "mixed-integer-float", "decimal", "empty"}
+
+
+def _anonymous(
+    then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both sides with every value shared by several customers and no two columns in one order.
+
+    The page prints categories, extremes and means of a few neighbouring rows. None of Evidently's
+    drift measures looks at more than one column, so they do not notice.
+    """
+    draw = np.random.default_rng(SEED)
+    sides: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for name in then.columns:
+        columns = then[name], now[name]
+        shared = _pooled(*columns) if name in categorical else tuple(map(_in_tens, columns))
+        for side, values in zip(sides, shared, strict=True):
+            side[name] = draw.permutation(values)
+    return pd.DataFrame(sides[0]), pd.DataFrame(sides[1])
+
+
+def _pooled(*columns: pd.Series[Any]) -> tuple[Any, ...]:
+    """Texts, the rare ones as one."""
+    texts = [side.astype(object).where(side.notna(), "(missing)").map(str) for side in columns]
+    counts = pd.concat(texts).value_counts()
+    common = counts[counts >= LEAST_CUSTOMERS].index[:MOST_CATEGORIES]
+    return tuple(side.where(side.isin(common), "(other)").to_numpy(dtype=object) for side in texts)
+
+
+def _in_tens(column: pd.Series[Any]) -> Any:
+    """Numbers in order, each run of ten replaced by its middle one (microaggregation); missing ones last."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    present = np.sort(values[np.isfinite(values)])
+    last = max(len(present) // LEAST_CUSTOMERS - 1, 0)  # the odd ones join the last full ten
+    tens = np.minimum(np.arange(len(present)) // LEAST_CUSTOMERS, last)
+    shared = present[np.minimum(tens * LEAST_CUSTOMERS + LEAST_CUSTOMERS // 2, len(present) - 1)]
+    return np.append(shared, np.full(len(values) - len(present), np.nan))
+
+
+def _evidently(then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]) -> str:
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # the switch of its telemetry
+    # Evidently 0.7 uses numpy's and litestar's deprecated names, and divides by empty bins.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        import evidently
+        from evidently.presets import DataDriftPreset
+
+        numerical = [name for name in then.columns if name not in categorical]
+        columns = evidently.DataDefinition(numerical_columns=numerical, categorical_columns=categorical)
+        sides = [evidently.Dataset.from_pandas(frame, columns) for frame in (now, then)]
+        page: str = evidently.Report([DataDriftPreset()]).run(*sides).get_html_str(as_iframe=False)
+    return page
+
+
+def _titled(page: str, report: Report) -> str:
+    """Say above the picture whose verdict counts, and shut the page off from the network."""
+    title = html.escape(f"{report.model} version {report.version}, drift until {report.until.isoformat()}")
+    words = html.escape(report.words)
+    head = f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}"><title>{title}</title>'
+    note = (
+        f"<p><b>{title}</b><br>{words}<br>The verdict stands in the JSON file beside this page;"
+        " the picture below shows Evidently's own measures, on a sample, and may differ.</p>"
+    )
+    return page.replace("<head>", f"<head>{head}", 1).replace("<body>", f"<body>{note}", 1)

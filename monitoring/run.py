@@ -1,0 +1,68 @@
+"""Monitoring a home: each champion's reference against what the log says was scored lately."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+import records as logs
+from core.home import Home
+from core.progress import Progress, silent
+from events.lake import read_write as lake
+from features.group import compute
+from features.groups import FEATURES
+from features.offline import boundaries, populations
+from models.registry.bundle import FittedModel
+from models.registry.registry import Registry
+from monitoring import report as reports
+from monitoring.check import Report, answered, check
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A report, and where it was written; ``html`` is None where Evidently could not make one."""
+
+    report: Report
+    json: Path
+    html: Path | None
+
+
+def monitor(
+    home: Home, names: Sequence[str], days: int, registry: Registry, progress: Progress = silent
+) -> list[Watched]:
+    """Compare the last ``days`` of answers with each champion's reference, and write reports.
+
+    Raises:
+        PatronError: nothing was scored yet, or a model has no champion.
+    """
+    now = home.shop().now()
+    since = now - timedelta(days=days)
+    champions = [registry.champion(name) for name in names]
+    logged = logs.read(home, since, now)
+    watched = []
+    for i, champion in enumerate(champions):
+        progress(f"drift of {champion.name}", i / len(champions))
+        verdict = check(
+            champion.name, champion.reference, logged.vectors, logged.answers, since, now, champion.version
+        )
+        progress(f"report of {champion.name}", (i + 0.4) / len(champions))
+        current = answered(champion.name, champion.version, logged.vectors)
+        paths = reports.write(verdict, _reference_rows(home, champion), current, home.reports)
+        watched.append(Watched(verdict, *paths))
+    progress("drift", 1.0)
+    return watched
+
+
+def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
+    """Everyone's features as of the champion's training, computed anew from the events."""
+    backend = lake.connect()
+    as_of = datetime.fromisoformat(champion.manifest["as_of"])
+    features = [FEATURES[name] for name in champion.features if name in FEATURES]
+    events = boundaries.history_for(features, home, backend, [as_of])
+    population = populations.everyone(events, as_of, home.shop().time_zone)
+    frame = compute(events, population, features).to_pandas()
+    return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None

@@ -1,0 +1,307 @@
+"""The log of decisions, in the home's database; outcomes and runs are part of it.
+
+A decision is committed before it is answered, so it outlives a killed process and a power cut. Rows
+name customers by ``customer_key`` only. One write transaction at a time looks for a standing decision,
+counts the days since each action was last chosen, decides and writes; so two who ask about a customer
+at the same moment, in whichever processes, get one decision.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.calendar import micros, moment
+from core.home import Home
+from core.storage.database import METADATA, Database, Key, Turn, insert
+
+SETTLED = ("accepted", "rejected")  # outcomes after which a decision no longer stands
+salts = sa.Table(
+    "salts",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # there is one
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+)
+rules = sa.Table(
+    "rules",
+    METADATA,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),  # never used twice
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("customer_key", Key, nullable=False),
+    sa.Column("channels", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("how", sa.Text, nullable=False),
+    sa.Column("probability", sa.Double, nullable=False),
+    sa.Column("expected_value", sa.Double, nullable=False),
+    sa.Column("cost", sa.Double, nullable=False),
+    sa.Column("channel", sa.Text),
+    sa.Column("probabilities", sa.Text, nullable=False),
+    sa.Column("scores", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),
+    sa.Index("decisions_by_id", "id", unique=True),
+    sa.Index("decisions_by_customer", "customer_key", "day"),
+    sqlite_autoincrement=True,
+)
+outcomes = sa.Table(
+    "outcomes",
+    METADATA,
+    sa.Column("decision_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("customer_key", Key, nullable=False, index=True),
+)
+runs = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("segment", sa.Text),
+    sa.Column("channels", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Index("runs_by_id", "id", unique=True),
+)
+run_rows = sa.Table(
+    "run_rows",
+    METADATA,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("decision", Key, nullable=False),
+    sqlite_with_rowid=False,
+)
+_CHOICE = ("action", "how", "probability", "expected_value", "cost", "channel")
+_JSON = ("probabilities", "scores", "facts", "reasons")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was decided for a customer, and from what.
+
+    Attributes:
+        expected_value: currency. cost: currency per contact.
+        probability: with which the action was chosen; ``probabilities``: of every permitted option.
+        scores: per model ``{"version", "score", "reason"}``. facts: the features used.
+        reasons: why, and why nothing else, as plain data.
+    """
+
+    action: str
+    how: str
+    probability: float
+    expected_value: float
+    cost: float
+    channel: str | None
+    probabilities: Mapping[str, float]
+    scores: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Any]
+    reasons: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about customers: the same one on the same day has the same answer.
+
+    Attributes:
+        at: when, by the shop's clock. day: the shop's day of it.
+        channels: those asked for, in alphabetical order; None for all.
+        rules: the digest of the actions' rules.
+        caller: who asks, such as ``api``. run_id: the run it is asked in.
+    """
+
+    at: datetime
+    day: int
+    channels: tuple[str, ...] | None
+    rules: str
+    caller: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision as it is logged."""
+
+    id: str
+    customer_key: int
+    question: Question
+    choice: Choice
+
+
+class DecisionLog:
+    """A home's decisions. Any thread may use it; close it at the end."""
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.database = home, Database(home)
+        with self.writing() as connection:
+            first = insert(connection, salts).on_conflict_do_nothing()
+            connection.execute(first, {"id": 1, "salt": secrets.token_bytes(32)})
+            self.salt: bytes = connection.execute(sa.select(salts.c.salt)).scalar_one()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def __enter__(self) -> DecisionLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that sees one moment of the log."""
+        return self.database.reading()
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that waits for whoever decides, and keeps others from it."""
+        return self.database.writing(Turn.DECISIONS)
+
+    def keep_rules(self, digest: str, content: str) -> None:
+        """Keep what the rules of this digest say, for whoever reads the log later."""
+        with self.writing() as connection:
+            known = insert(connection, rules).on_conflict_do_nothing()
+            connection.execute(known, {"digest": digest, "content": content})
+
+    def rules(self, digest: str) -> str | None:
+        """What the rules of this digest said; None for a digest that never was."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(rules.c.content).where(rules.c.digest == digest)).scalar()
+
+    def standing(self, keys: Iterable[int], question: Question) -> dict[int, Decision]:
+        """The decisions that answer this question already, by customer."""
+        with self.reading() as connection:
+            found = {key: _standing(connection, key, question) for key in keys}
+        return {key: of_row(row) for key, row in found.items() if row is not None}
+
+    def decide(
+        self,
+        keys: Sequence[int],
+        question: Question,
+        choose: Callable[[int, Mapping[str, int]], Choice],
+    ) -> dict[int, Decision]:
+        """Decide for customers who have no standing decision; all are committed on return.
+
+        Args:
+            keys: each once.
+            choose: of a customer's key, and per action ever chosen for them the days since.
+        """
+        decided, numbers = {}, []
+        with self.writing() as connection:
+            for key in keys:
+                standing = _standing(connection, key, question)
+                if standing is None:
+                    choice = choose(key, _days_since(connection, key, question.day))
+                    decided[key] = Decision(uuid.uuid4().hex, key, question, choice)
+                    made = connection.execute(_INSERT, _row(decided[key])).inserted_primary_key
+                    assert made is not None
+                    numbers.append(int(made[0]))
+                else:
+                    decided[key] = of_row(standing)
+                    numbers.append(int(standing.n))
+            if question.run_id is not None:
+                _add_to_run(connection, question.run_id, numbers)
+        return decided
+
+
+# Made once, since they are asked for each customer.
+_INSERT = sa.insert(decisions)
+_STANDING = (
+    sa.select(decisions)
+    .where(
+        decisions.c.customer_key == sa.bindparam("key"),
+        decisions.c.day == sa.bindparam("today"),
+        decisions.c.channels == sa.bindparam("asked"),
+        decisions.c.rules == sa.bindparam("digest"),
+        ~sa.exists().where(outcomes.c.decision_id == decisions.c.id, outcomes.c.kind.in_(SETTLED)),
+    )
+    .order_by(decisions.c.n.desc())
+    .limit(1)
+)
+_LAST_DAYS = (
+    sa.select(decisions.c.action, sa.func.max(decisions.c.day))
+    .where(
+        decisions.c.customer_key == sa.bindparam("key"),
+        decisions.c.day <= sa.bindparam("today"),
+        decisions.c.channel.is_not(None),
+    )
+    .group_by(decisions.c.action)
+)
+
+
+def _standing(connection: sa.Connection, key: int, question: Question) -> sa.Row[Any] | None:
+    asked = {
+        "key": key,
+        "today": question.day,
+        "asked": json.dumps(question.channels),
+        "digest": question.rules,
+    }
+    return connection.execute(_STANDING, asked).first()
+
+
+def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]:
+    return {row[0]: day - row[1] for row in connection.execute(_LAST_DAYS, {"key": key, "today": day})}
+
+
+def _add_to_run(connection: sa.Connection, run_id: str, numbers: Sequence[int]) -> None:
+    run = runs.c.id == run_id
+    done = connection.execute(sa.select(runs.c.done).where(run)).scalar_one()
+    placed = [{"run_id": run_id, "place": done + i, "decision": n} for i, n in enumerate(numbers)]
+    if placed:
+        connection.execute(sa.insert(run_rows), placed)
+    connection.execute(sa.update(runs).where(run).values(done=done + len(numbers)))
+
+
+def _row(decision: Decision) -> dict[str, Any]:
+    asked, chosen = decision.question, decision.choice
+    return {
+        "id": decision.id,
+        "at_us": micros(asked.at),
+        "day": asked.day,
+        "customer_key": decision.customer_key,
+        "channels": json.dumps(asked.channels),
+        "rules": asked.rules,
+        "caller": asked.caller,
+        "run_id": asked.run_id,
+        **{name: getattr(chosen, name) for name in _CHOICE},
+        **{name: _compact(getattr(chosen, name)) for name in _JSON},
+    }
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def of_row(row: sa.Row[Any]) -> Decision:
+    """The decision of a row of ``decisions``, whatever else is in it."""
+    channels = json.loads(row.channels)
+    asked = Question(
+        moment(row.at_us), row.day, None if channels is None else tuple(channels),
+        row.rules, row.caller, row.run_id,
+    )  # fmt: skip
+    plain = {name: getattr(row, name) for name in _CHOICE}
+    plain |= {name: json.loads(getattr(row, name)) for name in _JSON}
+    return Decision(row.id, row.customer_key, asked, Choice(**plain))

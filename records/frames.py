@@ -1,0 +1,80 @@
+"""Answers that were logged one by one, together, and by score jobs, as one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from records.job_parts import Part
+from records.score_jobs import AS_OF, BOUNDS, KEY
+
+_ORDER = ("_after", "_order")
+MOST_FRAMES = 200  # that are held before those that others replace are let go
+
+
+class Latest:
+    """The last answer of each customer and day, out of frames that are added in any order.
+
+    Args:
+        answers: how many there were already.
+    """
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self._frames: list[pd.DataFrame] = []
+
+    def add(self, frame: pd.DataFrame, after: Sequence[int] | int, order: int = 0, answers: int = 0) -> None:
+        """Take answers in.
+
+        Args:
+            frame: ``day``, ``customer_key``, features, scores and versions.
+            after: the number in the log of each, or of the last row that was there before all of them.
+            order: among those with the same number, who comes later.
+            answers: how many these are.
+        """
+        if len(frame):
+            self._frames.append(frame.assign(_after=after, _order=order))
+        self.answers += answers
+        if len(self._frames) >= MOST_FRAMES:
+            self._frames = [self._last()]
+
+    def add_part(self, part: Part) -> None:
+        """Take a part of a score job in; who had no features was not answered."""
+        table = pq.read_table(part.path)
+        table = table.filter(pc.is_valid(table[AS_OF]))
+        told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason", *BOUNDS)]
+        dropped = [name for name in told if name in table.column_names]
+        frame: pd.DataFrame = table.drop_columns([AS_OF, *dropped]).to_pandas()
+        versions = {f"{name}.version": version for name, version in part.models.items()}
+        self.add(frame.assign(day=part.day, **versions), part.after, part.order, len(frame))
+
+    def vectors(self) -> pd.DataFrame:
+        """One row per customer and day."""
+        return self._last().drop(columns=[*_ORDER], errors="ignore").reset_index(drop=True)
+
+    def _last(self) -> pd.DataFrame:
+        if not self._frames:
+            return pd.DataFrame()
+        names = list(dict.fromkeys(str(name) for frame in self._frames for name in frame))
+        stacked = pd.DataFrame({name: _stacked(self._frames, name) for name in names})
+        ordered = stacked.sort_values([*_ORDER], kind="stable")
+        return ordered.drop_duplicates(["day", KEY], keep="last")
+
+
+def _stacked(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
+    """A column of all frames, one below the other; missing where a frame does not have it."""
+    held = [frame[name].to_numpy() if name in frame else None for frame in frames]
+    kinds = {column.dtype for column in held if column is not None}
+    lacking = any(column is None for column in held)
+    numbers = all(np.issubdtype(kind, np.number) for kind in kinds)
+    kind = object if not numbers and (len(kinds) > 1 or lacking) else None  # a truth value is no number
+    missing = np.nan if kind is None else None
+    filled = [
+        np.full(len(frame), missing) if column is None else column
+        for frame, column in zip(frames, held, strict=True)
+    ]
+    return np.concatenate([column.astype(kind or column.dtype) for column in filled])

@@ -1,0 +1,92 @@
+"""Answers of the score log one by one, by the id that they were given with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.calendar import moment
+from core.storage.database import Database
+from records import batches as many
+from records.predictions import feature_sets, scores
+from records.score_jobs import AS_OF, KEY
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer as it was given.
+
+    Attributes:
+        values: the features it rests on, by name; None where missing.
+        moments: per group the as_of of its features.
+        context: the names of those values that came with the request.
+        answers: per model the ``version`` and the ``score``.
+    """
+
+    customer_key: int
+    at: datetime
+    as_of: datetime | None
+    values: Mapping[str, Any]
+    moments: Mapping[str, datetime | None]
+    context: tuple[str, ...]
+    answers: Mapping[str, Mapping[str, Any]]
+
+
+def find(database: Database, prediction_id: str) -> Prediction | None:
+    """The answer of this id; None where the log has none.
+
+    Raises:
+        PatronError: the log cannot be read.
+    """
+    if (parts := many.parsed(prediction_id)) is not None:
+        return _together(database, *parts)
+    joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
+    asked = sa.select(scores, feature_sets.c.names).select_from(joined)
+    with database.reading() as connection:
+        row = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
+    if row is None:
+        return None
+    return Prediction(
+        row.customer_key,
+        moment(row.at_us),
+        None if row.as_of_us is None else moment(row.as_of_us),
+        dict(zip(json.loads(row.names), json.loads(row.vector), strict=True)),
+        {group: None if at is None else moment(at) for group, at in json.loads(row.moments or "{}").items()},
+        tuple(json.loads(row.context or "{}")),
+        json.loads(row.answers),
+    )
+
+
+def _together(database: Database, prediction_id: str, row: int) -> Prediction | None:
+    """One of the answers to a large request."""
+    asked = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
+    with database.reading() as connection:
+        found = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
+    if found is None or found.many is None:
+        return None
+    table = many.unpack(found.many)
+    told = many.row_of(table, row)
+    if not told:
+        return None
+    answers = {
+        name: {"version": version, "score": told[name + many.SCORE]}
+        for name, version in json.loads(found.answers).items()
+    }
+    return Prediction(
+        told[KEY],
+        moment(found.at_us),
+        told[AS_OF],
+        {name: told[name] for name in many.features_of(table)},
+        {
+            name.removeprefix(many.MOMENT): None if at is None else moment(at)
+            for name, at in told.items()
+            if name.startswith(many.MOMENT)
+        },
+        (),
+        answers,
+    )

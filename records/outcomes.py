@@ -1,0 +1,56 @@
+"""What customers did about decisions: kept once, never changed, in the decision log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from core.calendar import micros, moment
+from core.errors import NothingThere, PatronError
+from records.decisions import DecisionLog, decisions, outcomes
+
+
+class UnknownDecision(NothingThere):
+    """No decision has that id."""
+
+
+class ToldOtherwise(PatronError):
+    """The same kind of outcome came before with another content."""
+
+
+def record(
+    log: DecisionLog, decision_id: str, kind: str, value: float | None, at: datetime
+) -> tuple[bool, datetime]:
+    """Record an outcome; told again, nothing changes.
+
+    Args:
+        kind: such as ``clicked``. value: currency, where the kind has one. at: by the shop's clock.
+
+    Returns:
+        Whether it was new, and when it first came.
+
+    Raises:
+        UnknownDecision: there is no such decision.
+        ToldOtherwise: it came before with another value; the text says when.
+    """
+    with log.writing() as connection:
+        whose = sa.select(decisions.c.customer_key).where(decisions.c.id == decision_id)
+        key = connection.execute(whose).scalar()
+        if key is None:
+            raise UnknownDecision("there is no such decision; its id is in the answer that made it")
+        told = sa.select(outcomes.c.at_us, outcomes.c.value).where(
+            outcomes.c.decision_id == decision_id, outcomes.c.kind == kind
+        )
+        first = connection.execute(told).first()
+        if first is None:
+            row = {"decision_id": decision_id, "kind": kind, "at_us": micros(at), "value": value}
+            connection.execute(sa.insert(outcomes), row | {"customer_key": key})
+            return True, at
+    came = moment(first[0])
+    if first[1] != value:
+        valued = "" if first[1] is None else f" with the value {first[1]:g}"
+        raise ToldOtherwise(
+            f"{kind} came for this decision at {came:%Y-%m-%dT%H:%M:%SZ}{valued}, which stays as it is"
+        )
+    return False, came

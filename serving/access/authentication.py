@@ -1,0 +1,224 @@
+"""Who calls, and whether they may: ``dependencies=[needs(Scope.SCORES)]`` guards a route."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Asked
+
+from core.errors import PatronError
+from serving.access.key import Key
+from serving.access.keys import Expired, Keys
+from serving.access.limits import Away, Limits
+from serving.access.scopes import Scope
+from serving.http import problems
+from serving.http.metrics import Metrics
+from serving.settings import ServingSettings
+
+_NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
+_WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
+_NO_KEYS = "the keys cannot be read just now; ask again later, or see /readyz"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request: the name of their key, None where none was needed, and what they may do."""
+
+    name: str | None
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Whether a route of this scope is open to them."""
+        return bool({scope, Scope.ALL} & self.scopes)
+
+
+ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
+
+
+class Admission:
+    """ASGI middleware: finds out who calls. A wrong key, or one that asks too often, is refused at once.
+
+    Whoever sent none where one is needed, or one that may not use the route, is refused by the route's own
+    dependency, since some routes ask nobody; and before, if the body is asked for: it is not read then.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics
+    ) -> None:
+        self.app, self.keys, self.needed, self.limits, self.metrics = app, keys, needed, limits, metrics
+
+    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
+        """Refuse a key that opens nothing now, or note the caller and go on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = _sent(scope)
+        # Looking the keys up takes a thread now and then, or a slow database would hold up everybody.
+        known = sent is None or self.keys is None or self.keys.fresh
+        caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
+        if isinstance(caller, HTTPException) and caller.status_code in (401, 429) and sent is not None:
+            refusal = problems.problem(caller.status_code, caller.detail, caller.headers, scope["path"])
+            await refusal(scope, receive, send)
+            return
+        scope.setdefault("state", {}).update(caller=caller, caller_of=self._caller)
+        await self.app(scope, _guarded(scope, receive), send)
+
+    def _caller(self, sent: str | None) -> Caller | HTTPException:
+        """The caller, or how to refuse them where a key is needed."""
+        if sent is None:
+            return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
+        try:
+            key = self.keys.find(sent) if self.keys else None
+        except Expired as over:
+            return _unauthorized(str(over))
+        except PatronError:
+            return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
+        if key is None:
+            return _unauthorized(_WRONG_KEY)
+        return self._too_often(key) or Caller(key.name, frozenset(key.scopes))
+
+    def _too_often(self, key: Key) -> HTTPException | None:
+        """How to refuse a key that has sent all it may; it goes on where that cannot be told."""
+        if self.limits is None:
+            return None
+        try:
+            wait_seconds = self.limits.wait_seconds(key)
+        except Away:
+            self.metrics.unlimited.inc()
+            return None
+        if not wait_seconds:
+            return None
+        self.metrics.limited.labels(key.name).inc()
+        why = f"the key {key.name!r} may send {self.limits.of(key):,} requests a minute; ask again in"
+        return HTTPException(429, f"{why} {wait_seconds} s", {"Retry-After": str(wait_seconds)})
+
+
+def _unauthorized(why: str) -> HTTPException:
+    return HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+
+
+def _sent(scope: Asked) -> str | None:
+    """The key of ``Authorization: Bearer KEY``, or Basic's user; None where there is no such header."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, key = str(value, "latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                return key.strip()
+            if scheme.lower() == "basic":
+                return _user(key.strip())
+    return None
+
+
+def _user(credentials: str) -> str:
+    """Whom Basic credentials name; what they cannot name is a wrong key."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
+
+
+def _guarded(scope: Asked, receive: Receive) -> Receive:
+    """The channel, which refuses whoever may not use the route before the body is read and parsed."""
+    admitted = False
+
+    async def channel() -> Message:
+        nonlocal admitted
+        if not admitted:
+            for needed in getattr(scope.get("route"), "dependencies", ()):
+                if isinstance(needed.dependency, _BearerKey):
+                    needed.dependency.admit(scope["state"]["caller"])
+            admitted = True
+        return await receive()
+
+    return channel
+
+
+class _BearerKey(SecurityBase):
+    """The dependency that gives the caller, once they may; also the security scheme of OpenAPI."""
+
+    scheme_name = "key"
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        scopes = "; ".join(f"`{scope}`: {scope.meaning}" for scope in Scope)
+        self.model = HTTPBearer(description=f"A key of `patron keys create`, with its scopes. {scopes}.")
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Caller:
+        return self.admit(request.state.caller)
+
+    def admit(self, caller: Caller | HTTPException) -> Caller:
+        """The caller, once they may."""
+        if isinstance(caller, HTTPException):
+            raise caller
+        if self.scope and not caller.may(self.scope):
+            raise HTTPException(
+                403, f"this takes the scope {self.scope}, which the key {caller.name!r} lacks"
+            )
+        return caller
+
+
+class _KeyOrWriteKey(_BearerKey):
+    """The same, where the key may also be ``writeKey`` of the body, which the route reads and shows us."""
+
+    async def __call__(self, request: Request) -> Admit:  # type: ignore[override]
+        caller = request.state.caller
+        if isinstance(caller, Caller):
+            self.admit(caller)
+        elif caller.status_code != 401:
+            raise caller
+
+        def admit(write_key: object) -> Caller:
+            shown = isinstance(caller, HTTPException) and isinstance(write_key, str)
+            return self.admit(request.state.caller_of(write_key) if shown else caller)
+
+        return admit
+
+
+# Who calls, for a route that wants to know.
+CallerDep = Annotated[Caller, Depends(_BearerKey())]
+
+
+def needs(scope: Scope) -> Any:
+    """A dependency of a route or router: only keys of this scope (or of ``all``) may use it."""
+    return Security(_BearerKey(scope), scopes=[scope])
+
+
+Admit = Callable[[object], Caller]
+"""Takes the body's ``writeKey`` (anything, None if it has none); gives the caller, or refuses them."""
+
+
+def needs_here_or_in_body(scope: Scope) -> Any:
+    """The same where the key may be in the body: the route calls the :data:`Admit` that it is given."""
+    return Security(_KeyOrWriteKey(scope), scopes=[scope])
+
+
+def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics) -> None:
+    """Find out who calls.
+
+    Args:
+        keys: None where there are none, so that each one sent is wrong.
+        needed: whether a request without a key is refused.
+        limits: that keys are held to; None if to none.
+    """
+    app.add_middleware(Admission, keys=keys, needed=needed, limits=limits, metrics=metrics)
+
+
+def check(keys: Keys, settings: ServingSettings) -> None:
+    """Refuse to be reached from other machines while no key lives.
+
+    Raises:
+        PatronError: that is so; the text says how to make a key.
+    """
+    if not settings.on_loopback and not keys.living():
+        raise PatronError(
+            f"listening on {settings.host} takes a key, since others than this machine can reach it, and"
+            " none lives; run `patron keys create NAME --scopes all`, or listen on 127.0.0.1"
+        )

@@ -1,0 +1,183 @@
+"""Where buckets of requests are kept, so that all processes take from the same: files, or Redis.
+
+A bucket is one moment: when it will be full again. A request moves it on by the time that one takes to come
+back; whoever finds it too far ahead waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from core.errors import PatronError
+from core.home import Home
+
+MINUTE_US = 60_000_000
+PATIENCE_SECONDS = 0.25  # for what takes microseconds; the other requests of the process wait too
+_SIZE = 8
+SHARES = 300  # a process asks Redis for this part of a minute's requests at a time, or for one
+# KEYS: a bucket. ARGV: the present, what :func:`terms` says, how far ahead no bucket is, how many to take.
+# Gives how many there are of them; where there is none, the time to wait as a negative number.
+_TAKE = """
+local full, now = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])
+local each, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])
+if full < now or full > now + tonumber(ARGV[4]) then full = now end
+if full - now > ahead then return now + ahead - full end
+local got = math.min(tonumber(ARGV[5]), 1 + math.floor((now + ahead - full) / each))
+redis.call('SET', KEYS[1], string.format('%.0f', full + got * each), 'PX', 120000)
+return got
+"""
+
+
+def terms(per_minute: int) -> tuple[int, int]:
+    """The time in which one request comes back, and how far ahead a bucket may be that has one yet.
+
+    Both in microseconds; the first is rounded up.
+    """
+    each_us = -(-MINUTE_US // per_minute)
+    return each_us, (per_minute - 1) * each_us
+
+
+def taken(full_us: int, now_us: int, per_minute: int) -> tuple[int, int]:
+    """When a bucket is full after a request now, and the microseconds it waits; nothing is taken if any.
+
+    A moment that no bucket reaches is one of a clock that was set back since: the bucket counts as full.
+    """
+    each_us, ahead_us = terms(per_minute)
+    if not now_us <= full_us <= now_us + 2 * MINUTE_US:
+        full_us = now_us
+    wait_us = max(0, full_us - now_us - ahead_us)
+    return (full_us, wait_us) if wait_us else (full_us + each_us, 0)
+
+
+class Buckets(Protocol):
+    """Buckets by the names of keys; threads and processes may share them."""
+
+    def take(self, name: str, per_minute: int, now_us: int) -> int:
+        """Take one request out of a bucket; the microseconds to wait where there is none, else 0.
+
+        Raises:
+            PatronError: the buckets cannot be had.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of them; the next one who takes opens them again."""
+
+
+def open_buckets(home: Home, online_store: str | None) -> Buckets:
+    """Buckets in the Redis that this address names, else in files of the home; nothing is opened yet."""
+    if online_store and online_store.startswith(("redis://", "rediss://")):
+        return RedisBuckets(online_store)
+    return FileBuckets(home.limits)
+
+
+class FileBuckets:
+    """One file of eight bytes per bucket, which whoever takes locks for some microseconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, int] = {}
+        self._mine = threading.Lock()  # the kernel's lock is one of processes
+
+    def take(self, name: str, per_minute: int, now_us: int) -> int:
+        """Take one request out of a bucket, as :class:`Buckets` says."""
+        with self._mine:
+            try:
+                file = self._files[name] if name in self._files else self._open(name)
+                _lock(file)
+                try:
+                    full_us = int.from_bytes(os.pread(file, _SIZE, 0), "little")
+                    full_us, wait_us = taken(full_us, now_us, per_minute)
+                    if not wait_us:
+                        os.pwrite(file, full_us.to_bytes(_SIZE, "little"), 0)
+                finally:
+                    fcntl.flock(file, fcntl.LOCK_UN)
+            except OSError as error:
+                raise PatronError(f"{self._folder} cannot be used: {error.strerror}") from error
+        return wait_us
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._mine:
+            for file in self._files.values():
+                os.close(file)
+            self._files.clear()
+
+    def _open(self, name: str) -> int:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # A name may hold what a file's must not.
+        path = self._folder / sha256(name.encode()).hexdigest()
+        file = self._files[name] = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return file
+
+
+def _lock(file: int) -> None:
+    """Lock a file; one who was stopped with it must not stop all others."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.0005)
+    raise TimeoutError(None, "another process holds a lock")
+
+
+class RedisBuckets:
+    """One string per bucket, which a script on the server reads and writes.
+
+    A call costs more than an answer may, so a process takes a share of a large bucket at a time, and keeps
+    what is left of it: that is all by which it can send more at once, or be refused too early.
+    """
+
+    def __init__(self, address: str) -> None:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        at = urlsplit(address)
+        self._name = f"{at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
+        self._errors = redis.RedisError
+        # One connection: taking it out of a pool and putting it back would cost as much as the call.
+        self._connect = partial(
+            redis.Redis.from_url, address, single_connection_client=True, retry=Retry(NoBackoff(), 1),
+            socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+        self._client: Any = None
+        self._left: dict[str, int] = {}
+        self._mine = threading.Lock()
+
+    def take(self, name: str, per_minute: int, now_us: int) -> int:
+        """Take one request out of a bucket, as :class:`Buckets` says."""
+        with self._mine:
+            if not self._left.get(name):
+                got = self._ask(name, per_minute, now_us)
+                if got < 0:
+                    return -got
+                self._left[name] = got
+            self._left[name] -= 1
+        return 0
+
+    def _ask(self, name: str, per_minute: int, now_us: int) -> int:
+        """What the script gives."""
+        told = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            return int(self._client.eval(_TAKE, 1, f"patron:limit:{name}", *told))
+        except self._errors as error:
+            raise PatronError(f"{self._name} cannot be asked: {type(error).__name__}") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._mine:
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()

@@ -1,0 +1,109 @@
+"""A key as it is known, and the terms that it is made on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.errors import PatronError
+from serving.access.scopes import Scope
+
+MARK = "patron_"  # how every key begins, so that people and scanners know one when they see it
+LONGEST_NAME = 60
+MOST_PER_MINUTE = 1_000_000
+_SPAN = re.compile("([0-9]{1,5})([dh])")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as it is known: never the key itself.
+
+    Attributes:
+        prefix: its first characters, to recognise it by.
+        created, revoked: wall time, UTC, as all moments here; a key that lives was not revoked.
+        expires: from when on it opens nothing; None if never.
+        replaced: when another took its name; it goes on until it expires.
+        per_minute: how many requests a minute it may send; None where the service's own limit holds.
+    """
+
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created: datetime
+    revoked: datetime | None = None
+    expires: datetime | None = None
+    replaced: datetime | None = None
+    per_minute: int | None = None
+
+    def lives(self, now: datetime) -> bool:
+        """Whether it opens anything."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def state(self, now: datetime) -> str:
+        """``revoked``, ``expired``, ``replaced`` (and works yet), or ``current``."""
+        if self.revoked:
+            return "revoked"
+        if not self.lives(now):
+            return "expired"
+        return "replaced" if self.replaced else "current"
+
+    def as_dict(self, now: datetime) -> dict[str, Any]:
+        """The key for JSON, moments as ISO 8601."""
+        told = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+        return told | {"state": self.state(now)}
+
+    def line(self, now: datetime) -> str:
+        """The key in a line of a list."""
+        until = "" if self.expires is None else f"{self.expires:%Y-%m-%d %H:%M}"
+        state = {
+            "revoked": f", revoked {self.revoked:%Y-%m-%d %H:%M}" if self.revoked else "",
+            "expired": f", expired {until}",
+            "replaced": f", replaced, works until {until}",
+            "current": until and f", expires {until}",
+        }[self.state(now)]
+        rate = f", {self.per_minute} a minute" if self.per_minute else ""
+        scopes = ",".join(self.scopes)
+        return (
+            f"{self.prefix}  {self.name:<20}  {scopes:<28}  made {self.created:%Y-%m-%d %H:%M}{rate}{state}"
+        )
+
+
+def name_of(name: str) -> str:
+    """The name without space around it, once it can be told from a key and from other names."""
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise PatronError(f"a key's name takes 1 to {LONGEST_NAME} printable characters")
+    if name.startswith(MARK):
+        raise PatronError(f"a key's name must not begin with {MARK}, as keys do")
+    return name
+
+
+def scopes_of(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes in the order of :class:`Scope`, each once."""
+    asked = {scope.strip() for scope in scopes} - {""}
+    if unknown := sorted(asked - set(Scope)):
+        raise PatronError(f"there is no scope {unknown[0]!r}; there are {', '.join(Scope)}")
+    if not asked:
+        raise PatronError(f"name the key's scopes: {', '.join(Scope)}")
+    return tuple(scope.value for scope in Scope if scope in asked)
+
+
+def rate_of(per_minute: int | None) -> int | None:
+    """How many requests a minute; None where the service's own limit is to hold."""
+    if per_minute is not None and not 1 <= per_minute <= MOST_PER_MINUTE:
+        raise PatronError(f"a key's limit is 1 to {MOST_PER_MINUTE:,} requests a minute")
+    return per_minute
+
+
+def span(text: str) -> timedelta:
+    """A time span such as ``90d`` or ``24h``."""
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise PatronError(f"{text[:20]!r} is no time span; say it in days or hours, such as 90d or 24h")
+    return int(found[1]) * (timedelta(days=1) if found[2] == "d" else timedelta(hours=1))

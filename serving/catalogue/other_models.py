@@ -1,0 +1,78 @@
+"""The models beside the customers' scores as `/v1/models` tells of them, where they were ever trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from core.errors import PatronError
+from core.home import Home
+from models.registry.other_models import BESIDE
+from models.registry.registry import Registry, begun
+from models.registry.versions import why_none
+from serving.scores.champions import POLL_S, RETRY_S
+from serving.scores.schemas import ModelState
+
+
+class Beside:
+    """Says which versions of them are promoted, looking at most twice a second.
+
+    It opens none, and reads once what one says of itself.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
+        self._home, self._clock = home, clock
+        self._read: dict[tuple[str, str], dict[str, Any]] = {}
+        self._states: list[ModelState] = []
+        self._look_at = 0.0
+        self._one = Lock()
+
+    def states(self) -> list[ModelState]:
+        """Each that was trained; as last known while the registry is away, or somebody else looks."""
+        # A registry that hangs is to hold one thread, and not all that answer.
+        if self._clock() >= self._look_at and begun(self._home) and self._one.acquire(blocking=False):
+            try:
+                self._look_at = self._clock() + self._look()
+            finally:
+                self._one.release()
+        return self._states
+
+    def _look(self) -> float:
+        """Look, and say in how many seconds to look again."""
+        try:
+            named = self._registry.champions(BESIDE)
+            found = (self._state(name, named.get(name)) for name in BESIDE)
+            self._states = [state for state in found if state is not None]
+        except PatronError:
+            return RETRY_S
+        return POLL_S
+
+    def _state(self, name: str, version: str | None) -> ModelState | None:
+        state = ModelState(name=name, question=BESIDE[name])
+        if version is None:
+            versions = self._registry.versions(name)
+            state.reason = why_none(name, versions)
+            return state if versions else None
+        try:
+            told = self._manifest(name, version)
+        except PatronError as damaged:
+            state.reason = str(damaged)
+            return state
+        state.version, state.meaning, state.unit = version, told["meaning"], told["kind"]
+        state.horizon_days = told.get("horizon_days")
+        if "as_of" in told:
+            state.trained_as_of = datetime.fromisoformat(told["as_of"])
+        return state
+
+    def _manifest(self, name: str, version: str) -> dict[str, Any]:
+        if (name, version) not in self._read:
+            self._read[name, version] = self._registry.manifest(name, version)
+        return self._read[name, version]
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self._home)

@@ -1,0 +1,44 @@
+"""The models that answer, and why others do not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from models.questions import every
+from serving.access.authentication import needs
+from serving.access.scopes import Scope
+from serving.http.dependencies import BesideDep, ScorerDep
+from serving.scores.schemas import ModelState
+
+router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
+
+
+@router.get(
+    "/models", operation_id="list_models", response_description="Every model, also those that do not answer."
+)
+async def models(scorer: ScorerDep, beside: BesideDep) -> list[ModelState]:
+    """Each model: its question, the version that answers, what its score means, what it reads."""
+    champions, states = scorer.champions, []
+    for name, model in every().items():
+        if name not in champions.models and name not in champions.absent:
+            continue  # an optional one, which this shop does not ask
+        state = ModelState(
+            name=name, question=model.question, reason=champions.absent.get(name, champions.waiting.get(name))
+        )
+        if name in champions.models:
+            fitted = champions.models[name]
+            state.version = fitted.version
+            state.meaning = fitted.manifest["meaning"]
+            money = fitted.manifest["kind"] == "money"
+            state.unit = scorer.shop.currency if money else "probability"
+            state.horizon_days = fitted.manifest["horizon_days"]
+            state.trained_as_of = datetime.fromisoformat(fitted.manifest["as_of"])
+            state.default_score = fitted.default_score
+            if name in champions.challengers:
+                state.challenger = champions.challengers[name].challenge.words
+            state.features = list(fitted.features)
+        states.append(state)
+    return [*states, *await run_in_threadpool(beside.states)]

@@ -1,0 +1,1 @@
+"""The routes of customers: lists, portraits and timelines."""

@@ -1,0 +1,189 @@
+"""A customer in two to four sentences, in English or Chinese: what is said once, how per language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from decisions.reasons import Language
+from features.groups.segments import STAGES
+from models.explain.words import money
+from serving.customers.schemas import Measures
+
+
+@dataclass(frozen=True)
+class _Phrases:
+    """How a language says it; the longer tuples go from little to much."""
+
+    nothing: str
+    who: str
+    channel: str
+    stage: str
+    stages: Mapping[str, str]
+    brackets: str
+    since: str
+    orders: tuple[str, str, str]  # none, one, more
+    rhythm: tuple[str, str, str, str]  # on one day, more than one a day, one a day, one every so many days
+    ago: tuple[str, str, str]  # today, a day, more
+    value: tuple[str, str]  # of one order, of more
+    taste: str
+    percent: tuple[str, str, str]  # almost none, a number, almost all
+    scores: tuple[str, str]  # none, some
+    order: str
+    churn: str
+    clv: str
+    due: tuple[str, str]  # by their own rhythm, by the shop's rates
+    day: str
+    listed: tuple[str, str]  # between members of a list, and before its last
+    between: str  # sentences
+
+
+_PHRASES: dict[Language, _Phrases] = {
+    "en": _Phrases(
+        nothing="Customer {id} is known, and nothing else is told yet.",
+        who="Customer {id}{brackets}{since} {orders}.",
+        channel="came through {}",
+        stage="stage: {}",
+        stages={name: stage.english.lower() for name, stage in STAGES.items()},
+        brackets=" ({})",
+        since=" has been known since {} and",
+        orders=(
+            "has not ordered yet",
+            "has placed 1 order, {ago}",
+            "has placed {count:,} orders, {rhythm}, the latest {ago}",
+        ),
+        rhythm=("all on one day", "more than one a day", "about one a day", "about one every {:,.0f} days"),
+        ago=("today", "1 day ago", "{:,} days ago"),
+        value=(
+            "They have brought {net} after refunds, with an order of {each}{taste}.",
+            "They have brought {net} after refunds, with orders of {each} on average{taste}.",
+        ),
+        taste=", and spend most on {category} ({share})",
+        percent=("less than 1%", "{:.0f}%", "more than 99%"),
+        scores=("No model has a score for them.", "The models put {}."),
+        order="an order within {days} days at {said}",
+        churn="no order within {days} days at {said}",
+        clv="what they bring within {days} days at {said}",
+        due=(
+            "By their own rhythm the next order is due on {day}.",
+            "Half of such customers who order within {days} days have done so by {day}.",
+        ),
+        day="{0.day} {0:%B} {0.year}",
+        listed=(", ", " and "),
+        between=" ",
+    ),
+    "zh": _Phrases(
+        nothing="客户 {id} 已有记录，尚无其他信息。",
+        who="客户 {id}{brackets}{since}{orders}。",
+        channel="来自渠道 {}",
+        stage="阶段：{}",
+        stages={name: stage.chinese for name, stage in STAGES.items()},
+        brackets="（{}）",
+        since="自{}起为公司所知，",
+        orders=("尚未下单", "只下过 1 单，{ago}", "共下过 {count:,} 单，{rhythm}，最近一单{ago}"),
+        rhythm=("都在同一天", "平均每天不止一单", "平均约每天一单", "平均约 {:,.0f} 天一单"),
+        ago=("在今天", "在 1 天前", "在 {:,} 天前"),
+        value=(
+            "这一单 {each}，扣除退款后共带来 {net}{taste}。",
+            "扣除退款后共带来 {net}，平均每单 {each}{taste}。",
+        ),
+        taste="，花费最多的品类是 {category}（占 {share}）",
+        percent=("不到 1%", "为 {:.0f}%", "超过 99%"),
+        scores=("尚无模型给出评分。", "模型预测：{}。"),
+        order="{days} 天内下单的概率{said}",
+        churn="{days} 天内不再下单的概率{said}",
+        clv="{days} 天内预计带来 {said}",
+        due=(
+            "按其自身节奏，下一单预计在{day}。",
+            "在 {days} 天内会下单的同类客户中，有一半在{day}前（含当日）下单。",
+        ),
+        day="{0.year}年{0.month}月{0.day}日",
+        listed=("，", "，"),
+        between="",
+    ),
+}
+
+
+def describe(
+    customer_id: str, facts: Mapping[str, Any], told: Measures, currency: str, language: Language
+) -> str:
+    """Who a customer is, since when, how often and how much they buy, what they like, what is expected.
+
+    Args:
+        facts: feature values by name, None where missing.
+        told: the measures made from them; without a number of orders only the id is known.
+    """
+    say = _PHRASES[language]
+    if told.historic_number_of_orders is None:
+        return say.nothing.format(id=customer_id)
+    sentences = [
+        say.who.format(
+            id=customer_id,
+            brackets=_brackets(facts, say),
+            since=say.since.format(_day(told.known_since, say)) if told.known_since else "",
+            orders=_orders(told.historic_number_of_orders, told, facts, say),
+        )
+    ]
+    if told.historic_clv is not None and told.average_order_value is not None:
+        net, each = money(told.historic_clv, currency), money(told.average_order_value, currency)
+        value = say.value[min(told.historic_number_of_orders, 2) - 1]
+        sentences.append(value.format(net=net, each=each, taste=_taste(facts, say)))
+    scores = _scores(told, currency, say)
+    sentences.append(say.scores[1].format(_listed(scores, say)) if scores else say.scores[0])
+    if told.expected_date_of_next_order:
+        days, day = told.next_order_horizon_days, _day(told.expected_date_of_next_order, say)
+        sentences.append(say.due[days is not None].format(days=days, day=day))
+    return say.between.join(sentences)
+
+
+def _brackets(facts: Mapping[str, Any], say: _Phrases) -> str:
+    stage = say.stages.get(str(facts.get("lifecycle_stage")))
+    told = (("{}", facts.get("country")), (say.channel, facts.get("acquisition_channel")), (say.stage, stage))
+    who = [phrase.format(value) for phrase, value in told if value]
+    return say.brackets.format(say.listed[0].join(who)) if who else ""
+
+
+def _orders(count: int, told: Measures, facts: Mapping[str, Any], say: _Phrases) -> str:
+    phrase = say.orders[min(count, 2)]
+    if not count:
+        return phrase
+    days = facts["recency_days"]
+    gap = told.average_days_between_orders or 0.0
+    kind = 0 if gap == 0 else 1 if gap < 0.75 else 2 if gap < 1.5 else 3
+    return phrase.format(
+        count=count, rhythm=say.rhythm[kind].format(gap), ago=say.ago[min(days, 2)].format(days)
+    )
+
+
+def _taste(facts: Mapping[str, Any], say: _Phrases) -> str:
+    category, share = facts.get("favourite_category"), facts.get("favourite_category_share")
+    if category is None or share is None:
+        return ""
+    return say.taste.format(category=category, share=f"{100 * share:.0f}%")
+
+
+def _scores(told: Measures, currency: str, say: _Phrases) -> list[str]:
+    clv = None if told.predicted_clv is None else money(told.predicted_clv, currency)
+    scores = (
+        (say.order, told.order_horizon_days, _percent(told.order_probability, say)),
+        (say.churn, told.churn_horizon_days, _percent(told.churn_probability, say)),
+        (say.clv, told.predicted_clv_horizon_days, clv),
+    )
+    return [phrase.format(days=days, said=said) for phrase, days, said in scores if said is not None]
+
+
+def _percent(probability: float | None, say: _Phrases) -> str | None:
+    if probability is None:
+        return None
+    return say.percent[0 if probability < 0.01 else 2 if probability > 0.99 else 1].format(100 * probability)
+
+
+def _listed(parts: Sequence[str], say: _Phrases) -> str:
+    *first, last = parts
+    return say.listed[1].join([say.listed[0].join(first), last] if first else [last])
+
+
+def _day(day: date, say: _Phrases) -> str:
+    return say.day.format(day)

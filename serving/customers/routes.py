@@ -1,0 +1,126 @@
+"""Customers one by one: who they are, what happened, and which there are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Path, Query
+
+from events.queries.timeline import Position
+from features.offline.current import NoSuchSegment, present
+from serving.access.authentication import needs
+from serving.access.scopes import Scope
+from serving.customers.portrait import portray
+from serving.customers.schemas import (
+    CustomersQuery,
+    CustomersResponse,
+    ListedCustomer,
+    Portrait,
+    PortraitQuery,
+    TimelineQuery,
+    TimelineResponse,
+)
+from serving.http import timing as stages
+from serving.http.cursors import CustomersCursor, TimelineCursor
+from serving.http.dependencies import MetricsDep, ScorerDep, TimelineDep
+from serving.http.problems import Unprocessable, responses
+from serving.scores.schemas import CustomerId
+from serving.scores.scorer import UNKNOWN, outcomes
+
+router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
+# Ids may hold slashes. These routes are no coroutines: they read files, so each runs in a thread.
+IdInPath = Annotated[
+    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]
+
+
+@router.get(
+    "",
+    operation_id="list_customers",
+    response_description="A page of customers.",
+    responses=responses(422, 503),
+)
+def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> CustomersResponse:
+    """The customers of the last `patron build`, all or those of a segment, page by page.
+
+    Pages follow the order in which customers became known, so they stay whole while a build goes on.
+    """
+    now = present(scorer.home)
+    try:
+        keys = now.members(asked.segment)
+    except NoSuchSegment as error:
+        raise Unprocessable(f"segment: {error}") from error
+    first = 0
+    if asked.cursor is not None:
+        first = int(np.searchsorted(keys, CustomersCursor.read(asked.cursor).after_key, side="right"))
+    chosen = keys[first : first + asked.limit]
+    ids = scorer.identity.ids(chosen.tolist())
+    more = first + asked.limit < len(keys)
+    return CustomersResponse(
+        features_as_of=now.as_of,
+        total=len(keys),
+        customers=[
+            ListedCustomer(customer_id=ids[key], segments=segments)
+            for key, segments in zip(chosen.tolist(), now.segments(chosen), strict=True)
+            if key in ids
+        ],
+        next_cursor=CustomersCursor(after_key=int(chosen[-1])).text() if more else None,
+    )
+
+
+@router.get(
+    "/{customer_id:path}/timeline",
+    operation_id="read_timeline",
+    response_description="A page of the customer's timeline.",
+    responses=responses(404, 422, 503),
+)
+def timeline(
+    customer_id: IdInPath, asked: Annotated[TimelineQuery, Query()], scorer: ScorerDep, timeline: TimelineDep
+) -> TimelineResponse:
+    """What a customer did and what was learnt of them, newest first, page by page.
+
+    All pages tell what was known when the first was read: events that come later change none.
+    """
+    key = scorer.identity.keys([customer_id]).get(customer_id)
+    if key is None:
+        raise HTTPException(404, UNKNOWN)
+    as_of, below = scorer.shop.now(), None
+    if asked.cursor is not None:
+        cursor = TimelineCursor.read(asked.cursor)
+        if cursor.customer_key != key:
+            raise Unprocessable("cursor: it is of another customer's timeline")
+        as_of, below = min(cursor.as_of, as_of), Position(cursor.time, cursor.kind, cursor.id)
+    page = timeline.page(key, as_of, asked.limit, below, list(dict.fromkeys(asked.kind)))
+    after = page.end and TimelineCursor(customer_key=key, as_of=as_of, **page.end._asdict()).text()
+    events = [{"kind": e.position.kind, "time": e.position.time} | e.details for e in page.events]
+    return TimelineResponse.model_validate(
+        {
+            "customer_id": customer_id,
+            "as_of": as_of,
+            "currency": scorer.shop.currency,
+            "events": events,
+            "next_cursor": after,
+        }
+    )
+
+
+@router.get(
+    "/{customer_id:path}",
+    operation_id="read_customer",
+    response_description="The customer's portrait.",
+    responses=responses(404, 422, 503),
+)
+def customer(
+    customer_id: IdInPath, asked: Annotated[PortraitQuery, Query()], scorer: ScorerDep, metrics: MetricsDep
+) -> Portrait:
+    """One customer: every fact, every score with its reasons, and what marketers call it all.
+
+    A customer of whom no features are built yet has a reason in place of facts and scores.
+    """
+    stages.current().mark("receive")
+    (entry,) = scorer.score([customer_id], route="portrait", facts=True)
+    if not entry.known:
+        raise HTTPException(404, UNKNOWN)
+    metrics.count(outcomes([entry]))
+    return portray(entry, entry.models, scorer.shop, asked.language)

@@ -1,0 +1,201 @@
+"""What is asked and answered about customers: portraits, timelines and lists."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from decisions.reasons import Language
+from events.queries.timeline import KINDS, Kind
+from models.questions.next_order import HORIZON_DAYS
+from serving.http.cursors import LONGEST
+from serving.scores.schemas import ExplainedScore
+
+CursorText = Annotated[
+    str | None, Field(max_length=LONGEST, description="The page before's `next_cursor`; none for the first.")
+]
+NextCursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
+
+
+class Measures(BaseModel):
+    """The numbers that marketers know a customer by, as of ``features_as_of``."""
+
+    known_since: date | None = Field(
+        description="The shop's day on which the company first learnt of the customer."
+    )
+    historic_number_of_orders: int | None = Field(description="Orders placed so far.")
+    historic_clv: float | None = Field(description="Net revenue so far: paid less given back.")
+    average_order_value: float | None = Field(description="Mean paid per order, before refunds.")
+    average_days_between_orders: float | None = Field(
+        description="Days from the first order to the latest, per order after the first."
+    )
+    predicted_clv: float | None = Field(
+        description="The clv score: expected net revenue of the next `predicted_clv_horizon_days` days."
+    )
+    predicted_clv_low: float | None = Field(
+        description="What they bring lies above it, and below `predicted_clv_high`, nine times out of ten."
+    )
+    predicted_clv_high: float | None
+    predicted_clv_horizon_days: int | None = Field(description="Null where no version of clv answers.")
+    total_clv: float | None = Field(description="`historic_clv` and `predicted_clv` together.")
+    churn_probability: float | None = Field(
+        description="The churn score: probability of no order within `churn_horizon_days` days."
+    )
+    churn_horizon_days: int | None = Field(description="Null where no version of churn answers.")
+    order_probability: float | None = Field(
+        description="The propensity score: probability of an order within `order_horizon_days` days."
+    )
+    order_horizon_days: int | None = Field(description="Null where no version of propensity answers.")
+    expected_date_of_next_order: date | None = Field(
+        description="Of customers like this one who order within `next_order_horizon_days`, half have done so"
+        " by this day. Where that is null, it is the customer's own rhythm: the day of the latest order plus"
+        " the median number of days between orders, null before the third order and once that day is past."
+        f" Null after {HORIZON_DAYS} days without an order."
+    )
+    next_order_horizon_days: int | None = Field(
+        description="Null where the version of propensity that answers tells no day of the next order."
+    )
+    missing: dict[str, str] = Field(description="Why, by name, for every value above that is null.")
+
+
+class Fact(BaseModel):
+    """One feature's value."""
+
+    value: bool | int | float | str | None = Field(description="Null where the meaning does not apply.")
+    unit: str = Field(description="What one of it is; money in the shop's currency.")
+    meaning: str
+
+
+class Described(BaseModel):
+    """Who a customer is."""
+
+    customer_id: str
+    reason: str | None = Field(description="Why there are no facts yet.")
+    features_as_of: datetime | None = Field(description="The moment the facts describe; null without any.")
+    portrait: str = Field(description="The customer in two to four sentences.")
+    stage: str | None = Field(description="The stage in the customer's life; null where it is not known.")
+    segments: dict[str, str | None] = Field(description="The segments the customer is in, by feature.")
+    currency: str = Field(description="Of all money here.")
+
+
+class Portrait(Measures, Described):
+    """All that is known of one customer."""
+
+    scores: dict[str, ExplainedScore]
+    facts: dict[str, dict[str, Fact]] | None = Field(description="Every feature, by group.")
+
+
+class PortraitQuery(BaseModel):
+    """In which language the portrait is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Language = "en"
+
+
+class Line(BaseModel):
+    """One product of an order or a refund."""
+
+    product_id: str | None
+    category: str | None
+    quantity: int
+    amount: float = Field(description="Paid for the line after its discount, or given back.")
+    discount: float | None = Field(None, description="Let off; null for a refund.")
+
+
+class OrderEvent(BaseModel):
+    """An order: its time is that of its first line."""
+
+    kind: Literal["order"]
+    time: datetime
+    order_id: str
+    amount: float = Field(description="Paid, after discounts.")
+    discount: float
+    lines: list[Line]
+
+
+class RefundEvent(BaseModel):
+    """Money given back at one moment for one order."""
+
+    kind: Literal["refund"]
+    time: datetime
+    order_id: str | None = Field(description="Null where the order was not found.")
+    amount: float
+    lines: list[Line]
+
+
+class TraitEvent(BaseModel):
+    """Something learnt about the customer."""
+
+    kind: Literal["trait"]
+    time: datetime
+    name: str
+    value: str
+
+
+class ActivityEvent(BaseModel):
+    """Something else that the customer did or that was done to them: a visit, a cart, a message."""
+
+    kind: Literal["activity"]
+    time: datetime
+    name: str = Field(description="The event's own name, such as `Product Viewed`.")
+    activity: str | None = Field(description="What that name means, such as `viewed`; null where unknown.")
+    channel: str | None
+    reference: str | None = Field(description="What it is about: a message, a cart, a ticket.")
+    product_id: str | None
+    category: str | None
+    amount: float | None
+    properties: dict[str, Any] = Field(description="All that the event told.")
+
+
+class TimelineResponse(BaseModel):
+    """A page of a timeline, newest first."""
+
+    customer_id: str
+    as_of: datetime = Field(description="What was known then is told, on this page and those after it.")
+    currency: str
+    events: list[
+        Annotated[OrderEvent | RefundEvent | TraitEvent | ActivityEvent, Field(discriminator="kind")]
+    ]
+    next_cursor: NextCursor
+
+
+class TimelineQuery(BaseModel):
+    """Which page of a timeline."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: list[Kind] = Field([*KINDS], description="Only events of these kinds; all by default.")
+    limit: int = Field(50, ge=1, le=200)
+    cursor: CursorText = None
+
+
+class ListedCustomer(BaseModel):
+    """One customer of a list."""
+
+    customer_id: str
+    segments: dict[str, str | None] = Field(description="The segments the customer is in, by feature.")
+
+
+class CustomersResponse(BaseModel):
+    """A page of customers, in the order in which they became known."""
+
+    features_as_of: datetime = Field(description="The moment the segments describe.")
+    total: int = Field(description="How many customers there are, on all pages.")
+    customers: list[ListedCustomer]
+    next_cursor: NextCursor
+
+
+class CustomersQuery(BaseModel):
+    """Which page of which customers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    segment: list[str] = Field(
+        [], max_length=20, examples=[["country:DE"]],
+        description="`FEATURE:VALUE` of a text feature; of several, all must apply.",
+    )  # fmt: skip
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: CursorText = None

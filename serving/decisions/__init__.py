@@ -1,0 +1,1 @@
+"""The routes of next best actions, outcomes and recommendation runs."""

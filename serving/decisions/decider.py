@@ -1,0 +1,152 @@
+"""Decisions: scores and facts of customers, judged by the home's actions, committed before they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from decisions import actions
+from decisions.actions import Actions
+from decisions.policy import ORDER_VALUE, Known, Option, Recommendation, Scored, recommend
+from decisions.reasons import Because
+from features.offline.current import NoSuchSegment, members
+from records.decisions import Choice, Decision, DecisionLog, Question
+from serving.http.problems import Unprocessable
+from serving.scores.scorer import CustomerScores, Scorer
+
+TOLD = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
+
+
+class Decider:
+    """Decides for a home's customers by its ``actions.toml``, which is read again when it changes."""
+
+    def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
+        self.scorer, self.log = scorer, log
+        self._held: tuple[tuple[int, ...], Actions] | None = None
+
+    def rules(self) -> Actions:
+        """The actions as they stand now.
+
+        Raises:
+            PatronError: there is no file, or it cannot be used; says what to do.
+        """
+        stamp = self._stamp()
+        if self._held is None or self._held[0] != stamp:
+            found = actions.load(self.scorer.home)
+            self.log.keep_rules(found.digest, found.canonical)
+            self._held = stamp, found
+        return self._held[1]
+
+    def question(self, rules: Actions, channels: Sequence[str] | None, caller: str) -> Question:
+        """What is asked now.
+
+        Raises:
+            Unprocessable: an unknown channel; the text says which there are.
+        """
+        if unknown := [name for name in channels or () if name not in rules.channels]:
+            raise Unprocessable(
+                f"channels: no action goes through {unknown[0][:50]!r}; there are {', '.join(rules.channels)}"
+            )
+        shop = self.scorer.shop
+        named = tuple(sorted(set(channels or ())))
+        # Naming all of them is the same question as naming none.
+        asked = None if named in ((), rules.channels) else named
+        return Question(shop.now(), shop.today(), asked, rules.digest, caller)
+
+    def segment(self, text: str | None) -> dict[int, str]:
+        """The customers of a segment ``FEATURE:VALUE``, or all: external ids by key, by key.
+
+        Raises:
+            Unprocessable: there is no such segment; the text says which there are.
+        """
+        table = self.scorer.identity.table()
+        everyone = dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
+        if text is None:
+            return everyone
+        try:
+            inside = members(self.scorer.home, [text]).tolist()
+        except NoSuchSegment as error:
+            raise Unprocessable(f"segment: {error}") from error
+        return {key: everyone[key] for key in inside if key in everyone}
+
+    def decide(
+        self, customers: Mapping[int, str], question: Question, rules: Actions, route: str = "api"
+    ) -> list[Decision]:
+        """One decision per customer, in order; who has a standing one is given that.
+
+        Args:
+            customers: external ids by key.
+            route: for the log of scores, ``api`` or ``bulk``.
+
+        Raises:
+            PatronError: a store is missing or unreadable.
+        """
+        standing = self.log.standing(customers, question)
+        if len(standing) == len(customers) and question.run_id is None:
+            return list(standing.values())
+        entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
+
+        def choose(key: int, days_since: Mapping[str, int]) -> Choice:
+            if key not in entries:  # its standing decision was accepted or rejected meanwhile
+                entries.update(self._entries({key: customers[key]}, route))
+            known = self._known(key, entries[key], days_since, rules)
+            found = recommend(known, rules, question.day, self.log.salt, question.channels)
+            return _choice(found, known)
+
+        decided = self.log.decide(list(customers), question, choose)
+        return [decided[key] for key in customers]
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            found = self.scorer.home.actions.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, CustomerScores]:
+        entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
+        return dict(zip(customers, entries, strict=True))
+
+    def _known(self, key: int, entry: CustomerScores, days_since: Mapping[str, int], rules: Actions) -> Known:
+        models = entry.models
+        scores = {
+            name: Scored(
+                score.score, score.reason, score.version,
+                models[name].manifest["horizon_days"] if name in models else None,
+            )
+            for name, score in entry.scores.items()
+        }  # fmt: skip
+        used = dict.fromkeys([*rules.features, ORDER_VALUE, *TOLD])
+        facts = {name: entry.facts[name] for name in used if name in entry.facts}
+        return Known(key, scores, facts, days_since, entry.reason)
+
+
+def _choice(found: Recommendation, known: Known) -> Choice:
+    chosen = found.chosen
+    assert chosen.value is not None
+    return Choice(
+        chosen.action, found.how, found.probability, chosen.value, chosen.cost, chosen.channel,
+        probabilities=dict(found.probabilities),
+        scores={name: asdict(scored) for name, scored in known.scores.items()},
+        facts=dict(known.facts),
+        reasons={
+            "why": _plain(chosen.why),
+            "runners_up": [_option(option) for option in found.runners_up],
+            "not_offered": {option.action: _plain(option.why) for option in found.not_offered},
+        },
+    )  # fmt: skip
+
+
+def _option(option: Option) -> dict[str, Any]:
+    return {
+        "action": option.action,
+        "channel": option.channel,
+        "cost": option.cost,
+        "value": option.value,
+        "why": _plain(option.why),
+    }
+
+
+def _plain(why: Sequence[Because]) -> list[list[Any]]:
+    return [[reason.code, dict(reason.values)] for reason in why]

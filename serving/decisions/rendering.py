@@ -1,0 +1,106 @@
+"""Decisions as they are told: the answer to an application, and rows for marketing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from core.errors import PatronError
+from decisions.actions import text_in, texts
+from decisions.reasons import Because, Language
+from events.identity import Identity
+from records import runs
+from records.decisions import Decision, DecisionLog
+from records.runs import Run
+from serving.decisions.decider import TOLD
+from serving.decisions.schemas import Chosen, NextBestActions, NotOffered, RunnerUp, ScoreUsed
+
+PAGE = 1000
+
+
+class Speaker:
+    """Tells decisions that were made by the same rules, in one language.
+
+    Args:
+        rules: what they say, as :attr:`Actions.canonical` has it.
+    """
+
+    def __init__(self, rules: str, language: Language) -> None:
+        self._texts, self._language = texts(rules), language
+
+    def answer(self, decision: Decision) -> NextBestActions:
+        """The whole of a decision."""
+        choice = decision.choice
+        chosen = {"action": choice.action, "channel": choice.channel, "cost": choice.cost}
+        return NextBestActions(
+            decision_id=decision.id,
+            decided_at=decision.question.at,
+            chosen=Chosen(**self._offer(chosen | {"value": choice.expected_value}, decision), how=choice.how),
+            reasons=self._said(choice.reasons["why"]),
+            runners_up=[
+                RunnerUp(**self._offer(option, decision), why="; ".join(self._said(option["why"])))
+                for option in choice.reasons["runners_up"]
+            ],
+            not_offered=[
+                NotOffered(action=action, why="; ".join(self._said(why)))
+                for action, why in choice.reasons["not_offered"].items()
+            ],
+            scores={name: ScoreUsed.model_validate(score) for name, score in choice.scores.items()},
+        )
+
+    def row(self, decision: Decision, customer_id: str | None, run_id: str) -> dict[str, Any]:
+        """A decision as a row; its fields are in the order of ``decision_schemas.Row``."""
+        choice = decision.choice
+        told = {name: choice.facts.get(name) for name in TOLD}
+        scores = {n: choice.scores.get(n, {}).get("score") for n in ("churn", "propensity", "clv")}
+        return {
+            "customer_id": customer_id,
+            "decision_id": decision.id,
+            "action": choice.action,
+            "action_text": self._text(choice.action),
+            "channel": choice.channel,
+            "expected_value": choice.expected_value,
+            "cost": choice.cost,
+            "probability": choice.probability,
+            "how": choice.how,
+            "reason": "; ".join(self._said(choice.reasons["why"])),
+            **told,
+            **scores,
+            "run_id": run_id,
+            "decided_at": decision.question.at,
+        }
+
+    def _offer(self, option: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
+        name = option["action"]
+        return {
+            "action": name,
+            "text": self._text(name),
+            "channel": option["channel"],
+            "expected_value": option["value"],
+            "cost": option["cost"],
+            "probability": decision.choice.probabilities[name],
+        }
+
+    def _text(self, action: str) -> str:
+        return text_in(self._language, self._texts.get(action, {}), action)
+
+    def _said(self, why: Sequence[Sequence[Any]]) -> list[str]:
+        return [Because(code, values).words(self._language) for code, values in why]
+
+
+def rows(
+    log: DecisionLog, identity: Identity, run: Run, start: int = 0, language: Language | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a run from a place on, in its order, each with its place; read bit by bit.
+
+    Customers' ids are looked up as they are read: the log does not hold them.
+    """
+    content = log.rules(run.rules)
+    if content is None:
+        raise PatronError("the rules of this run are missing from the log of decisions")
+    speaker = Speaker(content, language or cast(Language, run.language))
+    while page := runs.rows(log, run.id, start, PAGE):
+        ids = identity.ids([decision.customer_key for _, decision in page])
+        for place, decision in page:
+            yield place, speaker.row(decision, ids.get(decision.customer_key), run.id)
+        start = page[-1][0] + 1

@@ -1,0 +1,70 @@
+"""The next best action of a customer, and what the customer did about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path
+
+from records import outcomes
+from serving.access.authentication import CallerDep, needs
+from serving.access.scopes import Scope
+from serving.decisions.rendering import Speaker
+from serving.decisions.schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
+from serving.http.dependencies import DeciderDep
+from serving.http.problems import leads_to, responses
+from serving.scores.schemas import CustomerId
+from serving.scores.scorer import UNKNOWN
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+# Ids may hold slashes. These routes are no coroutines: they wait for a commit, so each runs in a thread.
+IdInPath = Annotated[
+    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]
+DecisionId = Annotated[
+    str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])
+]
+
+
+@router.post(
+    "/customers/{customer_id:path}/next-best-actions",
+    operation_id="decide_next_best_actions",
+    response_description="The decision, which stands until the end of the shop's day.",
+    dependencies=[needs(Scope.DECISIONS)],
+    responses=responses(400, 404, 422, 503)
+    | {200: leads_to("report_outcome", "decision_id", "What the customer did about it.")},
+)
+def next_best_actions(
+    customer_id: IdInPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep
+) -> NextBestActions:
+    """What to do for a customer now, why, and why nothing else.
+
+    Asked again on the same day of the shop, with the same channels and unchanged actions, the answer is
+    the same decision, until it was accepted or rejected. It is logged before it is told.
+    """
+    key = decider.scorer.identity.keys([customer_id]).get(customer_id)
+    if key is None:
+        raise HTTPException(404, UNKNOWN)
+    rules = decider.rules()
+    question = decider.question(rules, asked.channels, caller.name or "api")
+    (decision,) = decider.decide({key: customer_id}, question, rules)
+    return Speaker(rules.canonical, asked.language).answer(decision)
+
+
+@router.post(
+    "/decisions/{decision_id}/outcome",
+    operation_id="report_outcome",
+    response_description="The outcome, as it is kept.",
+    dependencies=[needs(Scope.OUTCOMES)],
+    responses=responses(400, 404, 409, 422, 503),
+)
+def outcome(decision_id: DecisionId, told: OutcomeRequest, decider: DeciderDep) -> OutcomeRecorded:
+    """What the customer did about a decision; told again, it is kept once."""
+    now = decider.scorer.shop.now()
+    try:
+        new, at = outcomes.record(decider.log, decision_id, told.outcome, told.value, now)
+    except outcomes.UnknownDecision as error:
+        raise HTTPException(404, str(error)) from error
+    except outcomes.ToldOtherwise as error:
+        raise HTTPException(409, str(error)) from error
+    return OutcomeRecorded(decision_id=decision_id, outcome=told.outcome, recorded=new, at=at)

@@ -1,0 +1,138 @@
+"""Recommendations in bulk: a run decides once for everybody in a segment, and is read page by page."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, cast
+
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from core.errors import PatronError
+from decisions.reasons import Language
+from records import runs
+from records.runs import Run
+from serving.access.authentication import CallerDep, needs
+from serving.access.scopes import Scope
+from serving.decisions.decider import Decider
+from serving.decisions.rendering import rows
+from serving.decisions.runs import RunGoesOn
+from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
+from serving.files import exports
+from serving.http.cursors import Cursor
+from serving.http.dependencies import DeciderDep, RunsDep
+from serving.http.problems import Unprocessable, leads_to, responses
+
+router = APIRouter(
+    prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]
+)
+# No coroutines: they read files, so each runs in a thread.
+RunId = Annotated[
+    str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
+]
+
+
+class RunCursor(Cursor):
+    """In the rows of a run: the place with which the page begins."""
+
+    run_id: str
+    place: int = Field(ge=0, lt=2**63)
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="start_recommendation_run",
+    response_description="The run has begun; `Location` is where it is read.",
+    responses=responses(400, 409, 422, 503)
+    | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
+)
+def start(
+    asked: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
+) -> RunState:
+    """Decide for everybody in a segment, in the background; the answer says where to read on.
+
+    Who has a standing decision keeps it. One run goes on at a time.
+    """
+    try:
+        run_id = running.start(asked.segment, asked.channels, asked.language, caller.name or "api")
+    except RunGoesOn as error:
+        raise HTTPException(409, str(error)) from error
+    response.headers["location"] = f"{router.prefix}/{run_id}"
+    return _state(decider, _find(decider, run_id))
+
+
+@router.get(
+    "/{run_id}",
+    operation_id="read_recommendation_run",
+    response_model=RunPage,
+    response_description="A page of rows as JSON, or all rows from the cursor on as a file.",
+    responses={
+        200: {
+            "content": {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")}
+        },
+        **responses(404, 409, 422, 503),
+    },
+)
+def read(run_id: RunId, asked: Annotated[RunQuery, Query()], decider: DeciderDep) -> RunPage | Response:
+    """How far a run is, and its rows from a cursor on: a page as JSON, or all of them as NDJSON or CSV.
+
+    While it goes on, pages end where it is, and their cursor leads on from there.
+    """
+    run = _find(decider, run_id)
+    begin = _place(run, asked.cursor)
+    found = rows(decider.log, decider.scorer.identity, run, begin, asked.language)
+    if asked.format != "json":
+        if run.status != "done":
+            raise HTTPException(
+                409, f"the run is {run.status}, {run.done} of {run.total}; files are of whole runs"
+            )
+        language = asked.language or cast(Language, run.language)
+        try:
+            kind, chunks = exports.stream((row for _, row in found), asked.format, language, asked.target)
+        except PatronError as error:
+            raise Unprocessable(f"for: {error}") from error
+        name = f'attachment; filename="recommendations-{run.id}.{asked.format}"'
+        return StreamingResponse(chunks, media_type=kind, headers={"content-disposition": name})
+    page = list(islice(found, asked.limit))
+    after = page[-1][0] + 1 if page else begin
+    more = after < run.done or run.status == "running"
+    return RunPage(
+        **_state(decider, run).model_dump(),
+        rows=[Row(**row) for _, row in page],
+        next_cursor=RunCursor(run_id=run.id, place=after).text() if more else None,
+    )
+
+
+def _find(decider: Decider, run_id: str) -> Run:
+    run = runs.find(decider.log, run_id)
+    if run is None:
+        raise HTTPException(404, f"there is no such run; the last {runs.MOST_RUNS} are kept")
+    return run
+
+
+def _place(run: Run, cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    found = RunCursor.read(cursor)
+    if found.run_id != run.id:
+        raise Unprocessable("cursor: it is of another run")
+    return found.place
+
+
+def _state(decider: Decider, run: Run) -> RunState:
+    return RunState.model_validate(
+        {
+            "run_id": run.id,
+            "status": run.status,
+            "error": run.error,
+            "started_at": run.at,
+            "segment": run.segment,
+            "channels": run.channels and list(run.channels),
+            "language": run.language,
+            "total": run.total,
+            "done": run.done,
+            "actions": runs.counts(decider.log, run.id),
+        }
+    )

@@ -1,0 +1,188 @@
+"""What is asked and answered about decisions, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from decisions.reasons import Language
+
+MOST_ROWS = 1000
+Channels = Annotated[
+    list[str] | None,
+    Field(min_length=1, max_length=50, description="Only actions of these channels; all by default."),
+]
+Currency = Annotated[float, Field(description="In the shop's currency.")]
+
+
+class ActionsRequest(BaseModel):
+    """Through which channels, and in which language texts and reasons are told."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"channels": ["email"], "language": "en"}]}
+    )
+
+    channels: Channels = None
+    language: Language = "en"
+
+
+class Offer(BaseModel):
+    """An action as it stands for one customer."""
+
+    action: str = Field(description="Its name, or nothing.")
+    text: str
+    channel: str | None
+    expected_value: Currency
+    cost: Currency
+    effect: Literal["assumed"] = Field(
+        "assumed", description="The value rests on the effect that the action is declared to have."
+    )
+    probability: float = Field(description="With which it was to be chosen, before any draw.")
+
+
+class Chosen(Offer):
+    """The action to take."""
+
+    how: Literal["best", "explored", "control"]
+
+
+class RunnerUp(Offer):
+    """A permitted action that was not chosen."""
+
+    why: str = Field(description="Why it was not chosen.")
+
+
+class NotOffered(BaseModel):
+    """An action that was not permitted for the customer."""
+
+    action: str
+    why: str
+
+
+class ScoreUsed(BaseModel):
+    """A score that the decision rests on."""
+
+    score: float | None
+    version: str | None
+    reason: str | None = Field(None, description="Why there is no score.")
+
+
+class NextBestActions(BaseModel):
+    """A decision about one customer, and why it is that one."""
+
+    decision_id: str
+    decided_at: datetime
+    chosen: Chosen
+    reasons: list[str]
+    runners_up: list[RunnerUp] = Field(description="The other permitted options, the most valuable first.")
+    not_offered: list[NotOffered]
+    scores: dict[str, ScoreUsed]
+
+
+class OutcomeRequest(BaseModel):
+    """What the customer did about a decision."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"outcome": "converted", "value": 64.2}]}
+    )
+
+    outcome: Literal["shown", "clicked", "accepted", "rejected", "converted"]
+    value: FiniteFloat | None = Field(
+        None, ge=0, le=1e12, description="What a conversion brought, in the shop's currency."
+    )
+
+    @model_validator(mode="after")
+    def _value_is_of_a_conversion(self) -> OutcomeRequest:
+        if (self.value is not None) != (self.outcome == "converted"):
+            raise ValueError("converted needs a value, and the other outcomes have none")
+        return self
+
+
+class OutcomeRecorded(BaseModel):
+    """An outcome as it is kept."""
+
+    decision_id: str
+    outcome: str
+    recorded: bool = Field(description="False where it had come before, in the same words.")
+    at: datetime = Field(description="When it first came, by the shop's clock.")
+
+
+class RunRequest(ActionsRequest):
+    """For whom to decide."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"segment": "value_tier:A", "channels": ["email"], "language": "en"}]
+        },
+    )
+
+    segment: str | None = Field(
+        None, max_length=200, description="FEATURE:VALUE of a text feature; everybody by default."
+    )
+
+
+class RunState(BaseModel):
+    """How far a run is, and what came of it."""
+
+    run_id: str
+    status: Literal["running", "done", "failed", "interrupted"]
+    error: str | None = Field(description="Why it failed.")
+    started_at: datetime
+    segment: str | None
+    channels: list[str] | None
+    language: Language
+    total: int = Field(description="Customers in the segment.")
+    done: int = Field(description="Customers decided for so far.")
+    actions: dict[str, int] = Field(description="How many of them get which action.")
+
+
+class Row(BaseModel):
+    """One customer's decision in a run; what a shop has no feature or score for is null."""
+
+    customer_id: str | None
+    decision_id: str
+    action: str
+    action_text: str
+    channel: str | None
+    expected_value: float
+    cost: float
+    probability: float
+    how: str
+    reason: str
+    value_tier: str | None
+    rfm_segment: str | None
+    lifecycle_stage: str | None
+    churn: float | None
+    propensity: float | None
+    clv: float | None
+    run_id: str
+    decided_at: datetime
+
+
+class RunPage(RunState):
+    """A page of a run's rows, in an order that stays."""
+
+    rows: list[Row]
+    next_cursor: str | None = Field(description="Where the next page begins; null at the end of the run.")
+
+
+class RunQuery(BaseModel):
+    """Which page, in which form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(None, max_length=1000)
+    limit: int = Field(MOST_ROWS, ge=1, le=MOST_ROWS, description="Rows of a JSON page.")
+    format: Literal["json", "ndjson", "csv"] = Field(
+        "json", description="Files of NDJSON and CSV hold all rows from the cursor on."
+    )
+    target: str | None = Field(
+        None,
+        alias="for",
+        max_length=50,
+        description="The program that a CSV is for: spreadsheet, zoho, fxiaoke, hubspot or salesforce.",
+    )
+    language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")

@@ -1,0 +1,86 @@
+"""A decision for everybody, into a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import PatronError
+from core.home import Home
+from core.progress import Progress, silent
+from decisions.reasons import Language
+from records import ScoreLog, runs
+from records.decisions import DecisionLog
+from serving.decisions.decider import Decider
+from serving.decisions.rendering import rows
+from serving.decisions.runs import decide_all
+from serving.decisions.schemas import Row
+from serving.files import exports
+from serving.files.writing import check_place, draft_of
+from serving.scores.scorer import open_scorer
+
+_NUMBERS = ("expected_value", "cost", "probability", "churn", "propensity", "clv")
+KINDS = (".ndjson", ".csv", ".parquet")
+_TYPES = {**dict.fromkeys(_NUMBERS, pa.float64()), "decided_at": pa.timestamp("us", "UTC")}
+
+
+def recommend_everyone(
+    home: Home,
+    out: Path,
+    segment: str | None,
+    channels: Sequence[str] | None,
+    language: Language,
+    progress: Progress = silent,
+    target: str | None = None,
+) -> dict[str, Any]:
+    """Decide for everybody in a segment into ``out`` (.ndjson, .csv or .parquet) and into the log.
+
+    Args:
+        target: the program that a CSV is for; a spreadsheet for None.
+
+    Returns:
+        The run's id, for how many customers it was, and how many of them get which action.
+
+    Raises:
+        PatronError: the file's kind, its target, the segment or a channel is unknown, the actions
+            cannot be used, or a store is missing.
+    """
+    check_place(out, KINDS)
+    if target is not None and out.suffix != ".csv":
+        raise PatronError(f"{out}: {target} imports CSV; let the name of the file end in .csv")
+    exports.layout(target)
+    progress("opening models", 0.0)
+    home.shop()  # before a log is made where there is no shop
+    with ScoreLog(home) as scores, DecisionLog(home) as log:
+        decider = Decider(open_scorer(home, scores), log)
+        rules = decider.rules()
+        question = decider.question(rules, channels, "cli")
+        customers = decider.segment(segment)
+        with runs.running(log, question, segment, language, len(customers)) as question:
+            decide_all(decider, customers, question, rules, progress)
+        assert question.run_id is not None
+        run = runs.find(log, question.run_id)
+        assert run is not None
+        draft = draft_of(out)
+        found = (row for _, row in rows(log, decider.scorer.identity, run))
+        _write(out.suffix, language, target, found, draft)
+        os.replace(draft, out)
+        counted = runs.counts(log, run.id)
+    return {"run_id": run.id, "customers": run.done, "out": str(out), "actions": counted}
+
+
+def _write(
+    suffix: str, language: Language, target: str | None, found: Iterable[Mapping[str, Any]], path: Path
+) -> None:
+    if suffix == ".parquet":
+        schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
+        pq.write_table(pa.Table.from_pylist(list(found), schema), path)
+        return
+    _, chunks = exports.stream(found, "csv" if suffix == ".csv" else "ndjson", language, target)
+    with open(path, "wb") as file:
+        file.writelines(chunks)

@@ -1,0 +1,129 @@
+"""Events on their way into the database: whoever waits at once shares one commit.
+
+Requests hand over what they were told and wait; one thread commits all that waits in one transaction. So
+thousands of events a second take no more commits than the disk can do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from core.errors import PatronError
+from core.home import Home
+from core.storage.database import Database, Unstorable
+from events import journal
+from events.journal import Message, Refused
+from events.lake import versions
+
+MOST_WAITING = 20_000
+"""Events that wait to be committed; more are sent away."""
+MOST_AT_ONCE = 2_000
+_log = logging.getLogger(__name__)
+
+
+class Full(PatronError):
+    """More events arrive than can be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """What one request was told, and whom to tell once it is kept."""
+
+    told: Sequence[Message]
+    refused: Sequence[Refused]
+    kept: Future[None] = field(default_factory=Future)
+
+    @property
+    def size(self) -> int:
+        """How many events it is."""
+        return len(self.told) + len(self.refused)
+
+
+class Intake:
+    """The one writer of what a process is told; its thread is started by the first event."""
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._database = home, Database(home)
+        self._reached = False
+        self._waiting: deque[_Handed] = deque()
+        self._size = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def keep(self, told: Sequence[Message], refused: Sequence[Refused]) -> Future[None]:
+        """Keep events for good, those refused in the quarantine; done once a commit outlives a power cut.
+
+        The future raises :class:`PatronError` where the database cannot be used; nothing was kept then.
+
+        Raises:
+            Full: too many wait already; these do not.
+        """
+        handed = _Handed(told, refused)
+        with self._changed:
+            if self._closed or (self._size and self._size + handed.size > MOST_WAITING):
+                raise Full("more events arrive than can be kept; send these again in a second")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+                self._thread.start()
+            self._waiting.append(handed)
+            self._size += handed.size
+            self._changed.notify()
+        return handed.kept
+
+    def close(self) -> None:
+        """Commit what waits, and take in nothing more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._take()) is not None:
+            self._commit(group)
+
+    def _take(self) -> list[_Handed] | None:
+        """What is committed next; None once there will be nothing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
+            group: list[_Handed] = []
+            size = 0
+            while self._waiting and (not group or size + self._waiting[0].size <= MOST_AT_ONCE):
+                handed = self._waiting.popleft()
+                size += handed.size
+                if handed.kept.set_running_or_notify_cancel():
+                    group.append(handed)
+            self._size -= size
+            return group
+
+    def _commit(self, group: Sequence[_Handed]) -> None:
+        told = [message for handed in group for message in handed.told]
+        refused = [message for handed in group for message in handed.refused]
+        try:
+            self._append(told, refused)
+        except Exception as error:
+            # A database that is away is away for all of them.
+            if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
+                for handed in group:  # so that only those fail who told it
+                    self._commit([handed])
+                return
+            _log.error("%d events could not be kept: %s", len(told) + len(refused), type(error).__name__)
+            for handed in group:
+                handed.kept.set_exception(error)
+        else:
+            for handed in group:
+                handed.kept.set_result(None)
+
+    def _append(self, told: Sequence[Message], refused: Sequence[Refused]) -> None:
+        if not self._reached and versions.exists(self._home):
+            journal.reach(self._database, versions.current(self._home).compacted_seq)
+            self._reached = True
+        journal.append(self._database, told, refused)

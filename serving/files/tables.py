@@ -1,0 +1,222 @@
+"""A score job → Parquet, NDJSON or CSV, part by part, in constant memory.
+
+Ids are looked up as a file is written; parts hold none. A CSV is for a person with a spreadsheet: see
+``cells.py``. Parquet and NDJSON are for programs and hold everything as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core.home import Home
+from events.identity import Identity
+from records import score_jobs as jobs
+from records.score_jobs import AS_OF, BOUNDS, KEY, Job
+from serving.files.spreadsheet import inert, kept, number, quoted
+from serving.scores.scorer import UNBUILT
+
+Kind = Literal["parquet", "ndjson", "csv"]
+KINDS = (".parquet", ".ndjson", ".csv")
+MEDIA_TYPES: Mapping[Kind, str] = {
+    "parquet": "application/vnd.apache.parquet",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+}
+_IDS = ("customer_id", "product_id", "antecedent", "consequent")
+_AHEAD = 2  # parts that are read before they are wanted
+
+
+def kind_of(out: Path) -> Kind:
+    """What is written into a file, by its name."""
+    return cast(Kind, out.suffix.removeprefix("."))
+
+
+def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
+    """The file of a job that is done, bit by bit: a row per customer, by key.
+
+    Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_low`` and ``MODEL_high``
+    (of one with intervals), ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Who was forgotten
+    since is left out.
+
+    Raises (while it is read):
+        PatronError: the database cannot be read.
+    """
+    return encoded(_tables(home, job), kind)
+
+
+def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
+    """Tables of the same columns as one file, bit by bit."""
+    return _WRITERS[kind](tables)
+
+
+def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
+    """The rows of all parts; the next ones are read while one is written."""
+    bounds = _bounds(home, job)
+    with ThreadPoolExecutor(_AHEAD, "score-file") as pool:
+        ahead: deque[Future[pa.Table]] = deque()
+        for chunk in range(job.chunks):
+            ahead.append(pool.submit(_rows, home, job, bounds, chunk))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _bounds(home: Home, job: Job) -> list[str]:
+    """The columns of intervals that all parts have: those of before there were any have none."""
+    held = [pq.read_schema(jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
+    asked = (f"{name}.{side}" for name in job.models for side in BOUNDS)
+    return [name for name in asked if all(name in names for names in held)]
+
+
+def _rows(home: Home, job: Job, bounds: Sequence[str], chunk: int) -> pa.Table:
+    told = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [*bounds]
+    part = pq.ParquetFile(jobs.part(home, job, chunk)).read([KEY, AS_OF, *told], use_threads=False)
+    names = Identity(home).names(part[KEY].to_numpy())
+    built = part[AS_OF].is_valid()
+    columns: dict[str, Any] = {
+        "customer_id": names,
+        # To the second, as the clock is.
+        "features_as_of": part[AS_OF].cast(pa.timestamp("s", "UTC"), safe=False),
+    }
+    for name, version in job.models.items():
+        columns |= {
+            name: part[f"{name}.score"],
+            **{b.replace(".", "_"): part[b] for b in bounds if b.startswith(f"{name}.")},
+            f"{name}_percentile": part[f"{name}.percentile"],
+            f"{name}_version": _version(version, built),
+            f"{name}_reason": _reason(part[f"{name}.reason"], built),
+        }
+    table = pa.table(columns)
+    return table.filter(pc.is_valid(names)) if names.null_count else table
+
+
+def _version(version: str, built: pa.ChunkedArray) -> pa.DictionaryArray:
+    places = pc.if_else(built, pa.scalar(0, pa.int32()), None).combine_chunks()
+    return pa.DictionaryArray.from_arrays(places, pa.array([version]))
+
+
+def _reason(reasons: pa.ChunkedArray, built: pa.ChunkedArray) -> pa.Array:
+    if pc.all(built).as_py():
+        return reasons
+    return pc.if_else(built, reasons.cast(pa.string()), UNBUILT).combine_chunks().dictionary_encode()
+
+
+class _Sink:
+    """A file that is taken away as it is written."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def write(self, some: bytes) -> int:
+        self._held.append(bytes(some))
+        return len(some)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def take(self) -> bytes:
+        """What was written since this was asked last."""
+        held, self._held = self._held, []
+        return b"".join(held)
+
+
+def _parquet(tables: Iterator[pa.Table]) -> Iterator[bytes]:
+    sink, writer = _Sink(), None
+    for table in tables:
+        if writer is None:
+            repeated = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+            writer = pq.ParquetWriter(
+                sink, table.schema, compression="lz4", use_dictionary=repeated, store_schema=False
+            )
+        writer.write_table(table)
+        yield sink.take()
+    if writer is not None:
+        writer.close()
+    yield sink.take()
+
+
+def _ndjson(tables: Iterator[pa.Table]) -> Iterator[bytes]:
+    for table in tables:
+        cells = [
+            pc.binary_join_element_wise(f"{json.dumps(name)}: ", _json(column), "")
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        ]
+        yield _lines(
+            pc.binary_join_element_wise("{", pc.binary_join_element_wise(*cells, ", "), "}", ""), "\n"
+        )
+
+
+def _csv(tables: Iterator[pa.Table]) -> Iterator[bytes]:
+    for i, table in enumerate(tables):
+        if i == 0:
+            header = ",".join(quoted(inert(name)) for name in table.column_names)
+            yield f"\ufeff{header}\r\n".encode()
+        cells = [_cells(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+        yield _lines(pc.binary_join_element_wise(*cells, ","), "\r\n")
+
+
+_WRITERS: Mapping[Kind, Callable[[Iterator[pa.Table]], Iterator[bytes]]] = {
+    "parquet": _parquet,
+    "ndjson": _ndjson,
+    "csv": _csv,
+}
+
+
+def _lines(lines: pa.ChunkedArray | pa.Array, end: str) -> bytes:
+    texts = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
+    if isinstance(texts, pa.ChunkedArray):
+        texts = pa.concat_arrays(texts.chunks)
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), end)[0]
+    return bytes(joined.as_buffer()) + end.encode()
+
+
+def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if _is_text(column):
+        return _each(column, json.dumps).fill_null("null")
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("null")
+    finite = pc.if_else(pc.is_finite(column), column, None)
+    return finite.cast(pa.string()).fill_null("null")
+
+
+def _cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if _is_text(column):
+        guard = kept if name in _IDS else inert
+        return _each(column, lambda text: quoted(guard(text))).fill_null("")
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("")
+    return _numbers(column).fill_null("")
+
+
+def _is_text(column: pa.ChunkedArray) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_dictionary(column.type))
+
+
+def _each(column: pa.ChunkedArray, told: Callable[[str], str]) -> pa.Array:
+    """A function of every text; of few that come again and again, once for each."""
+    found = column.combine_chunks().dictionary_encode()  # nothing where it is that already
+    texts = [told(text) for text in found.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(found.indices)
+
+
+def _numbers(column: pa.ChunkedArray) -> pa.Array:
+    """Numbers in full: Arrow's shortest text, but for those that it gives an exponent."""
+    values = column.combine_chunks()
+    texts = values.cast(pa.string())
+    odd = pc.fill_null(pc.match_substring_regex(texts, "[a-z]"), False)
+    if not pc.any(odd).as_py():
+        return texts
+    told = [number(value) for value in values.filter(odd).to_pylist()]
+    return pc.replace_with_mask(texts, odd, pa.array(told, pa.string()))

@@ -1,0 +1,1 @@
+"""HTTP without a subject: problems, cursors, body limits, observability and metrics."""

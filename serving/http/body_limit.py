@@ -1,0 +1,53 @@
+"""Bodies that are too large are refused before they are read whole, chunked or not."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.http.problems import CLIENT_PATHS
+
+LARGEST_BODY_BYTES = 2**20
+
+
+class Bounded:
+    """ASGI middleware: whoever reads a body is given ``LARGEST_BODY_BYTES`` of it at most.
+
+    Routes of events read theirs by themselves, and have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go on, with a channel that refuses what is too large."""
+        if scope["type"] == "http" and scope["path"] not in CLIENT_PATHS:
+            receive = _bounded(scope, receive)
+        await self.app(scope, receive, send)
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    read = 0
+
+    async def channel() -> Message:
+        nonlocal read
+        if not read and _told_bytes(scope) > LARGEST_BODY_BYTES:
+            raise _too_large()
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > LARGEST_BODY_BYTES:
+            raise _too_large()
+        return message
+
+    return channel
+
+
+def _told_bytes(scope: Scope) -> int:
+    """How large a body is by its own account; 0 where it gives none."""
+    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(told) if told.isdigit() else 0
+
+
+def _too_large() -> HTTPException:
+    limit = LARGEST_BODY_BYTES // 2**20
+    return HTTPException(413, f"the body is larger than {limit} MB; ask in parts")

@@ -1,0 +1,62 @@
+"""Cursors: where the next page begins, as text that callers hand back and need not read."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from serving.http.problems import Unprocessable
+
+LONGEST = 4000
+CursorText = Annotated[str, Field(max_length=LONGEST)]
+# As an import takes them, so that no sum or zone leads out of the calendar.
+_Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 2, tzinfo=UTC))
+]
+
+
+class Cursor(BaseModel):
+    """A place in some order; each route has its own kind, so one is not taken for another's."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def text(self) -> str:
+        """The cursor as a response holds it."""
+        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """What :meth:`text` wrote.
+
+        Raises:
+            Unprocessable: it did not.
+        """
+        try:
+            content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return cls.model_validate_json(content)
+        except ValueError as error:
+            raise Unprocessable(
+                "cursor: this is not one that this route gave; leave it out to get the first page"
+            ) from error
+
+
+class CustomersCursor(Cursor):
+    """In a list of customers: the key after which the page begins."""
+
+    after_key: int = Field(ge=0, lt=2**63)
+
+
+class TimelineCursor(Cursor):
+    """In a customer's timeline: the event below which the page begins.
+
+    All pages tell what was known at ``as_of``, when the first was read.
+    """
+
+    customer_key: int
+    as_of: _Moment
+    time: _Moment
+    kind: str
+    id: str

@@ -1,0 +1,84 @@
+"""Every request has an id, is timed, and is spoken of where it fails or takes long."""
+
+from __future__ import annotations
+
+import logging
+import re
+from random import Random
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.logging_setup import REQUEST_ID
+from serving.http.metrics import Metrics
+from serving.http.problems import problem
+from serving.http.timing import CURRENT, Stages
+
+SLOW_SECONDS = 1.0
+_UNEXPECTED = "an unexpected error; the service's log says more"
+_random = Random()  # of its own: nobody else seeds it; ids need not be secret
+_sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
+_log = logging.getLogger(__name__)
+
+
+class Observed:
+    """ASGI middleware, outside of all others: they cost more than what they do.
+
+    Responses get the headers ``X-Request-ID`` (the request's own, where it is sane) and ``Server-Timing``;
+    an error that nobody expected becomes a problem document.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and say what is to be said of the answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        stages, request_id, status = Stages(), _request_id(scope), 0
+        id_before, stages_before = REQUEST_ID.set(request_id.decode()), CURRENT.set(stages)
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if stages.seconds:
+                    stages.mark("respond")
+                headers = (b"x-request-id", request_id), (b"server-timing", stages.header())
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
+
+        error = None
+        try:
+            await self.app(scope, receive, told)
+        except Exception as unexpected:
+            error = unexpected
+            if not status:  # else the server breaks the connection off, since the answer does not end
+                await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, told)
+        finally:
+            self._speak(scope, 500 if error else status or 500, stages, error)
+            REQUEST_ID.reset(id_before)
+            CURRENT.reset(stages_before)
+
+    def _speak(self, scope: Scope, status: int, stages: Stages, error: Exception | None) -> None:
+        # The route's pattern, not the path: paths are without number and may name customers.
+        route = getattr(scope.get("route"), "path", "none")
+        seconds = self.metrics.observe(route, status, stages)
+        if status < 500 and seconds <= SLOW_SECONDS:
+            return
+        told = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 3)}
+        level = logging.ERROR if status >= 500 else logging.WARNING
+        words = "%(method)s %(route)s: %(status)d after %(seconds).3f s"
+        _log.log(level, words, told, exc_info=error, extra={"fields": told})
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The id that the request brings, where it is sane; else another."""
+    name: bytes
+    value: bytes
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if _sane(value):
+                return value
+            break
+    return b"%032x" % _random.getrandbits(128)

@@ -1,0 +1,184 @@
+"""Errors as RFC 9457 problem documents: what is wrong, where, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from core.errors import PatronError
+from core.logging_setup import REQUEST_ID
+from events.segment.translate import KINDS
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["customer_ids: List should have at most 1000 items after validation"])
+    request_id: str = Field(
+        description="The same as the header `X-Request-ID`, and as in the service's log.",
+        examples=["9f2c1e0b7a4d4f6f8c3b5a6d7e8f9012"],
+    )
+
+
+class ClientProblem(Problem):
+    """A problem as clients of the Segment specification understand it, which else repeat what was wrong."""
+
+    code: str = Field(examples=["bad_request"])
+    message: str = Field(description="The same as ``detail``.")
+
+
+CLIENT_PATHS = frozenset(f"/v1/{name}" for name in (*KINDS, "batch"))
+
+
+class Unprocessable(PatronError):
+    """The request is understood and cannot be answered; the text says why."""
+
+
+class ProblemResponse(JSONResponse):
+    """JSON of the media type ``application/problem+json``."""
+
+    media_type = "application/problem+json"
+
+
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, path: str = ""
+) -> ProblemResponse:
+    """A problem document as a response to a request of ``path``."""
+    title = HTTPStatus(status).phrase
+    told = Problem(title=title, status=status, detail=detail, request_id=REQUEST_ID.get() or "")
+    if path in CLIENT_PATHS:
+        code = title.lower().replace(" ", "_")
+        told = ClientProblem(**told.model_dump(), code=code, message=detail)
+    return ProblemResponse(told.model_dump(), status, headers)
+
+
+_MEANINGS = {
+    400: "The body cannot be read: no JSON, cut off, or not what the route takes at all.",
+    401: "The key is missing, wrong, revoked or expired.",
+    403: "The key lacks the scope of this route.",
+    404: "There is no such thing, or nobody knows of it.",
+    409: "It cannot be done in the present state; the text says what stands in the way.",
+    413: "The body is too large.",
+    415: "The body is of a type or an encoding that the route does not take.",
+    422: "The request can be read and does not fit; the text says where.",
+    429: "The key has sent all it may; `Retry-After` says in how many seconds it may again.",
+    503: "A store is away or not filled yet; the text says which.",
+}
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "The request's own, where that is 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`;"
+        " else a new one.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "Server-Timing": {
+        "description": "Milliseconds of the stages that the request went through, and of all together.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the problems a route can answer with."""
+    content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
+
+
+def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> dict[str, Any]:
+    """The OpenAPI description of a response with a field that is a parameter of another operation.
+
+    Args:
+        within: the JSON pointer of what has the field; by default the body itself.
+    """
+    parameters = {field: f"$response.body#{within}/{field}"}
+    return {
+        "links": {
+            operation_id: {"operationId": operation_id, "parameters": parameters, "description": meaning}
+        }
+    }
+
+
+def _said(error: RequestValidationError) -> tuple[int, str]:
+    """Status and words for a request that does not fit; never repeats what was sent."""
+    errors = error.errors()
+    if any(e["type"] == "json_invalid" for e in errors):
+        where = errors[0].get("ctx", {}).get("error", "")
+        return 400, f"the body is not JSON: {where}"
+    parts = []
+    for e in errors[:5]:
+        # Where a field is one too many, the last place is its name: what was sent.
+        places = e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"]
+        where = ".".join(str(part) for part in places if part != "body") or "body"
+        parts.append(f"{where}: {e['msg']}")
+    if len(errors) > 5:
+        parts.append(f"and {len(errors) - 5} more")
+    return 422, "; ".join(parts)
+
+
+def _describe(operation: dict[str, Any], path: str) -> None:
+    """Add to an operation of OpenAPI how it refuses, as any route of its kind does."""
+    guarded = (401, 403, 429, 503) if "security" in operation else ()
+    large = (413,) if "requestBody" in operation and path not in CLIENT_PATHS else ()
+    kind = ClientProblem if path in CLIENT_PATHS else Problem
+    for status, response in responses(*guarded, *large, kind=kind).items():
+        operation["responses"].setdefault(str(status), response)
+    for response in operation["responses"].values():
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+
+
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """The methods that a path may be asked by."""
+    return {
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application as a problem document, and describe those of all routes."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        schema = plain()
+        for kind in (Problem, ClientProblem):
+            schema["components"]["schemas"][kind.__name__] = kind.model_json_schema()
+        schema["components"]["headers"] = _HEADERS
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                _describe(operation, path)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(*_said(error), path=request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names those of one route only
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+        return problem(error.status_code, str(error.detail), headers, request.url.path)
+
+    @app.exception_handler(Unprocessable)
+    async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:
+        return problem(422, str(error), path=request.url.path)
+
+    @app.exception_handler(PatronError)
+    async def unavailable(request: Request, error: PatronError) -> JSONResponse:
+        return problem(503, str(error), path=request.url.path)

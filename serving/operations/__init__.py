@@ -1,0 +1,1 @@
+"""The routes of health, metrics and monitoring, and the doctor's checks."""

@@ -1,0 +1,164 @@
+"""Is a home well: what can be reached, of which versions, and what lags behind."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from core.calendar import day_of, moment
+from core.errors import NothingThere, PatronError
+from core.home import Home, Shop
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+SAMPLE = 1000  # customers whose online rows are looked at
+TAIL_LIVES = timedelta(hours=24)  # by when the lake should hold what came into the journal
+TAIL_MESSAGES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found, without credentials or personal data.
+
+    Attributes:
+        part: what was looked at. state: ``ok``, ``warning`` or ``failed``.
+        advice: what to do; empty where nothing is.
+    """
+
+    part: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def run(parts: Mapping[str, Callable[[Home], Iterable[Check]]], home: Home) -> list[Check]:
+    """Look at parts of a home, each whatever is wrong with the others."""
+    checks: list[Check] = []
+    for name, part in parts.items():
+        try:
+            checks += part(home)
+        except PatronError as error:
+            checks.append(Check(name, FAILED, str(error)))
+        except Exception as error:
+            checks.append(Check(name, FAILED, f"unexpected {type(error).__name__}"))
+    return checks
+
+
+def versions(_home: Home) -> Iterator[Check]:
+    """What runs here."""
+    import duckdb
+
+    import features
+
+    found = {
+        "Patron": features.__version__,
+        "Python": platform.python_version(),
+        "DuckDB": duckdb.__version__,
+    }
+    yield Check("versions", OK, ", ".join(f"{name} {version}" for name, version in found.items()))
+
+
+def database(home: Home) -> Iterator[Check]:
+    """The database, which is brought up to date where there is one."""
+    from core.storage import migrations
+    from core.storage.database import Database
+
+    if not home.has_database:
+        raise NothingThere(f"there is no database in {home.path}; import or simulate a shop first")
+    found = Database(home)
+    found.prepare()
+    with found.reading() as connection:
+        version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
+        kind, step = "PostgreSQL" if found.on_postgres else "SQLite", migrations.revision(connection)
+    yield Check("database", OK, f"{kind} {version}, tables at step {step}, {found.name}")
+
+
+def shop(home: Home) -> Iterator[Check]:
+    """The shop's settings and its lake."""
+    from events.lake import read_write as lake
+
+    shop = home.shop()
+    clock = (
+        "wall time"
+        if shop.clock.frozen_at is None
+        else f"stands at {shop.clock.frozen_at:%Y-%m-%d %H:%M} UTC"
+    )
+    yield Check("shop", OK, f"{shop.source}, {shop.currency}, {shop.time_zone}, the clock: {clock}")
+    lake.read(home, lake.connect())
+    described = lake.describe(home)
+    yield Check("lake", OK, f"{described['orders']:,} orders from {described['from']} to {described['to']}")
+
+
+def journal(home: Home) -> Iterator[Check]:
+    """How much the lake does not hold yet, and since when."""
+    import sqlalchemy as sa
+
+    from core.storage.database import Database
+    from events.journal import journal as table
+    from events.lake import read_write as lake
+
+    after = lake.describe(home).get("compacted_seq", 0)
+    asked = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)
+    with Database(home).reading() as connection:
+        count, oldest_us = connection.execute(asked).one()
+    if not count:
+        yield Check("journal", OK, "the lake holds all of it")
+        return
+    waits = datetime.now(UTC) - moment(oldest_us)
+    late = waits > TAIL_LIVES or count > TAIL_MESSAGES
+    found = f"{count:,} messages that the lake does not hold yet, the oldest for {_time(waits)}"
+    advice = "nothing has moved them into the lake; see that `patron serve` runs" if late else ""
+    yield Check("journal", WARNING if late else OK, found, advice)
+
+
+def snapshots(home: Home) -> Iterator[Check]:
+    """The present features as they were last built."""
+    from features.offline.current import present
+
+    yield _of_today("snapshots", home.shop(), present(home).as_of, "everyone as of")
+
+
+def online(home: Home) -> Iterator[Check]:
+    """The online rows: of how many customers, and as of when."""
+    from features.catalogue.store import open_online
+    from features.groups import GROUPS
+    from features.online.packed import moment_of
+
+    store = open_online(home)
+    keys = sorted(store.keys())
+    sample = keys[:: max(1, len(keys) // SAMPLE)]
+    cells = store.read(sample, [group.name for group in GROUPS])
+    moments = [moment_of(cell) for column in cells for cell in column if cell]
+    found = f"{store.version}, {len(keys):,} customers"
+    if not moments:
+        yield Check("online store", WARNING, found, "run `patron build`")
+        return
+    yield _of_today("online store", home.shop(), moment(min(moments)), f"{found}, the oldest row as of")
+
+
+PARTS = {
+    "versions": versions, "database": database, "shop": shop, "journal": journal,
+    "snapshots": snapshots, "online store": online,
+}  # fmt: skip
+
+
+def _of_today(part: str, shop: Shop, as_of: datetime, words: str) -> Check:
+    """Features of an earlier day are late: their windows have moved on."""
+    late = shop.today() - day_of(as_of, shop.time_zone)
+    found = f"{words} {as_of:%Y-%m-%d %H:%M} UTC"
+    if late <= 0:
+        return Check(part, OK, found)
+    days = "a day" if late == 1 else f"{late} days"
+    return Check(part, WARNING, f"{found}, {days} behind", "run `patron build`")
+
+
+def _time(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return (
+        f"{hours / 24:.0f} days"
+        if hours >= 48
+        else f"{hours:.0f} hours"
+        if hours >= 2
+        else f"{hours * 60:.0f} minutes"
+    )

@@ -1,0 +1,57 @@
+"""Is everything well that answering needs: the home, and beside it the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from core.home import Home
+from serving.operations import checks as doctor
+from serving.operations.checks import OK, WARNING, Check
+
+EXPIRES_SOON = timedelta(days=14)
+
+
+def models(home: Home) -> Iterator[Check]:
+    """The registry, and which version of each model answers."""
+    from models.questions import MODELS, every
+    from models.registry.other_models import BESIDE
+    from models.registry.registry import Registry
+    from models.registry.versions import why_none
+
+    registry = Registry(home)
+    found = {name: registry.versions(name) for name in (*every(), *BESIDE)}
+    yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
+    for name, versions in found.items():
+        if name not in MODELS and not versions:
+            continue  # one that this shop does not ask
+        champion = next((version for version in versions if version.champion), None)
+        if champion is None:
+            yield Check(name, WARNING, why_none(name, versions))
+        else:
+            look = registry.manifest if name in BESIDE else registry.open
+            look(name, champion.version)
+            yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
+
+
+def keys(home: Home) -> Iterator[Check]:
+    """The keys, and which of them expire soon."""
+    from serving.access.keys import Keys
+
+    kept = Keys(home)
+    now, living = kept.now(), kept.living()
+    yield Check("keys", OK, f"{len(living)} open something")
+    for key in living:
+        if key.state(now) == "current" and key.expires and key.expires - now <= EXPIRES_SOON:
+            found = f"the key {key.name!r} expires at {key.expires:%Y-%m-%d %H:%M} UTC"
+            yield Check(
+                "keys", WARNING, found, "`patron keys rotate` makes another, and the old one works on"
+            )
+
+
+def examine(home: Home) -> list[Check]:
+    """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
+    parts = doctor.PARTS | {"keys": keys, "MLflow": models}
+    if not home.settings_file.exists():
+        parts = {name: parts[name] for name in ("versions", "database", "shop")}
+    return doctor.run(parts, home)

@@ -1,0 +1,1 @@
+"""The routes of ranked products and categories."""

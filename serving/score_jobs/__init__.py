@@ -1,0 +1,1 @@
+"""Score jobs: everybody's scores in the background."""

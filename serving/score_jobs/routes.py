@@ -1,0 +1,142 @@
+"""Scores in bulk: a job scores everybody in a segment once, and is read as a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from features.offline.current import NoSuchSegment
+from records import score_jobs as jobs
+from records.score_jobs import Job, JobGoesOn
+from serving.access.authentication import CallerDep, needs
+from serving.access.scopes import Scope
+from serving.files import tables as job_files
+from serving.files.tables import MEDIA_TYPES
+from serving.http.dependencies import ScoreJobsDep, ScorerDep, known_models
+from serving.http.problems import Unprocessable, leads_to, responses
+from serving.score_jobs.schemas import FileQuery, JobList, JobRequest, JobState
+from serving.scores.scorer import Scorer
+
+router = APIRouter(prefix="/v1/score-jobs", tags=["scores"], dependencies=[needs(Scope.SCORES)])
+# No coroutines: they read files, so each runs in a thread.
+JobId = Annotated[
+    str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
+]
+_LINKS = {
+    **leads_to("read_score_job", "job_id", "How far it is.")["links"],
+    **leads_to("read_score_job_file", "job_id", "The scores, once it is done.")["links"],
+    **leads_to("stop_score_job", "job_id", "Its end before that.")["links"],
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="start_score_job",
+    response_description="The job has begun; `Location` is where it is read.",
+    responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
+)
+def start(
+    asked: JobRequest, running: ScoreJobsDep, scorer: ScorerDep, caller: CallerDep, response: Response
+) -> JobState:
+    """Score everybody in a segment, in the background, by the models that answer now.
+
+    One job goes on at a time. It outlives the service: started again, that goes on where it was.
+    """
+    try:
+        job = running.start(asked.segment, known_models(scorer, asked.models), caller.name)
+    except JobGoesOn as error:
+        raise HTTPException(409, str(error)) from error
+    except NoSuchSegment as error:
+        raise Unprocessable(f"segment: {error}") from error
+    response.headers["location"] = f"{router.prefix}/{job.id}"
+    return _state(job)
+
+
+@router.get(
+    "",
+    operation_id="list_score_jobs",
+    response_description="The jobs, the newest first.",
+    responses=responses(503),
+)
+def list_jobs(scorer: ScorerDep) -> JobList:
+    """The jobs that are kept, the newest first, also those of `patron score`."""
+    return JobList(jobs=[_state(job) for job in jobs.listed(scorer.home)])
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="read_score_job",
+    response_description="The job as it stands.",
+    responses=responses(404, 422, 503),
+)
+def read(job_id: JobId, scorer: ScorerDep) -> JobState:
+    """How far a job is."""
+    return _state(_find(scorer, job_id))
+
+
+@router.post(
+    "/{job_id}/stop",
+    status_code=202,
+    operation_id="stop_score_job",
+    response_description="The job ends after the chunk that it is at.",
+    responses=responses(404, 409, 422, 503),
+)
+def stop(job_id: JobId, scorer: ScorerDep) -> JobState:
+    """End a job for good, after the chunk of customers that it is at. It has no file then."""
+    job = _find(scorer, job_id)
+    if job.status not in ("running", "interrupted"):
+        raise HTTPException(409, f"the job is {job.status} already")
+    jobs.stop(scorer.home, job)
+    return _state(_find(scorer, job_id))
+
+
+@router.get(
+    "/{job_id}/file",
+    operation_id="read_score_job_file",
+    response_description="A row per customer, in the format that was asked for.",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}},
+        **responses(404, 409, 422, 503),
+    },
+)
+def file(job_id: JobId, asked: Annotated[FileQuery, Query()], scorer: ScorerDep) -> StreamingResponse:
+    """The scores of a job that is done: a row per customer, in an order that stays."""
+    job = _find(scorer, job_id)
+    if job.status != "done":
+        raise HTTPException(
+            409, f"the job is {job.status}, {job.done} of {job.total}; files are of whole jobs"
+        )
+    name = f'attachment; filename="scores-{job.id}.{asked.format}"'
+    return StreamingResponse(
+        job_files.stream(scorer.home, job, asked.format),
+        media_type=MEDIA_TYPES[asked.format],
+        headers={"content-disposition": name},
+    )
+
+
+def _find(scorer: Scorer, job_id: str) -> Job:
+    job = jobs.find(scorer.home, job_id)
+    if job is None:
+        raise HTTPException(404, f"there is no such job; the last {jobs.MOST_JOBS} are kept")
+    return job
+
+
+def _state(job: Job) -> JobState:
+    return JobState.model_validate(
+        {
+            "job_id": job.id,
+            "status": job.status,
+            "error": job.error,
+            "started_at": job.at,
+            "started_by": job.caller,
+            "segment": job.segment,
+            "models": job.models,
+            "absent": job.absent,
+            "total": job.total,
+            "done": job.done,
+        }
+    )

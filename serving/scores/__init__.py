@@ -1,0 +1,1 @@
+"""Scores for requests: champions, feature reads, scorer and explanations."""

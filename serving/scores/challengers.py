@@ -1,0 +1,90 @@
+"""Versions that challenge champions, in a process that answers: how they do, and when it is enough."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.registry.bundle import FittedModel
+from models.registry.challenges import Challenge
+from models.spec import Array
+
+MOST_ERRORS = 3
+WINDOW = 200  # customers, after each of which it is judged how far it strays
+
+
+@dataclass
+class Watch:
+    """What a process has seen of a challenger; threads may share it.
+
+    Attributes:
+        over: why it must end; empty while it may go on.
+    """
+
+    bound: float
+    money: bool
+    over: str = ""
+    _errors: int = 0
+    _count: int = 0
+    _apart: float = 0.0
+    _champion: float = 0.0
+    _challenger: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def erred(self, kind: str) -> None:
+        """It gave no scores."""
+        with self._lock:
+            self._errors += 1
+            if self._errors >= MOST_ERRORS and not self.over:
+                self.over = f"it failed {self._errors} times, at last by {kind}"
+
+    def saw(self, champion: Array, challenger: Array) -> None:
+        """Both scored the same customers."""
+        with self._lock:
+            self._count += len(champion)
+            self._apart += float(np.abs(champion - challenger).sum())
+            self._champion += float(champion.sum())
+            self._challenger += float(challenger.sum())
+            if self._count >= WINDOW:
+                self._judge()
+                self._count, self._apart, self._champion, self._challenger = 0, 0.0, 0.0, 0.0
+
+    def _judge(self) -> None:
+        if self.money:
+            total = max(abs(self._champion), 1e-9)
+            strays, words = abs(self._challenger - self._champion) / total, "its total was off by a share of"
+        else:
+            strays, words = self._apart / self._count, "it was off on average by"
+        if strays > self.bound and not self.over:
+            self.over = f"{words} {strays:.3g}, and may be by {self.bound:g} ({self._count} customers)"
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A version that is scored beside the champion."""
+
+    challenge: Challenge
+    model: FittedModel
+    watch: Watch
+
+    def scores(self, columns: dict[str, list[Any]], champion: Array) -> Array | None:
+        """What it says of customers whom the champion scored; None where it fails or is to end."""
+        if self.watch.over:
+            return None
+        try:
+            found = self.model.score(columns)
+            if not np.isfinite(found).all():
+                raise ArithmeticError("a score is no number")
+        except Exception as error:  # whatever it is, the champion answers
+            self.watch.erred(type(error).__name__)
+            return None
+        self.watch.saw(champion, found)
+        return found
+
+
+def challenger_of(model: FittedModel, challenge: Challenge) -> Challenger:
+    """A version as a challenger of whom nothing was seen yet."""
+    return Challenger(challenge, model, Watch(challenge.bound, model.manifest["kind"] == "money"))

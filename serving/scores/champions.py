@@ -1,0 +1,247 @@
+"""The models that answer: opened, checked and warm, and replaced as a whole when others are promoted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Protocol
+
+from core.errors import NothingThere, PatronError
+from features.catalogue.store import Reader, Store
+from models.questions import MODELS, OPTIONAL, every
+from models.registry import challenges
+from models.registry.bundle import FittedModel
+from models.registry.challenges import Challenge
+from models.registry.registry import Registry
+from serving.scores.challengers import Challenger, challenger_of
+
+POLL_S = 0.5
+RETRY_S = 10.0  # where one that was promoted could not be opened
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Champions:
+    """What answers at a moment; it never changes, so whoever took it has versions that belong together.
+
+    Attributes:
+        named: per model the version that is the champion, as the registry has it.
+        models: the models that answer, by name.
+        absent: per model that does not answer, why.
+        waiting: per model that answers with an earlier version than it should, why.
+        challenges: per model that was ever challenged, the last challenge as the registry has it.
+        challengers: the versions that are scored beside those that answer, by model.
+    """
+
+    store: Store
+    named: Mapping[str, str]
+    models: Mapping[str, FittedModel]
+    absent: Mapping[str, str]
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    challenges: Mapping[str, str] = field(default_factory=dict)
+    challengers: Mapping[str, Challenger] = field(default_factory=dict)
+
+    @property
+    def behind(self) -> bool:
+        """Whether a champion does not answer, or an earlier version in its place."""
+        answering = {name: model.version for name, model in self.models.items()}
+        return any(name in self.absent or answering[name] != self.named[name] for name in self.named)
+
+    def names(self, asked: Sequence[str] | None) -> list[str]:
+        """The models that are asked for, each once; all of them by default."""
+        return list(dict.fromkeys(asked)) if asked is not None else [*self.models, *self.absent]
+
+    def oldest(self, now_us: int) -> dict[str, int]:
+        """Per group the moment before which its features are stale, in microseconds since 1970."""
+        return {group: now_us - span_us for group, span_us in self.fresh_for_us.items()}
+
+    def model(self, name: str, version: str | None) -> FittedModel | None:
+        """The model that gave an answer: the one that answers, or its challenger."""
+        if name in self.challengers and self.challengers[name].model.version == version:
+            return self.challengers[name].model
+        return self.models.get(name)
+
+    def reader(self, names: Sequence[str]) -> Reader:
+        """Reads what these models need; without any champion one feature, to tell who is known.
+
+        Raises:
+            NothingThere: there are no features yet.
+        """
+        asked = tuple(names)
+        if asked not in self._readers:
+            opened = [self.models[name] for name in asked if name in self.models]
+            opened += [self.challengers[name].model for name in asked if name in self.challengers]
+            needed = dict.fromkeys(name for model in opened for name in model.features)
+            self._readers[asked] = self.everything.only([*needed] or self.everything.names[:1])
+        return self._readers[asked]
+
+    @cached_property
+    def _readers(self) -> dict[tuple[str, ...], Reader]:
+        return {}
+
+    @cached_property
+    def alike(self) -> dict[str, str]:
+        """Per model the first that reads the same features in the same way, whose matrix serves both."""
+        first = {model.columns: name for name, model in [*self.models.items()][::-1]}
+        return {name: first[model.columns] for name, model in self.models.items()}
+
+    @cached_property
+    def fresh_for_us(self) -> dict[str, int]:
+        """Per group of features how old they may be, in microseconds."""
+        return {name: span // timedelta(microseconds=1) for name, span in self.store.fresh_for().items()}
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """The type of each feature that the store holds."""
+        layouts = [selection.layout for selection in self.everything.selections.values()]
+        return {field.name: field.dtype for layout in layouts for field in layout.fields}
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each feature that the store holds."""
+        return {name: group for group, part in self.everything.selections.items() for name in part.names}
+
+    @cached_property
+    def everything(self) -> Reader:
+        """Reads all features of customers."""
+        return self.store.reader([*self.store.definitions()])
+
+
+def open_champions(store: Store, registry: Registry, before: Champions | None = None) -> Champions:
+    """The champions, verified against their digests and the store's definitions.
+
+    A model whose champion is missing or refused does not stop the others. It is absent, with the reason in
+    words; or, where an earlier version answered ``before``, that one goes on.
+
+    Raises:
+        PatronError: there is a ``before``, and the registry cannot be read.
+    """
+    try:
+        definitions = store.definitions()
+    except NothingThere:
+        definitions = {}
+    try:
+        named, challenged = registry.champions(every()), registry.challenges(every())
+    except PatronError:
+        if before:
+            raise
+        named, challenged = {}, {}
+    models: dict[str, FittedModel] = {}
+    absent: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    for name in (*MODELS, *(name for name in OPTIONAL if name in named)):
+        held = before and before.models.get(name)
+        if held and held.version == named.get(name):
+            models[name] = held
+            continue
+        try:
+            models[name] = _opened(registry, name, named.get(name), definitions)
+        except PatronError as error:
+            if held and name in named:
+                models[name] = held
+                waiting[name] = f"version {named[name]} was promoted, but {error}"
+            else:
+                absent[name] = str(error)
+    challengers = _challengers(registry, challenged, models, definitions, before)
+    champions = Champions(store, named, models, absent, waiting, challenged, challengers)
+    with suppress(NothingThere):  # a shop that waits for its first events
+        _ = (
+            champions.reader(champions.names(None)),
+            champions.everything,
+            champions.fresh_for_us,
+            champions.alike,
+        )
+    return champions
+
+
+def _opened(
+    registry: Registry, name: str, version: str | None, definitions: Mapping[str, str]
+) -> FittedModel:
+    # The very version that was named: another may be promoted by now.
+    model = registry.open(name, version) if version else registry.champion(name)
+    model.check_definitions(definitions)
+    for count in (1, 2):  # one row goes another way than many
+        model.score({column.name: [None] * count for column in model.columns})
+    return model
+
+
+def _challengers(
+    registry: Registry,
+    challenged: Mapping[str, str],
+    models: Mapping[str, FittedModel],
+    definitions: Mapping[str, str],
+    before: Champions | None,
+) -> dict[str, Challenger]:
+    """Who challenges models that answer; one that cannot be opened is told in the log, and does not."""
+    found = {}
+    for name, told in challenged.items():
+        challenge = Challenge.from_json(told)
+        if challenge.ended or name not in models or models[name].version == challenge.version:
+            continue
+        if before and before.challenges.get(name) == told:
+            if name in before.challengers:
+                found[name] = before.challengers[name]
+            continue
+        try:
+            found[name] = challenger_of(_opened(registry, name, challenge.version, definitions), challenge)
+        except PatronError as error:
+            _log.error("%s version %s does not challenge: %s", name, challenge.version, error)
+    return found
+
+
+class Answering(Protocol):
+    """Who answers with champions."""
+
+    champions: Champions
+
+
+class Follower:
+    """Looks twice a second which versions are promoted, and lets them answer; in a thread of its own."""
+
+    def __init__(self, registry: Registry, answering: Answering) -> None:
+        self._registry, self._answering = registry, answering
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        since, said = 0.0, ""
+        while not self._stop.wait(POLL_S):
+            since += POLL_S
+            try:
+                self._look(retry=since >= RETRY_S)
+                since, said = since % RETRY_S, ""
+            except Exception as error:  # whatever it is, what answers goes on answering
+                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                if words != said:
+                    _log.error("promotions cannot be followed: %s", words)
+                said = words
+
+    def _look(self, *, retry: bool) -> None:
+        now = self._answering.champions
+        for name, challenger in now.challengers.items():
+            why = challenger.watch.over
+            if why and challenges.end(self._registry, name, challenger.challenge.version, why):
+                _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
+        standing = self._registry.champions(every()), self._registry.challenges(every())
+        if standing == (now.named, now.challenges) and not (retry and now.behind):
+            return
+        newer = open_champions(now.store, self._registry, now)
+        for name, why in newer.waiting.items():
+            if now.waiting.get(name) != why:
+                _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
+        self._answering.champions = newer

@@ -1,0 +1,51 @@
+"""Answers about many customers at once, in columns: features as Arrow arrays, scores as numpy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.online.columns import OnlineColumns
+from models.registry.bundle import FittedModel
+from models.registry.encoding import column_matrix
+from records.score_jobs import AS_OF, BOUNDS, KEY
+
+
+def answers(
+    models: Sequence[FittedModel],
+    keys: NDArray[np.int64],
+    found: OnlineColumns,
+    each: Callable[..., Iterable[Any]] = map,
+) -> pa.Table:
+    """What customers are answered, and the features that it rests on, as the log holds them.
+
+    Args:
+        found: the features of ``keys``.
+        each: calls a function for every model; an executor's ``map`` does so in several threads.
+
+    Returns:
+        ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model
+        ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``; of a model with intervals also
+        ``MODEL.low`` and ``MODEL.high``.
+    """
+    columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: found.as_of.cast(pa.timestamp("us", "UTC"))}
+    columns |= found.values
+    unknown = found.as_of.is_null().to_numpy(zero_copy_only=False)
+    matrices = {read: column_matrix(read, found.values) for read in {model.columns for model in models}}
+    scored = each(lambda model: model.score_matrix(matrices[model.columns]), models)
+    for model, scores in zip(models, scored, strict=True):
+        reasons = model.column_refusals(found.values)
+        none = unknown | reasons.is_valid().to_numpy(zero_copy_only=False)
+        columns |= {
+            f"{model.name}.score": pa.array(scores, mask=none),
+            f"{model.name}.percentile": pa.array(np.round(model.percentiles(scores), 1), mask=none),
+            f"{model.name}.reason": reasons,
+        }
+        if (bounds := model.interval(scores)) is not None:
+            for side, bound in zip(BOUNDS, bounds, strict=True):
+                columns[f"{model.name}.{side}"] = pa.array(bound, mask=none)
+    return pa.table(columns)

@@ -1,0 +1,47 @@
+"""Features that come with a request, since the application knows them before the store does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serving.http.problems import Unprocessable
+from serving.scores.champions import Champions
+
+LONGEST_TEXT = 200
+_FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int64": ("a whole number", lambda value: type(value) is int and -(2**63) <= value < 2**63),
+    "float64": ("a number", lambda value: type(value) in (int, float) and _finite(value)),
+    "string": (
+        f"a text of at most {LONGEST_TEXT} characters",
+        lambda value: type(value) is str and len(value) <= LONGEST_TEXT,
+    ),
+    "boolean": ("true or false", lambda value: type(value) is bool),
+}
+
+
+def checked(context: Mapping[str, Any] | None, champions: Champions) -> dict[str, Any]:
+    """The context, once every name is a feature's and every value of its type; null is a missing value.
+
+    Raises:
+        Unprocessable: one is not.
+    """
+    fitting = {}
+    for name, value in (context or {}).items():
+        if (dtype := champions.types.get(name)) is None:
+            raise Unprocessable(
+                f"context: the store has no feature {name[:50]!r}; `patron features` lists those it has"
+            )
+        words, fits = _FITS[dtype]
+        if value is not None and not fits(value):
+            raise Unprocessable(f"context.{name}: the feature is {words}, or null where it is missing")
+        fitting[name] = float(value) if dtype == "float64" and value is not None else value
+    return fitting
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False

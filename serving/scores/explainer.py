@@ -1,0 +1,123 @@
+"""Why scores are what they are: in a thread of their own, and so many at a time that nobody else waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from core.calendar import moment
+from core.storage.database import Database
+from models.explain.reasons import explain
+from models.registry.bundle import FittedModel
+from models.registry.registry import Registry
+from records import lookup as predictions
+from serving.http.single_worker import Turns
+from serving.scores.schemas import Basis, ExplainedPrediction, ExplainedScore
+from serving.scores.scorer import CustomerScores, Score, Scorer, intervals
+
+VERSIONS_KEPT = 8
+
+
+class Explainer(Turns):
+    """Explains answers, as they are given and later from the log."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__("explanations")
+        self._scorer, self._database = scorer, Database(scorer.home)
+        self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
+
+    def answered(self, entry: CustomerScores, context: Collection[str]) -> dict[str, Any]:
+        """The scores of an answer with their reasons, and the features that they rest on.
+
+        Args:
+            context: the names of those that came with the request.
+        """
+        if entry.features_as_of is None:  # defaults, or reasons why there are none
+            return {"features": {}}
+        models = {name: entry.models[name] for name in entry.scores if name in entry.models}
+        moments = {group: column[entry.place] for group, column in entry.moments.items()}
+        as_of = {group: None if at is None else moment(at) for group, at in moments.items()}
+        return {
+            "scores": self._explained(entry.scores, models, entry.facts),
+            "features": self._features(models, entry.facts, as_of, context),
+        }
+
+    def logged(self, prediction_id: str) -> ExplainedPrediction | None:
+        """An answer of the log, taken apart by the versions that gave it; None if the log has none.
+
+        Raises:
+            PatronError: the log or a version cannot be read.
+        """
+        found = predictions.find(self._database, prediction_id)
+        if found is None:
+            return None
+        models = {
+            name: self._open(name, told["version"]) for name, told in found.answers.items() if told["version"]
+        }
+        scores = {name: _score(models.get(name), found, told) for name, told in found.answers.items()}
+        return ExplainedPrediction(
+            prediction_id=prediction_id,
+            customer_id=self._scorer.identity.ids([found.customer_key]).get(found.customer_key),
+            answered_at=found.at,
+            features_as_of=found.as_of,
+            scores=self._explained(scores, models, found.values),
+            features=self._features(models, found.values, found.moments, found.context),
+        )
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self._scorer.home)
+
+    def _explained(
+        self, scores: Mapping[str, Score], models: Mapping[str, FittedModel], values: Mapping[str, Any]
+    ) -> dict[str, ExplainedScore]:
+        currency = self._scorer.shop.currency
+        return {name: explained(score, models.get(name), values, currency) for name, score in scores.items()}
+
+    def _features(
+        self,
+        models: Mapping[str, FittedModel],
+        values: Mapping[str, Any],
+        as_of: Mapping[str, datetime | None],
+        context: Collection[str],
+    ) -> dict[str, Basis]:
+        """What the models read: each value, and since when it is so."""
+        groups = self._scorer.champions.groups
+        names = dict.fromkeys(name for model in models.values() for name in model.features)
+        return {
+            name: Basis(value=values[name], from_request=True, as_of=None)
+            if name in context
+            else Basis(value=values[name], from_request=False, as_of=as_of.get(groups.get(name, "")))
+            for name in names
+        }
+
+
+def explained(
+    score: Score, model: FittedModel | None, values: Mapping[str, Any], currency: str
+) -> ExplainedScore:
+    """A score with its reasons, where there is one.
+
+    Args:
+        model: the version that gave it.
+        values: the features it rests on, by name.
+    """
+    if score.score is None or model is None:
+        return ExplainedScore(**score.told)
+    return ExplainedScore(**score.told, **asdict(explain(model, values, currency)))
+
+
+def _score(model: FittedModel | None, found: predictions.Prediction, told: Mapping[str, Any]) -> Score:
+    """A score as it was answered."""
+    if model is None:
+        return Score(None, reason="the model had no champion")
+    columns = {name: [value] for name, value in found.values.items()}
+    if told["score"] is None:
+        return Score(None, version=model.version, reason=model.refusals(columns)[0])
+    scores = np.array([told["score"]])
+    percentile, (bounds,) = round(float(model.percentiles(scores)[0]), 1), intervals(model, scores)
+    return Score(told["score"], percentile, model.version, None, None, *bounds)

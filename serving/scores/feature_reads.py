@@ -1,0 +1,139 @@
+"""Who is asked about, and their features: as the stores have them, or as they were last known."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from core.circuit_breaker import Guard
+from core.errors import PatronError
+from core.home import Home
+from core.storage.database import Database
+from events.identity import Identity
+from features.catalogue.store import Reader
+from features.online.cells import Cells
+
+MOST_KEPT = 20_000  # customers whose rows are kept in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of the customers asked for.
+
+    Attributes:
+        keys: by id; those who are not known are missing.
+        cells: by group of the reader those of ``keys``, each customer once, in order.
+        degraded: per id whose cells are not what the stores say now, why.
+    """
+
+    keys: Mapping[str, int]
+    cells: Sequence[Cells]
+    degraded: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A customer as last read: the key, and per group the cell."""
+
+    key: int
+    cells: Mapping[str, bytes | None]
+
+
+class Reading:
+    """Reads customers' features, and keeps what it read for when a store is away. Threads may share it.
+
+    Args:
+        budget_s: how many seconds each of the two stores may take.
+    """
+
+    def __init__(self, home: Home, budget_s: float, most: int = MOST_KEPT) -> None:
+        database = Database(home)
+        self.identity = Identity(home)
+        # A file answers or fails at once; a server that hangs would hang whoever asks it.
+        self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
+        self.customers = Guard(f"the database {database.name}", budget_s, self._threads)
+        self.online = Guard("the online store", budget_s)
+        self._most = most
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+        """The customers, from the stores.
+
+        Raises:
+            PatronError: one of them is missing or cannot be read.
+        """
+        keys = self.customers(self.identity.keys, customer_ids)
+        return Found(keys, self._fetch(reader, keys))
+
+    def find(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+        """The customers, from the stores, or as they were last known where a store fails."""
+        try:
+            keys: Mapping[str, int] = self.customers(self.identity.keys, customer_ids)
+        except PatronError as error:
+            return self._last_known(customer_ids, None, reader, str(error))
+        try:
+            cells = self._fetch(reader, keys)
+        except PatronError as error:
+            return self._last_known(customer_ids, keys, reader, str(error))
+        self._keep(customer_ids, reader, keys, cells)
+        return Found(keys, cells)
+
+    def close(self) -> None:
+        """Wait for what was asked and given up."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _fetch(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
+        if not keys:
+            return [[] for _ in reader.selections]
+        cells = self.online(reader.fetch, list(keys.values()))
+        reader.check(cells)
+        return cells
+
+    def _keep(
+        self, asked: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
+    ) -> None:
+        groups = tuple(reader.selections)
+        with self._lock:
+            for customer_id in asked:
+                if customer_id not in keys:  # forgotten since
+                    self._kept.pop(customer_id, None)
+            for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
+                now, before = dict(zip(groups, row, strict=True)), self._kept.get(customer_id)
+                if before is not None and before.key == key:  # other models read other groups
+                    now = {**before.cells, **now}
+                self._kept[customer_id] = _Kept(key, now)
+                self._kept.move_to_end(customer_id)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+    def _last_known(
+        self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
+    ) -> Found:
+        """The customers without the stores.
+
+        Args:
+            keys: those who are known, where the database said so.
+        """
+        with self._lock:
+            kept = {each: self._kept[each] for each in customer_ids if each in self._kept}
+        if keys is None:
+            keys = {each: row.key for each, row in kept.items()}
+        # Some groups without the others would be scored as if nothing were known in these.
+        whole = {
+            each: kept[each].cells
+            for each, key in keys.items()
+            if each in kept and kept[each].key == key and reader.selections.keys() <= kept[each].cells.keys()
+        }
+        cells: list[Cells] = [
+            [whole[each][group] if each in whole else None for each in keys] for group in reader.selections
+        ]
+        try:
+            reader.check(cells)
+        except PatronError:  # kept before the definitions changed
+            cells = [[None] * len(keys) for _ in reader.selections]
+        return Found(keys, cells, dict.fromkeys(customer_ids, why))

@@ -1,0 +1,455 @@
+"""A home's database, in a file and on PostgreSQL: made once, read without a trace, shared by many."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from benchmarks import servers
+from core.calendar import micros
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from core.storage import migrations
+from core.storage import sqlite_file as database_file
+from core.storage.database import METADATA, Database, Turn, insert
+from events import journal
+from events.identity import Identity
+from events.journal import Appended, Message, News, Refused, append
+from events.segment import quarantine
+from records.decisions import rules
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(empty_home: Home) -> Home:
+    return empty_home
+
+
+def python(home: Home, code: str, *words: str) -> subprocess.Popen[str]:
+    """Another process over the home, which is ``home`` there; its words follow in ``words``."""
+    head = (
+        "import sys; from pathlib import Path; import sqlalchemy as sa\n"
+        "from core.home import Home; from core.storage.database import *; from events.identity import *\n"
+        "home, words = Home(Path(sys.argv[1]), sys.argv[2] or None), sys.argv[3:]\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", head + code, str(home.path), home.database or "", *words],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return out.strip()
+
+
+# Tables
+
+
+def test_the_steps_make_the_tables_that_the_code_declares(home: Home) -> None:
+    for folder in ("features", "serving"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "    METADATA,\n" in path.read_text():  # it declares a table
+                importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    with Database(home).writing() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+        assert migrations.revision(connection) == migrations.HEAD
+
+
+def test_the_steps_follow_one_another_up_to_the_newest() -> None:
+    names = sorted(path.stem for path in Path(migrations.__path__[0], "versions").glob("v*.py"))
+    assert [name[1:5] for name in names] == [f"{n + 1:04}" for n in range(len(names))]
+    assert names[-1][1:5] == migrations.HEAD
+
+
+def test_reading_makes_nothing(home: Home) -> None:
+    database = Database(home)
+    with pytest.raises(NothingThere, match="import or simulate a shop first"), database.reading():
+        pass
+    assert not home.path.exists()
+    if not database.on_postgres:
+        home.path.mkdir()
+        home.database_file.touch()  # as one who was interrupted would leave it
+        with pytest.raises(NothingThere), database.reading():
+            pass
+        assert home.database_file.stat().st_size == 0
+    database.prepare()
+    Identity(home).assign(["a"])
+    assert Identity(home).keys(["a", "b"]) == {"a": 1}
+
+
+def test_processes_that_start_at_once_make_the_tables_once(home: Home) -> None:
+    code = "Identity(home).assign(words); print(Identity(home).keys(words))"
+    started = [python(home, code, f"c{i}", "all") for i in range(4)]
+    keys = [eval(answer(process)) for process in started]
+    assert len({found["all"] for found in keys}) == 1
+    assert sorted({key for found in keys for key in found.values()}) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("use", ["reading", "writing", "prepare"])
+def test_a_database_of_a_newer_patron_is_refused_in_words(use: str, home: Home) -> None:
+    database = Database(home)
+    with database.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    del database
+    database = Database(home)
+    with pytest.raises(PatronError, match=r"is of a newer Patron \(its tables are at 9999, this one knows"):
+        database.prepare() if use == "prepare" else getattr(database, use)().__enter__()
+
+
+def test_an_older_one_is_brought_up_to_date_by_writers_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Database(home).prepare()
+    monkeypatch.setattr(migrations, "HEAD", "9999")
+    with (
+        pytest.raises(PatronError, match=r"is of an older Patron .*; `patron doctor`"),
+        Database(home).reading(),
+    ):
+        pass
+    done = []
+
+    def upgrade(connection: sa.Connection) -> None:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        done.append(True)
+
+    monkeypatch.setattr(migrations, "upgrade", upgrade)
+    for _ in range(2):
+        with Database(home).writing():
+            pass
+    with Database(home).reading():
+        assert done == [True]
+
+
+# Transactions
+
+
+def count(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.text("SELECT count(*) FROM rules")).scalar_one())
+
+
+def put(connection: sa.Connection, digest: str) -> None:
+    connection.execute(insert(connection, rules).on_conflict_do_nothing(), {"digest": digest, "content": ""})
+
+
+def test_a_transaction_is_there_as_a_whole_or_not_at_all(home: Home) -> None:
+    database = Database(home)
+    with database.writing() as connection:
+        put(connection, "a")
+    with pytest.raises(ZeroDivisionError), database.writing() as connection:
+        [put(connection, digest) or 1 / (digest == "b") for digest in ("b", "c")]
+    with database.reading() as connection:
+        assert count(connection) == 1
+
+
+def test_a_reader_sees_one_moment(home: Home) -> None:
+    database = Database(home)
+    database.prepare()
+    with database.reading() as reader:
+        assert count(reader) == 0
+        with database.writing() as writer:
+            put(writer, "a")
+        assert count(reader) == 0
+    with database.reading() as reader:
+        assert count(reader) == 1
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_committed_outlives_a_killed_process(durable: bool, home: Home) -> None:
+    code = (
+        "from records.decisions import rules\n"
+        "for n in range(10**9):\n"
+        f"    with Database(home).writing(durable={durable}) as connection:\n"
+        "        connection.execute(sa.insert(rules), {'digest': str(n), 'content': ''})\n"
+        "    print(n, flush=True)\n"
+    )
+    killed = python(home, code)
+    assert killed.stdout is not None
+    said = [killed.stdout.readline() for _ in range(50)]
+    killed.send_signal(signal.SIGKILL)
+    said += [line for line in killed.stdout if line.endswith("\n")]
+    killed.wait()
+    killed.stdout.close()
+    with Database(home).reading() as connection:
+        assert len(said) <= count(connection) <= len(said) + 1
+
+
+def test_only_what_must_not_be_lost_waits_for_the_disk(home: Home) -> None:
+    database = Database(home)
+    for durable in (True, False, True):
+        with database.writing(durable=durable) as connection:
+            if database.on_postgres:
+                assert connection.execute(sa.text("SHOW synchronous_commit")).scalar() == (
+                    "on" if durable else "off"
+                )
+            else:
+                assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == (2 if durable else 1)
+
+
+def test_writers_of_one_kind_wait_for_each_other_and_on_a_server_only_they(home: Home) -> None:
+    database = Database(home)
+    database.prepare()
+    order: list[str] = []
+
+    def write(name: str, turn: Turn) -> None:
+        with database.writing(turn):
+            order.append(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        with database.writing(Turn.EVENTS):
+            same = pool.submit(write, "same", Turn.EVENTS)
+            other = pool.submit(write, "other", Turn.DECISIONS)
+            if database.on_postgres:
+                other.result(timeout=60)
+            order.append("first")
+        same.result(timeout=60)
+        other.result(timeout=60)
+    assert order.index("first") < order.index("same")
+    assert (order[0] == "other") is database.on_postgres
+
+
+# The journal
+
+
+def told(message_id: str, customer: str, joins: str | None = None) -> Message:
+    return Message(message_id, NOON, customer, joins, {"traits": [[0, 0, 0, "plan", message_id]]})
+
+
+def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> None:
+    database = Database(home)
+    refused = [Refused(NOON, "no customer", "{}")]
+    done = append(database, [told("a", "ann"), told("a", "bob"), told("b", "ann")], refused)
+    assert done == Appended(new=2, repeated=1, refused=1)
+    assert append(database, [told("b", "ann"), told("c", "ann")]) == Appended(1, 1, 0)
+    assert journal.last(database) == 3
+    assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
+    journal.forget(database, 3)
+    assert append(database, [told("c", "ann"), told("d", "cid")]) == Appended(1, 1, 0)
+    assert journal.news(database, 0) == News(4, [2], [], micros(NOON))
+    assert journal.last(database) == 4
+
+
+def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(home: Home) -> None:
+    database = Database(home)
+    bad = [Refused(NOON, "no customer", text, id) for text, id in (("1", "a"), ("2", None), ("3", "b"))]
+    append(database, [], bad)
+    append(database, [told("a", "ann")], [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")])
+    assert [entry.reason for entry in quarantine.entries(database, 9)] == ["no customer"] * 4
+    assert journal.last(database) == 1
+
+
+def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
+    database = Database(home)
+    append(database, [told("a", "ann")])
+    journal.reach(database, 7)
+    append(database, [told("b", "ann")])
+    journal.reach(database, 3)
+    assert journal.last(database) == 8
+    assert journal.news(database, 7).customer_keys == [1]
+
+
+def test_who_joins_is_news_of_both(home: Home) -> None:
+    database = Database(home)
+    append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")])
+    assert journal.news(database, 0) == News(3, [2], [1], micros(NOON))
+    assert journal.news(database, 2) == News(3, [2], [1], micros(NOON))
+    assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
+    assert len(journal.tail(database, 0, customer_keys=[1])["traits"]) == 1
+
+
+APPENDING = """
+from datetime import UTC, datetime
+from events.journal import Message, append
+database, at = Database(home), datetime(2024, 5, 1, 12, tzinfo=UTC)
+for n in range(30):
+    own = Message(f"{words[0]}-{n}", at, f"c{n % 7}", None, {"traits": [[0, 0, 0, "plan", "own"]]})
+    shared = Message(f"shared {n}", at, f"s{n % 5}", None, {"traits": [[0, 0, 0, "plan", "shared"]]})
+    append(database, [own, shared] if int(words[0]) % 2 else [shared, own])
+"""
+
+
+def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(home: Home) -> None:
+    database = Database(home)
+    database.prepare()
+    writers = [python(home, APPENDING, str(n)) for n in range(3)]
+    seen, upto = [0], 0
+    while any(writer.poll() is None for writer in writers):
+        # Whoever has read up to a number has read all below it: none turns up later.
+        with database.reading() as connection:
+            numbers = connection.execute(sa.select(journal.journal.c.seq)).scalars().all()
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+        upto = journal.news(database, upto).upto
+        seen.append(upto)
+        time.sleep(0.01)  # the writers want the processor too
+    assert [answer(writer) for writer in writers] == [""] * 3
+    assert seen == sorted(seen)
+    assert journal.last(database) == 3 * 30 + 30
+    traits = journal.tail(database, 0)["traits"].to_pylist()
+    assert Counter(row["value"] for row in traits) == {"own": 90, "shared": 30}
+    assert set(
+        Identity(home).keys([f"c{n}" for n in range(7)] + [f"s{n}" for n in range(5)]).values()
+    ) == set(range(1, 13))
+
+
+# Connections
+
+
+def test_all_of_a_process_share_the_connections_as_long_as_somebody_has_them(home: Home) -> None:
+    one, other = Database(home), Database(home)
+    assert one._connections is other._connections
+    one.prepare()
+    one.close()
+    with one.reading() as connection, other.reading() as beside:  # closed is not ended
+        assert count(connection) == count(beside) == 0
+    engine = one._connections.engine
+    assert engine.pool.checkedin() == 2
+    del one, other
+    assert engine.pool.checkedin() == 0
+
+
+def test_threads_share_it(home: Home) -> None:
+    database = Database(home)
+    barrier = threading.Barrier(20)
+
+    def write(n: int) -> int:
+        barrier.wait()
+        with database.writing(Turn.ANY) as connection:
+            put(connection, str(n))
+        with database.reading() as connection:
+            return count(connection)
+
+    with ThreadPoolExecutor(20) as pool:
+        seen = list(pool.map(write, range(20)))
+    assert max(seen) == 20
+
+
+def test_after_a_fork_both_go_on(home: Home) -> None:
+    code = (
+        "import os\n"
+        "identity = Identity(home); identity.assign(['before'])\n"
+        "child = os.fork()\n"
+        "identity.assign(['child' if child == 0 else 'parent'])\n"
+        "found = set(identity.keys(['before', 'child' if child == 0 else 'parent']).values())\n"
+        "assert len(found) == 2\n"
+        "if child:\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "    print(sorted(identity.table()['customer_id'].to_pylist()))\n"
+    )
+    assert answer(python(home, code)) == "['before', 'child', 'parent']"
+
+
+def test_it_heals_when_the_server_was_restarted(
+    postgres: servers.Postgres, postgres_address: str, tmp_path: Path
+) -> None:
+    database = Database(Home(tmp_path, postgres_address))
+    with database.writing() as connection:
+        put(connection, "a")
+    postgres.stop()
+    try:
+        said = r"database postgresql://127\.0\.0\.1:\d+/shop_\d+ cannot be used: .*; see that the server runs"
+        for use in (database.reading, database.writing):
+            with pytest.raises(PatronError, match=said) as refused, use():
+                pass
+            assert "patron:" not in str(refused.value)
+    finally:
+        postgres.start()
+    with database.writing() as connection:
+        put(connection, "b")
+        assert count(connection) == 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mysql://me:secret@host/shop", "sqlite:///shop.db", "postgresql://me:secret@host:port/x", "host", "",
+     "postgresql://me:secret@host", "postgresql+psycopg2://me:secret@host/shop"],
+)  # fmt: skip
+def test_an_address_of_something_else_is_refused_without_its_password(address: str, tmp_path: Path) -> None:
+    with pytest.raises(PatronError, match="PATRON_DATABASE is not the address of a database") as refused:
+        Database(Home(tmp_path, address))
+    assert "secret" not in str(refused.value)
+
+
+# The file
+
+
+@pytest.fixture
+def file_home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    Identity(home).assign(["a"])
+    return home
+
+
+def test_the_file_is_its_owners_and_is_whole_when_all_have_closed_it(file_home: Home) -> None:
+    assert stat.S_IMODE(file_home.database_file.stat().st_mode) == 0o600
+    assert list(file_home.path.iterdir()) == [file_home.database_file]
+
+
+def test_a_damaged_file_is_refused_in_words_and_one_put_in_its_place_is_found(file_home: Home) -> None:
+    identity = Identity(file_home)
+    assert identity.keys(["a"]) == {"a": 1}
+    file = file_home.database_file
+    file.rename(file.with_suffix(".away"))
+    with pytest.raises(PatronError, match="import or simulate"):
+        identity.keys(["a"])
+    file.write_bytes(b"no database at all" * 500)
+    with pytest.raises(
+        PatronError, match=r"the database .*patron\.db cannot be used: .*; restore it from a backup"
+    ):
+        identity.keys(["a"])
+    os.replace(file.with_suffix(".away"), file)
+    assert identity.keys(["a"]) == {"a": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes the right to mount")
+def test_a_home_on_a_disk_that_cannot_be_written_is_read(file_home: Home, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True)
+    if mount.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        shutil.copy(file_home.database_file, disk / "patron.db")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        home = Home(disk)
+        assert Identity(home).keys(["a"]) == {"a": 1}
+        with pytest.raises(PatronError, match=r"cannot be used: .*[Rr]ead-?only"):
+            Identity(home).assign(["b"])
+        Database(home).close()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_the_write_ahead_log_does_not_stay_large(file_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_file, "LARGEST_WAL_BYTES", 2**20)
+    database = Database(file_home)
+    rows = [{"digest": f"{n}", "content": "x" * 4000} for n in range(2000)]
+    with database.reading() as reader:
+        count(reader)  # who reads keeps the log from ending
+        with database.writing() as connection:
+            connection.execute(sa.insert(rules), rows)
+    log = file_home.path / "patron.db-wal"
+    assert log.stat().st_size > 2**20
+    for n in range(2):
+        with database.writing() as connection:
+            put(connection, f"small {n}")
+    assert log.stat().st_size <= 2**20

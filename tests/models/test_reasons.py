@@ -1,0 +1,231 @@
+"""Why a score is what it is: parts that add up, told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.home import Home
+from features.groups import FEATURES, GROUPS
+from features.offline import snapshots
+from models.estimators.blend import FittedBlend
+from models.estimators.trees import FittedTrees
+from models.explain.reasons import attribute, effect_in_money, effect_in_points, explain
+from models.explain.words import counted, money, phrase
+from models.measures.metrics import sigmoid
+from models.questions import MODELS, OPTIONAL
+from models.registry.bundle import FittedModel
+from models.registry.encoding import matrix
+from models.registry.registry import Registry
+from models.spec import Array
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def columns(built: snapshots.Built) -> dict[str, list[Any]]:
+    """Everyone's present features by name; None where missing."""
+    return columns_of(built)
+
+
+def columns_of(built: snapshots.Built) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for group in GROUPS:
+        frame = built.frame(group, built.current).sort_values("customer_key")
+        for name in group.features:
+            found[name] = frame[name].astype(object).where(frame[name].notna(), None).tolist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows(columns: dict[str, list[Any]]) -> list[Row]:
+    return rows_of(columns)
+
+
+def rows_of(columns: dict[str, list[Any]]) -> list[Row]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+Asked = tuple[FittedModel, dict[str, list[Any]]]
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *OPTIONAL])
+def asked(request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str, list[Any]]) -> Asked:
+    """Each model's champion, and everyone's features in a shop that it is asked of."""
+    if request.param in MODELS:
+        return Registry(trained_shop).champion(request.param), columns
+    home: Home = request.getfixturevalue(f"{_SHOPS[request.param]}_shop")
+    return Registry(home).champion(request.param), columns_of(snapshots.build(home))
+
+
+_SHOPS = {"leads": "prospects", "subscription_churn": "subscribers"}
+"""By optional model the shop that has what it takes."""
+
+
+def test_contributions_and_what_all_start_from_are_the_raw_score(asked: Asked) -> None:
+    model, columns = asked
+    x = matrix(model.columns, columns)
+    contributions = model.fitted.contributions(x)
+    raw = raw_of(model, x)
+    assert len(x) > 500
+    assert contributions.shape == (len(x), len(model.columns) + 1)
+    np.testing.assert_allclose(contributions.sum(axis=1), raw, rtol=0, atol=1e-9)
+    assert len({*contributions[:, -1]}) == 1
+    np.testing.assert_array_equal(model.fitted.corrected(raw), model.fitted.predict(x))
+
+
+def raw_of(model: FittedModel, x: Array) -> Array:
+    """The raw scores: of a blend its own, of trees those of the booster."""
+    if isinstance(model.fitted, FittedTrees):
+        return np.asarray(model.fitted.booster.predict(x, raw_score=True, num_threads=1))
+    assert isinstance(model.fitted, FittedBlend)
+    return model.fitted.raw(x)
+
+
+def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(asked: Asked) -> None:
+    (model, columns), directions = asked, set()
+    sign = -1 if model.manifest["complement"] else 1
+    raws = sign * raw_of(model, matrix(model.columns, columns))
+    for row, score, raw in list(zip(rows_of(columns), model.score(columns), raws, strict=True))[::7]:
+        why = explain(model, row, "EUR")
+        total = why.base + sum(reason.contribution for reason in why.reasons) + why.rest
+        assert total == pytest.approx(score, rel=1e-9, abs=1e-9)
+        raw_total = why.bias + sum(reason.raw_contribution for reason in why.reasons) + why.raw_rest
+        assert raw_total == pytest.approx(raw, rel=0, abs=1e-9)
+        assert why.raw_score == pytest.approx(raw, rel=0, abs=1e-9)
+        sizes = [abs(reason.contribution) for reason in why.reasons]
+        assert sizes == sorted(sizes, reverse=True)
+        assert len(why.reasons) <= 4
+        for reason in why.reasons:
+            assert reason.value == row[reason.feature]
+            assert ("+" in reason.words.rpartition(": ")[2]) == (reason.contribution > 0)
+        everything = explain(model, row, "EUR", top=len(model.columns))
+        assert everything.reasons[: len(why.reasons)] == why.reasons
+        directions |= {reason.contribution > 0 for reason in why.reasons}
+    assert directions == {True, False}
+
+
+def test_of_the_opposite_question_the_reasons_turn_round(trained_shop: Home, rows: list[Row]) -> None:
+    model = Registry(trained_shop).champion("propensity")
+    opposite = replace(model, manifest={**model.manifest, "complement": True})
+    for row in rows[::50]:
+        why, why_not = explain(model, row, "EUR"), explain(opposite, row, "EUR")
+        assert why_not.base == 1 - why.base
+        assert why_not.rest == pytest.approx(-why.rest, abs=1e-12)
+        assert [r.feature for r in why_not.reasons] == [r.feature for r in why.reasons]
+        assert [r.contribution for r in why_not.reasons] == [-r.contribution for r in why.reasons]
+        turned = str.maketrans("+−", "−+")
+        assert [r.words for r in why_not.reasons] == [r.words.translate(turned) for r in why.reasons]
+
+
+def test_a_longer_silence_speaks_for_churn_and_against_an_order(trained_shop: Home, rows: list[Row]) -> None:
+    churn, propensity = (Registry(trained_shop).champion(name) for name in ("churn", "propensity"))
+    silent = [row for row in rows if row["recency_days"] and row["recency_days"] > 365]
+    assert len(silent) > 100
+    for row in silent[::10]:
+        told = {}
+        for model in (churn, propensity):
+            why = explain(model, row, "EUR", top=99)
+            told[model.name] = next(r for r in why.reasons if r.feature == "recency_days")
+            assert told[model.name].words.startswith(f"The latest order {row['recency_days']} days ago: ")
+        assert told["churn"].contribution > 0 > told["propensity"].contribution
+
+
+LINKS: dict[str, Callable[[Any], Any]] = {
+    "probability": lambda raw: sigmoid(1.2 * raw - 0.3),
+    "money": lambda raw: 1.1 * np.exp(raw),
+}
+sizes = st.floats(-3, 3) | st.floats(-1e-8, 1e-8) | st.just(0.0)
+
+
+@pytest.mark.parametrize("link", LINKS)
+@given(parts=st.lists(sizes, min_size=1, max_size=30), start=st.floats(-5, 5), balanced=st.booleans())
+def test_parts_of_the_raw_score_become_parts_of_the_score(
+    link: str, parts: list[float], start: float, balanced: bool
+) -> None:
+    parts = [*parts, *(-part for part in reversed(parts))] if balanced else parts
+    base, shares = attribute(np.array([*parts, start]), LINKS[link])
+    raw = start + np.array(parts).sum()
+    assert base == LINKS[link](np.array(start))
+    assert base + shares.sum() == pytest.approx(LINKS[link](np.array(raw)), rel=1e-9, abs=1e-12)
+    # One factor for all, and never a negative one: who raised the raw score raised the score.
+    assert all(share * part >= 0 for share, part in zip(shares, parts, strict=True))
+    assert np.argsort(np.abs(shares), kind="stable").tolist() == sorted(
+        range(len(parts)), key=lambda i: abs(shares[i])
+    )
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "words"),
+    [
+        ("recency_days", 84, "The latest order 84 days ago"),
+        ("recency_days", 1, "The latest order 1 day ago"),
+        ("recency_days", 0, "The latest order today"),
+        ("recency_days", None, "Days since the latest order (unknown)"),
+        ("days_since_refund", 1200, "Money was last given back 1,200 days ago"),
+        ("orders_total", 1, "1 order placed so far"),
+        ("orders_90d", 0, "0 orders placed in the last 90 days"),
+        ("distinct_products", 12, "12 different products bought so far"),
+        ("distinct_categories", 1, "1 different category bought so far"),
+        ("spend_90d", 12.5, "12.50 EUR paid in the last 90 days, before refunds"),
+        ("spend_total", 12345.6, "12,346 EUR paid so far, before refunds"),
+        ("refunded_total", 0.0, "0 EUR given back so far"),
+        ("average_order_value", float("nan"), "Mean amount paid per order (unknown)"),
+        ("average_order_value", 52.0, "Mean amount paid per order (52.00 EUR)"),
+        ("median_gap_days", 30.5, "Median number of days between one order and the next (30.5 days)"),
+        ("longest_gap_days", 1, "Most days between one order and the next (1 day)"),
+        ("refund_share", 0.125, "Share of what was paid so far that was given back (12%)"),
+        ("category_entropy", 1.5, "Shannon entropy of the spend over product categories (1.50 bits)"),
+        ("overdue_ratio", 2.345, "Days since the latest order over the median gap, at least a day (2.35)"),
+        ("newsletter", True, "The customer takes the newsletter (yes)"),
+        ("newsletter", False, "The customer takes the newsletter (no)"),
+        ("country", "DE", "The country last known (DE)"),
+    ],
+)
+def test_a_features_value_is_told_by_its_meaning_and_unit(feature: str, value: Any, words: str) -> None:
+    assert phrase(FEATURES[feature].meaning, FEATURES[feature].unit, value, "EUR") == words
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=str)
+def test_every_feature_has_words_for_every_value(feature: Any) -> None:
+    values = {"int64": [0, 1, 2, 10**6], "float64": [0.0, 1.0, 0.5, -2.0], "boolean": [True, False]}
+    told = [
+        phrase(feature.meaning, feature.unit, value, "EUR")
+        for value in [None, *values.get(feature.dtype, ["one", "two"])]
+    ]
+    assert len({*told}) == len(told)
+    for words in told:
+        assert words[0].isupper() or words[0].isdigit() or words[0] == "−"
+        assert not words.endswith((".", ":", ";"))
+        assert not words.startswith("1 ") or feature.unit not in words.split()[:3]
+    assert told[0].endswith(" (unknown)")
+
+
+@pytest.mark.parametrize(
+    ("contribution", "words"),
+    [
+        (0.12, "+12 points"), (-0.123, "−12 points"), (0.01, "+1 point"), (-0.0096, "−1 point"),
+        (0.004, "+0.4 points"), (-0.0005, "−0.1 points"), (0.0004, None), (0.0, None), (1.0, "+100 points"),
+    ],
+)  # fmt: skip
+def test_points_are_said_to_the_digit_that_tells_something(contribution: float, words: str | None) -> None:
+    assert effect_in_points(contribution) == words
+
+
+def test_money_is_said_to_the_digit_that_tells_something() -> None:
+    told = [effect_in_money("GBP")(x) for x in (1234.5, -99.99, -99.999, 0.01, -0.004, 0.0)]
+    assert told == ["+1,234 GBP", "−99.99 GBP", "−100 GBP", "+0.01 GBP", None, None]
+    assert money(-12.5, "EUR") == "−12.50 EUR"
+    assert money(0, "EUR") == "0 EUR"
+    assert [counted(n, "categories") for n in (0, 1, 1.04, 1.5)] == [
+        "0 categories", "1 category", "1 category", "1.5 categories",
+    ]  # fmt: skip

@@ -1,0 +1,208 @@
+"""The registry over a real MLflow: versions, the champion, and why there may be none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import servers
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from models.estimators.trees import CalibratedTrees
+from models.registry.bundle import MANIFEST, pack
+from models.registry.registry import NoChampion, Registry, Run
+from models.registry.settings import ModelSettings
+
+
+def small_bundle(name: str) -> dict[str, bytes]:
+    """A model of one feature, small enough to be fitted at once."""
+    rng = np.random.default_rng(0)
+    x = rng.random((400, 1))
+    y = (rng.random(400) < x[:, 0]).astype(np.float64)
+    fitted = CalibratedTrees(rounds=2).fit(x, y, np.arange(400), [])
+    column = {"name": "orders_30d", "dtype": "int64", "unit": "orders", "definition": "d", "vocabulary": []}
+    manifest = {"model": name, "features": [column], "eligible": [], "complement": False}
+    return pack(manifest | {"score_percentiles": [0.0] * 101}, fitted, {"rows": 0, "columns": {}})
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose MLflow has its tables, and nothing in them."""
+    home = Home(tmp_path_factory.mktemp("registry") / "home")
+    Registry(home).versions("churn")
+    return home
+
+
+@pytest.fixture
+def registry(template: Home, tmp_path: Path) -> Registry:
+    """A registry in which nothing was ever published."""
+    return Registry(Home(Path(shutil.copytree(template.path, tmp_path / "home"))))
+
+
+def publish(
+    registry: Registry,
+    name: str = "churn",
+    refusals: tuple[str, ...] = (),
+    metrics: Mapping[str, float] | None = None,
+) -> str:
+    return registry.publish(name, small_bundle(name), Run({}, metrics or {}, {}), refusals).version
+
+
+def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Registry) -> None:
+    assert registry.versions("churn") == []
+    for i in range(11):
+        assert publish(registry, metrics={"auc": i / 100}) == str(i + 1)
+    assert publish(registry, "clv") == "1"
+    found = registry.versions("churn")
+    assert [v.version for v in found] == [str(i) for i in range(11, 0, -1)]
+    assert [v.metrics["auc"] for v in found] == [i / 100 for i in range(10, -1, -1)]
+    assert not any(v.champion or v.refusals for v in found)
+    assert [(v.name, v.version) for v in registry.versions("clv")] == [("clv", "1")]
+
+
+def test_only_the_promoted_version_answers_also_when_promoted_back(registry: Registry) -> None:
+    first, second = publish(registry), publish(registry)
+    for promoted in (first, second, first):
+        registry.promote("churn", promoted, "a test", "to see")
+        assert [v.version for v in registry.versions("churn") if v.champion] == [promoted]
+        champion = registry.champion("churn")
+        assert (champion.name, champion.version) == ("churn", promoted)
+    publish(registry, refusals=("auc is 0.4 and must be at least 0.6: why",))
+    assert registry.champion("churn").version == first  # a refused one does not push the champion out
+    again = Registry(registry.home)
+    assert again.champion("churn").score({"orders_30d": [1]}) == champion.score({"orders_30d": [1]})
+
+
+def test_the_published_digest_is_that_of_the_opened_files(registry: Registry) -> None:
+    opened = registry.open("churn", publish(registry))
+    assert opened.manifest == json.loads(small_bundle("churn")[MANIFEST])
+    assert opened.features == ("orders_30d",)
+
+
+def test_never_trained_is_a_reason(registry: Registry) -> None:
+    with pytest.raises(
+        NoChampion, match=r"churn has no champion: it was never trained; .*`patron train churn`"
+    ):
+        registry.champion("churn")
+    assert issubclass(NoChampion, NothingThere)
+
+
+def test_gates_that_stayed_shut_are_the_reason_in_words(registry: Registry) -> None:
+    publish(registry)
+    refusals = ("auc is 0.4 and must be at least 0.6: it must tell", "brier is 1 and must be at most 0: so")
+    publish(registry, refusals=refusals)
+    with pytest.raises(NoChampion) as refused:
+        registry.champion("churn")
+    assert str(refused.value) == (
+        f"churn has no champion: version 2 did not pass its gates: {refusals[0]}; {refusals[1]}"
+    )
+    assert registry.versions("churn")[0].refusals == ("; ".join(refusals),)
+
+
+def test_a_version_that_passed_but_was_not_promoted_is_no_champion(registry: Registry) -> None:
+    publish(registry)
+    with pytest.raises(NoChampion, match=r"churn has no champion: no version is promoted"):
+        registry.champion("churn")
+
+
+def folder_of(registry: Registry) -> Path:
+    """Where the only version's bundle lies."""
+    (trees,) = registry.home.mlflow.rglob("trees.lgb")
+    return trees.parent
+
+
+def test_a_missing_artifact_folder_is_an_error_a_person_can_act_on(registry: Registry) -> None:
+    registry.promote("churn", publish(registry), "a test", "to see")
+    shutil.rmtree(folder_of(registry))
+    with pytest.raises(
+        PatronError, match=r"the files of churn version 1 cannot be read .*`patron train churn`"
+    ):
+        registry.champion("churn")
+
+
+@pytest.mark.parametrize("name", ["trees.lgb", "parameters.json", "reference.json", MANIFEST])
+def test_a_damaged_artifact_is_refused_with_its_name(name: str, registry: Registry) -> None:
+    registry.promote("churn", publish(registry), "a test", "to see")
+    path = folder_of(registry) / name
+    path.write_bytes(path.read_bytes()[:-1] + b"#")
+    with pytest.raises(PatronError, match=rf"version 1 is refused: {name} is missing or not as it was"):
+        registry.champion("churn")
+    path.unlink()
+    with pytest.raises(PatronError, match=rf"version 1 is refused: {name} is missing"):
+        registry.champion("churn")
+
+
+@pytest.mark.parametrize("content", [b"not a database " * 1000, b""], ids=["garbage", "empty"])
+def test_damaged_tables_are_an_error_a_person_can_act_on(
+    content: bytes, template: Home, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.mlflow.mkdir(parents=True)
+    (home.mlflow / "mlflow.db").write_bytes(content)
+    if not content:  # an empty file is an SQLite database without tables, which MLflow makes
+        assert Registry(home).versions("churn") == []
+        return
+    with pytest.raises(PatronError, match=r"mlflow\.db"):
+        Registry(home).champion("churn")
+
+
+def test_a_server_that_is_named_is_used_in_place_of_the_homes_own(template: Home, tmp_path: Path) -> None:
+    shared = f"sqlite:///{template.mlflow / 'mlflow.db'}"
+    home = Home(tmp_path / "other")
+    assert Registry(home, ModelSettings(mlflow_uri=shared)).uri == shared
+    assert Registry(home, ModelSettings(mlflow_uri=shared)).versions("churn") == []
+    assert not (home.mlflow / "mlflow.db").exists()
+
+
+def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
+    trained_shop: Home, tmp_path: Path
+) -> None:
+    moved = Home(Path(shutil.copytree(trained_shop.path, tmp_path / "elsewhere")))
+    registry = Registry(moved)
+    before = Registry(trained_shop).champion("churn")
+    assert registry.champion("churn").manifest == before.manifest
+    assert registry.open("churn", publish(registry)).name == "churn"
+    shutil.rmtree(moved.mlflow / "artifacts")
+    assert before.manifest == Registry(trained_shop).champion("churn").manifest
+    with pytest.raises(PatronError, match="cannot be read"):
+        registry.champion("churn")
+
+
+# A server, as several machines share it
+
+
+def mlflow_on(backend: str, folder: Path) -> servers.Service:
+    """A tracking server that keeps its tables in a database and serves the files itself."""
+    where = ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
+    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", servers.HOST]
+    return servers.Service(lambda port: [*head, *where, "--port", str(port)], "/health")
+
+
+@pytest.mark.slow
+def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address: str, tmp_path: Path) -> None:
+    backend = postgres_address.replace("postgresql://", "postgresql+psycopg://")
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with servers.running({"mlflow": mlflow_on(backend, tmp_path)}, quiet, tmp_path) as started:
+        address = f"http://{servers.HOST}:{started['mlflow'].port}"
+        one, other = (
+            Registry(Home(tmp_path / name), ModelSettings(mlflow_uri=address)) for name in ("one", "other")
+        )
+        assert publish(one, metrics={"auc": 0.75}) == "1"
+        assert publish(one, metrics={"auc": 0.8}) == "2"
+        with pytest.raises(NoChampion):
+            other.champion("churn")
+        one.promote("churn", "2", "ann", "better")
+        assert [(v.version, v.champion, v.metrics["auc"]) for v in other.versions("churn")] == [
+            ("2", True, 0.8), ("1", False, 0.75),
+        ]  # fmt: skip
+        assert other.champion("churn").version == "2"
+        assert [move.who for move in other.moves("churn")] == ["ann"]
+    assert not (tmp_path / "one").exists()  # the home holds none of it
+    with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
+        one.versions("churn")

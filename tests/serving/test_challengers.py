@@ -1,0 +1,176 @@
+"""Versions that challenge a champion: watched, or answering a share, and ended when they fail or stray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from core.errors import PatronError
+from core.home import Home
+from core.storage.database import Database
+from events.identity import Identity
+from models.registry import challenges
+from models.registry.challenges import drawn
+from models.registry.promotion import promote
+from models.registry.registry import Registry
+from records import ScoreLog
+from records.predictions import scores as log_table
+from serving.scores.challengers import MOST_ERRORS, WINDOW, Watch
+from serving.scores.champions import Follower, open_champions
+from serving.scores.scorer import Scorer, open_scorer
+
+KIND = "probability"
+Until = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture
+def home(two_versions: Home, copy_trained: Any, tmp_path: Path) -> Home:
+    copied: Home = copy_trained(two_versions, tmp_path / "home")
+    return copied
+
+
+@pytest.fixture
+def ids(home: Home) -> list[str]:
+    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
+    return found
+
+
+def begin(home: Home, share: float, bound: float | None = 10) -> Registry:
+    registry = Registry(home)
+    challenges.begin(registry, "propensity", KIND, "2", share, bound)
+    return registry
+
+
+def answers(scorer: Scorer, ids: list[str]) -> dict[str, Any]:
+    return {entry.customer_id: entry.scores["propensity"] for entry in scorer.score(ids, ["propensity"])}
+
+
+def test_one_that_is_watched_answers_nobody_and_is_logged(home: Home, ids: list[str]) -> None:
+    alone = answers(open_scorer(home, None), ids)
+    begin(home, 0)
+    with ScoreLog(home) as log:
+        beside = answers(open_scorer(home, log), ids)
+    told = [each for each in beside.values() if each.score is not None]
+    assert len(told) > 100
+    assert {(score.score, score.version) for score in told} == {
+        (score.score, "1") for score in alone.values() if score.score is not None
+    }
+    with Database(home).reading() as connection:
+        rows = connection.execute(sa.select(log_table.c.answers)).scalars().all()
+    logged = [json.loads(row)["propensity"] for row in rows]
+    assert {each["beside"]["version"] for each in logged} == {"2"}
+    assert len({each["beside"]["score"] for each in logged}) > 50
+
+
+def test_it_answers_its_share_of_the_customers_always_the_same_ones(home: Home, ids: list[str]) -> None:
+    begin(home, 0.3)
+    one, other = (answers(open_scorer(home, None), ids) for _ in range(2))
+    assert one == other
+    versions = {customer: score.version for customer, score in one.items()}
+    second = {customer for customer, version in versions.items() if version == "2"}
+    assert 0.2 < len(second) / len(ids) < 0.4
+    keys = Identity(home).keys(ids)
+    assert second == {customer for customer in ids if drawn("propensity", "2", keys[customer], 0.3)}
+    scorer = open_scorer(home, None)
+    for entry in scorer.score(sorted(second)[:20], ["propensity"]):
+        score = entry.scores["propensity"]
+        if score.score is not None:
+            facts = {name: [value] for name, value in entry.facts.items()}
+            assert entry.models["propensity"].version == "2"
+            assert entry.models["propensity"].score(facts)[0] == score.score
+
+
+def test_one_that_strays_is_ended_everywhere_with_the_reason(
+    home: Home, ids: list[str], until: Until
+) -> None:
+    registry = begin(home, 0.3, bound=1e-9)
+    scorer, other = open_scorer(home, None, registry), open_scorer(home, None, Registry(home))
+    followers = Follower(registry, scorer), Follower(Registry(home), other)
+    for follower in followers:
+        follower.start()
+    try:
+        answers(scorer, ids)
+        assert {score.version for score in answers(scorer, ids).values()} == {"1"}
+        until(lambda: not other.champions.challengers)
+    finally:
+        for follower in followers:
+            follower.close()
+    over = challenges.last(Registry(home), "propensity")
+    assert over is not None
+    assert "off on average" in over.ended
+    assert not open_scorer(home, None).champions.challengers
+
+
+def test_one_that_fails_never_answers_and_is_ended(
+    home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(home, 0.5)
+    scorer = open_scorer(home, None)
+    challenger = scorer.champions.challengers["propensity"]
+    monkeypatch.setattr(type(challenger.model.fitted), "predict", _failing(challenger.model.fitted))
+    for _ in range(MOST_ERRORS):
+        assert {score.version for score in answers(scorer, ids[:20]).values()} == {"1"}
+    assert challenger.watch.over == f"it failed {MOST_ERRORS} times, at last by ArithmeticError"
+
+
+def _failing(fitted: Any) -> Callable[..., Any]:
+    real = type(fitted).predict
+
+    def predict(self: Any, x: Any) -> Any:
+        found = real(self, x)
+        return found * np.nan if self is fitted else found
+
+    return predict
+
+
+def test_promoted_it_is_the_champion_and_challenges_no_more(home: Home, ids: list[str]) -> None:
+    registry = begin(home, 0.3)
+    promote(registry, "propensity", "2", "it did well")
+    champions = open_champions(open_scorer(home, None).champions.store, registry)
+    assert (champions.models["propensity"].version, champions.challengers) == ("2", {})
+
+
+def test_what_cannot_challenge_is_told(home: Home) -> None:
+    registry = Registry(home)
+    for version, share, bound, words in (
+        ("1", 0.1, None, "is the champion"),
+        ("7", 0.1, None, "no version '7'"),
+        ("2", 0.6, None, "a share from 0"),
+        ("2", -0.1, None, "a share from 0"),
+        ("2", 0.1, 0.0, "the bound is above 0"),
+    ):
+        with pytest.raises(PatronError, match=words):
+            challenges.begin(registry, "propensity", KIND, version, share, bound)
+    assert challenges.end(registry, "propensity", None, "nothing to end") is None
+
+
+def test_it_is_judged_by_windows_of_customers() -> None:
+    ours, near, far = np.full(WINDOW, 0.5), np.full(WINDOW, 0.55), np.full(WINDOW, 0.8)
+    watch = Watch(0.2, money=False)
+    for _ in range(5):
+        watch.saw(ours, near)
+    watch.saw(ours[:-1], far[:-1])
+    assert not watch.over
+    watch.saw(ours[:1], far[:1])
+    assert watch.over.startswith("it was off on average by 0.3")
+    totals = Watch(0.5, money=True)
+    totals.saw(100 * ours, 140 * ours)
+    assert not totals.over
+    totals.saw(100 * ours, 160 * ours)
+    assert totals.over.startswith("its total was off by a share of 0.6")
+
+
+def test_shares_are_nested_and_as_large_as_they_say() -> None:
+    keys = range(1, 20_001)
+    tenth, third = ({key for key in keys if drawn("m", "2", key, share)} for share in (0.1, 0.3))
+    assert tenth < third
+    assert abs(len(tenth) / len(keys) - 0.1) < 0.01
+    assert abs(len(third) / len(keys) - 0.3) < 0.015
+    assert tenth != {key for key in keys if drawn("m", "3", key, 0.1)}
+    assert not any(drawn("m", "2", key, 0.0) for key in keys)

@@ -1,0 +1,544 @@
+"""Next best actions over HTTP: decided, logged and answered; outcomes; runs for everybody in a segment."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from anyio.from_thread import start_blocking_portal
+
+import records as logs
+from core.home import Clock, Home
+from decisions.actions import EXAMPLE
+from events.identity import Identity
+from features.groups import GROUPS
+from features.groups.segments import RFM, STAGES
+from features.offline import snapshots
+from records import ScoreLog
+from records.decisions import DecisionLog, salts
+from serving.app import create_app
+from serving.decisions.decider import Decider
+from serving.decisions.runs import Runs
+from serving.decisions.schemas import Row
+from serving.scores.scorer import open_scorer
+
+RUNS = "/v1/recommendation-runs"
+HEAD = "margin = 0.4\ncontrol_share = {control}\nexploration_share = {exploration}\n"
+LETTER = """
+[[actions]]
+name = "letter"
+channel = "post"
+cost = 0.5
+text = { en = "A letter", zh = "一封信" }
+repeat_after_days = 30
+effect = { on = "propensity", plus = 0.3 }
+"""
+MAIL = """
+[[actions]]
+name = "mail"
+channel = "email"
+cost = 0.01
+who = [{ feature = "newsletter", equals = true }]
+effect = { on = "propensity", times = 1.2 }
+"""
+
+
+def rules(*actions: str, control: float = 0.0, exploration: float = 0.0) -> str:
+    return HEAD.format(control=control, exploration=exploration) + "".join(actions)
+
+
+Ask = Callable[..., httpx.Response]
+
+
+@contextmanager
+def service(home: Home) -> Iterator[Ask]:
+    """The service over a home: a function (method, path, ...); at the end it shuts down as under a server."""
+    with ScoreLog(home) as log:
+        app = create_app(open_scorer(home, log), log)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://patron")
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(app.router.lifespan_context(app)),
+        ):
+            yield lambda method, path, **given: portal.call(partial(client.request, method, path, **given))
+
+
+@pytest.fixture(scope="module")
+def example_home(
+    trained_shop: Home, copy_trained: Callable[[Home, Path], Home], tmp_path_factory: Any
+) -> Home:
+    """A trained shop with the example's actions; tests here may ask it anything but change no file."""
+    home = copy_trained(trained_shop, tmp_path_factory.mktemp("decisions") / "home")
+    home.actions.write_bytes(EXAMPLE.read_bytes())
+    with DecisionLog(home) as log, log.writing() as connection:
+        connection.execute(
+            sa.update(salts).values(salt=bytes(32))
+        )  # the same draws in every run of the tests
+    return home
+
+
+@pytest.fixture(scope="module")
+def ask(example_home: Home) -> Iterator[Ask]:
+    with service(example_home) as ask:
+        yield ask
+
+
+@pytest.fixture
+def home(trained_copy: Home) -> Home:
+    """A trained shop with one action that pays for nearly everyone, for a test to change."""
+    trained_copy.actions.write_text(rules(LETTER))
+    return trained_copy
+
+
+@pytest.fixture(scope="module")
+def ids(example_home: Home) -> list[str]:
+    found: list[str] = Identity(example_home).table()["customer_id"].to_pylist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def facts(built: snapshots.Built, example_home: Home) -> pd.DataFrame:
+    """Everyone's features as of the last build, by customer id."""
+    frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
+    joined = pd.concat([f.drop(columns=["as_of", "created_at"]) for f in frames], axis=1)
+    joined.index = joined.index.map(Identity(example_home).ids(joined.index.tolist()))
+    return joined
+
+
+def decide(ask: Ask, customer: str, **body: Any) -> dict[str, Any]:
+    response = ask("POST", f"/v1/customers/{customer}/next-best-actions", json=body)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def refused(response: httpx.Response, status: int, words: str) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    detail: str = response.json()["detail"]
+    assert re.search(words, detail), detail
+    return detail
+
+
+def run_to_its_end(ask: Ask, **body: Any) -> dict[str, Any]:
+    """Start a run and ask until it is done; gives its first page."""
+    started = ask("POST", RUNS, json=body)
+    assert started.status_code == 202, started.text
+    assert started.headers["location"] == f"{RUNS}/{started.json()['run_id']}"
+    while True:
+        page: dict[str, Any] = ask("GET", started.headers["location"]).json()
+        if page["status"] != "running":
+            assert page["status"] == "done", page
+            return page
+
+
+def stored(home: Home, query: str) -> list[tuple[Any, ...]]:
+    with DecisionLog(home) as log, log.reading() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+# One customer
+
+
+def test_a_decision_is_told_with_its_reasons_and_logged_before(
+    ask: Ask, example_home: Home, ids: list[str], facts: pd.DataFrame
+) -> None:
+    buyer = facts[(facts.orders_365d >= 4) & (facts.recency_days < 30) & (facts.newsletter)].index[0]
+    found = decide(ask, buyer)
+    chosen = found["chosen"]
+    assert chosen["effect"] == "assumed"
+    assert chosen["how"] in {"best", "explored", "control"}
+    assert 0 < chosen["probability"] <= 1
+    assert found["reasons"]
+    told = [chosen["action"], *(o["action"] for o in (*found["runners_up"], *found["not_offered"]))]
+    assert sorted(told) == sorted(["nothing", *re.findall(r'^name = "(.*)"', EXAMPLE.read_text(), re.M)])
+    assert all(option["why"] for option in (*found["runners_up"], *found["not_offered"]))
+    why_not = {option["action"]: option["why"] for option in found["not_offered"]}
+    recency = facts.recency_days[buyer]
+    assert why_not["coupon_10"] == f"recency_days is {recency} and must be at least 60"
+    assert {name: score["version"] for name, score in found["scores"].items()} == dict.fromkeys(
+        ("churn", "propensity", "clv"), "1"
+    )
+    total = chosen["probability"] + sum(option["probability"] for option in found["runners_up"])
+    assert total == pytest.approx(1)
+    (row,) = stored(
+        example_home,
+        "SELECT action, probability, expected_value, how, scores, facts, probabilities, run_id, caller"
+        f" FROM decisions WHERE id = '{found['decision_id']}'",
+    )
+    assert row[:4] == tuple(chosen[n] for n in ("action", "probability", "expected_value", "how"))
+    assert json.loads(row[4])["propensity"]["score"] == found["scores"]["propensity"]["score"]
+    assert json.loads(row[5])["recency_days"] == recency
+    assert json.loads(row[6])[chosen["action"]] == chosen["probability"]
+    assert row[7:] == (None, "api")
+
+
+def test_the_log_names_nobody(ask: Ask, example_home: Home, ids: list[str]) -> None:
+    for customer in ids[:20]:
+        decide(ask, customer)
+    for name in ("decisions", "rules", "outcomes", "runs", "run_rows"):
+        content = repr(stored(example_home, f"SELECT * FROM {name}"))
+        assert not [customer for customer in ids if customer in content]
+
+
+def test_asked_again_the_answer_is_the_same_decision_in_the_language_asked_for(
+    ask: Ask, ids: list[str]
+) -> None:
+    first = decide(ask, ids[3])
+    assert decide(ask, ids[3], channels=None) == first
+    assert decide(ask, ids[3], channels=["post", "phone", "email", "app"]) == first
+    chinese = decide(ask, ids[3], language="zh")
+    assert chinese["decision_id"] == first["decision_id"]
+    assert chinese["chosen"]["expected_value"] == first["chosen"]["expected_value"]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese["chosen"]["text"])
+    assert all(re.search("[\u4e00-\u9fff]", why["why"]) for why in chinese["not_offered"])
+    by_mail = decide(ask, ids[3], channels=["email"])
+    assert by_mail["decision_id"] != first["decision_id"]
+    assert {o["action"]: o["why"] for o in by_mail["not_offered"]}["personal_call"] == "channel not asked for"
+    assert decide(ask, ids[3], channels=["email", "email"])["decision_id"] == by_mail["decision_id"]
+
+
+def test_many_who_ask_at_once_get_one_decision(ask: Ask, ids: list[str]) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: decide(ask, ids[77], channels=["app"]), range(24)))
+    assert len({answer["decision_id"] for answer in found}) == 1
+
+
+def test_an_unknown_customer_is_not_found_and_not_said_back(ask: Ask) -> None:
+    for customer in ("C-secret", "a%2Fb", "Zo%C3%AB%20%E2%98%83"):
+        response = ask("POST", f"/v1/customers/{customer}/next-best-actions", json={})
+        assert "secret" not in refused(response, 404, "unknown customer: no event has named this id")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"channels": ["fax"]}, "channels: no action goes through 'fax'; there are app, email, phone, post"),
+        ({"channels": []}, "channels: .* at least 1"),
+        ({"channels": "email"}, "channels: .* list"),
+        ({"language": "fr"}, "language: .* 'en' or 'zh'"),
+        ({"channel": ["email"]}, "not permitted"),
+        ([], "body: "),
+    ],
+)
+def test_a_question_that_does_not_fit_is_refused_in_words(
+    body: Any, words: str, ask: Ask, ids: list[str]
+) -> None:
+    refused(ask("POST", f"/v1/customers/{ids[0]}/next-best-actions", json=body), 422, words)
+    refused(ask("POST", RUNS, json=body), 422, words)
+
+
+def test_scores_that_decisions_rest_on_are_in_the_log_of_scores(home: Home, ids: list[str]) -> None:
+    with service(home) as ask:
+        found = decide(ask, ids[5])
+    now = home.shop().now()
+    (row,) = logs.read(home, now - timedelta(days=1), now).vectors.to_dict("records")
+    assert row["propensity.score"] == found["scores"]["propensity"]["score"]
+
+
+def test_who_has_no_features_yet_gets_nothing_with_the_reason(home: Home) -> None:
+    Identity(home).assign(["new/customer"])
+    with service(home) as ask:
+        found = decide(ask, "new%2Fcustomer")
+        page = run_to_its_end(ask)
+    assert (found["chosen"]["action"], found["chosen"]["probability"]) == ("nothing", 1.0)
+    assert found["reasons"] == ["no features yet: they are made by the next `patron build`"]
+    assert found["not_offered"][0]["why"].startswith("no propensity score: no features yet")
+    assert page["rows"][-1]["customer_id"] == "new/customer"
+    assert page["rows"][-1]["decision_id"] == found["decision_id"]
+
+
+# Rules
+
+
+def test_rules_that_are_missing_or_broken_are_a_problem_and_are_read_again_when_they_change(
+    home: Home, ids: list[str]
+) -> None:
+    with service(home) as ask:
+        path = f"/v1/customers/{ids[0]}/next-best-actions"
+        first = decide(ask, ids[0])
+        home.actions.write_text(rules(LETTER.replace("0.5", "-1")))
+        for asked in (path, RUNS):
+            refused(ask("POST", asked, json={}), 503, r"actions\.toml: action letter: cost: .*equal to 0")
+        home.actions.unlink()
+        for asked in (path, RUNS):
+            refused(ask("POST", asked, json={}), 503, r"no actions in .*; `patron recommend --draft >")
+        home.actions.write_text("# the same\n" + rules(LETTER))
+        assert decide(ask, ids[0]) == first
+        home.actions.write_text(rules(LETTER, MAIL))
+        other = decide(ask, ids[0])
+    assert other["decision_id"] != first["decision_id"]
+    assert {*(o["action"] for o in (other["chosen"], *other["runners_up"], *other["not_offered"]))} == {
+        "nothing", "letter", "mail",
+    }  # fmt: skip
+
+
+def test_an_action_is_not_repeated_too_soon_and_no_outcome_is_needed_for_that(
+    home: Home, facts: pd.DataFrame
+) -> None:
+    customer = facts[facts.average_order_value > 50].index[0]
+    shop = home.shop()
+    chosen = {}
+    for days in (0, 1, 29, 30):
+        home.write_shop(
+            type(shop)(shop.source, shop.time_zone, shop.currency, Clock(shop.now() + timedelta(days)))
+        )
+        with service(home) as ask:
+            chosen[days] = decide(ask, customer)
+    assert [chosen[days]["chosen"]["action"] for days in (0, 1, 29, 30)] == [
+        "letter", "nothing", "nothing", "letter",
+    ]  # fmt: skip
+    assert chosen[29]["not_offered"][0]["why"] == "chosen 29 days ago and at most every 30 days"
+
+
+# Outcomes
+
+
+def test_outcomes_are_recorded_once(ask: Ask, ids: list[str], example_home: Home) -> None:
+    made = decide(ask, ids[40])["decision_id"]
+    path = f"/v1/decisions/{made}/outcome"
+    for told in ({"outcome": "shown"}, {"outcome": "clicked"}, {"outcome": "converted", "value": 64.2}):
+        for recorded in (True, False):
+            response = ask("POST", path, json=told)
+            assert response.status_code == 200, response.text
+            assert response.json() == {
+                "decision_id": made, "outcome": told["outcome"], "recorded": recorded,
+                "at": "2024-07-01T09:30:00Z",
+            }  # fmt: skip
+    response = ask("POST", path, json={"outcome": "converted", "value": 1})
+    refused(response, 409, "converted came for this decision at 2024-07-01T09:30:00Z with the value 64.2")
+    assert decide(ask, ids[40])["decision_id"] == made
+    assert ask("POST", path, json={"outcome": "rejected"}).status_code == 200
+    assert decide(ask, ids[40])["decision_id"] != made
+    (key,) = Identity(example_home).keys([ids[40]]).values()
+    found = stored(example_home, f"SELECT kind, value FROM outcomes WHERE customer_key = {key} ORDER BY kind")
+    assert found == [("clicked", None), ("converted", 64.2), ("rejected", None), ("shown", None)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (
+            '{"outcome": "bought"}',
+            422,
+            "outcome: .* 'shown', 'clicked', 'accepted', 'rejected' or 'converted'",
+        ),
+        ('{"outcome": "converted"}', 422, "converted needs a value"),
+        ('{"outcome": "clicked", "value": 3}', 422, "the other outcomes have none"),
+        ('{"outcome": "converted", "value": NaN}', 422, "value: .* finite"),
+        ('{"outcome": "converted", "value": 1e999}', 422, "value: .* finite"),
+        ('{"outcome": "converted", "value": -1}', 422, "value: .* greater than or equal to 0"),
+        ('{"outcome": "converted", "value": "much"}', 422, "value: .* number"),
+        ('{"outcome": "shown", "customer_id": "C1"}', 422, "not permitted"),
+        ("{", 400, "not JSON"),
+    ],
+)
+def test_an_outcome_that_does_not_fit_is_refused(body: str, status: int, words: str, ask: Ask) -> None:
+    response = ask(
+        "POST", "/v1/decisions/x/outcome", content=body, headers={"content-type": "application/json"}
+    )
+    refused(response, status, words)
+
+
+def test_an_outcome_of_an_unknown_decision_is_not_found(ask: Ask) -> None:
+    refused(ask("POST", "/v1/decisions/nobody/outcome", json={"outcome": "shown"}), 404, "no such decision")
+
+
+# Runs
+
+
+def test_a_run_decides_for_everybody_as_single_questions_do(
+    ask: Ask, ids: list[str], facts: pd.DataFrame
+) -> None:
+    before = decide(ask, ids[9])
+    page = run_to_its_end(ask)
+    rows = page["rows"]
+    assert (page["total"], page["done"], page["next_cursor"], page["segment"]) == (
+        len(ids),
+        len(ids),
+        None,
+        None,
+    )
+    assert [row["customer_id"] for row in rows] == ids
+    assert list(rows[0]) == list(Row.model_fields)
+    assert rows[9]["decision_id"] == before["decision_id"]
+    assert page["actions"] == dict(Counter(row["action"] for row in rows))
+    for row in (rows[0], rows[100], rows[-1]):
+        one = decide(ask, row["customer_id"])
+        assert one["decision_id"] == row["decision_id"]
+        assert one["chosen"] == {
+            "action": row["action"], "text": row["action_text"], "effect": "assumed",
+            **{name: row[name] for name in ("channel", "expected_value", "cost", "probability", "how")},
+        }  # fmt: skip
+        assert row["reason"] == "; ".join(one["reasons"])
+        assert {n: row[n] for n in one["scores"]} == {n: s["score"] for n, s in one["scores"].items()}
+        assert row["run_id"] == page["run_id"]
+        assert row["decided_at"] == "2024-07-01T09:30:00Z"
+    control = [row for row in rows if row["how"] == "control"]
+    assert {row["action"] for row in control} == {"nothing"}
+    assert 0.05 < len(control) / len(rows) < 0.16
+    assert {row["channel"] for row in rows} == {"email", "post", "app", "phone", None}
+    assert not any(not facts.newsletter[row["customer_id"]] for row in rows if row["channel"] == "email")
+
+
+def test_a_run_is_for_its_segment_and_its_pages_are_its_rows(ask: Ask, facts: pd.DataFrame) -> None:
+    inside = [name for name in facts.index if facts.country[name] == "AT"]
+    page = run_to_its_end(ask, segment="country:AT", channels=["email", "post"], language="zh")
+    assert (page["segment"], page["channels"], page["language"]) == ("country:AT", ["email", "post"], "zh")
+    assert [row["customer_id"] for row in page["rows"]] == inside
+    assert {row["channel"] for row in page["rows"]} <= {"email", "post", None}
+    assert re.search("[\u4e00-\u9fff]", page["rows"][0]["reason"])
+    place = f"{RUNS}/{page['run_id']}"
+    for limit in (1, 7, len(inside), 1000):
+        read: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            asked = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+            got = ask("GET", place, params=asked).json()
+            assert len(got["rows"]) == min(limit, len(inside) - len(read))
+            read, cursor = read + got["rows"], got["next_cursor"]
+            if limit == 1 and len(read) == 5:
+                break
+        assert read == page["rows"][: len(read)]
+    english = ask("GET", place, params={"language": "en", "limit": 1}).json()["rows"][0]
+    assert not re.search("[\u4e00-\u9fff]", english["reason"] + english["action_text"])
+    response = ask("GET", place, params={"format": "ndjson"})
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in response.text.splitlines()] == page["rows"]
+    half = ask("GET", place, params={"limit": 10}).json()["next_cursor"]
+    response = ask("GET", place, params={"format": "ndjson", "cursor": half})
+    assert [json.loads(line) for line in response.text.splitlines()] == page["rows"][10:]
+
+
+def test_a_page_that_is_not_there_is_refused_in_words(ask: Ask) -> None:
+    one = run_to_its_end(ask, segment="country:CH")["run_id"]
+    other = run_to_its_end(ask, segment="country:NL")["run_id"]
+    cursor = ask("GET", f"{RUNS}/{one}", params={"limit": 1}).json()["next_cursor"]
+    assert ask("GET", f"{RUNS}/{one}", params={"cursor": cursor}).status_code == 200
+    refused(ask("GET", f"{RUNS}/{other}", params={"cursor": cursor}), 422, "cursor: it is of another run")
+    refused(ask("GET", f"{RUNS}/{one}", params={"cursor": "nonsense"}), 422, "cursor: this is not one that")
+    refused(ask("GET", f"{RUNS}/{one}", params={"limit": 0}), 422, "limit: .* equal to 1")
+    refused(ask("GET", f"{RUNS}/{one}", params={"limit": 1001}), 422, "limit: .* equal to 1000")
+    refused(ask("GET", f"{RUNS}/{one}", params={"format": "xlsx"}), 422, "format: ")
+    refused(ask("GET", f"{RUNS}/{one}", params={"page": 2}), 422, "not permitted")
+    refused(ask("GET", f"{RUNS}/nobody"), 404, "no such run; the last 100 are kept")
+
+
+@pytest.mark.parametrize(
+    ("segment", "words"),
+    [
+        ("country", "segment: .* FEATURE:VALUE.* acquisition_channel, country"),
+        ("orders_total:3", "segment: .* FEATURE:VALUE.* acquisition_channel, country"),
+        ("planet:earth", "segment: .* FEATURE:VALUE.* acquisition_channel, country"),
+        ("country:XX", "segment: .* country; there are AT, CH, DE, FR, NL"),
+    ],
+)
+def test_a_segment_that_is_not_there_is_refused_with_those_there_are(
+    segment: str, words: str, ask: Ask
+) -> None:
+    refused(ask("POST", RUNS, json={"segment": segment}), 422, words)
+
+
+def test_while_a_run_goes_on_it_tells_how_far_it_is_and_no_other_begins(
+    home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, real = threading.Semaphore(1), Decider.decide
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        assert may_go_on.acquire(timeout=60)
+        return real(*given, **named)
+
+    with service(home) as ask:
+        monkeypatch.setattr(Decider, "decide", slowly)
+        started = ask("POST", RUNS, json={}).json()
+        assert (started["status"], started["total"]) == ("running", len(ids))
+        place = f"{RUNS}/{started['run_id']}"
+        while (page := ask("GET", place).json())["done"] == 0:
+            pass
+        assert page["status"] == "running"
+        assert 0 < len(page["rows"]) == page["done"] < len(ids)
+        assert page["next_cursor"] is not None
+        rest = ask("GET", place, params={"cursor": page["next_cursor"]}).json()
+        assert (rest["rows"], rest["next_cursor"]) == ([], page["next_cursor"])
+        refused(ask("POST", RUNS, json={}), 409, f"the run {started['run_id']} goes on")
+        refused(ask("GET", place, params={"format": "ndjson"}), 409, f"running, {page['done']} of {len(ids)}")
+        assert ask("GET", "/healthz").status_code == 200
+        for _ in ids:
+            may_go_on.release()
+        while ask("GET", place).json()["status"] == "running":
+            pass
+        end = ask("GET", place, params={"cursor": page["next_cursor"]}).json()
+        assert [r["customer_id"] for r in page["rows"] + end["rows"]] == ids
+        assert end["next_cursor"] is None
+
+
+def test_a_run_that_was_stopped_with_the_service_is_interrupted(
+    home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, real_stop = Decider.decide, Runs.stop
+    begun, stopping = threading.Event(), threading.Event()
+
+    def one_batch(*given: Any, **named: Any) -> Any:
+        found = real(*given, **named)
+        begun.set()
+        assert stopping.wait(60)
+        return found
+
+    def stop(runs: Runs) -> None:
+        runs._stop.set()
+        stopping.set()
+        real_stop(runs)
+
+    monkeypatch.setattr(Runs, "stop", stop)
+    with service(home) as ask:
+        monkeypatch.setattr(Decider, "decide", one_batch)
+        run_id = ask("POST", RUNS, json={}).json()["run_id"]
+        assert begun.wait(60)
+    monkeypatch.undo()
+    with service(home) as ask:
+        page = ask("GET", f"{RUNS}/{run_id}").json()
+        assert page["status"] == "interrupted"
+        assert 0 < len(page["rows"]) == page["done"] < page["total"] == len(ids)
+        assert page["next_cursor"] is None
+        refused(ask("GET", f"{RUNS}/{run_id}", params={"format": "ndjson"}), 409, "the run is interrupted")
+        whole = run_to_its_end(ask)
+    assert [r["decision_id"] for r in whole["rows"][: page["done"]]] == [
+        r["decision_id"] for r in page["rows"]
+    ]
+
+
+def test_a_run_that_fails_says_why(home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with service(home) as ask:
+        online = home.feast / "online.db"
+        monkeypatch.setattr("serving.decisions.runs._log.error", lambda *_: None)
+        online.rename(online.with_suffix(".away"))
+        run_id = ask("POST", RUNS, json={}).json()["run_id"]
+        while (page := ask("GET", f"{RUNS}/{run_id}").json())["status"] == "running":
+            pass
+        assert page["status"] == "failed"
+        assert "online store" in page["error"]
+        online.with_suffix(".away").rename(online)
+        assert run_to_its_end(ask)["done"] == len(ids)
+
+
+def test_rows_tell_the_segments_that_their_customers_are_in(home: Home) -> None:
+    with service(home) as ask:
+        rows = run_to_its_end(ask, segment="value_tier:A")["rows"]
+        assert ask("POST", RUNS, json={"segment": "value_tier:Z"}).status_code == 422
+    assert len(rows) > 20
+    assert {row["value_tier"] for row in rows} == {"A"}
+    assert {row["rfm_segment"] for row in rows} <= set(RFM)
+    assert {row["lifecycle_stage"] for row in rows} <= set(STAGES)

@@ -1,0 +1,14 @@
+"""Requests made from the API's own description, a few; `python -m torture.fuzz` asks thousands."""
+
+from __future__ import annotations
+
+from core.home import Home
+from torture import fuzz
+
+
+def test_nothing_undocumented_is_answered_and_nothing_ill_formed_accepted(open_shop: Home) -> None:
+    with fuzz.serving(open_shop) as (app, key):
+        found = fuzz.fuzz(app, key, examples=2, seed=1)
+    assert not found.wrong, "\n".join(found.wrong)
+    assert {"examples", "coverage", "fuzzing", "stateful"} <= set(found.cases)
+    assert all(found.cases.values())

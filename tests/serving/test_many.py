@@ -1,0 +1,173 @@
+"""Large requests go in columns: they give, log and explain what customer by customer would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import records as logs
+from core.home import Home
+from events.identity import Identity
+from features.catalogue.store import Store
+from models.questions import MODELS
+from models.registry import challenges
+from models.registry.registry import Registry
+from records import ScoreLog, frames
+from records import batches as packed
+from records import lookup as predictions
+from serving.scores import batch as many
+from serving.scores.scorer import Scorer, open_scorer, outcomes
+
+LATE = "late"
+
+
+@pytest.fixture(scope="module")
+def ids(served: Home) -> list[str]:
+    found: list[str] = Identity(served).table()["customer_id"].to_pylist()
+    return found
+
+
+@pytest.fixture
+def home(trained_copy: Home) -> Home:
+    """A shop that knows somebody of whom there are no features."""
+    Identity(trained_copy).assign([LATE])
+    return trained_copy
+
+
+@pytest.fixture
+def scorer(home: Home) -> Iterator[Scorer]:
+    with ScoreLog(home) as log:
+        scorer = open_scorer(home, log)
+        yield scorer
+        scorer.close()
+
+
+def read_log(home: Home) -> logs.Logged:
+    now = home.shop().now()
+    return logs.read(home, now - timedelta(days=1), now + timedelta(days=1))
+
+
+def unnamed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Answers without the ids by which the log has them."""
+    return [entry | {"prediction_id": entry["prediction_id"] is not None} for entry in told]
+
+
+@pytest.mark.parametrize("models", [None, ["clv"], ["clv", "churn", "clv"]])
+def test_they_are_told_and_counted_as_customer_by_customer(
+    scorer: Scorer, ids: list[str], models: list[str] | None
+) -> None:
+    asked = [*ids[:40], "nobody", LATE, ids[3], "nobody", *ids[300:340]]
+    told, counts = many.score(scorer, asked, models)
+    entries = scorer.score(asked, models, whatever_happens=True)
+    assert unnamed(told) == unnamed([entry.told for entry in entries])
+    assert counts == outcomes(entries)
+    money = [entry["scores"]["clv"] for entry in told if entry["scores"]["clv"]["score"] is not None]
+    assert all(each["low"] <= each["score"] <= each["high"] for each in money)
+    names = {entry["prediction_id"] for entry in told if entry["prediction_id"]}
+    assert len(names) == len({entry["customer_id"] for entry in told if entry["prediction_id"]}) == 80
+
+
+def test_features_that_are_too_old_are_told(
+    scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "fresh_for", lambda store: {"purchases": timedelta(days=-1)} | {
+        name: timedelta(days=999) for name in scorer.champions.everything.selections if name != "purchases"
+    })  # fmt: skip
+    told, _ = many.score(open_scorer(scorer.home, None), ids[:20], None)
+    assert {(entry["fresh"], entry["stale"]) for entry in told} == {(False, ("purchases",))}
+
+
+def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: list[str]) -> None:
+    told, counts = many.score(scorer, ["nobody", LATE], None)
+    assert [entry["known"] for entry in told] == [False, True]
+    assert set(counts) == {(name, outcome) for name in MODELS for outcome in ("unknown", "refused")}
+    assert scorer.log is not None
+    assert scorer.log.accepted == 0
+
+
+def test_the_log_has_the_last_answer_whichever_way_it_was_given(
+    home: Home, scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MOST_FRAMES", 2)
+    assert scorer.log is not None
+    scorer.score(ids[:30], ["churn"])
+    scorer.log._flush()
+    many.score(scorer, ids[10:60], ["clv"])
+    many.score(scorer, ids[50:80], ["propensity"])
+    scorer.log._flush()
+    scorer.score(ids[70:75], ["churn"])
+    scorer.log._flush()
+    assert scorer.log.queued == 0
+    found = read_log(home)
+    assert (found.answers, found.lost) == (30 + 50 + 30 + 5, 0)
+    vectors = found.vectors.set_index("customer_key")
+    keys = Identity(home).keys(ids[:80])
+    assert sorted(vectors.index) == sorted(keys.values())
+    last = {
+        name: [each for each in ids[:80] if vectors.loc[keys[each], f"{name}.version"] == "1"]
+        for name in MODELS
+    }
+    assert last["churn"] == ids[:10] + ids[70:75]
+    assert last["clv"] == ids[10:50]
+    assert last["propensity"] == ids[50:70] + ids[75:80]
+    alone = {entry.customer_id: entry for entry in open_scorer(home, None).score(ids[:80])}
+    for customer, entry in alone.items():
+        row = vectors.loc[keys[customer]]
+        for name in MODELS:
+            if customer in last[name]:
+                score = entry.scores[name].score
+                assert score == (None if pd.isna(row[f"{name}.score"]) else row[f"{name}.score"])
+        for feature, value in entry.facts.items():
+            assert value == row[feature] or (value is None and pd.isna(row[feature])), feature
+
+
+def test_an_answer_is_found_by_its_id(home: Home, scorer: Scorer, ids: list[str]) -> None:
+    told, _ = many.score(scorer, ids[:40], None)
+    singly = scorer.score(ids[:40])
+    assert scorer.log is not None
+    scorer.log._flush()
+    for entry, alone in zip(told, singly, strict=True):
+        assert alone.prediction_id is not None
+        found = predictions.find(scorer.log.database, entry["prediction_id"])
+        other = predictions.find(scorer.log.database, alone.prediction_id)
+        assert found is not None
+        assert found == other
+    first = told[0]["prediction_id"]
+    for strange in (f"{first}0000", first.partition(".")[0] + ".40", f"{first}x", f"{alone.prediction_id}.0"):
+        assert predictions.find(scorer.log.database, strange) is None
+
+
+def test_where_a_model_is_challenged_it_goes_customer_by_customer(
+    two_versions: Home, copy_trained: Callable[[Home, Path], Home], tmp_path: Path
+) -> None:
+    home = copy_trained(two_versions, tmp_path / "challenged")
+    asked = Identity(home).table()["customer_id"].to_pylist()[:60]
+    challenges.begin(Registry(home), "propensity", "probability", "2", 0.5, 10)
+    scorer = open_scorer(home, None)
+    told, _ = many.score(scorer, asked, None)
+    assert told == [entry.told for entry in scorer.score(asked)]
+    versions = {entry["scores"]["propensity"]["version"] for entry in told}
+    assert versions == {"1", "2"}
+
+
+def test_without_the_store_they_rest_on_what_was_last_known(
+    home: Home, scorer: Scorer, ids: list[str]
+) -> None:
+    before, _ = many.score(scorer, ids[:20], None)
+    home.online_file.rename(home.online_file.with_suffix(".away"))
+    after, counts = many.score(scorer, ids[:25], None)
+    assert all("online" in entry["degraded"] for entry in after)
+    scored = [entry["scores"] for entry in after[:20]]
+    assert scored == [entry["scores"] for entry in before]
+    assert set(counts) == {(name, "degraded") for name in MODELS}
+
+
+def test_ids_of_answers_given_together_are_told_from_others() -> None:
+    assert packed.parsed(packed.name_of("5c1e", 7)) == ("5c1e", 7)
+    for alone in ("5c1e", "5c1e.", "5c1e.x", "5c1e.07", "5c1e.-1", "5c1e.7.7"):
+        assert packed.parsed(alone) is None

@@ -1,0 +1,104 @@
+"""`patron serve` as it is started: several processes on one socket, and a refresher beside them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks import servers
+from core.calendar import day_of, micros
+from core.home import Home
+from core.storage.database import Database
+from events import journal
+from events.files import imports
+from events.journal import Message
+from features.live import recompute as live
+
+ROOT = Path(__file__).parents[2]
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What is found, once it is; what never is fails the test."""
+    for _ in range(6000):  # a build gives way to whatever else the machine does
+        if value := found():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes that a process started, with their command lines."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {
+        int(child): Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        for child in listed
+    }
+
+
+def of(pid: int, command: str, count: int) -> list[int]:
+    """The processes that a process started by this command, once there are so many."""
+    found = [child for child, line in children(pid).items() if command in line]
+    return found if len(found) == count else []
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by /proc")
+def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_path: Path) -> None:
+    home, port = Home(tmp_path / "home"), servers.free_port()
+    imports.begin_live(home, "Europe/Berlin", "EUR")
+    command = [sys.executable, str(ROOT / "patron.py"), "serve", "--workers", "2", "--port", str(port)]
+    environment = os.environ | {"PATRON_HOME": str(home.path), "MLFLOW_TRACKING_URI": ""}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as service:
+
+        def get(path: str) -> httpx.Response | None:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+            except httpx.TransportError:
+                assert service.poll() is None, service.communicate()
+                return None
+
+        try:
+            alive = until(lambda: get("/healthz"))
+            assert alive.status_code == 200
+            workers = until(lambda: of(service.pid, "spawn_main", 2))
+            assert of(service.pid, "features.live.child_process refresh", 1)
+            not_ready = get("/readyz")
+            assert not_ready is not None
+            assert not_ready.status_code == 503
+            assert "no model has a champion" in not_ready.json()["reasons"]
+            # Events that arrive end in rows, whichever process is asked.
+            now = datetime.now(UTC)
+            at = [micros(now), micros(now), day_of(now, "Europe/Berlin")]
+            line = [*at, "o1", "p1", "c", 1, "5.0000", "0.0000"]
+            journal.append(Database(home), [Message("m1", now, "A", rows={"order_lines": [line]})])
+            until(lambda: live.lag(home, Database(home)).messages == 0)
+            for _ in range(6):
+                portrait = get("/v1/customers/A")
+                assert portrait is not None
+                assert portrait.json()["facts"]["purchases"]["orders_total"]["value"] == 1, portrait.text
+            assert "patron_live_lag_seconds 0.0" in get("/metrics").text  # type: ignore[union-attr]
+            os.kill(workers[0], signal.SIGKILL)  # the other one answers alone, until there are two again
+            assert until(lambda: get("/healthz")).status_code == 200
+            until(lambda: of(service.pid, "spawn_main", 2))
+            everybody = [*children(service.pid)]
+        finally:
+            service.terminate()
+            service.wait(60)
+        until(lambda: all(gone(pid) for pid in everybody))

@@ -1,0 +1,103 @@
+"""Leads: prospects are asked about, who will order is found, and a shop without prospects goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from commands import training as commands
+from core.errors import PatronError
+from core.home import Home
+from core.progress import silent
+from events.lake import read_write as lake
+from features.catalogue.store import Store
+from features.offline import segment_overview as segments
+from features.offline import snapshots
+from models.questions.leads import leads
+from models.registry.registry import Registry
+from training.customers.fitting import columns_of
+from training.customers.pipeline import train
+
+
+def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_shop: Home) -> None:
+    (version,) = Registry(prospects_shop).versions("leads")
+    assert version.refusals == ()
+    assert version.champion
+    assert version.metrics["auc"] > 0.65
+    assert version.metrics["test_customers"] > 100
+
+
+def test_a_score_of_leads_is_asked_of_prospects_alone_and_told_of_nobody_else(
+    prospects_shop: Home,
+    answering: Callable[[Home], Any],
+    copy_trained: Callable[[Home, Path], Home],
+    tmp_path: Path,
+) -> None:
+    built = snapshots.build(prospects_shop)
+    model = Registry(prospects_shop).champion("leads")
+    now = segments.everyone(built, built.current)
+    refused = pd.Series(model.refusals(columns_of(now)), index=now.index)
+    ordered = now["orders_total"] >= 1
+    assert refused[ordered].eq("has ordered already, so is no prospect").all()
+    assert refused[~ordered].isna().all()
+    assert (~ordered).sum() > 100
+
+    with answering(copy_trained(prospects_shop, tmp_path / "home")) as ask:
+        listed: httpx.Response = ask("/v1/models")
+        states = {state["name"]: state for state in listed.json()}
+        assert states["leads"]["version"] == "1"
+        assert states["leads"]["meaning"] == "calibrated probability of a first order within 60 days"
+        assert "never trained" in states["clv"]["reason"]
+
+
+def test_who_will_order_scores_above_who_never_will(prospects_shop: Home) -> None:
+    """The truth of the simulation: a prospect who never orders has dropped out on arrival."""
+    built = snapshots.build(prospects_shop)
+    now = segments.everyone(built, built.current)
+    now = now[now["orders_total"] == 0]
+    model = Registry(prospects_shop).champion("leads")
+    score = pd.Series(model.score(columns_of(now)), index=now.index)
+    truth = pd.read_parquet(lake.current(prospects_shop).folder / "truth.parquet").set_index("customer_key")
+    will = truth.loc[now.index, "dropped_out_at"].isna()
+    assert will.sum() > 10
+    assert score[will].mean() > 2 * score[~will].mean()
+
+
+def test_the_service_says_nothing_of_leads_where_they_were_never_trained(
+    get: Callable[..., httpx.Response],
+) -> None:
+    assert [state["name"] for state in get("/v1/models").json()] == ["churn", "propensity", "clv"]
+    assert "leads" not in get("/readyz").json()["models"]
+
+
+def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_are_trained(
+    trained_copy: Home, built: snapshots.Built
+) -> None:
+    with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
+        train(trained_copy, leads, built, Store(trained_copy), Registry(trained_copy))
+    versions, left_out = commands.train_models(trained_copy, ["propensity"], None, silent, others=True)
+    assert [version.name for version in versions] == [
+        "propensity", "subscription_churn", "products", "category_propensity",
+    ]  # fmt: skip
+    assert list(left_out) == ["leads"]
+    assert "it takes 200" in left_out["leads"]
+    assert Registry(trained_copy).versions("leads") == []
+
+
+def test_all_leaves_out_what_the_shop_cannot_ask_and_says_so(
+    trained_copy: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``patron train all`` in words; a shop of a file without prospects is not stopped by it."""
+    from typer.testing import CliRunner
+
+    import patron
+
+    monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
+    ran = CliRunner().invoke(patron.app, ["train", "all"])
+    assert ran.exit_code in (0, 3)
+    assert ran.output.splitlines()[-1].startswith("leads cannot be trained: ")

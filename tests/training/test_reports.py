@@ -1,0 +1,292 @@
+"""What a test showed: leads by origin, early warning of churn, and what leavers have in common."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import patron
+from core.calendar import day_of
+from core.home import Home
+from events.lake import read_write as lake
+from features.catalogue.store import Store
+from features.groups import FEATURES
+from features.groups.segments import LAPSED_AFTER_DAYS
+from features.offline import snapshots
+from models.estimators.blend import FittedBlend, Part
+from models.estimators.line import fit_line
+from models.estimators.trees import CalibratedTrees, Trees
+from models.measures.metrics import wilson_interval
+from models.questions import MODELS
+from models.registry.registry import Registry
+from training.customers.backtest import look_back
+from training.customers.fitting import columns_of, moments_of
+from training.reports.early_warning import BEFORE, SHARES, early_warning, silences
+from training.reports.in_common import LEAST_CUSTOMERS, in_common
+from training.reports.lead_quality import LEAST_PROSPECTS, lead_quality
+from training.reports.reports import report
+
+# Leads by origin
+
+
+def prospects() -> pd.DataFrame:
+    search = pd.DataFrame({"channel": "search", "score": 0.1, "label": [1.0] * 8 + [0.0] * 72})
+    social = pd.DataFrame({"channel": "social", "score": 0.3, "label": [1.0] * 12 + [0.0] * 28})
+    nowhere = pd.DataFrame({"channel": None, "score": 0.2, "label": [0.0] * 10})
+    return pd.concat([search, social, nowhere], ignore_index=True)
+
+
+def test_leads_are_told_by_origin_beforehand_and_as_they_turned_out() -> None:
+    rows = lead_quality(prospects(), ["channel"])
+    assert [(row.by, row.of, row.prospects) for row in rows] == [
+        ("channel", "social", 40), ("channel", "not known", 10), ("channel", "search", 80),
+    ]  # fmt: skip
+    social, unknown, search = rows
+    assert (social.predicted, social.actual) == (pytest.approx(0.3), pytest.approx(0.3))
+    overall = 20 / 130
+    assert social.lift == pytest.approx(0.3 / overall)
+    assert search.lift == pytest.approx(0.1 / overall)
+    assert unknown.prospects < LEAST_PROSPECTS
+    assert unknown.lift is None
+    assert (social.low, social.high) == wilson_interval(12, 40)
+
+
+def test_no_prospects_make_no_rows() -> None:
+    assert lead_quality(prospects().iloc[:0], ["channel"]) == ()
+
+
+def test_an_interval_of_a_share_is_wilsons() -> None:
+    assert wilson_interval(5, 10) == pytest.approx((0.236593, 0.763407), abs=1e-6)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.277533), abs=1e-6)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+# Early warning
+
+SINCE, TODAY = 1000, 1300
+LAST = 990  # everyone's last order, so that they lapse on day 1170
+
+
+def orders(**next_days: float) -> pd.DataFrame:
+    """A customer by key, whose last order before ``SINCE`` was on ``LAST`` and the next one as told."""
+    rows = [(int(key[1:]), LAST, following) for key, following in next_days.items()]
+    return pd.DataFrame(rows, columns=["customer_key", "day", "next_day"])
+
+
+def test_a_silence_lapses_ends_by_an_order_or_is_not_watched() -> None:
+    lapses = LAST + LAPSED_AFTER_DAYS
+    visited = orders(c1=np.nan, c2=lapses + 1, c3=lapses, c4=SINCE)
+    long_ago = pd.DataFrame(
+        [(5, SINCE - LAPSED_AFTER_DAYS + max(BEFORE) - 1, np.nan)], columns=visited.columns
+    )
+    later = pd.DataFrame([(4, SINCE, np.nan)], columns=visited.columns)
+    found = silences(pd.concat([visited, long_ago, later]), SINCE, TODAY)
+    assert found.to_dict("list") == {
+        "customer_key": [1, 2, 3, 4],
+        "lapses": [lapses] * 4,
+        "ends": [lapses, lapses, lapses, SINCE],
+        "lapsed": [True, True, False, False],
+    }
+    # Before the day of the lapse has ended, it is not known; an order is known on its day.
+    assert silences(visited, SINCE, lapses)["customer_key"].tolist() == [3, 4]
+    assert silences(visited, SINCE, lapses + 1)["customer_key"].tolist() == [1, 2, 3, 4]
+
+
+def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_are_false_alarms() -> None:
+    lapses = LAST + LAPSED_AFTER_DAYS
+    watched = silences(orders(c1=np.nan, c2=np.nan, c3=np.nan, c4=SINCE + 50), SINCE, TODAY)
+    early, late = lapses - 90, lapses - 45
+    scored = pd.DataFrame(
+        [
+            (1, early, 0.9), (1, late, 0.2),  # warned of 90 days before, whatever is said later
+            (2, early, 0.2), (2, late, 0.9),
+            (3, early, 0.2), (3, late, 0.2),
+            (4, SINCE, 0.9), (4, SINCE + 50, 0.9),  # back on that day
+            (9, early, 0.9),  # not watched
+        ],
+        columns=["customer_key", "day", "score"],
+    )  # fmt: skip
+    first = np.linspace(0, 1, 101)
+    rows = {row.share: row for row in early_warning(scored, watched, first)}
+    assert list(rows) == list(SHARES)
+    top = rows[0.2]
+    assert top.threshold == pytest.approx(0.8)
+    assert top.lapsed == 3
+    assert top.caught == {90: pytest.approx(1 / 3), 60: pytest.approx(1 / 3), 30: pytest.approx(2 / 3)}
+    assert top.median_days == pytest.approx(67.5)
+    assert (top.warned, top.right) == (3, pytest.approx(2 / 3))
+    everyone = rows[0.9]
+    assert everyone.caught == {90: 1, 60: 1, 30: 1}
+    assert (everyone.warned, everyone.right) == (4, pytest.approx(3 / 4))
+
+
+def test_what_is_said_from_the_end_of_a_silence_on_warns_of_nobody() -> None:
+    watched = silences(orders(c4=SINCE + 50), SINCE, TODAY)
+    scored = pd.DataFrame({"customer_key": [4], "day": [SINCE + 50], "score": [0.9]})
+    (row, *_) = early_warning(scored, watched, np.array([0.1, 0.2]))
+    assert (row.warned, row.right, row.median_days, row.lapsed) == (0, None, None, 0)
+
+
+# In common
+
+SOME = [FEATURES[name] for name in ("recency_days", "country", "newsletter", "spend_90d")]
+
+
+def customers(planted: bool) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    n = 1000
+    recency = pd.Series(rng.integers(0, 180, n), dtype="Int64").mask(pd.Series(rng.random(n) < 0.1))
+    frame = pd.DataFrame(
+        {
+            "recency_days": recency,
+            "country": rng.choice(["DE", "FR", "AT"], n, p=[0.6, 0.37, 0.03]),
+            "newsletter": pd.Series(rng.random(n) < 0.5, dtype="boolean"),
+            "spend_90d": rng.lognormal(3, 1, n),
+        }
+    )
+    chance = np.full(n, 0.2)
+    if planted:
+        chance = np.where(frame["recency_days"].fillna(0) >= 144, 0.7, 0.15)
+        chance = np.where(frame["country"] == "FR", chance + 0.2, chance)
+    return frame.assign(label=(rng.random(n) < chance).astype(float))
+
+
+def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> None:
+    frame = customers(planted=True)
+    found = {common.feature: common for common in in_common(frame, SOME)}
+    assert set(found) == {"recency_days", "country"}
+    recency = found["recency_days"]
+    bound = float(recency.part.removeprefix("at least "))
+    inside = frame["recency_days"].fillna(-1) >= bound
+    assert recency.customers == inside.sum()
+    assert recency.rate == pytest.approx(frame.loc[inside, "label"].mean())
+    assert recency.lift == pytest.approx(recency.rate / frame["label"].mean())
+    assert recency.of_outcomes == pytest.approx(frame.loc[inside, "label"].sum() / frame["label"].sum())
+    assert found["country"].part == "is FR"
+    assert in_common(customers(planted=False), SOME) == ()
+
+
+def test_of_parts_that_hold_the_same_customers_only_the_surest_is_named() -> None:
+    frame = customers(planted=True)
+    frame["spend_90d"] = frame["recency_days"].astype("float64")
+    named = [common.feature for common in in_common(frame, SOME)]
+    assert len({"recency_days", "spend_90d"} & set(named)) == 1
+
+
+def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
+    assert in_common(customers(planted=True).assign(label=1.0), SOME) == ()
+    assert in_common(customers(planted=True).iloc[: LEAST_CUSTOMERS - 1], SOME) == ()
+
+
+# Of a shop
+
+
+def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
+    built_shop: Home, built: snapshots.Built
+) -> None:
+    """Fitted on what was known at the test's moment, it is the model that training tests."""
+    churn = MODELS["churn"]
+    then = look_back(built_shop, churn, built, Store(built_shop))
+    assert then.parts == moments_of(built_shop, churn, built)
+    assert then.later[0] == then.parts.test
+    assert len(then.later) > 5
+    assert then.exam["as_of"].unique().tolist() == [pd.Timestamp(then.parts.test)]
+    assert then.exam["score"].to_numpy() == pytest.approx(then.fitted.score(columns_of(then.exam)))
+    assert then.exam["recency_days"].max() <= LAPSED_AFTER_DAYS
+
+
+def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: snapshots.Built) -> None:
+    told = report(built_shop, MODELS["churn"], built, Store(built_shop))
+    assert told.lead_quality == ()
+    assert [row.share for row in told.early_warning] == list(SHARES)
+    zone = built_shop.shop().time_zone
+    since = day_of(moments_of(built_shop, MODELS["churn"], built).test, zone)
+    lines = lake.read(built_shop, lake.connect()).order_lines.to_pandas()
+    lapsed = 0
+    for _, days in lines.groupby("customer_key")["day"]:
+        before = [day for day in days if day < since]
+        recent = before and max(before) + LAPSED_AFTER_DAYS - since >= max(BEFORE)
+        lapsed += bool(recent) and not any(since <= day <= max(before) + LAPSED_AFTER_DAYS for day in days)
+    assert told.early_warning[0].lapsed == lapsed > 20
+    caught = [row.caught for row in told.early_warning]
+    assert all(a[k] <= b[k] for a, b in pairwise(caught) for k in BEFORE)
+    assert all(row[90] <= row[60] <= row[30] for row in caught)
+    assert "How early" in told.text()
+
+
+def test_the_command_tells_the_same_in_words_and_as_json(
+    trained_copy: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
+
+    def ran(*words: str) -> Any:
+        return CliRunner().invoke(patron.app, ["report", *words])
+
+    told = json.loads(ran("churn", "--json").stdout)
+    assert told["model"] == "churn"
+    assert told["early_warning"]
+    assert told["in_common"]
+    said = ran("churn").stdout
+    assert all(f"{row['threshold']:.3f} (top {row['share']:.0%})" in said for row in told["early_warning"])
+    assert all(f"{row['feature']} {row['part']}" in said for row in told["in_common"])
+    assert all(name in said.splitlines()[-1] for name in told["unused"] or ["none"])
+    assert told["stability"][0]["days"] == 0
+    assert f"{told['stability'][-1]['days']} days  {told['stability'][-1]['asked_on']}" in said
+    money = ran("clv").stdout
+    assert "How an older fit did as it aged\nThe history is too short to tell" in money
+
+
+@pytest.mark.parametrize("name", ["churn", "clv"])
+def test_the_card_and_the_run_tell_what_the_report_tells(
+    name: str, trained_shop: Home, built: snapshots.Built
+) -> None:
+    told = report(trained_shop, MODELS[name], built, Store(trained_shop))
+    then = look_back(trained_shop, MODELS[name], built, Store(trained_shop))
+    assert told.unused == then.fitted.unused
+    registry = Registry(trained_shop)
+    version = registry.versions(name)[0]
+    (document,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/report.json")
+    # The card is of the version that answers, which learnt from more months than the fit that was tested.
+    of_final = replace(told, unused=registry.open(name, version.version).unused)
+    assert json.loads(document.read_text()) == json.loads(json.dumps(of_final.as_dict()))
+    (card,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/card.md")
+    for title, text in of_final.sections():
+        assert f"## {title}\n```text\n{text}\n```\n" in card.read_text()
+    assert bool(told.early_warning) == (name == "churn")
+
+
+def test_features_without_gain_are_those_that_change_no_score() -> None:
+    dice = np.random.default_rng(1)
+    x = np.column_stack([dice.normal(size=(600, 2)), np.zeros(600), dice.exponential(size=600)])
+    y = (x[:, 0] + dice.normal(0, 0.5, 600) > 0).astype(np.float64)
+    constant = fit_line("logistic", x, (2, 3), y)
+    trees = CalibratedTrees(rounds=5).fit(x[:, :3], y, np.arange(600), [])
+    assert 0 in trees.used
+    assert 2 not in trees.used
+    assert constant.used == {3}
+    blend = FittedBlend(
+        "probability", {"trees": Part(Trees(trees.booster)), "line": Part(constant)}, 1.0, 0.0
+    )
+    assert blend.used == trees.used | {3}
+
+
+def test_leads_are_reported_by_channel_source_and_country(prospects_shop: Home) -> None:
+    from models.questions.leads import leads
+
+    built = snapshots.build(prospects_shop)
+    told = report(prospects_shop, leads, built, Store(prospects_shop))
+    by = {
+        kind: [row for row in told.lead_quality if row.by == kind]
+        for kind in ("acquisition_channel", "source")
+    }
+    assert sum(row.prospects for row in by["acquisition_channel"]) == told.customers > 100
+    assert [row.of for row in by["source"]] == ["not known"]
+    assert by["source"][0].actual == pytest.approx(told.rate)
+    assert told.early_warning == ()

@@ -1,0 +1,310 @@
+"""Which version may answer: against the simplest baseline and the champion, and the parts that work worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.calendar import day_of
+from core.home import Clock, Home
+from features.catalogue.store import Store
+from features.offline import snapshots
+from models.estimators.contest import probability_blend
+from models.estimators.trees import CalibratedTrees
+from models.measures.metrics import auc
+from models.questions import MODELS, every
+from models.questions.gates import WORST_SLICE
+from models.registry import promotion, recipes
+from models.registry.registry import Registry
+from models.registry.versions import ModelVersion
+from models.spec import Array, Baseline, CustomerModel
+from training.customers.backtest import MONTHS, OURS, aged, exams, look_back
+from training.customers.fitting import asked_with
+from training.customers.pipeline import train
+from training.customers.succession import CHAMPION, over_baseline, surely_better
+from training.evaluation.compare import Exam
+from training.evaluation.evaluate import evaluate
+from training.reports.stability import TOO_SHORT, stability, table
+
+propensity = MODELS["propensity"]
+
+
+def exam(ours: Array, other: Array, label: Array, name: str) -> Exam:
+    frame = pd.DataFrame({"customer_key": np.arange(len(label)), "label": label})
+    return Exam("2024-01-01", (), frame, {OURS: ours, name: other})
+
+
+def drawn(customers: int, seed: int = 5) -> tuple[Array, Array, Array]:
+    """Outcomes, a score that tells something of them, and one that tells nothing."""
+    dice = np.random.default_rng(seed)
+    label = (dice.random(customers) < 0.3).astype(np.float64)
+    return label, label + dice.normal(0, 1, customers), dice.normal(0, 1, customers)
+
+
+# The simplest baseline
+
+
+def test_only_what_surely_ranks_better_than_the_first_baseline_passes() -> None:
+    label, good, noise = drawn(600)
+    passed = over_baseline(propensity, [exam(good, noise, label, "recency")])
+    assert passed.passed
+    assert passed.metrics["auc_over_recency_low"] > 0
+    assert passed.words.startswith("auc over recency is +0.")
+    for ours, other in ((noise, good), (good, good), (noise, np.roll(noise, 1))):
+        refused = over_baseline(propensity, [exam(ours, other, label, "recency")])
+        assert not refused.passed
+        assert "must surely be above 0" in refused.words
+    few = over_baseline(propensity, [exam(good[:30], noise[:30], label[:30], "recency")])
+    assert (few.passed, few.metrics) == (False, {})
+    assert "outcomes are too few" in few.words
+
+
+def test_several_moments_tell_more_than_one() -> None:
+    several = [exam(good, noise, label, "recency") for label, good, noise in map(drawn, [90] * 4, range(4))]
+    apart = [over_baseline(propensity, [one]).metrics for one in several]
+    together = over_baseline(propensity, several)
+    width = together.metrics["auc_over_recency_high"] - together.metrics["auc_over_recency_low"]
+    assert all(width < one["auc_over_recency_high"] - one["auc_over_recency_low"] for one in apart)
+    assert " at 4 moments" in together.words
+    # Outcomes that are too few at each moment may suffice together.
+    few = [exam(good, noise, label, "recency") for label, good, noise in map(drawn, [50] * 4, range(4))]
+    assert all(5 <= one.frame["label"].sum() < 20 for one in few)
+    assert over_baseline(propensity, few[:1]).metrics == {}
+    assert "auc_over_recency_low" in over_baseline(propensity, few).metrics
+
+
+def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
+    built_shop: Home, built: snapshots.Built, copy_home: Callable[[Home], Home]
+) -> None:
+    """Its first baseline here is what it reads, and all there is to know."""
+    home = copy_home(built_shop)
+    registry = Registry(home)
+    reads = replace(
+        propensity,
+        features=tuple(f for f in propensity.features if f.name == "recency_days"),
+        baselines=propensity.baselines[:1],
+        estimator=lambda: CalibratedTrees(rounds=3),
+    )
+    version = train(home, reads, built, Store(home), registry)
+    (*_, said) = version.refusals
+    assert said.startswith("auc over recency is ")
+    assert not version.champion
+    with pytest.raises(promotion.GatesShut, match="nothing answers that does not beat the simplest baseline"):
+        promotion.promote(registry, "propensity", "1", "it is quick")
+    assert promotion.promote(registry, "propensity", "1", "it is quick", force=True).forced
+    # The usual recipe surely ranks better than that one, fitted again from what its manifest says.
+    assert train(home, propensity, built, Store(home), registry).champion
+    assert registry.moves("propensity")[-1].why.startswith(
+        "passed its gates; version 1, the champion, is of another recipe: auc over it is +0."
+    )
+
+
+# The champion
+
+
+def test_another_recipe_must_surely_be_better() -> None:
+    label, good, noise = drawn(600)
+    better = surely_better("probability", [exam(good, noise, label, CHAMPION)], "3")
+    assert better.passed
+    assert better.words.startswith("version 3, the champion, is of another recipe: auc over it is +0.")
+    for ours, other in ((good, good), (noise, good)):
+        held = surely_better("probability", [exam(ours, other, label, CHAMPION)], "3")
+        assert not held.passed
+        assert "must surely be above 0 to take over" in held.words
+
+
+def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
+    """The model trained where the shop's clock stands at a moment."""
+    home.write_shop(replace(home.shop(), clock=Clock(now)))
+    return train(home, model, snapshots.build(home), Store(home), Registry(home))
+
+
+def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
+    two_versions: Home, tmp_path: Path
+) -> None:
+    registry = Registry(two_versions)
+    poorer, first = registry.versions("propensity")
+    assert (first.champion, first.held_back) == (True, "")
+    assert (poorer.champion, poorer.refusals) == (False, ())
+    assert poorer.held_back.startswith("version 1, the champion, is of another recipe: auc over it is ")
+    assert poorer.metrics["auc_over_champion_low"] <= 0
+    (move,) = registry.moves("propensity")
+    assert move.why == "passed its gates; no version answers yet"
+
+
+def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
+    trained_copy: Home, built: snapshots.Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, store = Registry(trained_copy), Store(trained_copy)
+    again = train(trained_copy, propensity, built, store, registry)
+    assert again.champion
+    assert registry.moves("propensity")[-1].why == (
+        "passed its gates; the same recipe as version 1, learnt anew;"
+        " all outcomes known were known to that one, too"
+    )
+    # A champion that was learnt months ago has not seen the outcomes since: it is asked them.
+    now = trained_copy.shop().clock.frozen_at
+    assert now is not None
+    old = trained_on(trained_copy, propensity, datetime(2024, 3, 10, tzinfo=UTC))
+    assert old.champion
+    fresh = trained_on(trained_copy, propensity, now)
+    assert fresh.champion
+    assert "auc_over_champion_high" in fresh.metrics
+    assert "on outcomes new to both" in registry.moves("propensity")[-1].why
+
+
+def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compared(
+    trained_copy: Home, built: snapshots.Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, store = Registry(trained_copy), Store(trained_copy)
+    longer = train(trained_copy, asked_with(propensity, 60), built, store, registry)
+    assert longer.champion
+    assert "version 1 answers another question" in registry.moves("propensity")[-1].why
+    definitions = store.definitions()
+    monkeypatch.setattr(store, "definitions", lambda: definitions | {"recency_days": "another"})
+    back = train(trained_copy, propensity, built, store, registry)
+    assert back.champion
+    assert "version 2 cannot answer any longer" in registry.moves("propensity")[-1].why
+
+
+def test_a_held_back_version_is_promoted_by_a_person_without_force(
+    two_versions: Home, copy_home: Callable[[Home], Home], run_patron: Callable[..., tuple[int, str, str]]
+) -> None:
+    home = copy_home(two_versions)
+    code, said, _ = run_patron(home, "models", "propensity")
+    assert code == 0
+    assert "passed its gates, held back: version 1, the champion, is of another recipe" in said
+    code, said, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
+    assert (code, said.split(" answers")[0]) == (0, "propensity version 2")
+    assert not Registry(home).moves("propensity")[-1].forced
+
+
+def test_a_recipe_is_known_again_and_can_be_made_again() -> None:
+    blend = probability_blend()
+    told = recipes.described(blend)
+    assert recipes.made({"estimator": told}) == blend
+    assert recipes.made({}) is None
+    column = {"name": "orders_total", "definition": "a"}
+    one = {"estimator": told, "features": [column]}
+    assert recipes.same(one, {"features": [column | {"vocabulary": ["x"]}]})
+    assert not recipes.same(one, one | {"estimator": recipes.described(replace(blend, rounds=9))})
+    assert not recipes.same(one, one | {"features": [column | {"definition": "b"}]})
+    assert not recipes.same(one, one | {"features": [column, column | {"name": "orders_90d"}]})
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_card_says_what_a_version_was_held_against(name: str, trained_shop: Home) -> None:
+    version = Registry(trained_shop).versions(name)[0]
+    text = (trained_shop.mlflow / "artifacts" / version.run_id / "artifacts" / "card.md").read_text()
+    section = text.partition("## Held against\n")[2].partition("\n\n")[0].splitlines()
+    model = MODELS[name]
+    measure = "gini" if model.kind == "money" else "auc"
+    assert section[0].startswith(f"- {measure} over {model.baselines[0].name} is ")
+    assert section[1] == "- no version answers yet"
+
+
+# The worst slice
+
+
+def customers_of(first: Array, second: Array, label: Array) -> tuple[pd.DataFrame, Array]:
+    """Two channels of customers, and the scores of each."""
+    frame = pd.DataFrame(
+        {
+            "customer_key": np.arange(2 * len(label)),
+            "acquisition_channel": np.repeat(["search", "social"], len(label)),
+            "label": np.tile(label, 2),
+        }
+    )
+    return frame, np.concatenate([first, second])
+
+
+def gated(frame: pd.DataFrame, score: Array) -> tuple[str, ...]:
+    model = replace(propensity, gates=WORST_SLICE["probability"], baselines=())
+    return evaluate(model, frame, 30, score).refusals(model)
+
+
+def test_a_slice_that_is_ranked_worse_than_by_chance_or_surely_off_shuts_the_gate_by_name() -> None:
+    dice = np.random.default_rng(2)
+    label = (dice.random(400) < 0.3).astype(np.float64)
+    good = np.clip(0.25 + 0.2 * label + dice.normal(0, 0.05, 400), 0.01, 0.99)
+    backwards = np.clip(0.35 - 0.2 * label + dice.normal(0, 0.05, 400), 0.01, 0.99)
+    assert gated(*customers_of(good, good, label)) == ()
+    (said,) = gated(*customers_of(good, backwards, label))
+    assert said.startswith("worst_slice_auc (channel social) is ")
+    assert "and must be at least 0.5: no part of the customers" in said
+    (said,) = gated(*customers_of(good / 6, good, label))
+    assert said.startswith("worst_slice_level (channel search) is ")
+    assert "and must be at most 2: " in said
+
+
+def test_few_customers_are_no_reason_to_refuse() -> None:
+    dice = np.random.default_rng(4)
+    label = np.tile([1.0, 0.0, 0.0], 100)
+    noise = dice.uniform(0.2, 0.45, 300)
+    assert auc(label, noise) < 0.53
+    assert gated(*customers_of(noise, noise, label)) == ()
+    few = np.zeros(300)
+    few[:10] = 1  # of ten outcomes in a slice nothing is said, and all customers are told of
+    frame, score = customers_of(1 - few, 1 - few, few)
+    (said,) = gated(frame.iloc[:300], score[:300])[:1]
+    assert said.startswith("worst_slice_auc (all customers) is 0 ")
+
+
+@pytest.mark.parametrize("model", every().values(), ids=every())
+def test_every_model_has_the_gates_of_the_worst_slice(model: CustomerModel) -> None:
+    assert set(WORST_SLICE[model.kind]) <= set(model.gates)
+
+
+def test_slices_of_a_shop_are_of_segment_tenure_channel_and_country(trained_shop: Home) -> None:
+    run_id = Registry(trained_shop).versions("propensity")[0].run_id
+    (document,) = trained_shop.mlflow.rglob(f"{run_id}/**/slices.json")
+    for named in ("known for", "last order", "value tier", "lifecycle stage", "channel", "country"):
+        assert f'"of": "{named} ' in document.read_text()
+
+
+# How a fit ages
+
+
+def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_them(
+    built_shop: Home, built: snapshots.Built
+) -> None:
+    store, zone = Store(built_shop), built_shop.shop().time_zone
+    then = look_back(built_shop, propensity, built, store)
+    older = aged(built_shop, then, built, store)
+    assert older is not None
+    months = [*then.parts.all[-1 - MONTHS :]]
+    assert older.fitted_at == months[0]
+    assert sorted(older.frame["as_of"].unique()) == [pd.Timestamp(month) for month in months]
+    rows = stability("probability", propensity.baselines[0], 30, older, zone)
+    days = [day_of(month, zone) - day_of(months[0], zone) for month in months]
+    assert [row.days for row in rows] == days
+    assert 85 < days[-1] < 95
+    part = older.frame[older.frame["as_of"] == pd.Timestamp(months[1])]
+    label, score = part["label"].to_numpy(np.float64), part["score"].to_numpy(np.float64)
+    assert rows[1].measure == auc(label, score)
+    assert rows[1].baseline == auc(label, -part["recency_days"].to_numpy(np.float64))
+    assert rows[1].total_ratio == pytest.approx(score.sum() / label.sum())
+    said = table("probability", "recency", rows).splitlines()
+    assert len(said) == 1 + len(rows)
+    assert said[2].split()[:2] == [str(days[1]), "days"]
+    # Until the test it is the older fit that is held against baselines, at the test the fresh one.
+    asked = exams(then, older, zone)
+    assert [one.origin for one in asked] == [row.asked_on for row in rows]
+    assert np.array_equal(asked[1].scores[OURS], score)
+    assert np.array_equal(asked[-1].scores[OURS], then.exam["score"])
+
+
+def test_too_short_a_history_is_said(built_shop: Home, built: snapshots.Built) -> None:
+    store = Store(built_shop)
+    then = look_back(built_shop, MODELS["clv"], built, store)
+    assert aged(built_shop, then, built, store) is None
+    no_baseline = Baseline("none", lambda frame, _days: frame["label"])
+    assert stability("money", no_baseline, 365, None, "UTC") == ()
+    assert table("money", "none", ()) == TOO_SHORT
+    assert [one.origin for one in exams(then, None, "UTC")] == ["2023-06-30"]

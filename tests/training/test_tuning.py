@@ -1,0 +1,82 @@
+"""Tuning: inner splits by time, every trial recorded below its search, and the best one trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.calendar import day_of
+from core.errors import PatronError
+from core.home import Home
+from features.catalogue.store import Store
+from features.offline.snapshots import Built
+from models.questions import MODELS
+from models.registry.registry import EXPERIMENT, Registry
+from training.customers import tuning
+from training.customers.dataset import Dataset, Split
+from training.customers.fitting import moments_of
+from training.customers.tuning import inner_splits, tune
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A registry of its own, without a version."""
+    return Registry(Home(tmp_path / "home"))
+
+
+def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
+    built_shop: Home, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[datetime], int, datetime]] = []
+    gather = tuning.gather
+
+    def watched(home: Any, store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime) -> Dataset:
+        asked.append((list(as_ofs), days, known_at))
+        return gather(home, store, model, as_ofs, days, known_at)
+
+    monkeypatch.setattr(tuning, "gather", watched)
+    propensity, zone = MODELS["propensity"], built_shop.shop().time_zone
+    parts = moments_of(built_shop, propensity, built)
+    splits = inner_splits(built_shop, Store(built_shop), propensity, parts)
+    assert len(splits) == tuning.MOST_SPLITS
+    for learnt, exam in zip(asked[::2], asked[1::2], strict=True):
+        (moment,) = exam[0]
+        assert moment in parts.fit
+        assert learnt[2] == moment
+        assert exam[2] == parts.test
+        assert all(day_of(t, zone) + learnt[1] <= day_of(moment, zone) for t in learnt[0])
+    assert all(len(s.x) == len(s.y) > len(s.asked) == len(s.outcome) for s in splits)
+    short = Split(parts.horizon_days, parts.fit[:1], parts.test, parts.all)
+    with pytest.raises(PatronError, match="too short to tune on: 1 months are learnt from"):
+        inner_splits(built_shop, Store(built_shop), propensity, short)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["propensity", "churn"])
+def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
+    name: str, built_shop: Home, built: Built, copy_home: Callable[[Home], Home]
+) -> None:
+    home = copy_home(built_shop)
+    registry, told = Registry(home), list[float]()
+    tuned = tune(
+        home, MODELS[name], built, Store(home), registry, 7, progress=lambda _words, done: told.append(done)
+    )
+    assert tuned.best >= tuned.usual
+    assert (tuned.trials, tuned.measure) == (7, "auc")
+    client = registry._client
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    runs = client.search_runs([experiment])
+    (search,) = (r for r in runs if r.info.run_name == f"{name} search")
+    below = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == search.info.run_id]
+    assert len(below) == 7
+    assert {r.info.status for r in [search, *below]} == {"FINISHED"}
+    assert sum(r.data.tags["state"] == "pruned" for r in below) == tuned.pruned
+    assert max(r.data.metrics["inner_auc"] for r in below if r.data.tags["state"] == "complete") == tuned.best
+    (version,) = registry.versions(name)
+    learnt = client.get_run(version.run_id).data.params
+    assert {key: float(learnt[key]) for key in tuned.settings} == pytest.approx(tuned.settings)
+    assert told[0] < told[6] <= 1

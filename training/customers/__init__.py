@@ -1,0 +1,1 @@
+"""Training of the customer models: data, fits, backtests, comparison and publication."""

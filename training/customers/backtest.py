@@ -1,0 +1,147 @@
+"""A model as it stood at its test's moment and some months before, and what it said from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from core.calendar import day_of
+from core.home import Home
+from features.catalogue.store import Store
+from features.groups import FEATURES
+from features.offline import populations
+from features.offline.snapshots import Built
+from models.registry.bundle import FittedModel
+from models.spec import Array, CustomerModel
+from training.customers.dataset import FEWEST_ORIGINS, Dataset, Split, as_known, gather
+from training.customers.fitting import columns_of, fit, fitted_for, moments_of, refuse_if_poor
+from training.evaluation import slices
+from training.evaluation.compare import Exam
+
+MONTHS = 3
+"""So many months before the test an older fit is made, to see how it ages."""
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Lookback:
+    """A model fitted on what was known at the test's moment alone.
+
+    Attributes:
+        model: at the horizon that the history allows.
+        complement: whether the fit answers as 1 − its score.
+        known: the rows it learnt from, of the recipe behind the model.
+        exam: everyone asked about at the test's moment: features, those of slices, ``label`` and ``score``.
+        later: the moments with features from the test's on, the test's first.
+    """
+
+    model: CustomerModel
+    complement: bool
+    parts: Split
+    known: Dataset
+    fitted: FittedModel
+    exam: pd.DataFrame
+    later: tuple[datetime, ...]
+
+
+@dataclass(frozen=True)
+class Aged:
+    """The same recipe fitted on what was known some months before the test.
+
+    Attributes:
+        fitted_at: the moment.
+        frame: everyone asked about at each month from then up to the test's, as ``Lookback.exam``.
+    """
+
+    fitted_at: datetime
+    frame: pd.DataFrame
+
+
+def look_back(home: Home, model: CustomerModel, built: Built, store: Store) -> Lookback:
+    """Fit the model as training's test does, and score those it was tested on.
+
+    Raises:
+        PatronError: the history is too short, or there was nobody to learn from or to ask about.
+    """
+    parts = moments_of(home, model, built)
+    model = replace(model, horizon=timedelta(days=parts.horizon_days), shorter_horizons=())
+    recipe, _ = fitted_for(model)
+    data = gather(home, store, recipe, parts.all, parts.horizon_days, built.current)
+    refuse_if_poor(model, data)
+    return tested(home, model, parts, as_known(home, data, parts.fit, parts.test), built, store)
+
+
+def tested(
+    home: Home, model: CustomerModel, parts: Split, known: Dataset, built: Built, store: Store
+) -> Lookback:
+    """The model fitted on what was known at the test's moment, and its scores of those asked about then.
+
+    Args:
+        model: at the horizon of ``parts``.
+        known: the rows of the recipe of which the outcome was known at that moment.
+    """
+    _, complement = fitted_for(model)
+    fitted = fit(known, complement, "test")
+    exam = gather(home, store, asked_of(model), [parts.test], parts.horizon_days, built.current).frame
+    stored = set(populations.origins(home))
+    later = tuple(t for t in built.as_ofs if t in stored and parts.test <= t <= built.current)
+    return Lookback(model, complement, parts, known, fitted, scored(fitted, exam), later)
+
+
+def aged(home: Home, then: Lookback, built: Built, store: Store) -> Aged | None:
+    """The recipe as it would have been ``MONTHS`` before the test; None where the history is too short."""
+    parts, zone = then.parts, home.shop().time_zone
+    days = parts.horizon_days
+    months = parts.all[-1 - MONTHS :]
+    first = months[0]
+    learnt = [t for t in parts.all if day_of(t, zone) + days <= day_of(first, zone)]
+    if len(months) <= MONTHS or len(learnt) < FEWEST_ORIGINS:
+        return None
+    known = as_known(home, then.known, learnt, first)
+    if len(np.unique(known.y > 0)) < 2:
+        return None
+    fitted = fit(known, then.complement, "older")
+    frame = gather(home, store, asked_of(then.model), months, days, built.current).frame
+    return Aged(first, scored(fitted, frame))
+
+
+def asked_of(model: CustomerModel) -> CustomerModel:
+    """The model as an exam asks it: with the features by which slices are told."""
+    names = dict.fromkeys([*(f.name for f in model.features), *slices.FEATURES])
+    own = {f.name: f for f in model.features}
+    return replace(model, features=tuple(own.get(name) or FEATURES[name] for name in names))
+
+
+def scored(fitted: FittedModel, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of features with the column ``score``."""
+    return frame.assign(score=fitted.score(columns_of(frame)) if len(frame) else pd.Series(dtype="float64"))
+
+
+def exams(then: Lookback, older: Aged | None, zone: str) -> tuple[Exam, ...]:
+    """The moments at which the recipe was asked for what nobody knew yet, the test's the last.
+
+    Each holds the scores of ``OURS`` and of the baselines. Before the test's moment the older fit answers.
+    """
+    frames = [] if older is None else [part for _, part in older.frame.groupby("as_of", sort=True)][:-1]
+    return tuple(_exam(then, frame.reset_index(drop=True), zone) for frame in [*frames, then.exam])
+
+
+def _exam(then: Lookback, frame: pd.DataFrame, zone: str) -> Exam:
+    scores: dict[str, Array] = {OURS: frame["score"].to_numpy(np.float64)}
+    for baseline in then.model.baselines:
+        other = baseline.score(frame, then.parts.horizon_days).fillna(0)
+        scores[baseline.name] = other.to_numpy(np.float64)
+    day = frame["as_of"].iloc[0].tz_convert(zone).date().isoformat() if len(frame) else ""
+    return Exam(day, (), frame[["customer_key", "label", *slices.FEATURES]], scores)
+
+
+def with_scores(ours: Sequence[Exam], theirs: Sequence[Exam], name: str) -> tuple[Exam, ...]:
+    """The exams with the scores that another recipe gave the same customers at the same moments."""
+    return tuple(
+        replace(mine, scores={**mine.scores, name: other.scores[OURS]})
+        for mine, other in zip(ours, theirs, strict=True)
+    )

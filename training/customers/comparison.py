@@ -1,0 +1,169 @@
+"""Brings versions of a model to the same customers: which versions, which origins, which scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from core.calendar import day_of
+from core.errors import PatronError
+from core.home import Home
+from features.catalogue.store import Store
+from features.groups import FEATURES
+from features.offline import populations
+from features.offline.snapshots import Built
+from models.registry import promotion
+from models.registry.bundle import FittedModel
+from models.registry.registry import Registry
+from models.registry.versions import earlier
+from models.spec import CustomerModel
+from training.customers.dataset import gather
+from training.customers.fitting import asked_with, columns_of
+from training.evaluation import slices
+from training.evaluation.compare import Comparison, Exam, compare
+
+ORIGINS = 3
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A comparison, between whom, and what must be known to read it.
+
+    Attributes:
+        against: the other version; None where there are only the baselines.
+        seen: whether a version was trained after an origin, and so may have learnt its outcomes.
+    """
+
+    model: str
+    version: str
+    against: str | None
+    horizon_days: int
+    seen: bool
+    note: str
+    found: Comparison
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        head = {key: value for key, value in vars(self).items() if key != "found"}
+        return head | self.found.as_dict()
+
+
+def choose(registry: Registry, name: str, version: str | None, against: str | None) -> tuple[str, str | None]:
+    """Who is compared: by default the newest version with the champion.
+
+    Where that is the champion itself, it is compared with the one promoted before it, and where
+    there is none, with the baselines alone.
+
+    Raises:
+        PatronError: a version does not exist, or the two are the same.
+    """
+    ours = promotion.find(registry, name, version).version
+    if against is not None:
+        if promotion.find(registry, name, against).version == ours:
+            raise PatronError(f"{name} version {ours} cannot be compared with itself; name another")
+        return ours, against
+    champion = promotion.find_champion(registry, name)
+    if champion != ours:
+        return ours, champion
+    there = {v.version for v in registry.versions(name)}
+    return ours, earlier(registry.moves(name), champion, there)
+
+
+def contest(
+    home: Home, built: Built, store: Store, registry: Registry, model: CustomerModel,
+    version: str | None = None, against: str | None = None,
+) -> Contest:  # fmt: skip
+    """Compare a version with another and with the model's baselines, on the same customers.
+
+    The customers are those that the model and both versions are about, as of the last monthly
+    origins whose outcome is known; where there are such after both were trained, only those.
+
+    Raises:
+        PatronError: versions are missing, of other horizons or features, or outcomes too few.
+    """
+    ours, other = choose(registry, model.name, version, against)
+    opened = {f"version {v}": registry.open(model.name, v) for v in (ours, other) if v is not None}
+    horizon = _horizon(model.name, list(opened.values()))
+    definitions = store.definitions()
+    for fitted in opened.values():
+        fitted.check_definitions(definitions)
+    origins = _origins(home, built, list(opened.values()), horizon)
+    exams = [
+        _exam(home, store, asked_with(model, horizon), opened, origin, built.current) for origin in origins
+    ]
+    found = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
+    if found is None:
+        raise PatronError(
+            f"versions of {model.name} cannot be compared: fewer than {slices.LEAST_OUTCOMES} outcomes of"
+            " each kind are known; import more history"
+        )
+    seen = any(exam.seen_by for exam in exams)
+    return Contest(model.name, ours, other, horizon, seen, _note(exams, other), found)
+
+
+def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
+    days = [int(fitted.manifest["horizon_days"]) for fitted in opened]
+    if len(set(days)) > 1:
+        raise PatronError(
+            f"{name} version {opened[0].version} looks {days[0]} days ahead and version"
+            f" {opened[1].version} {days[1]}: they answer different questions and cannot be compared"
+        )
+    return days[0]
+
+
+def _origins(home: Home, built: Built, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
+    """The last monthly moments of known outcome, if possible after all versions were trained."""
+    zone, months = home.shop().time_zone, set(populations.origins(home))
+    today = day_of(built.current, zone)
+    known = [t for t in built.as_ofs if t in months and day_of(t, zone) + horizon <= today]
+    if not known:
+        raise PatronError(
+            f"nothing can be compared {horizon} days ahead: no month's outcome is known yet; import more"
+            " history"
+        )
+    trained = max(_trained(fitted) for fitted in opened)
+    return [t for t in known if t >= trained][-ORIGINS:] or known[-ORIGINS:]
+
+
+def _trained(fitted: FittedModel) -> datetime:
+    return datetime.fromisoformat(fitted.manifest["as_of"])
+
+
+def _exam(
+    home: Home, store: Store, model: CustomerModel, opened: dict[str, FittedModel],
+    origin: datetime, now: datetime,
+) -> Exam:  # fmt: skip
+    """The outcome and everybody's scores at one origin, of those whom every version is about."""
+    names = [f.name for f in model.features]
+    for fitted in opened.values():
+        names += fitted.features
+    wanted = tuple(FEATURES[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
+    frame = gather(home, store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
+    for fitted in opened.values():
+        asked = [reason is None for reason in fitted.refusals(columns_of(frame))]
+        frame = frame[asked].reset_index(drop=True)
+    scores = {name: fitted.score(columns_of(frame)) for name, fitted in opened.items()}
+    for baseline in model.baselines:
+        score = baseline.score(frame, model.horizon_days).fillna(0)
+        scores[baseline.name] = score.to_numpy(np.float64)
+    seen_by = tuple(name for name, fitted in opened.items() if origin < _trained(fitted))
+    zone = home.shop().time_zone
+    day = origin.astimezone(ZoneInfo(zone)).date().isoformat()
+    return Exam(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
+
+
+def _note(exams: Sequence[Exam], other: str | None) -> str:
+    """What a reader must know about the origins, in words."""
+    seen = sorted({name for exam in exams for name in exam.seen_by})
+    if not seen:
+        who = "the version was" if other is None else "both versions were"
+        return f"All origins come after {who} trained: their outcomes are news to them."
+    return (
+        f"Seen: origins come before {' and '.join(seen)} was trained, on all outcomes known by then, so these"
+        " may be among what it learnt from and flatter it. The measure of a later time is in `patron models`."
+    )

@@ -1,0 +1,207 @@
+"""Who is asked about, when, with which features and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from core.calendar import day_of
+from core.errors import PatronError
+from core.home import Home
+from events.lake import read_write as lake
+from features.catalogue.store import Store
+from features.offline import populations
+from models.outliers import capped
+from models.registry.encoding import Column, matrix, vocabulary
+from models.revenue import Revenue, net_revenue_by_day
+from models.spec import Array, Asked, CustomerModel
+
+KEYS = ["customer_key", "as_of"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows of (customer_key, as_of), the model's features and the label, by as_of and customer.
+
+    Attributes:
+        known_at: labels see nothing that happened or arrived after it.
+        zone: the shop's time zone.
+        revenue: the shop's until then, for a question of money.
+        definitions: of every feature, by which the rows were computed.
+    """
+
+    model: CustomerModel
+    horizon_days: int
+    frame: pd.DataFrame
+    known_at: datetime
+    zone: str
+    revenue: Revenue | None = None
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, as_ofs: Sequence[datetime]) -> Dataset:
+        """Only the rows asked about at these moments."""
+        chosen = self.frame[self.frame["as_of"].isin(list(as_ofs))]
+        return replace(self, frame=chosen.reset_index(drop=True))
+
+    @property
+    def asked(self) -> Asked:
+        """What the rows ask, and when."""
+        moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
+        days = [
+            day_of(pd.Timestamp(moment).tz_convert("UTC").to_pydatetime(), self.zone) for moment in moments
+        ]
+        names = tuple(f.name for f in self.model.features)
+        today = day_of(self.known_at, self.zone)
+        return Asked(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
+
+    @property
+    def y(self) -> Array:
+        """The labels."""
+        return self.frame["label"].to_numpy(np.float64)
+
+    def columns(self) -> tuple[Column, ...]:
+        """The model's features with the vocabularies of these rows."""
+        return tuple(
+            Column(
+                f.name,
+                f.dtype,
+                f.unit,
+                self.definitions[f.name],
+                vocabulary(self.frame[f.name]) if f.dtype == "string" else (),
+            )
+            for f in self.model.features
+        )
+
+    def x(self, columns: Sequence[Column]) -> Array:
+        """The features as a matrix of these columns."""
+        return matrix(columns, {c.name: self.frame[c.name].tolist() for c in columns})
+
+    def digest(self) -> str:
+        """SHA-256 of the rows, features and labels, to about seven digits.
+
+        Sums of the same numbers in another order differ in their last digits, and are no other data.
+        """
+        numbers = self.frame.select_dtypes("float64").columns
+        frame = self.frame.astype(dict.fromkeys(numbers, "float32"))
+        rows = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+        return hashlib.sha256(rows.tobytes()).hexdigest()
+
+
+def gather(
+    home: Home,
+    store: Store,
+    model: CustomerModel,
+    as_ofs: Sequence[datetime],
+    horizon_days: int,
+    known_at: datetime,
+) -> Dataset:
+    """The rows of all customers the model is about, as of the given stored snapshots.
+
+    Labels of money are capped (:mod:`models.outliers`), so that one giant order teaches nothing about others.
+
+    Args:
+        known_at: labels see nothing that happened or arrived after it.
+    """
+    zone = home.shop().time_zone
+    if not as_ofs:
+        return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
+    events = lake.read(home, lake.connect())
+    population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
+    moments = population["as_of"].astype("datetime64[us]")
+    features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
+    frame = store.historical(population.assign(as_of=moments.dt.tz_localize("UTC")), list(features))
+    for condition in model.eligible:
+        low, high = condition.at_least, condition.at_most
+        values = frame[condition.feature.name]
+        inside = values.notna()
+        inside &= values >= low if low is not None else True
+        inside &= values <= high if high is not None else True
+        frame = frame[inside]
+    frame["customer_key"] = frame["customer_key"].astype("int64")
+    frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
+    return _labelled(home, model, horizon_days, frame, known_at, store.definitions())
+
+
+def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
+    """The rows of some of a dataset's moments, with the labels that were known at an earlier time.
+
+    It is what :func:`gather` gives for them, without reading the features again.
+    """
+    rows = data.at(as_ofs).frame.drop(columns="label")
+    return _labelled(home, data.model, data.horizon_days, rows, known_at, data.definitions)
+
+
+def _labelled(
+    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
+    definitions: Mapping[str, str],
+) -> Dataset:  # fmt: skip
+    """Rows with what became of them, as far as it was known by then."""
+    zone, backend = home.shop().time_zone, lake.connect()
+    events = lake.read(home, backend).known_at(known_at)
+    asked = rows[KEYS].assign(as_of=rows["as_of"].dt.tz_localize(None))
+    table = populations.population_table(backend, asked, zone)
+    labels = model.label(events, table, horizon_days).to_pandas()
+    labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
+    if model.kind == "money":
+        labels["label"] = capped(labels["label"].to_numpy(np.float64))
+    frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
+    today = day_of(known_at, zone)
+    revenue = net_revenue_by_day(events, today) if model.kind == "money" else None
+    frame = frame.reset_index(drop=True)
+    return Dataset(model, horizon_days, frame, known_at, zone, revenue, definitions)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The moments asked about: those learnt from for the test, the test's, and all with labels.
+
+    Every label of ``fit`` was known at ``test``, so the test repeats what would have happened.
+    """
+
+    horizon_days: int
+    fit: tuple[datetime, ...]
+    test: datetime
+    all: tuple[datetime, ...]
+
+    def told_in(self, zone: str) -> Split:
+        """The same moments as the shop's clocks show them, for people to read."""
+        local = ZoneInfo(zone)
+        fit, every = (tuple(t.astimezone(local) for t in moments) for moments in (self.fit, self.all))
+        return Split(self.horizon_days, fit, self.test.astimezone(local), every)
+
+
+FEWEST_ORIGINS = 3
+
+
+def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str) -> Split:
+    """Divide the stored moments by time, at the longest horizon that the history allows.
+
+    Raises:
+        PatronError: the history is too short even for the shortest; says what it has and takes.
+    """
+    if not as_ofs:
+        raise PatronError(
+            f"{model.name} cannot be trained: the history holds no full month after its first"
+            f" {populations.HISTORY_DAYS} days; import more of it"
+        )
+    today = day_of(now, zone)
+    for horizon in (model.horizon, *model.shorter_horizons):
+        known = [t for t in as_ofs if day_of(t, zone) + horizon.days <= today]
+        if known:
+            test = known[-1]
+            fit = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
+            if len(fit) >= FEWEST_ORIGINS:
+                return Split(horizon.days, tuple(fit), test, tuple(known))
+    least = min((model.horizon, *model.shorter_horizons)).days
+    has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
+    needs = 2 * least + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+    raise PatronError(
+        f"{model.name} cannot be trained: asking {least} days ahead takes about {needs} days of"
+        f" history and there are about {has}; use a shorter --horizon or import more history"
+    )

@@ -1,0 +1,146 @@
+"""The shop's rates of ordering, and whether they tell the next order's day better than own rhythms do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.calendar import day_of
+from core.errors import PatronError
+from core.home import Home
+from features.catalogue.store import Store
+from features.offline import segment_overview as segments
+from features.offline.snapshots import Built
+from models.btyd.bg_nbd import fit_bg_nbd
+from models.questions.labels import days_until_order
+from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm, repeats
+from models.spec import Array, CustomerModel, Gate
+from training.customers.dataset import gather
+
+LEAST = 50  # customers on whom anything is measured
+GATES = (
+    Gate("next_order_over_own_rhythm_days", "it must come nearer than the customer's own rhythm", at_most=0),
+    Gate("next_order_by_then", "about half are to have ordered by the day told", at_least=0.35, at_most=0.65),
+)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What there is to publish.
+
+    Attributes:
+        rates: None where the own rhythm goes on answering; ``why`` says so.
+        measures: by name, see :func:`measures_of`.
+    """
+
+    rates: Rates | None
+    why: str
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What was told at a moment of customers who had ordered in the ``HORIZON_DAYS`` before, in days from it.
+
+    Attributes:
+        wait: until the order that came; NaN where none came within ``HORIZON_DAYS``.
+        ours, rhythm: what was expected, by the shop's rates and by own rhythms; NaN where none was told.
+    """
+
+    customers: NDArray[np.int64]
+    wait: Array
+    ours: Array
+    rhythm: Array
+
+    def of(self, rows: NDArray[np.bool_]) -> Exam:
+        """Only some of the customers."""
+        return Exam(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
+
+
+def learn(home: Home, store: Store, built: Built, model: CustomerModel, months: Sequence[datetime]) -> Learnt:
+    """Fit on everyone of today, and test on the latest month whose orders are known.
+
+    Args:
+        months: the monthly moments that have features.
+    """
+    zone = home.shop().time_zone
+    today = day_of(built.current, zone)
+    known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= today]
+    if not known:
+        return Learnt(None, f"no month's next {HORIZON_DAYS} days are known yet")
+    asked = replace(model, features=HABITS, label=days_until_order)
+    frame = gather(home, store, asked, known[-1:], HORIZON_DAYS, built.current).frame
+    try:
+        measures = measures_of(exam_of(fit(frame), frame))
+        why = [words for gate in GATES if gate.metric in measures and (words := gate.refusal(measures))]
+        if GATES[1].metric not in measures:
+            why.append(f"fewer than {LEAST} customers ordered within {HORIZON_DAYS} days")
+        if why:
+            return Learnt(None, "; ".join(why), measures)
+        return Learnt(fit(segments.everyone(built, built.current)), "passed its gates", measures)
+    except PatronError as refusal:
+        return Learnt(None, str(refusal))
+
+
+def fit(frame: pd.DataFrame) -> Rates:
+    """The rates of all customers in a frame of features who have ordered.
+
+    Raises:
+        PatronError: they are too few, or none of them ordered again.
+    """
+    orders, recency, tenure = _habits(frame[frame["orders_total"] > 0])
+    found = fit_bg_nbd(repeats(orders, recency, tenure), tenure - recency, tenure)
+    return Rates(found.r, found.alpha)
+
+
+def exam_of(rates: Rates, frame: pd.DataFrame) -> Exam:
+    """What is told of a frame of features whose ``label`` is the wait for the next order."""
+    frame = frame[(frame["orders_total"] > 0) & (frame["recency_days"] <= HORIZON_DAYS)]
+    orders, recency, tenure = _habits(frame)
+    rhythm = own_rhythm(orders, recency, frame["median_gap_days"].to_numpy(np.float64, na_value=np.nan))
+    return Exam(
+        frame["customer_key"].to_numpy(np.int64),
+        frame["label"].to_numpy(np.float64),
+        rates.wait(orders, recency, tenure),
+        np.where(rhythm >= 0, rhythm, np.nan),
+    )
+
+
+def measures_of(exam: Exam) -> dict[str, float]:
+    """How near the days told came to those of the orders that were placed within ``HORIZON_DAYS``.
+
+    ``next_order_error_days`` is the mean absolute error, which the median of a wait makes least;
+    ``next_order_by_then`` the share who had ordered by the day told, which is to be half;
+    ``…_own_rhythm_days`` and ``…_over_own_rhythm_days`` of those whom their own rhythm tells a day.
+    What rests on fewer than ``LEAST`` customers is left out.
+    """
+    found: dict[str, float] = {}
+    ordered = exam.of(~np.isnan(exam.wait))
+    if len(ordered.wait) >= LEAST:
+        found["next_order_customers"] = float(len(ordered.wait))
+        found["next_order_error_days"] = error_days(ordered.wait, ordered.ours)
+        found["next_order_by_then"] = float((ordered.wait <= ordered.ours).mean())
+    both = ordered.of(~np.isnan(ordered.rhythm))
+    if len(both.wait) >= LEAST:
+        found["next_order_error_own_rhythm_days"] = error_days(both.wait, both.rhythm)
+        found["next_order_over_own_rhythm_days"] = (
+            error_days(both.wait, both.ours) - found["next_order_error_own_rhythm_days"]
+        )
+    return found
+
+
+def error_days(wait: Array, told: Array) -> float:
+    """Mean absolute error."""
+    return float(np.abs(wait - told).mean())
+
+
+def _habits(frame: pd.DataFrame) -> tuple[Array, Array, Array]:
+    orders, recency, tenure = (
+        frame[name].to_numpy(np.float64) for name in ("orders_total", "recency_days", "tenure_days")
+    )
+    return orders, recency, tenure

@@ -1,0 +1,217 @@
+"""train(model): dataset, fit, evaluate, gate, publish."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+import features
+from core.home import Home
+from core.progress import Progress, silent
+from features.catalogue.store import Store
+from features.offline import segment_overview as segments
+from features.offline.snapshots import Built
+from models.estimators.blend import FittedBlend
+from models.measures import drift as reference
+from models.questions.next_order import KEY as NEXT_ORDER
+from models.registry import recipes
+from models.registry.bundle import FittedModel, pack
+from models.registry.registry import Registry
+from models.registry.versions import ModelVersion, Run
+from models.spec import Array, CustomerModel, Estimator
+from training.customers import next_order
+from training.customers.backtest import Aged, Lookback, aged, exams, tested
+from training.customers.dataset import Dataset, Split, as_known, gather
+from training.customers.fitting import asked_with, columns_of, fit, fitted_for, moments_of, refuse_if_poor
+from training.customers.succession import Verdict, over_baseline, over_champion
+from training.evaluation.card import card, told
+from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.plots import plots
+from training.reports.reports import Report, report_of
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the recipe showed when it was fitted on what was known at the test's moment, and before.
+
+    Attributes:
+        older: the same recipe some months before; None where the history is too short.
+        waits: what is learnt beside it of the next order's day; None where the model does not tell that.
+    """
+
+    then: Lookback
+    older: Aged | None
+    evaluation: Evaluation
+    report: Report
+    waits: next_order.Learnt | None
+
+
+def train(
+    home: Home,
+    model: CustomerModel,
+    built: Built,
+    store: Store,
+    registry: Registry,
+    progress: Progress = silent,
+) -> ModelVersion:
+    """Learn from what is known now, test by time, and publish.
+
+    It is promoted if every gate opens and it surely beats the simplest baseline, unless it is held back by
+    the version that answers now (:mod:`training.customers.succession`). The version published is
+    fitted on all labels
+    known; its measures are those of the same recipe fitted only on what was known at the test's moment.
+
+    Raises:
+        PatronError: the history or the outcomes do not suffice; says what is missing.
+    """
+    parts = moments_of(home, model, built)
+    model = asked_with(model, parts.horizon_days)
+    recipe, complement = fitted_for(model)
+    progress(f"{model.name}: dataset", 0.05)
+    data = gather(home, store, recipe, parts.all, parts.horizon_days, built.current)
+    refuse_if_poor(model, data)
+    progress(f"{model.name}: test fits and evaluation", 0.2)
+    shown = _show(home, model, parts, data, built, store)
+    progress(f"{model.name}: final fit", 0.6)
+    final = fit(data, complement, "final")
+    manifest = _manifest(model, recipe, final, built, parts)
+    if shown.waits and shown.waits.rates:
+        manifest[NEXT_ORDER] = shown.waits.rates.as_dict()
+    final = replace(final, manifest=manifest)
+
+    progress(f"{model.name}: held against baseline and champion", 0.85)
+    asked = exams(shown.then, shown.older, home.shop().time_zone)
+    simplest = over_baseline(model, asked)
+    champion = over_champion(home, built, store, registry, shown.then, asked, shown.older, manifest)
+    refusals = shown.evaluation.refusals(model) + (() if simplest.passed else (simplest.words,))
+    held_back = "" if champion.passed or refusals else champion.words
+
+    progress(f"{model.name}: publishing", 0.9)
+    run = _run(home, shown, data, final, (simplest, champion), refusals)
+    published = registry.publish(model.name, _bundle(final, built), run, refusals, held_back)
+    store.publish_service(f"{model.name}_v{published.version}", final.features)
+    if not refusals and not held_back:
+        registry.promote(model.name, published.version, "training", f"passed its gates; {champion.words}")
+        published = replace(published, champion=True)
+    progress(f"{model.name}: done", 1.0)
+    return published
+
+
+def _show(home: Home, model: CustomerModel, parts: Split, data: Dataset, built: Built, store: Store) -> Shown:
+    """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
+    known = as_known(home, data, parts.fit, parts.test)
+    then = tested(home, model, parts, known, built, store)
+    older = aged(home, then, built, store)
+    scores = then.exam["score"].to_numpy(np.float64)
+    evaluation = evaluate(model, then.exam, parts.horizon_days, scores, then.fitted.interval(scores))
+    waits = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
+    return Shown(then, older, evaluation, report_of(home, then, older, built, store), waits)
+
+
+def _run(
+    home: Home, shown: Shown, data: Dataset, final: FittedModel, verdicts: tuple[Verdict, ...],
+    refusals: tuple[str, ...],
+) -> Run:  # fmt: skip
+    """What is recorded of a training beside the bundle."""
+    shop, model = home.shop(), shown.then.model
+    waits = shown.waits
+    metrics = [shown.evaluation.metrics, *([waits.measures] if waits else []), *(v.metrics for v in verdicts)]
+    evaluation = replace(shown.evaluation, metrics={k: v for each in metrics for k, v in each.items()})
+    local = shown.then.parts.told_in(shop.time_zone)
+    report = replace(shown.report, unused=final.unused)
+    about = told(model, local, evaluation, data.digest())
+    words = [verdict.words for verdict in verdicts]
+    return Run(
+        parameters=_parameters(data.model, local)
+        | chosen(final)
+        | ({NEXT_ORDER: waits.why} if waits else {}),
+        metrics=evaluation.metrics,
+        tags={
+            "data_digest": data.digest(),
+            "code_version": code_version(),
+            "as_of": f"{data.known_at:%Y-%m-%dT%H:%M:%SZ}",
+        },
+        figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
+        documents={**evaluation.documents(), "report": report.as_dict()},
+        texts={"card.md": card(model, about, evaluation, refusals, words, report.sections())},
+    )
+
+
+def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
+    return {
+        "horizon_days": parts.horizon_days,
+        "fit_origins": f"{parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d} ({len(parts.fit)})",
+        "test_origin": f"{parts.test:%Y-%m-%d}",
+        "final_origins": len(parts.all),
+        "features": len(model.features),
+    } | settings_of(model.estimator())
+
+
+def chosen(final: FittedModel) -> dict[str, Any]:
+    """Which candidate a blend became, as a run records it."""
+    return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
+
+
+def settings_of(estimator: Estimator) -> dict[str, Any]:
+    """An estimator's settings by name, as a run records them."""
+    own = {name: value for name, value in vars(estimator).items() if name != "parameters"}
+    return {"estimator": type(estimator).__name__} | own | getattr(estimator, "parameters", {})
+
+
+def _manifest(
+    model: CustomerModel, recipe: CustomerModel, final: FittedModel, built: Built, parts: Split
+) -> dict[str, Any]:
+    """What a bundle says of itself, as far as that needs no scores."""
+    return dict(final.manifest) | {
+        "model": model.name,
+        # Learnt from the recipe's customers, it answers for the model's own.
+        "eligible": [condition.as_dict() for condition in model.eligible],
+        "estimator": recipes.described(recipe.estimator()),
+        "question": model.question,
+        "meaning": model.meaning.format(days=parts.horizon_days),
+        "kind": model.kind,
+        "horizon_days": parts.horizon_days,
+        "as_of": built.current.isoformat(),
+    }
+
+
+def _bundle(final: FittedModel, built: Built) -> dict[str, bytes]:
+    """The files to publish, with the population of today as the reference for drift."""
+    today = segments.everyone(built, built.current)
+    scores = pd.Series(final.score(columns_of(today)), index=today.index)
+    asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
+    described = today[list(final.features)].assign(score=scores.where(asked))
+    own = provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
+    return pack({**final.manifest, **own}, final.fitted, reference.describe(described))
+
+
+def provenance(scores: Array) -> dict[str, Any]:
+    """What every manifest says: how scores lie among each other, and what made the bundle."""
+    return {
+        "score_percentiles": np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
+        "versions": {
+            "patron": code_version(),
+            "lightgbm": lightgbm.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def code_version() -> str:
+    """The commit of this checkout, with + when it has changes; the package version elsewhere."""
+    here = Path(__file__).parent
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+        return said.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return features.__version__

@@ -1,0 +1,200 @@
+"""tune(model): search for better trees on inner splits by time, then train with the best of them.
+
+Only what was known at the test's moment takes part in the search: each inner split asks at one of the
+months learnt from, having learnt from those whose labels were known by then. So the test is as honest
+as without a search. Optuna proposes (tree-structured Parzen estimator, Bergstra et al., 2011) and gives
+up trials that are behind the median of the others after a split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from core.calendar import day_of
+from core.errors import PatronError
+from core.home import Home
+from core.progress import Progress, silent
+from features.catalogue.store import Store
+from features.offline.snapshots import Built
+from models.estimators.contest import Blend
+from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
+from models.registry.registry import Registry
+from models.registry.versions import ModelVersion, Run
+from models.spec import Array, CustomerModel
+from training.customers.dataset import Split, gather
+from training.customers.fitting import asked_with, fitted_for, moments_of
+from training.customers.pipeline import settings_of, train
+from training.evaluation.evaluate import RANKING
+from training.evaluation.slices import enough
+
+MOST_SPLITS = 3
+STARTUP_TRIALS = 5  # none of the first ones is given up early
+SEED = 7
+Trees = CalibratedTrees | MoneyTrees | Blend
+
+
+@dataclass(frozen=True)
+class InnerSplit:
+    """A matrix and labels to learn from, and a later moment's to be tested on."""
+
+    x: Array
+    y: Array
+    categorical: list[int]
+    asked: Array
+    outcome: Array
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found.
+
+    Attributes:
+        measure: what the configurations were ranked by, ``auc`` or ``gini``.
+        usual, best: its mean over the inner splits, of the model's own configuration and of the best.
+        pruned: trials that were given up early.
+        version: trained with the best.
+    """
+
+    measure: str
+    usual: float
+    best: float
+    trials: int
+    pruned: int
+    settings: dict[str, Any]
+    version: ModelVersion
+
+
+def tune(
+    home: Home,
+    model: CustomerModel,
+    built: Built,
+    store: Store,
+    registry: Registry,
+    trials: int,
+    timeout_s: float | None = None,
+    progress: Progress = silent,
+) -> Tuned:
+    """Search, record every trial below one run, and train, test and publish with the best.
+
+    Args:
+        trials: at most so many, the model's own configuration the first of them.
+        timeout_s: no trial begins later than so many seconds after the first.
+
+    Raises:
+        PatronError: Optuna is not installed, or the history is too short for an inner split.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    parts = moments_of(home, model, built)
+    recipe, complement = fitted_for(asked_with(model, parts.horizon_days))
+    usual = recipe.estimator()
+    if not isinstance(usual, Trees):
+        raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
+    splits = inner_splits(home, store, recipe, parts)
+    measure, _ = RANKING[recipe.kind]
+    search = registry.begin_search(model.name, Run({"trials": trials, "splits": len(splits)}, {}, {}))
+
+    def record(trial: Any, tried: Trees, values: Sequence[float], pruned: bool) -> None:
+        found = {f"inner_{measure}": float(np.mean(values)), "splits": float(len(values))}
+        tags = {"state": "pruned" if pruned else "complete"}
+        registry.record_trial(model.name, search, Run(settings_of(tried), found, tags))
+        progress(f"{model.name}: trial {trial.number + 1} of {trials}", 0.8 * (trial.number + 1) / trials)
+
+    study = _study(optuna, usual)
+    study.optimize(_objective(optuna, recipe.kind, usual, splits, record), trials, timeout_s)
+    registry.end_search(search, {f"inner_{measure}": study.best_value})
+    best = configured(usual, study.best_params)
+    learnt = replace(recipe, estimator=lambda: best)
+    chosen = replace(asked_with(model, parts.horizon_days), complement_of=learnt) if complement else learnt
+    version = train(home, chosen, built, store, registry, progress)
+    states = [trial.state.name for trial in study.trials]
+    return Tuned(
+        measure, study.trials[0].value, study.best_value, len(states), states.count("PRUNED"),
+        study.best_params, version,
+    )  # fmt: skip
+
+
+def inner_splits(home: Home, store: Store, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
+    """Up to three months learnt from, the latest ones, each asked by what was known before it.
+
+    Raises:
+        PatronError: the history holds none with enough outcomes.
+    """
+    zone, days = home.shop().time_zone, parts.horizon_days
+    found: list[InnerSplit] = []
+    for moment in reversed(parts.fit):
+        known = [t for t in parts.fit if day_of(t, zone) + days <= day_of(moment, zone)]
+        if not known or len(found) == MOST_SPLITS:
+            break
+        learnt = gather(home, store, recipe, known, days, moment)
+        exam = gather(home, store, recipe, [moment], days, parts.test)
+        if enough(recipe.kind, learnt.y) and enough(recipe.kind, exam.y):
+            columns = learnt.columns()
+            categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
+            found.append(InnerSplit(learnt.x(columns), learnt.y, categorical, exam.x(columns), exam.y))
+    if not found:
+        raise PatronError(
+            f"the history is too short to tune on: {len(parts.fit)} months are learnt from, and none of them"
+            f" lies {days} days after another with enough outcomes; import more history"
+        )
+    return found
+
+
+def configured(usual: Trees, settings: dict[str, Any]) -> Trees:
+    """Trees with other settings."""
+    own = {name: value for name, value in settings.items() if name != "rounds"}
+    return replace(usual, rounds=settings["rounds"], parameters=usual.parameters | own)
+
+
+def _study(optuna: Any, usual: Trees) -> Any:
+    """A search that begins with the usual configuration, so that the best is never worse than it."""
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=SEED),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+    )
+    study.enqueue_trial(_own_settings(usual))
+    return study
+
+
+def _own_settings(usual: Trees) -> dict[str, Any]:
+    names = ("num_leaves", "learning_rate", "min_data_in_leaf", "lambda_l2", "feature_fraction")
+    return {"rounds": usual.rounds} | {name: usual.parameters[name] for name in names}
+
+
+def _proposed(trial: Any) -> dict[str, Any]:
+    return {
+        "rounds": trial.suggest_int("rounds", 50, 400, step=10),
+        "num_leaves": trial.suggest_int("num_leaves", 3, 31, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.1, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 200, log=True),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 50.0, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.4, 1.0),
+    }
+
+
+def _objective(
+    optuna: Any, kind: str, usual: Trees, splits: Sequence[InnerSplit], record: Callable[..., None]
+) -> Callable[[Any], float]:
+    """What Optuna raises: the mean ranking measure over the splits."""
+    _, ranking = RANKING[kind]
+
+    def tried(trial: Any) -> float:
+        trees, values = configured(usual, _proposed(trial)), list[float]()
+        for i, split in enumerate(splits):
+            grown = grow(trees.parameters, trees.rounds, split.x, split.y, split.categorical)
+            raw = np.asarray(grown.predict(split.asked, raw_score=True, num_threads=1))
+            values.append(ranking(split.outcome, raw))
+            trial.report(float(np.mean(values)), i)
+            if i + 1 < len(splits) and trial.should_prune():
+                record(trial, trees, values, True)
+                raise optuna.TrialPruned
+        record(trial, trees, values, False)
+        return float(np.mean(values))
+
+    return tried

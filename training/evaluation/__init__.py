@@ -1,0 +1,1 @@
+"""Evaluation of a fit: measures, slices, plots, cards and comparisons."""

@@ -1,0 +1,108 @@
+"""The card of a model version: what it answers, for whom, how well, and its limits. As Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from models.spec import CustomerModel, Question
+from training.customers.dataset import Split
+from training.evaluation.evaluate import RANKING, Evaluation
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a card says beside what was measured; each text is a line.
+
+    Attributes:
+        meaning: of the score.
+        asked_of: who is asked about.
+        data: what it learnt from and was tested on.
+        shown_on: what the measures come from, such as ``a later time``.
+        reads: per feature its description.
+    """
+
+    meaning: str
+    asked_of: Sequence[str]
+    data: Sequence[str]
+    shown_on: str
+    reads: dict[str, str]
+    limits: Sequence[str]
+
+
+def card(
+    model: Question,
+    told: Told,
+    evaluation: Evaluation,
+    refusals: Sequence[str],
+    held_against: Sequence[str] = (),
+    found: Iterable[tuple[str, str]] = (),
+) -> str:
+    """The card.
+
+    Args:
+        held_against: what it was compared with, and what came of that, a line each.
+        found: title and text of what else the test showed.
+    """
+    sections = [
+        [f"# {model.name}", model.question, f"Score: {told.meaning}."],
+        ["## Asked of", *(f"- {line}" for line in told.asked_of)],
+        ["## Data", *(f"- {line}" for line in told.data)],
+        [f"## Shown on {told.shown_on}", *_measures(evaluation)],
+        *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
+        ["## Gates", *([f"- shut: {words}" for words in refusals] or ["All open."])],
+        *([["## Held against", *(f"- {line}" for line in held_against)]] if held_against else []),
+        *([f"## {title}", "```text", text, "```"] for title, text in found),
+        ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in told.reads.items())],
+        ["## Limits", *(f"- {line}" for line in told.limits)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def told(model: CustomerModel, parts: Split, evaluation: Evaluation, digest: str) -> Told:
+    """What the card of a question about a shop's customers says."""
+    limits = [
+        f"One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
+        "It says what customers like these did, not what an action would change.",
+    ]
+    if model.complement_of is not None:
+        limits.append(f"Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
+    return Told(
+        meaning=model.meaning.format(days=parts.horizon_days),
+        asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
+        data=[
+            f"tested on {parts.test:%Y-%m-%d}, learnt for it from {len(parts.fit)} months,"
+            f" {parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d}",
+            f"published: learnt from {len(parts.all)} months, to {parts.all[-1]:%Y-%m-%d}",
+            f"digest of the rows: `{digest}`",
+        ],
+        shown_on="a later time",
+        reads={f.name: f.description for f in model.features},
+        limits=limits,
+    )
+
+
+def _measures(evaluation: Evaluation) -> list[str]:
+    rows = [f"| {name} | {value:.4g} |" for name, value in evaluation.metrics.items()]
+    bins = [
+        f"| {row['predicted']:.4g} | {row['actual']:.4g} | {row['customers']:,.0f} |"
+        for row in evaluation.calibration
+    ]
+    return [
+        "| measure | value |",
+        "|---|---|",
+        *rows,
+        "",
+        "| predicted | actual | customers |",
+        "|---|---|---|",
+        *bins,
+    ]
+
+
+def _slices(evaluation: Evaluation) -> list[str]:
+    name, _ = RANKING[evaluation.kind]
+    lines = [f"| slice | customers | {name} | predicted | actual |", "|---|---|---|---|---|"]
+    for row in evaluation.by_slice:
+        ranked = "too few" if row.measure is None else f"{row.measure:.3f}"
+        lines.append(f"| {row.of} | {row.customers:,} | {ranked} | {row.predicted:.4g} | {row.actual:.4g} |")
+    return lines

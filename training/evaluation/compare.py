@@ -1,0 +1,220 @@
+"""Two versions and the simplest baselines on the same customers: who ranks them better, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.measures import metrics
+from models.spec import Array
+from training.evaluation.evaluate import RANKING
+from training.evaluation.slices import Mask, enough, slices
+
+DRAWS, DRAWS_OF_PARTS = 1000, 300
+LEAST_OF_AN_EXAM = 5  # outcomes of each kind, where several exams are told together
+Measure = Callable[[Array, Array], float]
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Everyone asked about at one moment.
+
+    Attributes:
+        origin: the day of the moment, ISO 8601.
+        seen_by: scorers trained after the moment, so that its outcomes may be what they learnt from.
+        frame: ``customer_key``, ``label`` and the features of the slices.
+        scores: by scorer (a version, or a baseline), one per row.
+    """
+
+    origin: str
+    seen_by: tuple[str, ...]
+    frame: pd.DataFrame
+    scores: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much the first scorer's measure exceeds another's: mean over origins, 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        """The difference with its interval."""
+        return f"{self.mean:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The measure among some of the customers.
+
+    Attributes:
+        customers: different ones, over all origins.
+        scores: mean measure over origins by scorer; empty where outcomes were too few.
+        over: the first scorer's difference by other scorer.
+    """
+
+    of: str
+    customers: int
+    scores: Mapping[str, float]
+    over: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the first scorer stands against the others; ``rival`` is the one that parts are shown for."""
+
+    measure: str
+    first: str
+    rival: str
+    seen_by: Mapping[str, Sequence[str]]
+    all: Row
+    by_origin: tuple[Row, ...]
+    by_slice: tuple[Row, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self) | {"verdict": self.verdict}
+
+    @property
+    def verdict(self) -> str:
+        """Which one ranks better, in a sentence."""
+        found = self.all.over[self.rival]
+        pair = f"{self.first} and {self.rival}"
+        said = f"between {pair} there is no difference beyond chance."
+        if found.low > 0 or found.high < 0:
+            better = "better" if found.low > 0 else "worse"
+            said = f"{self.first} ranks {better} than {self.rival}, by more than chance would."
+        if any(self.seen_by.values()):
+            return f"On outcomes that were seen, {said}"
+        return said[0].upper() + said[1:]
+
+
+def compare(kind: str, exams: Sequence[Exam], first: str, rival: str | None) -> Comparison | None:
+    """Compare the first scorer with all others; None where outcomes are too few to say anything.
+
+    Args:
+        kind: the model's, which decides on the measure.
+        rival: whom parts are compared with; the best of the others for None.
+    """
+    name, measure = RANKING[kind]
+    whole = _row("all", kind, measure, [(e, _all(e)) for e in exams], first, None, DRAWS)
+    if not whole.scores:
+        return None
+    others = {other: score for other, score in whole.scores.items() if other != first}
+    rival = rival or max(others, key=lambda other: others[other])
+
+    def part(of: str, chosen: list[tuple[Exam, Mask]]) -> Row:
+        return _row(of, kind, measure, chosen, first, [rival], DRAWS_OF_PARTS)
+
+    sliced = _sliced(exams)
+    return Comparison(
+        name,
+        first,
+        rival,
+        {e.origin: e.seen_by for e in exams},
+        whole,
+        tuple(part(e.origin, [(e, _all(e))]) for e in exams),
+        tuple(part(of, chosen) for of, chosen in sliced.items()),
+    )
+
+
+def _all(exam: Exam) -> Mask:
+    return np.ones(len(exam.frame), np.bool_)
+
+
+def _sliced(exams: Sequence[Exam]) -> dict[str, list[tuple[Exam, Mask]]]:
+    """The rows of each slice in each exam; who counts as common is decided over all of them."""
+    together = pd.concat([exam.frame for exam in exams], ignore_index=True)
+    ends = np.cumsum([len(exam.frame) for exam in exams])[:-1]
+    return {
+        of: list(zip(exams, np.split(mask, ends), strict=True)) for of, mask in slices(together) if mask.any()
+    }
+
+
+def _row(
+    of: str, kind: str, measure: Measure, chosen: list[tuple[Exam, Mask]],
+    first: str, others: Sequence[str] | None, draws: int,
+) -> Row:  # fmt: skip
+    """The measures of some rows, over the origins at which they hold outcomes enough."""
+    keys = [exam.frame["customer_key"].to_numpy(np.int64)[mask] for exam, mask in chosen]
+    customers = len(np.unique(np.concatenate(keys)))
+    outcomes = [exam.frame["label"].to_numpy(np.float64)[mask] for exam, mask in chosen]
+    used = [i for i, outcome in enumerate(outcomes) if enough(kind, outcome)]
+    if not used:
+        return Row(of, customers, {}, {})
+
+    def of_scorer(scorer: str) -> list[Array]:
+        return [chosen[i][0].scores[scorer][chosen[i][1]] for i in used]
+
+    y, ours = [outcomes[i] for i in used], of_scorer(first)
+    names = list(chosen[0][0].scores)
+    means = {
+        name: float(np.mean([measure(a, b) for a, b in zip(y, of_scorer(name), strict=True)]))
+        for name in names
+    }
+    whose = [keys[i] for i in used]
+    over = {
+        name: _difference(measure, y, ours, of_scorer(name), whose, draws)
+        for name in (others or names)
+        if name != first
+    }
+    return Row(of, customers, means, over)
+
+
+def _difference(
+    measure: Measure, y: Sequence[Array], ours: Sequence[Array], other: Sequence[Array],
+    customers: list[NDArray[np.int64]], draws: int,
+) -> Difference:  # fmt: skip
+    origins = list(zip(y, ours, other, strict=True))
+    return Difference(*metrics.paired_bootstrap(origins, measure, draws, customers=customers))
+
+
+def difference(kind: str, exams: Sequence[Exam], first: str, other: str) -> Difference | None:
+    """By how much the first scorer ranks better than another, over exams of ``LEAST_OF_AN_EXAM`` outcomes.
+
+    None where outcomes are not enough all together.
+    """
+    outcomes = [exam.frame["label"].to_numpy(np.float64) for exam in exams]
+    used = [
+        exam for exam, outcome in zip(exams, outcomes, strict=True) if enough(kind, outcome, LEAST_OF_AN_EXAM)
+    ]
+    if not used or not enough(kind, np.concatenate(outcomes)):
+        return None
+    return _difference(
+        RANKING[kind][1],
+        [exam.frame["label"].to_numpy(np.float64) for exam in used],
+        [exam.scores[first] for exam in used],
+        [exam.scores[other] for exam in used],
+        [exam.frame["customer_key"].to_numpy(np.int64) for exam in used],
+        DRAWS,
+    )
+
+
+def table(found: Comparison) -> str:
+    """The comparison as a table, with words above and below."""
+    names = list(found.all.scores)
+    widths = [max(len(name), 7) for name in names]
+    wide = max(len(row.of) for row in (found.all, *found.by_origin, *found.by_slice))
+    heads = "  ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    lines = [f"{found.measure:<{wide}}  customers  {heads}  {found.first} less {found.rival} (95 %)"]
+    for row in (found.all, *found.by_origin, *found.by_slice):
+        cells = "  ".join(
+            f"{row.scores[name]:>{width}.3f}" if row.scores else f"{'-':>{width}}"
+            for name, width in zip(names, widths, strict=True)
+        )
+        said = row.over[found.rival].words if row.scores else "too few outcomes"
+        lines.append(f"{row.of:<{wide}}  {row.customers:>9,}  {cells}  {said}")
+    lines += [
+        f"{found.first} less {name}: {difference.words}"
+        for name, difference in found.all.over.items()
+        if name != found.rival
+    ]
+    return "\n".join([*lines, found.verdict])

@@ -1,0 +1,139 @@
+"""What a model shows on customers and a time it has not seen, beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.estimators.calibration import money_slope
+from models.measures import metrics
+from models.spec import Array, Question
+from training.evaluation.slices import enough, slices
+from training.evaluation.worst_slice import Worst, worst
+
+Measure = Callable[[Array, Array], float]
+RANKING = metrics.RANKING
+MEASURES: dict[str, dict[str, Measure]] = {
+    "probability": {
+        "auc": metrics.auc,
+        "brier": metrics.brier,
+        "log_loss": metrics.log_loss,
+        "calibration_slope": metrics.calibration_slope,
+        "lift_at_10": metrics.lift_at,
+    },
+    "money": {
+        "gini": metrics.normalised_gini,
+        "mean_absolute_error": metrics.mean_absolute_error,
+        "total_ratio": metrics.total_ratio,
+        "calibration_slope": money_slope,
+        "lift_at_10": metrics.lift_at,
+    },
+}
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """Some of the customers.
+
+    Attributes:
+        measure: how well they are ranked, by the measure of ``RANKING``; None where outcomes are too few.
+        predicted: mean score.
+        actual: mean outcome.
+    """
+
+    of: str
+    customers: int
+    measure: float | None
+    predicted: float
+    actual: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures by name (``auc``, ``auc_recency``, ``auc_over_recency`` ...) and the plots' data.
+
+    Attributes:
+        slices: by measure of a worst slice which one that is.
+    """
+
+    kind: str
+    metrics: dict[str, float]
+    calibration: list[dict[str, float]]
+    gains: dict[str, Array]
+    by_slice: tuple[SliceRow, ...]
+    customers: int
+    slices: Mapping[str, str] = field(default_factory=dict)
+
+    def refusals(self, model: Question) -> tuple[str, ...]:
+        """Which gates stay shut, in words."""
+        said = (gate.refusal(self.metrics, self.slices.get(gate.metric)) for gate in model.gates)
+        return tuple(words for words in said if words is not None)
+
+    def documents(self) -> Mapping[str, Any]:
+        """The data of the plots, for MLflow."""
+        rows = [asdict(row) for row in self.by_slice]
+        return {"calibration": {"bins": self.calibration}, "slices": {"rows": rows}}
+
+
+def evaluate(
+    model: Question,
+    frame: pd.DataFrame,
+    horizon_days: int,
+    score: Array,
+    interval: tuple[Array, Array] | None = None,
+) -> Evaluation:
+    """Measure scores of a frame that holds the features and the label.
+
+    Args:
+        interval: the lowest and the highest likely outcome of each row.
+    """
+    outcome = frame["label"].to_numpy(np.float64)
+    found = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
+    found |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
+    if interval is not None:
+        found |= coverages(outcome, score, *interval)
+    gains = {model.name: metrics.gain_curve(outcome, score)}
+    name, ranking = RANKING[model.kind]
+    for baseline in model.baselines:
+        other = baseline.score(frame, horizon_days).fillna(0).to_numpy(np.float64)
+        found[f"{name}_{baseline.name}"] = ranking(outcome, other)
+        found[f"{name}_over_{baseline.name}"] = found[name] - found[f"{name}_{baseline.name}"]
+        gains[baseline.name] = metrics.gain_curve(outcome, other)
+    parts = _parts(frame, outcome, score)
+    least = worst(model.kind, [("", outcome, score), *parts]) if parts else Worst({}, {})
+    return Evaluation(
+        model.kind,
+        found | least.metrics,
+        metrics.calibration_table(outcome, score),
+        gains,
+        by_slice(model.kind, frame, score),
+        len(outcome),
+        least.slices,
+    )
+
+
+def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
+    """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
+    top = score >= np.quantile(score, 0.9)
+    return {
+        "interval_coverage": metrics.coverage(outcome, low, high),
+        "interval_coverage_top_decile": metrics.coverage(outcome[top], low[top], high[top]),
+    }
+
+
+def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:
+    """Each slice of the frame that holds anybody: how well the scores rank it, and how true they are."""
+    _, ranking = RANKING[kind]
+    return tuple(
+        SliceRow(of, len(y), ranking(y, s) if enough(kind, y) else None, float(s.mean()), float(y.mean()))
+        for of, y, s in _parts(frame, frame["label"].to_numpy(np.float64), score)
+    )
+
+
+def _parts(frame: pd.DataFrame, outcome: Array, score: Array) -> list[tuple[str, Array, Array]]:
+    """The name, the outcomes and the scores of each slice that holds anybody."""
+    return [(of, outcome[mask], score[mask]) for of, mask in slices(frame) if mask.any()]

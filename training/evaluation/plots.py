@@ -1,0 +1,72 @@
+"""The figures of an evaluation: calibration, gain, and how well each slice is ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from training.evaluation.evaluate import RANKING, Evaluation
+
+_NO_SKILL = {"auc": 0.5, "gini": 0.0}
+_CALLED = {"auc": "AUC (0.5 is chance)", "gini": "normalised Gini (0 is chance)"}
+_OURS, _AIDS = "tab:blue", "grey"
+
+
+def plots(evaluation: Evaluation, unit: str) -> dict[str, Figure]:
+    """The figures by name.
+
+    Args:
+        unit: of the score and the outcome.
+    """
+    figures = {"calibration": _calibration(evaluation, unit), "gain": _gain(evaluation)}
+    return figures | ({"slices": _slices(evaluation)} if evaluation.by_slice else {})
+
+
+def _calibration(evaluation: Evaluation, unit: str) -> Figure:
+    """Predicted against actual, by tenth of the customers."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    predicted = [row["predicted"] for row in evaluation.calibration]
+    actual = [row["actual"] for row in evaluation.calibration]
+    end = max(*predicted, *actual)
+    axes.plot([0, end], [0, end], color=_AIDS, linewidth=1, label="perfect")
+    axes.plot(predicted, actual, marker="o", label="tenths of customers")
+    axes.set(xlabel=f"predicted ({unit})", ylabel=f"actual ({unit})", title="Calibration")
+    axes.legend()
+    return figure
+
+
+def _gain(evaluation: Evaluation) -> Figure:
+    """Share of the outcome among the customers of best score, beside the baselines."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    grid = np.linspace(0, 100, 101)
+    for name, curve in evaluation.gains.items():
+        axes.plot(grid, 100 * curve, label=name)
+    axes.plot([0, 100], [0, 100], color=_AIDS, linewidth=1, label="chance")
+    axes.set(xlabel="customers, best score first (%)", ylabel="share of the outcome (%)", title="Gain")
+    axes.legend()
+    return figure
+
+
+def _slices(evaluation: Evaluation) -> Figure:
+    """How well each slice is ranked, from chance on, beside all customers."""
+    name, _ = RANKING[evaluation.kind]
+    rows, overall, chance = evaluation.by_slice, evaluation.metrics[name], _NO_SKILL[name]
+    figure = Figure(figsize=(8, 1.6 + 0.38 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    beside = axes.get_yaxis_transform()  # values stand in a column of their own, right of the bars
+    for place, row in enumerate(rows):
+        if row.measure is None:
+            axes.text(chance, place, " too few outcomes to say", va="center", color=_AIDS, fontsize=9)
+            continue
+        axes.barh(place, row.measure - chance, left=chance, color=_OURS, height=0.65)
+        axes.text(1.01, place, f"{row.measure:.2f}", va="center", fontsize=9, transform=beside)
+    axes.axvline(chance, color=_AIDS, linewidth=1)
+    axes.axvline(overall, color="black", linewidth=1.2, linestyle="--", label=f"all customers: {overall:.2f}")
+    axes.set_yticks(range(len(rows)), [f"{row.of}  (n = {row.customers:,})" for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top, and room for a last one without a bar
+    axes.set(xlabel=_CALLED[name], title="How well customers are ranked, by slice")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower right", frameon=False)
+    return figure

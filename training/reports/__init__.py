@@ -1,0 +1,1 @@
+"""Reports on a model: early warning, shared traits, stability and lead quality."""

@@ -1,0 +1,157 @@
+"""What a question's answers showed about a shop's customers: leads by origin, early warning, common traits,
+how a fit ages, and which features it left alone.
+
+Everything is told of a model that was fitted on what was known at its test's moment, and of the time after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.calendar import day_of
+from core.home import Home
+from events.lake import read_write as lake
+from features.catalogue.store import Store
+from features.offline import populations
+from features.offline import segment_overview as segments
+from features.offline.snapshots import Built
+from models.questions.churn import churn
+from models.questions.leads import leads
+from models.questions.subscription_churn import subscription_churn
+from models.spec import CustomerModel
+from training.customers.backtest import Aged, Lookback, aged, look_back, scored
+from training.customers.dataset import KEYS, gather
+from training.reports import early_warning as warning
+from training.reports import in_common as common
+from training.reports import lead_quality as quality
+from training.reports import stability as ageing
+from training.reports.advise import visits
+from training.reports.early_warning import BEFORE_THE_END, EarlyWarning, early_warning, endings, silences
+from training.reports.in_common import Common, in_common
+from training.reports.lead_quality import LeadQuality, lead_quality
+from training.reports.stability import Age, stability
+
+LEAVING = (churn.name, subscription_churn.name)  # questions of who leaves, which a warning answers early
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found; what does not concern the model is empty.
+
+    Attributes:
+        tested_on: the day of the moment asked about, ISO 8601.
+        rate: share of the customers asked about who had the outcome; of money, who brought any.
+        stability: an older fit at each month until the test; empty where the history is too short.
+        unused: features that the fit learnt nothing from.
+    """
+
+    model: str
+    question: str
+    kind: str
+    baseline: str
+    tested_on: str
+    horizon_days: int
+    customers: int
+    rate: float
+    in_common: tuple[Common, ...]
+    lead_quality: tuple[LeadQuality, ...] = ()
+    early_warning: tuple[EarlyWarning, ...] = ()
+    stability: tuple[Age, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Everything, for people."""
+        head = (
+            f"{self.model}: {self.question}\n"
+            f"{self.customers:,} customers asked about on {self.tested_on}, {self.horizon_days} days ahead,"
+            f" of whom {self.rate:.1%} had the outcome. The model learnt only from before."
+        )
+        return "\n\n".join([head, *(f"{title}\n{said}" for title, said in self.sections())])
+
+    def sections(self) -> Iterator[tuple[str, str]]:
+        """Title and text of each part."""
+        if self.lead_quality:
+            yield "Leads by origin", quality.table(self.lead_quality)
+        if self.early_warning:
+            lapsed = self.early_warning[0].lapsed
+            yield f"How early {lapsed:,} who lapsed were warned of", warning.table(self.early_warning)
+        yield "What those with the outcome have in common", common.table(self.in_common)
+        yield "How an older fit did as it aged", ageing.table(self.kind, self.baseline, self.stability)
+        yield (
+            "Features without gain, which change no score",
+            ", ".join(self.unused) or "none: the fit goes by all of them",
+        )
+
+
+def report(home: Home, model: CustomerModel, built: Built, store: Store) -> Report:
+    """Look back at a model's test, and tell what it showed.
+
+    Raises:
+        PatronError: the history does not suffice.
+    """
+    then = look_back(home, model, built, store)
+    return report_of(home, then, aged(home, then, built, store), built, store)
+
+
+def report_of(home: Home, then: Lookback, older: Aged | None, built: Built, store: Store) -> Report:
+    """What a look back showed.
+
+    Args:
+        older: the same recipe as it stood some months before; None where the history is too short.
+    """
+    model, zone, exam = then.model, home.shop().time_zone, then.exam
+    exam = exam.assign(label=(exam["label"] > 0).astype("float64"))
+    days = then.parts.horizon_days
+    return Report(
+        model.name,
+        model.question,
+        model.kind,
+        model.baselines[0].name,
+        f"{then.parts.told_in(zone).test:%Y-%m-%d}",
+        days,
+        len(exam),
+        float(exam["label"].mean()) if len(exam) else 0.0,
+        in_common(exam, model.features),
+        _lead_quality(home, then) if model.name == leads.name else (),
+        _early_warning(home, built, store, then) if model.name in LEAVING else (),
+        stability(model.kind, model.baselines[0], days, older, zone),
+        then.fitted.unused,
+    )
+
+
+def _lead_quality(home: Home, then: Lookback) -> tuple[LeadQuality, ...]:
+    backend = lake.connect()
+    events, asked = lake.read(home, backend), then.exam[KEYS]
+    moments = asked["as_of"].dt.tz_localize(None).astype("datetime64[us]")
+    table = populations.population_table(backend, asked.assign(as_of=moments), home.shop().time_zone)
+    source = quality.sources(events, table).to_pandas().set_index("customer_key")["source"]
+    frame = then.exam.assign(source=then.exam["customer_key"].map(source))
+    return lead_quality(frame, ["acquisition_channel", "source", "country"])
+
+
+def _early_warning(home: Home, built: Built, store: Store, then: Lookback) -> tuple[EarlyWarning, ...]:
+    shop = home.shop()
+
+    def day(moment: datetime) -> int:
+        return day_of(moment, shop.time_zone)
+
+    frame = gather(home, store, then.model, then.later, then.parts.horizon_days, built.current).frame
+    days = {pd.Timestamp(t): day(t) for t in then.later}
+    said = scored(then.fitted, frame).assign(day=frame["as_of"].map(days))
+    first, since, today = then.exam["score"].to_numpy(np.float64), day(then.parts.test), day(built.current)
+    if then.model.name == subscription_churn.name:
+        now = segments.everyone(built, built.current)
+        watched = endings(now.loc[now.index.isin(then.exam["customer_key"])], since, today)
+        return early_warning(said, watched, first, BEFORE_THE_END)
+    orders = visits(lake.read(home, lake.connect()).known_at(built.current)).to_pandas()
+    return early_warning(said, silences(orders, since, today), first)
