@@ -168,7 +168,7 @@ ELSEWHERE = """
 import json, sys
 from pathlib import Path
 import pandas as pd
-from features import snapshots
+from features.offline import snapshots
 from features.groups import GROUPS
 from features.groups.purchases import purchases
 from core.home import Home

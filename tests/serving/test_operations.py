@@ -119,7 +119,7 @@ def test_only_what_takes_long_is_logged_and_by_its_route(
 def test_processes_follow_the_setting_also_in_warnings_and_threads() -> None:
     code = (
         "import logging, threading, warnings\n"
-        "from features import log_lines\n"
+        "from core import logging_setup as log_lines\n"
         "log_lines.configure({form!r})\n"
         "logging.getLogger('uvicorn.error').warning('two\\nlines')\n"
         "warnings.warn('old', stacklevel=1)\n"

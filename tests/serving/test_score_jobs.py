@@ -240,8 +240,8 @@ def test_what_cannot_be_asked_is_refused(
 def test_a_killed_command_goes_on_where_it_was(trained_copy: Home, tmp_path: Path) -> None:
     child = (
         "import sys\nfrom pathlib import Path\nfrom core.home import Home\n"
-        "from records import jobs, parts\n"
-        "from serving import bulk\njobs.CHUNK = 50\nreal = parts.write\n"
+        "from records import job_parts as parts, score_jobs as jobs\n"
+        "from serving.score_jobs import engine as bulk\njobs.CHUNK = 50\nreal = parts.write\n"
         "def write_part(home, job, chunk, *given):\n    real(home, job, chunk, *given)\n"
         "    if chunk >= 3:\n        import os, signal\n        os.kill(os.getpid(), signal.SIGKILL)\n"
         "parts.write = write_part\n"
