@@ -444,7 +444,7 @@ def test_replacing_a_shop_forgets_what_arrived_and_says_how_much(home: Home, mon
 COMPACTING = """
 import sys
 from pathlib import Path
-from features import compact
+from events.lake import compaction as compact
 from core.storage.database import Database
 from core.home import Home
 home = Home(Path(sys.argv[1]))
