@@ -168,7 +168,7 @@ import sys
 from pathlib import Path
 from core.home import Home
 from records.decisions import DecisionLog
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/records")
 from test_decision_log import ASKED, coupon
 
 log = DecisionLog(Home(Path(sys.argv[1]), sys.argv[3] or None))
@@ -287,7 +287,7 @@ from pathlib import Path
 from core.home import Home
 from records import runs
 from records.decisions import DecisionLog
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/records")
 from test_decision_log import ASKED, coupon
 
 log = DecisionLog(Home(Path(sys.argv[1]), sys.argv[2] or None))

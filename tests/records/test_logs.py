@@ -21,7 +21,7 @@ import records as logs
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from records import Answered, ScoreLog, read
+from records import Answered, ScoreLog, predictions, read
 from records.predictions import scores
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -167,7 +167,7 @@ def test_two_writers_and_their_threads_lose_nothing_and_mix_nothing(home: Home) 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs.scores, "MOST_QUEUED_ROWS", 10)
+    monkeypatch.setattr(predictions, "MOST_QUEUED_ROWS", 10)
     with ScoreLog(home) as log, Database(home).writing() as other:
         other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         other.execute(sa.text("ALTER TABLE away RENAME TO scores"))  # locked now, as if the disk were full

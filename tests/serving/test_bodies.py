@@ -133,7 +133,7 @@ def process() -> FastAPI:
 
 
 def test_over_a_connection_the_client_reads_the_refusal_and_goes_on(tmp_path: Path) -> None:
-    environment = {"PATRON_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {"PATRON_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parent)}
     whole = b" " * (8 * LARGEST_BODY_BYTES)
     chunked = (CHUNK for _ in range(len(whole) // len(CHUNK)))
     ours = {"ours": servers.uvicorn("test_bodies:process")}

@@ -83,7 +83,7 @@ class Service:
 def serving(home: Home, folder: Path) -> Iterator[Service]:
     open_shop(home)
     _, key = Keys(home).create("shop", ["events"])
-    environment = {"PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {"PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parent)}
     if home.database:
         environment["PATRON_DATABASE"] = home.database
     with servers.running({"ours": servers.uvicorn("test_ingestion:process")}, environment, folder) as started:

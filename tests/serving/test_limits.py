@@ -453,7 +453,7 @@ def process() -> FastAPI:
 
 def started(home: Home, folder: Path, step_seconds: float, *names: str, store: str | None = None) -> Any:
     environment = {
-        "PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parent),
         "TEST_STEP_SECONDS": str(step_seconds),
     } | ({"PATRON_ONLINE_STORE": store} if store else {})  # fmt: skip
     return servers.running(dict.fromkeys(names, servers.uvicorn("test_limits:process")), environment, folder)

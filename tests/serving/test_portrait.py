@@ -437,7 +437,7 @@ def test_text_features_of_the_group_segments_are_the_customers_segments(
         """A number beside the segments."""
         return order_lines.count()
 
-    monkeypatch.setattr(serving.portrait, "FEATURES", FEATURES | segments.features)
+    monkeypatch.setattr(serving.customers.portrait, "FEATURES", FEATURES | segments.features)
     told = portray(entry(lifecycle_stage="loyal", rank=3, not_of_today=1), {}, SHOP, "en")
     assert told.stage == "loyal"
     assert told.segments == {"lifecycle_stage": "loyal"}

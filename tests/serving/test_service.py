@@ -37,7 +37,7 @@ from features.groups import GROUPS
 from features.offline import snapshots
 from models.questions import MODELS
 from models.registry.registry import Registry
-from records import ScoreLog
+from records import ScoreLog, predictions
 from serving.app import create_app
 from serving.scores.scorer import Scorer, open_scorer
 
@@ -489,7 +489,7 @@ def test_the_log_holds_what_was_answered_and_by_which_features(
             value = None if pd.isna(row[feature]) else row[feature]
             assert value == facts.loc[entry["customer_id"], feature]
     with Database(trained_copy).reading() as connection:
-        rows = repr(connection.execute(sa.select(logs.scores.scores)).all())
+        rows = repr(connection.execute(sa.select(predictions.scores)).all())
     assert "nobody" not in rows
     assert asked[0] not in rows  # customers are named by key only
 
