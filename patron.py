@@ -23,7 +23,7 @@ from commands import (
     training,
     up,
 )
-from commands.common import Exit, note
+from commands.common import Exit, print_note
 from core.errors import PatronError
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def main() -> int:
         result = app(standalone_mode=False)
         return int(result or Exit.DONE)
     except PatronError as error:
-        note(f"patron: {error}")
+        print_note(f"patron: {error}")
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.FAILED
@@ -65,11 +65,11 @@ def main() -> int:
         return Exit.WRONG_USE
     except Exception as error:
         if wrong := _wrong_setting(error):
-            note(f"patron: {wrong}")
+            print_note(f"patron: {wrong}")
             return Exit.WRONG_USE
         if os.environ.get("PATRON_DEBUG"):
             raise
-        note(f"patron: unexpected {type(error).__name__}: {error} (PATRON_DEBUG=1 shows where)")
+        print_note(f"patron: unexpected {type(error).__name__}: {error} (PATRON_DEBUG=1 shows where)")
         return Exit.FAILED
 
 

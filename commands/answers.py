@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, open_home, progress_bar, say
+from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import model_names
 
 app = typer.Typer()
@@ -59,7 +59,7 @@ def score(
     if done["already_scored"]:
         lines.append(f"{done['already_scored']:,} of them were scored before")
     lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
-    say(as_json, done, "\n".join(lines))
+    print_result(as_json, done, "\n".join(lines))
 
 
 @app.command()
@@ -95,7 +95,7 @@ def recommend(
         done = recommend_everyone(open_home(), out, segment, channel, language.value, progress, target)
     lines = [f"decided for {done['customers']:,} customers into {out}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
-    say(as_json, done, "\n".join(lines))
+    print_result(as_json, done, "\n".join(lines))
 
 
 def example_actions() -> str:

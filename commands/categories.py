@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.common import AsJson, known_key, open_home, progress_bar, say
+from commands.common import AsJson, known_key, open_home, print_result, progress_bar
 
 if TYPE_CHECKING:
     from models.categories.published import Published
@@ -45,7 +45,7 @@ def categories(
         _write(out, category, limit, as_json)
     elif customer is not None:
         done = _of_one(customer, limit)
-        say(as_json, done, "\n".join(_lines(done)))
+        print_result(as_json, done, "\n".join(_lines(done)))
 
 
 def _of_one(customer_id: str, limit: int | None) -> dict[str, Any]:
@@ -80,7 +80,9 @@ def _write(out: Path, category: str | None, limit: int | None, as_json: bool) ->
         else:
             done = best_customers(home, published, category, out, limit, progress)
     what = "categories" if category is None else f"propensity for {category}"
-    say(as_json, done, f"{what} of {done['customers']:,} customers, by version {done['version']}, into {out}")
+    print_result(
+        as_json, done, f"{what} of {done['customers']:,} customers, by version {done['version']}, into {out}"
+    )
 
 
 def _published(home: Any) -> Published:

@@ -24,7 +24,7 @@ class Exit(IntEnum):
     DONE = 0
     FAILED = 1
     WRONG_USE = 2
-    SAID_NO = 3  # a gate or a monitor
+    CHECK_FAILED = 3  # a gate of a model, or drift
 
 
 def open_home() -> Home:
@@ -81,12 +81,12 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
         yield lambda message, done: bar.update(task, description=message, completed=done)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """A line for the person, on the error channel."""
     print(text, file=sys.stderr, flush=True)
 
 
-def say(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
+def print_result(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
     """Print what was done, as JSON or in words, and end with a code that is not zero."""
     print(json.dumps(done, default=str, indent=2) if as_json else text)
     if code:

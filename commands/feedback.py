@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, open_home, open_registry, progress_bar, say
+from commands.common import AsJson, open_home, open_registry, print_result, progress_bar
+from commands.reporting import report_training
 
 app = typer.Typer()
 
@@ -46,7 +47,6 @@ def train_feedback(
             "feedback takes --table FILE --text COLUMN, and --rating COLUMN (1 to 5 stars) or --label COLUMN"
             " (1 or yes where the author is content, else 0 or no)"
         )
-    from commands.training import said_of
     from events.files.table import open_table
     from models.registry.registry import Registry
     from training.texts.pipeline import of_table, train_feedback
@@ -58,7 +58,7 @@ def train_feedback(
         learnt_from = of_table(open_table(table), text, outcome, stars=rating is not None)
         progress("learning from texts", 0.2)
         version = train_feedback(Registry(home), learnt_from)
-    said_of([version], as_json, "texts held out")
+    report_training([version], as_json, "texts held out")
 
 
 def _judge_one(words: str, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def _judge_one(words: str, as_json: bool) -> None:
     version, classifier = open_champion(open_registry())
     (judged,) = judge(classifier, [words])
     done: dict[str, Any] = asdict(judged) | {"version": version}
-    say(as_json, done, "\n".join(_lines(done)))
+    print_result(as_json, done, "\n".join(_lines(done)))
 
 
 def _lines(done: dict[str, Any]) -> list[str]:
@@ -98,4 +98,4 @@ def _judge_table(table: Path, text: str, out: Path, as_json: bool) -> None:
         f"  {name:<14} {topic['texts']:>8,} texts, content with probability {topic['content']:.2f}"
         for name, topic in done["topics"].items()
     ]
-    say(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))
+    print_result(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))

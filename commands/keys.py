@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, note, open_home, say
+from commands.common import AsJson, open_home, print_note, print_result
 
 app = typer.Typer(help="Make, list, rotate and revoke the API keys of the service.", no_args_is_help=True)
 
@@ -29,9 +29,9 @@ def create_key(
 
     kept = Keys(open_home())
     key, secret = kept.create(name, scopes.split(","), span(expires_in) if expires_in else None, per_minute)
-    say(as_json, {"key": secret} | key.as_dict(kept.now()), secret)
+    print_result(as_json, {"key": secret} | key.as_dict(kept.now()), secret)
     if not as_json:
-        note(f"the key {key.name!r} of {', '.join(key.scopes)}; keep it, it is not shown again")
+        print_note(f"the key {key.name!r} of {', '.join(key.scopes)}; keep it, it is not shown again")
 
 
 @app.command("list")
@@ -45,7 +45,7 @@ def list_keys(as_json: AsJson = False) -> None:
     lines = [key.line(now) for key in found] or [
         f"there are no keys in {home.path}; `patron keys create NAME --scopes all` makes one"
     ]
-    say(as_json, {"keys": [key.as_dict(now) for key in found]}, "\n".join(lines))
+    print_result(as_json, {"keys": [key.as_dict(now) for key in found]}, "\n".join(lines))
 
 
 @app.command("rotate")
@@ -63,9 +63,9 @@ def rotate_key(
     kept = Keys(open_home())
     made, secret, old = kept.rotate(key, span(overlap))
     now = kept.now()
-    say(as_json, {"key": secret} | made.as_dict(now) | {"old": old.as_dict(now)}, secret)
+    print_result(as_json, {"key": secret} | made.as_dict(now) | {"old": old.as_dict(now)}, secret)
     if not as_json:
-        note(
+        print_note(
             f"the new key {made.name!r}; keep it, it is not shown again."
             f" The old one ({old.prefix}) opens nothing from {old.expires:%Y-%m-%d %H:%M} UTC on"
         )
@@ -83,4 +83,4 @@ def revoke_key(
     revoked = kept.revoke(key)
     prefixes = ", ".join(one.prefix for one in revoked)
     said = f"revoked {revoked[0].name!r} ({prefixes}); a running service refuses it within a second"
-    say(as_json, {"revoked": [one.as_dict(kept.now()) for one in revoked]}, said)
+    print_result(as_json, {"revoked": [one.as_dict(kept.now()) for one in revoked]}, said)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, open_registry, progress_bar, say
+from commands.common import AsJson, Exit, open_home, open_registry, print_result, progress_bar
+from commands.reporting import ranking_metric
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
@@ -33,7 +34,7 @@ def models(model: Model = "all", as_json: AsJson = False) -> None:
         lines += [_listed(v) for v in versions] or [f"{name} was never trained; run `patron train {name}`"]
         lines += [f"      {m.words}" for m in moves]
         lines += [f"      {challenge.words}"] if challenge else []
-    say(as_json, {"models": listed}, "\n".join(lines))
+    print_result(as_json, {"models": listed}, "\n".join(lines))
 
 
 @app.command()
@@ -62,7 +63,7 @@ def compare(
     head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
     moves = [m for m in registry.moves(model) if {m.after, m.before} & {done.version, done.against}]
     text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
-    say(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
+    print_result(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
 
 
 @app.command()
@@ -81,9 +82,9 @@ def promote(
     try:
         move = promotion.promote(registry, name, version, why, force)
     except promotion.GatesShut as refused:
-        say(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.SAID_NO)
+        print_result(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.CHECK_FAILED)
         return
-    say(as_json, {"promoted": vars(move)}, _moved(name, move))
+    print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
 @app.command()
@@ -94,7 +95,7 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     registry = open_registry()
     name = _known(registry, model)
     move = promotion.rollback(registry, name, why)
-    say(as_json, {"promoted": vars(move)}, _moved(name, move))
+    print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
 @app.command()
@@ -126,10 +127,12 @@ def challenge(
     if version is None:
         over = challenges.end(registry, chosen.name, None, f"ended by {promotion.user()}")
         words = over.words if over else f"nothing challenges {chosen.name}"
-        say(as_json, {"challenge": over and vars(over)}, words)
+        print_result(as_json, {"challenge": over and vars(over)}, words)
         return
     begun = challenges.begin(registry, chosen.name, chosen.kind, version, share, bound)
-    say(as_json, {"challenge": vars(begun)}, f"{chosen.name}: {begun.words}; running services follow")
+    print_result(
+        as_json, {"challenge": vars(begun)}, f"{chosen.name}: {begun.words}; running services follow"
+    )
 
 
 def model_names(name: str) -> list[str]:
@@ -137,15 +140,6 @@ def model_names(name: str) -> list[str]:
     from models.questions import MODELS, find
 
     return list(MODELS) if name == "all" else [find(name).name]
-
-
-def measured(version: Any) -> str:
-    """The measure that a version is ranked by, as it was when it was tested."""
-    from training.evaluation.evaluate import RANKING
-
-    names = [*(name for name, _ in RANKING.values()), "ndcg_10"]  # the last of rankings of products
-    measure = next((name for name in names if name in version.metrics), None)
-    return f"{measure} {version.metrics[measure]:.3f}" if measure else "not measured"
 
 
 def _names(registry: Any, asked: str) -> list[str]:
@@ -171,13 +165,12 @@ def _known(registry: Any, name: str) -> str:
 
 def _listed(version: Any) -> str:
     """A model version in a row: which, when, how good, and its gates."""
-    gates = f"gates shut: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
+    metric = ranking_metric(version)
+    gates = f"gates failed: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
     if version.held_back:
-        gates += f", held back: {version.held_back}"
+        gates += f", not promoted: {version.held_back}"
     mark = "*" if version.champion else " "
-    head = (
-        f"{mark} {version.name:<20}{version.version:>3}  {version.trained[:10]:<10}  {measured(version):<13}"
-    )
+    head = f"{mark} {version.name:<20}{version.version:>3}  {version.trained[:10]:<10}  {metric:<13}"
     return f"{head} {'champion, ' if version.champion else ''}{gates}"
 
 

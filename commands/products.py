@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, known_key, open_home, progress_bar, say
+from commands.common import AsJson, known_key, open_home, print_result, progress_bar
 
 app = typer.Typer()
 
@@ -45,7 +45,7 @@ def products(
         _rank_everyone(out, limit, new_only, as_json)
     elif customer is not None:
         done = _ranked(customer, limit, new_only)
-        say(as_json, done, "\n".join(_lines(done)))
+        print_result(as_json, done, "\n".join(_lines(done)))
 
 
 def _ranked(customer_id: str, limit: int, new_only: bool) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _rank_everyone(out: Path, limit: int, new_only: bool, as_json: bool) -> None
     with progress_bar(as_json) as progress:
         published = open_champion(Registry(home))
         done = rank_everyone(home, published, out, limit, new_only, progress)
-    say(
+    print_result(
         as_json,
         done,
         f"ranked products for {done['customers']:,} customers, by version {done['version']}, into {out}",
@@ -89,4 +89,4 @@ def _write_rules(out: Path, least_baskets: int, as_json: bool) -> None:
     from serving.rankings.products import write_rules
 
     done = write_rules(open_home(), out, least_baskets)
-    say(as_json, done, f"wrote {done['rules']:,} rules into {out}, the highest lift first")
+    print_result(as_json, done, f"wrote {done['rules']:,} rules into {out}, the highest lift first")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, open_home, say
+from commands.common import AsJson, open_home, print_result
 
 app = typer.Typer(help="Events that could not be used: see why, try again, drop.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_quarantine(
         "reasons": [vars(r) | {"first": r.first.isoformat(), "last": r.last.isoformat()} for r in why],
         "newest": [vars(e) | {"received_at": e.received_at.isoformat()} for e in newest],
     }
-    say(as_json, done, "\n".join(lines) if why else "the quarantine is empty")
+    print_result(as_json, done, "\n".join(lines) if why else "the quarantine is empty")
 
 
 @app.command("show")
@@ -44,7 +44,7 @@ def show_quarantined(
     head = f"{entry.reason}; received {entry.received_at:%Y-%m-%d %H:%M:%S} UTC"
     told = json.dumps(message, indent=2)
     done = vars(entry) | {"received_at": entry.received_at.isoformat(), "message": message}
-    say(as_json, done, f"{head}\n{told}")
+    print_result(as_json, done, f"{head}\n{told}")
 
 
 @app.command("replay")
@@ -57,7 +57,7 @@ def replay_quarantine(as_json: AsJson = False) -> None:
     home = open_home()
     shop = home.shop()
     done = replay(Database(home), Place(shop.time_zone, shop.currency))
-    say(as_json, vars(done), f"kept {done.kept:,}; {done.refused:,} cannot be used still")
+    print_result(as_json, vars(done), f"kept {done.kept:,}; {done.refused:,} cannot be used still")
 
 
 @app.command("drop")
@@ -73,4 +73,4 @@ def drop_quarantined(
     if bool(ids) == everything:
         raise typer.BadParameter("say which: their numbers, or --all")
     dropped = drop(Database(open_home()), ids or None)
-    say(as_json, {"dropped": dropped}, f"dropped {dropped:,}")
+    print_result(as_json, {"dropped": dropped}, f"dropped {dropped:,}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from commands.common import AsJson, open_home, progress_bar, say
+from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import OneModel
 
 app = typer.Typer()
@@ -24,4 +24,4 @@ def report(model: OneModel, as_json: AsJson = False) -> None:
         built = builds.build(home, True, progress)
         progress(f"{chosen.name}: a look back", 0.5)
         told = report(home, chosen, built, Store(home))
-    say(as_json, told.as_dict(), told.text())
+    print_result(as_json, told.as_dict(), told.text())

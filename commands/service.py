@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, progress_bar, say
+from commands.common import AsJson, Exit, open_home, print_result, progress_bar
 from commands.models import Model, model_names
 from core.errors import PatronError
 
@@ -52,11 +52,13 @@ def refresh(
     shop = home.shop()
     if not shop.live:
         still = f"the clock of this shop stands still at {shop.now():%Y-%m-%d %H:%M} UTC; nothing changes"
-        say(as_json, {"refreshed": False, "reason": still}, still)
+        print_result(as_json, {"refreshed": False, "reason": still}, still)
         return
     if once:
         done = refresher.refresh_once(home)
-        say(as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features")
+        print_result(
+            as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features"
+        )
         return
     log_lines.configure(FeatureSettings().log_format)
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -76,7 +78,7 @@ def doctor(as_json: AsJson = False) -> None:
     ]
     failed = any(check.state == "failed" for check in checks)
     done = {"checks": [vars(check) for check in checks]}
-    say(as_json, done, "\n".join(lines), Exit.FAILED if failed else Exit.DONE)
+    print_result(as_json, done, "\n".join(lines), Exit.FAILED if failed else Exit.DONE)
 
 
 @app.command()
@@ -100,7 +102,7 @@ def monitor(
         ]
     }
     text = "\n".join(f"{w.report.words}\n  {w.html or w.json}" for w in watched)
-    say(as_json, done, text, Exit.SAID_NO if drifted else Exit.DONE)
+    print_result(as_json, done, text, Exit.CHECK_FAILED if drifted else Exit.DONE)
 
 
 def check_port(host: str, port: int) -> None:

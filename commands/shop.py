@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, open_home, progress_bar, say
+from commands.common import AsJson, open_home, print_result, progress_bar
 
 app = typer.Typer()
 
@@ -28,7 +28,7 @@ def simulate(
     with progress_bar(as_json) as progress:
         done = imports.simulate_shop(open_home(), customers, seed, years, replace, progress)
     said = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
-    say(as_json, done, said + _forgotten(done))
+    print_result(as_json, done, said + _forgotten(done))
 
 
 @app.command()
@@ -43,7 +43,7 @@ def init(
     home = open_home()
     done = imports.begin_live(home, time_zone, currency)
     said = f"made a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
-    say(as_json, done, said)
+    print_result(as_json, done, said)
 
 
 @app.command("import")
@@ -81,14 +81,14 @@ def import_(
             fresh = replace and i == 0
             done.append(imports.import_file(open_home(), file, mapping, as_of, fresh, progress, table, live))
     if done:
-        say(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
+        print_result(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
         columns, rows = imports.set_aside(open_home())
         listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
         said = f"set aside (the first {imports.REPORT_ROWS} of each reason; all are in"
         place = imports.set_aside_file(open_home())
-        say(as_json, {"set_aside": listed}, "\n".join([f"{said} {place}):", *lines]))
+        print_result(as_json, {"set_aside": listed}, "\n".join([f"{said} {place}):", *lines]))
 
 
 @app.command()
@@ -100,7 +100,7 @@ def compact(as_json: AsJson = False) -> None:
     home = open_home()
     home.shop()
     moved = compaction.compact(home, Database(home))
-    say(as_json, {"events": moved}, f"moved {moved:,} events into the lake")
+    print_result(as_json, {"events": moved}, f"moved {moved:,} events into the lake")
 
 
 @app.command()
@@ -111,7 +111,9 @@ def build(as_json: AsJson = False) -> None:
     with progress_bar(as_json) as progress:
         built = builds.build(open_home(), True, progress)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
-    say(as_json, done, f"built {done['as_ofs']} snapshots; the present is {built.current:%Y-%m-%d %H:%M} UTC")
+    print_result(
+        as_json, done, f"built {done['as_ofs']} snapshots; the present is {built.current:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 @app.command()
@@ -125,13 +127,13 @@ def features(
 
     if write is not None:
         write.write_text(lineage.page())
-        say(as_json, {"written": str(write)}, f"wrote {write}")
+        print_result(as_json, {"written": str(write)}, f"wrote {write}")
         return
     found = lineage.describe(name)
     lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in found]
     if name is not None:
         lines = [f"{key:<16}{_plain(value)}" for key, value in vars(found[0]).items()]
-    say(as_json, {"features": [vars(f) for f in found]}, "\n".join(lines))
+    print_result(as_json, {"features": [vars(f) for f in found]}, "\n".join(lines))
 
 
 def _accounts(done: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands.common import Exit, open_home, progress_bar, say
-from commands.training import version_line
+from commands.common import open_home, print_result, progress_bar
+from commands.reporting import exit_code, version_line
 
 
 def train_table(
@@ -28,8 +28,8 @@ def train_table(
     lines = [version_line(version, LATER if time else AT_RANDOM)]
     lines += [f"  {note}" for note in trained.notes]
     lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
-    code = Exit.SAID_NO if version.refusals or version.held_back else Exit.DONE
-    say(as_json, {"versions": [vars(version)], **left_out}, "\n".join(lines), code)
+    result = {"versions": [vars(version)], **left_out}
+    print_result(as_json, result, "\n".join(lines), exit_code([version]))
 
 
 def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
@@ -40,4 +40,4 @@ def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
     with progress_bar(as_json) as progress:
         done = score_table(Registry(open_home()), table, model, out, progress)
     lines = [f"scored {done['customers']:,} customers by {model} version {done['version']} into {out}"]
-    say(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))
+    print_result(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, progress_bar, say
-from commands.models import OneModel, measured, model_names
+from commands.common import AsJson, open_home, print_result, progress_bar
+from commands.models import OneModel, model_names
+from commands.reporting import exit_code, report_training, version_line
 from core.errors import PatronError
 
 if TYPE_CHECKING:
@@ -102,12 +103,12 @@ def train(
         if model != "churn" or horizon is not None:
             raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
         advice = _advice(home)
-        say(as_json, advice.as_dict(), advice.table())
+        print_result(as_json, advice.as_dict(), advice.table())
         return
     with progress_bar(as_json) as progress:
         names = model_names(model)
         trained, left_out = train_models(home, names, horizon, progress, others=model == "all")
-    said_of(trained, as_json, left_out=left_out if model == "all" else None)
+    report_training(trained, as_json, left_out=left_out if model == "all" else None)
 
 
 @app.command()
@@ -134,8 +135,8 @@ def tune(
         "  " + ", ".join(f"{name} {value:.4g}" for name, value in tuned.settings.items()),
         version_line(tuned.version),
     ]
-    code = Exit.SAID_NO if tuned.version.refusals or tuned.version.held_back else Exit.DONE
-    say(as_json, vars(tuned) | {"version": vars(tuned.version)}, "\n".join(lines), code)
+    result = vars(tuned) | {"version": vars(tuned.version)}
+    print_result(as_json, result, "\n".join(lines), exit_code([tuned.version]))
 
 
 def train_of_orders(name: str, as_json: bool) -> None:
@@ -146,7 +147,7 @@ def train_of_orders(name: str, as_json: bool) -> None:
     home.shop()  # before anything is made where there is no shop
     with progress_bar(as_json) as progress:
         version = _of_orders()[name](home, Registry(home), progress)
-    said_of([version], as_json, "the next baskets" if name == "products" else "a later time")
+    report_training([version], as_json, "the next baskets" if name == "products" else "a later time")
 
 
 def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersion]]:
@@ -210,36 +211,3 @@ def _advice(home: Home) -> Any:
     shop = home.shop()
     events = lake.read(home, lake.connect()).known_at(shop.now())
     return advise(visits(events).to_pandas(), shop.today())
-
-
-def said_of(
-    versions: list[Any],
-    as_json: bool,
-    shown_on: str = "a later time",
-    left_out: Mapping[str, str] | None = None,
-) -> None:
-    """Say what came of training, and end with the gates' code.
-
-    Args:
-        left_out: by name why a model that not every shop can ask was not trained, where all were to be.
-            What the gates of such a one said is told then, and ends nothing.
-    """
-    from models.questions import MODELS
-
-    heeded = [version for version in versions if left_out is None or version.name in MODELS]
-    done: dict[str, Any] = {"versions": [vars(version) for version in versions]}
-    lines = [version_line(version, shown_on) for version in versions]
-    if left_out is not None:
-        done, lines = done | {"left_out": left_out}, [*lines, *left_out.values()]
-    code = Exit.SAID_NO if any(v.refusals or v.held_back for v in heeded) else Exit.DONE
-    say(as_json, done, "\n".join(lines), code)
-
-
-def version_line(version: Any, shown_on: str = "a later time") -> str:
-    """A model version in a line of words."""
-    head = f"{version.name} version {version.version}: {measured(version)} on {shown_on}"
-    if version.refusals:
-        return f"{head}; not promoted: {'; '.join(version.refusals)}"
-    if version.held_back:
-        return f"{head}; passed its gates, and is held back: {version.held_back}"
-    return f"{head}; {'champion' if version.champion else 'passed its gates'}"

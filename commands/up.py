@@ -10,9 +10,10 @@ from urllib.parse import quote
 import typer
 
 from commands.answers import example_actions
-from commands.common import note, open_home, progress_bar
+from commands.common import open_home, print_note, progress_bar
+from commands.reporting import version_line
 from commands.service import check_port
-from commands.training import train_models, version_line
+from commands.training import train_models
 from core.errors import PatronError
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def up() -> None:
     draft_actions(home)
     example = _example(home)
     address = settings.address
-    run(home, settings, lambda: note(_welcome(home, address, said, example, time.monotonic() - started)))
+    run(
+        home, settings, lambda: print_note(_welcome(home, address, said, example, time.monotonic() - started))
+    )
 
 
 def draft_actions(home: Home) -> None:

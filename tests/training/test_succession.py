@@ -179,7 +179,7 @@ def test_a_held_back_version_is_promoted_by_a_person_without_force(
     home = copy_home(two_versions)
     code, said, _ = run_patron(home, "models", "propensity")
     assert code == 0
-    assert "passed its gates, held back: version 1, the champion, is of another recipe" in said
+    assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in said
     code, said, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
     assert (code, said.split(" answers")[0]) == (0, "propensity version 2")
     assert not Registry(home).moves("propensity")[-1].forced

@@ -1,0 +1,60 @@
+"""The report of a training run: a line per version, and the exit code of the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from commands.common import Exit, print_result
+
+if TYPE_CHECKING:
+    from models.registry.versions import ModelVersion
+
+LATER_TIME = "a later time"
+
+
+def report_training(
+    versions: list[ModelVersion],
+    as_json: bool,
+    tested_on: str = LATER_TIME,
+    left_out: Mapping[str, str] | None = None,
+) -> None:
+    """Print the versions that a training run published, and exit with the code of their gates.
+
+    Args:
+        tested_on: the test set, in words.
+        left_out: of ``train all``: the optional models that were not trained, and why, by name. Then the
+            gates of optional models do not change the exit code.
+    """
+    from models.questions import MODELS
+
+    relevant = [version for version in versions if left_out is None or version.name in MODELS]
+    result: dict[str, Any] = {"versions": [vars(version) for version in versions]}
+    lines = [version_line(version, tested_on) for version in versions]
+    if left_out is not None:
+        result, lines = result | {"left_out": left_out}, [*lines, *left_out.values()]
+    print_result(as_json, result, "\n".join(lines), exit_code(relevant))
+
+
+def exit_code(versions: Iterable[ModelVersion]) -> Exit:
+    """``CHECK_FAILED`` if one of these versions was not promoted, else ``DONE``."""
+    return Exit.CHECK_FAILED if any(v.refusals or v.held_back for v in versions) else Exit.DONE
+
+
+def version_line(version: ModelVersion, tested_on: str = LATER_TIME) -> str:
+    """A version in one line: its ranking metric, and whether it is the champion or why not."""
+    head = f"{version.name} version {version.version}: {ranking_metric(version)} on {tested_on}"
+    if version.refusals:
+        return f"{head}; not promoted: {'; '.join(version.refusals)}"
+    if version.held_back:
+        return f"{head}; passed its gates, not promoted: {version.held_back}"
+    return f"{head}; {'champion' if version.champion else 'passed its gates'}"
+
+
+def ranking_metric(version: ModelVersion) -> str:
+    """The metric that ranks the versions of this kind of model, as measured in the test."""
+    from training.evaluation.evaluate import RANKING
+
+    names = [*(name for name, _ in RANKING.values()), "ndcg_10"]  # the last one ranks product models
+    name = next((name for name in names if name in version.metrics), None)
+    return f"{name} {version.metrics[name]:.3f}" if name else "not measured"
