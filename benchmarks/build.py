@@ -38,6 +38,7 @@ from events.lake import read_write as lake
 from events.lake import versions
 from features.groups import FEATURES, GROUPS
 from features.offline import boundaries, snapshots
+from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 
 EVENTS = 5_000_000
@@ -141,7 +142,7 @@ def check(sides: Sides) -> None:
         PatronError: a customer or a value is not the same.
     """
     folders = snapshots.store(sides.home, sides.as_ofs)  # all of it is there
-    built = snapshots.Built(folders, tuple(sides.as_ofs), sides.as_ofs[-1])
+    built = SnapshotSet(folders, tuple(sides.as_ofs), sides.as_ofs[-1])
     for place, as_of in enumerate(sides.as_ofs):
         frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
         ours = pd.concat([f[list(g.features)] for g, f in zip(GROUPS, frames, strict=True)], axis=1)

@@ -34,7 +34,7 @@ from events.files import imports
 from features.catalogue.store import Store
 from features.groups import FEATURES, GROUPS
 from features.offline import snapshots
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 
 SEED, YEARS = 7, 3.0
 VALUE_BYTES = 500  # about what one customer's features take
@@ -90,7 +90,7 @@ def measure(
 
 
 def _kinds(
-    home: Home, built: Built, keys: list[int], folder: Path, port: int | None, kinds: Sequence[str]
+    home: Home, built: SnapshotSet, keys: list[int], folder: Path, port: int | None, kinds: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Side]]]:
     from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
 
@@ -129,7 +129,7 @@ def _kinds(
             )
 
 
-def _ours(store: Store, built: Built) -> Side:
+def _ours(store: Store, built: SnapshotSet) -> Side:
     def write() -> None:
         store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
 
@@ -140,7 +140,7 @@ def _ours(store: Store, built: Built) -> Side:
     return Side(empty, write, store.reader(list(FEATURES)))
 
 
-def _peer(store: Any, built: Built, empty: Callable[[], Any]) -> Side:
+def _peer(store: Any, built: SnapshotSet, empty: Callable[[], Any]) -> Side:
     references = [f"{group.name}:{name}" for group in GROUPS for name in group.features]
 
     def read(keys: Sequence[int]) -> Any:

@@ -37,6 +37,7 @@ from events.simulation.simulate import Plan
 from features.catalogue.store import Store, import_feast
 from features.groups import GROUPS
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 from features.text.classifier import TextClassifier
 from models.spec import CustomerModel
@@ -180,7 +181,7 @@ def learn_to_read(home: Home) -> TextClassifier:
     return fit([r["review_body"] for r in reviews], [float(r["rating"] > 3) for r in reviews])
 
 
-def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:
+def _build_features(home: Home, monthly: bool = True) -> SnapshotSet:
     """Snapshots, catalogue and online store, as ``patron build`` makes them."""
     built = snapshots.build(home, monthly)
     store = Store(home)
@@ -190,7 +191,7 @@ def _build_features(home: Home, monthly: bool = True) -> snapshots.Built:
 
 
 @pytest.fixture(scope="session")
-def build_features() -> Callable[..., snapshots.Built]:
+def build_features() -> Callable[..., SnapshotSet]:
     """A function that builds a home's features: (home, monthly=True)."""
     return _build_features
 
@@ -219,7 +220,7 @@ def _build(shop: Home, path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(built_shop: Home) -> snapshots.Built:
+def built(built_shop: Home) -> SnapshotSet:
     """What the build of ``built_shop`` left behind; nothing is computed twice."""
     return snapshots.build(built_shop)
 
@@ -271,7 +272,7 @@ def small_retail(tmp_path: Path) -> RetailWriter:
 
 
 @pytest.fixture(scope="session")
-def trained_shop(built_shop: Home, built: snapshots.Built, made_once: Callable[..., Path]) -> Home:
+def trained_shop(built_shop: Home, built: SnapshotSet, made_once: Callable[..., Path]) -> Home:
     """A copy of ``built_shop`` in which every model of the catalogue was trained by the pipeline."""
 
     def make(path: Path) -> None:
@@ -369,9 +370,7 @@ def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def two_versions(
-    trained_shop: Home, built: snapshots.Built, tmp_path_factory: pytest.TempPathFactory
-) -> Home:
+def two_versions(trained_shop: Home, built: SnapshotSet, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop with a second version of propensity, which is not promoted."""
     from features.catalogue.store import Store
     from models.questions.propensity import propensity
@@ -491,7 +490,7 @@ def refused() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def present_facts(built: snapshots.Built, built_shop: Home) -> dict[str, dict[str, Any]]:
+def present_facts(built: SnapshotSet, built_shop: Home) -> dict[str, dict[str, Any]]:
     """Everyone's present features by customer id, in the order of keys; None where missing."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     frames = [frame[[*group.features]] for frame, group in zip(frames, GROUPS, strict=True)]

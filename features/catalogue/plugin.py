@@ -28,7 +28,8 @@ from feast.types import Bool, Float64, Int64, String
 from core.calendar import micros, moment
 from core.errors import PatronError
 from features.catalogue.views import View
-from features.online.cells import CellStore, open_cells
+from features.online.cells import CellStore
+from features.online.open import open_cells
 from features.online.packed import Field, Layout, Selection, encode
 from features.online.rows import CLOCKS_APART, unpacked
 

@@ -26,7 +26,8 @@ from features.catalogue import views
 from features.catalogue.definitions import definitions
 from features.catalogue.views import View
 from features.online import rows
-from features.online.cells import CellStore, open_cells
+from features.online.cells import CellStore
+from features.online.open import open_cells
 from features.online.packed import Layout
 from features.online.rows import KEY, OnlineRows, Reader, Snapshot
 
@@ -126,7 +127,7 @@ class Store:
             )
         )
 
-    def apply(self, groups: Sequence[FeatureGroup], folders: dict[str, Path]) -> None:
+    def apply(self, groups: Sequence[FeatureGroup], folders: Mapping[str, Path]) -> None:
         """Register the customer entity and one feature view per group over its snapshots."""
         store = self._feast
         import feast

@@ -33,6 +33,7 @@ from events.schema import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares
 from features.offline.populations import everyone, origins
+from features.offline.snapshot_set import FILE_TIME
 from features.text import opinions
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,6 @@ LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
 SEED = 7
 SAMPLE = 4000  # customers that the number of tastes is chosen on
 RECIPE = 1  # to be raised when what follows learns otherwise
-FILE_TIME = "%Y%m%dT%H%M%SZ"
 
 
 def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:

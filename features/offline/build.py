@@ -13,11 +13,11 @@ from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import boundaries, snapshots
 from features.offline import current as present
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import Reader
 
 
-def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
+def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
     """Compute what is not there yet, and put everyone's present into the online store.
 
     News that came meanwhile stays: online rows of a later moment are kept, and so are customers who were

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,7 @@ from events.lake import read_write as lake
 from features.groups import FEATURES, GROUPS
 from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
 from features.offline.populations import month_before
-
-if TYPE_CHECKING:
-    from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 
 KINDS: dict[str, Mapping[str, Segment]] = {
     "lifecycle_stage": STAGES,
@@ -53,7 +51,7 @@ def read(home: Home) -> dict[str, Any]:
     return found
 
 
-def write(home: Home, built: Built) -> None:
+def write(home: Home, built: SnapshotSet) -> None:
     """Tell of the segments of a build, in one step."""
     path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
     draft = path.with_suffix(".draft")
@@ -61,7 +59,7 @@ def write(home: Home, built: Built) -> None:
     os.replace(draft, path)
 
 
-def overview(home: Home, built: Built) -> dict[str, Any]:
+def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
     """Every segment of every kind, as of the build's present."""
     now = everyone(built, built.current)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
@@ -76,7 +74,7 @@ def overview(home: Home, built: Built) -> dict[str, Any]:
     }
 
 
-def everyone(built: Built, as_of: datetime) -> pd.DataFrame:
+def everyone(built: SnapshotSet, as_of: datetime) -> pd.DataFrame:
     """All features of everyone, by ``customer_key``; numbers with NaN where they are missing."""
     frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([frame[list(g.features)] for g, frame in zip(GROUPS, frames, strict=True)], axis=1)
@@ -171,7 +169,7 @@ def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[d
     return chosen
 
 
-def moves(built: Built) -> dict[str, Any] | None:
+def moves(built: SnapshotSet) -> dict[str, Any] | None:
     """How many of each stage are in which stage a month later, over the last year's months.
 
     None where no two months in succession are stored.

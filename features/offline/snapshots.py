@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,12 +33,11 @@ from events.lake import read_write as lake
 from events.schema import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
-from features.offline import boundaries, populations
+from features.offline import boundaries, populations, segment_overview
 from features.offline import current as present
-from features.offline import segment_overview as segments
+from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
-FILE_TIME = "%Y%m%dT%H%M%SZ"
 MOST_ORDERS_ASKED = 1_000_000  # orders times moments that one query goes through
 
 
@@ -98,32 +96,13 @@ def _feature(feature: Feature | str) -> Feature:
     return FEATURES[feature]
 
 
-@dataclass(frozen=True)
-class Built:
-    """What a build left behind: one folder per group, and the moments it holds."""
-
-    folders: dict[str, Path]
-    as_ofs: tuple[datetime, ...]
-    current: datetime
-
-    def frame(self, group: FeatureGroup, as_of: datetime) -> pd.DataFrame:
-        """One stored snapshot; integers stay integers where values are missing."""
-        dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: pd.DataFrame = self.table(group, as_of).to_pandas(types_mapper=dtypes.get)
-        return frame
-
-    def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
-        """One stored snapshot as it is stored."""
-        return pq.read_table(_path(self.folders, group, as_of))
-
-
 def version(group: FeatureGroup) -> str:
     """A short digest of all definitions of a group."""
     parts = "".join(feature.definition() for feature in group.features.values())
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
-def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Built:
+def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
     """Compute what is not there yet: monthly snapshots, and everyone as of now.
 
     Args:
@@ -139,16 +118,16 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Buil
         if old != generation:
             shutil.rmtree(old)
     kept = {*months, now}
-    held = [t for t in sorted(kept) if all(_path(folders, group, t).exists() for group in GROUPS)]
-    built = Built(folders, tuple(held), now)
-    segments.write(home, built)
+    held = [t for t in sorted(kept) if all(snapshot_path(folders, group, t).exists() for group in GROUPS)]
+    built = SnapshotSet(folders, tuple(held), now)
+    segment_overview.write(home, built)
     kept |= {before for before in [present.built_at(home, generation.name)] if before}  # may be being read
-    present.point(generation, now, {group.name: _path(folders, group, now) for group in GROUPS})
+    present.point(generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS})
     _drop_others(folders, kept)
     return built
 
 
-def _drop_others(folders: dict[str, Path], kept: set[datetime]) -> None:
+def _drop_others(folders: Mapping[str, Path], kept: set[datetime]) -> None:
     """Let go of former presents: one more comes every day."""
     names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in kept}
     for folder in folders.values():
@@ -173,7 +152,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     backend = engine.connect(home.path, engine.MOST_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     of_texts = [group for group in GROUPS if group.reads_opinions]
-    if not all(_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
+    if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
         events = opinions.beside(backend, events, reader)
     chunks = _chunks(as_ofs, described["orders"])
     for i, chunk in enumerate(chunks):
@@ -188,10 +167,6 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     return folders
 
 
-def _path(folders: dict[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
-    return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
-
-
 def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
     """The moments that are computed together: a query costs a second however small it is."""
     size = max(1, MOST_ORDERS_ASKED // max(orders, 1))
@@ -201,7 +176,7 @@ def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]
 def _compute(
     backend: Backend,
     events: Events,
-    folders: dict[str, Path],
+    folders: Mapping[str, Path],
     as_ofs: Sequence[datetime],
     zone: str,
     stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
@@ -213,7 +188,7 @@ def _compute(
     """
     lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
     for group in GROUPS:
-        missing = tuple(t for t in as_ofs if not _path(folders, group, t).exists())
+        missing = tuple(t for t in as_ofs if not snapshot_path(folders, group, t).exists())
         if missing and bool(group.reads) == (stored is not None):
             lacking.setdefault(missing, []).append(group)
     for missing, groups in lacking.items():
@@ -227,16 +202,16 @@ def _compute(
                 if stored is not None and (facts := stored(group, missing)) is not None:
                     prepared["facts"] = facts
                 values = group.compute(events, asked, prepared=prepared)
-                _write(backend, values, {t: _path(folders, group, t) for t in missing})
+                _write(backend, values, {t: snapshot_path(folders, group, t) for t in missing})
 
 
 def _stored(
-    backend: Backend, folders: dict[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
+    backend: Backend, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
 ) -> ir.Table | None:
     """What a group reads from others, as of some moments, where that was computed before."""
     found: ir.Table | None = None
     for other in dict.fromkeys(feature.group for feature in group.reads.values()):
-        paths = [_path(folders, other, as_of) for as_of in as_ofs]
+        paths = [snapshot_path(folders, other, as_of) for as_of in as_ofs]
         if not all(path.exists() for path in paths):
             return None
         table = backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
-from core.errors import PatronError
 from features.online.packed import Layout
 
 Cells = list[bytes | None]
@@ -62,29 +60,3 @@ class CellStore(Protocol):
 
     def clear(self) -> None:
         """Erase everything."""
-
-
-def open_cells(address: str, patience_s: float | None = None) -> CellStore:
-    """The place at an address: ``redis://host:port/db``, or the path of an SQLite file.
-
-    Nothing is connected or created yet.
-
-    Args:
-        patience_s: how many seconds a reader waits for it at most.
-
-    Raises:
-        PatronError: the address is of another kind, or its client is not installed.
-    """
-    patience = () if patience_s is None else (patience_s,)
-    if address.startswith(("redis://", "rediss://")):
-        from features.online.redis import RedisCells
-
-        return RedisCells(address, *patience)
-    if "://" in address:
-        raise PatronError(
-            f"the online store cannot be a {address.split('://')[0]} address; set PATRON_ONLINE_STORE to"
-            " redis://host:port/db, or leave it unset for a file in the home"
-        )
-    from features.online.sqlite import SqliteCells
-
-    return SqliteCells(Path(address), *patience)

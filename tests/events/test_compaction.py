@@ -42,6 +42,7 @@ from features.group import compute
 from features.groups import FEATURES
 from features.groups.purchases import purchases
 from features.offline import populations, snapshots
+from features.offline.snapshot_set import FILE_TIME, SnapshotSet
 
 ZONE = "Europe/Berlin"
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -325,12 +326,12 @@ def test_the_generation_stays_and_so_do_monthly_snapshots(shop_copy: Home):
     now = shop_copy.shop().now()
     key = Identity(shop_copy).keys(["C000001"])["C000001"]
 
-    def orders(of: snapshots.Built) -> int:
+    def orders(of: SnapshotSet) -> int:
         frame = of.frame(purchases, of.current).set_index("customer_key")
         return int(frame.loc[key, "orders_total"])
 
     counts = [orders(snapshots.build(shop_copy, monthly=False))]
-    months = [p for p in shop_copy.snapshots.rglob("2*.parquet") if p.stem != f"{now:{snapshots.FILE_TIME}}"]
+    months = [p for p in shop_copy.snapshots.rglob("2*.parquet") if p.stem != f"{now:{FILE_TIME}}"]
     before = {path: path.stat().st_mtime_ns for path in months}
     assert before
     database = Database(shop_copy)

@@ -27,6 +27,7 @@ from events.lake import read_write as lake
 from events.lake.refunds import match_refunds
 from features.groups import GROUPS
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 
 LONDON = ZoneInfo("Europe/London")
 RETAIL = mapping.load("online-retail").orders
@@ -692,7 +693,7 @@ def texts(home: Home) -> dict[tuple[str, str], set[str]]:
 
 
 def test_ids_stand_in_one_file_only(
-    home: Home, small_retail: Writer, build_features: Callable[..., snapshots.Built]
+    home: Home, small_retail: Writer, build_features: Callable[..., SnapshotSet]
 ):
     strangers = [("1", "M", 1, NOON, 1.0, 7001001009), ("1", "22423", 1, NOON, -1.0, 7001001009)]
     load(home, small_retail([*shop_rows(), *strangers]))

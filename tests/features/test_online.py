@@ -33,9 +33,10 @@ from core.settings import FeatureSettings
 from features.catalogue.plugin import PackedOnlineStoreConfig
 from features.catalogue.store import Store
 from features.groups import FEATURES, GROUPS
-from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from features.online import columns
-from features.online.cells import CellStore, open_cells
+from features.online.cells import CellStore
+from features.online.open import open_cells
 from features.online.packed import Field, Layout, OtherLayout, Selection, decode, encode
 
 ALL = list(FEATURES)
@@ -348,7 +349,7 @@ def test_a_redis_that_does_not_answer_is_an_error_without_its_password(redis_add
 def store(
     request: pytest.FixtureRequest,
     built_shop: Home,
-    built: snapshots.Built,
+    built: SnapshotSet,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Store:
     """A store over a copy of the built shop, filled as `patron build` does it."""
@@ -363,12 +364,12 @@ def store(
     return store
 
 
-def fill(store: Store, built: snapshots.Built) -> None:
+def fill(store: Store, built: SnapshotSet) -> None:
     store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
 
 
 @pytest.fixture
-def changed(store: Store, built: snapshots.Built) -> Iterator[Store]:
+def changed(store: Store, built: SnapshotSet) -> Iterator[Store]:
     """The store, for a test to change; it is filled anew afterwards."""
     yield store
     store.forget(store.online.keys())
@@ -382,7 +383,7 @@ def by_sdk(store: Store, keys: list[int]) -> tuple[dict[str, list[Any]], Any]:
 
 
 @pytest.fixture(scope="module")
-def expected(built: snapshots.Built) -> pd.DataFrame:
+def expected(built: SnapshotSet) -> pd.DataFrame:
     """Everyone's features of the present snapshot, by key; None where missing."""
     tables = [built.table(group, built.current).drop(["as_of", "created_at"]) for group in GROUPS]
     frames = [t.to_pandas(types_mapper=pd.ArrowDtype).set_index("customer_key") for t in tables]
@@ -391,7 +392,7 @@ def expected(built: snapshots.Built) -> pd.DataFrame:
 
 
 def test_the_sdk_the_hot_path_and_the_snapshot_agree_in_every_feature(
-    store: Store, expected: pd.DataFrame, built: snapshots.Built
+    store: Store, expected: pd.DataFrame, built: SnapshotSet
 ):
     keys = expected.index.tolist()
     hot, (sdk, proto) = store.reader(ALL)(keys), by_sdk(store, keys)
@@ -410,7 +411,7 @@ def test_by_the_sdk_someone_unknown_is_not_found(store: Store, expected: pd.Data
 
 
 def test_what_the_sdk_writes_and_materialises_is_what_the_store_writes(
-    changed: Store, built: snapshots.Built, expected: pd.DataFrame
+    changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
     keys = expected.index.tolist()
     before = changed.online.read(keys, [group.name for group in GROUPS])
@@ -432,7 +433,7 @@ def test_what_the_sdk_writes_and_materialises_is_what_the_store_writes(
 
 
 def test_whoever_is_in_no_snapshot_is_erased_unless_news_came_after(
-    changed: Store, built: snapshots.Built, expected: pd.DataFrame
+    changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
     group, keys = GROUPS[0], expected.index.tolist()
     table = built.table(group, built.current)
@@ -448,7 +449,7 @@ def test_whoever_is_in_no_snapshot_is_erased_unless_news_came_after(
 
 
 def test_news_of_the_present_second_is_not_undone_by_an_older_batch(
-    changed: Store, built: snapshots.Built, expected: pd.DataFrame
+    changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
     """The shop's clock is to the second, and an event's is not."""
     group, key = GROUPS[0], int(expected.index[0])
@@ -470,7 +471,7 @@ def test_a_row_says_when_it_changes_without_an_event(store: Store, expected: pd.
 
 
 def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
-    changed: Store, built: snapshots.Built, expected: pd.DataFrame
+    changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
     key, layout = int(expected.index[0]), changed._layouts()["price"]
     other = Layout("price", tuple(Field(f.name, f.dtype, "of yesterday") for f in layout.fields))

@@ -22,6 +22,7 @@ from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import build as builds
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 from features.text.classifier import TextClassifier
 from features.text.lexicon import LEXICON
@@ -198,7 +199,7 @@ def test_a_classifier_that_is_replaced_during_a_build_fails_it(
 ) -> None:
     build = snapshots.build
 
-    def meanwhile(*given: Any) -> snapshots.Built:
+    def meanwhile(*given: Any) -> SnapshotSet:
         built = build(*given)
         opinions.install(built_copy, classifier.to_files())
         return built

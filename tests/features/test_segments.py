@@ -22,17 +22,18 @@ from features.groups.segments import RFM, STAGES, TIERS
 from features.groups.segments import segments as group
 from features.offline import boundaries, snapshots
 from features.offline import segment_overview as segments
+from features.offline.snapshot_set import SnapshotSet
 
 amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).map(np.array)
 
 
 @pytest.fixture(scope="module")
-def told(built: snapshots.Built, built_shop: Home) -> dict:
+def told(built: SnapshotSet, built_shop: Home) -> dict:
     return segments.read(built_shop)
 
 
 @pytest.fixture(scope="module")
-def everyone(built: snapshots.Built) -> pd.DataFrame:
+def everyone(built: SnapshotSet) -> pd.DataFrame:
     return segments.everyone(built, built.current)
 
 
@@ -128,7 +129,7 @@ def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, told: dict):
     assert abs(first["chance"] - 0.5) > 0.3
 
 
-def test_moves_between_stages_are_those_of_the_snapshots(built: snapshots.Built, told: dict):
+def test_moves_between_stages_are_those_of_the_snapshots(built: SnapshotSet, told: dict):
     months = [t for t in built.as_ofs if t < built.current][-13:]
     expected: dict[tuple[str, str], int] = {}
     for before, after in pairwise(months):

@@ -31,6 +31,7 @@ from features.groups import FEATURES, GROUPS
 from features.groups.profile import country, newsletter
 from features.groups.purchases import orders_90d, purchases, recency_days
 from features.offline import populations, snapshots
+from features.offline.snapshot_set import FILE_TIME, SnapshotSet
 
 ROOT = Path(__file__).parents[2]
 ALL = list(FEATURES)
@@ -44,7 +45,7 @@ def store(built_shop: Home) -> Store:
 
 
 @pytest.fixture(scope="module")
-def customers(built: snapshots.Built) -> list[int]:
+def customers(built: SnapshotSet) -> list[int]:
     """Customers of whom something is known, some with few facts, in no order."""
     keys = built.frame(purchases, built.current)["customer_key"].to_numpy()
     return np.random.default_rng(5).permutation(keys)[:120].tolist()
@@ -118,7 +119,7 @@ def test_rows_come_in_the_order_asked_for_and_as_often(store: Store, customers: 
 
 
 def test_the_moment_of_a_row_is_the_oldest_of_its_groups(
-    built_shop: Home, built: snapshots.Built, copy_home: Callable[[Home], Home]
+    built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ):
     store = Store(copy_home(built_shop))
     row = built.frame(purchases, built.current).iloc[:1]
@@ -131,7 +132,7 @@ def test_the_moment_of_a_row_is_the_oldest_of_its_groups(
 
 @pytest.fixture(scope="module")
 def history(
-    built_shop: Home, built: snapshots.Built, names: dict[int, str], store: Store
+    built_shop: Home, built: SnapshotSet, names: dict[int, str], store: Store
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Questions as of three moments in no order: the store's answers and the events' own."""
     parts = []
@@ -152,9 +153,7 @@ def test_the_stored_history_is_what_the_events_say(name: str, history: tuple[pd.
     assert agree(stored[name], computed[name])
 
 
-def test_a_stored_snapshot_answers_later_questions_only_while_it_is_fresh(
-    store: Store, built: snapshots.Built
-):
+def test_a_stored_snapshot_answers_later_questions_only_while_it_is_fresh(store: Store, built: SnapshotSet):
     as_of = built.as_ofs[-3]
     frame = built.frame(purchases, as_of).iloc[:5]
     for days, bought_known in ((1, True), (3, False)):
@@ -198,7 +197,7 @@ print(json.dumps({"before": before, "after": after, "current": str(built.current
 
 def test_a_process_in_another_time_zone_reads_and_writes_the_same(
     built_shop: Home,
-    built: snapshots.Built,
+    built: SnapshotSet,
     store: Store,
     copy_home: Callable[[Home], Home],
     customers: list[int],
@@ -325,7 +324,7 @@ def test_without_a_shop_a_snapshot_says_what_to_do(tmp_path: Path):
         snapshots.snapshot(asked, home=Home(tmp_path))
 
 
-def test_a_build_stores_every_month_and_the_present(built: snapshots.Built, built_shop: Home):
+def test_a_build_stores_every_month_and_the_present(built: SnapshotSet, built_shop: Home):
     assert built.as_ofs == (*populations.origins(built_shop), built_shop.shop().now())
     for group in GROUPS:
         for as_of in built.as_ofs:
@@ -339,23 +338,23 @@ def test_a_build_stores_every_month_and_the_present(built: snapshots.Built, buil
     assert 0 < sizes[0] < sizes[-1]
 
 
-def test_stored_numbers_stay_whole_where_some_are_missing(built: snapshots.Built):
+def test_stored_numbers_stay_whole_where_some_are_missing(built: SnapshotSet):
     frame = built.frame(purchases, built.current)
     assert frame["recency_days"].isna().any()
     assert str(frame["recency_days"].dtype) == "Int64"
     assert str(built.frame(newsletter.group, built.current)["newsletter"].dtype) == "boolean"
 
 
-def test_stored_columns_have_the_types_of_their_features(built: snapshots.Built):
+def test_stored_columns_have_the_types_of_their_features(built: SnapshotSet):
     arrow = {"int64": "int64", "float64": "double", "string": "string", "boolean": "bool"}
     for group in GROUPS:
         for as_of in built.as_ofs:
-            schema = pq.read_schema(built.folders[group.name] / f"{as_of:{snapshots.FILE_TIME}}.parquet")
+            schema = pq.read_schema(built.folders[group.name] / f"{as_of:{FILE_TIME}}.parquet")
             for feature in group.features.values():
                 assert str(schema.field(feature.name).type) == arrow[feature.dtype], feature
 
 
-def test_everyone_known_at_a_moment_is_asked_about(built: snapshots.Built, shop: Home):
+def test_everyone_known_at_a_moment_is_asked_about(built: SnapshotSet, shop: Home):
     backend = lake.connect()
     as_of = built.as_ofs[5]
     seen = set()

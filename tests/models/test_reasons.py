@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.home import Home
 from features.groups import FEATURES, GROUPS
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.blend import FittedBlend
 from models.estimators.trees import FittedTrees
 from models.explain.reasons import attribute, effect_in_money, effect_in_points, explain
@@ -29,12 +30,12 @@ Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def columns(built: snapshots.Built) -> dict[str, list[Any]]:
+def columns(built: SnapshotSet) -> dict[str, list[Any]]:
     """Everyone's present features by name; None where missing."""
     return columns_of(built)
 
 
-def columns_of(built: snapshots.Built) -> dict[str, list[Any]]:
+def columns_of(built: SnapshotSet) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for group in GROUPS:
         frame = built.frame(group, built.current).sort_values("customer_key")

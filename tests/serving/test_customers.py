@@ -20,6 +20,7 @@ from features.groups import FEATURES
 from features.offline import current as present
 from features.offline import snapshots
 from features.offline.segment_overview import KINDS
+from features.offline.snapshot_set import SnapshotSet
 
 Get = Callable[..., httpx.Response]
 Facts = dict[str, dict[str, Any]]
@@ -110,7 +111,7 @@ def test_pages_go_on_where_they_were_while_a_build_replaces_the_present(
 
 
 def test_members_are_those_of_the_last_build_in_the_order_of_keys(
-    built_shop: Home, built: snapshots.Built, copy_home: Callable[[Home], Home]
+    built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ) -> None:
     profile = built.frame(FEATURES["country"].group, built.current).sort_values("customer_key")
     expected = profile.loc[profile["country"] == "DE", "customer_key"].tolist()

@@ -26,7 +26,7 @@ from decisions.actions import EXAMPLE
 from events.identity import Identity
 from features.groups import GROUPS
 from features.groups.segments import RFM, STAGES
-from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from records import ScoreLog
 from records.decisions import DecisionLog, salts
 from serving.app import create_app
@@ -110,7 +110,7 @@ def ids(example_home: Home) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def facts(built: snapshots.Built, example_home: Home) -> pd.DataFrame:
+def facts(built: SnapshotSet, example_home: Home) -> pd.DataFrame:
     """Everyone's features as of the last build, by customer id."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([f.drop(columns=["as_of", "created_at"]) for f in frames], axis=1)

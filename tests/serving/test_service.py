@@ -34,7 +34,7 @@ from core.storage.database import Database
 from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.questions import MODELS
 from models.registry.registry import Registry
 from records import ScoreLog, predictions
@@ -94,7 +94,7 @@ def ids(home: Home) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def facts(built: snapshots.Built, home: Home) -> pd.DataFrame:
+def facts(built: SnapshotSet, home: Home) -> pd.DataFrame:
     """Everyone's features of the present snapshot, by customer id; None where missing."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([frame.drop(columns=["as_of", "created_at"]) for frame in frames], axis=1)

@@ -18,6 +18,7 @@ from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.offline import segment_overview as segments
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.questions.leads import leads
 from models.registry.registry import Registry
 from training.customers.fitting import columns_of
@@ -76,7 +77,7 @@ def test_the_service_says_nothing_of_leads_where_they_were_never_trained(
 
 
 def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_are_trained(
-    trained_copy: Home, built: snapshots.Built
+    trained_copy: Home, built: SnapshotSet
 ) -> None:
     with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
         train(trained_copy, leads, built, Store(trained_copy), Registry(trained_copy))

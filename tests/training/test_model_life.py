@@ -21,6 +21,7 @@ from core.home import Clock, Home
 from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.measures.metrics import auc, paired_bootstrap
 from models.questions import MODELS
 from models.questions.clv import clv
@@ -75,7 +76,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def three_versions(
-    trained_shop: Home, built: snapshots.Built, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
+    trained_shop: Home, built: SnapshotSet, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
     """The trained shop with two more versions of propensity: of fewer features, and with a gate shut."""
     home: Home = copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
@@ -319,7 +320,7 @@ def test_a_first_version_is_compared_with_the_baselines(trained_copy: Home, comm
 
 
 def test_what_cannot_be_compared_is_said_in_a_line(
-    versions: Home, built: snapshots.Built, tmp_path: Path, command: Command
+    versions: Home, built: SnapshotSet, tmp_path: Path, command: Command
 ) -> None:
     def why(*words: str) -> str:
         return command(versions, "compare", *words).refused()

@@ -11,7 +11,7 @@ import pytest
 from core.errors import PatronError
 from core.home import Home
 from features.catalogue.store import Store
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.questions.next_order import HORIZON_DAYS, Rates, own_rhythm, repeats, told_by
 from models.questions.propensity import propensity
 from models.registry.registry import Registry
@@ -107,7 +107,7 @@ def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
 
 def test_without_a_month_of_known_orders_the_own_rhythm_goes_on(served: Home) -> None:
     now = served.shop().now()
-    learnt = learn(served, Store(served), Built({}, (), now), propensity, [now - timedelta(days=179)])
+    learnt = learn(served, Store(served), SnapshotSet({}, (), now), propensity, [now - timedelta(days=179)])
     assert (learnt.rates, learnt.why) == (None, "no month's next 180 days are known yet")
 
 

@@ -20,6 +20,7 @@ from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.groups.segments import LAPSED_AFTER_DAYS
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.blend import FittedBlend, Part
 from models.estimators.line import fit_line
 from models.estimators.trees import CalibratedTrees, Trees
@@ -189,7 +190,7 @@ def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
 
 
 def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
-    built_shop: Home, built: snapshots.Built
+    built_shop: Home, built: SnapshotSet
 ) -> None:
     """Fitted on what was known at the test's moment, it is the model that training tests."""
     churn = MODELS["churn"]
@@ -202,7 +203,7 @@ def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
     assert then.exam["recency_days"].max() <= LAPSED_AFTER_DAYS
 
 
-def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: snapshots.Built) -> None:
+def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: SnapshotSet) -> None:
     told = report(built_shop, MODELS["churn"], built, Store(built_shop))
     assert told.lead_quality == ()
     assert [row.share for row in told.early_warning] == list(SHARES)
@@ -245,7 +246,7 @@ def test_the_command_tells_the_same_in_words_and_as_json(
 
 @pytest.mark.parametrize("name", ["churn", "clv"])
 def test_the_card_and_the_run_tell_what_the_report_tells(
-    name: str, trained_shop: Home, built: snapshots.Built
+    name: str, trained_shop: Home, built: SnapshotSet
 ) -> None:
     told = report(trained_shop, MODELS[name], built, Store(trained_shop))
     then = look_back(trained_shop, MODELS[name], built, Store(trained_shop))

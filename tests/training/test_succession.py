@@ -15,6 +15,7 @@ from core.calendar import day_of
 from core.home import Clock, Home
 from features.catalogue.store import Store
 from features.offline import snapshots
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.contest import probability_blend
 from models.estimators.trees import CalibratedTrees
 from models.measures.metrics import auc
@@ -80,7 +81,7 @@ def test_several_moments_tell_more_than_one() -> None:
 
 
 def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
-    built_shop: Home, built: snapshots.Built, copy_home: Callable[[Home], Home]
+    built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ) -> None:
     """Its first baseline here is what it reads, and all there is to know."""
     home = copy_home(built_shop)
@@ -139,7 +140,7 @@ def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
 
 
 def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
-    trained_copy: Home, built: snapshots.Built, monkeypatch: pytest.MonkeyPatch
+    trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, store = Registry(trained_copy), Store(trained_copy)
     again = train(trained_copy, propensity, built, store, registry)
@@ -160,7 +161,7 @@ def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
 
 
 def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compared(
-    trained_copy: Home, built: snapshots.Built, monkeypatch: pytest.MonkeyPatch
+    trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, store = Registry(trained_copy), Store(trained_copy)
     longer = train(trained_copy, asked_with(propensity, 60), built, store, registry)
@@ -272,7 +273,7 @@ def test_slices_of_a_shop_are_of_segment_tenure_channel_and_country(trained_shop
 
 
 def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_them(
-    built_shop: Home, built: snapshots.Built
+    built_shop: Home, built: SnapshotSet
 ) -> None:
     store, zone = Store(built_shop), built_shop.shop().time_zone
     then = look_back(built_shop, propensity, built, store)
@@ -300,7 +301,7 @@ def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_th
     assert np.array_equal(asked[-1].scores[OURS], then.exam["score"])
 
 
-def test_too_short_a_history_is_said(built_shop: Home, built: snapshots.Built) -> None:
+def test_too_short_a_history_is_said(built_shop: Home, built: SnapshotSet) -> None:
     store = Store(built_shop)
     then = look_back(built_shop, MODELS["clv"], built, store)
     assert aged(built_shop, then, built, store) is None

@@ -25,7 +25,8 @@ from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.groups.purchases import orders_total
-from features.offline import populations, snapshots
+from features.offline import populations
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.candidates import CANDIDATES
 from models.questions import MODELS
 from models.questions.labels import ordered_within
@@ -153,7 +154,7 @@ def registry(trained_shop: Home) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def today(built: snapshots.Built) -> dict[str, list[Any]]:
+def today(built: SnapshotSet) -> dict[str, list[Any]]:
     """The features of everyone as of now, in the order of the customers' keys."""
     frames = [built.frame(group, built.current).set_index("customer_key") for group in GROUPS]
     joined = pd.concat([frame.drop(columns=["as_of", "created_at"]) for frame in frames], axis=1).sort_index()
@@ -314,7 +315,7 @@ def test_the_features_of_the_version_are_a_service_of_the_store(
 def test_the_same_events_in_another_home_give_the_same_bundle_to_the_digest(
     shop: Home,
     copy_home: Callable[[Home], Home],
-    build_features: Callable[..., snapshots.Built],
+    build_features: Callable[..., SnapshotSet],
     registry: Registry,
 ) -> None:
     """Every model, from features that were built twice."""
@@ -333,7 +334,7 @@ def trees_of(home: Home, registry: Registry, name: str) -> bytes:
 
 
 def test_churn_asked_with_propensitys_horizon_is_exactly_its_complement(
-    trained_copy: Home, built: snapshots.Built, today: dict[str, list[Any]]
+    trained_copy: Home, built: SnapshotSet, today: dict[str, list[Any]]
 ) -> None:
     registry = Registry(trained_copy)
     version = train(trained_copy, asked_with(churn, 30), built, Store(trained_copy), registry)
@@ -359,9 +360,7 @@ def untrained(built_shop: Home, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(built_shop.path, tmp_path / "home")))
 
 
-def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(
-    untrained: Home, built: snapshots.Built
-) -> None:
+def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home, built: SnapshotSet) -> None:
     registry, store = Registry(untrained), Store(untrained)
     model = replace(propensity, gates=(*propensity.gates, Gate("auc", "nothing is perfect", at_least=1.01)))
     version = train(untrained, model, built, store, registry)
@@ -423,7 +422,7 @@ def everybody_ordered(events: Any, population: Any, days: int) -> Any:
     ids=["few customers", "nobody eligible", "nobody did", "everybody did", "no money", "long horizon"],
 )
 def test_training_that_cannot_teach_is_refused_with_what_is_missing_and_publishes_nothing(
-    model: CustomerModel, words: str, trained_shop: Home, built: snapshots.Built, registry: Registry
+    model: CustomerModel, words: str, trained_shop: Home, built: SnapshotSet, registry: Registry
 ) -> None:
     with pytest.raises(PatronError, match=words):
         train(trained_shop, model, built, Store(trained_shop), registry)
@@ -471,8 +470,8 @@ def late_news(home: Home, zone: str) -> tuple[int, datetime, datetime]:
 
 def test_a_shop_that_knows_the_future_learns_what_one_that_does_not_learns(
     built_shop: Home,
-    built: snapshots.Built,
-    build_features: Callable[..., snapshots.Built],
+    built: SnapshotSet,
+    build_features: Callable[..., SnapshotSet],
     tmp_path: Path,
 ) -> None:
     zone = built_shop.shop().time_zone

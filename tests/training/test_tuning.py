@@ -13,7 +13,7 @@ from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
 from features.catalogue.store import Store
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.questions import MODELS
 from models.registry.registry import EXPERIMENT, Registry
 from training.customers import tuning
@@ -29,7 +29,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
-    built_shop: Home, built: Built, monkeypatch: pytest.MonkeyPatch
+    built_shop: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[list[datetime], int, datetime]] = []
     gather = tuning.gather
@@ -58,7 +58,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["propensity", "churn"])
 def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
-    name: str, built_shop: Home, built: Built, copy_home: Callable[[Home], Home]
+    name: str, built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ) -> None:
     home = copy_home(built_shop)
     registry, told = Registry(home), list[float]()

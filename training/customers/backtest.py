@@ -14,7 +14,7 @@ from core.home import Home
 from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import populations
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.registry.bundle import FittedModel
 from models.spec import Array, CustomerModel
 from training.customers.dataset import FEWEST_ORIGINS, Dataset, Split, as_known, gather
@@ -61,7 +61,7 @@ class Aged:
     frame: pd.DataFrame
 
 
-def look_back(home: Home, model: CustomerModel, built: Built, store: Store) -> Lookback:
+def look_back(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Lookback:
     """Fit the model as training's test does, and score those it was tested on.
 
     Raises:
@@ -76,7 +76,7 @@ def look_back(home: Home, model: CustomerModel, built: Built, store: Store) -> L
 
 
 def tested(
-    home: Home, model: CustomerModel, parts: Split, known: Dataset, built: Built, store: Store
+    home: Home, model: CustomerModel, parts: Split, known: Dataset, built: SnapshotSet, store: Store
 ) -> Lookback:
     """The model fitted on what was known at the test's moment, and its scores of those asked about then.
 
@@ -92,7 +92,7 @@ def tested(
     return Lookback(model, complement, parts, known, fitted, scored(fitted, exam), later)
 
 
-def aged(home: Home, then: Lookback, built: Built, store: Store) -> Aged | None:
+def aged(home: Home, then: Lookback, built: SnapshotSet, store: Store) -> Aged | None:
     """The recipe as it would have been ``MONTHS`` before the test; None where the history is too short."""
     parts, zone = then.parts, home.shop().time_zone
     days = parts.horizon_days

@@ -16,7 +16,7 @@ from core.home import Home
 from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import populations
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.registry import promotion
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -75,7 +75,7 @@ def choose(registry: Registry, name: str, version: str | None, against: str | No
 
 
 def contest(
-    home: Home, built: Built, store: Store, registry: Registry, model: CustomerModel,
+    home: Home, built: SnapshotSet, store: Store, registry: Registry, model: CustomerModel,
     version: str | None = None, against: str | None = None,
 ) -> Contest:  # fmt: skip
     """Compare a version with another and with the model's baselines, on the same customers.
@@ -116,7 +116,7 @@ def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
     return days[0]
 
 
-def _origins(home: Home, built: Built, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
+def _origins(home: Home, built: SnapshotSet, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
     """The last monthly moments of known outcome, if possible after all versions were trained."""
     zone, months = home.shop().time_zone, set(populations.origins(home))
     today = day_of(built.current, zone)

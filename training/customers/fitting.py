@@ -12,7 +12,7 @@ import pandas as pd
 from core.errors import PatronError
 from core.home import Home
 from features.offline import populations
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.registry.bundle import FittedModel
 from models.spec import CustomerModel
 from training.customers.dataset import Dataset, Split, split
@@ -38,7 +38,7 @@ def fitted_for(model: CustomerModel) -> tuple[CustomerModel, bool]:
     return model, False
 
 
-def moments_of(home: Home, model: CustomerModel, built: Built) -> Split:
+def moments_of(home: Home, model: CustomerModel, built: SnapshotSet) -> Split:
     """The built moments that a model learns from and is tested at.
 
     Raises:

@@ -15,7 +15,7 @@ from core.errors import PatronError
 from core.home import Home
 from features.catalogue.store import Store
 from features.offline import segment_overview as segments
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.btyd.bg_nbd import fit_bg_nbd
 from models.questions.labels import days_until_order
 from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm, repeats
@@ -62,7 +62,9 @@ class Exam:
         return Exam(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
 
 
-def learn(home: Home, store: Store, built: Built, model: CustomerModel, months: Sequence[datetime]) -> Learnt:
+def learn(
+    home: Home, store: Store, built: SnapshotSet, model: CustomerModel, months: Sequence[datetime]
+) -> Learnt:
     """Fit on everyone of today, and test on the latest month whose orders are known.
 
     Args:

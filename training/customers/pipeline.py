@@ -17,7 +17,7 @@ from core.home import Home
 from core.progress import Progress, silent
 from features.catalogue.store import Store
 from features.offline import segment_overview as segments
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.blend import FittedBlend
 from models.measures import drift as reference
 from models.questions.next_order import KEY as NEXT_ORDER
@@ -56,7 +56,7 @@ class Shown:
 def train(
     home: Home,
     model: CustomerModel,
-    built: Built,
+    built: SnapshotSet,
     store: Store,
     registry: Registry,
     progress: Progress = silent,
@@ -104,7 +104,9 @@ def train(
     return published
 
 
-def _show(home: Home, model: CustomerModel, parts: Split, data: Dataset, built: Built, store: Store) -> Shown:
+def _show(
+    home: Home, model: CustomerModel, parts: Split, data: Dataset, built: SnapshotSet, store: Store
+) -> Shown:
     """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
     known = as_known(home, data, parts.fit, parts.test)
     then = tested(home, model, parts, known, built, store)
@@ -166,7 +168,7 @@ def settings_of(estimator: Estimator) -> dict[str, Any]:
 
 
 def _manifest(
-    model: CustomerModel, recipe: CustomerModel, final: FittedModel, built: Built, parts: Split
+    model: CustomerModel, recipe: CustomerModel, final: FittedModel, built: SnapshotSet, parts: Split
 ) -> dict[str, Any]:
     """What a bundle says of itself, as far as that needs no scores."""
     return dict(final.manifest) | {
@@ -182,7 +184,7 @@ def _manifest(
     }
 
 
-def _bundle(final: FittedModel, built: Built) -> dict[str, bytes]:
+def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
     today = segments.everyone(built, built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)

@@ -15,7 +15,7 @@ from core.errors import PatronError
 from core.home import Home
 from features.catalogue.store import Store
 from features.groups import FEATURES
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.registry import recipes
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -59,7 +59,7 @@ def over_baseline(model: Question, asked: Sequence[Exam]) -> Verdict:
 
 
 def over_champion(
-    home: Home, built: Built, store: Store, registry: Registry,
+    home: Home, built: SnapshotSet, store: Store, registry: Registry,
     then: Lookback, asked: Sequence[Exam], older: Aged | None, manifest: Mapping[str, Any],
 ) -> Verdict:  # fmt: skip
     """Whether a version may take over from the one that answers.
@@ -109,7 +109,7 @@ def _refresh(then: Lookback, test: Exam, theirs: FittedModel) -> Verdict:
 
 
 def _rivals(
-    home: Home, built: Built, store: Store, then: Lookback, asked: Sequence[Exam], older: Aged | None,
+    home: Home, built: SnapshotSet, store: Store, then: Lookback, asked: Sequence[Exam], older: Aged | None,
     theirs: FittedModel, estimator: Estimator,
 ) -> Verdict:  # fmt: skip
     model = with_recipe(then.model, [c.name for c in theirs.columns], estimator)

@@ -19,7 +19,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from features.catalogue.store import Store
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.estimators.contest import Blend
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
@@ -71,7 +71,7 @@ class Tuned:
 def tune(
     home: Home,
     model: CustomerModel,
-    built: Built,
+    built: SnapshotSet,
     store: Store,
     registry: Registry,
     trials: int,

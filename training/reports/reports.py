@@ -20,7 +20,7 @@ from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.offline import populations
 from features.offline import segment_overview as segments
-from features.offline.snapshots import Built
+from features.offline.snapshot_set import SnapshotSet
 from models.questions.churn import churn
 from models.questions.leads import leads
 from models.questions.subscription_churn import subscription_churn
@@ -93,7 +93,7 @@ class Report:
         )
 
 
-def report(home: Home, model: CustomerModel, built: Built, store: Store) -> Report:
+def report(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Report:
     """Look back at a model's test, and tell what it showed.
 
     Raises:
@@ -103,7 +103,7 @@ def report(home: Home, model: CustomerModel, built: Built, store: Store) -> Repo
     return report_of(home, then, aged(home, then, built, store), built, store)
 
 
-def report_of(home: Home, then: Lookback, older: Aged | None, built: Built, store: Store) -> Report:
+def report_of(home: Home, then: Lookback, older: Aged | None, built: SnapshotSet, store: Store) -> Report:
     """What a look back showed.
 
     Args:
@@ -139,7 +139,7 @@ def _lead_quality(home: Home, then: Lookback) -> tuple[LeadQuality, ...]:
     return lead_quality(frame, ["acquisition_channel", "source", "country"])
 
 
-def _early_warning(home: Home, built: Built, store: Store, then: Lookback) -> tuple[EarlyWarning, ...]:
+def _early_warning(home: Home, built: SnapshotSet, store: Store, then: Lookback) -> tuple[EarlyWarning, ...]:
     shop = home.shop()
 
     def day(moment: datetime) -> int:
