@@ -76,7 +76,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         layout = layout_of(table)
         rows = pa.table({f.name: _column(f, [values for _, values, *_ in data]) for f in layout.fields})
         as_of = np.array([micros(at) for _, _, at, _ in data], np.int64)
-        cells = encode(layout, rows, as_of, np.zeros_like(as_of))
+        cells = encode(layout, rows, as_of)
         keys = [_key(entity) for entity, *_ in data]
         self.cells(config).write(keys, {layout.view: cells}, micros(datetime.now(UTC) + CLOCKS_APART))
         if progress:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from features.online.packed import (
     AS_OF,
     LAYOUT,
-    NEXT_CHANGE,
     NULLS,
     TYPES,
     WORD,
@@ -75,10 +74,9 @@ def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns
         else:
             values[name] = _plain(layout, words, place).tolist()
             _blank_out(values[name], _null(words, place))
-    as_of, next_change_at = _moments(words).tolist(), words[NEXT_CHANGE].tolist()
-    for moments in (as_of, next_change_at):
-        _blank_out(moments, missing)
-    return Columns(values, as_of, next_change_at)
+    as_of = _moments(words).tolist()
+    _blank_out(as_of, missing)
+    return Columns(values, as_of)
 
 
 def _blank_out(values: list[Any], where: NDArray[np.bool_] | None) -> None:

@@ -2,12 +2,13 @@
 
 A cell is a run of 8-byte little-endian words, then text::
 
-    layout | as_of | next_change_at | null bits ... | one word per feature ... | UTF-8 of the strings
+    layout | as_of | reserved | null bits ... | one word per feature ... | UTF-8 of the strings
 
 Integers and floats keep every bit, a boolean is 0 or 1, a string's word says where its text ends. The
 first word is a digest of the features' names, types and definitions, so a cell that was written by
 other definitions is recognised and never misread. ``as_of`` alone is big-endian, so that a store can
-compare the moments of two cells as bytes.
+compare the moments of two cells as bytes. The reserved word is written as 0 and ignored: earlier versions
+wrote a moment there, and a store contains cells of both kinds.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from core.errors import PatronError
 
 FORMAT = 1
 WORD = 8
-LAYOUT, AS_OF, NEXT_CHANGE, NULLS = range(4)
+LAYOUT, AS_OF, RESERVED, NULLS = range(4)
 _FIRST = 4  # of the values in an unpacked cell
 TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 _CODES = {"int64": "q", "float64": "d", "string": "q", "boolean": "?7x"}
@@ -88,24 +89,22 @@ class Layout:
 
     @cached_property
     def fixed(self) -> struct.Struct:
-        """A cell up to its text: layout, as_of, next_change_at, null bits, features."""
+        """A cell up to its text: layout, as_of, reserved, null bits, features."""
         codes = "".join(_CODES[field.dtype] for field in self.fields)
         return struct.Struct(f"<{WORD}s{WORD}sq{self.null_bytes}s{codes}")
 
 
-def encode(layout: Layout, rows: pa.Table, as_of: Micros, next_change_at: Micros) -> list[bytes]:
+def encode(layout: Layout, rows: pa.Table, as_of: Micros) -> list[bytes]:
     """One cell per row.
 
     Args:
         rows: one column per feature of the layout, and any others.
         as_of: per row the moment its features were computed for, from 1970 on.
-        next_change_at: per row the moment at which they change without an event.
     """
     count, first = rows.num_rows, NULLS + layout.null_bytes // WORD
     words = np.zeros((count, first + len(layout.fields)), "<i8")
     words[:, LAYOUT] = np.frombuffer(layout.digest, "<i8")
     words[:, AS_OF] = as_of.astype(">i8").view("<i8")
-    words[:, NEXT_CHANGE] = next_change_at
     nulls = np.zeros((count, layout.null_bytes * 8), bool)
     texts: list[Any] = []
     end = np.zeros(count, np.int64)
@@ -134,12 +133,11 @@ class Columns:
 
     Attributes:
         values: per feature one value per cell; None where it is null or there is no cell.
-        as_of, next_change_at: per cell, in microseconds since 1970; None where there is no cell.
+        as_of: per cell, in microseconds since 1970; None where there is no cell.
     """
 
     values: dict[str, list[Any]]
     as_of: Sequence[int | None]
-    next_change_at: Sequence[int | None]
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     columns = list(zip(*map(layout.fixed.unpack_from, held), strict=True))
     if not columns:
         nothing: list[None] = [None] * len(cells)
-        return Columns({name: list(nothing) for name in selection.names}, nothing, nothing)
+        return Columns({name: list(nothing) for name in selection.names}, nothing)
     values = {
         name: list(columns[i]) if begin is None else _texts(layout, columns, held, i, begin)
         for name, i, begin, _ in selection.parts
@@ -209,7 +207,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
             values[name][row] = None
     as_of = [int.from_bytes(moment, "big", signed=True) for moment in columns[AS_OF]]
     if len(held) == len(cells):
-        return Columns(values, as_of, list(columns[NEXT_CHANGE]))
+        return Columns(values, as_of)
     there = [i for i, cell in enumerate(cells) if cell is not None]
 
     def spread(found: Sequence[Any]) -> list[Any]:
@@ -218,9 +216,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
             full[i] = value
         return full
 
-    return Columns(
-        {name: spread(found) for name, found in values.items()}, spread(as_of), spread(columns[NEXT_CHANGE])
-    )
+    return Columns({name: spread(found) for name, found in values.items()}, spread(as_of))
 
 
 def _decode_one(selection: Selection, cell: bytes) -> Columns:
@@ -238,7 +234,7 @@ def _decode_one(selection: Selection, cell: bytes) -> Columns:
         for name, _, _, bit in selection.parts:
             if nulls & bit:
                 values[name] = [None]
-    return Columns(values, [int.from_bytes(row[AS_OF], "big", signed=True)], [row[NEXT_CHANGE]])
+    return Columns(values, [int.from_bytes(row[AS_OF], "big", signed=True)])
 
 
 def _nulls(selection: Selection, rows: Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
@@ -266,4 +262,4 @@ def _texts(
 
 def moment_of(cell: bytes) -> int:
     """A cell's as_of, in microseconds since 1970, whatever its layout."""
-    return int.from_bytes(cell[AS_OF * WORD : NEXT_CHANGE * WORD], "big", signed=True)
+    return int.from_bytes(cell[AS_OF * WORD : (AS_OF + 1) * WORD], "big", signed=True)

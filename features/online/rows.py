@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.calendar import day_of, micros, midnight, moment
+from core.calendar import micros, moment
 from core.errors import PatronError
 from core.home import Shop
 from features.online.cells import Cells, CellStore
@@ -164,12 +163,8 @@ def write(
     together: dict[tuple[int, ...], dict[str, list[bytes]]] = {}
     for group, snapshot in snapshots.items():
         rows = _table(snapshot)
-        as_of = moments(rows)
-        # Windows count days, so without an event a row changes at the shop's next midnight.
-        ends = {at: _next_midnight(at, shop.time_zone) for at in set(as_of.tolist())}
-        changes = np.array([ends[at] for at in as_of.tolist()], np.int64)
         keys = tuple(rows[KEY].to_pylist())
-        together.setdefault(keys, {})[group] = encode(layouts[group], rows, as_of, changes)
+        together.setdefault(keys, {})[group] = encode(layouts[group], rows, moments(rows))
     for keys, cells in together.items():
         place.write(keys, cells, present(shop))
     return {key for keys in together for key in keys}
@@ -203,10 +198,6 @@ def _table(snapshot: Snapshot) -> pa.Table:
     if isinstance(snapshot, pd.DataFrame):
         return pa.Table.from_pandas(snapshot, preserve_index=False)
     return snapshot
-
-
-def _next_midnight(at_us: int, zone: str) -> int:
-    return micros(midnight(day_of(moment(at_us), zone) + 1, zone))
 
 
 def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:

@@ -64,9 +64,8 @@ def table(layout: Layout, rows: list[tuple[Any, ...]]) -> pa.Table:
     )
 
 
-def pack(layout: Layout, rows: list[tuple[Any, ...]], at: int = 5, until: int = 9) -> list[bytes]:
-    moments = np.full(len(rows), at, np.int64)
-    return encode(layout, table(layout, rows), moments, moments - at + until)
+def pack(layout: Layout, rows: list[tuple[Any, ...]], at: int = 5) -> list[bytes]:
+    return encode(layout, table(layout, rows), np.full(len(rows), at, np.int64))
 
 
 def bits(value: Any) -> Any:
@@ -109,12 +108,11 @@ def test_whatever_is_packed_comes_back_bit_by_bit(
         i = layout.place[name]
         assert [bits(v) for v in found.values[name]] == [bits(r and r[i]) for r in expected]
     assert found.as_of == [r and 5 for r in expected]
-    assert found.next_change_at == [r and 9 for r in expected]
     listed = columns.decode_lists(Selection(layout, names), cells)
     assert list(listed.values) == names
     for name in names:
         assert [bits(v) for v in listed.values[name]] == [bits(v) for v in found.values[name]]
-    assert (listed.as_of, listed.next_change_at) == (found.as_of, found.next_change_at)
+    assert listed.as_of == found.as_of
     at_once = columns.decode(Selection(layout, names), cells)
     assert list(at_once.values) == names
     for name in names:
@@ -136,15 +134,21 @@ KNOWN = Layout("v", (Field("a", "int64", "1"), Field("b", "string", "2"), Field(
 
 def test_the_format_changes_only_with_its_number():
     """Cells of this format lie in stores: who changes it gives it another number."""
-    (cell,) = pack(KNOWN, [(-2, "é", None)], at=1, until=2)
-    layout, as_of, next_change, nulls = (
-        "6328d4e97a24e219",
-        f"{1:016x}",
-        f"{2:02x}" + "0" * 14,
-        "04" + "0" * 14,
-    )
+    (cell,) = pack(KNOWN, [(-2, "é", None)], at=1)
+    layout, as_of, reserved, nulls = "6328d4e97a24e219", f"{1:016x}", "0" * 16, "04" + "0" * 14
     minus_two, end, nothing = "fe" + "f" * 14, "02" + "0" * 14, "0" * 16
-    assert cell.hex() == layout + as_of + next_change + nulls + minus_two + end + nothing + "c3a9"
+    assert cell.hex() == layout + as_of + reserved + nulls + minus_two + end + nothing + "c3a9"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_cells_of_earlier_versions_which_wrote_a_moment_into_the_reserved_word_are_read_alike(count: int):
+    cells = pack(KNOWN, [(-2, "é", None), (3, None, True), (None, "z", False)][:count])
+    next_midnight = micros(datetime(2024, 7, 1, 22, tzinfo=UTC)).to_bytes(8, "little")
+    earlier = [cell[:16] + next_midnight + cell[24:] for cell in cells]
+    selection = Selection(KNOWN, ["a", "b", "c"])
+    assert decode(selection, earlier) == decode(selection, cells)
+    assert columns.decode_lists(selection, earlier) == columns.decode_lists(selection, cells)
+    assert columns.decode(selection, earlier) == columns.decode(selection, cells)
 
 
 @pytest.mark.parametrize(
@@ -463,13 +467,6 @@ def _at(table: pa.Table, moment: datetime) -> pa.Table:
     return table.set_column(1, "as_of", pa.array([moment] * table.num_rows, pa.timestamp("us", "UTC")))
 
 
-def test_a_row_says_when_it_changes_without_an_event(store: Store, expected: pd.DataFrame):
-    """At the shop's midnight, which is two hours before that of UTC here."""
-    (cells,) = store.online.read([int(expected.index[0])], ["purchases"])
-    (at,) = decode(Selection(store._layouts()["purchases"], []), cells).next_change_at
-    assert at == micros(datetime(2024, 7, 1, 22, tzinfo=UTC))
-
-
 def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
     changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
@@ -477,7 +474,7 @@ def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
     other = Layout("price", tuple(Field(f.name, f.dtype, "of yesterday") for f in layout.fields))
     rows = built.table(GROUPS[1], built.current).slice(0, 1)
     at = np.array([micros(built.current)])
-    changed.online.write([key], {"price": encode(other, rows, at, at)}, micros(built.current))
+    changed.online.write([key], {"price": encode(other, rows, at)}, micros(built.current))
     refused = r"holds price by other definitions than it is read by; run `patron build`"
     with pytest.raises(PatronError, match=refused):
         changed.reader(ALL)([key])
