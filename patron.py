@@ -17,8 +17,8 @@ from commands import (
     models,
     products,
     quarantine,
-    reports,
     service,
+    settings,
     shop,
     training,
     up,
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, reports, answers, products, categories, feedback, service, up):
+for noun in (shop, training, models, answers, products, categories, feedback, service, settings, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

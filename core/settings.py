@@ -1,4 +1,4 @@
-"""Settings of the feature side, from the environment."""
+"""Settings of the home, its stores and its logs, from the environment."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from core.home import Home
 
 
 class FeatureSettings(BaseSettings):
-    """``PATRON_HOME``: the folder that holds the shop; ``.patron`` here by default.
-
-    ``PATRON_DATABASE``: a PostgreSQL database, ``postgresql://user:password@host:port/name``, one per
-    shop; by default a file of the home.
-
-    ``PATRON_ONLINE_STORE``: a Redis database for the online rows, ``redis://host:port/db``, one per
-    shop; by default they are in a file of the home.
-
-    ``PATRON_COMPACT_AFTER``: how many messages wait in the database at most before they move into the lake.
-
-    ``PATRON_LOG_FORMAT``: ``json`` or ``text``, as processes that stay log; by default text where stderr is
-    a terminal, and JSON elsewhere.
-    """
+    """The home, its stores and its logs."""
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
-    home: Path = Path(".patron")
-    database: str | None = None
-    online_store: str | None = None
-    compact_after: int = Field(50_000, ge=1)
-    log_format: log_lines.Format | None = None
+    home: Path = Field(
+        Path(".patron"), description="the folder that holds the shop", json_schema_extra={"unit": "path"}
+    )
+    database: str | None = Field(
+        None,
+        description="a PostgreSQL database, `postgresql://user:password@host:port/name`, one per shop",
+        json_schema_extra={"unit": "URL", "default": "`patron.db` in the home"},
+    )
+    online_store: str | None = Field(
+        None,
+        description="a Redis database for the online features, `redis://host:port/db`, one per shop",
+        json_schema_extra={"unit": "URL", "default": "`feast/online.db` in the home"},
+    )
+    compact_after: int = Field(
+        50_000,
+        ge=1,
+        description="the number of events in the database from which they are moved into the lake",
+        json_schema_extra={"unit": "events"},
+    )
+    log_format: log_lines.Format | None = Field(
+        None,
+        description="the log format of long-running processes",
+        json_schema_extra={"default": "`text` on a terminal, else `json`"},
+    )
 
     def open_home(self) -> Home:
-        """The home as a place; nothing is read yet."""
+        """The home; reads nothing yet."""
         return Home(self.home.absolute(), self.database)

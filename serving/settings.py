@@ -12,31 +12,47 @@ from serving.access.key import MOST_PER_MINUTE
 
 
 class ServingSettings(BaseSettings):
-    """``PATRON_HOST``, ``PATRON_PORT``, and ``PATRON_REQUIRE_KEYS``: also where only this machine asks.
-
-    ``PATRON_WORKERS``: the processes that answer. ``PATRON_REFRESHER``: ``child`` starts `patron refresh`
-    beside the service where events arrive, ``off`` leaves that to somebody else.
-
-    ``PATRON_KEY_PER_MINUTE``: how many requests a minute a key may send that was made without a limit of
-    its own; any number by default.
-
-    ``PATRON_STORE_BUDGET_MS``: how many milliseconds a score may wait for the online store, and for the
-    database that knows the customers, before it rests on what was last known.
-    """
+    """The HTTP service."""
 
     model_config = SettingsConfigDict(env_prefix="PATRON_")
 
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=1, le=65535)
-    require_keys: bool = False
-    workers: int = Field(1, ge=1, le=64)
-    key_per_minute: int | None = Field(None, ge=1, le=MOST_PER_MINUTE)
-    store_budget_ms: float = Field(50, gt=0, le=60_000)
-    refresher: Literal["child", "off"] = "child"
+    host: str = Field(
+        "127.0.0.1",
+        description="the address to listen on (`patron serve --host`)",
+        json_schema_extra={"unit": "address"},
+    )
+    port: int = Field(8000, ge=1, le=65535, description="the port to listen on (`patron serve --port`)")
+    require_keys: bool = Field(False, description="require API keys on loopback addresses too")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="the number of processes that serve requests (`patron serve --workers`)",
+        json_schema_extra={"unit": "processes"},
+    )
+    key_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PER_MINUTE,
+        description="the rate limit of an API key that was created without `--per-minute`",
+        json_schema_extra={"unit": "requests per minute", "default": "no limit"},
+    )
+    store_budget_ms: float = Field(
+        50,
+        gt=0,
+        le=60_000,
+        description="the longest wait of a score request for the online store, and for the database of"
+        " customer ids, before the service uses the last known values",
+        json_schema_extra={"unit": "ms"},
+    )
+    refresher: Literal["child", "off"] = Field(
+        "child",
+        description="`child`: the service starts `patron refresh` as a child process; `off`: it does not",
+    )
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can reach the service; where that is unclear, it is not so."""
+        """Whether only this machine can reach the service; False for a host name that is not an address."""
         try:
             return self.host.lower() == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -44,10 +60,10 @@ class ServingSettings(BaseSettings):
 
     @property
     def address(self) -> str:
-        """Where the service is found, as a URL."""
+        """The URL of the service."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
     def keys_needed(self) -> bool:
-        """Whether a request without a key is refused."""
+        """Whether a request without an API key is rejected."""
         return self.require_keys or not self.on_loopback

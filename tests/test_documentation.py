@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 GUIDE = "\n".join(page.read_text() for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
 GLOSSARY_WORDS = 40
 README_LINES = 150
+PRODUCT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
 ROOT_COMMAND = typer.main.get_command(patron.app)
 COMMANDS = set(ROOT_COMMAND.commands)  # type: ignore[attr-defined]
 
@@ -87,6 +90,50 @@ def test_the_page_of_the_features_is_made_from_the_features() -> None:
     from models.explain.lineage import page
 
     assert (ROOT / "docs" / "features.md").read_text() == page(), "patron features --write docs/features.md"
+
+
+def test_the_page_of_the_settings_is_made_from_the_settings_classes() -> None:
+    from commands.settings import page, sections
+
+    assert (ROOT / "docs" / "configuration.md").read_text() == page(), (
+        "patron settings --write docs/configuration.md"
+    )
+    settings = [setting for settings in sections().values() for setting in settings]
+    assert [s.variable for s in settings if s.meaning == "None"] == [], "a field without a description"
+
+
+def test_every_environment_variable_is_documented_and_every_documented_one_is_read() -> None:
+    from commands.settings import sections
+
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    documented = set(re.findall(r"^\| `(PATRON_[A-Z_]+)`", page, re.M))
+    of_classes = {setting.variable for settings in sections().values() for setting in settings}
+    files = [ROOT / "compose.yaml", ROOT / "Makefile", ROOT / "patron.py", *(ROOT / "tests").rglob("*.py")]
+    files += [
+        path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py") if path.name != "settings.py"
+    ]
+    read = set(variables("\n".join(path.read_text() for path in files)))
+    assert read - documented == set()
+    assert documented - of_classes - read == set()
+    assert set(variables(TEXT)) - documented == set()
+
+
+def variables(text: str) -> list[str]:
+    return re.findall(r"\bPATRON_[A-Z_]*[A-Z]\b", text)
+
+
+def test_every_settings_class_is_documented() -> None:
+    """The command lists the settings classes by hand; this test finds them in the product."""
+    from commands.settings import sections
+
+    classes = [
+        node.name
+        for folder in PRODUCT
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "BaseSettings" for base in node.bases)
+    ]
+    assert len(classes) == len(sections())
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])

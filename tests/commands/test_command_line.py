@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
-    "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report",
+    "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
 )  # fmt: skip
 
 
@@ -339,6 +339,19 @@ def test_features_are_listed_with_who_reads_them(tmp_path: Path, command: Comman
     said = command(tmp_path, "features", "recency_days")
     assert (said.code, said.err) == (0, "")
     assert FEATURES["recency_days"].description in said.out
+
+
+def test_settings_are_listed_with_default_and_meaning(tmp_path: Path, command: Command) -> None:
+    listed = {s["variable"]: s for s in command(tmp_path, "settings", "--json").done()["settings"]}
+    assert listed["PATRON_WORKERS"] | {"meaning": ""} == {
+        "variable": "PATRON_WORKERS", "values": "1 to 64", "unit": "processes", "default": "`1`",
+        "meaning": "",
+    }  # fmt: skip
+    assert listed["PATRON_REFRESHER"]["values"] == "`child` or `off`"
+    assert re.search(r"^PATRON_PORT +8000 +the port", command(tmp_path, "settings").out, re.M)
+    page = tmp_path / "configuration.md"
+    assert command(tmp_path, "settings", "--write", str(page)).out == f"wrote {page}\n"
+    assert "| `PATRON_PORT` | 1 to 65,535 | | `8000` |" in page.read_text()
 
 
 def test_training_tells_its_measures_and_ends_with_3_when_a_gate_stays_shut(
