@@ -24,7 +24,7 @@ def serve(
     """Answer over HTTP until stopped."""
     import logging
 
-    from serving.app import serve as run
+    from serving import server
     from serving.settings import ServingSettings
 
     asked = {"host": host, "port": port, "workers": workers}
@@ -32,7 +32,7 @@ def serve(
     settings = ServingSettings().model_copy(update=given)
     check_port(settings.host, settings.port)
     ready = f"serving on {settings.address}, docs at /docs"
-    run(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
+    server.serve(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
 
 
 @app.command()

@@ -28,13 +28,13 @@ def up() -> None:
     """A shop, trained and served: everything that is missing is made, then the service runs."""
     from events.files import imports
     from events.lake import read_write as lake
+    from serving import server
     from serving.access.authentication import check
     from serving.access.keys import Keys
-    from serving.app import serve as run
     from serving.settings import ServingSettings
 
     settings, home, started = ServingSettings(), open_home(), time.monotonic()
-    check(Keys(home), settings)
+    check(Keys(home), settings.host, on_loopback=settings.on_loopback)
     check_port(settings.host, settings.port)
     with progress_bar(False) as progress:
         if not lake.exists(home):
@@ -50,7 +50,7 @@ def up() -> None:
     draft_actions(home)
     example = _example(home)
     address = settings.address
-    run(
+    server.serve(
         home, settings, lambda: print_note(_welcome(home, address, said, example, time.monotonic() - started))
     )
 

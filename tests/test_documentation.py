@@ -80,7 +80,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_every_route_of_version_1_is_documented() -> None:
-    from serving.routers import ROUTERS
+    from serving.app import ROUTERS
 
     paths = [route.path_format for router in ROUTERS for route in router.routes]  # type: ignore[attr-defined]
     assert [path for path in paths if path not in GUIDE] == []

@@ -21,7 +21,6 @@ from serving.access.limits import Away, Limits
 from serving.access.scopes import Scope
 from serving.http import problems
 from serving.http.metrics import Metrics
-from serving.settings import ServingSettings
 
 _NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
 _WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
@@ -211,14 +210,14 @@ def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None
     app.add_middleware(Admission, keys=keys, needed=needed, limits=limits, metrics=metrics)
 
 
-def check(keys: Keys, settings: ServingSettings) -> None:
-    """Refuse to be reached from other machines while no key lives.
+def check(keys: Keys, host: str, *, on_loopback: bool) -> None:
+    """Refuse to listen where other machines can connect while there is no valid key.
 
     Raises:
-        PatronError: that is so; the text says how to make a key.
+        PatronError: there is none; the message says how to create one.
     """
-    if not settings.on_loopback and not keys.living():
+    if not on_loopback and not keys.living():
         raise PatronError(
-            f"listening on {settings.host} takes a key, since others than this machine can reach it, and"
+            f"listening on {host} takes a key, since others than this machine can reach it, and"
             " none lives; run `patron keys create NAME --scopes all`, or listen on 127.0.0.1"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -10,10 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from models.questions import every
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.http.dependencies import BesideDep, ScorerDep
+from serving.catalogue.other_models import Beside
+from serving.http.services import service
+from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import ModelState
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
+BesideDep = Annotated[Beside, service(Beside)]
 
 
 @router.get(

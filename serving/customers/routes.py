@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Query
 
-from events.queries.timeline import Position
+from events.queries.timeline import Position, Timeline
 from features.offline.current import NoSuchSegment, present
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
@@ -23,16 +23,16 @@ from serving.customers.schemas import (
 )
 from serving.http import timing as stages
 from serving.http.cursors import CustomersCursor, TimelineCursor
-from serving.http.dependencies import MetricsDep, ScorerDep, TimelineDep
+from serving.http.metrics import MetricsDep
+from serving.http.params import CustomerIdPath
 from serving.http.problems import Unprocessable, responses
-from serving.scores.schemas import CustomerId
+from serving.http.services import service
+from serving.scores.dependencies import ScorerDep
 from serving.scores.scorer import UNKNOWN, outcomes
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
-# Ids may hold slashes. These routes are no coroutines: they read files, so each runs in a thread.
-IdInPath = Annotated[
-    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
-]
+# These routes are no coroutines: they read files, so each runs in a thread.
+TimelineDep = Annotated[Timeline, service(Timeline)]
 
 
 @router.get(
@@ -76,7 +76,10 @@ def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> C
     responses=responses(404, 422, 503),
 )
 def timeline(
-    customer_id: IdInPath, asked: Annotated[TimelineQuery, Query()], scorer: ScorerDep, timeline: TimelineDep
+    customer_id: CustomerIdPath,
+    asked: Annotated[TimelineQuery, Query()],
+    scorer: ScorerDep,
+    timeline: TimelineDep,
 ) -> TimelineResponse:
     """What a customer did and what was learnt of them, newest first, page by page.
 
@@ -112,7 +115,10 @@ def timeline(
     responses=responses(404, 422, 503),
 )
 def customer(
-    customer_id: IdInPath, asked: Annotated[PortraitQuery, Query()], scorer: ScorerDep, metrics: MetricsDep
+    customer_id: CustomerIdPath,
+    asked: Annotated[PortraitQuery, Query()],
+    scorer: ScorerDep,
+    metrics: MetricsDep,
 ) -> Portrait:
     """One customer: every fact, every score with its reasons, and what marketers call it all.
 

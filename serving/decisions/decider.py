@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from decisions import actions
 from decisions.actions import Actions
@@ -13,6 +13,7 @@ from decisions.reasons import Because
 from features.offline.current import NoSuchSegment, members
 from records.decisions import Choice, Decision, DecisionLog, Question
 from serving.http.problems import Unprocessable
+from serving.http.services import service
 from serving.scores.scorer import CustomerScores, Scorer
 
 TOLD = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
@@ -120,6 +121,9 @@ class Decider:
         used = dict.fromkeys([*rules.features, ORDER_VALUE, *TOLD])
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
         return Known(key, scores, facts, days_since, entry.reason)
+
+
+DeciderDep = Annotated[Decider, service(Decider)]
 
 
 def _choice(found: Recommendation, known: Known) -> Choice:

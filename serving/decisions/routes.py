@@ -9,18 +9,15 @@ from fastapi import APIRouter, HTTPException, Path
 from records import outcomes
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
+from serving.decisions.decider import DeciderDep
 from serving.decisions.rendering import Speaker
 from serving.decisions.schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
-from serving.http.dependencies import DeciderDep
+from serving.http.params import CustomerIdPath
 from serving.http.problems import leads_to, responses
-from serving.scores.schemas import CustomerId
 from serving.scores.scorer import UNKNOWN
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
-# Ids may hold slashes. These routes are no coroutines: they wait for a commit, so each runs in a thread.
-IdInPath = Annotated[
-    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
-]
+# These routes are no coroutines: they wait for a commit, so each runs in a thread.
 DecisionId = Annotated[
     str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])
 ]
@@ -35,7 +32,7 @@ DecisionId = Annotated[
     | {200: leads_to("report_outcome", "decision_id", "What the customer did about it.")},
 )
 def next_best_actions(
-    customer_id: IdInPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep
+    customer_id: CustomerIdPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep
 ) -> NextBestActions:
     """What to do for a customer now, why, and why nothing else.
 

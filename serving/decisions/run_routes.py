@@ -15,18 +15,19 @@ from records import runs
 from records.runs import Run
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
-from serving.decisions.decider import Decider
+from serving.decisions.decider import Decider, DeciderDep
 from serving.decisions.rendering import rows
-from serving.decisions.runs import RunGoesOn
+from serving.decisions.runs import RunGoesOn, Runs
 from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.files import exports
 from serving.http.cursors import Cursor
-from serving.http.dependencies import DeciderDep, RunsDep
 from serving.http.problems import Unprocessable, leads_to, responses
+from serving.http.services import service
 
 router = APIRouter(
     prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]
 )
+RunsDep = Annotated[Runs, service(Runs)]
 # No coroutines: they read files, so each runs in a thread.
 RunId = Annotated[
     str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])

@@ -18,15 +18,18 @@ from events.journal import Message, Refused
 from events.segment.translate import Place, translate
 from serving.access.authentication import Admit, needs_here_or_in_body
 from serving.access.scopes import Scope
-from serving.events.intake import Full
-from serving.http.dependencies import IntakeDep, MetricsDep, ScorerDep
+from serving.events.intake import Full, Intake
+from serving.http.metrics import MetricsDep
 from serving.http.problems import ClientProblem, responses
+from serving.http.services import service
+from serving.scores.dependencies import ScorerDep
 
 LARGEST_BODY_BYTES = 500 * 1024
 _REPEAT_SECONDS = "1"
 
 router = APIRouter(prefix="/v1", tags=["events"])
 Single = Callable[..., Awaitable["Taken"]]
+IntakeDep = Annotated[Intake, service(Intake)]
 AdmitDep = Annotated[Admit, needs_here_or_in_body(Scope.EVENTS)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +15,7 @@ from core.home import Home
 from core.storage.database import Database
 from features.live import recompute as live
 from records import ScoreLog
+from serving.http.services import service
 from serving.http.timing import Stages
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -71,6 +73,9 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+MetricsDep = Annotated[Metrics, service(Metrics)]
 
 
 class _LogCollector:

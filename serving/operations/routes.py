@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from core.errors import PatronError
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.http.dependencies import MetricsDep, ScorerDep
+from serving.http.metrics import MetricsDep
+from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import Readiness
 
 router = APIRouter(tags=["operations"])

@@ -8,14 +8,16 @@ from fastapi import APIRouter, HTTPException, Query
 
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.customers.routes import IdInPath
-from serving.http.dependencies import CategoriesDep, ScorerDep
+from serving.http.params import CustomerIdPath
 from serving.http.problems import responses
-from serving.rankings.categories import propensities
+from serving.http.services import service
+from serving.rankings.categories import Categories, propensities
 from serving.rankings.category_schemas import CategoriesQuery, CategoriesResponse
+from serving.scores.dependencies import ScorerDep
 from serving.scores.scorer import UNKNOWN
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.SCORES)])
+CategoriesDep = Annotated[Categories, service(Categories)]
 
 
 @router.get(
@@ -26,7 +28,7 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[nee
     responses=responses(404, 422, 503),
 )
 async def categories(
-    customer_id: IdInPath,
+    customer_id: CustomerIdPath,
     asked: Annotated[CategoriesQuery, Query()],
     scorer: ScorerDep,
     categories: CategoriesDep,

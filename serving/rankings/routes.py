@@ -8,14 +8,16 @@ from fastapi import APIRouter, HTTPException, Query
 
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.customers.routes import IdInPath
-from serving.http.dependencies import ProductsDep, ScorerDep
+from serving.http.params import CustomerIdPath
 from serving.http.problems import responses
-from serving.rankings.products import ranked
+from serving.http.services import service
+from serving.rankings.products import Products, ranked
 from serving.rankings.schemas import ProductsQuery, ProductsResponse
+from serving.scores.dependencies import ScorerDep
 from serving.scores.scorer import UNKNOWN
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
+ProductsDep = Annotated[Products, service(Products)]
 
 
 @router.get(
@@ -26,7 +28,10 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[nee
     responses=responses(404, 422, 503),
 )
 async def products(
-    customer_id: IdInPath, asked: Annotated[ProductsQuery, Query()], scorer: ScorerDep, products: ProductsDep
+    customer_id: CustomerIdPath,
+    asked: Annotated[ProductsQuery, Query()],
+    scorer: ScorerDep,
+    products: ProductsDep,
 ) -> dict[str, Any]:
     """The products that a customer is likeliest to buy next, each with its reason.
 

@@ -14,12 +14,15 @@ from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.files import tables as job_files
 from serving.files.tables import MEDIA_TYPES
-from serving.http.dependencies import ScoreJobsDep, ScorerDep, known_models
 from serving.http.problems import Unprocessable, leads_to, responses
+from serving.http.services import service
+from serving.score_jobs.background import ScoreJobs
 from serving.score_jobs.schemas import FileQuery, JobList, JobRequest, JobState
+from serving.scores.dependencies import ScorerDep, known_models
 from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1/score-jobs", tags=["scores"], dependencies=[needs(Scope.SCORES)])
+ScoreJobsDep = Annotated[ScoreJobs, service(ScoreJobs)]
 # No coroutines: they read files, so each runs in a thread.
 JobId = Annotated[
     str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])

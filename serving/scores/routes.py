@@ -13,17 +13,19 @@ from records.predictions import FLUSH_SECONDS
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http import timing as stages
-from serving.http.dependencies import ExplainerDep, known_models
 from serving.http.fast_route import Direct
 from serving.http.metrics import Metrics
 from serving.http.problems import Unprocessable, leads_to, responses
+from serving.http.services import service, services_of
 from serving.scores import batch as many
 from serving.scores import schemas
 from serving.scores.context import checked
+from serving.scores.dependencies import known_models
 from serving.scores.explainer import Explainer
 from serving.scores.scorer import CustomerScores, Scorer, outcomes
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=Direct)
+ExplainerDep = Annotated[Explainer, service(Explainer)]
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
 MOST_LARGE = 2  # requests for more of them that are worked on at once
 _large = CapacityLimiter(MOST_LARGE)
@@ -45,9 +47,8 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     known of a customer, or are the models' defaults, and are marked as degraded.
     """
     # Not as dependencies: resolving each one is a part of the answer's time.
-    state = request.app.state
-    scorer: Scorer = state.scorer
-    metrics: Metrics = state.metrics
+    services = services_of(request.app)
+    scorer, metrics = services[Scorer], services[Metrics]
     stages.current().mark("receive")
     models = known_models(scorer, asked.models)
     context = checked(asked.context, scorer.champions) if asked.context else None
@@ -69,7 +70,7 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     metrics.count(outcomes(entries))
     told = [entry.told for entry in entries]
     if asked.explain:
-        explainer: Explainer = state.explainer
+        explainer = services[Explainer]
         why = await explainer.run(lambda: [explainer.answered(entry, context or ()) for entry in entries])
         told = [plain | more for plain, more in zip(told, why, strict=True)]
     return _response(told)

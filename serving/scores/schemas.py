@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from serving.http.params import CustomerId
 
 MOST_CUSTOMERS = 1000
 MOST_EXPLAINED = 20
 MOST_FACTS = 50
 FeatureValue: TypeAlias = bool | int | float | str | None
-CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class ScoresRequest(BaseModel):

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from features.offline import segment_overview as segments
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.http.dependencies import ScorerDep
 from serving.http.problems import responses
+from serving.scores.dependencies import ScorerDep
 from serving.segments.schemas import Overview
 
 router = APIRouter(prefix="/v1", tags=["segments"], dependencies=[needs(Scope.SEGMENTS)])

@@ -19,10 +19,9 @@ from benchmarks import servers
 from core.home import Clock, Home, Shop
 from records import ScoreLog
 from serving.access.keys import Keys
-from serving.app import create_app
+from serving.app import ROUTERS, create_app
 from serving.http.body_limit import LARGEST_BODY_BYTES
 from serving.http.problems import CLIENT_PATHS
-from serving.routers import ROUTERS
 from serving.scores.scorer import Scorer
 
 NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers

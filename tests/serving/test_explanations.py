@@ -17,9 +17,11 @@ from models.questions import MODELS
 from models.registry.registry import Registry
 from records import ScoreLog
 from serving.app import create_app
+from serving.http.services import services_of
 from serving.http.single_worker import MOST_WAITING
 from serving.scores import schemas
-from serving.scores.scorer import open_scorer
+from serving.scores.explainer import Explainer
+from serving.scores.scorer import Scorer, open_scorer
 
 Ask = Callable[..., httpx.Response]
 ASK = "/v1/scores"
@@ -53,7 +55,7 @@ def ask(app: FastAPI) -> Ask:
 
 @pytest.fixture(scope="module")
 def ids(app: FastAPI) -> list[str]:
-    found: list[str] = app.state.scorer.identity.table()["customer_id"].to_pylist()
+    found: list[str] = services_of(app)[Scorer].identity.table()["customer_id"].to_pylist()
     return found
 
 
@@ -196,7 +198,7 @@ def test_past_so_many_who_wait_for_explanations_others_are_told_to_come_back_and
     async def load() -> tuple[list[httpx.Response], httpx.Response]:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
-            blocked = asyncio.ensure_future(app.state.explainer.run(lambda: end.wait(30)))
+            blocked = asyncio.ensure_future(services_of(app)[Explainer].run(lambda: end.wait(30)))
             asked = {"customer_ids": ids[:1], "explain": True}
             waiting = [asyncio.ensure_future(client.post(ASK, json=asked)) for _ in range(MOST_WAITING + 3)]
             plain = await client.post(ASK, json={"customer_ids": ids[:1]})

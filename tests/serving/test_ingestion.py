@@ -42,6 +42,7 @@ from serving.access.keys import Keys
 from serving.app import create_app
 from serving.events.intake import MOST_WAITING, Full, Intake
 from serving.http.problems import CLIENT_PATHS
+from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
 NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
@@ -435,7 +436,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_the_service_goes_on(home: Ho
 
 def test_when_too_many_wait_more_are_sent_away_for_a_moment(home: Home) -> None:
     app = application(home)
-    intake: Intake = app.state.intake
+    intake = services_of(app)[Intake]
     database = Database(home)
     with database.writing():  # nobody else can
         one = Message("m", AT, "c1")
@@ -489,7 +490,7 @@ def test_what_waits_when_the_service_ends_is_kept(home: Home) -> None:
     async def tell() -> None:
         async with app.router.lifespan_context(app):
             for i in range(20):
-                app.state.intake.keep([Message(f"m{i}", AT, "c1")], [])
+                services_of(app)[Intake].keep([Message(f"m{i}", AT, "c1")], [])
 
     asyncio.run(tell())
     assert journal.last(Database(home)) == 20

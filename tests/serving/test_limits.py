@@ -40,7 +40,9 @@ from serving.access.buckets import MINUTE_US, SHARES, Buckets, FileBuckets, Redi
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.app import create_app
+from serving.http.metrics import Metrics
 from serving.http.problems import CLIENT_PATHS
+from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 from serving.settings import ServingSettings
 
@@ -314,7 +316,7 @@ def limited(response: httpx.Response) -> tuple[int, str]:
 
 def counted(app: FastAPI, name: str) -> float:
     """What the metrics say; 0 where they say nothing yet."""
-    lines = (line.rpartition(" ") for line in app.state.metrics.text().decode().splitlines())
+    lines = (line.rpartition(" ") for line in services_of(app)[Metrics].text().decode().splitlines())
     return next((float(value) for found, _, value in lines if found == name), 0.0)
 
 

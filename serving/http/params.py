@@ -1,0 +1,14 @@
+"""Parameters that the routes of several slices share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import StringConstraints
+
+CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+# An id may hold slashes, so its routes are declared as ``{customer_id:path}``.
+CustomerIdPath = Annotated[
+    CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]

@@ -1,0 +1,51 @@
+"""The services of an application, which routes get by their class.
+
+A slice declares what its routes need, ``ScorerDep = Annotated[Scorer, service(Scorer)]``, and the application
+adds one instance of each class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Depends, FastAPI, Request
+
+T = TypeVar("T")
+
+
+class Services:
+    """One instance per class."""
+
+    def __init__(self) -> None:
+        self._instances: dict[type[Any], Any] = {}
+
+    def add(self, instance: T) -> T:
+        """Add the instance of its class, and return it."""
+        self._instances[type(instance)] = instance
+        return instance
+
+    def __getitem__(self, kind: type[T]) -> T:
+        """The instance of a class."""
+        instance: T = self._instances[kind]
+        return instance
+
+
+def install(app: FastAPI, services: Services) -> None:
+    """Let the routes of an application use these services."""
+    app.state.services = services
+
+
+def services_of(app: FastAPI) -> Services:
+    """The services of an application."""
+    services: Services = app.state.services
+    return services
+
+
+def service(kind: type[Any]) -> Any:
+    """A dependency: the application's instance of a class."""
+
+    # Async, so that FastAPI calls it directly, without a thread.
+    async def instance(request: Request) -> Any:
+        return services_of(request.app)[kind]
+
+    return Depends(instance)

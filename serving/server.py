@@ -1,0 +1,147 @@
+"""The processes that serve a home: one, or several on one socket, and a refresher."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from socket import socket
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from core import logging_setup
+from core.errors import PatronError
+from core.home import Home
+from core.settings import FeatureSettings
+from core.storage.database import Database
+from features.live import child_process
+from models.estimators.trees import import_lightgbm_alone
+from models.questions import MODELS
+from models.registry.registry import Registry
+from serving.access import authentication
+from serving.access.keys import Keys
+from serving.app import open_app
+from serving.settings import ServingSettings
+
+START_SECONDS = 120.0  # that a worker may take until it answers requests
+_log = logging.getLogger(__name__)
+
+
+def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished and the log is committed.
+
+    In a shop that receives events, a refresher process is started and ended with the service.
+
+    Args:
+        ready: called when requests are answered.
+
+    Raises:
+        PatronError: the home cannot be served, or other machines could reach it and it has no key.
+    """
+    logging_setup.configure(FeatureSettings().log_format)
+    shop = home.shop()
+    Database(home).prepare()  # once, before workers and the refresher open it
+    authentication.check(Keys(home), settings.host, on_loopback=settings.on_loopback)
+    with_refresher = shop.live and settings.refresher == "child"
+    # Ctrl-C is the usual way to stop the service.
+    with _refresher(home) if with_refresher else nullcontext(), suppress(KeyboardInterrupt):
+        if settings.workers > 1:
+            _serve_in_workers(home, settings, ready)
+        else:
+            NotifyingServer(_config(_open(home, settings), settings), ready).run()
+
+
+def worker() -> FastAPI:
+    """The application of one of several processes, with settings from the environment."""
+    logging_setup.configure(FeatureSettings().log_format)
+    try:
+        return _open(FeatureSettings().open_home(), ServingSettings())
+    except PatronError as error:
+        _log.error("%s", error)
+        sys.exit(STARTUP_FAILURE)
+
+
+class NotifyingServer(uvicorn.Server):
+    """A server in this process that calls ``ready`` when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, and call ``ready``."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+class NotifyingSupervisor(Multiprocess):
+    """A supervisor of workers that calls ``ready`` when all of them answer."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], ready: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._ready = ready
+
+    def init_processes(self) -> None:
+        """Start the workers, and call ``ready``."""
+        super().init_processes()
+        self._close_child_ends()
+        if all(process.wait_until_ready(START_SECONDS) for process in self.processes):
+            self._ready()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that died."""
+        super().keep_subprocess_alive()
+        self._close_child_ends()
+
+    def _close_child_ends(self) -> None:
+        # Without a copy of a worker's end of the pipe the supervisor notices its death at once. With one it
+        # would wait a minute for the answer to a ping, and replace no other worker meanwhile.
+        for process in self.processes:
+            process.child_conn.close()
+
+
+def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+    """Serve from several processes over the same home, which listen on one socket."""
+    Registry(home).versions(*list(MODELS)[:1])  # MLflow creates its tables, which two must not do at once
+    values = {"home": home.path, "database": home.database, **settings.model_dump()}
+    os.environ.update(
+        {f"PATRON_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    )
+    config = _config(f"{__name__}:{worker.__name__}", settings)
+    NotifyingSupervisor(config, [config.bind_socket()], ready).run()
+
+
+@contextmanager
+def _refresher(home: Home) -> Iterator[None]:
+    """A refresher as a child process, which also ends when this process is killed."""
+    process = child_process.start(home, "refresh")
+    try:
+        yield
+    finally:
+        process.end()
+
+
+def _open(home: Home, settings: ServingSettings) -> FastAPI:
+    """The application over a home, in a process of its own."""
+    import_lightgbm_alone()
+    app = open_app(home, settings)
+    # What was imported and opened stays: searching it for garbage takes tenths of a second.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+def _config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:
+    # An access log would contain nothing that the metrics do not, and would cost a write per request.
+    return uvicorn.Config(
+        app, factory=isinstance(app, str), host=settings.host, port=settings.port, workers=settings.workers,
+        log_config=None, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
+    )  # fmt: skip
