@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
@@ -50,6 +50,7 @@ from serving.scores.explainer import Explainer
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
+Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
 # The customers' routes come last: their ids may contain slashes, so they match every path that is left.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -86,55 +87,67 @@ def create_app(
         limits: the request limits of the keys; None for no limits.
         follower: replaces the scorer's models when others are promoted; None to keep those it has.
     """
-    home = scorer.home
-    decisions = DecisionLog(home)
-    instances = Services()
-    instances.add(scorer)
+    instances = _open_services(scorer, log)
+    app = _without_services(_lifespan(instances, log, keys, limits, follower))
+    services.install(app, instances)
+    authentication.install(app, keys, keys_needed, limits, instances[Metrics])
+    app.add_middleware(Bounded)
+    app.add_middleware(Observed, metrics=instances[Metrics])
+    return app
+
+
+def _open_services(scorer: Scorer, log: ScoreLog) -> Services:
+    """What the routes use."""
+    home, instances = scorer.home, Services()
+    instances.add(scorer, Scorer)
+    instances.add(Metrics(log, home))
     instances.add(Timeline(home))
     instances.add(Beside(home))
-    metrics = instances.add(Metrics(log, home))
-    explainer = instances.add(Explainer(scorer))
-    products, categories = instances.add(Products(home)), instances.add(Categories(home))
-    score_jobs = instances.add(ScoreJobs(scorer))
-    decider = instances.add(Decider(scorer, decisions))
-    runs, intake = instances.add(Runs(decider)), instances.add(Intake(home))
+    instances.add(Explainer(scorer))
+    instances.add(Products(home))
+    instances.add(Categories(home))
+    instances.add(ScoreJobs(scorer))
+    decider = instances.add(Decider(scorer, DecisionLog(home)))
+    instances.add(Runs(decider))
+    instances.add(Intake(home))
+    return instances
 
-    # Closed from the last to the first: what answers requests before what it reads from and writes to.
-    close_calls: list[tuple[str, Callable[[], None]]] = [
-        ("the score log", log.close),
-        ("the log of decisions", decisions.close),
-        ("the scorer", scorer.close),
-        ("the score jobs", score_jobs.stop),
-        ("the ranking of categories", categories.close),
-        ("the ranking of products", products.close),
-        ("the explainer", explainer.close),
-        ("the decision runs", runs.stop),
-        ("the event intake", intake.close),
-    ]
-    if keys is not None:
-        close_calls.insert(0, ("the keys", keys.close))
-    if limits is not None:
-        close_calls.insert(0, ("the request limits", limits.close))
+
+def _lifespan(
+    instances: Services, log: ScoreLog, keys: Keys | None, limits: Limits | None, follower: Follower | None
+) -> Lifespan:
+    """What an application does from its start to its end."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Services are closed here and not after the server: uvicorn ends the process by the signal that
         # stopped it.
         async with AsyncExitStack() as stack:
-            for name, close in close_calls:
+
+            def at_end(name: str, close: Callable[[], None]) -> None:
                 stack.push_async_callback(_close, name, close)
+
+            # Closed from the last to the first: what answers requests before what it reads and writes.
+            if limits is not None:
+                at_end("the request limits", limits.close)
+            if keys is not None:
+                at_end("the keys", keys.close)
+            at_end("the score log", log.close)
+            at_end("the log of decisions", instances[Decider].log.close)
+            at_end("the scorer", instances[Scorer].close)
+            at_end("the score jobs", instances[ScoreJobs].stop)
+            at_end("the ranking of categories", instances[Categories].close)
+            at_end("the ranking of products", instances[Products].close)
+            at_end("the explainer", instances[Explainer].close)
+            at_end("the decision runs", instances[Runs].stop)
+            at_end("the event intake", instances[Intake].close)
             if follower is not None:
                 follower.start()
-                stack.push_async_callback(_close, "the watch over promotions", follower.close)
-            await run_in_threadpool(score_jobs.resume)
+                at_end("the watch over promotions", follower.close)
+            await run_in_threadpool(instances[ScoreJobs].resume)
             yield
 
-    app = _without_services(lifespan)
-    services.install(app, instances)
-    authentication.install(app, keys, keys_needed, limits, metrics)
-    app.add_middleware(Bounded)
-    app.add_middleware(Observed, metrics=metrics)
-    return app
+    return lifespan
 
 
 async def _close(name: str, close: Callable[[], None]) -> None:
@@ -147,7 +160,7 @@ async def _close(name: str, close: Callable[[], None]) -> None:
         _log.error("%s could not be closed: unexpected %s", name, type(error).__name__)
 
 
-def _without_services(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
+def _without_services(lifespan: Lifespan | None) -> FastAPI:
     """All routes, without the services that they need to answer."""
     app: FastAPI = FastAPIOffline(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan

@@ -19,9 +19,13 @@ class Services:
     def __init__(self) -> None:
         self._instances: dict[type[Any], Any] = {}
 
-    def add(self, instance: T) -> T:
-        """Add the instance of its class, and return it."""
-        self._instances[type(instance)] = instance
+    def add(self, instance: T, kind: type[T] | None = None) -> T:
+        """Add an instance, and return it.
+
+        Args:
+            kind: the class that routes name; by default that of the instance.
+        """
+        self._instances[kind or type(instance)] = instance
         return instance
 
     def __getitem__(self, kind: type[T]) -> T:

@@ -38,7 +38,9 @@ READING = [
 def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     home.write_shop(Shop("events", "Europe/Berlin", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS))
+    scorer = cast(
+        Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
+    )
     return create_app(scorer, log, keys=keys)
 
 

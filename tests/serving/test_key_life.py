@@ -223,7 +223,9 @@ def test_of_two_who_rotate_at_once_one_is_told(
 
 def application(home: Home, keys: Keys) -> FastAPI:
     home.write_shop(Shop("events", "UTC", "EUR", Clock()))
-    scorer = cast(Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS))
+    scorer = cast(
+        Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
+    )
     return create_app(scorer, ScoreLog(home), keys=keys, keys_needed=True)
 
 

@@ -265,7 +265,10 @@ class Shops:
     opened: list[Any] = field(default_factory=list)
 
     def service(self, default: int | None = None, *, store: str | None = None) -> FastAPI:
-        scorer = cast(Scorer, SimpleNamespace(home=self.home, shop=self.home.shop(), champions=NO_MODELS))
+        scorer = cast(
+            Scorer,
+            SimpleNamespace(home=self.home, shop=self.home.shop(), champions=NO_MODELS, close=lambda: None),
+        )
         log, keys = ScoreLog(self.home), Keys(self.home, recheck_seconds=0)
         limits = Limits(self.home, store or self.store, default)
         self.opened += [log, keys, limits]
