@@ -26,7 +26,6 @@ from serving.access.keys import Expired, Keys
 from serving.app import create_app
 from serving.operations.doctor import keys as doctor
 from serving.scores.scorer import Scorer
-from serving.settings import ServingSettings
 
 NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
@@ -253,11 +252,10 @@ def test_over_http_an_expired_key_is_answered_401_and_told_so(keys: Keys, home: 
 
 def test_an_expired_key_lets_no_service_start_where_others_can_ask(keys: Keys, wall: Wall) -> None:
     keys.create("crm", ["all"], DAY)
-    settings = ServingSettings(host="0.0.0.0")
-    check(keys, settings)
+    check(keys, "0.0.0.0", on_loopback=False)
     wall.at += DAY
     with pytest.raises(PatronError, match="none lives"):
-        check(keys, settings)
+        check(keys, "0.0.0.0", on_loopback=False)
 
 
 def test_the_doctor_warns_of_what_expires_within_two_weeks(keys: Keys, home: Home, wall: Wall) -> None:
