@@ -51,12 +51,14 @@ def show_quarantined(
 def replay_quarantine(as_json: AsJson = False) -> None:
     """Try all again; those that can be used now count as of when they were received."""
     from core.storage.database import Database
+    from events.lake import versions
     from events.segment.quarantine import replay
     from events.segment.translate import Place
 
     home = open_home()
     shop = home.shop()
-    done = replay(Database(home), Place(shop.time_zone, shop.currency))
+    seq = versions.compacted_seq(home)
+    done = replay(Database(home), Place(shop.time_zone, shop.currency), compacted_seq=seq)
     print_result(as_json, vars(done), f"kept {done.kept:,}; {done.refused:,} cannot be used still")
 
 

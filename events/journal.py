@@ -1,7 +1,11 @@
 """The journal: events that arrived over HTTP, durable and in order, until the lake holds them.
 
-Each message is one row with its canonical events as JSON, numbered by ``seq``. The lake says up to
-which number it holds the journal (``compacted_seq``); whoever reads takes the lake and what comes after.
+Each message is one row with its canonical events as JSON, numbered by ``seq``. The lake contains the
+messages up to its ``compacted_seq``; a reader takes the lake and the messages after that number.
+
+An older copy of the database may be restored beside a newer lake. Its counter is then below
+``compacted_seq``, and readers would never see a message with a number in between. Every function that gives
+out numbers therefore takes the lake's ``compacted_seq`` and raises the counter to it in its own transaction.
 """
 
 from __future__ import annotations
@@ -104,8 +108,13 @@ class Appended:
     refused: int
 
 
-def append(database: Database, told: Sequence[Message], refused: Sequence[Refused] = ()) -> Appended:
-    """Keep messages for good; one that was kept, or refused, before counts once.
+def append(
+    database: Database, told: Sequence[Message], refused: Sequence[Refused] = (), *, compacted_seq: int
+) -> Appended:
+    """Store messages durably, and unusable ones in the quarantine; a repeated message id is stored once.
+
+    Args:
+        compacted_seq: the lake's; new messages get higher numbers. 0 if there is no lake.
 
     Raises:
         PatronError: the database cannot be used; none of them was kept.
@@ -118,7 +127,7 @@ def append(database: Database, told: Sequence[Message], refused: Sequence[Refuse
         if fresh:
             new = [{"digest": digest} for digest in digests if digest not in known]
             connection.execute(sa.insert(messages), new)
-            _insert(connection, fresh)
+            _insert(connection, fresh, compacted_seq)
         if refused:
             connection.execute(insert(connection, quarantine).on_conflict_do_nothing(), _waiting(refused))
     return Appended(len(fresh), len(told) - len(fresh), len(refused))
@@ -136,8 +145,8 @@ def _waiting(refused: Sequence[Refused]) -> list[dict[str, Any]]:
     ]
 
 
-def _insert(connection: sa.Connection, fresh: Sequence[Message]) -> None:
-    seq = _last(connection)
+def _insert(connection: sa.Connection, fresh: Sequence[Message], compacted_seq: int) -> None:
+    seq = max(_last(connection), compacted_seq)
     rows: list[dict[str, Any]] = []
     for joins, run in groupby(fresh, key=lambda message: message.joins is not None):
         together = list(run)
@@ -166,16 +175,20 @@ def last(database: Database) -> int:
         return _last(connection)
 
 
-def reach(database: Database, seq: int) -> None:
-    """Let numbers go on after this one, up to which the lake holds the journal.
-
-    They do, unless the database was put back from an older copy: what arrived now would be taken for
-    what the lake holds already.
-    """
-    if last(database) < seq:
+def advance_to(database: Database, compacted_seq: int) -> int:
+    """Raise the counter to the lake's ``compacted_seq`` if it is lower; returns the newest number."""
+    newest = last(database)
+    if newest < compacted_seq:
         with database.writing() as connection:
-            if _last(connection) < seq:
-                _count(connection, seq)
+            newest = _advance_to(connection, compacted_seq)
+    return newest
+
+
+def _advance_to(connection: sa.Connection, compacted_seq: int) -> int:
+    newest = _last(connection)
+    if newest < compacted_seq:
+        _count(connection, compacted_seq)
+    return max(newest, compacted_seq)
 
 
 def _last(connection: sa.Connection) -> int:
@@ -270,11 +283,15 @@ def arrived(database: Database) -> int:
         return connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one()
 
 
-def clear(connection: sa.Connection) -> int:
-    """Forget all that arrived, for a new shop; numbers go on. Returns the last number."""
+def clear(connection: sa.Connection, compacted_seq: int) -> int:
+    """Delete all messages, for a new shop; returns the newest number, after which numbering continues.
+
+    Args:
+        compacted_seq: the replaced lake's; 0 if there is none.
+    """
     for emptied in (journal, messages, quarantine):
         connection.execute(sa.delete(emptied))
-    return _last(connection)
+    return _advance_to(connection, compacted_seq)
 
 
 def _known(connection: sa.Connection, digests: Sequence[bytes]) -> set[bytes]:

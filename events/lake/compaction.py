@@ -37,7 +37,8 @@ def compact(home: Home, database: Database) -> int:
 
 def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
     """The version that holds then, and what :func:`compact` returns; for who holds the writer's lock."""
-    held, upto = versions.current(home), journal.last(database)
+    held = versions.current(home)
+    upto = journal.advance_to(database, held.compacted_seq)
     if upto == held.compacted_seq:
         return held, 0
     draft = versions.begin(home)

@@ -179,7 +179,7 @@ def write(
             description = description | fill()
         else:
             with database.writing() as db:  # what is forgotten stays where the new shop cannot be written
-                seq = forgotten = journal.clear(db)
+                seq = forgotten = journal.clear(db, versions.compacted_seq(home))
                 identity.keep(db, told)
                 _know(connection, db, told)
                 description = description | fill()

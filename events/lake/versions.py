@@ -69,6 +69,8 @@ def current(home: Home) -> Lake:
                 f"{home.path} was written by an earlier release of Patron, which kept events otherwise;"
                 f" bring the shop in again with `{how} --replace`"
             )
+        # Earlier releases let ``forgotten_seq`` exceed ``compacted_seq`` after the database was restored.
+        described["forgotten_seq"] = min(described["forgotten_seq"], described["compacted_seq"])
         return Lake(home.events / described["version"], described["compacted_seq"], described)
     except FileNotFoundError as error:
         raise NothingThere(
@@ -77,6 +79,14 @@ def current(home: Home) -> Lake:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise PatronError(f"{pointer} is damaged; bring the shop in again with --replace") from error
+
+
+def compacted_seq(home: Home) -> int:
+    """The last number of the journal that the lake contains; 0 where there is no lake that can be read."""
+    try:
+        return current(home).compacted_seq
+    except PatronError:
+        return 0
 
 
 def bucket_file(folder: Path, table: str, customer_key: int) -> Path:

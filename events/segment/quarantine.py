@@ -80,10 +80,13 @@ def show(database: Database, id: int) -> tuple[Entry, Any]:
     return Entry(row.id, moment(row.received_at_us), row.reason), json.loads(row.message)
 
 
-def replay(database: Database, place: Place) -> Replayed:
+def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
     """Try all again; those that can be used now are kept as of when they were received.
 
     Killed in between, it may be run again: what was kept counts once.
+
+    Args:
+        compacted_seq: the lake's, see :func:`events.journal.append`.
     """
     after, kept, refused = 0, 0, 0
     while rows := _after(database, after):
@@ -91,7 +94,7 @@ def replay(database: Database, place: Place) -> Replayed:
         read = {row.id: translate(json.loads(row.message), moment(row.received_at_us), place) for row in rows}
         fitting = {id: message for id, message in read.items() if isinstance(message, Message)}
         if fitting:
-            append(database, list(fitting.values()))
+            append(database, list(fitting.values()), compacted_seq=compacted_seq)
             drop(database, fitting)
         kept, refused = kept + len(fitting), refused + len(read) - len(fitting)
     return Replayed(kept, refused)

@@ -49,7 +49,6 @@ class Intake:
 
     def __init__(self, home: Home) -> None:
         self._home, self._database = home, Database(home)
-        self._reached = False
         self._waiting: deque[_Handed] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -123,7 +122,5 @@ class Intake:
                 handed.kept.set_result(None)
 
     def _append(self, told: Sequence[Message], refused: Sequence[Refused]) -> None:
-        if not self._reached and versions.exists(self._home):
-            journal.reach(self._database, versions.current(self._home).compacted_seq)
-            self._reached = True
-        journal.append(self._database, told, refused)
+        seq = versions.compacted_seq(self._home)
+        journal.append(self._database, told, refused, compacted_seq=seq)

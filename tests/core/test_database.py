@@ -238,13 +238,13 @@ def told(message_id: str, customer: str, joins: str | None = None) -> Message:
 def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> None:
     database = Database(home)
     refused = [Refused(NOON, "no customer", "{}")]
-    done = append(database, [told("a", "ann"), told("a", "bob"), told("b", "ann")], refused)
+    done = append(database, [told("a", "ann"), told("a", "bob"), told("b", "ann")], refused, compacted_seq=0)
     assert done == Appended(new=2, repeated=1, refused=1)
-    assert append(database, [told("b", "ann"), told("c", "ann")]) == Appended(1, 1, 0)
+    assert append(database, [told("b", "ann"), told("c", "ann")], compacted_seq=0) == Appended(1, 1, 0)
     assert journal.last(database) == 3
     assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
     journal.forget(database, 3)
-    assert append(database, [told("c", "ann"), told("d", "cid")]) == Appended(1, 1, 0)
+    assert append(database, [told("c", "ann"), told("d", "cid")], compacted_seq=0) == Appended(1, 1, 0)
     assert journal.news(database, 0) == News(4, [2], [], micros(NOON))
     assert journal.last(database) == 4
 
@@ -252,25 +252,27 @@ def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> 
 def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(home: Home) -> None:
     database = Database(home)
     bad = [Refused(NOON, "no customer", text, id) for text, id in (("1", "a"), ("2", None), ("3", "b"))]
-    append(database, [], bad)
-    append(database, [told("a", "ann")], [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")])
+    append(database, [], bad, compacted_seq=0)
+    append(
+        database, [told("a", "ann")], [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")], compacted_seq=0
+    )
     assert [entry.reason for entry in quarantine.entries(database, 9)] == ["no customer"] * 4
     assert journal.last(database) == 1
 
 
 def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
     database = Database(home)
-    append(database, [told("a", "ann")])
-    journal.reach(database, 7)
-    append(database, [told("b", "ann")])
-    journal.reach(database, 3)
+    append(database, [told("a", "ann")], compacted_seq=0)
+    journal.advance_to(database, 7)
+    append(database, [told("b", "ann")], compacted_seq=0)
+    journal.advance_to(database, 3)
     assert journal.last(database) == 8
     assert journal.news(database, 7).customer_keys == [1]
 
 
 def test_who_joins_is_news_of_both(home: Home) -> None:
     database = Database(home)
-    append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")])
+    append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")], compacted_seq=0)
     assert journal.news(database, 0) == News(3, [2], [1], micros(NOON))
     assert journal.news(database, 2) == News(3, [2], [1], micros(NOON))
     assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
@@ -284,7 +286,7 @@ database, at = Database(home), datetime(2024, 5, 1, 12, tzinfo=UTC)
 for n in range(30):
     own = Message(f"{words[0]}-{n}", at, f"c{n % 7}", None, {"traits": [[0, 0, 0, "plan", "own"]]})
     shared = Message(f"shared {n}", at, f"s{n % 5}", None, {"traits": [[0, 0, 0, "plan", "shared"]]})
-    append(database, [own, shared] if int(words[0]) % 2 else [shared, own])
+    append(database, [own, shared] if int(words[0]) % 2 else [shared, own], compacted_seq=0)
 """
 
 

@@ -201,7 +201,12 @@ def with_history(tmp_path: Path, first: date, now: datetime) -> Home:
     """A home of which only the history's first day and the present are known."""
     home = Home(tmp_path)
     home.events.mkdir()
-    described = {"version": "v000001", "compacted_seq": 0, "first_day": (first - EPOCH).days}
+    described = {
+        "version": "v000001",
+        "compacted_seq": 0,
+        "forgotten_seq": 0,
+        "first_day": (first - EPOCH).days,
+    }
     (home.events / "import.json").write_text(json.dumps(described))
     home.write_shop(Shop("s", "Europe/London", "GBP", Clock(now)))
     return home

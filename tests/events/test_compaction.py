@@ -186,20 +186,20 @@ class Arrivals(RuleBasedStateMachine):
     def arrive(self, who: str, late_hours: int, again: bool) -> None:
         n = self.next()
         message = order(who, n, self.now - timedelta(hours=late_hours), self.now)
-        journal.append(self.database, [message, message] if again else [message])
+        journal.append(self.database, [message, message] if again else [message], compacted_seq=0)
         self.messages.append(message)
         self.told.tell(who, message.rows)
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         if self.messages:
-            journal.append(self.database, [data.draw(st.sampled_from(self.messages))])
+            journal.append(self.database, [data.draw(st.sampled_from(self.messages))], compacted_seq=0)
 
     @rule(earlier=st.sampled_from("abcd"), later=st.sampled_from("abcd"))
     def merge(self, earlier: str, later: str) -> None:
         n = self.next()
         if earlier != later:
-            journal.append(self.database, [Message(f"m{n}", self.now, later, joins=earlier)])
+            journal.append(self.database, [Message(f"m{n}", self.now, later, joins=earlier)], compacted_seq=0)
             self.told.merge(earlier, later, micros(self.now))
 
     @rule()
@@ -253,9 +253,13 @@ TestArrivals = Arrivals.TestCase
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_crash_at_every_step_of_a_compaction_loses_and_doubles_nothing(home: Home, stage: str):
     database = Database(home)
-    journal.append(database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(1, 5)])
+    journal.append(
+        database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(1, 5)], compacted_seq=0
+    )
     compact.compact(home, database)
-    journal.append(database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(5, 9)])
+    journal.append(
+        database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(5, 9)], compacted_seq=0
+    )
     expected, step, done = seen(home), 0, False
     while not done:
         with crashing(stage, step) as crashed:
@@ -272,7 +276,7 @@ def test_what_the_version_before_lacks_stays_in_the_journal(home: Home):
     database = Database(home)
     for n in range(1, 4):
         before = lake.current(home)
-        journal.append(database, [order("a", n, START)])
+        journal.append(database, [order("a", n, START)], compacted_seq=0)
         assert compact.compact(home, database) == 3
         assert compact.compact(home, database) == 0
         left = journal.tail(database, 0)["order_lines"].num_rows
@@ -283,10 +287,10 @@ def test_what_the_version_before_lacks_stays_in_the_journal(home: Home):
 
 def test_only_the_buckets_that_are_touched_are_written_anew(home: Home):
     database = Database(home)
-    journal.append(database, [order(f"c{n}", n, START) for n in range(40)])
+    journal.append(database, [order(f"c{n}", n, START) for n in range(40)], compacted_seq=0)
     compact.compact(home, database)
     before = lake.current(home).folder
-    journal.append(database, [order("c2", 99, START)])
+    journal.append(database, [order("c2", 99, START)], compacted_seq=0)
     compact.compact(home, database)
     key = Identity(home, database).keys(["c2"])["c2"]
     for path in lake.current(home).folder.rglob("*.parquet"):
@@ -303,7 +307,7 @@ def test_where_there_are_no_links_files_are_copied(home: Home, monkeypatch: pyte
         raise OSError(95, "not supported")
 
     database = Database(home)
-    journal.append(database, [order("a", 1, START)])
+    journal.append(database, [order("a", 1, START)], compacted_seq=0)
     expected = seen(home)
     monkeypatch.setattr(os, "link", refuse)
     assert compact.compact(home, database) == 3
@@ -312,7 +316,9 @@ def test_where_there_are_no_links_files_are_copied(home: Home, monkeypatch: pyte
 
 def test_a_long_journal_is_moved_in_slices(home: Home, monkeypatch: pytest.MonkeyPatch):
     database = Database(home)
-    journal.append(database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(10)])
+    journal.append(
+        database, [order("abc"[n % 3], n, START + timedelta(hours=n)) for n in range(10)], compacted_seq=0
+    )
     expected = seen(home)
     monkeypatch.setattr(compact, "SLICE", 3)
     assert compact.compact(home, database) == 30
@@ -335,7 +341,9 @@ def test_the_generation_stays_and_so_do_monthly_snapshots(shop_copy: Home):
     before = {path: path.stat().st_mtime_ns for path in months}
     assert before
     database = Database(shop_copy)
-    journal.append(database, [order("C000001", 1, now - timedelta(days=40), now + timedelta(minutes=1))])
+    journal.append(
+        database, [order("C000001", 1, now - timedelta(days=40), now + timedelta(minutes=1))], compacted_seq=0
+    )
     shop = shop_copy.shop()
     later = now + timedelta(minutes=2)
     shop_copy.write_shop(Shop(shop.source, shop.time_zone, shop.currency, Clock(later)))
@@ -352,8 +360,12 @@ def test_the_generation_stays_and_so_do_monthly_snapshots(shop_copy: Home):
 def test_what_was_before_a_merge_does_not_know_it_and_what_is_after_does(home: Home):
     database = Database(home)
     days = [START + timedelta(days=n) for n in range(4)]
-    journal.append(database, [order("anonymous:x", 1, days[0]), order("ann", 2, days[0])])
-    journal.append(database, [Message("m3", days[2], "ann", joins="anonymous:x"), order("ann", 4, days[2])])
+    journal.append(database, [order("anonymous:x", 1, days[0]), order("ann", 2, days[0])], compacted_seq=0)
+    journal.append(
+        database,
+        [Message("m3", days[2], "ann", joins="anonymous:x"), order("ann", 4, days[2])],
+        compacted_seq=0,
+    )
     found = {}
     for moved in (False, True):
         if moved:
@@ -373,7 +385,7 @@ def test_what_was_before_a_merge_does_not_know_it_and_what_is_after_does(home: H
 
 def test_a_timeline_tells_what_arrived_before_and_after_it_is_moved(home: Home):
     database, timeline = Database(home), Timeline(home)
-    journal.append(database, [order("a", n, START + timedelta(hours=n)) for n in (1, 2)])
+    journal.append(database, [order("a", n, START + timedelta(hours=n)) for n in (1, 2)], compacted_seq=0)
     key = Identity(home, database).keys(["a"])["a"]
     pages = [timeline.page(key, START + timedelta(days=1), 50)]
     compact.compact(home, database)
@@ -391,7 +403,7 @@ def test_a_refund_that_says_which_order_it_takes_back_keeps_it(home: Home):
         ]
     }
     bought = [order("a", n, START + timedelta(hours=n)) for n in (1, 2, 3)]
-    journal.append(database, [*bought, Message("r", later, "a", rows=said)])
+    journal.append(database, [*bought, Message("r", later, "a", rows=said)], compacted_seq=0)
     for _ in range(2):  # however often it is looked for
         write_lines(home, [("b", order("b", 9, START).rows["order_lines"][0])])
         refunds = lake.read(home, lake.connect()).refunds.to_pandas()
@@ -407,7 +419,7 @@ def test_a_simulation_that_goes_on_keeps_what_arrived(shop_copy: Home, plan: Pla
     longer = Home(shop_copy.path.with_name("longer"))
     imports._simulate(longer, plan, later, silent)
     expected = seen(longer)
-    journal.append(database, [order("C000001", 1, now), order("newcomer", 2, now)])
+    journal.append(database, [order("C000001", 1, now), order("newcomer", 2, now)], compacted_seq=0)
     imports._simulate(shop_copy, plan, later, silent, add=True)
     ids = [Identity(home).table() for home in (longer, shop_copy)]
     names = [
@@ -425,8 +437,8 @@ def test_a_simulation_that_goes_on_keeps_what_arrived(shop_copy: Home, plan: Pla
 
 def test_replacing_a_shop_forgets_what_arrived_and_says_how_much(home: Home, monkeypatch: pytest.MonkeyPatch):
     database = Database(home)
-    journal.append(database, [order("a", 1, START), order("b", 2, START)])
-    journal.append(database, [Message("m3", START, "b", joins="a")])
+    journal.append(database, [order("a", 1, START), order("b", 2, START)], compacted_seq=0)
+    journal.append(database, [Message("m3", START, "b", joins="a")], compacted_seq=0)
     with pytest.raises(PatronError, match="--replace to simulate over it and forget the 3 messages"):
         imports.simulate_shop(home, 20, 1, 0.5)
     assert sum(seen(home)["order_lines"].values()) == 3
@@ -437,7 +449,7 @@ def test_replacing_a_shop_forgets_what_arrived_and_says_how_much(home: Home, mon
     assert set(Identity(home).table()["customer_key"].to_pylist()).isdisjoint({1, 2})
     assert all(int(row[0]) > 2 for row in seen(home)["order_lines"])
     # The numbers go on, and what comes again counts again.
-    assert journal.append(database, [order("a", 1, START)]).new == 1
+    assert journal.append(database, [order("a", 1, START)], compacted_seq=0).new == 1
     assert journal.last(database) == 4
     assert sum(row[4] == "o1" for row in seen(home)["order_lines"]) == 1
 
@@ -468,7 +480,7 @@ def test_a_killed_compaction_loses_and_doubles_nothing(home: Home):
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             for n in range(10 * round_, 10 * round_ + 10):
-                journal.append(database, [order(f"c{n}", n, START)])
+                journal.append(database, [order(f"c{n}", n, START)], compacted_seq=0)
             process.stdin.write("go\n")
             process.stdin.flush()
             time.sleep(rng.random() * 0.3)  # wherever that is: nothing below depends on it

@@ -105,7 +105,7 @@ class World:
     def tell(self, customer: str, *, joins: str | None = None, name: str = "", **rows: Sequence[Any]) -> None:
         message = Message(name or f"m{len(self.told)}", self.wall.at, customer, joins, rows)
         self.told.append(message)
-        journal.append(self.database, [message])
+        journal.append(self.database, [message], compacted_seq=0)
 
     def line(
         self, order: str, ago: timedelta = timedelta(0), amount: str = "10.1000", category: str = "a"
@@ -249,7 +249,7 @@ def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[
                 case "join", earlier, later:
                     world.tell(later, joins=earlier)
                 case "again", n if world.told:
-                    journal.append(world.database, [world.told[n % len(world.told)]])
+                    journal.append(world.database, [world.told[n % len(world.told)]], compacted_seq=0)
                 case "wait", seconds:
                     world.wall.on(seconds=seconds)
                 case ("catch up",):
@@ -530,7 +530,7 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
             )
         first = _until(lambda: _holder(home))
         assert first in {work.pid for work in works}
-        journal.append(world.database, world.told)
+        journal.append(world.database, world.told, compacted_seq=0)
         _until(lambda: Mark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
         os.kill(first, signal.SIGKILL)
         _until(lambda: _holder(home) not in (None, first))

@@ -251,7 +251,7 @@ def test_bad_ones_of_a_batch_wait_in_the_quarantine_and_count_as_of_then_once_th
     assert message == batch[2] | {"sentAt": "2024-05-04T00:00:00Z"}
     dollars = Place(PLACE.time_zone, "USD")
     for kept in (1, 0):
-        assert quarantine.replay(database, dollars) == quarantine.Replayed(kept, 1)
+        assert quarantine.replay(database, dollars, compacted_seq=0) == quarantine.Replayed(kept, 1)
     (found,) = [row for row in rows(service.home) if row["name"] == "dear one"]
     assert found["received_at"].replace(tzinfo=UTC) == newest.received_at
     assert quarantine.drop(database) == 1
@@ -473,10 +473,10 @@ def test_what_arrives_after_an_older_database_was_put_back_is_seen(empty_home: H
     home = empty_home
     imports.begin_live(home, PLACE.time_zone, PLACE.currency)
     database = Database(home)
-    journal.append(database, [Message(f"m{i}", AT, "c1") for i in range(3)])
+    journal.append(database, [Message(f"m{i}", AT, "c1") for i in range(3)], compacted_seq=0)
     compact.compact(home, database)
     with database.writing() as connection:
-        journal.clear(connection)
+        journal.clear(connection, 0)
         connection.execute(sa.update(journal.counter).values(last_seq=1))  # as the copy has it
     with closing(Intake(home)) as intake:
         intake.keep([Message("new", AT, "c1")], []).result(60)
@@ -515,7 +515,7 @@ def test_the_routes_are_described_with_examples_that_hold(home: Home) -> None:
 def test_the_quarantine_counts_reasons_and_knows_its_messages_by_number(empty_home: Home) -> None:
     database = Database(empty_home)
     refused = [Refused(AT, "why", '{"secret": 1}'), Refused(AT, "what", "null"), Refused(AT, "why", "[]")]
-    journal.append(database, [], refused)
+    journal.append(database, [], refused, compacted_seq=0)
     assert [(r.reason, r.count, r.first, r.last) for r in quarantine.reasons(database)] == [
         ("why", 2, AT, AT), ("what", 1, AT, AT),
     ]  # fmt: skip
@@ -528,4 +528,4 @@ def test_the_quarantine_counts_reasons_and_knows_its_messages_by_number(empty_ho
     assert quarantine.drop(database, [first.id, first.id]) == 1
     with pytest.raises(NothingThere, match=f"no message {first.id} is"):
         quarantine.show(database, first.id)
-    assert quarantine.replay(database, PLACE) == quarantine.Replayed(0, 2)
+    assert quarantine.replay(database, PLACE, compacted_seq=0) == quarantine.Replayed(0, 2)

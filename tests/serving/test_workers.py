@@ -87,7 +87,9 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             now = datetime.now(UTC)
             at = [micros(now), micros(now), day_of(now, "Europe/Berlin")]
             line = [*at, "o1", "p1", "c", 1, "5.0000", "0.0000"]
-            journal.append(Database(home), [Message("m1", now, "A", rows={"order_lines": [line]})])
+            journal.append(
+                Database(home), [Message("m1", now, "A", rows={"order_lines": [line]})], compacted_seq=0
+            )
             until(lambda: live.lag(home, Database(home)).messages == 0)
             for _ in range(6):
                 portrait = get("/v1/customers/A")
