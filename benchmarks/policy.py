@@ -38,7 +38,8 @@ from scipy import stats
 from benchmarks.report import Result, publish
 from core.calendar import midnight
 from core.home import Clock, Home, Shop
-from decisions.actions import EXAMPLE, NOTHING, Action, Actions, parse
+from decisions.actions import EXAMPLE, NOTHING, Action, Actions
+from decisions.actions_file import parse
 from events.lake import read_write as lake
 from events.simulation.simulate import simulate
 from events.simulation.truth import Plan, ShopTime

@@ -1,4 +1,4 @@
-"""Why and why not, as data that a log can hold, and in words of a reader's language."""
+"""The reasons of a decision: a code with values, which the log stores, and its text in a language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 Language = Literal["en", "zh"]
 
 _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
-    # Why an action is not offered.
+    # An action is not offered.
     "channel": ("channel not asked for", "未请求该渠道"),
     "not_known": ("{feature} is not known", "{feature} 未知"),
     "not_equal": ("{feature} is {value} and must be {wanted}", "{feature} 为 {value}，须为 {wanted}"),
@@ -28,14 +28,14 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "no average order value: nothing was paid for yet",
         "没有平均订单金额：尚无付款订单",
     ),
-    # Why a permitted one was not chosen.
+    # A permitted action was not chosen.
     "loss": ("costs more than it brings: {value:,.2f}", "成本高于收益：{value:,.2f}"),
     "less": (
         "worth {value:,.2f}, not more than {best:,.2f} of {action}",
         "价值 {value:,.2f}，不高于 {action} 的 {best:,.2f}",
     ),
     "not_drawn": ("not drawn: today's choice is random, to learn", "未抽中：今日为学习而随机选择"),
-    # Why the chosen one was.
+    # The chosen action.
     "control": (
         "one of the control group, who get nothing this month",
         "属于对照组，本月不做任何动作",
@@ -65,26 +65,26 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
 
 
 @dataclass(frozen=True)
-class Because:
-    """One reason: a code of the list above, and the values that decided."""
+class DecisionReason:
+    """A reason: one of the codes above, and the values that decided."""
 
     code: str
     values: Mapping[str, Any]
 
     def words(self, language: Language) -> str:
-        """The reason in words."""
+        """The reason as text."""
         template = _WORDS[self.code][language == "zh"]
-        return template.format(**{name: _Told(value, language) for name, value in self.values.items()})
+        return template.format(**{name: _Value(value, language) for name, value in self.values.items()})
 
 
-def because(code: str, **values: Any) -> Because:
-    """A reason by its code."""
-    return Because(code, values)
+def reason(code: str, **values: Any) -> DecisionReason:
+    """The reason of a code with these values."""
+    return DecisionReason(code, values)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A value in a sentence: by the format that the sentence gives, or as a person writes it."""
+class _Value:
+    """A value inside a text, formatted by the text's format specification or else by its type."""
 
     value: Any
     language: Language
@@ -95,5 +95,5 @@ class _Told:
         if isinstance(self.value, bool):
             return (("no", "yes"), ("否", "是"))[self.language == "zh"][self.value]
         if isinstance(self.value, list | tuple):
-            return ", ".join(format(_Told(item, self.language)) for item in self.value)
+            return ", ".join(format(_Value(item, self.language)) for item in self.value)
         return f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)

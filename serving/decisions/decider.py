@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from decisions import actions
 from decisions.actions import Actions
-from decisions.policy import ORDER_VALUE, Known, Option, Recommendation, Scored, recommend
-from decisions.reasons import Because
+from decisions.actions_file import load
+from decisions.context import CustomerContext, ScoreInput
+from decisions.effects import features_read
+from decisions.policy import Option, Recommendation, recommend
+from decisions.reasons import DecisionReason
 from features.offline.current import NoSuchSegment, members
 from records.decisions import Choice, Decision, DecisionLog, Question
 from serving.http.problems import Unprocessable
@@ -34,7 +36,7 @@ class Decider:
         """
         stamp = self._stamp()
         if self._held is None or self._held[0] != stamp:
-            found = actions.load(self.scorer.home)
+            found = load(self.scorer.home)
             self.log.keep_rules(found.digest, found.canonical)
             self._held = stamp, found
         return self._held[1]
@@ -109,24 +111,26 @@ class Decider:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
         return dict(zip(customers, entries, strict=True))
 
-    def _known(self, key: int, entry: CustomerScores, days_since: Mapping[str, int], rules: Actions) -> Known:
+    def _known(
+        self, key: int, entry: CustomerScores, days_since: Mapping[str, int], rules: Actions
+    ) -> CustomerContext:
         models = entry.models
         scores = {
-            name: Scored(
+            name: ScoreInput(
                 score.score, score.reason, score.version,
                 models[name].manifest["horizon_days"] if name in models else None,
             )
             for name, score in entry.scores.items()
         }  # fmt: skip
-        used = dict.fromkeys([*rules.features, ORDER_VALUE, *TOLD])
+        used = dict.fromkeys([*rules.features, *features_read(), *TOLD])
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
-        return Known(key, scores, facts, days_since, entry.reason)
+        return CustomerContext(key, scores, facts, days_since, entry.reason)
 
 
 DeciderDep = Annotated[Decider, service(Decider)]
 
 
-def _choice(found: Recommendation, known: Known) -> Choice:
+def _choice(found: Recommendation, known: CustomerContext) -> Choice:
     chosen = found.chosen
     assert chosen.value is not None
     return Choice(
@@ -152,5 +156,5 @@ def _option(option: Option) -> dict[str, Any]:
     }
 
 
-def _plain(why: Sequence[Because]) -> list[list[Any]]:
+def _plain(why: Sequence[DecisionReason]) -> list[list[Any]]:
     return [[reason.code, dict(reason.values)] for reason in why]

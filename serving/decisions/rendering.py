@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from core.errors import PatronError
 from decisions.actions import text_in, texts
-from decisions.reasons import Because, Language
+from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
 from records.decisions import Decision, DecisionLog
@@ -85,7 +85,7 @@ class Speaker:
         return text_in(self._language, self._texts.get(action, {}), action)
 
     def _said(self, why: Sequence[Sequence[Any]]) -> list[str]:
-        return [Because(code, values).words(self._language) for code, values in why]
+        return [DecisionReason(code, values).words(self._language) for code, values in why]
 
 
 def rows(

@@ -29,7 +29,8 @@ from commands.up import draft_actions
 from core.calendar import day_of
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
-from decisions import actions
+from decisions import actions_file
+from decisions.actions import EXAMPLE
 from events.files import imports
 from events.identity import Identity
 from events.journal import Refused, append
@@ -535,13 +536,13 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
 def test_an_example_of_actions_can_be_used_as_it_is_printed(tmp_path: Path, command: Command) -> None:
     ran = command(tmp_path, "recommend", "--draft")
     assert (ran.code, ran.err) == (0, "")
-    assert actions.parse(ran.out.encode(), "stdout").channels
+    assert actions_file.parse(ran.out.encode(), "stdout").channels
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touched(shop_copy: Home) -> None:
     draft_actions(shop_copy)
-    assert actions.load(shop_copy).channels
+    assert actions_file.load(shop_copy).channels
     shop_copy.actions.write_text("own")
     draft_actions(shop_copy)
     assert shop_copy.actions.read_text() == "own"
@@ -557,7 +558,7 @@ def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home
     said = process(trained_copy.path, "recommend", "--out", str(out)).refused()
     assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in said
     assert not out.exists()
-    trained_copy.actions.write_bytes(actions.EXAMPLE.read_bytes())
+    trained_copy.actions.write_bytes(EXAMPLE.read_bytes())
     done = process(trained_copy.path, "recommend", "--out", str(out), "--json").done()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["customer_id"] for row in rows] == ids
@@ -572,7 +573,7 @@ def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home
 
 
 def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Path, command: Command) -> None:
-    trained_copy.actions.write_bytes(actions.EXAMPLE.read_bytes())
+    trained_copy.actions.write_bytes(EXAMPLE.read_bytes())
     home, out = trained_copy.path, tmp_path / "actions.parquet"
     words = ("--segment", "country:AT", "--channel", "email", "--channel", "app", "--language", "zh")
     ran = command(home, "recommend", "--out", str(out), *words)

@@ -10,8 +10,10 @@ import pytest
 
 from core.errors import NothingThere, PatronError
 from core.home import Home
-from decisions import actions
-from decisions.actions import EXAMPLE, Action, Actions, Condition
+from decisions import actions_file
+from decisions.actions import EXAMPLE, Action, Actions, text_in, texts
+from decisions.conditions import Condition
+from decisions.effects import FORMULAS, Formula, propensity_gain
 
 HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
 COUPON = """
@@ -24,16 +26,16 @@ effect = { on = "propensity", times = 1.2 }
 
 
 def parse(text: str) -> Actions:
-    return actions.parse(text.encode(), "actions.toml")
+    return actions_file.parse(text.encode(), "actions.toml")
 
 
 def refused(text: str) -> str:
     with pytest.raises(PatronError) as error:
         parse(text)
-    said = str(error.value)
-    assert said.startswith("actions.toml: ")
-    assert "\n" not in said
-    return said
+    message = str(error.value)
+    assert message.startswith("actions.toml: ")
+    assert "\n" not in message
+    return message
 
 
 def test_the_example_can_be_used_and_shows_every_setting() -> None:
@@ -48,9 +50,9 @@ def test_the_example_can_be_used_and_shows_every_setting() -> None:
 def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with pytest.raises(NothingThere, match=r"no actions in .*actions\.toml; `patron recommend --draft > "):
-        actions.load(home)
+        actions_file.load(home)
     home.actions.write_text(HEAD + COUPON)
-    read = actions.load(home)
+    read = actions_file.load(home)
     (coupon,) = read.actions
     assert (read.margin, read.control_share, read.exploration_share) == (0.4, 0.1, 0.05)
     assert (coupon.name, coupon.channel, coupon.cost, coupon.discount) == ("coupon", "email", 0.1, 0.0)
@@ -58,7 +60,7 @@ def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
     home.actions.unlink()
     home.actions.mkdir()
     with pytest.raises(PatronError, match=r"actions\.toml cannot be read"):
-        actions.load(home)
+        actions_file.load(home)
 
 
 def test_the_digest_is_of_what_a_file_says_and_not_of_how() -> None:
@@ -72,11 +74,11 @@ def test_the_digest_is_of_what_a_file_says_and_not_of_how() -> None:
 
 
 def test_a_text_is_given_in_the_language_asked_for_or_the_one_there_is() -> None:
-    said = actions.texts(parse(HEAD + COUPON + 'text = { zh = "九折" }').canonical)
-    assert actions.text_in("zh", said["coupon"], "coupon") == "九折"
-    assert actions.text_in("en", said["coupon"], "coupon") == "九折"
-    assert actions.text_in("en", {}, "coupon") == "coupon"
-    assert actions.text_in("zh", said["nothing"], "nothing") == "不联系"
+    by_action = texts(parse(HEAD + COUPON + 'text = { zh = "九折" }').canonical)
+    assert text_in("zh", by_action["coupon"], "coupon") == "九折"
+    assert text_in("en", by_action["coupon"], "coupon") == "九折"
+    assert text_in("en", {}, "coupon") == "coupon"
+    assert text_in("zh", by_action["nothing"], "nothing") == "不联系"
 
 
 def with_(changed: str, instead: str) -> str:
@@ -146,9 +148,21 @@ def test_what_is_wrong_is_said_by_action_and_setting(text: str, words: str) -> N
     assert re.search(words, refused(text)), refused(text)
 
 
+def test_an_effect_of_an_unknown_kind_is_refused_with_the_action_the_kind_and_those_there_are() -> None:
+    assert refused(with_('"propensity"', '"visits"')) == (
+        "actions.toml: action coupon: effect.on: an effect cannot be on 'visits';"
+        " it is on propensity or churn"
+    )
+
+
+def test_an_effect_can_be_of_every_kind_that_has_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMULAS, "visits", Formula(propensity_gain))
+    assert parse(with_('"propensity"', '"visits"')).actions[0].effect.on == "visits"
+
+
 def test_a_file_that_is_not_text_is_refused() -> None:
     with pytest.raises(PatronError, match=r"actions\.toml: this is not a TOML file"):
-        actions.parse(b"\xff\xfe\x00", "actions.toml")
+        actions_file.parse(b"\xff\xfe\x00", "actions.toml")
 
 
 def test_a_cost_beyond_anyones_worth_is_legal() -> None:
@@ -171,13 +185,15 @@ def test_a_condition_lets_in_what_it_says(
     condition: str, inside: object, outside: object, words: str
 ) -> None:
     feature = words.split()[0]
-    found = Condition.model_validate(tomllib.loads(f"who = {{ feature = '{feature}', {condition} }}")["who"])
-    assert found.refusal({feature: inside}) is None
-    refusal = found.refusal({feature: outside})
-    assert refusal is not None
-    assert refusal.words("en") == words
+    matcher = Condition.model_validate(
+        tomllib.loads(f"who = {{ feature = '{feature}', {condition} }}")["who"]
+    )
+    assert matcher.mismatch({feature: inside}) is None
+    mismatch = matcher.mismatch({feature: outside})
+    assert mismatch is not None
+    assert mismatch.words("en") == words
     for missing in ({}, {feature: None}, {feature: float("nan")}):
-        why = found.refusal(missing)
+        why = matcher.mismatch(missing)
         assert why is not None
         assert why.words("en") == f"{feature} is not known"
         assert why.words("zh") == f"{feature} 未知"

@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decisions.actions import Action, Actions, Condition, Effect
-from decisions.policy import Known, Recommendation, Scored, recommend, uniform
+from core.errors import PatronError
+from decisions.actions import Action, Actions
+from decisions.conditions import Condition
+from decisions.context import CustomerContext, ScoreInput
+from decisions.effects import FORMULAS, Effect, Formula, Gain
+from decisions.policy import Recommendation, recommend, uniform
+from decisions.reasons import reason
 
 DAY = 19_844  # 2024-05-01
 SALT = b"salt of the tests"
@@ -29,18 +34,18 @@ def actions(*those: Action, control: float = 0.0, exploration: float = 0.0) -> A
     return Actions(margin=MARGIN, control_share=control, exploration_share=exploration, actions=those)
 
 
-def known(key: int = 1, **changed: Any) -> Known:
+def customer(key: int = 1, **changed: Any) -> CustomerContext:
     scores = {
-        "propensity": Scored(0.3, None, "1", 30),
-        "churn": Scored(0.5, None, "2", 180),
-        "clv": Scored(200.0, None, "3", 360),
+        "propensity": ScoreInput(0.3, None, "1", 30),
+        "churn": ScoreInput(0.5, None, "2", 180),
+        "clv": ScoreInput(200.0, None, "3", 360),
     }
     facts = {"average_order_value": 50.0, "orders_total": 4, "newsletter": True, "country": "DE"}
-    return Known(**{"key": key, "scores": scores, "facts": facts} | changed)
+    return CustomerContext(**{"key": key, "scores": scores, "facts": facts} | changed)
 
 
-def why_not(found: Recommendation, name: str) -> str:
-    (option,) = [o for o in (*found.runners_up, *found.not_offered) if o.action == name]
+def why_not(recommendation: Recommendation, name: str) -> str:
+    (option,) = [o for o in (*recommendation.runners_up, *recommendation.not_offered) if o.action == name]
     (why,) = option.why
     return why.words("en")
 
@@ -68,39 +73,68 @@ def why_not(found: Recommendation, name: str) -> str:
     ],
 )
 def test_an_action_is_worth_the_change_of_the_margin_less_its_costs(given_: Action, value: float) -> None:
-    found = recommend(known(), actions(given_), DAY, SALT)
-    (option,) = [o for o in (found.chosen, *found.runners_up) if o.action == "coupon"]
+    recommendation = recommend(customer(), actions(given_), DAY, SALT)
+    (option,) = [o for o in (recommendation.chosen, *recommendation.runners_up) if o.action == "coupon"]
     assert option.value == pytest.approx(value, abs=1e-12)
-    assert found.chosen.action == ("coupon" if value > 0 else "nothing")
+    assert recommendation.chosen.action == ("coupon" if value > 0 else "nothing")
 
 
 def test_who_is_all_but_lost_is_not_worth_any_amount() -> None:
-    lost = known(scores={"churn": Scored(1.0, None, "1", 180), "clv": Scored(10.0, None, "1", 360)})
-    found = recommend(lost, actions(action(effect=Effect(on="churn", times=0.9), cost=0)), DAY, SALT)
-    assert found.chosen.value == pytest.approx(0.1 * 0.4 * 10 / 0.05)
+    lost = customer(
+        scores={"churn": ScoreInput(1.0, None, "1", 180), "clv": ScoreInput(10.0, None, "1", 360)}
+    )
+    recommendation = recommend(lost, actions(action(effect=Effect(on="churn", times=0.9), cost=0)), DAY, SALT)
+    assert recommendation.chosen.value == pytest.approx(0.1 * 0.4 * 10 / 0.05)
 
 
 def test_the_best_is_chosen_and_of_two_alike_the_cheaper_then_the_first_by_name() -> None:
     three = [action("b", cost=0.2), action("a", cost=0.2), action("dear", cost=0.3)]
-    found = recommend(known(), actions(*three), DAY, SALT)
-    assert (found.chosen.action, found.how, found.probability) == ("a", "best", 1.0)
-    assert [option.action for option in found.runners_up] == ["b", "dear", "nothing"]
+    recommendation = recommend(customer(), actions(*three), DAY, SALT)
+    assert (recommendation.chosen.action, recommendation.how, recommendation.probability) == (
+        "a",
+        "best",
+        1.0,
+    )
+    assert [option.action for option in recommendation.runners_up] == ["b", "dear", "nothing"]
     worthless = action("free", cost=0, effect=Effect(on="propensity", times=1.0))
-    assert recommend(known(), actions(worthless), DAY, SALT).chosen.action == "free"  # f comes before n
+    assert recommend(customer(), actions(worthless), DAY, SALT).chosen.action == "free"  # f comes before n
     costs = worthless.model_copy(update={"cost": 1e-9})
-    assert recommend(known(), actions(costs), DAY, SALT).chosen.action == "nothing"
+    assert recommend(customer(), actions(costs), DAY, SALT).chosen.action == "nothing"
 
 
 def test_the_chosen_one_says_what_decided() -> None:
-    found = recommend(
-        known(), actions(action(discount=0.1, effect=Effect(on="propensity", plus=0.2))), DAY, SALT
+    recommendation = recommend(
+        customer(), actions(action(discount=0.1, effect=Effect(on="propensity", plus=0.2))), DAY, SALT
     )
-    assert [why.words("en") for why in found.chosen.why] == [
+    assert [why.words("en") for why in recommendation.chosen.why] == [
         "propensity 0.3 → 0.5, an assumed effect",
         "average order 50.00, of which 40% is left and 10% given away",
         "brings 1.50 and costs 0.10",
     ]
-    assert "假定效果" in found.chosen.why[0].words("zh")
+    assert "假定效果" in recommendation.chosen.why[0].words("zh")
+
+
+def test_each_kind_of_effect_is_valued_by_its_own_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flat(_: CustomerContext, effect: Effect, margin: float, discount: float) -> Gain:
+        worth = reason("order_value", value=7.0, margin=margin, discount=discount)
+        return Gain(7.0, 0.1, effect.after(0.1), worth)
+
+    monkeypatch.setitem(FORMULAS, "visits", Formula(flat))
+    recommendation = recommend(
+        customer(), actions(action(effect=Effect(on="visits", times=2), cost=2)), DAY, SALT
+    )
+    assert recommendation.chosen.value == 5.0
+    assert recommendation.chosen.why[0].words("en") == "visits 0.1 → 0.2, an assumed effect"
+
+
+def test_an_effect_without_a_formula_is_refused_and_not_valued_by_another() -> None:
+    unknown = action().model_copy(update={"effect": Effect.model_construct(on="visits", times=2.0)})
+    rules = actions(action("call")).model_copy(update={"actions": (unknown,)})
+    with pytest.raises(PatronError) as error:
+        recommend(customer(), rules, DAY, SALT)
+    assert str(error.value) == (
+        "action coupon: an effect cannot be on 'visits'; it is on propensity or churn"
+    )
 
 
 # Who is not offered it, and why
@@ -116,48 +150,48 @@ def test_each_action_that_is_not_chosen_says_why() -> None:
         action("shy", who=(Condition(feature="newsletter", equals=True), old)),
         action("phoned", channel="phone"),
     )
-    found = recommend(known(days_since={"rare": 9}), rules, DAY, SALT, channels=["email"])
-    assert found.chosen.action == "best"
-    assert why_not(found, "less") == "worth 2.80, not more than 2.90 of best"
-    assert why_not(found, "loss") == "costs more than it brings: −6.00"
-    assert why_not(found, "nothing") == "worth 0.00, not more than 2.90 of best"
-    assert why_not(found, "rare") == "chosen 9 days ago and at most every 30 days"
-    assert why_not(found, "shy") == "orders_total is 4 and must be at least 60"
-    assert why_not(found, "phoned") == "channel not asked for"
-    assert [o.action for o in found.not_offered] == ["phoned", "rare", "shy"]
-    assert {o.value for o in found.not_offered} == {None}
+    recommendation = recommend(customer(days_since={"rare": 9}), rules, DAY, SALT, channels=["email"])
+    assert recommendation.chosen.action == "best"
+    assert why_not(recommendation, "less") == "worth 2.80, not more than 2.90 of best"
+    assert why_not(recommendation, "loss") == "costs more than it brings: −6.00"
+    assert why_not(recommendation, "nothing") == "worth 0.00, not more than 2.90 of best"
+    assert why_not(recommendation, "rare") == "chosen 9 days ago and at most every 30 days"
+    assert why_not(recommendation, "shy") == "orders_total is 4 and must be at least 60"
+    assert why_not(recommendation, "phoned") == "channel not asked for"
+    assert [o.action for o in recommendation.not_offered] == ["phoned", "rare", "shy"]
+    assert {o.value for o in recommendation.not_offered} == {None}
 
 
 @pytest.mark.parametrize(("days", "offered"), [(0, False), (29, False), (30, True), (31, True)])
 def test_an_action_is_repeated_no_sooner_than_it_may_be(days: int, offered: bool) -> None:
     rules = actions(action(repeat_after_days=30))
-    found = recommend(known(days_since={"coupon": days}), rules, DAY, SALT)
-    assert (found.chosen.action == "coupon") is offered
+    recommendation = recommend(customer(days_since={"coupon": days}), rules, DAY, SALT)
+    assert (recommendation.chosen.action == "coupon") is offered
 
 
 def test_without_the_scores_it_needs_an_action_is_not_offered() -> None:
     rules = actions(action("on_p"), action("on_c", effect=Effect(on="churn", times=0.5)))
-    refused = Scored(None, "has not ordered yet")
-    scores = {"propensity": refused, "churn": Scored(0.4, None, "1", 180), "clv": refused}
-    found = recommend(known(scores=scores), rules, DAY, SALT)
-    assert found.chosen.action == "nothing"
-    assert why_not(found, "on_p") == "no propensity score: has not ordered yet"
-    assert why_not(found, "on_c") == "no clv score: has not ordered yet"
-    assert [why.words("en") for why in found.chosen.why] == ["no action is permitted"]
-    assert "no churn score" in why_not(recommend(known(scores={}), rules, DAY, SALT), "on_c")
-    found = recommend(known(facts={}), rules, DAY, SALT)
-    assert why_not(found, "on_p").startswith("no average order value")
+    refused = ScoreInput(None, "has not ordered yet")
+    scores = {"propensity": refused, "churn": ScoreInput(0.4, None, "1", 180), "clv": refused}
+    recommendation = recommend(customer(scores=scores), rules, DAY, SALT)
+    assert recommendation.chosen.action == "nothing"
+    assert why_not(recommendation, "on_p") == "no propensity score: has not ordered yet"
+    assert why_not(recommendation, "on_c") == "no clv score: has not ordered yet"
+    assert [why.words("en") for why in recommendation.chosen.why] == ["no action is permitted"]
+    assert "no churn score" in why_not(recommend(customer(scores={}), rules, DAY, SALT), "on_c")
+    recommendation = recommend(customer(facts={}), rules, DAY, SALT)
+    assert why_not(recommendation, "on_p").startswith("no average order value")
 
 
 def test_of_whom_nothing_is_known_gets_nothing_with_the_reason() -> None:
-    found = recommend(
-        Known(1, {}, {}, unknown="no features yet"),
+    recommendation = recommend(
+        CustomerContext(1, {}, {}, unknown="no features yet"),
         actions(action(), control=0.5, exploration=1.0),
         DAY,
         SALT,
     )
-    assert (found.chosen.action, found.probability) == ("nothing", pytest.approx(1))
-    assert found.chosen.why[0].words("en") == "no features yet"
+    assert (recommendation.chosen.action, recommendation.probability) == ("nothing", pytest.approx(1))
+    assert recommendation.chosen.why[0].words("en") == "no features yet"
 
 
 # Draws
@@ -169,20 +203,20 @@ RULES = actions(
 
 
 def test_the_shares_seen_are_the_probabilities_logged() -> None:
-    found = [recommend(known(key), RULES, DAY, SALT) for key in range(8_000)]
-    (expected,) = {tuple(sorted(f.probabilities.items())) for f in found}
+    recommendation = [recommend(customer(key), RULES, DAY, SALT) for key in range(8_000)]
+    (expected,) = {tuple(sorted(f.probabilities.items())) for f in recommendation}
     assert dict(expected) == pytest.approx(
         {"a": 0.8 * (0.7 + 0.3 / 4), "b": 0.06, "c": 0.06, "nothing": 0.2 + 0.06}
     )
-    seen, count = Counter(f.chosen.action for f in found), len(found)
+    seen, count = Counter(f.chosen.action for f in recommendation), len(recommendation)
     for name, probability in expected:
         deviation = math.sqrt(probability * (1 - probability) / count)
         assert abs(seen[name] / count - probability) < 4 * deviation, name
-    how = Counter(f.how for f in found)
+    how = Counter(f.how for f in recommendation)
     assert how["control"] / count == pytest.approx(0.2, abs=4 * math.sqrt(0.16 / count))
     assert how["explored"] / count == pytest.approx(0.24, abs=4 * math.sqrt(0.24 * 0.76 / count))
-    assert {f.chosen.action for f in found if f.how == "control"} == {"nothing"}
-    assert {f.chosen.action for f in found if f.how == "best"} == {"a"}
+    assert {f.chosen.action for f in recommendation if f.how == "control"} == {"nothing"}
+    assert {f.chosen.action for f in recommendation if f.how == "best"} == {"a"}
 
 
 def test_draws_are_uniform_and_those_of_one_customer_independent_of_each_other() -> None:
@@ -201,19 +235,19 @@ def test_draws_are_uniform_and_those_of_one_customer_independent_of_each_other()
 
 
 def test_control_lasts_a_month_and_exploration_a_day() -> None:
-    def held(day: int) -> set[int]:
-        return {k for k in range(2000) if recommend(known(k), RULES, day, SALT).how == "control"}
+    def control(day: int) -> set[int]:
+        return {k for k in range(2000) if recommend(customer(k), RULES, day, SALT).how == "control"}
 
     def explored(day: int) -> set[int]:
-        return {k for k in range(2000) if recommend(known(k), RULES, day, SALT).how == "explored"}
+        return {k for k in range(2000) if recommend(customer(k), RULES, day, SALT).how == "explored"}
 
-    assert held(DAY) == held(DAY + 30)  # 1 and 31 May
-    june = held(DAY + 31)
-    assert held(DAY) != june
-    assert len(held(DAY) & june) / len(june) == pytest.approx(0.2, abs=0.08)
+    assert control(DAY) == control(DAY + 30)  # 1 and 31 May
+    june = control(DAY + 31)
+    assert control(DAY) != june
+    assert len(control(DAY) & june) / len(june) == pytest.approx(0.2, abs=0.08)
     assert len(explored(DAY) & explored(DAY + 1)) / len(explored(DAY)) == pytest.approx(0.3, abs=0.08)
-    other = {k for k in range(2000) if recommend(known(k), RULES, DAY, b"another salt").how == "control"}
-    assert other != held(DAY)
+    other = {k for k in range(2000) if recommend(customer(k), RULES, DAY, b"another salt").how == "control"}
+    assert other != control(DAY)
 
 
 # Properties
@@ -221,11 +255,12 @@ def test_control_lasts_a_month_and_exploration_a_day() -> None:
 PROBABILITY = st.floats(0, 1)
 SCORES = st.fixed_dictionaries(
     {
-        "propensity": st.one_of(st.builds(Scored, PROBABILITY), st.just(Scored(None, "refused"))),
+        "propensity": st.one_of(st.builds(ScoreInput, PROBABILITY), st.just(ScoreInput(None, "refused"))),
         "churn": st.one_of(
-            st.builds(Scored, PROBABILITY, horizon_days=st.integers(1, 400)), st.just(Scored(None, "refused"))
+            st.builds(ScoreInput, PROBABILITY, horizon_days=st.integers(1, 400)),
+            st.just(ScoreInput(None, "refused")),
         ),
-        "clv": st.builds(Scored, st.floats(0, 1e5), horizon_days=st.integers(1, 400)),
+        "clv": st.builds(ScoreInput, st.floats(0, 1e5), horizon_days=st.integers(1, 400)),
     }
 )
 EFFECTS = st.builds(
@@ -242,8 +277,8 @@ ACTION = st.builds(
     repeat_after_days=st.integers(1, 40),
 )
 ACTIONS = st.lists(ACTION, min_size=1, max_size=6, unique_by=lambda a: a.name)
-KNOWN = st.builds(
-    Known,
+CUSTOMER = st.builds(
+    CustomerContext,
     key=st.integers(1, 10**9),
     scores=SCORES,
     facts=st.fixed_dictionaries(
@@ -252,35 +287,37 @@ KNOWN = st.builds(
     days_since=st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 60)),
 )
 SHARE = st.floats(0, 0.5)
-ASKED = st.one_of(st.none(), st.sampled_from([["email"], ["phone"], ["email", "phone"]]))
+CHANNELS = st.one_of(st.none(), st.sampled_from([["email"], ["phone"], ["email", "phone"]]))
 
 
-@given(KNOWN, ACTIONS, SHARE, SHARE, st.integers(0, 30_000), ASKED)
+@given(CUSTOMER, ACTIONS, SHARE, SHARE, st.integers(0, 30_000), CHANNELS)
 def test_probabilities_are_those_of_a_choice(
-    who: Known, those: list[Action], control: float, exploration: float, day: int, channels: Any
+    who: CustomerContext, those: list[Action], control: float, exploration: float, day: int, channels: Any
 ) -> None:
-    found = recommend(who, actions(*those, control=control, exploration=exploration), day, SALT, channels)
-    assert sum(found.probabilities.values()) == pytest.approx(1)
-    assert all(probability >= 0 for probability in found.probabilities.values())
-    assert found.probability > 0
-    permitted = [found.chosen, *found.runners_up]
-    assert {o.action for o in permitted} == set(found.probabilities)
-    everyone = sorted(o.action for o in (*permitted, *found.not_offered))
+    recommendation = recommend(
+        who, actions(*those, control=control, exploration=exploration), day, SALT, channels
+    )
+    assert sum(recommendation.probabilities.values()) == pytest.approx(1)
+    assert all(probability >= 0 for probability in recommendation.probabilities.values())
+    assert recommendation.probability > 0
+    permitted = [recommendation.chosen, *recommendation.runners_up]
+    assert {o.action for o in permitted} == set(recommendation.probabilities)
+    everyone = sorted(o.action for o in (*permitted, *recommendation.not_offered))
     assert everyone == sorted(["nothing", *(a.name for a in those)])
-    assert all(o.why for o in (*found.runners_up, *found.not_offered))
-    values = [o.value for o in found.runners_up if o.value is not None]
+    assert all(o.why for o in (*recommendation.runners_up, *recommendation.not_offered))
+    values = [o.value for o in recommendation.runners_up if o.value is not None]
     assert values == sorted(values, reverse=True)
     assert all(math.isfinite(value) for value in values)
-    if found.how == "best":
-        assert all(found.chosen.value >= value for value in values)  # type: ignore[operator]
-        assert found.probability == max(found.probabilities.values()) or control > 0
-    for option in found.not_offered:
+    if recommendation.how == "best":
+        assert all(recommendation.chosen.value >= value for value in values)  # type: ignore[operator]
+        assert recommendation.probability == max(recommendation.probabilities.values()) or control > 0
+    for option in recommendation.not_offered:
         assert all(why.words(language) for why in option.why for language in ("en", "zh"))  # type: ignore[arg-type]
 
 
-@given(KNOWN, ACTIONS, SHARE, st.randoms(use_true_random=False))
+@given(CUSTOMER, ACTIONS, SHARE, st.randoms(use_true_random=False))
 def test_the_order_of_actions_in_the_file_does_not_matter(
-    who: Known, those: list[Action], exploration: float, random: Any
+    who: CustomerContext, those: list[Action], exploration: float, random: Any
 ) -> None:
     mixed = random.sample(those, len(those))
     one, other = (
@@ -290,9 +327,9 @@ def test_the_order_of_actions_in_the_file_does_not_matter(
     assert one == other
 
 
-@given(KNOWN, ACTIONS, SHARE, st.floats(0, 1e5), st.data())
+@given(CUSTOMER, ACTIONS, SHARE, st.floats(0, 1e5), st.data())
 def test_a_higher_cost_never_makes_an_action_more_likely(
-    who: Known, those: list[Action], exploration: float, more: float, data: st.DataObject
+    who: CustomerContext, those: list[Action], exploration: float, more: float, data: st.DataObject
 ) -> None:
     dearer = data.draw(st.sampled_from(those))
     changed = [a.model_copy(update={"cost": a.cost + more}) if a is dearer else a for a in those]
@@ -305,7 +342,7 @@ def test_a_higher_cost_never_makes_an_action_more_likely(
     assert not (after.chosen.action == dearer.name != before.chosen.action)
 
 
-@given(KNOWN, ACTIONS)
-def test_the_same_question_has_the_same_answer(who: Known, those: list[Action]) -> None:
+@given(CUSTOMER, ACTIONS)
+def test_the_same_question_has_the_same_answer(who: CustomerContext, those: list[Action]) -> None:
     rules = actions(*those, control=0.1, exploration=0.2)
     assert recommend(who, rules, DAY, SALT) == recommend(dataclasses.replace(who), rules, DAY, SALT)

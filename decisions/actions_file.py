@@ -1,0 +1,76 @@
+"""Read ``actions.toml``; errors name the action and the setting."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import NothingThere, PatronError, meant
+from core.home import Home
+from decisions.actions import Action, Actions
+from decisions.effects import Effect
+
+
+def load(home: Home) -> Actions:
+    """Read the actions of a home.
+
+    Raises:
+        NothingThere: there is no ``actions.toml``.
+        PatronError: the file is invalid; the message names the action and the setting, and what to do.
+    """
+    try:
+        content = home.actions.read_bytes()
+    except FileNotFoundError as error:
+        raise NothingThere(
+            f"there are no actions in {home.actions}; `patron recommend --draft > {home.actions}` writes"
+            " an example to change"
+        ) from error
+    except OSError as error:
+        raise PatronError(f"{home.actions} cannot be read ({error})") from error
+    return parse(content, str(home.actions))
+
+
+def parse(content: bytes, path: str) -> Actions:
+    """Parse the content of a file; errors name its ``path``."""
+    try:
+        table = tomllib.loads(content.decode())
+        return Actions.model_validate(table)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PatronError(f"{path}: this is not a TOML file: {error}") from error
+    except ValidationError as error:
+        errors = error.errors()
+        if len(errors) > 1:  # an invalid action also leaves too few valid ones, which would mislead
+            errors = [e for e in errors if e["type"] != "too_short" or e["loc"] != ("actions",)]
+        wrong = "; ".join(dict.fromkeys(_message(e, table) for e in errors))
+        raise PatronError(f"{path}: {wrong}") from error
+
+
+def _message(error: Any, table: Mapping[str, Any]) -> str:
+    """The action by its name, the setting, and what is wrong with it."""
+    location = list(error["loc"])
+    where = []
+    if location[:1] == ["actions"] and len(location) > 1:
+        number = location[1]
+        action = table["actions"][number]
+        name = action.get("name") if isinstance(action, dict) else None
+        where = [f"action {name}" if isinstance(name, str) else f"action number {number + 1}"]
+        location = location[2:]
+    elif location[:1] == ["actions"] and error["type"] in {"missing", "too_short"}:
+        return "there is no action; add a section [[actions]]"
+    setting = ".".join(str(key + 1) if isinstance(key, int) else key for key in location)
+    meaning = _MEANINGS.get(location[-1] if location else "")
+    message = meant(error)
+    if error["type"] == "missing" or (meaning and error["type"] != "value_error"):
+        message += f": {meaning}" if meaning else "; add it"
+    return ": ".join([*where, *([setting] if setting else []), message])
+
+
+_MEANINGS: dict[Any, str] = {
+    name: field.description
+    for section in (Effect, Action, Actions)
+    for name, field in section.model_fields.items()
+    if field.description
+}
