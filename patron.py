@@ -24,6 +24,7 @@ from commands import (
     up,
 )
 from commands.common import Exit, print_note
+from core import child_process
 from core.errors import PatronError
 
 app = typer.Typer(
@@ -48,10 +49,30 @@ def _wrong_setting(error: Exception) -> str | None:
     return "; ".join(f"PATRON_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
 
 
+def _run_as_child() -> int:
+    """Run the command of a child process; errors are logged as those of its parent are."""
+    import logging
+
+    from core import logging_setup
+    from core.settings import FeatureSettings
+
+    logging_setup.configure(FeatureSettings().log_format)
+    log, command = logging.getLogger("patron"), sys.argv[1]
+    try:
+        return int(app(standalone_mode=False) or Exit.DONE)
+    except PatronError as error:
+        log.error("%s: %s", command, error)
+    except Exception:
+        log.exception("%s ended", command)
+    return Exit.FAILED
+
+
 def main() -> int:
     """Run a command; every error ends in a line for the person, and an exit code."""
     os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
     time.tzset()
+    if child_process.end_with_parent():
+        return _run_as_child()
     try:
         result = app(standalone_mode=False)
         return int(result or Exit.DONE)

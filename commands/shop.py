@@ -104,12 +104,17 @@ def compact(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def build(as_json: AsJson = False) -> None:
+def build(
+    monthly: Annotated[
+        bool, typer.Option(help="Also compute the monthly snapshots that training reads.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
     """Compute features: monthly snapshots for training, everyone's as of now for serving."""
     from features.offline import build as builds
 
     with progress_bar(as_json) as progress:
-        built = builds.build(open_home(), True, progress)
+        built = builds.build(open_home(), monthly, progress)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
     print_result(
         as_json, done, f"built {done['as_ofs']} snapshots; the present is {built.current:%Y-%m-%d %H:%M} UTC"

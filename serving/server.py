@@ -15,12 +15,11 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from core import logging_setup
+from core import child_process, logging_setup
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
-from features.live import child_process
 from models.estimators.trees import import_lightgbm_alone
 from models.questions import MODELS
 from models.registry.registry import Registry
@@ -125,7 +124,7 @@ def _refresher(home: Home) -> Iterator[None]:
     try:
         yield
     finally:
-        process.end()
+        process.stop()
 
 
 def _open(home: Home, settings: ServingSettings) -> FastAPI:

@@ -10,18 +10,19 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
 
+from core import child_process
 from core.calendar import moment
+from core.child_process import ChildProcess
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal
 from events.lake import read_write as lake
-from features.live import child_process as background
 from features.live.recompute import Live
 from features.offline import build as builds
 
@@ -29,33 +30,44 @@ TICK_S = 0.25
 STANDBY_S = 1.0
 LONGEST_PAUSE_S = 30.0  # between attempts, where a store is away
 REST_S = 60.0  # from one build to the next, or one compaction
+NICENESS = 10  # of tasks in the background
 OLDEST_S = 3600.0  # what a message waits for a compaction at most
 _log = logging.getLogger(__name__)
 
 
-class Work(Protocol):
-    """A process beside."""
+class Task(Protocol):
+    """A task in the background."""
 
     def poll(self) -> int | None:
-        """How it ended: 0 where all went well; None while it goes on."""
+        """Return the exit code, which is 0 on success; None while the task runs."""
 
 
-Start = Callable[[Home, str], Work]
+StartTask = Callable[[Home, str], Task]
+TASKS: Mapping[str, Sequence[str]] = {
+    "build": ("build", "--no-monthly", "--json"),
+    "compact": ("compact", "--json"),
+}
+"""The commands that carry out the tasks; ``--json`` keeps progress bars out of the service's terminal."""
+
+
+def start_task(home: Home, task: str) -> ChildProcess:
+    """Start a task of ``TASKS`` in a child process that yields the processor to those who serve."""
+    return child_process.start(home, *TASKS[task], niceness=NICENESS)
 
 
 class Refresher:
     """Follows the news of a home, and starts what is due.
 
     Args:
-        start: begins a task beside, ``build`` or ``compact``.
+        start: starts a task in the background, ``build`` or ``compact``.
     """
 
-    def __init__(self, home: Home, start: Start = background.start) -> None:
+    def __init__(self, home: Home, start: StartTask = start_task) -> None:
         self.home, self._start = home, start
         self._compact_after = FeatureSettings().compact_after
         self._live: Live | None = None
         self._catalogued = False
-        self._work: tuple[str, Work] | None = None
+        self._work: tuple[str, Task] | None = None
         self._began: dict[str, datetime] = {}
         self._covers = 0  # up to which message the build that goes on knows everybody
 
@@ -121,7 +133,7 @@ class Refresher:
         return waiting > self._compact_after or aged
 
 
-def refresh(home: Home, stop: threading.Event, start: Start = background.start) -> None:
+def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) -> None:
     """Keep a home's online rows at what is known until told to stop; wait while another process does.
 
     Raises:
@@ -143,7 +155,7 @@ def refresh(home: Home, stop: threading.Event, start: Start = background.start) 
                 pause, said = min(2 * pause, LONGEST_PAUSE_S), words
 
 
-def refresh_once(home: Home, start: Start = background.start) -> int:
+def refresh_once(home: Home, start: StartTask = start_task) -> int:
     """Compute who is in the news, and everyone where that is due; returns the number of the last message.
 
     Raises:

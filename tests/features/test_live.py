@@ -20,6 +20,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from core import child_process
 from core.calendar import day_of, micros
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
@@ -34,7 +35,6 @@ from events.lake.compaction import compact
 from events.schema import POPULATION, Events
 from features.group import compute
 from features.groups import FEATURES
-from features.live import child_process as background
 from features.live import compiled
 from features.live import recompute as live
 from features.live.recompute import Live, Mark
@@ -521,7 +521,7 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
 ) -> None:
     home = Home(Path(shutil.copytree(empty_live.path, tmp_path / "home")))  # these live by the wall clock
     world = World(home, Wall())
-    works = [background.start(home, "refresh") for _ in range(2)]
+    works = [child_process.start(home, "refresh") for _ in range(2)]
     try:
         for n in range(3 * live.CHUNK):
             world.wall.at = datetime.now(UTC)
@@ -538,7 +538,7 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
         world.wall.at = datetime.now(UTC)
         assert world.check() == len(world.told)
     finally:
-        ended = [work.end() for work in works]
+        ended = [work.stop() for work in works]
     assert sorted(ended) == [-signal.SIGKILL, 0]
 
 
