@@ -1,4 +1,4 @@
-"""Asking a store that may be away: for so long and no longer, and not again and again while it is."""
+"""A circuit breaker: calls to a store that may be unavailable are limited in time, and paused while it fails."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ParamSpec, TypeVar
 
 from core.errors import PatronError
 
-FAILURES = 3  # in a row, after which it is left alone for a while
+FAILURES = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Guard:
-    """A circuit breaker (Nygard, Release It!, 2007): closed, open, and one who tries when a pause is over.
+class CircuitBreaker:
+    """Calls a store until it fails several times in a row; then once after each pause (Nygard, Release It!).
 
-    Threads may share it.
+    A pause is twice as long as the one before, up to ``longest_pause_s``. Threads may share it.
 
     Args:
-        name: of what is asked, for messages.
-        budget_s: how many seconds a call may take.
-        threads: make the calls, for a store that cannot be told how long it may take; None for one that
-            was told.
+        name: of the store, for messages.
+        budget_s: how many seconds a call in ``threads`` may take.
+        threads: make the calls, for a store whose client has no timeout; None for one that has.
         clock: seconds that only rise.
+        failures: how many in a row open the circuit.
+        opened, closed: what is logged then, and when the store answers again.
     """
 
     def __init__(
@@ -38,68 +39,81 @@ class Guard:
         budget_s: float,
         threads: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        failures: int = FAILURES,
+        first_pause_s: float = FIRST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        opened: str | None = None,
+        closed: str | None = None,
     ) -> None:
         self.name = name
         self._budget_s, self._threads, self._clock = budget_s, threads, clock
-        self._failures, self._pause_s, self._again_at, self._why = 0, FIRST_PAUSE_S, 0.0, ""
+        self._failures_to_open = failures
+        self._first_pause_s, self._longest_pause_s = first_pause_s, longest_pause_s
+        self._opened = opened or f"requests are answered without {name}"
+        self._closed = closed or f"{name} answers again"
+        self._failures, self._pause_s, self._retry_at, self._why = 0, first_pause_s, 0.0, ""
         self._lock = threading.Lock()
 
     @property
     def open(self) -> bool:
-        """Whether the store is left alone."""
-        return self._failures >= FAILURES
+        """Whether calls are paused."""
+        return self._failures >= self._failures_to_open
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns.
+        """Call the function, and return what it returns.
 
         Raises:
-            PatronError: it failed, took too long, or failed a moment ago.
+            PatronError: the call failed or took too long, or the circuit is open.
         """
         if self.open:
             with self._lock:
-                if self.open and self._clock() < self._again_at:
+                if self.open and self._clock() < self._retry_at:
                     raise PatronError(self._why)
-                self._again_at = self._clock() + self._pause_s  # while this one tries, others do not
-        return self.now(function, *args, **kwargs)
+                self._retry_at = (
+                    self._clock() + self._pause_s
+                )  # one call tries; the others do not wait for it
+        return self.call_even_if_open(function, *args, **kwargs)
 
-    def now(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, also where it failed a moment ago: for whoever asks how things stand.
+    def call_even_if_open(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same without a pause, for a check of the store's state.
 
         Raises:
-            PatronError: it failed, or took too long.
+            PatronError: the call failed or took too long.
         """
         try:
-            found = self._bounded(function, *args, **kwargs)
+            result = self._call_within_budget(function, *args, **kwargs)
         except PatronError as error:
-            self._failed(str(error))
+            self._count_failure(str(error))
             raise
         if self._failures:
-            self._went_well()
-        return found
+            self._reset()
+        return result
 
-    def _bounded(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _call_within_budget(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._threads is None:
             return function(*args, **kwargs)
-        asked = self._threads.submit(function, *args, **kwargs)
+        future = self._threads.submit(function, *args, **kwargs)
         try:
-            return asked.result(self._budget_s)
-        except TookTooLong:
-            asked.cancel()
+            return future.result(self._budget_s)
+        except FutureTimeout:
+            future.cancel()
             raise PatronError(f"{self.name} gave no answer within {1000 * self._budget_s:.0f} ms") from None
 
-    def _failed(self, why: str) -> None:
+    def _count_failure(self, why: str) -> None:
         with self._lock:
             self._failures, self._why = self._failures + 1, why
-            if self._failures >= FAILURES:
-                if self._failures == FAILURES:
-                    _log.error("answers go on without %s: %s", self.name, why)
-                    self._pause_s = FIRST_PAUSE_S
-                else:
-                    self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-                self._again_at = self._clock() + self._pause_s
+            if not self.open:
+                return
+            if self._failures == self._failures_to_open:
+                _log.error("%s: %s", self._opened, why)
+                self._pause_s = self._first_pause_s
+            else:
+                self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
+            self._retry_at = self._clock() + self._pause_s
 
-    def _went_well(self) -> None:
+    def _reset(self) -> None:
         with self._lock:
             if self.open:
-                _log.warning("%s answers again", self.name)
+                _log.warning("%s", self._closed)
             self._failures = 0

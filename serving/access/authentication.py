@@ -17,7 +17,7 @@ from starlette.types import Scope as Asked
 from core.errors import PatronError
 from serving.access.key import Key
 from serving.access.keys import Expired, Keys
-from serving.access.limits import Away, Limits
+from serving.access.limits import Limits, LimitsUnavailable
 from serving.access.scopes import Scope
 from serving.http import problems
 from serving.http.metrics import Metrics
@@ -90,7 +90,7 @@ class Admission:
             return None
         try:
             wait_seconds = self.limits.wait_seconds(key)
-        except Away:
+        except LimitsUnavailable:
             self.metrics.unlimited.inc()
             return None
         if not wait_seconds:

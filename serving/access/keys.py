@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.circuit_breaker import Guard
+from core.circuit_breaker import CircuitBreaker
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home
 from core.storage.database import METADATA, Database, Turn
@@ -67,7 +67,7 @@ class Keys:
     def __init__(self, home: Home, recheck_seconds: float = 0.25, kept_seconds: float = KEPT_SECONDS) -> None:
         self._database = Database(home)
         threads = ThreadPoolExecutor(1, "keys") if self._database.on_postgres else None
-        self._guard = Guard(f"the database {self._database.name}", BUDGET_S, threads)
+        self._breaker = CircuitBreaker(f"the database {self._database.name}", BUDGET_S, threads)
         self._ahead = ThreadPoolExecutor(1, "keys-ahead")
         self._reading = False
         self._kept_seconds = kept_seconds
@@ -231,7 +231,7 @@ class Keys:
 
     def _read(self) -> None:
         try:
-            rows = self._guard(self._rows)
+            rows = self._breaker(self._rows)
             self._living = {key.prefix: (digest, key) for digest, key in rows if not key.revoked}
             self._read_at = time.monotonic()
         except PatronError as error:

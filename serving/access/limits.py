@@ -6,21 +6,18 @@ So after a minute's silence it may send them all at once, and in the long run no
 
 from __future__ import annotations
 
-import logging
-import time
-
 from core.calendar import micros
+from core.circuit_breaker import CircuitBreaker
 from core.errors import PatronError
 from core.home import Home
-from serving.access.buckets import open_buckets
+from serving.access.buckets import PATIENCE_SECONDS, open_buckets
 from serving.access.key import Key
 
-RETRY_SECONDS = 5.0  # for which buckets that are away are not asked again
-_log = logging.getLogger(__name__)
+RETRY_SECONDS = 5.0  # until buckets that could not be read are read again
 
 
-class Away(PatronError):
-    """The buckets cannot be had just now."""
+class LimitsUnavailable(PatronError):
+    """The buckets cannot be read just now."""
 
 
 class Limits:
@@ -36,7 +33,11 @@ class Limits:
         self._wall = home.wall
         self._buckets = open_buckets(home, online_store)
         self._default = default
-        self._away_until = float("-inf")
+        self._breaker = CircuitBreaker(
+            "the request limits", PATIENCE_SECONDS, failures=1,
+            first_pause_s=RETRY_SECONDS, longest_pause_s=RETRY_SECONDS,
+            opened="keys are not held to their limits for now", closed="keys are held to their limits again",
+        )  # fmt: skip
 
     def of(self, key: Key) -> int | None:
         """How many requests a minute a key may send; None if any number."""
@@ -46,24 +47,15 @@ class Limits:
         """Take a request of a key: 0 if it may be answered, else the whole seconds until one may.
 
         Raises:
-            Away: nobody knows.
+            LimitsUnavailable: the buckets cannot be read.
         """
         per_minute = self.of(key)
         if per_minute is None:
             return 0
-        was_away = self._away_until > float("-inf")
-        if was_away and time.monotonic() < self._away_until:
-            raise Away("the limits could not be had a moment ago")
         try:
-            wait_us = self._buckets.take(key.name, per_minute, micros(self._wall()))
+            wait_us = self._breaker(self._buckets.take, key.name, per_minute, micros(self._wall()))
         except PatronError as error:
-            self._away_until = time.monotonic() + RETRY_SECONDS
-            if not was_away:
-                _log.warning("keys are not held to their limits for now: %s", error)
-            raise Away(str(error)) from error
-        if was_away:
-            self._away_until = float("-inf")
-            _log.warning("keys are held to their limits again")
+            raise LimitsUnavailable(str(error)) from error
         return -(-wait_us // 1_000_000)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from core.circuit_breaker import Guard
+from core.circuit_breaker import CircuitBreaker
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
@@ -54,8 +54,8 @@ class Reading:
         self.identity = Identity(home)
         # A file answers or fails at once; a server that hangs would hang whoever asks it.
         self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
-        self.customers = Guard(f"the database {database.name}", budget_s, self._threads)
-        self.online = Guard("the online store", budget_s)
+        self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
+        self.online = CircuitBreaker("the online store", budget_s)
         self._most = most
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()

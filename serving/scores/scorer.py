@@ -219,8 +219,8 @@ class Scorer:
         Raises:
             PatronError: one of them is missing or unreadable.
         """
-        self.reading.customers.now(self.identity.keys, [""])
-        self.reading.online.now(self.champions.everything, [0])
+        self.reading.customers.call_even_if_open(self.identity.keys, [""])
+        self.reading.online.call_even_if_open(self.champions.everything, [0])
 
     def _write(
         self,

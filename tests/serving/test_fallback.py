@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from benchmarks import servers
-from core import circuit_breaker as guard
+from core import circuit_breaker
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
@@ -167,7 +167,7 @@ def test_a_redis_that_is_paused_slow_or_stopped_holds_nobody_up(
         os.kill(process, signal.SIGSTOP)
         try:
             check_degraded(scorer, before, ids[5:8], "the online store")
-            for _ in range(guard.FAILURES):
+            for _ in range(circuit_breaker.FAILURES):
                 answered(scorer, ids[:1])
             assert scorer.reading.online.open
         finally:

@@ -1,0 +1,152 @@
+"""The circuit breaker: the budget of a call, when it opens, and who waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from core.circuit_breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
+from core.errors import PatronError
+
+
+class Store:
+    """Fails while it is away; counts who asks. Time passes when told."""
+
+    def __init__(self) -> None:
+        self.away, self.asked, self.seconds = False, 0, 0.0
+
+    def __call__(self) -> str:
+        self.asked += 1
+        if self.away:
+            raise PatronError("the store is away")
+        return "here"
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def breaker(store: Store) -> CircuitBreaker:
+    return CircuitBreaker("the store", 1, clock=lambda: store.seconds)
+
+
+def fail(breaker: CircuitBreaker, store: Store, times: int) -> None:
+    store.away = True
+    for _ in range(times):
+        with pytest.raises(PatronError, match="the store is away"):
+            breaker(store)
+
+
+def test_what_answers_is_asked_each_time(breaker: CircuitBreaker, store: Store) -> None:
+    assert [breaker(store) for _ in range(5)] == ["here"] * 5
+    assert store.asked == 5
+
+
+def test_failures_that_are_not_in_a_row_change_nothing(breaker: CircuitBreaker, store: Store) -> None:
+    for _ in range(3):
+        fail(breaker, store, FAILURES - 1)
+        store.away = False
+        assert breaker(store) == "here"
+    assert not breaker.open
+
+
+def test_after_failures_in_a_row_it_is_left_alone_and_one_tries_after_each_pause(
+    breaker: CircuitBreaker, store: Store
+) -> None:
+    fail(breaker, store, FAILURES + 10)
+    assert (breaker.open, store.asked) == (True, FAILURES)
+    pause, pauses = FIRST_PAUSE_S, []
+    for _ in range(6):
+        before = store.asked
+        store.seconds += pause * 0.999
+        fail(breaker, store, 3)
+        assert store.asked == before
+        store.seconds += pause * 0.001
+        fail(breaker, store, 3)
+        assert store.asked == before + 1
+        pauses.append(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+    assert pauses[-2:] == [LONGEST_PAUSE_S] * 2
+
+
+def test_once_it_answers_all_is_as_before_and_the_next_pause_is_short_again(
+    breaker: CircuitBreaker, store: Store
+) -> None:
+    fail(breaker, store, FAILURES + 1)
+    store.seconds += FIRST_PAUSE_S
+    fail(breaker, store, 1)
+    store.away = False
+    store.seconds += 2 * FIRST_PAUSE_S
+    assert [breaker(store), breaker(store)] == ["here", "here"]
+    assert not breaker.open
+    fail(breaker, store, FAILURES + 1)
+    store.seconds += FIRST_PAUSE_S
+    store.away = False
+    assert breaker(store) == "here"
+
+
+def test_who_wants_to_know_how_things_stand_asks_at_once_and_what_they_find_holds(
+    breaker: CircuitBreaker, store: Store
+) -> None:
+    fail(breaker, store, FAILURES)
+    store.away = False
+    assert breaker.call_even_if_open(store) == "here"
+    assert breaker(store) == "here"
+
+
+def test_others_do_not_wait_for_the_one_who_tries(breaker: CircuitBreaker, store: Store) -> None:
+    fail(breaker, store, FAILURES)
+    store.seconds += FIRST_PAUSE_S
+    begun, end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert end.wait(30)
+        return "here"
+
+    with ThreadPoolExecutor(1) as pool:
+        trying = pool.submit(breaker, slow)
+        assert begun.wait(30)
+        with pytest.raises(PatronError, match="the store is away"):
+            breaker(store)
+        end.set()
+        assert trying.result(30) == "here"
+    store.away = False
+    assert breaker(store) == "here"
+
+
+def test_a_call_in_a_thread_is_given_up_when_its_budget_is_spent(store: Store) -> None:
+    end = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        breaker = CircuitBreaker("the store", 0.01, pool)
+        try:
+            with pytest.raises(PatronError, match=r"^the store gave no answer within 10 ms$"):
+                breaker(end.wait, 30)
+        finally:
+            end.set()
+    with ThreadPoolExecutor(1) as pool:
+        assert CircuitBreaker("the store", 30, pool)(store) == "here"
+
+
+def test_failures_pause_and_messages_can_be_set(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    breaker = CircuitBreaker(
+        "the store", 1, clock=lambda: store.seconds, failures=1, first_pause_s=5, longest_pause_s=5,
+        opened="nobody is counted", closed="everybody is counted again",
+    )  # fmt: skip
+    for _ in range(3):
+        calls = store.asked
+        fail(breaker, store, 2)
+        assert store.asked == calls + 1
+        store.seconds += 5
+    store.away = False
+    with caplog.at_level(logging.WARNING, "core.circuit_breaker"):
+        assert breaker(store) == "here"
+    assert caplog.messages == ["everybody is counted again"]
+    with caplog.at_level(logging.WARNING, "core.circuit_breaker"):
+        fail(breaker, store, 2)
+    assert caplog.messages[1:] == ["nobody is counted: the store is away"]
