@@ -70,9 +70,7 @@ class CircuitBreaker:
             with self._lock:
                 if self.open and self._clock() < self._retry_at:
                     raise PatronError(self._why)
-                self._retry_at = (
-                    self._clock() + self._pause_s
-                )  # one call tries; the others do not wait for it
+                self._retry_at = self._clock() + self._pause_s  # for this call only
         return self.call_even_if_open(function, *args, **kwargs)
 
     def call_even_if_open(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
