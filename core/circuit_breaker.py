@@ -1,4 +1,4 @@
-"""A circuit breaker: calls to a store that may be unavailable are limited in time, and paused while it fails."""
+"""A circuit breaker: limits the time of calls to a store, and pauses them while it fails."""
 
 from __future__ import annotations
 
