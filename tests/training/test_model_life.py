@@ -31,7 +31,7 @@ from models.registry.versions import PROMOTED, ROLLED_BACK, Move, earlier
 from models.spec import Gate
 from training.customers.fitting import asked_with
 from training.customers.pipeline import train
-from training.evaluation.compare import Exam, compare
+from training.evaluation.compare import TestSet, compare
 from training.reports.advise import WINDOWS, advise, survival, visits
 
 propensity = MODELS["propensity"]
@@ -208,7 +208,7 @@ def test_going_back_passes_over_versions_that_are_gone_and_alias_moves_by_others
 # Versions compared
 
 
-def invented(seed: int, noise: float = 1.0) -> Exam:
+def invented(seed: int, noise: float = 1.0) -> TestSet:
     """An exam of 800 customers in two countries whose outcome the first scorer knows best."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=800)
@@ -223,7 +223,7 @@ def invented(seed: int, noise: float = 1.0) -> Exam:
     )
     frame.loc[5:60, "country"] = None
     scores = {"ours": truth, "theirs": truth + noise * rng.normal(size=800), "same": truth}
-    return Exam(f"2024-0{seed}-01", (), frame, scores)
+    return TestSet(f"2024-0{seed}-01", (), frame, scores)
 
 
 def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origin_and_slice() -> None:

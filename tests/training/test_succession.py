@@ -28,17 +28,17 @@ from models.spec import Array, Baseline, CustomerModel
 from training.customers.backtest import MONTHS, OURS, aged, exams, look_back
 from training.customers.fitting import asked_with
 from training.customers.pipeline import train
-from training.customers.succession import CHAMPION, over_baseline, surely_better
-from training.evaluation.compare import Exam
+from training.evaluation.compare import TestSet
 from training.evaluation.evaluate import evaluate
+from training.evaluation.promotion_checks import CHAMPION, over_baseline, over_other_recipe
 from training.reports.stability import TOO_SHORT, stability, table
 
 propensity = MODELS["propensity"]
 
 
-def exam(ours: Array, other: Array, label: Array, name: str) -> Exam:
+def exam(ours: Array, other: Array, label: Array, name: str) -> TestSet:
     frame = pd.DataFrame({"customer_key": np.arange(len(label)), "label": label})
-    return Exam("2024-01-01", (), frame, {OURS: ours, name: other})
+    return TestSet("2024-01-01", (), frame, {OURS: ours, name: other})
 
 
 def drawn(customers: int, seed: int = 5) -> tuple[Array, Array, Array]:
@@ -111,11 +111,11 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
 
 def test_another_recipe_must_surely_be_better() -> None:
     label, good, noise = drawn(600)
-    better = surely_better("probability", [exam(good, noise, label, CHAMPION)], "3")
+    better = over_other_recipe("probability", [exam(good, noise, label, CHAMPION)], "3")
     assert better.passed
     assert better.words.startswith("version 3, the champion, is of another recipe: auc over it is +0.")
     for ours, other in ((good, good), (noise, good)):
-        held = surely_better("probability", [exam(ours, other, label, CHAMPION)], "3")
+        held = over_other_recipe("probability", [exam(ours, other, label, CHAMPION)], "3")
         assert not held.passed
         assert "must surely be above 0 to take over" in held.words
 

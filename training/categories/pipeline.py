@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
@@ -17,7 +15,7 @@ from models.categories.model import HORIZON_DAYS, LINE_WEIGHT, MEANING, NAME, RO
 from models.categories.published import to_files
 from models.registry.bundle import digest
 from models.registry.registry import Registry
-from models.registry.versions import TRAINED_TAG, ModelVersion, Run
+from models.registry.versions import ModelVersion, Run
 from training.categories.exam import (
     CategoryExam,
     CategoryQuestion,
@@ -27,9 +25,9 @@ from training.categories.exam import (
     known_outcomes,
     learn,
 )
-from training.customers.pipeline import code_version, provenance
-from training.evaluation.card import Told, card
+from training.evaluation.card import CardFacts, card
 from training.evaluation.plots import plots
+from training.publishing import provenance, publish, run_tags
 
 
 def train_categories(home: Home, registry: Registry, progress: Progress = silent) -> ModelVersion:
@@ -63,21 +61,14 @@ def train_categories(home: Home, registry: Registry, progress: Progress = silent
     run = Run(
         parameters=_parameters(exam, len(labelled)),
         metrics=evaluation.metrics,
-        tags={
-            "data_digest": _digest(held),
-            "code_version": code_version(),
-            TRAINED_TAG: registry.moment(),
-        },
+        tags=run_tags(_digest(held), registry.moment()),
         figures=plots(evaluation, "probability"),
         documents=evaluation.documents(),
         texts={"card.md": card(question, _told(exam, len(labelled), _digest(held)), evaluation, refusals)},
     )
-    published = registry.publish(NAME, to_files(final, known, told), run, refusals)
-    if not refusals:
-        registry.promote(NAME, published.version, "training", "passed its gates")
-        published = replace(published, champion=True)
+    version = publish(registry, NAME, to_files(final, known, told), run, refusals)
     progress(f"{NAME}: done", 1.0)
-    return published
+    return version
 
 
 def _parameters(exam: CategoryExam, labelled: int) -> dict[str, object]:
@@ -92,10 +83,10 @@ def _parameters(exam: CategoryExam, labelled: int) -> dict[str, object]:
     } | dict(SETTINGS)
 
 
-def _told(exam: CategoryExam, labelled: int, data: str) -> Told:
+def _told(exam: CategoryExam, labelled: int, data: str) -> CardFacts:
     """What the card says beside the measures."""
     first, last = date_of(exam.learnt[0].day), date_of(exam.learnt[-1].day)
-    return Told(
+    return CardFacts(
         meaning=MEANING.format(days=HORIZON_DAYS),
         asked_of=["every customer who has ordered, with every category that anybody ordered of"],
         data=[

@@ -20,15 +20,15 @@ from models.spec import Array, CustomerModel
 from training.customers.dataset import FEWEST_ORIGINS, Dataset, Split, as_known, gather
 from training.customers.fitting import columns_of, fit, fitted_for, moments_of, refuse_if_poor
 from training.evaluation import slices
-from training.evaluation.compare import Exam
+from training.evaluation.compare import TestSet
+from training.evaluation.promotion_checks import OURS
 
 MONTHS = 3
 """So many months before the test an older fit is made, to see how it ages."""
-OURS = "ours"
 
 
 @dataclass(frozen=True)
-class Lookback:
+class Backtest:
     """A model fitted on what was known at the test's moment alone.
 
     Attributes:
@@ -49,7 +49,7 @@ class Lookback:
 
 
 @dataclass(frozen=True)
-class Aged:
+class OlderFit:
     """The same recipe fitted on what was known some months before the test.
 
     Attributes:
@@ -61,7 +61,7 @@ class Aged:
     frame: pd.DataFrame
 
 
-def look_back(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Lookback:
+def look_back(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Backtest:
     """Fit the model as training's test does, and score those it was tested on.
 
     Raises:
@@ -77,7 +77,7 @@ def look_back(home: Home, model: CustomerModel, built: SnapshotSet, store: Store
 
 def tested(
     home: Home, model: CustomerModel, parts: Split, known: Dataset, built: SnapshotSet, store: Store
-) -> Lookback:
+) -> Backtest:
     """The model fitted on what was known at the test's moment, and its scores of those asked about then.
 
     Args:
@@ -89,10 +89,10 @@ def tested(
     exam = gather(home, store, asked_of(model), [parts.test], parts.horizon_days, built.current).frame
     stored = set(populations.origins(home))
     later = tuple(t for t in built.as_ofs if t in stored and parts.test <= t <= built.current)
-    return Lookback(model, complement, parts, known, fitted, scored(fitted, exam), later)
+    return Backtest(model, complement, parts, known, fitted, scored(fitted, exam), later)
 
 
-def aged(home: Home, then: Lookback, built: SnapshotSet, store: Store) -> Aged | None:
+def aged(home: Home, then: Backtest, built: SnapshotSet, store: Store) -> OlderFit | None:
     """The recipe as it would have been ``MONTHS`` before the test; None where the history is too short."""
     parts, zone = then.parts, home.shop().time_zone
     days = parts.horizon_days
@@ -106,7 +106,7 @@ def aged(home: Home, then: Lookback, built: SnapshotSet, store: Store) -> Aged |
         return None
     fitted = fit(known, then.complement, "older")
     frame = gather(home, store, asked_of(then.model), months, days, built.current).frame
-    return Aged(first, scored(fitted, frame))
+    return OlderFit(first, scored(fitted, frame))
 
 
 def asked_of(model: CustomerModel) -> CustomerModel:
@@ -121,7 +121,7 @@ def scored(fitted: FittedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(score=fitted.score(columns_of(frame)) if len(frame) else pd.Series(dtype="float64"))
 
 
-def exams(then: Lookback, older: Aged | None, zone: str) -> tuple[Exam, ...]:
+def exams(then: Backtest, older: OlderFit | None, zone: str) -> tuple[TestSet, ...]:
     """The moments at which the recipe was asked for what nobody knew yet, the test's the last.
 
     Each holds the scores of ``OURS`` and of the baselines. Before the test's moment the older fit answers.
@@ -130,16 +130,16 @@ def exams(then: Lookback, older: Aged | None, zone: str) -> tuple[Exam, ...]:
     return tuple(_exam(then, frame.reset_index(drop=True), zone) for frame in [*frames, then.exam])
 
 
-def _exam(then: Lookback, frame: pd.DataFrame, zone: str) -> Exam:
+def _exam(then: Backtest, frame: pd.DataFrame, zone: str) -> TestSet:
     scores: dict[str, Array] = {OURS: frame["score"].to_numpy(np.float64)}
     for baseline in then.model.baselines:
         other = baseline.score(frame, then.parts.horizon_days).fillna(0)
         scores[baseline.name] = other.to_numpy(np.float64)
     day = frame["as_of"].iloc[0].tz_convert(zone).date().isoformat() if len(frame) else ""
-    return Exam(day, (), frame[["customer_key", "label", *slices.FEATURES]], scores)
+    return TestSet(day, (), frame[["customer_key", "label", *slices.FEATURES]], scores)
 
 
-def with_scores(ours: Sequence[Exam], theirs: Sequence[Exam], name: str) -> tuple[Exam, ...]:
+def with_scores(ours: Sequence[TestSet], theirs: Sequence[TestSet], name: str) -> tuple[TestSet, ...]:
     """The exams with the scores that another recipe gave the same customers at the same moments."""
     return tuple(
         replace(mine, scores={**mine.scores, name: other.scores[OURS]})

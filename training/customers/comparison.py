@@ -25,7 +25,7 @@ from models.spec import CustomerModel
 from training.customers.dataset import gather
 from training.customers.fitting import asked_with, columns_of
 from training.evaluation import slices
-from training.evaluation.compare import Comparison, Exam, compare
+from training.evaluation.compare import RankingComparison, TestSet, compare
 
 ORIGINS = 3
 
@@ -45,7 +45,7 @@ class Contest:
     horizon_days: int
     seen: bool
     note: str
-    found: Comparison
+    found: RankingComparison
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -137,7 +137,7 @@ def _trained(fitted: FittedModel) -> datetime:
 def _exam(
     home: Home, store: Store, model: CustomerModel, opened: dict[str, FittedModel],
     origin: datetime, now: datetime,
-) -> Exam:  # fmt: skip
+) -> TestSet:  # fmt: skip
     """The outcome and everybody's scores at one origin, of those whom every version is about."""
     names = [f.name for f in model.features]
     for fitted in opened.values():
@@ -154,10 +154,10 @@ def _exam(
     seen_by = tuple(name for name, fitted in opened.items() if origin < _trained(fitted))
     zone = home.shop().time_zone
     day = origin.astimezone(ZoneInfo(zone)).date().isoformat()
-    return Exam(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
+    return TestSet(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
 
 
-def _note(exams: Sequence[Exam], other: str | None) -> str:
+def _note(exams: Sequence[TestSet], other: str | None) -> str:
     """What a reader must know about the origins, in words."""
     seen = sorted({name for exam in exams for name in exam.seen_by})
     if not seen:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
-import features
 from core.home import Home
 from core.progress import Progress, silent
 from features.catalogue.store import Store
@@ -25,20 +20,23 @@ from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, Run
-from models.spec import Array, CustomerModel, Estimator
+from models.spec import CustomerModel, Estimator
 from training.customers import next_order
-from training.customers.backtest import Aged, Lookback, aged, exams, tested
+from training.customers.backtest import Backtest, OlderFit, aged, exams, tested
+from training.customers.card_facts import card_facts
 from training.customers.dataset import Dataset, Split, as_known, gather
 from training.customers.fitting import asked_with, columns_of, fit, fitted_for, moments_of, refuse_if_poor
-from training.customers.succession import Verdict, over_baseline, over_champion
-from training.evaluation.card import card, told
+from training.customers.succession import over_champion
+from training.evaluation.card import card
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.plots import plots
+from training.evaluation.promotion_checks import Comparison, over_baseline
+from training.publishing import code_version, provenance, publish
 from training.reports.reports import Report, report_of
 
 
 @dataclass(frozen=True)
-class Shown:
+class TestResults:
     """What the recipe showed when it was fitted on what was known at the test's moment, and before.
 
     Attributes:
@@ -46,8 +44,8 @@ class Shown:
         waits: what is learnt beside it of the next order's day; None where the model does not tell that.
     """
 
-    then: Lookback
-    older: Aged | None
+    then: Backtest
+    older: OlderFit | None
     evaluation: Evaluation
     report: Report
     waits: next_order.Learnt | None
@@ -91,22 +89,22 @@ def train(
     simplest = over_baseline(model, asked)
     champion = over_champion(home, built, store, registry, shown.then, asked, shown.older, manifest)
     refusals = shown.evaluation.refusals(model) + (() if simplest.passed else (simplest.words,))
-    held_back = "" if champion.passed or refusals else champion.words
 
     progress(f"{model.name}: publishing", 0.9)
     run = _run(home, shown, data, final, (simplest, champion), refusals)
-    published = registry.publish(model.name, _bundle(final, built), run, refusals, held_back)
-    store.publish_service(f"{model.name}_v{published.version}", final.features)
-    if not refusals and not held_back:
-        registry.promote(model.name, published.version, "training", f"passed its gates; {champion.words}")
-        published = replace(published, champion=True)
+
+    def publish_features(version: ModelVersion) -> None:
+        store.publish_service(f"{model.name}_v{version.version}", final.features)
+
+    bundle = _bundle(final, built)
+    version = publish(registry, model.name, bundle, run, refusals, champion, publish_features)
     progress(f"{model.name}: done", 1.0)
-    return published
+    return version
 
 
 def _show(
     home: Home, model: CustomerModel, parts: Split, data: Dataset, built: SnapshotSet, store: Store
-) -> Shown:
+) -> TestResults:
     """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
     known = as_known(home, data, parts.fit, parts.test)
     then = tested(home, model, parts, known, built, store)
@@ -114,11 +112,11 @@ def _show(
     scores = then.exam["score"].to_numpy(np.float64)
     evaluation = evaluate(model, then.exam, parts.horizon_days, scores, then.fitted.interval(scores))
     waits = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
-    return Shown(then, older, evaluation, report_of(home, then, older, built, store), waits)
+    return TestResults(then, older, evaluation, report_of(home, then, older, built, store), waits)
 
 
 def _run(
-    home: Home, shown: Shown, data: Dataset, final: FittedModel, verdicts: tuple[Verdict, ...],
+    home: Home, shown: TestResults, data: Dataset, final: FittedModel, verdicts: tuple[Comparison, ...],
     refusals: tuple[str, ...],
 ) -> Run:  # fmt: skip
     """What is recorded of a training beside the bundle."""
@@ -128,7 +126,7 @@ def _run(
     evaluation = replace(shown.evaluation, metrics={k: v for each in metrics for k, v in each.items()})
     local = shown.then.parts.told_in(shop.time_zone)
     report = replace(shown.report, unused=final.unused)
-    about = told(model, local, evaluation, data.digest())
+    about = card_facts(model, local, evaluation, data.digest())
     words = [verdict.words for verdict in verdicts]
     return Run(
         parameters=_parameters(data.model, local)
@@ -192,28 +190,3 @@ def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     described = today[list(final.features)].assign(score=scores.where(asked))
     own = provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
     return pack({**final.manifest, **own}, final.fitted, reference.describe(described))
-
-
-def provenance(scores: Array) -> dict[str, Any]:
-    """What every manifest says: how scores lie among each other, and what made the bundle."""
-    return {
-        "score_percentiles": np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
-        "versions": {
-            "patron": code_version(),
-            "lightgbm": lightgbm.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def code_version() -> str:
-    """The commit of this checkout, with + when it has changes; the package version elsewhere."""
-    here = Path(__file__).parent
-    try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=here, capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
-        return said.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return features.__version__

@@ -7,7 +7,7 @@ moments whose outcomes the fits that are compared could not know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,49 +19,25 @@ from features.offline.snapshot_set import SnapshotSet
 from models.registry import recipes
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
-from models.spec import CustomerModel, Estimator, Question
-from training.customers.backtest import OURS, Aged, Lookback, aged, exams, tested, with_scores
+from models.spec import CustomerModel, Estimator
+from training.customers.backtest import Backtest, OlderFit, aged, exams, tested, with_scores
 from training.customers.dataset import gather
 from training.customers.fitting import columns_of, fitted_for
-from training.evaluation.compare import Difference, Exam, difference
+from training.evaluation.compare import TestSet, difference
 from training.evaluation.evaluate import RANKING
-
-CHAMPION = "champion"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a comparison said.
-
-    Attributes:
-        words: what was compared with what, and how it came out.
-        passed: whether the new version may answer, as far as this goes.
-        metrics: the difference's mean and the ends of its 95 % interval, by name.
-    """
-
-    words: str
-    passed: bool
-    metrics: Mapping[str, float]
-
-
-def over_baseline(model: Question, asked: Sequence[Exam]) -> Verdict:
-    """Whether the model surely ranks better than its first baseline, the simplest."""
-    name, baseline = RANKING[model.kind][0], model.baselines[0].name
-    found = difference(model.kind, asked, OURS, baseline)
-    if found is None:
-        return Verdict(f"{name} over {baseline} cannot be told: outcomes are too few", False, {})
-    head = f"{name} over {baseline} is {found.words}{_where(asked)}"
-    measures = _measures(f"{name}_over_{baseline}", found)
-    if found.low > 0:
-        return Verdict(head, True, measures)
-    why = f"{head}, and must surely be above 0: nothing answers that does not beat the simplest baseline"
-    return Verdict(why, False, measures)
+from training.evaluation.promotion_checks import (
+    CHAMPION,
+    OURS,
+    Comparison,
+    interval_metrics,
+    over_other_recipe,
+)
 
 
 def over_champion(
     home: Home, built: SnapshotSet, store: Store, registry: Registry,
-    then: Lookback, asked: Sequence[Exam], older: Aged | None, manifest: Mapping[str, Any],
-) -> Verdict:  # fmt: skip
+    then: Backtest, asked: Sequence[TestSet], older: OlderFit | None, manifest: Mapping[str, Any],
+) -> Comparison:  # fmt: skip
     """Whether a version may take over from the one that answers.
 
     The same recipe learnt anew takes over unless it is surely worse, as far as there are outcomes that the
@@ -74,44 +50,44 @@ def over_champion(
     """
     champion = next((v.version for v in registry.versions(then.model.name) if v.champion), None)
     if champion is None:
-        return Verdict("no version answers yet", True, {})
+        return Comparison("no version answers yet", True, {})
     try:
         theirs = registry.open(then.model.name, champion)
         theirs.check_definitions(store.definitions())
     except PatronError:
-        return Verdict(f"version {champion} cannot answer any longer, so is not compared", True, {})
+        return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
     if not recipes.same_question(manifest, theirs.manifest):
-        return Verdict(f"version {champion} answers another question, so is not compared", True, {})
+        return Comparison(f"version {champion} answers another question, so is not compared", True, {})
     if recipes.same(manifest, theirs.manifest):
         return _refresh(then, asked[-1], theirs)
     estimator = recipes.made(theirs.manifest)
     if estimator is None:
         words = f"the recipe of version {champion} cannot be fitted again, so nothing says which ranks better"
-        return Verdict(words, False, {})
+        return Comparison(words, False, {})
     return _rivals(home, built, store, then, asked, older, theirs, estimator)
 
 
-def _refresh(then: Lookback, test: Exam, theirs: FittedModel) -> Verdict:
+def _refresh(then: Backtest, test: TestSet, theirs: FittedModel) -> Comparison:
     same = f"the same recipe as version {theirs.version}, learnt anew"
     if then.parts.test < datetime.fromisoformat(theirs.manifest["as_of"]):
-        return Verdict(f"{same}; all outcomes known were known to that one, too", True, {})
+        return Comparison(f"{same}; all outcomes known were known to that one, too", True, {})
     scores = theirs.score(columns_of(then.exam))
     both = replace(test, scores={**test.scores, CHAMPION: scores})
     found = difference(then.model.kind, [both], OURS, CHAMPION)
     if found is None:
-        return Verdict(f"{same}; outcomes since are too few to compare them", True, {})
+        return Comparison(f"{same}; outcomes since are too few to compare them", True, {})
     name = RANKING[then.model.kind][0]
     words = f"{same}; {name} over it is {found.words}, on outcomes new to both"
     if found.high >= 0:
-        return Verdict(words, True, _measures(f"{name}_over_{CHAMPION}", found))
+        return Comparison(words, True, interval_metrics(f"{name}_over_{CHAMPION}", found))
     words = f"{words}: surely worse, so see what changed in the data"
-    return Verdict(words, False, _measures(f"{name}_over_{CHAMPION}", found))
+    return Comparison(words, False, interval_metrics(f"{name}_over_{CHAMPION}", found))
 
 
 def _rivals(
-    home: Home, built: SnapshotSet, store: Store, then: Lookback, asked: Sequence[Exam], older: Aged | None,
-    theirs: FittedModel, estimator: Estimator,
-) -> Verdict:  # fmt: skip
+    home: Home, built: SnapshotSet, store: Store, then: Backtest, asked: Sequence[TestSet],
+    older: OlderFit | None, theirs: FittedModel, estimator: Estimator,
+) -> Comparison:  # fmt: skip
     model = with_recipe(then.model, [c.name for c in theirs.columns], estimator)
     known = gather(
         home, store, fitted_for(model)[0], then.parts.fit, then.parts.horizon_days, then.parts.test
@@ -119,26 +95,7 @@ def _rivals(
     again = tested(home, model, then.parts, known, built, store)
     before = None if older is None else aged(home, again, built, store)
     both = with_scores(asked, exams(again, before, home.shop().time_zone), CHAMPION)
-    return surely_better(model.kind, both, theirs.version)
-
-
-def surely_better(kind: str, asked: Sequence[Exam], version: str) -> Verdict:
-    """Whether a recipe ranks better than the champion's, of another recipe, by more than chance would.
-
-    Args:
-        asked: moments with the scores of ``OURS`` and ``CHAMPION``, neither of which knew the outcomes.
-        version: the champion.
-    """
-    found = difference(kind, asked, OURS, CHAMPION)
-    head = f"version {version}, the champion, is of another recipe"
-    if found is None:
-        return Verdict(f"{head}, and outcomes are too few to tell which ranks better", False, {})
-    name = RANKING[kind][0]
-    words = f"{head}: {name} over it is {found.words}{_where(asked)}"
-    measures = _measures(f"{name}_over_{CHAMPION}", found)
-    if found.low > 0:
-        return Verdict(words, True, measures)
-    return Verdict(f"{words}, and must surely be above 0 to take over", False, measures)
+    return over_other_recipe(model.kind, both, theirs.version)
 
 
 def with_recipe(model: CustomerModel, features: Sequence[str], estimator: Estimator) -> CustomerModel:
@@ -150,11 +107,3 @@ def with_recipe(model: CustomerModel, features: Sequence[str], estimator: Estima
     return replace(
         own, complement_of=replace(model.complement_of, features=read, estimator=lambda: estimator)
     )
-
-
-def _measures(name: str, found: Difference) -> dict[str, float]:
-    return {f"{name}_mean": found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
-
-
-def _where(asked: Sequence[Exam]) -> str:
-    return f" at {len(asked)} moments" if len(asked) > 1 else ""

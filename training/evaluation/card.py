@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from models.spec import CustomerModel, Question
-from training.customers.dataset import Split
+from models.spec import Question
 from training.evaluation.evaluate import RANKING, Evaluation
 
 
 @dataclass(frozen=True)
-class Told:
+class CardFacts:
     """What a card says beside what was measured; each text is a line.
 
     Attributes:
@@ -32,7 +31,7 @@ class Told:
 
 def card(
     model: Question,
-    told: Told,
+    told: CardFacts,
     evaluation: Evaluation,
     refusals: Sequence[str],
     held_against: Sequence[str] = (),
@@ -57,29 +56,6 @@ def card(
         ["## Limits", *(f"- {line}" for line in told.limits)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
-
-
-def told(model: CustomerModel, parts: Split, evaluation: Evaluation, digest: str) -> Told:
-    """What the card of a question about a shop's customers says."""
-    limits = [
-        f"One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
-        "It says what customers like these did, not what an action would change.",
-    ]
-    if model.complement_of is not None:
-        limits.append(f"Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
-    return Told(
-        meaning=model.meaning.format(days=parts.horizon_days),
-        asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
-        data=[
-            f"tested on {parts.test:%Y-%m-%d}, learnt for it from {len(parts.fit)} months,"
-            f" {parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d}",
-            f"published: learnt from {len(parts.all)} months, to {parts.all[-1]:%Y-%m-%d}",
-            f"digest of the rows: `{digest}`",
-        ],
-        shown_on="a later time",
-        reads={f.name: f.description for f in model.features},
-        limits=limits,
-    )
 
 
 def _measures(evaluation: Evaluation) -> list[str]:

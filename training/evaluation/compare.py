@@ -21,7 +21,7 @@ Measure = Callable[[Array, Array], float]
 
 
 @dataclass(frozen=True)
-class Exam:
+class TestSet:
     """Everyone asked about at one moment.
 
     Attributes:
@@ -38,7 +38,7 @@ class Exam:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RankingDifference:
     """By how much the first scorer's measure exceeds another's: mean over origins, 95 % interval."""
 
     mean: float
@@ -52,7 +52,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """The measure among some of the customers.
 
     Attributes:
@@ -64,20 +64,20 @@ class Row:
     of: str
     customers: int
     scores: Mapping[str, float]
-    over: Mapping[str, Difference]
+    over: Mapping[str, RankingDifference]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RankingComparison:
     """How the first scorer stands against the others; ``rival`` is the one that parts are shown for."""
 
     measure: str
     first: str
     rival: str
     seen_by: Mapping[str, Sequence[str]]
-    all: Row
-    by_origin: tuple[Row, ...]
-    by_slice: tuple[Row, ...]
+    all: ComparisonRow
+    by_origin: tuple[ComparisonRow, ...]
+    by_slice: tuple[ComparisonRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -97,7 +97,7 @@ class Comparison:
         return said[0].upper() + said[1:]
 
 
-def compare(kind: str, exams: Sequence[Exam], first: str, rival: str | None) -> Comparison | None:
+def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) -> RankingComparison | None:
     """Compare the first scorer with all others; None where outcomes are too few to say anything.
 
     Args:
@@ -111,11 +111,11 @@ def compare(kind: str, exams: Sequence[Exam], first: str, rival: str | None) -> 
     others = {other: score for other, score in whole.scores.items() if other != first}
     rival = rival or max(others, key=lambda other: others[other])
 
-    def part(of: str, chosen: list[tuple[Exam, Mask]]) -> Row:
+    def part(of: str, chosen: list[tuple[TestSet, Mask]]) -> ComparisonRow:
         return _row(of, kind, measure, chosen, first, [rival], DRAWS_OF_PARTS)
 
     sliced = _sliced(exams)
-    return Comparison(
+    return RankingComparison(
         name,
         first,
         rival,
@@ -126,11 +126,11 @@ def compare(kind: str, exams: Sequence[Exam], first: str, rival: str | None) -> 
     )
 
 
-def _all(exam: Exam) -> Mask:
+def _all(exam: TestSet) -> Mask:
     return np.ones(len(exam.frame), np.bool_)
 
 
-def _sliced(exams: Sequence[Exam]) -> dict[str, list[tuple[Exam, Mask]]]:
+def _sliced(exams: Sequence[TestSet]) -> dict[str, list[tuple[TestSet, Mask]]]:
     """The rows of each slice in each exam; who counts as common is decided over all of them."""
     together = pd.concat([exam.frame for exam in exams], ignore_index=True)
     ends = np.cumsum([len(exam.frame) for exam in exams])[:-1]
@@ -140,16 +140,16 @@ def _sliced(exams: Sequence[Exam]) -> dict[str, list[tuple[Exam, Mask]]]:
 
 
 def _row(
-    of: str, kind: str, measure: Measure, chosen: list[tuple[Exam, Mask]],
+    of: str, kind: str, measure: Measure, chosen: list[tuple[TestSet, Mask]],
     first: str, others: Sequence[str] | None, draws: int,
-) -> Row:  # fmt: skip
+) -> ComparisonRow:  # fmt: skip
     """The measures of some rows, over the origins at which they hold outcomes enough."""
     keys = [exam.frame["customer_key"].to_numpy(np.int64)[mask] for exam, mask in chosen]
     customers = len(np.unique(np.concatenate(keys)))
     outcomes = [exam.frame["label"].to_numpy(np.float64)[mask] for exam, mask in chosen]
     used = [i for i, outcome in enumerate(outcomes) if enough(kind, outcome)]
     if not used:
-        return Row(of, customers, {}, {})
+        return ComparisonRow(of, customers, {}, {})
 
     def of_scorer(scorer: str) -> list[Array]:
         return [chosen[i][0].scores[scorer][chosen[i][1]] for i in used]
@@ -166,18 +166,18 @@ def _row(
         for name in (others or names)
         if name != first
     }
-    return Row(of, customers, means, over)
+    return ComparisonRow(of, customers, means, over)
 
 
 def _difference(
     measure: Measure, y: Sequence[Array], ours: Sequence[Array], other: Sequence[Array],
     customers: list[NDArray[np.int64]], draws: int,
-) -> Difference:  # fmt: skip
+) -> RankingDifference:  # fmt: skip
     origins = list(zip(y, ours, other, strict=True))
-    return Difference(*metrics.paired_bootstrap(origins, measure, draws, customers=customers))
+    return RankingDifference(*metrics.paired_bootstrap(origins, measure, draws, customers=customers))
 
 
-def difference(kind: str, exams: Sequence[Exam], first: str, other: str) -> Difference | None:
+def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> RankingDifference | None:
     """By how much the first scorer ranks better than another, over exams of ``LEAST_OF_AN_EXAM`` outcomes.
 
     None where outcomes are not enough all together.
@@ -198,7 +198,7 @@ def difference(kind: str, exams: Sequence[Exam], first: str, other: str) -> Diff
     )
 
 
-def table(found: Comparison) -> str:
+def table(found: RankingComparison) -> str:
     """The comparison as a table, with words above and below."""
     names = list(found.all.scores)
     widths = [max(len(name), 7) for name in names]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import lightgbm
@@ -21,9 +20,8 @@ from models.products.purchases import Purchases, read
 from models.products.ranker import FittedProducts, fit
 from models.registry.bundle import digest
 from models.registry.registry import Registry
-from models.registry.versions import TRAINED_TAG, ModelVersion, Run
+from models.registry.versions import ModelVersion, Run
 from models.spec import Gate
-from training.customers.pipeline import code_version
 from training.products.exam import (
     BEFORE,
     EXPECTED,
@@ -36,6 +34,7 @@ from training.products.exam import (
     came_back,
     examine,
 )
+from training.publishing import check_gates, publish, run_tags, versions
 
 EXAM_DAYS = (30, 60, 90)
 """For so long next baskets are waited for: the first of these in which enough customers come back."""
@@ -76,25 +75,17 @@ def train_products(home: Home, registry: Registry, progress: Progress = silent) 
     whole = read(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
     progress("products: test fit and evaluation", 0.15)
     exam = examined(goods, whole)
-    refusals = tuple(words for gate in GATES if (words := gate.refusal(exam.measures)))
     progress("products: final fit", 0.6)
     final = fit(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
     progress("products: publishing", 0.9)
     run = Run(
         parameters=_parameters(final, exam),
         metrics=exam.measures,
-        tags={
-            "data_digest": _digest(whole),
-            "code_version": code_version(),
-            TRAINED_TAG: registry.moment(),
-        },
+        tags=run_tags(_digest(whole), registry.moment()),
     )
-    published = registry.publish(NAME, to_files(final, _told(exam)), run, refusals)
-    if not refusals:
-        registry.promote(NAME, published.version, "training", "passed its gates")
-        published = replace(published, champion=True)
+    version = publish(registry, NAME, to_files(final, _told(exam)), run, check_gates(GATES, exam.measures))
     progress("products: done", 1.0)
-    return published
+    return version
 
 
 def examined(goods: Merchandise, whole: Purchases) -> Examined:
@@ -163,11 +154,7 @@ def _told(exam: Examined) -> dict[str, object]:
     return {
         "test": {"origin": exam.origin.isoformat(), "days": exam.days},
         "measures": exam.measures,
-        "versions": {
-            "patron": code_version(),
-            "lightgbm": lightgbm.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions({"lightgbm": lightgbm.__version__}),
     }
 
 

@@ -25,7 +25,7 @@ from models.questions.churn import churn
 from models.questions.leads import leads
 from models.questions.subscription_churn import subscription_churn
 from models.spec import CustomerModel
-from training.customers.backtest import Aged, Lookback, aged, look_back, scored
+from training.customers.backtest import Backtest, OlderFit, aged, look_back, scored
 from training.customers.dataset import KEYS, gather
 from training.reports import early_warning as warning
 from training.reports import in_common as common
@@ -103,7 +103,7 @@ def report(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -
     return report_of(home, then, aged(home, then, built, store), built, store)
 
 
-def report_of(home: Home, then: Lookback, older: Aged | None, built: SnapshotSet, store: Store) -> Report:
+def report_of(home: Home, then: Backtest, older: OlderFit | None, built: SnapshotSet, store: Store) -> Report:
     """What a look back showed.
 
     Args:
@@ -129,7 +129,7 @@ def report_of(home: Home, then: Lookback, older: Aged | None, built: SnapshotSet
     )
 
 
-def _lead_quality(home: Home, then: Lookback) -> tuple[LeadQuality, ...]:
+def _lead_quality(home: Home, then: Backtest) -> tuple[LeadQuality, ...]:
     backend = lake.connect()
     events, asked = lake.read(home, backend), then.exam[KEYS]
     moments = asked["as_of"].dt.tz_localize(None).astype("datetime64[us]")
@@ -139,7 +139,7 @@ def _lead_quality(home: Home, then: Lookback) -> tuple[LeadQuality, ...]:
     return lead_quality(frame, ["acquisition_channel", "source", "country"])
 
 
-def _early_warning(home: Home, built: SnapshotSet, store: Store, then: Lookback) -> tuple[EarlyWarning, ...]:
+def _early_warning(home: Home, built: SnapshotSet, store: Store, then: Backtest) -> tuple[EarlyWarning, ...]:
     shop = home.shop()
 
     def day(moment: datetime) -> int:

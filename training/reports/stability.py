@@ -10,7 +10,7 @@ import pandas as pd
 
 from models.measures import metrics
 from models.spec import Baseline
-from training.customers.backtest import MONTHS, Aged
+from training.customers.backtest import MONTHS, OlderFit
 from training.evaluation.evaluate import MEASURES, RANKING
 from training.evaluation.slices import enough
 
@@ -40,7 +40,7 @@ class Age:
 
 
 def stability(
-    kind: str, baseline: Baseline, horizon_days: int, older: Aged | None, zone: str
+    kind: str, baseline: Baseline, horizon_days: int, older: OlderFit | None, zone: str
 ) -> tuple[Age, ...]:
     """An older fit at each month until the test, the freshest first; empty where there is none."""
     if older is None:
@@ -49,7 +49,9 @@ def stability(
     return tuple(_age(kind, baseline, horizon_days, part, older, zone) for _, part in moments)
 
 
-def _age(kind: str, baseline: Baseline, horizon_days: int, part: pd.DataFrame, older: Aged, zone: str) -> Age:
+def _age(
+    kind: str, baseline: Baseline, horizon_days: int, part: pd.DataFrame, older: OlderFit, zone: str
+) -> Age:
     _, ranking = RANKING[kind]
     outcome, score = (part[name].to_numpy(np.float64) for name in ("label", "score"))
     simple = baseline.score(part, horizon_days).fillna(0).to_numpy(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.tables.columns import UNITS
-from training.evaluation.card import Told
+from training.evaluation.card import CardFacts
 from training.evaluation.evaluate import RANKING
 from training.tables.examination import Examination, TableModel
 from training.tables.holdouts import Holdout
@@ -49,11 +49,11 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
     return (*notes, *data.notes)
 
 
-def told(model: TableModel, data: Labelled, held: Holdout, notes: Sequence[str], digest: str) -> Told:
+def told(model: TableModel, data: Labelled, held: Holdout, notes: Sequence[str], digest: str) -> CardFacts:
     """What the card says beside what was measured."""
     how = "the last fifth by time" if data.moments is not None else "a fifth, drawn at random"
     left_out = data.understood.left_out
-    return Told(
+    return CardFacts(
         meaning=model.meaning,
         asked_of=["whoever stands in a table with the columns below"],
         data=[

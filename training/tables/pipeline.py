@@ -19,10 +19,11 @@ from models.questions import every
 from models.registry.bundle import FittedModel, pack
 from models.registry.other_models import BESIDE
 from models.registry.registry import Registry
-from models.registry.versions import TABLE_TAG, TRAINED_TAG, ModelVersion, Run
-from training.customers.pipeline import code_version, provenance, settings_of
+from models.registry.versions import TABLE_TAG, ModelVersion, Run
+from training.customers.pipeline import settings_of
 from training.evaluation.card import card
 from training.evaluation.plots import plots
+from training.publishing import provenance, publish, run_tags
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import notes_of, told
 from training.tables.holdouts import hold_out
@@ -71,7 +72,6 @@ def train_table(
     model, exam = examine(name, data, held)
     refusals = exam.evaluation.refusals(model)
     champion = over_champion(registry, name, data, held, exam)
-    held_back = "" if champion.passed or refusals else champion.words
     evaluation = replace(exam.evaluation, metrics={**exam.evaluation.metrics, **champion.metrics})
     progress(f"{name}: final fit", 0.8)
     final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
@@ -83,22 +83,15 @@ def train_table(
     run = Run(
         parameters=_parameters(data, exam),
         metrics=evaluation.metrics,
-        tags={
-            "data_digest": digest(x, data.y),
-            "code_version": code_version(),
-            TRAINED_TAG: moment,
-            TABLE_TAG: data.target,
-        },
+        tags=run_tags(digest(x, data.y), moment) | {TABLE_TAG: data.target},
         figures=plots(evaluation, "probability" if data.kind == "probability" else currency(home)),
         documents={**evaluation.documents(), "columns": _columns(data, exam, gains)},
         texts={"card.md": card(model, told_by_card, evaluation, refusals, [champion.words])},
     )
-    published = registry.publish(name, _bundle(model, data, final, x, moment), run, refusals, held_back)
-    if not refusals and not held_back:
-        registry.promote(name, published.version, "training", f"passed its gates; {champion.words}")
-        published = replace(published, champion=True)
+    bundle = _bundle(model, data, final, x, moment)
+    version = publish(registry, name, bundle, run, refusals, champion)
     progress(f"{name}: done", 1.0)
-    return Trained(published, notes, data.understood.left_out)
+    return Trained(version, notes, data.understood.left_out)
 
 
 def currency(home: Home) -> str:

@@ -9,15 +9,16 @@ import pandas as pd
 
 from core.errors import PatronError
 from models.registry.registry import Registry
-from training.customers.backtest import OURS
-from training.customers.succession import CHAMPION, Verdict, surely_better
-from training.evaluation.compare import Exam
+from training.evaluation.compare import TestSet
+from training.evaluation.promotion_checks import CHAMPION, OURS, Comparison, over_other_recipe
 from training.tables.examination import Examination, examine
 from training.tables.holdouts import Holdout
 from training.tables.labelled import Labelled
 
 
-def over_champion(registry: Registry, name: str, data: Labelled, held: Holdout, exam: Examination) -> Verdict:
+def over_champion(
+    registry: Registry, name: str, data: Labelled, held: Holdout, exam: Examination
+) -> Comparison:
     """Whether a version learnt from these columns may take over.
 
     Which rows a champion has seen is not known, as tables do not say where their rows come from. So what
@@ -27,21 +28,21 @@ def over_champion(registry: Registry, name: str, data: Labelled, held: Holdout, 
     """
     champion = next((v.version for v in registry.versions(name) if v.champion), None)
     if champion is None:
-        return Verdict("no version answers yet", True, {})
+        return Comparison("no version answers yet", True, {})
     try:
         theirs = registry.open(name, champion)
     except PatronError:
-        return Verdict(f"version {champion} cannot answer any longer, so is not compared", True, {})
+        return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
     if (theirs.manifest["target"], theirs.manifest["kind"]) != (data.target, data.kind):
-        return Verdict(f"version {champion} answers another question, so is not compared", True, {})
+        return Comparison(f"version {champion} answers another question, so is not compared", True, {})
     types = {column.name: column.dtype for column in theirs.columns}
     if types == data.understood.types:
-        return Verdict(f"the same columns as version {champion}, learnt anew", True, {})
+        return Comparison(f"the same columns as version {champion}, learnt anew", True, {})
     if not types.items() <= data.understood.types.items():
-        return Verdict(
+        return Comparison(
             f"version {champion} reads columns that are left out now, so is not compared", True, {}
         )
     narrower = replace(data, understood=replace(data.understood, types=types))
     scores = {OURS: exam.score, CHAMPION: examine(name, narrower, held)[1].score}
     frame = pd.DataFrame({"customer_key": held.test, "label": data.y[held.test].astype(np.float64)})
-    return surely_better(data.kind, [Exam("", (), frame, scores)], champion)
+    return over_other_recipe(data.kind, [TestSet("", (), frame, scores)], champion)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,7 @@ from models.registry.versions import TRAINED_TAG, ModelVersion, Run
 from models.spec import Array, Gate
 from models.text.bundle import NAME, install
 from models.text.learning import FEWEST, fit, folds
-from training.customers.pipeline import code_version
+from training.publishing import check_gates, code_version, publish, versions
 
 GATES = (Gate("auc", "it must tell content customers from others", at_least=0.8),)
 HELD_OUT = 5
@@ -122,12 +121,10 @@ def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | 
     """
     learnt = learn_feedback(feedback, settings)
     run = replace(learnt.run, tags={**learnt.run.tags, TRAINED_TAG: registry.moment()})
-    published = registry.publish(NAME, learnt.files, run, learnt.refusals)
-    if not learnt.refusals:
-        registry.promote(NAME, published.version, "training", "passed its gates")
+    version = publish(registry, NAME, learnt.files, run, learnt.refusals)
+    if version.champion:
         install(registry)
-        published = replace(published, champion=True)
-    return published
+    return version
 
 
 def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Learnt:
@@ -158,16 +155,11 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
         "features": [{"name": "text", "dtype": "string"}],
         "texts": len(feedback.texts),
         "measures": measures,
-        "versions": {
-            "patron": code_version(),
-            "scikit-learn": sklearn.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions({"scikit-learn": sklearn.__version__}),
     }
     told = {"texts": len(feedback.texts), "terms": len(final.terms)} | vars(settings)
     run = Run(told, measures, {"data_digest": _digest(feedback), "code_version": code_version()})
-    refusals = tuple(words for gate in GATES if (words := gate.refusal(measures)))
-    return Learnt(sealed(manifest, final.to_files()), run, refusals)
+    return Learnt(sealed(manifest, final.to_files()), run, check_gates(GATES, measures))
 
 
 def _measures(exam: Feedback, probability: Array) -> dict[str, float]:

@@ -1,0 +1,36 @@
+"""What the card of a customer model says besides its measures."""
+
+from __future__ import annotations
+
+from models.spec import CustomerModel
+from training.customers.dataset import Split
+from training.evaluation.card import CardFacts
+from training.evaluation.evaluate import Evaluation
+
+
+def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, digest: str) -> CardFacts:
+    """The facts of a question about a shop's customers.
+
+    Args:
+        split: its moments in the shop's time zone.
+        digest: of the rows that the published version is fitted on.
+    """
+    limits = [
+        f"One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
+        "It says what customers like these did, not what an action would change.",
+    ]
+    if model.complement_of is not None:
+        limits.append(f"Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
+    return CardFacts(
+        meaning=model.meaning.format(days=split.horizon_days),
+        asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
+        data=[
+            f"tested on {split.test:%Y-%m-%d}, learnt for it from {len(split.fit)} months,"
+            f" {split.fit[0]:%Y-%m-%d} to {split.fit[-1]:%Y-%m-%d}",
+            f"published: learnt from {len(split.all)} months, to {split.all[-1]:%Y-%m-%d}",
+            f"digest of the rows: `{digest}`",
+        ],
+        shown_on="a later time",
+        reads={f.name: f.description for f in model.features},
+        limits=limits,
+    )
