@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from core import files
 from core.calendar import day_of
 from core.errors import NothingThere, PatronError
 
@@ -218,6 +218,4 @@ class Home:
             f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
         )
         self.path.mkdir(parents=True, exist_ok=True)
-        draft = self.settings_file.with_suffix(".new")
-        draft.write_text(text)
-        os.replace(draft, self.settings_file)
+        files.replace(self.settings_file, text)

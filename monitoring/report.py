@@ -5,11 +5,9 @@ Evidently is imported when a picture is asked for: it takes seconds, and no serv
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
-import uuid
 import warnings
 from datetime import UTC
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core import files
 from models.measures.drift import LEAST_CUSTOMERS, MOST_CATEGORIES
 from monitoring.check import IDS, Report, answered
 
@@ -51,21 +50,11 @@ def write(
     page, reason = _picture(report, reference, current)
     picture = folder / f"{stem}.html" if page else None
     if picture:
-        _replace(picture, page)
+        files.replace(picture, page)
     verdict = folder / f"{stem}.json"
     about = {"html": picture.name if picture else None, "html_missing_because": reason or None}
-    _replace(verdict, json.dumps(report.as_dict() | about, indent=1, allow_nan=False) + "\n")
+    files.replace(verdict, json.dumps(report.as_dict() | about, indent=1, allow_nan=False) + "\n")
     return verdict, picture
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
 
 
 def _picture(report: Report, reference: pd.DataFrame | None, current: pd.DataFrame) -> tuple[str, str]:

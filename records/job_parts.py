@@ -5,7 +5,6 @@ They are by ``customer_key`` and hold no ids.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import files
 from core.home import Home
 from records import score_jobs as jobs
 
@@ -27,11 +27,10 @@ def write(home: Home, job: jobs.Job, chunk: int, rows: pa.Table, told: Mapping[s
         told: ``TOLD``, when they were given: see :class:`Part`.
     """
     path = jobs.part(home, job, chunk)
-    draft = path.with_suffix(".draft")
     rows = rows.replace_schema_metadata({name: str(value) for name, value in told.items()})
     texts = [field.name for field in rows.schema if not pa.types.is_primitive(field.type)]
-    pq.write_table(rows, draft, compression="lz4", use_dictionary=texts, write_statistics=False)
-    os.replace(draft, path)
+    with files.replacing(path) as draft:
+        pq.write_table(rows, draft, compression="lz4", use_dictionary=texts, write_statistics=False)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ but not committed, and records that number as lost.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -32,6 +31,7 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic_core import to_json
 
+from core import files, locks
 from core.calendar import micros
 from core.errors import NothingThere, PatronError
 from core.home import Home
@@ -263,12 +263,11 @@ def _count(connection: sa.Connection, session: str, counted: Mapping[str, Any]) 
 
 def _counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
     """A locked file of eight bytes in memory: the lock says that its writer lives."""
-    draft = path.with_suffix(".new")  # named only once locked, or a settler could take it for dead
-    file = open(draft, "w+b")  # noqa: SIM115 - held open for the writer's life
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    file.write(bytes(8))
-    file.flush()
-    os.replace(draft, path)
+    with files.replacing(path) as draft:  # named only once locked, or a settler could take it for dead
+        file = open(draft, "w+b")  # noqa: SIM115 - held open for the writer's life
+        locks.acquire(file)
+        file.write(bytes(8))
+        file.flush()
     return mmap.mmap(file.fileno(), 8), file
 
 
@@ -277,9 +276,7 @@ def _settle(database: Database, folder: Path) -> int:
     for path in folder.glob("*.accepted"):
         # Another one who settles may have been faster.
         with suppress(FileNotFoundError), open(path, "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not locks.acquire(file):
                 continue  # its writer lives
             accepted = int.from_bytes(file.read(8), "little")
             with database.writing(Turn.ANY) as connection:

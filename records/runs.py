@@ -6,7 +6,6 @@ nobody holds its lock was interrupted, whatever ended its process.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import uuid
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from core import locks
 from core.calendar import micros, moment
 from core.errors import PatronError
 from records.decisions import Decision, DecisionLog, Question, decisions, of_row, run_rows, runs
@@ -64,7 +64,7 @@ def running(
     path.parent.mkdir(parents=True, exist_ok=True)
     status, error = "interrupted", None
     with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.acquire(file)
         row = {
             "id": run_id, "status": "running", "at_us": micros(question.at), "segment": segment,
             "channels": json.dumps(question.channels), "language": language, "rules": question.rules,
@@ -140,9 +140,7 @@ def _lock_file(log: DecisionLog, run_id: str) -> Path:
 def _held(path: Path) -> bool:
     """Whether a living process holds the lock; the file of a dead one is removed."""
     with suppress(FileNotFoundError), open(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.acquire(file):
             return True
         path.unlink(missing_ok=True)
     return False

@@ -7,7 +7,6 @@ job's process, those parts stay, and the rest is still to be done. :mod:`records
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -19,13 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from core import files, locks
 from core.errors import NothingThere, PatronError
 from core.home import Home
 
@@ -153,12 +153,9 @@ def going_on(home: Home) -> str | None:
     """The id of the job that a living process carries out; "" where that one has just begun."""
     try:
         with open(home.score_jobs / _LOCK) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None if locks.acquire(lock, shared=True) else (home.score_jobs / _LOCK).read_text()
     except FileNotFoundError:
         return None
-    except BlockingIOError:
-        return (home.score_jobs / _LOCK).read_text()
-    return None
 
 
 def refuse_another(home: Home) -> None:
@@ -172,14 +169,6 @@ def refuse_another(home: Home) -> None:
         raise JobGoesOn(f"the job {other} goes on, and there is one at a time; ask again when it is done")
 
 
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 @contextmanager
 def carrying_out(home: Home, job: Job) -> Iterator[None]:
     """The work on a job, one at a time per home; its end is written down however it ends.
@@ -189,7 +178,7 @@ def carrying_out(home: Home, job: Job) -> Iterator[None]:
     """
     home.score_jobs.mkdir(parents=True, exist_ok=True)
     with open(home.score_jobs / _LOCK, "a+") as lock:
-        while not _locked(lock):  # also while somebody looks, for microseconds
+        while not locks.acquire(lock):  # also while somebody looks, for microseconds
             refuse_another(home)
             time.sleep(0.001)
         lock.truncate(0)
@@ -267,9 +256,7 @@ def _read(home: Home, job_id: str) -> Job:
 def _write(folder: Path, job: Job) -> None:
     told = asdict(job) | {"at": job.at.isoformat()}
     del told["done"]
-    draft = folder / "job.draft"
-    draft.write_text(json.dumps(told, indent=1))
-    os.replace(draft, folder / "job.json")
+    files.replace(folder / "job.json", json.dumps(told, indent=1))
 
 
 def _drop_old(home: Home) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import ibis
 from ibis.backends.duckdb import Backend
 
+from core.storage import sql
+
 SPILL_BEYOND = "1200MB"
 MOST_MEMORY = "4GB"  # of a build; the tables it makes of it come on top
 
@@ -21,8 +23,8 @@ def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:
     backend = ibis.duckdb.connect()
     if spill is not None:
         spill.mkdir(parents=True, exist_ok=True)
-        where = str(spill / "spill").replace("'", "''")
-        backend.con.execute(f"SET memory_limit = '{beyond}'; SET temp_directory = '{where}'")
+        where = sql.literal(spill / "spill")
+        backend.con.execute(f"SET memory_limit = '{beyond}'; SET temp_directory = {where}")
     backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
     # The pragma, since a notebook without ipywidgets refuses every setting of the bar.
     backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")

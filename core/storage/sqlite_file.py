@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
+
+from core import locks
 
 WRITING = "patron_writing"
 """The option of a connection that is about to write: whether what it writes shall outlive a power cut."""
@@ -37,7 +38,7 @@ def alone(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        locks.wait(folder)
         yield
     finally:
         os.close(folder)

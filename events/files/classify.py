@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import duckdb
 
 from core.errors import PatronError
+from core.storage import sql
 from events.files.mapping import CategoryWords, CustomersSection, FileSection, Mapping, Match, OrdersSection
 from events.files.reader import is_database, open_raw
 from events.files.reader import raw_column as _column
@@ -137,7 +138,7 @@ def _judge_customers(
     when = (
         _time(customers.time, customers.time_formats, zone)
         if customers.time
-        else _local(f"TRY_CAST({_quoted(str(customers.since))} AS TIMESTAMP)", zone)
+        else _local(f"TRY_CAST({sql.literal(str(customers.since))} AS TIMESTAMP)", zone)
     )
     connection.execute(
         f"""
@@ -176,7 +177,7 @@ def _orders(connection: duckdb.DuckDBPyConnection, any_orders: bool) -> None:
 def _traits(connection: duckdb.DuckDBPyConnection, told: dict[str, str]) -> None:
     """What rows tell of customers; repeated news is left out where events are merged."""
     parts = [
-        f"SELECT customer_id, timestamp, received_at, {_quoted(name)} AS name,"
+        f"SELECT customer_id, timestamp, received_at, {sql.literal(name)} AS name,"
         f" trim({_column(column)}::VARCHAR) AS value FROM judged WHERE reason IS NULL"
         f" AND lower(trim({_column(column)}::VARCHAR)) NOT IN {_NO_ONE}"
         for name, column in told.items()
@@ -226,10 +227,6 @@ def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _id(column: str) -> str:
     """An id as text; numbers that a spreadsheet gave a decimal point lose it."""
     return f"regexp_replace(trim({_column(column)}::VARCHAR), '^(\\d+)\\.0+$', '\\1')"
@@ -245,7 +242,7 @@ def _number(column: str | None, file: FileSection) -> str:
     text = f"trim({_column(column)}::VARCHAR)"
     bare = f"regexp_replace({text}, '[€$£¥￥元\\s\\x{{00A0}}\\x{{202F}}]|[A-Z]{{3}}', '', 'g')"
     if file.thousands:
-        bare = f"replace({bare}, {_quoted(file.thousands)}, '')"
+        bare = f"replace({bare}, {sql.literal(file.thousands)}, '')"
     if file.decimal == ",":
         return f"TRY_CAST(replace({bare}, ',', '.') AS DOUBLE)"
     return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({bare} AS DOUBLE))"
@@ -266,11 +263,11 @@ def _time(column: str | None, formats: Sequence[str], zone: str) -> str:
 
 
 def _strptime(text: str, formats: Sequence[str]) -> str:
-    return f"try_strptime({text}, [{', '.join(map(_quoted, formats))}])"
+    return f"try_strptime({text}, [{', '.join(map(sql.literal, formats))}])"
 
 
 def _local(moment: str, zone: str) -> str:
-    return f"timezone('UTC', timezone({_quoted(zone)}, {moment}))"
+    return f"timezone('UTC', timezone({sql.literal(zone)}, {moment}))"
 
 
 def _matches(match: Match | None, file: FileSection) -> str:
@@ -278,9 +275,9 @@ def _matches(match: Match | None, file: FileSection) -> str:
         return "false"
     text, tests = f"{_column(match.column)}::VARCHAR", []
     if match.starts_with is not None:
-        tests.append(f"starts_with({text}, {_quoted(match.starts_with)})")
+        tests.append(f"starts_with({text}, {sql.literal(match.starts_with)})")
     if match.one_of:
-        tests.append(f"trim({text}) IN ({', '.join(map(_quoted, match.one_of))})")
+        tests.append(f"trim({text}) IN ({', '.join(map(sql.literal, match.one_of))})")
     if match.negative:
         tests.append(f"{_number(match.column, file)} < 0")
     return f"({' OR '.join(tests) or 'false'})"
@@ -296,8 +293,9 @@ def _category(orders: OrdersSection, file: FileSection) -> str:
 
 def _by_words(by: CategoryWords, file: FileSection) -> str:
     text = _column(by.column)
-    patterns = {name: _quoted(rf"\b({words})S?\b") for name, words in by.words.items()}
+    patterns = {name: sql.literal(rf"\b({words})S?\b") for name, words in by.words.items()}
     cases = "".join(
-        f" WHEN regexp_matches({text}, {pattern}) THEN {_quoted(name)}" for name, pattern in patterns.items()
+        f" WHEN regexp_matches({text}, {pattern}) THEN {sql.literal(name)}"
+        for name, pattern in patterns.items()
     )
-    return f"CASE WHEN {_matches(by.none_for, file)} THEN NULL{cases} ELSE {_quoted(by.other)} END"
+    return f"CASE WHEN {_matches(by.none_for, file)} THEN NULL{cases} ELSE {sql.literal(by.other)} END"

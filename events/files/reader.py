@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from core.errors import PatronError
+from core.storage import sql
 from events.files.mapping import FileSection
 
 CHUNK_ROWS = 50_000
@@ -34,12 +35,7 @@ def is_database(place: str) -> bool:
 
 def raw_column(name: str | None) -> str:
     """A mapped column of ``raw``, quoted for SQL."""
-    return identifier(f"raw {name}")
-
-
-def identifier(name: str) -> str:
-    """A name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
+    return sql.name(f"raw {name}")
 
 
 def open_raw(
@@ -70,7 +66,7 @@ def open_raw(
         raise PatronError(f"{place}: the file is empty; nothing was read")
     relation = scan(connection, path, file)
     ignored = _check_columns(place, relation.columns, columns)
-    named = ", ".join(f"{identifier(name)} AS {raw_column(name)}" for name in columns)
+    named = ", ".join(f"{sql.name(name)} AS {raw_column(name)}" for name in columns)
     number = "file_row_number + 1" if path.suffix == ".parquet" else "row_number() OVER ()"
     try:
         relation.project(f"{number} AS row_number, {named}").create("raw")
@@ -119,10 +115,10 @@ def scan(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection) -
             return connection.from_parquet(str(path), file_row_number=True)
         if file.delimiter == "whitespace":
             return _whitespace(connection, path, file)
-        delimiter = "" if file.delimiter is None else f", delim = {_quoted(file.delimiter)}"
+        delimiter = "" if file.delimiter is None else f", delim = {sql.literal(file.delimiter)}"
         return connection.sql(
-            f"SELECT * FROM read_csv({_quoted(str(path))}, all_varchar = true, header = true,"
-            f" store_rejects = true, rejects_limit = 0, encoding = {_quoted(file.encoding)}{delimiter})"
+            f"SELECT * FROM read_csv({sql.literal(str(path))}, all_varchar = true, header = true,"
+            f" store_rejects = true, rejects_limit = 0, encoding = {sql.literal(file.encoding)}{delimiter})"
         )
     except duckdb.Error as error:
         raise PatronError(_damaged(str(path), str(error))) from error
@@ -136,11 +132,11 @@ def _whitespace(
         header = opened.readline().split()
     if not header:
         raise PatronError(f"{path}: the first line must name the columns")
-    parts = ", ".join(f"words[{i + 1}] AS {identifier(name)}" for i, name in enumerate(header))
+    parts = ", ".join(f"words[{i + 1}] AS {sql.name(name)}" for i, name in enumerate(header))
     return connection.sql(
         f"SELECT {parts} FROM (SELECT regexp_split_to_array(trim(line), '\\s+') AS words FROM read_csv("
-        f"{_quoted(str(path))}, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '',"
-        f" header = false, skip = 1, store_rejects = true, encoding = {_quoted(file.encoding)}))"
+        f"{sql.literal(str(path))}, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '',"
+        f" header = false, skip = 1, store_rejects = true, encoding = {sql.literal(file.encoding)}))"
         " WHERE words[1] <> ''"
     )
 
@@ -209,7 +205,3 @@ def _damaged(place: str, error: str) -> str:
     if place.endswith(".parquet"):
         return f"{place}: this is not a Parquet file, or it is damaged; nothing was read"
     return f"{place}: this cannot be read as a table ({error.splitlines()[0][:150]}); nothing was read"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from core.errors import PatronError
+from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.reader import MIXED_ENDS, encoding_of, identifier, mixes_line_ends, scan
+from events.files.reader import MIXED_ENDS, encoding_of, mixes_line_ends, scan
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
@@ -85,7 +86,7 @@ class Table:
     def profile(self, name: str) -> Profile:
         """What stands in a column."""
         self.need([name])
-        cell, number = identifier(name), _NUMBER.format(identifier(name))
+        cell, number = sql.name(name), _NUMBER.format(sql.name(name))
         words, unknown = YES + NO, f"lower({cell}) IN {NOT_KNOWN}"
         counted = (
             f"count(*), count({cell}), count(DISTINCT {cell}), count(*) FILTER ({unknown}),"
@@ -108,7 +109,7 @@ class Table:
 
     def filled(self, name: str) -> int:
         """How many cells of a column are not blank."""
-        return self._one(f"SELECT count({identifier(name)}) FROM cells")
+        return self._one(f"SELECT count({sql.name(name)}) FROM cells")
 
     def repeated(self) -> int:
         """How many rows say the same as another one in every column."""
@@ -117,7 +118,7 @@ class Table:
 
     def values(self, name: str) -> list[str]:
         """The different texts of a column, the most common first."""
-        cell = identifier(name)
+        cell = sql.name(name)
         asked = f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
         return [str(row[0]) for row in self._connection.execute(asked).fetchall()]
 
@@ -131,7 +132,7 @@ class Table:
         if not types:
             return {}
         asked = ", ".join(
-            f"{_TYPED[dtype].format(identifier(name))} AS {identifier(name)}" for name, dtype in types.items()
+            f"{_TYPED[dtype].format(sql.name(name))} AS {sql.name(name)}" for name, dtype in types.items()
         )
         found = self._connection.execute(f"SELECT {asked} FROM cells ORDER BY {_ROW}").to_arrow_table()
         return {name: found[name].combine_chunks() for name in types}
@@ -167,7 +168,7 @@ def open_table(place: Path) -> Table:
     relation = scan(connection, place, FileSection(encoding=encoding))
     names = [name for name in relation.columns if name != "file_row_number"]
     trimmed = ", ".join(
-        f"nullif(trim({identifier(name)}::VARCHAR, ' \t\u00a0'), '') AS {identifier(name)}" for name in names
+        f"nullif(trim({sql.name(name)}::VARCHAR, ' \t\u00a0'), '') AS {sql.name(name)}" for name in names
     )
     try:
         relation.project(f"row_number() OVER () AS {_ROW}, {trimmed}").create("cells")

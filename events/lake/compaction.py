@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from core.home import Home
+from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import journal
@@ -69,7 +70,7 @@ def _add(connection: duckdb.DuckDBPyConnection, draft: Path, table: str, rows: p
     touched = connection.execute(f"SELECT DISTINCT {of} FROM arrived").fetchall()
     for (bucket,) in touched:
         path = versions.bucket_file(draft, table, bucket)
-        there = f"read_parquet('{versions.escaped(path)}', hive_partitioning = false)"
+        there = f"read_parquet({sql.literal(path)}, hive_partitioning = false)"
         both = f"(FROM {there} UNION ALL BY NAME FROM arrived WHERE {of} = {bucket})"
         versions.write_bucket(connection, both, path)
     connection.unregister("arrived")
@@ -88,7 +89,8 @@ def _grown(
     """
     connection.register("lines", tail["order_lines"])
     connection.register("returned", tail["refunds"])
-    there = f"read_parquet('{versions.escaped(draft)}/order_lines/*/*.parquet', hive_partitioning = false)"
+    pattern = sql.literal(draft / "order_lines" / "*" / "*.parquet")
+    there = f"read_parquet({pattern}, hive_partitioning = false)"
     first, last, orders = connection.execute(
         f"""
         SELECT min(greatest(day, {merge.local_day("received_at", zone)})),

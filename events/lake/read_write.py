@@ -25,6 +25,7 @@ from core.calendar import moment
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
+from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import identity, journal
@@ -221,8 +222,8 @@ def _fill(
     for extra in {"set_aside", "truth"} & present:
         columns = "*" if extra == "set_aside" else "k.customer_key, t.* EXCLUDE (customer_id)"
         source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
-        path = versions.escaped(draft / f"{extra}.parquet")
-        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{path}'")
+        path = sql.literal(draft / f"{extra}.parquet")
+        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO {path}")
     return found | merge.span(connection) | _generation(connection, held)
 
 
@@ -230,8 +231,8 @@ def _generation(connection: duckdb.DuckDBPyConnection, held: Lake | None) -> dic
     """The digest of what was written; the one that was there if only what arrived has come to it since."""
     digest = _digest(connection, "keyed_{}")
     if held and held.described.get("arrived", 0):
-        files = f"{versions.escaped(held.folder)}/{{}}/*/*.parquet"
-        if digest == _digest(connection, f"read_parquet('{files}', hive_partitioning = false)"):
+        pattern = sql.literal(held.folder / "{}" / "*" / "*.parquet")
+        if digest == _digest(connection, f"read_parquet({pattern}, hive_partitioning = false)"):
             return {"generation": held.described["generation"], "arrived": held.described["arrived"]}
     return {"generation": digest}
 
@@ -244,11 +245,11 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path)
     split = folder.with_name(f"{name}.split")
     connection.execute(
         f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name})"
-        f" TO '{versions.escaped(split)}' (FORMAT parquet, PARTITION_BY (bucket))"
+        f" TO {sql.literal(split)} (FORMAT parquet, PARTITION_BY (bucket))"
     )
     for bucket in range(BUCKETS):
         parts = split / f"bucket={bucket}"
-        read = f"read_parquet('{versions.escaped(parts)}/*.parquet', hive_partitioning = false)"
+        read = f"read_parquet({sql.literal(parts / '*.parquet')}, hive_partitioning = false)"
         rows = read if parts.exists() else f"(FROM keyed_{name} LIMIT 0)"
         versions.write_bucket(connection, rows, bucket_file(folder.parent, name, bucket))
     shutil.rmtree(split, ignore_errors=True)

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from core.calendar import date_of
 from core.errors import PatronError
+from core.storage import sql
 from events.identity import Merge
 from events.lake.refunds import match_refunds
-from events.lake.versions import escaped
 from events.schema import OWN_COLUMNS, SCHEMAS
 
 # What files and messages told, before it was found out what of it was news and what took back what.
@@ -118,7 +118,7 @@ def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str,
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE there AS
-                FROM read_parquet('{_written(folder, name)}', hive_partitioning = false);
+                FROM read_parquet({_written(folder, name)}, hive_partitioning = false);
             CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns} FROM (
                 SELECT *, row_number() OVER (PARTITION BY is_new, {same} ORDER BY {told_by}) AS copy FROM (
                     SELECT e.*, coalesce(o.owner, e.customer_key) AS owner{nth_order}
@@ -137,7 +137,7 @@ def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str,
 
 def _written(folder: Path, name: str) -> str:
     table = told(name) if (folder / told(name)).exists() else name
-    return f"{escaped(folder / table)}/*/*.parquet"
+    return sql.literal(folder / table / "*" / "*.parquet")
 
 
 def keep_told(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -8,12 +8,10 @@ something is written again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +20,10 @@ from typing import Any
 
 import duckdb
 
+from core import files, locks
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from core.storage import sql
 
 BUCKETS = 16
 ROW_GROUP_ROWS = 20_480
@@ -103,18 +103,11 @@ def writing(home: Home) -> Iterator[None]:
     """
     home.events.mkdir(parents=True, exist_ok=True)
     with open(home.events / LOCK, "ab") as file:
-        given_up = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= given_up:
-                    raise PatronError(
-                        f"the events in {home.path} are being written by another command or by the"
-                        " service; nothing was changed. Try again when it has finished"
-                    ) from error
-                time.sleep(0.05)
+        if not locks.acquire_within(file, PATIENCE_S, pause_s=0.05):
+            raise PatronError(
+                f"the events in {home.path} are being written by another command or by the"
+                " service; nothing was changed. Try again when it has finished"
+            )
         yield
 
 
@@ -159,12 +152,11 @@ def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -
         rows: what to write, as SQL that can follow ``FROM``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    connection.execute(
-        f"COPY (FROM {rows} ORDER BY ALL) TO '{escaped(draft)}'"
-        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
-    )
-    os.replace(draft, path)
+    with files.replacing(path) as draft:
+        connection.execute(
+            f"COPY (FROM {rows} ORDER BY ALL) TO {sql.literal(draft)}"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+        )
 
 
 def publish(home: Home, draft: Path, described: dict[str, Any], compacted_seq: int) -> Lake:
@@ -172,24 +164,11 @@ def publish(home: Home, draft: Path, described: dict[str, Any], compacted_seq: i
     described = described | {"version": draft.name, "before": _named(home), "compacted_seq": compacted_seq}
     for path in (*draft.rglob("*"), draft):
         if path.is_dir() or path.stat().st_nlink == 1:  # what is linked was synced when it was written
-            _sync(path)
-    pointer = home.events / POINTER
-    new = pointer.with_suffix(".new")
-    new.write_text(json.dumps(described, indent=2))
-    for path in (new, home.events):
-        _sync(path)
-    os.replace(new, pointer)
-    _sync(home.events)
+            files.sync(path)
+    files.sync(home.events)
+    files.replace(home.events / POINTER, json.dumps(described, indent=2), durable=True)
     _forget_earlier_release(home)
     return Lake(draft, compacted_seq, described)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _forget_earlier_release(home: Home) -> None:
@@ -198,8 +177,3 @@ def _forget_earlier_release(home: Home) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in home.path.glob("identity.db*"):
         path.unlink()
-
-
-def escaped(path: Path) -> str:
-    """A path for SQL, between quotes."""
-    return str(path).replace("'", "''")

@@ -6,7 +6,6 @@ The file names the digest of the registry that it was made from, so one of anoth
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from core import files
 from features.online.packed import Field, Layout
 
 FORMAT = 1
@@ -75,10 +75,8 @@ def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
         }
         for view in views.values()
     ]
-    draft = _beside(registry).with_suffix(f".{os.getpid()}.new")
     with suppress(OSError):
-        draft.write_text(json.dumps({"format": FORMAT, "registry": of, "views": told}))
-        os.replace(draft, _beside(registry))
+        files.replace(_beside(registry), json.dumps({"format": FORMAT, "registry": of, "views": told}))
 
 
 def _beside(registry: Path) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core import files
 from core.calendar import day_of, micros, moment
 from core.errors import PatronError
 from core.home import Home
@@ -62,9 +62,7 @@ class Mark:
 
     def write(self, home: Home) -> None:
         """Keep it, in one step."""
-        draft = home.refreshed.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(self)))
-        os.replace(draft, home.refreshed)
+        files.replace(home.refreshed, json.dumps(asdict(self)))
 
 
 @dataclass(frozen=True)

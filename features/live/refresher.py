@@ -6,7 +6,6 @@ recency count days, and now and then what arrived moves into the lake; both go o
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
 
-from core import child_process
+from core import child_process, locks
 from core.calendar import moment
 from core.child_process import ChildProcess
 from core.errors import PatronError
@@ -179,15 +178,10 @@ def refresh_once(home: Home, start: StartTask = start_task) -> int:
 def _alone(home: Home, stop: threading.Event) -> Iterator[bool]:
     """Whether this is the one who refreshes a home, once the others are gone or it is told to stop."""
     with open(home.path / "refresher.lock", "ab") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.truncate(0)
-                file.write(b"%d\n" % os.getpid())  # for people
-                file.flush()
-                yield True
-                return
-            except BlockingIOError:
-                if stop.wait(STANDBY_S):
-                    break
-        yield False
+        while not (alone := locks.acquire(file)) and not stop.wait(STANDBY_S):
+            pass
+        if alone:
+            file.truncate(0)
+            file.write(b"%d\n" % os.getpid())  # for people
+            file.flush()
+        yield alone

@@ -11,7 +11,6 @@ not move because others did, but once a month. Tastes are learnt at the first mo
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +26,7 @@ import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 from numpy.typing import NDArray
 
+import core.files
 from core.home import Home, Tiers
 from events.lake import read_write as lake
 from events.schema import BOUNDARIES, Events, visible
@@ -150,9 +150,8 @@ def _write(rows: pd.DataFrame, moment: datetime, path: Path) -> None:
     types = {"valid_from": pa.timestamp("us"), "bound": pa.float64()}
     rows = rows.assign(valid_from=pd.Timestamp(moment).tz_localize(None))
     columns = {name: pa.array(rows[name], types.get(name, pa.string())) for name in BOUNDARIES}
-    draft = path.with_suffix(".draft")
-    pq.write_table(pa.table(columns), draft)
-    os.replace(draft, path)
+    with core.files.replacing(path) as draft:
+        pq.write_table(pa.table(columns), draft)
 
 
 def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> pd.DataFrame:

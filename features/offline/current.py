@@ -7,7 +7,6 @@ whoever reads it finds every group as of the same moment, also while the next bu
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import core.files
 from core.errors import NothingThere, PatronError
 from core.home import Home
 
@@ -126,9 +126,9 @@ def members(home: Home, segments: Sequence[str]) -> Keys:
 def point(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
     """Say which file of each group is the present one, below a generation's folder."""
     places = {group: str(path.relative_to(generation)) for group, path in files.items()}
-    draft = generation / f"{POINTER}.draft"
-    draft.write_text(json.dumps({"as_of": as_of.isoformat(), "files": places}, indent=1))
-    os.replace(draft, generation / POINTER)
+    core.files.replace(
+        generation / POINTER, json.dumps({"as_of": as_of.isoformat(), "files": places}, indent=1)
+    )
 
 
 @lru_cache(maxsize=2)

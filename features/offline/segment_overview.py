@@ -6,7 +6,6 @@ Computed at the end of a build from the stored snapshots, and kept as JSON for t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core import files
 from core.errors import NothingThere
 from core.home import Home
 from events.lake import read_write as lake
@@ -54,9 +54,7 @@ def read(home: Home) -> dict[str, Any]:
 def write(home: Home, built: SnapshotSet) -> None:
     """Tell of the segments of a build, in one step."""
     path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(overview(home, built), ensure_ascii=False, indent=1))
-    os.replace(draft, path)
+    files.replace(path, json.dumps(overview(home, built), ensure_ascii=False, indent=1))
 
 
 def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:

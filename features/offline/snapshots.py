@@ -8,7 +8,6 @@ A pointer beside the groups' folders names the files of the last build's present
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from core import files
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
@@ -229,6 +229,6 @@ def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> N
     table = backend.to_pyarrow(stamped)
     for as_of, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        pq.write_table(table.filter(pc.equal(table["as_of"], pa.scalar(as_of, table["as_of"].type))), draft)
-        os.replace(draft, path)
+        rows = table.filter(pc.equal(table["as_of"], pa.scalar(as_of, table["as_of"].type)))
+        with files.replacing(path) as draft:
+            pq.write_table(rows, draft)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import NothingThere, PatronError
+from core.storage import sql
 from features.online.cells import Cells
 from features.online.packed import FORMAT, WORD, Layout
 
@@ -55,7 +56,7 @@ class SqliteCells:
                 connection.execute(table)
             held = dict(connection.execute("SELECT view, layout FROM layouts").fetchall())
             for layout in layouts:
-                column = _quoted(layout.view)
+                column = sql.name(layout.view)
                 if layout.view not in held:
                     connection.execute(f"ALTER TABLE customers ADD COLUMN {column} BLOB")
                 elif held[layout.view] != layout.digest:
@@ -68,12 +69,12 @@ class SqliteCells:
         with self._writing() as connection:
             for (view,) in connection.execute("SELECT view FROM layouts").fetchall():
                 if view in views:
-                    connection.execute(f"ALTER TABLE customers DROP COLUMN {_quoted(view)}")
+                    connection.execute(f"ALTER TABLE customers DROP COLUMN {sql.name(view)}")
                     connection.execute("DELETE FROM layouts WHERE view = ?", (view,))
 
     def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
         """Put cells of one view or more into the rows of customers; newer ones stay."""
-        columns = [_quoted(view) for view in cells]
+        columns = [sql.name(view) for view in cells]
         places = ", ".join("?" * (1 + len(columns)))
         updates = ", ".join(f"{column} = {_newest(column, now_us)}" for column in columns)
         statement = (
@@ -87,7 +88,7 @@ class SqliteCells:
         """Per view the cells of customers, by one query."""
         # With the table's name, or SQLite would take the name of a missing column for a text.
         values: list[Any]
-        columns = "".join(f", customers.{_quoted(view)}" for view in views)
+        columns = "".join(f", customers.{sql.name(view)}" for view in views)
         where, values = "IN (SELECT value FROM json_each(?))", [json.dumps(keys)]
         if len(keys) == 1:  # as most of those who ask at once do
             where, values = "= ?", [*keys]
@@ -205,8 +206,4 @@ def _drop_all(connection: sqlite3.Connection) -> None:
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     ).fetchall()
     for (table,) in tables:
-        connection.execute(f"DROP TABLE {_quoted(table)}")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        connection.execute(f"DROP TABLE {sql.name(table)}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.backends.duckdb import Backend
 
+import core.files
 from core.errors import PatronError
 from core.home import Home
 from events.schema import OPINIONS, Events
@@ -165,6 +165,4 @@ def install(home: Home, files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(packed, "w") as held:
         for name in sorted(files):
             held.writestr(zipfile.ZipInfo(name, _OWN_TIME), files[name])
-    draft = home.text_classifier.with_suffix(".new")
-    draft.write_bytes(packed.getvalue())
-    os.replace(draft, home.text_classifier)
+    core.files.replace(home.text_classifier, packed.getvalue())

@@ -6,17 +6,15 @@ back; whoever finds it too far ahead waits.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
-import time
-from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from core import locks
 from core.errors import PatronError
 from core.home import Home
 
@@ -100,7 +98,7 @@ class FileBuckets:
                     if not wait_us:
                         os.pwrite(file, full_us.to_bytes(_SIZE, "little"), 0)
                 finally:
-                    fcntl.flock(file, fcntl.LOCK_UN)
+                    locks.release(file)
             except OSError as error:
                 raise PatronError(f"{self._folder} cannot be used: {error.strerror}") from error
         return wait_us
@@ -122,12 +120,8 @@ class FileBuckets:
 
 def _lock(file: int) -> None:
     """Lock a file; one who was stopped with it must not stop all others."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
-        with suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(0.0005)
-    raise TimeoutError(None, "another process holds a lock")
+    if not locks.acquire_within(file, PATIENCE_SECONDS, pause_s=0.0005):
+        raise TimeoutError(None, "another process holds a lock")
 
 
 class RedisBuckets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import files
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
@@ -21,7 +21,7 @@ from serving.decisions.rendering import rows
 from serving.decisions.runs import decide_all
 from serving.decisions.schemas import Row
 from serving.files import exports
-from serving.files.writing import check_place, draft_of
+from serving.files.writing import check_place
 from serving.scores.scorer import open_scorer
 
 _NUMBERS = ("expected_value", "cost", "probability", "churn", "propensity", "clv")
@@ -66,10 +66,9 @@ def recommend_everyone(
         assert question.run_id is not None
         run = runs.find(log, question.run_id)
         assert run is not None
-        draft = draft_of(out)
         found = (row for _, row in rows(log, decider.scorer.identity, run))
-        _write(out.suffix, language, target, found, draft)
-        os.replace(draft, out)
+        with files.replacing(out) as draft:
+            _write(out.suffix, language, target, found, draft)
         counted = runs.counts(log, run.id)
     return {"run_id": run.id, "customers": run.done, "out": str(out), "actions": counted}
 

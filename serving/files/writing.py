@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from core import files
 from core.errors import PatronError
 
 
@@ -17,14 +17,7 @@ def check_place(out: Path, kinds: Collection[str]) -> None:
         raise PatronError(f"{out}: there is no folder {out.absolute().parent}; make it first")
 
 
-def draft_of(out: Path) -> Path:
-    """Where a file is written until it is whole."""
-    return out.with_suffix(f".draft{out.suffix}")
-
-
 def write(parts: Iterable[bytes], out: Path) -> None:
     """Write a file in one step."""
-    draft = draft_of(out)
-    with open(draft, "wb") as file:
+    with files.replacing(out) as draft, open(draft, "wb") as file:
         file.writelines(parts)
-    os.replace(draft, out)

@@ -1,0 +1,13 @@
+"""Texts and names inside SQL that this program writes itself."""
+
+from __future__ import annotations
+
+
+def literal(value: object) -> str:
+    """A value's text (a path, say) as an SQL string, in quotes."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def name(text: str) -> str:
+    """A name (of a column, say) in quotes."""
+    return '"' + text.replace('"', '""') + '"'
