@@ -43,7 +43,7 @@ from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
 from models.registry.registry import Registry
-from serving.access.key import MOST_PER_MINUTE
+from serving.access.key import MAX_PER_MINUTE
 from serving.access.keys import Keys
 
 MODELS = ["churn", "propensity", "clv"]
@@ -119,7 +119,7 @@ def _sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
         _note("filling Redis and starting the services")
         _fill(Home(home), environment["PATRON_ONLINE_STORE"])
         keys = Keys(Home(home))
-        key, secret = keys.create(f"benchmark {os.getpid()}", ["scores"], per_minute=MOST_PER_MINUTE)
+        key, secret = keys.create(f"benchmark {os.getpid()}", ["scores"], per_minute=MAX_PER_MINUTE)
         try:
             with servers.running(_services(), environment, folder) as started:
                 bodies = {size: _bodies(home, size) for size, _ in SIZES.values()}

@@ -33,14 +33,14 @@ from records.decisions import DecisionLog
 from serving.access import authentication
 from serving.access.keys import Keys
 from serving.access.limits import Limits
-from serving.catalogue.other_models import Beside
+from serving.catalogue.other_models import OtherModels
 from serving.decisions.decider import Decider
 from serving.decisions.runs import Runs
 from serving.events.intake import Intake
 from serving.http import problems, services
-from serving.http.body_limit import Bounded
+from serving.http.body_limit import BodyLimitMiddleware
 from serving.http.metrics import Metrics
-from serving.http.observability import Observed
+from serving.http.observability import ObservabilityMiddleware
 from serving.http.services import Services
 from serving.rankings.categories import Categories
 from serving.rankings.products import Products
@@ -91,8 +91,8 @@ def create_app(
     app = _without_services(_lifespan(instances, log, keys, limits, follower))
     services.install(app, instances)
     authentication.install(app, keys, keys_needed, limits, instances[Metrics])
-    app.add_middleware(Bounded)
-    app.add_middleware(Observed, metrics=instances[Metrics])
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(ObservabilityMiddleware, metrics=instances[Metrics])
     return app
 
 
@@ -102,7 +102,7 @@ def _open_services(scorer: Scorer, log: ScoreLog) -> Services:
     instances.add(scorer, Scorer)
     instances.add(Metrics(log, home))
     instances.add(Timeline(home))
-    instances.add(Beside(home))
+    instances.add(OtherModels(home))
     instances.add(Explainer(scorer))
     instances.add(Products(home))
     instances.add(Categories(home))

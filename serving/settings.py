@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.access.key import MOST_PER_MINUTE
+from serving.access.key import MAX_PER_MINUTE
 
 
 class ServingSettings(BaseSettings):
@@ -33,7 +33,7 @@ class ServingSettings(BaseSettings):
     key_per_minute: int | None = Field(
         None,
         ge=1,
-        le=MOST_PER_MINUTE,
+        le=MAX_PER_MINUTE,
         description="the rate limit of an API key that was created without `--per-minute`",
         json_schema_extra={"unit": "requests per minute", "default": "no limit"},
     )

@@ -16,7 +16,7 @@ from starlette.types import Scope as Asked
 
 from core.errors import PatronError
 from serving.access.key import Key
-from serving.access.keys import Expired, Keys
+from serving.access.keys import KeyExpired, Keys
 from serving.access.limits import Limits, LimitsUnavailable
 from serving.access.scopes import Scope
 from serving.http import problems
@@ -42,7 +42,7 @@ class Caller:
 ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 
 
-class Admission:
+class AuthenticationMiddleware:
     """ASGI middleware: finds out who calls. A wrong key, or one that asks too often, is refused at once.
 
     Whoever sent none where one is needed, or one that may not use the route, is refused by the route's own
@@ -76,7 +76,7 @@ class Admission:
             return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
         try:
             key = self.keys.find(sent) if self.keys else None
-        except Expired as over:
+        except KeyExpired as over:
             return _unauthorized(str(over))
         except PatronError:
             return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
@@ -207,7 +207,7 @@ def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None
         needed: whether a request without a key is refused.
         limits: that keys are held to; None if to none.
     """
-    app.add_middleware(Admission, keys=keys, needed=needed, limits=limits, metrics=metrics)
+    app.add_middleware(AuthenticationMiddleware, keys=keys, needed=needed, limits=limits, metrics=metrics)
 
 
 def check(keys: Keys, host: str, *, on_loopback: bool) -> None:

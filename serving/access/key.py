@@ -12,8 +12,8 @@ from core.errors import PatronError
 from serving.access.scopes import Scope
 
 MARK = "patron_"  # how every key begins, so that people and scanners know one when they see it
-LONGEST_NAME = 60
-MOST_PER_MINUTE = 1_000_000
+MAX_NAME_LENGTH = 60
+MAX_PER_MINUTE = 1_000_000
 _SPAN = re.compile("([0-9]{1,5})([dh])")
 
 
@@ -77,8 +77,8 @@ class Key:
 def name_of(name: str) -> str:
     """The name without space around it, once it can be told from a key and from other names."""
     name = name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise PatronError(f"a key's name takes 1 to {LONGEST_NAME} printable characters")
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise PatronError(f"a key's name takes 1 to {MAX_NAME_LENGTH} printable characters")
     if name.startswith(MARK):
         raise PatronError(f"a key's name must not begin with {MARK}, as keys do")
     return name
@@ -96,8 +96,8 @@ def scopes_of(scopes: Iterable[str]) -> tuple[str, ...]:
 
 def rate_of(per_minute: int | None) -> int | None:
     """How many requests a minute; None where the service's own limit is to hold."""
-    if per_minute is not None and not 1 <= per_minute <= MOST_PER_MINUTE:
-        raise PatronError(f"a key's limit is 1 to {MOST_PER_MINUTE:,} requests a minute")
+    if per_minute is not None and not 1 <= per_minute <= MAX_PER_MINUTE:
+        raise PatronError(f"a key's limit is 1 to {MAX_PER_MINUTE:,} requests a minute")
     return per_minute
 
 

@@ -48,7 +48,7 @@ table = sa.Table(
 )
 
 
-class Expired(PatronError):
+class KeyExpired(PatronError):
     """The key was right, and is over."""
 
 
@@ -195,7 +195,7 @@ class Keys:
         if key is None or not hmac.compare_digest(digest, _digest(secret)):
             return None
         if key.expires is not None and key.expires <= self.now():
-            raise Expired(
+            raise KeyExpired(
                 f"the key {key.name!r} expired at {key.expires:%Y-%m-%d %H:%M} UTC; `patron keys rotate`"
                 " makes another"
             )

@@ -18,7 +18,7 @@ from serving.scores.champions import POLL_S, RETRY_S
 from serving.scores.schemas import ModelState
 
 
-class Beside:
+class OtherModels:
     """Says which versions of them are promoted, looking at most twice a second.
 
     It opens none, and reads once what one says of itself.

@@ -11,26 +11,28 @@ from starlette.concurrency import run_in_threadpool
 from models.questions import every
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.catalogue.other_models import Beside
+from serving.catalogue.other_models import OtherModels
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import ModelState
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
-BesideDep = Annotated[Beside, service(Beside)]
+OtherModelsDep = Annotated[OtherModels, service(OtherModels)]
 
 
 @router.get(
     "/models", operation_id="list_models", response_description="Every model, also those that do not answer."
 )
-async def models(scorer: ScorerDep, beside: BesideDep) -> list[ModelState]:
+async def models(scorer: ScorerDep, beside: OtherModelsDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
     champions, states = scorer.champions, []
     for name, model in every().items():
-        if name not in champions.models and name not in champions.absent:
+        if name not in champions.models and name not in champions.unavailable:
             continue  # an optional one, which this shop does not ask
         state = ModelState(
-            name=name, question=model.question, reason=champions.absent.get(name, champions.waiting.get(name))
+            name=name,
+            question=model.question,
+            reason=champions.unavailable.get(name, champions.pending.get(name)),
         )
         if name in champions.models:
             fitted = champions.models[name]

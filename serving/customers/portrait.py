@@ -19,7 +19,7 @@ from models.registry.bundle import FittedModel
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
 from serving.scores.explainer import explained
-from serving.scores.scorer import CustomerScores
+from serving.scores.scorer import ScoredCustomer
 
 _MONEY_DIGITS = 4  # as events hold it
 _NO_ORDER = "has not ordered yet"
@@ -33,7 +33,7 @@ _Said = tuple[Any, str | None]  # a value, or None and why
 
 
 def portray(
-    entry: CustomerScores, models: Mapping[str, FittedModel], shop: Shop, language: Language
+    entry: ScoredCustomer, models: Mapping[str, FittedModel], shop: Shop, language: Language
 ) -> Portrait:
     """The portrait of a known customer.
 
@@ -68,7 +68,7 @@ def portray(
 
 
 def measures(
-    entry: CustomerScores, facts: Mapping[str, Any], models: Mapping[str, FittedModel], shop: Shop
+    entry: ScoredCustomer, facts: Mapping[str, Any], models: Mapping[str, FittedModel], shop: Shop
 ) -> Measures:
     """The numbers that marketers know, and for each that is null the reason."""
     as_of = entry.features_as_of or shop.now()

@@ -28,7 +28,7 @@ from serving.http.params import CustomerIdPath
 from serving.http.problems import Unprocessable, responses
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
-from serving.scores.scorer import UNKNOWN, outcomes
+from serving.scores.scorer import UNKNOWN, count_outcomes
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
 # These routes are no coroutines: they read files, so each runs in a thread.
@@ -128,5 +128,5 @@ def customer(
     (entry,) = scorer.score([customer_id], route="portrait", facts=True)
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
-    metrics.count(outcomes([entry]))
+    metrics.count(count_outcomes([entry]))
     return portray(entry, entry.models, scorer.shop, asked.language)

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from decisions.reasons import Language
 from events.queries.timeline import KINDS, Kind
 from models.questions.next_order import HORIZON_DAYS
-from serving.http.cursors import LONGEST
+from serving.http.cursors import MAX_CURSOR_LENGTH
 from serving.scores.schemas import ExplainedScore
 
 CursorText = Annotated[
-    str | None, Field(max_length=LONGEST, description="The page before's `next_cursor`; none for the first.")
+    str | None,
+    Field(max_length=MAX_CURSOR_LENGTH, description="The page before's `next_cursor`; none for the first."),
 ]
 NextCursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
 

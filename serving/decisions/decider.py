@@ -16,7 +16,7 @@ from features.offline.current import NoSuchSegment, members
 from records.decisions import Choice, Decision, DecisionLog, Question
 from serving.http.problems import Unprocessable
 from serving.http.services import service
-from serving.scores.scorer import CustomerScores, Scorer
+from serving.scores.scorer import ScoredCustomer, Scorer
 
 TOLD = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
 
@@ -107,12 +107,12 @@ class Decider:
             return ()
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, CustomerScores]:
+    def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, ScoredCustomer]:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
         return dict(zip(customers, entries, strict=True))
 
     def _known(
-        self, key: int, entry: CustomerScores, days_since: Mapping[str, int], rules: Actions
+        self, key: int, entry: ScoredCustomer, days_since: Mapping[str, int], rules: Actions
     ) -> CustomerContext:
         models = entry.models
         scores = {

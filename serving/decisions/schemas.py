@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from decisions.reasons import Language
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 Channels = Annotated[
     list[str] | None,
     Field(min_length=1, max_length=50, description="Only actions of these channels; all by default."),
@@ -175,7 +175,7 @@ class RunQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(None, max_length=1000)
-    limit: int = Field(MOST_ROWS, ge=1, le=MOST_ROWS, description="Rows of a JSON page.")
+    limit: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS, description="Rows of a JSON page.")
     format: Literal["json", "ndjson", "csv"] = Field(
         "json", description="Files of NDJSON and CSV hold all rows from the cursor on."
     )

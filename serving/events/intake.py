@@ -20,13 +20,13 @@ from events import journal
 from events.journal import Message, Refused
 from events.lake import versions
 
-MOST_WAITING = 20_000
+MAX_WAITING = 20_000
 """Events that wait to be committed; more are sent away."""
-MOST_AT_ONCE = 2_000
+MAX_PER_COMMIT = 2_000
 _log = logging.getLogger(__name__)
 
 
-class Full(PatronError):
+class Overloaded(PatronError):
     """More events arrive than can be committed."""
 
 
@@ -65,8 +65,8 @@ class Intake:
         """
         handed = _Handed(told, refused)
         with self._changed:
-            if self._closed or (self._size and self._size + handed.size > MOST_WAITING):
-                raise Full("more events arrive than can be kept; send these again in a second")
+            if self._closed or (self._size and self._size + handed.size > MAX_WAITING):
+                raise Overloaded("more events arrive than can be kept; send these again in a second")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
                 self._thread.start()
@@ -95,7 +95,7 @@ class Intake:
                 return None
             group: list[_Handed] = []
             size = 0
-            while self._waiting and (not group or size + self._waiting[0].size <= MOST_AT_ONCE):
+            while self._waiting and (not group or size + self._waiting[0].size <= MAX_PER_COMMIT):
                 handed = self._waiting.popleft()
                 size += handed.size
                 if handed.kept.set_running_or_notify_cancel():

@@ -18,7 +18,7 @@ from events.journal import Message, Refused
 from events.segment.translate import Place, translate
 from serving.access.authentication import Admit, needs_here_or_in_body
 from serving.access.scopes import Scope
-from serving.events.intake import Full, Intake
+from serving.events.intake import Intake, Overloaded
 from serving.http.metrics import MetricsDep
 from serving.http.problems import ClientProblem, responses
 from serving.http.services import service
@@ -176,7 +176,7 @@ async def _keep(intake: IntakeDep, metrics: MetricsDep, told: list[Message], ref
         return
     try:
         await asyncio.wrap_future(intake.keep(told, refused))
-    except Full as full:
+    except Overloaded as full:
         raise HTTPException(503, str(full), {"Retry-After": _REPEAT_SECONDS}) from full
     metrics.events.labels("kept").inc(len(told))
     metrics.events.labels("quarantined").inc(len(refused))

@@ -7,10 +7,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.http.problems import CLIENT_PATHS
 
-LARGEST_BODY_BYTES = 2**20
+MAX_BODY_BYTES = 2**20
 
 
-class Bounded:
+class BodyLimitMiddleware:
     """ASGI middleware: whoever reads a body is given ``LARGEST_BODY_BYTES`` of it at most.
 
     Routes of events read theirs by themselves, and have a limit of their own.
@@ -31,11 +31,11 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
     async def channel() -> Message:
         nonlocal read
-        if not read and _told_bytes(scope) > LARGEST_BODY_BYTES:
+        if not read and _told_bytes(scope) > MAX_BODY_BYTES:
             raise _too_large()
         message = await receive()
         read += len(message.get("body", b""))
-        if read > LARGEST_BODY_BYTES:
+        if read > MAX_BODY_BYTES:
             raise _too_large()
         return message
 
@@ -49,5 +49,5 @@ def _told_bytes(scope: Scope) -> int:
 
 
 def _too_large() -> HTTPException:
-    limit = LARGEST_BODY_BYTES // 2**20
+    limit = MAX_BODY_BYTES // 2**20
     return HTTPException(413, f"the body is larger than {limit} MB; ask in parts")

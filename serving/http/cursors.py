@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from serving.http.problems import Unprocessable
 
-LONGEST = 4000
-CursorText = Annotated[str, Field(max_length=LONGEST)]
+MAX_CURSOR_LENGTH = 4000
+CursorText = Annotated[str, Field(max_length=MAX_CURSOR_LENGTH)]
 # As an import takes them, so that no sum or zone leads out of the calendar.
 _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 2, tzinfo=UTC))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class Direct(APIRoute):
+class FastRoute(APIRoute):
     """Reads a JSON body straight into its model, past FastAPI's dependencies, which take longer.
 
     For functions of a body and the request that give a response. Whatever the model refuses goes FastAPI's

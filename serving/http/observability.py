@@ -20,7 +20,7 @@ _sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 _log = logging.getLogger(__name__)
 
 
-class Observed:
+class ObservabilityMiddleware:
     """ASGI middleware, outside of all others: they cost more than what they do.
 
     Responses get the headers ``X-Request-ID`` (the request's own, where it is sane) and ``Server-Timing``;

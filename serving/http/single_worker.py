@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from fastapi import HTTPException
 
-MOST_WAITING = 16  # requests
+MAX_WAITING = 16  # requests
 T = TypeVar("T")
 
 
-class Turns:
+class SingleWorker:
     """Does work when its turn comes, and refuses more than ``MOST_WAITING`` requests at once."""
 
     def __init__(self, what: str) -> None:
@@ -27,7 +27,7 @@ class Turns:
         Raises:
             HTTPException: too many wait.
         """
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise HTTPException(
                 503, f"too many ask for {self._what} at once; ask again in 1 s", {"Retry-After": "1"}
             )

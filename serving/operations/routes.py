@@ -40,7 +40,7 @@ async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
         reasons.append("no model has a champion")
     response.status_code = 503 if reasons else 200
     answering = {name: f"version {model.version}" for name, model in champions.models.items()}
-    return Readiness(ready=not reasons, reasons=reasons, models=answering | dict(champions.absent))
+    return Readiness(ready=not reasons, reasons=reasons, models=answering | dict(champions.unavailable))
 
 
 @router.get(

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from core.errors import PatronError
 from core.home import Home
 from models.registry.registry import Registry
-from serving.http.single_worker import Turns
+from serving.http.single_worker import SingleWorker
 from serving.scores.champions import POLL_S, RETRY_S
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Versioned(Protocol):
 P = TypeVar("P", bound=Versioned)
 
 
-class Following(Turns, Generic[P]):
+class Following(SingleWorker, Generic[P]):
     """Follows which version of a model is promoted; looks at most twice a second, when it is asked.
 
     All of it happens in one thread, that of :meth:`run`: a service that nobody asks opens nothing, and

@@ -37,7 +37,7 @@ class ScoreJobs:
             PatronError: no model has a champion, or a store cannot be used.
         """
         champions = self._scorer.champions
-        names = list(dict.fromkeys(models or [*champions.models, *champions.absent]))
+        names = list(dict.fromkeys(models or [*champions.models, *champions.unavailable]))
         with self._starting:
             job = bulk.begin(
                 self._scorer.home, champions, names, segment=segment, origin=SERVICE, caller=caller

@@ -168,7 +168,7 @@ def _within(everyone: Iterator[NDArray[np.int64]], inside: NDArray[np.int64]) ->
 def _versions(champions: Champions, models: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Per model that answers its version, and per model that does not, why."""
     versions = {name: champions.models[name].version for name in models if name in champions.models}
-    absent = {name: champions.absent[name] for name in models if name in champions.absent}
+    absent = {name: champions.unavailable[name] for name in models if name in champions.unavailable}
     if not versions:
         raise PatronError("; ".join(absent.values()))
     return versions, absent

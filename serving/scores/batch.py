@@ -17,8 +17,8 @@ from records.score_jobs import AS_OF, BOUNDS, KEY
 from serving.http import timing as stages
 from serving.scores.champions import Champions
 from serving.scores.columns import answers
-from serving.scores.feature_reads import Found
-from serving.scores.scorer import Outcomes, Score, Scorer, outcomes, without_features
+from serving.scores.feature_reads import Fetched
+from serving.scores.scorer import Outcomes, Score, Scorer, count_outcomes, without_features
 
 
 def score(
@@ -31,11 +31,11 @@ def score(
     champions, marks = scorer.champions, stages.current()
     names = champions.names(models)
     reader = champions.reader(names)
-    found = scorer.reading.find(list(dict.fromkeys(customer_ids)), reader)
+    found = scorer.feature_reader.fetch_or_cached(list(dict.fromkeys(customer_ids)), reader)
     marks.mark("read")
     if found.degraded or any(name in champions.challengers for name in names):
-        entries = scorer.answer(customer_ids, champions, names, reader, found)
-        return [entry.told for entry in entries], outcomes(entries)
+        entries = scorer.score_fetched(customer_ids, champions, names, reader, found)
+        return [entry.told for entry in entries], count_outcomes(entries)
     place, keys, columns = _with_features(found, reader.columns(found.cells))
     marks.mark("assemble")
     answering = [champions.models[name] for name in names if name in champions.models]
@@ -48,7 +48,7 @@ def score(
         for each in customer_ids
         if each not in place
     }
-    counts = outcomes(others[each] for each in customer_ids if each in others)
+    counts = count_outcomes(others[each] for each in customer_ids if each in others)
     _count(names, table, [place[each] for each in customer_ids if each in place], counts)
     return [
         {"customer_id": each} | (others[each].told if each in others else told[place[each]])
@@ -57,7 +57,7 @@ def score(
 
 
 def _with_features(
-    found: Found, columns: OnlineColumns
+    found: Fetched, columns: OnlineColumns
 ) -> tuple[dict[str, int], NDArray[np.int64], OnlineColumns]:
     """Of those who have features: where each id stands, their keys, and their columns."""
     there = columns.as_of.is_valid()
@@ -121,7 +121,7 @@ def _told(
 def _scores(champions: Champions, name: str, table: pa.Table) -> list[dict[str, Any]]:
     """A model's answers."""
     if name not in champions.models:
-        return [Score(None, reason=champions.absent[name]).told] * table.num_rows
+        return [Score(None, reason=champions.unavailable[name]).told] * table.num_rows
     model = champions.models[name]
     told = ("score", *BOUNDS, "percentile", "reason")
     there = {what: f"{name}.{what}" for what in told if f"{name}.{what}" in table.column_names}

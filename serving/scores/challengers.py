@@ -12,7 +12,7 @@ from models.registry.bundle import FittedModel
 from models.registry.challenges import Challenge
 from models.spec import Array
 
-MOST_ERRORS = 3
+MAX_ERRORS = 3
 WINDOW = 200  # customers, after each of which it is judged how far it strays
 
 
@@ -38,7 +38,7 @@ class Watch:
         """It gave no scores."""
         with self._lock:
             self._errors += 1
-            if self._errors >= MOST_ERRORS and not self.over:
+            if self._errors >= MAX_ERRORS and not self.over:
                 self.over = f"it failed {self._errors} times, at last by {kind}"
 
     def saw(self, champion: Array, challenger: Array) -> None:

@@ -41,8 +41,8 @@ class Champions:
     store: Store
     named: Mapping[str, str]
     models: Mapping[str, FittedModel]
-    absent: Mapping[str, str]
-    waiting: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, str]
+    pending: Mapping[str, str] = field(default_factory=dict)
     challenges: Mapping[str, str] = field(default_factory=dict)
     challengers: Mapping[str, Challenger] = field(default_factory=dict)
 
@@ -50,11 +50,11 @@ class Champions:
     def behind(self) -> bool:
         """Whether a champion does not answer, or an earlier version in its place."""
         answering = {name: model.version for name, model in self.models.items()}
-        return any(name in self.absent or answering[name] != self.named[name] for name in self.named)
+        return any(name in self.unavailable or answering[name] != self.named[name] for name in self.named)
 
     def names(self, asked: Sequence[str] | None) -> list[str]:
         """The models that are asked for, each once; all of them by default."""
-        return list(dict.fromkeys(asked)) if asked is not None else [*self.models, *self.absent]
+        return list(dict.fromkeys(asked)) if asked is not None else [*self.models, *self.unavailable]
 
     def oldest(self, now_us: int) -> dict[str, int]:
         """Per group the moment before which its features are stale, in microseconds since 1970."""
@@ -241,7 +241,7 @@ class Follower:
         if standing == (now.named, now.challenges) and not (retry and now.behind):
             return
         newer = open_champions(now.store, self._registry, now)
-        for name, why in newer.waiting.items():
-            if now.waiting.get(name) != why:
+        for name, why in newer.pending.items():
+            if now.pending.get(name) != why:
                 _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
         self._answering.champions = newer

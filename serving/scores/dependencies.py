@@ -18,7 +18,7 @@ def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:
         Unprocessable: there is no such model; the message lists those there are.
     """
     champions = scorer.champions
-    all_names = [*champions.models, *champions.absent]
+    all_names = [*champions.models, *champions.unavailable]
     if unknown := [name for name in names or () if name not in all_names]:
         raise Unprocessable(
             f"models: there is no model {unknown[0][:50]!r}; there are {', '.join(sorted(all_names))}"

@@ -16,14 +16,14 @@ from models.explain.reasons import explain
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from records import lookup as predictions
-from serving.http.single_worker import Turns
+from serving.http.single_worker import SingleWorker
 from serving.scores.schemas import Basis, ExplainedPrediction, ExplainedScore
-from serving.scores.scorer import CustomerScores, Score, Scorer, intervals
+from serving.scores.scorer import Score, ScoredCustomer, Scorer, intervals
 
 VERSIONS_KEPT = 8
 
 
-class Explainer(Turns):
+class Explainer(SingleWorker):
     """Explains answers, as they are given and later from the log."""
 
     def __init__(self, scorer: Scorer) -> None:
@@ -31,7 +31,7 @@ class Explainer(Turns):
         self._scorer, self._database = scorer, Database(scorer.home)
         self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
 
-    def answered(self, entry: CustomerScores, context: Collection[str]) -> dict[str, Any]:
+    def answered(self, entry: ScoredCustomer, context: Collection[str]) -> dict[str, Any]:
         """The scores of an answer with their reasons, and the features that they rest on.
 
         Args:
@@ -40,7 +40,7 @@ class Explainer(Turns):
         if entry.features_as_of is None:  # defaults, or reasons why there are none
             return {"features": {}}
         models = {name: entry.models[name] for name in entry.scores if name in entry.models}
-        moments = {group: column[entry.place] for group, column in entry.moments.items()}
+        moments = {group: column[entry.index] for group, column in entry.moments.items()}
         as_of = {group: None if at is None else moment(at) for group, at in moments.items()}
         return {
             "scores": self._explained(entry.scores, models, entry.facts),

@@ -16,11 +16,11 @@ from events.identity import Identity
 from features.catalogue.store import Reader
 from features.online.cells import Cells
 
-MOST_KEPT = 20_000  # customers whose rows are kept in memory
+MAX_CACHED = 20_000  # customers whose rows are kept in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Fetched:
     """What was found of the customers asked for.
 
     Attributes:
@@ -35,21 +35,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedCustomer:
     """A customer as last read: the key, and per group the cell."""
 
     key: int
     cells: Mapping[str, bytes | None]
 
 
-class Reading:
+class FeatureReader:
     """Reads customers' features, and keeps what it read for when a store is away. Threads may share it.
 
     Args:
         budget_s: how many seconds each of the two stores may take.
     """
 
-    def __init__(self, home: Home, budget_s: float, most: int = MOST_KEPT) -> None:
+    def __init__(self, home: Home, budget_s: float, most: int = MAX_CACHED) -> None:
         database = Database(home)
         self.identity = Identity(home)
         # A file answers or fails at once; a server that hangs would hang whoever asks it.
@@ -57,37 +57,37 @@ class Reading:
         self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
         self.online = CircuitBreaker("the online store", budget_s)
         self._most = most
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _CachedCustomer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ask(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+    def fetch(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
         """The customers, from the stores.
 
         Raises:
             PatronError: one of them is missing or cannot be read.
         """
         keys = self.customers(self.identity.keys, customer_ids)
-        return Found(keys, self._fetch(reader, keys))
+        return Fetched(keys, self._fetch_cells(reader, keys))
 
-    def find(self, customer_ids: Sequence[str], reader: Reader) -> Found:
+    def fetch_or_cached(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
         """The customers, from the stores, or as they were last known where a store fails."""
         try:
             keys: Mapping[str, int] = self.customers(self.identity.keys, customer_ids)
         except PatronError as error:
             return self._last_known(customer_ids, None, reader, str(error))
         try:
-            cells = self._fetch(reader, keys)
+            cells = self._fetch_cells(reader, keys)
         except PatronError as error:
             return self._last_known(customer_ids, keys, reader, str(error))
         self._keep(customer_ids, reader, keys, cells)
-        return Found(keys, cells)
+        return Fetched(keys, cells)
 
     def close(self) -> None:
         """Wait for what was asked and given up."""
         if self._threads is not None:
             self._threads.shutdown()
 
-    def _fetch(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
+    def _fetch_cells(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
         if not keys:
             return [[] for _ in reader.selections]
         cells = self.online(reader.fetch, list(keys.values()))
@@ -106,14 +106,14 @@ class Reading:
                 now, before = dict(zip(groups, row, strict=True)), self._kept.get(customer_id)
                 if before is not None and before.key == key:  # other models read other groups
                     now = {**before.cells, **now}
-                self._kept[customer_id] = _Kept(key, now)
+                self._kept[customer_id] = _CachedCustomer(key, now)
                 self._kept.move_to_end(customer_id)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 
     def _last_known(
         self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
-    ) -> Found:
+    ) -> Fetched:
         """The customers without the stores.
 
         Args:
@@ -136,4 +136,4 @@ class Reading:
             reader.check(cells)
         except PatronError:  # kept before the definitions changed
             cells = [[None] * len(keys) for _ in reader.selections]
-        return Found(keys, cells, dict.fromkeys(customer_ids, why))
+        return Fetched(keys, cells, dict.fromkeys(customer_ids, why))

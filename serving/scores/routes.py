@@ -13,7 +13,7 @@ from records.predictions import FLUSH_SECONDS
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http import timing as stages
-from serving.http.fast_route import Direct
+from serving.http.fast_route import FastRoute
 from serving.http.metrics import Metrics
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service, services_of
@@ -22,13 +22,13 @@ from serving.scores import schemas
 from serving.scores.context import checked
 from serving.scores.dependencies import known_models
 from serving.scores.explainer import Explainer
-from serving.scores.scorer import CustomerScores, Scorer, outcomes
+from serving.scores.scorer import ScoredCustomer, Scorer, count_outcomes
 
-router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=Direct)
+router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=FastRoute)
 ExplainerDep = Annotated[Explainer, service(Explainer)]
 FEW = 16  # so many customers are answered sooner than a thread is handed the work
-MOST_LARGE = 2  # requests for more of them that are worked on at once
-_large = CapacityLimiter(MOST_LARGE)
+MAX_LARGE = 2  # requests for more of them that are worked on at once
+_large = CapacityLimiter(MAX_LARGE)
 
 
 @router.post(
@@ -52,8 +52,8 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     stages.current().mark("receive")
     models = known_models(scorer, asked.models)
     context = checked(asked.context, scorer.champions) if asked.context else None
-    if asked.explain and len(asked.customer_ids) > schemas.MOST_EXPLAINED:
-        raise Unprocessable(f"explain: ask for {schemas.MOST_EXPLAINED} customers at most, or without it")
+    if asked.explain and len(asked.customer_ids) > schemas.MAX_EXPLAINED:
+        raise Unprocessable(f"explain: ask for {schemas.MAX_EXPLAINED} customers at most, or without it")
 
     few = len(asked.customer_ids) <= FEW
     if not (few or asked.explain or context):
@@ -63,11 +63,11 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
         metrics.count(counts)
         return _response(told)
 
-    def answer() -> list[CustomerScores]:
-        return scorer.score(asked.customer_ids, models, whatever_happens=True, context=context)
+    def answer() -> list[ScoredCustomer]:
+        return scorer.score(asked.customer_ids, models, allow_fallback=True, context=context)
 
     entries = answer() if few else await to_thread.run_sync(answer, limiter=_large)
-    metrics.count(outcomes(entries))
+    metrics.count(count_outcomes(entries))
     told = [entry.told for entry in entries]
     if asked.explain:
         explainer = services[Explainer]

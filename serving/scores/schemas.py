@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from serving.http.params import CustomerId
 
-MOST_CUSTOMERS = 1000
-MOST_EXPLAINED = 20
-MOST_FACTS = 50
+MAX_CUSTOMERS = 1000
+MAX_EXPLAINED = 20
+MAX_FACTS = 50
 FeatureValue: TypeAlias = bool | int | float | str | None
 
 
@@ -29,15 +29,15 @@ class ScoresRequest(BaseModel):
     )
 
     customer_ids: list[CustomerId] = Field(
-        min_length=1, max_length=MOST_CUSTOMERS, description="Answered one by one, in this order."
+        min_length=1, max_length=MAX_CUSTOMERS, description="Answered one by one, in this order."
     )
     models: list[str] | None = Field(
         None, min_length=1, max_length=20, description="Which models; all by default."
     )
-    explain: StrictBool = Field(False, description=f"Also say why, for {MOST_EXPLAINED} customers at most.")
+    explain: StrictBool = Field(False, description=f"Also say why, for {MAX_EXPLAINED} customers at most.")
     context: dict[str, FeatureValue] | None = Field(
         None,
-        max_length=MOST_FACTS,
+        max_length=MAX_FACTS,
         description="Features as the application knows them just now, by name: they take the place of the"
         " store's for every customer of this request, and are logged with the answers.",
     )

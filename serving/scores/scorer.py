@@ -20,7 +20,7 @@ from models.spec import Array
 from records import Answered, ScoreLog
 from serving.http import timing as stages
 from serving.scores.champions import Champions, open_champions
-from serving.scores.feature_reads import Found, Reading
+from serving.scores.feature_reads import FeatureReader, Fetched
 
 UNKNOWN = "unknown customer: no event has named this id"
 UNBUILT = "no features yet: they are made by the next `patron build`"
@@ -41,7 +41,7 @@ class Score(NamedTuple):
     percentile: float | None = None
     version: str | None = None
     reason: str | None = None
-    beside: Score | None = None
+    shadow: Score | None = None
     low: float | None = None
     high: float | None = None
 
@@ -61,11 +61,11 @@ class Score(NamedTuple):
     def logged(self) -> dict[str, Any]:
         """It as the log holds it."""
         own = {"version": self.version, "score": self.score}
-        return own | {"beside": self.beside.logged} if self.beside else own
+        return own | {"beside": self.shadow.logged} if self.shadow else own
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerScores:
+class ScoredCustomer:
     """All answers about one customer, and the moment of the features they rest on.
 
     Attributes:
@@ -89,13 +89,13 @@ class CustomerScores:
     prediction_id: str | None = None
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     moments: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
-    place: int = 0
+    index: int = 0
     models: Mapping[str, FittedModel] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Any]:
         """The values of the features that were read, by name."""
-        return {name: column[self.place] for name, column in self.values.items()}
+        return {name: column[self.index] for name, column in self.values.items()}
 
     @property
     def fresh(self) -> bool:
@@ -122,7 +122,7 @@ Outcomes: TypeAlias = dict[tuple[str, str], int]
 """How many answers of a model, by its name, came out how."""
 
 
-def outcomes(entries: Iterable[CustomerScores]) -> Outcomes:
+def count_outcomes(entries: Iterable[ScoredCustomer]) -> Outcomes:
     """What there is to count of answers."""
     counts: Outcomes = {}
     for entry in entries:
@@ -147,14 +147,14 @@ class Scorer:
         self, home: Home, champions: Champions, log: ScoreLog | None, budget_s: float = UNHURRIED_S
     ) -> None:
         self.home, self.shop = home, home.shop()
-        self.reading = Reading(home, budget_s)
-        self.identity = self.reading.identity
+        self.feature_reader = FeatureReader(home, budget_s)
+        self.identity = self.feature_reader.identity
         self.champions, self.log = champions, log
         self.threads = ThreadPoolExecutor(os.cpu_count(), "models")
 
     def close(self) -> None:
         """Wait for what was asked of a store and given up, and end the threads."""
-        self.reading.close()
+        self.feature_reader.close()
         self.threads.shutdown()
 
     def score(
@@ -164,9 +164,9 @@ class Scorer:
         route: str = "api",
         *,
         facts: bool = False,
-        whatever_happens: bool = False,
+        allow_fallback: bool = False,
         context: Mapping[str, Any] | None = None,
-    ) -> list[CustomerScores]:
+    ) -> list[ScoredCustomer]:
         """One entry per customer, in order; a customer who is not known gets a reason.
 
         Args:
@@ -180,21 +180,21 @@ class Scorer:
         champions = self.champions
         names = champions.names(models)
         reader = champions.everything if facts else champions.reader(names)
-        ask = self.reading.find if whatever_happens else self.reading.ask
+        ask = self.feature_reader.fetch_or_cached if allow_fallback else self.feature_reader.fetch
         found = ask(list(dict.fromkeys(customer_ids)), reader)
         stages.current().mark("read")
-        return self.answer(customer_ids, champions, names, reader, found, route, context)
+        return self.score_fetched(customer_ids, champions, names, reader, found, route, context)
 
-    def answer(
+    def score_fetched(
         self,
         customer_ids: Sequence[str],
         champions: Champions,
         names: Sequence[str],
         reader: Reader,
-        found: Found,
+        found: Fetched,
         route: str = "api",
         context: Mapping[str, Any] | None = None,
-    ) -> list[CustomerScores]:
+    ) -> list[ScoredCustomer]:
         """The same of customers whose features were found by a reader of these champions'."""
         marks = stages.current()
         rows = reader.unpack(found.cells)
@@ -219,8 +219,8 @@ class Scorer:
         Raises:
             PatronError: one of them is missing or unreadable.
         """
-        self.reading.customers.call_even_if_open(self.identity.keys, [""])
-        self.reading.online.call_even_if_open(self.champions.everything, [0])
+        self.feature_reader.customers.call_even_if_open(self.identity.keys, [""])
+        self.feature_reader.online.call_even_if_open(self.champions.everything, [0])
 
     def _write(
         self,
@@ -255,13 +255,13 @@ class Scorer:
         customer_ids: Sequence[str],
         champions: Champions,
         names: Sequence[str],
-        found: Found,
+        found: Fetched,
         rows: OnlineRows,
         values: Mapping[str, Sequence[Any]],
         place: Mapping[int, int],
         by_key: Mapping[int, dict[str, Score]],
         logged: Mapping[int, str],
-    ) -> list[CustomerScores]:
+    ) -> list[ScoredCustomer]:
         oldest, moments = champions.oldest(micros(self.shop.now())), rows.moments
         entries = []
         for customer_id in customer_ids:
@@ -276,7 +276,7 @@ class Scorer:
                 asked = {name: champions.model(name, score.version) for name, score in scores.items()}
                 models = {name: model for name, model in asked.items() if model}
             entries.append(
-                CustomerScores(
+                ScoredCustomer(
                     customer_id, True, None, rows.as_of[at], scores, stale,
                     found.degraded.get(customer_id), logged.get(key), values, moments, at, models,
                 )
@@ -285,17 +285,17 @@ class Scorer:
 
 
 def without_features(
-    customer_id: str, key: int | None, found: Found, champions: Champions, names: Sequence[str]
-) -> CustomerScores:
+    customer_id: str, key: int | None, found: Fetched, champions: Champions, names: Sequence[str]
+) -> ScoredCustomer:
     """The defaults of the models while a store is away, else why there are no scores."""
     degraded, models = found.degraded.get(customer_id), champions.models
     if degraded is not None:
         scores = {name: _default(champions, name) for name in names}
         known = None if key is None else True
-        return CustomerScores(customer_id, known, None, None, scores, (), degraded, models=models)
+        return ScoredCustomer(customer_id, known, None, None, scores, (), degraded, models=models)
     reason = UNKNOWN if key is None else UNBUILT
-    scores = {name: Score(None, reason=champions.absent.get(name, reason)) for name in names}
-    return CustomerScores(customer_id, key is not None, reason, None, scores, models=models)
+    scores = {name: Score(None, reason=champions.unavailable.get(name, reason)) for name in names}
+    return ScoredCustomer(customer_id, key is not None, reason, None, scores, models=models)
 
 
 def _answers(
@@ -307,7 +307,7 @@ def _answers(
     for name in names:
         model = champions.models.get(name)
         if model is None:
-            answers.append([Score(None, reason=champions.absent[name])] * len(keys))
+            answers.append([Score(None, reason=champions.unavailable[name])] * len(keys))
         elif not keys:
             answers.append([])
         else:
@@ -327,7 +327,7 @@ def _challenged(
     keys: Sequence[int],
 ) -> list[Score]:
     """A champion's answers, or for its share of the customers those of its challenger."""
-    answers, name = _of(model, columns, scores), model.name
+    answers, name = scores_of(model, columns, scores), model.name
     if name not in champions.challengers:
         return answers
     challenger = champions.challengers[name]
@@ -337,11 +337,13 @@ def _challenged(
     version, share = challenger.model.version, challenger.challenge.share
     return [
         other._replace(beside=answer) if drawn(name, version, key, share) else answer._replace(beside=other)
-        for key, answer, other in zip(keys, answers, _of(challenger.model, columns, theirs), strict=True)
+        for key, answer, other in zip(
+            keys, answers, scores_of(challenger.model, columns, theirs), strict=True
+        )
     ]
 
 
-def _of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
+def scores_of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
     """A version's scores as its answers: refused where its question does not apply."""
     return [
         Score(None, version=model.version, reason=refusal)
@@ -367,7 +369,7 @@ def intervals(model: FittedModel, scores: Array) -> list[tuple[float | None, flo
 
 def _default(champions: Champions, name: str) -> Score:
     if name not in champions.models:
-        return Score(None, reason=champions.absent[name])
+        return Score(None, reason=champions.unavailable[name])
     model = champions.models[name]
     return Score(model.default_score, None, model.version, DEFAULT)
 

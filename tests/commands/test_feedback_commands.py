@@ -16,7 +16,7 @@ from features.text.opinions import Reader
 from models.registry.registry import Registry
 from models.text.bundle import open_classifier
 from models.text.judgement import judge
-from serving.catalogue.other_models import Beside
+from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models
 
 GOOD, BAD = ("wonderful quality", "lovely, and soft", "很好"), ("awful quality", "useless, it broke", "很差")
@@ -81,7 +81,7 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
 
 
 def test_the_service_and_the_doctor_tell_of_it(home: Home) -> None:
-    (state,) = Beside(home).states()
+    (state,) = OtherModels(home).states()
     assert (state.name, state.version, state.trained_as_of) == ("feedback", "1", None)
     assert state.meaning == "calibrated probability that the author is content"
     assert "feedback: version 1 of 1 answers" in [f"{check.part}: {check.found}" for check in models(home)]

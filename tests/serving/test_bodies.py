@@ -20,11 +20,11 @@ from core.home import Clock, Home, Shop
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import ROUTERS, create_app
-from serving.http.body_limit import LARGEST_BODY_BYTES
+from serving.http.body_limit import MAX_BODY_BYTES
 from serving.http.problems import CLIENT_PATHS
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
 JSON = {"content-type": "application/json"}
 CHUNK = b" " * 2**16
 READING = [
@@ -83,8 +83,8 @@ def test_what_says_that_it_is_too_large_is_refused_unread(
     path: str, app: FastAPI, refused: Callable[..., None]
 ) -> None:
     sent: list[int] = []
-    length = {"content-length": str(LARGEST_BODY_BYTES + 1)}
-    answer = post(app, path, content=chunks(4 * LARGEST_BODY_BYTES, sent), headers=JSON | length)
+    length = {"content-length": str(MAX_BODY_BYTES + 1)}
+    answer = post(app, path, content=chunks(4 * MAX_BODY_BYTES, sent), headers=JSON | length)
     refused(answer, "the body is larger than 1 MB", 413)
     assert sent == []
 
@@ -94,29 +94,29 @@ def test_what_turns_out_too_large_is_read_no_further(
     path: str, app: FastAPI, refused: Callable[..., None]
 ) -> None:
     sent: list[int] = []
-    answer = post(app, path, content=chunks(4 * LARGEST_BODY_BYTES, sent), headers=JSON)
+    answer = post(app, path, content=chunks(4 * MAX_BODY_BYTES, sent), headers=JSON)
     refused(answer, "the body is larger than 1 MB", 413)
-    assert sum(sent) == LARGEST_BODY_BYTES + len(CHUNK)
+    assert sum(sent) == MAX_BODY_BYTES + len(CHUNK)
 
 
 def test_the_largest_body_is_read_and_a_thousand_long_ids_fit(
     app: FastAPI, refused: Callable[..., None]
 ) -> None:
-    whole = b"[" + b" " * (LARGEST_BODY_BYTES - 2) + b"]"
+    whole = b"[" + b" " * (MAX_BODY_BYTES - 2) + b"]"
     refused(post(app, "/v1/scores", content=whole, headers=JSON), "", 422)
     refused(post(app, "/v1/scores", content=whole + b" ", headers=JSON), "larger than 1 MB", 413)
     ids = ["\N{GRINNING FACE}" * 200] * 1000
-    assert len(json.dumps({"customer_ids": ids}, ensure_ascii=False).encode()) <= LARGEST_BODY_BYTES
+    assert len(json.dumps({"customer_ids": ids}, ensure_ascii=False).encode()) <= MAX_BODY_BYTES
 
 
 def test_routes_of_events_have_a_limit_of_their_own(app: FastAPI) -> None:
-    for headers in (JSON, JSON | {"content-length": str(4 * LARGEST_BODY_BYTES)}):
-        answer = post(app, "/v1/batch", content=chunks(4 * LARGEST_BODY_BYTES, []), headers=headers)
+    for headers in (JSON, JSON | {"content-length": str(4 * MAX_BODY_BYTES)}):
+        answer = post(app, "/v1/batch", content=chunks(4 * MAX_BODY_BYTES, []), headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
 def test_a_body_that_nobody_reads_is_not_refused(app: FastAPI) -> None:
-    length = {"content-length": str(LARGEST_BODY_BYTES + 1)}
+    length = {"content-length": str(MAX_BODY_BYTES + 1)}
     assert post(app, "/healthz", headers=length).status_code == 405
 
 
@@ -135,7 +135,7 @@ def process() -> FastAPI:
 
 def test_over_a_connection_the_client_reads_the_refusal_and_goes_on(tmp_path: Path) -> None:
     environment = {"PATRON_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parent)}
-    whole = b" " * (8 * LARGEST_BODY_BYTES)
+    whole = b" " * (8 * MAX_BODY_BYTES)
     chunked = (CHUNK for _ in range(len(whole) // len(CHUNK)))
     ours = {"ours": servers.uvicorn("test_bodies:process")}
     with (

@@ -21,7 +21,7 @@ from models.registry.other_models import BESIDE
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
 from models.spec import Gate
-from serving.catalogue.other_models import Beside
+from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models as checks_of_models
 from serving.rankings.categories import NO_ORDERS, Categories
 from serving.scores.champions import POLL_S, RETRY_S
@@ -122,7 +122,7 @@ def test_while_the_registry_is_away_it_tells_what_it_last_knew(
         asked.append(seconds[0])
         raise PatronError("MLflow is away")
 
-    beside = Beside(home, clock=lambda: seconds[0])
+    beside = OtherModels(home, clock=lambda: seconds[0])
     known = beside.states()
     assert [state.name for state in known] == ["products", NAME]
     monkeypatch.setattr(Registry, "champions", away)
@@ -163,7 +163,7 @@ def test_a_damaged_version_is_told_by_the_service_and_by_the_doctor(two: Home) -
     run_id = registry.versions(NAME)[0].run_id
     pairs = two.mlflow / "artifacts" / run_id / "artifacts" / "bundle" / "pairs.parquet"
     pairs.write_bytes(pairs.read_bytes() + b" ")
-    (state,) = (state for state in Beside(two).states() if state.name == NAME)
+    (state,) = (state for state in OtherModels(two).states() if state.name == NAME)
     assert state.version is None
     assert state.reason is not None
     assert "pairs.parquet is missing or not as it was published" in state.reason

@@ -21,7 +21,7 @@ from models.registry.promotion import promote
 from models.registry.registry import Registry
 from records import ScoreLog
 from records.predictions import scores as log_table
-from serving.scores.challengers import MOST_ERRORS, WINDOW, Watch
+from serving.scores.challengers import MAX_ERRORS, WINDOW, Watch
 from serving.scores.champions import Follower, open_champions
 from serving.scores.scorer import Scorer, open_scorer
 
@@ -114,9 +114,9 @@ def test_one_that_fails_never_answers_and_is_ended(
     scorer = open_scorer(home, None)
     challenger = scorer.champions.challengers["propensity"]
     monkeypatch.setattr(type(challenger.model.fitted), "predict", _failing(challenger.model.fitted))
-    for _ in range(MOST_ERRORS):
+    for _ in range(MAX_ERRORS):
         assert {score.version for score in answers(scorer, ids[:20]).values()} == {"1"}
-    assert challenger.watch.over == f"it failed {MOST_ERRORS} times, at last by ArithmeticError"
+    assert challenger.watch.over == f"it failed {MAX_ERRORS} times, at last by ArithmeticError"
 
 
 def _failing(fitted: Any) -> Callable[..., Any]:

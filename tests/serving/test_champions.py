@@ -93,12 +93,12 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
     trees.write_bytes(whole[:-1])
     with following(home) as scorer:
         promote(registry, "propensity", "2", "a try")
-        until(lambda: bool(scorer.champions.waiting))
-        assert "version 2 was promoted, but" in scorer.champions.waiting["propensity"]
+        until(lambda: bool(scorer.champions.pending))
+        assert "version 2 was promoted, but" in scorer.champions.pending["propensity"]
         assert version(scorer) == "1"
         trees.write_bytes(whole)
         until(lambda: version(scorer) == "2")
-        assert not scorer.champions.waiting
+        assert not scorer.champions.pending
     assert "propensity version 1 goes on answering" in caplog.text
 
 
@@ -110,7 +110,7 @@ def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
     whole = trees.read_bytes()
     trees.unlink()
     with following(home) as scorer:
-        assert "propensity" in scorer.champions.absent
+        assert "propensity" in scorer.champions.unavailable
         trees.write_bytes(whole)
         until(lambda: "propensity" in scorer.champions.models)
 

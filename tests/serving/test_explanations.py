@@ -18,7 +18,7 @@ from models.registry.registry import Registry
 from records import ScoreLog
 from serving.app import create_app
 from serving.http.services import services_of
-from serving.http.single_worker import MOST_WAITING
+from serving.http.single_worker import MAX_WAITING
 from serving.scores import schemas
 from serving.scores.explainer import Explainer
 from serving.scores.scorer import Scorer, open_scorer
@@ -200,7 +200,7 @@ def test_past_so_many_who_wait_for_explanations_others_are_told_to_come_back_and
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
             blocked = asyncio.ensure_future(services_of(app)[Explainer].run(lambda: end.wait(30)))
             asked = {"customer_ids": ids[:1], "explain": True}
-            waiting = [asyncio.ensure_future(client.post(ASK, json=asked)) for _ in range(MOST_WAITING + 3)]
+            waiting = [asyncio.ensure_future(client.post(ASK, json=asked)) for _ in range(MAX_WAITING + 3)]
             plain = await client.post(ASK, json={"customer_ids": ids[:1]})
             end.set()
             await blocked
@@ -209,7 +209,7 @@ def test_past_so_many_who_wait_for_explanations_others_are_told_to_come_back_and
     explained, plain = asyncio.run(load())
     assert plain.status_code == 200
     statuses = [response.status_code for response in explained]
-    assert statuses.count(200) == MOST_WAITING - 1
+    assert statuses.count(200) == MAX_WAITING - 1
     assert statuses.count(503) == 4
     refused = next(response for response in explained if response.status_code == 503)
     assert refused.headers["retry-after"] == "1"

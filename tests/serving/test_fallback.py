@@ -29,7 +29,7 @@ from features.offline import snapshots
 from models.questions import MODELS
 from models.registry.registry import Registry
 from serving.scores.champions import open_champions
-from serving.scores.scorer import CustomerScores, Scorer, open_scorer
+from serving.scores.scorer import ScoredCustomer, Scorer, open_scorer
 
 BUDGET_S = 0.1
 NAMES = [*MODELS]
@@ -92,15 +92,15 @@ def over(home: Home, redis_address: str) -> Scorer:
     return Scorer(home, champions, None, BUDGET_S)
 
 
-def answered(scorer: Scorer, customer_ids: list[str]) -> list[CustomerScores]:
-    return scorer.score(customer_ids, NAMES, whatever_happens=True)
+def answered(scorer: Scorer, customer_ids: list[str]) -> list[ScoredCustomer]:
+    return scorer.score(customer_ids, NAMES, allow_fallback=True)
 
 
-def values(entries: list[CustomerScores]) -> list[Any]:
+def values(entries: list[ScoredCustomer]) -> list[Any]:
     return [(entry.customer_id, entry.known, entry.features_as_of, entry.scores) for entry in entries]
 
 
-def check_degraded(scorer: Scorer, before: list[CustomerScores], strangers: list[str], why: str) -> None:
+def check_degraded(scorer: Scorer, before: list[ScoredCustomer], strangers: list[str], why: str) -> None:
     """Those who were asked for before are answered as then, others by the defaults; all are marked."""
     asked = [entry.customer_id for entry in before]
     now = answered(scorer, [*asked, *strangers])
@@ -169,7 +169,7 @@ def test_a_redis_that_is_paused_slow_or_stopped_holds_nobody_up(
             check_degraded(scorer, before, ids[5:8], "the online store")
             for _ in range(circuit_breaker.FAILURES):
                 answered(scorer, ids[:1])
-            assert scorer.reading.online.open
+            assert scorer.feature_reader.online.open
         finally:
             os.kill(process, signal.SIGCONT)
         check_back(scorer, before)
@@ -198,7 +198,7 @@ def test_a_postgresql_that_is_paused_holds_nobody_up(
             check_degraded(scorer, before, ids[5:8], "the database")
             check_degraded(scorer, before[:1], ids[5:6], "the database")
         check_back(scorer, before)
-        scorer.reading.close()
+        scorer.feature_reader.close()
         Database(moved).close()
 
 
@@ -211,7 +211,7 @@ def wait_for_stores(scorer: Scorer, customer_ids: list[str]) -> None:
     raise AssertionError("the stores did not come back")
 
 
-def check_back(scorer: Scorer, before: list[CustomerScores]) -> None:
+def check_back(scorer: Scorer, before: list[ScoredCustomer]) -> None:
     """The stores are asked again, and say what they did."""
     wait_for_stores(scorer, [entry.customer_id for entry in before])
     after = answered(scorer, [entry.customer_id for entry in before])
@@ -240,12 +240,12 @@ def test_what_is_last_known_of_some_groups_is_not_taken_for_all(
     scorer = open_scorer(home, None)
     some, everything = scorer.champions.reader(["clv"]), scorer.champions.everything
     assert some.selections.keys() < everything.selections.keys()
-    scorer.reading.find(ids[:2], some)
-    scorer.reading.find(ids[1:2], everything)
-    before = scorer.reading.ask(ids[:2], some).cells
-    monkeypatch.setattr(scorer.reading, "_fetch", _away)
-    assert scorer.reading.find(ids[:2], some).cells == before
-    missing, known = zip(*scorer.reading.find(ids[:2], everything).cells, strict=True)
+    scorer.feature_reader.fetch_or_cached(ids[:2], some)
+    scorer.feature_reader.fetch_or_cached(ids[1:2], everything)
+    before = scorer.feature_reader.fetch(ids[:2], some).cells
+    monkeypatch.setattr(scorer.feature_reader, "_fetch", _away)
+    assert scorer.feature_reader.fetch_or_cached(ids[:2], some).cells == before
+    missing, known = zip(*scorer.feature_reader.fetch_or_cached(ids[:2], everything).cells, strict=True)
     assert set(missing) == {None}
     assert None not in known
 

@@ -40,12 +40,12 @@ from events.segment.translate import KINDS, Place
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app
-from serving.events.intake import MOST_WAITING, Full, Intake
+from serving.events.intake import MAX_WAITING, Intake, Overloaded
 from serving.http.problems import CLIENT_PATHS
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
 ZIPPED = {"content-encoding": "gzip"}
 PLACE = Place("Europe/Berlin", "EUR")
 AT = datetime(2024, 5, 4, 22, 30, 0, 250_000, tzinfo=UTC)
@@ -441,8 +441,8 @@ def test_when_too_many_wait_more_are_sent_away_for_a_moment(home: Home) -> None:
     with database.writing():  # nobody else can
         one = Message("m", AT, "c1")
         first = [intake.keep([one], []) for _ in range(2)]
-        second = intake.keep([one] * (MOST_WAITING - 2), [])
-        with pytest.raises(Full):
+        second = intake.keep([one] * (MAX_WAITING - 2), [])
+        with pytest.raises(Overloaded):
             intake.keep([one] * 3, [])
         answer = ask(app, "batch", json={"batch": [track(f"{i}") for i in range(3)]})
         assert "send these again" in client_problem(answer, 503)
@@ -451,7 +451,7 @@ def test_when_too_many_wait_more_are_sent_away_for_a_moment(home: Home) -> None:
         future.result(60)
     assert ask(app, "track", json=track("x")).status_code == 200
     intake.close()
-    with pytest.raises(Full):
+    with pytest.raises(Overloaded):
         intake.keep([one], [])
 
 

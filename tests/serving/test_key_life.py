@@ -22,12 +22,12 @@ from core.storage.database import Database
 from records import ScoreLog
 from serving.access.authentication import check
 from serving.access.key import span
-from serving.access.keys import Expired, Keys
+from serving.access.keys import KeyExpired, Keys
 from serving.app import create_app
 from serving.operations.doctor import keys as doctor
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -74,7 +74,9 @@ def test_a_key_opens_until_it_expires_and_its_holder_is_told_when(keys: Keys, wa
     assert keys.find(secret) == key
     assert keys.living() == [key]
     wall.at = key.expires
-    with pytest.raises(Expired, match=r"the key 'crm' expired at 2027-05-01 12:00 UTC; `patron keys rotate`"):
+    with pytest.raises(
+        KeyExpired, match=r"the key 'crm' expired at 2027-05-01 12:00 UTC; `patron keys rotate`"
+    ):
         keys.find(secret)
     assert keys.find(secret[:-1] + "!") is None  # only whoever has the key learns that there was one
     assert keys.living() == []
@@ -95,7 +97,7 @@ def test_a_key_that_expires_is_known_between_two_looks_at_the_database(home: Hom
         assert patient.find(secret)
         wall.at += DAY
         assert patient.fresh
-        with pytest.raises(Expired):
+        with pytest.raises(KeyExpired):
             patient.find(secret)
 
 
@@ -106,7 +108,7 @@ def test_the_name_of_an_expired_key_is_free(keys: Keys, wall: Wall) -> None:
     wall.at += DAY
     key, secret = keys.create("crm", ["scores"])
     assert keys.find(secret) == key
-    with pytest.raises(Expired):
+    with pytest.raises(KeyExpired):
         keys.find(old)
     assert states(keys) == [("crm", "expired"), ("crm", "current")]
     assert [found.prefix for found in keys.revoke("crm")] == [key.prefix]
@@ -154,7 +156,7 @@ def test_a_rotated_key_works_beside_the_new_one_until_the_overlap_is_over(keys: 
     assert ", 600 a minute, replaced, works until 2027-04-22 12:00" in replaced.line(wall.at)
     assert ", 600 a minute, expires 2027-07-20 12:00" in made.line(wall.at)
     wall.at += DAY
-    with pytest.raises(Expired):
+    with pytest.raises(KeyExpired):
         keys.find(old)
     assert keys.find(new) == made
     assert states(keys) == [("crm", "expired"), ("crm", "current")]
@@ -165,7 +167,7 @@ def test_an_overlap_does_not_lengthen_a_life_and_none_ends_it(keys: Keys, wall: 
     assert keys.rotate("crm", DAY)[2].expires == first.expires
     _, old, _ = keys.rotate("crm", DAY)
     _, new, _ = keys.rotate("crm", timedelta(0))
-    with pytest.raises(Expired):
+    with pytest.raises(KeyExpired):
         keys.find(old)
     assert keys.find(new)
     assert [state for _, state in states(keys)] == ["replaced", "replaced", "expired", "current"]

@@ -46,7 +46,7 @@ from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 from serving.settings import ServingSettings
 
-NO_MODELS = SimpleNamespace(models={}, absent={}, waiting={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 NOW_US = int(NOON.timestamp()) * 1_000_000

@@ -21,7 +21,7 @@ from records import ScoreLog, frames
 from records import batches as packed
 from records import lookup as predictions
 from serving.scores import batch as many
-from serving.scores.scorer import Scorer, open_scorer, outcomes
+from serving.scores.scorer import Scorer, count_outcomes, open_scorer
 
 LATE = "late"
 
@@ -63,9 +63,9 @@ def test_they_are_told_and_counted_as_customer_by_customer(
 ) -> None:
     asked = [*ids[:40], "nobody", LATE, ids[3], "nobody", *ids[300:340]]
     told, counts = many.score(scorer, asked, models)
-    entries = scorer.score(asked, models, whatever_happens=True)
+    entries = scorer.score(asked, models, allow_fallback=True)
     assert unnamed(told) == unnamed([entry.told for entry in entries])
-    assert counts == outcomes(entries)
+    assert counts == count_outcomes(entries)
     money = [entry["scores"]["clv"] for entry in told if entry["scores"]["clv"]["score"] is not None]
     assert all(each["low"] <= each["score"] <= each["high"] for each in money)
     names = {entry["prediction_id"] for entry in told if entry["prediction_id"]}

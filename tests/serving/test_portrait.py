@@ -27,7 +27,7 @@ from models.registry.registry import Registry
 from serving.customers.portrait import measures, portray
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Measures
-from serving.scores.scorer import CustomerScores, Score
+from serving.scores.scorer import Score, ScoredCustomer
 
 Get = Callable[..., httpx.Response]
 Facts = dict[str, Any]
@@ -248,12 +248,12 @@ SHOP = Shop("test", "Europe/Berlin", "EUR", Clock(datetime(2024, 6, 30, 22, 30, 
 NONE = Score(None, reason="was never trained")
 
 
-def entry(**facts: Any) -> CustomerScores:
+def entry(**facts: Any) -> ScoredCustomer:
     given = {"orders_total": 4, "recency_days": 10, "tenure_days": 100, "median_gap_days": 24.0}
     given |= {"known_days": 120, "spend_total": 200.1, "refunded_total": 0.3, "average_order_value": 50.03}
     scores = dict.fromkeys(("churn", "propensity", "clv"), NONE)
     values = {name: [value] for name, value in (given | facts).items()}
-    return CustomerScores("C1", True, None, SHOP.now(), scores, values=values)
+    return ScoredCustomer("C1", True, None, SHOP.now(), scores, values=values)
 
 
 def measured(**facts: Any) -> Measures:
