@@ -336,7 +336,7 @@ def _challenged(
         return answers
     version, share = challenger.model.version, challenger.challenge.share
     return [
-        other._replace(beside=answer) if drawn(name, version, key, share) else answer._replace(beside=other)
+        other._replace(shadow=answer) if drawn(name, version, key, share) else answer._replace(shadow=other)
         for key, answer, other in zip(
             keys, answers, scores_of(challenger.model, columns, theirs), strict=True
         )
