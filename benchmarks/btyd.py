@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.harness.report import Result, publish
+from benchmarks.harness.rounds import Measured, apart, interleaved
 from benchmarks.peers import __file__ as peers
-from benchmarks.report import Result, publish
-from benchmarks.rounds import Measured, apart, interleaved
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.spec import Array

@@ -30,7 +30,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from benchmarks import lakes, report, rounds
+from benchmarks import lakes
+from benchmarks.harness import report, rounds
 from benchmarks.peers import features_pandas, features_sql
 from core.errors import PatronError
 from core.home import Home

@@ -23,7 +23,7 @@ from typing import cast
 
 import numpy as np
 
-from benchmarks import homes, report, rounds
+from benchmarks.harness import homes, report, rounds
 from core.home import Home
 from events.identity import Identity
 from features.catalogue.store import import_feast

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
+from benchmarks.harness.report import Result, publish
 from benchmarks.quality import DATA
-from benchmarks.report import Result, publish
 from core.calendar import day_of
 from core.home import Clock, Home, Shop
 from events.files.imports import import_file

@@ -32,8 +32,10 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import homes, online, report, servers
-from benchmarks.messages import Client, stream
+from benchmarks import online
+from benchmarks.harness import homes, report, servers
+from benchmarks.harness.messages import Client, stream
+from benchmarks.harness.postgres import postgres_programs, running_postgres
 
 CUSTOMERS = 6000  # of the default shop, which is what is scored
 ONLINE_CUSTOMERS = 50_000
@@ -55,8 +57,8 @@ def main() -> None:
         homes.build(folder / "home")
         _note("measuring how many events are kept")
         results["ingest_embedded"] = _ingest(folder, "embedded", {})
-        if programs := servers.postgres_programs():
-            with servers.postgres(programs) as server, server.database() as address:
+        if programs := postgres_programs():
+            with running_postgres(programs) as server, server.database() as address:
                 results["ingest_postgres"] = _ingest(folder, "postgres", {"PATRON_DATABASE": address})
         for rate in (100, 300):
             _note(f"measuring how fresh scores are at {rate} events/s")

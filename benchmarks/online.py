@@ -26,7 +26,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import report, rounds, servers
+from benchmarks.harness import report, rounds, servers
 from benchmarks.peers import feast_store
 from core.home import Home
 from core.settings import FeatureSettings

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.harness.report import Result, publish
 from benchmarks.quality import DATA
 from benchmarks.quality.online_retail import FILE, SOURCE
-from benchmarks.report import Result, publish
 from core.calendar import midnight
 from core.errors import PatronError
 from core.home import Home

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from benchmarks import servers
+from benchmarks.harness import servers
+from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
 from core.home import Clock, Home, Shop
 from core.progress import silent
 from events.files import imports
@@ -86,17 +87,17 @@ def without() -> Callable[[str], NoReturn]:
 
 
 @pytest.fixture(scope="session")
-def postgres(without: Callable[[str], NoReturn]) -> Iterator[servers.Postgres]:
+def postgres(without: Callable[[str], NoReturn]) -> Iterator[PostgresServer]:
     """A PostgreSQL of this run's own."""
-    programs = servers.postgres_programs()
+    programs = postgres_programs()
     if programs is None:
         without("PostgreSQL")
-    with servers.postgres(programs, durable=False) as server:
+    with running_postgres(programs, durable=False) as server:
         yield server
 
 
 @pytest.fixture
-def postgres_address(postgres: servers.Postgres) -> Iterator[str]:
+def postgres_address(postgres: PostgresServer) -> Iterator[str]:
     """A database that holds nothing, of the test's own."""
     with postgres.database() as address:
         yield address

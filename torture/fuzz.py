@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from benchmarks import homes
+from benchmarks.harness import homes
 from core.home import Home
 from decisions.actions import EXAMPLE
 from records import ScoreLog

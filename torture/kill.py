@@ -28,8 +28,9 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from benchmarks import servers
-from benchmarks.messages import Client, stream
+from benchmarks.harness import servers
+from benchmarks.harness.messages import Client, stream
+from benchmarks.harness.postgres import postgres_programs, running_postgres
 from core.home import Home
 from events.identity import Identity
 from events.lake import read_write as lake
@@ -140,10 +141,10 @@ def main() -> None:
     with TemporaryDirectory() as name, ExitStack() as stack:
         database = None
         if asked.database == "postgres":
-            programs = servers.postgres_programs()
+            programs = postgres_programs()
             if programs is None:
                 raise SystemExit("PostgreSQL is not installed")
-            server = stack.enter_context(servers.postgres(programs))
+            server = stack.enter_context(running_postgres(programs))
             database = stack.enter_context(server.database())
         home = Home(Path(name) / "home", database)
         torment(home, asked.kills, asked.seed)

@@ -13,24 +13,20 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
-import math
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from benchmarks import homes, servers
+from benchmarks.harness import homes, servers
 from core.home import Home
 from core.settings import FeatureSettings
 from events.identity import Identity
@@ -40,17 +36,16 @@ from features.offline import snapshots
 from models.questions.propensity import propensity
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
+from torture.clients import MODEL, REACHED_S, Client, Move, Truth
 from training.customers.pipeline import train
 
 WORKERS, CLIENTS, CUSTOMERS = 3, 4, 200
-MODEL, MODELS = "propensity", ["churn", "propensity", "clv"]
-REACHED_S, AWAY_S, BACK_S, READY_S = 2.0, 10.0, 8.0, 5.0
-BATCHES = (1, 1, 1, 20)
+AWAY_S, BACK_S, READY_S = 10.0, 8.0, 5.0
 
 
 @dataclass
 class Redis:
-    """A Redis that keeps what it holds while it is stopped."""
+    """A Redis server that saves its data when it stops."""
 
     program: str
     folder: Path
@@ -59,11 +54,11 @@ class Redis:
 
     @property
     def address(self) -> str:
-        """As settings name it."""
+        """The value of PATRON_ONLINE_STORE."""
         return f"redis://{servers.HOST}:{self.port}/0"
 
     def start(self) -> None:
-        """Start it with what it held."""
+        """Start the server with the data that it saved."""
         options = [
             "--port",
             str(self.port),
@@ -77,102 +72,11 @@ class Redis:
         self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
 
     def send(self, sign: signal.Signals) -> None:
-        """Stop, pause or go on."""
+        """Stop, suspend or continue the server."""
         assert self.process is not None
         self.process.send_signal(sign)
         if sign == signal.SIGTERM:
             self.process.wait(30)
-
-
-@dataclass
-class Move:
-    """Another version is let answer; ``made`` once that is done."""
-
-    version: str
-    begun: float
-    made: float = math.inf
-
-
-@dataclass
-class Truth:
-    """What is right: per version the score of each customer, and what may be when.
-
-    Attributes:
-        scores: by model, version and customer; None where the question does not apply.
-        moves: the earliest first.
-        away: spans in which Redis was away, or had come back a moment ago.
-    """
-
-    scores: dict[tuple[str, str], dict[str, float | None]]
-    defaults: dict[tuple[str, str], float]
-    moves: list[Move]
-    away: list[tuple[float, float]] = field(default_factory=list)
-
-    def wrong(self, entry: dict[str, Any], asked_at: float, answered_at: float) -> str | None:
-        """What is wrong about an answer; None if nothing is."""
-        degraded = entry["degraded"] is not None
-        if degraded and not any(start <= answered_at and asked_at <= end for start, end in self.away):
-            return f"degraded while Redis was there: {entry['degraded']}"
-        for name, score in entry["scores"].items():
-            version = name, score["version"]
-            right = {self.scores[version][entry["customer_id"]]}
-            right |= {self.defaults[version]} if degraded else set()
-            if score["score"] not in right:
-                return f"{name} version {score['version']} gave {score['score']}, not one of {right}"
-        version_now = entry["scores"][MODEL]["version"]
-        if version_now not in self._may(asked_at, answered_at):
-            return f"{MODEL} version {version_now} answered {REACHED_S} s after another was let to"
-        return None
-
-    def _may(self, asked_at: float, answered_at: float) -> set[str]:
-        """The versions that may answer: the last that everybody had to know, and those moved to since."""
-        known = [move for move in self.moves if move.made + REACHED_S < asked_at]
-        since = [m for m in self.moves if m.made + REACHED_S >= asked_at and m.begun <= answered_at]
-        return {move.version for move in [*known[-1:], *since]}
-
-
-class Client(threading.Thread):
-    """Asks without pause, and checks every answer."""
-
-    def __init__(self, port: int, ids: list[str], truth: Truth, seed: int) -> None:
-        super().__init__(daemon=True)
-        self._port, self._ids, self._truth, self._rng = port, ids, truth, random.Random(seed)
-        self.enough = threading.Event()
-        self.answers = self.degraded = self.broken = 0
-        self.wrong: list[str] = []
-        self._connection: http.client.HTTPConnection | None = None
-
-    def run(self) -> None:
-        """Ask until told to end or something is wrong."""
-        while not self.enough.is_set() and len(self.wrong) < 5:
-            asked = self._rng.sample(self._ids, self._rng.choice(BATCHES))
-            started = time.monotonic()
-            status, body = self._ask(json.dumps({"customer_ids": asked, "models": MODELS}))
-            ended = time.monotonic()
-            if status != 200:
-                self.wrong.append(f"answered {status}: {body[:300]!r}")
-                continue
-            for entry in json.loads(body)["customers"]:
-                self.answers += 1
-                self.degraded += entry["degraded"] is not None
-                if why := self._truth.wrong(entry, started, ended):
-                    self.wrong.append(why)
-
-    def _ask(self, body: str) -> tuple[int, bytes]:
-        for _ in range(50):
-            try:
-                if self._connection is None:
-                    self._connection = http.client.HTTPConnection(servers.HOST, self._port, timeout=10)
-                self._connection.request("POST", "/v1/scores", body, {"Content-Type": "application/json"})
-                response = self._connection.getresponse()
-                return response.status, response.read()
-            except TimeoutError:
-                return 0, b"no answer within 10 s"
-            except (OSError, http.client.HTTPException):  # the worker was killed; another one answers
-                self.broken += 1
-                self._connection = None
-                time.sleep(0.02)
-        return 0, b"no connection within 50 tries"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from benchmarks.harness.report import Result, publish
 from benchmarks.quality import (
     DATA,
     bank,
@@ -20,7 +21,6 @@ from benchmarks.quality import (
     reviews_zh,
     telco,
 )
-from benchmarks.report import Result, publish
 
 PARTS = {
     "online_retail": online_retail,

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmarks.harness.report import Result
 from benchmarks.quality.tables import mean_auc
-from benchmarks.report import Result
 from events.files.table import open_table
 from training.tables.holdouts import folds, hold_out
 from training.tables.labelled import Labelled, label

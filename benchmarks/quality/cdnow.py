@@ -20,7 +20,7 @@ from sklearn.linear_model import TweedieRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.report import Result
+from benchmarks.harness.report import Result
 from core.calendar import EPOCH
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.btyd.gamma_gamma import GammaGamma, fit_gamma_gamma

@@ -21,8 +21,8 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from benchmarks.harness.report import Result
 from benchmarks.quality import cdnow, online_retail
-from benchmarks.report import Result
 from core.calendar import day_of, midnight
 from core.home import Home
 from events.files.imports import import_file

@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import Result
+from benchmarks.harness.report import Result
 from core.calendar import day_of, midnight
 from core.errors import PatronError
 from core.home import Home

@@ -14,7 +14,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks.report import Result
+from benchmarks.harness.report import Result
 from core.calendar import midnight
 from core.home import Home
 from events.files.imports import import_file

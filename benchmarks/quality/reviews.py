@@ -25,8 +25,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.harness.report import Result
 from benchmarks.quality import DATA
-from benchmarks.report import Result
 from features.text import topics
 from features.text.classifier import Settings, counts
 from models.measures.metrics import Array, auc, brier, calibration_slope, paired_bootstrap

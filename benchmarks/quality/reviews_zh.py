@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.harness.report import Result
 from benchmarks.quality import reviews
-from benchmarks.report import Result
 
 FILE = reviews.CHINESE_FILE
 

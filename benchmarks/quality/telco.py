@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.harness.report import Result
 from benchmarks.quality.tables import mean_auc
-from benchmarks.report import Result
 from events.files.table import open_table
 from training.tables.holdouts import folds
 from training.tables.labelled import label

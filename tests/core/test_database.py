@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from benchmarks import servers
+from benchmarks.harness.postgres import PostgresServer
 from core.calendar import micros
 from core.errors import NothingThere, PatronError
 from core.home import Home
@@ -361,7 +361,7 @@ def test_after_a_fork_both_go_on(home: Home) -> None:
 
 
 def test_it_heals_when_the_server_was_restarted(
-    postgres: servers.Postgres, postgres_address: str, tmp_path: Path
+    postgres: PostgresServer, postgres_address: str, tmp_path: Path
 ) -> None:
     database = Database(Home(tmp_path, postgres_address))
     with database.writing() as connection:

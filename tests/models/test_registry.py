@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from models.estimators.trees import CalibratedTrees

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.home import Clock, Home, Shop
 from records import ScoreLog
 from serving.access.keys import Keys

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import patron
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.home import Clock, Home
 from core.storage.database import Database
 from events.identity import Identity

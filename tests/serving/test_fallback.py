@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from benchmarks import servers
+from benchmarks.harness import servers
+from benchmarks.harness.postgres import PostgresServer
 from core import circuit_breaker
 from core.errors import PatronError
 from core.home import Home
@@ -184,7 +185,7 @@ def test_a_redis_that_is_paused_slow_or_stopped_holds_nobody_up(
 
 
 def test_a_postgresql_that_is_paused_holds_nobody_up(
-    home: Home, ids: list[str], postgres: servers.Postgres
+    home: Home, ids: list[str], postgres: PostgresServer
 ) -> None:
     champions = open_champions(Store(home, patience_s=BUDGET_S), Registry(home))
     with postgres.database() as address:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from rudder_analytics.client import Client as RudderClient
 from segment.analytics.client import Client as SegmentClient
 
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rudder_analytics.client import Client as RudderClient
 
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks import servers
+from benchmarks.harness import servers
 from core.calendar import day_of, micros
 from core.home import Home
 from core.storage.database import Database

@@ -67,8 +67,8 @@ def run(load: Load) -> Outcome:
         RuntimeError: an answer was not 200, or the load could not be applied.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"], input=json.dumps(asdict(load)), capture_output=True,
-        text=True, timeout=load.warm_up + load.seconds + 3 * ANSWER_SECONDS, check=False,
+        [sys.executable, "-m", "benchmarks.harness.load"], input=json.dumps(asdict(load)),
+        capture_output=True, text=True, timeout=load.warm_up + load.seconds + 3 * ANSWER_SECONDS, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")

@@ -1,0 +1,1 @@
+"""Shared by the benchmarks: homes, servers, load, rounds and reports."""

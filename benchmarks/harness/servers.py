@@ -1,0 +1,147 @@
+"""Server processes that a benchmark starts, measures and ends."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """How to start a server.
+
+    Attributes:
+        command: for a port of the loopback interface, what to run.
+        ready: the path that answers 200 once the server is up.
+    """
+
+    command: Callable[[int], list[str]]
+    ready: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started server."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def uvicorn(factory: str) -> Service:
+    """One uvicorn worker over an application factory, ``package.module:function``."""
+    quiet = ["--no-access-log", "--log-level", "warning"]
+    head = [sys.executable, "-m", "uvicorn", "--factory", factory, "--host", HOST, *quiet, "--port"]
+    return Service(lambda port: [*head, str(port)], "/openapi.json")
+
+
+@contextmanager
+def running(
+    services: Mapping[str, Service], environment: Mapping[str, str], logs: Path
+) -> Iterator[dict[str, Server]]:
+    """Start services side by side; they are up when the block begins and ended after it.
+
+    Args:
+        environment: added to this process' own.
+        logs: a folder for what they print.
+
+    Raises:
+        RuntimeError: one is not up within ``START_SECONDS``; the text has the end of what it printed.
+    """
+    with ExitStack() as stack:
+        started = {
+            name: stack.enter_context(_started(name, service, environment, logs))
+            for name, service in services.items()
+        }
+        for name, server in started.items():
+            _wait_until_up(server, services[name].ready)
+        yield started
+
+
+@contextmanager
+def redis(program: str, folder: Path) -> Iterator[int]:
+    """A Redis that keeps nothing, while the block lasts; its port.
+
+    Args:
+        program: the path of ``redis-server``.
+        folder: where it runs.
+    """
+    port = free_port()
+    options = ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _listens(port) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield port
+    finally:
+        _stop(process)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
+def _started(name: str, service: Service, environment: Mapping[str, str], logs: Path) -> Iterator[Server]:
+    port, path = free_port(), logs / f"{name}.log"
+    with open(path, "wb") as log:
+        process = subprocess.Popen(
+            service.command(port), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield Server(name, port, process, path)
+    finally:
+        _stop(process)
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_up(server: Server, path: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        if _status(server.port, path) == 200:
+            return
+        time.sleep(0.1)
+    printed = server.log.read_text(errors="replace")
+    raise RuntimeError(f"{server.name} did not come up; it printed:\n{printed[-4000:]}")
+
+
+def _status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)

@@ -1,0 +1,92 @@
+"""What decisions are worth: `python -m benchmarks.policy`.
+
+Five simulated shops of other seeds. In each the three models are trained and everyone is decided for by
+the example's actions, all by the code that a shop runs; a version that so small a shop cannot prove better
+than the simplest baseline is promoted by hand. The assumed effects are then true by definition: each changes
+the customer's *true* probability exactly as declared. The profit is its expectation under that truth and not
+a draw, so nothing but the shops differs between the policies compared:
+
+- ours: the option of the highest expected value by the scores; also with control and exploration;
+- random: a permitted option, nothing among them, each alike;
+- cheapest: the cheapest permitted action;
+- propensity alone: as many contacts as ours, to those of the highest propensity, each with the strongest
+  permitted offer (the one that raises the propensity most);
+- one campaign: the one action, chosen in hindsight, that earns most when all who are permitted get it;
+- the limit: the best permitted option for who knows the truth.
+
+All keep to the same rules, and doing nothing is worth 0. Differences come with their 95 % interval over
+the shops (Student's t).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.harness.report import Result, publish
+from benchmarks.policy.policies import POLICIES
+from benchmarks.policy.shops import ACTIONS, Known, examine
+from decisions.actions import NOTHING
+from records.decisions import Decision
+
+SEEDS = (1, 2, 3, 4, 5)
+OTHERS = ("random", "cheapest", "propensity alone", "one campaign", "nothing")
+
+
+def main() -> int:
+    """Simulate, train, decide and compare; two shops at a time."""
+    shops: list[Known] = []
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        for seed, shop in zip(SEEDS, processes.map(examine, SEEDS), strict=True):
+            profits = ", ".join(f"{name} {profit(*shop):.3f}" for name, profit in POLICIES.items())
+            print(f"  shop {seed}: {len(shop[0]):,} customers, EUR per customer: {profits}", flush=True)
+            shops.append(shop)
+    results = compare(shops) | probabilities([d for decisions, _ in shops for d in decisions])
+    publish("policy", results)
+    return 0
+
+
+def compare(shops: Sequence[Known]) -> dict[str, Result]:
+    """Mean profits, and the differences of ours with their intervals over the shops."""
+    profits = {name: np.array([profit(*shop) for shop in shops]) for name, profit in POLICIES.items()}
+    unit = "EUR per customer"
+    best = max(OTHERS, key=lambda name: float(profits[name].mean()))
+    results = {
+        name.replace(" ", "_"): Result(
+            float(profits[name].mean()), unit, float(profits[best].mean()), float(profits["limit"].mean()),
+            better="higher",
+        )
+        for name in ("ours", "with control and exploration")
+    }  # fmt: skip
+    for name in OTHERS:
+        differences = profits["ours"] - profits[name]
+        mean = float(differences.mean())
+        half = float(stats.t.ppf(0.975, len(shops) - 1) * differences.std(ddof=1) / len(shops) ** 0.5)
+        print(f"  ours less {name}: {mean:+.3f} (95 % interval {mean - half:+.3f} to {mean + half:+.3f})")
+        for suffix, value in {"": mean, "_low": mean - half, "_high": mean + half}.items():
+            results[f"over_{name.replace(' ', '_')}{suffix}"] = Result(value, unit, better="higher")
+    return results
+
+
+def probabilities(decisions: Sequence[Decision]) -> dict[str, Result]:
+    """How far the shares of the actions chosen are from the probabilities that the log holds."""
+    off, deviations = 0.0, []
+    for name in (NOTHING, *ACTIONS):
+        p = np.array([decision.choice.probabilities.get(name, 0.0) for decision in decisions])
+        seen = sum(decision.choice.action == name for decision in decisions)
+        off = max(off, abs(seen - p.sum()) / len(decisions))
+        deviations.append(float((seen - p.sum()) / np.sqrt((p * (1 - p)).sum())))
+        print(f"  {name}: chosen {seen:,} times, {p.sum():,.1f} by the log's probabilities")
+    return {
+        "share_off_probability": Result(off, "share of decisions"),
+        "share_off_in_deviations": Result(max(map(abs, deviations)), "standard deviations"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
