@@ -17,12 +17,12 @@ install-dev: .venv/.installed-dev   ## and what its tests need
 up: install                         ## a shop, trained and served on 127.0.0.1:8000
 	@$(BIN)/patron up
 
-check: install-dev                  ## style, types, layers; documentation matches commands
+check: install-dev                  ## style, types, layers, sizes, names; documentation matches code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q tests/test_documentation.py
+	$(BIN)/pytest -q tests/test_documentation.py tests/test_layers.py tests/test_words.py
 
 test: check                         ## check, and every test
 	$(BIN)/pytest -n auto --dist loadfile

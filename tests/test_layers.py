@@ -1,28 +1,60 @@
-"""Rules about imports that import-linter, which knows packages only, cannot hold patron.py to."""
+"""Rules about modules that import-linter does not check: imports of programs, work at import, sizes."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = (
-    "commands", "core", "decisions", "events", "features", "models", "monitoring", "records", "serving",
-    "training",
-)  # fmt: skip
+PRODUCT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
+MAX_MODULES = 15
+"""Modules directly in a folder, without ``__init__.py``: what one reads at a glance."""
+MAX_LINES = 250
+"""Lines of a module."""
+LONG_MODULES: dict[str, str] = {
+    "benchmarks/peers/features_pandas.py": "all features in pandas, as one program: the peer of the build",
+    "benchmarks/peers/features_sql.py": "all features in SQL, as one statement: the limit of the build",
+}
+"""Modules over ``MAX_LINES`` because they are one noun, each with that noun."""
+LONG_MODULES_TO_SPLIT: set[str] = {
+    "core/storage/database.py",
+    "events/files/classify.py",
+    "events/files/imports.py",
+    "events/journal.py",
+    "events/lake/read_write.py",
+    "events/segment/translate.py",
+    "events/simulation/activities.py",
+    "events/simulation/truth.py",
+    "features/catalogue/store.py",
+    "features/offline/boundaries.py",
+    "features/online/packed.py",
+    "features/online/redis.py",
+    "models/measures/drift.py",
+    "models/registry/registry.py",
+    "records/decisions.py",
+    "records/predictions.py",
+    "records/score_jobs.py",
+    "serving/access/keys.py",
+    "serving/scores/scorer.py",
+}
+"""Modules that are to be split, or to be moved to ``LONG_MODULES`` with their noun."""
+CROWDED_FOLDERS_TO_SPLIT: set[str] = {"tests/serving"}
+"""Folders that are to be divided."""
 DOORS = {"feast", "mlflow", "evidently", "fastapi", "starlette", "ibis", "duckdb", "lightgbm"}
 
 
 def imported(tree: ast.AST) -> set[str]:
-    found: set[str] = set()
+    packages: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            packages |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+            packages.add(node.module.split(".")[0])
+    return packages
 
 
 def test_the_entry_point_goes_through_the_packages_and_no_door_of_its_own() -> None:
@@ -60,20 +92,40 @@ def test_no_module_does_work_at_import() -> None:
         ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         | ast.Assign | ast.AnnAssign | ast.AugAssign | ast.If
     )  # fmt: skip
-    for package in (
-        "commands",
-        "core",
-        "decisions",
-        "events",
-        "features",
-        "models",
-        "monitoring",
-        "records",
-        "serving",
-        "training",
-    ):
+    for package in PRODUCT:
         for path in (ROOT / package).rglob("*.py"):
             body = ast.parse(path.read_text()).body
             rest = [n for n in body if not isinstance(n, allowed)]
             docstrings = [n for n in rest if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
             assert len(rest) == len(docstrings), path
+
+
+def lines_by_module() -> dict[str, int]:
+    return {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in (*PRODUCT, "benchmarks", "torture")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+
+
+def test_a_module_is_short_or_one_noun() -> None:
+    long = {path: lines for path, lines in lines_by_module().items() if lines > MAX_LINES}
+    assert sorted(set(long) - set(LONG_MODULES) - LONG_MODULES_TO_SPLIT) == [], (
+        f"over {MAX_LINES} lines: split"
+    )
+    assert sorted({*LONG_MODULES, *LONG_MODULES_TO_SPLIT} - set(long)) == [], (
+        "short or gone: remove from the list"
+    )
+
+
+def test_a_folder_has_few_modules() -> None:
+    """Counts the modules directly in a folder; ``__init__.py`` is not counted."""
+    folders = Counter(
+        path.parent.relative_to(ROOT).as_posix()
+        for folder in (*PRODUCT, "benchmarks", "torture", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    )
+    crowded = {folder for folder, modules in folders.items() if modules > MAX_MODULES}
+    assert sorted(crowded - CROWDED_FOLDERS_TO_SPLIT) == [], f"over {MAX_MODULES} modules: divide"
+    assert sorted(CROWDED_FOLDERS_TO_SPLIT - crowded) == [], "divided: remove from the list"
