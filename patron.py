@@ -11,12 +11,11 @@ from typer.exceptions import TyperException
 
 from commands import (
     answers,
-    categories,
     feedback,
     keys,
     models,
-    products,
     quarantine,
+    rankings,
     service,
     settings,
     shop,
@@ -34,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, answers, products, categories, feedback, service, settings, up):
+for noun in (shop, training, models, answers, rankings, feedback, service, settings, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

@@ -18,7 +18,6 @@ import serving.decisions.routes
 import serving.decisions.run_routes
 import serving.events.routes
 import serving.operations.routes
-import serving.rankings.category_routes
 import serving.rankings.routes
 import serving.score_jobs.routes
 import serving.scores.routes
@@ -42,8 +41,7 @@ from serving.http.body_limit import BodyLimitMiddleware
 from serving.http.metrics import Metrics
 from serving.http.observability import ObservabilityMiddleware
 from serving.http.services import Services
-from serving.rankings.categories import Categories
-from serving.rankings.products import Products
+from serving.rankings.service import CategoryService, ProductService
 from serving.score_jobs.background import ScoreJobs
 from serving.scores.champions import Follower
 from serving.scores.explainer import Explainer
@@ -63,7 +61,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     serving.catalogue.routes.router,
     serving.operations.routes.router,
     serving.rankings.routes.router,
-    serving.rankings.category_routes.router,
     serving.customers.routes.router,
 )
 _log = logging.getLogger(__name__)
@@ -104,8 +101,8 @@ def _open_services(scorer: Scorer, log: ScoreLog) -> Services:
     instances.add(Timeline(home))
     instances.add(OtherModels(home))
     instances.add(Explainer(scorer))
-    instances.add(Products(home))
-    instances.add(Categories(home))
+    instances.add(ProductService(home, scorer.identity))
+    instances.add(CategoryService(home, scorer.identity))
     instances.add(ScoreJobs(scorer))
     decider = instances.add(Decider(scorer, DecisionLog(home)))
     instances.add(Runs(decider))
@@ -136,8 +133,8 @@ def _lifespan(
             at_end("the log of decisions", instances[Decider].log.close)
             at_end("the scorer", instances[Scorer].close)
             at_end("the score jobs", instances[ScoreJobs].stop)
-            at_end("the ranking of categories", instances[Categories].close)
-            at_end("the ranking of products", instances[Products].close)
+            at_end("the ranking of categories", instances[CategoryService].close)
+            at_end("the ranking of products", instances[ProductService].close)
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[Runs].stop)
             at_end("the event intake", instances[Intake].close)

@@ -7,33 +7,40 @@ about customers, by their keys, ``categories.parquet`` about categories.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from core.errors import PatronError
 from models.categories.history import UNITS, History
-from models.categories.model import NAME, definition
+from models.categories.model import NAME, definition, score
+from models.categories.reasons import reasons
 from models.estimators.opening import open_fitted
 from models.registry.bundle import FittedModel, sealed, verified
 from models.registry.registry import Registry
 
 _TABLES = ("customers", "pairs", "categories")
+_RANKED = {
+    "customer_key": pa.int64(), "category": pa.string(), "score": pa.float64(), "reason": pa.string(),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Published:
-    """A version that is opened.
+class CategoryRanking:
+    """A published version, opened; a :class:`serving.rankings.ranking.Ranking`.
 
     Attributes:
-        history: what was known of customers when it was trained.
+        history: what was known of customers when the version was trained.
+        categories: those that are ranked; None for all.
     """
 
     model: FittedModel
     history: History
+    categories: tuple[str, ...] | None = None
 
     @property
     def version(self) -> str:
@@ -42,13 +49,34 @@ class Published:
 
     @property
     def as_of(self) -> datetime:
-        """What was known then is what answers rest on."""
+        """The orders known by this moment are the basis of the ranking."""
         return datetime.fromisoformat(self.model.manifest["as_of"])
 
     @property
     def horizon_days(self) -> int:
-        """How far ahead it asks."""
+        """The length of the window that a score is about, in days from ``as_of``."""
         return int(self.model.manifest["horizon_days"])
+
+    def knows(self, customer_key: int) -> bool:
+        """Whether the customer had ordered before ``as_of``."""
+        return bool((self.history.keys == customer_key).any())
+
+    def rank(self, customer_keys: Sequence[int], limit: int | None) -> pa.Table:
+        """The categories of customers who had ordered, by customer, the likeliest first.
+
+        Args:
+            limit: at most so many categories of each customer; None for all.
+
+        Returns:
+            ``customer_key``, ``category``, ``score`` (the probability of an order of the category within
+            ``horizon_days`` days) and ``reason`` in words.
+        """
+        rows = self.history.rows(customer_keys, self.categories)
+        rows = rows.assign(score=score(self.model, rows) if len(rows) else 0.0, reason=reasons(rows))
+        rows = rows.sort_values(["customer_key", "score"], ascending=[True, False], kind="stable")
+        if limit is not None:
+            rows = rows.groupby("customer_key").head(limit)
+        return pa.table({name: pa.array(rows[name], type_) for name, type_ in _RANKED.items()})
 
 
 def to_files(model: FittedModel, known: History, told: Mapping[str, Any]) -> dict[str, bytes]:
@@ -61,7 +89,7 @@ def to_files(model: FittedModel, known: History, told: Mapping[str, Any]) -> dic
     return sealed(dict(model.manifest) | dict(told), model.fitted.to_files() | files)
 
 
-def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -> Published:
+def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -> CategoryRanking:
     """Check every digest, then open.
 
     Raises:
@@ -74,26 +102,17 @@ def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -
             f"version {version} of {NAME} was made by other code than this; run `patron train {NAME}`"
         )
     model = FittedModel(version, manifest, open_fitted(files), {})
-    return Published(model, History(*(pd.read_parquet(io.BytesIO(files[f"{n}.parquet"])) for n in _TABLES)))
+    tables = (pd.read_parquet(io.BytesIO(files[f"{name}.parquet"])) for name in _TABLES)
+    return CategoryRanking(model, History(*tables))
 
 
-def open_version(registry: Registry, version: str) -> Published:
+def open_version(registry: Registry, version: str) -> CategoryRanking:
     """A published version, with every digest checked.
 
     Raises:
         PatronError: its files are missing or damaged, or of other code than this.
     """
     return open_files(version, *registry.files(NAME, version))
-
-
-def open_champion(registry: Registry) -> Published:
-    """The version that answers.
-
-    Raises:
-        NoChampion: none was promoted; the text says why.
-        PatronError: as :func:`open_version`.
-    """
-    return open_version(registry, registry.champion_version(NAME))
 
 
 def _bytes(table: pd.DataFrame) -> bytes:

@@ -1,8 +1,12 @@
-"""Versions of the ranking of products in the registry."""
+"""Published versions of the ranking of products."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
 
 from models.products.files import NAME, open_products
 from models.products.ranker import FittedProducts
@@ -10,27 +14,41 @@ from models.registry.registry import Registry
 
 
 @dataclass(frozen=True)
-class Published:
-    """A version of the ranking that is opened."""
+class ProductRanking:
+    """A published version, opened; a :class:`serving.rankings.ranking.Ranking`.
+
+    Attributes:
+        new_only: whether it leaves out the products that a customer has bought before.
+    """
 
     version: str
-    ranking: FittedProducts
+    fitted: FittedProducts
+    new_only: bool = False
+
+    @property
+    def as_of(self) -> datetime:
+        """The orders known by this moment are the basis of the ranking."""
+        return self.fitted.as_of
+
+    @property
+    def horizon_days(self) -> None:
+        """A score is about the next basket, whenever it comes."""
+        return None
+
+    def knows(self, customer_key: int) -> bool:
+        """Whether the customer had bought anything before ``as_of``."""
+        return self.fitted.knows(customer_key)
+
+    def rank(self, customer_keys: Sequence[int], limit: int | None) -> pa.Table:
+        """See :meth:`models.products.ranker.FittedProducts.rank`."""
+        k = len(self.fitted.product_ids) if limit is None else limit
+        return self.fitted.rank(customer_keys, k, self.new_only)
 
 
-def open_version(registry: Registry, version: str) -> Published:
+def open_version(registry: Registry, version: str) -> ProductRanking:
     """A published version, with every digest checked.
 
     Raises:
         PatronError: its files are missing or damaged, or of other code than this.
     """
-    return Published(version, open_products(version, *registry.files(NAME, version)))
-
-
-def open_champion(registry: Registry) -> Published:
-    """The version that answers.
-
-    Raises:
-        NoChampion: none was promoted; the text says why.
-        PatronError: as :func:`open_version`.
-    """
-    return open_version(registry, registry.champion_version(NAME))
+    return ProductRanking(version, open_products(version, *registry.files(NAME, version)))

@@ -1,23 +1,24 @@
-"""What a customer buys next."""
+"""The products that a customer buys next, and the categories that a customer orders of soon."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.params import CustomerIdPath
 from serving.http.problems import responses
 from serving.http.services import service
-from serving.rankings.products import Products, ranked
-from serving.rankings.schemas import ProductsQuery, ProductsResponse
-from serving.scores.dependencies import ScorerDep
-from serving.scores.scorer import UNKNOWN
+from serving.rankings.schemas import CategoriesQuery, CategoriesResponse, ProductsQuery, ProductsResponse
+from serving.rankings.service import CategoryService, ProductService
 
-router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
-ProductsDep = Annotated[Products, service(Products)]
+router = APIRouter(prefix="/v1/customers", tags=["customers"])
+ProductsDep = Annotated[ProductService, service(ProductService)]
+CategoriesDep = Annotated[CategoryService, service(CategoryService)]
+_RESPONSES = responses(404, 422, 503)
 
 
 @router.get(
@@ -25,25 +26,37 @@ ProductsDep = Annotated[Products, service(Products)]
     operation_id="rank_products",
     response_description="Products, the likeliest first.",
     response_model=ProductsResponse,
-    responses=responses(404, 422, 503),
+    responses=_RESPONSES,
+    dependencies=[needs(Scope.CUSTOMERS)],
 )
 async def products(
-    customer_id: CustomerIdPath,
-    asked: Annotated[ProductsQuery, Query()],
-    scorer: ScorerDep,
-    products: ProductsDep,
+    customer_id: CustomerIdPath, query: Annotated[ProductsQuery, Query()], ranker: ProductsDep
 ) -> dict[str, Any]:
     """The products that a customer is likeliest to buy next, each with its reason.
 
-    Of a customer without orders it says what is popular, and `reason` tells that. There are fewer than
-    `limit` where the shop has fewer that may be meant. What happens after `as_of` counts once the ranking is
-    trained anew (`patron train products`).
+    A customer without orders gets the products that are popular with everyone, and a `reason`. There are
+    fewer than `limit` where the shop has fewer candidates. Events after `as_of` count once the ranking is
+    trained again (`patron train products`).
     """
+    return await ranker.respond(
+        customer_id, query.limit, lambda ranking: replace(ranking, new_only=query.new_only)
+    )
 
-    def answer() -> dict[str, Any]:
-        key = scorer.identity.keys([customer_id]).get(customer_id)
-        if key is None:
-            raise HTTPException(404, UNKNOWN)
-        return ranked(products.now(), key, customer_id, asked.limit, asked.new_only)
 
-    return await products.run(answer)
+@router.get(
+    "/{customer_id:path}/categories",
+    operation_id="score_categories",
+    response_description="Categories, the likeliest first.",
+    response_model=CategoriesResponse,
+    responses=_RESPONSES,
+    dependencies=[needs(Scope.SCORES)],
+)
+async def categories(
+    customer_id: CustomerIdPath, query: Annotated[CategoriesQuery, Query()], ranker: CategoriesDep
+) -> dict[str, Any]:
+    """The probability of an order of each product category, with what the customer ordered of it so far.
+
+    A customer who has not ordered gets a `reason` in place of categories. Events after `as_of` count once the
+    model is trained again (`patron train category_propensity`).
+    """
+    return await ranker.respond(customer_id, query.limit)

@@ -1,4 +1,4 @@
-"""What is asked and answered about the products that customers buy next."""
+"""Requests and responses of ranked products and categories."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_PRODUCTS = 100
+MAX_ITEMS = 100
 
 
 class ProductsQuery(BaseModel):
@@ -14,7 +14,7 @@ class ProductsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(10, ge=1, le=MOST_PRODUCTS, description="At most so many.")
+    limit: int = Field(10, ge=1, le=MAX_ITEMS, description="At most so many products.")
     new_only: bool = Field(False, description="Only products that the customer has not bought before.")
 
 
@@ -23,23 +23,59 @@ class RankedProduct(BaseModel):
 
     product_id: str
     score: float = Field(
-        description="Probability that the customer's next basket has it. Without a history: the share of the"
-        " last 90 days' baskets that have it."
+        description="Probability that the customer's next basket has the product. For a customer without"
+        " orders: the share of the last 90 days' baskets that have it."
     )
     reason: str = Field(
-        description="Why, in words; days are counted to `as_of`.",
+        description="The reason in words; days are counted to `as_of`.",
         examples=["bought 3 times, last 12 days ago"],
     )
 
 
 class ProductsResponse(BaseModel):
-    """What one customer buys next, the likeliest first."""
+    """The products that one customer buys next, the likeliest first."""
 
     customer_id: str
-    version: str = Field(description="The version of `products` that answered.")
-    as_of: datetime = Field(description="What was known then is what the answer rests on.")
+    version: str = Field(description="The version of `products` that ranked them.")
+    as_of: datetime = Field(description="The ranking rests on the orders known by this moment.")
     reason: str | None = Field(
         description="Why these are the products that are popular with everyone; null where they are the"
         " customer's own."
     )
     products: list[RankedProduct]
+
+
+class CategoriesQuery(BaseModel):
+    """How many categories."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int | None = Field(
+        None, ge=1, le=MAX_ITEMS, description="At most so many categories; all by default."
+    )
+
+
+class CategoryPropensity(BaseModel):
+    """A category that a customer may order of."""
+
+    category: str
+    score: float = Field(
+        description="Probability of at least one order of the category within `horizon_days` days."
+    )
+    reason: str = Field(
+        description="What the customer ordered of the category so far; days are counted to `as_of`.",
+        examples=["in 3 of 7 orders, last 12 days ago"],
+    )
+
+
+class CategoriesResponse(BaseModel):
+    """The categories that one customer orders of soon, the likeliest first."""
+
+    customer_id: str
+    version: str = Field(description="The version of `category_propensity` that scored them.")
+    as_of: datetime = Field(
+        description="The scores rest on the orders known by this moment; days are counted to it."
+    )
+    horizon_days: int = Field(description="How far ahead the probabilities look, in days.")
+    reason: str | None = Field(description="Why there are no categories; null where there are.")
+    categories: list[CategoryPropensity]

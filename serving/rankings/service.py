@@ -1,0 +1,63 @@
+"""Ranks items for customers in response to requests, one request at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic
+
+from fastapi import HTTPException
+
+from core.home import Home
+from events.identity import Identity
+from serving.http.single_worker import SingleWorker
+from serving.rankings.champion import LazyChampion
+from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, RankingKind
+from serving.scores.scorer import UNKNOWN
+
+if TYPE_CHECKING:
+    from models.categories.published import CategoryRanking  # noqa: F401 - named in a string below
+    from models.products.published import ProductRanking  # noqa: F401 - likewise
+
+
+class RankingService(SingleWorker, Generic[R]):
+    """The promoted version of a ranking, in a thread of its own: scores wait for none of its work."""
+
+    kind: RankingKind[R]
+
+    def __init__(self, home: Home, identity: Identity) -> None:
+        super().__init__(self.kind.model.replace("_", " "))
+        self._identity = identity
+        self._champion = LazyChampion(self.kind.model, home, self.kind.open_version)
+
+    async def respond(
+        self, customer_id: str, limit: int | None, restrict: Callable[[R], R] = lambda ranking: ranking
+    ) -> dict[str, Any]:
+        """The items of one customer, see :meth:`RankingKind.response`.
+
+        Args:
+            restrict: returns the ranking of those items that are asked for.
+
+        Raises:
+            HTTPException: no event named the customer, or too many requests wait.
+            PatronError: no version was promoted, or it cannot be opened.
+        """
+
+        def respond() -> dict[str, Any]:
+            key = self._identity.keys([customer_id]).get(customer_id)
+            if key is None:
+                raise HTTPException(404, UNKNOWN)
+            return self.kind.response(restrict(self._champion.current()), key, customer_id, limit)
+
+        return await self.run(respond)
+
+
+class ProductService(RankingService["ProductRanking"]):
+    """Ranks the products that a customer buys next."""
+
+    kind = PRODUCTS
+
+
+class CategoryService(RankingService["CategoryRanking"]):
+    """Ranks the categories that a customer orders of soon."""
+
+    kind = CATEGORIES
