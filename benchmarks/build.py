@@ -131,7 +131,7 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
 
 def learn(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
     """The files of the boundaries in force at these moments, which the product learns."""
-    folder = home.snapshots / lake.describe(home)["generation"] / f"boundaries-{boundaries.recipe(home)}"
+    folder = home.snapshots / lake.metadata(home).generation / f"boundaries-{boundaries.recipe(home)}"
     boundaries.history(home, lake.connect(), as_ofs)
     return sorted(folder.glob("*.parquet"))
 

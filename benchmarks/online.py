@@ -30,7 +30,7 @@ from benchmarks.harness import report, rounds, servers
 from benchmarks.peers import feast_store
 from core.home import Home
 from core.settings import FeatureSettings
-from events.files import imports
+from events.simulation import simulated_shop
 from features.catalogue.store import Store
 from features.groups import FEATURES, GROUPS
 from features.offline import snapshots
@@ -77,7 +77,7 @@ def measure(
     _note(f"simulating {customers:,} customers and building their features")
     folder.mkdir(exist_ok=True)
     home, results = Home(folder / "home"), {}
-    imports.simulate_shop(home, customers, SEED, YEARS)
+    simulated_shop.simulate_shop(home, customers, SEED, YEARS)
     built = snapshots.build(home, monthly=False)
     keys = built.table(GROUPS[0], built.current)["customer_key"].to_pylist()
     Store(home, FeatureSettings(online_store=None)).apply(GROUPS, built.folders)

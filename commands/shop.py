@@ -23,10 +23,10 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Simulate a shop whose customers' true rates are known; again, it goes on to the present."""
-    from events.files import imports
+    from events.simulation import simulated_shop
 
     with progress_bar(as_json) as progress:
-        done = imports.simulate_shop(open_home(), customers, seed, years, replace, progress)
+        done = simulated_shop.simulate_shop(open_home(), customers, seed, years, replace, progress)
     said = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
     print_result(as_json, done, said + _forgotten(done))
 
@@ -38,10 +38,10 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a shop without history, on wall time, that begins with the events that arrive."""
-    from events.files import imports
+    from events.lake import shops
 
     home = open_home()
-    done = imports.begin_live(home, time_zone, currency)
+    done = shops.begin_live(home, time_zone, currency)
     said = f"made a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
     print_result(as_json, done, said)
 
@@ -61,7 +61,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import orders from files or a database, and account for every row."""
-    from events.files import imports
+    from events.files import imports, rejected_rows
 
     if files and inspect:
         for file in files:
@@ -83,11 +83,11 @@ def import_(
     if done:
         print_result(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
-        columns, rows = imports.set_aside(open_home())
+        columns, rows = rejected_rows.report(open_home())
         listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
-        said = f"set aside (the first {imports.REPORT_ROWS} of each reason; all are in"
-        place = imports.set_aside_file(open_home())
+        said = f"set aside (the first {rejected_rows.REPORT_ROWS} of each reason; all are in"
+        place = rejected_rows.file(open_home())
         print_result(as_json, {"set_aside": listed}, "\n".join([f"{said} {place}):", *lines]))
 
 

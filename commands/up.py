@@ -26,8 +26,9 @@ app = typer.Typer()
 @app.command()
 def up() -> None:
     """A shop, trained and served: everything that is missing is made, then the service runs."""
-    from events.files import imports
     from events.lake import read_write as lake
+    from events.lake import shops
+    from events.simulation import simulated_shop
     from serving import server
     from serving.access.authentication import check
     from serving.access.keys import Keys
@@ -38,13 +39,13 @@ def up() -> None:
     check_port(settings.host, settings.port)
     with progress_bar(False) as progress:
         if not lake.exists(home):
-            imports.simulate_shop(home, 6000, 7, 3.0, progress=progress)
+            simulated_shop.simulate_shop(home, 6000, 7, 3.0, progress=progress)
         else:
-            imports.extend_simulation(home, progress)
+            simulated_shop.extend_simulation(home, progress)
         try:
             said = _make_ready(home, progress)
         except PatronError as error:
-            if home.shop().source != imports.LIVE:
+            if home.shop().source != shops.LIVE:
                 raise
             said = [f"no models yet: {error}"]  # its history is still to come
     draft_actions(home)
@@ -106,16 +107,16 @@ def _welcome(home: Home, address: str, said: list[str], example: str | None, sec
     from events.lake import read_write as lake
     from models.registry.registry import local_uri
 
-    shop = lake.describe(home)
+    metadata = lake.metadata(home)
     span = (
-        f"{shop['orders']:,} orders from {shop['from']} to {shop['to']}"
-        if shop["orders"]
+        f"{metadata.orders:,} orders from {metadata.first_date} to {metadata.last_date}"
+        if metadata.orders
         else "no orders yet"
     )
     return "\n".join(
         [
             "",
-            f"Patron is up after {seconds:.0f} s, with {span} ({shop['source']}) in {home.path}",
+            f"Patron is up after {seconds:.0f} s, with {span} ({metadata.source}) in {home.path}",
             *(f"  {line}" for line in said),
             *_to_try(home, address, example),
             f"  the API's page   {address}/docs",

@@ -31,9 +31,9 @@ from benchmarks.harness import servers
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
 from core.home import Clock, Home, Shop
 from core.progress import silent
-from events.files import imports
 from events.identity import Identity
 from events.lake import read_write as lake
+from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 from features.catalogue.store import Store, import_feast
 from features.groups import GROUPS
@@ -153,7 +153,7 @@ def shop(made_once: Callable[..., Path]) -> Home:
 
     def make(path: Path) -> None:
         home = Home(path)
-        imports._simulate(home, PLAN, UNTIL, silent)
+        simulated_shop.write(home, PLAN, UNTIL, silent)
         home.write_shop(Shop("simulate", PLAN.time_zone, PLAN.currency, Clock(UNTIL)))
         opinions.install(home, learn_to_read(home).to_files())
 
@@ -349,7 +349,7 @@ def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
     from training.customers.pipeline import train
 
     home = Home(path)
-    imports._simulate(home, plan, UNTIL, silent)
+    simulated_shop.write(home, plan, UNTIL, silent)
     home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(UNTIL)))
     train(home, model, _build_features(home), Store(home), Registry(home))
 

@@ -45,20 +45,17 @@ def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
     draft = versions.begin(home)
     versions.link(held.folder, draft)
     connection, zone = connect(home.path).con, home.shop().time_zone
-    described, moved = held.described, 0
+    record, moved = held.metadata.record, 0
     for start in range(held.compacted_seq, upto, SLICE):
         tail = journal.tail(database, start, min(start + SLICE, upto))
-        described = _grown(connection, described, tail, draft, zone)
+        record = _grown(connection, record, tail, draft, zone)
         for name, rows in tail.items():
             moved += rows.num_rows
             for table in (name, merge.told(name)):
                 if rows.num_rows and (draft / table).exists():
                     _add(connection, draft, table, rows)
-    described = described | {
-        "arrived": described.get("arrived", 0) + moved,
-        "forgotten_seq": held.compacted_seq,
-    }
-    lake = versions.publish(home, draft, described, upto)
+    record = record | {"arrived": held.metadata.arrived + moved}
+    lake = versions.publish(home, draft, record, compacted_seq=upto, forgotten_seq=held.compacted_seq)
     journal.forget(database, held.compacted_seq)
     return lake, moved
 
@@ -78,12 +75,12 @@ def _add(connection: duckdb.DuckDBPyConnection, draft: Path, table: str, rows: p
 
 def _grown(
     connection: duckdb.DuckDBPyConnection,
-    described: dict[str, Any],
+    record: dict[str, Any],
     tail: dict[str, pa.Table],
     draft: Path,
     zone: str,
 ) -> dict[str, Any]:
-    """The description with the orders' number and span as they are with these events.
+    """The metadata with the orders' number and span as they are with these events.
 
     The first day is the first on which an order was known: one that is told of later is no history.
     """
@@ -100,7 +97,7 @@ def _grown(
         """
     ).fetchall()[0]
     first, last = (
-        pick([day for day in (described[name], found) if day is not None], default=None)
+        pick([day for day in (record[name], found) if day is not None], default=None)
         for pick, name, found in ((min, "first_day", first), (max, "last_day", last))
     )
-    return described | merge.days(described["orders"] + orders, first, last)
+    return record | merge.days(record["orders"] + orders, first, last)

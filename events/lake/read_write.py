@@ -33,6 +33,7 @@ from events.identity import Identity
 from events.lake import compaction as compact
 from events.lake import staging as merge
 from events.lake import versions
+from events.lake.metadata import LakeMetadata
 from events.lake.versions import BUCKETS, Lake, bucket_file, current, exists
 from events.schema import MERGES, SCHEMAS, Events
 
@@ -43,16 +44,20 @@ __all__ = [
     "bucket_file",
     "connect",
     "current",
-    "describe",
     "exists",
+    "metadata",
     "read",
     "write",
 ]
 
 
-def describe(home: Home) -> dict[str, Any]:
-    """What the last import or simulation recorded about itself."""
-    return current(home).described
+def metadata(home: Home) -> LakeMetadata:
+    """The metadata of the lake's current version.
+
+    Raises:
+        PatronError: as :func:`current`.
+    """
+    return current(home).metadata
 
 
 def read(home: Home, backend: Backend) -> Events:
@@ -84,7 +89,7 @@ def arrived(
     while True:
         tail = journal.tail(database, held.compacted_seq, customer_keys=customer_keys)
         newer = current(home)
-        if newer.described["forgotten_seq"] <= held.compacted_seq:
+        if newer.metadata.forgotten_seq <= held.compacted_seq:
             return held, tail
         held = newer  # what followed the older version may have left the journal by now
 
@@ -135,12 +140,12 @@ def write(
     home: Home,
     connection: duckdb.DuckDBPyConnection,
     time_zone: str,
-    description: dict[str, Any],
+    record: dict[str, Any],
     progress: Progress = silent,
     *,
     add: bool = False,
     imported: bool = False,
-) -> dict[str, Any]:
+) -> LakeMetadata:
     """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
 
     Replacing begins a new shop: what arrived, merges, and customers of whom the source does not tell are
@@ -151,13 +156,13 @@ def write(
             ``customer_id`` (text) in place of ``customer_key`` and without ``day`` and ``hour``, and
             optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
         time_zone: the shop's; decides each event's ``day``.
-        description: kept as ``import.json``; gets ``generation``, a digest of what was written,
-            the orders' number and their span.
+        record: what the source says of itself, stored in ``import.json``; :class:`LakeMetadata` names the
+            rest, which is added.
         add: keep the events that are there, and what arrived; what is told again stays once.
         imported: from a file: find the order that each refund takes back, and which traits are news.
 
     Returns:
-        The description as it was written.
+        The metadata of the new version.
 
     Raises:
         PatronError: the events are being written by somebody else; nothing was changed.
@@ -174,18 +179,19 @@ def write(
         draft = versions.begin(home)
         fill = partial(_fill, connection, draft, time_zone, held, progress, imported)
         if held:
-            seq, forgotten = held.compacted_seq, held.described["forgotten_seq"]
+            seq, forgotten = held.compacted_seq, held.metadata.forgotten_seq
             with database.writing() as db:
                 _know(connection, db, told)
-            description = description | fill()
+            record = record | fill()
         else:
             with database.writing() as db:  # what is forgotten stays where the new shop cannot be written
                 seq = forgotten = journal.clear(db, versions.compacted_seq(home))
                 identity.keep(db, told)
                 _know(connection, db, told)
-                description = description | fill()
+                record = record | fill()
         database.close()
-        return versions.publish(home, draft, description | {"forgotten_seq": forgotten}, seq).described
+        lake = versions.publish(home, draft, record, compacted_seq=seq, forgotten_seq=forgotten)
+        return lake.metadata
 
 
 def _know(connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]) -> None:
@@ -230,10 +236,10 @@ def _fill(
 def _generation(connection: duckdb.DuckDBPyConnection, held: Lake | None) -> dict[str, Any]:
     """The digest of what was written; the one that was there if only what arrived has come to it since."""
     digest = _digest(connection, "keyed_{}")
-    if held and held.described.get("arrived", 0):
+    if held and held.metadata.arrived:
         pattern = sql.literal(held.folder / "{}" / "*" / "*.parquet")
         if digest == _digest(connection, f"read_parquet({pattern}, hive_partitioning = false)"):
-            return {"generation": held.described["generation"], "arrived": held.described["arrived"]}
+            return {"generation": held.metadata.generation, "arrived": held.metadata.arrived}
     return {"generation": digest}
 
 

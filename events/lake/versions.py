@@ -24,6 +24,7 @@ from core import files, locks
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.storage import sql
+from events.lake.metadata import LakeMetadata
 
 BUCKETS = 16
 ROW_GROUP_ROWS = 20_480
@@ -38,14 +39,16 @@ class Lake:
     """One version of the lake.
 
     Attributes:
-        folder: where its tables lie.
-        compacted_seq: up to which number of the journal it holds what arrived.
-        described: what the last import or simulation recorded about itself, and what compactions added.
+        folder: of its tables.
     """
 
     folder: Path
-    compacted_seq: int
-    described: dict[str, Any]
+    metadata: LakeMetadata
+
+    @property
+    def compacted_seq(self) -> int:
+        """The last number of the journal whose events it contains."""
+        return self.metadata.compacted_seq
 
 
 def exists(home: Home) -> bool:
@@ -62,16 +65,15 @@ def current(home: Home) -> Lake:
     """
     pointer = home.events / POINTER
     try:
-        described: dict[str, Any] = json.loads(pointer.read_text())
-        if "version" not in described or (home.path / "identity.db").exists():
-            how = "patron simulate" if described["source"] == "simulate" else "patron import FILE --as ..."
+        record: dict[str, Any] = json.loads(pointer.read_text())
+        if "version" not in record or (home.path / "identity.db").exists():
+            how = "patron simulate" if record["source"] == "simulate" else "patron import FILE --as ..."
             raise PatronError(
                 f"{home.path} was written by an earlier release of Patron, which kept events otherwise;"
                 f" bring the shop in again with `{how} --replace`"
             )
-        # Earlier releases let ``forgotten_seq`` exceed ``compacted_seq`` after the database was restored.
-        described["forgotten_seq"] = min(described["forgotten_seq"], described["compacted_seq"])
-        return Lake(home.events / described["version"], described["compacted_seq"], described)
+        metadata = LakeMetadata.parse(record)
+        return Lake(home.events / metadata.version, metadata)
     except FileNotFoundError as error:
         raise NothingThere(
             f"there are no events in {home.path}; run `patron simulate` or `patron import FILE`,"
@@ -115,7 +117,7 @@ def begin(home: Home) -> Path:
     """A folder for the next version; older ones and what was left half-written are removed."""
     found = sorted(path for path in home.events.iterdir() if _VERSION.fullmatch(path.name))
     if holds := _named(home):
-        kept = {holds, current(home).described["before"]}
+        kept = {holds, current(home).metadata.before}
         for path in found:
             if path.name not in kept:
                 shutil.rmtree(path)
@@ -159,16 +161,24 @@ def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -
         )
 
 
-def publish(home: Home, draft: Path, described: dict[str, Any], compacted_seq: int) -> Lake:
-    """Let a finished folder be the version that holds, in one step, durably."""
-    described = described | {"version": draft.name, "before": _named(home), "compacted_seq": compacted_seq}
+def publish(
+    home: Home, draft: Path, record: dict[str, Any], *, compacted_seq: int, forgotten_seq: int
+) -> Lake:
+    """Make a finished folder the current version, in one step and durably.
+
+    Args:
+        record: the rest of :class:`LakeMetadata`.
+    """
+    record = record | {"version": draft.name, "before": _named(home)}
+    record |= {"compacted_seq": compacted_seq, "forgotten_seq": forgotten_seq}
+    metadata = LakeMetadata.parse(record)
     for path in (*draft.rglob("*"), draft):
         if path.is_dir() or path.stat().st_nlink == 1:  # what is linked was synced when it was written
             files.sync(path)
     files.sync(home.events)
-    files.replace(home.events / POINTER, json.dumps(described, indent=2), durable=True)
+    files.replace(home.events / POINTER, json.dumps(record, indent=2), durable=True)
     _forget_earlier_release(home)
-    return Lake(draft, compacted_seq, described)
+    return Lake(draft, metadata)
 
 
 def _forget_earlier_release(home: Home) -> None:

@@ -80,7 +80,7 @@ class Refresher:
             return False
         if self._live is None or not self._live.reads_as_promoted():
             self._live, self._catalogued = Live(self.home), False
-        live, forgotten = self._live, lake.current(self.home).described["forgotten_seq"]
+        live, forgotten = self._live, lake.metadata(self.home).forgotten_seq
         self._look_after(live)
         if not self._ready(live) or live.mark.done < forgotten:
             # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.

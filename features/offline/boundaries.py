@@ -134,7 +134,7 @@ def _file(home: Home, kind: str, moment: datetime) -> Path:
 
 
 def _folder(home: Home) -> Path:
-    generation: str = lake.describe(home)["generation"]
+    generation = lake.metadata(home).generation
     return home.snapshots / generation / f"boundaries-{recipe(home)}"
 
 

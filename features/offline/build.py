@@ -57,7 +57,7 @@ def due(home: Home) -> bool:
         PatronError: the home cannot be read.
     """
     shop = home.shop()
-    at = present.built_at(home, lake.describe(home)["generation"])
+    at = present.built_at(home, lake.metadata(home).generation)
     if at is None or day_of(at, shop.time_zone) < shop.today():
         return True
     return boundaries.missing(home, shop.now())

@@ -66,7 +66,7 @@ def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Tab
 def origins(home: Home) -> list[datetime]:
     """The moments of the monthly snapshots: midnight on the first of each month of the history."""
     shop = home.shop()
-    first_day = lake.describe(home)["first_day"]
+    first_day = lake.metadata(home).first_day
     if first_day is None:
         return []
     firsts = months(first_day + HISTORY_DAYS, shop.today())

@@ -43,7 +43,7 @@ def read(home: Home) -> dict[str, Any]:
     Raises:
         NothingThere: nothing was built from the events as they are now.
     """
-    path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
+    path = home.snapshots / lake.metadata(home).generation / "segments.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -53,7 +53,7 @@ def read(home: Home) -> dict[str, Any]:
 
 def write(home: Home, built: SnapshotSet) -> None:
     """Tell of the segments of a build, in one step."""
-    path = home.snapshots / lake.describe(home)["generation"] / "segments.json"
+    path = home.snapshots / lake.metadata(home).generation / "segments.json"
     files.replace(path, json.dumps(overview(home, built), ensure_ascii=False, indent=1))
 
 

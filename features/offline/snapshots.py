@@ -110,7 +110,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
             month before, which segments are compared with.
     """
     now = home.shop().now()
-    generation = home.snapshots / lake.describe(home)["generation"]
+    generation = home.snapshots / lake.metadata(home).generation
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     folders = store(home, as_ofs, progress)
@@ -142,8 +142,8 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     Returns:
         The folder of each group, by its name.
     """
-    zone, described = home.shop().time_zone, lake.describe(home)
-    generation = home.snapshots / described["generation"]
+    zone, metadata = home.shop().time_zone, lake.metadata(home)
+    generation = home.snapshots / metadata.generation
     divided = f"-{boundaries.recipe(home)}"
     reader, groups = opinions.Reader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
     groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
@@ -154,7 +154,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     of_texts = [group for group in GROUPS if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
         events = opinions.beside(backend, events, reader)
-    chunks = _chunks(as_ofs, described["orders"])
+    chunks = _chunks(as_ofs, metadata.orders)
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
         _compute(backend, events, folders, chunk, zone)

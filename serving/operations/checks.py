@@ -86,8 +86,9 @@ def shop(home: Home) -> Iterator[Check]:
     )
     yield Check("shop", OK, f"{shop.source}, {shop.currency}, {shop.time_zone}, the clock: {clock}")
     lake.read(home, lake.connect())
-    described = lake.describe(home)
-    yield Check("lake", OK, f"{described['orders']:,} orders from {described['from']} to {described['to']}")
+    metadata = lake.metadata(home)
+    span = f"from {metadata.first_date} to {metadata.last_date}"
+    yield Check("lake", OK, f"{metadata.orders:,} orders {span}")
 
 
 def journal(home: Home) -> Iterator[Check]:
@@ -98,7 +99,7 @@ def journal(home: Home) -> Iterator[Check]:
     from events.journal import journal as table
     from events.lake import read_write as lake
 
-    after = lake.describe(home).get("compacted_seq", 0)
+    after = lake.metadata(home).compacted_seq
     asked = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)
     with Database(home).reading() as connection:
         count, oldest_us = connection.execute(asked).one()

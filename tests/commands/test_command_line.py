@@ -31,9 +31,9 @@ from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from decisions import actions_file
 from decisions.actions import EXAMPLE
-from events.files import imports
 from events.identity import Identity
 from events.journal import Refused, append
+from events.simulation import simulated_shop
 from features.groups import FEATURES
 from models import questions as catalogue
 from models.questions import MODELS
@@ -272,7 +272,7 @@ def test_an_error_nobody_expected_is_a_line_and_the_whole_of_it_on_request(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr(imports, "simulate_shop", broken)
+    monkeypatch.setattr(simulated_shop, "simulate_shop", broken)
     ran = command(tmp_path, "simulate")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "patron: unexpected ZeroDivisionError: no such luck (PATRON_DEBUG=1 shows where)\n"
@@ -287,7 +287,7 @@ def test_stopped_by_the_keyboard_it_ends_without_a_word_about_errors(
     def stopped(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(imports, "simulate_shop", stopped)
+    monkeypatch.setattr(simulated_shop, "simulate_shop", stopped)
     ran = command(tmp_path, "simulate")
     assert ran.code not in (0, 2, 3)
     assert "unexpected" not in ran.err

@@ -13,7 +13,7 @@ import pytest
 
 from core import child_process
 from core.home import Home
-from events.files import imports
+from events.lake import shops
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def empty_live(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home")
-    imports.begin_live(home, "Europe/Berlin", "EUR")
+    shops.begin_live(home, "Europe/Berlin", "EUR")
     return home
 
 

@@ -201,13 +201,19 @@ def with_history(tmp_path: Path, first: date, now: datetime) -> Home:
     """A home of which only the history's first day and the present are known."""
     home = Home(tmp_path)
     home.events.mkdir()
-    described = {
+    day = (first - EPOCH).days
+    record = {
+        "source": "s",
         "version": "v000001",
+        "before": None,
+        "generation": "g",
+        "orders": 1,
+        "last_day": day,
         "compacted_seq": 0,
         "forgotten_seq": 0,
-        "first_day": (first - EPOCH).days,
+        "first_day": day,
     }
-    (home.events / "import.json").write_text(json.dumps(described))
+    (home.events / "import.json").write_text(json.dumps(record))
     home.write_shop(Shop("s", "Europe/London", "GBP", Clock(now)))
     return home
 

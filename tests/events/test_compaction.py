@@ -30,13 +30,14 @@ from core.home import Clock, Home, Shop
 from core.progress import silent
 from core.storage.database import Database
 from events import journal
-from events.files import imports
 from events.identity import Identity
 from events.journal import Message
 from events.lake import compaction as compact
 from events.lake import read_write as lake
+from events.lake import shops
 from events.queries.timeline import Timeline
 from events.schema import SCHEMAS, Events
+from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 from features.group import compute
 from features.groups import FEATURES
@@ -81,7 +82,7 @@ def seen(home: Home) -> Seen:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home")
-    imports.begin_live(home, ZONE, "EUR")
+    shops.begin_live(home, ZONE, "EUR")
     return home
 
 
@@ -172,7 +173,7 @@ class Arrivals(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.home = Home(self.folder / "home")
-        imports.begin_live(self.home, ZONE, "EUR")
+        shops.begin_live(self.home, ZONE, "EUR")
         self.database = Database(self.home)
         self.told, self.messages = Told(), list[Message]()
         self.opened: tuple[str, Events, Seen] | None = None
@@ -229,7 +230,7 @@ class Arrivals(RuleBasedStateMachine):
 
     @rule()
     def open(self) -> None:
-        held, events = lake.describe(self.home)["version"], lake.read(self.home, lake.connect())
+        held, events = lake.metadata(self.home).version, lake.read(self.home, lake.connect())
         self.opened = held, events, counted(events)
 
     @invariant()
@@ -238,8 +239,8 @@ class Arrivals(RuleBasedStateMachine):
 
     @invariant()
     def who_opened_the_version_before_reads_on(self) -> None:
-        described = lake.describe(self.home)
-        if self.opened and self.opened[0] in (described["version"], described["before"]):
+        metadata = lake.metadata(self.home)
+        if self.opened and self.opened[0] in (metadata.version, metadata.before):
             assert counted(self.opened[1]) == self.opened[2]
 
     def teardown(self) -> None:
@@ -323,8 +324,12 @@ def test_a_long_journal_is_moved_in_slices(home: Home, monkeypatch: pytest.Monke
     monkeypatch.setattr(compact, "SLICE", 3)
     assert compact.compact(home, database) == 30
     assert seen(home) == expected
-    described = lake.describe(home)
-    assert (described["orders"], described["from"], described["to"]) == (10, "2024-03-01", "2024-03-01")
+    metadata = lake.metadata(home)
+    assert (metadata.orders, metadata.record["from"], metadata.record["to"]) == (
+        10,
+        "2024-03-01",
+        "2024-03-01",
+    )
 
 
 def test_the_generation_stays_and_so_do_monthly_snapshots(shop_copy: Home):
@@ -417,10 +422,10 @@ def test_a_simulation_that_goes_on_keeps_what_arrived(shop_copy: Home, plan: Pla
     now = shop_copy.shop().now()
     database, later = Database(shop_copy), now + timedelta(days=30)
     longer = Home(shop_copy.path.with_name("longer"))
-    imports._simulate(longer, plan, later, silent)
+    simulated_shop.write(longer, plan, later, silent)
     expected = seen(longer)
     journal.append(database, [order("C000001", 1, now), order("newcomer", 2, now)], compacted_seq=0)
-    imports._simulate(shop_copy, plan, later, silent, add=True)
+    simulated_shop.write(shop_copy, plan, later, silent, add=True)
     ids = [Identity(home).table() for home in (longer, shop_copy)]
     names = [
         dict(zip(*(t[c].to_pylist() for c in ("customer_key", "customer_id")), strict=True)) for t in ids
@@ -440,9 +445,9 @@ def test_replacing_a_shop_forgets_what_arrived_and_says_how_much(home: Home, mon
     journal.append(database, [order("a", 1, START), order("b", 2, START)], compacted_seq=0)
     journal.append(database, [Message("m3", START, "b", joins="a")], compacted_seq=0)
     with pytest.raises(PatronError, match="--replace to simulate over it and forget the 3 messages"):
-        imports.simulate_shop(home, 20, 1, 0.5)
+        simulated_shop.simulate_shop(home, 20, 1, 0.5)
     assert sum(seen(home)["order_lines"].values()) == 3
-    done = imports.simulate_shop(home, 20, 1, 0.5, replace=True)
+    done = simulated_shop.simulate_shop(home, 20, 1, 0.5, replace=True)
     assert done["messages_forgotten"] == 3
     assert Identity(home).keys(["a", "b"]) == {}
     assert (Identity(home).merges(), journal.arrived(database)) == ([], 0)

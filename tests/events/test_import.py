@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from core.calendar import EPOCH
 from core.errors import NothingThere, PatronError
 from core.home import Home
-from events.files import imports, mapping
+from events.files import imports, mapping, rejected_rows
 from events.files.row_counts import Accounts
 from events.identity import Identity
 from events.lake import read_write as lake
+from events.lake import shops
 from events.lake.refunds import match_refunds
+from events.simulation import simulated_shop
 from features.groups import GROUPS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
@@ -122,7 +124,7 @@ def test_a_row_is_set_aside_for_its_reason(home: Home, small_retail: Writer, rea
     assert done["set_aside"] == {reason: len(rows)}
     assert done["kept"] == {"order_lines": 1, "refunds": 0}
     assert done["read"] == 1 + len(rows)
-    columns, listed = imports.set_aside(home, most=100)
+    columns, listed = rejected_rows.report(home, per_reason=100)
     assert columns[:2] == ["row_number", "reason"]
     assert [row[:2] for row in listed] == [(i + 2, reason) for i in range(len(rows))]
 
@@ -132,7 +134,7 @@ def test_all_reasons_together_add_up(home: Home, small_retail: Writer):
     done = load(home, small_retail(rows))
     assert done["set_aside"] == {reason: len(rows) for reason, rows in REASONS.items()}
     assert done["read"] == len(rows) == sum(done["kept"].values()) + sum(done["set_aside"].values())
-    _, listed = imports.set_aside(home, most=2)
+    _, listed = rejected_rows.report(home, per_reason=2)
     assert Counter(row[1] for row in listed) == dict.fromkeys(REASONS, 2)
 
 
@@ -398,7 +400,7 @@ def test_two_homes_hold_the_same_events_of_a_file(tmp_path: Path, small_retail: 
         load(home, path)
     for name in ("order_lines", "refunds", "traits"):
         assert events(homes[0], name) == events(homes[1], name)
-    assert lake.describe(homes[0])["generation"] == lake.describe(homes[1])["generation"]
+    assert lake.metadata(homes[0]).generation == lake.metadata(homes[1]).generation
 
 
 def test_another_file_is_added(home: Home, small_retail: Writer):
@@ -415,10 +417,10 @@ def test_another_file_is_added(home: Home, small_retail: Writer):
 
 def test_a_file_of_nothing_new_changes_no_event(home: Home, small_retail: Writer):
     load(home, small_retail(shop_rows()))
-    before = lake.describe(home)["generation"]
+    before = lake.metadata(home).generation
     done = load(home, small_retail(shop_rows()[:2], "part.parquet"))
     assert done["changed"] is False
-    assert lake.describe(home)["generation"] == before
+    assert lake.metadata(home).generation == before
 
 
 def test_a_return_finds_its_order_in_a_file_that_comes_later(home: Home, small_retail: Writer):
@@ -497,20 +499,20 @@ def test_an_imported_shop_is_not_simulated_over(home: Home, small_retail: Writer
     load(home, small_retail(shop_rows()))
     before = contents(home)
     with pytest.raises(PatronError, match=r"holds another shop \(online-retail\)"):
-        imports.simulate_shop(home, 20, 1, 0.5)
+        simulated_shop.simulate_shop(home, 20, 1, 0.5)
     assert contents(home) == before
-    imports.simulate_shop(home, 20, 1, 0.5, replace=True)
-    assert home.shop().source == lake.describe(home)["source"] == "simulate"
+    simulated_shop.simulate_shop(home, 20, 1, 0.5, replace=True)
+    assert home.shop().source == lake.metadata(home).source == "simulate"
 
 
 def test_another_simulation_is_refused_unless_it_shall_replace(home: Home):
-    imports.simulate_shop(home, 20, 1, 0.5)
-    plan = lake.describe(home)["plan"]
+    simulated_shop.simulate_shop(home, 20, 1, 0.5)
+    plan = lake.metadata(home).plan
     with pytest.raises(PatronError, match="simulated shop of 20 customers with seed 1"):
-        imports.simulate_shop(home, 20, 2, 0.5)
-    assert lake.describe(home)["plan"] == plan
-    imports.simulate_shop(home, 30, 2, 0.5, replace=True)
-    replaced = lake.describe(home)["plan"]
+        simulated_shop.simulate_shop(home, 20, 2, 0.5)
+    assert lake.metadata(home).plan == plan
+    simulated_shop.simulate_shop(home, 30, 2, 0.5, replace=True)
+    replaced = lake.metadata(home).plan
     assert (replaced["customers"], replaced["seed"]) == (30, 2)
 
 
@@ -672,10 +674,10 @@ def test_other_types_that_can_be_read_are_read(home: Home, tmp_path: Path):
 
 def test_without_an_import_there_is_nothing_to_report(home: Home):
     with pytest.raises(NothingThere, match="there are no events"):
-        imports.set_aside(home)
-    imports.begin_live(home, "Europe/London", "GBP")
+        rejected_rows.report(home)
+    shops.begin_live(home, "Europe/London", "GBP")
     with pytest.raises(PatronError, match="no import"):
-        imports.set_aside(home)
+        rejected_rows.report(home)
 
 
 # Whose ids stand where

@@ -71,7 +71,7 @@ def holding(rows: Rows) -> duckdb.DuckDBPyConnection:
 def write(home: Home, rows: Rows, zone: str = "Europe/London", **description: Any) -> str:
     """Write the events; the generation they got."""
     lake.write(home, holding(rows), zone, {"source": "test", **description})
-    generation: str = lake.describe(home)["generation"]
+    generation: str = lake.metadata(home).generation
     return generation
 
 
@@ -205,7 +205,7 @@ def test_keys_go_by_first_appearance_and_are_kept(full: Home):
 def test_writing_replaces_everything(full: Home):
     some = {name: part[:20] for name, part in some_events(seed=3).items()}
     write(full, some, note="second")
-    assert lake.describe(full)["note"] == "second"
+    assert lake.metadata(full).record["note"] == "second"
     assert [len(stored(full, name)) for name in SCHEMAS] == [len(some[name]) for name in SCHEMAS]
     assert sorted(p.name for p in full.path.iterdir()) == ["events", "patron.db"]
 
@@ -218,7 +218,7 @@ def test_a_source_that_fails_leaves_the_old_lake(full: Home, at: str):
     with pytest.raises(duckdb.Error):
         lake.write(full, connection, "Europe/London", {"source": "test"})
     assert visible(full) == before
-    assert lake.describe(full)["note"] == "first"
+    assert lake.metadata(full).record["note"] == "first"
     assert Identity(full).table() == named
     write(full, some_events(seed=4))  # what was left over does not matter
 
@@ -269,11 +269,11 @@ def test_a_crash_at_any_step_leaves_one_of_the_two(full: Home, stage: str, monke
                 pass
         seen = visible(full)
         assert seen == old or Counter({n: sum(c.values()) for n, c in seen.items()}) == new
-        if lake.describe(full)["note"] == "first":
+        if lake.metadata(full).record["note"] == "first":
             assert seen == old
         survived = 1 + 4 * survived  # there are about as many as there are files
     assert survived > 5
-    assert lake.describe(full)["note"] == "second"
+    assert lake.metadata(full).record["note"] == "second"
 
 
 def test_a_second_writer_waits_and_is_then_told(full: Home, monkeypatch: pytest.MonkeyPatch):
@@ -287,16 +287,16 @@ def test_a_second_writer_waits_and_is_then_told(full: Home, monkeypatch: pytest.
 
 @pytest.mark.parametrize("source", ["simulate", "online-retail"])
 def test_a_home_of_an_earlier_release_is_refused_until_it_is_replaced(full: Home, source: str):
-    described = lake.describe(full)
+    record = lake.metadata(full).record
     folder = lake.current(full).folder
     for path in folder.iterdir():
         path.rename(full.events / path.name)
     folder.rmdir()
-    told = {n: v for n, v in described.items() if n not in ("version", "before", "compacted_seq")}
+    told = {n: v for n, v in record.items() if n not in ("version", "before", "compacted_seq")}
     (full.events / "import.json").write_text(json.dumps(told | {"source": source}))
     (full.path / "identity.db").write_bytes(b"ids")
     command = "patron simulate" if source == "simulate" else "patron import FILE --as"
-    for ask in (lake.describe, lambda home: lake.read(home, lake.connect())):
+    for ask in (lake.metadata, lambda home: lake.read(home, lake.connect())):
         with pytest.raises(PatronError, match=f"earlier release of Patron.*`{command}.*--replace`"):
             ask(full)
     assert lake.exists(full)
@@ -330,12 +330,12 @@ def test_a_damaged_file_is_an_error_that_names_its_table(full: Home, kind: str, 
 def test_a_damaged_description_is_an_error_that_names_it(full: Home):
     (full.events / "import.json").write_text('{"source": "te')
     with pytest.raises(PatronError, match=r"import\.json is damaged"):
-        lake.describe(full)
+        lake.metadata(full)
 
 
 def test_without_events_the_way_to_some_is_said(home: Home):
     assert not lake.exists(home)
-    for ask in (lake.describe, lambda h: lake.read(h, lake.connect())):
+    for ask in (lake.metadata, lambda h: lake.read(h, lake.connect())):
         with pytest.raises(NothingThere, match="run `patron simulate` or `patron import FILE`"):
             ask(home)
     assert not home.path.exists()

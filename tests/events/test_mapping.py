@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from core.home import Home
-from events.files import imports, mapping
+from events.files import imports, mapping, rejected_rows
 from events.identity import Identity
 from events.lake import read_write as lake
 
@@ -68,7 +68,7 @@ def contents(home: Home) -> dict[str, bytes]:
 
 
 def generation(home: Home) -> str:
-    return str(lake.describe(home)["generation"])
+    return str(lake.metadata(home).generation)
 
 
 def amounts(home: Home) -> list[tuple[str, float]]:
@@ -166,7 +166,7 @@ def test_online_retail_by_hand(tmp_path: Path, small_retail: Callable[..., Path]
     imports.import_file(homes[1], str(path), toml(tmp_path, RETAIL_SHORT + words + aside))
     for name in ("order_lines", "refunds", "traits"):
         assert events(homes[0], name) == events(homes[1], name)
-    told = [lake.describe(home)["set_aside"] for home in homes]
+    told = [lake.metadata(home).record["set_aside"] for home in homes]
     assert told[0] == told[1] == {"adjustment": 1, "duplicate": 1, "no_customer": 1}
 
 
@@ -184,7 +184,9 @@ def test_the_real_online_retail_is_the_same_as_csv_in_two_overlapping_parts(
         )
         imports.import_file(parts, str(path), "online-retail")
     assert generation(parts) == generation(whole)
-    assert lake.describe(parts)["refunds_unmatched"] == lake.describe(whole)["refunds_unmatched"]
+    assert (
+        lake.metadata(parts).record["refunds_unmatched"] == lake.metadata(whole).record["refunds_unmatched"]
+    )
 
 
 # Drafts
@@ -463,7 +465,7 @@ def test_torn_lines_are_set_aside_with_their_number(home: Home, tmp_path: Path):
     rows = [*ROWS, "ann,2024-03-05,4,tea,12,50", *ROWS[:1], "cut"]
     done = imports.import_file(home, csv(tmp_path, *rows), toml(tmp_path))
     assert (done["read"], done["set_aside"]) == (7, {"unreadable": 2, "duplicate": 1})
-    columns, listed = imports.set_aside(home)
+    columns, listed = rejected_rows.report(home)
     assert columns[:2] == ["row_number", "reason"]
     assert [row[0] for row in listed if row[1] == "unreadable"] == [6, 8]  # the header is line 1
 

@@ -15,9 +15,8 @@ from core.calendar import day_of, micros
 from core.home import Home
 from core.storage.database import METADATA, Database
 from events import journal
-from events.files import imports
 from events.journal import Message, Refused
-from events.lake import compaction, versions
+from events.lake import compaction, shops, versions
 from events.lake import read_write as lake
 from events.queries.timeline import Timeline
 from events.segment import quarantine
@@ -83,7 +82,7 @@ def home(empty_home: Home) -> Home:
     The copy also holds an event in the quarantine that can be used by now.
     """
     home, database = empty_home, Database(empty_home)
-    imports.begin_live(home, ZONE, "EUR")
+    shops.begin_live(home, ZONE, "EUR")
     append(home, 1, 2)
     compaction.compact(home, database)
     event = {"type": "track", "event": "Page Seen", "userId": "ann", "messageId": "q1"}
@@ -97,8 +96,8 @@ def home(empty_home: Home) -> Home:
 
 
 def in_order(home: Home) -> bool:
-    described = lake.describe(home)
-    return bool(described["forgotten_seq"] <= described["compacted_seq"] <= journal.last(Database(home)))
+    record = lake.metadata(home).record
+    return bool(record["forgotten_seq"] <= record["compacted_seq"] <= journal.last(Database(home)))
 
 
 def write_order(home: Home, n: int) -> None:
@@ -156,8 +155,8 @@ def test_a_replayed_event_is_seen(home: Home) -> None:
 def test_a_lake_that_claims_to_have_forgotten_more_than_it_holds_is_read(home: Home) -> None:
     """As an earlier release published it after a restore."""
     pointer = home.events / "import.json"
-    described = json.loads(pointer.read_text())
-    pointer.write_text(json.dumps(described | {"compacted_seq": 2, "forgotten_seq": 5}))
+    record = json.loads(pointer.read_text())
+    pointer.write_text(json.dumps(record | {"compacted_seq": 2, "forgotten_seq": 5}))
     append(home, 6)
     assert orders(home) == ["o1", "o2", "o3", "o4", "o5", "o6"]
     write_order(home, 7)

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from core.home import Home
 from core.progress import silent
-from events.files import imports
 from events.identity import Identity
 from events.lake import read_write as lake
 from events.lake import versions
 from events.queries.timeline import KINDS, Event, Position, Timeline
+from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 
 Get = Callable[..., httpx.Response]
@@ -185,7 +185,7 @@ def test_events_that_come_later_change_no_page_that_is_still_to_come(shop_copy: 
     timeline, now, later = Timeline(shop_copy), shop_copy.shop().now(), shop_copy.shop().now() + timedelta(30)
     before = {key: all_pages(timeline, key, now, 200) for key in range(1, 101)}
     firsts = {key: timeline.page(key, now, 3) for key in before}
-    imports._simulate(shop_copy, plan, later, silent)
+    simulated_shop.write(shop_copy, plan, later, silent)
     for key, events in before.items():
         rest: list[Event] = []
         if (end := firsts[key].end) is not None:

@@ -26,10 +26,10 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
-from events.files import imports
 from events.identity import Identity
 from events.journal import Message
 from events.lake import read_write as lake
+from events.lake import shops
 from events.lake.buckets import History
 from events.lake.compaction import compact
 from events.schema import POPULATION, Events
@@ -84,7 +84,7 @@ def at_once(home: Home, task: str) -> Done:
 def empty_live(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A shop without events whose catalogue is made, as a refresher leaves it after its start."""
     home = Home(tmp_path_factory.mktemp("empty") / "home", wall=Wall())
-    imports.begin_live(home, ZONE, "EUR")
+    shops.begin_live(home, ZONE, "EUR")
     builds.build(home, monthly=False)
     return home
 
@@ -263,7 +263,7 @@ def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[
 def test_the_first_events_of_an_empty_shop_end_in_rows(tmp_path: Path) -> None:
     wall = Wall()
     world = World(Home(tmp_path / "home", wall=wall), wall)
-    imports.begin_live(world.home, ZONE, "EUR")
+    shops.begin_live(world.home, ZONE, "EUR")
     world.order("A", "1")
     world.tell("B", traits=[world.trait("DE")])
     assert refresh_once(world.home, at_once) == 2
@@ -276,7 +276,7 @@ def test_a_shop_without_events_is_served_and_says_that_it_is_not_ready(
     tmp_path: Path, answering: Callable[..., Any], refused: Callable[..., None]
 ) -> None:
     home = Home(tmp_path / "home")
-    imports.begin_live(home, ZONE, "EUR")
+    shops.begin_live(home, ZONE, "EUR")
     with answering(home) as get:
         assert get("/healthz").status_code == 200
         ready = get("/readyz")

@@ -22,9 +22,10 @@ import typeguard
 import features as feature_package
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
-from events.files import imports
 from events.identity import Identity
 from events.lake import read_write as lake
+from events.simulation import simulated_shop
+from events.simulation.simulate import Plan
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import FEATURES, GROUPS
@@ -395,16 +396,16 @@ def test_an_interrupted_file_is_no_snapshot(shop_copy: Home):
 
 def test_other_events_leave_no_old_snapshot(shop_copy: Home):
     old = snapshots.build(shop_copy, monthly=False)
-    plan = imports.simulate.Plan(**{**plan_of(shop_copy), "seed": 12, "customers": 40})
-    imports._simulate(shop_copy, plan, old.current, lambda message, share: None)
+    plan = Plan(**{**plan_of(shop_copy), "seed": 12, "customers": 40})
+    simulated_shop.write(shop_copy, plan, old.current, lambda message, share: None)
     shop_copy.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(old.current)))
     new = snapshots.build(shop_copy, monthly=False)
     assert new.folders["purchases"] != old.folders["purchases"]
-    assert [path.name for path in shop_copy.snapshots.iterdir()] == [lake.describe(shop_copy)["generation"]]
+    assert [path.name for path in shop_copy.snapshots.iterdir()] == [lake.metadata(shop_copy).generation]
 
 
 def plan_of(home: Home) -> dict[str, Any]:
-    held = lake.describe(home)["plan"]
+    held = lake.metadata(home).plan
     return {**held, "start": datetime.fromisoformat(held["start"]).date()}
 
 

@@ -31,10 +31,10 @@ from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
-from events.files import imports
 from events.journal import Message, Refused
 from events.lake import compaction as compact
 from events.lake import read_write as lake
+from events.lake import shops
 from events.segment import quarantine
 from events.segment.translate import KINDS, Place
 from records import ScoreLog
@@ -471,7 +471,7 @@ def test_one_who_tells_what_cannot_be_kept_fails_alone(empty_home: Home) -> None
 
 def test_what_arrives_after_an_older_database_was_put_back_is_seen(empty_home: Home) -> None:
     home = empty_home
-    imports.begin_live(home, PLACE.time_zone, PLACE.currency)
+    shops.begin_live(home, PLACE.time_zone, PLACE.currency)
     database = Database(home)
     journal.append(database, [Message(f"m{i}", AT, "c1") for i in range(3)], compacted_seq=0)
     compact.compact(home, database)

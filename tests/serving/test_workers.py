@@ -20,8 +20,8 @@ from core.calendar import day_of, micros
 from core.home import Home
 from core.storage.database import Database
 from events import journal
-from events.files import imports
 from events.journal import Message
+from events.lake import shops
 from features.live import recompute as live
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def gone(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by /proc")
 def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_path: Path) -> None:
     home, port = Home(tmp_path / "home"), servers.free_port()
-    imports.begin_live(home, "Europe/Berlin", "EUR")
+    shops.begin_live(home, "Europe/Berlin", "EUR")
     command = [sys.executable, str(ROOT / "patron.py"), "serve", "--workers", "2", "--port", str(port)]
     environment = os.environ | {"PATRON_HOME": str(home.path), "MLFLOW_TRACKING_URI": ""}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as service:

@@ -20,6 +20,7 @@ from core.storage.database import Database
 from events.files import imports
 from events.files.table import open_table
 from events.identity import Identity, join
+from events.lake import shops
 from events.queries.merchandise import merchandise
 from models.products.purchases import Purchases, read
 from models.products.ranker import fit
@@ -193,7 +194,7 @@ def test_rules_of_one_product_are_refused_in_a_line(
 
 def test_an_empty_shop_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> None:
     home = Home(tmp_path / "home")
-    imports.begin_live(home, "UTC", "EUR")
+    shops.begin_live(home, "UTC", "EUR")
     for words in (("train", "products"), ("products", "--rules", tmp_path / "r.csv")):
         code, _, err = run_patron(home, *words)
         assert (code, err.count("\n")) == (1, 1)

@@ -450,7 +450,7 @@ def cut(home: Home, moment: datetime, folder: Path) -> Home:
         )
         connection.unregister("known")
     shop = home.shop()
-    described = {"source": shop.source, "first_day": lake.describe(home)["first_day"]}
+    described = {"source": shop.source, "first_day": lake.metadata(home).first_day}
     lake.write(past, connection, shop.time_zone, described)
     past.write_shop(replace(shop, clock=replace(shop.clock, frozen_at=moment)))
     return past
