@@ -357,7 +357,13 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
 
 def test_progress_is_told_for_every_table(home: Home):
     told: list[tuple[str, float]] = []
-    lake.write(home, holding(some_events()), "UTC", {}, lambda message, share: told.append((message, share)))
+    lake.write(
+        home,
+        holding(some_events()),
+        "UTC",
+        {"source": "test"},
+        lambda message, share: told.append((message, share)),
+    )
     assert [message for message, _ in told] == [f"writing {name.replace('_', ' ')}" for name in SCHEMAS]
     assert told[-1][1] == 1
 
