@@ -18,8 +18,8 @@ import pytest
 
 from core.errors import PatronError
 from core.home import Home
-from events.files import imports
 from events.identity import Identity
+from events.lake import shops
 from models.categories.history import UNITS
 from models.registry.other_models import BESIDE
 from models.registry.promotion import promote, rollback
@@ -409,7 +409,7 @@ def test_rules_in_a_file(home: Home, run_patron: Run, tmp_path: Path) -> None:
 
 def test_a_shop_without_orders_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> None:
     empty, name = Home(tmp_path / "home"), CATEGORIES.model
-    imports.begin_live(empty, "UTC", "EUR")
+    shops.begin_live(empty, "UTC", "EUR")
     code, _, err = run_patron(empty, "train", name)
     assert (code, err.count("\n")) == (1, 1)
     assert "orders name 0 categories" in err
