@@ -55,7 +55,7 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
     """
     from core.errors import NothingThere
     from events.identity import Identity
-    from serving.scores.scorer import UNKNOWN
+    from serving.scores.inference import UNKNOWN
 
     home.shop()
     key = Identity(home).keys([customer_id]).get(customer_id)

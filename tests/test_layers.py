@@ -39,7 +39,6 @@ LONG_MODULES_TO_SPLIT: set[str] = {
     "records/predictions.py",
     "records/score_jobs.py",
     "serving/access/keys.py",
-    "serving/scores/scorer.py",
 }
 """Modules that are to be split, or to be moved to ``LONG_MODULES`` with their noun."""
 CROWDED_FOLDERS_TO_SPLIT: set[str] = {"tests/serving"}

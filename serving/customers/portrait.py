@@ -19,7 +19,7 @@ from models.registry.bundle import FittedModel
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
 from serving.scores.explainer import explained
-from serving.scores.scorer import ScoredCustomer
+from serving.scores.score import ScoredCustomer
 
 _MONEY_DIGITS = 4  # as events hold it
 _NO_ORDER = "has not ordered yet"

@@ -28,7 +28,8 @@ from serving.http.params import CustomerIdPath
 from serving.http.problems import Unprocessable, responses
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
-from serving.scores.scorer import UNKNOWN, count_outcomes
+from serving.scores.inference import UNKNOWN
+from serving.scores.score import count_outcomes
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
 # These routes are no coroutines: they read files, so each runs in a thread.

@@ -16,7 +16,8 @@ from features.offline.current import NoSuchSegment, members
 from records.decisions import Choice, Decision, DecisionLog, Question
 from serving.http.problems import Unprocessable
 from serving.http.services import service
-from serving.scores.scorer import ScoredCustomer, Scorer
+from serving.scores.score import ScoredCustomer
+from serving.scores.scorer import Scorer
 
 TOLD = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
 

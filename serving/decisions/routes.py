@@ -14,7 +14,7 @@ from serving.decisions.rendering import Speaker
 from serving.decisions.schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
 from serving.http.params import CustomerIdPath
 from serving.http.problems import leads_to, responses
-from serving.scores.scorer import UNKNOWN
+from serving.scores.inference import UNKNOWN
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 # These routes are no coroutines: they wait for a commit, so each runs in a thread.

@@ -22,7 +22,7 @@ from events.identity import Identity
 from records import score_jobs as jobs
 from records.score_jobs import AS_OF, BOUNDS, KEY, Job
 from serving.files.spreadsheet import inert, kept, number, quoted
-from serving.scores.scorer import UNBUILT
+from serving.scores.inference import UNBUILT
 
 Kind = Literal["parquet", "ndjson", "csv"]
 KINDS = (".parquet", ".ndjson", ".csv")

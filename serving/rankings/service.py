@@ -12,7 +12,7 @@ from events.identity import Identity
 from serving.http.single_worker import SingleWorker
 from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, RankingKind
-from serving.scores.scorer import UNKNOWN
+from serving.scores.inference import UNKNOWN
 
 if TYPE_CHECKING:
     from models.categories.published import CategoryRanking  # noqa: F401 - named in a string below

@@ -17,8 +17,11 @@ from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from records import lookup as predictions
 from serving.http.single_worker import SingleWorker
+from serving.scores.inference import intervals
+from serving.scores.response import score_as_response
 from serving.scores.schemas import Basis, ExplainedPrediction, ExplainedScore
-from serving.scores.scorer import Score, ScoredCustomer, Scorer, intervals
+from serving.scores.score import Score, ScoredCustomer
+from serving.scores.scorer import Scorer
 
 VERSIONS_KEPT = 8
 
@@ -107,8 +110,8 @@ def explained(
         values: the features it rests on, by name.
     """
     if score.score is None or model is None:
-        return ExplainedScore(**score.told)
-    return ExplainedScore(**score.told, **asdict(explain(model, values, currency)))
+        return ExplainedScore(**score_as_response(score))
+    return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency)))
 
 
 def _score(model: FittedModel | None, found: predictions.Prediction, told: Mapping[str, Any]) -> Score:

@@ -12,17 +12,18 @@ from pydantic_core import to_json
 from records.predictions import FLUSH_SECONDS
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.http import timing as stages
+from serving.http import timing
 from serving.http.fast_route import FastRoute
 from serving.http.metrics import Metrics
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service, services_of
-from serving.scores import batch as many
-from serving.scores import schemas
+from serving.scores import batch, schemas
 from serving.scores.context import checked
 from serving.scores.dependencies import known_models
 from serving.scores.explainer import Explainer
-from serving.scores.scorer import ScoredCustomer, Scorer, count_outcomes
+from serving.scores.response import customer_as_response
+from serving.scores.score import ScoredCustomer, count_outcomes
+from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=FastRoute)
 ExplainerDep = Annotated[Explainer, service(Explainer)]
@@ -39,7 +40,7 @@ _large = CapacityLimiter(MAX_LARGE)
     responses=responses(400, 422, 503)
     | {200: leads_to("explain_prediction", "prediction_id", "Why, also later.", "/customers/0")},
 )
-async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
+async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     """The scores of 1 to 1,000 customers, one entry per customer, in order.
 
     A customer who is not known, or whom a question does not apply to, has a reason in place of a
@@ -49,36 +50,38 @@ async def scores(asked: schemas.ScoresRequest, request: Request) -> Response:
     # Not as dependencies: resolving each one is a part of the answer's time.
     services = services_of(request.app)
     scorer, metrics = services[Scorer], services[Metrics]
-    stages.current().mark("receive")
-    models = known_models(scorer, asked.models)
-    context = checked(asked.context, scorer.champions) if asked.context else None
-    if asked.explain and len(asked.customer_ids) > schemas.MAX_EXPLAINED:
+    timing.current().mark("receive")
+    models = known_models(scorer, body.models)
+    context = checked(body.context, scorer.champions) if body.context else None
+    if body.explain and len(body.customer_ids) > schemas.MAX_EXPLAINED:
         raise Unprocessable(f"explain: ask for {schemas.MAX_EXPLAINED} customers at most, or without it")
 
-    few = len(asked.customer_ids) <= FEW
-    if not (few or asked.explain or context):
-        told, counts = await to_thread.run_sync(
-            many.score, scorer, asked.customer_ids, models, limiter=_large
+    few = len(body.customer_ids) <= FEW
+    if not (few or body.explain or context):
+        customers, counts = await to_thread.run_sync(
+            batch.score, scorer, body.customer_ids, models, limiter=_large
         )
         metrics.count(counts)
-        return _response(told)
+        return _response(customers)
 
-    def answer() -> list[ScoredCustomer]:
-        return scorer.score(asked.customer_ids, models, allow_fallback=True, context=context)
+    def score() -> list[ScoredCustomer]:
+        return scorer.score(body.customer_ids, models, allow_fallback=True, context=context)
 
-    entries = answer() if few else await to_thread.run_sync(answer, limiter=_large)
-    metrics.count(count_outcomes(entries))
-    told = [entry.told for entry in entries]
-    if asked.explain:
+    scored = score() if few else await to_thread.run_sync(score, limiter=_large)
+    metrics.count(count_outcomes(scored))
+    customers = [customer_as_response(customer) for customer in scored]
+    if body.explain:
         explainer = services[Explainer]
-        why = await explainer.run(lambda: [explainer.answered(entry, context or ()) for entry in entries])
-        told = [plain | more for plain, more in zip(told, why, strict=True)]
-    return _response(told)
+        explanations = await explainer.run(
+            lambda: [explainer.answered(customer, context or ()) for customer in scored]
+        )
+        customers = [fields | more for fields, more in zip(customers, explanations, strict=True)]
+    return _response(customers)
 
 
-def _response(told: list[dict[str, Any]]) -> Response:
-    # Tests hold this to the model's shape; it is not checked anew each time.
-    return Response(to_json({"customers": told}, inf_nan_mode="null"), media_type="application/json")
+def _response(customers: list[dict[str, Any]]) -> Response:
+    # Not validated by the response model for each request; tests compare them.
+    return Response(to_json({"customers": customers}, inf_nan_mode="null"), media_type="application/json")
 
 
 @router.get(
@@ -95,8 +98,8 @@ async def explanation(
 ) -> schemas.ExplainedPrediction:
     """Why an answer was given: from the log, by the versions that gave it and the features of then."""
     for _ in range(3):  # what was answered just now is on its way into the log
-        found = await explainer.run(lambda: explainer.logged(prediction_id))
-        if found is not None:
-            return found
+        prediction = await explainer.run(lambda: explainer.logged(prediction_id))
+        if prediction is not None:
+            return prediction
         await asyncio.sleep(FLUSH_SECONDS)
     raise HTTPException(404, "the log has no such prediction")

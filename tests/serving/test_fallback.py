@@ -30,7 +30,8 @@ from features.offline import snapshots
 from models.questions import MODELS
 from models.registry.registry import Registry
 from serving.scores.champions import open_champions
-from serving.scores.scorer import ScoredCustomer, Scorer, open_scorer
+from serving.scores.score import ScoredCustomer
+from serving.scores.scorer import Scorer, open_scorer
 
 BUDGET_S = 0.1
 NAMES = [*MODELS]

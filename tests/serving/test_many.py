@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic_core import to_json
 
 import records as logs
 from core.home import Home
@@ -20,8 +21,10 @@ from models.registry.registry import Registry
 from records import ScoreLog, frames
 from records import batches as packed
 from records import lookup as predictions
-from serving.scores import batch as many
-from serving.scores.scorer import Scorer, count_outcomes, open_scorer
+from serving.scores import batch
+from serving.scores.response import customer_as_response
+from serving.scores.score import count_outcomes
+from serving.scores.scorer import Scorer, open_scorer
 
 LATE = "late"
 
@@ -62,9 +65,10 @@ def test_they_are_told_and_counted_as_customer_by_customer(
     scorer: Scorer, ids: list[str], models: list[str] | None
 ) -> None:
     asked = [*ids[:40], "nobody", LATE, ids[3], "nobody", *ids[300:340]]
-    told, counts = many.score(scorer, asked, models)
+    told, counts = batch.score(scorer, asked, models)
     entries = scorer.score(asked, models, allow_fallback=True)
-    assert unnamed(told) == unnamed([entry.told for entry in entries])
+    # As text, since the order of the fields is the same too.
+    assert to_json(unnamed(told)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
     assert counts == count_outcomes(entries)
     money = [entry["scores"]["clv"] for entry in told if entry["scores"]["clv"]["score"] is not None]
     assert all(each["low"] <= each["score"] <= each["high"] for each in money)
@@ -78,12 +82,12 @@ def test_features_that_are_too_old_are_told(
     monkeypatch.setattr(Store, "fresh_for", lambda store: {"purchases": timedelta(days=-1)} | {
         name: timedelta(days=999) for name in scorer.champions.everything.selections if name != "purchases"
     })  # fmt: skip
-    told, _ = many.score(open_scorer(scorer.home, None), ids[:20], None)
+    told, _ = batch.score(open_scorer(scorer.home, None), ids[:20], None)
     assert {(entry["fresh"], entry["stale"]) for entry in told} == {(False, ("purchases",))}
 
 
 def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: list[str]) -> None:
-    told, counts = many.score(scorer, ["nobody", LATE], None)
+    told, counts = batch.score(scorer, ["nobody", LATE], None)
     assert [entry["known"] for entry in told] == [False, True]
     assert set(counts) == {(name, outcome) for name in MODELS for outcome in ("unknown", "refused")}
     assert scorer.log is not None
@@ -97,8 +101,8 @@ def test_the_log_has_the_last_answer_whichever_way_it_was_given(
     assert scorer.log is not None
     scorer.score(ids[:30], ["churn"])
     scorer.log._flush()
-    many.score(scorer, ids[10:60], ["clv"])
-    many.score(scorer, ids[50:80], ["propensity"])
+    batch.score(scorer, ids[10:60], ["clv"])
+    batch.score(scorer, ids[50:80], ["propensity"])
     scorer.log._flush()
     scorer.score(ids[70:75], ["churn"])
     scorer.log._flush()
@@ -127,7 +131,7 @@ def test_the_log_has_the_last_answer_whichever_way_it_was_given(
 
 
 def test_an_answer_is_found_by_its_id(home: Home, scorer: Scorer, ids: list[str]) -> None:
-    told, _ = many.score(scorer, ids[:40], None)
+    told, _ = batch.score(scorer, ids[:40], None)
     singly = scorer.score(ids[:40])
     assert scorer.log is not None
     scorer.log._flush()
@@ -149,8 +153,8 @@ def test_where_a_model_is_challenged_it_goes_customer_by_customer(
     asked = Identity(home).table()["customer_id"].to_pylist()[:60]
     challenges.begin(Registry(home), "propensity", "probability", "2", 0.5, 10)
     scorer = open_scorer(home, None)
-    told, _ = many.score(scorer, asked, None)
-    assert told == [entry.told for entry in scorer.score(asked)]
+    told, _ = batch.score(scorer, asked, None)
+    assert told == [customer_as_response(entry) for entry in scorer.score(asked)]
     versions = {entry["scores"]["propensity"]["version"] for entry in told}
     assert versions == {"1", "2"}
 
@@ -158,9 +162,9 @@ def test_where_a_model_is_challenged_it_goes_customer_by_customer(
 def test_without_the_store_they_rest_on_what_was_last_known(
     home: Home, scorer: Scorer, ids: list[str]
 ) -> None:
-    before, _ = many.score(scorer, ids[:20], None)
+    before, _ = batch.score(scorer, ids[:20], None)
     home.online_file.rename(home.online_file.with_suffix(".away"))
-    after, counts = many.score(scorer, ids[:25], None)
+    after, counts = batch.score(scorer, ids[:25], None)
     assert all("online" in entry["degraded"] for entry in after)
     scored = [entry["scores"] for entry in after[:20]]
     assert scored == [entry["scores"] for entry in before]

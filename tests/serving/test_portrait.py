@@ -27,7 +27,7 @@ from models.registry.registry import Registry
 from serving.customers.portrait import measures, portray
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Measures
-from serving.scores.scorer import Score, ScoredCustomer
+from serving.scores.score import Score, ScoredCustomer
 
 Get = Callable[..., httpx.Response]
 Facts = dict[str, Any]

@@ -31,7 +31,7 @@ from serving.operations.doctor import models as checks_of_models
 from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, RankingKind
 from serving.scores.champions import POLL_S, RETRY_S
-from serving.scores.scorer import UNKNOWN
+from serving.scores.inference import UNKNOWN
 from training.categories import exam
 from training.categories.pipeline import train_categories
 from training.products.pipeline import train_products

@@ -1,0 +1,111 @@
+"""Scores of customers whose features were read: by champions, and by their challengers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.registry.bundle import FittedModel
+from models.registry.challenges import drawn
+from models.registry.encoding import matrix
+from models.spec import Array
+from serving.scores.champions import Champions
+from serving.scores.feature_reads import Fetched
+from serving.scores.score import Score, ScoredCustomer
+
+UNKNOWN = "unknown customer: no event has named this id"
+UNBUILT = "no features yet: they are made by the next `patron build`"
+DEFAULT = "the model's default: nothing is known of this customer while a store is away"
+
+
+def predict(
+    champions: Champions, names: Sequence[str], columns: dict[str, list[Any]], keys: Sequence[int]
+) -> list[list[Score]]:
+    """Per model its scores of customers.
+
+    Args:
+        columns: the features of the customers ``keys``, by name.
+    """
+    matrices: dict[str, Array] = {}
+    by_model = []
+    for name in names:
+        model = champions.models.get(name)
+        if model is None:
+            by_model.append([Score(None, reason=champions.unavailable[name])] * len(keys))
+        elif not keys:
+            by_model.append([])
+        else:
+            first = champions.alike[name]
+            if first not in matrices:
+                matrices[first] = matrix(model.columns, columns)
+            scores = model.score_matrix(matrices[first])
+            by_model.append(_with_challenger(champions, model, columns, scores, keys))
+    return by_model
+
+
+def _with_challenger(
+    champions: Champions,
+    model: FittedModel,
+    columns: dict[str, list[Any]],
+    scores: Array,
+    keys: Sequence[int],
+) -> list[Score]:
+    """A champion's scores, or for its challenger's share of the customers those of the challenger."""
+    champion_scores, name = scores_of(model, columns, scores), model.name
+    if name not in champions.challengers:
+        return champion_scores
+    challenger = champions.challengers[name]
+    challenger_values = challenger.scores(columns, scores)
+    if challenger_values is None:
+        return champion_scores
+    version, share = challenger.model.version, challenger.challenge.share
+    challenger_scores = scores_of(challenger.model, columns, challenger_values)
+    return [
+        theirs._replace(shadow=own) if drawn(name, version, key, share) else own._replace(shadow=theirs)
+        for key, own, theirs in zip(keys, champion_scores, challenger_scores, strict=True)
+    ]
+
+
+def scores_of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
+    """A version's values as scores; a customer to whom its question does not apply gets the reason."""
+    return [
+        Score(None, version=model.version, reason=refusal)
+        if refusal
+        else Score(score, round(percentile, 1), model.version, None, None, *bounds)
+        for score, percentile, refusal, bounds in zip(
+            scores.tolist(),
+            model.percentiles(scores).tolist(),
+            model.refusals(columns),
+            intervals(model, scores),
+            strict=True,
+        )
+    ]
+
+
+def intervals(model: FittedModel, scores: Array) -> list[tuple[float | None, float | None]]:
+    """Per score its interval, in money; None twice of a model without intervals."""
+    bounds = model.interval(scores)
+    if bounds is None:
+        return [(None, None)] * len(scores)
+    return list(zip(*(side.tolist() for side in bounds), strict=True))
+
+
+def without_features(
+    customer_id: str, key: int | None, fetched: Fetched, champions: Champions, names: Sequence[str]
+) -> ScoredCustomer:
+    """A customer without features: the models' defaults while a store is unavailable, else the reason."""
+    degraded, models = fetched.degraded.get(customer_id), champions.models
+    if degraded is not None:
+        scores = {name: _default(champions, name) for name in names}
+        known = None if key is None else True
+        return ScoredCustomer(customer_id, known, None, None, scores, (), degraded, models=models)
+    reason = UNKNOWN if key is None else UNBUILT
+    scores = {name: Score(None, reason=champions.unavailable.get(name, reason)) for name in names}
+    return ScoredCustomer(customer_id, key is not None, reason, None, scores, models=models)
+
+
+def _default(champions: Champions, name: str) -> Score:
+    if name not in champions.models:
+        return Score(None, reason=champions.unavailable[name])
+    model = champions.models[name]
+    return Score(model.default_score, None, model.version, DEFAULT)

@@ -1,0 +1,90 @@
+"""The scores of a customer, and how many came out how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from models.registry.bundle import FittedModel
+
+
+class Score(NamedTuple):
+    """One model's score of a customer, or the reason why there is none.
+
+    Attributes:
+        low, high: the interval of an amount of money; None of a model without intervals.
+        shadow: the score of the version that was computed too: of the challenger, or of the champion that a
+            challenger replaces. It is logged and not part of the response.
+    """
+
+    score: float | None
+    percentile: float | None = None
+    version: str | None = None
+    reason: str | None = None
+    shadow: Score | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The score as the log stores it."""
+        own = {"version": self.version, "score": self.score}
+        return own | {"beside": self.shadow.log_fields} if self.shadow else own
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCustomer:
+    """All scores of one customer, and the moment of the features that they are computed from.
+
+    Attributes:
+        known: None while the database, which knows the customers, is unavailable.
+        stale: the feature groups that are older than they may be.
+        degraded: why the scores are computed from cached features, or are defaults; None if neither.
+        prediction_id: names the prediction in the log; None if it was not logged.
+        values: the features that were read, by name: those of all customers of the request.
+        moments: the as_of of these features by group, in microseconds since 1970.
+        index: of this customer in ``values`` and ``moments``.
+        models: the models that gave the scores, by name.
+    """
+
+    customer_id: str
+    known: bool | None
+    reason: str | None
+    features_as_of: datetime | None
+    scores: dict[str, Score] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+    degraded: str | None = None
+    prediction_id: str | None = None
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    moments: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    index: int = 0
+    models: Mapping[str, FittedModel] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The features of this customer that were read, by name."""
+        return {name: column[self.index] for name, column in self.values.items()}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there are features, and none is older than it may be."""
+        return self.features_as_of is not None and not self.stale
+
+
+Outcomes: TypeAlias = dict[tuple[str, str], int]
+"""How many scores had an outcome, by the names of the model and of the outcome."""
+
+
+def count_outcomes(customers: Iterable[ScoredCustomer]) -> Outcomes:
+    """Count the scores of these customers."""
+    counts: Outcomes = {}
+    for customer in customers:
+        for name, score in customer.scores.items():
+            if customer.degraded is not None:
+                outcome = "degraded"
+            else:
+                outcome = "scored" if score.score is not None else "refused" if customer.known else "unknown"
+            counts[name, outcome] = counts.get((name, outcome), 0) + 1
+    return counts
