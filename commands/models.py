@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.common import AsJson, Exit, open_home, open_registry, print_result, progress_bar
 from commands.reporting import ranking_metric
+
+if TYPE_CHECKING:
+    from models.registry.promotion import Hook
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
@@ -22,12 +25,12 @@ def models(model: Model = "all", as_json: AsJson = False) -> None:
 
     registry, listed, lines = open_registry(), {}, []
     for name in _names(registry, model):
-        versions, moves = registry.versions(name), registry.moves(name)
+        versions, moves = registry.versions(name), registry.promotions(name)
         challenge = challenges.last(registry, name)
         if challenge and any(v.champion and v.version == challenge.version for v in versions):
             challenge = None  # it won
         listed[name] = {
-            "versions": [vars(v) for v in versions],
+            "versions": [v.as_dict() for v in versions],
             "moves": [vars(m) for m in moves],
             "challenge": challenge and vars(challenge),
         }
@@ -61,7 +64,7 @@ def compare(
         progress("scores and their differences", 0.5)
         done = contest.contest(home, built, Store(home), registry, chosen, version, against)
     head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
-    moves = [m for m in registry.moves(model) if {m.after, m.before} & {done.version, done.against}]
+    moves = [m for m in registry.promotions(model) if {m.after, m.before} & {done.version, done.against}]
     text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
     print_result(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
 
@@ -97,8 +100,8 @@ def promote(
     registry = open_registry()
     name = _known(registry, model)
     try:
-        move = promotion.promote(registry, name, version, why, force)
-    except promotion.GatesShut as refused:
+        move = promotion.promote(registry, name, version, why, force, _hook(name))
+    except promotion.GatesFailed as refused:
         print_result(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.CHECK_FAILED)
         return
     print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
@@ -111,7 +114,7 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
 
     registry = open_registry()
     name = _known(registry, model)
-    move = promotion.rollback(registry, name, why)
+    move = promotion.rollback(registry, name, why, _hook(name))
     print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
@@ -162,12 +165,12 @@ def model_names(name: str) -> list[str]:
 def _names(registry: Any, asked: str) -> list[str]:
     """The models to list; of all, those that not every shop has only where they were trained."""
     from models.questions import OPTIONAL
-    from models.registry.other_models import BESIDE
+    from models.registry.other_models import OTHER_MODELS
 
     tables = registry.table_models()
-    if asked in (*tables, *BESIDE):
+    if asked in (*tables, *OTHER_MODELS):
         return [asked]
-    others = (*OPTIONAL, *BESIDE) if asked == "all" else ()
+    others = (*OPTIONAL, *OTHER_MODELS) if asked == "all" else ()
     beside = [name for name in others if registry.versions(name)]
     return [*model_names(asked), *beside, *(tables if asked == "all" else ())]
 
@@ -175,17 +178,24 @@ def _names(registry: Any, asked: str) -> list[str]:
 def _known(registry: Any, name: str) -> str:
     """The name of a model that comes with Patron, or of one that was trained on a table."""
     from models.questions import find
-    from models.registry.other_models import BESIDE
+    from models.registry.other_models import OTHER_MODELS
 
-    return name if name in (*BESIDE, *registry.table_models()) else find(name).name
+    return name if name in (*OTHER_MODELS, *registry.table_models()) else find(name).name
+
+
+def _hook(name: str) -> Hook | None:
+    """What follows a promotion: the champion of ``feedback`` also reads the texts for features."""
+    from models.text import bundle
+
+    return bundle.install if name == bundle.NAME else None
 
 
 def _listed(version: Any) -> str:
     """A model version in a row: which, when, how good, and its gates."""
     metric = ranking_metric(version)
-    gates = f"gates failed: {'; '.join(version.refusals)}" if version.refusals else "passed its gates"
-    if version.held_back:
-        gates += f", not promoted: {version.held_back}"
+    gates = f"gates failed: {'; '.join(version.failed_gates)}" if version.failed_gates else "passed its gates"
+    if version.not_promoted_because:
+        gates += f", not promoted: {version.not_promoted_because}"
     mark = "*" if version.champion else " "
     head = f"{mark} {version.name:<20}{version.version:>3}  {version.trained[:10]:<10}  {metric:<13}"
     return f"{head} {'champion, ' if version.champion else ''}{gates}"

@@ -29,7 +29,7 @@ def report_training(
     from models.questions import MODELS
 
     relevant = [version for version in versions if left_out is None or version.name in MODELS]
-    result: dict[str, Any] = {"versions": [vars(version) for version in versions]}
+    result: dict[str, Any] = {"versions": [version.as_dict() for version in versions]}
     lines = [version_line(version, tested_on) for version in versions]
     if left_out is not None:
         result, lines = result | {"left_out": left_out}, [*lines, *left_out.values()]
@@ -38,16 +38,16 @@ def report_training(
 
 def exit_code(versions: Iterable[ModelVersion]) -> Exit:
     """``CHECK_FAILED`` if one of these versions was not promoted, else ``DONE``."""
-    return Exit.CHECK_FAILED if any(v.refusals or v.held_back for v in versions) else Exit.DONE
+    return Exit.CHECK_FAILED if any(v.failed_gates or v.not_promoted_because for v in versions) else Exit.DONE
 
 
 def version_line(version: ModelVersion, tested_on: str = LATER_TIME) -> str:
     """A version in one line: its ranking metric, and whether it is the champion or why not."""
     head = f"{version.name} version {version.version}: {ranking_metric(version)} on {tested_on}"
-    if version.refusals:
-        return f"{head}; not promoted: {'; '.join(version.refusals)}"
-    if version.held_back:
-        return f"{head}; passed its gates, not promoted: {version.held_back}"
+    if version.failed_gates:
+        return f"{head}; not promoted: {'; '.join(version.failed_gates)}"
+    if version.not_promoted_because:
+        return f"{head}; passed its gates, not promoted: {version.not_promoted_because}"
     return f"{head}; {'champion' if version.champion else 'passed its gates'}"
 
 

@@ -28,7 +28,7 @@ def train_table(
     lines = [version_line(version, LATER if time else AT_RANDOM)]
     lines += [f"  {note}" for note in trained.notes]
     lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
-    result = {"versions": [vars(version)], **left_out}
+    result = {"versions": [version.as_dict()], **left_out}
     print_result(as_json, result, "\n".join(lines), exit_code([version]))
 
 

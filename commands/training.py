@@ -135,7 +135,7 @@ def tune(
         "  " + ", ".join(f"{name} {value:.4g}" for name, value in tuned.settings.items()),
         version_line(tuned.version),
     ]
-    result = vars(tuned) | {"version": vars(tuned.version)}
+    result = vars(tuned) | {"version": tuned.version.as_dict()}
     print_result(as_json, result, "\n".join(lines), exit_code([tuned.version]))
 
 

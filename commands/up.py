@@ -67,7 +67,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     from features.catalogue.store import Store
     from features.offline import build as builds
     from models.questions import MODELS, OPTIONAL
-    from models.registry.other_models import BESIDE
+    from models.registry.other_models import OTHER_MODELS
     from models.registry.registry import Registry
 
     registry = Registry(home)
@@ -78,7 +78,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
         definitions = Store(home).definitions()
         stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
         if not stale:
-            trained |= {name: versions for name in BESIDE if (versions := registry.versions(name))}
+            trained |= {name: versions for name in OTHER_MODELS if (versions := registry.versions(name))}
             return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
     versions, left_out = train_models(home, list(MODELS), None, progress, others=True)
     return [*(version_line(v) for v in versions), *left_out.values()]

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from decisions.conditions import Condition
+from decisions.conditions import TargetCondition
 from decisions.effects import Effect
 from decisions.reasons import Language
 from decisions.sections import TomlSection
@@ -44,7 +44,7 @@ class Action(TomlSection):
     cost: FiniteFloat = Field(ge=0, le=1e6, description="currency per contact, 0 or more")
     discount: FiniteFloat = Field(0.0, ge=0, le=1, description="a share of the price, from 0 to 1")
     text: dict[Language, str] = Field(default_factory=dict)
-    who: tuple[Condition, ...] = Field((), strict=False)
+    who: tuple[TargetCondition, ...] = Field((), strict=False)
     repeat_after_days: int = Field(1, ge=1, le=3650, description="whole days, from 1 to 3650")
     effect: Effect
 

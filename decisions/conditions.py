@@ -23,7 +23,7 @@ def _scalar(value: Any) -> Any:
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 
 
-class Condition(TomlSection):
+class TargetCondition(TomlSection):
     """A feature, and the values that it must have. A customer whose value is missing does not match."""
 
     feature: str
@@ -40,7 +40,7 @@ class Condition(TomlSection):
         return name
 
     @model_validator(mode="after")
-    def _fits(self) -> Condition:
+    def _fits(self) -> TargetCondition:
         bounded = self.at_least is not None or self.at_most is not None
         if (self.equals is not None) + (self.one_of is not None) + bounded != 1:
             raise ValueError("say equals, or one_of, or at_least and at_most")

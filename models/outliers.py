@@ -26,6 +26,6 @@ def cap_of(amounts: NDArray[np.float64]) -> float:
     return float(np.exp(middle + CAP_DEVIATIONS * deviation))
 
 
-def capped(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+def winsorized(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Amounts, those above the cap as the cap."""
     return np.minimum(amounts, cap_of(amounts))

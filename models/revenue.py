@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.schema import Events
-from models.outliers import capped
+from models.outliers import winsorized
 
 
 @dataclass(frozen=True)
@@ -40,5 +40,5 @@ def net_revenue_by_day(events: Events, until: int) -> Revenue:
         return Revenue(until, np.zeros(0))
     days = found["day"].to_numpy(np.int64)
     by_day = np.zeros(until - int(days[0]))
-    by_day[days - days[0]] = capped(found["amount"].to_numpy(np.float64))
+    by_day[days - days[0]] = winsorized(found["amount"].to_numpy(np.float64))
     return Revenue(int(days[0]), by_day)

@@ -65,7 +65,7 @@ class Fitted(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class FitContext:
     """What the rows of a matrix ask.
 
     Attributes:
@@ -92,7 +92,7 @@ class Estimator(Protocol):
         y: Array,
         customers: NDArray[np.int64],
         categorical: list[int],
-        asked: Asked | None = None,
+        asked: FitContext | None = None,
     ) -> Fitted:
         """Learn.
 

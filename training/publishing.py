@@ -17,7 +17,7 @@ import numpy as np
 
 import features
 from models.registry.registry import Registry
-from models.registry.versions import TRAINED_TAG, ModelVersion, Run
+from models.registry.versions import TRAINED_TAG, ModelVersion, TrainingRun
 from models.spec import Array, Gate
 from training.evaluation.promotion_checks import Comparison
 
@@ -38,7 +38,7 @@ def publish(
     registry: Registry,
     name: str,
     files: Mapping[str, bytes],
-    run: Run,
+    run: TrainingRun,
     failed_gates: tuple[str, ...],
     against_champion: Comparison | None = None,
     before_promotion: Callable[[ModelVersion], None] | None = None,

@@ -106,7 +106,7 @@ def make_shop(home: Home, seed: int) -> Plan:
     for model in catalogue.MODELS.values():
         version = train(home, model, built, store, registry)
         if not version.champion:
-            print(f"seed {seed}: {model.name} is promoted by hand: {'; '.join(version.refusals)}")
+            print(f"seed {seed}: {model.name} is promoted by hand: {'; '.join(version.failed_gates)}")
             promotion.promote(registry, model.name, version.version, "decisions are measured", force=True)
     home.actions.write_bytes(EXAMPLE.read_bytes())
     return plan

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from models.categories.history import UNITS
-from models.estimators.blend import FittedBlend, Part
+from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.line import fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
 from models.registry.bundle import FittedModel, digest
@@ -67,7 +67,7 @@ def fit(frame: pd.DataFrame, version: str = "1") -> FittedModel:
     y = frame["label"].to_numpy(np.float64)
     trees = Trees(grow(dict(SETTINGS), ROUNDS, x, y, categorical))
     line = fit_line("logistic", x, [i for i, column in enumerate(read) if column.name in LINE], y)
-    parts = {"trees": Part(trees, 1 - LINE_WEIGHT), "line": Part(line, LINE_WEIGHT)}
+    parts = {"trees": BlendPart(trees, 1 - LINE_WEIGHT), "line": BlendPart(line, LINE_WEIGHT)}
     fitted = FittedBlend("probability", parts, slope=1.0, intercept=0.0)
     manifest = {
         "model": NAME,

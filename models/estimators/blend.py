@@ -15,7 +15,7 @@ import numpy as np
 
 from models.estimators.attribution import attributed
 from models.estimators.intervals import Intervals
-from models.estimators.line import Line
+from models.estimators.line import Regression
 from models.estimators.trees import Trees
 from models.measures.metrics import Numbers, sigmoid
 from models.spec import Array
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Link = Literal["identity", "log_probability"]
 
 
-class Learnt(Protocol):
+class RawScorer(Protocol):
     """A part of a blend."""
 
     def raw(self, x: Array) -> Array:
@@ -50,10 +50,10 @@ def log_probability(log_odds: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Part:
+class BlendPart:
     """One model of a blend, with its weight, and what is done to its raw score before it is weighed."""
 
-    model: Learnt
+    model: RawScorer
     weight: float = 1.0
     link: Link = "identity"
 
@@ -80,7 +80,7 @@ class FittedBlend:
     """
 
     kind: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, BlendPart]
     slope: float
     intercept: float
     chosen: Mapping[str, Any] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class FittedBlend:
                 file = "trees.lgb" if len(self.boosters) == 1 else f"{name}.lgb"
                 parts[name]["trees"] = file
                 files[file] = part.model.booster.model_to_string().encode()
-            elif isinstance(part.model, Line):
+            elif isinstance(part.model, Regression):
                 parts[name]["line"] = part.model.as_dict()
         held = {
             "kind": self.kind,
@@ -148,16 +148,16 @@ class FittedBlend:
         """Open what :meth:`to_files` wrote."""
         held = json.loads(files["parameters.json"])
         parts = {
-            name: Part(_opened(part, files), part["weight"], part["link"])
+            name: BlendPart(_opened(part, files), part["weight"], part["link"])
             for name, part in held["parts"].items()
         }
         intervals = None if held["intervals"] is None else Intervals.from_dict(held["intervals"])
         return cls(held["kind"], parts, held["slope"], held["intercept"], held["chosen"], intervals)
 
 
-def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> Learnt:
+def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> RawScorer:
     import lightgbm as lgb
 
     if "line" in part:
-        return Line.from_dict(part["line"])
+        return Regression.from_dict(part["line"])
     return Trees(lgb.Booster(model_str=files[part["trees"]].decode()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.estimators.blend import Learnt, Link, Part
+from models.estimators.blend import BlendPart, Link, RawScorer
 from models.estimators.line import Family, fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
 from models.spec import Array
@@ -61,7 +61,7 @@ class Recipe:
             return found
         return {name: parts for name, parts in found.items() if not any("line" in part for part in parts)}
 
-    def learn(self, name: str, x: Array, y: Array) -> Learnt:
+    def learn(self, name: str, x: Array, y: Array) -> RawScorer:
         """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``."""
         target, _, learner = name.rpartition("_")
         if target == "value":  # of who ordered; its logarithm, since values differ by factors
@@ -73,10 +73,10 @@ class Recipe:
         parameters = dict(self.parameters) | dict(_OWN_PARAMETERS.get(target, {}))
         return Trees(grow(parameters, self.rounds, x, y, list(self.categorical)))
 
-    def part(self, name: str, model: Learnt, weight: float) -> Part:
+    def part(self, name: str, model: RawScorer, weight: float) -> BlendPart:
         """It as it takes part in a blend."""
         link: Link = "log_probability" if name.startswith("order") else "identity"
-        return Part(model, weight, link)
+        return BlendPart(model, weight, link)
 
 
 _FAMILIES: Mapping[str, Family] = {

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.estimators.blend import FittedBlend, Part
+from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.calibration import common_line
 from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
-from models.estimators.holdouts import Holdout, by_customer, by_time
+from models.estimators.holdouts import ValidationSplit, by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import rounded
 from models.estimators.season import Level, believed, mean_ratio, year_before
 from models.estimators.trees import PARAMETERS
 from models.measures.metrics import RANKING
-from models.spec import Array, Asked
+from models.spec import Array, FitContext
 
-Learners = dict[str, Part]
+Learners = dict[str, BlendPart]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Blend:
 
     def fit(
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
-        asked: Asked | None = None,
+        asked: FitContext | None = None,
     ) -> FittedBlend:  # fmt: skip
         """Choose, learn from all rows, then correct by what was held out."""
         holdouts = [] if asked is None else by_time(asked, y, self.kind)
@@ -80,11 +80,11 @@ def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Ar
     return {name: recipe.part(name, recipe.learn(name, x, y), 1.0) for name in names}
 
 
-def _learn_abreast(recipe: Recipe, holdouts: Sequence[Holdout], x: Array, y: Array) -> list[Learners]:
+def _learn_abreast(recipe: Recipe, holdouts: Sequence[ValidationSplit], x: Array, y: Array) -> list[Learners]:
     """Every part of every candidate, by what each split may learn from."""
     names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
 
-    def learn(holdout: Holdout) -> Learners:
+    def learn(holdout: ValidationSplit) -> Learners:
         return _learn_all(recipe, names, x[holdout.learnt], y[holdout.learnt])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -98,7 +98,7 @@ def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> 
 
 
 def _choose(
-    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[Holdout], x: Array, y: Array
+    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[ValidationSplit], x: Array, y: Array
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each."""
     _, measure = RANKING[recipe.kind]
@@ -115,7 +115,7 @@ def _choose(
 
 
 def _as_probability(
-    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array
+    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array
 ) -> FittedBlend:
     """The slope and, on average over the splits, the intercept by what was held out."""
     raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
@@ -124,8 +124,8 @@ def _as_probability(
 
 
 def _as_money(
-    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[Holdout], x: Array, y: Array,
-    asked: Asked | None,
+    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array,
+    asked: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
     """The slope and the level by what was held out and by the year before, then intervals."""
     raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
@@ -151,7 +151,7 @@ def _as_money(
 
 
 def _level(
-    blend: FittedBlend, slope: float, x: Array, y: Array, asked: Asked | None,
+    blend: FittedBlend, slope: float, x: Array, y: Array, asked: FitContext | None,
     rows: NDArray[np.intp], day: int | None,
 ) -> Level:  # fmt: skip
     usual = float(y[rows].sum() / np.exp(slope * blend.raw(x[rows])).sum())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.spec import Array, Asked
+from models.spec import Array, FitContext
 
 FEWEST_MOMENTS, MOST_MOMENTS = 2, 4  # one alone is one season
 FOLDS = 4
@@ -16,7 +16,7 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Holdout:
+class ValidationSplit:
     """Places of rows.
 
     Attributes:
@@ -28,7 +28,7 @@ class Holdout:
     day: int | None = None
 
 
-def by_time(asked: Asked, y: Array, kind: str) -> list[Holdout]:
+def by_time(asked: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
     """Some of the moments, spread over time, each learnt only from what was known before it; none if too few.
 
     Args:
@@ -39,18 +39,18 @@ def by_time(asked: Asked, y: Array, kind: str) -> list[Holdout]:
         learnt = np.flatnonzero(asked.days + asked.horizon_days <= day)
         held = np.flatnonzero(asked.days == day)
         if _enough(y[learnt], kind) and _enough(y[held], kind):
-            found.append(Holdout(learnt, held, int(day)))
+            found.append(ValidationSplit(learnt, held, int(day)))
     if len(found) <= MOST_MOMENTS:
         return found if len(found) >= FEWEST_MOMENTS else []
     return [found[i] for i in np.linspace(0, len(found) - 1, MOST_MOMENTS).round().astype(int)]
 
 
-def by_customer(customers: NDArray[np.int64]) -> list[Holdout]:
+def by_customer(customers: NDArray[np.int64]) -> list[ValidationSplit]:
     """Folds, each customer in one."""
     from sklearn.model_selection import GroupKFold
 
     split = GroupKFold(FOLDS).split(customers, groups=customers)
-    return [Holdout(learnt, held) for learnt, held in split]
+    return [ValidationSplit(learnt, held) for learnt, held in split]
 
 
 def _enough(y: Array, kind: str) -> bool:

@@ -30,7 +30,7 @@ DIGITS = 10  # that are kept: the last ones depend on the machine
 
 
 @dataclass(frozen=True)
-class Line:
+class Regression:
     """Raw scores: an intercept, and a coefficient for each of some columns.
 
     Attributes:
@@ -89,7 +89,7 @@ class Line:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, held: Mapping[str, Any]) -> Line:
+    def from_dict(cls, held: Mapping[str, Any]) -> Regression:
         """Of what :meth:`as_dict` gave."""
         lists: dict[str, Any] = {name: tuple(v) for name, v in held.items() if name != "intercept"}
         return cls(intercept=held["intercept"], **lists)
@@ -101,7 +101,7 @@ def logarithms(x: Array, columns: NDArray[np.intp]) -> Array:
     return found
 
 
-def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Line:
+def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Regression:
     """The penalised maximum-likelihood regression of an outcome on columns.
 
     Args:
@@ -111,7 +111,7 @@ def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Line
     mean, scale = z.mean(axis=0), z.std(axis=0)
     scale[scale < CONSTANT] = 1.0
     coefficients, intercept = _regression(family, (z - mean) / scale, y)
-    return Line(
+    return Regression(
         tuple(columns), low=_tuple(z.min(axis=0)), high=_tuple(z.max(axis=0)), mean=_tuple(mean),
         scale=_tuple(scale), coefficients=_tuple(coefficients), intercept=rounded(intercept),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.revenue import Revenue
-from models.spec import Array, Asked
+from models.spec import Array, FitContext
 
 YEAR_DAYS = 364  # whole weeks
 LONGEST_DAYS = 183  # what looks further ahead sees most seasons
@@ -35,7 +35,7 @@ class Level:
         return self.usual if self.year_before is None else self.usual * float(self.year_before**exponent)
 
 
-def year_before(asked: Asked, days: NDArray[np.int64], day: int | None) -> float | None:
+def year_before(asked: FitContext, days: NDArray[np.int64], day: int | None) -> float | None:
     """How the season that begins on a day went in the year before, over how the days learnt from went.
 
     Args:

@@ -10,7 +10,7 @@ from models.questions import every
 
 
 @dataclass(frozen=True)
-class Described:
+class FeatureDescription:
     """A feature for people; ``definition`` is the hash of what it computes."""
 
     name: str
@@ -23,7 +23,7 @@ class Described:
     models: tuple[str, ...]
 
 
-def describe(name: str | None = None) -> list[Described]:
+def describe(name: str | None = None) -> list[FeatureDescription]:
     """All features, or the one of that name.
 
     Raises:
@@ -32,7 +32,7 @@ def describe(name: str | None = None) -> list[Described]:
     if name is not None and name not in FEATURES:
         raise PatronError(f"there is no feature {name!r}; there are {', '.join(sorted(FEATURES))}")
     return [
-        Described(
+        FeatureDescription(
             feature.name,
             feature.group.name,
             " ".join(feature.description.split()),

@@ -25,7 +25,7 @@ _POINT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class FeatureReason:
     """What one feature's value added to a score.
 
     Attributes:
@@ -43,7 +43,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class ScoreExplanation:
     """A score taken apart: ``base``, the contributions of ``reasons``, and ``rest`` make the score.
 
     Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the
@@ -56,14 +56,14 @@ class Explanation:
     """
 
     base: float
-    reasons: tuple[Reason, ...]
+    reasons: tuple[FeatureReason, ...]
     rest: float
     bias: float
     raw_score: float
     raw_rest: float
 
 
-def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: int = TOP) -> Explanation:
+def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: int = TOP) -> ScoreExplanation:
     """Why a model scores one customer as it does.
 
     Args:
@@ -84,10 +84,12 @@ def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: i
         if effect := told(contribution):
             value = None if is_missing(values[column.name]) else values[column.name]
             said = phrase(_meaning(column.name), column.unit, value, currency)
-            reasons.append(Reason(column.name, value, contribution, float(raw[i]), f"{said}: {effect}"))
+            reasons.append(
+                FeatureReason(column.name, value, contribution, float(raw[i]), f"{said}: {effect}")
+            )
     rest = float(parts.sum()) - sum(reason.contribution for reason in reasons)
     raw_rest = float(raw.sum()) - sum(reason.raw_contribution for reason in reasons)
-    return Explanation(base, tuple(reasons), rest, bias, float(contributions.sum()), raw_rest)
+    return ScoreExplanation(base, tuple(reasons), rest, bias, float(contributions.sum()), raw_rest)
 
 
 def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tuple[float, Array]:

@@ -23,7 +23,7 @@ from models.products.histories import Bought, Customers, Histories, as_table
 from models.products.ranker import FittedProducts
 from models.products.sparse import at, matrix
 from models.registry.bundle import sealed, verified
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 
 NAME = "products"
 """What the registry has the ranking by."""
@@ -53,7 +53,7 @@ def to_files(fitted: FittedProducts, told: Mapping[str, Any] | None = None) -> d
     files["trees.lgb"] = fitted.booster.model_to_string().encode()
     manifest = {
         "model": NAME,
-        "question": BESIDE[NAME],
+        "question": OTHER_MODELS[NAME],
         "meaning": "probability that the customer's next basket has the product",
         "kind": "probability",
         "features": [{"name": "customer_key", "dtype": "int64"}],

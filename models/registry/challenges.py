@@ -51,7 +51,7 @@ class Challenge:
         return f"version {self.version} {role}, since {self.since[:16].replace('T', ' ')} UTC"
 
 
-def drawn(model: str, version: str, customer_key: int, share: float) -> bool:
+def in_challenger_share(model: str, version: str, customer_key: int, share: float) -> bool:
     """Whether a challenger answers a customer: always the same ones, whichever process answers."""
     digest = blake2b(f"{model}/{version}/{customer_key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64

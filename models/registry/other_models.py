@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BESIDE: Mapping[str, str] = {
+OTHER_MODELS: Mapping[str, str] = {
     "products": "Which products does this customer buy next?",
     "category_propensity": "Of which categories will this customer order something soon?",
     "feedback": "Is the author of this text content?",

@@ -1,26 +1,28 @@
-"""Who lets which version answer: by hand, against its gates only when forced, and back again."""
+"""Promotion by hand: a version that failed its gates only when forced; and rollback."""
 
 from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Callable
 
 from core.errors import NothingThere, PatronError
 from models.registry.registry import Registry
 from models.registry.settings import ModelSettings
-from models.registry.versions import ROLLED_BACK, ModelVersion, Move, earlier
-from models.text.bundle import NAME as FEEDBACK
-from models.text.bundle import install
+from models.registry.versions import ROLLED_BACK, ModelVersion, Promotion, earlier
 
-MOST_WORDS = 1000  # characters; a tag of a registered model holds 5,000
+MAX_REASON_LENGTH = 1000  # characters; a tag of a registered model holds 5,000
+
+Hook = Callable[[Registry], None]
+"""What follows a promotion or a rollback, such as installing the champion for the features."""
 
 
-class GatesShut(PatronError):
-    """A version did not pass its gates, and nobody forced it."""
+class GatesFailed(PatronError):
+    """A version failed its gates, and the promotion is not forced."""
 
 
 def user() -> str:
-    """Who is at the keyboard: ``PATRON_USER``, else the operating system's name of the user."""
+    """Who promotes: ``PATRON_USER``, else the operating system's name of the user."""
     try:
         return ModelSettings().user or getpass.getuser()
     except (OSError, KeyError):  # a container may run as a number without a name
@@ -31,72 +33,83 @@ def find(registry: Registry, name: str, version: str | None = None) -> ModelVers
     """A version of a model; the newest for None.
 
     Raises:
-        PatronError: there is none, or not this one; the text says which there are.
+        PatronError: there is no such version; the message lists those there are.
     """
     versions = registry.versions(name)
     if not versions:
         raise NothingThere(f"{name} has no versions: it was never trained; run `patron train {name}`")
-    found = next((v for v in versions if version in (None, v.version)), None)
-    if found is None:
+    match = next((v for v in versions if version in (None, v.version)), None)
+    if match is None:
         there = ", ".join(v.version for v in reversed(versions))
         raise PatronError(f"{name} has no version {version!r}; there are {there}")
-    return found
+    return match
 
 
-def promote(registry: Registry, name: str, version: str, why: str, force: bool = False) -> Move:
-    """Let a version answer, on somebody's word.
+def promote(
+    registry: Registry, name: str, version: str, why: str, force: bool = False, hook: Hook | None = None
+) -> Promotion:
+    """Promote a version on behalf of the user.
+
+    Args:
+        hook: called after the promotion is recorded.
 
     Raises:
-        GatesShut: it did not pass its gates, and ``force`` is not given.
-        PatronError: there is no such version, it answers already, or no reason is given.
+        GatesFailed: the version failed its gates, and ``force`` is not given.
+        PatronError: there is no such version, it is the champion already, or no reason is given.
     """
-    why = _reason(why)
+    why = _one_line(why)
     chosen = find(registry, name, version)
     if chosen.champion:
         raise PatronError(f"{name} version {version} is the champion already")
-    if chosen.refusals and not force:
-        raise GatesShut(
+    if chosen.failed_gates and not force:
+        raise GatesFailed(
             f"{name} version {version} is not promoted, since it did not pass its gates:"
-            f" {'; '.join(chosen.refusals)} (--force promotes it all the same, and is recorded)"
+            f" {'; '.join(chosen.failed_gates)} (--force promotes it all the same, and is recorded)"
         )
-    return _moved(registry, registry.promote(name, version, user(), why, forced=bool(chosen.refusals)), name)
+    promotion = registry.promote(name, version, user(), why, forced=bool(chosen.failed_gates))
+    if hook is not None:
+        hook(registry)
+    return promotion
 
 
-def rollback(registry: Registry, name: str, why: str) -> Move:
-    """Let the version answer again that was promoted before the champion.
+def rollback(registry: Registry, name: str, why: str, hook: Hook | None = None) -> Promotion:
+    """Make the version the champion again that was promoted before the present one.
+
+    Args:
+        hook: called after the rollback is recorded.
 
     Raises:
-        PatronError: there is none, or no reason is given.
+        PatronError: there is no such version, or no reason is given.
     """
-    why = _reason(why)
+    why = _one_line(why)
     champion = find_champion(registry, name)
-    before = earlier(registry.moves(name), champion, {v.version for v in registry.versions(name)})
+    before = earlier(registry.promotions(name), champion, {v.version for v in registry.versions(name)})
     if champion is None or before is None:
         now = f"only version {champion} was ever promoted" if champion else "no version is promoted"
         raise PatronError(
             f"{name} cannot go back: {now}; `patron models {name}` lists versions, `patron promote` picks one"
         )
-    forced = bool(find(registry, name, before).refusals)
-    return _moved(registry, registry.promote(name, before, user(), why, ROLLED_BACK, forced), name)
-
-
-def _moved(registry: Registry, move: Move, name: str) -> Move:
-    """What follows from a move: who answers about texts reads them for features, too."""
-    if name == FEEDBACK:
-        install(registry)
-    return move
+    forced = bool(find(registry, name, before).failed_gates)
+    promotion = registry.promote(name, before, user(), why, ROLLED_BACK, forced)
+    if hook is not None:
+        hook(registry)
+    return promotion
 
 
 def find_champion(registry: Registry, name: str) -> str | None:
-    """The version that answers; None where there is none. At least one version must exist."""
+    """The champion's version; None where there is none.
+
+    Raises:
+        PatronError: the model has no version at all.
+    """
     find(registry, name)
     return next((v.version for v in registry.versions(name) if v.champion), None)
 
 
-def _reason(why: str) -> str:
+def _one_line(why: str) -> str:
     why = " ".join(why.split())
     if not why:
         raise PatronError('say why, for those who come after: --why "..."')
-    if len(why) > MOST_WORDS:
-        raise PatronError(f"the reason has {len(why):,} characters; {MOST_WORDS:,} are the most")
+    if len(why) > MAX_REASON_LENGTH:
+        raise PatronError(f"the reason has {len(why):,} characters; {MAX_REASON_LENGTH:,} are the most")
     return why

@@ -25,9 +25,9 @@ from models.registry.versions import (  # fmt: skip
     TABLE_TAG,
     TRAINED_TAG,
     ModelVersion,
-    Move,
     NoChampion,
-    Run,
+    Promotion,
+    TrainingRun,
     why_none,
 )
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-__all__ = ["ModelVersion", "NoChampion", "Registry", "Run", "begun", "local_uri"]
+__all__ = ["ModelVersion", "NoChampion", "Registry", "TrainingRun", "begun", "local_uri"]
 
 EXPERIMENT = "patron"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -79,7 +79,12 @@ class Registry:
         return re.sub("//[^/]*@", "//", self.uri).partition("?")[0]
 
     def publish(
-        self, name: str, files: Mapping[str, bytes], run: Run, refusals: tuple[str, ...], held_back: str = ""
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        run: TrainingRun,
+        failed_gates: tuple[str, ...],
+        not_promoted_because: str = "",
     ) -> ModelVersion:
         """Record a run and register its bundle as a new version, without promoting it.
 
@@ -102,21 +107,27 @@ class Registry:
                 run_id=run_id,
                 tags={
                     DIGEST_TAG: digest(files[MANIFEST]),
-                    GATES_TAG: "; ".join(refusals) or "passed",
-                    HELD_BACK_TAG: held_back,
+                    GATES_TAG: "; ".join(failed_gates) or "passed",
+                    HELD_BACK_TAG: not_promoted_because,
                 },
             )
         trained = run.tags.get(TRAINED_TAG, "")
         return ModelVersion(
-            name, str(version.version), run_id, refusals, run.metrics, trained=trained, held_back=held_back
+            name,
+            str(version.version),
+            run_id,
+            failed_gates,
+            run.metrics,
+            trained=trained,
+            not_promoted_because=not_promoted_because,
         )
 
-    def begin_search(self, name: str, run: Run) -> str:
+    def begin_search(self, name: str, run: TrainingRun) -> str:
         """Record that configurations of a model are searched; returns the run that trials belong to."""
         with self._speaking():
             return self._record(f"{name} search", run)
 
-    def record_trial(self, name: str, search: str, run: Run) -> None:
+    def record_trial(self, name: str, search: str, run: TrainingRun) -> None:
         """Record a trial below its search."""
         with self._speaking():
             below = replace(run, tags={**run.tags, _PARENT_TAG: search})
@@ -131,7 +142,7 @@ class Registry:
 
     def promote(
         self, name: str, version: str, who: str, why: str, how: str = PROMOTED, forced: bool = False
-    ) -> Move:
+    ) -> Promotion:
         """Let a version answer from now on, and record that: first the record, then the move.
 
         Each move is a tag of its own on the registered model, so that recording one never touches
@@ -140,23 +151,23 @@ class Registry:
         with self._speaking():
             known = self._client.get_registered_model(name)
             before = known.aliases.get(CHAMPION)
-            move = Move(
+            promotion = Promotion(
                 self.moment(), who, why, None if before is None else str(before), version, how, forced
             )
             count = sum(key.startswith(f"{MOVE_TAG}.") for key in known.tags)
             key = f"{MOVE_TAG}.{count:05}.{uuid4().hex[:8]}"
-            self._client.set_registered_model_tag(name, key, move.to_json())
-            self._client.set_model_version_tag(name, version, MOVE_TAG, move.to_json())
+            self._client.set_registered_model_tag(name, key, promotion.to_json())
+            self._client.set_model_version_tag(name, version, MOVE_TAG, promotion.to_json())
             self._client.set_registered_model_alias(name, CHAMPION, version)
-        return move
+        return promotion
 
-    def moves(self, name: str) -> list[Move]:
+    def promotions(self, name: str) -> list[Promotion]:
         """Every promotion and rollback of a model, the oldest first."""
         with self._speaking():
             if not self._client.search_registered_models(f"name = '{name}'"):
                 return []
             tags = self._client.get_registered_model(name).tags
-        return [Move.from_json(tags[key]) for key in sorted(tags) if key.startswith(f"{MOVE_TAG}.")]
+        return [Promotion.from_json(tags[key]) for key in sorted(tags) if key.startswith(f"{MOVE_TAG}.")]
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, the newest first."""
@@ -309,7 +320,7 @@ class Registry:
         """The shop's present; the wall's where there is no shop beside the models."""
         return self.home.shop().now() if self.home.settings_file.exists() else datetime.now(UTC)
 
-    def _record(self, name: str, run: Run) -> str:
+    def _record(self, name: str, run: TrainingRun) -> str:
         run_id: str = self._client.create_run(
             self._experiment(), run_name=name, tags={"model": name} | dict(run.tags)
         ).info.run_id

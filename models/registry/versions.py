@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 TRAINED_TAG, TABLE_TAG = "as_of", "table"
+_JSON_KEYS = {"failed_gates": "refusals", "not_promoted_because": "held_back"}
 
 
 class NoChampion(NothingThere):
@@ -25,23 +26,27 @@ class ModelVersion:
     """A published version of a model.
 
     Attributes:
-        refusals: why gates stayed shut, in words; empty when it passed them all.
-        held_back: why training did not let it answer although its gates open, in words; else empty.
-        trained: the shop's moment at which it learnt, ISO 8601 in UTC; empty where not recorded.
+        failed_gates: a message for each gate that it failed; empty if it passed all.
+        not_promoted_because: why training did not promote it although it passed its gates; else empty.
+        trained: the shop's moment of training, ISO 8601 in UTC; empty where not recorded.
     """
 
     name: str
     version: str
     run_id: str
-    refusals: tuple[str, ...]
+    failed_gates: tuple[str, ...]
     metrics: Mapping[str, float]
     champion: bool = False
     trained: str = ""
-    held_back: str = ""
+    not_promoted_because: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The version as the command line prints it in JSON."""
+        return {_JSON_KEYS.get(name, name): value for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What a training run leaves behind beside its bundle; ``texts`` by file name."""
 
     parameters: Mapping[str, Any]
@@ -53,7 +58,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Move:
+class Promotion:
     """Another version may answer from here on.
 
     Attributes:
@@ -77,7 +82,7 @@ class Move:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Move:
+    def from_json(cls, text: str) -> Promotion:
         """Read what :meth:`to_json` wrote."""
         return cls(**json.loads(text))
 
@@ -89,7 +94,7 @@ class Move:
         return f"{self.when[:16].replace('T', ' ')} UTC  {since} {how} by {self.who}: {self.why}"
 
 
-def earlier(moves: Sequence[Move], champion: str | None, there: Collection[str]) -> str | None:
+def earlier(moves: Sequence[Promotion], champion: str | None, there: Collection[str]) -> str | None:
     """The version to go back to: the one promoted before the champion; None where there is none.
 
     A promotion puts a version on top of the one before it, and a rollback takes it off again, so
@@ -118,8 +123,7 @@ def why_none(name: str, versions: Sequence[ModelVersion]) -> str:
     if not versions:
         return f"{name} has no champion: it was never trained; run `patron train {name}`"
     newest = versions[0]
-    if newest.refusals:
-        return (
-            f"{name} has no champion: version {newest.version} did not pass its gates: {newest.refusals[0]}"
-        )
+    if newest.failed_gates:
+        gate = newest.failed_gates[0]
+        return f"{name} has no champion: version {newest.version} did not pass its gates: {gate}"
     return f"{name} has no champion: no version is promoted; run `patron train {name}`"

@@ -23,7 +23,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedLine:
     """Weights of some columns of a matrix of counts."""
 
     columns: NDArray[np.int64]
@@ -107,7 +107,7 @@ def scales_of(found: sparse.csr_array, outcome: Array, settings: Settings) -> Ar
     return result
 
 
-def learn(found: sparse.csr_array, outcome: Array, settings: Settings) -> Line:
+def learn(found: sparse.csr_array, outcome: Array, settings: Settings) -> FittedLine:
     """Weights of all terms, and then anew of those that matter most."""
     scales = scales_of(found, outcome, settings)
     everything = np.arange(found.shape[1])
@@ -122,14 +122,14 @@ def learn(found: sparse.csr_array, outcome: Array, settings: Settings) -> Line:
 
 def _regression(
     found: sparse.csr_array, columns: NDArray[np.int64], scales: Array, outcome: Array, settings: Settings
-) -> Line:
+) -> FittedLine:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
         C=settings.C, solver="liblinear", dual=True, tol=1e-3, max_iter=1000, random_state=0
     )
     model.fit(unit_rows(found, scales), outcome)
-    return Line(columns, scales, model.coef_[0], float(model.intercept_[0]))
+    return FittedLine(columns, scales, model.coef_[0], float(model.intercept_[0]))
 
 
 def _calibration(

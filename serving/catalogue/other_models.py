@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import PatronError
 from core.home import Home
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry, begun
 from models.registry.versions import why_none
 from serving.scores.champions import POLL_S, RETRY_S
@@ -44,15 +44,15 @@ class OtherModels:
     def _look(self) -> float:
         """Look, and say in how many seconds to look again."""
         try:
-            named = self._registry.champions(BESIDE)
-            found = (self._state(name, named.get(name)) for name in BESIDE)
+            named = self._registry.champions(OTHER_MODELS)
+            found = (self._state(name, named.get(name)) for name in OTHER_MODELS)
             self._states = [state for state in found if state is not None]
         except PatronError:
             return RETRY_S
         return POLL_S
 
     def _state(self, name: str, version: str | None) -> ModelState | None:
-        state = ModelState(name=name, question=BESIDE[name])
+        state = ModelState(name=name, question=OTHER_MODELS[name])
         if version is None:
             versions = self._registry.versions(name)
             state.reason = why_none(name, versions)

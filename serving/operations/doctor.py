@@ -15,12 +15,12 @@ EXPIRES_SOON = timedelta(days=14)
 def models(home: Home) -> Iterator[Check]:
     """The registry, and which version of each model answers."""
     from models.questions import MODELS, every
-    from models.registry.other_models import BESIDE
+    from models.registry.other_models import OTHER_MODELS
     from models.registry.registry import Registry
     from models.registry.versions import why_none
 
     registry = Registry(home)
-    found = {name: registry.versions(name) for name in (*every(), *BESIDE)}
+    found = {name: registry.versions(name) for name in (*every(), *OTHER_MODELS)}
     yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
     for name, versions in found.items():
         if name not in MODELS and not versions:
@@ -29,7 +29,7 @@ def models(home: Home) -> Iterator[Check]:
         if champion is None:
             yield Check(name, WARNING, why_none(name, versions))
         else:
-            look = registry.manifest if name in BESIDE else registry.open
+            look = registry.manifest if name in OTHER_MODELS else registry.open
             look(name, champion.version)
             yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
 

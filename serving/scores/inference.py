@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.registry.bundle import FittedModel
-from models.registry.challenges import drawn
+from models.registry.challenges import in_challenger_share
 from models.registry.encoding import matrix
 from models.spec import Array
 from serving.scores.champions import Champions
@@ -61,7 +61,9 @@ def _with_challenger(
     version, share = challenger.model.version, challenger.challenge.share
     challenger_scores = scores_of(challenger.model, columns, challenger_values)
     return [
-        theirs._replace(shadow=own) if drawn(name, version, key, share) else own._replace(shadow=theirs)
+        theirs._replace(shadow=own)
+        if in_challenger_share(name, version, key, share)
+        else own._replace(shadow=theirs)
         for key, own, theirs in zip(keys, champion_scores, challenger_scores, strict=True)
     ]
 

@@ -60,6 +60,6 @@ def test_a_notebook_runs_and_shows_its_figures_without_a_warning(
     figures = [output for output in shown if "image/png" in output.get("data", {})]
     assert len(figures) >= FIGURES[path.stem]
     if path.stem == "a_model_from_question_to_promotion":
-        moves = Registry(home).moves("ordered_twice")
+        moves = Registry(home).promotions("ordered_twice")
         assert [move.how for move in moves] == ["promoted", "promoted", "rolled back", "promoted"]
         assert moves[-1].after == moves[1].after != moves[0].after

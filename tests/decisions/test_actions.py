@@ -12,7 +12,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from decisions import actions_file
 from decisions.actions import EXAMPLE, Action, Actions, text_in, texts
-from decisions.conditions import Condition
+from decisions.conditions import TargetCondition
 from decisions.effects import FORMULAS, Formula, propensity_gain
 
 HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
@@ -43,7 +43,7 @@ def test_the_example_can_be_used_and_shows_every_setting() -> None:
     assert {action.effect.on for action in example.actions} == {"propensity", "churn"}
     assert all(set(action.text) == {"en", "zh"} for action in example.actions)
     text = EXAMPLE.read_text(encoding="utf-8")
-    for section in (Actions, Action, Condition):
+    for section in (Actions, Action, TargetCondition):
         assert {name for name in section.model_fields if not re.search(rf"\b{name}\b", text)} == set()
 
 
@@ -185,7 +185,7 @@ def test_a_condition_lets_in_what_it_says(
     condition: str, inside: object, outside: object, words: str
 ) -> None:
     feature = words.split()[0]
-    matcher = Condition.model_validate(
+    matcher = TargetCondition.model_validate(
         tomllib.loads(f"who = {{ feature = '{feature}', {condition} }}")["who"]
     )
     assert matcher.mismatch({feature: inside}) is None

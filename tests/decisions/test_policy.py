@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from decisions.actions import Action, Actions
-from decisions.conditions import Condition
+from decisions.conditions import TargetCondition
 from decisions.context import CustomerContext, ScoreInput
 from decisions.effects import FORMULAS, Effect, Formula, Gain
 from decisions.policy import Recommendation, recommend, uniform
@@ -141,13 +141,13 @@ def test_an_effect_without_a_formula_is_refused_and_not_valued_by_another() -> N
 
 
 def test_each_action_that_is_not_chosen_says_why() -> None:
-    old = Condition(feature="orders_total", at_least=60)
+    old = TargetCondition(feature="orders_total", at_least=60)
     rules = actions(
         action("best"),
         action("less", cost=0.2),
         action("loss", cost=9),
         action("rare", repeat_after_days=30),
-        action("shy", who=(Condition(feature="newsletter", equals=True), old)),
+        action("shy", who=(TargetCondition(feature="newsletter", equals=True), old)),
         action("phoned", channel="phone"),
     )
     recommendation = recommend(customer(days_since={"rare": 9}), rules, DAY, SALT, channels=["email"])
@@ -197,7 +197,7 @@ def test_of_whom_nothing_is_known_gets_nothing_with_the_reason() -> None:
 # Draws
 
 RULES = actions(
-    action("a"), action("b", cost=0.2), action("c", cost=99), action("d", who=(Condition(
+    action("a"), action("b", cost=0.2), action("c", cost=99), action("d", who=(TargetCondition(
         feature="orders_total", at_least=99),)), control=0.2, exploration=0.3,
 )  # fmt: skip
 
@@ -273,7 +273,7 @@ ACTION = st.builds(
     cost=st.floats(0, 50),
     discount=st.floats(0, 1),
     effect=EFFECTS,
-    who=st.one_of(st.just(()), st.just((Condition(feature="orders_total", at_least=3),))),
+    who=st.one_of(st.just(()), st.just((TargetCondition(feature="orders_total", at_least=3),))),
     repeat_after_days=st.integers(1, 40),
 )
 ACTIONS = st.lists(ACTION, min_size=1, max_size=6, unique_by=lambda a: a.name)

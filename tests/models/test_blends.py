@@ -16,17 +16,17 @@ from models.estimators.candidates import CANDIDATES, LINE_FEATURES, Recipe
 from models.estimators.contest import Blend, money_blend, probability_blend
 from models.estimators.holdouts import by_customer, by_time
 from models.estimators.intervals import fit_intervals
-from models.estimators.line import Line, fit_line
+from models.estimators.line import Regression, fit_line
 from models.estimators.opening import open_fitted
 from models.estimators.season import Level, believed, year_before
 from models.estimators.trees import FittedTrees, MoneyTrees
 from models.measures import metrics
 from models.revenue import Revenue
-from models.spec import Array, Asked
+from models.spec import Array, FitContext
 
 MONTH = 30
 MONTHS, CUSTOMERS = 8, 250
-Rows = tuple[Array, Array, NDArray[np.int64], Asked]
+Rows = tuple[Array, Array, NDArray[np.int64], FitContext]
 
 
 def rows(kind: str, seed: int = 0) -> Rows:
@@ -41,7 +41,7 @@ def rows(kind: str, seed: int = 0) -> Rows:
     if kind == "money":
         y *= value * rng.lognormal(0, 0.5, count)
     customers, days = np.tile(np.arange(CUSTOMERS), MONTHS), np.repeat(np.arange(MONTHS) * MONTH, CUSTOMERS)
-    return x, y, customers, Asked(LINE_FEATURES, days, MONTH, MONTHS * MONTH)
+    return x, y, customers, FitContext(LINE_FEATURES, days, MONTH, MONTHS * MONTH)
 
 
 def blend(kind: str) -> Blend:
@@ -142,7 +142,7 @@ def test_a_line_finds_the_coefficients_that_made_the_outcomes() -> None:
     for family, y in outcomes.items():
         line = fit_line(family, x, (0, 1), y)  # type: ignore[arg-type]
         np.testing.assert_allclose(np.array(line.coefficients) / line.scale, [0.8, -0.4], atol=0.06)
-        assert Line.from_dict(line.as_dict()) == line
+        assert Regression.from_dict(line.as_dict()) == line
 
 
 def test_a_line_does_not_go_on_beyond_what_it_saw() -> None:
@@ -200,7 +200,7 @@ def test_the_season_of_the_year_before_is_believed_where_splits_say_so() -> None
 def test_the_year_before_is_compared_with_the_days_that_were_learnt_from() -> None:
     by_day = np.ones(500)
     by_day[:30] = 3.0  # a good season, a year before day 364
-    asked = Asked((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
+    asked = FitContext((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
     assert year_before(asked, asked.days, 364) == pytest.approx(3.0)
     assert year_before(asked, asked.days, 300) is None  # a year before nothing was known
     assert year_before(replace(asked, horizon_days=270), asked.days, 364) is None

@@ -16,7 +16,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from models.estimators.trees import CalibratedTrees
 from models.registry.bundle import MANIFEST, pack
-from models.registry.registry import NoChampion, Registry, Run
+from models.registry.registry import NoChampion, Registry, TrainingRun
 from models.registry.settings import ModelSettings
 
 
@@ -48,10 +48,12 @@ def registry(template: Home, tmp_path: Path) -> Registry:
 def publish(
     registry: Registry,
     name: str = "churn",
-    refusals: tuple[str, ...] = (),
+    failed_gates: tuple[str, ...] = (),
     metrics: Mapping[str, float] | None = None,
 ) -> str:
-    return registry.publish(name, small_bundle(name), Run({}, metrics or {}, {}), refusals).version
+    return registry.publish(
+        name, small_bundle(name), TrainingRun({}, metrics or {}, {}), failed_gates
+    ).version
 
 
 def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Registry) -> None:
@@ -62,7 +64,7 @@ def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Regi
     found = registry.versions("churn")
     assert [v.version for v in found] == [str(i) for i in range(11, 0, -1)]
     assert [v.metrics["auc"] for v in found] == [i / 100 for i in range(10, -1, -1)]
-    assert not any(v.champion or v.refusals for v in found)
+    assert not any(v.champion or v.failed_gates for v in found)
     assert [(v.name, v.version) for v in registry.versions("clv")] == [("clv", "1")]
 
 
@@ -73,7 +75,7 @@ def test_only_the_promoted_version_answers_also_when_promoted_back(registry: Reg
         assert [v.version for v in registry.versions("churn") if v.champion] == [promoted]
         champion = registry.champion("churn")
         assert (champion.name, champion.version) == ("churn", promoted)
-    publish(registry, refusals=("auc is 0.4 and must be at least 0.6: why",))
+    publish(registry, failed_gates=("auc is 0.4 and must be at least 0.6: why",))
     assert registry.champion("churn").version == first  # a refused one does not push the champion out
     again = Registry(registry.home)
     assert again.champion("churn").score({"orders_30d": [1]}) == champion.score({"orders_30d": [1]})
@@ -96,13 +98,13 @@ def test_never_trained_is_a_reason(registry: Registry) -> None:
 def test_gates_that_stayed_shut_are_the_reason_in_words(registry: Registry) -> None:
     publish(registry)
     refusals = ("auc is 0.4 and must be at least 0.6: it must tell", "brier is 1 and must be at most 0: so")
-    publish(registry, refusals=refusals)
+    publish(registry, failed_gates=refusals)
     with pytest.raises(NoChampion) as refused:
         registry.champion("churn")
     assert str(refused.value) == (
         f"churn has no champion: version 2 did not pass its gates: {refusals[0]}; {refusals[1]}"
     )
-    assert registry.versions("churn")[0].refusals == ("; ".join(refusals),)
+    assert registry.versions("churn")[0].failed_gates == ("; ".join(refusals),)
 
 
 def test_a_version_that_passed_but_was_not_promoted_is_no_champion(registry: Registry) -> None:
@@ -202,7 +204,7 @@ def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address:
             ("2", True, 0.8), ("1", False, 0.75),
         ]  # fmt: skip
         assert other.champion("churn").version == "2"
-        assert [move.who for move in other.moves("churn")] == ["ann"]
+        assert [move.who for move in other.promotions("churn")] == ["ann"]
     assert not (tmp_path / "one").exists()  # the home holds none of it
     with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
         one.versions("churn")

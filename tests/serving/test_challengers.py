@@ -16,7 +16,7 @@ from core.home import Home
 from core.storage.database import Database
 from events.identity import Identity
 from models.registry import challenges
-from models.registry.challenges import drawn
+from models.registry.challenges import in_challenger_share
 from models.registry.promotion import promote
 from models.registry.registry import Registry
 from records import ScoreLog
@@ -76,7 +76,9 @@ def test_it_answers_its_share_of_the_customers_always_the_same_ones(home: Home, 
     second = {customer for customer, version in versions.items() if version == "2"}
     assert 0.2 < len(second) / len(ids) < 0.4
     keys = Identity(home).keys(ids)
-    assert second == {customer for customer in ids if drawn("propensity", "2", keys[customer], 0.3)}
+    assert second == {
+        customer for customer in ids if in_challenger_share("propensity", "2", keys[customer], 0.3)
+    }
     scorer = open_scorer(home, None)
     for entry in scorer.score(sorted(second)[:20], ["propensity"]):
         score = entry.scores["propensity"]
@@ -168,9 +170,11 @@ def test_it_is_judged_by_windows_of_customers() -> None:
 
 def test_shares_are_nested_and_as_large_as_they_say() -> None:
     keys = range(1, 20_001)
-    tenth, third = ({key for key in keys if drawn("m", "2", key, share)} for share in (0.1, 0.3))
+    tenth, third = (
+        {key for key in keys if in_challenger_share("m", "2", key, share)} for share in (0.1, 0.3)
+    )
     assert tenth < third
     assert abs(len(tenth) / len(keys) - 0.1) < 0.01
     assert abs(len(third) / len(keys) - 0.3) < 0.015
-    assert tenth != {key for key in keys if drawn("m", "3", key, 0.1)}
-    assert not any(drawn("m", "2", key, 0.0) for key in keys)
+    assert tenth != {key for key in keys if in_challenger_share("m", "3", key, 0.1)}
+    assert not any(in_challenger_share("m", "2", key, 0.0) for key in keys)

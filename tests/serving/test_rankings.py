@@ -21,7 +21,7 @@ from core.home import Home
 from events.identity import Identity
 from events.lake import shops
 from models.categories.history import UNITS
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion
@@ -194,7 +194,7 @@ def test_without_a_version_the_response_says_how_to_train_one(
         for kind in (PRODUCTS, CATEGORIES):
             response = ask(f"/v1/customers/{customer_id}/{kind.items}")
             refused(response, f"never trained; run `patron train {kind.model}`", 503)
-        assert not {state["name"] for state in ask("/v1/models").json()} & set(BESIDE)
+        assert not {state["name"] for state in ask("/v1/models").json()} & set(OTHER_MODELS)
 
 
 def test_no_ranking_is_imported_before_the_first_request() -> None:
@@ -216,7 +216,7 @@ def test_the_service_lists_the_rankings(get: Any) -> None:
     assert (state["version"], state["unit"], state["horizon_days"]) == ("1", "probability", 30)
     assert state["trained_as_of"] == "2024-07-01T09:30:00Z"
     assert "of the category within 30 days" in state["meaning"]
-    assert all(states[name]["question"] == BESIDE[name] for name in ("products", "category_propensity"))
+    assert all(states[name]["question"] == OTHER_MODELS[name] for name in ("products", "category_propensity"))
 
 
 def test_while_the_registry_cannot_be_read_the_last_known_versions_are_listed(

@@ -24,9 +24,9 @@ from models.estimators.candidates import LINE_FEATURES
 from models.estimators.contest import money_blend, probability_blend
 from models.estimators.line import fit_line
 from models.measures import metrics
-from models.outliers import cap_of, capped
+from models.outliers import cap_of, winsorized
 from models.registry.registry import Registry
-from models.spec import Array, Asked
+from models.spec import Array, FitContext
 from training.tables.labelled import label
 
 Run = Callable[..., tuple[int, str, str]]
@@ -128,7 +128,7 @@ def test_who_is_not_the_giant_is_ranked_and_summed_as_without_it(when: str) -> N
     usual = estimator.fit(x, y, customers, [], asked).predict(x)
     giant = y.copy()
     giant[5 if when == "early" else -5] = GIANT
-    found = estimator.fit(x, capped(giant), customers, [], asked).predict(x)
+    found = estimator.fit(x, winsorized(giant), customers, [], asked).predict(x)
     assert 0.6 < found.sum() / usual.sum() < 1.7
     assert metrics.normalised_gini(y, found) > metrics.normalised_gini(y, usual) - 0.05
 
@@ -136,11 +136,11 @@ def test_who_is_not_the_giant_is_ranked_and_summed_as_without_it(when: str) -> N
 def test_a_giant_counts_as_the_cap_and_nobody_below_it_is_touched() -> None:
     rng = np.random.default_rng(1)
     amounts = np.append(rng.lognormal(4, 1, 5000), [0.0, -3.0, GIANT])
-    found = capped(amounts)
+    found = winsorized(amounts)
     assert found[:-1].tolist() == amounts[:-1].tolist()
     assert found[-1] == cap_of(amounts) < 50_000
     assert cap_of(np.full(9, 30.0)) == pytest.approx(30 * np.exp(3))  # all alike: 20 times as much
-    assert capped(np.zeros(3)).tolist() == [0, 0, 0]
+    assert winsorized(np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_a_giant_in_a_table_counts_as_the_cap_and_is_told(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_giant_in_a_table_counts_as_the_cap_and_is_told(tmp_path: Path) -> Non
 # Features that say nothing
 
 
-def months() -> tuple[Array, Array, np.ndarray, Asked]:
+def months() -> tuple[Array, Array, np.ndarray, FitContext]:
     """What 200 customers were like in 7 months, and what they spent within 30 days."""
     rng = np.random.default_rng(0)
     rows = 7 * 200
@@ -165,7 +165,7 @@ def months() -> tuple[Array, Array, np.ndarray, Asked]:
     x = np.column_stack([orders, recency, recency + 50, orders * 30, rng.lognormal(3, 0.5, rows)])
     y = (rng.random(rows) < metrics.sigmoid(np.log(orders) - np.log1p(recency) + 2)) * x[:, 4]
     days = np.repeat(np.arange(7) * 30, 200)
-    return x, y, np.tile(np.arange(200), 7), Asked(LINE_FEATURES, days, 30, 210)
+    return x, y, np.tile(np.arange(200), 7), FitContext(LINE_FEATURES, days, 30, 210)
 
 
 @pytest.mark.parametrize("kind", ["probability", "money"])

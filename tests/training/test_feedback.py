@@ -93,7 +93,7 @@ def test_it_is_promoted_by_its_gates_and_opens_as_it_was_learnt(tmp_path: Path) 
     registry = Registry(Home(tmp_path / "home"))
     content = rated(table(), "text", "stars")
     first = train_feedback(registry, content)
-    assert (first.name, first.version, first.champion, first.refusals) == (NAME, "1", True, ())
+    assert (first.name, first.version, first.champion, first.failed_gates) == (NAME, "1", True, ())
     opened = open_classifier("1", *registry.files(NAME, "1"))
     good, bad = opened.predict(["the coat is lovely", "这件衣服很差"]).probability
     assert good > 0.8 > 0.2 > bad
@@ -101,7 +101,7 @@ def test_it_is_promoted_by_its_gates_and_opens_as_it_was_learnt(tmp_path: Path) 
     shuffled = Feedback(content.texts, np.random.default_rng(0).permutation(content.content))
     second = train_feedback(registry, shuffled)
     assert not second.champion
-    assert "auc is" in second.refusals[0]
+    assert "auc is" in second.failed_gates[0]
     assert [v.champion for v in registry.versions(NAME)] == [False, True]
 
 

@@ -27,7 +27,7 @@ from training.customers.pipeline import train
 
 def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_shop: Home) -> None:
     (version,) = Registry(prospects_shop).versions("leads")
-    assert version.refusals == ()
+    assert version.failed_gates == ()
     assert version.champion
     assert version.metrics["auc"] > 0.65
     assert version.metrics["test_customers"] > 100

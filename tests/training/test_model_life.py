@@ -27,7 +27,7 @@ from models.questions import MODELS
 from models.questions.clv import clv
 from models.registry import promotion
 from models.registry.registry import Registry
-from models.registry.versions import PROMOTED, ROLLED_BACK, Move, earlier
+from models.registry.versions import PROMOTED, ROLLED_BACK, Promotion, earlier
 from models.spec import Gate
 from training.customers.fitting import asked_with
 from training.customers.pipeline import train
@@ -147,7 +147,7 @@ def test_a_version_whose_gates_stayed_shut_is_promoted_only_by_force_which_is_re
     assert "nothing is perfect" in ran.out
     assert command(versions, *words, "--json").done(3)["promoted"] is None
     assert champion(versions) == "2"
-    assert len(Registry(versions).moves("propensity")) == 2
+    assert len(Registry(versions).promotions("propensity")) == 2
     assert command(versions, *words, "--force", "--json").done()["promoted"]["forced"] is True
     assert champion(versions) == "3"
     said = command(versions, "models", "propensity").out
@@ -172,7 +172,7 @@ def test_what_cannot_be_promoted_is_said_in_a_line(
     assert "say why" in why("promote", "propensity", "1", reason="  ")
     assert "1,000 are the most" in why("rollback", "propensity", reason="x" * 1001)
     assert "clv cannot go back: only version 1 was ever promoted" in why("rollback", "clv")
-    assert len(Registry(versions).moves("propensity")) == 2
+    assert len(Registry(versions).promotions("propensity")) == 2
     for words in (("promote", "propensity", "1"), ("rollback", "propensity")):
         assert command(versions, *words).code == 2
         assert "there is no shop" in command(Home(tmp_path / "no"), *words, "--why", "w").refused()
@@ -189,8 +189,8 @@ def test_without_versions_lists_are_empty_and_nothing_can_be_moved(shop_copy: Ho
 
 
 def test_going_back_passes_over_versions_that_are_gone_and_alias_moves_by_others() -> None:
-    def moves(*steps: tuple[str | None, str, str]) -> list[Move]:
-        return [Move("", "", "", before, after, how) for before, after, how in steps]
+    def moves(*steps: tuple[str | None, str, str]) -> list[Promotion]:
+        return [Promotion("", "", "", before, after, how) for before, after, how in steps]
 
     there = {"1", "2", "3"}
     three = moves((None, "1", PROMOTED), ("1", "2", PROMOTED), ("2", "3", PROMOTED))
@@ -400,4 +400,4 @@ def test_a_version_has_a_card_that_says_what_it_answers_how_well_and_for_whom(
     assert "| known for a year or more | " in text
     # Moments are the shop's midnights, and told as its days.
     assert re.search(r"tested on \d{4}-\d\d-01, learnt for it from .* to \d{4}-\d\d-01\n", text)
-    assert ("All open." in text) == (not version.refusals)
+    assert ("All open." in text) == (not version.failed_gates)

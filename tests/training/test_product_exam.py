@@ -24,7 +24,7 @@ from events.lake import shops
 from events.queries.merchandise import merchandise
 from models.products.purchases import Purchases, read
 from models.products.ranker import fit
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from models.spec import Gate
 from training.products import exam, pipeline
@@ -118,7 +118,7 @@ def test_it_learns_the_household_and_is_promoted_by_its_gates(
     home = shop_of(household())
     registry = Registry(home)
     first = train_products(home, registry)
-    assert (first.champion, first.refusals) == (True, ())
+    assert (first.champion, first.failed_gates) == (True, ())
     assert first.metrics["ndcg_10_over_bought_before"] > 0
     assert 0.8 < first.metrics["total_ratio"] < 1.25
     assert first.metrics["test_customers"] == 240
@@ -201,7 +201,7 @@ def test_an_empty_shop_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> 
         assert "names a product; import orders" in err
 
 
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("name", OTHER_MODELS)
 def test_a_table_may_not_take_its_name(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.csv"
     file.write_text("x,y\n" + "".join(f"{i % 7},{int(i % 7 > 3)}\n" for i in range(400)))

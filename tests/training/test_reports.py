@@ -21,7 +21,7 @@ from features.groups import FEATURES
 from features.groups.segments import LAPSED_AFTER_DAYS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
-from models.estimators.blend import FittedBlend, Part
+from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.line import fit_line
 from models.estimators.trees import CalibratedTrees, Trees
 from models.measures.metrics import wilson_interval
@@ -273,7 +273,7 @@ def test_features_without_gain_are_those_that_change_no_score() -> None:
     assert 2 not in trees.used
     assert constant.used == {3}
     blend = FittedBlend(
-        "probability", {"trees": Part(Trees(trees.booster)), "line": Part(constant)}, 1.0, 0.0
+        "probability", {"trees": BlendPart(Trees(trees.booster)), "line": BlendPart(constant)}, 1.0, 0.0
     )
     assert blend.used == trees.used | {3}
 

@@ -77,7 +77,7 @@ def test_who_takes_it_up_again_or_holds_another_has_not_left() -> None:
 
 def test_the_model_passes_its_gates_where_there_are_subscribers(subscribers_shop: Home) -> None:
     (version,) = Registry(subscribers_shop).versions("subscription_churn")
-    assert version.refusals == ()
+    assert version.failed_gates == ()
     assert version.champion
     assert version.metrics["auc"] > 0.7
     assert version.metrics["test_customers"] > 150

@@ -93,15 +93,17 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
         estimator=lambda: CalibratedTrees(rounds=3),
     )
     version = train(home, reads, built, Store(home), registry)
-    (*_, said) = version.refusals
+    (*_, said) = version.failed_gates
     assert said.startswith("auc over recency is ")
     assert not version.champion
-    with pytest.raises(promotion.GatesShut, match="nothing answers that does not beat the simplest baseline"):
+    with pytest.raises(
+        promotion.GatesFailed, match="nothing answers that does not beat the simplest baseline"
+    ):
         promotion.promote(registry, "propensity", "1", "it is quick")
     assert promotion.promote(registry, "propensity", "1", "it is quick", force=True).forced
     # The usual recipe surely ranks better than that one, fitted again from what its manifest says.
     assert train(home, propensity, built, Store(home), registry).champion
-    assert registry.moves("propensity")[-1].why.startswith(
+    assert registry.promotions("propensity")[-1].why.startswith(
         "passed its gates; version 1, the champion, is of another recipe: auc over it is +0."
     )
 
@@ -131,11 +133,13 @@ def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
 ) -> None:
     registry = Registry(two_versions)
     poorer, first = registry.versions("propensity")
-    assert (first.champion, first.held_back) == (True, "")
-    assert (poorer.champion, poorer.refusals) == (False, ())
-    assert poorer.held_back.startswith("version 1, the champion, is of another recipe: auc over it is ")
+    assert (first.champion, first.not_promoted_because) == (True, "")
+    assert (poorer.champion, poorer.failed_gates) == (False, ())
+    assert poorer.not_promoted_because.startswith(
+        "version 1, the champion, is of another recipe: auc over it is "
+    )
     assert poorer.metrics["auc_over_champion_low"] <= 0
-    (move,) = registry.moves("propensity")
+    (move,) = registry.promotions("propensity")
     assert move.why == "passed its gates; no version answers yet"
 
 
@@ -145,7 +149,7 @@ def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
     registry, store = Registry(trained_copy), Store(trained_copy)
     again = train(trained_copy, propensity, built, store, registry)
     assert again.champion
-    assert registry.moves("propensity")[-1].why == (
+    assert registry.promotions("propensity")[-1].why == (
         "passed its gates; the same recipe as version 1, learnt anew;"
         " all outcomes known were known to that one, too"
     )
@@ -157,7 +161,7 @@ def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
     fresh = trained_on(trained_copy, propensity, now)
     assert fresh.champion
     assert "auc_over_champion_high" in fresh.metrics
-    assert "on outcomes new to both" in registry.moves("propensity")[-1].why
+    assert "on outcomes new to both" in registry.promotions("propensity")[-1].why
 
 
 def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compared(
@@ -166,12 +170,12 @@ def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compa
     registry, store = Registry(trained_copy), Store(trained_copy)
     longer = train(trained_copy, asked_with(propensity, 60), built, store, registry)
     assert longer.champion
-    assert "version 1 answers another question" in registry.moves("propensity")[-1].why
+    assert "version 1 answers another question" in registry.promotions("propensity")[-1].why
     definitions = store.definitions()
     monkeypatch.setattr(store, "definitions", lambda: definitions | {"recency_days": "another"})
     back = train(trained_copy, propensity, built, store, registry)
     assert back.champion
-    assert "version 2 cannot answer any longer" in registry.moves("propensity")[-1].why
+    assert "version 2 cannot answer any longer" in registry.promotions("propensity")[-1].why
 
 
 def test_a_held_back_version_is_promoted_by_a_person_without_force(
@@ -183,7 +187,7 @@ def test_a_held_back_version_is_promoted_by_a_person_without_force(
     assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in said
     code, said, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
     assert (code, said.split(" answers")[0]) == (0, "propensity version 2")
-    assert not Registry(home).moves("propensity")[-1].forced
+    assert not Registry(home).promotions("propensity")[-1].forced
 
 
 def test_a_recipe_is_known_again_and_can_be_made_again() -> None:

@@ -368,8 +368,8 @@ def test_of_a_table_the_same_columns_take_over_and_more_columns_only_where_they_
 
     def trained_on(drop: list[str], target: str = "left") -> tuple[bool, str, str]:
         version = train_table(home, registry, read(csv(frame), target, drop=drop), "leavers").version
-        moves = registry.moves("leavers")
-        return version.champion, version.held_back, moves[-1].why if version.champion else ""
+        moves = registry.promotions("leavers")
+        return version.champion, version.not_promoted_because, moves[-1].why if version.champion else ""
 
     without_plan = ["spent", "plan", "age"]
     assert trained_on(without_plan) == (True, "", "passed its gates; no version answers yet")

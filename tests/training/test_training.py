@@ -167,11 +167,11 @@ def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_cust
 ) -> None:
     (version,) = registry.versions(model.name)
     if model.name == "clv":  # whom three hundred customers at one moment say too little of
-        (said,) = version.refusals
+        (said,) = version.failed_gates
         assert said.startswith("gini over past_spend is +")
         assert "must surely be above 0" in said
     else:
-        assert version.refusals == ()
+        assert version.failed_gates == ()
     assert version.champion
     assert {gate.metric for gate in model.gates} <= set(version.metrics)
     assert set(MEASURES[model.kind]) <= set(version.metrics)
@@ -365,10 +365,10 @@ def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home
     model = replace(propensity, gates=(*propensity.gates, Gate("auc", "nothing is perfect", at_least=1.01)))
     version = train(untrained, model, built, store, registry)
     said = f"auc is {version.metrics['auc']:.3g} and must be at least 1.01: nothing is perfect"
-    assert version.refusals == (said,)
+    assert version.failed_gates == (said,)
     assert not version.champion
     (stored,) = registry.versions("propensity")
-    assert (stored.version, stored.refusals, stored.champion) == ("1", (said,), False)
+    assert (stored.version, stored.failed_gates, stored.champion) == ("1", (said,), False)
     with pytest.raises(NoChampion, match="version 1 did not pass its gates") as refused:
         registry.champion("propensity")
     assert said in str(refused.value)

@@ -14,7 +14,7 @@ from models.categories.history import Asked, habit, history, known_at, ordered_w
 from models.categories.model import HORIZON_DAYS, NAME, fit, score
 from models.measures import metrics
 from models.registry.bundle import FittedModel
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.spec import Array, Baseline, Gate
 from training.evaluation.evaluate import Evaluation, SliceRow, evaluate
 from training.evaluation.slices import enough
@@ -30,7 +30,7 @@ class CategoryQuestion:
     """What is asked, held against, and gated; see ``models.spec.Question``."""
 
     name: str = NAME
-    question: str = BESIDE[NAME]
+    question: str = OTHER_MODELS[NAME]
     kind: str = "probability"
     baselines: tuple[Baseline, ...] = (Baseline("habit", lambda f, _days: pd.Series(habit(f), f.index)),)
     gates: tuple[Gate, ...] = (

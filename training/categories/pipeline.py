@@ -15,7 +15,7 @@ from models.categories.model import HORIZON_DAYS, LINE_WEIGHT, MEANING, NAME, RO
 from models.categories.published import to_files
 from models.registry.bundle import digest
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion, Run
+from models.registry.versions import ModelVersion, TrainingRun
 from training.categories.exam import (
     CategoryExam,
     CategoryQuestion,
@@ -58,7 +58,7 @@ def train_categories(home: Home, registry: Registry, progress: Progress = silent
         "horizon_days": HORIZON_DAYS,
         "as_of": now.as_of.isoformat(),
     } | provenance(score(final, known.rows()))
-    run = Run(
+    run = TrainingRun(
         parameters=_parameters(exam, len(labelled)),
         metrics=evaluation.metrics,
         tags=run_tags(_digest(held), registry.moment()),

@@ -71,7 +71,7 @@ def choose(registry: Registry, name: str, version: str | None, against: str | No
     if champion != ours:
         return ours, champion
     there = {v.version for v in registry.versions(name)}
-    return ours, earlier(registry.moves(name), champion, there)
+    return ours, earlier(registry.promotions(name), champion, there)
 
 
 def contest(

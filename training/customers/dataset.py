@@ -17,10 +17,10 @@ from core.home import Home
 from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.offline import populations
-from models.outliers import capped
+from models.outliers import winsorized
 from models.registry.encoding import Column, matrix, vocabulary
 from models.revenue import Revenue, net_revenue_by_day
-from models.spec import Array, Asked, CustomerModel
+from models.spec import Array, CustomerModel, FitContext
 
 KEYS = ["customer_key", "as_of"]
 
@@ -50,7 +50,7 @@ class Dataset:
         return replace(self, frame=chosen.reset_index(drop=True))
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> FitContext:
         """What the rows ask, and when."""
         moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
         days = [
@@ -58,7 +58,7 @@ class Dataset:
         ]
         names = tuple(f.name for f in self.model.features)
         today = day_of(self.known_at, self.zone)
-        return Asked(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
+        return FitContext(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
 
     @property
     def y(self) -> Array:
@@ -149,7 +149,7 @@ def _labelled(
     labels = model.label(events, table, horizon_days).to_pandas()
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     if model.kind == "money":
-        labels["label"] = capped(labels["label"].to_numpy(np.float64))
+        labels["label"] = winsorized(labels["label"].to_numpy(np.float64))
     frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
     today = day_of(known_at, zone)
     revenue = net_revenue_by_day(events, today) if model.kind == "money" else None

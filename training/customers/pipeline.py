@@ -19,7 +19,7 @@ from models.questions.next_order import KEY as NEXT_ORDER
 from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion, Run
+from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import CustomerModel, Estimator
 from training.customers import next_order
 from training.customers.backtest import Backtest, OlderFit, aged, exams, tested
@@ -118,7 +118,7 @@ def _show(
 def _run(
     home: Home, shown: TestResults, data: Dataset, final: FittedModel, verdicts: tuple[Comparison, ...],
     refusals: tuple[str, ...],
-) -> Run:  # fmt: skip
+) -> TrainingRun:  # fmt: skip
     """What is recorded of a training beside the bundle."""
     shop, model = home.shop(), shown.then.model
     waits = shown.waits
@@ -128,7 +128,7 @@ def _run(
     report = replace(shown.report, unused=final.unused)
     about = card_facts(model, local, evaluation, data.digest())
     words = [verdict.words for verdict in verdicts]
-    return Run(
+    return TrainingRun(
         parameters=_parameters(data.model, local)
         | chosen(final)
         | ({NEXT_ORDER: waits.why} if waits else {}),

@@ -23,7 +23,7 @@ from features.offline.snapshot_set import SnapshotSet
 from models.estimators.contest import Blend
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion, Run
+from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Array, CustomerModel
 from training.customers.dataset import Split, gather
 from training.customers.fitting import asked_with, fitted_for, moments_of
@@ -97,12 +97,12 @@ def tune(
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
     splits = inner_splits(home, store, recipe, parts)
     measure, _ = RANKING[recipe.kind]
-    search = registry.begin_search(model.name, Run({"trials": trials, "splits": len(splits)}, {}, {}))
+    search = registry.begin_search(model.name, TrainingRun({"trials": trials, "splits": len(splits)}, {}, {}))
 
     def record(trial: Any, tried: Trees, values: Sequence[float], pruned: bool) -> None:
         found = {f"inner_{measure}": float(np.mean(values)), "splits": float(len(values))}
         tags = {"state": "pruned" if pruned else "complete"}
-        registry.record_trial(model.name, search, Run(settings_of(tried), found, tags))
+        registry.record_trial(model.name, search, TrainingRun(settings_of(tried), found, tags))
         progress(f"{model.name}: trial {trial.number + 1} of {trials}", 0.8 * (trial.number + 1) / trials)
 
     study = _study(optuna, usual)

@@ -20,7 +20,7 @@ from models.products.purchases import Purchases, read
 from models.products.ranker import FittedProducts, fit
 from models.registry.bundle import digest
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion, Run
+from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Gate
 from training.products.exam import (
     BEFORE,
@@ -78,7 +78,7 @@ def train_products(home: Home, registry: Registry, progress: Progress = silent) 
     progress("products: final fit", 0.6)
     final = fit(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
     progress("products: publishing", 0.9)
-    run = Run(
+    run = TrainingRun(
         parameters=_parameters(final, exam),
         metrics=exam.measures,
         tags=run_tags(_digest(whole), registry.moment()),

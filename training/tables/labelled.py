@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from events.files.table import Table
-from models.outliers import cap_of, capped
+from models.outliers import cap_of, winsorized
 from models.registry.encoding import Column
 from models.spec import Array
 from models.tables.columns import Understood, columns_of, matrix_of, understand
@@ -90,7 +90,7 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
         y = np.maximum(y, 0.0)
     if kind == "money" and (giants := int((y > cap_of(y)).sum())):
         notes.append(f"{giants:,} amounts of {target} above {cap_of(y):,.0f} count as that")
-        y = capped(y)
+        y = winsorized(y)
     _refuse_if_poor(table, target, kind, y)
     understood = understand(table, {target, *drop, *([time] if time else [])})
     positive = "yes" if table.profile(target).truths else "1"

@@ -17,9 +17,9 @@ from models.estimators.trees import FittedTrees
 from models.measures import drift as reference
 from models.questions import every
 from models.registry.bundle import FittedModel, pack
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
-from models.registry.versions import TABLE_TAG, ModelVersion, Run
+from models.registry.versions import TABLE_TAG, ModelVersion, TrainingRun
 from training.customers.pipeline import settings_of
 from training.evaluation.card import card
 from training.evaluation.plots import plots
@@ -80,7 +80,7 @@ def train_table(
     notes = notes_of(data, exam, gains)
     progress(f"{name}: publishing", 0.9)
     told_by_card = told(model, data, held, notes, digest(x, data.y))
-    run = Run(
+    run = TrainingRun(
         parameters=_parameters(data, exam),
         metrics=evaluation.metrics,
         tags=run_tags(digest(x, data.y), moment) | {TABLE_TAG: data.target},
@@ -106,7 +106,7 @@ def _name(registry: Registry, place: Path, name: str | None) -> str:
         raise PatronError(
             f"{name!r} cannot be a model's name; say --name with small letters, digits and _, a letter first"
         )
-    if name in (*every(), *BESIDE, "all"):
+    if name in (*every(), *OTHER_MODELS, "all"):
         raise PatronError(f"{name} is the name of a model that comes with Patron; say another --name")
     if registry.versions(name) and name not in registry.table_models():
         raise PatronError(

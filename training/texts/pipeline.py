@@ -16,9 +16,9 @@ from features.text.classifier import Settings
 from features.text.tokens import language
 from models.measures import metrics
 from models.registry.bundle import MANIFEST, digest, sealed
-from models.registry.other_models import BESIDE
+from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
-from models.registry.versions import TRAINED_TAG, ModelVersion, Run
+from models.registry.versions import TRAINED_TAG, ModelVersion, TrainingRun
 from models.spec import Array, Gate
 from models.text.bundle import NAME, install
 from models.text.learning import FEWEST, fit, folds
@@ -53,7 +53,7 @@ class Learnt:
     """
 
     files: Mapping[str, bytes]
-    run: Run
+    run: TrainingRun
     refusals: tuple[str, ...]
 
     @property
@@ -149,7 +149,7 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
     final = fit(feedback.texts, feedback.content, settings)
     manifest = {
         "model": NAME,
-        "question": BESIDE[NAME],
+        "question": OTHER_MODELS[NAME],
         "meaning": "calibrated probability that the author is content",
         "kind": "probability",
         "features": [{"name": "text", "dtype": "string"}],
@@ -158,7 +158,7 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
         "versions": versions({"scikit-learn": sklearn.__version__}),
     }
     told = {"texts": len(feedback.texts), "terms": len(final.terms)} | vars(settings)
-    run = Run(told, measures, {"data_digest": _digest(feedback), "code_version": code_version()})
+    run = TrainingRun(told, measures, {"data_digest": _digest(feedback), "code_version": code_version()})
     return Learnt(sealed(manifest, final.to_files()), run, check_gates(GATES, measures))
 
 
