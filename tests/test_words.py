@@ -109,6 +109,7 @@ PENDING_CLASSES: set[str] = {
     "Exam",
     "History",
     "Layout",
+    "Learnt",
     "Published",
     "Question",
     "Reader",

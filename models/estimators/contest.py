@@ -124,8 +124,8 @@ def _as_probability(
 
 
 def _as_money(
-    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array,
-    asked: FitContext | None,
+    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit],
+    x: Array, y: Array, asked: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
     """The slope and the level by what was held out and by the year before, then intervals."""
     raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
