@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from benchmarks.harness import servers
 from core.home import Clock, Home, Shop
+from events.identity import Identity
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import ROUTERS, create_app
@@ -39,7 +40,10 @@ def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     home.write_shop(Shop("events", "Europe/Berlin", "EUR", Clock()))
     scorer = cast(
-        Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
+        Scorer,
+        SimpleNamespace(
+            home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        ),
     )
     return create_app(scorer, log, keys=keys)
 

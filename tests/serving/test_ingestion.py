@@ -31,6 +31,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
+from events.identity import Identity
 from events.journal import Message, Refused
 from events.lake import compaction as compact
 from events.lake import read_write as lake
@@ -57,7 +58,9 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
-    scorer = SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
+    scorer = SimpleNamespace(
+        home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+    )
     return create_app(cast(Scorer, scorer), ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 
 

@@ -19,6 +19,7 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage import migrations
 from core.storage.database import Database
+from events.identity import Identity
 from records import ScoreLog
 from serving.access.authentication import check
 from serving.access.key import span
@@ -225,7 +226,10 @@ def test_of_two_who_rotate_at_once_one_is_told(
 def application(home: Home, keys: Keys) -> FastAPI:
     home.write_shop(Shop("events", "UTC", "EUR", Clock()))
     scorer = cast(
-        Scorer, SimpleNamespace(home=home, shop=home.shop(), champions=NO_MODELS, close=lambda: None)
+        Scorer,
+        SimpleNamespace(
+            home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        ),
     )
     return create_app(scorer, ScoreLog(home), keys=keys, keys_needed=True)
 

@@ -31,7 +31,8 @@ from core.home import Home
 from core.storage.database import Database
 from records import ScoreLog
 from serving.access.authentication import CallerDep
-from serving.access.keys import PREFIX_LENGTH, Keys
+from serving.access.key_table import PREFIX_LENGTH
+from serving.access.keys import Keys
 from serving.access.scopes import Scope
 from serving.app import create_app
 from serving.scores.scorer import Scorer, open_scorer
@@ -186,7 +187,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file_keys(file: Path) -> Iterator[Keys]:
-    with closing(Keys(Home(file.parent), recheck_seconds=0, kept_seconds=0)) as keys:
+    with closing(Keys(Home(file.parent), recheck_seconds=0, cache_seconds=0)) as keys:
         yield keys
 
 
@@ -420,11 +421,11 @@ def test_keys_are_created_and_revoked_while_it_runs(guarded: FastAPI, keys: Keys
     detail_of(ask(guarded, "/v1/models", secret), 401)
 
 
-@pytest.mark.parametrize("kept_seconds", [600.0, 0.0])
+@pytest.mark.parametrize("cache_seconds", [600.0, 0.0])
 def test_while_the_keys_cannot_be_read_those_read_last_hold_and_then_nobody_is_let_in(
-    scorer: tuple[Scorer, ScoreLog], file: Path, kept_seconds: float
+    scorer: tuple[Scorer, ScoreLog], file: Path, cache_seconds: float
 ) -> None:
-    file_keys = Keys(Home(file.parent), recheck_seconds=0, kept_seconds=kept_seconds)
+    file_keys = Keys(Home(file.parent), recheck_seconds=0, cache_seconds=cache_seconds)
     guarded, on_loopback = (
         create_app(*scorer, keys=file_keys, keys_needed=needed) for needed in (True, False)
     )
@@ -434,7 +435,7 @@ def test_while_the_keys_cannot_be_read_those_read_last_hold_and_then_nobody_is_l
     file.unlink()
     file.write_text("not a database " * 1000)
     for app in (guarded, on_loopback):
-        if kept_seconds:
+        if cache_seconds:
             assert ask(app, "/v1/models", secret).status_code == 200
             detail_of(ask(app, "/v1/models", NEVER_MADE), 401)
             continue

@@ -34,6 +34,7 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
+from events.identity import Identity
 from records import ScoreLog
 from serving.access import limits as limiting
 from serving.access.buckets import MINUTE_US, SHARES, Buckets, FileBuckets, RedisBuckets, open_buckets, taken
@@ -267,7 +268,13 @@ class Shops:
     def service(self, default: int | None = None, *, store: str | None = None) -> FastAPI:
         scorer = cast(
             Scorer,
-            SimpleNamespace(home=self.home, shop=self.home.shop(), champions=NO_MODELS, close=lambda: None),
+            SimpleNamespace(
+                home=self.home,
+                identity=Identity(self.home),
+                shop=self.home.shop(),
+                champions=NO_MODELS,
+                close=lambda: None,
+            ),
         )
         log, keys = ScoreLog(self.home), Keys(self.home, recheck_seconds=0)
         limits = Limits(self.home, store or self.store, default)
