@@ -35,7 +35,7 @@ from benchmarks.harness import report, rounds
 from benchmarks.peers import features_pandas, features_sql
 from core.errors import PatronError
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.lake import versions
 from features.groups import FEATURES, GROUPS
 from features.offline import boundaries, snapshots

@@ -24,8 +24,8 @@ from benchmarks.harness.report import Result, publish
 from benchmarks.quality import DATA
 from core.calendar import day_of
 from core.home import Clock, Home, Shop
+from events import lake
 from events.files.imports import import_file
-from events.lake import read_write as lake
 from events.queries.merchandise import merchandise
 from events.simulation.simulate import Plan, simulate
 from features.offline import populations

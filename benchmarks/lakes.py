@@ -15,7 +15,7 @@ import duckdb
 
 from core.calendar import midnight
 from core.home import Clock, Home, Shop
-from events.lake import read_write as lake
+from events import lake
 from events.lake import versions
 from events.schema import SCHEMAS
 from features.text import opinions

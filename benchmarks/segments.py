@@ -21,8 +21,8 @@ from benchmarks.quality.online_retail import FILE, SOURCE
 from core.calendar import midnight
 from core.errors import PatronError
 from core.home import Home
+from events import lake
 from events.files.imports import import_file
-from events.lake import read_write as lake
 from features.group import compute
 from features.groups import FEATURES
 from features.offline import boundaries, populations

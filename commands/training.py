@@ -205,7 +205,7 @@ def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
 
 
 def _advice(home: Home) -> Any:
-    from events.lake import read_write as lake
+    from events import lake
     from training.reports.advise import advise, visits
 
     shop = home.shop()

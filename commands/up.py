@@ -26,7 +26,7 @@ app = typer.Typer()
 @app.command()
 def up() -> None:
     """A shop, trained and served: everything that is missing is made, then the service runs."""
-    from events.lake import read_write as lake
+    from events import lake
     from events.lake import shops
     from events.simulation import simulated_shop
     from serving import server
@@ -95,8 +95,8 @@ def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) 
 
 def _example(home: Home) -> str | None:
     """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
+    from events import lake
     from events.identity import Identity
-    from events.lake import read_write as lake
 
     lines = lake.read(home, lake.connect()).order_lines
     latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
@@ -104,7 +104,7 @@ def _example(home: Home) -> str | None:
 
 
 def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
-    from events.lake import read_write as lake
+    from events import lake
     from models.registry.registry import local_uri
 
     metadata = lake.metadata(home)

@@ -12,7 +12,7 @@ import pandas as pd
 import records as logs
 from core.home import Home
 from core.progress import Progress, silent
-from events.lake import read_write as lake
+from events import lake
 from features.group import compute
 from features.groups import FEATURES
 from features.offline import boundaries, populations

@@ -31,8 +31,8 @@ from benchmarks.harness import servers
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
 from core.home import Clock, Home, Shop
 from core.progress import silent
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 from features.catalogue.store import Store, import_feast

@@ -32,8 +32,8 @@ from benchmarks.harness import servers
 from benchmarks.harness.messages import Client, stream
 from benchmarks.harness.postgres import postgres_programs, running_postgres
 from core.home import Home
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import snapshots

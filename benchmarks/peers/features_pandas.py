@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from events.lake.read_write import BUCKETS
+from events.lake import BUCKETS
 
 KEY = "customer_key"
 GRID = (

@@ -17,7 +17,7 @@ from core.calendar import midnight
 from core.home import Clock, Home, Shop
 from decisions.actions import EXAMPLE, NOTHING, Action, Actions
 from decisions.actions_file import parse
-from events.lake import read_write as lake
+from events import lake
 from events.simulation.simulate import simulate
 from events.simulation.truth import Plan, ShopTime
 from features.catalogue.store import Store

@@ -14,9 +14,9 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.progress import Progress, silent
 from core.storage.duckdb_engine import connect
+from events import lake
 from events.files import classify, draft_mapping, mapping
 from events.files.reader import is_database
-from events.lake import read_write as lake
 from events.lake import shops, staging
 from events.lake.metadata import LakeMetadata
 

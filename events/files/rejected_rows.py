@@ -8,7 +8,7 @@ from typing import Any
 from core.errors import PatronError
 from core.home import Home
 from core.storage.duckdb_engine import connect
-from events.lake import read_write as lake
+from events import lake
 
 REPORT_ROWS = 20
 

@@ -1,32 +1,35 @@
-"""What an import did with every row it read: read = kept + set aside, by reason."""
+"""What an import did with every row: rows read = rows accepted + rows rejected, by reason."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
-class Accounts:
-    """The book-keeping of one import.
+class RowCounts:
+    """The counts of one import.
 
     Attributes:
         read: rows in the file.
-        kept: rows that became events, by the table they went to.
-        set_aside: rows that did not, by reason.
-        notes: counts worth knowing about the rows kept, such as refunds that match no order.
+        accepted: rows that became events, by table.
+        rejected: rows that did not, by reason.
+        notes: further counts, such as columns that the mapping ignores.
+
+    Raises:
+        AssertionError: the counts do not add up.
     """
 
     read: int
-    kept: dict[str, int]
-    set_aside: dict[str, int]
+    accepted: dict[str, int]
+    rejected: dict[str, int]
     notes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        total = sum(self.kept.values()) + sum(self.set_aside.values())
+        total = sum(self.accepted.values()) + sum(self.rejected.values())
         if total != self.read:
             raise AssertionError(f"{self.read} rows read but {total} accounted for")
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
+        """The counts under the keys of ``import.json``."""
+        return {"read": self.read, "kept": self.accepted, "set_aside": self.rejected, "notes": self.notes}

@@ -1,1 +1,21 @@
-"""The lake: versioned Parquet of everything that was compacted or imported."""
+"""The history of a shop: event tables as Parquet, bucketed by customer and sorted by customer and time."""
+
+from core.storage.duckdb_engine import connect
+from events.lake.metadata import LakeMetadata
+from events.lake.reading import arrived, metadata, read
+from events.lake.versions import BUCKETS, Lake, bucket_file, current, exists
+from events.lake.writing import write
+
+__all__ = [
+    "BUCKETS",
+    "Lake",
+    "LakeMetadata",
+    "arrived",
+    "bucket_file",
+    "connect",
+    "current",
+    "exists",
+    "metadata",
+    "read",
+    "write",
+]

@@ -20,8 +20,8 @@ from core.calendar import moment
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
+from events import lake
 from events.identity import Identity, Merge
-from events.lake import read_write as lake
 from events.schema import SCHEMAS
 
 MOST_BYTES = 512 * 1024**2

@@ -17,8 +17,7 @@ from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import journal
-from events.lake import staging as merge
-from events.lake import versions
+from events.lake import staging, versions
 
 SLICE = 100_000  # messages whose events are in memory at once
 
@@ -51,7 +50,7 @@ def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
         record = _grown(connection, record, tail, draft, zone)
         for name, rows in tail.items():
             moved += rows.num_rows
-            for table in (name, merge.told(name)):
+            for table in (name, staging.told(name)):
                 if rows.num_rows and (draft / table).exists():
                     _add(connection, draft, table, rows)
     record = record | {"arrived": held.metadata.arrived + moved}
@@ -90,7 +89,7 @@ def _grown(
     there = f"read_parquet({pattern}, hive_partitioning = false)"
     first, last, orders = connection.execute(
         f"""
-        SELECT min(greatest(day, {merge.local_day("received_at", zone)})),
+        SELECT min(greatest(day, {staging.local_day("received_at", zone)})),
             greatest(max(day), (SELECT max(day) FROM returned)),
             (SELECT count(DISTINCT order_id) FROM lines WHERE order_id NOT IN (SELECT order_id FROM {there}))
         FROM lines
@@ -100,4 +99,4 @@ def _grown(
         pick([day for day in (record[name], found) if day is not None], default=None)
         for pick, name, found in ((min, "first_day", first), (max, "last_day", last))
     )
-    return record | merge.days(record["orders"] + orders, first, last)
+    return record | staging.days(record["orders"] + orders, first, last)

@@ -9,8 +9,7 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
-from events import journal
-from events.lake import read_write as lake
+from events import journal, lake
 
 LIVE = "live"
 """The source of a shop that began without history."""

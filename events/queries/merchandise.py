@@ -8,8 +8,8 @@ from datetime import datetime
 import ibis.expr.types as ir
 
 from core.home import Home
+from events import lake
 from events.files import mapping
-from events.lake import read_write as lake
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import pyarrow as pa
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
+from events import lake
 from events.identity import Identity, Merge
-from events.lake import read_write as lake
 
 # Per kind the event table and its events: ``time``, an ``id`` unique at that time, and ``details``.
 _FROM = "FROM events WHERE timestamp < $as_of AND received_at <= $as_of"

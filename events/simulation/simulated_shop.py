@@ -11,7 +11,7 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.progress import Progress, silent
 from core.storage.duckdb_engine import connect
-from events.lake import read_write as lake
+from events import lake
 from events.lake import shops
 from events.lake.metadata import LakeMetadata
 from events.simulation import simulate

@@ -20,8 +20,7 @@ from core.child_process import ChildProcess
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
-from events import journal
-from events.lake import read_write as lake
+from events import journal, lake
 from features.live.recompute import Live
 from features.offline import build as builds
 

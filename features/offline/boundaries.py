@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import core.files
 from core.home import Home, Tiers
-from events.lake import read_write as lake
+from events import lake
 from events.schema import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares

@@ -6,8 +6,8 @@ from core.calendar import day_of, micros
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.progress import Progress, silent
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import GROUPS

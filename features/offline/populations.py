@@ -13,7 +13,7 @@ from ibis.backends.duckdb import Backend
 
 from core.calendar import day_of, midnight, months
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.schema import POPULATION, Events
 
 HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything

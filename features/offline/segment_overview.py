@@ -17,7 +17,7 @@ import pandas as pd
 from core import files
 from core.errors import NothingThere
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from features.groups import FEATURES, GROUPS
 from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
 from features.offline.populations import month_before

@@ -28,8 +28,8 @@ from core.home import Home
 from core.progress import Progress, silent
 from core.settings import FeatureSettings
 from core.storage import duckdb_engine as engine
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.schema import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS

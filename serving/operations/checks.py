@@ -76,7 +76,7 @@ def database(home: Home) -> Iterator[Check]:
 
 def shop(home: Home) -> Iterator[Check]:
     """The shop's settings and its lake."""
-    from events.lake import read_write as lake
+    from events import lake
 
     shop = home.shop()
     clock = (
@@ -96,8 +96,8 @@ def journal(home: Home) -> Iterator[Check]:
     import sqlalchemy as sa
 
     from core.storage.database import Database
+    from events import lake
     from events.journal import journal as table
-    from events.lake import read_write as lake
 
     after = lake.metadata(home).compacted_seq
     asked = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)

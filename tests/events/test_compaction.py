@@ -29,11 +29,10 @@ from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.progress import silent
 from core.storage.database import Database
-from events import journal
+from events import journal, lake
 from events.identity import Identity
 from events.journal import Message
 from events.lake import compaction as compact
-from events.lake import read_write as lake
 from events.lake import shops
 from events.queries.timeline import Timeline
 from events.schema import SCHEMAS, Events

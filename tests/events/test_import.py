@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from core.calendar import EPOCH
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from events import lake
 from events.files import imports, mapping, rejected_rows
-from events.files.row_counts import Accounts
+from events.files.row_counts import RowCounts
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.lake import shops
 from events.lake.refunds import match_refunds
 from events.simulation import simulated_shop
@@ -139,9 +139,9 @@ def test_all_reasons_together_add_up(home: Home, small_retail: Writer):
 
 
 def test_books_that_do_not_balance_are_refused():
-    assert Accounts(3, {"order_lines": 2}, {"duplicate": 1}).as_dict()["read"] == 3
+    assert RowCounts(3, {"order_lines": 2}, {"duplicate": 1}).as_dict()["read"] == 3
     with pytest.raises(AssertionError, match="4 rows read but 3 accounted for"):
-        Accounts(4, {"order_lines": 2}, {"duplicate": 1})
+        RowCounts(4, {"order_lines": 2}, {"duplicate": 1})
 
 
 def test_rows_that_differ_anywhere_are_no_duplicates(home: Home, small_retail: Writer):

@@ -20,8 +20,8 @@ import pytest
 from core.calendar import EPOCH, day_of
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.lake import versions
 from events.schema import OWN_COLUMNS, SCHEMAS, Events
 

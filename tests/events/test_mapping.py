@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from core.home import Home
+from events import lake
 from events.files import imports, mapping, rejected_rows
 from events.identity import Identity
-from events.lake import read_write as lake
 
 CDNOW_FILE = Path(__file__).parents[3] / "shared" / "data" / "cdnow" / "CDNOW_master.txt"
 SHOP = '[shop]\ntime_zone = "Europe/Paris"\ncurrency = "EUR"\n'

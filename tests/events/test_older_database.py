@@ -14,10 +14,9 @@ import sqlalchemy as sa
 from core.calendar import day_of, micros
 from core.home import Home
 from core.storage.database import METADATA, Database
-from events import journal
+from events import journal, lake
 from events.journal import Message, Refused
 from events.lake import compaction, shops, versions
-from events.lake import read_write as lake
 from events.queries.timeline import Timeline
 from events.segment import quarantine
 from events.segment.translate import Place

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import PatronError
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.schema import SCHEMAS
 from events.simulation.simulate import Plan, simulate
 from events.taxonomy import MEANINGS

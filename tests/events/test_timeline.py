@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from core.home import Home
 from core.progress import silent
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.lake import versions
 from events.queries.timeline import KINDS, Event, Position, Timeline
 from events.simulation import simulated_shop

@@ -12,7 +12,7 @@ import pytest
 from core.calendar import day_of
 from core.home import Home
 from core.storage.database import Database
-from events.lake import read_write as lake
+from events import lake
 from events.lake.buckets import History
 from events.schema import POPULATION, SCHEMAS
 from features.group import FeatureGroup

@@ -30,7 +30,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.schema import BOUNDARIES, OPINIONS, POPULATION, SCHEMAS, Events
 from events.taxonomy import CARTS, CONTACTS, SUBSCRIPTIONS, VISITS
 from features.groups import FEATURES, GROUPS

@@ -23,7 +23,7 @@ import pytest
 
 from core.calendar import day_of
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.schema import POPULATION, SCHEMAS, Events, following, visible
 from features.group import DTYPES, KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS

@@ -25,10 +25,9 @@ from core.calendar import day_of, micros
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
-from events import journal
+from events import journal, lake
 from events.identity import Identity
 from events.journal import Message
-from events.lake import read_write as lake
 from events.lake import shops
 from events.lake.buckets import History
 from events.lake.compaction import compact

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from core.errors import NothingThere, PatronError
 from core.home import Home, Shop, Tiers
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from features.groups import FEATURES
 from features.groups.segments import RFM, STAGES, TIERS
 from features.groups.segments import segments as group

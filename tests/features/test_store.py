@@ -22,8 +22,8 @@ import typeguard
 import features as feature_package
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 from features.catalogue.definitions import definitions

@@ -17,7 +17,7 @@ from ibis.backends.duckdb import Backend
 from core.calendar import day_of, midnight
 from core.errors import PatronError
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from events.schema import SCHEMAS, Events
 from features.groups import FEATURES
 from features.offline import populations

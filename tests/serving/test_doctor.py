@@ -12,9 +12,9 @@ import patron
 from benchmarks.harness import servers
 from core.home import Clock, Home
 from core.storage.database import Database
+from events import lake
 from events.identity import Identity
 from events.journal import Message, append
-from events.lake import read_write as lake
 from events.lake import versions
 from models.registry.registry import CHAMPION, Registry
 from serving.operations.checks import Check

@@ -30,11 +30,10 @@ from benchmarks.harness import servers
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
-from events import journal
+from events import journal, lake
 from events.identity import Identity
 from events.journal import Message, Refused
 from events.lake import compaction as compact
-from events.lake import read_write as lake
 from events.lake import shops
 from events.segment import quarantine
 from events.segment.translate import KINDS, Place

@@ -16,8 +16,8 @@ import records as logs
 import serving.customers.portrait
 from core.calendar import date_of
 from core.home import Clock, Home, Shop
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from models.questions import MODELS

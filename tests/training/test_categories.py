@@ -13,7 +13,7 @@ import pytest
 from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from features.offline import populations
 from models.categories import model as propensity
 from models.categories.history import UNITS, Asked, History, habit, history, ordered_within

@@ -14,7 +14,7 @@ from commands import training as commands
 from core.errors import PatronError
 from core.home import Home
 from core.progress import silent
-from events.lake import read_write as lake
+from events import lake
 from features.catalogue.store import Store
 from features.offline import segment_overview as segments
 from features.offline import snapshots

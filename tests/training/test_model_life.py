@@ -18,7 +18,7 @@ import pytest
 import patron
 from core.errors import PatronError
 from core.home import Clock, Home
-from events.lake import read_write as lake
+from events import lake
 from features.catalogue.store import Store
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet

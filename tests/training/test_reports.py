@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import patron
 from core.calendar import day_of
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.groups.segments import LAPSED_AFTER_DAYS

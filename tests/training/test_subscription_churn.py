@@ -15,8 +15,8 @@ import pytest
 from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from events.schema import SCHEMAS, Events
 from features.catalogue.store import Store
 from features.offline import segment_overview as segments

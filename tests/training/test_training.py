@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from core.calendar import day_of, midnight, months
 from core.errors import PatronError
 from core.home import Home
+from events import lake
 from events.identity import Identity
-from events.lake import read_write as lake
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.groups.purchases import orders_total

@@ -16,7 +16,7 @@ import pandas as pd
 
 from core.calendar import day_of
 from core.home import Home
-from events.lake import read_write as lake
+from events import lake
 from features.catalogue.store import Store
 from features.offline import populations
 from features.offline import segment_overview as segments

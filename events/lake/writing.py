@@ -1,139 +1,26 @@
-"""The history: event tables as Parquet, bucketed by customer and sorted by customer and time.
-
-How they lie on the disk is said in :mod:`events.lake.versions`. Row groups are small and sorted, so one
-customer's history costs one bucket's footer and a row group or two. Whoever reads takes the lake, what
-arrived since (:mod:`events.journal`), and the events of those who turned out to be somebody else.
-"""
+"""Writing the history: a source's events replace the lake, or are added to it."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
 import sqlalchemy as sa
-from ibis.backends.duckdb import Backend
 
-from core.calendar import moment
-from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage import sql
 from core.storage.database import Database
-from core.storage.duckdb_engine import connect
 from events import identity, journal
-from events.identity import Identity
-from events.lake import compaction as compact
-from events.lake import staging as merge
-from events.lake import versions
+from events.lake import compaction, staging, versions
 from events.lake.metadata import LakeMetadata
-from events.lake.versions import BUCKETS, Lake, bucket_file, current, exists
-from events.schema import MERGES, SCHEMAS, Events
-
-__all__ = [
-    "BUCKETS",
-    "Lake",
-    "arrived",
-    "bucket_file",
-    "connect",
-    "current",
-    "exists",
-    "metadata",
-    "read",
-    "write",
-]
-
-
-def metadata(home: Home) -> LakeMetadata:
-    """The metadata of the lake's current version.
-
-    Raises:
-        PatronError: as :func:`current`.
-    """
-    return current(home).metadata
-
-
-def read(home: Home, backend: Backend) -> Events:
-    """The event tables of a home; the boundaries are put beside them by :mod:`features.offline.boundaries`.
-
-    Raises:
-        NothingThere: nothing was imported or simulated yet.
-        PatronError: a file of the lake cannot be read.
-    """
-    held, tail, merges = _held(home)
-    tables = {name: _stored(backend, held.folder, name) for name in SCHEMAS}
-    for name, rows in tail.items():
-        if rows.num_rows:
-            tables[name] = tables[name].union(ibis.memtable(rows))
-    if merges is not None:
-        tables = {name: table.union(_as_others(table, merges)) for name, table in tables.items()}
-    return Events(**tables, merges=merges)
-
-
-def arrived(
-    home: Home, database: Database, customer_keys: Sequence[int] | None = None
-) -> tuple[Lake, dict[str, pa.Table]]:
-    """The version that holds, and the events that arrived since, as event tables.
-
-    Args:
-        customer_keys: only these customers' own events.
-    """
-    held = current(home)
-    while True:
-        tail = journal.tail(database, held.compacted_seq, customer_keys=customer_keys)
-        newer = current(home)
-        if newer.metadata.forgotten_seq <= held.compacted_seq:
-            return held, tail
-        held = newer  # what followed the older version may have left the journal by now
-
-
-def _held(home: Home) -> tuple[Lake, Mapping[str, pa.Table], ir.Table | None]:
-    """The version that holds, what arrived since, and who was merged."""
-    if not home.has_database:
-        return current(home), {}, None
-    database = Database(home)
-    held, tail = arrived(home, database)
-    # After the tail: a merge that is still to come is not visible yet, but a missing one would be missed.
-    merged = Identity(home, database).merges()
-    database.close()
-    if not merged:
-        return held, tail, None
-    rows = [(m.customer_key, m.into, moment(m.at_us).replace(tzinfo=None)) for m in merged]
-    columns = dict(zip(MERGES, map(list, zip(*rows, strict=True)), strict=True))
-    table = pa.table(columns).cast(ibis.schema(MERGES).to_pyarrow())
-    return held, tail, ibis.memtable(table)
-
-
-def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
-    pattern = str(folder / name / "*" / "*.parquet")
-    try:
-        # Every footer, since DuckDB opens only the first file until a query needs the others.
-        files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
-        complete = files.fetchone() == (BUCKETS,)
-        table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
-    except (duckdb.Error, OSError) as error:
-        raise PatronError(
-            f"the lake's table {folder / name} cannot be read; bring the shop in again with --replace"
-        ) from error
-    if not complete:
-        raise PatronError(
-            f"files of the lake's table {folder / name} are missing; bring the shop in again with --replace"
-        )
-    return table.select(*SCHEMAS[name]).cast(SCHEMAS[name])
-
-
-def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:
-    """The events of merged customers as of those who they turned out to be, known since the merge."""
-    joined = events.inner_join(merges, "customer_key")
-    known = ibis.greatest(joined.received_at, joined["at"])
-    return joined.mutate(customer_key=joined.into, received_at=known).select(events.columns)
+from events.lake.versions import BUCKETS, Lake, bucket_file
+from events.schema import SCHEMAS
 
 
 def write(
@@ -167,7 +54,7 @@ def write(
     Raises:
         PatronError: the events are being written by somebody else; nothing was changed.
     """
-    merge.add_missing(connection)
+    staging.add_missing(connection)
     union = " UNION ALL ".join(f"SELECT customer_id, timestamp FROM {name}" for name in SCHEMAS)
     ids = connection.execute(
         f"SELECT customer_id FROM ({union}) GROUP BY 1 ORDER BY min(timestamp), customer_id"
@@ -175,7 +62,7 @@ def write(
     told = [row[0] for row in ids]
     with versions.writing(home):
         database = Database(home)
-        held = compact.move(home, database)[0] if add else None
+        held = compaction.move(home, database)[0] if add else None
         draft = versions.begin(home)
         fill = partial(_fill, connection, draft, time_zone, held, progress, imported)
         if held:
@@ -199,7 +86,7 @@ def _know(connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids
     identity.assign(db, customer_ids)
     connection.register("known_customers", identity.table(db, identity.ids))
     connection.register("named_customers", identity.table(db, identity.customers))
-    merge.know_owners(connection, identity.read_merges(db))
+    staging.know_owners(connection, identity.read_merges(db))
 
 
 def _fill(
@@ -211,15 +98,15 @@ def _fill(
     imported: bool,
 ) -> dict[str, Any]:
     """Write a version's tables; return what is to be said of them."""
-    merge.key_tables(connection, time_zone)
+    staging.key_tables(connection, time_zone)
     found: dict[str, Any] = {}
     if held:
-        found["new"] = merge.merge_with(connection, held.folder)
+        found["new"] = staging.merge_with(connection, held.folder)
     names = [*SCHEMAS]
     if imported:
-        names += merge.keep_told(connection)
-        merge.keep_news(connection)
-        if unmatched := merge.match_returns(connection):
+        names += staging.keep_told(connection)
+        staging.keep_news(connection)
+        if unmatched := staging.match_returns(connection):
             found["refunds_unmatched"] = unmatched
     for i, name in enumerate(names):
         _write_table(connection, name, draft / name)
@@ -230,7 +117,7 @@ def _fill(
         source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
         path = sql.literal(draft / f"{extra}.parquet")
         connection.execute(f"COPY (SELECT {columns} FROM {source}) TO {path}")
-    return found | merge.span(connection) | _generation(connection, held)
+    return found | staging.span(connection) | _generation(connection, held)
 
 
 def _generation(connection: duckdb.DuckDBPyConnection, held: Lake | None) -> dict[str, Any]:
@@ -271,7 +158,7 @@ def _digest(connection: duckdb.DuckDBPyConnection, tables: str) -> str:
     """
     total = hashlib.sha256()
     for name, schema in SCHEMAS.items():
-        replaced = f" REPLACE ({merge.own_order('t')} AS order_id)" if "order_id" in schema else ""
+        replaced = f" REPLACE ({staging.own_order('t')} AS order_id)" if "order_id" in schema else ""
         row = connection.execute(
             f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, t.* EXCLUDE (customer_key)"
             f"{replaced} FROM {tables.format(name)} t JOIN named_customers k USING (customer_key)) e"

@@ -1,0 +1,92 @@
+"""SQL expressions for the mapped columns of ``raw``: ids, numbers, moments, conditions and categories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from core.storage import sql
+from events.files.mapping import CategoryWords, FileSection, Match, OrdersSection
+from events.files.reader import raw_column
+
+NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
+"""Texts that stand for a missing customer or trait, as an SQL list."""
+_ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+
+
+def identifier(column: str) -> str:
+    """An id as text; numbers that a spreadsheet gave a decimal point lose it."""
+    return f"regexp_replace(trim({raw_column(column)}::VARCHAR), '^(\\d+)\\.0+$', '\\1')"
+
+
+def customer(column: str) -> str:
+    """A customer's id; NULL for the texts of ``NO_ONE``."""
+    text = identifier(column)
+    return f"CASE WHEN lower({text}) NOT IN {NO_ONE} THEN {text} END"
+
+
+def number(column: str | None, file: FileSection) -> str:
+    """A number, also with currency signs, thousands separators and the file's decimal mark."""
+    text = f"trim({raw_column(column)}::VARCHAR)"
+    bare = f"regexp_replace({text}, '[€$£¥￥元\\s\\x{{00A0}}\\x{{202F}}]|[A-Z]{{3}}', '', 'g')"
+    if file.thousands:
+        bare = f"replace({bare}, {sql.literal(file.thousands)}, '')"
+    if file.decimal == ",":
+        return f"TRY_CAST(replace({bare}, ',', '.') AS DOUBLE)"
+    return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({bare} AS DOUBLE))"
+
+
+def moment(column: str | None, formats: Sequence[str], zone: str) -> str:
+    """A moment in UTC: with a zone as it says, without one in the shop's."""
+    text = f"trim({raw_column(column)}::VARCHAR)"
+    if formats:
+        zoned = [f for f in formats if re.search("%z", f, re.IGNORECASE)]
+        naive = [f for f in formats if f not in zoned]
+        instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
+        locals_ = [local_moment(_strptime(text, naive), zone)] if naive else []
+        return f"coalesce({', '.join(instants + locals_)})"
+    instant = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
+    local = local_moment(f"TRY_CAST({text} AS TIMESTAMP)", zone)
+    return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+
+
+def _strptime(text: str, formats: Sequence[str]) -> str:
+    return f"try_strptime({text}, [{', '.join(map(sql.literal, formats))}])"
+
+
+def local_moment(moment_sql: str, zone: str) -> str:
+    """A local timestamp of a zone, in UTC."""
+    return f"timezone('UTC', timezone({sql.literal(zone)}, {moment_sql}))"
+
+
+def matches(match: Match | None, file: FileSection) -> str:
+    """Whether a row matches a condition of the mapping."""
+    if match is None:
+        return "false"
+    text, tests = f"{raw_column(match.column)}::VARCHAR", []
+    if match.starts_with is not None:
+        tests.append(f"starts_with({text}, {sql.literal(match.starts_with)})")
+    if match.one_of:
+        tests.append(f"trim({text}) IN ({', '.join(map(sql.literal, match.one_of))})")
+    if match.negative:
+        tests.append(f"{number(match.column, file)} < 0")
+    return f"({' OR '.join(tests) or 'false'})"
+
+
+def category(orders: OrdersSection, file: FileSection) -> str:
+    """The product's category: mapped, by words of a column, or NULL."""
+    if orders.category is not None:
+        return f"nullif(trim({raw_column(orders.category)}::VARCHAR), '')"
+    if orders.category_words is None:
+        return "NULL::VARCHAR"
+    return _by_words(orders.category_words, file)
+
+
+def _by_words(by: CategoryWords, file: FileSection) -> str:
+    text = raw_column(by.column)
+    patterns = {name: sql.literal(rf"\b({words})S?\b") for name, words in by.words.items()}
+    cases = "".join(
+        f" WHEN regexp_matches({text}, {pattern}) THEN {sql.literal(name)}"
+        for name, pattern in patterns.items()
+    )
+    return f"CASE WHEN {matches(by.none_for, file)} THEN NULL{cases} ELSE {sql.literal(by.other)} END"
