@@ -20,11 +20,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.clv.forecasts import conditional_expected_purchases
 from benchmarks.harness.report import Result, publish
 from benchmarks.harness.rounds import Measured, apart, interleaved
 from benchmarks.peers import __file__ as peers
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
+from models.btyd.bg_nbd_likelihood import GroupedCustomers, log_likelihood
 from models.spec import Array
 
 TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
@@ -71,8 +73,9 @@ def compare(file: Path, customers: int, python: Path, rounds: int) -> dict[str, 
     sides = {"ours": lambda _: apart(partial(ours, file)), "peer": lambda _: lifetimes(file, python)}
     found = interleaved(sides, rounds)
     # By one formula: lifetimes counts in units of time of its own.
+    customers_of_both = GroupedCustomers.of(*read(file))
     likelihood = {
-        side: BgNbd(*(measured[name] for name in BgNbd.NAMES)).log_likelihood(*read(file))
+        side: log_likelihood(np.log([measured[name] for name in BgNbd.NAMES]), customers_of_both)[0]
         for side, measured in found.items()
     }
     if likelihood["ours"] < likelihood["peer"] - 1e-3:
@@ -119,7 +122,7 @@ def ours(file: Path) -> Measured:
     began = time.perf_counter()
     model = fit_bg_nbd(*customers)
     fitted = time.perf_counter()
-    model.conditional_expected_purchases(AHEAD, *customers)
+    conditional_expected_purchases(model, AHEAD, *customers)
     predicted = time.perf_counter()
     return model.parameters | {
         "fit": fitted - began,

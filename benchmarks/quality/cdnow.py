@@ -20,12 +20,13 @@ from sklearn.linear_model import TweedieRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.clv.forecasts import conditional_expected_purchases
+from benchmarks.clv.gamma_gamma import GammaGamma, fit_gamma_gamma
+from benchmarks.clv.lifetime_value import expected_lifetime_value
+from benchmarks.clv.summary import Summary, summarise
 from benchmarks.harness.report import Result
 from core.calendar import EPOCH
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
-from models.btyd.gamma_gamma import GammaGamma, fit_gamma_gamma
-from models.btyd.lifetime_value import expected_lifetime_value
-from models.btyd.summary import Summary, summarise
 from models.measures import metrics
 from models.spec import Array
 
@@ -153,7 +154,7 @@ def known(orders: Orders, week: float) -> Known:
     return Known(
         c,
         orders.spend(c.customers, 0, week),
-        counts.conditional_expected_purchases(WEEKS, c.frequency, c.recency, c.T),
+        conditional_expected_purchases(counts, WEEKS, c.frequency, c.recency, c.T),
         values.conditional_expected_average_value(c.frequency, c.monetary_value),
         expected_lifetime_value(counts, values, WEEKS, c),
     )

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln, digamma, gammaln, polygamma
 
+from models.btyd.grouping import grouped
 from models.btyd.likelihood import in_logarithms
-from models.btyd.summary import grouped
 from models.measures.metrics import sigmoid
 from models.spec import Array
 
 
 @dataclass(frozen=True)
-class Customers:
-    """Customers who are alike, counted together.
+class GroupedCustomers:
+    """Equal customers, counted together.
 
     Attributes:
         all: every x, with its weight.
@@ -28,20 +28,20 @@ class Customers:
     again: tuple[Array, Array, Array, Array]
 
     @classmethod
-    def of(cls, x: Array, t_x: Array, age: Array) -> Customers:
-        """Of x, t_x and T, one per customer."""
+    def of(cls, x: Array, t_x: Array, age: Array) -> GroupedCustomers:
+        """Group customers by x, t_x and T, arrays with one entry per customer."""
         (x, t_x, age), weight = grouped(x, t_x, age)
-        (some,) = np.nonzero(x)
-        (none,) = np.nonzero(x == 0)
+        (repeat,) = np.nonzero(x)
+        (single,) = np.nonzero(x == 0)
         frequencies, which = np.unique(x, return_inverse=True)
         return cls(
             all=(frequencies, np.bincount(which, weights=weight).astype(np.float64)),
-            never=(age[none], weight[none]),
-            again=(x[some], t_x[some], age[some], weight[some]),
+            never=(age[single], weight[single]),
+            again=(x[repeat], t_x[repeat], age[repeat], weight[repeat]),
         )
 
 
-def log_likelihood(logs: Array, data: Customers) -> tuple[float, Array, Array]:
+def log_likelihood(logs: Array, data: GroupedCustomers) -> tuple[float, Array, Array]:
     """Equation 7 in nats, with its first and second derivatives in the logarithms of r, alpha, a and b.
 
     Of equation 6 the factors that hold x alone are counted once per x, and the sum that remains, of who is

@@ -79,14 +79,3 @@ def summarise(
         T=(until_day - days[first]) / days_per_unit,
         monetary_value=mean_value,
     )
-
-
-def grouped(*columns: Array) -> tuple[list[Array], Array]:
-    """The distinct rows of columns of equal length, and how many customers have each."""
-    key = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        values, codes = np.unique(column, return_inverse=True)
-        # Numbered anew each time, so that the product stays far below 2⁶³.
-        key = np.unique(key * len(values) + codes, return_inverse=True)[1]
-    _, first, counts = np.unique(key, return_index=True, return_counts=True)
-    return [column[first] for column in columns], counts.astype(np.float64)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from benchmarks.clv.forecasts import conditional_expected_purchases
+from benchmarks.clv.gamma_gamma import GammaGamma
+from benchmarks.clv.summary import Summary
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd
-from models.btyd.gamma_gamma import GammaGamma
-from models.btyd.summary import Summary
 from models.spec import Array
 
 
@@ -28,6 +29,6 @@ def expected_lifetime_value(purchases: BgNbd, values: GammaGamma, t: ArrayLike, 
     each = values.conditional_expected_average_value(customers.frequency, customers.monetary_value)
     if not np.isfinite(each).all():
         raise PatronError(f"gamma-gamma with q = {values.q:.3g} gives purchases no mean value; fit it again")
-    count = purchases.conditional_expected_purchases(t, customers.frequency, customers.recency, customers.T)
+    count = conditional_expected_purchases(purchases, t, customers.frequency, customers.recency, customers.T)
     worth: Array = count * each
     return worth

@@ -54,7 +54,7 @@ def prediction_interval(
     answers' quantiles taken.
 
     Args:
-        answer: of a model, such as ``lambda m: m.conditional_expected_purchases(39, x, t_x, T)``.
+        answer: of a model, such as ``lambda m: conditional_expected_purchases(m, 39, x, t_x, T)``.
 
     Returns:
         The lower and the upper end, shaped like the answer.

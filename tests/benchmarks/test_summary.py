@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.clv.summary import summarise
 from core.errors import PatronError
-from models.btyd.summary import grouped, summarise
+from models.btyd.grouping import grouped
 
 ORDERS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 30), st.integers(-500, 5000)), min_size=1, max_size=40

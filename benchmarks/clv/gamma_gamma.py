@@ -5,8 +5,8 @@ are those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (bru
 whose γ is called v here, as in lifetimes.
 
 One order of a million among orders of thirty would move every customer's expected value. So mean values
-above a cap (:mod:`models.outliers`) count as the cap, in fitting as in answering. ``capped`` says how many
-customers that were.
+above a cap (:mod:`models.outliers`) count as the cap, in fitting as in answering. ``winsorized`` is the number of
+customers with such a value.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, polygamma
 
 from core.errors import PatronError
+from models.btyd.grouping import grouped
 from models.btyd.likelihood import MaximumLikelihood, in_logarithms, maximise
-from models.btyd.summary import grouped
 from models.outliers import cap_of
 from models.spec import Array
 
@@ -37,7 +37,7 @@ class GammaGamma(MaximumLikelihood):
         p: shape of a customer's purchases.
         q, v: shape and rate of the customers; v is in currency.
         cap: mean values above it count as it, in currency.
-        capped: how many of the customers it was learnt from that were.
+        winsorized: how many of the customers it was learnt from that were.
     """
 
     NAMES: ClassVar[tuple[str, ...]] = ("p", "q", "v")
@@ -45,7 +45,7 @@ class GammaGamma(MaximumLikelihood):
     q: float
     v: float
     cap: float = NO_CAP
-    capped: int = 0
+    winsorized: int = 0
 
     def log_likelihood(self, frequency: ArrayLike, monetary_value: ArrayLike) -> float:
         """Log-likelihood of mean values, in nats: equation 1a, of customers who bought again."""
@@ -101,7 +101,7 @@ def fit_gamma_gamma(
             " more history"
         )
     cap = cap_of(mean)
-    capped = int((mean > cap).sum())
+    winsorized = int((mean > cap).sum())
     mean = np.minimum(mean, cap)
     if mean.min() == mean.max():
         raise PatronError(
@@ -120,7 +120,7 @@ def fit_gamma_gamma(
         raise PatronError(
             f"gamma-gamma found q = {q:.3g}: values too unequal to have a mean; look for wrong amounts"
         )
-    return GammaGamma(p, q, v, cap, capped, evidence=evidence)
+    return GammaGamma(p, q, v, cap, winsorized, evidence=evidence)
 
 
 def log_likelihood(logs: Array, x: Array, mean: Array, weight: Array) -> tuple[float, Array, Array]:
@@ -171,9 +171,9 @@ def _arrays(frequency: ArrayLike, monetary_value: ArrayLike) -> tuple[Array, Arr
 
 
 def _refuse(mean: Array, wrong: NDArray[np.bool_], what: str) -> None:
-    for where, said in ((~np.isfinite(mean), "a mean value that is no finite number"), (wrong, what)):
+    for where, problem in ((~np.isfinite(mean), "a mean value that is no finite number"), (wrong, what)):
         if where.any():
             raise PatronError(
-                f"gamma-gamma was given {where.sum():,} customers with {said}; leave them out, or take"
+                f"gamma-gamma was given {where.sum():,} customers with {problem}; leave them out, or take"
                 " refunds off the orders they belong to"
             )
