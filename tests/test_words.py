@@ -57,7 +57,6 @@ PENDING: set[str] = {
     "features/online",
     "features/text",
     "models",
-    "models/btyd",
     "models/categories",
     "models/estimators",
     "models/explain",

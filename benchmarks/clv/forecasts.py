@@ -1,8 +1,8 @@
 """Forecasts of BG/NBD: purchases to come, and the probability that a customer has not dropped out.
 
 Equations by number are those of Fader, Hardie & Lee (2005), see :mod:`models.btyd.bg_nbd`. P(alive) is that
-of Fader & Hardie (2008), Computing P(alive) Using the BG/NBD Model (brucehardie.com/notes/021). It is no churn
-score: a customer who bought once has P(alive) = 1.
+of Fader & Hardie (2008), Computing P(alive) Using the BG/NBD Model (brucehardie.com/notes/021). It is no
+churn score: a customer who bought once has P(alive) = 1.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ are those of Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value (bru
 whose γ is called v here, as in lifetimes.
 
 One order of a million among orders of thirty would move every customer's expected value. So mean values
-above a cap (:mod:`models.outliers`) count as the cap, in fitting as in answering. ``winsorized`` is the number of
-customers with such a value.
+above a cap (:mod:`models.outliers`) count as the cap, in fitting and in prediction. ``winsorized`` is the
+number of customers with such a value.
 """
 
 from __future__ import annotations
