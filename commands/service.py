@@ -73,11 +73,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     checks = examine(open_home())
     lines = [
-        f"{check.state:<8} {check.part:<20} {check.found}{f'; {check.advice}' if check.advice else ''}"
+        f"{check.state:<8} {check.part:<20} {check.result}{f'; {check.advice}' if check.advice else ''}"
         for check in checks
     ]
     failed = any(check.state == "failed" for check in checks)
-    done = {"checks": [vars(check) for check in checks]}
+    done = {"checks": [check.as_dict() for check in checks]}
     print_result(as_json, done, "\n".join(lines), Exit.FAILED if failed else Exit.DONE)
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from starlette import types
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Send
-from starlette.types import Scope as Asked
 
 from core.errors import PatronError
 from serving.access.key import Key
@@ -54,7 +54,7 @@ class AuthenticationMiddleware:
     ) -> None:
         self.app, self.keys, self.needed, self.limits, self.metrics = app, keys, needed, limits, metrics
 
-    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: types.Scope, receive: Receive, send: Send) -> None:
         """Refuse a key that opens nothing now, or note the caller and go on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -104,7 +104,7 @@ def _unauthorized(why: str) -> HTTPException:
     return HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
 
 
-def _sent(scope: Asked) -> str | None:
+def _sent(scope: types.Scope) -> str | None:
     """The key of ``Authorization: Bearer KEY``, or Basic's user; None where there is no such header."""
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -124,7 +124,7 @@ def _user(credentials: str) -> str:
         return ""
 
 
-def _guarded(scope: Asked, receive: Receive) -> Receive:
+def _guarded(scope: types.Scope, receive: Receive) -> Receive:
     """The channel, which refuses whoever may not use the route before the body is read and parsed."""
     admitted = False
 

@@ -152,20 +152,20 @@ class RedisBuckets:
         """Take one request out of a bucket, as :class:`Buckets` says."""
         with self._mine:
             if not self._left.get(name):
-                got = self._ask(name, per_minute, now_us)
+                got = self._request(name, per_minute, now_us)
                 if got < 0:
                     return -got
                 self._left[name] = got
             self._left[name] -= 1
         return 0
 
-    def _ask(self, name: str, per_minute: int, now_us: int) -> int:
+    def _request(self, name: str, per_minute: int, now_us: int) -> int:
         """What the script gives."""
-        told = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
+        args = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
         try:
             if self._client is None:
                 self._client = self._connect()
-            return int(self._client.eval(_TAKE, 1, f"patron:limit:{name}", *told))
+            return int(self._client.eval(_TAKE, 1, f"patron:limit:{name}", *args))
         except self._errors as error:
             raise PatronError(f"{self._name} cannot be asked: {type(error).__name__}") from error
 

@@ -52,11 +52,11 @@ class Key:
 
     def as_dict(self, now: datetime) -> dict[str, Any]:
         """The key for JSON, moments as ISO 8601."""
-        told = {
+        fields = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in asdict(self).items()
         }
-        return told | {"state": self.state(now)}
+        return fields | {"state": self.state(now)}
 
     def line(self, now: datetime) -> str:
         """The key in a line of a list."""
@@ -86,12 +86,12 @@ def name_of(name: str) -> str:
 
 def scopes_of(scopes: Iterable[str]) -> tuple[str, ...]:
     """The scopes in the order of :class:`Scope`, each once."""
-    asked = {scope.strip() for scope in scopes} - {""}
-    if unknown := sorted(asked - set(Scope)):
+    names = {scope.strip() for scope in scopes} - {""}
+    if unknown := sorted(names - set(Scope)):
         raise PatronError(f"there is no scope {unknown[0]!r}; there are {', '.join(Scope)}")
-    if not asked:
+    if not names:
         raise PatronError(f"name the key's scopes: {', '.join(Scope)}")
-    return tuple(scope.value for scope in Scope if scope in asked)
+    return tuple(scope.value for scope in Scope if scope in names)
 
 
 def rate_of(per_minute: int | None) -> int | None:
@@ -103,7 +103,7 @@ def rate_of(per_minute: int | None) -> int | None:
 
 def span(text: str) -> timedelta:
     """A time span such as ``90d`` or ``24h``."""
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
         raise PatronError(f"{text[:20]!r} is no time span; say it in days or hours, such as 90d or 24h")
-    return int(found[1]) * (timedelta(days=1) if found[2] == "d" else timedelta(hours=1))
+    return int(match[1]) * (timedelta(days=1) if match[2] == "d" else timedelta(hours=1))

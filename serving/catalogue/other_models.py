@@ -26,27 +26,27 @@ class OtherModels:
 
     def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
         self._home, self._clock = home, clock
-        self._read: dict[tuple[str, str], dict[str, Any]] = {}
+        self._manifests: dict[tuple[str, str], dict[str, Any]] = {}
         self._states: list[ModelState] = []
         self._look_at = 0.0
-        self._one = Lock()
+        self._lock = Lock()
 
     def states(self) -> list[ModelState]:
         """Each that was trained; as last known while the registry is away, or somebody else looks."""
         # A registry that hangs is to hold one thread, and not all that answer.
-        if self._clock() >= self._look_at and begun(self._home) and self._one.acquire(blocking=False):
+        if self._clock() >= self._look_at and begun(self._home) and self._lock.acquire(blocking=False):
             try:
                 self._look_at = self._clock() + self._look()
             finally:
-                self._one.release()
+                self._lock.release()
         return self._states
 
     def _look(self) -> float:
         """Look, and say in how many seconds to look again."""
         try:
             named = self._registry.champions(OTHER_MODELS)
-            found = (self._state(name, named.get(name)) for name in OTHER_MODELS)
-            self._states = [state for state in found if state is not None]
+            states = (self._state(name, named.get(name)) for name in OTHER_MODELS)
+            self._states = [state for state in states if state is not None]
         except PatronError:
             return RETRY_S
         return POLL_S
@@ -58,20 +58,20 @@ class OtherModels:
             state.reason = why_none(name, versions)
             return state if versions else None
         try:
-            told = self._manifest(name, version)
+            manifest = self._manifest(name, version)
         except PatronError as damaged:
             state.reason = str(damaged)
             return state
-        state.version, state.meaning, state.unit = version, told["meaning"], told["kind"]
-        state.horizon_days = told.get("horizon_days")
-        if "as_of" in told:
-            state.trained_as_of = datetime.fromisoformat(told["as_of"])
+        state.version, state.meaning, state.unit = version, manifest["meaning"], manifest["kind"]
+        state.horizon_days = manifest.get("horizon_days")
+        if "as_of" in manifest:
+            state.trained_as_of = datetime.fromisoformat(manifest["as_of"])
         return state
 
     def _manifest(self, name: str, version: str) -> dict[str, Any]:
-        if (name, version) not in self._read:
-            self._read[name, version] = self._registry.manifest(name, version)
-        return self._read[name, version]
+        if (name, version) not in self._manifests:
+            self._manifests[name, version] = self._registry.manifest(name, version)
+        return self._manifests[name, version]
 
     @cached_property
     def _registry(self) -> Registry:

@@ -23,7 +23,7 @@ OtherModelsDep = Annotated[OtherModels, service(OtherModels)]
 @router.get(
     "/models", operation_id="list_models", response_description="Every model, also those that do not answer."
 )
-async def models(scorer: ScorerDep, beside: OtherModelsDep) -> list[ModelState]:
+async def models(scorer: ScorerDep, other_models: OtherModelsDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
     champions, states = scorer.champions, []
     for name, model in every().items():
@@ -47,4 +47,4 @@ async def models(scorer: ScorerDep, beside: OtherModelsDep) -> list[ModelState]:
                 state.challenger = champions.challengers[name].challenge.words
             state.features = list(fitted.features)
         states.append(state)
-    return [*states, *await run_in_threadpool(beside.states)]
+    return [*states, *await run_in_threadpool(other_models.states)]

@@ -29,7 +29,7 @@ _SCORES = {
     churn.name: ("churn_probability", "churn_horizon_days"),
     clv.name: ("predicted_clv", "predicted_clv_horizon_days"),
 }
-_Said = tuple[Any, str | None]  # a value, or None and why
+_ValueOrReason = tuple[Any, str | None]  # a value, or None and why
 
 
 def portray(
@@ -74,25 +74,28 @@ def measures(
     as_of = entry.features_as_of or shop.now()
     rates = told_by(models[propensity.name].manifest) if propensity.name in models else None
     day, today = day_of(as_of, shop.time_zone), shop.today()
-    said = _history(facts, day) | {
+    values = _history(facts, day) | {
         "expected_date_of_next_order": _next_order(facts, rates, today - day, today)
     }
     if entry.reason is not None:
-        said = dict.fromkeys(said, (None, entry.reason))
+        values = dict.fromkeys(values, (None, entry.reason))
     horizons = {"next_order_horizon_days": HORIZON_DAYS if rates else None}
     for model, (name, horizon) in _SCORES.items():
-        said[name] = (entry.scores[model].score, entry.scores[model].reason)
+        values[name] = (entry.scores[model].score, entry.scores[model].reason)
         horizons[horizon] = models[model].manifest["horizon_days"] if model in models else None
     worth = entry.scores[clv.name]
     for name, bound in (("predicted_clv_low", worth.low), ("predicted_clv_high", worth.high)):
-        said[name] = bound, worth.reason or "this version of clv tells no interval"
-    historic, predicted = said["historic_clv"], said["predicted_clv"]
-    said["total_clv"] = _total(historic[0], predicted[0]), (historic if historic[0] is None else predicted)[1]
-    missing = {name: str(why) for name, (value, why) in said.items() if value is None}
-    return Measures(**{name: value for name, (value, _) in said.items()}, **horizons, missing=missing)
+        values[name] = bound, worth.reason or "this version of clv tells no interval"
+    historic, predicted = values["historic_clv"], values["predicted_clv"]
+    values["total_clv"] = (
+        _total(historic[0], predicted[0]),
+        (historic if historic[0] is None else predicted)[1],
+    )
+    missing = {name: str(why) for name, (value, why) in values.items() if value is None}
+    return Measures(**{name: value for name, (value, _) in values.items()}, **horizons, missing=missing)
 
 
-def _history(facts: Mapping[str, Any], day: int) -> dict[str, _Said]:
+def _history(facts: Mapping[str, Any], day: int) -> dict[str, _ValueOrReason]:
     """What was, by features that describe the shop's ``day``."""
     orders, recency, tenure = facts.get("orders_total"), facts.get("recency_days"), facts.get("tenure_days")
     known_days = max((days for days in (facts.get("known_days"), tenure) if days is not None), default=None)
@@ -109,7 +112,7 @@ def _history(facts: Mapping[str, Any], day: int) -> dict[str, _Said]:
     }
 
 
-def _next_order(facts: Mapping[str, Any], rates: Rates | None, later: int, today: int) -> _Said:
+def _next_order(facts: Mapping[str, Any], rates: Rates | None, later: int, today: int) -> _ValueOrReason:
     """The day of the next order, from today on, or why none is told: by the shop's rates, else by own rhythm.
 
     Args:

@@ -63,9 +63,9 @@ _PHRASES: dict[Language, _Phrases] = {
         taste=", and spend most on {category} ({share})",
         percent=("less than 1%", "{:.0f}%", "more than 99%"),
         scores=("No model has a score for them.", "The models put {}."),
-        order="an order within {days} days at {said}",
-        churn="no order within {days} days at {said}",
-        clv="what they bring within {days} days at {said}",
+        order="an order within {days} days at {value}",
+        churn="no order within {days} days at {value}",
+        clv="what they bring within {days} days at {value}",
         due=(
             "By their own rhythm the next order is due on {day}.",
             "Half of such customers who order within {days} days have done so by {day}.",
@@ -92,9 +92,9 @@ _PHRASES: dict[Language, _Phrases] = {
         taste="，花费最多的品类是 {category}（占 {share}）",
         percent=("不到 1%", "为 {:.0f}%", "超过 99%"),
         scores=("尚无模型给出评分。", "模型预测：{}。"),
-        order="{days} 天内下单的概率{said}",
-        churn="{days} 天内不再下单的概率{said}",
-        clv="{days} 天内预计带来 {said}",
+        order="{days} 天内下单的概率{value}",
+        churn="{days} 天内不再下单的概率{value}",
+        clv="{days} 天内预计带来 {value}",
         due=(
             "按其自身节奏，下一单预计在{day}。",
             "在 {days} 天内会下单的同类客户中，有一半在{day}前（含当日）下单。",
@@ -107,7 +107,7 @@ _PHRASES: dict[Language, _Phrases] = {
 
 
 def describe(
-    customer_id: str, facts: Mapping[str, Any], told: Measures, currency: str, language: Language
+    customer_id: str, facts: Mapping[str, Any], measures: Measures, currency: str, language: Language
 ) -> str:
     """Who a customer is, since when, how often and how much they buy, what they like, what is expected.
 
@@ -116,41 +116,45 @@ def describe(
         told: the measures made from them; without a number of orders only the id is known.
     """
     say = _PHRASES[language]
-    if told.historic_number_of_orders is None:
+    if measures.historic_number_of_orders is None:
         return say.nothing.format(id=customer_id)
     sentences = [
         say.who.format(
             id=customer_id,
             brackets=_brackets(facts, say),
-            since=say.since.format(_day(told.known_since, say)) if told.known_since else "",
-            orders=_orders(told.historic_number_of_orders, told, facts, say),
+            since=say.since.format(_day(measures.known_since, say)) if measures.known_since else "",
+            orders=_orders(measures.historic_number_of_orders, measures, facts, say),
         )
     ]
-    if told.historic_clv is not None and told.average_order_value is not None:
-        net, each = money(told.historic_clv, currency), money(told.average_order_value, currency)
-        value = say.value[min(told.historic_number_of_orders, 2) - 1]
+    if measures.historic_clv is not None and measures.average_order_value is not None:
+        net, each = money(measures.historic_clv, currency), money(measures.average_order_value, currency)
+        value = say.value[min(measures.historic_number_of_orders, 2) - 1]
         sentences.append(value.format(net=net, each=each, taste=_taste(facts, say)))
-    scores = _scores(told, currency, say)
+    scores = _scores(measures, currency, say)
     sentences.append(say.scores[1].format(_listed(scores, say)) if scores else say.scores[0])
-    if told.expected_date_of_next_order:
-        days, day = told.next_order_horizon_days, _day(told.expected_date_of_next_order, say)
+    if measures.expected_date_of_next_order:
+        days, day = measures.next_order_horizon_days, _day(measures.expected_date_of_next_order, say)
         sentences.append(say.due[days is not None].format(days=days, day=day))
     return say.between.join(sentences)
 
 
 def _brackets(facts: Mapping[str, Any], say: _Phrases) -> str:
     stage = say.stages.get(str(facts.get("lifecycle_stage")))
-    told = (("{}", facts.get("country")), (say.channel, facts.get("acquisition_channel")), (say.stage, stage))
-    who = [phrase.format(value) for phrase, value in told if value]
+    phrases = (
+        ("{}", facts.get("country")),
+        (say.channel, facts.get("acquisition_channel")),
+        (say.stage, stage),
+    )
+    who = [phrase.format(value) for phrase, value in phrases if value]
     return say.brackets.format(say.listed[0].join(who)) if who else ""
 
 
-def _orders(count: int, told: Measures, facts: Mapping[str, Any], say: _Phrases) -> str:
+def _orders(count: int, measures: Measures, facts: Mapping[str, Any], say: _Phrases) -> str:
     phrase = say.orders[min(count, 2)]
     if not count:
         return phrase
     days = facts["recency_days"]
-    gap = told.average_days_between_orders or 0.0
+    gap = measures.average_days_between_orders or 0.0
     kind = 0 if gap == 0 else 1 if gap < 0.75 else 2 if gap < 1.5 else 3
     return phrase.format(
         count=count, rhythm=say.rhythm[kind].format(gap), ago=say.ago[min(days, 2)].format(days)
@@ -164,14 +168,14 @@ def _taste(facts: Mapping[str, Any], say: _Phrases) -> str:
     return say.taste.format(category=category, share=f"{100 * share:.0f}%")
 
 
-def _scores(told: Measures, currency: str, say: _Phrases) -> list[str]:
-    clv = None if told.predicted_clv is None else money(told.predicted_clv, currency)
+def _scores(measures: Measures, currency: str, say: _Phrases) -> list[str]:
+    clv = None if measures.predicted_clv is None else money(measures.predicted_clv, currency)
     scores = (
-        (say.order, told.order_horizon_days, _percent(told.order_probability, say)),
-        (say.churn, told.churn_horizon_days, _percent(told.churn_probability, say)),
-        (say.clv, told.predicted_clv_horizon_days, clv),
+        (say.order, measures.order_horizon_days, _percent(measures.order_probability, say)),
+        (say.churn, measures.churn_horizon_days, _percent(measures.churn_probability, say)),
+        (say.clv, measures.predicted_clv_horizon_days, clv),
     )
-    return [phrase.format(days=days, said=said) for phrase, days, said in scores if said is not None]
+    return [phrase.format(days=days, value=value) for phrase, days, value in scores if value is not None]
 
 
 def _percent(probability: float | None, say: _Phrases) -> str | None:

@@ -21,7 +21,7 @@ from serving.customers.schemas import (
     TimelineQuery,
     TimelineResponse,
 )
-from serving.http import timing as stages
+from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
 from serving.http.metrics import MetricsDep
 from serving.http.params import CustomerIdPath
@@ -42,22 +42,22 @@ TimelineDep = Annotated[Timeline, service(Timeline)]
     response_description="A page of customers.",
     responses=responses(422, 503),
 )
-def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> CustomersResponse:
+def customers(query: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> CustomersResponse:
     """The customers of the last `patron build`, all or those of a segment, page by page.
 
     Pages follow the order in which customers became known, so they stay whole while a build goes on.
     """
     now = present(scorer.home)
     try:
-        keys = now.members(asked.segment)
+        keys = now.members(query.segment)
     except NoSuchSegment as error:
         raise Unprocessable(f"segment: {error}") from error
     first = 0
-    if asked.cursor is not None:
-        first = int(np.searchsorted(keys, CustomersCursor.read(asked.cursor).after_key, side="right"))
-    chosen = keys[first : first + asked.limit]
+    if query.cursor is not None:
+        first = int(np.searchsorted(keys, CustomersCursor.read(query.cursor).after_key, side="right"))
+    chosen = keys[first : first + query.limit]
     ids = scorer.identity.ids(chosen.tolist())
-    more = first + asked.limit < len(keys)
+    more = first + query.limit < len(keys)
     return CustomersResponse(
         features_as_of=now.as_of,
         total=len(keys),
@@ -78,7 +78,7 @@ def customers(asked: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> C
 )
 def timeline(
     customer_id: CustomerIdPath,
-    asked: Annotated[TimelineQuery, Query()],
+    query: Annotated[TimelineQuery, Query()],
     scorer: ScorerDep,
     timeline: TimelineDep,
 ) -> TimelineResponse:
@@ -90,12 +90,12 @@ def timeline(
     if key is None:
         raise HTTPException(404, UNKNOWN)
     as_of, below = scorer.shop.now(), None
-    if asked.cursor is not None:
-        cursor = TimelineCursor.read(asked.cursor)
+    if query.cursor is not None:
+        cursor = TimelineCursor.read(query.cursor)
         if cursor.customer_key != key:
             raise Unprocessable("cursor: it is of another customer's timeline")
         as_of, below = min(cursor.as_of, as_of), Position(cursor.time, cursor.kind, cursor.id)
-    page = timeline.page(key, as_of, asked.limit, below, list(dict.fromkeys(asked.kind)))
+    page = timeline.page(key, as_of, query.limit, below, list(dict.fromkeys(query.kind)))
     after = page.end and TimelineCursor(customer_key=key, as_of=as_of, **page.end._asdict()).text()
     events = [{"kind": e.position.kind, "time": e.position.time} | e.details for e in page.events]
     return TimelineResponse.model_validate(
@@ -117,7 +117,7 @@ def timeline(
 )
 def customer(
     customer_id: CustomerIdPath,
-    asked: Annotated[PortraitQuery, Query()],
+    query: Annotated[PortraitQuery, Query()],
     scorer: ScorerDep,
     metrics: MetricsDep,
 ) -> Portrait:
@@ -125,9 +125,9 @@ def customer(
 
     A customer of whom no features are built yet has a reason in place of facts and scores.
     """
-    stages.current().mark("receive")
+    timing.current().mark("receive")
     (entry,) = scorer.score([customer_id], route="portrait", facts=True)
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
     metrics.count(count_outcomes([entry]))
-    return portray(entry, entry.models, scorer.shop, asked.language)
+    return portray(entry, entry.models, scorer.shop, query.language)

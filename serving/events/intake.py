@@ -31,17 +31,17 @@ class Overloaded(PatronError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
+class _Batch:
     """What one request was told, and whom to tell once it is kept."""
 
-    told: Sequence[Message]
+    messages: Sequence[Message]
     refused: Sequence[Refused]
-    kept: Future[None] = field(default_factory=Future)
+    committed: Future[None] = field(default_factory=Future)
 
     @property
     def size(self) -> int:
         """How many events it is."""
-        return len(self.told) + len(self.refused)
+        return len(self.messages) + len(self.refused)
 
 
 class Intake:
@@ -49,13 +49,13 @@ class Intake:
 
     def __init__(self, home: Home) -> None:
         self._home, self._database = home, Database(home)
-        self._waiting: deque[_Handed] = deque()
+        self._waiting: deque[_Batch] = deque()
         self._size = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def keep(self, told: Sequence[Message], refused: Sequence[Refused]) -> Future[None]:
+    def store(self, messages: Sequence[Message], refused: Sequence[Refused]) -> Future[None]:
         """Keep events for good, those refused in the quarantine; done once a commit outlives a power cut.
 
         The future raises :class:`PatronError` where the database cannot be used; nothing was kept then.
@@ -63,7 +63,7 @@ class Intake:
         Raises:
             Full: too many wait already; these do not.
         """
-        handed = _Handed(told, refused)
+        handed = _Batch(messages, refused)
         with self._changed:
             if self._closed or (self._size and self._size + handed.size > MAX_WAITING):
                 raise Overloaded("more events arrive than can be kept; send these again in a second")
@@ -73,7 +73,7 @@ class Intake:
             self._waiting.append(handed)
             self._size += handed.size
             self._changed.notify()
-        return handed.kept
+        return handed.committed
 
     def close(self) -> None:
         """Commit what waits, and take in nothing more."""
@@ -87,40 +87,40 @@ class Intake:
         while (group := self._take()) is not None:
             self._commit(group)
 
-    def _take(self) -> list[_Handed] | None:
+    def _take(self) -> list[_Batch] | None:
         """What is committed next; None once there will be nothing."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
-            group: list[_Handed] = []
+            group: list[_Batch] = []
             size = 0
             while self._waiting and (not group or size + self._waiting[0].size <= MAX_PER_COMMIT):
                 handed = self._waiting.popleft()
                 size += handed.size
-                if handed.kept.set_running_or_notify_cancel():
+                if handed.committed.set_running_or_notify_cancel():
                     group.append(handed)
             self._size -= size
             return group
 
-    def _commit(self, group: Sequence[_Handed]) -> None:
-        told = [message for handed in group for message in handed.told]
+    def _commit(self, group: Sequence[_Batch]) -> None:
+        messages = [message for handed in group for message in handed.messages]
         refused = [message for handed in group for message in handed.refused]
         try:
-            self._append(told, refused)
+            self._append(messages, refused)
         except Exception as error:
             # A database that is away is away for all of them.
             if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
                 for handed in group:  # so that only those fail who told it
                     self._commit([handed])
                 return
-            _log.error("%d events could not be kept: %s", len(told) + len(refused), type(error).__name__)
+            _log.error("%d events could not be kept: %s", len(messages) + len(refused), type(error).__name__)
             for handed in group:
-                handed.kept.set_exception(error)
+                handed.committed.set_exception(error)
         else:
             for handed in group:
-                handed.kept.set_result(None)
+                handed.committed.set_result(None)
 
-    def _append(self, told: Sequence[Message], refused: Sequence[Refused]) -> None:
+    def _append(self, messages: Sequence[Message], refused: Sequence[Refused]) -> None:
         seq = versions.compacted_seq(self._home)
-        journal.append(self._database, told, refused, compacted_seq=seq)
+        journal.append(self._database, messages, refused, compacted_seq=seq)

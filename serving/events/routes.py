@@ -24,8 +24,8 @@ from serving.http.problems import ClientProblem, responses
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 
-LARGEST_BODY_BYTES = 500 * 1024
-_REPEAT_SECONDS = "1"
+MAX_BODY_BYTES = 500 * 1024
+_RETRY_SECONDS = "1"
 
 router = APIRouter(prefix="/v1", tags=["events"])
 Single = Callable[..., Awaitable["Taken"]]
@@ -108,16 +108,18 @@ async def batch(
     """
     at = datetime.now(UTC)
     body = await _body(request, admit)
-    told = body.get("batch")
-    if not isinstance(told, list):
+    events = body.get("batch")
+    if not isinstance(events, list):
         raise HTTPException(400, "batch: it takes a list of events")
     envelope = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
     place = _place(scorer)
-    read = await run_in_threadpool(lambda: [translate(_whole(one, envelope), at, place) for one in told])
-    kept = [one for one in read if isinstance(one, Message)]
+    read = await run_in_threadpool(
+        lambda: [translate(_with_envelope(one, envelope), at, place) for one in events]
+    )
+    accepted = [one for one in read if isinstance(one, Message)]
     refused = [one for one in read if isinstance(one, Refused)]
-    await _keep(intake, metrics, kept, refused)
-    return Taken(kept=len(kept), quarantined=len(refused))
+    await _store(intake, metrics, accepted, refused)
+    return Taken(kept=len(accepted), quarantined=len(refused))
 
 
 def _single(kind: str) -> Callable[[Single], Single]:
@@ -136,7 +138,7 @@ def _single(kind: str) -> Callable[[Single], Single]:
 @_single("screen")
 @_single("group")
 @_single("alias")
-async def one(
+async def single_event(
     request: Request, admit: AdmitDep, scorer: ScorerDep, intake: IntakeDep, metrics: MetricsDep
 ) -> Taken:
     """One event, up to 32 KB, of the kind that the route names; answered once it is kept for good.
@@ -145,11 +147,11 @@ async def one(
     """
     at, kind = datetime.now(UTC), request.scope["route"].name
     body = await _body(request, admit)
-    read = translate(_whole(body, {}) | {"type": kind}, at, _place(scorer))
+    read = translate(_with_envelope(body, {}) | {"type": kind}, at, _place(scorer))
     if isinstance(read, Refused):
-        await _keep(intake, metrics, [], [read])
+        await _store(intake, metrics, [], [read])
         raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
-    await _keep(intake, metrics, [read], [])
+    await _store(intake, metrics, [read], [])
     return Taken(kept=1, quarantined=0)
 
 
@@ -164,21 +166,23 @@ def _place(scorer: ScorerDep) -> Place:
     return Place(shop.time_zone, shop.currency)
 
 
-def _whole(message: Any, envelope: dict[str, Any]) -> Any:
+def _with_envelope(message: Any, envelope: dict[str, Any]) -> Any:
     """An event with what its batch says for all of them, without the key."""
     if not isinstance(message, dict):
         return message
     return {name: value for name, value in (envelope | message).items() if name != "writeKey"}
 
 
-async def _keep(intake: IntakeDep, metrics: MetricsDep, told: list[Message], refused: list[Refused]) -> None:
-    if not told and not refused:
+async def _store(
+    intake: IntakeDep, metrics: MetricsDep, messages: list[Message], refused: list[Refused]
+) -> None:
+    if not messages and not refused:
         return
     try:
-        await asyncio.wrap_future(intake.keep(told, refused))
+        await asyncio.wrap_future(intake.store(messages, refused))
     except Overloaded as full:
-        raise HTTPException(503, str(full), {"Retry-After": _REPEAT_SECONDS}) from full
-    metrics.events.labels("kept").inc(len(told))
+        raise HTTPException(503, str(full), {"Retry-After": _RETRY_SECONDS}) from full
+    metrics.events.labels("kept").inc(len(messages))
     metrics.events.labels("quarantined").inc(len(refused))
 
 
@@ -192,7 +196,7 @@ async def _body(request: Request, admit: Admit) -> dict[str, Any]:
     try:
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > LARGEST_BODY_BYTES:
+            if len(raw) > MAX_BODY_BYTES:
                 raise _too_large()
         body = await run_in_threadpool(_parse, bytes(raw), encoding)
     except ClientDisconnect:
@@ -224,10 +228,10 @@ def _parse(raw: bytes, encoding: str) -> dict[str, Any]:
 def _unzipped(raw: bytes) -> bytes:
     unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        plain = unzip.decompress(raw, LARGEST_BODY_BYTES + 1)
+        plain = unzip.decompress(raw, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise HTTPException(400, "the body is not gzip, as Content-Encoding says") from None
-    if len(plain) > LARGEST_BODY_BYTES:
+    if len(plain) > MAX_BODY_BYTES:
         raise _too_large()
     if not unzip.eof or unzip.unused_data:
         raise HTTPException(400, "the gzip of the body is cut off, or goes on after its end")
@@ -235,5 +239,5 @@ def _unzipped(raw: bytes) -> bytes:
 
 
 def _too_large() -> HTTPException:
-    limit = LARGEST_BODY_BYTES // 1024
+    limit = MAX_BODY_BYTES // 1024
     return HTTPException(400, f"the body is larger than {limit} KB, unpacked; send it in parts")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from core.errors import PatronError
 from decisions.reasons import Language
 from features.offline.segment_overview import KINDS
-from serving.files.spreadsheet import inert, kept, number, quoted
+from serving.files.spreadsheet import exact_id, inert, number, quoted
 
 Kind = Literal["ndjson", "csv"]
 FieldName = Literal[
@@ -41,7 +41,7 @@ _ROWS_PER_CHUNK = 200
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 
 
-class Layout(BaseModel):
+class ExportLayout(BaseModel):
     """How one reader wants its CSV; the settings are explained in ``exports.toml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ class Layout(BaseModel):
     ids: Literal["plain", "spreadsheet"] = "plain"
 
 
-def layouts(path: Path = LAYOUTS) -> dict[str, Layout]:
+def layouts(path: Path = LAYOUTS) -> dict[str, ExportLayout]:
     """The layouts of a TOML file by name.
 
     Raises:
@@ -61,7 +61,7 @@ def layouts(path: Path = LAYOUTS) -> dict[str, Layout]:
     """
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(dict[str, Layout]).validate_python(read)
+        return TypeAdapter(dict[str, ExportLayout]).validate_python(read)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -100,7 +100,7 @@ def stream(
     return "text/csv; charset=utf-8", _chunks(_lines_of_csv(rows, layout(target, own), language))
 
 
-def layout(target: str | None, own: Path | None = None) -> Layout:
+def layout(target: str | None, own: Path | None = None) -> ExportLayout:
     """The layout of a CSV for a program; a spreadsheet's for None.
 
     Raises:
@@ -142,7 +142,9 @@ def _jsonable(value: Any) -> Any:
     return value if value is None else str(value)
 
 
-def _lines_of_csv(rows: Iterable[Mapping[str, Any]], layout: Layout, language: Language) -> Iterator[str]:
+def _lines_of_csv(
+    rows: Iterable[Mapping[str, Any]], layout: ExportLayout, language: Language
+) -> Iterator[str]:
     words = _words(language)
     headers = [h if isinstance(h, str) else h.get(language, f) for f, h in layout.columns.items()]
     cells = ([_cell(f, row[f], layout, words.get(f, {})) for f in layout.columns] for row in rows)
@@ -152,7 +154,7 @@ def _lines_of_csv(rows: Iterable[Mapping[str, Any]], layout: Layout, language: L
         mark = ""
 
 
-def _cell(field: str, value: Any, layout: Layout, words: Mapping[str, str]) -> str:
+def _cell(field: str, value: Any, layout: ExportLayout, words: Mapping[str, str]) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -163,5 +165,5 @@ def _cell(field: str, value: Any, layout: Layout, words: Mapping[str, str]) -> s
     if isinstance(value, Real | Decimal):
         return number(value)
     if field in IDS:
-        return quoted(kept(str(value)) if layout.ids == "spreadsheet" else str(value))
+        return quoted(exact_id(str(value)) if layout.ids == "spreadsheet" else str(value))
     return quoted(inert(words.get(value, str(value))))

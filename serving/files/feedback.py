@@ -16,10 +16,9 @@ from features.text.lexicon import LEXICON
 from models.registry.registry import Registry
 from models.text.bundle import NAME, open_classifier
 from models.text.judgement import Judgement, judge
-from serving.files import tables as job_files
-from serving.files import writing as files
+from serving.files import tables, writing
 
-AT_ONCE = 1000  # texts
+BATCH = 1000  # texts
 BETWEEN = "; "
 
 
@@ -50,7 +49,7 @@ def judge_table(
     Raises:
         PatronError: the table has no such column, there is no champion, or the file cannot be written there.
     """
-    files.check_place(out, job_files.KINDS)
+    writing.check_place(out, tables.KINDS)
     progress("opening the model", 0.0)
     version, classifier = open_champion(registry)
     progress("reading", 0.1)
@@ -58,16 +57,16 @@ def judge_table(
     texts = texts_of(table, text)
     judged: list[Judgement | None] = []
 
-    def tables() -> Iterator[pa.Table]:
-        for start in range(0, len(texts), AT_ONCE):
-            some = texts[start : start + AT_ONCE]
-            said = judge(classifier, [one for one in some if one is not None])
-            part = [None if one is None else next(said) for one in some]
+    def judged_tables() -> Iterator[pa.Table]:
+        for start in range(0, len(texts), BATCH):
+            batch = texts[start : start + BATCH]
+            judgements = judge(classifier, [one for one in batch if one is not None])
+            part = [None if one is None else next(judgements) for one in batch]
             judged.extend(part)
             progress("judging", 0.1 + 0.9 * len(judged) / len(texts))
-            yield _rows(start, some, part, version)
+            yield _rows(start, batch, part, version)
 
-    files.write(job_files.encoded(tables(), job_files.kind_of(out)), out)
+    writing.write(tables.encoded(judged_tables(), tables.kind_of(out)), out)
     known = [one for one in judged if one is not None]
     return {
         "rows": table.rows, "texts": len(known), "out": str(out), "version": version,
@@ -78,18 +77,24 @@ def judge_table(
 
 def texts_of(table: Table, name: str) -> list[str | None]:
     """The texts of a column; None where a cell is blank."""
-    found: list[str | None] = table.typed({name: "string"})[name].to_pylist()
-    return found
+    texts: list[str | None] = table.typed({name: "string"})[name].to_pylist()
+    return texts
 
 
 def topics_of(judged: Sequence[Judgement]) -> dict[str, dict[str, float]]:
     """Per topic how many texts mention it and the mean probability of what they say, the commonest first."""
-    said: dict[str, list[float]] = {topic: [] for topic in LEXICON}
+    by_topic: dict[str, list[float]] = {topic: [] for topic in LEXICON}
     for one in judged:
         for topic in one.topics:
-            said[topic.topic].append(topic.probability)
-    commonest = sorted((topic for topic in said if said[topic]), key=lambda topic: -len(said[topic]))
-    return {topic: {"texts": len(said[topic]), "content": float(np.mean(said[topic]))} for topic in commonest}
+            by_topic[topic.topic].append(topic.probability)
+    commonest = sorted(
+        (topic for topic in by_topic if by_topic[topic]),
+        key=lambda topic: -len(by_topic[topic]),
+    )
+    return {
+        topic: {"texts": len(by_topic[topic]), "content": float(np.mean(by_topic[topic]))}
+        for topic in commonest
+    }
 
 
 def _rows(

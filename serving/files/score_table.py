@@ -14,8 +14,7 @@ from events.files.table import Table, open_table
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from models.tables.columns import matrix_of
-from serving.files import tables as job_files
-from serving.files import writing as files
+from serving.files import tables, writing
 
 
 def score_table(
@@ -30,7 +29,7 @@ def score_table(
     Raises:
         PatronError: there is no such model or no champion, or the table lacks a column that it reads.
     """
-    files.check_place(out, job_files.KINDS)
+    writing.check_place(out, tables.KINDS)
     if name not in registry.table_models():
         there = ", ".join(registry.table_models()) or "none"
         raise NothingThere(
@@ -44,7 +43,7 @@ def score_table(
     x, notes = matrix_of(table, model.columns)
     progress("scoring", 0.5)
     rows = _rows(table, model, model.score_matrix(x))
-    files.write(job_files.encoded(iter([rows]), job_files.kind_of(out)), out)
+    writing.write(tables.encoded(iter([rows]), tables.kind_of(out)), out)
     progress("scoring", 1.0)
     return {
         "customers": table.rows, "out": str(out), "model": name, "version": model.version,

@@ -24,7 +24,7 @@ _FORMULA = re.compile(rf"{_STARTS}(?=['\t\r\n\x00]|{_UNSEEN}[{_SIGNS}])")
 _CERTAIN = re.compile(
     r"0|[1-9]\d{0,10}|[A-CF-JNOU-Z]\d+|(?=\w*_|\S*[A-Za-z][^A-Za-z]+[A-Za-z])[A-Za-z0-9][\w.@-]*", re.ASCII
 )
-_LONGEST_LITERAL = 255  # characters of a text within one of Excel's formulas
+_MAX_LITERAL_LENGTH = 255  # characters of a text within one of Excel's formulas
 
 
 def inert(text: str) -> str:
@@ -32,11 +32,11 @@ def inert(text: str) -> str:
     return _FORMULA.sub("'", text)
 
 
-def kept(identifier: str) -> str:
+def exact_id(identifier: str) -> str:
     """The id, as the formula ``="id"`` where a spreadsheet would otherwise show something else."""
     if _CERTAIN.fullmatch(identifier):
         return identifier
-    if len(identifier) > _LONGEST_LITERAL:
+    if len(identifier) > _MAX_LITERAL_LENGTH:
         return "'" + identifier
     return '="' + identifier.replace('"', '""') + '"'
 

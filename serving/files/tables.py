@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from core.home import Home
 from events.identity import Identity
-from records import score_jobs as jobs
+from records import score_jobs
 from records.score_jobs import AS_OF, BOUNDS, KEY, Job
-from serving.files.spreadsheet import inert, kept, number, quoted
+from serving.files.spreadsheet import exact_id, inert, number, quoted
 from serving.scores.inference import UNBUILT
 
 Kind = Literal["parquet", "ndjson", "csv"]
@@ -73,14 +73,16 @@ def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
 
 def _bounds(home: Home, job: Job) -> list[str]:
     """The columns of intervals that all parts have: those of before there were any have none."""
-    held = [pq.read_schema(jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
-    asked = (f"{name}.{side}" for name in job.models for side in BOUNDS)
-    return [name for name in asked if all(name in names for names in held)]
+    columns_by_part = [pq.read_schema(score_jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
+    names = (f"{name}.{side}" for name in job.models for side in BOUNDS)
+    return [name for name in names if all(name in names for names in columns_by_part)]
 
 
 def _rows(home: Home, job: Job, bounds: Sequence[str], chunk: int) -> pa.Table:
-    told = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [*bounds]
-    part = pq.ParquetFile(jobs.part(home, job, chunk)).read([KEY, AS_OF, *told], use_threads=False)
+    fields = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [
+        *bounds
+    ]
+    part = pq.ParquetFile(score_jobs.part(home, job, chunk)).read([KEY, AS_OF, *fields], use_threads=False)
     names = Identity(home).names(part[KEY].to_numpy())
     built = part[AS_OF].is_valid()
     columns: dict[str, Any] = {
@@ -117,19 +119,19 @@ class _Sink:
     closed = False
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
+        self._chunks: list[bytes] = []
 
-    def write(self, some: bytes) -> int:
-        self._held.append(bytes(some))
-        return len(some)
+    def write(self, data: bytes) -> int:
+        self._chunks.append(bytes(data))
+        return len(data)
 
     def flush(self) -> None:
         """Nothing waits."""
 
     def take(self) -> bytes:
         """What was written since this was asked last."""
-        held, self._held = self._held, []
-        return b"".join(held)
+        chunks, self._chunks = self._chunks, []
+        return b"".join(chunks)
 
 
 def _parquet(tables: Iterator[pa.Table]) -> Iterator[bytes]:
@@ -184,7 +186,7 @@ def _lines(lines: pa.ChunkedArray | pa.Array, end: str) -> bytes:
 
 def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_text(column):
-        return _each(column, json.dumps).fill_null("null")
+        return _map_texts(column, json.dumps).fill_null("null")
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("null")
     finite = pc.if_else(pc.is_finite(column), column, None)
@@ -193,8 +195,8 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_text(column):
-        guard = kept if name in _IDS else inert
-        return _each(column, lambda text: quoted(guard(text))).fill_null("")
+        guard = exact_id if name in _IDS else inert
+        return _map_texts(column, lambda text: quoted(guard(text))).fill_null("")
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("")
     return _numbers(column).fill_null("")
@@ -204,11 +206,11 @@ def _is_text(column: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_dictionary(column.type))
 
 
-def _each(column: pa.ChunkedArray, told: Callable[[str], str]) -> pa.Array:
+def _map_texts(column: pa.ChunkedArray, function: Callable[[str], str]) -> pa.Array:
     """A function of every text; of few that come again and again, once for each."""
-    found = column.combine_chunks().dictionary_encode()  # nothing where it is that already
-    texts = [told(text) for text in found.dictionary.to_pylist()]
-    return pa.array(texts, pa.string()).take(found.indices)
+    encoded = column.combine_chunks().dictionary_encode()  # nothing where it is that already
+    texts = [function(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.Array:
@@ -218,5 +220,5 @@ def _numbers(column: pa.ChunkedArray) -> pa.Array:
     odd = pc.fill_null(pc.match_substring_regex(texts, "[a-z]"), False)
     if not pc.any(odd).as_py():
         return texts
-    told = [number(value) for value in values.filter(odd).to_pylist()]
-    return pc.replace_with_mask(texts, odd, pa.array(told, pa.string()))
+    in_full = [number(value) for value in values.filter(odd).to_pylist()]
+    return pc.replace_with_mask(texts, odd, pa.array(in_full, pa.string()))

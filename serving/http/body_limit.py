@@ -31,7 +31,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
     async def channel() -> Message:
         nonlocal read
-        if not read and _told_bytes(scope) > MAX_BODY_BYTES:
+        if not read and _declared_bytes(scope) > MAX_BODY_BYTES:
             raise _too_large()
         message = await receive()
         read += len(message.get("body", b""))
@@ -42,10 +42,10 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     return channel
 
 
-def _told_bytes(scope: Scope) -> int:
+def _declared_bytes(scope: Scope) -> int:
     """How large a body is by its own account; 0 where it gives none."""
-    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(told) if told.isdigit() else 0
+    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(value) if value.isdigit() else 0
 
 
 def _too_large() -> HTTPException:

@@ -35,10 +35,10 @@ class FastRoute(APIRoute):
             if request.headers.get("content-type") != "application/json":
                 return await otherwise(request)
             try:
-                asked = model.model_validate_json(await request.body())
+                request_body = model.model_validate_json(await request.body())
             except ValidationError:
                 return await otherwise(request)
-            response: Response = await endpoint(**{name: asked, request_name: request})
+            response: Response = await endpoint(**{name: request_body, request_name: request})
             return response
 
         return handler

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from features.live import recompute as live
+from features.live import recompute
 from records import ScoreLog
 from serving.http.services import service
 from serving.http.timing import Stages
@@ -105,12 +105,12 @@ class _LagCollector:
     def collect(self) -> Iterable[Metric]:
         """The families; none while the database is away."""
         try:
-            found = live.lag(self._home, self._database)
+            lag = recompute.lag(self._home, self._database)
         except PatronError:
             return
         yield GaugeMetricFamily(
-            "patron_live_lag_messages", "Messages that online rows do not know yet.", found.messages
+            "patron_live_lag_messages", "Messages that online rows do not know yet.", lag.messages
         )
         yield GaugeMetricFamily(
-            "patron_live_lag_seconds", "Age of the oldest message that they do not know.", found.seconds
+            "patron_live_lag_seconds", "Age of the oldest message that they do not know.", lag.seconds
         )

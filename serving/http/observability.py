@@ -38,7 +38,7 @@ class ObservabilityMiddleware:
         stages, request_id, status = Stages(), _request_id(scope), 0
         id_before, stages_before = REQUEST_ID.set(request_id.decode()), CURRENT.set(stages)
 
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -50,26 +50,26 @@ class ObservabilityMiddleware:
 
         error = None
         try:
-            await self.app(scope, receive, told)
+            await self.app(scope, receive, send_with_headers)
         except Exception as unexpected:
             error = unexpected
             if not status:  # else the server breaks the connection off, since the answer does not end
-                await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, told)
+                await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, send_with_headers)
         finally:
-            self._speak(scope, 500 if error else status or 500, stages, error)
+            self._record(scope, 500 if error else status or 500, stages, error)
             REQUEST_ID.reset(id_before)
             CURRENT.reset(stages_before)
 
-    def _speak(self, scope: Scope, status: int, stages: Stages, error: Exception | None) -> None:
+    def _record(self, scope: Scope, status: int, stages: Stages, error: Exception | None) -> None:
         # The route's pattern, not the path: paths are without number and may name customers.
         route = getattr(scope.get("route"), "path", "none")
         seconds = self.metrics.observe(route, status, stages)
         if status < 500 and seconds <= SLOW_SECONDS:
             return
-        told = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 3)}
+        fields = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 3)}
         level = logging.ERROR if status >= 500 else logging.WARNING
         words = "%(method)s %(route)s: %(status)d after %(seconds).3f s"
-        _log.log(level, words, told, exc_info=error, extra={"fields": told})
+        _log.log(level, words, fields, exc_info=error, extra={"fields": fields})
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -56,11 +56,11 @@ def problem(
 ) -> ProblemResponse:
     """A problem document as a response to a request of ``path``."""
     title = HTTPStatus(status).phrase
-    told = Problem(title=title, status=status, detail=detail, request_id=REQUEST_ID.get() or "")
+    document = Problem(title=title, status=status, detail=detail, request_id=REQUEST_ID.get() or "")
     if path in CLIENT_PATHS:
         code = title.lower().replace(" ", "_")
-        told = ClientProblem(**told.model_dump(), code=code, message=detail)
-    return ProblemResponse(told.model_dump(), status, headers)
+        document = ClientProblem(**document.model_dump(), code=code, message=detail)
+    return ProblemResponse(document.model_dump(), status, headers)
 
 
 _MEANINGS = {
@@ -108,7 +108,7 @@ def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> d
     }
 
 
-def _said(error: RequestValidationError) -> tuple[int, str]:
+def _status_and_detail(error: RequestValidationError) -> tuple[int, str]:
     """Status and words for a request that does not fit; never repeats what was sent."""
     errors = error.errors()
     if any(e["type"] == "json_invalid" for e in errors):
@@ -150,7 +150,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem document, and describe those of all routes."""
     plain = app.openapi
 
-    def described() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         if app.openapi_schema is not None:
             return app.openapi_schema
         schema = plain()
@@ -162,11 +162,11 @@ def install(app: FastAPI) -> None:
                 _describe(operation, path)
         return schema
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(*_said(error), path=request.url.path)
+        return problem(*_status_and_detail(error), path=request.url.path)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:

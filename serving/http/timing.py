@@ -23,11 +23,11 @@ class Stages:
 
     def header(self) -> bytes:
         """The stages and their total, in milliseconds, as the header ``Server-Timing`` holds them."""
-        told = [f"{stage};dur={seconds * 1e3:.2f}" for stage, seconds in self.seconds.items()]
-        return ", ".join([*told, f"total;dur={(perf_counter() - self.started) * 1e3:.2f}"]).encode()
+        durations = [f"{stage};dur={seconds * 1e3:.2f}" for stage, seconds in self.seconds.items()]
+        return ", ".join([*durations, f"total;dur={(perf_counter() - self.started) * 1e3:.2f}"]).encode()
 
 
-class _Nowhere(Stages):
+class _NoStages(Stages):
     """What is marked where no request is answered: nobody asks for it."""
 
     __slots__ = ()
@@ -36,8 +36,8 @@ class _Nowhere(Stages):
         """Nothing."""
 
 
-_NOWHERE = _Nowhere()
-CURRENT: ContextVar[Stages] = ContextVar("stages", default=_NOWHERE)
+_NO_STAGES = _NoStages()
+CURRENT: ContextVar[Stages] = ContextVar("stages", default=_NO_STAGES)
 
 
 def current() -> Stages:

@@ -1,4 +1,4 @@
-"""Is a home well: what can be reached, of which versions, and what lags behind."""
+"""Checks of a home: what can be reached, of which versions, and what lags behind."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ TAIL_MESSAGES = 1_000_000
 
 @dataclass(frozen=True)
 class Check:
-    """What was found, without credentials or personal data.
+    """The result of a check, without credentials or personal data.
 
     Attributes:
-        part: what was looked at. state: ``ok``, ``warning`` or ``failed``.
-        advice: what to do; empty where nothing is.
+        part: what was checked. state: ``ok``, ``warning`` or ``failed``.
+        advice: what to do; empty if nothing.
     """
 
     part: str
     state: str
-    found: str
+    result: str
     advice: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """The check for JSON."""
+        return {"part": self.part, "state": self.state, "found": self.result, "advice": self.advice}
 
 
 def run(parts: Mapping[str, Callable[[Home], Iterable[Check]]], home: Home) -> list[Check]:
-    """Look at parts of a home, each whatever is wrong with the others."""
+    """Check parts of a home, each even if the check of another fails."""
     checks: list[Check] = []
     for name, part in parts.items():
         try:
@@ -51,12 +55,12 @@ def versions(_home: Home) -> Iterator[Check]:
 
     import features
 
-    found = {
+    versions_by_name = {
         "Patron": features.__version__,
         "Python": platform.python_version(),
         "DuckDB": duckdb.__version__,
     }
-    yield Check("versions", OK, ", ".join(f"{name} {version}" for name, version in found.items()))
+    yield Check("versions", OK, ", ".join(f"{name} {version}" for name, version in versions_by_name.items()))
 
 
 def database(home: Home) -> Iterator[Check]:
@@ -66,12 +70,12 @@ def database(home: Home) -> Iterator[Check]:
 
     if not home.has_database:
         raise NothingThere(f"there is no database in {home.path}; import or simulate a shop first")
-    found = Database(home)
-    found.prepare()
-    with found.reading() as connection:
+    database = Database(home)
+    database.prepare()
+    with database.reading() as connection:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        kind, step = "PostgreSQL" if found.on_postgres else "SQLite", migrations.revision(connection)
-    yield Check("database", OK, f"{kind} {version}, tables at step {step}, {found.name}")
+        kind, step = "PostgreSQL" if database.on_postgres else "SQLite", migrations.revision(connection)
+    yield Check("database", OK, f"{kind} {version}, tables at step {step}, {database.name}")
 
 
 def shop(home: Home) -> Iterator[Check]:
@@ -100,17 +104,17 @@ def journal(home: Home) -> Iterator[Check]:
     from events.journal import journal as table
 
     after = lake.metadata(home).compacted_seq
-    asked = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)
+    query = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)
     with Database(home).reading() as connection:
-        count, oldest_us = connection.execute(asked).one()
+        count, oldest_us = connection.execute(query).one()
     if not count:
         yield Check("journal", OK, "the lake holds all of it")
         return
     waits = datetime.now(UTC) - moment(oldest_us)
     late = waits > TAIL_LIVES or count > TAIL_MESSAGES
-    found = f"{count:,} messages that the lake does not hold yet, the oldest for {_time(waits)}"
+    result = f"{count:,} messages that the lake does not hold yet, the oldest for {_time(waits)}"
     advice = "nothing has moved them into the lake; see that `patron serve` runs" if late else ""
-    yield Check("journal", WARNING if late else OK, found, advice)
+    yield Check("journal", WARNING if late else OK, result, advice)
 
 
 def snapshots(home: Home) -> Iterator[Check]:
@@ -131,11 +135,11 @@ def online(home: Home) -> Iterator[Check]:
     sample = keys[:: max(1, len(keys) // SAMPLE)]
     cells = store.read(sample, [group.name for group in GROUPS])
     moments = [moment_of(cell) for column in cells for cell in column if cell]
-    found = f"{store.version}, {len(keys):,} customers"
+    result = f"{store.version}, {len(keys):,} customers"
     if not moments:
-        yield Check("online store", WARNING, found, "run `patron build`")
+        yield Check("online store", WARNING, result, "run `patron build`")
         return
-    yield _of_today("online store", home.shop(), moment(min(moments)), f"{found}, the oldest row as of")
+    yield _of_today("online store", home.shop(), moment(min(moments)), f"{result}, the oldest row as of")
 
 
 PARTS = {
@@ -147,11 +151,11 @@ PARTS = {
 def _of_today(part: str, shop: Shop, as_of: datetime, words: str) -> Check:
     """Features of an earlier day are late: their windows have moved on."""
     late = shop.today() - day_of(as_of, shop.time_zone)
-    found = f"{words} {as_of:%Y-%m-%d %H:%M} UTC"
+    result = f"{words} {as_of:%Y-%m-%d %H:%M} UTC"
     if late <= 0:
-        return Check(part, OK, found)
+        return Check(part, OK, result)
     days = "a day" if late == 1 else f"{late} days"
-    return Check(part, WARNING, f"{found}, {days} behind", "run `patron build`")
+    return Check(part, WARNING, f"{result}, {days} behind", "run `patron build`")
 
 
 def _time(span: timedelta) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core.home import Home
-from serving.operations import checks as doctor
+from serving.operations import checks
 from serving.operations.checks import OK, WARNING, Check
 
 EXPIRES_SOON = timedelta(days=14)
@@ -20,9 +20,9 @@ def models(home: Home) -> Iterator[Check]:
     from models.registry.versions import why_none
 
     registry = Registry(home)
-    found = {name: registry.versions(name) for name in (*every(), *OTHER_MODELS)}
+    versions_by_model = {name: registry.versions(name) for name in (*every(), *OTHER_MODELS)}
     yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
-    for name, versions in found.items():
+    for name, versions in versions_by_model.items():
         if name not in MODELS and not versions:
             continue  # one that this shop does not ask
         champion = next((version for version in versions if version.champion), None)
@@ -38,20 +38,20 @@ def keys(home: Home) -> Iterator[Check]:
     """The keys, and which of them expire soon."""
     from serving.access.keys import Keys
 
-    kept = Keys(home)
-    now, living = kept.now(), kept.living()
+    all_keys = Keys(home)
+    now, living = all_keys.now(), all_keys.living()
     yield Check("keys", OK, f"{len(living)} open something")
     for key in living:
         if key.state(now) == "current" and key.expires and key.expires - now <= EXPIRES_SOON:
-            found = f"the key {key.name!r} expires at {key.expires:%Y-%m-%d %H:%M} UTC"
+            result = f"the key {key.name!r} expires at {key.expires:%Y-%m-%d %H:%M} UTC"
             yield Check(
-                "keys", WARNING, found, "`patron keys rotate` makes another, and the old one works on"
+                "keys", WARNING, result, "`patron keys rotate` makes another, and the old one works on"
             )
 
 
 def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
-    parts = doctor.PARTS | {"keys": keys, "MLflow": models}
+    parts = checks.PARTS | {"keys": keys, "MLflow": models}
     if not home.settings_file.exists():
         parts = {name: parts[name] for name in ("versions", "database", "shop")}
-    return doctor.run(parts, home)
+    return checks.run(parts, home)

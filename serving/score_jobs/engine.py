@@ -30,7 +30,7 @@ from records.score_jobs import COMMAND, Job
 from serving.files import tables as job_files
 from serving.files import writing as files
 from serving.scores.champions import Champions
-from serving.scores.columns import answers
+from serving.scores.columns import score_columns
 from serving.scores.scorer import open_scorer
 
 
@@ -153,7 +153,7 @@ def _score_chunk(
     if jobs.is_to_stop(home, job):
         raise jobs.Stopped
     keys = jobs.customers(home, job, chunk)
-    rows = answers(models, keys, reader.columns(reader.fetch(keys.tolist())))
+    rows = score_columns(models, keys, reader.columns(reader.fetch(keys.tolist())))
     shop = home.shop()
     now = shop.now()
     told = {"at_us": micros(now), "day": day_of(now, shop.time_zone), "after": scores.latest(home)}

@@ -16,7 +16,7 @@ from records.batches import MOMENT, SCORE
 from records.score_jobs import AS_OF, KEY
 from serving.http import timing
 from serving.scores.champions import Champions
-from serving.scores.columns import answers
+from serving.scores.columns import score_columns
 from serving.scores.feature_reads import Fetched
 from serving.scores.inference import without_features
 from serving.scores.response import columns_as_response, customer_as_response
@@ -42,7 +42,7 @@ def score(
     index, keys, columns = _with_features(fetched, reader.columns(fetched.cells))
     marks.mark("assemble")
     answering = [champions.models[name] for name in names if name in champions.models]
-    table = answers(answering, keys, columns, scorer.threads.map)
+    table = score_columns(answering, keys, columns, scorer.threads.map)
     marks.mark("predict")
     batch_id = _log(scorer, champions, names, table, columns) if index else None
     oldest = champions.oldest(micros(scorer.shop.now()))

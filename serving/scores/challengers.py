@@ -26,7 +26,7 @@ class Watch:
 
     bound: float
     money: bool
-    over: str = ""
+    ended_because: str = ""
     _errors: int = 0
     _count: int = 0
     _apart: float = 0.0
@@ -34,14 +34,14 @@ class Watch:
     _challenger: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def erred(self, kind: str) -> None:
+    def count_error(self, kind: str) -> None:
         """It gave no scores."""
         with self._lock:
             self._errors += 1
-            if self._errors >= MAX_ERRORS and not self.over:
-                self.over = f"it failed {self._errors} times, at last by {kind}"
+            if self._errors >= MAX_ERRORS and not self.ended_because:
+                self.ended_because = f"it failed {self._errors} times, at last by {kind}"
 
-    def saw(self, champion: Array, challenger: Array) -> None:
+    def compare(self, champion: Array, challenger: Array) -> None:
         """Both scored the same customers."""
         with self._lock:
             self._count += len(champion)
@@ -58,8 +58,10 @@ class Watch:
             strays, words = abs(self._challenger - self._champion) / total, "its total was off by a share of"
         else:
             strays, words = self._apart / self._count, "it was off on average by"
-        if strays > self.bound and not self.over:
-            self.over = f"{words} {strays:.3g}, and may be by {self.bound:g} ({self._count} customers)"
+        if strays > self.bound and not self.ended_because:
+            self.ended_because = (
+                f"{words} {strays:.3g}, and may be by {self.bound:g} ({self._count} customers)"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,17 @@ class Challenger:
 
     def scores(self, columns: dict[str, list[Any]], champion: Array) -> Array | None:
         """What it says of customers whom the champion scored; None where it fails or is to end."""
-        if self.watch.over:
+        if self.watch.ended_because:
             return None
         try:
-            found = self.model.score(columns)
-            if not np.isfinite(found).all():
+            scores = self.model.score(columns)
+            if not np.isfinite(scores).all():
                 raise ArithmeticError("a score is no number")
         except Exception as error:  # whatever it is, the champion answers
-            self.watch.erred(type(error).__name__)
+            self.watch.count_error(type(error).__name__)
             return None
-        self.watch.saw(champion, found)
-        return found
+        self.watch.compare(champion, scores)
+        return scores
 
 
 def challenger_of(model: FittedModel, challenge: Challenge) -> Challenger:

@@ -52,9 +52,9 @@ class Champions:
         answering = {name: model.version for name, model in self.models.items()}
         return any(name in self.unavailable or answering[name] != self.named[name] for name in self.named)
 
-    def names(self, asked: Sequence[str] | None) -> list[str]:
+    def names(self, models: Sequence[str] | None) -> list[str]:
         """The models that are asked for, each once; all of them by default."""
-        return list(dict.fromkeys(asked)) if asked is not None else [*self.models, *self.unavailable]
+        return list(dict.fromkeys(models)) if models is not None else [*self.models, *self.unavailable]
 
     def oldest(self, now_us: int) -> dict[str, int]:
         """Per group the moment before which its features are stale, in microseconds since 1970."""
@@ -72,13 +72,13 @@ class Champions:
         Raises:
             NothingThere: there are no features yet.
         """
-        asked = tuple(names)
-        if asked not in self._readers:
-            opened = [self.models[name] for name in asked if name in self.models]
-            opened += [self.challengers[name].model for name in asked if name in self.challengers]
+        models = tuple(names)
+        if models not in self._readers:
+            opened = [self.models[name] for name in models if name in self.models]
+            opened += [self.challengers[name].model for name in models if name in self.challengers]
             needed = dict.fromkeys(name for model in opened for name in model.features)
-            self._readers[asked] = self.everything.only([*needed] or self.everything.names[:1])
-        return self._readers[asked]
+            self._readers[models] = self.everything.only([*needed] or self.everything.names[:1])
+        return self._readers[models]
 
     @cached_property
     def _readers(self) -> dict[tuple[str, ...], Reader]:
@@ -135,15 +135,15 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
     absent: dict[str, str] = {}
     waiting: dict[str, str] = {}
     for name in (*MODELS, *(name for name in OPTIONAL if name in named)):
-        held = before and before.models.get(name)
-        if held and held.version == named.get(name):
-            models[name] = held
+        previous = before and before.models.get(name)
+        if previous and previous.version == named.get(name):
+            models[name] = previous
             continue
         try:
             models[name] = _opened(registry, name, named.get(name), definitions)
         except PatronError as error:
-            if held and name in named:
-                models[name] = held
+            if previous and name in named:
+                models[name] = previous
                 waiting[name] = f"version {named[name]} was promoted, but {error}"
             else:
                 absent[name] = str(error)
@@ -178,20 +178,22 @@ def _challengers(
     before: Champions | None,
 ) -> dict[str, Challenger]:
     """Who challenges models that answer; one that cannot be opened is told in the log, and does not."""
-    found = {}
-    for name, told in challenged.items():
-        challenge = Challenge.from_json(told)
+    challengers = {}
+    for name, text in challenged.items():
+        challenge = Challenge.from_json(text)
         if challenge.ended or name not in models or models[name].version == challenge.version:
             continue
-        if before and before.challenges.get(name) == told:
+        if before and before.challenges.get(name) == text:
             if name in before.challengers:
-                found[name] = before.challengers[name]
+                challengers[name] = before.challengers[name]
             continue
         try:
-            found[name] = challenger_of(_opened(registry, name, challenge.version, definitions), challenge)
+            challengers[name] = challenger_of(
+                _opened(registry, name, challenge.version, definitions), challenge
+            )
         except PatronError as error:
             _log.error("%s version %s does not challenge: %s", name, challenge.version, error)
-    return found
+    return challengers
 
 
 class Answering(Protocol):
@@ -219,22 +221,22 @@ class Follower:
             self._thread.join()
 
     def _run(self) -> None:
-        since, said = 0.0, ""
+        since, logged = 0.0, ""
         while not self._stop.wait(POLL_S):
             since += POLL_S
             try:
                 self._look(retry=since >= RETRY_S)
-                since, said = since % RETRY_S, ""
+                since, logged = since % RETRY_S, ""
             except Exception as error:  # whatever it is, what answers goes on answering
                 words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
-                if words != said:
+                if words != logged:
                     _log.error("promotions cannot be followed: %s", words)
-                said = words
+                logged = words
 
     def _look(self, *, retry: bool) -> None:
         now = self._answering.champions
         for name, challenger in now.challengers.items():
-            why = challenger.watch.over
+            why = challenger.watch.ended_because
             if why and challenges.end(self._registry, name, challenger.challenge.version, why):
                 _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
         standing = self._registry.champions(every()), self._registry.challenges(every())

@@ -15,11 +15,11 @@ from models.registry.encoding import column_matrix
 from records.score_jobs import AS_OF, BOUNDS, KEY
 
 
-def answers(
+def score_columns(
     models: Sequence[FittedModel],
     keys: NDArray[np.int64],
-    found: OnlineColumns,
-    each: Callable[..., Iterable[Any]] = map,
+    features: OnlineColumns,
+    map_models: Callable[..., Iterable[Any]] = map,
 ) -> pa.Table:
     """What customers are answered, and the features that it rests on, as the log holds them.
 
@@ -32,13 +32,13 @@ def answers(
         ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``; of a model with intervals also
         ``MODEL.low`` and ``MODEL.high``.
     """
-    columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: found.as_of.cast(pa.timestamp("us", "UTC"))}
-    columns |= found.values
-    unknown = found.as_of.is_null().to_numpy(zero_copy_only=False)
-    matrices = {read: column_matrix(read, found.values) for read in {model.columns for model in models}}
-    scored = each(lambda model: model.score_matrix(matrices[model.columns]), models)
+    columns: dict[str, Any] = {KEY: pa.array(keys), AS_OF: features.as_of.cast(pa.timestamp("us", "UTC"))}
+    columns |= features.values
+    unknown = features.as_of.is_null().to_numpy(zero_copy_only=False)
+    matrices = {read: column_matrix(read, features.values) for read in {model.columns for model in models}}
+    scored = map_models(lambda model: model.score_matrix(matrices[model.columns]), models)
     for model, scores in zip(models, scored, strict=True):
-        reasons = model.column_refusals(found.values)
+        reasons = model.column_refusals(features.values)
         none = unknown | reasons.is_valid().to_numpy(zero_copy_only=False)
         columns |= {
             f"{model.name}.score": pa.array(scores, mask=none),

@@ -9,19 +9,19 @@ from typing import Any
 from serving.http.problems import Unprocessable
 from serving.scores.champions import Champions
 
-LONGEST_TEXT = 200
+MAX_TEXT_LENGTH = 200
 _FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int64": ("a whole number", lambda value: type(value) is int and -(2**63) <= value < 2**63),
     "float64": ("a number", lambda value: type(value) in (int, float) and _finite(value)),
     "string": (
-        f"a text of at most {LONGEST_TEXT} characters",
-        lambda value: type(value) is str and len(value) <= LONGEST_TEXT,
+        f"a text of at most {MAX_TEXT_LENGTH} characters",
+        lambda value: type(value) is str and len(value) <= MAX_TEXT_LENGTH,
     ),
     "boolean": ("true or false", lambda value: type(value) is bool),
 }
 
 
-def checked(context: Mapping[str, Any] | None, champions: Champions) -> dict[str, Any]:
+def check_context(context: Mapping[str, Any] | None, champions: Champions) -> dict[str, Any]:
     """The context, once every name is a feature's and every value of its type; null is a missing value.
 
     Raises:

@@ -15,7 +15,7 @@ from core.storage.database import Database
 from models.explain.reasons import explain
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
-from records import lookup as predictions
+from records import lookup
 from serving.http.single_worker import SingleWorker
 from serving.scores.inference import intervals
 from serving.scores.response import score_as_response
@@ -34,7 +34,7 @@ class Explainer(SingleWorker):
         self._scorer, self._database = scorer, Database(scorer.home)
         self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
 
-    def answered(self, entry: ScoredCustomer, context: Collection[str]) -> dict[str, Any]:
+    def explain(self, entry: ScoredCustomer, context: Collection[str]) -> dict[str, Any]:
         """The scores of an answer with their reasons, and the features that they rest on.
 
         Args:
@@ -50,26 +50,30 @@ class Explainer(SingleWorker):
             "features": self._features(models, entry.facts, as_of, context),
         }
 
-    def logged(self, prediction_id: str) -> ExplainedPrediction | None:
+    def explain_logged(self, prediction_id: str) -> ExplainedPrediction | None:
         """An answer of the log, taken apart by the versions that gave it; None if the log has none.
 
         Raises:
             PatronError: the log or a version cannot be read.
         """
-        found = predictions.find(self._database, prediction_id)
-        if found is None:
+        prediction = lookup.find(self._database, prediction_id)
+        if prediction is None:
             return None
         models = {
-            name: self._open(name, told["version"]) for name, told in found.answers.items() if told["version"]
+            name: self._open(name, answer["version"])
+            for name, answer in prediction.answers.items()
+            if answer["version"]
         }
-        scores = {name: _score(models.get(name), found, told) for name, told in found.answers.items()}
+        scores = {
+            name: _score(models.get(name), prediction, told) for name, told in prediction.answers.items()
+        }
         return ExplainedPrediction(
             prediction_id=prediction_id,
-            customer_id=self._scorer.identity.ids([found.customer_key]).get(found.customer_key),
-            answered_at=found.at,
-            features_as_of=found.as_of,
-            scores=self._explained(scores, models, found.values),
-            features=self._features(models, found.values, found.moments, found.context),
+            customer_id=self._scorer.identity.ids([prediction.customer_key]).get(prediction.customer_key),
+            answered_at=prediction.at,
+            features_as_of=prediction.as_of,
+            scores=self._explained(scores, models, prediction.values),
+            features=self._features(models, prediction.values, prediction.moments, prediction.context),
         )
 
     @cached_property
@@ -114,13 +118,13 @@ def explained(
     return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency)))
 
 
-def _score(model: FittedModel | None, found: predictions.Prediction, told: Mapping[str, Any]) -> Score:
+def _score(model: FittedModel | None, prediction: lookup.Prediction, answer: Mapping[str, Any]) -> Score:
     """A score as it was answered."""
     if model is None:
         return Score(None, reason="the model had no champion")
-    columns = {name: [value] for name, value in found.values.items()}
-    if told["score"] is None:
+    columns = {name: [value] for name, value in prediction.values.items()}
+    if answer["score"] is None:
         return Score(None, version=model.version, reason=model.refusals(columns)[0])
-    scores = np.array([told["score"]])
+    scores = np.array([answer["score"]])
     percentile, (bounds,) = round(float(model.percentiles(scores)[0]), 1), intervals(model, scores)
-    return Score(told["score"], percentile, model.version, None, None, *bounds)
+    return Score(answer["score"], percentile, model.version, None, None, *bounds)

@@ -56,8 +56,8 @@ class FeatureReader:
         self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
         self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
         self.online = CircuitBreaker("the online store", budget_s)
-        self._most = most
-        self._kept: OrderedDict[str, _CachedCustomer] = OrderedDict()
+        self._max_cached = most
+        self._cache: OrderedDict[str, _CachedCustomer] = OrderedDict()
         self._lock = threading.Lock()
 
     def fetch(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
@@ -79,7 +79,7 @@ class FeatureReader:
             cells = self._fetch_cells(reader, keys)
         except PatronError as error:
             return self._last_known(customer_ids, keys, reader, str(error))
-        self._keep(customer_ids, reader, keys, cells)
+        self._store(customer_ids, reader, keys, cells)
         return Fetched(keys, cells)
 
     def close(self) -> None:
@@ -94,22 +94,22 @@ class FeatureReader:
         reader.check(cells)
         return cells
 
-    def _keep(
-        self, asked: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
+    def _store(
+        self, customer_ids: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
     ) -> None:
         groups = tuple(reader.selections)
         with self._lock:
-            for customer_id in asked:
+            for customer_id in customer_ids:
                 if customer_id not in keys:  # forgotten since
-                    self._kept.pop(customer_id, None)
+                    self._cache.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
-                now, before = dict(zip(groups, row, strict=True)), self._kept.get(customer_id)
+                now, before = dict(zip(groups, row, strict=True)), self._cache.get(customer_id)
                 if before is not None and before.key == key:  # other models read other groups
                     now = {**before.cells, **now}
-                self._kept[customer_id] = _CachedCustomer(key, now)
-                self._kept.move_to_end(customer_id)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+                self._cache[customer_id] = _CachedCustomer(key, now)
+                self._cache.move_to_end(customer_id)
+            while len(self._cache) > self._max_cached:
+                self._cache.popitem(last=False)
 
     def _last_known(
         self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
@@ -120,14 +120,16 @@ class FeatureReader:
             keys: those who are known, where the database said so.
         """
         with self._lock:
-            kept = {each: self._kept[each] for each in customer_ids if each in self._kept}
+            cached = {each: self._cache[each] for each in customer_ids if each in self._cache}
         if keys is None:
-            keys = {each: row.key for each, row in kept.items()}
+            keys = {each: row.key for each, row in cached.items()}
         # Some groups without the others would be scored as if nothing were known in these.
         whole = {
-            each: kept[each].cells
+            each: cached[each].cells
             for each, key in keys.items()
-            if each in kept and kept[each].key == key and reader.selections.keys() <= kept[each].cells.keys()
+            if each in cached
+            and cached[each].key == key
+            and reader.selections.keys() <= cached[each].cells.keys()
         }
         cells: list[Cells] = [
             [whole[each][group] if each in whole else None for each in keys] for group in reader.selections

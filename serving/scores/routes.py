@@ -18,7 +18,7 @@ from serving.http.metrics import Metrics
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service, services_of
 from serving.scores import batch, schemas
-from serving.scores.context import checked
+from serving.scores.context import check_context
 from serving.scores.dependencies import known_models
 from serving.scores.explainer import Explainer
 from serving.scores.response import customer_as_response
@@ -52,7 +52,7 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     scorer, metrics = services[Scorer], services[Metrics]
     timing.current().mark("receive")
     models = known_models(scorer, body.models)
-    context = checked(body.context, scorer.champions) if body.context else None
+    context = check_context(body.context, scorer.champions) if body.context else None
     if body.explain and len(body.customer_ids) > schemas.MAX_EXPLAINED:
         raise Unprocessable(f"explain: ask for {schemas.MAX_EXPLAINED} customers at most, or without it")
 
@@ -73,7 +73,7 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     if body.explain:
         explainer = services[Explainer]
         explanations = await explainer.run(
-            lambda: [explainer.answered(customer, context or ()) for customer in scored]
+            lambda: [explainer.explain(customer, context or ()) for customer in scored]
         )
         customers = [fields | more for fields, more in zip(customers, explanations, strict=True)]
     return _response(customers)
@@ -98,7 +98,7 @@ async def explanation(
 ) -> schemas.ExplainedPrediction:
     """Why an answer was given: from the log, by the versions that gave it and the features of then."""
     for _ in range(3):  # what was answered just now is on its way into the log
-        prediction = await explainer.run(lambda: explainer.logged(prediction_id))
+        prediction = await explainer.run(lambda: explainer.explain_logged(prediction_id))
         if prediction is not None:
             return prediction
         await asyncio.sleep(FLUSH_SECONDS)

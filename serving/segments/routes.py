@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from features.offline import segment_overview as segments
+from features.offline import segment_overview
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.problems import responses
@@ -25,4 +25,4 @@ def overview(scorer: ScorerDep) -> Overview:
 
     ``filter`` is what other routes take as ``segment``.
     """
-    return Overview.model_validate(segments.read(scorer.home))
+    return Overview.model_validate(segment_overview.read(scorer.home))

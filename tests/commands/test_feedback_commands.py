@@ -84,7 +84,7 @@ def test_the_service_and_the_doctor_tell_of_it(home: Home) -> None:
     (state,) = OtherModels(home).states()
     assert (state.name, state.version, state.trained_as_of) == ("feedback", "1", None)
     assert state.meaning == "calibrated probability that the author is content"
-    assert "feedback: version 1 of 1 answers" in [f"{check.part}: {check.found}" for check in models(home)]
+    assert "feedback: version 1 of 1 answers" in [f"{check.part}: {check.result}" for check in models(home)]
 
 
 def test_one_text_is_judged_with_its_words_and_topics(home: Home, run_patron: Run) -> None:

@@ -118,7 +118,7 @@ def test_one_that_fails_never_answers_and_is_ended(
     monkeypatch.setattr(type(challenger.model.fitted), "predict", _failing(challenger.model.fitted))
     for _ in range(MAX_ERRORS):
         assert {score.version for score in answers(scorer, ids[:20]).values()} == {"1"}
-    assert challenger.watch.over == f"it failed {MAX_ERRORS} times, at last by ArithmeticError"
+    assert challenger.watch.ended_because == f"it failed {MAX_ERRORS} times, at last by ArithmeticError"
 
 
 def _failing(fitted: Any) -> Callable[..., Any]:
@@ -156,16 +156,16 @@ def test_it_is_judged_by_windows_of_customers() -> None:
     ours, near, far = np.full(WINDOW, 0.5), np.full(WINDOW, 0.55), np.full(WINDOW, 0.8)
     watch = Watch(0.2, money=False)
     for _ in range(5):
-        watch.saw(ours, near)
-    watch.saw(ours[:-1], far[:-1])
-    assert not watch.over
-    watch.saw(ours[:1], far[:1])
-    assert watch.over.startswith("it was off on average by 0.3")
+        watch.compare(ours, near)
+    watch.compare(ours[:-1], far[:-1])
+    assert not watch.ended_because
+    watch.compare(ours[:1], far[:1])
+    assert watch.ended_because.startswith("it was off on average by 0.3")
     totals = Watch(0.5, money=True)
-    totals.saw(100 * ours, 140 * ours)
-    assert not totals.over
-    totals.saw(100 * ours, 160 * ours)
-    assert totals.over.startswith("its total was off by a share of 0.6")
+    totals.compare(100 * ours, 140 * ours)
+    assert not totals.ended_because
+    totals.compare(100 * ours, 160 * ours)
+    assert totals.ended_because.startswith("its total was off by a share of 0.6")
 
 
 def test_shares_are_nested_and_as_large_as_they_say() -> None:

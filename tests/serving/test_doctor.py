@@ -70,12 +70,12 @@ def test_it_says_what_waits_for_the_lake_and_since_when(shop_copy: Home) -> None
     assert found(shop_copy, "journal") == Check("journal", "ok", "the lake holds all of it")
     append(database, [Message("a", now - timedelta(minutes=5), "somebody")], compacted_seq=0)
     assert found(shop_copy, "journal").state == "ok"
-    assert "1 messages that the lake does not hold yet" in found(shop_copy, "journal").found
+    assert "1 messages that the lake does not hold yet" in found(shop_copy, "journal").result
     append(database, [Message("b", now - timedelta(days=3), "somebody")], compacted_seq=0)
     late = found(shop_copy, "journal")
-    assert (late.state, late.found[-6:]) == ("warning", "3 days")
-    assert "2 messages" in late.found
-    assert "somebody" not in late.found
+    assert (late.state, late.result[-6:]) == ("warning", "3 days")
+    assert "2 messages" in late.result
+    assert "somebody" not in late.result
 
 
 def test_it_says_what_lags_behind(trained_copy: Home) -> None:
@@ -87,9 +87,9 @@ def test_it_says_what_lags_behind(trained_copy: Home) -> None:
         "snapshots": "warning", "online store": "warning", "churn": "warning",
     }  # fmt: skip
     for part in ("snapshots", "online store"):
-        assert "2 days behind" in said[part].found
+        assert "2 days behind" in said[part].result
         assert said[part].advice == "run `patron build`"
-    assert "run `patron train churn`" in said["churn"].found
+    assert "run `patron train churn`" in said["churn"].result
 
 
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: Home) -> None:
@@ -104,7 +104,7 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: 
     assert {check.part for check in said if check.state == "failed"} == {
         "database", "shop", "journal", "online store", "keys", "MLflow",
     }  # fmt: skip
-    assert "restore it from a backup" in next(check.found for check in said if check.part == "database")
+    assert "restore it from a backup" in next(check.result for check in said if check.part == "database")
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(
@@ -120,4 +120,4 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
 
 
 def found_in(said: list[Check], part: str) -> str:
-    return next(check.found for check in said if check.part == part)
+    return next(check.result for check in said if check.part == part)

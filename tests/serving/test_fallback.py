@@ -245,7 +245,7 @@ def test_what_is_last_known_of_some_groups_is_not_taken_for_all(
     scorer.feature_reader.fetch_or_cached(ids[:2], some)
     scorer.feature_reader.fetch_or_cached(ids[1:2], everything)
     before = scorer.feature_reader.fetch(ids[:2], some).cells
-    monkeypatch.setattr(scorer.feature_reader, "_fetch", _away)
+    monkeypatch.setattr(scorer.feature_reader, "_fetch_cells", _away)
     assert scorer.feature_reader.fetch_or_cached(ids[:2], some).cells == before
     missing, known = zip(*scorer.feature_reader.fetch_or_cached(ids[:2], everything).cells, strict=True)
     assert set(missing) == {None}

@@ -442,10 +442,10 @@ def test_when_too_many_wait_more_are_sent_away_for_a_moment(home: Home) -> None:
     database = Database(home)
     with database.writing():  # nobody else can
         one = Message("m", AT, "c1")
-        first = [intake.keep([one], []) for _ in range(2)]
-        second = intake.keep([one] * (MAX_WAITING - 2), [])
+        first = [intake.store([one], []) for _ in range(2)]
+        second = intake.store([one] * (MAX_WAITING - 2), [])
         with pytest.raises(Overloaded):
-            intake.keep([one] * 3, [])
+            intake.store([one] * 3, [])
         answer = ask(app, "batch", json={"batch": [track(f"{i}") for i in range(3)]})
         assert "send these again" in client_problem(answer, 503)
         assert answer.headers["retry-after"] == "1"
@@ -454,15 +454,15 @@ def test_when_too_many_wait_more_are_sent_away_for_a_moment(home: Home) -> None:
     assert ask(app, "track", json=track("x")).status_code == 200
     intake.close()
     with pytest.raises(Overloaded):
-        intake.keep([one], [])
+        intake.store([one], [])
 
 
 def test_one_who_tells_what_cannot_be_kept_fails_alone(empty_home: Home) -> None:
     with closing(Intake(empty_home)) as intake:
         with Database(empty_home).writing():  # so that all three wait for one commit
-            good = intake.keep([Message("m1", AT, "c1")], [])
-            bad = intake.keep([Message("m2", AT, "c\0\ud800")], [])
-            other = intake.keep([Message("m3", AT, "c3")], [Refused(AT, "why", "{}")])
+            good = intake.store([Message("m1", AT, "c1")], [])
+            bad = intake.store([Message("m2", AT, "c\0\ud800")], [])
+            other = intake.store([Message("m3", AT, "c3")], [Refused(AT, "why", "{}")])
         good.result(60)
         other.result(60)
         with pytest.raises((PatronError, UnicodeError)):
@@ -481,7 +481,7 @@ def test_what_arrives_after_an_older_database_was_put_back_is_seen(empty_home: H
         journal.clear(connection, 0)
         connection.execute(sa.update(journal.counter).values(last_seq=1))  # as the copy has it
     with closing(Intake(home)) as intake:
-        intake.keep([Message("new", AT, "c1")], []).result(60)
+        intake.store([Message("new", AT, "c1")], []).result(60)
     assert lake.current(home).compacted_seq == 3
     assert journal.news(database, 3).customer_keys
 
@@ -492,7 +492,7 @@ def test_what_waits_when_the_service_ends_is_kept(home: Home) -> None:
     async def tell() -> None:
         async with app.router.lifespan_context(app):
             for i in range(20):
-                services_of(app)[Intake].keep([Message(f"m{i}", AT, "c1")], [])
+                services_of(app)[Intake].store([Message(f"m{i}", AT, "c1")], [])
 
     asyncio.run(tell())
     assert journal.last(Database(home)) == 20

@@ -267,13 +267,13 @@ def test_an_expired_key_lets_no_service_start_where_others_can_ask(keys: Keys, w
 def test_the_doctor_warns_of_what_expires_within_two_weeks(keys: Keys, home: Home, wall: Wall) -> None:
     keys.create("crm", ["all"], 90 * DAY)
     keys.create("shop", ["events"])
-    assert [(check.state, check.found) for check in doctor(home)] == [("ok", "2 open something")]
+    assert [(check.state, check.result) for check in doctor(home)] == [("ok", "2 open something")]
     wall.at += 76 * DAY
     _, warned = doctor(home)
-    assert (warned.state, warned.found) == ("warning", "the key 'crm' expires at 2027-05-01 12:00 UTC")
+    assert (warned.state, warned.result) == ("warning", "the key 'crm' expires at 2027-05-01 12:00 UTC")
     assert "`patron keys rotate`" in warned.advice
     keys.rotate("crm", DAY)  # the old one may go now
-    assert [check.found for check in doctor(home)] == ["3 open something"]
+    assert [check.result for check in doctor(home)] == ["3 open something"]
 
 
 def test_keys_of_an_older_database_live_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

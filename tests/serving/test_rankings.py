@@ -275,7 +275,7 @@ def test_a_version_trained_while_the_service_runs_is_served(
 
 def test_a_damaged_version_is_reported_by_the_service_and_by_the_doctor(case: Case, two: Home) -> None:
     name = case.kind.model
-    assert f"{name}: version 2 of 2 answers" in [f"{c.part}: {c.found}" for c in checks_of_models(two)]
+    assert f"{name}: version 2 of 2 answers" in [f"{c.part}: {c.result}" for c in checks_of_models(two)]
     file = bundle(two, case.kind, "2") / case.damaged
     file.write_bytes(file.read_bytes() + b" ")
     (state,) = (state for state in OtherModels(two).states() if state.name == name)
