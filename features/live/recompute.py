@@ -109,7 +109,7 @@ class Live:
             stop: leave off between two chunks; the rest is computed another time.
         """
         self._return_where_due()
-        news = journal.news(self.database, self.mark.done)
+        news = journal.changes(self.database, self.mark.done)
         if news.upto == self.mark.done:
             return 0
         as_of_us = self._next(news.received_at_us)

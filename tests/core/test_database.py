@@ -30,7 +30,7 @@ from core.storage import sqlite_file as database_file
 from core.storage.database import METADATA, Database, Turn, insert
 from events import journal
 from events.identity import Identity
-from events.journal import Appended, Message, News, Refused, append
+from events.journal import Appended, Changes, Message, Refused, append
 from events.segment import quarantine
 from records.decisions import rules
 
@@ -245,7 +245,7 @@ def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> 
     assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
     journal.forget(database, 3)
     assert append(database, [told("c", "ann"), told("d", "cid")], compacted_seq=0) == Appended(1, 1, 0)
-    assert journal.news(database, 0) == News(4, [2], [], micros(NOON))
+    assert journal.changes(database, 0) == Changes(4, [2], [], micros(NOON))
     assert journal.last(database) == 4
 
 
@@ -267,14 +267,14 @@ def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
     append(database, [told("b", "ann")], compacted_seq=0)
     journal.advance_to(database, 3)
     assert journal.last(database) == 8
-    assert journal.news(database, 7).customer_keys == [1]
+    assert journal.changes(database, 7).customer_keys == [1]
 
 
 def test_who_joins_is_news_of_both(home: Home) -> None:
     database = Database(home)
     append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")], compacted_seq=0)
-    assert journal.news(database, 0) == News(3, [2], [1], micros(NOON))
-    assert journal.news(database, 2) == News(3, [2], [1], micros(NOON))
+    assert journal.changes(database, 0) == Changes(3, [2], [1], micros(NOON))
+    assert journal.changes(database, 2) == Changes(3, [2], [1], micros(NOON))
     assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
     assert len(journal.tail(database, 0, customer_keys=[1])["traits"]) == 1
 
@@ -300,7 +300,7 @@ def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(ho
         with database.reading() as connection:
             numbers = connection.execute(sa.select(journal.journal.c.seq)).scalars().all()
         assert sorted(numbers) == list(range(1, len(numbers) + 1))
-        upto = journal.news(database, upto).upto
+        upto = journal.changes(database, upto).upto
         seen.append(upto)
         time.sleep(0.01)  # the writers want the processor too
     assert [answer(writer) for writer in writers] == [""] * 3

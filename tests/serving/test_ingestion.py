@@ -483,7 +483,7 @@ def test_what_arrives_after_an_older_database_was_put_back_is_seen(empty_home: H
     with closing(Intake(home)) as intake:
         intake.store([Message("new", AT, "c1")], []).result(60)
     assert lake.current(home).compacted_seq == 3
-    assert journal.news(database, 3).customer_keys
+    assert journal.changes(database, 3).customer_keys
 
 
 def test_what_waits_when_the_service_ends_is_kept(home: Home) -> None:

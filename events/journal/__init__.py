@@ -1,0 +1,36 @@
+"""The journal: events that arrived over HTTP, durable and in order, until the lake holds them.
+
+Each message is one row with its canonical events as JSON, numbered by ``seq``. The lake contains the
+messages up to its ``compacted_seq``; a reader takes the lake and the messages after that number.
+
+An older copy of the database may be restored beside a newer lake. Its counter is then below
+``compacted_seq``, and readers would never see a message with a number in between. Every function that gives
+out numbers therefore takes the lake's ``compacted_seq`` and raises the counter to it in its own transaction.
+"""
+
+from events.journal.message import Message, Refused, Rows
+from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
+from events.journal.schema import counter, journal, messages, quarantine
+from events.journal.writing import Appended, advance_to, append, clear, forget
+
+__all__ = [
+    "Appended",
+    "Changes",
+    "Message",
+    "Refused",
+    "Rows",
+    "advance_to",
+    "append",
+    "arrived",
+    "changes",
+    "clear",
+    "counter",
+    "forget",
+    "journal",
+    "last",
+    "messages",
+    "oldest",
+    "quarantine",
+    "tables",
+    "tail",
+]
