@@ -51,8 +51,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Hold a version against another and the baselines, on the same customers of known outcome."""
-    from features.catalogue.store import Store
-    from features.offline import build as builds
+    from features.workspace import Workspace
     from models.questions import find
     from training.customers import comparison as contest
     from training.evaluation.compare import table
@@ -60,9 +59,9 @@ def compare(
     chosen, home, registry = find(model), open_home(), open_registry()
     contest.choose(registry, model, version, against)  # says what is wrong before anything is built
     with progress_bar(as_json) as progress:
-        built = builds.build(home, True, progress)
+        workspace = Workspace.build(home, progress)
         progress("scores and their differences", 0.5)
-        done = contest.contest(home, built, Store(home), registry, chosen, version, against)
+        done = contest.contest(workspace, registry, chosen, version, against)
     head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
     moves = [m for m in registry.promotions(model) if {m.after, m.before} & {done.version, done.against}]
     text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
@@ -72,17 +71,15 @@ def compare(
 @app.command()
 def report(model: OneModel, as_json: AsJson = False) -> None:
     """What the test showed: common traits, leads by source, early warning of churn, and how a fit ages."""
-    from features.catalogue.store import Store
-    from features.offline import build as builds
+    from features.workspace import Workspace
     from models.questions import find
     from training.reports.reports import report
 
-    chosen, home = find(model), open_home()
-    home.shop()
+    chosen = find(model)
     with progress_bar(as_json) as progress:
-        built = builds.build(home, True, progress)
+        workspace = Workspace.build(open_home(), progress)
         progress(f"{chosen.name}: a look back", 0.5)
-        told = report(home, chosen, built, Store(home))
+        told = report(workspace, chosen)
     print_result(as_json, told.as_dict(), told.text())
 
 

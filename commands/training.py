@@ -121,14 +121,14 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Search for better trees on inner splits by time; train, test and publish with the best."""
+    from features.workspace import Workspace
     from models.questions import find
     from models.registry.registry import Registry
     from training.customers.tuning import tune
 
     chosen, home = find(model), open_home()
     with progress_bar(as_json) as progress:
-        built, store = _built(home, progress)
-        tuned = tune(home, chosen, built, store, Registry(home), trials, timeout, progress)
+        tuned = tune(Workspace.build(home, progress), chosen, Registry(home), trials, timeout, progress)
     own = f"{tuned.measure} {tuned.usual:.3f} before, {tuned.best:.3f} with the best"
     lines = [
         f"{tuned.trials} trials ({tuned.pruned} given up early), on inner splits: {own}",
@@ -169,20 +169,21 @@ def train_models(
     Returns:
         The versions, and by name why one of the others was left out.
     """
+    from features.workspace import Workspace
     from models.questions import OPTIONAL, find
     from models.registry.registry import Registry
     from training.customers.fitting import asked_with
     from training.customers.pipeline import train
 
     models = [asked_with(find(name), horizon) for name in names]
-    built, store = _built(home, progress)
+    workspace = Workspace.build(home, progress)
     registry = Registry(home)
-    trained = [train(home, model, built, store, registry, progress) for model in models]
+    trained = [train(workspace, model, registry, progress) for model in models]
     if not others:
         return trained, {}
 
     def optional(name: str) -> ModelVersion:
-        return train(home, asked_with(OPTIONAL[name], horizon), built, store, registry, progress)
+        return train(workspace, asked_with(OPTIONAL[name], horizon), registry, progress)
 
     learners: dict[str, Callable[[], ModelVersion]] = {name: partial(optional, name) for name in OPTIONAL}
     learners |= {name: partial(learn, home, registry, progress) for name, learn in _of_orders().items()}
@@ -193,15 +194,6 @@ def train_models(
         except PatronError as refusal:
             left_out[name] = str(refusal)
     return trained, left_out
-
-
-def _built(home: Home, progress: Progress) -> tuple[Any, Any]:
-    """The features, built anew with every month's, and the store that holds them."""
-    from features.catalogue.store import Store
-    from features.offline import build as builds
-
-    home.shop()
-    return builds.build(home, True, progress), Store(home)
 
 
 def _advice(home: Home) -> Any:

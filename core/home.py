@@ -6,8 +6,9 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -191,13 +192,8 @@ class Home:
                 " `patron init` (or set PATRON_HOME to the folder that holds one)"
             ) from error
         try:
-            settings = tomllib.loads(written.decode())
-            frozen = settings["clock"].get("frozen_at")
-            if frozen is not None:
-                frozen = frozen.astimezone(UTC)
-            shop = settings["shop"]
-            tiers = Tiers(**settings.get("tier_a", {}))
-            return Shop(shop["source"], shop["time_zone"], shop["currency"], Clock(frozen, self.wall), tiers)
+            shop = _parse(written)
+            return replace(shop, clock=replace(shop.clock, wall=self.wall))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
 
@@ -219,3 +215,14 @@ class Home:
         )
         self.path.mkdir(parents=True, exist_ok=True)
         files.replace(self.settings_file, text)
+
+
+@lru_cache(maxsize=8)
+def _parse(text: bytes) -> Shop:
+    """The settings in the text of ``home.toml``; each text is parsed once in a process."""
+    settings = tomllib.loads(text.decode())
+    frozen = settings["clock"].get("frozen_at")
+    clock = Clock(None if frozen is None else frozen.astimezone(UTC))
+    shop = settings["shop"]
+    tiers = Tiers(**settings.get("tier_a", {}))
+    return Shop(shop["source"], shop["time_zone"], shop["currency"], clock, tiers)

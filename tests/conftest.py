@@ -41,6 +41,7 @@ from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 from features.text.classifier import TextClassifier
+from features.workspace import Workspace
 from models.spec import CustomerModel
 
 ROOT = Path(__file__).parents[1]
@@ -283,9 +284,9 @@ def trained_shop(built_shop: Home, built: SnapshotSet, made_once: Callable[..., 
         from training.customers.pipeline import train
 
         home = Home(Path(shutil.copytree(built_shop.path, path)))
-        store, registry = Store(home), Registry(home)
+        registry = Registry(home)
         for model in MODELS.values():
-            version = train(home, model, built, store, registry)
+            version = train(Workspace(home, built), model, registry)
             if not version.champion:  # too few customers to show that it surely beats the simplest baseline
                 promotion.promote(registry, model.name, version.version, "tests ask it", force=True)
 
@@ -351,7 +352,7 @@ def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
     home = Home(path)
     simulated_shop.write(home, plan, UNTIL, silent)
     home.write_shop(Shop("simulate", plan.time_zone, plan.currency, Clock(UNTIL)))
-    train(home, model, _build_features(home), Store(home), Registry(home))
+    train(Workspace(home, _build_features(home)), model, Registry(home))
 
 
 def _copy_trained(home: Home, folder: Path) -> Home:
@@ -373,14 +374,13 @@ def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
 @pytest.fixture(scope="session")
 def two_versions(trained_shop: Home, built: SnapshotSet, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop with a second version of propensity, which is not promoted."""
-    from features.catalogue.store import Store
     from models.questions.propensity import propensity
     from models.registry.registry import Registry
     from training.customers.pipeline import train
 
     home = _copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
     poorer = replace(propensity, features=propensity.features[:6])
-    assert not train(home, poorer, built, Store(home), Registry(home)).champion
+    assert not train(Workspace(home, built), poorer, Registry(home)).champion
     return home
 
 

@@ -33,6 +33,7 @@ from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
+from features.workspace import Workspace
 from models.questions.propensity import propensity
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
@@ -103,8 +104,8 @@ def main() -> None:
 def prepare(home: Home, redis: Redis) -> tuple[list[str], Truth]:
     """Two versions of a model, everyone's features in Redis, and what each version says of whom."""
     registry = Registry(home)
-    built, own = snapshots.build(home), Store(home)
-    train(home, replace(propensity, features=propensity.features[:8]), built, own, registry)
+    built = snapshots.build(home)
+    train(Workspace(home, built), replace(propensity, features=propensity.features[:8]), registry)
     if len([v for v in registry.versions(MODEL) if v.champion and v.version == "2"]):
         rollback(registry, MODEL, "the first one answers at the start")
     store = Store(home, FeatureSettings(online_store=redis.address))

@@ -23,6 +23,7 @@ from events.simulation.truth import Plan, ShopTime
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
+from features.workspace import Workspace
 from models import questions as catalogue
 from models.registry import promotion
 from models.registry.registry import Registry
@@ -104,7 +105,7 @@ def make_shop(home: Home, seed: int) -> Plan:
     store.apply(GROUPS, built.folders)
     store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
     for model in catalogue.MODELS.values():
-        version = train(home, model, built, store, registry)
+        version = train(Workspace(home, built), model, registry)
         if not version.champion:
             print(f"seed {seed}: {model.name} is promoted by hand: {'; '.join(version.failed_gates)}")
             promotion.promote(registry, model.name, version.version, "decisions are measured", force=True)

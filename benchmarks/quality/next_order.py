@@ -82,7 +82,7 @@ def asked_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
     months = [t for t in populations.origins(home) if t in built.as_ofs]
 
     def waits(moment: datetime, known_at: datetime) -> pd.DataFrame:
-        return gather(home, store, question, [moment], HORIZON_DAYS, known_at).frame
+        return gather(store, question, [moment], HORIZON_DAYS, known_at).frame
 
     found = {}
     for day in origins:

@@ -71,9 +71,7 @@ def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
     print(f"Spend in the {DAYS} days from {ORIGINS[-1]} of those who had ordered before:")
     counted = [_from_raw(file, rule) for rule in rules.values()]
     now = home.shop().now()
-    ours = gather(
-        home, store, asked_with(clv, DAYS), [midnight(ORIGINS[-1], home.shop().time_zone)], DAYS, now
-    )
+    ours = gather(store, asked_with(clv, DAYS), [midnight(ORIGINS[-1], home.shop().time_zone)], DAYS, now)
     counted.append((len(ours.y), float(ours.y.sum())))
     for rule, (customers, spend) in zip([*rules, "ours"], counted, strict=True):
         print(f"  {rule:<40}{customers:>7,} customers {spend:>13,.0f}")
@@ -188,8 +186,8 @@ def examine(
     now = home.shop().now()
     zone = home.shop().time_zone
     known = [t for t in as_ofs if day_of(t, zone) + DAYS <= day_of(origin, zone)]
-    learnt = fit(gather(home, store, model, known, DAYS, known_at=origin), complement=False, version="exam")
-    exam: Dataset = gather(home, store, model, [origin], DAYS, known_at=now)
+    learnt = fit(gather(store, model, known, DAYS, known_at=origin), complement=False, version="exam")
+    exam: Dataset = gather(store, model, [origin], DAYS, known_at=now)
     others = {b.name: b.score(exam.frame, DAYS).to_numpy(np.float64) for b in clv.baselines}
     ours = learnt.score(columns_of(exam.frame))
     customers = exam.frame["customer_key"].to_numpy(np.int64)

@@ -176,7 +176,7 @@ def test_a_model_that_learnt_from_one_reader_refuses_another(
     built, store = snapshots.build(built_copy), Store(built_copy)
     model = replace(propensity, features=(FEATURES["recency_days"], FEATURES["last_text_content"]))
     moments = built.as_ofs[-4:-2]
-    fitted = fit_model(gather(built_copy, store, model, moments, 30, built.current), False, "1")
+    fitted = fit_model(gather(store, model, moments, 30, built.current), False, "1")
     fitted.check_definitions(store.definitions())
     opinions.install(built_copy, classifier.to_files())
     builds.build(built_copy, monthly=False)

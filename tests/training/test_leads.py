@@ -15,10 +15,10 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import silent
 from events import lake
-from features.catalogue.store import Store
 from features.offline import segment_overview as segments
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.questions.leads import leads
 from models.registry.registry import Registry
 from training.customers.fitting import columns_of
@@ -80,7 +80,7 @@ def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_ar
     trained_copy: Home, built: SnapshotSet
 ) -> None:
     with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
-        train(trained_copy, leads, built, Store(trained_copy), Registry(trained_copy))
+        train(Workspace(trained_copy, built), leads, Registry(trained_copy))
     versions, left_out = commands.train_models(trained_copy, ["propensity"], None, silent, others=True)
     assert [version.name for version in versions] == [
         "propensity", "subscription_churn", "products", "category_propensity",

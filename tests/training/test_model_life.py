@@ -19,9 +19,9 @@ import patron
 from core.errors import PatronError
 from core.home import Clock, Home
 from events import lake
-from features.catalogue.store import Store
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.measures.metrics import auc, paired_bootstrap
 from models.questions import MODELS
 from models.questions.clv import clv
@@ -80,11 +80,11 @@ def three_versions(
 ) -> Home:
     """The trained shop with two more versions of propensity: of fewer features, and with a gate shut."""
     home: Home = copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
-    store, registry = Store(home), Registry(home)
+    registry = Registry(home)
     poorer = replace(propensity, features=propensity.features[:6])
-    train(home, poorer, built, store, registry)
+    train(Workspace(home, built), poorer, registry)
     promotion.promote(registry, "propensity", "2", "fewer features are easier to vouch for")
-    train(home, replace(poorer, gates=(SHUT,)), built, store, registry)
+    train(Workspace(home, built), replace(poorer, gates=(SHUT,)), registry)
     return home
 
 
@@ -292,12 +292,12 @@ def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_s
 def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
     versions: Home, command: Command
 ) -> None:
-    shop, store, registry = versions.shop(), Store(versions), Registry(versions)
+    shop, registry = versions.shop(), Registry(versions)
     march = datetime(2024, 3, 10, tzinfo=UTC)
     versions.write_shop(replace(shop, clock=Clock(march)))
     then = snapshots.build(versions)
-    train(versions, propensity, then, store, registry)
-    train(versions, replace(propensity, features=propensity.features[:6]), then, store, registry)
+    train(Workspace(versions, then), propensity, registry)
+    train(Workspace(versions, then), replace(propensity, features=propensity.features[:6]), registry)
     versions.write_shop(shop)
     done = command(versions, "compare", "propensity", "--against", "4", "--json").done()
     assert (done["version"], done["against"], done["seen"]) == ("5", "4", False)
@@ -329,7 +329,7 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     assert "no version '9'" in why("propensity", "--against", "9")
     assert "cannot be compared with itself" in why("propensity", "--against", "3")
     assert "no model 'all'" in why("all")
-    train(versions, asked_with(propensity, 60), built, Store(versions), Registry(versions))
+    train(Workspace(versions, built), asked_with(propensity, 60), Registry(versions))
     assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
     assert "there is no shop" in command(Home(tmp_path / "no"), "compare", "churn").refused()
 

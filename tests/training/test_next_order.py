@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import PatronError
 from core.home import Home
-from features.catalogue.store import Store
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.questions.next_order import HORIZON_DAYS, Rates, own_rhythm, repeats, told_by
 from models.questions.propensity import propensity
 from models.registry.registry import Registry
@@ -107,7 +107,7 @@ def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
 
 def test_without_a_month_of_known_orders_the_own_rhythm_goes_on(served: Home) -> None:
     now = served.shop().now()
-    learnt = learn(served, Store(served), SnapshotSet({}, (), now), propensity, [now - timedelta(days=179)])
+    learnt = learn(Workspace(served, SnapshotSet({}, (), now)), propensity, [now - timedelta(days=179)])
     assert (learnt.rates, learnt.why) == (None, "no month's next 180 days are known yet")
 
 

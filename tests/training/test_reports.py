@@ -16,11 +16,11 @@ import patron
 from core.calendar import day_of
 from core.home import Home
 from events import lake
-from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.groups.segments import LAPSED_AFTER_DAYS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.line import fit_line
 from models.estimators.trees import CalibratedTrees, Trees
@@ -194,8 +194,8 @@ def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
 ) -> None:
     """Fitted on what was known at the test's moment, it is the model that training tests."""
     churn = MODELS["churn"]
-    then = look_back(built_shop, churn, built, Store(built_shop))
-    assert then.parts == moments_of(built_shop, churn, built)
+    then = look_back(Workspace(built_shop, built), churn)
+    assert then.parts == moments_of(Workspace(built_shop, built), churn)
     assert then.later[0] == then.parts.test
     assert len(then.later) > 5
     assert then.exam["as_of"].unique().tolist() == [pd.Timestamp(then.parts.test)]
@@ -204,11 +204,11 @@ def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
 
 
 def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: SnapshotSet) -> None:
-    told = report(built_shop, MODELS["churn"], built, Store(built_shop))
+    told = report(Workspace(built_shop, built), MODELS["churn"])
     assert told.lead_quality == ()
     assert [row.share for row in told.early_warning] == list(SHARES)
     zone = built_shop.shop().time_zone
-    since = day_of(moments_of(built_shop, MODELS["churn"], built).test, zone)
+    since = day_of(moments_of(Workspace(built_shop, built), MODELS["churn"]).test, zone)
     lines = lake.read(built_shop, lake.connect()).order_lines.to_pandas()
     lapsed = 0
     for _, days in lines.groupby("customer_key")["day"]:
@@ -248,8 +248,8 @@ def test_the_command_tells_the_same_in_words_and_as_json(
 def test_the_card_and_the_run_tell_what_the_report_tells(
     name: str, trained_shop: Home, built: SnapshotSet
 ) -> None:
-    told = report(trained_shop, MODELS[name], built, Store(trained_shop))
-    then = look_back(trained_shop, MODELS[name], built, Store(trained_shop))
+    told = report(Workspace(trained_shop, built), MODELS[name])
+    then = look_back(Workspace(trained_shop, built), MODELS[name])
     assert told.unused == then.fitted.unused
     registry = Registry(trained_shop)
     version = registry.versions(name)[0]
@@ -282,7 +282,7 @@ def test_leads_are_reported_by_channel_source_and_country(prospects_shop: Home) 
     from models.questions.leads import leads
 
     built = snapshots.build(prospects_shop)
-    told = report(prospects_shop, leads, built, Store(prospects_shop))
+    told = report(Workspace(prospects_shop, built), leads)
     by = {
         kind: [row for row in told.lead_quality if row.by == kind]
         for kind in ("acquisition_channel", "source")

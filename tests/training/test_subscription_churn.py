@@ -18,10 +18,10 @@ from core.home import Home
 from events import lake
 from events.identity import Identity
 from events.schema import SCHEMAS, Events
-from features.catalogue.store import Store
 from features.offline import segment_overview as segments
 from features.offline import snapshots
 from features.offline.populations import population_table
+from features.workspace import Workspace
 from models.questions.labels import unsubscribed_within
 from models.questions.subscription_churn import subscription_churn
 from models.registry.registry import Registry
@@ -104,7 +104,7 @@ def test_who_stopped_ordering_is_told_to_leave_likelier_which_is_true_of_the_sim
 
 def test_leavers_were_warned_of_before_their_subscriptions_ended(subscribers_shop: Home) -> None:
     built = snapshots.build(subscribers_shop)
-    told = report(subscribers_shop, subscription_churn, built, Store(subscribers_shop))
+    told = report(Workspace(subscribers_shop, built), subscription_churn)
     assert told.customers > 150
     widest, rarest = told.early_warning[-1], told.early_warning[0]
     assert list(widest.caught) == [30, 14, 7]
@@ -145,9 +145,9 @@ def test_scores_of_subscribers_have_reasons_in_words(
 
 
 def test_a_shop_without_subscriptions_is_told_so_in_a_line(prospects_shop: Home) -> None:
-    built, store = snapshots.build(prospects_shop), Store(prospects_shop)
+    built = snapshots.build(prospects_shop)
     registry = Registry(prospects_shop)
     told = "subscription_churn cannot be trained: 0 customers have a known outcome and it takes 200"
     with pytest.raises(PatronError, match=told):
-        train(prospects_shop, subscription_churn, built, store, registry)
+        train(Workspace(prospects_shop, built), subscription_churn, registry)
     assert registry.versions("subscription_churn") == []

@@ -16,6 +16,7 @@ from core.home import Clock, Home
 from features.catalogue.store import Store
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.estimators.contest import probability_blend
 from models.estimators.trees import CalibratedTrees
 from models.measures.metrics import auc
@@ -92,7 +93,7 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
         baselines=propensity.baselines[:1],
         estimator=lambda: CalibratedTrees(rounds=3),
     )
-    version = train(home, reads, built, Store(home), registry)
+    version = train(Workspace(home, built), reads, registry)
     (*_, said) = version.failed_gates
     assert said.startswith("auc over recency is ")
     assert not version.champion
@@ -102,7 +103,7 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
         promotion.promote(registry, "propensity", "1", "it is quick")
     assert promotion.promote(registry, "propensity", "1", "it is quick", force=True).forced
     # The usual recipe surely ranks better than that one, fitted again from what its manifest says.
-    assert train(home, propensity, built, Store(home), registry).champion
+    assert train(Workspace(home, built), propensity, registry).champion
     assert registry.promotions("propensity")[-1].why.startswith(
         "passed its gates; version 1, the champion, is of another recipe: auc over it is +0."
     )
@@ -125,7 +126,7 @@ def test_another_recipe_must_surely_be_better() -> None:
 def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
     """The model trained where the shop's clock stands at a moment."""
     home.write_shop(replace(home.shop(), clock=Clock(now)))
-    return train(home, model, snapshots.build(home), Store(home), Registry(home))
+    return train(Workspace(home, snapshots.build(home)), model, Registry(home))
 
 
 def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
@@ -146,8 +147,8 @@ def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
 def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, store = Registry(trained_copy), Store(trained_copy)
-    again = train(trained_copy, propensity, built, store, registry)
+    registry = Registry(trained_copy)
+    again = train(Workspace(trained_copy, built), propensity, registry)
     assert again.champion
     assert registry.promotions("propensity")[-1].why == (
         "passed its gates; the same recipe as version 1, learnt anew;"
@@ -168,12 +169,12 @@ def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compa
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, store = Registry(trained_copy), Store(trained_copy)
-    longer = train(trained_copy, asked_with(propensity, 60), built, store, registry)
+    longer = train(Workspace(trained_copy, built), asked_with(propensity, 60), registry)
     assert longer.champion
     assert "version 1 answers another question" in registry.promotions("propensity")[-1].why
     definitions = store.definitions()
     monkeypatch.setattr(store, "definitions", lambda: definitions | {"recency_days": "another"})
-    back = train(trained_copy, propensity, built, store, registry)
+    back = train(Workspace(trained_copy, built), propensity, registry)
     assert back.champion
     assert "version 2 cannot answer any longer" in registry.promotions("propensity")[-1].why
 
@@ -279,9 +280,9 @@ def test_slices_of_a_shop_are_of_segment_tenure_channel_and_country(trained_shop
 def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_them(
     built_shop: Home, built: SnapshotSet
 ) -> None:
-    store, zone = Store(built_shop), built_shop.shop().time_zone
-    then = look_back(built_shop, propensity, built, store)
-    older = aged(built_shop, then, built, store)
+    zone = built_shop.shop().time_zone
+    then = look_back(Workspace(built_shop, built), propensity)
+    older = aged(Workspace(built_shop, built), then)
     assert older is not None
     months = [*then.parts.all[-1 - MONTHS :]]
     assert older.fitted_at == months[0]
@@ -306,9 +307,8 @@ def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_th
 
 
 def test_too_short_a_history_is_said(built_shop: Home, built: SnapshotSet) -> None:
-    store = Store(built_shop)
-    then = look_back(built_shop, MODELS["clv"], built, store)
-    assert aged(built_shop, then, built, store) is None
+    then = look_back(Workspace(built_shop, built), MODELS["clv"])
+    assert aged(Workspace(built_shop, built), then) is None
     no_baseline = Baseline("none", lambda frame, _days: frame["label"])
     assert stability("money", no_baseline, 365, None, "UTC") == ()
     assert table("money", "none", ()) == TOO_SHORT

@@ -27,6 +27,7 @@ from features.groups import GROUPS
 from features.groups.purchases import orders_total
 from features.offline import populations
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.estimators.candidates import CANDIDATES
 from models.questions import MODELS
 from models.questions.labels import ordered_within
@@ -322,7 +323,7 @@ def test_the_same_events_in_another_home_give_the_same_bundle_to_the_digest(
     home = copy_home(shop)
     built, again = build_features(home), Registry(home)
     for model in MODELS.values():
-        train(home, model, built, Store(home), again)
+        train(Workspace(home, built), model, again)
         first, second = (each.files(model.name, "1")[1] for each in (registry, again))
         assert first == second != ""
 
@@ -337,7 +338,7 @@ def test_churn_asked_with_propensitys_horizon_is_exactly_its_complement(
     trained_copy: Home, built: SnapshotSet, today: dict[str, list[Any]]
 ) -> None:
     registry = Registry(trained_copy)
-    version = train(trained_copy, asked_with(churn, 30), built, Store(trained_copy), registry)
+    version = train(Workspace(trained_copy, built), asked_with(churn, 30), registry)
     assert version.version == "2"
     opposite, ours = registry.champion("propensity"), registry.open("churn", "2")
     assert opposite.manifest["horizon_days"] == ours.manifest["horizon_days"] == 30
@@ -361,9 +362,9 @@ def untrained(built_shop: Home, tmp_path: Path) -> Home:
 
 
 def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home, built: SnapshotSet) -> None:
-    registry, store = Registry(untrained), Store(untrained)
+    registry = Registry(untrained)
     model = replace(propensity, gates=(*propensity.gates, Gate("auc", "nothing is perfect", at_least=1.01)))
-    version = train(untrained, model, built, store, registry)
+    version = train(Workspace(untrained, built), model, registry)
     said = f"auc is {version.metrics['auc']:.3g} and must be at least 1.01: nothing is perfect"
     assert version.failed_gates == (said,)
     assert not version.champion
@@ -374,7 +375,7 @@ def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home
     assert said in str(refused.value)
     assert registry.open("propensity", "1").manifest["model"] == "propensity"
     # Trained again with gates that open, the same data gives the same model, and it answers.
-    again = train(untrained, propensity, built, store, registry)
+    again = train(Workspace(untrained, built), propensity, registry)
     assert (again.version, again.champion) == ("2", True)
     assert again.metrics == version.metrics
     first, second = (registry.open("propensity", v) for v in ("1", "2"))
@@ -425,7 +426,7 @@ def test_training_that_cannot_teach_is_refused_with_what_is_missing_and_publishe
     model: CustomerModel, words: str, trained_shop: Home, built: SnapshotSet, registry: Registry
 ) -> None:
     with pytest.raises(PatronError, match=words):
-        train(trained_shop, model, built, Store(trained_shop), registry)
+        train(Workspace(trained_shop, built), model, registry)
     assert len(registry.versions(model.name)) == 1
 
 
@@ -486,13 +487,13 @@ def test_a_shop_that_knows_the_future_learns_what_one_that_does_not_learns(
     last = day_of(happened, zone) + 1 - day_of(monthly[-1], zone)
     for model, days in ((propensity, 30), (churn, 60), (clv, last)):
         known = [t for t in monthly if day_of(t, zone) + days <= day_of(moment, zone)]
-        full = gather(built_shop, full_store, model, known, days, moment)
-        cut_off = gather(past, past_store, model, known, days, moment)
+        full = gather(full_store, model, known, days, moment)
+        cut_off = gather(past_store, model, known, days, moment)
         assert len(full.frame) > 500
         pd.testing.assert_frame_equal(full.frame, cut_off.frame)
         assert full.digest() == cut_off.digest()
     # A second later one label is another, and the digest tells.
-    later = gather(built_shop, full_store, clv, known, last, heard)
+    later = gather(full_store, clv, known, last, heard)
     changed = later.frame[later.frame["label"] != full.frame["label"]]
     assert customer in set(changed["customer_key"])
     assert later.digest() != full.digest()

@@ -14,6 +14,7 @@ from core.errors import PatronError
 from core.home import Home
 from features.catalogue.store import Store
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.questions import MODELS
 from models.registry.registry import EXPERIMENT, Registry
 from training.customers import tuning
@@ -34,14 +35,14 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     asked: list[tuple[list[datetime], int, datetime]] = []
     gather = tuning.gather
 
-    def watched(home: Any, store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime) -> Dataset:
+    def watched(store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime) -> Dataset:
         asked.append((list(as_ofs), days, known_at))
-        return gather(home, store, model, as_ofs, days, known_at)
+        return gather(store, model, as_ofs, days, known_at)
 
     monkeypatch.setattr(tuning, "gather", watched)
     propensity, zone = MODELS["propensity"], built_shop.shop().time_zone
-    parts = moments_of(built_shop, propensity, built)
-    splits = inner_splits(built_shop, Store(built_shop), propensity, parts)
+    parts = moments_of(Workspace(built_shop, built), propensity)
+    splits = inner_splits(Store(built_shop), propensity, parts)
     assert len(splits) == tuning.MOST_SPLITS
     for learnt, exam in zip(asked[::2], asked[1::2], strict=True):
         (moment,) = exam[0]
@@ -52,7 +53,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     assert all(len(s.x) == len(s.y) > len(s.asked) == len(s.outcome) for s in splits)
     short = Split(parts.horizon_days, parts.fit[:1], parts.test, parts.all)
     with pytest.raises(PatronError, match="too short to tune on: 1 months are learnt from"):
-        inner_splits(built_shop, Store(built_shop), propensity, short)
+        inner_splits(Store(built_shop), propensity, short)
 
 
 @pytest.mark.slow
@@ -63,7 +64,7 @@ def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
     home = copy_home(built_shop)
     registry, told = Registry(home), list[float]()
     tuned = tune(
-        home, MODELS[name], built, Store(home), registry, 7, progress=lambda _words, done: told.append(done)
+        Workspace(home, built), MODELS[name], registry, 7, progress=lambda _words, done: told.append(done)
     )
     assert tuned.best >= tuned.usual
     assert (tuned.trials, tuned.measure) == (7, "auc")

@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from core.calendar import day_of
-from core.home import Home
-from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import populations
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.registry.bundle import FittedModel
 from models.spec import Array, CustomerModel
 from training.customers.dataset import FEWEST_ORIGINS, Dataset, Split, as_known, gather
@@ -61,23 +59,21 @@ class OlderFit:
     frame: pd.DataFrame
 
 
-def look_back(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Backtest:
+def look_back(workspace: Workspace, model: CustomerModel) -> Backtest:
     """Fit the model as training's test does, and score those it was tested on.
 
     Raises:
         PatronError: the history is too short, or there was nobody to learn from or to ask about.
     """
-    parts = moments_of(home, model, built)
+    parts = moments_of(workspace, model)
     model = replace(model, horizon=timedelta(days=parts.horizon_days), shorter_horizons=())
     recipe, _ = fitted_for(model)
-    data = gather(home, store, recipe, parts.all, parts.horizon_days, built.current)
+    data = gather(workspace.store, recipe, parts.all, parts.horizon_days, workspace.snapshots.current)
     refuse_if_poor(model, data)
-    return tested(home, model, parts, as_known(home, data, parts.fit, parts.test), built, store)
+    return tested(workspace, model, parts, as_known(workspace.home, data, parts.fit, parts.test))
 
 
-def tested(
-    home: Home, model: CustomerModel, parts: Split, known: Dataset, built: SnapshotSet, store: Store
-) -> Backtest:
+def tested(workspace: Workspace, model: CustomerModel, parts: Split, known: Dataset) -> Backtest:
     """The model fitted on what was known at the test's moment, and its scores of those asked about then.
 
     Args:
@@ -86,26 +82,32 @@ def tested(
     """
     _, complement = fitted_for(model)
     fitted = fit(known, complement, "test")
-    exam = gather(home, store, asked_of(model), [parts.test], parts.horizon_days, built.current).frame
-    stored = set(populations.origins(home))
-    later = tuple(t for t in built.as_ofs if t in stored and parts.test <= t <= built.current)
+    exam = gather(
+        workspace.store, asked_of(model), [parts.test], parts.horizon_days, workspace.snapshots.current
+    ).frame
+    stored = set(populations.origins(workspace.home))
+    later = tuple(
+        t
+        for t in workspace.snapshots.as_ofs
+        if t in stored and parts.test <= t <= workspace.snapshots.current
+    )
     return Backtest(model, complement, parts, known, fitted, scored(fitted, exam), later)
 
 
-def aged(home: Home, then: Backtest, built: SnapshotSet, store: Store) -> OlderFit | None:
+def aged(workspace: Workspace, then: Backtest) -> OlderFit | None:
     """The recipe as it would have been ``MONTHS`` before the test; None where the history is too short."""
-    parts, zone = then.parts, home.shop().time_zone
+    parts, zone = then.parts, workspace.shop.time_zone
     days = parts.horizon_days
     months = parts.all[-1 - MONTHS :]
     first = months[0]
     learnt = [t for t in parts.all if day_of(t, zone) + days <= day_of(first, zone)]
     if len(months) <= MONTHS or len(learnt) < FEWEST_ORIGINS:
         return None
-    known = as_known(home, then.known, learnt, first)
+    known = as_known(workspace.home, then.known, learnt, first)
     if len(np.unique(known.y > 0)) < 2:
         return None
     fitted = fit(known, then.complement, "older")
-    frame = gather(home, store, asked_of(then.model), months, days, built.current).frame
+    frame = gather(workspace.store, asked_of(then.model), months, days, workspace.snapshots.current).frame
     return OlderFit(first, scored(fitted, frame))
 
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Home
 from features.catalogue.store import Store
 from features.groups import FEATURES
 from features.offline import populations
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.registry import promotion
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -75,9 +74,12 @@ def choose(registry: Registry, name: str, version: str | None, against: str | No
 
 
 def contest(
-    home: Home, built: SnapshotSet, store: Store, registry: Registry, model: CustomerModel,
-    version: str | None = None, against: str | None = None,
-) -> Contest:  # fmt: skip
+    workspace: Workspace,
+    registry: Registry,
+    model: CustomerModel,
+    version: str | None = None,
+    against: str | None = None,
+) -> Contest:
     """Compare a version with another and with the model's baselines, on the same customers.
 
     The customers are those that the model and both versions are about, as of the last monthly
@@ -89,12 +91,13 @@ def contest(
     ours, other = choose(registry, model.name, version, against)
     opened = {f"version {v}": registry.open(model.name, v) for v in (ours, other) if v is not None}
     horizon = _horizon(model.name, list(opened.values()))
-    definitions = store.definitions()
+    definitions = workspace.store.definitions()
     for fitted in opened.values():
         fitted.check_definitions(definitions)
-    origins = _origins(home, built, list(opened.values()), horizon)
+    origins = _origins(workspace, list(opened.values()), horizon)
     exams = [
-        _exam(home, store, asked_with(model, horizon), opened, origin, built.current) for origin in origins
+        _exam(workspace.store, asked_with(model, horizon), opened, origin, workspace.snapshots.current)
+        for origin in origins
     ]
     found = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
     if found is None:
@@ -116,11 +119,11 @@ def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
     return days[0]
 
 
-def _origins(home: Home, built: SnapshotSet, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
+def _origins(workspace: Workspace, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
     """The last monthly moments of known outcome, if possible after all versions were trained."""
-    zone, months = home.shop().time_zone, set(populations.origins(home))
-    today = day_of(built.current, zone)
-    known = [t for t in built.as_ofs if t in months and day_of(t, zone) + horizon <= today]
+    zone, months = workspace.shop.time_zone, set(populations.origins(workspace.home))
+    today = day_of(workspace.snapshots.current, zone)
+    known = [t for t in workspace.snapshots.as_ofs if t in months and day_of(t, zone) + horizon <= today]
     if not known:
         raise PatronError(
             f"nothing can be compared {horizon} days ahead: no month's outcome is known yet; import more"
@@ -135,15 +138,14 @@ def _trained(fitted: FittedModel) -> datetime:
 
 
 def _exam(
-    home: Home, store: Store, model: CustomerModel, opened: dict[str, FittedModel],
-    origin: datetime, now: datetime,
-) -> TestSet:  # fmt: skip
+    store: Store, model: CustomerModel, opened: dict[str, FittedModel], origin: datetime, now: datetime
+) -> TestSet:
     """The outcome and everybody's scores at one origin, of those whom every version is about."""
     names = [f.name for f in model.features]
     for fitted in opened.values():
         names += fitted.features
     wanted = tuple(FEATURES[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
-    frame = gather(home, store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
+    frame = gather(store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
     for fitted in opened.values():
         asked = [reason is None for reason in fitted.refusals(columns_of(frame))]
         frame = frame[asked].reset_index(drop=True)
@@ -152,7 +154,7 @@ def _exam(
         score = baseline.score(frame, model.horizon_days).fillna(0)
         scores[baseline.name] = score.to_numpy(np.float64)
     seen_by = tuple(name for name, fitted in opened.items() if origin < _trained(fitted))
-    zone = home.shop().time_zone
+    zone = store.home.shop().time_zone
     day = origin.astimezone(ZoneInfo(zone)).date().isoformat()
     return TestSet(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
 

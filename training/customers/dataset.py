@@ -94,12 +94,7 @@ class Dataset:
 
 
 def gather(
-    home: Home,
-    store: Store,
-    model: CustomerModel,
-    as_ofs: Sequence[datetime],
-    horizon_days: int,
-    known_at: datetime,
+    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime
 ) -> Dataset:
     """The rows of all customers the model is about, as of the given stored snapshots.
 
@@ -108,10 +103,10 @@ def gather(
     Args:
         known_at: labels see nothing that happened or arrived after it.
     """
-    zone = home.shop().time_zone
+    zone = store.home.shop().time_zone
     if not as_ofs:
         return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
-    events = lake.read(home, lake.connect())
+    events = lake.read(store.home, lake.connect())
     population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
@@ -125,7 +120,7 @@ def gather(
         frame = frame[inside]
     frame["customer_key"] = frame["customer_key"].astype("int64")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
-    return _labelled(home, model, horizon_days, frame, known_at, store.definitions())
+    return _labelled(store.home, model, horizon_days, frame, known_at, store.definitions())
 
 
 def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from core.errors import PatronError
-from core.home import Home
 from features.offline import populations
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.registry.bundle import FittedModel
 from models.spec import CustomerModel
 from training.customers.dataset import Dataset, Split, split
@@ -38,14 +37,18 @@ def fitted_for(model: CustomerModel) -> tuple[CustomerModel, bool]:
     return model, False
 
 
-def moments_of(home: Home, model: CustomerModel, built: SnapshotSet) -> Split:
+def moments_of(workspace: Workspace, model: CustomerModel) -> Split:
     """The built moments that a model learns from and is tested at.
 
     Raises:
         PatronError: the history is too short.
     """
-    monthly = [t for t in built.as_ofs if t in set(populations.origins(home)) and t <= built.current]
-    return split(model, monthly, built.current, home.shop().time_zone)
+    monthly = [
+        t
+        for t in workspace.snapshots.as_ofs
+        if t in set(populations.origins(workspace.home)) and t <= workspace.snapshots.current
+    ]
+    return split(model, monthly, workspace.snapshots.current, workspace.shop.time_zone)
 
 
 def fit(data: Dataset, complement: bool, version: str) -> FittedModel:

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Home
-from features.catalogue.store import Store
 from features.offline import segment_overview as segments
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.btyd.bg_nbd import fit_bg_nbd
 from models.questions.labels import days_until_order
 from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm, repeats
@@ -62,21 +60,19 @@ class Exam:
         return Exam(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
 
 
-def learn(
-    home: Home, store: Store, built: SnapshotSet, model: CustomerModel, months: Sequence[datetime]
-) -> Learnt:
+def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]) -> Learnt:
     """Fit on everyone of today, and test on the latest month whose orders are known.
 
     Args:
         months: the monthly moments that have features.
     """
-    zone = home.shop().time_zone
-    today = day_of(built.current, zone)
+    zone = workspace.shop.time_zone
+    today = day_of(workspace.snapshots.current, zone)
     known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= today]
     if not known:
         return Learnt(None, f"no month's next {HORIZON_DAYS} days are known yet")
     asked = replace(model, features=HABITS, label=days_until_order)
-    frame = gather(home, store, asked, known[-1:], HORIZON_DAYS, built.current).frame
+    frame = gather(workspace.store, asked, known[-1:], HORIZON_DAYS, workspace.snapshots.current).frame
     try:
         measures = measures_of(exam_of(fit(frame), frame))
         why = [words for gate in GATES if gate.metric in measures and (words := gate.refusal(measures))]
@@ -84,7 +80,11 @@ def learn(
             why.append(f"fewer than {LEAST} customers ordered within {HORIZON_DAYS} days")
         if why:
             return Learnt(None, "; ".join(why), measures)
-        return Learnt(fit(segments.everyone(built, built.current)), "passed its gates", measures)
+        return Learnt(
+            fit(segments.everyone(workspace.snapshots, workspace.snapshots.current)),
+            "passed its gates",
+            measures,
+        )
     except PatronError as refusal:
         return Learnt(None, str(refusal))
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from core.home import Home
 from core.progress import Progress, silent
-from features.catalogue.store import Store
 from features.offline import segment_overview as segments
 from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.estimators.blend import FittedBlend
 from models.measures import drift as reference
 from models.questions.next_order import KEY as NEXT_ORDER
@@ -52,12 +52,7 @@ class TestResults:
 
 
 def train(
-    home: Home,
-    model: CustomerModel,
-    built: SnapshotSet,
-    store: Store,
-    registry: Registry,
-    progress: Progress = silent,
+    workspace: Workspace, model: CustomerModel, registry: Registry, progress: Progress = silent
 ) -> ModelVersion:
     """Learn from what is known now, test by time, and publish.
 
@@ -69,50 +64,48 @@ def train(
     Raises:
         PatronError: the history or the outcomes do not suffice; says what is missing.
     """
-    parts = moments_of(home, model, built)
+    parts = moments_of(workspace, model)
     model = asked_with(model, parts.horizon_days)
     recipe, complement = fitted_for(model)
     progress(f"{model.name}: dataset", 0.05)
-    data = gather(home, store, recipe, parts.all, parts.horizon_days, built.current)
+    data = gather(workspace.store, recipe, parts.all, parts.horizon_days, workspace.snapshots.current)
     refuse_if_poor(model, data)
     progress(f"{model.name}: test fits and evaluation", 0.2)
-    shown = _show(home, model, parts, data, built, store)
+    shown = _show(workspace, model, parts, data)
     progress(f"{model.name}: final fit", 0.6)
     final = fit(data, complement, "final")
-    manifest = _manifest(model, recipe, final, built, parts)
+    manifest = _manifest(model, recipe, final, workspace.snapshots, parts)
     if shown.waits and shown.waits.rates:
         manifest[NEXT_ORDER] = shown.waits.rates.as_dict()
     final = replace(final, manifest=manifest)
 
     progress(f"{model.name}: held against baseline and champion", 0.85)
-    asked = exams(shown.then, shown.older, home.shop().time_zone)
+    asked = exams(shown.then, shown.older, workspace.shop.time_zone)
     simplest = over_baseline(model, asked)
-    champion = over_champion(home, built, store, registry, shown.then, asked, shown.older, manifest)
+    champion = over_champion(workspace, registry, shown.then, asked, shown.older, manifest)
     refusals = shown.evaluation.refusals(model) + (() if simplest.passed else (simplest.words,))
 
     progress(f"{model.name}: publishing", 0.9)
-    run = _run(home, shown, data, final, (simplest, champion), refusals)
+    run = _run(workspace.home, shown, data, final, (simplest, champion), refusals)
 
     def publish_features(version: ModelVersion) -> None:
-        store.publish_service(f"{model.name}_v{version.version}", final.features)
+        workspace.store.publish_service(f"{model.name}_v{version.version}", final.features)
 
-    bundle = _bundle(final, built)
+    bundle = _bundle(final, workspace.snapshots)
     version = publish(registry, model.name, bundle, run, refusals, champion, publish_features)
     progress(f"{model.name}: done", 1.0)
     return version
 
 
-def _show(
-    home: Home, model: CustomerModel, parts: Split, data: Dataset, built: SnapshotSet, store: Store
-) -> TestResults:
+def _show(workspace: Workspace, model: CustomerModel, parts: Split, data: Dataset) -> TestResults:
     """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
-    known = as_known(home, data, parts.fit, parts.test)
-    then = tested(home, model, parts, known, built, store)
-    older = aged(home, then, built, store)
+    known = as_known(workspace.home, data, parts.fit, parts.test)
+    then = tested(workspace, model, parts, known)
+    older = aged(workspace, then)
     scores = then.exam["score"].to_numpy(np.float64)
     evaluation = evaluate(model, then.exam, parts.horizon_days, scores, then.fitted.interval(scores))
-    waits = next_order.learn(home, store, built, model, parts.all) if model.tells_next_order else None
-    return TestResults(then, older, evaluation, report_of(home, then, older, built, store), waits)
+    waits = next_order.learn(workspace, model, parts.all) if model.tells_next_order else None
+    return TestResults(then, older, evaluation, report_of(workspace, then, older), waits)
 
 
 def _run(

@@ -12,10 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import PatronError
-from core.home import Home
-from features.catalogue.store import Store
 from features.groups import FEATURES
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.registry import recipes
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -35,9 +33,13 @@ from training.evaluation.promotion_checks import (
 
 
 def over_champion(
-    home: Home, built: SnapshotSet, store: Store, registry: Registry,
-    then: Backtest, asked: Sequence[TestSet], older: OlderFit | None, manifest: Mapping[str, Any],
-) -> Comparison:  # fmt: skip
+    workspace: Workspace,
+    registry: Registry,
+    then: Backtest,
+    asked: Sequence[TestSet],
+    older: OlderFit | None,
+    manifest: Mapping[str, Any],
+) -> Comparison:
     """Whether a version may take over from the one that answers.
 
     The same recipe learnt anew takes over unless it is surely worse, as far as there are outcomes that the
@@ -53,7 +55,7 @@ def over_champion(
         return Comparison("no version answers yet", True, {})
     try:
         theirs = registry.open(then.model.name, champion)
-        theirs.check_definitions(store.definitions())
+        theirs.check_definitions(workspace.store.definitions())
     except PatronError:
         return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
     if not recipes.same_question(manifest, theirs.manifest):
@@ -64,7 +66,7 @@ def over_champion(
     if estimator is None:
         words = f"the recipe of version {champion} cannot be fitted again, so nothing says which ranks better"
         return Comparison(words, False, {})
-    return _rivals(home, built, store, then, asked, older, theirs, estimator)
+    return _rivals(workspace, then, asked, older, theirs, estimator)
 
 
 def _refresh(then: Backtest, test: TestSet, theirs: FittedModel) -> Comparison:
@@ -85,16 +87,20 @@ def _refresh(then: Backtest, test: TestSet, theirs: FittedModel) -> Comparison:
 
 
 def _rivals(
-    home: Home, built: SnapshotSet, store: Store, then: Backtest, asked: Sequence[TestSet],
-    older: OlderFit | None, theirs: FittedModel, estimator: Estimator,
-) -> Comparison:  # fmt: skip
+    workspace: Workspace,
+    then: Backtest,
+    asked: Sequence[TestSet],
+    older: OlderFit | None,
+    theirs: FittedModel,
+    estimator: Estimator,
+) -> Comparison:
     model = with_recipe(then.model, [c.name for c in theirs.columns], estimator)
     known = gather(
-        home, store, fitted_for(model)[0], then.parts.fit, then.parts.horizon_days, then.parts.test
+        workspace.store, fitted_for(model)[0], then.parts.fit, then.parts.horizon_days, then.parts.test
     )
-    again = tested(home, model, then.parts, known, built, store)
-    before = None if older is None else aged(home, again, built, store)
-    both = with_scores(asked, exams(again, before, home.shop().time_zone), CHAMPION)
+    again = tested(workspace, model, then.parts, known)
+    before = None if older is None else aged(workspace, again)
+    both = with_scores(asked, exams(again, before, workspace.shop.time_zone), CHAMPION)
     return over_other_recipe(model.kind, both, theirs.version)
 
 

@@ -16,10 +16,9 @@ import numpy as np
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Home
 from core.progress import Progress, silent
 from features.catalogue.store import Store
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.estimators.contest import Blend
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
@@ -69,10 +68,8 @@ class Tuned:
 
 
 def tune(
-    home: Home,
+    workspace: Workspace,
     model: CustomerModel,
-    built: SnapshotSet,
-    store: Store,
     registry: Registry,
     trials: int,
     timeout_s: float | None = None,
@@ -90,12 +87,12 @@ def tune(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    parts = moments_of(home, model, built)
+    parts = moments_of(workspace, model)
     recipe, complement = fitted_for(asked_with(model, parts.horizon_days))
     usual = recipe.estimator()
     if not isinstance(usual, Trees):
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
-    splits = inner_splits(home, store, recipe, parts)
+    splits = inner_splits(workspace.store, recipe, parts)
     measure, _ = RANKING[recipe.kind]
     search = registry.begin_search(model.name, TrainingRun({"trials": trials, "splits": len(splits)}, {}, {}))
 
@@ -111,7 +108,7 @@ def tune(
     best = configured(usual, study.best_params)
     learnt = replace(recipe, estimator=lambda: best)
     chosen = replace(asked_with(model, parts.horizon_days), complement_of=learnt) if complement else learnt
-    version = train(home, chosen, built, store, registry, progress)
+    version = train(workspace, chosen, registry, progress)
     states = [trial.state.name for trial in study.trials]
     return Tuned(
         measure, study.trials[0].value, study.best_value, len(states), states.count("PRUNED"),
@@ -119,20 +116,20 @@ def tune(
     )  # fmt: skip
 
 
-def inner_splits(home: Home, store: Store, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
+def inner_splits(store: Store, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
     """Up to three months learnt from, the latest ones, each asked by what was known before it.
 
     Raises:
         PatronError: the history holds none with enough outcomes.
     """
-    zone, days = home.shop().time_zone, parts.horizon_days
+    zone, days = store.home.shop().time_zone, parts.horizon_days
     found: list[InnerSplit] = []
     for moment in reversed(parts.fit):
         known = [t for t in parts.fit if day_of(t, zone) + days <= day_of(moment, zone)]
         if not known or len(found) == MOST_SPLITS:
             break
-        learnt = gather(home, store, recipe, known, days, moment)
-        exam = gather(home, store, recipe, [moment], days, parts.test)
+        learnt = gather(store, recipe, known, days, moment)
+        exam = gather(store, recipe, [moment], days, parts.test)
         if enough(recipe.kind, learnt.y) and enough(recipe.kind, exam.y):
             columns = learnt.columns()
             categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]

@@ -17,10 +17,9 @@ import pandas as pd
 from core.calendar import day_of
 from core.home import Home
 from events import lake
-from features.catalogue.store import Store
 from features.offline import populations
 from features.offline import segment_overview as segments
-from features.offline.snapshot_set import SnapshotSet
+from features.workspace import Workspace
 from models.questions.churn import churn
 from models.questions.leads import leads
 from models.questions.subscription_churn import subscription_churn
@@ -93,23 +92,23 @@ class Report:
         )
 
 
-def report(home: Home, model: CustomerModel, built: SnapshotSet, store: Store) -> Report:
+def report(workspace: Workspace, model: CustomerModel) -> Report:
     """Look back at a model's test, and tell what it showed.
 
     Raises:
         PatronError: the history does not suffice.
     """
-    then = look_back(home, model, built, store)
-    return report_of(home, then, aged(home, then, built, store), built, store)
+    then = look_back(workspace, model)
+    return report_of(workspace, then, aged(workspace, then))
 
 
-def report_of(home: Home, then: Backtest, older: OlderFit | None, built: SnapshotSet, store: Store) -> Report:
+def report_of(workspace: Workspace, then: Backtest, older: OlderFit | None) -> Report:
     """What a look back showed.
 
     Args:
         older: the same recipe as it stood some months before; None where the history is too short.
     """
-    model, zone, exam = then.model, home.shop().time_zone, then.exam
+    model, zone, exam = then.model, workspace.shop.time_zone, then.exam
     exam = exam.assign(label=(exam["label"] > 0).astype("float64"))
     days = then.parts.horizon_days
     return Report(
@@ -122,8 +121,8 @@ def report_of(home: Home, then: Backtest, older: OlderFit | None, built: Snapsho
         len(exam),
         float(exam["label"].mean()) if len(exam) else 0.0,
         in_common(exam, model.features),
-        _lead_quality(home, then) if model.name == leads.name else (),
-        _early_warning(home, built, store, then) if model.name in LEAVING else (),
+        _lead_quality(workspace.home, then) if model.name == leads.name else (),
+        _early_warning(workspace, then) if model.name in LEAVING else (),
         stability(model.kind, model.baselines[0], days, older, zone),
         then.fitted.unused,
     )
@@ -139,19 +138,27 @@ def _lead_quality(home: Home, then: Backtest) -> tuple[LeadQuality, ...]:
     return lead_quality(frame, ["acquisition_channel", "source", "country"])
 
 
-def _early_warning(home: Home, built: SnapshotSet, store: Store, then: Backtest) -> tuple[EarlyWarning, ...]:
-    shop = home.shop()
+def _early_warning(workspace: Workspace, then: Backtest) -> tuple[EarlyWarning, ...]:
+    shop = workspace.shop
 
     def day(moment: datetime) -> int:
         return day_of(moment, shop.time_zone)
 
-    frame = gather(home, store, then.model, then.later, then.parts.horizon_days, built.current).frame
+    frame = gather(
+        workspace.store, then.model, then.later, then.parts.horizon_days, workspace.snapshots.current
+    ).frame
     days = {pd.Timestamp(t): day(t) for t in then.later}
     said = scored(then.fitted, frame).assign(day=frame["as_of"].map(days))
-    first, since, today = then.exam["score"].to_numpy(np.float64), day(then.parts.test), day(built.current)
+    first, since, today = (
+        then.exam["score"].to_numpy(np.float64),
+        day(then.parts.test),
+        day(workspace.snapshots.current),
+    )
     if then.model.name == subscription_churn.name:
-        now = segments.everyone(built, built.current)
+        now = segments.everyone(workspace.snapshots, workspace.snapshots.current)
         watched = endings(now.loc[now.index.isin(then.exam["customer_key"])], since, today)
         return early_warning(said, watched, first, BEFORE_THE_END)
-    orders = visits(lake.read(home, lake.connect()).known_at(built.current)).to_pandas()
+    orders = visits(
+        lake.read(workspace.home, lake.connect()).known_at(workspace.snapshots.current)
+    ).to_pandas()
     return early_warning(said, silences(orders, since, today), first)
