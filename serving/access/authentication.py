@@ -1,4 +1,4 @@
-"""Who calls, and whether they may: ``dependencies=[needs(Scope.SCORES)]`` guards a route."""
+"""Authentication by API keys, and their scopes: ``dependencies=[needs(Scope.SCORES)]`` protects a route."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NO_KEYS = "the keys cannot be read just now; ask again later, or see /readyz"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request: the name of their key, None where none was needed, and what they may do."""
+    """The sender of a request: the name of the key, None without one, and its scopes."""
 
     name: str | None
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
-        """Whether a route of this scope is open to them."""
+        """Whether they may use a route of this scope."""
         return bool({scope, Scope.ALL} & self.scopes)
 
 
@@ -43,10 +43,10 @@ ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 
 
 class AuthenticationMiddleware:
-    """ASGI middleware: finds out who calls. A wrong key, or one that asks too often, is refused at once.
+    """ASGI middleware: identifies the caller. It refuses an invalid key, and one over its request limit.
 
-    Whoever sent none where one is needed, or one that may not use the route, is refused by the route's own
-    dependency, since some routes ask nobody; and before, if the body is asked for: it is not read then.
+    A missing key, or one without the route's scope, is refused by the dependency of the route, since some
+    routes need none; or before that, when the body is read, so that it is not read for nothing.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class AuthenticationMiddleware:
         self.app, self.keys, self.needed, self.limits, self.metrics = app, keys, needed, limits, metrics
 
     async def __call__(self, scope: types.Scope, receive: Receive, send: Send) -> None:
-        """Refuse a key that opens nothing now, or note the caller and go on."""
+        """Refuse an invalid key, or store the caller in the request's state."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         sent = _sent(scope)
-        # Looking the keys up takes a thread now and then, or a slow database would hold up everybody.
+        # In a thread when the database is read: a slow one must not block all requests.
         known = sent is None or self.keys is None or self.keys.fresh
         caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
         if isinstance(caller, HTTPException) and caller.status_code in (401, 429) and sent is not None:
@@ -71,7 +71,7 @@ class AuthenticationMiddleware:
         await self.app(scope, _guarded(scope, receive), send)
 
     def _caller(self, sent: str | None) -> Caller | HTTPException:
-        """The caller, or how to refuse them where a key is needed."""
+        """The caller, or the error for a route that needs a key."""
         if sent is None:
             return _unauthorized(_NO_KEY) if self.needed else ANONYMOUS
         try:
@@ -79,13 +79,13 @@ class AuthenticationMiddleware:
         except KeyExpired as over:
             return _unauthorized(str(over))
         except PatronError:
-            return HTTPException(503, _NO_KEYS)  # without the place of the database, which /readyz names
+            return HTTPException(503, _NO_KEYS)  # without the address of the database, which /readyz names
         if key is None:
             return _unauthorized(_WRONG_KEY)
-        return self._too_often(key) or Caller(key.name, frozenset(key.scopes))
+        return self._limit_error(key) or Caller(key.name, frozenset(key.scopes))
 
-    def _too_often(self, key: Key) -> HTTPException | None:
-        """How to refuse a key that has sent all it may; it goes on where that cannot be told."""
+    def _limit_error(self, key: Key) -> HTTPException | None:
+        """The error for a key over its limit; None below it, or while the limits are unavailable."""
         if self.limits is None:
             return None
         try:
@@ -105,7 +105,7 @@ def _unauthorized(why: str) -> HTTPException:
 
 
 def _sent(scope: types.Scope) -> str | None:
-    """The key of ``Authorization: Bearer KEY``, or Basic's user; None where there is no such header."""
+    """The key of ``Authorization: Bearer KEY``, or the user of Basic; None without such a header."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = str(value, "latin-1").partition(" ")
@@ -117,7 +117,7 @@ def _sent(scope: types.Scope) -> str | None:
 
 
 def _user(credentials: str) -> str:
-    """Whom Basic credentials name; what they cannot name is a wrong key."""
+    """The user of Basic credentials; if they are malformed, an empty text, which is an invalid key."""
     try:
         return b64decode(credentials, validate=True).decode().partition(":")[0]
     except ValueError:
@@ -125,7 +125,7 @@ def _user(credentials: str) -> str:
 
 
 def _guarded(scope: types.Scope, receive: Receive) -> Receive:
-    """The channel, which refuses whoever may not use the route before the body is read and parsed."""
+    """A channel that checks the scope of the route before the body is read."""
     admitted = False
 
     async def channel() -> Message:
@@ -141,7 +141,7 @@ def _guarded(scope: types.Scope, receive: Receive) -> Receive:
 
 
 class _BearerKey(SecurityBase):
-    """The dependency that gives the caller, once they may; also the security scheme of OpenAPI."""
+    """The dependency that returns a caller with the scope; also the security scheme of OpenAPI."""
 
     scheme_name = "key"
 
@@ -154,7 +154,7 @@ class _BearerKey(SecurityBase):
         return self.admit(request.state.caller)
 
     def admit(self, caller: Caller | HTTPException) -> Caller:
-        """The caller, once they may."""
+        """The caller, if they have the scope."""
         if isinstance(caller, HTTPException):
             raise caller
         if self.scope and not caller.may(self.scope):
@@ -165,7 +165,7 @@ class _BearerKey(SecurityBase):
 
 
 class _KeyOrWriteKey(_BearerKey):
-    """The same, where the key may also be ``writeKey`` of the body, which the route reads and shows us."""
+    """The same where the key may also be ``writeKey`` of the body, which the route reads and passes in."""
 
     async def __call__(self, request: Request) -> Admit:  # type: ignore[override]
         caller = request.state.caller
@@ -181,31 +181,31 @@ class _KeyOrWriteKey(_BearerKey):
         return admit
 
 
-# Who calls, for a route that wants to know.
+# The caller, for a route that uses it.
 CallerDep = Annotated[Caller, Depends(_BearerKey())]
 
 
 def needs(scope: Scope) -> Any:
-    """A dependency of a route or router: only keys of this scope (or of ``all``) may use it."""
+    """A dependency of a route or router: it needs a key of this scope or of ``all``."""
     return Security(_BearerKey(scope), scopes=[scope])
 
 
 Admit = Callable[[object], Caller]
-"""Takes the body's ``writeKey`` (anything, None if it has none); gives the caller, or refuses them."""
+"""Takes the body's ``writeKey`` (any value, None without one); returns the caller, or raises."""
 
 
 def needs_here_or_in_body(scope: Scope) -> Any:
-    """The same where the key may be in the body: the route calls the :data:`Admit` that it is given."""
+    """The same where the key may be in the body: the route calls the :data:`Admit` that it gets."""
     return Security(_KeyOrWriteKey(scope), scopes=[scope])
 
 
 def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics) -> None:
-    """Find out who calls.
+    """Authenticate the requests of an application.
 
     Args:
-        keys: None where there are none, so that each one sent is wrong.
+        keys: None if there are none, so that every key is invalid.
         needed: whether a request without a key is refused.
-        limits: that keys are held to; None if to none.
+        limits: the request limits of keys; None for none.
     """
     app.add_middleware(AuthenticationMiddleware, keys=keys, needed=needed, limits=limits, metrics=metrics)
 

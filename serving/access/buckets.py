@@ -1,7 +1,7 @@
-"""Where buckets of requests are kept, so that all processes take from the same: files, or Redis.
+"""The token buckets of request limits, shared by all processes: in files, or in Redis.
 
-A bucket is one moment: when it will be full again. A request moves it on by the time that one takes to come
-back; whoever finds it too far ahead waits.
+A bucket is stored as one moment: when it will be full again. A request moves it by the time in which one
+token comes back; if the moment is too far ahead, the request must wait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.errors import PatronError
 from core.home import Home
 
 MINUTE_US = 60_000_000
-PATIENCE_SECONDS = 0.25  # for what takes microseconds; the other requests of the process wait too
+PATIENCE_SECONDS = 0.25  # for a call of microseconds; the other requests of the process wait too
 _SIZE = 8
 SHARES = 300  # a process asks Redis for this part of a minute's requests at a time, or for one
 # KEYS: a bucket. ARGV: the present, what :func:`terms` says, how far ahead no bucket is, how many to take.
@@ -36,7 +36,7 @@ return got
 
 
 def terms(per_minute: int) -> tuple[int, int]:
-    """The time in which one request comes back, and how far ahead a bucket may be that has one yet.
+    """The time in which one token comes back, and how far ahead a bucket may be that still has one.
 
     Both in microseconds; the first is rounded up.
     """
@@ -45,9 +45,9 @@ def terms(per_minute: int) -> tuple[int, int]:
 
 
 def taken(full_us: int, now_us: int, per_minute: int) -> tuple[int, int]:
-    """When a bucket is full after a request now, and the microseconds it waits; nothing is taken if any.
+    """When a bucket is full after a request now, and the microseconds to wait; if any, no token is taken.
 
-    A moment that no bucket reaches is one of a clock that was set back since: the bucket counts as full.
+    A moment that no bucket can reach is from before the clock was set back: the bucket counts as full.
     """
     each_us, ahead_us = terms(per_minute)
     if not now_us <= full_us <= now_us + 2 * MINUTE_US:
@@ -57,29 +57,29 @@ def taken(full_us: int, now_us: int, per_minute: int) -> tuple[int, int]:
 
 
 class Buckets(Protocol):
-    """Buckets by the names of keys; threads and processes may share them."""
+    """Buckets by name of the key; threads and processes may share them."""
 
     def take(self, name: str, per_minute: int, now_us: int) -> int:
-        """Take one request out of a bucket; the microseconds to wait where there is none, else 0.
+        """Take one token out of a bucket, and return 0; or the microseconds to wait for one.
 
         Raises:
-            PatronError: the buckets cannot be had.
+            PatronError: the buckets cannot be used.
         """
         ...
 
     def close(self) -> None:
-        """Let go of them; the next one who takes opens them again."""
+        """Close them; the next call opens them again."""
 
 
 def open_buckets(home: Home, online_store: str | None) -> Buckets:
-    """Buckets in the Redis that this address names, else in files of the home; nothing is opened yet."""
+    """Buckets in the Redis of this address, else in files of the home; nothing is opened yet."""
     if online_store and online_store.startswith(("redis://", "rediss://")):
         return RedisBuckets(online_store)
     return FileBuckets(home.limits)
 
 
 class FileBuckets:
-    """One file of eight bytes per bucket, which whoever takes locks for some microseconds."""
+    """One file of eight bytes per bucket, locked for some microseconds by each call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,7 +87,7 @@ class FileBuckets:
         self._mine = threading.Lock()  # the kernel's lock is one of processes
 
     def take(self, name: str, per_minute: int, now_us: int) -> int:
-        """Take one request out of a bucket, as :class:`Buckets` says."""
+        """Take one token, see :class:`Buckets`."""
         with self._mine:
             try:
                 file = self._files[name] if name in self._files else self._open(name)
@@ -112,14 +112,14 @@ class FileBuckets:
 
     def _open(self, name: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # A name may hold what a file's must not.
+        # A name may contain characters that a file name must not.
         path = self._folder / sha256(name.encode()).hexdigest()
         file = self._files[name] = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         return file
 
 
 def _lock(file: int) -> None:
-    """Lock a file; one who was stopped with it must not stop all others."""
+    """Lock a file; a process that was suspended with the lock must not block the others."""
     if not locks.acquire_within(file, PATIENCE_SECONDS, pause_s=0.0005):
         raise TimeoutError(None, "another process holds a lock")
 
@@ -127,8 +127,8 @@ def _lock(file: int) -> None:
 class RedisBuckets:
     """One string per bucket, which a script on the server reads and writes.
 
-    A call costs more than an answer may, so a process takes a share of a large bucket at a time, and keeps
-    what is left of it: that is all by which it can send more at once, or be refused too early.
+    A call costs too much time for each request, so a process takes a share of a large bucket at a time and
+    uses it up: by so much the limit is inexact.
     """
 
     def __init__(self, address: str) -> None:
@@ -149,7 +149,7 @@ class RedisBuckets:
         self._mine = threading.Lock()
 
     def take(self, name: str, per_minute: int, now_us: int) -> int:
-        """Take one request out of a bucket, as :class:`Buckets` says."""
+        """Take one token, see :class:`Buckets`."""
         with self._mine:
             if not self._left.get(name):
                 got = self._request(name, per_minute, now_us)
@@ -160,7 +160,7 @@ class RedisBuckets:
         return 0
 
     def _request(self, name: str, per_minute: int, now_us: int) -> int:
-        """What the script gives."""
+        """Call the script, and return its result."""
         args = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
         try:
             if self._client is None:

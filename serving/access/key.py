@@ -1,4 +1,4 @@
-"""A key as it is known, and the terms that it is made on."""
+"""An API key, and the checks of its terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import PatronError
 from serving.access.scopes import Scope
 
-MARK = "patron_"  # how every key begins, so that people and scanners know one when they see it
+MARK = "patron_"  # the start of every key, by which people and secret scanners recognise one
 MAX_NAME_LENGTH = 60
 MAX_PER_MINUTE = 1_000_000
 _SPAN = re.compile("([0-9]{1,5})([dh])")
@@ -19,14 +19,14 @@ _SPAN = re.compile("([0-9]{1,5})([dh])")
 
 @dataclass(frozen=True)
 class Key:
-    """A key as it is known: never the key itself.
+    """A key without its secret.
 
     Attributes:
         prefix: its first characters, to recognise it by.
-        created, revoked: wall time, UTC, as all moments here; a key that lives was not revoked.
-        expires: from when on it opens nothing; None if never.
-        replaced: when another took its name; it goes on until it expires.
-        per_minute: how many requests a minute it may send; None where the service's own limit holds.
+        created, revoked: wall time in UTC, as all moments here; revoked is None for a valid key.
+        expires: from when on it is invalid; None if never.
+        replaced: when another key took its name; it stays valid until it expires.
+        per_minute: how many requests a minute it may send; None for the service's own limit.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Key:
     per_minute: int | None = None
 
     def lives(self, now: datetime) -> bool:
-        """Whether it opens anything."""
+        """Whether it is valid."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
     def state(self, now: datetime) -> str:
@@ -75,7 +75,7 @@ class Key:
 
 
 def name_of(name: str) -> str:
-    """The name without space around it, once it can be told from a key and from other names."""
+    """The name without space around it, checked."""
     name = name.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise PatronError(f"a key's name takes 1 to {MAX_NAME_LENGTH} printable characters")
@@ -95,7 +95,7 @@ def scopes_of(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def rate_of(per_minute: int | None) -> int | None:
-    """How many requests a minute; None where the service's own limit is to hold."""
+    """The requests a minute, checked; None for the service's own limit."""
     if per_minute is not None and not 1 <= per_minute <= MAX_PER_MINUTE:
         raise PatronError(f"a key's limit is 1 to {MAX_PER_MINUTE:,} requests a minute")
     return per_minute

@@ -1,7 +1,7 @@
-"""How often a key may ask: so many requests a minute, whichever process of a shop answers them.
+"""Request limits of keys: so many requests a minute over all processes of a shop.
 
-A key has a bucket of as many requests as it may send in a minute, and gets them back one by one, evenly.
-So after a minute's silence it may send them all at once, and in the long run no more than these a minute.
+A token bucket: it holds the requests of one minute and is refilled evenly. After a minute without requests a
+key may send them all at once, and in the long run no more than these a minute.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class LimitsUnavailable(PatronError):
 
 
 class Limits:
-    """The limits of a home's keys; threads may share them.
+    """The request limits of a home's keys; threads may share them.
 
     Args:
         online_store: what ``PATRON_ONLINE_STORE`` names: in a Redis the buckets are shared by all machines,
             else they are files of the home.
-        default: how many requests a minute a key may send that says nothing of it; None if any number.
+        default: the requests a minute of a key without a limit of its own; None for no limit.
     """
 
     def __init__(self, home: Home, online_store: str | None, default: int | None) -> None:
@@ -40,11 +40,11 @@ class Limits:
         )  # fmt: skip
 
     def of(self, key: Key) -> int | None:
-        """How many requests a minute a key may send; None if any number."""
+        """How many requests a minute a key may send; None for no limit."""
         return key.per_minute or self._default
 
     def wait_seconds(self, key: Key) -> int:
-        """Take a request of a key: 0 if it may be answered, else the whole seconds until one may.
+        """Count a request of a key: 0 if it is within the limit, else the whole seconds to wait.
 
         Raises:
             LimitsUnavailable: the buckets cannot be read.
@@ -59,5 +59,5 @@ class Limits:
         return -(-wait_us // 1_000_000)
 
     def close(self) -> None:
-        """Let go of the buckets; the next request opens them again."""
+        """Close the buckets; the next request opens them again."""
         self._buckets.close()

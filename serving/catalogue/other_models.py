@@ -1,4 +1,4 @@
-"""The models beside the customers' scores as `/v1/models` tells of them, where they were ever trained."""
+"""The state of the models that do not score customers, for `/v1/models`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from serving.scores.schemas import ModelState
 
 
 class OtherModels:
-    """Says which versions of them are promoted, looking at most twice a second.
+    """Reads which of their versions are promoted, at most twice a second.
 
-    It opens none, and reads once what one says of itself.
+    It opens no model, and reads the manifest of each version once.
     """
 
     def __init__(self, home: Home, clock: Callable[[], float] = monotonic) -> None:
@@ -32,8 +32,8 @@ class OtherModels:
         self._lock = Lock()
 
     def states(self) -> list[ModelState]:
-        """Each that was trained; as last known while the registry is away, or somebody else looks."""
-        # A registry that hangs is to hold one thread, and not all that answer.
+        """The models that were ever trained; as last read while the registry is unavailable or being read."""
+        # A registry that hangs must block one thread, not all that serve requests.
         if self._clock() >= self._look_at and begun(self._home) and self._lock.acquire(blocking=False):
             try:
                 self._look_at = self._clock() + self._look()
@@ -42,7 +42,7 @@ class OtherModels:
         return self._states
 
     def _look(self) -> float:
-        """Look, and say in how many seconds to look again."""
+        """Read the registry, and return in how many seconds to read it again."""
         try:
             named = self._registry.champions(OTHER_MODELS)
             states = (self._state(name, named.get(name)) for name in OTHER_MODELS)

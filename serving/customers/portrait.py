@@ -1,4 +1,4 @@
-"""From a customer's facts and scores to what people ask for: measures, reasons, a portrait."""
+"""The portrait of a customer, from facts and scores: measures, reasons and text."""
 
 from __future__ import annotations
 

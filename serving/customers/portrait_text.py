@@ -1,4 +1,4 @@
-"""A customer in two to four sentences, in English or Chinese: what is said once, how per language."""
+"""A customer in two to four sentences, in English or Chinese."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.customers.schemas import Measures
 
 @dataclass(frozen=True)
 class _Phrases:
-    """How a language says it; the longer tuples go from little to much."""
+    """The phrases of a language; tuples go from few to many."""
 
     nothing: str
     who: str

@@ -1,4 +1,4 @@
-"""Customers one by one: who they are, what happened, and which there are."""
+"""Customers: their list, their timelines and their portraits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Events on their way into the database: whoever waits at once shares one commit.
+"""Group commit of events: all requests that wait at a moment share one commit.
 
-Requests hand over what they were told and wait; one thread commits all that waits in one transaction. So
-thousands of events a second take no more commits than the disk can do.
+Requests queue their events and wait; one thread commits everything queued in one transaction. So thousands of
+events a second need no more commits than the disk can do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from events.journal import Message, Refused
 from events.lake import versions
 
 MAX_WAITING = 20_000
-"""Events that wait to be committed; more are sent away."""
+"""Events that wait to be committed; further ones are refused."""
 MAX_PER_COMMIT = 2_000
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Overloaded(PatronError):
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What one request was told, and whom to tell once it is kept."""
+    """The events of one request, and the future that is done once they are committed."""
 
     messages: Sequence[Message]
     refused: Sequence[Refused]
@@ -40,12 +40,12 @@ class _Batch:
 
     @property
     def size(self) -> int:
-        """How many events it is."""
+        """The number of events."""
         return len(self.messages) + len(self.refused)
 
 
 class Intake:
-    """The one writer of what a process is told; its thread is started by the first event."""
+    """The only writer of events in a process; its thread is started by the first event."""
 
     def __init__(self, home: Home) -> None:
         self._home, self._database = home, Database(home)
@@ -76,7 +76,7 @@ class Intake:
         return handed.committed
 
     def close(self) -> None:
-        """Commit what waits, and take in nothing more."""
+        """Commit what is queued, and refuse further events."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -88,7 +88,7 @@ class Intake:
             self._commit(group)
 
     def _take(self) -> list[_Batch] | None:
-        """What is committed next; None once there will be nothing."""
+        """The batches of the next commit; None after :meth:`close`, once the queue is empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
@@ -109,9 +109,9 @@ class Intake:
         try:
             self._append(messages, refused)
         except Exception as error:
-            # A database that is away is away for all of them.
+            # If the database is unavailable, it is so for all of them.
             if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
-                for handed in group:  # so that only those fail who told it
+                for handed in group:  # so that only the batch with the error fails
                     self._commit([handed])
                 return
             _log.error("%d events could not be kept: %s", len(messages) + len(refused), type(error).__name__)

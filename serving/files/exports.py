@@ -1,6 +1,6 @@
 """Rows of recommendations → files that people, spreadsheets and CRMs can open, in constant memory.
 
-``exports.toml`` says how each reader wants its CSV; what is done to cells stands in ``cells.py``.
+``exports.toml`` says how each reader wants its CSV; ``spreadsheet.py`` writes the cells.
 """
 
 from __future__ import annotations

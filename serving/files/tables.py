@@ -1,7 +1,7 @@
-"""A score job → Parquet, NDJSON or CSV, part by part, in constant memory.
+"""Tables and score jobs as Parquet, NDJSON or CSV, part by part, in constant memory.
 
-Ids are looked up as a file is written; parts hold none. A CSV is for a person with a spreadsheet: see
-``cells.py``. Parquet and NDJSON are for programs and hold everything as it is.
+The parts of a score job have no customer ids; they are looked up while a file is written. A CSV is for a
+person with a spreadsheet, see ``spreadsheet.py``; Parquet and NDJSON are for programs and exact.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ MEDIA_TYPES: Mapping[Kind, str] = {
     "csv": "text/csv; charset=utf-8",
 }
 _IDS = ("customer_id", "product_id", "antecedent", "consequent")
-_AHEAD = 2  # parts that are read before they are wanted
+_AHEAD = 2  # parts that are read in advance
 
 
 def kind_of(out: Path) -> Kind:
-    """What is written into a file, by its name."""
+    """The format of a file, by its name."""
     return cast(Kind, out.suffix.removeprefix("."))
 
 
 def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
-    """The file of a job that is done, bit by bit: a row per customer, by key.
+    """The file of a finished job, in pieces: a row per customer, by key.
 
     Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_low`` and ``MODEL_high``
-    (of one with intervals), ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Who was forgotten
-    since is left out.
+    (of one with intervals), ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Customers who were
+    deleted since are left out.
 
     Raises (while it is read):
         PatronError: the database cannot be read.
@@ -54,12 +54,12 @@ def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
 
 
 def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
-    """Tables of the same columns as one file, bit by bit."""
+    """Tables of the same columns as one file, in pieces."""
     return _WRITERS[kind](tables)
 
 
 def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
-    """The rows of all parts; the next ones are read while one is written."""
+    """The rows of all parts; the next parts are read while one is written."""
     bounds = _bounds(home, job)
     with ThreadPoolExecutor(_AHEAD, "score-file") as pool:
         ahead: deque[Future[pa.Table]] = deque()
@@ -72,7 +72,7 @@ def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
 
 
 def _bounds(home: Home, job: Job) -> list[str]:
-    """The columns of intervals that all parts have: those of before there were any have none."""
+    """The interval columns that all parts have; older parts have none."""
     columns_by_part = [pq.read_schema(score_jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
     names = (f"{name}.{side}" for name in job.models for side in BOUNDS)
     return [name for name in names if all(name in names for names in columns_by_part)]
@@ -114,7 +114,7 @@ def _reason(reasons: pa.ChunkedArray, built: pa.ChunkedArray) -> pa.Array:
 
 
 class _Sink:
-    """A file that is taken away as it is written."""
+    """A file whose content is taken out as it is written."""
 
     closed = False
 
@@ -126,10 +126,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: nothing is buffered."""
 
     def take(self) -> bytes:
-        """What was written since this was asked last."""
+        """What was written since the last call."""
         chunks, self._chunks = self._chunks, []
         return b"".join(chunks)
 
@@ -207,14 +207,14 @@ def _is_text(column: pa.ChunkedArray) -> bool:
 
 
 def _map_texts(column: pa.ChunkedArray, function: Callable[[str], str]) -> pa.Array:
-    """A function of every text; of few that come again and again, once for each."""
-    encoded = column.combine_chunks().dictionary_encode()  # nothing where it is that already
+    """Apply a function to every text, once for each distinct one."""
+    encoded = column.combine_chunks().dictionary_encode()  # does nothing if it is encoded already
     texts = [function(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.Array:
-    """Numbers in full: Arrow's shortest text, but for those that it gives an exponent."""
+    """Numbers in full: Arrow's shortest text, except where that has an exponent."""
     values = column.combine_chunks()
     texts = values.cast(pa.string())
     odd = pc.fill_null(pc.match_substring_regex(texts, "[a-z]"), False)

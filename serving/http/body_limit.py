@@ -1,4 +1,4 @@
-"""Bodies that are too large are refused before they are read whole, chunked or not."""
+"""Refuses bodies that are too large before they are read completely, chunked or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BodyLimitMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go on, with a channel that refuses what is too large."""
+        """Call the application with a limited channel."""
         if scope["type"] == "http" and scope["path"] not in CLIENT_PATHS:
             receive = _bounded(scope, receive)
         await self.app(scope, receive, send)
@@ -43,7 +43,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
 
 def _declared_bytes(scope: Scope) -> int:
-    """How large a body is by its own account; 0 where it gives none."""
+    """The ``Content-Length``; 0 if there is none."""
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     return int(value) if value.isdigit() else 0
 

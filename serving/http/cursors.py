@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, as text that callers hand back and need not read."""
+"""Cursors: where the next page begins, as opaque text that clients send back."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _Moment = Annotated[
 
 
 class Cursor(BaseModel):
-    """A place in some order; each route has its own kind, so one is not taken for another's."""
+    """A position in a list. Each route has its own class, so that it refuses the cursor of another."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     def text(self) -> str:
-        """The cursor as a response holds it."""
+        """The cursor as text in a response."""
         return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """What :meth:`text` wrote.
+        """Read the text that :meth:`text` returned.
 
         Raises:
-            Unprocessable: it did not.
+            Unprocessable: the text is another.
         """
         try:
             content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -52,7 +52,7 @@ class CustomersCursor(Cursor):
 class TimelineCursor(Cursor):
     """In a customer's timeline: the event below which the page begins.
 
-    All pages tell what was known at ``as_of``, when the first was read.
+    All pages show what was known at ``as_of``, when the first one was read.
     """
 
     customer_key: int

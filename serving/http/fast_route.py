@@ -1,4 +1,4 @@
-"""A route for requests that come often: FastAPI describes it, and answers it where something is amiss."""
+"""A faster route: FastAPI documents it, and handles only the requests that do not validate."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class FastRoute(APIRoute):
-    """Reads a JSON body straight into its model, past FastAPI's dependencies, which take longer.
+    """Reads a JSON body directly into its model, without FastAPI's dependencies, which take longer.
 
-    For functions of a body and the request that give a response. Whatever the model refuses goes FastAPI's
-    own way, and is refused there in its words. Who may ask is told apart before a body is read.
+    For functions of a body and the request that return a response. A body that does not validate is passed to
+    FastAPI's own handler, which writes the error. Keys are checked before a body is read.
     """
 
     def get_route_handler(self) -> Handler:
-        """The function that answers a request."""
+        """The function that handles a request."""
         otherwise = super().get_route_handler()
         if not self.dependant.body_params:
             return otherwise

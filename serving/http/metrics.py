@@ -1,4 +1,4 @@
-"""What the service tells Prometheus. Labels hold routes, models, outcomes, keys' names; no customers."""
+"""Prometheus metrics. Labels are routes, models, outcomes and names of keys, never customers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STAGE_BUCKETS = (0.0001, 0.0002, 0.0005, *_BUCKETS)
 
 
 class Metrics:
-    """The counters of one service."""
+    """The metrics of one application."""
 
     def __init__(self, log: ScoreLog, home: Home) -> None:
         self.registry = CollectorRegistry()
@@ -51,14 +51,14 @@ class Metrics:
             "patron_unlimited", "Requests of limited keys let through because their limits were away.",
             registry=self.registry,
         )  # fmt: skip
-        # There are few, and Prometheus takes long to find one.
+        # There are few, and the lookup by labels is slow in the client library.
         self._series = functools.cache(Histogram.labels)
         self.registry.register(_LogCollector(log))
         if home.shop().live:
             self.registry.register(_LagCollector(home))
 
     def observe(self, route: str, status: int, stages: Stages) -> float:
-        """Count a request that is answered now; returns the seconds that it took."""
+        """Count a request that ends now; returns its duration in seconds."""
         seconds = time.perf_counter() - stages.started
         self._series(self.seconds, route, status).observe(seconds)
         for stage, took in stages.seconds.items():
@@ -66,12 +66,12 @@ class Metrics:
         return seconds
 
     def count(self, outcomes: Mapping[tuple[str, str], int]) -> None:
-        """Count the answers of one request, by model and outcome."""
+        """Count the scores of one request, by model and outcome."""
         for labels, count in outcomes.items():
             self._series(self.answers, *labels).inc(count)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics, in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
@@ -79,13 +79,13 @@ MetricsDep = Annotated[Metrics, service(Metrics)]
 
 
 class _LogCollector:
-    """Reads the score log's own counters when asked."""
+    """Reads the counters of the score log at each scrape."""
 
     def __init__(self, log: ScoreLog) -> None:
         self._log = log
 
     def collect(self) -> Iterable[Metric]:
-        """The families, with the values of this moment."""
+        """The metrics with their current values."""
         log = self._log
         yield CounterMetricFamily("patron_log_written", "Answers committed to the score log.", log.written)
         yield CounterMetricFamily(
@@ -97,13 +97,13 @@ class _LogCollector:
 
 
 class _LagCollector:
-    """Looks when asked how far online rows are behind the events that arrived."""
+    """Reads at each scrape how far online rows are behind the events."""
 
     def __init__(self, home: Home) -> None:
         self._home, self._database = home, Database(home)
 
     def collect(self) -> Iterable[Metric]:
-        """The families; none while the database is away."""
+        """The metrics; none while the database is unavailable."""
         try:
             lag = recompute.lag(self._home, self._database)
         except PatronError:

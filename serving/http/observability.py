@@ -1,4 +1,4 @@
-"""Every request has an id, is timed, and is spoken of where it fails or takes long."""
+"""Gives every request an id, times it, and logs it if it fails or is slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.http.timing import CURRENT, Stages
 
 SLOW_SECONDS = 1.0
 _UNEXPECTED = "an unexpected error; the service's log says more"
-_random = Random()  # of its own: nobody else seeds it; ids need not be secret
+_random = Random()  # not the module's, which others may seed; ids need not be secret
 _sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 _log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ class ObservabilityMiddleware:
     """ASGI middleware, outside of all others: they cost more than what they do.
 
     Responses get the headers ``X-Request-ID`` (the request's own, where it is sane) and ``Server-Timing``;
-    an error that nobody expected becomes a problem document.
+    an unexpected error becomes a problem document.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and say what is to be said of the answer."""
+        """Call the application, and record the request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,7 +53,7 @@ class ObservabilityMiddleware:
             await self.app(scope, receive, send_with_headers)
         except Exception as unexpected:
             error = unexpected
-            if not status:  # else the server breaks the connection off, since the answer does not end
+            if not status:  # else the server closes the connection, since the response is incomplete
                 await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, send_with_headers)
         finally:
             self._record(scope, 500 if error else status or 500, stages, error)
@@ -61,7 +61,7 @@ class ObservabilityMiddleware:
             CURRENT.reset(stages_before)
 
     def _record(self, scope: Scope, status: int, stages: Stages, error: Exception | None) -> None:
-        # The route's pattern, not the path: paths are without number and may name customers.
+        # The route's pattern, not the path: there are too many paths, and they may name customers.
         route = getattr(scope.get("route"), "path", "none")
         seconds = self.metrics.observe(route, status, stages)
         if status < 500 and seconds <= SLOW_SECONDS:
@@ -73,7 +73,7 @@ class ObservabilityMiddleware:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The id that the request brings, where it is sane; else another."""
+    """The id that the request sends if it is valid; else a new one."""
     name: bytes
     value: bytes
     for name, value in scope["headers"]:

@@ -109,14 +109,14 @@ def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> d
 
 
 def _status_and_detail(error: RequestValidationError) -> tuple[int, str]:
-    """Status and words for a request that does not fit; never repeats what was sent."""
+    """Status and detail of a validation error; never repeats what was sent."""
     errors = error.errors()
     if any(e["type"] == "json_invalid" for e in errors):
         where = errors[0].get("ctx", {}).get("error", "")
         return 400, f"the body is not JSON: {where}"
     parts = []
     for e in errors[:5]:
-        # Where a field is one too many, the last place is its name: what was sent.
+        # Of an unknown field, the last part of the location is its name: what was sent.
         places = e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"]
         where = ".".join(str(part) for part in places if part != "body") or "body"
         parts.append(f"{where}: {e['msg']}")
@@ -126,7 +126,7 @@ def _status_and_detail(error: RequestValidationError) -> tuple[int, str]:
 
 
 def _describe(operation: dict[str, Any], path: str) -> None:
-    """Add to an operation of OpenAPI how it refuses, as any route of its kind does."""
+    """Add the error responses that all operations of its kind have."""
     guarded = (401, 403, 429, 503) if "security" in operation else ()
     large = (413,) if "requestBody" in operation and path not in CLIENT_PATHS else ()
     kind = ClientProblem if path in CLIENT_PATHS else Problem
@@ -137,7 +137,7 @@ def _describe(operation: dict[str, Any], path: str) -> None:
 
 
 def _methods(app: FastAPI, path: str) -> set[str]:
-    """The methods that a path may be asked by."""
+    """The methods that a path accepts."""
     return {
         method.upper()
         for template, operations in app.openapi()["paths"].items()
@@ -147,7 +147,7 @@ def _methods(app: FastAPI, path: str) -> set[str]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application as a problem document, and describe those of all routes."""
+    """Return every error of the application as a problem document, and document those of all routes."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Work that is done one by one in a thread of its own, so much at a time that nobody else waits for it."""
+"""A thread that does the work of requests one at a time, so that other requests do not wait for it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class SingleWorker:
         self._waiting = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do this work when its turn comes.
+        """Run a function in the thread, and return its result.
 
         Raises:
-            HTTPException: too many wait.
+            HTTPException: too many requests wait.
         """
         if self._waiting >= MAX_WAITING:
             raise HTTPException(
@@ -38,5 +38,5 @@ class SingleWorker:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End once what was begun is done."""
+        """Wait for the functions that were accepted, and end the thread."""
         self._thread.shutdown()

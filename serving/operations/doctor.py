@@ -1,4 +1,4 @@
-"""Is everything well that answering needs: the home, and beside it the models."""
+"""All checks of `patron doctor`: the home, the keys and the models."""
 
 from __future__ import annotations
 

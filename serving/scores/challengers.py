@@ -1,4 +1,4 @@
-"""Versions that challenge champions, in a process that answers: how they do, and when it is enough."""
+"""Challengers in a serving process: their scores, and the conditions that end a challenge."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from models.registry.challenges import Challenge
 from models.spec import Array
 
 MAX_ERRORS = 3
-WINDOW = 200  # customers, after each of which it is judged how far it strays
+WINDOW = 200  # customers, after which their scores are compared
 
 
 @dataclass
 class Watch:
-    """What a process has seen of a challenger; threads may share it.
+    """Counts the errors and differences of a challenger in one process; threads may share it.
 
     Attributes:
-        over: why it must end; empty while it may go on.
+        ended_because: why the challenge must end; empty until then.
     """
 
     bound: float
@@ -35,14 +35,14 @@ class Watch:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count_error(self, kind: str) -> None:
-        """It gave no scores."""
+        """Count a failure to give scores."""
         with self._lock:
             self._errors += 1
             if self._errors >= MAX_ERRORS and not self.ended_because:
                 self.ended_because = f"it failed {self._errors} times, at last by {kind}"
 
     def compare(self, champion: Array, challenger: Array) -> None:
-        """Both scored the same customers."""
+        """Compare the scores that both gave the same customers."""
         with self._lock:
             self._count += len(champion)
             self._apart += float(np.abs(champion - challenger).sum())
@@ -66,21 +66,21 @@ class Watch:
 
 @dataclass(frozen=True)
 class Challenger:
-    """A version that is scored beside the champion."""
+    """A version that scores the same customers as the champion."""
 
     challenge: Challenge
     model: FittedModel
     watch: Watch
 
     def scores(self, columns: dict[str, list[Any]], champion: Array) -> Array | None:
-        """What it says of customers whom the champion scored; None where it fails or is to end."""
+        """Its scores of customers whom the champion scored; None if it fails or must end."""
         if self.watch.ended_because:
             return None
         try:
             scores = self.model.score(columns)
             if not np.isfinite(scores).all():
                 raise ArithmeticError("a score is no number")
-        except Exception as error:  # whatever it is, the champion answers
+        except Exception as error:  # the champion answers after any error
             self.watch.count_error(type(error).__name__)
             return None
         self.watch.compare(champion, scores)
@@ -88,5 +88,5 @@ class Challenger:
 
 
 def challenger_of(model: FittedModel, challenge: Challenge) -> Challenger:
-    """A version as a challenger of whom nothing was seen yet."""
+    """A version as a challenger, with nothing counted yet."""
     return Challenger(challenge, model, Watch(challenge.bound, model.manifest["kind"] == "money"))

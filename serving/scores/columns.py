@@ -1,4 +1,4 @@
-"""Answers about many customers at once, in columns: features as Arrow arrays, scores as numpy's."""
+"""Scores of many customers in columns: features as Arrow arrays, scores as numpy arrays."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def score_columns(
     features: OnlineColumns,
     map_models: Callable[..., Iterable[Any]] = map,
 ) -> pa.Table:
-    """What customers are answered, and the features that it rests on, as the log holds them.
+    """The scores of customers and the features that they are computed from, as the log stores them.
 
     Args:
         found: the features of ``keys``.
-        each: calls a function for every model; an executor's ``map`` does so in several threads.
+        map_models: calls a function for every model; the ``map`` of an executor does so in several threads.
 
     Returns:
         ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model

@@ -1,4 +1,4 @@
-"""Features that come with a request, since the application knows them before the store does."""
+"""Features in a request: values that the application knows before the store does."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_context(context: Mapping[str, Any] | None, champions: Champions) -> dict[str, Any]:
-    """The context, once every name is a feature's and every value of its type; null is a missing value.
+    """The context, once every name is a feature and every value has its type; null is a missing value.
 
     Raises:
-        Unprocessable: one is not.
+        Unprocessable: a name or a value is wrong.
     """
     fitting = {}
     for name, value in (context or {}).items():

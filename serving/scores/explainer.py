@@ -1,4 +1,4 @@
-"""Why scores are what they are: in a thread of their own, and so many at a time that nobody else waits."""
+"""Explains scores, in a thread of its own, so that scores do not wait for explanations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERSIONS_KEPT = 8
 
 
 class Explainer(SingleWorker):
-    """Explains answers, as they are given and later from the log."""
+    """Explains scores, with the response and later from the log."""
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__("explanations")
@@ -35,10 +35,10 @@ class Explainer(SingleWorker):
         self._open = lru_cache(VERSIONS_KEPT)(lambda name, version: self._registry.open(name, version))
 
     def explain(self, entry: ScoredCustomer, context: Collection[str]) -> dict[str, Any]:
-        """The scores of an answer with their reasons, and the features that they rest on.
+        """The scores of a customer with their reasons, and the features that they are computed from.
 
         Args:
-            context: the names of those that came with the request.
+            context: the names of the features in the request.
         """
         if entry.features_as_of is None:  # defaults, or reasons why there are none
             return {"features": {}}
@@ -51,7 +51,7 @@ class Explainer(SingleWorker):
         }
 
     def explain_logged(self, prediction_id: str) -> ExplainedPrediction | None:
-        """An answer of the log, taken apart by the versions that gave it; None if the log has none.
+        """The explanation of a logged prediction, by the versions that gave it; None if it is not in the log.
 
         Raises:
             PatronError: the log or a version cannot be read.
@@ -93,7 +93,7 @@ class Explainer(SingleWorker):
         as_of: Mapping[str, datetime | None],
         context: Collection[str],
     ) -> dict[str, Basis]:
-        """What the models read: each value, and since when it is so."""
+        """The features that the models read: each value, and the moment that it describes."""
         groups = self._scorer.champions.groups
         names = dict.fromkeys(name for model in models.values() for name in model.features)
         return {
@@ -107,11 +107,11 @@ class Explainer(SingleWorker):
 def explained(
     score: Score, model: FittedModel | None, values: Mapping[str, Any], currency: str
 ) -> ExplainedScore:
-    """A score with its reasons, where there is one.
+    """A score with its reasons, if there is a score.
 
     Args:
         model: the version that gave it.
-        values: the features it rests on, by name.
+        values: the features that it is computed from, by name.
     """
     if score.score is None or model is None:
         return ExplainedScore(**score_as_response(score))
@@ -119,7 +119,7 @@ def explained(
 
 
 def _score(model: FittedModel | None, prediction: lookup.Prediction, answer: Mapping[str, Any]) -> Score:
-    """A score as it was answered."""
+    """A logged score as it was in the response."""
     if model is None:
         return Score(None, reason="the model had no champion")
     columns = {name: [value] for name, value in prediction.values.items()}

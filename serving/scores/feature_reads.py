@@ -1,4 +1,4 @@
-"""Who is asked about, and their features: as the stores have them, or as they were last known."""
+"""Reads the keys and features of customers from the stores, or from a cache while a store fails."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from events.identity import Identity
 from features.catalogue.store import Reader
 from features.online.cells import Cells
 
-MAX_CACHED = 20_000  # customers whose rows are kept in memory
+MAX_CACHED = 20_000  # customers
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What was found of the customers asked for.
+    """The keys and features of the customers of a request.
 
     Attributes:
-        keys: by id; those who are not known are missing.
-        cells: by group of the reader those of ``keys``, each customer once, in order.
-        degraded: per id whose cells are not what the stores say now, why.
+        keys: by id; unknown customers are missing.
+        cells: by group of the reader, a cell for each of ``keys``, in order.
+        degraded: why the cells are not from the stores, by id of those customers.
     """
 
     keys: Mapping[str, int]
@@ -36,23 +36,23 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _CachedCustomer:
-    """A customer as last read: the key, and per group the cell."""
+    """A customer as last read: the key, and the cell of each group."""
 
     key: int
     cells: Mapping[str, bytes | None]
 
 
 class FeatureReader:
-    """Reads customers' features, and keeps what it read for when a store is away. Threads may share it.
+    """Reads customers' features, and caches them for when a store fails. Threads may share it.
 
     Args:
-        budget_s: how many seconds each of the two stores may take.
+        budget_s: how many seconds a call to each of the two stores may take.
     """
 
     def __init__(self, home: Home, budget_s: float, most: int = MAX_CACHED) -> None:
         database = Database(home)
         self.identity = Identity(home)
-        # A file answers or fails at once; a server that hangs would hang whoever asks it.
+        # A file answers or fails at once; a server may hang, and the request with it.
         self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
         self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
         self.online = CircuitBreaker("the online store", budget_s)
@@ -61,16 +61,16 @@ class FeatureReader:
         self._lock = threading.Lock()
 
     def fetch(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
-        """The customers, from the stores.
+        """Read the customers from the stores.
 
         Raises:
-            PatronError: one of them is missing or cannot be read.
+            PatronError: a store is missing or cannot be read.
         """
         keys = self.customers(self.identity.keys, customer_ids)
         return Fetched(keys, self._fetch_cells(reader, keys))
 
     def fetch_or_cached(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
-        """The customers, from the stores, or as they were last known where a store fails."""
+        """Read the customers from the stores, or from the cache if a store fails."""
         try:
             keys: Mapping[str, int] = self.customers(self.identity.keys, customer_ids)
         except PatronError as error:
@@ -83,7 +83,7 @@ class FeatureReader:
         return Fetched(keys, cells)
 
     def close(self) -> None:
-        """Wait for what was asked and given up."""
+        """Wait for calls that were given up."""
         if self._threads is not None:
             self._threads.shutdown()
 
@@ -100,7 +100,7 @@ class FeatureReader:
         groups = tuple(reader.selections)
         with self._lock:
             for customer_id in customer_ids:
-                if customer_id not in keys:  # forgotten since
+                if customer_id not in keys:  # deleted since
                     self._cache.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
                 now, before = dict(zip(groups, row, strict=True)), self._cache.get(customer_id)
@@ -114,16 +114,16 @@ class FeatureReader:
     def _last_known(
         self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
     ) -> Fetched:
-        """The customers without the stores.
+        """Read the customers from the cache.
 
         Args:
-            keys: those who are known, where the database said so.
+            keys: of the known customers, if the database could be read.
         """
         with self._lock:
             cached = {each: self._cache[each] for each in customer_ids if each in self._cache}
         if keys is None:
             keys = {each: row.key for each, row in cached.items()}
-        # Some groups without the others would be scored as if nothing were known in these.
+        # A customer without some of the groups would be scored as if their features were missing.
         whole = {
             each: cached[each].cells
             for each, key in keys.items()
@@ -136,6 +136,6 @@ class FeatureReader:
         ]
         try:
             reader.check(cells)
-        except PatronError:  # kept before the definitions changed
+        except PatronError:  # cached before the definitions changed
             cells = [[None] * len(keys) for _ in reader.selections]
         return Fetched(keys, cells, dict.fromkeys(customer_ids, why))

@@ -1,4 +1,4 @@
-"""Scores on request, and later why they were given."""
+"""Scores of customers, and their explanations later."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=FastRoute)
 ExplainerDep = Annotated[Explainer, service(Explainer)]
-FEW = 16  # so many customers are answered sooner than a thread is handed the work
-MAX_LARGE = 2  # requests for more of them that are worked on at once
+FEW = 16  # so few customers are scored faster than a thread takes over the work
+MAX_LARGE = 2  # larger requests that are scored at the same time
 _large = CapacityLimiter(MAX_LARGE)
 
 
@@ -47,7 +47,7 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     score; the others are answered all the same. While a store is away, scores rest on what was last
     known of a customer, or are the models' defaults, and are marked as degraded.
     """
-    # Not as dependencies: resolving each one is a part of the answer's time.
+    # Not as dependencies: resolving them takes a part of the response's time.
     services = services_of(request.app)
     scorer, metrics = services[Scorer], services[Metrics]
     timing.current().mark("receive")
@@ -97,7 +97,7 @@ async def explanation(
     explainer: ExplainerDep,
 ) -> schemas.ExplainedPrediction:
     """Why an answer was given: from the log, by the versions that gave it and the features of then."""
-    for _ in range(3):  # what was answered just now is on its way into the log
+    for _ in range(3):  # the log commits a prediction shortly after the response
         prediction = await explainer.run(lambda: explainer.explain_logged(prediction_id))
         if prediction is not None:
             return prediction
