@@ -105,7 +105,7 @@ def _example(home: Home) -> str | None:
 
 def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
     from events import lake
-    from models.registry.registry import local_uri
+    from models.registry.connection import local_uri
 
     metadata = lake.metadata(home)
     span = (

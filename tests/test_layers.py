@@ -30,7 +30,6 @@ LONG_MODULES_TO_SPLIT: set[str] = {
     "features/online/packed.py",
     "features/online/redis.py",
     "models/measures/drift.py",
-    "models/registry/registry.py",
     "records/decisions.py",
     "records/predictions.py",
     "records/score_jobs.py",

@@ -23,7 +23,7 @@ from core.home import Home
 from core.settings import FeatureSettings
 from events.identity import Identity
 from features.offline.current import present
-from models.registry.registry import local_uri
+from models.registry.connection import local_uri
 from serving.scores.schemas import ScoresRequest
 
 MODELS = ("churn", "propensity", "clv")

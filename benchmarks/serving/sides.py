@@ -57,7 +57,7 @@ def start_sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
             "PATRON_ONLINE_STORE": f"redis://{servers.HOST}:{port}/0",
             "PATRON_REQUIRE_KEYS": "true",
             "PEER_REDIS": f"{servers.HOST}:{port},db=1",
-            "MLFLOW_TRACKING_URI": Registry(Home(home)).uri,
+            "MLFLOW_TRACKING_URI": Registry(Home(home)).mlflow.uri,
             # MLflow's server is started by a shell that looks for uvicorn.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }

@@ -11,8 +11,9 @@ from typing import Any
 
 from core.errors import PatronError
 from core.home import Home
+from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
-from models.registry.registry import Registry, begun
+from models.registry.registry import Registry
 from models.registry.versions import why_none
 from serving.scores.champions import POLL_S, RETRY_S
 from serving.scores.schemas import ModelState
@@ -34,7 +35,11 @@ class OtherModels:
     def states(self) -> list[ModelState]:
         """The models that were ever trained; as last read while the registry is unavailable or being read."""
         # A registry that hangs must block one thread, not all that serve requests.
-        if self._clock() >= self._look_at and begun(self._home) and self._lock.acquire(blocking=False):
+        if (
+            self._clock() >= self._look_at
+            and may_have_versions(self._home)
+            and self._lock.acquire(blocking=False)
+        ):
             try:
                 self._look_at = self._clock() + self._look()
             finally:

@@ -21,7 +21,7 @@ def models(home: Home) -> Iterator[Check]:
 
     registry = Registry(home)
     versions_by_model = {name: registry.versions(name) for name in (*every(), *OTHER_MODELS)}
-    yield Check("MLflow", OK, f"{registry.version}, {registry.place}")
+    yield Check("MLflow", OK, f"{registry.mlflow.version}, {registry.mlflow.place}")
     for name, versions in versions_by_model.items():
         if name not in MODELS and not versions:
             continue  # one that this shop does not ask

@@ -157,7 +157,7 @@ def test_damaged_tables_are_an_error_a_person_can_act_on(
 def test_a_server_that_is_named_is_used_in_place_of_the_homes_own(template: Home, tmp_path: Path) -> None:
     shared = f"sqlite:///{template.mlflow / 'mlflow.db'}"
     home = Home(tmp_path / "other")
-    assert Registry(home, ModelSettings(mlflow_uri=shared)).uri == shared
+    assert Registry(home, ModelSettings(mlflow_uri=shared)).mlflow.uri == shared
     assert Registry(home, ModelSettings(mlflow_uri=shared)).versions("churn") == []
     assert not (home.mlflow / "mlflow.db").exists()
 

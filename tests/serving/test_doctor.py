@@ -81,7 +81,7 @@ def test_it_says_what_waits_for_the_lake_and_since_when(shop_copy: Home) -> None
 def test_it_says_what_lags_behind(trained_copy: Home) -> None:
     shop = trained_copy.shop()
     trained_copy.write_shop(replace(shop, clock=Clock(shop.now() + timedelta(days=2))))
-    Registry(trained_copy)._client.delete_registered_model_alias("churn", CHAMPION)
+    Registry(trained_copy).mlflow.client.delete_registered_model_alias("churn", CHAMPION)
     said = {check.part: check for check in examine(trained_copy)}
     assert {name: check.state for name, check in said.items()} == WELL | {
         "snapshots": "warning", "online store": "warning", "churn": "warning",

@@ -286,8 +286,8 @@ def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
     assert found is not None
     assert (found.status, found.done) == ("interrupted", 200)
     registry = Registry(trained_copy)
-    (source,) = registry._client.search_model_versions("name = 'clv'")
-    registry._client.create_model_version("clv", source.source, source.run_id, tags=dict(source.tags))
+    (source,) = registry.mlflow.client.search_model_versions("name = 'clv'")
+    registry.mlflow.client.create_model_version("clv", source.source, source.run_id, tags=dict(source.tags))
     registry.promote("clv", "2", "tests", "another version answers")
 
     with service(trained_copy) as ask:

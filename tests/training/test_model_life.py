@@ -132,8 +132,8 @@ def test_promotion_and_rollback_move_the_champion_and_say_who_when_why(
     assert [m["why"] for m in listed["moves"]][-3:] == ["it knows more", "a slip", "still"]
     assert [v["champion"] for v in listed["versions"]] == [False, False, True]
     registry = Registry(versions)
-    with registry._speaking():
-        tag = registry._client.get_model_version("propensity", "1").tags["move"]
+    with registry.mlflow.errors():
+        tag = registry.mlflow.client.get_model_version("propensity", "1").tags["move"]
     assert json.loads(tag)["why"] == "still"
 
 

@@ -210,7 +210,7 @@ def test_the_run_holds_what_was_done_with_what_and_how_well(model: CustomerModel
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own imports
         import mlflow
-    client = mlflow.MlflowClient(tracking_uri=registry.uri)
+    client = mlflow.MlflowClient(tracking_uri=registry.mlflow.uri)
     version = registry.versions(model.name)[0]
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"

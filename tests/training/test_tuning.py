@@ -68,7 +68,7 @@ def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
     )
     assert tuned.best >= tuned.usual
     assert (tuned.trials, tuned.measure) == (7, "auc")
-    client = registry._client
+    client = registry.mlflow.client
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     runs = client.search_runs([experiment])
     (search,) = (r for r in runs if r.info.run_name == f"{name} search")

@@ -94,17 +94,19 @@ def tune(
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
     splits = inner_splits(workspace.store, recipe, parts)
     measure, _ = RANKING[recipe.kind]
-    search = registry.begin_search(model.name, TrainingRun({"trials": trials, "splits": len(splits)}, {}, {}))
+    search = registry.runs.begin_search(
+        model.name, TrainingRun({"trials": trials, "splits": len(splits)}, {}, {})
+    )
 
     def record(trial: Any, tried: Trees, values: Sequence[float], pruned: bool) -> None:
         found = {f"inner_{measure}": float(np.mean(values)), "splits": float(len(values))}
         tags = {"state": "pruned" if pruned else "complete"}
-        registry.record_trial(model.name, search, TrainingRun(settings_of(tried), found, tags))
+        registry.runs.record_trial(model.name, search, TrainingRun(settings_of(tried), found, tags))
         progress(f"{model.name}: trial {trial.number + 1} of {trials}", 0.8 * (trial.number + 1) / trials)
 
     study = _study(optuna, usual)
     study.optimize(_objective(optuna, recipe.kind, usual, splits, record), trials, timeout_s)
-    registry.end_search(search, {f"inner_{measure}": study.best_value})
+    registry.runs.end_search(search, {f"inner_{measure}": study.best_value})
     best = configured(usual, study.best_params)
     learnt = replace(recipe, estimator=lambda: best)
     chosen = replace(asked_with(model, parts.horizon_days), complement_of=learnt) if complement else learnt

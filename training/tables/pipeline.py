@@ -110,7 +110,8 @@ def _name(registry: Registry, place: Path, name: str | None) -> str:
         raise PatronError(f"{name} is the name of a model that comes with Patron; say another --name")
     if registry.versions(name) and name not in registry.table_models():
         raise PatronError(
-            f"{registry.place} holds a model {name} that was not trained on a table; say another --name"
+            f"{registry.mlflow.place} holds a model {name} that was not trained on a table;"
+            " say another --name"
         )
     return name
 

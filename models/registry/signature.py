@@ -1,0 +1,31 @@
+"""MLflow's description of a bundle: its columns, and how ``mlflow.pyfunc`` opens it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.registry.bundle import MANIFEST
+
+_TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
+
+
+def write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> None:
+    """Write MLflow's ``MLmodel``, whose signature MLflow's page shows as inputs and outputs.
+
+    It also lets ``mlflow.pyfunc.load_model`` open the bundle; serving never does.
+    """
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    manifest = json.loads(files[MANIFEST])
+    inputs = Schema(
+        [ColSpec(DataType[_TYPES[c["dtype"]]], c["name"], required=False) for c in manifest["features"]]
+    )
+    signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
+    flavors = {
+        "python_function": {"loader_module": "models.pyfunc", "python_version": platform.python_version()}
+    }
+    Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
