@@ -56,24 +56,24 @@ class Intake:
         self._thread: threading.Thread | None = None
 
     def store(self, messages: Sequence[Message], refused: Sequence[Refused]) -> Future[None]:
-        """Keep events for good, those refused in the quarantine; done once a commit outlives a power cut.
+        """Store events, and refused ones in the quarantine; the future is done once the commit is durable.
 
-        The future raises :class:`PatronError` where the database cannot be used; nothing was kept then.
+        The future raises :class:`PatronError` if the database cannot be used; nothing was stored then.
 
         Raises:
-            Full: too many wait already; these do not.
+            Overloaded: too many events wait; these are not stored.
         """
-        handed = _Batch(messages, refused)
+        batch = _Batch(messages, refused)
         with self._changed:
-            if self._closed or (self._size and self._size + handed.size > MAX_WAITING):
+            if self._closed or (self._size and self._size + batch.size > MAX_WAITING):
                 raise Overloaded("more events arrive than can be kept; send these again in a second")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
                 self._thread.start()
-            self._waiting.append(handed)
-            self._size += handed.size
+            self._waiting.append(batch)
+            self._size += batch.size
             self._changed.notify()
-        return handed.committed
+        return batch.committed
 
     def close(self) -> None:
         """Commit what is queued, and refuse further events."""
@@ -96,30 +96,30 @@ class Intake:
             group: list[_Batch] = []
             size = 0
             while self._waiting and (not group or size + self._waiting[0].size <= MAX_PER_COMMIT):
-                handed = self._waiting.popleft()
-                size += handed.size
-                if handed.committed.set_running_or_notify_cancel():
-                    group.append(handed)
+                batch = self._waiting.popleft()
+                size += batch.size
+                if batch.committed.set_running_or_notify_cancel():
+                    group.append(batch)
             self._size -= size
             return group
 
     def _commit(self, group: Sequence[_Batch]) -> None:
-        messages = [message for handed in group for message in handed.messages]
-        refused = [message for handed in group for message in handed.refused]
+        messages = [message for batch in group for message in batch.messages]
+        refused = [message for batch in group for message in batch.refused]
         try:
             self._append(messages, refused)
         except Exception as error:
             # If the database is unavailable, it is so for all of them.
             if len(group) > 1 and (isinstance(error, Unstorable) or not isinstance(error, PatronError)):
-                for handed in group:  # so that only the batch with the error fails
-                    self._commit([handed])
+                for batch in group:  # so that only the batch with the error fails
+                    self._commit([batch])
                 return
             _log.error("%d events could not be kept: %s", len(messages) + len(refused), type(error).__name__)
-            for handed in group:
-                handed.committed.set_exception(error)
+            for batch in group:
+                batch.committed.set_exception(error)
         else:
-            for handed in group:
-                handed.committed.set_result(None)
+            for batch in group:
+                batch.committed.set_result(None)
 
     def _append(self, messages: Sequence[Message], refused: Sequence[Refused]) -> None:
         seq = versions.compacted_seq(self._home)

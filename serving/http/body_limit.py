@@ -11,9 +11,9 @@ MAX_BODY_BYTES = 2**20
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware: whoever reads a body is given ``LARGEST_BODY_BYTES`` of it at most.
+    """ASGI middleware: the body of a request may have ``MAX_BODY_BYTES``.
 
-    Routes of events read theirs by themselves, and have a limit of their own.
+    The routes of events have a limit of their own.
     """
 
     def __init__(self, app: ASGIApp) -> None:

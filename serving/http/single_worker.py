@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class SingleWorker:
-    """Does work when its turn comes, and refuses more than ``MOST_WAITING`` requests at once."""
+    """Runs functions in one thread, in order, and refuses more than ``MAX_WAITING`` requests at once."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -101,10 +101,12 @@ def journal(home: Home) -> Iterator[Check]:
 
     from core.storage.database import Database
     from events import lake
-    from events.journal import journal as table
+    from events.journal import journal as event_table
 
     after = lake.metadata(home).compacted_seq
-    query = sa.select(sa.func.count(), sa.func.min(table.c.received_at_us)).where(table.c.seq > after)
+    query = sa.select(sa.func.count(), sa.func.min(event_table.c.received_at_us)).where(
+        event_table.c.seq > after
+    )
     with Database(home).reading() as connection:
         count, oldest_us = connection.execute(query).one()
     if not count:

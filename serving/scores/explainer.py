@@ -65,7 +65,7 @@ class Explainer(SingleWorker):
             if answer["version"]
         }
         scores = {
-            name: _score(models.get(name), prediction, told) for name, told in prediction.answers.items()
+            name: _score(models.get(name), prediction, answer) for name, answer in prediction.answers.items()
         }
         return ExplainedPrediction(
             prediction_id=prediction_id,

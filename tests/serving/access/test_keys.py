@@ -38,7 +38,7 @@ from serving.app import create_app
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPEN = ("/healthz", "/readyz", "/docs", "/redoc", "/openapi.json")
 NEVER_MADE = "patron_" + "A" * 43
 

@@ -20,7 +20,7 @@ from serving.http import observability as observed
 from serving.http import timing as stages
 from serving.scores.scorer import Scorer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "C-secret-customer"
 ASK: dict[str, Any] = {"method": "POST", "json": {"customer_ids": [SECRET]}}
 Get = Callable[..., httpx.Response]

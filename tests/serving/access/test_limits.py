@@ -48,7 +48,7 @@ from serving.scores.scorer import Scorer
 from serving.settings import ServingSettings
 
 NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 NOW_US = int(NOON.timestamp()) * 1_000_000
 NOBODY = f"redis://me:secret@{servers.HOST}:1/0"
