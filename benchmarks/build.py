@@ -67,7 +67,9 @@ class Sides:
         path = self.home.path / "opinions.parquet"
         if not path.exists():
             backend = lake.connect()
-            read = opinions.beside(backend, lake.read(self.home, backend), opinions.Reader.of(self.home))
+            read = opinions.with_opinions(
+                backend, lake.read(self.home, backend), opinions.TextReader.of(self.home)
+            )
             pq.write_table(backend.to_pyarrow(read.opinions), path)
         return path
 
@@ -132,7 +134,7 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
 def learn(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
     """The files of the boundaries in force at these moments, which the product learns."""
     folder = home.snapshots / lake.metadata(home).generation / f"boundaries-{boundaries.recipe(home)}"
-    boundaries.history(home, lake.connect(), as_ofs)
+    boundaries.load_events(home, lake.connect(), as_ofs)
     return sorted(folder.glob("*.parquet"))
 
 

@@ -109,7 +109,6 @@ PENDING_CLASSES: set[str] = {
     "Learnt",
     "Published",
     "Question",
-    "Reader",
     "Reason",
     "Report",
     "Stopped",

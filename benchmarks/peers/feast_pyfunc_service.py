@@ -22,7 +22,7 @@ from benchmarks.peers.feast_store import materialize, open_store
 from core.home import Home
 from core.settings import FeatureSettings
 from events.identity import Identity
-from features.offline.current import present
+from features.offline.current import load_current
 from models.registry.connection import local_uri
 from serving.scores.schemas import ScoresRequest
 
@@ -80,7 +80,7 @@ def _open_store(home: Home) -> feast.FeatureStore:
     """A Feast store on Redis as its manual shows it, filled with what this project's own holds."""
     where = os.environ["PEER_REDIS"]
     store = open_store(home, Path(mkdtemp()), RedisOnlineStoreConfig(connection_string=where))
-    materialize(store, present(home).as_of)
+    materialize(store, load_current(home).as_of)
     return store
 
 

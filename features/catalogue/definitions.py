@@ -7,12 +7,12 @@ import hashlib
 from core.home import Home
 from features.group import Feature
 from features.groups import FEATURES
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 
 
 def definitions(home: Home) -> dict[str, str]:
     """By feature, what it computes; models hold these, and are refused where they are other ones."""
-    recipe = Reader.of(home).recipe
+    recipe = TextReader.of(home).recipe
     return {name: _with(feature, recipe) for name, feature in FEATURES.items()}
 
 

@@ -30,7 +30,7 @@ from core.errors import PatronError
 from features.catalogue.views import View
 from features.online.cells import CellStore
 from features.online.open import open_cells
-from features.online.packed import Field, Layout, Selection, encode
+from features.online.packed import CellLayout, Field, Selection, encode
 from features.online.rows import CLOCKS_APART, unpacked
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
@@ -132,7 +132,7 @@ def view_of(view: FeatureView) -> View:
     return View(view.name, tuple(fields), view.ttl or timedelta(0))
 
 
-def layout_of(view: FeatureView) -> Layout:
+def layout_of(view: FeatureView) -> CellLayout:
     """How the cells of a feature view are laid out.
 
     Raises:
@@ -158,6 +158,6 @@ def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
     )
 
 
-def _value(layout: Layout, name: str, value: Any) -> Value:
+def _value(layout: CellLayout, name: str, value: Any) -> Value:
     held, _ = _HELD[layout.fields[layout.place[name]].dtype]
     return _NOTHING if value is None else Value(**{held: value})

@@ -28,15 +28,15 @@ from features.catalogue.views import View
 from features.online import rows
 from features.online.cells import CellStore
 from features.online.open import open_cells
-from features.online.packed import Layout
-from features.online.rows import KEY, OnlineRows, Reader, Snapshot
+from features.online.packed import CellLayout
+from features.online.rows import KEY, OnlineReader, OnlineRows, Snapshot
 
 if TYPE_CHECKING:
     import feast
 
     from features.group import FeatureGroup
 
-__all__ = ["OnlineRows", "Reader", "Store"]
+__all__ = ["OnlineReader", "OnlineRows", "Store"]
 
 PROJECT = "patron"
 ENTITY = "customer"
@@ -236,15 +236,15 @@ class Store:
         """Erase customers from the online store."""
         self.online.delete([int(key) for key in keys])
 
-    def reader(self, features: Sequence[str]) -> Reader:
+    def reader(self, features: Sequence[str]) -> OnlineReader:
         """Reads these features for customers by key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
 
-    def patient_reader(self, features: Sequence[str]) -> Reader:
+    def patient_reader(self, features: Sequence[str]) -> OnlineReader:
         """The same for tens of thousands of customers at a time: it waits longer for a store that is slow."""
         return rows.reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
-    def _layouts(self) -> dict[str, Layout]:
+    def _layouts(self) -> dict[str, CellLayout]:
         return {name: view.layout for name, view in self._views().items()}
 
     def _views(self) -> dict[str, View]:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from core import files
-from features.online.packed import Field, Layout
+from features.online.packed import CellLayout, Field
 
 FORMAT = 1
 
@@ -34,9 +34,9 @@ class View:
     fresh_for: timedelta
 
     @cached_property
-    def layout(self) -> Layout:
+    def layout(self) -> CellLayout:
         """How its cells are laid out; the order of its fields does not matter."""
-        return Layout(self.name, tuple(sorted(self.fields, key=lambda field: field.name)))
+        return CellLayout(self.name, tuple(sorted(self.fields, key=lambda field: field.name)))
 
 
 def digest(registry: Path) -> str | None:

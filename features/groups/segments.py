@@ -28,7 +28,7 @@ from features.groups.purchases import (
 LAPSED_AFTER_DAYS = 180
 LATE_AFTER_ONE_ORDER_DAYS = 90
 LATE_AFTER_GAPS = 2.0
-LEAST_LATE_DAYS = 30
+MIN_LATE_DAYS = 30
 LOYAL_ORDERS = 4
 
 segments = FeatureGroup(
@@ -88,7 +88,7 @@ STAGES = {
         "At risk",
         "流失风险",
         f"late for the next order: it is more than {LATE_AFTER_GAPS:g} of their median gaps ago, and"
-        f" {LEAST_LATE_DAYS} days; or {LATE_AFTER_ONE_ORDER_DAYS} days after a first order",
+        f" {MIN_LATE_DAYS} days; or {LATE_AFTER_ONE_ORDER_DAYS} days after a first order",
     ),
     "lapsed": Segment("Lapsed", "已流失", f"last ordered more than {LAPSED_AFTER_DAYS} days ago"),
 }
@@ -208,7 +208,7 @@ def lifecycle_stage(
 ) -> ir.StringValue:
     """Where the customer stands: prospect, new, repeat, loyal, at_risk or lapsed."""
     usual = (median_gap_days * LATE_AFTER_GAPS).fill_null(float(LATE_AFTER_ONE_ORDER_DAYS))
-    late_after = ibis.ifelse(usual < LEAST_LATE_DAYS, float(LEAST_LATE_DAYS), usual)
+    late_after = ibis.ifelse(usual < MIN_LATE_DAYS, float(MIN_LATE_DAYS), usual)
     return ibis.cases(
         (orders_total == 0, "prospect"),
         (recency_days > LAPSED_AFTER_DAYS, "lapsed"),

@@ -28,9 +28,9 @@ from events.schema import POPULATION
 from features.catalogue.store import Store
 from features.live import compiled
 from features.offline import boundaries
-from features.online.rows import present
+from features.online.rows import latest_now
 from features.text import opinions
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 
 CHUNK = 300  # customers computed together: some tenths of a second
 _POPULATION = ibis.schema(POPULATION).to_pyarrow()
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Mark:
+class Watermark:
     """How far the refresher is. It may lag behind the rows, since computing them again changes nothing.
 
     Attributes:
@@ -53,7 +53,7 @@ class Mark:
     again_after: int | None = None
 
     @classmethod
-    def read(cls, home: Home) -> Mark:
+    def read(cls, home: Home) -> Watermark:
         """The mark of a home; all is to be done where there is none, or none that can be read."""
         try:
             return cls(**json.loads(home.refreshed.read_text()))
@@ -79,14 +79,14 @@ def lag(home: Home, database: Database) -> Lag:
     Raises:
         PatronError: the database cannot be read.
     """
-    done = Mark.read(home).done
+    done = Watermark.read(home).done
     waiting = journal.last(database) - done
     oldest = journal.oldest(database, done) if waiting > 0 else None
     age = home.wall() - moment(oldest) if oldest is not None else timedelta(0)
     return Lag(max(waiting, 0), max(age.total_seconds(), 0.0))
 
 
-class Live:
+class LiveUpdater:
     """Computes customers anew; for one thread of one process per home.
 
     Raises:
@@ -95,9 +95,9 @@ class Live:
 
     def __init__(self, home: Home) -> None:
         self.home, self.database, self.store = home, Database(home), Store(home)
-        self.mark = Mark.read(home)
+        self.mark = Watermark.read(home)
         self._history = History(home, self.database)
-        self._stamp, self._reader = opinions.stamp(home), Reader.of(home)
+        self._stamp, self._reader = opinions.stamp(home), TextReader.of(home)
         self._compiled = compiled.compile_groups()
         self._connection = compiled.open_connection()
         self._divided: tuple[tuple[Path, ...], pa.Table] = (), boundaries.table(())
@@ -142,7 +142,7 @@ class Live:
         """Whether texts are read by who reads the home's now."""
         return self._stamp == opinions.stamp(self.home)
 
-    def skip_to(self, seq: int) -> None:
+    def advance_to(self, seq: int) -> None:
         """Leave out the messages up to a number, whose customers were all computed otherwise."""
         self._keep(replace(self.mark, done=max(seq, self.mark.done)))
 
@@ -150,7 +150,7 @@ class Live:
         """Go back to where boundaries were missing, or to the beginning where the journal is another one."""
         again = self.mark.again_after
         if self.mark.done > journal.last(self.database):
-            self._keep(Mark())
+            self._keep(Watermark())
         elif again is not None and not boundaries.missing(self.home, self.home.shop().now()):
             self._keep(replace(self.mark, done=min(again, self.mark.done), again_after=None))
 
@@ -159,12 +159,12 @@ class Live:
         now = micros(self.home.wall())
         last = self.mark.as_of_us
         # What is further ahead was written by another clock, and gives way.
-        last = last if last <= present(self.home.shop()) else 0
+        last = last if last <= latest_now(self.home.shop()) else 0
         return max(now, received_at_us, last) + 1
 
     def _divide(self, as_of: datetime) -> None:
         """Read the boundaries in force, where others were before."""
-        files = boundaries.learnt(self.home, as_of)
+        files = boundaries.current_files(self.home, as_of)
         if files != self._divided[0]:
             self._divided = files, boundaries.table(files)
 
@@ -182,7 +182,7 @@ class Live:
             else:
                 _log.error("the features of a customer cannot be computed: %s", type(error).__name__)
 
-    def _keep(self, mark: Mark) -> None:
+    def _keep(self, mark: Watermark) -> None:
         if mark != self.mark:
             mark.write(self.home)
             self.mark = mark

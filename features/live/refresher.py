@@ -21,7 +21,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
-from features.live.recompute import Live
+from features.live.recompute import LiveUpdater
 from features.offline import build as builds
 
 TICK_S = 0.25
@@ -63,7 +63,7 @@ class Refresher:
     def __init__(self, home: Home, start: StartTask = start_task) -> None:
         self.home, self._start = home, start
         self._compact_after = FeatureSettings().compact_after
-        self._live: Live | None = None
+        self._live: LiveUpdater | None = None
         self._catalogued = False
         self._work: tuple[str, Task] | None = None
         self._began: dict[str, datetime] = {}
@@ -78,7 +78,7 @@ class Refresher:
         if not self.home.shop().live:
             return False
         if self._live is None or not self._live.reads_as_promoted():
-            self._live, self._catalogued = Live(self.home), False
+            self._live, self._catalogued = LiveUpdater(self.home), False
         live, forgotten = self._live, lake.metadata(self.home).forgotten_seq
         self._look_after(live)
         if not self._ready(live) or live.mark.done < forgotten:
@@ -92,16 +92,16 @@ class Refresher:
             busy = self._begin("compact")
         return busy or self._work is not None
 
-    def _look_after(self, live: Live) -> None:
+    def _look_after(self, live: LiveUpdater) -> None:
         if self._work is None or (ended := self._work[1].poll()) is None:
             return
         (task, _), self._work = self._work, None
         if ended:
             raise PatronError(f"the {task} in the background failed ({ended}); it is tried again")
         if task == "build":
-            live.skip_to(self._covers)
+            live.advance_to(self._covers)
 
-    def _ready(self, live: Live) -> bool:
+    def _ready(self, live: LiveUpdater) -> bool:
         """Whether the catalogue is of this code's definitions and the home's; else a build makes it so."""
         now = builds.catalogued(live.store)
         if self._catalogued and not now:
@@ -120,7 +120,7 @@ class Refresher:
         self._work = task, self._start(self.home, task)
         return True
 
-    def _full(self, live: Live) -> bool:
+    def _full(self, live: LiveUpdater) -> bool:
         """Whether enough is in the journal to move, or for long enough, and nobody needs it there."""
         held = lake.current(self.home).compacted_seq
         waiting = live.mark.done - held

@@ -3,7 +3,7 @@
 At a snapshot's moment the boundaries in force are those of the latest first of a month: they are
 learnt from what was known then, so history sees none of its future, and a customer's segment does
 not move because others did, but once a month. Tastes are learnt at the first month with
-``LEAST_TASTES`` customers to learn from, and on each first of January after.
+``MIN_CUSTOMERS_FOR_TASTES`` customers to learn from, and on each first of January after.
 
 ``snapshots/<generation>/boundaries-<recipe>/measures-<moment>.parquet`` and ``taste-<moment>.parquet``.
 """
@@ -39,8 +39,8 @@ from features.text import opinions
 Floats = NDArray[np.float64]
 Stored = Callable[[FeatureGroup, datetime], ir.Table | None]
 FIFTHS = (0.2, 0.4, 0.6, 0.8)
-LEAST_TASTES = 100
-MOST_TASTES = 8
+MIN_CUSTOMERS_FOR_TASTES = 100
+MAX_TASTES = 8
 LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
 SEED = 7
 SAMPLE = 4000  # customers that the number of tastes is chosen on
@@ -51,13 +51,13 @@ def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
     """Nothing was computed before."""
 
 
-def history(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
+def load_events(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
     """The event tables of a home, with what texts say and the boundaries in force at these moments."""
-    events = opinions.beside(backend, lake.read(home, backend), opinions.Reader.of(home))
-    return divided(home, backend, events, as_ofs)
+    events = opinions.with_opinions(backend, lake.read(home, backend), opinions.TextReader.of(home))
+    return with_boundaries(home, backend, events, as_ofs)
 
 
-def divided(
+def with_boundaries(
     home: Home,
     backend: Backend,
     events: Events,
@@ -76,14 +76,14 @@ def divided(
     return events
 
 
-def history_for(
+def load_events_for(
     features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
 ) -> Events:
     """The event tables, with opinions and boundaries only where one of the features is made of them."""
     events, groups = lake.read(home, backend), {feature.group for feature in features}
     if any(group.reads_opinions for group in groups):
-        events = opinions.beside(backend, events, opinions.Reader.of(home))
-    return divided(home, backend, events, as_ofs) if any(group.reads for group in groups) else events
+        events = opinions.with_opinions(backend, events, opinions.TextReader.of(home))
+    return with_boundaries(home, backend, events, as_ofs) if any(group.reads for group in groups) else events
 
 
 def _learnt(
@@ -114,7 +114,7 @@ def missing(home: Home, as_of: datetime) -> bool:
     return month is not None and not _file(home, "measures", month).exists()
 
 
-def learnt(home: Home, as_of: datetime) -> tuple[Path, ...]:
+def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
     """The files of the boundaries that were learnt for a moment or last before it, one of each kind."""
     found = []
     for kind in ("measures", "taste"):
@@ -163,13 +163,13 @@ def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> p
     facts = facts[facts["orders_total"] > 0]
     money = facts["spend_total"] - facts["refunded_total"]
     measures = {"recency": facts["recency_days"], "frequency": facts["orders_total"], "money": money}
-    bounds = {kind: fifths(values.to_numpy(np.float64)) for kind, values in measures.items()}
-    bounds["tier"] = tiers(facts["net_spend_365d"].to_numpy(np.float64), home.shop().tiers)
+    bounds = {kind: quintiles(values.to_numpy(np.float64)) for kind, values in measures.items()}
+    bounds["tier"] = tier_bounds(facts["net_spend_365d"].to_numpy(np.float64), home.shop().tiers)
     rows = [(kind, None, None, bound) for kind, values in bounds.items() for bound in values]
     return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
 
 
-def fifths(values: Floats) -> list[float]:
+def quintiles(values: Floats) -> list[float]:
     """The least value of each fifth but the lowest; infinite where ties leave a fifth to nobody.
 
     Equal values never fall apart: a bound is the least value above the quantile.
@@ -180,7 +180,7 @@ def fifths(values: Floats) -> list[float]:
     return [float(values[values > cut].min(initial=np.inf)) for cut in cuts]
 
 
-def tiers(net_spend: Floats, rule: Tiers) -> list[float]:
+def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
     """The least net spend of tiers A, B and C; infinite where a tier is empty.
 
     A are the customers who together bring ``rule.share`` of the money (or are that share of those
@@ -205,8 +205,8 @@ def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence
     told = lines.group_by("customer_key").aggregate(
         since=ibis.greatest(lines.timestamp, lines.received_at).min()
     )
-    since = backend.to_pyarrow(told.order_by("since").limit(LEAST_TASTES).since).to_pylist()
-    if len(since) < LEAST_TASTES:
+    since = backend.to_pyarrow(told.order_by("since").limit(MIN_CUSTOMERS_FOR_TASTES).since).to_pylist()
+    if len(since) < MIN_CUSTOMERS_FOR_TASTES:
         return []
     zone = ZoneInfo(home.shop().time_zone)
     able = [m for m in months if m.replace(tzinfo=None) > since[-1]]
@@ -218,7 +218,7 @@ def _tastes(home: Home, events: Events, moment: datetime) -> pd.DataFrame:
     found = shares(visible(events.order_lines, population)).to_pandas()
     matrix = found.pivot(index="customer_key", columns="category", values="share").fillna(0).sort_index()
     centres = taste_centres(matrix.to_numpy(np.float64))
-    labels = names(centres, matrix.to_numpy(np.float64).mean(axis=0), list(matrix.columns))
+    labels = taste_names(centres, matrix.to_numpy(np.float64).mean(axis=0), list(matrix.columns))
     rows = [
         ("taste", label, category, share)
         for label, centre in zip(labels, centres, strict=True)
@@ -239,7 +239,7 @@ def taste_centres(matrix: Floats) -> Floats:
     sample = matrix[np.random.default_rng(SEED).permutation(len(matrix))[:SAMPLE]]
     kinds = len(np.unique(sample.round(9), axis=0))
     best, centres = -np.inf, sample.mean(axis=0, keepdims=True)
-    for k in range(2, min(MOST_TASTES, kinds - 1, matrix.shape[1]) + 1):
+    for k in range(2, min(MAX_TASTES, kinds - 1, matrix.shape[1]) + 1):
         fitted = KMeans(k, n_init=4, random_state=SEED).fit(sample)
         score = float(silhouette_score(sample, fitted.labels_))
         if score > best:
@@ -248,7 +248,7 @@ def taste_centres(matrix: Floats) -> Floats:
     return found
 
 
-def names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
+def taste_names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
     """Each centre by the two categories it spends most on of those it has much more of than usual.
 
     ``mixed`` where none stands out; of two that would have the same name the second gets a number.

@@ -14,7 +14,7 @@ from features.groups import GROUPS
 from features.offline import boundaries, snapshots
 from features.offline import current as present
 from features.offline.snapshot_set import SnapshotSet
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 
 
 def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
@@ -26,12 +26,12 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     Args:
         monthly: see :func:`features.offline.snapshots.build`.
     """
-    reader = Reader.of(home)
+    reader = TextReader.of(home)
     built = snapshots.build(home, monthly, progress)
     progress("feature store", 0.0)
     store = Store(home)
     store.apply(GROUPS, built.folders)
-    if Reader.of(home) != reader:  # what was computed may not be what the catalogue says
+    if TextReader.of(home) != reader:  # what was computed may not be what the catalogue says
         raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
     store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})

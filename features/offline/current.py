@@ -35,7 +35,7 @@ class NoSuchSegment(PatronError):
 
 
 @dataclass(frozen=True)
-class Present:
+class CurrentSnapshot:
     """The text features of everyone as of the last build, by ``customer_key``.
 
     Attributes:
@@ -81,7 +81,7 @@ class Present:
         return has
 
 
-def present(home: Home) -> Present:
+def load_current(home: Home) -> CurrentSnapshot:
     """Everyone as of the last build; read once per build.
 
     Raises:
@@ -120,10 +120,10 @@ def members(home: Home, segments: Sequence[str]) -> Keys:
         NoSuchSegment: a feature or a value is unknown; the text says which there are.
         PatronError: nothing was built yet, or it cannot be read.
     """
-    return present(home).members(segments)
+    return load_current(home).members(segments)
 
 
-def point(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
+def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
     """Say which file of each group is the present one, below a generation's folder."""
     places = {group: str(path.relative_to(generation)) for group, path in files.items()}
     core.files.replace(
@@ -132,7 +132,7 @@ def point(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
 
 
 @lru_cache(maxsize=2)
-def _read(_written: int, pointer: Path) -> Present:
+def _read(_written: int, pointer: Path) -> CurrentSnapshot:
     told = json.loads(pointer.read_text())
     keys: pa.Array | None = None
     groups: dict[str, str] = {}
@@ -148,4 +148,4 @@ def _read(_written: int, pointer: Path) -> Present:
         values |= {name: table[name].combine_chunks().take(places).dictionary_encode() for name in names}
     if keys is None:
         raise ValueError(f"{pointer} names no files")
-    return Present(datetime.fromisoformat(told["as_of"]), np.asarray(keys), groups, values)
+    return CurrentSnapshot(datetime.fromisoformat(told["as_of"]), np.asarray(keys), groups, values)

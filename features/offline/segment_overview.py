@@ -29,9 +29,9 @@ KINDS: dict[str, Mapping[str, Segment]] = {
     "rfm_segment": RFM,
     "taste_cluster": {},
 }
-MOST_DIFFERENCES = 3
-LEAST_DIFFERENCE = 0.15  # from 0.5, of the chance that a member exceeds another
-MOST_ALIKE = 0.8  # of the ranks of two features that are both named
+MAX_DIFFERENCES = 3
+MIN_DIFFERENCE = 0.15  # from 0.5, of the chance that a member exceeds another
+MAX_CORRELATION = 0.8  # of the ranks of two features that are both named
 SAMPLE = 20_000  # customers on whom differences are told
 MONTHS = 12  # over which moves between stages are counted
 SEED = 7
@@ -146,10 +146,11 @@ def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[d
             found.append((abs(chance - 0.5), str(name), chance))
     chosen: list[dict[str, Any]] = []
     for strength, name, chance in sorted(found, key=lambda f: (-round(f[0], 6), f[1])):
-        if strength < LEAST_DIFFERENCE or len(chosen) == MOST_DIFFERENCES:
+        if strength < MIN_DIFFERENCE or len(chosen) == MAX_DIFFERENCES:
             break
         if any(
-            abs(ranks[name].corr(ranks[other["feature"]], min_periods=3)) > MOST_ALIKE for other in chosen
+            abs(ranks[name].corr(ranks[other["feature"]], min_periods=3)) > MAX_CORRELATION
+            for other in chosen
         ):
             continue
         here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())

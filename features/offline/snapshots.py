@@ -38,7 +38,7 @@ from features.offline import current as present
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
-MOST_ORDERS_ASKED = 1_000_000  # orders times moments that one query goes through
+MAX_ORDERS_PER_QUERY = 1_000_000  # orders times moments that one query goes through
 
 
 def snapshot(
@@ -81,7 +81,7 @@ def snapshot(
     backend = lake.connect()
     table = populations.population_table(backend, asked.drop_duplicates(), zone)
     as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates()]
-    values = compute(boundaries.history_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
+    values = compute(boundaries.load_events_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
     merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
@@ -122,7 +122,9 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     built = SnapshotSet(folders, tuple(held), now)
     segment_overview.write(home, built)
     kept |= {before for before in [present.built_at(home, generation.name)] if before}  # may be being read
-    present.point(generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS})
+    present.write_pointer(
+        generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS}
+    )
     _drop_others(folders, kept)
     return built
 
@@ -145,7 +147,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     zone, metadata = home.shop().time_zone, lake.metadata(home)
     generation = home.snapshots / metadata.generation
     divided = f"-{boundaries.recipe(home)}"
-    reader, groups = opinions.Reader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
+    reader, groups = opinions.TextReader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
     groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
     groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
     folders = {name: generation / folder for name, folder in groups.items()}
@@ -153,13 +155,15 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     of_texts = [group for group in GROUPS if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
-        events = opinions.beside(backend, events, reader)
+        events = opinions.with_opinions(backend, events, reader)
     chunks = _chunks(as_ofs, metadata.orders)
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
         _compute(backend, events, folders, chunk, zone)
     # What divides customers is learnt from these, and the groups that need it come last.
-    events = boundaries.divided(home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of]))
+    events = boundaries.with_boundaries(
+        home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
+    )
     for i, chunk in enumerate(chunks):
         progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
         _compute(backend, events, folders, chunk, zone, stored)
@@ -169,7 +173,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
 
 def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
     """The moments that are computed together: a query costs a second however small it is."""
-    size = max(1, MOST_ORDERS_ASKED // max(orders, 1))
+    size = max(1, MAX_ORDERS_PER_QUERY // max(orders, 1))
     return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from features.online.packed import Layout
+from features.online.packed import CellLayout
 
 Cells = list[bytes | None]
 """One cell per customer asked for, in order; None where there is none."""
@@ -25,7 +25,7 @@ class CellStore(Protocol):
         """What keeps the rows, and its version."""
         ...
 
-    def prepare(self, layouts: Sequence[Layout]) -> None:
+    def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
 
     def drop(self, views: Sequence[str]) -> None:

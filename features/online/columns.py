@@ -20,9 +20,9 @@ from features.online.packed import (
     NULLS,
     TYPES,
     WORD,
+    CellLayout,
     Columns,
-    Layout,
-    OtherLayout,
+    LayoutMismatch,
     Selection,
 )
 
@@ -50,7 +50,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
     """The selected features of the cells' customers.
 
     Raises:
-        OtherLayout: a cell was written by other definitions.
+        LayoutMismatch: a cell was written by other definitions.
     """
     layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
     texts = _texts(layout, words, full) if _has_text(selection) else None
@@ -62,7 +62,7 @@ def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns
     """The same as :func:`features.online.packed.decode` gives, sooner where there are hundreds.
 
     Raises:
-        OtherLayout: a cell was written by other definitions.
+        LayoutMismatch: a cell was written by other definitions.
     """
     layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
     texts = _texts(layout, words, full) if _has_text(selection) else None
@@ -85,7 +85,7 @@ def _blank_out(values: list[Any], where: NDArray[np.bool_] | None) -> None:
 
 
 def _taken_apart(
-    layout: Layout, cells: Sequence[bytes | None]
+    layout: CellLayout, cells: Sequence[bytes | None]
 ) -> tuple[Words, list[bytes], NDArray[np.bool_] | None]:
     """The words of cells, the cells with blank ones for those that are missing, and which these are."""
     size = layout.fixed.size
@@ -95,10 +95,10 @@ def _taken_apart(
     # Only slices are taken cell by cell: texts make cells of unlike length.
     fixed = b"".join([cell[:size] for cell in full])
     if len(fixed) != len(full) * size:
-        raise OtherLayout(layout.view)
+        raise LayoutMismatch(layout.view)
     words = np.ascontiguousarray(np.frombuffer(fixed, "<i8").reshape(len(full), size // WORD).T)
     if (words[LAYOUT] != np.frombuffer(layout.digest, "<i8")).any():
-        raise OtherLayout(layout.view)
+        raise LayoutMismatch(layout.view)
     return words, full, missing
 
 
@@ -107,13 +107,13 @@ def _moments(words: Words) -> NDArray[np.int64]:
     return found
 
 
-def _blank(layout: Layout) -> bytes:
+def _blank(layout: CellLayout) -> bytes:
     """A cell in which every feature is null."""
     nulls, words = b"\xff" * layout.null_bytes, bytes(WORD * len(layout.fields))
     return layout.digest + bytes(WORD * (NULLS - AS_OF)) + nulls + words
 
 
-def _column(layout: Layout, words: Words, place: int, texts: pa.Array | None) -> pa.Array:
+def _column(layout: CellLayout, words: Words, place: int, texts: pa.Array | None) -> pa.Array:
     null, dtype = _null(words, place), layout.fields[place].dtype
     if dtype == "string":
         assert texts is not None
@@ -123,7 +123,7 @@ def _column(layout: Layout, words: Words, place: int, texts: pa.Array | None) ->
     return pa.array(_plain(layout, words, place), TYPES[dtype], mask=null)
 
 
-def _plain(layout: Layout, words: Words, place: int) -> NDArray[Any]:
+def _plain(layout: CellLayout, words: Words, place: int) -> NDArray[Any]:
     """A feature that is no text, with anything where it is null."""
     word: NDArray[Any] = words[_first(layout) + place]
     return {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(
@@ -137,7 +137,7 @@ def _null(words: Words, place: int) -> NDArray[np.bool_] | None:
     return bit.astype(bool) if bit.any() else None
 
 
-def _texts(layout: Layout, words: Words, cells: Sequence[bytes]) -> pa.Array:
+def _texts(layout: CellLayout, words: Words, cells: Sequence[bytes]) -> pa.Array:
     """All texts of all cells, customer by customer: they lie in a row, and words say their ends."""
     places = [_first(layout) + i for i, field in enumerate(layout.fields) if field.dtype == "string"]
     ends = words[places].T
@@ -152,10 +152,10 @@ def _has_text(selection: Selection) -> bool:
     return any(fields[place[name]].dtype == "string" for name in selection.names)
 
 
-def _texts_before(layout: Layout, place: int) -> int:
+def _texts_before(layout: CellLayout, place: int) -> int:
     return sum(field.dtype == "string" for field in layout.fields[:place])
 
 
-def _first(layout: Layout) -> int:
+def _first(layout: CellLayout) -> int:
     """The word of the first feature."""
     return NULLS + layout.null_bytes // WORD

@@ -40,7 +40,7 @@ Micros = NDArray[np.int64]
 """Moments as microseconds since 1970-01-01 UTC; 0 where there is none."""
 
 
-class OtherLayout(Exception):
+class LayoutMismatch(Exception):
     """A cell was written by other definitions than those it is read by."""
 
 
@@ -59,7 +59,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CellLayout:
     """What the cells of a feature view hold, and in which order."""
 
     view: str
@@ -94,7 +94,7 @@ class Layout:
         return struct.Struct(f"<{WORD}s{WORD}sq{self.null_bytes}s{codes}")
 
 
-def encode(layout: Layout, rows: pa.Table, as_of: Micros) -> list[bytes]:
+def encode(layout: CellLayout, rows: pa.Table, as_of: Micros) -> list[bytes]:
     """One cell per row.
 
     Args:
@@ -144,7 +144,7 @@ class Columns:
 class Selection:
     """Some features of a layout, ready to be read out of many cells."""
 
-    layout: Layout
+    layout: CellLayout
     names: Sequence[str]
 
     @cached_property
@@ -184,13 +184,13 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
     """The selected features of the cells' customers, as columns.
 
     Raises:
-        OtherLayout: a cell was written by other definitions.
+        LayoutMismatch: a cell was written by other definitions.
     """
     layout = selection.layout
     held = [cell for cell in cells if cell is not None]
     for cell in held:
         if not cell.startswith(layout.digest):
-            raise OtherLayout(layout.view)
+            raise LayoutMismatch(layout.view)
     if len(held) == len(cells) == 1:
         return _decode_one(selection, held[0])
     # For few cells this beats numpy ten times, for a thousand it is about as fast.
@@ -249,7 +249,7 @@ def _nulls(selection: Selection, rows: Sequence[bytes]) -> Iterator[tuple[int, l
 
 
 def _texts(
-    layout: Layout, columns: list[tuple[Any, ...]], held: list[bytes], i: int, begin: int
+    layout: CellLayout, columns: list[tuple[Any, ...]], held: list[bytes], i: int, begin: int
 ) -> list[Any]:
     size = layout.fixed.size
     if begin < 0:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from core.errors import NothingThere, PatronError
 from features.online.cells import Cells
-from features.online.packed import FORMAT, Layout
+from features.online.packed import FORMAT, CellLayout
 
 TIMEOUT_SECONDS = 5.0
 BATCH = 500  # rows per call, so that others are not kept waiting
@@ -106,7 +106,7 @@ class RedisCells:
         with self._speaking():
             return f"Redis {self._client.info('server')['redis_version']}"
 
-    def prepare(self, layouts: Sequence[Layout]) -> None:
+    def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
         with self._speaking():
             held = self._held()

@@ -17,7 +17,16 @@ from core.home import Shop
 from features.online.cells import Cells, CellStore
 from features.online.columns import OnlineColumns, decode_lists
 from features.online.columns import decode as decode_columns
-from features.online.packed import Columns, Layout, Micros, OtherLayout, Selection, decode, encode, moment_of
+from features.online.packed import (
+    CellLayout,
+    Columns,
+    LayoutMismatch,
+    Micros,
+    Selection,
+    decode,
+    encode,
+    moment_of,
+)
 
 KEY = "customer_key"
 MANY = 200  # cells, from which on numpy takes them apart sooner
@@ -43,7 +52,7 @@ class OnlineRows:
 
 
 @dataclass(frozen=True)
-class Reader:
+class OnlineReader:
     """Reads some features of customers by key; threads may share it.
 
     Attributes:
@@ -91,14 +100,14 @@ class Reader:
         """
         try:
             found = [decode_columns(*both) for both in zip(self.selections.values(), cells, strict=True)]
-        except OtherLayout as error:
+        except LayoutMismatch as error:
             raise _filled_otherwise(self.place, error) from error
         values = {name: column for part in found for name, column in part.values.items()}
         moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
         oldest = _oldest_column([part.as_of for part in found])
         return OnlineColumns({name: values[name] for name in self.names}, oldest, moments)
 
-    def only(self, names: Sequence[str]) -> Reader:
+    def only(self, names: Sequence[str]) -> OnlineReader:
         """Reads some of the features, which asks nothing of the store.
 
         Raises:
@@ -119,10 +128,10 @@ class Reader:
         for selection, some in zip(self.selections.values(), cells, strict=True):
             digest = selection.layout.digest
             if not all(cell is None or cell.startswith(digest) for cell in some):
-                raise _filled_otherwise(self.place, OtherLayout(selection.layout.view))
+                raise _filled_otherwise(self.place, LayoutMismatch(selection.layout.view))
 
 
-def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, str]) -> Reader:
+def reader(place: CellStore, layouts: Mapping[str, CellLayout], views: Mapping[str, str]) -> OnlineReader:
     """Reads features.
 
     Args:
@@ -133,7 +142,7 @@ def reader(place: CellStore, layouts: Mapping[str, Layout], views: Mapping[str, 
         view: Selection(layouts[view], [name for name in views if views[name] == view])
         for view in dict.fromkeys(views.values())
     }
-    return Reader(place, parts, list(views))
+    return OnlineReader(place, parts, list(views))
 
 
 def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:
@@ -144,11 +153,11 @@ def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | Non
     """
     try:
         return (decode if len(cells) < MANY else decode_lists)(selection, cells)
-    except OtherLayout as error:
+    except LayoutMismatch as error:
         raise _filled_otherwise(place, error) from error
 
 
-def _filled_otherwise(place: CellStore, error: OtherLayout) -> PatronError:
+def _filled_otherwise(place: CellStore, error: LayoutMismatch) -> PatronError:
     """What a person is told of cells that other definitions wrote."""
     return PatronError(
         f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
@@ -157,7 +166,7 @@ def _filled_otherwise(place: CellStore, error: OtherLayout) -> PatronError:
 
 
 def write(
-    place: CellStore, layouts: Mapping[str, Layout], snapshots: Mapping[str, Snapshot], shop: Shop
+    place: CellStore, layouts: Mapping[str, CellLayout], snapshots: Mapping[str, Snapshot], shop: Shop
 ) -> set[int]:
     """Write snapshots by group, those of the same customers together; return the customers' keys."""
     together: dict[tuple[int, ...], dict[str, list[bytes]]] = {}
@@ -166,7 +175,7 @@ def write(
         keys = tuple(rows[KEY].to_pylist())
         together.setdefault(keys, {})[group] = encode(layouts[group], rows, moments(rows))
     for keys, cells in together.items():
-        place.write(keys, cells, present(shop))
+        place.write(keys, cells, latest_now(shop))
     return {key for keys in together for key in keys}
 
 
@@ -176,13 +185,13 @@ def erase_others(place: CellStore, views: Sequence[str], kept: set[int], until_u
     Args:
         until_us: a row that is newer than this is news, unless another clock wrote it.
     """
-    others, now = list(set(place.keys()) - kept), present(shop)
+    others, now = list(set(place.keys()) - kept), latest_now(shop)
     rows = zip(*place.read(others, views), strict=True)
     newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
     place.delete([key for key, at in zip(others, newest, strict=True) if at <= until_us or at > now])
 
 
-def present(shop: Shop) -> int:
+def latest_now(shop: Shop) -> int:
     """The last moment that may be now: what is from after it was written by another clock."""
     return micros(shop.now() + CLOCKS_APART)
 

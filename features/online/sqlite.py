@@ -19,7 +19,7 @@ from typing import Any
 from core.errors import NothingThere, PatronError
 from core.storage import sql
 from features.online.cells import Cells
-from features.online.packed import FORMAT, WORD, Layout
+from features.online.packed import FORMAT, WORD, CellLayout
 
 BUSY_SECONDS = 30.0  # how long one writer waits for another
 CHECKPOINT_MS = 200  # how long folding the log back waits for readers; the next write does it else
@@ -46,7 +46,7 @@ class SqliteCells:
         """What keeps the rows, and its version."""
         return f"SQLite {sqlite3.sqlite_version}"
 
-    def prepare(self, layouts: Sequence[Layout]) -> None:
+    def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
         with self._writing(create=True) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):

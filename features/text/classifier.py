@@ -69,7 +69,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Reason:
+class TextReason:
     """What an n-gram of a text added to the log-odds; below 0 it spoke against the label."""
 
     ngram: str
@@ -77,7 +77,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class TextExplanation:
     """Log-odds taken apart: ``base``, the contributions of both lists and ``rest`` make ``raw_score``.
 
     Attributes:
@@ -88,8 +88,8 @@ class Explanation:
 
     raw_score: float
     base: float
-    in_favour: tuple[Reason, ...]
-    against: tuple[Reason, ...]
+    in_favour: tuple[TextReason, ...]
+    against: tuple[TextReason, ...]
     rest: float
 
 
@@ -127,16 +127,16 @@ class TextClassifier:
     def _parts(self, texts: Sequence[Any]) -> sparse.csr_array:
         return unit_rows(counts(texts, self._index, self.settings), self.scales.astype(np.float64))
 
-    def explain(self, text: Any, top: int = TOP) -> Explanation:
+    def explain(self, text: Any, top: int = TOP) -> TextExplanation:
         """Why a text scores as it does, by at most ``top`` n-grams for and as many against."""
         values = self._parts([text])
         parts = values.data * self.weights[values.indices].astype(np.float64)
         order = np.argsort(-np.abs(parts), kind="stable")
-        told = [Reason(as_written(self.terms[values.indices[i]]), float(parts[i])) for i in order]
+        told = [TextReason(as_written(self.terms[values.indices[i]]), float(parts[i])) for i in order]
         for_it = tuple(reason for reason in told if reason.contribution > 0)[:top]
         against = tuple(reason for reason in told if reason.contribution < 0)[:top]
         rest = float(parts.sum()) - sum(reason.contribution for reason in (*for_it, *against))
-        return Explanation(self.intercept + float(parts.sum()), self.intercept, for_it, against, rest)
+        return TextExplanation(self.intercept + float(parts.sum()), self.intercept, for_it, against, rest)
 
     def to_files(self) -> dict[str, bytes]:
         """Everything needed to open it again, by file name: a Parquet table and JSON."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 KINDS = ("reviewed", "complaint_opened", "survey_answered")
 PROPERTIES = ("review_body", "text", "comment", "message")  # the first of them that is a text is read
 BETWEEN = ","
-AT_ONCE, MOST_KNOWN = 10_000, 100_000  # texts
+AT_ONCE, MAX_CACHED_TEXTS = 10_000, 100_000  # texts
 RECIPE = 1  # to be raised when texts are read otherwise by the same classifier and lexicon
 Read: TypeAlias = tuple[Decimal | None, Decimal | None, str]
 """Content, confidence and topics."""
@@ -46,7 +46,7 @@ _OWN_TIME = (1980, 1, 1, 0, 0, 0)  # of every file, so that the same classifier 
 
 
 @dataclass(frozen=True)
-class Reader:
+class TextReader:
     """Who reads texts: the home's file of a classifier, or nobody.
 
     What it read lately it knows by a digest of the text, since live the same few are asked about again.
@@ -56,7 +56,7 @@ class Reader:
     _known: dict[bytes, Read] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, home: Home) -> Reader:
+    def of(cls, home: Home) -> TextReader:
         """The one of a home."""
         try:
             return cls(home.text_classifier.read_bytes())
@@ -109,7 +109,7 @@ class Reader:
         return {n: pa.array(c, _SCHEMA.field(n).type) for n, c in zip(_READ, columns, strict=True)}
 
     def _some(self, texts: Sequence[str]) -> list[Read]:
-        if len(self._known) > MOST_KNOWN:
+        if len(self._known) > MAX_CACHED_TEXTS:
             self._known.clear()
         digests = [
             hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts
@@ -139,7 +139,7 @@ def text_of(properties: str | None) -> str | None:
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
-def beside(backend: Backend, events: Events, reader: Reader) -> Events:
+def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Events:
     """The event tables with the opinions of their activities."""
     told = events.activities.filter(events.activities.kind.isin(KINDS))
     taken = told.select(*(name for name in OPINIONS if name not in _READ), "properties")

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Literal
 
-MOST_CHARACTERS = 20_000
+MAX_CHARACTERS = 20_000
 """So much of a text is read; what follows says nothing more."""
 
 _SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
@@ -31,7 +31,7 @@ def normalised(text: Any) -> str:
     """
     if text is None or text != text:
         return ""
-    kept = str(text)[:MOST_CHARACTERS].encode("utf-8", "ignore").decode()
+    kept = str(text)[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
     return unicodedata.normalize("NFKC", kept).casefold().replace("’", "'")
 
 

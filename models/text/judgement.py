@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.text.classifier import TOP, Reason, TextClassifier
+from features.text.classifier import TOP, TextClassifier, TextReason
 from features.text.tokens import Language, language
 from features.text.topics import mentions
 
@@ -38,8 +38,8 @@ class Judgement:
     probability: float
     confidence: float
     language: Language | None
-    in_favour: tuple[Reason, ...]
-    against: tuple[Reason, ...]
+    in_favour: tuple[TextReason, ...]
+    against: tuple[TextReason, ...]
     topics: tuple[TopicJudgement, ...]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 
 from events.queries.timeline import Position, Timeline
-from features.offline.current import NoSuchSegment, present
+from features.offline.current import NoSuchSegment, load_current
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.customers.portrait import portray
@@ -47,7 +47,7 @@ def customers(query: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> C
 
     Pages follow the order in which customers became known, so they stay whole while a build goes on.
     """
-    now = present(scorer.home)
+    now = load_current(scorer.home)
     try:
         keys = now.members(query.segment)
     except NoSuchSegment as error:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from core.progress import Progress, silent
 from events.files.table import Table, open_table
-from features.text.classifier import Reason, TextClassifier
+from features.text.classifier import TextClassifier, TextReason
 from features.text.lexicon import LEXICON
 from models.registry.registry import Registry
 from models.text.bundle import NAME, open_classifier
@@ -122,5 +122,5 @@ def _topics(judged: Judgement) -> str:
     return BETWEEN.join(f"{topic.topic} {topic.probability:.0%}" for topic in judged.topics)
 
 
-def _words(reasons: Sequence[Reason]) -> str:
+def _words(reasons: Sequence[TextReason]) -> str:
     return BETWEEN.join(reason.ngram for reason in reasons)

@@ -121,9 +121,9 @@ def journal(home: Home) -> Iterator[Check]:
 
 def snapshots(home: Home) -> Iterator[Check]:
     """The present features as they were last built."""
-    from features.offline.current import present
+    from features.offline.current import load_current
 
-    yield _of_today("snapshots", home.shop(), present(home).as_of, "everyone as of")
+    yield _of_today("snapshots", home.shop(), load_current(home).as_of, "everyone as of")
 
 
 def online(home: Home) -> Iterator[Check]:

@@ -19,7 +19,7 @@ from core.home import Home
 from core.progress import Progress, silent
 from core.storage.database import Database
 from events.identity import Identity
-from features.catalogue.store import Reader
+from features.catalogue.store import OnlineReader
 from features.offline.current import members
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -144,7 +144,7 @@ def _score_chunk(
     home: Home,
     job: Job,
     models: Sequence[FittedModel],
-    reader: Reader,
+    reader: OnlineReader,
     stop: threading.Event,
     chunk: int,
 ) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Protocol
 
 from core.errors import NothingThere, PatronError
-from features.catalogue.store import Reader, Store
+from features.catalogue.store import OnlineReader, Store
 from models.questions import MODELS, OPTIONAL, every
 from models.registry import challenges
 from models.registry.bundle import FittedModel
@@ -66,7 +66,7 @@ class Champions:
             return self.challengers[name].model
         return self.models.get(name)
 
-    def reader(self, names: Sequence[str]) -> Reader:
+    def reader(self, names: Sequence[str]) -> OnlineReader:
         """Reads what these models need; without any champion one feature, to tell who is known.
 
         Raises:
@@ -81,7 +81,7 @@ class Champions:
         return self._readers[models]
 
     @cached_property
-    def _readers(self) -> dict[tuple[str, ...], Reader]:
+    def _readers(self) -> dict[tuple[str, ...], OnlineReader]:
         return {}
 
     @cached_property
@@ -107,7 +107,7 @@ class Champions:
         return {name: group for group, part in self.everything.selections.items() for name in part.names}
 
     @cached_property
-    def everything(self) -> Reader:
+    def everything(self) -> OnlineReader:
         """Reads all features of customers."""
         return self.store.reader([*self.store.definitions()])
 

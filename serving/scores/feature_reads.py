@@ -13,7 +13,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
 from events.identity import Identity
-from features.catalogue.store import Reader
+from features.catalogue.store import OnlineReader
 from features.online.cells import Cells
 
 MAX_CACHED = 20_000  # customers
@@ -60,7 +60,7 @@ class FeatureReader:
         self._cache: OrderedDict[str, _CachedCustomer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def fetch(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
+    def fetch(self, customer_ids: Sequence[str], reader: OnlineReader) -> Fetched:
         """Read the customers from the stores.
 
         Raises:
@@ -69,7 +69,7 @@ class FeatureReader:
         keys = self.customers(self.identity.keys, customer_ids)
         return Fetched(keys, self._fetch_cells(reader, keys))
 
-    def fetch_or_cached(self, customer_ids: Sequence[str], reader: Reader) -> Fetched:
+    def fetch_or_cached(self, customer_ids: Sequence[str], reader: OnlineReader) -> Fetched:
         """Read the customers from the stores, or from the cache if a store fails."""
         try:
             keys: Mapping[str, int] = self.customers(self.identity.keys, customer_ids)
@@ -87,7 +87,7 @@ class FeatureReader:
         if self._threads is not None:
             self._threads.shutdown()
 
-    def _fetch_cells(self, reader: Reader, keys: Mapping[str, int]) -> list[Cells]:
+    def _fetch_cells(self, reader: OnlineReader, keys: Mapping[str, int]) -> list[Cells]:
         if not keys:
             return [[] for _ in reader.selections]
         cells = self.online(reader.fetch, list(keys.values()))
@@ -95,7 +95,11 @@ class FeatureReader:
         return cells
 
     def _store(
-        self, customer_ids: Sequence[str], reader: Reader, keys: Mapping[str, int], cells: Sequence[Cells]
+        self,
+        customer_ids: Sequence[str],
+        reader: OnlineReader,
+        keys: Mapping[str, int],
+        cells: Sequence[Cells],
     ) -> None:
         groups = tuple(reader.selections)
         with self._lock:
@@ -112,7 +116,7 @@ class FeatureReader:
                 self._cache.popitem(last=False)
 
     def _last_known(
-        self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: Reader, why: str
+        self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: OnlineReader, why: str
     ) -> Fetched:
         """Read the customers from the cache.
 

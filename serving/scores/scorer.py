@@ -9,7 +9,7 @@ from typing import Any
 
 from core.calendar import day_of, micros
 from core.home import Home
-from features.catalogue.store import OnlineRows, Reader, Store
+from features.catalogue.store import OnlineReader, OnlineRows, Store
 from models.registry.registry import Registry
 from records import Answered, ScoreLog
 from serving.http import timing
@@ -76,7 +76,7 @@ class Scorer:
         customer_ids: Sequence[str],
         champions: Champions,
         names: Sequence[str],
-        reader: Reader,
+        reader: OnlineReader,
         fetched: Fetched,
         route: str = "api",
         context: Mapping[str, Any] | None = None,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.home import Home
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 from models.registry.registry import Registry
 from models.text.bundle import open_classifier
 from models.text.judgement import judge
@@ -70,12 +70,12 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
     assert (version["version"], version["champion"]) == ("2", True)
     listed = run_patron(home, "models")[1]
     assert "* feedback              2  " in listed
-    second = Reader.of(home)
+    second = TextReader.of(home)
     said = run_patron(home, "rollback", "feedback", "--why", "a try")
     assert (said[0], "features of texts with the next build" in said[1]) == (0, True)
-    assert Reader.of(home) != second  # who answers reads texts for features, too
+    assert TextReader.of(home) != second  # who answers reads texts for features, too
     assert run_patron(home, "promote", "feedback", "2", "--why", "better")[0] == 0
-    assert Reader.of(home) == second
+    assert TextReader.of(home) == second
     assert run_patron(home, "rollback", "feedback", "--why", "a try")[0] == 0
     assert Registry(home).champions(["feedback"]) == {"feedback": "1"}
 

@@ -19,7 +19,7 @@ from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from features.live import compiled
 from features.offline import boundaries
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 
 ZONE = "Europe/Berlin"
 AS_OF = datetime(2024, 6, 20, 10, 20, 30, 123_456, tzinfo=UTC)
@@ -42,7 +42,7 @@ def keys(shop: Home) -> list[int]:
 def whole(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """By group what the definitions give over the whole history."""
     backend = lake.connect()
-    events = boundaries.history(built_shop, backend, [AS_OF])
+    events = boundaries.load_events(built_shop, backend, [AS_OF])
     asked = backend.create_table("population", population(keys), temp=True)
     return {
         group.name: backend.to_pyarrow(group.compute(events, asked).order_by("customer_key"))
@@ -55,7 +55,7 @@ def few(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """The same customers by compiled definitions over their own events, one half after the other."""
     history = History(built_shop, Database(built_shop))
     connection, found = compiled.open_connection(), []
-    divided, reader = boundaries.table(boundaries.learnt(built_shop, AS_OF)), Reader.of(built_shop)
+    divided, reader = boundaries.table(boundaries.current_files(built_shop, AS_OF)), TextReader.of(built_shop)
     for part in (keys[:1], keys[1:20], keys[20:]):
         told = history.of(part)
         tables = {**told, "opinions": reader.opinions(told["activities"]), "boundaries": divided}
@@ -82,14 +82,14 @@ def test_the_comparison_is_about_something(few: dict[str, pa.Table]) -> None:
 
 
 def test_boundaries_are_those_in_force(built_shop: Home) -> None:
-    files = boundaries.learnt(built_shop, AS_OF)
+    files = boundaries.current_files(built_shop, AS_OF)
     midnight = "20240531T220000Z", "20231231T230000Z"  # of the first of June and of January
     assert [file.name for file in files] == [
         f"measures-{midnight[0]}.parquet",
         f"taste-{midnight[1]}.parquet",
     ]
     assert not boundaries.missing(built_shop, AS_OF)
-    assert boundaries.learnt(built_shop, datetime(2022, 1, 1, tzinfo=UTC)) == ()
+    assert boundaries.current_files(built_shop, datetime(2022, 1, 1, tzinfo=UTC)) == ()
 
 
 def test_events_of_a_few_have_exactly_the_canonical_columns(built_shop: Home, keys: list[int]) -> None:

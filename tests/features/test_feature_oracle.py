@@ -36,7 +36,7 @@ from events.taxonomy import CARTS, CONTACTS, SUBSCRIPTIONS, VISITS
 from features.groups import FEATURES, GROUPS
 from features.text import opinions
 from features.text.classifier import TextClassifier
-from features.text.opinions import Reader
+from features.text.opinions import TextReader
 from models.text.learning import fit
 
 TICK = timedelta(microseconds=1)
@@ -869,11 +869,11 @@ class Engine:
         return found
 
 
-def reader() -> Reader:
+def reader() -> TextReader:
     """The classifier as a home holds it."""
     with TemporaryDirectory() as folder:
         opinions.install(Home(Path(folder)), classifier().to_files())
-        return Reader.of(Home(Path(folder)))
+        return TextReader.of(Home(Path(folder)))
 
 
 def naive(moment: datetime) -> datetime:

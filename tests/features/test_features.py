@@ -48,9 +48,9 @@ class Lab:
 
     def __init__(self, home: Home) -> None:
         self.backend = lake.connect()
-        events = boundaries.history(home, self.backend, [*EARLIER, AS_OF])
+        events = boundaries.load_events(home, self.backend, [*EARLIER, AS_OF])
         self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
-        self.reader = opinions.Reader.of(home)
+        self.reader = opinions.TextReader.of(home)
         self.events = self.hold(self.rows)
         keys = np.unique(self.rows["traits"]["customer_key"])
         self.keys = [*np.random.default_rng(1).choice(keys, 400, replace=False).tolist(), NOBODY]
@@ -79,7 +79,7 @@ class Lab:
             given = pa.Table.from_pandas(filled, types.to_pyarrow(), preserve_index=False)
             tables[name] = self.backend.create_table(ibis.util.gen_name(name), given, temp=True)
         held = Events(**tables, boundaries=self.boundaries)
-        return opinions.beside(self.backend, held, self.reader)
+        return opinions.with_opinions(self.backend, held, self.reader)
 
     def answers(
         self,

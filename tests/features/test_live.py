@@ -36,7 +36,7 @@ from features.group import compute
 from features.groups import FEATURES
 from features.live import compiled
 from features.live import recompute as live
-from features.live.recompute import Live, Mark
+from features.live.recompute import LiveUpdater, Watermark
 from features.live.refresher import Refresher, refresh_once
 from features.offline import boundaries
 from features.offline import build as builds
@@ -149,7 +149,7 @@ class World:
 
     def online(self) -> dict[int, tuple[datetime, dict[str, Any]]]:
         """Every online row: its moment and features, by customer."""
-        store = Live(self.home).store
+        store = LiveUpdater(self.home).store
         keys = sorted(store.online.keys())
         rows = store.reader([*FEATURES])(keys)
         found = {}
@@ -178,7 +178,7 @@ def whole_sql() -> str:
 def rebuilt(home: Home, moments: dict[int, datetime]) -> dict[int, tuple[datetime, dict[str, Any]]]:
     """What all features are over lake and journal, of customers each as of a moment of their own."""
     backend, connection = lake.connect(), compiled.open_connection()
-    events = boundaries.history(home, backend, sorted(set(moments.values())))
+    events = boundaries.load_events(home, backend, sorted(set(moments.values())))
     for name, table in [*events.items(), ("opinions", events.opinions), ("boundaries", events.boundaries)]:
         connection.register(name, backend.to_pyarrow(table))
     rows = [(key, at.replace(tzinfo=None), day_of(at, ZONE)) for key, at in moments.items()]
@@ -224,7 +224,7 @@ steps = st.lists(
 def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[Any, ...]]) -> None:
     with TemporaryDirectory() as folder:
         world = World.copy(empty_live, Path(folder) / "home")
-        path = Live(world.home)
+        path = LiveUpdater(world.home)
         for step in steps:
             match step:
                 case "order", customer, order, ago, amount:
@@ -296,12 +296,12 @@ def test_lag_counts_what_rows_do_not_know(world: World) -> None:
     world.wall.on(seconds=7)
     world.order("A", "2")
     assert live.lag(world.home, world.database) == live.Lag(2, 7.0)
-    Live(world.home).catch_up()
+    LiveUpdater(world.home).catch_up()
     assert live.lag(world.home, world.database) == live.Lag(0, 0.0)
 
 
 def test_who_turns_out_to_be_another_vanishes_and_their_events_count_there(world: World) -> None:
-    path = Live(world.home)
+    path = LiveUpdater(world.home)
     world.order("anonymous:x", "1")
     world.tell("B", traits=[world.trait("DE")])
     path.catch_up()
@@ -316,7 +316,7 @@ def test_who_turns_out_to_be_another_vanishes_and_their_events_count_there(world
 
 
 def test_a_build_that_began_before_undoes_no_news(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Live(world.home)
+    path = LiveUpdater(world.home)
     for customer in ("A", "anonymous:x"):
         world.order(customer, f"{customer}1")
     path.catch_up()
@@ -343,13 +343,13 @@ def test_a_build_that_began_before_undoes_no_news(world: World, monkeypatch: pyt
 
 
 def test_a_clock_that_is_set_back_hides_nothing(world: World) -> None:
-    path = Live(world.home)
+    path = LiveUpdater(world.home)
     world.order("A", "1")
     path.catch_up()
     world.wall.on(seconds=-30)
     world.order("A", "2")
     path.catch_up()
-    Live(world.home).catch_up()
+    LiveUpdater(world.home).catch_up()
     assert world.online()[world.key("A")][1]["orders_total"] == 2
     world.wall.on(seconds=31)
     world.check()
@@ -458,17 +458,17 @@ def test_a_shop_that_stands_still_has_no_news(built_shop: Home) -> None:
 def test_a_customer_whose_events_cannot_be_computed_stops_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = Live(world.home)
+    path = LiveUpdater(world.home)
     for customer in "ABCDE":
         world.order(customer, customer)
-    bad, cycle = world.key("C"), Live.cycle
+    bad, cycle = world.key("C"), LiveUpdater.cycle
 
-    def failing(self: Live, keys: Sequence[int], as_of: datetime) -> None:
+    def failing(self: LiveUpdater, keys: Sequence[int], as_of: datetime) -> None:
         if bad in keys:
             raise ValueError("C")
         cycle(self, keys, as_of)
 
-    monkeypatch.setattr(Live, "cycle", failing)
+    monkeypatch.setattr(LiveUpdater, "cycle", failing)
     assert path.catch_up() == 5
     assert {*world.online()} == {world.key(customer) for customer in "ABDE"}
     assert [record.getMessage() for record in caplog.records] == [
@@ -479,7 +479,7 @@ def test_a_customer_whose_events_cannot_be_computed_stops_nobody(
 def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = Live(world.home)
+    path = LiveUpdater(world.home)
     world.order("A", "1")
 
     def away(*_: Any) -> None:
@@ -489,7 +489,7 @@ def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
         broken.setattr(path.store, "write_online", away)
         with pytest.raises(PatronError, match="away"):
             path.catch_up()
-    assert Mark.read(world.home).done == 0
+    assert Watermark.read(world.home).done == 0
     assert path.catch_up() == 1
     assert world.check() == 1
 
@@ -530,10 +530,10 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
         first = _until(lambda: _holder(home))
         assert first in {work.pid for work in works}
         journal.append(world.database, world.told, compacted_seq=0)
-        _until(lambda: Mark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
+        _until(lambda: Watermark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
         os.kill(first, signal.SIGKILL)
         _until(lambda: _holder(home) not in (None, first))
-        _until(lambda: Mark.read(home).done == len(world.told))
+        _until(lambda: Watermark.read(home).done == len(world.told))
         world.wall.at = datetime.now(UTC)
         assert world.check() == len(world.told)
     finally:

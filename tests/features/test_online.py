@@ -37,7 +37,7 @@ from features.offline.snapshot_set import SnapshotSet
 from features.online import columns
 from features.online.cells import CellStore
 from features.online.open import open_cells
-from features.online.packed import Field, Layout, OtherLayout, Selection, decode, encode
+from features.online.packed import CellLayout, Field, LayoutMismatch, Selection, decode, encode
 
 ALL = list(FEATURES)
 NOW = 10**15
@@ -57,14 +57,14 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 # The cell
 
 
-def table(layout: Layout, rows: list[tuple[Any, ...]]) -> pa.Table:
+def table(layout: CellLayout, rows: list[tuple[Any, ...]]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else [()] * len(layout.fields)
     return pa.table(
         {f.name: pa.array(c, TYPES[f.dtype]) for f, c in zip(layout.fields, columns, strict=True)}
     )
 
 
-def pack(layout: Layout, rows: list[tuple[Any, ...]], at: int = 5) -> list[bytes]:
+def pack(layout: CellLayout, rows: list[tuple[Any, ...]], at: int = 5) -> list[bytes]:
     return encode(layout, table(layout, rows), np.full(len(rows), at, np.int64))
 
 
@@ -81,18 +81,18 @@ ANY = {
 
 
 @st.composite
-def packed(draw: st.DrawFn) -> tuple[Layout, list[tuple[Any, ...]]]:
+def packed(draw: st.DrawFn) -> tuple[CellLayout, list[tuple[Any, ...]]]:
     dtypes = draw(st.lists(st.sampled_from(list(ANY)), min_size=1, max_size=12))
     if draw(st.booleans()):
         dtypes *= 11  # more features than a word has bits
-    layout = Layout("any", tuple(Field(f"f{i}", dtype, "d") for i, dtype in enumerate(dtypes)))
+    layout = CellLayout("any", tuple(Field(f"f{i}", dtype, "d") for i, dtype in enumerate(dtypes)))
     row = st.tuples(*(st.none() | ANY[dtype] for dtype in dtypes))
     return layout, draw(st.lists(row, max_size=4))
 
 
 @given(packed(), st.data())
 def test_whatever_is_packed_comes_back_bit_by_bit(
-    given_rows: tuple[Layout, list[tuple[Any, ...]]], data: st.DataObject
+    given_rows: tuple[CellLayout, list[tuple[Any, ...]]], data: st.DataObject
 ):
     layout, rows = given_rows
     cells: list[bytes | None] = list(pack(layout, rows))
@@ -123,13 +123,13 @@ def test_whatever_is_packed_comes_back_bit_by_bit(
 
 
 def test_a_nan_is_not_a_null():
-    layout = Layout("v", (Field("x", "float64", ""),))
+    layout = CellLayout("v", (Field("x", "float64", ""),))
     nan, null = decode(Selection(layout, ["x"]), [*pack(layout, [(float("nan"),), (None,)])]).values["x"]
     assert nan != nan
     assert null is None
 
 
-KNOWN = Layout("v", (Field("a", "int64", "1"), Field("b", "string", "2"), Field("c", "boolean", "3")))
+KNOWN = CellLayout("v", (Field("a", "int64", "1"), Field("b", "string", "2"), Field("c", "boolean", "3")))
 
 
 def test_the_format_changes_only_with_its_number():
@@ -154,31 +154,31 @@ def test_cells_of_earlier_versions_which_wrote_a_moment_into_the_reserved_word_a
 @pytest.mark.parametrize(
     "other",
     [
-        Layout("w", KNOWN.fields),
-        Layout("v", KNOWN.fields[:2]),
-        Layout("v", (*KNOWN.fields[:2], Field("d", "boolean", "3"))),
-        Layout("v", (*KNOWN.fields[:2], Field("c", "int64", "3"))),
-        Layout("v", (*KNOWN.fields[:2], Field("c", "boolean", "4"))),
-        Layout("v", KNOWN.fields[::-1]),
+        CellLayout("w", KNOWN.fields),
+        CellLayout("v", KNOWN.fields[:2]),
+        CellLayout("v", (*KNOWN.fields[:2], Field("d", "boolean", "3"))),
+        CellLayout("v", (*KNOWN.fields[:2], Field("c", "int64", "3"))),
+        CellLayout("v", (*KNOWN.fields[:2], Field("c", "boolean", "4"))),
+        CellLayout("v", KNOWN.fields[::-1]),
     ],
 )
-def test_a_cell_of_another_layout_is_not_read(other: Layout):
+def test_a_cell_of_another_layout_is_not_read(other: CellLayout):
     row = tuple({"int64": 1, "string": "x", "boolean": True}[f.dtype] for f in other.fields)
     cells = [*pack(KNOWN, [(1, "x", True)]), None, *pack(other, [row])]
-    with pytest.raises(OtherLayout, match="v"):
+    with pytest.raises(LayoutMismatch, match="v"):
         decode(Selection(KNOWN, ["a"]), cells)
-    with pytest.raises(OtherLayout, match="v"):
+    with pytest.raises(LayoutMismatch, match="v"):
         columns.decode(Selection(KNOWN, ["a"]), cells)
 
 
 def test_a_type_that_cells_do_not_hold_is_named():
     with pytest.raises(PatronError, match=r"cannot hold v\.x; a feature is int64, float64, string, bool"):
-        Layout("v", (Field("x", "Array(Int64)", ""),))
+        CellLayout("v", (Field("x", "Array(Int64)", ""),))
 
 
 # The places
 
-ONE, TWO = Layout("one", (Field("x", "int64", ""),)), Layout("two", (Field("y", "string", ""),))
+ONE, TWO = CellLayout("one", (Field("x", "int64", ""),)), CellLayout("two", (Field("y", "string", ""),))
 
 
 def prepared(address: str) -> CellStore:
@@ -230,7 +230,7 @@ def test_a_cell_from_after_the_present_was_of_another_clock_and_gives_way(addres
 
 def test_a_cell_of_other_definitions_gives_way_and_is_cleared_when_views_are_prepared(address: str):
     place = prepared(address)
-    changed = Layout("one", (Field("x", "int64", "changed"),))
+    changed = CellLayout("one", (Field("x", "int64", "changed"),))
     place.write([1, 2], {"one": pack(ONE, [(1,), (2,)], 50), "two": pack(TWO, [("a",), ("b",)])}, NOW)
     place.write([1], {"one": pack(changed, [(3,)], 40)}, NOW)
     assert place.read([1], ["one"]) == [pack(changed, [(3,)], 40)]
@@ -471,7 +471,7 @@ def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
     changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
     key, layout = int(expected.index[0]), changed._layouts()["price"]
-    other = Layout("price", tuple(Field(f.name, f.dtype, "of yesterday") for f in layout.fields))
+    other = CellLayout("price", tuple(Field(f.name, f.dtype, "of yesterday") for f in layout.fields))
     rows = built.table(GROUPS[1], built.current).slice(0, 1)
     at = np.array([micros(built.current)])
     changed.online.write([key], {"price": encode(other, rows, at)}, micros(built.current))
@@ -566,7 +566,7 @@ def test_a_view_that_is_deleted_leaves_no_rows(plain: feast.FeatureStore, addres
     plain.push("pushed", frame(1), to=PushMode.ONLINE)
     plain.apply([], objects_to_delete=[plain.get_feature_view("stats")], partial=False)
     place = open_cells(address)
-    place.prepare([Layout("stats", ())])
+    place.prepare([CellLayout("stats", ())])
     assert place.read([1], ["stats"]) == [[None]]
 
 

@@ -26,7 +26,7 @@ from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 from features.text.classifier import TextClassifier
 from features.text.lexicon import LEXICON
-from features.text.opinions import Reader, text_of
+from features.text.opinions import TextReader, text_of
 from models.questions.propensity import propensity
 from training.customers.dataset import gather
 from training.customers.pipeline import fit as fit_model
@@ -93,7 +93,7 @@ def test_texts_of_both_languages_are_read_and_other_activities_are_not(home: Hom
         (None, '{"text": "poor"}'),
         ("reviewed", None),
     ]
-    read = Reader.of(home).opinions(activities(*said))
+    read = TextReader.of(home).opinions(activities(*said))
     assert read.schema == ibis.schema(OPINIONS).to_pyarrow()
     assert read["topics"].to_pylist() == [",delivery,", ",quality,"]
     content, confidence = (read[name].to_pylist() for name in ("content", "confidence"))
@@ -102,19 +102,19 @@ def test_texts_of_both_languages_are_read_and_other_activities_are_not(home: Hom
 
 
 def test_a_text_says_the_same_alone_and_among_others(home: Home) -> None:
-    reader = Reader.of(home)
+    reader = TextReader.of(home)
     texts = [
         f"{word} {other}" for word in ("fine", "poor", "质量很好") for other in ("", "awful", "lovely", "?")
     ]
     told = [("reviewed", json.dumps({"text": text})) for text in texts]
     whole = reader.opinions(activities(*told))
-    alone = pa.concat_tables([Reader.of(home).opinions(activities(one)) for one in reversed(told)])
+    alone = pa.concat_tables([TextReader.of(home).opinions(activities(one)) for one in reversed(told)])
     assert reader.opinions(activities(*told, *told)).to_pylist() == whole.to_pylist() * 2  # known by now
     assert whole.to_pylist() == alone.to_pylist()[::-1]
 
 
 def test_without_a_classifier_topics_are_known_and_contentment_is_not(tmp_path: Path) -> None:
-    read = Reader.of(Home(tmp_path)).opinions(activities(("reviewed", '{"text": "fine quality"}')))
+    read = TextReader.of(Home(tmp_path)).opinions(activities(("reviewed", '{"text": "fine quality"}')))
     (row,) = read.to_pylist()
     assert (row["content"], row["confidence"], row["topics"]) == (None, None, ",quality,")
 
@@ -135,7 +135,7 @@ def test_the_same_classifier_is_the_same_reader_and_another_is_another(
 def test_a_damaged_classifier_is_told_with_what_to_do(home: Home) -> None:
     home.text_classifier.write_bytes(home.text_classifier.read_bytes()[:-40])
     with pytest.raises(PatronError, match="classifier of texts is damaged; run `patron rollback feedback`"):
-        Reader.of(home).opinions(activities(("reviewed", '{"text": "fine"}')))
+        TextReader.of(home).opinions(activities(("reviewed", '{"text": "fine"}')))
 
 
 # Builds

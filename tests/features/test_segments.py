@@ -39,7 +39,7 @@ def everyone(built: SnapshotSet) -> pd.DataFrame:
 
 @given(amounts)
 def test_fifths_never_part_equals_and_hold_at_most_a_fifth_above_each_quantile(values):
-    bounds = boundaries.fifths(values)
+    bounds = boundaries.quintiles(values)
     assert bounds == sorted(bounds)
     for share, bound in zip((0.2, 0.4, 0.6, 0.8), bounds, strict=True):
         assert bound == np.inf or bound in values
@@ -48,7 +48,7 @@ def test_fifths_never_part_equals_and_hold_at_most_a_fifth_above_each_quantile(v
 
 @given(amounts, st.floats(0.05, 1))
 def test_tier_a_is_the_fewest_customers_who_bring_the_share(values, share):
-    a, b, c = boundaries.tiers(values, Tiers("revenue", share))
+    a, b, c = boundaries.tier_bounds(values, Tiers("revenue", share))
     positive = np.sort(values[values > 0])[::-1]
     if not len(positive):
         assert a == b == c == np.inf
@@ -60,7 +60,7 @@ def test_tier_a_is_the_fewest_customers_who_bring_the_share(values, share):
 
 
 def test_tier_a_can_be_a_share_of_customers():
-    a, b, _ = boundaries.tiers(np.arange(1.0, 11.0), Tiers("customers", 0.2))
+    a, b, _ = boundaries.tier_bounds(np.arange(1.0, 11.0), Tiers("customers", 0.2))
     assert (a, b) == (9.0, 6.0)
 
 
@@ -76,9 +76,9 @@ def test_centres_find_tastes_that_were_put_there_and_are_named_by_them():
     matrix = np.vstack([rng.dirichlet(40 * centre, 80) for centre in made])
     centres = boundaries.taste_centres(matrix)
     assert sorted(np.argmax(centres, axis=1)) == [0, 1, 2]
-    names = boundaries.names(centres, matrix.mean(axis=0), ["tea", "cake", "jam"])
+    names = boundaries.taste_names(centres, matrix.mean(axis=0), ["tea", "cake", "jam"])
     assert sorted(names) == ["cake", "jam", "tea"]
-    assert boundaries.names(np.full((2, 3), 1 / 3), np.full(3, 1 / 3), ["tea", "cake", "jam"]) == [
+    assert boundaries.taste_names(np.full((2, 3), 1 / 3), np.full(3, 1 / 3), ["tea", "cake", "jam"]) == [
         "mixed",
         "mixed (2)",
     ]
@@ -178,7 +178,7 @@ def test_from_one_day_to_the_next_only_those_move_who_have_a_reason(built_shop: 
 def test_boundaries_hold_for_a_month_and_see_none_of_their_future(built_shop: Home):
     def at(*moments: datetime) -> pd.DataFrame:
         backend = lake.connect()
-        return boundaries.history(built_shop, backend, moments).boundaries.to_pandas()
+        return boundaries.load_events(built_shop, backend, moments).boundaries.to_pandas()
 
     early, late = at(datetime(2023, 5, 2, tzinfo=UTC)), at(datetime(2023, 5, 30, tzinfo=UTC))
     pd.testing.assert_frame_equal(early, late)

@@ -12,7 +12,7 @@ import pytest
 from core.errors import PatronError
 from features.text.classifier import PARAMETERS, TERMS, Settings, TextClassifier, counts, unit_rows
 from features.text.lexicon import LEXICON
-from features.text.tokens import MOST_CHARACTERS, language, ngrams, tokens
+from features.text.tokens import MAX_CHARACTERS, language, ngrams, tokens
 from features.text.topics import mentions, shares
 from models.estimators.trees import CalibratedTrees
 from models.measures.metrics import auc, calibration_slope, sigmoid
@@ -145,7 +145,7 @@ def test_confidence_is_the_probability_of_the_likelier_label(classifier: TextCla
 
 def test_a_text_of_a_megabyte_is_read_to_a_bound(classifier: TextClassifier) -> None:
     words = "I love it " * 100_000
-    assert classifier.raw([words]) == classifier.raw([words[:MOST_CHARACTERS]])
+    assert classifier.raw([words]) == classifier.raw([words[:MAX_CHARACTERS]])
     assert classifier.predict(["很" * 350_000, "😀" * 250_000, "﷽" * 300_000]).probability.shape == (3,)
 
 

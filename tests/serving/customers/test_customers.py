@@ -142,8 +142,8 @@ def test_values_are_listed_only_where_they_are_few(shop_copy: Home) -> None:
     some = pa.table({"customer_key": keys[1:], "value_tier": tier[1:], "n": keys[1:]})
     pq.write_table(some, generation / "b.parquet")
     files = {"places": generation / "a.parquet", "segments": generation / "b.parquet"}
-    present.point(generation, datetime(2024, 7, 1, tzinfo=UTC), files)
-    now = present.present(shop_copy)
+    present.write_pointer(generation, datetime(2024, 7, 1, tzinfo=UTC), files)
+    now = present.load_current(shop_copy)
     with pytest.raises(present.NoSuchSegment) as told:
         now.members(["city:x"])
     assert str(told.value) == "no customer has that value of city"
