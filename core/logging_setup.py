@@ -24,29 +24,31 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 def place(error: BaseException) -> str:
     """Where an error arose: ``file:line`` of the innermost frame of ours, else of the innermost one."""
-    found = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    for file, line in reversed(found):
+    frames = [
+        (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    for file, line in reversed(frames):
         if file.is_relative_to(ROOT) and file.relative_to(ROOT).parts[0] in PACKAGES:
             return f"{file.relative_to(ROOT)}:{line}"
-    return f"{found[-1][0].name}:{found[-1][1]}" if found else "unknown"
+    return f"{frames[-1][0].name}:{frames[-1][1]}" if frames else "unknown"
 
 
-class _Line(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """What both forms share."""
 
-    def told(self, record: logging.LogRecord) -> dict[str, Any]:
+    def record_fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """What a record tells besides its message."""
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if (request_id := REQUEST_ID.get()) is not None:
-            found["request_id"] = request_id
-        found |= getattr(record, "fields", {})
+            fields["request_id"] = request_id
+        fields |= getattr(record, "fields", {})
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            found |= {"error": type(error).__name__, "place": place(error)}
-        return found
+            fields |= {"error": type(error).__name__, "place": place(error)}
+        return fields
 
 
-class JsonLine(_Line):
+class JsonLine(_LineFormatter):
     """A record as a JSON object: its time in UTC, level, logger and message, and what else is known."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -58,17 +60,17 @@ class JsonLine(_Line):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        return json.dumps(line | self.told(record), default=str)
+        return json.dumps(line | self.record_fields(record), default=str)
 
 
-class TextLine(_Line):
+class TextLine(_LineFormatter):
     """A record in words."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record in one line, unless its message has more."""
-        told = self.told(record)
-        error = f": {told['error']} at {told['place']}" if "error" in told else ""
-        request = f" [request {told['request_id']}]" if "request_id" in told else ""
+        fields = self.record_fields(record)
+        error = f": {fields['error']} at {fields['place']}" if "error" in fields else ""
+        request = f" [request {fields['request_id']}]" if "request_id" in fields else ""
         return f"{record.levelname} {record.name}: {record.getMessage()}{error}{request}"
 
 

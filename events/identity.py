@@ -151,8 +151,8 @@ def keep(connection: sa.Connection, customer_ids: Sequence[str]) -> None:
 
     The last key stays taken, since it may stand in logs.
     """
-    kept, rows = set(customer_ids), connection.execute(sa.select(customers)).all()
-    there = [{"customer_key": key, "customer_id": name} for key, name in rows if name in kept]
+    named, rows = set(customer_ids), connection.execute(sa.select(customers)).all()
+    there = [{"customer_key": key, "customer_id": name} for key, name in rows if name in named]
     for emptied in (merges, ids, customers):
         connection.execute(sa.delete(emptied))
     if there:

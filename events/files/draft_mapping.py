@@ -138,11 +138,11 @@ def _currency(connection: duckdb.DuckDBPyConnection, out: _Draft, roles: dict[st
         out.say("currency", '"EUR"', "the file does not say")
         return
     name = roles["currency"]
-    found = connection.execute(
+    counts = connection.execute(
         f'SELECT upper("{name}") AS code, count(*) FROM sample WHERE "{name}" <> \'\''
         " GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
-    codes = [code for code, _ in found] or ["EUR"]
+    codes = [code for code, _ in counts] or ["EUR"]
     others = f"rows in {', '.join(codes[1:4])} will be set aside" if len(codes) > 1 else ""
     out.say("currency", f'"{codes[0]}"', others)
 
@@ -183,7 +183,7 @@ def _orders(
     if "order" not in roles:
         out.note("no order number was found: a customer's rows of one day will be one order")
     _returns(connection, out, roles)
-    _told(out, roles, names)
+    _traits(out, roles, names)
 
 
 def _who_and_when(connection: duckdb.DuckDBPyConnection, out: _Draft, roles: dict[str, str]) -> None:
@@ -217,12 +217,12 @@ def _returns(connection: duckdb.DuckDBPyConnection, out: _Draft, roles: dict[str
         out.note(f"the column {roles['kind']} may tell kinds of rows apart; see `returns` and `adjustments`")
 
 
-def _told(out: _Draft, roles: dict[str, str], names: Sequence[str]) -> None:
+def _traits(out: _Draft, roles: dict[str, str], names: Sequence[str]) -> None:
     left = [name for name in names if name not in roles.values()]
-    told = {t: n for t, hint in TRAITS.items() for n in left if re.search(hint, n, re.IGNORECASE)}
-    if told:
-        out.say("traits", "{ " + ", ".join(f'{trait} = "{name}"' for trait, name in told.items()) + " }")
-    rest = [name for name in left if name not in told.values()]
+    traits = {t: n for t, hint in TRAITS.items() for n in left if re.search(hint, n, re.IGNORECASE)}
+    if traits:
+        out.say("traits", "{ " + ", ".join(f'{trait} = "{name}"' for trait, name in traits.items()) + " }")
+    rest = [name for name in left if name not in traits.values()]
     if rest:
         out.lines += [f"# not mapped: {', '.join(rest)}"]
 
@@ -232,6 +232,8 @@ def _customers(
 ) -> None:
     out.lines += ["", "# No amount was found, so this is read as a list of customers.", "[customers]"]
     _who_and_when(connection, out, roles)
-    told = {t: n for t, hint in TRAITS.items() for n in names if re.search(hint, n, re.IGNORECASE)}
-    listed = ", ".join(f'{trait} = "{name}"' for trait, name in told.items())
-    out.say("traits", f"{{ {listed} }}", "" if told else "name the columns worth knowing, as trait = column")
+    traits = {t: n for t, hint in TRAITS.items() for n in names if re.search(hint, n, re.IGNORECASE)}
+    listed = ", ".join(f'{trait} = "{name}"' for trait, name in traits.items())
+    out.say(
+        "traits", f"{{ {listed} }}", "" if traits else "name the columns worth knowing, as trait = column"
+    )

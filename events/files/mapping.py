@@ -204,10 +204,10 @@ def load(name: str) -> Mapping:
     except tomllib.TOMLDecodeError as error:
         raise PatronError(f"{name}: this is not a TOML file: {error}") from error
     except ValidationError as error:
-        raise PatronError(f"{name}: {_said(error)}") from error
+        raise PatronError(f"{name}: {_message(error)}") from error
 
 
-def _said(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     parts = []
     for e in error.errors():
         where = ".".join(str(part) for part in e["loc"])

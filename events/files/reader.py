@@ -151,8 +151,8 @@ def _database(
         raise PatronError("name the database's table with --table")
     try:
         engine = sa.create_engine(url)
-        found = [column["name"] for column in sa.inspect(engine).get_columns(table)]
-        ignored = _check_columns(f"table {table}", found, columns)
+        names = [column["name"] for column in sa.inspect(engine).get_columns(table)]
+        ignored = _check_columns(f"table {table}", names, columns)
         query: Any = sa.select(*(sa.column(name) for name in columns)).select_from(sa.table(table))
         with engine.connect().execution_options(stream_results=True) as opened:
             texts = ", ".join(f"{raw_column(name)} VARCHAR" for name in columns)
@@ -179,12 +179,12 @@ def _text(value: Any) -> str | None:
     return None if value is None or value != value else str(value)
 
 
-def _check_columns(place: str, found: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    there = [name for name in found if name != "file_row_number"]
-    missing = [name for name in wanted if name not in there]
+def _check_columns(place: str, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    present = [name for name in names if name != "file_row_number"]
+    missing = [name for name in wanted if name not in present]
     if missing:
-        raise PatronError(f"{place}: there is no column {', '.join(missing)}; it has {', '.join(there)}")
-    return [name for name in there if name not in wanted]
+        raise PatronError(f"{place}: there is no column {', '.join(missing)}; it has {', '.join(present)}")
+    return [name for name in present if name not in wanted]
 
 
 def _all_wrong_encoding(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -95,9 +95,9 @@ class Table:
             f" count(*) FILTER (isinf({number})), count(TRY_CAST({cell} AS TIMESTAMP)),"
             f" count(*) FILTER (lower({cell}) IN {words})"
         )
-        found = self._connection.execute(f"SELECT {counted} FROM cells").fetchone()
-        assert found is not None
-        counts = dict(zip(_COUNTS, map(int, found), strict=True))
+        row = self._connection.execute(f"SELECT {counted} FROM cells").fetchone()
+        assert row is not None
+        counts = dict(zip(_COUNTS, map(int, row), strict=True))
         once = 0 < counts["distinct"] == counts["filled"] == counts["whole"]
         return Profile(name, **counts, rising=once and self._rises(number))
 
@@ -119,8 +119,8 @@ class Table:
     def values(self, name: str) -> list[str]:
         """The different texts of a column, the most common first."""
         cell = sql.name(name)
-        asked = f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
-        return [str(row[0]) for row in self._connection.execute(asked).fetchall()]
+        query = f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+        return [str(row[0]) for row in self._connection.execute(query).fetchall()]
 
     def typed(self, types: Mapping[str, str]) -> dict[str, pa.Array]:
         """Columns as Arrow arrays, in the file's order; null where a cell is not of the type.
@@ -131,17 +131,17 @@ class Table:
         self.need([*types])
         if not types:
             return {}
-        asked = ", ".join(
+        expressions = ", ".join(
             f"{_TYPED[dtype].format(sql.name(name))} AS {sql.name(name)}" for name, dtype in types.items()
         )
-        found = self._connection.execute(f"SELECT {asked} FROM cells ORDER BY {_ROW}").to_arrow_table()
-        return {name: found[name].combine_chunks() for name in types}
+        table = self._connection.execute(f"SELECT {expressions} FROM cells ORDER BY {_ROW}").to_arrow_table()
+        return {name: table[name].combine_chunks() for name in types}
 
     def numbers(self, name: str, dtype: str = "float64") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """A column of :meth:`typed` as floats; NaN where it is null."""
         column = self.typed({name: dtype})[name].cast(pa.float64())
-        found: np.ndarray[tuple[int], np.dtype[np.float64]] = column.to_numpy(zero_copy_only=False)
-        return found
+        numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = column.to_numpy(zero_copy_only=False)
+        return numbers
 
     def _one(self, asked: str) -> int:
         row = self._connection.execute(asked).fetchone()

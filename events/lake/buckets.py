@@ -48,8 +48,8 @@ class Bucket:
     @cached_property
     def keys(self) -> NDArray[np.int64]:
         """Each row's customer."""
-        found: NDArray[np.int64] = self.table["customer_key"].to_numpy()
-        return found
+        keys: NDArray[np.int64] = self.table["customer_key"].to_numpy()
+        return keys
 
     @cached_property
     def bytes(self) -> int:
@@ -85,20 +85,23 @@ class History:
         merges = Identity(self._home, self._database).merges(into=customer_keys)
         keys = sorted({*customer_keys, *(merge.customer_key for merge in merges)})
         while True:
-            held, tail = lake.arrived(self._home, self._database, keys)
+            version, tail = lake.arrived(self._home, self._database, keys)
             try:
-                parts = {name: [rows, *self._stored(held.folder, name, keys)] for name, rows in tail.items()}
+                parts = {
+                    name: [rows, *self._stored(version.folder, name, keys)] for name, rows in tail.items()
+                }
                 break
             except FileNotFoundError as error:
-                if lake.current(self._home).folder == held.folder:
+                if lake.current(self._home).folder == version.folder:
                     raise PatronError(
-                        f"files of the lake {held.folder} are missing; bring the shop in again with --replace"
+                        f"files of the lake {version.folder} are missing; bring the shop in again with"
+                        " --replace"
                     ) from error
                 # Written twice since: that version is gone, and the newer one holds what it held.
         wanted = pa.array(customer_keys, "int64")
         tables = {}
-        for name, found in parts.items():
-            rows = pa.concat_tables(found)
+        for name, rows_of in parts.items():
+            rows = pa.concat_tables(rows_of)
             own = rows.filter(pc.is_in(rows["customer_key"], wanted))
             tables[name] = pa.concat_tables([own, *_as_others(rows, merges)])
         return tables
@@ -114,13 +117,13 @@ class History:
     def _bucket(self, name: str, number: int, file: Path) -> Bucket:
         stat = file.stat()
         stamp = stat.st_dev, stat.st_ino, stat.st_mtime_ns
-        held = self._buckets.pop((name, number), None)
-        if held is None or held.stamp != stamp:
-            held = Bucket(stamp, _read(name, file))
-        self._buckets[name, number] = held
+        bucket = self._buckets.pop((name, number), None)
+        if bucket is None or bucket.stamp != stamp:
+            bucket = Bucket(stamp, _read(name, file))
+        self._buckets[name, number] = bucket
         while len(self._buckets) > 1 and sum(b.bytes for b in self._buckets.values()) > self._most_bytes:
             self._buckets.popitem(last=False)
-        return held
+        return bucket
 
 
 def _read(name: str, file: Path) -> pa.Table:

@@ -37,25 +37,25 @@ def compact(home: Home, database: Database) -> int:
 
 def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
     """The version that holds then, and what :func:`compact` returns; for who holds the writer's lock."""
-    held = versions.current(home)
-    upto = journal.advance_to(database, held.compacted_seq)
-    if upto == held.compacted_seq:
-        return held, 0
+    before = versions.current(home)
+    upto = journal.advance_to(database, before.compacted_seq)
+    if upto == before.compacted_seq:
+        return before, 0
     draft = versions.begin(home)
-    versions.link(held.folder, draft)
+    versions.link(before.folder, draft)
     connection, zone = connect(home.path).con, home.shop().time_zone
-    record, moved = held.metadata.record, 0
-    for start in range(held.compacted_seq, upto, SLICE):
+    record, moved = before.metadata.record, 0
+    for start in range(before.compacted_seq, upto, SLICE):
         tail = journal.tail(database, start, min(start + SLICE, upto))
         record = _grown(connection, record, tail, draft, zone)
         for name, rows in tail.items():
             moved += rows.num_rows
-            for table in (name, staging.told(name)):
+            for table in (name, staging.raw_table(name)):
                 if rows.num_rows and (draft / table).exists():
                     _add(connection, draft, table, rows)
-    record = record | {"arrived": held.metadata.arrived + moved}
-    lake = versions.publish(home, draft, record, compacted_seq=upto, forgotten_seq=held.compacted_seq)
-    journal.forget(database, held.compacted_seq)
+    record = record | {"arrived": before.metadata.arrived + moved}
+    lake = versions.publish(home, draft, record, compacted_seq=upto, forgotten_seq=before.compacted_seq)
+    journal.forget(database, before.compacted_seq)
     return lake, moved
 
 
@@ -96,7 +96,7 @@ def _grown(
         """
     ).fetchall()[0]
     first, last = (
-        pick([day for day in (record[name], found) if day is not None], default=None)
-        for pick, name, found in ((min, "first_day", first), (max, "last_day", last))
+        pick([day for day in (record[name], new) if day is not None], default=None)
+        for pick, name, new in ((min, "first_day", first), (max, "last_day", last))
     )
     return record | staging.days(record["orders"] + orders, first, last)

@@ -42,8 +42,8 @@ def read(home: Home, backend: Backend) -> Events:
         NothingThere: nothing was imported or simulated yet.
         PatronError: a file of the lake cannot be read.
     """
-    held, tail, merges = _held(home)
-    tables = {name: _stored(backend, held.folder, name) for name in SCHEMAS}
+    version, tail, merges = _sources(home)
+    tables = {name: _stored(backend, version.folder, name) for name in SCHEMAS}
     for name, rows in tail.items():
         if rows.num_rows:
             tables[name] = tables[name].union(ibis.memtable(rows))
@@ -60,30 +60,30 @@ def arrived(
     Args:
         customer_keys: only these customers' own events.
     """
-    held = current(home)
+    version = current(home)
     while True:
-        tail = journal.tail(database, held.compacted_seq, customer_keys=customer_keys)
+        tail = journal.tail(database, version.compacted_seq, customer_keys=customer_keys)
         newer = current(home)
-        if newer.metadata.forgotten_seq <= held.compacted_seq:
-            return held, tail
-        held = newer  # what followed the older version may have left the journal by now
+        if newer.metadata.forgotten_seq <= version.compacted_seq:
+            return version, tail
+        version = newer  # what followed the older version may have left the journal by now
 
 
-def _held(home: Home) -> tuple[Lake, Mapping[str, pa.Table], ir.Table | None]:
+def _sources(home: Home) -> tuple[Lake, Mapping[str, pa.Table], ir.Table | None]:
     """The version that holds, what arrived since, and who was merged."""
     if not home.has_database:
         return current(home), {}, None
     database = Database(home)
-    held, tail = arrived(home, database)
+    version, tail = arrived(home, database)
     # After the tail: a merge that is still to come is not visible yet, but a missing one would be missed.
     merged = Identity(home, database).merges()
     database.close()
     if not merged:
-        return held, tail, None
+        return version, tail, None
     rows = [(m.customer_key, m.into, moment(m.at_us).replace(tzinfo=None)) for m in merged]
     columns = dict(zip(MERGES, map(list, zip(*rows, strict=True)), strict=True))
     table = pa.table(columns).cast(ibis.schema(MERGES).to_pyarrow())
-    return held, tail, ibis.memtable(table)
+    return version, tail, ibis.memtable(table)
 
 
 def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 
 @dataclass(slots=True)
-class _Line:
+class _OpenLine:
     time: datetime
     order: str
     left: int
@@ -28,17 +28,17 @@ def match_refunds(
         For each return's row number the order that it said, or that of the latest earlier line of the same
         customer and product that still has the quantity unreturned; None where there is none.
     """
-    open_lines: dict[tuple[str | int, str | None], list[_Line]] = defaultdict(list)
-    found: dict[int, str | None] = {}
+    open_lines: dict[tuple[str | int, str | None], list[_OpenLine]] = defaultdict(list)
+    matches: dict[int, str | None] = {}
     for customer, product, time, row_number, order, quantity, is_return in lines:
         candidates = open_lines[customer, product]
         if not is_return:
-            candidates.append(_Line(time, order, quantity))
+            candidates.append(_OpenLine(time, order, quantity))
             continue
-        found[row_number] = order or None
+        matches[row_number] = order or None
         for line in reversed(candidates):
             if line.order == order or (not order and line.time < time and line.left >= quantity):
                 line.left -= quantity
-                found[row_number] = line.order
+                matches[row_number] = line.order
                 break
-    return found
+    return matches

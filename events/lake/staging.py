@@ -21,7 +21,7 @@ from events.lake.refunds import match_refunds
 from events.schema import OWN_COLUMNS, SCHEMAS
 
 # What files and messages told, before it was found out what of it was news and what took back what.
-TOLD = ("traits", "refunds")
+RAW_TABLES = ("traits", "refunds")
 _DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
 # Rows equal in these are the same event, told again by a file that overlaps an earlier one.
 _IDENTITY = {
@@ -74,7 +74,7 @@ def own_order(table: str) -> str:
     return f"CASE WHEN starts_with({order}, {key} || '-') THEN {without} ELSE {order} END"
 
 
-def told(name: str) -> str:
+def raw_table(name: str) -> str:
     """The table that keeps what was told of one of ``TOLD``."""
     return f"told_{name}"
 
@@ -82,8 +82,8 @@ def told(name: str) -> str:
 def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the event tables that a source does not have, empty."""
     for name, schema in SCHEMAS.items():
-        told = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
-        columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in told.items())
+        columns_of = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
+        columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in columns_of.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
@@ -136,26 +136,26 @@ def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str,
 
 
 def _written(folder: Path, name: str) -> str:
-    table = told(name) if (folder / told(name)).exists() else name
+    table = raw_table(name) if (folder / raw_table(name)).exists() else name
     return sql.literal(folder / table / "*" / "*.parquet")
 
 
-def keep_told(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def keep_raw(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Keep what was told in tables of its own, since a later file may tell of what was in between.
 
     Returns:
         The tables' names, as of others without ``keyed_``.
     """
-    for name in TOLD:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{told(name)} AS FROM keyed_{name}")
-    return [told(name) for name in TOLD]
+    for name in RAW_TABLES:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{raw_table(name)} AS FROM keyed_{name}")
+    return [raw_table(name) for name in RAW_TABLES]
 
 
-def keep_news(connection: duckdb.DuckDBPyConnection) -> None:
+def keep_changes(connection: duckdb.DuckDBPyConnection) -> None:
     """Leave in ``keyed_traits`` what was new or changed when it was told."""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM keyed_{told("traits")}
+        CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM keyed_{raw_table("traits")}
         WINDOW told_before AS (PARTITION BY customer_key, name ORDER BY timestamp, value)
         QUALIFY value IS DISTINCT FROM lag(value) OVER told_before
             OR received_at < lag(received_at) OVER told_before
@@ -214,15 +214,15 @@ def need_orders(connection: duckdb.DuckDBPyConnection) -> None:
 
 def span(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """The orders' number, their first day, and the last day of orders and refunds; see :func:`days`."""
-    found = connection.execute(
+    row = connection.execute(
         "SELECT count(DISTINCT order_id), min(day), greatest(max(day), (SELECT max(day) FROM keyed_refunds))"
         " FROM keyed_order_lines"
     ).fetchall()
-    return days(*found[0])
+    return days(*row[0])
 
 
 def days(orders: int, first_day: int | None, last_day: int | None) -> dict[str, Any]:
     """What a lake's description says of its orders; without any the days are None."""
-    told = {"first_day": first_day, "last_day": last_day, "orders": orders}
+    fields = {"first_day": first_day, "last_day": last_day, "orders": orders}
     dates = {"from": first_day, "to": last_day}
-    return told | {n: None if day is None else date_of(day).isoformat() for n, day in dates.items()}
+    return fields | {n: None if day is None else date_of(day).isoformat() for n, day in dates.items()}

@@ -115,18 +115,18 @@ def writing(home: Home) -> Iterator[None]:
 
 def begin(home: Home) -> Path:
     """A folder for the next version; older ones and what was left half-written are removed."""
-    found = sorted(path for path in home.events.iterdir() if _VERSION.fullmatch(path.name))
-    if holds := _named(home):
-        kept = {holds, current(home).metadata.before}
-        for path in found:
-            if path.name not in kept:
+    folders = sorted(path for path in home.events.iterdir() if _VERSION.fullmatch(path.name))
+    if name := _current_version(home):
+        retained = {name, current(home).metadata.before}
+        for path in folders:
+            if path.name not in retained:
                 shutil.rmtree(path)
-    draft = home.events / f"v{max((int(path.name[1:]) for path in found), default=0) + 1:06d}"
+    draft = home.events / f"v{max((int(path.name[1:]) for path in folders), default=0) + 1:06d}"
     draft.mkdir()
     return draft
 
 
-def _named(home: Home) -> str | None:
+def _current_version(home: Home) -> str | None:
     """The version that holds; None where there is none, or one that can only be replaced."""
     try:
         return current(home).folder.name
@@ -169,7 +169,7 @@ def publish(
     Args:
         record: the rest of :class:`LakeMetadata`.
     """
-    record = record | {"version": draft.name, "before": _named(home)}
+    record = record | {"version": draft.name, "before": _current_version(home)}
     record |= {"compacted_seq": compacted_seq, "forgotten_seq": forgotten_seq}
     metadata = LakeMetadata.parse(record)
     for path in (*draft.rglob("*"), draft):

@@ -59,29 +59,31 @@ def write(
     ids = connection.execute(
         f"SELECT customer_id FROM ({union}) GROUP BY 1 ORDER BY min(timestamp), customer_id"
     ).fetchall()
-    told = [row[0] for row in ids]
+    customer_ids = [row[0] for row in ids]
     with versions.writing(home):
         database = Database(home)
-        held = compaction.move(home, database)[0] if add else None
+        before = compaction.move(home, database)[0] if add else None
         draft = versions.begin(home)
-        fill = partial(_fill, connection, draft, time_zone, held, progress, imported)
-        if held:
-            seq, forgotten = held.compacted_seq, held.metadata.forgotten_seq
+        fill = partial(_fill, connection, draft, time_zone, before, progress, imported)
+        if before:
+            seq, forgotten = before.compacted_seq, before.metadata.forgotten_seq
             with database.writing() as db:
-                _know(connection, db, told)
+                _register_customers(connection, db, customer_ids)
             record = record | fill()
         else:
             with database.writing() as db:  # what is forgotten stays where the new shop cannot be written
                 seq = forgotten = journal.clear(db, versions.compacted_seq(home))
-                identity.keep(db, told)
-                _know(connection, db, told)
+                identity.keep(db, customer_ids)
+                _register_customers(connection, db, customer_ids)
                 record = record | fill()
         database.close()
         lake = versions.publish(home, draft, record, compacted_seq=seq, forgotten_seq=forgotten)
         return lake.metadata
 
 
-def _know(connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]) -> None:
+def _register_customers(
+    connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]
+) -> None:
     """Give customers their keys, and make the tables of all ids, of each customer's name, and ``owners``."""
     identity.assign(db, customer_ids)
     connection.register("known_customers", identity.table(db, identity.ids))
@@ -93,21 +95,21 @@ def _fill(
     connection: duckdb.DuckDBPyConnection,
     draft: Path,
     time_zone: str,
-    held: Lake | None,
+    before: Lake | None,
     progress: Progress,
     imported: bool,
 ) -> dict[str, Any]:
     """Write a version's tables; return what is to be said of them."""
     staging.key_tables(connection, time_zone)
-    found: dict[str, Any] = {}
-    if held:
-        found["new"] = staging.merge_with(connection, held.folder)
+    notes: dict[str, Any] = {}
+    if before:
+        notes["new"] = staging.merge_with(connection, before.folder)
     names = [*SCHEMAS]
     if imported:
-        names += staging.keep_told(connection)
-        staging.keep_news(connection)
+        names += staging.keep_raw(connection)
+        staging.keep_changes(connection)
         if unmatched := staging.match_returns(connection):
-            found["refunds_unmatched"] = unmatched
+            notes["refunds_unmatched"] = unmatched
     for i, name in enumerate(names):
         _write_table(connection, name, draft / name)
         progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(names))
@@ -117,16 +119,16 @@ def _fill(
         source = extra if extra == "set_aside" else "truth t JOIN known_customers k USING (customer_id)"
         path = sql.literal(draft / f"{extra}.parquet")
         connection.execute(f"COPY (SELECT {columns} FROM {source}) TO {path}")
-    return found | staging.span(connection) | _generation(connection, held)
+    return notes | staging.span(connection) | _generation(connection, before)
 
 
-def _generation(connection: duckdb.DuckDBPyConnection, held: Lake | None) -> dict[str, Any]:
+def _generation(connection: duckdb.DuckDBPyConnection, before: Lake | None) -> dict[str, Any]:
     """The digest of what was written; the one that was there if only what arrived has come to it since."""
     digest = _digest(connection, "keyed_{}")
-    if held and held.metadata.arrived:
-        pattern = sql.literal(held.folder / "{}" / "*" / "*.parquet")
+    if before and before.metadata.arrived:
+        pattern = sql.literal(before.folder / "{}" / "*" / "*.parquet")
         if digest == _digest(connection, f"read_parquet({pattern}, hive_partitioning = false)"):
-            return {"generation": held.metadata.generation, "arrived": held.metadata.arrived}
+            return {"generation": before.metadata.generation, "arrived": before.metadata.arrived}
     return {"generation": digest}
 
 

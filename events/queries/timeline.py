@@ -102,10 +102,10 @@ class Page:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Sources:
     """Where a customer's events are: the lake, what arrived since, and the merges into the customer."""
 
-    held: lake.Lake
+    version: lake.Lake
     arrived: dict[str, pa.Table]
     merges: list[Merge]
 
@@ -138,31 +138,31 @@ class Timeline:
         """
         # Nothing at as_of or later is visible, so its beginning stands above everything.
         start = below or Position(as_of, "", "")
-        found: list[Event] = []
-        told = self._told(customer_key)
+        events: list[Event] = []
+        sources = self._sources(customer_key)
         for kind in kinds:
-            found += self._events(kind, told, customer_key, as_of, start, limit + 1)
-        found.sort(key=lambda event: event.position, reverse=True)
-        shown = tuple(found[:limit])
-        return Page(shown, shown[-1].position if len(found) > limit else None)
+            events += self._events(kind, sources, customer_key, as_of, start, limit + 1)
+        events.sort(key=lambda event: event.position, reverse=True)
+        shown = tuple(events[:limit])
+        return Page(shown, shown[-1].position if len(events) > limit else None)
 
-    def _told(self, customer_key: int) -> _Told:
+    def _sources(self, customer_key: int) -> _Sources:
         if self._database is None:
-            return _Told(lake.current(self._home), {}, [])
+            return _Sources(lake.current(self._home), {}, [])
         merges = Identity(self._home, self._database).merges(into=[customer_key])
         keys = [customer_key, *(merge.customer_key for merge in merges)]
-        return _Told(*lake.arrived(self._home, self._database, keys), merges)
+        return _Sources(*lake.arrived(self._home, self._database, keys), merges)
 
     def _events(
-        self, kind: str, told: _Told, customer_key: int, as_of: datetime, below: Position, count: int
+        self, kind: str, source: _Sources, customer_key: int, as_of: datetime, below: Position, count: int
     ) -> list[Event]:
         table, events = _LAKE[kind]
-        cursor, arrived = self._cursor(), told.arrived.get(table)
-        sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in told.merges)]
+        cursor, arrived = self._cursor(), source.arrived.get(table)
+        sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in source.merges)]
         parts, files = [], {}
         for i, (key, at_us) in enumerate(sources):
             known = "" if at_us is None else _KNOWN.format(at_us)
-            files[f"file{i}"] = str(lake.bucket_file(told.held.folder, table, key))
+            files[f"file{i}"] = str(lake.bucket_file(source.version.folder, table, key))
             parts.append(f"SELECT *{known} FROM read_parquet($file{i}) WHERE customer_key = {key}")
             if arrived is not None and arrived.num_rows:
                 parts.append(f"SELECT *{known} FROM arrived WHERE customer_key = {key}")
@@ -182,11 +182,12 @@ class Timeline:
             ).fetchall()  # fmt: skip
         except duckdb.Error as error:
             raise PatronError(
-                f"the lake's table {told.held.folder / table} is missing or cannot be read; bring the shop in"
-                " again with --replace"
+                f"the lake's table {source.version.folder / table} is missing or cannot be read;"
+                " bring the shop in again with --replace"
             ) from error
         return [
-            Event(Position(time.replace(tzinfo=UTC), kind, id), _told(details)) for time, id, details in rows
+            Event(Position(time.replace(tzinfo=UTC), kind, id), _details(details))
+            for time, id, details in rows
         ]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -197,7 +198,7 @@ class Timeline:
         return cursor
 
 
-def _told(details: dict[str, Any]) -> dict[str, Any]:
+def _details(details: dict[str, Any]) -> dict[str, Any]:
     """Details with an activity's properties as an object in place of its text."""
     if "properties" not in details:
         return details

@@ -52,18 +52,18 @@ class Replayed:
 def reasons(database: Database) -> list[Reason]:
     """Why messages cannot be used, the most frequent reason first."""
     count, at = sa.func.count(), quarantine.c.received_at_us
-    asked = sa.select(quarantine.c.reason, count, sa.func.min(at), sa.func.max(at))
-    asked = asked.group_by(quarantine.c.reason).order_by(count.desc(), quarantine.c.reason)
+    statement = sa.select(quarantine.c.reason, count, sa.func.min(at), sa.func.max(at))
+    statement = statement.group_by(quarantine.c.reason).order_by(count.desc(), quarantine.c.reason)
     with database.reading() as connection:
-        rows = connection.execute(asked).all()
+        rows = connection.execute(statement).all()
     return [Reason(reason, n, moment(first), moment(last)) for reason, n, first, last in rows]
 
 
 def entries(database: Database, most: int) -> list[Entry]:
     """The newest messages, the newest first."""
-    asked = sa.select(quarantine.c.id, quarantine.c.received_at_us, quarantine.c.reason)
+    statement = sa.select(quarantine.c.id, quarantine.c.received_at_us, quarantine.c.reason)
     with database.reading() as connection:
-        rows = connection.execute(asked.order_by(quarantine.c.id.desc()).limit(most)).all()
+        rows = connection.execute(statement.order_by(quarantine.c.id.desc()).limit(most)).all()
     return [Entry(id, moment(at), reason) for id, at, reason in rows]
 
 
@@ -109,17 +109,17 @@ def drop(database: Database, ids: Iterable[int] | None = None) -> int:
     with database.writing() as connection:
         if ids is None:
             return connection.execute(sa.delete(quarantine)).rowcount
-        asked = sorted(set(ids))
-        for id in asked:
+        statement = sorted(set(ids))
+        for id in statement:
             if not connection.execute(sa.delete(quarantine).where(quarantine.c.id == id)).rowcount:
                 raise _unknown(id)
-    return len(asked)
+    return len(statement)
 
 
 def _after(database: Database, id: int) -> Sequence[sa.Row[Any]]:
-    asked = sa.select(quarantine).where(quarantine.c.id > id).order_by(quarantine.c.id).limit(_BATCH)
+    statement = sa.select(quarantine).where(quarantine.c.id > id).order_by(quarantine.c.id).limit(_BATCH)
     with database.reading() as connection:
-        return connection.execute(asked).all()
+        return connection.execute(statement).all()
 
 
 def _unknown(id: int) -> NothingThere:

@@ -17,6 +17,7 @@ from core.calendar import day_of, hour_of, micros
 from events.identity import ANONYMOUS
 from events.journal import Message, Refused, Rows
 from events.segment import orders as segment_orders
+from events.segment.channels import channel_of
 from events.segment.values import (
     LONGEST_TEXT,
     MOST_UNITS,
@@ -41,11 +42,6 @@ _REFERENCES = (
     "ticket_id", "complaint_id", "subscription_id", "survey_id", "review_id", "promotion_id", "coupon_id",
     "cart_id", "checkout_id", "order_id", "wishlist_id",
 )  # fmt: skip
-_CHANNELS = {"browser": "web", "mobile": "app"}
-_LIBRARIES = {
-    "web": ("analytics.js", "javascript", "web"),
-    "app": ("ios", "android", "swift", "kotlin", "flutter", "react-native", "unity", "xamarin"),
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _ParsedMessage:
     """A message that has been looked at: whose it is, and the moments that each of its rows begins with."""
 
     message: Mapping[str, Any]
@@ -113,51 +109,51 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
     name = identifier(message, "messageId") or _made_id(message, received_at)
     hour = hour_of(at, place.time_zone)
-    told = _Told(message, name, user_id, anonymous_id, head, hour, place.currency)
-    joins, rows = make(told)
+    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
+    joins, rows = make(parsed)
     return Message(name, received_at, customer_id, joins, {k: v for k, v in rows.items() if v})
 
 
 def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
     """What a message without an id is known by: what it says, and its arrival where it says no time."""
     timed = any(message.get(name) for name in ("timestamp", "originalTimestamp"))
-    said = json.dumps([message, None if timed else received_at.isoformat()], sort_keys=True)
-    return f"made:{hashlib.sha256(said.encode()).hexdigest()}"
+    content = json.dumps([message, None if timed else received_at.isoformat()], sort_keys=True)
+    return f"made:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 Made = tuple[str | None, Rows]
 """The id that a message joins to its customer's, and its rows."""
 
 
-def _identify(told: _Told) -> Made:
-    message = told.message
+def _identify(parsed: _ParsedMessage) -> Made:
+    message = parsed.message
     traits = {**mapping(mapping(message, "context"), "traits"), **mapping(message, "traits")}
-    joins = told.anonymous_id if told.user_id is not None else None
-    return joins, {"traits": _traits(told, "", traits)}
+    joins = parsed.anonymous_id if parsed.user_id is not None else None
+    return joins, {"traits": _traits(parsed, "", traits)}
 
 
-def _alias(told: _Told) -> Made:
-    previous = identifier(told.message, "previousId")
-    if previous is None or told.user_id is None:
+def _alias(parsed: _ParsedMessage) -> Made:
+    previous = identifier(parsed.message, "previousId")
+    if previous is None or parsed.user_id is None:
         raise Unfit("an alias needs previousId and userId")
-    if told.anonymous_id == ANONYMOUS + previous:  # a browser's own id, as its library sends it
-        previous = told.anonymous_id
-    return (previous if previous != told.user_id else None), {}
+    if parsed.anonymous_id == ANONYMOUS + previous:  # a browser's own id, as its library sends it
+        previous = parsed.anonymous_id
+    return (previous if previous != parsed.user_id else None), {}
 
 
-def _group(told: _Told) -> Made:
-    group_id = identifier(told.message, "groupId")
+def _group(parsed: _ParsedMessage) -> Made:
+    group_id = identifier(parsed.message, "groupId")
     if group_id is None:
         raise Unfit("a group needs groupId")
-    row = [*told.head, "group_id", group_id]
-    return None, {"traits": [row, *_traits(told, "group.", mapping(told.message, "traits"))]}
+    row = [*parsed.head, "group_id", group_id]
+    return None, {"traits": [row, *_traits(parsed, "group.", mapping(parsed.message, "traits"))]}
 
 
-def _traits(told: _Told, prefix: str, traits: Mapping[str, Any]) -> list[list[Any]]:
-    found = dict(_flat(prefix, traits, _DEEPEST_TRAIT))
-    if any(len(name) > LONGEST_TEXT for name in found):
+def _traits(parsed: _ParsedMessage, prefix: str, traits: Mapping[str, Any]) -> list[list[Any]]:
+    named = dict(_flat(prefix, traits, _DEEPEST_TRAIT))
+    if any(len(name) > LONGEST_TEXT for name in named):
         raise Unfit(f"the name of a trait is longer than {LONGEST_TEXT} characters")
-    return [[*told.head, name, value] for name, value in found.items()]
+    return [[*parsed.head, name, value] for name, value in named.items()]
 
 
 def _flat(prefix: str, traits: Mapping[str, Any], deep: int) -> Iterator[tuple[str, str]]:
@@ -169,42 +165,44 @@ def _flat(prefix: str, traits: Mapping[str, Any], deep: int) -> Iterator[tuple[s
             yield f"{prefix}{name}", value if isinstance(value, str) else json_text(value)
 
 
-def _track(told: _Told) -> Made:
-    name, properties = told.message.get("event"), mapping(told.message, "properties")
+def _track(parsed: _ParsedMessage) -> Made:
+    name, properties = parsed.message.get("event"), mapping(parsed.message, "properties")
     if not isinstance(name, str) or not name.strip():
         raise Unfit("event, the name of what happened, is missing")
     if len(name) > LONGEST_TEXT:
         raise Unfit(f"event is longer than {LONGEST_TEXT} characters")
     if name == segment_orders.ORDERED:
-        order_id = text(properties, "order_id", "checkout_id") or told.message_id
-        lines = segment_orders.order_lines(properties, order_id, told.currency)
-        return None, {"order_lines": [[*told.head, *line] for line in lines]}
+        order_id = text(properties, "order_id", "checkout_id") or parsed.message_id
+        lines = segment_orders.order_lines(properties, order_id, parsed.currency)
+        return None, {"order_lines": [[*parsed.head, *line] for line in lines]}
     if name in segment_orders.GIVEN_BACK:
-        lines = segment_orders.refunds(properties, told.currency)
-        return None, {"refunds": [[*told.head, *line] for line in lines]}
-    return None, _activity(told, name, properties, text(properties, "category"))
+        lines = segment_orders.refunds(properties, parsed.currency)
+        return None, {"refunds": [[*parsed.head, *line] for line in lines]}
+    return None, _activity(parsed, name, properties, text(properties, "category"))
 
 
-def _seen(name: str) -> Callable[[_Told], Made]:
+def _seen(name: str) -> Callable[[_ParsedMessage], Made]:
     """A page or screen: its own name is a property, as is its category, which is no product's."""
 
-    def make(told: _Told) -> Made:
-        own = {key: told.message[key] for key in ("name", "category") if told.message.get(key) is not None}
-        return None, _activity(told, name, {**mapping(told.message, "properties"), **own}, None)
+    def make(parsed: _ParsedMessage) -> Made:
+        own = {
+            key: parsed.message[key] for key in ("name", "category") if parsed.message.get(key) is not None
+        }
+        return None, _activity(parsed, name, {**mapping(parsed.message, "properties"), **own}, None)
 
     return make
 
 
-def _activity(told: _Told, name: str, properties: Mapping[str, Any], category: str | None) -> Rows:
+def _activity(parsed: _ParsedMessage, name: str, properties: Mapping[str, Any], category: str | None) -> Rows:
     meaning = MEANINGS.get(name)
     # A renewal has orders and campaigns too, each its own; it is about the subscription alone.
     references = ("subscription_id",) if meaning and meaning.kind in SUBSCRIPTIONS else _REFERENCES
-    channel = (meaning and meaning.channel) or _channel(told.message, properties)
+    channel = (meaning and meaning.channel) or channel_of(parsed.message, properties)
     amount = _amount(properties)
     if amount is not None:
-        segment_orders.check_currency(properties, told.currency)
+        segment_orders.check_currency(properties, parsed.currency)
     row = [
-        *told.head, told.hour, name, meaning and meaning.kind, channel, text(properties, *references),
+        *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, text(properties, *references),
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
         json_text(properties),
     ]  # fmt: skip
@@ -216,7 +214,7 @@ def _amount(properties: Mapping[str, Any]) -> int | None:
     price = units(properties.get("price"), "price")
     quantity = None if price is None else pieces(properties.get("quantity"), "quantity")
     known = (signed_units(properties.get(name)) for name in ("value", "revenue", "total"))
-    amount = next((found for found in known if found is not None), None)
+    amount = next((value for value in known if value is not None), None)
     if amount is None and price is not None and quantity is not None:
         amount = price * quantity
     if amount is not None and abs(amount) > MOST_UNITS:
@@ -224,24 +222,7 @@ def _amount(properties: Mapping[str, Any]) -> int | None:
     return amount
 
 
-def _channel(message: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
-    """The way an event went, by what it says itself, and else by what sent it."""
-    if told := text(properties, "channel") or text(message, "channel"):
-        return _CHANNELS.get(told, told)
-    context = message.get("context")
-    if not isinstance(context, dict):
-        return None
-    library = context.get("library")
-    sender = str(library.get("name") or "").lower() if isinstance(library, dict) else ""
-    for channel, parts in _LIBRARIES.items():
-        if any(part in sender for part in parts):
-            return channel
-    if context.get("userAgent"):
-        return "web"
-    return "app" if context.get("device") else "server" if sender else None
-
-
-_KINDS: dict[str, Callable[[_Told], Made]] = {
+_KINDS: dict[str, Callable[[_ParsedMessage], Made]] = {
     "identify": _identify,
     "track": _track,
     "page": _seen("Page Viewed"),

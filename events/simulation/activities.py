@@ -64,7 +64,7 @@ class Habits:
 
 
 @dataclass
-class _Told:
+class _ActivityRows:
     """Activities as columns that grow; ``who`` are positions in the batch."""
 
     who: list[Ints] = field(default_factory=list)
@@ -98,18 +98,18 @@ def activity_columns(
         ids: the customers'.
         products: the first of each order, by number.
     """
-    told, mailings = _Told(), _mailing_plan(plan, time)
-    _visits_to_order(told, batch, habits, plan, products)
-    _browsing(told, batch, habits, plan, time)
-    _mailings(told, batch, habits, plan, mailings)
-    _refusals(told, batch, habits, time)
+    activities, mailings = _ActivityRows(), _mailing_plan(plan, time)
+    _visits_to_order(activities, batch, habits, plan, products)
+    _browsing(activities, batch, habits, plan, time)
+    _mailings(activities, batch, habits, plan, mailings)
+    _refusals(activities, batch, habits, time)
 
-    who, moments = np.concatenate(told.who), np.concatenate(told.moments)
+    who, moments = np.concatenate(activities.who), np.concatenate(activities.moments)
     arrivals = np.array([c.arrival for c in batch.customers], float)
     kept = np.flatnonzero((moments < time.end) & (moments >= arrivals[who]))
-    part = np.repeat(np.arange(len(told.names)), [len(rows) for rows in told.who])[kept]
-    meanings = [MEANINGS[name] for name in told.names]
-    who, product = who[kept], np.concatenate(told.products)[kept]
+    part = np.repeat(np.arange(len(activities.names)), [len(rows) for rows in activities.who])[kept]
+    meanings = [MEANINGS[name] for name in activities.names]
+    who, product = who[kept], np.concatenate(activities.products)[kept]
     seconds = time.utc_seconds(moments[kept])
     # A channel that the name does not say is the web or the app.
     said = np.array([meaning.channel is not None for meaning in meanings])
@@ -118,11 +118,13 @@ def activity_columns(
     return {
         "customer_id": _words(ids, who),
         "timestamp": seconds,
-        "received_at": seconds + np.concatenate(told.delays_s)[kept],
-        "name": _words(told.names, part),
+        "received_at": seconds + np.concatenate(activities.delays_s)[kept],
+        "name": _words(activities.names, part),
         "kind": _words([meaning.kind for meaning in meanings], part),
         "channel": _words([*(meaning.channel for meaning in meanings), "web", "app"], channel),
-        "reference": _words([mailing.reference for mailing in mailings], np.concatenate(told.mailings)[kept]),
+        "reference": _words(
+            [mailing.reference for mailing in mailings], np.concatenate(activities.mailings)[kept]
+        ),
         "product_id": _words(codes, product),
         "category": _words(list(CATEGORIES), product // PRODUCTS_PER_CATEGORY),
         "amount": pa.nulls(len(kept), pa.int64()),
@@ -151,12 +153,16 @@ def _rows(batch: Batch, plan: Plan, stream: int, counts: Ints, draws: int) -> tu
     return who, nth, np.concatenate(drawn) if drawn else np.empty((0, draws))
 
 
-def _begin(told: _Told, habits: Habits, where: Bools, who: Ints, at: Floats, delays: Ints) -> None:
+def _begin(
+    activities: _ActivityRows, habits: Habits, where: Bools, who: Ints, at: Floats, delays: Ints
+) -> None:
     for name, in_app in (("Page Viewed", False), ("Screen Viewed", True)):
-        told.add(name, where & (habits.uses_app[who] == in_app), who, at, delays)
+        activities.add(name, where & (habits.uses_app[who] == in_app), who, at, delays)
 
 
-def _visits_to_order(told: _Told, batch: Batch, habits: Habits, plan: Plan, product: Ints) -> None:
+def _visits_to_order(
+    activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, product: Ints
+) -> None:
     """A visit before each order, on its day: a product looked at, put into the cart and paid for."""
     counts = np.bincount(np.array(batch.buyers, np.int64), minlength=len(batch.numbers))
     who, _, u = _rows(batch, plan, ORDERS, counts, 5)
@@ -171,14 +177,14 @@ def _visits_to_order(told: _Told, batch: Batch, habits: Habits, plan: Plan, prod
         moments: Floats = begun + share * (ordered - begun)
         return moments
 
-    _begin(told, habits, every, who, begun, delays)
-    told.add("Product Viewed", u[:, 4] < 0.5, who, at(0.2), delays, beside)
-    told.add("Product Viewed", every, who, at(0.4), delays, product)
-    told.add("Product Added", every, who, at(0.6), delays, product)
-    told.add("Checkout Started", every, who, at(0.8), delays)
+    _begin(activities, habits, every, who, begun, delays)
+    activities.add("Product Viewed", u[:, 4] < 0.5, who, at(0.2), delays, beside)
+    activities.add("Product Viewed", every, who, at(0.4), delays, product)
+    activities.add("Product Added", every, who, at(0.6), delays, product)
+    activities.add("Checkout Started", every, who, at(0.8), delays)
 
 
-def _browsing(told: _Told, batch: Batch, habits: Habits, plan: Plan, time: ShopTime) -> None:
+def _browsing(activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, time: ShopTime) -> None:
     """At most one visit a week that is not to order: products looked at, some carts left."""
     first_days = np.floor([c.arrival for c in batch.customers])
     counts = np.ceil((time.end - first_days) / 7).astype(np.int64)
@@ -195,14 +201,14 @@ def _browsing(told: _Told, batch: Batch, habits: Habits, plan: Plan, time: ShopT
     category = (u[:, 4, None] >= taste[:, :-1]).sum(axis=1)
     place = (u[:, 5] * PRODUCTS_PER_CATEGORY).astype(np.int64)
     every = np.ones(len(who), bool)
-    _begin(told, habits, every, who, began, delays)
-    told.add("Products Searched", u[:, 6] < 0.5, who, began + MINUTE, delays)
+    _begin(activities, habits, every, who, began, delays)
+    activities.add("Products Searched", u[:, 6] < 0.5, who, began + MINUTE, delays)
     for i in range(3):
         product = category * PRODUCTS_PER_CATEGORY + (place + i) % PRODUCTS_PER_CATEGORY
-        told.add("Product Viewed", u[:, 7] * 3 >= i, who, began + (2 + 3 * i) * MINUTE, delays, product)
+        activities.add("Product Viewed", u[:, 7] * 3 >= i, who, began + (2 + 3 * i) * MINUTE, delays, product)
     product = category * PRODUCTS_PER_CATEGORY + place
-    told.add("Product Added", u[:, 8] < 0.3, who, began + 10 * MINUTE, delays, product)
-    told.add("Checkout Started", u[:, 8] < 0.1, who, began + 12 * MINUTE, delays)
+    activities.add("Product Added", u[:, 8] < 0.3, who, began + 10 * MINUTE, delays, product)
+    activities.add("Checkout Started", u[:, 8] < 0.1, who, began + 12 * MINUTE, delays)
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,9 @@ def _mailing_plan(plan: Plan, time: ShopTime) -> list[_Mailing]:
     return found
 
 
-def _mailings(told: _Told, batch: Batch, habits: Habits, plan: Plan, mailings: list[_Mailing]) -> None:
+def _mailings(
+    activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, mailings: list[_Mailing]
+) -> None:
     """Emails to subscribers, and in campaigns push messages to who uses the app; some open and click."""
     moments = np.array([mailing.moment for mailing in mailings], float)
     after = np.searchsorted(moments, [c.arrival for c in batch.customers])
@@ -249,7 +257,7 @@ def _mailings(told: _Told, batch: Batch, habits: Habits, plan: Plan, mailings: l
         ("Push Notification Sent", received & ~is_email, at),
         ("Push Notification Tapped", taps, clicked_at),
     ):
-        told.add(name, where, who, moment, at_once, mailings=number)
+        activities.add(name, where, who, moment, at_once, mailings=number)
 
 
 def _changes(batch: Batch) -> Floats:
@@ -258,10 +266,10 @@ def _changes(batch: Batch) -> Floats:
     return np.array([customer.newsletter_changes_at(dropout) for customer, dropout in pairs], float)
 
 
-def _refusals(told: _Told, batch: Batch, habits: Habits, time: ShopTime) -> None:
+def _refusals(activities: _ActivityRows, batch: Batch, habits: Habits, time: ShopTime) -> None:
     """Who no longer wants the newsletter says so, and some call it spam."""
     who, changes = np.arange(len(batch.numbers)), _changes(batch)
     leaves = np.array([c.newsletter for c in batch.customers], bool) & (changes < time.end)
     at_once = np.zeros(len(who), np.int64)
-    told.add("Unsubscribed", leaves, who, changes, at_once)
-    told.add("Email Marked as Spam", leaves & habits.marks_as_spam, who, changes, at_once)
+    activities.add("Unsubscribed", leaves, who, changes, at_once)
+    activities.add("Email Marked as Spam", leaves & habits.marks_as_spam, who, changes, at_once)

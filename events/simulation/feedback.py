@@ -64,7 +64,7 @@ REVIEW, COMPLAINT, RESOLUTION, SURVEY, WAIT, LATE, DELAY, WORDS, COMPLAINT_WORDS
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Answers:
     """What some orders, by number, made their customers say, and when; properties are JSON."""
 
     name: str
@@ -81,7 +81,7 @@ def feedback_columns(batch: Batch, plan: Plan, time: ShopTime, ids: Any, product
         products: the first of each order, by number.
     """
     buyers, (u, chinese) = np.array(batch.buyers, np.int64), _draws(batch, plan)
-    parts = _said(batch, time, u, chinese[buyers], _content(batch, buyers, u))
+    parts = _answers(batch, time, u, chinese[buyers], _content(batch, buyers, u))
     order = np.concatenate([part.orders for part in parts])
     names = np.repeat(np.array([part.name for part in parts], object), [len(part.orders) for part in parts])
     seconds = time.utc_seconds(np.concatenate([part.moments for part in parts]))
@@ -99,7 +99,7 @@ def feedback_columns(batch: Batch, plan: Plan, time: ShopTime, ids: Any, product
         "product_id": np.where(about, codes[products[order]], None),
         "category": np.where(about, categories[products[order] // PRODUCTS_PER_CATEGORY], None),
         "amount": [None] * len(order),
-        "properties": [said for part in parts for said in part.properties],
+        "properties": [text for part in parts for text in part.properties],
     }
 
 
@@ -122,7 +122,7 @@ def _content(batch: Batch, buyers: Ints, u: Floats) -> Floats:
     return content
 
 
-def _said(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: Floats) -> list[_Said]:
+def _answers(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: Floats) -> list[_Answers]:
     ordered, returned = np.array(batch.moments, float), np.array(batch.refunds, float)
     comes_back = np.isfinite(returned)
     opened = ordered + 1.5 + 1.5 * u[:, WAIT]  # before anything can come back
@@ -133,10 +133,10 @@ def _said(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: Floa
     stars = np.round(1 + 4 * content).astype(np.int64)
     scores = np.round(10 * content).astype(np.int64)
 
-    def said(name: str, where: Bools, moments: Floats, tell: Callable[[int], dict[str, Any]]) -> _Said:
+    def answers(name: str, where: Bools, moments: Floats, tell: Callable[[int], dict[str, Any]]) -> _Answers:
         orders = np.flatnonzero(where & (moments < time.end))
-        told = (json.dumps(tell(i), ensure_ascii=False, separators=(",", ":")) for i in orders.tolist())
-        return _Said(name, orders, moments[orders], [*told])
+        properties = (json.dumps(tell(i), ensure_ascii=False, separators=(",", ":")) for i in orders.tolist())
+        return _Answers(name, orders, moments[orders], [*properties])
 
     def words(i: int, mood: Phrases, column: int) -> str:
         return _words(mood, bool(chinese[i]), u[i, column : column + 2])
@@ -146,17 +146,17 @@ def _said(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: Floa
         return {"rating": int(stars[i]), "review_body": words(i, mood, WORDS)}
 
     return [
-        said("Product Reviewed", u[:, REVIEW] < REVIEWED, reviewed, review),
-        said(
+        answers("Product Reviewed", u[:, REVIEW] < REVIEWED, reviewed, review),
+        answers(
             "Complaint Opened", complains, opened, lambda i: {"text": words(i, DISCONTENT, COMPLAINT_WORDS)}
         ),
-        said("Complaint Resolved", complains & (u[:, RESOLUTION] < RESOLVED), resolved, lambda _: {}),
-        said("Survey Answered", u[:, SURVEY] < ANSWERED, answered, lambda i: {"score": int(scores[i])}),
+        answers("Complaint Resolved", complains & (u[:, RESOLUTION] < RESOLVED), resolved, lambda _: {}),
+        answers("Survey Answered", u[:, SURVEY] < ANSWERED, answered, lambda i: {"score": int(scores[i])}),
     ]
 
 
 def _words(phrases: Phrases, chinese: bool, shares: Floats) -> str:
     """A text of one phrase or two."""
     chosen = phrases["zh" if chinese else "en"]
-    said = dict.fromkeys(chosen[int(share * len(chosen))] for share in shares)
-    return ("，".join(said) + "。") if chinese else (". ".join(said) + ".")
+    parts = dict.fromkeys(chosen[int(share * len(chosen))] for share in shares)
+    return ("，".join(parts) + "。") if chinese else (". ".join(parts) + ".")

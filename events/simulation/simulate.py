@@ -182,9 +182,9 @@ def _traits(batch: Batch, time: ShopTime, ids: list[str]) -> dict[str, Any]:
     rows: list[tuple[str, float, int, str, str]] = []
     for customer_id, customer, dropout in zip(ids, batch.customers, batch.dropouts, strict=True):
         delay, later = customer.traits_delay_s
-        said = str(customer.newsletter).lower()
-        told = {"country": customer.country, "channel": customer.channel, "newsletter": said}
-        rows += [(customer_id, customer.arrival, delay, name, value) for name, value in told.items()]
+        newsletter = str(customer.newsletter).lower()
+        traits = {"country": customer.country, "channel": customer.channel, "newsletter": newsletter}
+        rows += [(customer_id, customer.arrival, delay, name, value) for name, value in traits.items()]
         change = customer.newsletter_changes_at(dropout)
         if change < time.end:
             rows.append((customer_id, change, later, "newsletter", str(not customer.newsletter).lower()))
@@ -227,6 +227,6 @@ def _come_true(moments: list[float], time: ShopTime, until: datetime) -> NDArray
     at = np.array(moments, float)
     known = at < time.end
     known[known] = time.utc_seconds(at[known]) < until.timestamp()
-    found = np.full(len(at), None, object)
-    found[known] = time.utc_seconds(at[known])
-    return found
+    seconds = np.full(len(at), None, object)
+    seconds[known] = time.utc_seconds(at[known])
+    return seconds

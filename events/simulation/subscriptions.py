@@ -137,11 +137,15 @@ def months_after(day: date, months: int) -> date:
 
 
 def subscription_columns(
-    found: Iterable[Subscriber | None], time: ShopTime, ids: Sequence[str]
+    subscribers: Iterable[Subscriber | None], time: ShopTime, ids: Sequence[str]
 ) -> dict[str, Any]:
     """The columns of ``activities`` that tell of subscriptions."""
-    lives = zip(ids, found, strict=True)
-    rows = [(customer_id, event) for customer_id, one in lives for event in (one.events if one else ())]
+    lives = zip(ids, subscribers, strict=True)
+    rows = [
+        (customer_id, event)
+        for customer_id, subscriber in lives
+        for event in (subscriber.events if subscriber else ())
+    ]
     events = [event for _, event in rows]
     seconds = time.utc_seconds(np.array([event.moment for event in events], float))
     return {

@@ -24,8 +24,8 @@ def revision(connection: sa.Connection) -> str | None:
     """The step that a database's tables are at; None where there are none."""
     if not sa.inspect(connection).has_table(_VERSION.name):
         return None
-    found: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
-    return found
+    number: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+    return number
 
 
 def upgrade(connection: sa.Connection) -> None:
