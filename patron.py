@@ -1,4 +1,4 @@
-"""The command line's entry point: puts the commands together, and ends every error in a line."""
+"""The entry point of the command line: assembles the commands, and prints every error as one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ app.add_typer(quarantine.app, name="quarantine")
 
 
 def _wrong_setting(error: Exception) -> str | None:
-    """What is wrong with which environment variable, where that is the error."""
+    """The invalid environment variables and why, if the error is one of settings."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError) or not error.title.endswith("Settings"):
@@ -67,7 +67,7 @@ def _run_as_child() -> int:
 
 
 def main() -> int:
-    """Run a command; every error ends in a line for the person, and an exit code."""
+    """Run a command and return its exit code; an error prints one line."""
     os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
     time.tzset()
     if child_process.end_with_parent():

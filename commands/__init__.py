@@ -1,1 +1,1 @@
-"""The command line: a module per noun, a function per verb, heavy imports inside them."""
+"""The command line: a module per noun, a function per verb; heavy imports are inside the functions."""

@@ -1,4 +1,4 @@
-"""Commands for answers about everyone: scores, and what to do next."""
+"""Commands that score all customers, and that decide the next best action for all customers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from commands.models import model_names
 
 app = typer.Typer()
 Segment = Annotated[
-    str | None, typer.Option(help="Only for FEATURE:VALUE of a text feature.", metavar="SEGMENT")
+    str | None,
+    typer.Option(
+        help="Only customers with this value of a text feature, as FEATURE:VALUE.", metavar="SEGMENT"
+    ),
 ]
 
 
 class Language(StrEnum):
-    """What texts and reasons are told in."""
+    """The language of texts and reasons."""
 
     en = "en"
     zh = "zh"
@@ -26,20 +29,22 @@ class Language(StrEnum):
 
 @app.command()
 def score(
-    out: Annotated[Path, typer.Option(help="Where to write: a .parquet, .ndjson or .csv file.")],
+    out: Annotated[Path, typer.Option(help="The output file: .parquet, .ndjson or .csv.")],
     model: Annotated[str, typer.Option(help="A model's name, or all.")] = "all",
     segment: Segment = None,
     job: Annotated[
         str | None,
-        typer.Option(help="Go on with this job, or write its file once more.", metavar="ID"),
+        typer.Option(help="Resume this job, or write its file again.", metavar="ID"),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(help="Score the rows of this file, by a model trained on one like it.", metavar="FILE"),
+        typer.Option(
+            help="Score the rows of this file with a model that was trained on a table.", metavar="FILE"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score everyone, or a segment, into a file and into the log; what was interrupted goes on."""
+    """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
     if table is not None:
         from commands.tables import score_table
 
@@ -47,48 +52,42 @@ def score(
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         score_table(table, model, out, as_json)
         return
-    from serving.score_jobs import engine as bulk
+    from serving.score_jobs import engine
 
     if job is not None and (model != "all" or segment is not None):
-        raise typer.BadParameter("a job has its models and its segment; leave out --model and --segment")
+        raise typer.BadParameter("a job keeps its models and its segment; leave out --model and --segment")
     with progress_bar(as_json) as progress:
-        done = bulk.score_everyone(
+        done = engine.score_everyone(
             open_home(), out, model_names(model), progress, segment=segment, job_id=job
         )
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:
-        lines.append(f"{done['already_scored']:,} of them were scored before")
+        lines.append(f"{done['already_scored']:,} of them had been scored before the interruption")
     lines += [f"no {name} scores: {why}" for name, why in done["absent"].items()]
     print_result(as_json, done, "\n".join(lines))
 
 
 @app.command()
 def recommend(
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write: an .ndjson, .csv or .parquet file.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The output file: .ndjson, .csv or .parquet.")] = None,
     segment: Segment = None,
-    channel: Annotated[
-        list[str] | None, typer.Option(help="Only through this channel; may be repeated.")
-    ] = None,
-    language: Annotated[Language, typer.Option(help="Of texts and reasons.")] = Language.en,
+    channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
+    language: Annotated[Language, typer.Option(help="The language of texts and reasons.")] = Language.en,
     target: Annotated[
         str | None,
         typer.Option(
-            "--for", help="The CRM that a CSV is for: zoho, fxiaoke, hubspot or salesforce.", metavar="CRM"
+            "--for", help="The CRM that imports the CSV: zoho, fxiaoke, hubspot or salesforce.", metavar="CRM"
         ),
     ] = None,
-    draft: Annotated[
-        bool, typer.Option(help="Print an example of actions.toml, and decide nothing.")
-    ] = False,
+    draft: Annotated[bool, typer.Option(help="Print an example of actions.toml; decides nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decide the next best action for everyone, into a file and into the log."""
+    """Decide the next best action for all customers, or a segment, into a file and the log."""
     if draft:
         print(example_actions(), end="")
         return
     if out is None:
-        raise typer.BadParameter("say --out FILE, or --draft for an example of actions")
+        raise typer.BadParameter("pass --out FILE, or --draft for an example of actions.toml")
     from serving.decisions.to_file import recommend_everyone
 
     with progress_bar(as_json) as progress:

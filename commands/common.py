@@ -1,4 +1,4 @@
-"""What every command shares: the home it works on, its progress, and how it says what it did."""
+"""Shared by all commands: the home, the progress bar, the output, the exit codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_home() -> Home:
 
 
 def open_registry() -> Registry:
-    """The registry of a home that holds a shop, or models of tables or texts."""
+    """The model registry of a home that contains a shop, or models of tables or texts."""
     from models.registry.registry import Registry
 
     home = open_home()
@@ -48,10 +48,10 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
     """The key of a shop's customer.
 
     Args:
-        verb: of the command that asks.
+        verb: the name of the command, for the message.
 
     Raises:
-        NothingThere: there is no shop, or the shop does not know the id.
+        NothingThere: there is no shop, or the shop has no customer of this id.
     """
     from core.errors import NothingThere
     from events.identity import Identity
@@ -66,7 +66,7 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """A progress bar on the terminal's error channel; nothing where it is not a terminal."""
+    """Show a progress bar on stderr if it is a terminal."""
     from core.progress import silent
 
     if quiet or not sys.stderr.isatty():
@@ -82,12 +82,12 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
 
 
 def print_note(text: str) -> None:
-    """A line for the person, on the error channel."""
+    """Print a line to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def print_result(as_json: bool, done: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
-    """Print what was done, as JSON or in words, and end with a code that is not zero."""
-    print(json.dumps(done, default=str, indent=2) if as_json else text)
+def print_result(as_json: bool, result: dict[str, Any], text: str, code: Exit = Exit.DONE) -> None:
+    """Print the result as JSON or as text, and exit with ``code`` unless it is 0."""
+    print(json.dumps(result, default=str, indent=2) if as_json else text)
     if code:
         raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""The command for what customers write: how content they are, about what, and by which words."""
+"""The command for texts of customers: sentiment, topics, and the words that decided."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ app = typer.Typer()
 
 @app.command()
 def feedback(
-    words: Annotated[str | None, typer.Argument(help="A text; none with --table.", metavar="TEXT")] = None,
+    words: Annotated[str | None, typer.Argument(help="A text; not with --table.", metavar="TEXT")] = None,
     table: Annotated[
-        Path | None, typer.Option(help="Judge every row of this CSV or Parquet file.", metavar="FILE")
+        Path | None, typer.Option(help="Classify every row of this CSV or Parquet file.", metavar="FILE")
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Its column of texts.", metavar="COLUMN")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The column of texts in the table.", metavar="COLUMN")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write: a .parquet, .ndjson or .csv file.", metavar="FILE")
+        Path | None, typer.Option(help="The output file: .parquet, .ndjson or .csv.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how content the author of a text is, or of each text of a file, about what, and by which words."""
+    """Classify a text, or each text of a file: sentiment, topics, and the words that decided."""
     if table is None:
         if words is None or text is not None or out is not None:
-            raise typer.BadParameter("say a TEXT, or --table FILE --text COLUMN --out FILE")
+            raise typer.BadParameter("pass a TEXT, or --table FILE --text COLUMN --out FILE")
         _judge_one(words, as_json)
         return
     if words is not None or text is None or out is None:
@@ -40,12 +42,12 @@ def feedback(
 def train_feedback(
     table: Path | None, text: str | None, rating: str | None, label: str | None, as_json: bool
 ) -> None:
-    """Learn from a file of texts, and say what came of it."""
+    """Train the classifier of texts on a file, and print its report."""
     outcome = rating or label
     if table is None or text is None or outcome is None or (rating and label):
         raise typer.BadParameter(
             "feedback takes --table FILE --text COLUMN, and --rating COLUMN (1 to 5 stars) or --label COLUMN"
-            " (1 or yes where the author is content, else 0 or no)"
+            " (1 or yes if the author is content, else 0 or no)"
         )
     from events.files.table import open_table
     from models.registry.registry import Registry
@@ -54,10 +56,10 @@ def train_feedback(
     home = open_home()
     with progress_bar(as_json) as progress:
         progress(f"reading {table}", 0.0)
-        # Before anything is made in the home.
-        learnt_from = of_table(open_table(table), text, outcome, stars=rating is not None)
-        progress("learning from texts", 0.2)
-        version = train_feedback(Registry(home), learnt_from)
+        # The table is checked before the home is changed.
+        texts = of_table(open_table(table), text, outcome, stars=rating is not None)
+        progress("training on texts", 0.2)
+        version = train_feedback(Registry(home), texts)
     report_training([version], as_json, "texts held out")
 
 
@@ -72,12 +74,12 @@ def _judge_one(words: str, as_json: bool) -> None:
 
 
 def _lines(done: dict[str, Any]) -> list[str]:
-    """A judgement in lines of words."""
+    """The classification of a text in lines."""
     head = f"content with probability {done['probability']:.2f}, confidence {done['confidence']:.2f}"
     lines = [f"{head} (version {done['version']})"]
     for name, reasons in (("for", done["in_favour"]), ("against", done["against"])):
-        told = ", ".join(f"{reason['ngram']} ({reason['contribution']:+.2f})" for reason in reasons)
-        lines.append(f"  {name}: {told or 'nothing'}")
+        terms = ", ".join(f"{reason['ngram']} ({reason['contribution']:+.2f})" for reason in reasons)
+        lines.append(f"  {name}: {terms or 'nothing'}")
     for topic in done["topics"]:
         words = ", ".join(topic["words"])
         lines.append(f"  {topic['topic']}: content with probability {topic['probability']:.2f} ({words})")

@@ -1,4 +1,4 @@
-"""Commands for models: list, compare, and choose which version answers."""
+"""Commands for models: list and compare versions, report on them, and choose the champion."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
 OneModel = Annotated[str, typer.Argument(help="A model's name.", metavar="MODEL")]
-Why = Annotated[str, typer.Option(help="Why, for those who come after.")]
+Why = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 
 @app.command()
 def models(model: Model = "all", as_json: AsJson = False) -> None:
-    """List versions: when learnt, how good, which gates stayed shut, and who promoted what and why."""
+    """List versions: training date, metric, failed gates, and who promoted them and why."""
     from models.registry import challenges
 
     registry, listed, lines = open_registry(), {}, []
@@ -28,7 +28,7 @@ def models(model: Model = "all", as_json: AsJson = False) -> None:
         versions, moves = registry.versions(name), registry.promotions(name)
         challenge = challenges.last(registry, name)
         if challenge and any(v.champion and v.version == challenge.version for v in versions):
-            challenge = None  # it won
+            challenge = None  # it became the champion
         listed[name] = {
             "versions": [v.as_dict() for v in versions],
             "moves": [vars(m) for m in moves],
@@ -46,22 +46,24 @@ def compare(
     version: Annotated[str | None, typer.Option(help="Default: the newest.", metavar="VERSION")] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Default: the champion, or what it replaced, or baselines.", metavar="VERSION"),
+        typer.Option(
+            help="Default: the champion, or the version before it, or the baselines.", metavar="VERSION"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a version against another and the baselines, on the same customers of known outcome."""
+    """Compare a version with another and with the baselines, on the same customers with known outcomes."""
     from features.workspace import Workspace
     from models.questions import find
-    from training.customers import comparison as contest
+    from training.customers import comparison
     from training.evaluation.compare import table
 
     chosen, home, registry = find(model), open_home(), open_registry()
-    contest.choose(registry, model, version, against)  # says what is wrong before anything is built
+    comparison.choose(registry, model, version, against)  # fails before anything is built
     with progress_bar(as_json) as progress:
         workspace = Workspace.build(home, progress)
         progress("scores and their differences", 0.5)
-        done = contest.contest(workspace, registry, chosen, version, against)
+        done = comparison.contest(workspace, registry, chosen, version, against)
     head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
     moves = [m for m in registry.promotions(model) if {m.after, m.before} & {done.version, done.against}]
     text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
@@ -70,7 +72,7 @@ def compare(
 
 @app.command()
 def report(model: OneModel, as_json: AsJson = False) -> None:
-    """What the test showed: common traits, leads by source, early warning of churn, and how a fit ages."""
+    """Report what a test showed: shared traits, leads by source, early warning of churn, ageing of a fit."""
     from features.workspace import Workspace
     from models.questions import find
     from training.reports.reports import report
@@ -78,20 +80,20 @@ def report(model: OneModel, as_json: AsJson = False) -> None:
     chosen = find(model)
     with progress_bar(as_json) as progress:
         workspace = Workspace.build(open_home(), progress)
-        progress(f"{chosen.name}: a look back", 0.5)
-        told = report(workspace, chosen)
-    print_result(as_json, told.as_dict(), told.text())
+        progress(f"{chosen.name}: a backtest", 0.5)
+        result = report(workspace, chosen)
+    print_result(as_json, result.as_dict(), result.text())
 
 
 @app.command()
 def promote(
     model: OneModel,
-    version: Annotated[str, typer.Argument(help="The version that shall answer.", metavar="VERSION")],
+    version: Annotated[str, typer.Argument(help="The version to promote.", metavar="VERSION")],
     why: Why,
-    force: Annotated[bool, typer.Option(help="Also where gates stayed shut; this is recorded.")] = False,
+    force: Annotated[bool, typer.Option(help="Also if gates failed; this is recorded.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version answer from now on, and record who did it and why."""
+    """Make a version the champion, and record who did it and why."""
     from models.registry import promotion
 
     registry = open_registry()
@@ -106,7 +108,7 @@ def promote(
 
 @app.command()
 def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
-    """Let the version answer again that was promoted before the champion, and record it."""
+    """Make the previously promoted version the champion again, and record it."""
     from models.registry import promotion
 
     registry = open_registry()
@@ -119,28 +121,28 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
 def challenge(
     model: OneModel,
     version: Annotated[
-        str | None, typer.Argument(help="The version that shall challenge the champion.", metavar="VERSION")
+        str | None, typer.Argument(help="The version that challenges the champion.", metavar="VERSION")
     ] = None,
     share: Annotated[
-        float, typer.Option(help="Of the customers whom it answers, up to 0.5; at 0 it is only watched.")
+        float, typer.Option(help="The share of customers who get its scores, up to 0.5; 0: shadow only.")
     ] = 0.0,
     bound: Annotated[
         float | None,
         typer.Option(
-            help="How far it may be off the champion before it is ended: on average, in probability (0.2);"
-            " of money, the total, as a share (0.5)."
+            help="The mean difference from the champion that ends the challenge: of probabilities (0.2);"
+            " of money, of the totals, as a share (0.5)."
         ),
     ] = None,
-    end: Annotated[bool, typer.Option("--end", help="End the challenge that goes on.")] = False,
+    end: Annotated[bool, typer.Option("--end", help="End the running challenge.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version be scored beside the champion, unseen or for a share of the customers; or end that."""
+    """Score a second version next to the champion, in shadow or for a share of the customers; or end it."""
     from models.questions import find
     from models.registry import challenges, promotion
 
     chosen, registry = find(model), open_registry()
     if end == (version is not None):
-        raise typer.BadParameter("say which version shall challenge, or --end")
+        raise typer.BadParameter("pass the VERSION that challenges, or --end")
     if version is None:
         over = challenges.end(registry, chosen.name, None, f"ended by {promotion.user()}")
         words = over.words if over else f"nothing challenges {chosen.name}"
@@ -153,27 +155,27 @@ def challenge(
 
 
 def model_names(name: str) -> list[str]:
-    """The model of that name, or those of every shop's models where it is ``all``."""
+    """The model of that name; for ``all``, the models that every shop can train."""
     from models.questions import MODELS, find
 
     return list(MODELS) if name == "all" else [find(name).name]
 
 
-def _names(registry: Any, asked: str) -> list[str]:
-    """The models to list; of all, those that not every shop has only where they were trained."""
+def _names(registry: Any, name: str) -> list[str]:
+    """The models to list; ``all`` includes the optional models that were trained."""
     from models.questions import OPTIONAL
     from models.registry.other_models import OTHER_MODELS
 
     tables = registry.table_models()
-    if asked in (*tables, *OTHER_MODELS):
-        return [asked]
-    others = (*OPTIONAL, *OTHER_MODELS) if asked == "all" else ()
-    beside = [name for name in others if registry.versions(name)]
-    return [*model_names(asked), *beside, *(tables if asked == "all" else ())]
+    if name in (*tables, *OTHER_MODELS):
+        return [name]
+    others = (*OPTIONAL, *OTHER_MODELS) if name == "all" else ()
+    optional = [other for other in others if registry.versions(other)]
+    return [*model_names(name), *optional, *(tables if name == "all" else ())]
 
 
 def _known(registry: Any, name: str) -> str:
-    """The name of a model that comes with Patron, or of one that was trained on a table."""
+    """The name of a model, if it comes with Patron or was trained on a table."""
     from models.questions import find
     from models.registry.other_models import OTHER_MODELS
 
@@ -188,7 +190,7 @@ def _hook(name: str) -> Hook | None:
 
 
 def _listed(version: Any) -> str:
-    """A model version in a row: which, when, how good, and its gates."""
+    """A version in one line: number, training date, metric, gates."""
     metric = ranking_metric(version)
     gates = f"gates failed: {'; '.join(version.failed_gates)}" if version.failed_gates else "passed its gates"
     if version.not_promoted_because:
@@ -205,6 +207,6 @@ def _moved(name: str, move: Any) -> str:
     against = ", against its gates" if move.forced else ""
     of_texts = name == FEEDBACK
     return (
-        f"{name} version {move.after} answers from now on{since}{against}; recorded for {move.who}."
-        f" Running services follow within a second{', features of texts with the next build' * of_texts}."
+        f"{name} version {move.after} is the champion{since}{against}; recorded for {move.who}."
+        f" Running services use it within a second{', features of texts with the next build' * of_texts}."
     )

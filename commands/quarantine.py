@@ -1,4 +1,4 @@
-"""Commands for events that could not be used."""
+"""Commands for rejected events."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import typer
 
 from commands.common import AsJson, open_home, print_result
 
-app = typer.Typer(help="Events that could not be used: see why, try again, drop.", no_args_is_help=True)
+app = typer.Typer(help="List, show, replay and drop rejected events.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_quarantine(
-    most: Annotated[int, typer.Option(min=0, help="How many of the newest to list one by one.")] = 20,
+    most: Annotated[int, typer.Option(min=0, help="How many of the newest events to list.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Why events could not be used and how many, then the newest; shows nothing of what they say."""
+    """List the reasons with their counts, then the newest events, without their contents."""
     from core.storage.database import Database
     from events.segment.quarantine import entries, reasons
 
@@ -34,22 +34,22 @@ def list_quarantine(
 
 @app.command("show")
 def show_quarantined(
-    id: Annotated[int, typer.Argument(help="Its number, as listed.", metavar="ID")], as_json: AsJson = False
+    id: Annotated[int, typer.Argument(help="The number of the event in the list.", metavar="ID")],
+    as_json: AsJson = False,
 ) -> None:
-    """One event as it came, which may hold personal data."""
+    """Show an event as received; it may contain personal data."""
     from core.storage.database import Database
     from events.segment.quarantine import show
 
     entry, message = show(Database(open_home()), id)
     head = f"{entry.reason}; received {entry.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    told = json.dumps(message, indent=2)
     done = vars(entry) | {"received_at": entry.received_at.isoformat(), "message": message}
-    print_result(as_json, done, f"{head}\n{told}")
+    print_result(as_json, done, f"{head}\n{json.dumps(message, indent=2)}")
 
 
 @app.command("replay")
 def replay_quarantine(as_json: AsJson = False) -> None:
-    """Try all again; those that can be used now count as of when they were received."""
+    """Retry all events; accepted ones count from the time when they were received."""
     from core.storage.database import Database
     from events.lake import versions
     from events.segment.quarantine import replay
@@ -59,20 +59,22 @@ def replay_quarantine(as_json: AsJson = False) -> None:
     shop = home.shop()
     seq = versions.compacted_seq(home)
     done = replay(Database(home), Place(shop.time_zone, shop.currency), compacted_seq=seq)
-    print_result(as_json, vars(done), f"kept {done.kept:,}; {done.refused:,} cannot be used still")
+    print_result(as_json, vars(done), f"accepted {done.kept:,}; still rejected {done.refused:,}")
 
 
 @app.command("drop")
 def drop_quarantined(
-    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers, as listed.", metavar="ID")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    ids: Annotated[
+        list[int] | None, typer.Argument(help="The numbers of the events in the list.", metavar="ID")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Drop all events.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget events that could not be used, for good."""
+    """Delete rejected events permanently."""
     from core.storage.database import Database
     from events.segment.quarantine import drop
 
     if bool(ids) == everything:
-        raise typer.BadParameter("say which: their numbers, or --all")
+        raise typer.BadParameter("pass the numbers of the events, or --all")
     dropped = drop(Database(open_home()), ids or None)
     print_result(as_json, {"dropped": dropped}, f"dropped {dropped:,}")

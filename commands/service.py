@@ -1,4 +1,4 @@
-"""Commands for the service: run it, keep it fresh, and watch over it."""
+"""Commands for the service: run it, refresh its features, check and monitor it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: PATRON_PORT or 8000.", min=1, max=65535)] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that answer. Default: PATRON_WORKERS or 1.", min=1, max=64)
+        int | None,
+        typer.Option(help="Number of worker processes. Default: PATRON_WORKERS or 1.", min=1, max=64),
     ] = None,
 ) -> None:
-    """Answer over HTTP until stopped."""
+    """Serve over HTTP until stopped."""
     import logging
 
     from serving import server
     from serving.settings import ServingSettings
 
-    asked = {"host": host, "port": port, "workers": workers}
-    given = {name: value for name, value in asked.items() if value is not None}
+    options = {"host": host, "port": port, "workers": workers}
+    given = {name: value for name, value in options.items() if value is not None}
     settings = ServingSettings().model_copy(update=given)
     check_port(settings.host, settings.port)
     ready = f"serving on {settings.address}, docs at /docs"
@@ -37,22 +38,22 @@ def serve(
 
 @app.command()
 def refresh(
-    once: Annotated[bool, typer.Option(help="Only what is to be done now; then end.")] = False,
+    once: Annotated[bool, typer.Option(help="Process what is pending, then end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep features at what happened: events as they come, and everyone each midnight, until stopped."""
+    """Keep features current until stopped: after each event, and for all customers each midnight."""
     import signal
     import threading
 
-    from core import logging_setup as log_lines
+    from core import logging_setup
     from core.settings import FeatureSettings
     from features.live import refresher
 
     home, stop = open_home(), threading.Event()
     shop = home.shop()
     if not shop.live:
-        still = f"the clock of this shop stands still at {shop.now():%Y-%m-%d %H:%M} UTC; nothing changes"
-        print_result(as_json, {"refreshed": False, "reason": still}, still)
+        frozen = f"the clock of this shop is frozen at {shop.now():%Y-%m-%d %H:%M} UTC; nothing changes"
+        print_result(as_json, {"refreshed": False, "reason": frozen}, frozen)
         return
     if once:
         done = refresher.refresh_once(home)
@@ -60,7 +61,7 @@ def refresh(
             as_json, {"refreshed": True, "messages": done}, f"all of {done:,} messages are in the features"
         )
         return
-    log_lines.configure(FeatureSettings().log_format)
+    logging_setup.configure(FeatureSettings().log_format)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     refresher.refresh(home, stop)
@@ -68,7 +69,7 @@ def refresh(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what can be reached, of which versions, what lags behind, and what to do."""
+    """Check each part: availability, version, lag, and what to do."""
     from serving.operations.doctor import examine
 
     checks = examine(open_home())
@@ -84,10 +85,10 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def monitor(
     model: Model = "all",
-    days: Annotated[int, typer.Option(min=1, help="How many days of answers to look at.")] = 30,
+    days: Annotated[int, typer.Option(min=1, help="How many days of scores to compare.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what was scored lately with what each champion was accepted on."""
+    """Compare recent scores and features with those on which each champion was accepted."""
     from models.registry.registry import Registry
     from monitoring import run
 
@@ -106,10 +107,10 @@ def monitor(
 
 
 def check_port(host: str, port: int) -> None:
-    """Say that a port is taken before a service is made ready for it.
+    """Check that a port is free before the service is built.
 
     Raises:
-        PatronError: nothing can listen there.
+        PatronError: the port is in use, or the address is invalid.
     """
     import socket
 
@@ -119,6 +120,6 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise PatronError(
-                f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it, or choose another"
-                " port with PATRON_PORT"
+                f"cannot listen on {host}:{port} ({error.strerror}); stop the process that uses it, or"
+                " choose another port with PATRON_PORT"
             ) from error

@@ -1,4 +1,4 @@
-"""Commands for the shop: its history, the events that arrive, and its features."""
+"""Commands for the shop: its history, its events and its features."""
 
 from __future__ import annotations
 
@@ -15,49 +15,53 @@ app = typer.Typer()
 @app.command()
 def simulate(
     customers: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Customers of the first years.")
+        int, typer.Option(min=1, max=1_000_000, help="Number of customers of the first years.")
     ] = 6000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same shop.")] = 7,
-    years: Annotated[float, typer.Option(min=0.1, max=20, help="Years of history up to now.")] = 3.0,
-    replace: Annotated[bool, typer.Option(help="Replace a shop that is there.")] = False,
+    years: Annotated[float, typer.Option(min=0.1, max=20, help="Years of history until now.")] = 3.0,
+    replace: Annotated[bool, typer.Option(help="Replace an existing shop.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a shop whose customers' true rates are known; again, it goes on to the present."""
+    """Simulate a shop with known true rates of its customers; a second call extends it to the present."""
     from events.simulation import simulated_shop
 
     with progress_bar(as_json) as progress:
         done = simulated_shop.simulate_shop(open_home(), customers, seed, years, replace, progress)
-    said = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
-    print_result(as_json, done, said + _forgotten(done))
+    text = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
+    print_result(as_json, done, text + _forgotten(done))
 
 
 @app.command()
 def init(
-    time_zone: Annotated[str, typer.Option(help="The shop's, such as Europe/Berlin.", metavar="ZONE")],
-    currency: Annotated[str, typer.Option(help="What amounts are in, such as EUR.", metavar="CODE")],
+    time_zone: Annotated[
+        str, typer.Option(help="The time zone of the shop, such as Europe/Berlin.", metavar="ZONE")
+    ],
+    currency: Annotated[str, typer.Option(help="The currency of its amounts, such as EUR.", metavar="CODE")],
     as_json: AsJson = False,
 ) -> None:
-    """Make a shop without history, on wall time, that begins with the events that arrive."""
+    """Create a shop without history, on wall time, for events that applications send."""
     from events.lake import shops
 
     home = open_home()
     done = shops.begin_live(home, time_zone, currency)
-    said = f"made a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
-    print_result(as_json, done, said)
+    text = f"created a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
+    print_result(as_json, done, text)
 
 
 @app.command("import")
 def import_(
     files: Annotated[list[str] | None, typer.Argument(help="Files, or a database's SQLAlchemy URL.")] = None,
-    mapping: Annotated[str, typer.Option("--as", help="A source by name, or a mapping file.")] = "",
-    inspect: Annotated[bool, typer.Option(help="Draft a mapping of the file, and import nothing.")] = False,
-    table: Annotated[str | None, typer.Option(help="The database's table.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="Stop the clock here, not after the last event.")] = None,
-    live: Annotated[
-        bool, typer.Option(help="Events go on arriving: the clock is wall time from now on.")
+    mapping: Annotated[str, typer.Option("--as", help="The name of a source, or a mapping file.")] = "",
+    inspect: Annotated[
+        bool, typer.Option(help="Print a draft of a mapping of the file; imports nothing.")
     ] = False,
-    replace: Annotated[bool, typer.Option(help="Forget the shop that is there.")] = False,
-    report: Annotated[bool, typer.Option(help="List the rows that were set aside.")] = False,
+    table: Annotated[str | None, typer.Option(help="The table of the database.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Freeze the clock at this time instead of after the last event.")
+    ] = None,
+    live: Annotated[bool, typer.Option(help="Use wall time from now on, for events that arrive.")] = False,
+    replace: Annotated[bool, typer.Option(help="Delete the existing shop first.")] = False,
+    report: Annotated[bool, typer.Option(help="List the rejected rows of the last import.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import orders from files or a database, and account for every row."""
@@ -68,13 +72,17 @@ def import_(
             print(imports.inspect_file(Path(file)), end="")
         return
     if not files and not report:
-        raise typer.BadParameter("name a FILE to import, or ask for --report of the last import")
+        raise typer.BadParameter(
+            "pass a FILE to import, or --report for the rejected rows of the last import"
+        )
     if files and not mapping:
         raise typer.BadParameter(
-            f"say --as what: a source ({', '.join(imports.SOURCES)}) or a mapping file; --inspect drafts one"
+            f"pass --as SOURCE ({', '.join(imports.SOURCES)}) or --as MAPPING_FILE; --inspect drafts one"
         )
     if live and as_of:
-        raise typer.BadParameter("--live and --as-of contradict each other: the clock goes on, or it stands")
+        raise typer.BadParameter(
+            "--live and --as-of exclude each other: the clock is wall time, or it is frozen"
+        )
     done = []
     for i, file in enumerate(files or []):
         with progress_bar(as_json) as progress:
@@ -86,14 +94,14 @@ def import_(
         columns, rows = rejected_rows.report(open_home())
         listed = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         lines = ["  ".join(columns), *("  ".join(map(str, row)) for row in rows)]
-        said = f"set aside (the first {rejected_rows.REPORT_ROWS} of each reason; all are in"
-        place = rejected_rows.file(open_home())
-        print_result(as_json, {"set_aside": listed}, "\n".join([f"{said} {place}):", *lines]))
+        head = f"rejected (the first {rejected_rows.REPORT_ROWS} of each reason; all are in"
+        path = rejected_rows.file(open_home())
+        print_result(as_json, {"set_aside": listed}, "\n".join([f"{head} {path}):", *lines]))
 
 
 @app.command()
 def compact(as_json: AsJson = False) -> None:
-    """Move the events that arrived into the lake; the service does so by itself now and then."""
+    """Move the events that arrived into the lake; the service also does this by itself."""
     from core.storage.database import Database
     from events.lake import compaction
 
@@ -110,45 +118,47 @@ def build(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Compute features: monthly snapshots for training, everyone's as of now for serving."""
-    from features.offline import build as builds
+    """Compute features: monthly snapshots for training, and the current values for serving."""
+    from features.offline import build
 
     with progress_bar(as_json) as progress:
-        built = builds.build(open_home(), monthly, progress)
+        built = build.build(open_home(), monthly, progress)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
     print_result(
-        as_json, done, f"built {done['as_ofs']} snapshots; the present is {built.current:%Y-%m-%d %H:%M} UTC"
+        as_json,
+        done,
+        f"built {done['as_ofs']} snapshots; features are current as of {built.current:%Y-%m-%d %H:%M} UTC",
     )
 
 
 @app.command()
 def features(
-    name: Annotated[str | None, typer.Argument(help="One feature; all by default.")] = None,
-    write: Annotated[Path | None, typer.Option(help="Write the page of all features here.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The name of a feature; default: all.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the page docs/features.md to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What each feature means, its unit, and which models read it."""
+    """List features: meaning, unit, and the models that use them."""
     from models.explain import lineage
 
     if write is not None:
         write.write_text(lineage.page())
         print_result(as_json, {"written": str(write)}, f"wrote {write}")
         return
-    found = lineage.describe(name)
-    lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in found]
+    listed = lineage.describe(name)
+    lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in listed]
     if name is not None:
-        lines = [f"{key:<16}{_plain(value)}" for key, value in vars(found[0]).items()]
-    print_result(as_json, {"features": [vars(f) for f in found]}, "\n".join(lines))
+        lines = [f"{key:<16}{_plain(value)}" for key, value in vars(listed[0]).items()]
+    print_result(as_json, {"features": [vars(f) for f in listed]}, "\n".join(lines))
 
 
 def _accounts(done: dict[str, Any]) -> str:
-    clock = "the clock is wall time" if done["live"] else f"the clock stands at {done['clock']}"
+    clock = "the clock is wall time" if done["live"] else f"the clock is frozen at {done['clock']}"
     if not done["changed"]:
-        return f"{done['file']} holds nothing new; nothing changed, {clock}"
-    kept, aside = sum(done["kept"].values()), sum(done["set_aside"].values())
-    lines = [f"read {done['read']:,} = kept {kept:,} + set aside {aside:,}"]
+        return f"{done['file']} has no new rows; nothing changed, {clock}"
+    accepted, rejected = sum(done["kept"].values()), sum(done["set_aside"].values())
+    lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,}"]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
-    lines += [f"  set aside  {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
+    lines += [f"  rejected   {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
     notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
     notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
     lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
@@ -157,9 +167,9 @@ def _accounts(done: dict[str, Any]) -> str:
 
 
 def _forgotten(done: dict[str, Any]) -> str:
-    """What a shop that was replaced had received."""
+    """The number of messages that the replaced shop had received."""
     gone = done.get("messages_forgotten", 0)
-    return f"; the {gone:,} messages that had arrived are forgotten" if gone else ""
+    return f"; the {gone:,} messages of the replaced shop are deleted" if gone else ""
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A company's own table: what ``patron train --table`` and ``patron score --table`` do."""
+"""Models of a company's own table: ``patron train --table`` and ``patron score --table``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from commands.reporting import exit_code, version_line
 def train_table(
     table: Path, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
 ) -> None:
-    """Train on a table, and say what came of it."""
+    """Train a model on a table, and print its report."""
     from events.files.table import open_table
     from models.registry.registry import Registry
     from training.tables.facts import AT_RANDOM, LATER
@@ -21,7 +21,7 @@ def train_table(
     home = open_home()
     with progress_bar(as_json) as progress:
         progress(f"reading {table}", 0.0)
-        data = label(open_table(table), target, time, drop)  # before anything is made in the home
+        data = label(open_table(table), target, time, drop)  # fails before the home is changed
         trained = train_table(home, Registry(home), data, name, progress)
     version = trained.version
     left_out = {"notes": trained.notes, "left_out": trained.left_out}
@@ -33,7 +33,7 @@ def train_table(
 
 
 def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
-    """Score a table, and say what came of it."""
+    """Score the rows of a table into a file."""
     from models.registry.registry import Registry
     from serving.files.score_table import score_table
 

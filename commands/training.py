@@ -1,4 +1,4 @@
-"""The command that learns: from the shop's history, or from a company's own table."""
+"""Commands that train models: on the shop's history, on a company's own table, or on texts."""
 
 from __future__ import annotations
 
@@ -28,46 +28,49 @@ def train(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model's name, or all that the shop can ask; feedback, with --table of texts; none with"
-            " --table of customers.",
+            help="A model's name, or all; feedback, with a --table of texts; none, with a --table of rows.",
             metavar="MODEL",
         ),
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(max=36_500, help="Days to look ahead, in place of the model's own.")
+        int | None, typer.Option(max=36_500, help="The horizon in days; default: that of the model.")
     ] = None,
     advise: Annotated[
-        bool, typer.Option(help="Only for churn: say which window is sensible, and train nothing.")
+        bool, typer.Option(help="Only for churn: advise on the horizon; trains nothing.")
     ] = False,
     table: Annotated[
         Path | None,
         typer.Option(
-            help="Learn from this CSV or Parquet file: a row per customer, or per text.", metavar="FILE"
+            help="Train on this CSV or Parquet file: a row per customer, or per text.", metavar="FILE"
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Its outcome: 0 and 1, yes and no, or money.", metavar="COLUMN")
+        str | None,
+        typer.Option(help="The column of outcomes: 0 and 1, yes and no, or money.", metavar="COLUMN"),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Its column of time; the last fifth is held out.", metavar="COLUMN")
+        str | None,
+        typer.Option(help="The column of times; the last fifth is the test set.", metavar="COLUMN"),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The model's name; by default the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model; default: that of the file.")
+    ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="A column to leave alone; may be repeated.", metavar="COLUMN")
+        list[str] | None, typer.Option(help="A column to ignore; may be repeated.", metavar="COLUMN")
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="For feedback: its column of texts.", metavar="COLUMN")
+        str | None, typer.Option(help="For feedback: the column of texts.", metavar="COLUMN")
     ] = None,
     rating: Annotated[
-        str | None, typer.Option(help="For feedback: its column of stars, 1 to 5.", metavar="COLUMN")
+        str | None, typer.Option(help="For feedback: the column of stars, 1 to 5.", metavar="COLUMN")
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="For feedback: its column of labels, 1 where content, else 0.", metavar="COLUMN"),
+        typer.Option(help="For feedback: the column of labels: 1 if content, else 0.", metavar="COLUMN"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, test by time, publish to MLflow, and promote what has shown that it may answer."""
+    """Train, test on a later time, publish to MLflow, and promote what passes its gates."""
     of_customers = bool(target or time or name or drop)
     if model == "feedback":
         from commands.feedback import train_feedback
@@ -86,7 +89,7 @@ def train(
         if model is not None or horizon is not None or advise:
             raise typer.BadParameter("--table takes no MODEL, no --horizon and no --advise")
         if target is None:
-            raise typer.BadParameter("say --target, the column of the table that holds the outcome")
+            raise typer.BadParameter("pass --target, the column of outcomes in the table")
         train_table(table, target, time, name, drop or [], as_json)
         return
     if of_customers:
@@ -97,11 +100,11 @@ def train(
         train_of_orders(model, as_json)
         return
     if model is None:
-        raise typer.BadParameter("say which MODEL, or all, or --table FILE")
+        raise typer.BadParameter("pass a MODEL, or all, or --table FILE")
     home = open_home()
     if advise:
         if model != "churn" or horizon is not None:
-            raise typer.BadParameter("--advise is for churn alone, and takes no --horizon")
+            raise typer.BadParameter("--advise is only for churn, and takes no --horizon")
         advice = _advice(home)
         print_result(as_json, advice.as_dict(), advice.table())
         return
@@ -114,13 +117,14 @@ def train(
 @app.command()
 def tune(
     model: OneModel,
-    trials: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 40,
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="The maximum number of trials.")] = 40,
     timeout: Annotated[
-        int | None, typer.Option(min=1, help="Seconds after which no trial begins.", metavar="SECONDS")
+        int | None,
+        typer.Option(min=1, help="Seconds after which no further trial starts.", metavar="SECONDS"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search for better trees on inner splits by time; train, test and publish with the best."""
+    """Search for better settings on inner splits by time; train, test and publish with the best."""
     from features.workspace import Workspace
     from models.questions import find
     from models.registry.registry import Registry
@@ -140,18 +144,18 @@ def tune(
 
 
 def train_of_orders(name: str, as_json: bool) -> None:
-    """Train a model that learns from orders alone, and say what came of it."""
+    """Train a model that uses orders only, and print its report."""
     from models.registry.registry import Registry
 
     home = open_home()
-    home.shop()  # before anything is made where there is no shop
+    home.shop()  # fails before anything is created where there is no shop
     with progress_bar(as_json) as progress:
         version = _of_orders()[name](home, Registry(home), progress)
     report_training([version], as_json, "the next baskets" if name == "products" else "a later time")
 
 
 def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersion]]:
-    """How models that learn from orders alone, without the feature store, are trained; by name."""
+    """The training functions of the models that use orders only, without the feature store; by name."""
     from training.categories.pipeline import train_categories
     from training.products.pipeline import train_products
 
@@ -161,13 +165,13 @@ def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersi
 def train_models(
     home: Home, names: list[str], horizon: int | None, progress: Progress, *, others: bool
 ) -> tuple[list[Any], dict[str, str]]:
-    """Build the features anew, and train these models on them.
+    """Rebuild the features, and train these models.
 
     Args:
-        others: also those optional ones, and those of orders, for which the shop has what they take.
+        others: also train the optional models, and those of orders, for which the shop has the data.
 
     Returns:
-        The versions, and by name why one of the others was left out.
+        The versions, and why each of the other models was left out, by name.
     """
     from features.workspace import Workspace
     from models.questions import OPTIONAL, find
@@ -191,8 +195,8 @@ def train_models(
     for name, learn in learners.items():
         try:
             trained.append(learn())
-        except PatronError as refusal:
-            left_out[name] = str(refusal)
+        except PatronError as error:
+            left_out[name] = str(error)
     return trained, left_out
 
 

@@ -1,4 +1,4 @@
-"""The command for everything at once: a shop, its models, and the service."""
+"""The command that creates a shop, trains its models and starts the service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer()
 
 @app.command()
 def up() -> None:
-    """A shop, trained and served: everything that is missing is made, then the service runs."""
+    """Create what is missing of a shop and its models, then serve."""
     from events import lake
     from events.lake import shops
     from events.simulation import simulated_shop
@@ -43,29 +43,31 @@ def up() -> None:
         else:
             simulated_shop.extend_simulation(home, progress)
         try:
-            said = _make_ready(home, progress)
+            report = _make_ready(home, progress)
         except PatronError as error:
             if home.shop().source != shops.LIVE:
                 raise
-            said = [f"no models yet: {error}"]  # its history is still to come
+            report = [f"no models yet: {error}"]  # it has no history yet
     draft_actions(home)
     example = _example(home)
     address = settings.address
     server.serve(
-        home, settings, lambda: print_note(_welcome(home, address, said, example, time.monotonic() - started))
+        home,
+        settings,
+        lambda: print_note(_welcome(home, address, report, example, time.monotonic() - started)),
     )
 
 
 def draft_actions(home: Home) -> None:
-    """Give a simulated shop the example's actions, where it has none; those of a real one are its own."""
+    """Write the example actions for a simulated shop that has no actions.toml."""
     if home.shop().source == "simulate" and not home.actions.exists():
         home.actions.write_text(example_actions(), encoding="utf-8")
 
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
-    """Train where a model has no usable champion, else only renew the features; say what was done."""
+    """Train if a model has no usable version, else only build the features; return a report in lines."""
     from features.catalogue.store import Store
-    from features.offline import build as builds
+    from features.offline import build
     from models.questions import MODELS, OPTIONAL
     from models.registry.other_models import OTHER_MODELS
     from models.registry.registry import Registry
@@ -74,7 +76,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     trained = {name: registry.versions(name) for name in MODELS}
     if all(trained.values()):
         trained |= {name: versions for name in OPTIONAL if (versions := registry.versions(name))}
-        builds.build(home, False, progress)
+        build.build(home, False, progress)
         definitions = Store(home).definitions()
         stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
         if not stale:
@@ -85,7 +87,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
 
 
 def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:
-    """Whether a version was trained with other features than today's."""
+    """Whether a version was trained with other definitions of features than today's."""
     try:
         registry.open(name, version).check_definitions(definitions)
     except PatronError:
@@ -94,7 +96,7 @@ def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) 
 
 
 def _example(home: Home) -> str | None:
-    """A customer who exists and ordered lately, for the reader to ask about; None where nobody ordered."""
+    """The id of the customer of the latest order, for the example requests; None without orders."""
     from events import lake
     from events.identity import Identity
 
@@ -103,7 +105,7 @@ def _example(home: Home) -> str | None:
     return next(iter(Identity(home).ids(latest).values()), None)
 
 
-def _welcome(home: Home, address: str, said: list[str], example: str | None, seconds: float) -> str:
+def _welcome(home: Home, address: str, report: list[str], example: str | None, seconds: float) -> str:
     from events import lake
     from models.registry.connection import local_uri
 
@@ -117,7 +119,7 @@ def _welcome(home: Home, address: str, said: list[str], example: str | None, sec
         [
             "",
             f"Patron is up after {seconds:.0f} s, with {span} ({metadata.source}) in {home.path}",
-            *(f"  {line}" for line in said),
+            *(f"  {line}" for line in report),
             *_to_try(home, address, example),
             f"  the API's page   {address}/docs",
             f"  MLflow's page    .venv/bin/mlflow ui --workers 1 --port 5000"
@@ -131,7 +133,7 @@ def _to_try(home: Home, address: str, example: str | None) -> list[str]:
     if example is None:
         return []
     body = json.dumps({"customer_ids": [example]})
-    ask = f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'"
-    place = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
-    act = f"  curl -s {place} -H 'content-type: application/json' -d '{{}}'"
-    return ["Try, in another terminal:", ask, *([act] if home.actions.exists() else [])]
+    scores = f"  curl -s {address}/v1/scores -H 'content-type: application/json' -d '{body}'"
+    url = f"{address}/v1/customers/{quote(example, safe='')}/next-best-actions"
+    actions = f"  curl -s {url} -H 'content-type: application/json' -d '{{}}'"
+    return ["Try, in another terminal:", scores, *([actions] if home.actions.exists() else [])]

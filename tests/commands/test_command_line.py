@@ -226,7 +226,7 @@ def test_files_that_cannot_be_imported_are_said_in_a_line(tmp_path: Path, comman
     assert "--as shopify: there is neither such a source (cdnow, online-retail)" in unknown
     unsaid = command(home, "import", str(text))
     assert unsaid.code == 2
-    assert "say --as what: a source" in " ".join(unsaid.err.replace("│", " ").split())
+    assert "pass --as SOURCE" in " ".join(unsaid.err.replace("│", " ").split())
     assert command(home, "import", "--report").refused()
     assert "no such file" in command(home, "import", str(tmp_path), *retail).refused()
     assert not home.exists()
@@ -444,7 +444,7 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     assert said.code == 0
     secret = said.out.strip()  # alone, for a script to take; what is to be read is beside it
     assert re.fullmatch(r"patron_[\w-]{43}", secret)
-    assert said.err == "the key 'crm' of scores, decisions; keep it, it is not shown again\n"
+    assert said.err == "the key 'crm' of scores, decisions; store it, it is not shown again\n"
     assert "living key 'crm'" in command(home, "keys", "create", "crm", "--scopes", "all").refused()
     made = command(home, "keys", "create", "shop", "--scopes", "all", "--json").done()
     assert made["key"].startswith(made["prefix"])
@@ -478,7 +478,7 @@ def test_keys_are_made_for_some_time_and_so_many_requests_and_rotated(
     said = command(home, "keys", "rotate", "crm")
     assert re.fullmatch(r"patron_[\w-]{43}\n", said.out)
     assert re.fullmatch(
-        rf"the new key 'crm'; keep it, it is not shown again\. The old one \({made['prefix']}\) opens nothing"
+        rf"the new key 'crm'; store it, it is not shown again\. The old one \({made['prefix']}\) is invalid"
         r" from \d{4}-\d\d-\d\d \d\d:\d\d UTC on\n",
         said.err,
     )

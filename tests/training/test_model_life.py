@@ -115,7 +115,7 @@ def test_promotion_and_rollback_move_the_champion_and_say_who_when_why(
 ) -> None:
     ran = command(versions, "promote", "propensity", "1", "--why", "it knows more")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("propensity version 1 answers from now on in place of version 2; recorded for")
+    assert ran.out.startswith("propensity version 1 is the champion in place of version 2; recorded for")
     assert champion(versions) == "1"
     move = command(versions, "rollback", "propensity", "--why", "a slip", "--json").done()["promoted"]
     assert move == {
