@@ -31,7 +31,7 @@ from models.spec import Array
 
 TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
 OLDEST, AHEAD = 104.0, 39.0  # weeks
-MOST_SECONDS, MOST_GIGABYTES = 10.0, 2.0
+MAX_SECONDS, MAX_GIGABYTES = 10.0, 2.0
 
 
 def main() -> None:
@@ -40,14 +40,14 @@ def main() -> None:
     parser.add_argument("--peer-customers", type=int, default=200_000)
     parser.add_argument("--lifetimes", type=Path, help="A Python with lifetimes.")
     parser.add_argument("--rounds", type=int, default=3, help="How often each side is measured.")
-    asked = parser.parse_args()
-    if asked.lifetimes and not asked.lifetimes.is_file():
-        parser.error(f"{asked.lifetimes} is not there")
+    arguments = parser.parse_args()
+    if arguments.lifetimes and not arguments.lifetimes.is_file():
+        parser.error(f"{arguments.lifetimes} is not there")
     with TemporaryDirectory() as folder:
-        results = alone(Path(folder) / "all.npz", asked.customers, asked.rounds)
-        if asked.lifetimes:
+        results = alone(Path(folder) / "all.npz", arguments.customers, arguments.rounds)
+        if arguments.lifetimes:
             file = Path(folder) / "peer.npz"
-            results |= compare(file, asked.peer_customers, asked.lifetimes, asked.rounds)
+            results |= compare(file, arguments.peer_customers, arguments.lifetimes, arguments.rounds)
         else:
             print("no peer: name a Python that has lifetimes with --lifetimes")
     publish("btyd", results)
@@ -56,10 +56,10 @@ def main() -> None:
 def alone(file: Path, customers: int, rounds: int) -> dict[str, Result]:
     """Seconds and memory for many customers."""
     apart(partial(write, file, customers))
-    found = interleaved({"ours": lambda _: apart(partial(ours, file))}, rounds)["ours"]
+    medians = interleaved({"ours": lambda _: apart(partial(ours, file))}, rounds)["ours"]
     return {
-        "btyd_speed": Result(found["fit"] + found["predict"], "s", limit=MOST_SECONDS),
-        "btyd_peak": Result(found["gigabytes"], "GB", limit=MOST_GIGABYTES),
+        "btyd_speed": Result(medians["fit"] + medians["predict"], "s", limit=MAX_SECONDS),
+        "btyd_peak": Result(medians["gigabytes"], "GB", limit=MAX_GIGABYTES),
     }
 
 
@@ -71,17 +71,17 @@ def compare(file: Path, customers: int, python: Path, rounds: int) -> dict[str, 
     """
     apart(partial(write, file, customers))
     sides = {"ours": lambda _: apart(partial(ours, file)), "peer": lambda _: lifetimes(file, python)}
-    found = interleaved(sides, rounds)
+    medians = interleaved(sides, rounds)
     # By one formula: lifetimes counts in units of time of its own.
     customers_of_both = GroupedCustomers.of(*read(file))
     likelihood = {
         side: log_likelihood(np.log([measured[name] for name in BgNbd.NAMES]), customers_of_both)[0]
-        for side, measured in found.items()
+        for side, measured in medians.items()
     }
     if likelihood["ours"] < likelihood["peer"] - 1e-3:
         raise PatronError(f"lifetimes found parameters that are more likely than ours: {likelihood}")
     return {
-        f"btyd_{step}_peer": Result(found["ours"][step], "s", found["peer"][step])
+        f"btyd_{step}_peer": Result(medians["ours"][step], "s", medians["peer"][step])
         for step in ("fit", "predict")
     } | {"btyd_loglik_peer": Result(likelihood["ours"], "nats", likelihood["peer"], better="higher")}
 
@@ -142,8 +142,8 @@ def lifetimes(file: Path, python: Path) -> Measured:
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise PatronError(f"{python} does not run lifetimes: {why}")
-    said: dict[str, float] = json.loads(done.stdout)
-    return said
+    seconds: dict[str, float] = json.loads(done.stdout)
+    return seconds
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from features.text import opinions
 EVENTS = 5_000_000
 PEER_BUCKETS = range(0, lake.BUCKETS, 8)  # an eighth of the customers
 GROWTH = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
-MOST_GIGABYTES = 8.0
+MAX_GIGABYTES = 8.0
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--rounds", type=int, default=1, help="How often each side is measured.")
     parser.add_argument("--full", action="store_true", help="Also shops of 1 to 50 million events.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
-        results = compare(Home(Path(folder)), asked.events, asked.rounds)
-    if asked.full:
+        results = compare(Home(Path(folder)), arguments.events, arguments.rounds)
+    if arguments.full:
         results |= growth(GROWTH)
     report.publish("build", results)
 
@@ -124,7 +124,7 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
         times,
     )
     check(sides)
-    seconds = {side: found["seconds"] for side, found in measured.items()}
+    seconds = {side: medians["seconds"] for side, medians in measured.items()}
     # Named by what was asked for: so many events, give or take a little.
     return {
         f"build_{events / 1e6:g}m": report.Result(seconds["ours"], "s", seconds["peer"], seconds["limit"])
@@ -151,8 +151,8 @@ def check(sides: Sides) -> None:
         ours = pd.concat([f[list(g.features)] for g, f in zip(GROUPS, frames, strict=True)], axis=1)
         mine = np.isin(ours.index % lake.BUCKETS, list(PEER_BUCKETS))
         for side, expected in (("sql", ours), ("pandas", ours[mine])):
-            found = pd.read_parquet(sides.home.path / side / f"{place}.parquet").set_index("customer_key")
-            if wrong := differing(expected, found):
+            values = pd.read_parquet(sides.home.path / side / f"{place}.parquet").set_index("customer_key")
+            if wrong := differing(expected, values):
                 raise PatronError(f"as of {as_of:%Y-%m-%d} {side} has other values of {', '.join(wrong)}")
 
 
@@ -188,7 +188,7 @@ def growth(sizes: Sequence[int]) -> dict[str, report.Result]:
         first = first or each
         name = f"build_growth_{size / 1e6:g}m"
         results[name] = report.Result(each, "µs per event", limit=first)
-        results[f"{name}_peak"] = report.Result(gigabytes, "GB", limit=MOST_GIGABYTES)
+        results[f"{name}_peak"] = report.Result(gigabytes, "GB", limit=MAX_GIGABYTES)
     return results
 
 

@@ -44,18 +44,18 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5, help="How often each side is measured.")
     parser.add_argument("--home", type=Path, help="A trained home to copy; by default a new one is made.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         home = Home(Path(folder, "home"))
-        if asked.home:
-            shutil.copytree(asked.home, home.path)
+        if arguments.home:
+            shutil.copytree(arguments.home, home.path)
         else:
             _note("simulating a shop and training its models")
             homes.build(home.path)
-        _note(f"multiplying its customers to {asked.customers:,}")
-        multiply(home, asked.customers)
-        measured = measure(home, Path(folder, "scores.parquet"), asked.rounds)
-    rate = {side: asked.customers / found["seconds"] for side, found in measured.items()}
+        _note(f"multiplying its customers to {arguments.customers:,}")
+        multiply(home, arguments.customers)
+        measured = measure(home, Path(folder, "scores.parquet"), arguments.rounds)
+    rate = {side: arguments.customers / medians["seconds"] for side, medians in measured.items()}
     report.publish(
         "bulk", {"bulk": report.Result(rate["ours"], "customers/s", None, rate["limit"], "higher")}
     )

@@ -61,18 +61,18 @@ def simulated(seed: int, customers: int) -> list[pd.DataFrame]:
 def exams(home: Home) -> list[pd.DataFrame]:
     """At each of the last moments the rows with outcome and score, of a model that knew no more."""
     goods = merchandise(home)
-    held, months = baskets(goods.order_lines), populations.origins(home)
+    baskets_by_month, months = baskets(goods.order_lines), populations.origins(home)
     origins = [Asked(moment, day_of(moment, goods.time_zone)) for moment in months]
     # As of the first of a month, the outcome of the first of the month before is known.
-    return [examine(held, origins, now).frame for now in origins[-TESTS:]]
+    return [examine(baskets_by_month, origins, now).frame for now in origins[-TESTS:]]
 
 
 def compared(shop: str, tests: Sequence[pd.DataFrame]) -> dict[str, Result]:
     """The measures as means over the tests, and how far apart ours is from habit within customers."""
-    found = [evaluated(frame).metrics for frame in tests]
+    metrics = [evaluated(frame).metrics for frame in tests]
 
     def mean(name: str) -> float:
-        return float(np.mean([one[name] for one in found]))
+        return float(np.mean([one[name] for one in metrics]))
 
     results = {
         f"{shop}_{name}": Result(mean(name), "AUC", mean(f"{name}_habit"), better="higher")
@@ -103,18 +103,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=FILE, help="Online Retail, as Parquet.")
     parser.add_argument("--customers", type=int, default=3000, help="Of each simulated shop.")
     parser.add_argument("--seeds", type=int, default=3, help="How many simulated shops.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results: dict[str, Result] = {}
-    if asked.data.exists():
-        results |= compared("online_retail", retail(asked.data))
+    if arguments.data.exists():
+        results |= compared("online_retail", retail(arguments.data))
     else:
-        print(f"online_retail: {asked.data} is not there")
+        print(f"online_retail: {arguments.data} is not there")
     tests = []
-    for seed in range(1, asked.seeds + 1):
+    for seed in range(1, arguments.seeds + 1):
         shift = seed * 10_000_000  # so that customers of two shops are two
         tests += [
             frame.assign(customer_key=frame["customer_key"] + shift)
-            for frame in simulated(seed, asked.customers)
+            for frame in simulated(seed, arguments.customers)
         ]
     publish("categories", results | compared("simulated", tests))
 

@@ -187,6 +187,6 @@ def make(home: Home, events: int, seed: int = 7) -> int:
 
 
 def _rows(table: Path) -> int:
-    found = duckdb.execute("SELECT sum(num_rows) FROM parquet_file_metadata(?)", [f"{table}/*/*.parquet"])
-    (rows,) = found.fetchone() or (0,)
+    result = duckdb.execute("SELECT sum(num_rows) FROM parquet_file_metadata(?)", [f"{table}/*/*.parquet"])
+    (rows,) = result.fetchone() or (0,)
     return int(rows)

@@ -49,7 +49,7 @@ STANDSTILL_SECONDS = 60.0
 def main() -> None:
     parser = argparse.ArgumentParser(description="How fast events are kept, and scores know of them.")
     parser.add_argument("--seconds", type=float, default=60.0, help="How long events arrive at each rate.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results: dict[str, report.Result] = {}
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,7 +62,7 @@ def main() -> None:
                 results["ingest_postgres"] = _ingest(folder, "postgres", {"PATRON_DATABASE": address})
         for rate in (100, 300):
             _note(f"measuring how fresh scores are at {rate} events/s")
-            results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, asked.seconds)
+            results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, arguments.seconds)
         results |= online.measure(folder / "online", ONLINE_CUSTOMERS, ROUNDS, ("redis",)).get("redis", {})
     report.publish("live", results)
 
@@ -137,8 +137,8 @@ def _bare(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
         database.execute("CREATE TABLE messages (id TEXT PRIMARY KEY, message TEXT)")
 
         def insert(batch: list[dict[str, Any]]) -> None:
-            told = json.loads(json.dumps({"batch": batch}))["batch"]
-            rows = [(message["messageId"], json.dumps(message)) for message in told]
+            messages = json.loads(json.dumps({"batch": batch}))["batch"]
+            rows = [(message["messageId"], json.dumps(message)) for message in messages]
             with lock:
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany("INSERT OR IGNORE INTO messages VALUES (?, ?)", rows)

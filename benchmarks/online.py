@@ -63,10 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast the online store is read and written.")
     parser.add_argument("--customers", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3, help="How often each side is measured.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as name:
-        measured = measure(Path(name), asked.customers, asked.rounds)
-    results = {f"{kind}_{name}": it for kind, found in measured.items() for name, it in found.items()}
+        measured = measure(Path(name), arguments.customers, arguments.rounds)
+    results = {f"{kind}_{name}": it for kind, medians in measured.items() for name, it in medians.items()}
     report.publish("online", results)
 
 

@@ -46,12 +46,12 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         import_file(home, str(file), SOURCE)
-        customers = asked(home)
+        customers = features_of_all(home)
     results = {}
     for kind in (*KINDS, "recency_score"):
-        found = table(customers, kind)
-        print(f"\n{kind}\n{found.to_string(float_format='{:.3f}'.format)}")
-        for name, row in found.iterrows():
+        segments = table(customers, kind)
+        print(f"\n{kind}\n{segments.to_string(float_format='{:.3f}'.format)}")
+        for name, row in segments.iterrows():
             results[f"{kind}_{name}"] = Result(row["repeat_rate"], "repeat rate", better="higher")
     for kind, order in ORDERED.items():
         rates = table(customers, kind)["repeat_rate"].reindex(pd.Index(order))
@@ -63,27 +63,27 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def asked(home: Home) -> pd.DataFrame:
+def features_of_all(home: Home) -> pd.DataFrame:
     """Everyone's segments, net spend and whether they ordered in the days that followed."""
     backend, zone = lake.connect(), home.shop().time_zone
     moment = midnight(AS_OF, zone)
     events = boundaries.load_events(home, backend, [moment])
     everyone = populations.everyone(events, moment, zone).cache()
     names = [*KINDS, "recency_score", "net_spend_365d"]
-    found: pd.DataFrame = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()
-    found["recency_score"] = found["recency_score"].astype("Int64")
+    values: pd.DataFrame = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()
+    values["recency_score"] = values["recency_score"].astype("Int64")
     after = ordered_within(events, everyone, DAYS).to_pandas()
-    return found.merge(after, on=["customer_key", "as_of"], validate="1:1")
+    return values.merge(after, on=["customer_key", "as_of"], validate="1:1")
 
 
 def table(customers: pd.DataFrame, kind: str) -> pd.DataFrame:
     """By segment: customers, their share, the share of net spend, and the repeat rate."""
     groups = customers.groupby(kind)
-    found = pd.DataFrame({"customers": groups.size()})
-    found["share_of_customers"] = found["customers"] / len(customers)
-    found["share_of_net_spend"] = groups["net_spend_365d"].sum() / customers["net_spend_365d"].sum()
-    found["repeat_rate"] = groups["label"].mean()
-    return found.sort_values("repeat_rate", ascending=False)
+    segments = pd.DataFrame({"customers": groups.size()})
+    segments["share_of_customers"] = segments["customers"] / len(customers)
+    segments["share_of_net_spend"] = groups["net_spend_365d"].sum() / customers["net_spend_365d"].sum()
+    segments["repeat_rate"] = groups["label"].mean()
+    return segments.sort_values("repeat_rate", ascending=False)
 
 
 if __name__ == "__main__":

@@ -178,8 +178,8 @@ def learn_to_read(home: Home) -> TextClassifier:
     """A classifier that learnt from the stars of a home's own reviews."""
     from models.text.learning import fit
 
-    told = lake.read(home, lake.connect()).activities.filter(lambda t: t.kind == "reviewed")
-    reviews = [json.loads(p) for p in sorted(told.properties.to_pandas())]
+    reviews = lake.read(home, lake.connect()).activities.filter(lambda t: t.kind == "reviewed")
+    reviews = [json.loads(p) for p in sorted(reviews.properties.to_pandas())]
     return fit([r["review_body"] for r in reviews], [float(r["rating"] > 3) for r in reviews])
 
 
@@ -414,8 +414,8 @@ def run_patron(
         monkeypatch.setattr(sys, "argv", ["patron", *map(str, words)])
         capsys.readouterr()
         code = patron.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 

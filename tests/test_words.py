@@ -36,12 +36,6 @@ WRITTEN_DOWN: dict[str, str] = {
 """Names that stand in files or in responses, and keep their spelling: ``path:name``, and where they stand."""
 
 PENDING: set[str] = {
-    "benchmarks",
-    "benchmarks/harness",
-    "benchmarks/peers",
-    "benchmarks/quality",
-    "benchmarks/serving",
-    "commands",
     "core",
     "core/storage",
     "core/storage/migrations",
@@ -72,9 +66,7 @@ PENDING: set[str] = {
     "records",
     "serving/decisions",
     "serving/score_jobs",
-    "tests",
-    "tests/benchmarks",
-    "tests/commands",
+    "serving/scores",
     "tests/core",
     "tests/events",
     "tests/features",
@@ -89,7 +81,6 @@ PENDING: set[str] = {
     "tests/serving/operations",
     "tests/serving/scores",
     "tests/training",
-    "torture",
     "training/categories",
     "training/customers",
     "training/evaluation",

@@ -35,19 +35,19 @@ from serving.app import create_app
 from serving.scores.scorer import open_scorer
 
 EXAMPLES = 400  # random requests per operation and round
-MOST_ROUNDS = 20
+MAX_ROUNDS = 20
 LONGEST = 600  # characters of what is said of a failure
 
 
 @dataclass
-class Found:
+class Findings:
     """What came of it: cases by phase, and what was wrong, each kind once."""
 
     cases: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Found:
+def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Findings:
     """Ask an application in this process.
 
     Args:
@@ -63,49 +63,49 @@ def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Found:
             "headers": {"Authorization": f"Bearer {key}"},
         }
     )
-    found = Found()
+    findings = Findings()
     for event in from_schema(schemathesis.openapi.from_asgi("/openapi.json", app, config=config)).execute():
         if isinstance(event, events.ScenarioFinished):
-            found.cases[event.phase.value] += len(event.recorder.cases)
-            _add_failures(found, event.recorder)
+            findings.cases[event.phase.value] += len(event.recorder.cases)
+            _add_failures(findings, event.recorder)
         elif isinstance(event, events.NonFatalError):
-            found.wrong[f"{event.label}: {event.value!r}"] = ""
+            findings.wrong[f"{event.label}: {event.value!r}"] = ""
         elif isinstance(event, events.FatalError):
             raise event.exception
-    return found
+    return findings
 
 
-def _add_failures(found: Found, recorder: Any) -> None:
+def _add_failures(findings: Findings, recorder: Any) -> None:
     for case_id, checks in recorder.checks.items():
         for check in checks:
             if check.failure_info is not None:
                 failure = check.failure_info.failure
                 case = recorder.cases[case_id].value
                 title = f"{case.operation.label}: {check.name}: {failure.title}: {failure.message}"
-                found.wrong.setdefault(title[:LONGEST], check.failure_info.code_sample[:LONGEST])
+                findings.wrong.setdefault(title[:LONGEST], check.failure_info.code_sample[:LONGEST])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Thousands of ill-formed requests.")
     parser.add_argument("--cases", type=int, default=10_000, help="at least; more are asked in rounds")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as name:
         home = Home(Path(name) / "home")
         homes.build(home.path)
         shutil.copy(EXAMPLE, home.actions)
         cases: Counter[str] = Counter()
-        for round_ in range(MOST_ROUNDS):
+        for round_ in range(MAX_ROUNDS):
             with serving(home) as (app, key):
-                found = fuzz(app, key, EXAMPLES, asked.seed + round_)
-            cases += found.cases
+                findings = fuzz(app, key, EXAMPLES, arguments.seed + round_)
+            cases += findings.cases
             print(f"round {round_ + 1}: {cases.total():,} cases: {dict(cases)}", flush=True)
-            if found.wrong:
-                raise SystemExit("\n".join(f"{what}\n    {how}" for what, how in found.wrong.items()))
-            if cases.total() >= asked.cases:
+            if findings.wrong:
+                raise SystemExit("\n".join(f"{what}\n    {how}" for what, how in findings.wrong.items()))
+            if cases.total() >= arguments.cases:
                 break
         else:
-            raise SystemExit(f"only {cases.total():,} cases in {MOST_ROUNDS} rounds")
+            raise SystemExit(f"only {cases.total():,} cases in {MAX_ROUNDS} rounds")
     print(f"{cases.total():,} cases: no 5xx, nothing undocumented")
 
 

@@ -137,17 +137,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as name, ExitStack() as stack:
         database = None
-        if asked.database == "postgres":
+        if arguments.database == "postgres":
             programs = postgres_programs()
             if programs is None:
                 raise SystemExit("PostgreSQL is not installed")
             server = stack.enter_context(running_postgres(programs))
             database = stack.enter_context(server.database())
         home = Home(Path(name) / "home", database)
-        torment(home, asked.kills, asked.seed)
+        torment(home, arguments.kills, arguments.seed)
 
 
 def torment(home: Home, kills: int, seed: int) -> None:
@@ -213,14 +213,14 @@ def check_events(home: Home, expected: Counter[str]) -> None:
     """Hold what the lake and the journal show against what was acknowledged."""
     events = lake.read(home, lake.connect())
     merged = {merge.customer_key for merge in Identity(home).merges()}
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name, column in {"order_lines": "order_id", "traits": "value", "activities": "properties"}.items():
         table = getattr(events, name)
         for row in table.to_pyarrow().to_pylist():
             if row["customer_key"] not in merged and row.get("name") != "country":
-                told = row[column]
-                found[json.loads(told)["told_by"] if name == "activities" else told] += 1
-    missing, extra = expected - found, found - expected
+                value = row[column]
+                counts[json.loads(value)["told_by"] if name == "activities" else value] += 1
+    missing, extra = expected - counts, counts - expected
     if missing or extra:
         raise SystemExit(
             f"missing {missing.total()}, too many {extra.total()}: {(missing + extra).most_common(5)}"

@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Promotions, killed workers and a lost Redis under load.")
     parser.add_argument("--moves", type=int, default=20, help="Promotions and rollbacks.")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     program = shutil.which("redis-server")
     if program is None:
         raise SystemExit("redis-server is not installed")
@@ -96,7 +96,7 @@ def main() -> None:
         redis = Redis(program, folder)
         redis.start()
         try:
-            torment(home, redis, prepare(home, redis), asked.moves, random.Random(asked.seed))
+            torment(home, redis, prepare(home, redis), arguments.moves, random.Random(arguments.seed))
         finally:
             redis.send(signal.SIGTERM)
 
@@ -116,8 +116,8 @@ def prepare(home: Home, redis: Redis) -> tuple[list[str], Truth]:
     for name, version in [("churn", "1"), ("clv", "1"), (MODEL, "1"), (MODEL, "2")]:
         model = registry.open(name, version)
         values = store.reader(model.features)(table["customer_key"]).values
-        found = zip(table["customer_id"], model.score(values).tolist(), model.refusals(values), strict=True)
-        scores[name, version] = {each: None if refusal else score for each, score, refusal in found}
+        rows = zip(table["customer_id"], model.score(values).tolist(), model.refusals(values), strict=True)
+        scores[name, version] = {each: None if refusal else score for each, score, refusal in rows}
         defaults[name, version] = model.default_score
     return table["customer_id"], Truth(scores, defaults, [Move("1", 0.0, 0.0)])
 
@@ -227,13 +227,13 @@ def _status(port: int) -> int | None:
 
 def _workers(pid: int) -> list[int]:
     """The processes that answer, which a supervisor started."""
-    found = []
+    pids = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # gone meanwhile
             parent = int(status.read_text().rpartition(")")[2].split()[1])
             if parent == pid and b"spawn_main" in (status.parent / "cmdline").read_bytes():
-                found.append(int(status.parent.name))
-    return found
+                pids.append(int(status.parent.name))
+    return pids
 
 
 def _note(text: str) -> None:

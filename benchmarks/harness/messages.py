@@ -39,7 +39,7 @@ def stream(seed: int, customers: int, merging: bool = False) -> Iterator[dict[st
 
 def _message(rng: random.Random, name: str) -> dict[str, Any]:
     at = datetime.now(UTC) - timedelta(seconds=rng.choice((0, 0, 0, 60, 86_400 * 20)))
-    told: dict[str, Any] = {"timestamp": at.isoformat()}
+    fields: dict[str, Any] = {"timestamp": at.isoformat()}
     kind = rng.random()
     if kind < 0.15:
         lines = [
@@ -52,9 +52,9 @@ def _message(rng: random.Random, name: str) -> dict[str, Any]:
             for product in rng.sample(range(PRODUCTS), rng.randint(1, 4))
         ]
         properties = {"order_id": name, "products": lines}
-        return told | {"type": "track", "event": "Order Completed", "properties": properties}
+        return fields | {"type": "track", "event": "Order Completed", "properties": properties}
     if kind < 0.25:
-        return told | {
+        return fields | {
             "type": "identify",
             "traits": {"country": rng.choice(("DE", "FR", "CN")), "told_by": name},
         }
@@ -62,7 +62,7 @@ def _message(rng: random.Random, name: str) -> dict[str, Any]:
         ("Product Viewed", "Product Added", "Products Searched", "Email Delivered", "Email Opened")
     )
     properties = {"product_id": f"p{rng.randrange(PRODUCTS)}", "told_by": name}
-    return told | {"type": "track", "event": event, "properties": properties}
+    return fields | {"type": "track", "event": event, "properties": properties}
 
 
 class Client:

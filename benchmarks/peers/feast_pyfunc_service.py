@@ -56,20 +56,20 @@ def create_app() -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/scores")
-    def scores(asked: ScoresRequest) -> ScoresResponse:
-        if unknown := [i for i in asked.customer_ids if i not in keys]:
+    def scores(request: ScoresRequest) -> ScoresResponse:
+        if unknown := [i for i in request.customer_ids if i not in keys]:
             raise HTTPException(404, f"unknown customer {unknown[0]}")
-        rows = [{"customer_key": keys[customer_id]} for customer_id in asked.customer_ids]
+        rows = [{"customer_key": keys[customer_id]} for customer_id in request.customer_ids]
         frame = store.get_online_features(features=features, entity_rows=rows).to_df()
         frame[numbers] = frame[numbers].astype("float64")
-        names = asked.models or list(models)
-        found = {name: models[name].predict(frame[inputs[name]]) for name in names}
+        names = request.models or list(models)
+        predictions = {name: models[name].predict(frame[inputs[name]]) for name in names}
         return ScoresResponse(
             customers=[
                 CustomerScores(
-                    customer_id=customer_id, scores={name: float(found[name][i]) for name in names}
+                    customer_id=customer_id, scores={name: float(predictions[name][i]) for name in names}
                 )
-                for i, customer_id in enumerate(asked.customer_ids)
+                for i, customer_id in enumerate(request.customer_ids)
             ]
         )
 

@@ -51,8 +51,8 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     names = ("order_lines", "refunds", "traits", "activities")
     tables = {name: _read([events / name / f"bucket={b:02d}" for b in buckets]) for name in names}
-    said = pd.read_parquet(opinions)
-    tables["opinions"] = said[(said[KEY] % BUCKETS).isin(list(buckets))]
+    opinions_at = pd.read_parquet(opinions)
+    tables["opinions"] = opinions_at[(opinions_at[KEY] % BUCKETS).isin(list(buckets))]
     bounds = pd.concat([pd.read_parquet(path) for path in boundaries])
     for place, as_of in enumerate(as_ofs):
         features(tables, bounds, as_of, zone).reset_index().to_parquet(out / f"{place}.parquet")
@@ -69,8 +69,10 @@ def features(
         known = table[(table["timestamp"] < cut) & (table["received_at"] <= cut)]
         seen[name] = known.assign(days_ago=today - known["day"])
     lines, acts = seen["order_lines"], seen["activities"]
-    told = (lines[KEY], seen["traits"][KEY], acts[KEY])
-    f = pd.DataFrame(index=pd.Index(np.unique(np.concatenate([keys.unique() for keys in told])), name=KEY))
+    known_keys = (lines[KEY], seen["traits"][KEY], acts[KEY])
+    f = pd.DataFrame(
+        index=pd.Index(np.unique(np.concatenate([keys.unique() for keys in known_keys])), name=KEY)
+    )
     orders = _orders(lines)
     categories = _categories(lines)
     for part in (
@@ -181,11 +183,11 @@ def _prices(orders: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 def _categories(lines: pd.DataFrame) -> pd.DataFrame:
     lines = lines.assign(spend_90d=lines["amount"].where(lines["days_ago"] <= 90, 0))
-    found = lines.groupby([KEY, "category"], as_index=False).agg(
+    totals = lines.groupby([KEY, "category"], as_index=False).agg(
         days_ago=("days_ago", "max"), spend=("amount", "sum"), spend_90d=("spend_90d", "sum")
     )
-    found["share"] = found["spend"] / found.groupby(KEY)["spend"].transform("sum").replace(0, np.nan)
-    return found
+    totals["share"] = totals["spend"] / totals.groupby(KEY)["spend"].transform("sum").replace(0, np.nan)
+    return totals
 
 
 def _tastes(categories: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
@@ -208,13 +210,15 @@ def _first(frame: pd.DataFrame, largest: list[str], name: str) -> pd.Series:
     """Per customer the name with the largest values; of equals the first."""
     ascending = [True, *[False] * len(largest), True]
     ranked = frame.sort_values([KEY, *largest, name], ascending=ascending)
-    found: pd.Series = ranked.drop_duplicates(KEY).set_index(KEY)[name]
-    return found
+    first: pd.Series = ranked.drop_duplicates(KEY).set_index(KEY)[name]
+    return first
 
 
 def _profile(traits: pd.DataFrame) -> pd.DataFrame:
-    told = traits.dropna(subset="value").sort_values(["timestamp", "value"])
-    latest = told.drop_duplicates([KEY, "name"], keep="last").pivot(index=KEY, columns="name", values="value")
+    latest = traits.dropna(subset="value").sort_values(["timestamp", "value"])
+    latest = latest.drop_duplicates([KEY, "name"], keep="last").pivot(
+        index=KEY, columns="name", values="value"
+    )
     latest = latest.reindex(columns=["country", "channel", "newsletter"])
     f = latest.rename(columns={"channel": "acquisition_channel"})
     f["newsletter"] = (f["newsletter"] == "true").astype(object).where(f["newsletter"].notna())
@@ -292,26 +296,28 @@ def _views(acts: pd.DataFrame) -> pd.DataFrame:
     return f.join(searched.groupby(KEY)["timestamp"].nunique().rename("searches_30d"), how="outer")
 
 
-def _messages(told: pd.DataFrame) -> pd.DataFrame:
+def _messages(activities: pd.DataFrame) -> pd.DataFrame:
     """One row per message: when it was sent, opened and clicked."""
     one = [KEY, "channel", "reference"]
-    told = told.assign(sent_day=told["day"].where(told["kind"] == "sent"), later=told["kind"] != "sent")
-    told = told.sort_values([*one, "timestamp", "later", "kind"])
-    same = [told[name] for name in one]
-    latest = told.groupby(same, dropna=False)["sent_day"].cummax().groupby(same, dropna=False).ffill()
+    activities = activities.assign(
+        sent_day=activities["day"].where(activities["kind"] == "sent"), later=activities["kind"] != "sent"
+    )
+    activities = activities.sort_values([*one, "timestamp", "later", "kind"])
+    same = [activities[name] for name in one]
+    latest = activities.groupby(same, dropna=False)["sent_day"].cummax().groupby(same, dropna=False).ffill()
     before = latest.groupby(same, dropna=False).shift()
-    begins = told["sent_day"].notna() & ~(told["sent_day"] <= before)
+    begins = activities["sent_day"].notna() & ~(activities["sent_day"] <= before)
     number = begins.astype("int64").groupby(same, dropna=False).cumsum()
-    sent, opened = told["kind"] == "sent", told["kind"].isin(["opened", "clicked"])
+    sent, opened = activities["kind"] == "sent", activities["kind"].isin(["opened", "clicked"])
     messages = (
-        told.assign(
+        activities.assign(
             number=number,
-            sent_at=told["timestamp"].where(sent),
-            sent_days_ago=told["days_ago"].where(sent),
-            responded_at=told["timestamp"].where(opened),
-            opened_days_ago=told["days_ago"].where(opened),
-            clicked_days_ago=told["days_ago"].where(told["kind"] == "clicked"),
-            bounced=told["kind"] == "bounced",
+            sent_at=activities["timestamp"].where(sent),
+            sent_days_ago=activities["days_ago"].where(sent),
+            responded_at=activities["timestamp"].where(opened),
+            opened_days_ago=activities["days_ago"].where(opened),
+            clicked_days_ago=activities["days_ago"].where(activities["kind"] == "clicked"),
+            bounced=activities["kind"] == "bounced",
         )
         .groupby([*one, "number"], as_index=False, dropna=False)
         .agg(
@@ -329,8 +335,10 @@ def _messages(told: pd.DataFrame) -> pd.DataFrame:
 
 def _contacts(acts: pd.DataFrame) -> pd.DataFrame:
     columns = [KEY, "channel", "reference", "timestamp", "day", "days_ago", "hour", "kind"]
-    told = acts.loc[acts["kind"].isin(["sent", "opened", "clicked", "bounced"]), columns].drop_duplicates()
-    m = _messages(told)
+    contacts = acts.loc[
+        acts["kind"].isin(["sent", "opened", "clicked", "bounced"]), columns
+    ].drop_duplicates()
+    m = _messages(contacts)
     f = m.groupby(KEY).agg(
         days_since_contact=("sent_days_ago", "min"),
         days_since_open=("opened_days_ago", "min"),
@@ -360,43 +368,47 @@ def _contacts(acts: pd.DataFrame) -> pd.DataFrame:
         [KEY, "click_rate", "open_rate", "channel"], ascending=[True, False, False, True]
     ).drop_duplicates(KEY)
     f["preferred_channel_365d"] = best[best["opened"] > 0].set_index(KEY)["channel"]
-    responses = told[told["kind"].isin(["opened", "clicked"]) & (told["days_ago"] <= 365)]
+    responses = contacts[contacts["kind"].isin(["opened", "clicked"]) & (contacts["days_ago"] <= 365)]
     hours = responses.groupby([KEY, "hour"], as_index=False).agg(responses=("timestamp", "nunique"))
     f["preferred_hour_365d"] = _first(hours, ["responses"], "hour")
     return f.join(_refusals(acts), how="outer")
 
 
 def _refusals(acts: pd.DataFrame) -> pd.DataFrame:
-    told = acts[acts["kind"].isin(CONTACTS)]
-    spam, unsubscribed = told["kind"] == "marked_as_spam", told["kind"] == "unsubscribed"
+    contacts = acts[acts["kind"].isin(CONTACTS)]
+    spam, unsubscribed = contacts["kind"] == "marked_as_spam", contacts["kind"] == "unsubscribed"
     f = pd.DataFrame(
         {
-            "unsubscribed_email": (unsubscribed & (told["channel"] == "email")).groupby(told[KEY]).any(),
-            "marked_as_spam": spam.groupby(told[KEY]).any(),
+            "unsubscribed_email": (unsubscribed & (contacts["channel"] == "email"))
+            .groupby(contacts[KEY])
+            .any(),
+            "marked_as_spam": spam.groupby(contacts[KEY]).any(),
         }
     )
-    f["days_since_opt_out"] = told[spam | unsubscribed].groupby(KEY)["days_ago"].min()
+    f["days_since_opt_out"] = contacts[spam | unsubscribed].groupby(KEY)["days_ago"].min()
     return f
 
 
 def _subscriptions(acts: pd.DataFrame, today: int) -> pd.DataFrame:
-    told = acts[acts["kind"].isin([*PAID, "subscription_cancelled", "subscription_ended"])]
-    said = pd.json_normalize(told["properties"].map(json.loads).tolist()).set_index(told.index)
-    said = said.reindex(columns=["period_months", "ends_at"])
-    paid = told["kind"].isin(PAID)
-    begun = pd.Series(pd.to_datetime(told["day"], unit="D"), told.index)
+    payments = acts[acts["kind"].isin([*PAID, "subscription_cancelled", "subscription_ended"])]
+    properties = pd.json_normalize(payments["properties"].map(json.loads).tolist()).set_index(payments.index)
+    properties = properties.reindex(columns=["period_months", "ends_at"])
+    paid = payments["kind"].isin(PAID)
+    begun = pd.Series(pd.to_datetime(payments["day"], unit="D"), payments.index)
     after = [
         day + pd.DateOffset(months=int(months)) if pays and months == months else pd.NaT
-        for day, months, pays in zip(begun, said["period_months"], paid, strict=True)
+        for day, months, pays in zip(begun, properties["period_months"], paid, strict=True)
     ]
-    until = pd.to_datetime(said["ends_at"]).fillna(pd.Series(after, told.index, dtype="datetime64[ns]"))
-    told = told.assign(
-        paid=paid, months=said["period_months"], ends_in=(until - pd.Timestamp(0)).dt.days - today
+    until = pd.to_datetime(properties["ends_at"]).fillna(
+        pd.Series(after, payments.index, dtype="datetime64[ns]")
     )
-    same = [told[KEY], told["reference"]]
-    for name, where in (("started_at", told["kind"] == PAID[0]), ("paid_at", paid)):
-        told[name] = told["timestamp"].where(where).groupby(same, dropna=False).transform("max")
-    one = _held(told[~(told["timestamp"] < told["started_at"])])
+    payments = payments.assign(
+        paid=paid, months=properties["period_months"], ends_in=(until - pd.Timestamp(0)).dt.days - today
+    )
+    same = [payments[KEY], payments["reference"]]
+    for name, where in (("started_at", payments["kind"] == PAID[0]), ("paid_at", paid)):
+        payments[name] = payments["timestamp"].where(where).groupby(same, dropna=False).transform("max")
+    one = _running_subscriptions(payments[~(payments["timestamp"] < payments["started_at"])])
     active = one[one["active"]]
     by = active.groupby(KEY)
     f = by.agg(
@@ -411,26 +423,26 @@ def _subscriptions(acts: pd.DataFrame, today: int) -> pd.DataFrame:
     over = one[~one["active"]].groupby(KEY)["ends_in"].agg(["size", "max"])
     f = f.join(over["size"].rename("subscriptions_ended"), how="outer")
     f = f.join(-over["max"].rename("days_since_subscription_end"), how="outer")
-    cancelled = told[told["kind"] == "subscription_cancelled"].groupby(KEY)["days_ago"].min()
+    cancelled = payments[payments["kind"] == "subscription_cancelled"].groupby(KEY)["days_ago"].min()
     return f.join(cancelled.rename("days_since_cancellation"), how="outer")
 
 
-def _held(told: pd.DataFrame) -> pd.DataFrame:
+def _running_subscriptions(subscriptions: pd.DataFrame) -> pd.DataFrame:
     """One row per subscription: until when it is paid, whether notice was given, and whether it goes on."""
-    latest = told["paid"] & (told["timestamp"] == told["paid_at"])
-    stands = ~(told["timestamp"] < told["paid_at"])
-    notice = stands & (told["kind"] == "subscription_cancelled")
-    ended = stands & (told["kind"] == "subscription_ended")
+    latest = subscriptions["paid"] & (subscriptions["timestamp"] == subscriptions["paid_at"])
+    stands = ~(subscriptions["timestamp"] < subscriptions["paid_at"])
+    notice = stands & (subscriptions["kind"] == "subscription_cancelled")
+    ended = stands & (subscriptions["kind"] == "subscription_ended")
     one = (
-        told.assign(
-            renewed_at=told["timestamp"].where(told["kind"] == PAID[1]),
-            paid_until=told["ends_in"].where(latest),
-            paid_ago=told["days_ago"].where(latest),
-            amount=told["amount"].where(latest),
-            months=told["months"].where(latest),
-            noticed=-told["days_ago"].where(notice),
-            notice_until=told["ends_in"].where(notice),
-            ended=-told["days_ago"].where(ended),
+        subscriptions.assign(
+            renewed_at=subscriptions["timestamp"].where(subscriptions["kind"] == PAID[1]),
+            paid_until=subscriptions["ends_in"].where(latest),
+            paid_ago=subscriptions["days_ago"].where(latest),
+            amount=subscriptions["amount"].where(latest),
+            months=subscriptions["months"].where(latest),
+            noticed=-subscriptions["days_ago"].where(notice),
+            notice_until=subscriptions["ends_in"].where(notice),
+            ended=-subscriptions["days_ago"].where(ended),
         )
         .groupby([KEY, "reference"], as_index=False, dropna=False)
         .agg(
@@ -445,8 +457,8 @@ def _held(told: pd.DataFrame) -> pd.DataFrame:
             ended=("ended", "min"),
         )
     )
-    kept = one[["paid_until", "noticed"]].max(axis=1).where(one["noticed"].notna(), one["paid_until"])
-    one["ends_in"] = one["ended"].fillna(one["notice_until"]).fillna(kept)
+    ends = one[["paid_until", "noticed"]].max(axis=1).where(one["noticed"].notna(), one["paid_until"])
+    one["ends_in"] = one["ended"].fillna(one["notice_until"]).fillna(ends)
     grace = np.where(one["noticed"].isna(), 14, 0)
     one["active"] = one["ended"].isna() & ~(one["ends_in"] + grace <= 0)
     term = ((one["paid_until"] + one["paid_ago"]) * 16 / 487).round().clip(lower=1)
@@ -474,16 +486,18 @@ def _feedback(acts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_number(acts: pd.DataFrame, name: str, lowest: float, highest: float) -> pd.DataFrame:
-    told = pd.Series([json.loads(text or "{}").get(name) for text in acts["properties"]], acts.index, object)
-    number = pd.to_numeric(told, errors="coerce")
+    numbers = pd.Series(
+        [json.loads(text or "{}").get(name) for text in acts["properties"]], acts.index, object
+    )
+    number = pd.to_numeric(numbers, errors="coerce")
     return acts.assign(**{name: number.where(number.between(lowest, highest))})
 
 
-def _latest(told: pd.DataFrame, value: str) -> pd.Series:
+def _latest(rows: pd.DataFrame, value: str) -> pd.Series:
     """Per customer the latest value; of equally late ones the lowest."""
-    known = told.dropna(subset=value).sort_values([KEY, "timestamp", value], ascending=[True, False, True])
-    found: pd.Series = known.drop_duplicates(KEY).set_index(KEY)[value]
-    return found
+    known = rows.dropna(subset=value).sort_values([KEY, "timestamp", value], ascending=[True, False, True])
+    latest: pd.Series = known.drop_duplicates(KEY).set_index(KEY)[value]
+    return latest
 
 
 def _complaints(acts: pd.DataFrame) -> pd.DataFrame:
@@ -503,9 +517,9 @@ def _complaints(acts: pd.DataFrame) -> pd.DataFrame:
     return f
 
 
-def _opinions(told: pd.DataFrame) -> pd.DataFrame:
+def _opinions(opinions: pd.DataFrame) -> pd.DataFrame:
     one = [KEY, "timestamp", "days_ago", "kind", "reference", "product_id", "content", "confidence", "topics"]
-    texts = told[one].drop_duplicates().astype({"content": "float64", "confidence": "float64"})
+    texts = opinions[one].drop_duplicates().astype({"content": "float64", "confidence": "float64"})
     discontent = texts["content"] < 0.5
     texts = texts.assign(complains=(texts["kind"] == "complaint_opened") | discontent)
     recent = texts[texts["days_ago"] <= 365]

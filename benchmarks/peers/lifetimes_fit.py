@@ -22,8 +22,8 @@ def main(file: str, ahead: float) -> None:
     fitted = time.perf_counter()
     fitter.conditional_expected_number_of_purchases_up_to_time(ahead, *customers)
     predicted = time.perf_counter()
-    said = {"fit": fitted - began, "predict": predicted - fitted}
-    print(json.dumps(said | {name: float(value) for name, value in fitter.params_.items()}))
+    seconds = {"fit": fitted - began, "predict": predicted - fitted}
+    print(json.dumps(seconds | {name: float(value) for name, value in fitter.params_.items()}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def create_app() -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/scores")
-    async def scores(asked: ScoresRequest) -> dict[str, str]:  # noqa: ARG001 - read and checked by being asked for
+    async def scores(request: ScoresRequest) -> dict[str, str]:  # noqa: ARG001 - read and checked by being asked for
         return {"status": "ok"}
 
     return app

@@ -38,12 +38,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How good answers are on real data.")
     parser.add_argument("--data", type=Path, default=DATA, help="Where the data sets are, a folder for each.")
     parser.add_argument("--only", choices=PARTS, help="One part of it.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     results: dict[str, Result] = {}
     for name, part in PARTS.items():
-        file = asked.data / part.FILE
-        if asked.only not in (None, name):
+        file = arguments.data / part.FILE
+        if arguments.only not in (None, name):
             continue
         if file.exists():
             results |= part.measure(file)

@@ -99,10 +99,12 @@ def measure(file: Path) -> dict[str, Result]:
     for name, path in (("sample", file.with_name(SAMPLE)), ("full", file)):
         counts, values = fit(read(path).summary(WEEKS))
         assert counts.evidence is not None
-        found = counts.parameters | values.parameters | {"loglik": counts.evidence.log_likelihood}
+        estimates = counts.parameters | values.parameters | {"loglik": counts.evidence.log_likelihood}
         for parameter, published in PUBLISHED[name].items():
             unit = "nats" if parameter == "loglik" else "parameter"
-            results[f"cdnow_{name}_{parameter}"] = Result(found[parameter], unit, published, better="higher")
+            results[f"cdnow_{name}_{parameter}"] = Result(
+                estimates[parameter], unit, published, better="higher"
+            )
     return results | holdout(read(file))
 
 
@@ -183,15 +185,15 @@ INNER_SPLITS = (
 
 def choose(orders: Orders) -> str:
     """The candidate that ranks best, on average over the inner splits."""
-    found = dict.fromkeys(CANDIDATES, 0.0)
+    totals = dict.fromkeys(CANDIDATES, 0.0)
     for begin, middle, end in INNER_SPLITS:
         exam = known(orders, middle)
         outcome = orders.spend(exam.customers.customers, middle, end)
         for name, columns in CANDIDATES.items():
             score = learn(orders, begin, middle, columns).predict(columns(exam))
-            found[name] += metrics.normalised_gini(outcome, score) / len(INNER_SPLITS)
-    print("CDNOW, inner splits: " + ", ".join(f"{name} {gini:.4f}" for name, gini in found.items()))
-    return max(found, key=lambda name: found[name])
+            totals[name] += metrics.normalised_gini(outcome, score) / len(INNER_SPLITS)
+    print("CDNOW, inner splits: " + ", ".join(f"{name} {gini:.4f}" for name, gini in totals.items()))
+    return max(totals, key=lambda name: totals[name])
 
 
 def learn(orders: Orders, begin: float, end: float, columns: Callable[[Known], Array]) -> Pipeline:

@@ -48,13 +48,13 @@ ROUNDS = 150
 Error = Callable[[Array, Array], float]
 ERRORS: Mapping[str, Error] = {
     "mean": error_days,
-    "median": lambda wait, told: float(np.median(np.abs(wait - told))),
+    "median": lambda wait, predicted: float(np.median(np.abs(wait - predicted))),
 }
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An origin: the exam, what others told of the same customers, and whether the rates were chosen."""
+class TestCase:
+    """An origin: the exam, the peers' predictions for its customers, and whether the rates were chosen."""
 
     exam: Exam
     median: Array
@@ -69,11 +69,11 @@ def measure(file: Path) -> dict[str, Result]:
     for shop, (place, source, origins) in SHOPS.items():
         if (data / place).exists():
             with tempfile.TemporaryDirectory() as folder:
-                results |= compare(shop, asked_at(Home(Path(folder)), data / place, source, origins))
+                results |= compare(shop, cases_at(Home(Path(folder)), data / place, source, origins))
     return results
 
 
-def asked_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> dict[date, Asked]:
+def cases_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> dict[date, TestCase]:
     """The exam at each origin."""
     import_file(home, str(file), source)
     built, store, zone = snapshots.build(home), Store(home), home.shop().time_zone
@@ -84,7 +84,7 @@ def asked_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
     def waits(moment: datetime, known_at: datetime) -> pd.DataFrame:
         return gather(store, question, [moment], HORIZON_DAYS, known_at).frame
 
-    found = {}
+    cases = {}
     for day in origins:
         origin = midnight(day, zone)
         known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= day_of(origin, zone)]
@@ -92,8 +92,8 @@ def asked_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
         frame = waits(origin, home.shop().now())
         exam = exam_of(fit(frame), frame)
         median, trees = others(learnt, frame, exam)
-        found[day] = Asked(exam, median, trees, chosen(learnt[-1]))
-    return found
+        cases[day] = TestCase(exam, median, trees, chosen(learnt[-1]))
+    return cases
 
 
 def chosen(latest: pd.DataFrame) -> bool | None:
@@ -117,44 +117,46 @@ def others(learnt: Sequence[pd.DataFrame], frame: pd.DataFrame, exam: Exam) -> t
     return np.full(len(about), median), np.asarray(booster.predict(about), np.float64)
 
 
-def compare(shop: str, asked: Mapping[date, Asked]) -> dict[str, Result]:
+def compare(shop: str, cases: Mapping[date, TestCase]) -> dict[str, Result]:
     """The measures of a shop, and the mean differences with their intervals."""
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     print(f"Next order within {HORIZON_DAYS} days, {shop}:")
-    for day, at in asked.items():
+    for day, at in cases.items():
         ordered = at.exam.of(~np.isnan(at.exam.wait))
         rhythm = ordered.of(~np.isnan(ordered.rhythm))
-        told = len(at.exam.wait), int((~np.isnan(at.exam.rhythm)).sum())
+        counts = len(at.exam.wait), int((~np.isnan(at.exam.rhythm)).sum())
         by_then = _share(ordered.wait, ordered.ours), _share(rhythm.wait, rhythm.rhythm)
         print(
-            f"  {day}: {told[0]:,} are told a day, {told[1]:,} by own rhythm; {len(ordered.wait):,} order,"
-            f" {by_then[0]:.3f} of them by the day told, by own rhythm {by_then[1]:.3f}; rates chosen:"
+            f"  {day}: {counts[0]:,} get a day, {counts[1]:,} by own rhythm; {len(ordered.wait):,} order,"
+            f" {by_then[0]:.3f} of them by that day, by own rhythm {by_then[1]:.3f}; rates chosen:"
             f" {at.chosen}"
         )
         key = f"next_order_{shop}_{day:%Y_%m_%d}"
-        found[f"{key}_told"] = Result(told[0], "customers", told[1], better="higher")
-        found[f"{key}_by_then"] = Result(by_then[0], "share, to be .5", by_then[1], better="higher")
+        results[f"{key}_told"] = Result(counts[0], "customers", counts[1], better="higher")
+        results[f"{key}_by_then"] = Result(by_then[0], "share, to be .5", by_then[1], better="higher")
     for name, error in ERRORS.items():
         for peer in ("own rhythm", "the median wait", "trees"):
-            found |= _against(f"next_order_{shop}_{name}_error", peer, error, asked)
-    return found
+            results |= _against(f"next_order_{shop}_{name}_error", peer, error, cases)
+    return results
 
 
-def _share(wait: Array, told: Array) -> float:
-    """Of those who ordered by the day told."""
-    return float((wait <= told).mean())
+def _share(wait: Array, predicted: Array) -> float:
+    """The share of customers who ordered by the predicted day."""
+    return float((wait <= predicted).mean())
 
 
-def _against(name: str, peer: str, error: Error, asked: Mapping[date, Asked]) -> dict[str, Result]:
-    """An error in days beside a peer's, on those who ordered and whom the peer tells a day."""
+def _against(name: str, peer: str, error: Error, cases: Mapping[date, TestCase]) -> dict[str, Result]:
+    """An error in days next to a peer's, on those who ordered and for whom the peer predicts a day."""
     triples, customers = [], []
-    for at in asked.values():
+    for at in cases.values():
         other = {"own rhythm": at.exam.rhythm, "the median wait": at.median, "trees": at.trees}[peer]
         rows = ~np.isnan(at.exam.wait) & ~np.isnan(other)
         triples.append((at.exam.wait[rows], at.exam.ours[rows], other[rows]))
         customers.append(at.exam.customers[rows])
-    ours, theirs = (float(np.mean([error(y, told[i]) for y, *told in triples])) for i in (0, 1))
-    mean, low, high = paired_bootstrap(triples, lambda y, told: -error(y, told), customers=customers)
+    ours, theirs = (float(np.mean([error(y, days[i]) for y, *days in triples])) for i in (0, 1))
+    mean, low, high = paired_bootstrap(
+        triples, lambda y, predictions: -error(y, predictions), customers=customers
+    )
     print(
         f"  {name}: {ours:.1f} days, {peer} {theirs:.1f}; nearer by {mean:.1f} (95 % interval {low:.1f} to"
         f" {high:.1f}), {sum(len(y) for y, *_ in triples):,} orders"

@@ -131,11 +131,11 @@ def compare(
     """The measures at each origin, and the mean difference from the best baseline."""
     zone = home.shop().time_zone
     exams = {day: examine(model, home, store, as_ofs, midnight(day, zone)) for day in ORIGINS}
-    found = ranked(name, model.kind, exams)
+    results = ranked(name, model.kind, exams)
     if model.kind == "money":
         rest = {day: exam.without_the_top_customer() for day, exam in exams.items()}
-        found |= ranked(f"{name}_without_top", model.kind, rest)
-    return found | trusted(name.rpartition("_")[0], model.kind, exams)
+        results |= ranked(f"{name}_without_top", model.kind, rest)
+    return results | trusted(name.rpartition("_")[0], model.kind, exams)
 
 
 def ranked(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result]:
@@ -146,35 +146,35 @@ def ranked(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result
         for baseline in next(iter(exams.values())).others
     }
     best = max(means, key=lambda baseline: means[baseline])
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for day, exam in exams.items():
         ours = measure(exam.outcome, exam.ours)
         values = {baseline: measure(exam.outcome, score) for baseline, score in exam.others.items()}
-        said = ", ".join(f"{baseline} {value:.4f}" for baseline, value in values.items())
-        print(f"  {name} {day}: ours {ours:.4f}, {said}; {len(exam.outcome):,} customers")
-        found[f"{name}_{day:%Y_%m_%d}"] = Result(ours, f"against {best}", values[best], better="higher")
+        baseline_values = ", ".join(f"{baseline} {value:.4f}" for baseline, value in values.items())
+        print(f"  {name} {day}: ours {ours:.4f}, {baseline_values}; {len(exam.outcome):,} customers")
+        results[f"{name}_{day:%Y_%m_%d}"] = Result(ours, f"against {best}", values[best], better="higher")
     triples = [(exam.outcome, exam.ours, exam.others[best]) for exam in exams.values()]
     customers = [exam.customers for exam in exams.values()]
     mean, low, high = metrics.paired_bootstrap(triples, measure, customers=customers)
     print(f"  {name}: mean difference from {best} {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
     for suffix, value in {"": mean, "_low": low, "_high": high}.items():
-        found[f"{name}_difference{suffix}"] = Result(value, f"over {best}", better="higher")
-    return found
+        results[f"{name}_difference{suffix}"] = Result(value, f"over {best}", better="higher")
+    return results
 
 
 def trusted(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result]:
     """Whether scores mean what they say: calibration, totals, and how often intervals hold."""
     measures: dict[str, Measure] = {"calibration_slope": MEASURES[kind]["calibration_slope"]}
     measures["total_ratio"] = metrics.total_ratio
-    found: dict[str, list[float]] = {}
+    improvements: dict[str, list[float]] = {}
     for day, exam in exams.items():
         values = {n: measure(exam.outcome, exam.ours) for n, measure in measures.items()}
         if exam.interval is not None:
             values |= coverages(exam.outcome, exam.ours, *exam.interval)
         print(f"  {name} {day}: " + ", ".join(f"{n} {value:.3f}" for n, value in values.items()))
         for n, value in values.items():
-            found.setdefault(n, []).append(value)
-    means = {n: float(np.mean(values)) for n, values in found.items()}
+            improvements.setdefault(n, []).append(value)
+    means = {n: float(np.mean(values)) for n, values in improvements.items()}
     print(f"  {name}, mean: " + ", ".join(f"{n} {value:.3f}" for n, value in means.items()))
     return {f"{name}_{n}": Result(value, "mean", better="higher") for n, value in means.items()}
 

@@ -51,12 +51,12 @@ def measure(file: Path) -> dict[str, Result]:
 
 def compare(label: str, name: str, exams: list[Exam], peers: tuple[str, ...]) -> dict[str, Result]:
     """A measure at each moment, and the mean difference from each peer with its interval."""
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for day, exam in zip(ORIGINS, exams, strict=True):
         means = {ranking: exam.mean(ranking, name) for ranking in (OURS, *peers)}
-        said = ", ".join(f"{in_words(ranking)} {value:.4f}" for ranking, value in means.items())
-        print(f"  {label} {day}: {said}; {len(exam.customers):,} customers")
-        found[f"{label}_{day:%Y_%m_%d}"] = Result(
+        values_in_words = ", ".join(f"{in_words(ranking)} {value:.4f}" for ranking, value in means.items())
+        print(f"  {label} {day}: {values_in_words}; {len(exam.customers):,} customers")
+        results[f"{label}_{day:%Y_%m_%d}"] = Result(
             means[OURS], f"against {in_words(peers[0])}", means[peers[0]], better="higher"
         )
     customers = [exam.customers for exam in exams]
@@ -66,8 +66,8 @@ def compare(label: str, name: str, exams: list[Exam], peers: tuple[str, ...]) ->
         print(f"  {label}: mean difference from {in_words(ranking)} {mean:+.4f} ({low:+.4f} to {high:+.4f})")
         for suffix, value in {"": mean, "_low": low, "_high": high}.items():
             key = f"{label}_over_{ranking}{suffix}"
-            found[key] = Result(value, f"over {in_words(ranking)}", better="higher")
-    return found
+            results[key] = Result(value, f"over {in_words(ranking)}", better="higher")
+    return results
 
 
 def in_words(ranking: str) -> str:

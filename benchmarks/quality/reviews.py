@@ -71,31 +71,31 @@ def held_out(reviews: Feedback) -> NDArray[np.bool_]:
     return np.equal(folds(reviews.texts, FOLDS), 0)
 
 
-def peer(learnt: Feedback, asked: Feedback, analyzer: str) -> Array:
+def peer(learnt: Feedback, test: Feedback, analyzer: str) -> Array:
     """Log-odds by plain TF-IDF and logistic regression, with scikit-learn's own settings."""
     vectors = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2))
     model = LogisticRegression(max_iter=1000).fit(vectors.fit_transform(learnt.texts), learnt.content)
-    result: Array = model.decision_function(vectors.transform(asked.texts))
+    result: Array = model.decision_function(vectors.transform(test.texts))
     return result
 
 
-def measure(name: str, reviews: Feedback, held: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
+def measure(name: str, reviews: Feedback, in_test: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
     """AUC on the texts held out, ours and the peer's, and the size of the artefact."""
-    learnt, asked = reviews.where(~held), reviews.where(held)
+    learnt, test = reviews.where(~in_test), reviews.where(in_test)
     classifier = fit(learnt.texts, learnt.content)
-    probability = classifier.predict(asked.texts).probability
-    other = peer(learnt, asked, analyzer)
-    mean, low, high = paired_bootstrap([(asked.content, probability, other)], auc)
+    probability = classifier.predict(test.texts).probability
+    other = peer(learnt, test, analyzer)
+    mean, low, high = paired_bootstrap([(test.content, probability, other)], auc)
     size = sum(len(content) for content in classifier.to_files().values())
-    print(f"{name}: {len(learnt.texts):,} texts learnt from, {len(asked.texts):,} held out,"
-          f" {asked.content.mean():.3f} of them content; {len(classifier.terms):,} terms")  # fmt: skip
+    print(f"{name}: {len(learnt.texts):,} texts learnt from, {len(test.texts):,} held out,"
+          f" {test.content.mean():.3f} of them content; {len(classifier.terms):,} terms")  # fmt: skip
     print(f"  AUC over the peer's {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}), Brier"
-          f" {brier(asked.content, probability):.4f}, calibration slope"
-          f" {calibration_slope(asked.content, probability):.2f}")  # fmt: skip
-    said = topics.shares(asked.texts)
-    print("  topics:", ", ".join(f"{topic} {share:.0%}" for topic, share in said.items()))
+          f" {brier(test.content, probability):.4f}, calibration slope"
+          f" {calibration_slope(test.content, probability):.2f}")  # fmt: skip
+    topic_shares = topics.shares(test.texts)
+    print("  topics:", ", ".join(f"{topic} {share:.0%}" for topic, share in topic_shares.items()))
     return {
-        name: Result(auc(asked.content, probability), "AUC", auc(asked.content, other), better="higher"),
+        name: Result(auc(test.content, probability), "AUC", auc(test.content, other), better="higher"),
         f"{name}_difference_low": Result(low, "over TF-IDF", better="higher"),
         f"{name}_artefact": Result(size / 1e6, "MB"),
     }
@@ -112,11 +112,11 @@ def choose(data: Path) -> Settings:
         for value in values:
             candidate = replace(chosen, **{name: value})
             if name in ("words", "characters", "min_documents"):
-                found = _mean_auc(tried := _numbers(splits, candidate), candidate)
+                value = _mean_auc(tried := _numbers(splits, candidate), candidate)
             else:
-                found = _mean_auc(tried := numbers, candidate)
-            if name != "most_terms" and found > best:
-                best, chosen, numbers = found, candidate, tried
+                value = _mean_auc(tried := numbers, candidate)
+            if name != "most_terms" and value > best:
+                best, chosen, numbers = value, candidate, tried
     print(f"{best:.5f}  {chosen}")
     return chosen
 
@@ -130,18 +130,18 @@ def _splits(reviews: Feedback) -> Iterator[tuple[Feedback, Feedback]]:
 def _numbers(splits: list[tuple[Feedback, Feedback]], settings: Settings) -> list[Numbers]:
     """Each split in numbers, which the weights' settings change nothing about."""
     made = []
-    for learnt, asked in splits:
+    for learnt, test in splits:
         index = {term: i for i, term in enumerate(frequent_terms(learnt.texts, settings))}
-        known, new = (counts(side.texts, index, settings) for side in (learnt, asked))
-        made.append((known, learnt.content, new, asked.content))
+        known, new = (counts(side.texts, index, settings) for side in (learnt, test))
+        made.append((known, learnt.content, new, test.content))
     return made
 
 
 def _mean_auc(numbers: list[Numbers], settings: Settings) -> float:
     """Mean over the splits; it is printed, since it is what the choice rests on."""
-    found = [auc(y, learn(known, x, settings).raw(new)) for known, x, new, y in numbers]
-    print(f"{np.mean(found):.5f}  {' '.join(f'{value:.4f}' for value in found)}  {settings}", flush=True)
-    return float(np.mean(found))
+    values = [auc(y, learn(known, x, settings).raw(new)) for known, x, new, y in numbers]
+    print(f"{np.mean(values):.5f}  {' '.join(f'{value:.4f}' for value in values)}  {settings}", flush=True)
+    return float(np.mean(values))
 
 
 if __name__ == "__main__":

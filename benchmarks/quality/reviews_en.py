@@ -13,7 +13,7 @@ FILE = reviews.ENGLISH_FILE
 def measure(file: Path) -> dict[str, Result]:
     """Everything, of the file."""
     plain, titled = reviews.english(file), reviews.english(file, titles=True)
-    held = reviews.held_out(plain)
-    return reviews.measure("reviews_en", plain, held, "word") | reviews.measure(
-        "reviews_en_titled", titled, held, "word"
+    in_test = reviews.held_out(plain)
+    return reviews.measure("reviews_en", plain, in_test, "word") | reviews.measure(
+        "reviews_en_titled", titled, in_test, "word"
     )

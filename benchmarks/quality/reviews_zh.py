@@ -12,5 +12,5 @@ FILE = reviews.CHINESE_FILE
 
 def measure(file: Path) -> dict[str, Result]:
     """Everything, of the file."""
-    found = reviews.chinese(file)
-    return reviews.measure("reviews_zh", found, reviews.held_out(found), "char")
+    texts = reviews.chinese(file)
+    return reviews.measure("reviews_zh", texts, reviews.held_out(texts), "char")

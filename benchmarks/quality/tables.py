@@ -16,17 +16,17 @@ from training.tables.labelled import Labelled
 
 def mean_auc(name: str, data: Labelled, splits: Sequence[Holdout]) -> tuple[float, float]:
     """Over the splits, ours and that of the best single column."""
-    found = []
-    for held in splits:
-        _, exam = examine(name, data, held)
+    values = []
+    for holdout in splits:
+        _, exam = examine(name, data, holdout)
         shown = exam.evaluation.metrics
-        found.append((shown["auc"], shown["auc_best_column"]))
+        values.append((shown["auc"], shown["auc_best_column"]))
         print(
-            f"  {name}: AUC {shown['auc']:.4f} on {len(held.test):,} held out, learnt from {len(held.fit):,};"
-            f" best single column {shown['auc_best_column']:.4f}; calibration slope"
+            f"  {name}: AUC {shown['auc']:.4f}; {len(holdout.test):,} test rows,"
+            f" {len(holdout.fit):,} training rows; best single column {shown['auc_best_column']:.4f}; calibration slope"
             f" {shown['calibration_slope']:.2f}; {exam.configuration.leaves} leaves,"
             f" {exam.configuration.rounds} rounds"
         )
-    ours, best = np.mean(found, axis=0)
-    print(f"  {name}: mean {ours:.4f}, standard deviation {np.std([one for one, _ in found]):.4f}")
+    ours, best = np.mean(values, axis=0)
+    print(f"  {name}: mean {ours:.4f}, standard deviation {np.std([auc for auc, _ in values]):.4f}")
     return float(ours), float(best)

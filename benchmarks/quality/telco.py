@@ -17,7 +17,7 @@ LIMIT, ALARM = 0.845, 0.87  # AUC; above the alarm something leaks
 def measure(file: Path) -> dict[str, Result]:
     """The mean AUC over ten halves, beside that of the best single column."""
     data = label(open_table(file), "Churn")
-    splits = [held for seed in range(5) for held in folds(data.y, 2, seed)]
+    splits = [in_test for seed in range(5) for in_test in folds(data.y, 2, seed)]
     ours, best_column = mean_auc("telco", data, splits)
     if ours > ALARM:
         print(f"  telco: AUC {ours:.3f} is above {ALARM}: something leaks")

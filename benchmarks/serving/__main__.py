@@ -48,23 +48,23 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="How often each side is measured.")
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="Also load ours for so long.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     # A benchmark that is told to end, such as by `timeout`, still ends the services it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with TemporaryDirectory() as folder:
-        home = asked.home.absolute() if asked.home else Path(folder, "home")
-        if not asked.home:
+        home = arguments.home.absolute() if arguments.home else Path(folder, "home")
+        if not arguments.home:
             print_note("simulating a shop and training its models")
             homes.build(home)
         with start_sides(home, Path(folder)) as sides:
             compared = _compare(sides, sides["ours"].bodies[1][:COMPARED])
             print_note(f"ours and the peer agree on {compared} scores; measuring")
             measured = rounds.interleaved(
-                {name: partial(_measure, name, side) for name, side in sides.items()}, asked.rounds
+                {name: partial(_measure, name, side) for name, side in sides.items()}, arguments.rounds
             )
             results = _results(measured) | _tail(sides["ours"], measured["ours"]["score_rps_16"])
-            if asked.soak:
-                results |= _soak(sides["ours"], asked.soak)
+            if arguments.soak:
+                results |= _soak(sides["ours"], arguments.soak)
     report.publish("serving", results)
 
 
@@ -124,10 +124,10 @@ def _load(
     # Each round asks for other customers, the same ones of every side.
     start = number * len(bodies) // 7 % len(bodies)
     turned = bodies[start:] + bodies[:start]
-    asked = load.Load(
+    plan = load.Load(
         side.server.port, side.path, turned, connections, WARM_UP, seconds, rate, dict(side.headers)
     )
-    return load.run(asked)
+    return load.run(plan)
 
 
 def _results(measured: Mapping[str, Mapping[str, float]]) -> dict[str, report.Result]:

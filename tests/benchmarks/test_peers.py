@@ -35,17 +35,17 @@ def test_another_value_fails_the_benchmark(sides: build.Sides) -> None:
     for side in ("sql", "pandas"):
         path = sides.home.path / side / "0.parquet"
         right = path.read_bytes()
-        found = pd.read_parquet(path)
-        found["value_tier"] = "A"
-        found.to_parquet(path)
+        table = pd.read_parquet(path)
+        table["value_tier"] = "A"
+        table.to_parquet(path)
         with pytest.raises(PatronError, match=f"{side} has other values of value_tier"):
             build.check(sides)
         path.write_bytes(right)
 
 
 def test_the_lake_is_the_same_each_time_and_says_something_of_every_feature(sides: build.Sides) -> None:
-    found = pd.read_parquet(sides.home.path / "sql" / f"{len(AS_OFS) - 1}.parquet")
-    assert {name for name in found if found[name].nunique() < 2} == set()
+    table = pd.read_parquet(sides.home.path / "sql" / f"{len(AS_OFS) - 1}.parquet")
+    assert {name for name in table if table[name].nunique() < 2} == set()
     again = Home(sides.home.path / "again")
     lakes.make(again, 20_000)
     for one in sorted(sides.home.events.rglob("*.parquet")):

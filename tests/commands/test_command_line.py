@@ -97,8 +97,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["patron", *words])
         capsys.readouterr()
         code = patron.main()
-        said = capsys.readouterr()
-        return Ran(code, said.out, said.err)
+        output = capsys.readouterr()
+        return Ran(code, output.out, output.err)
 
     return run
 
@@ -118,7 +118,10 @@ def test_help_names_every_command_with_what_it_does(tmp_path: Path) -> None:
 def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Command) -> None:
     registered = typer.main.get_command(patron.app).commands  # type: ignore[attr-defined]
     assert set(registered) == set(COMMANDS)
-    groups = {name: {*getattr(found, "commands", ())} for name, found in registered.items()}
+    groups = {
+        name: {*getattr(registered_command, "commands", ())}
+        for name, registered_command in registered.items()
+    }
     assert groups["keys"] == {"create", "list", "rotate", "revoke"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
     for name in (
@@ -187,8 +190,8 @@ def test_without_a_shop_a_command_says_how_to_get_one_and_makes_nothing(
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    said = command(home, *(word.replace("PORT", port) for word in words)).refused()
-    assert f"there is no shop in {home}; run `patron simulate` or `patron import FILE`" in said
+    message = command(home, *(word.replace("PORT", port) for word in words)).refused()
+    assert f"there is no shop in {home}; run `patron simulate` or `patron import FILE`" in message
     assert not home.exists()
 
 
@@ -240,8 +243,8 @@ def test_scores_need_a_champion_and_say_what_makes_one(
     built_shop: Home, tmp_path: Path, command: Command
 ) -> None:
     home = Path(shutil.copytree(built_shop.path, tmp_path / "home"))
-    said = command(home, "score", "--out", str(tmp_path / "scores.csv"), "--model", "clv").refused()
-    assert "clv has no champion: it was never trained; run `patron train clv`" in said
+    message = command(home, "score", "--out", str(tmp_path / "scores.csv"), "--model", "clv").refused()
+    assert "clv has no champion: it was never trained; run `patron train clv`" in message
     assert not (tmp_path / "scores.csv").exists()
     assert "clv has no champion" in command(home, "monitor", "clv").refused()
 
@@ -262,8 +265,8 @@ def test_a_port_in_use_is_said_in_a_line(trained_shop: Home, command: Command) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        said = command(trained_shop.path, "serve", "--port", port).refused()
-    assert f"cannot listen on 127.0.0.1:{port}" in said
+        message = command(trained_shop.path, "serve", "--port", port).refused()
+    assert f"cannot listen on 127.0.0.1:{port}" in message
 
 
 def test_an_error_nobody_expected_is_a_line_and_the_whole_of_it_on_request(
@@ -306,8 +309,8 @@ def test_a_shop_is_simulated_built_and_too_short_to_train_on(tmp_path: Path, com
     described = command(home, "build", "--json").done()
     assert described["as_ofs"] >= 1
     assert datetime.fromisoformat(described["current"]).tzinfo is not None
-    said = command(home, "train", "clv").refused()
-    assert re.search(r"clv cannot be trained: asking 90 days ahead takes about \d+ days of history", said)
+    message = command(home, "train", "clv").refused()
+    assert re.search(r"clv cannot be trained: asking 90 days ahead takes about \d+ days of history", message)
     assert command(home, "train", "propensity", "--horizon", "4000").refused()
     assert command(home, *words).done()["orders"] == done["orders"]  # again, it is the same shop
     assert "--replace" in command(home, "simulate", "--customers", "61", "--seed", "3").refused()
@@ -325,9 +328,9 @@ def test_an_import_accounts_for_its_rows(tmp_path: Path, command: Command, small
     assert again["changed"] is False
     report = command(tmp_path / "home", "import", "--report", "--json").done()
     assert isinstance(report["set_aside"], list)
-    said = command(tmp_path / "other", "import", *words)
-    assert said.code == 0
-    assert said.out.startswith(f"read {len(rows)} = kept ")
+    ran = command(tmp_path / "other", "import", *words)
+    assert ran.code == 0
+    assert ran.out.startswith(f"read {len(rows)} = kept ")
 
 
 def test_features_are_listed_with_who_reads_them(tmp_path: Path, command: Command) -> None:
@@ -337,9 +340,9 @@ def test_features_are_listed_with_who_reads_them(tmp_path: Path, command: Comman
     assert one["models"] == [
         m.name for m in catalogue.every().values() if FEATURES["recency_days"] in m.features
     ]
-    said = command(tmp_path, "features", "recency_days")
-    assert (said.code, said.err) == (0, "")
-    assert FEATURES["recency_days"].description in said.out
+    ran = command(tmp_path, "features", "recency_days")
+    assert (ran.code, ran.err) == (0, "")
+    assert FEATURES["recency_days"].description in ran.out
 
 
 def test_settings_are_listed_with_default_and_meaning(tmp_path: Path, command: Command) -> None:
@@ -401,10 +404,10 @@ def test_everyone_is_scored_into_a_file_and_into_the_log(scored: tuple[Home, Pat
         assert all((score is None) != (reason is None) for score, reason in zip(scores, reasons, strict=True))
         assert sum(score is not None for score in scores) > 100
         assert set(table[f"{name}_version"].to_pylist()) == {"1"}
-    found = logs.read(home, home.shop().now() - timedelta(days=1), home.shop().now())
-    assert (found.answers, found.lost) == (len(ids), 0)
+    logged_scores = logs.read(home, home.shop().now() - timedelta(days=1), home.shop().now())
+    assert (logged_scores.answers, logged_scores.lost) == (len(ids), 0)
     keys = Identity(home).keys(ids)
-    logged = found.vectors.set_index("customer_key")["clv.score"]
+    logged = logged_scores.vectors.set_index("customer_key")["clv.score"]
     for customer, score in zip(ids, table["clv"].to_pylist(), strict=True):
         value = logged[keys[customer]]
         assert (None if pd.isna(value) else value) == score
@@ -421,8 +424,8 @@ def test_a_csv_of_one_model_holds_the_same_scores(
     out = tmp_path / "scores.csv"
     ran = command(copy_trained(home, tmp_path / "home").path, "score", "--out", str(out), "--model", "clv")
     assert (ran.code, ran.err) == (0, "")
-    said = f"scored {pq.read_metadata(parquet).num_rows} customers into {out} (job "
-    assert re.fullmatch(re.escape(said) + r"[0-9a-f]{32}\)\n", ran.out)
+    message = f"scored {pq.read_metadata(parquet).num_rows} customers into {out} (job "
+    assert re.fullmatch(re.escape(message) + r"[0-9a-f]{32}\)\n", ran.out)
     table = pyarrow.csv.read_csv(out)
     assert table.column_names == [
         "customer_id", "features_as_of", "clv", "clv_low", "clv_high", "clv_percentile", "clv_version",
@@ -440,11 +443,11 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     assert "no scope 'scoers'" in command(home, "keys", "create", "crm", "--scopes", "scoers").refused()
     assert not home.exists()
 
-    said = command(home, "keys", "create", "crm", "--scopes", "decisions, scores")
-    assert said.code == 0
-    secret = said.out.strip()  # alone, for a script to take; what is to be read is beside it
+    ran = command(home, "keys", "create", "crm", "--scopes", "decisions, scores")
+    assert ran.code == 0
+    secret = ran.out.strip()  # alone, for a script to take; what is to be read is beside it
     assert re.fullmatch(r"patron_[\w-]{43}", secret)
-    assert said.err == "the key 'crm' of scores, decisions; store it, it is not shown again\n"
+    assert ran.err == "the key 'crm' of scores, decisions; store it, it is not shown again\n"
     assert "living key 'crm'" in command(home, "keys", "create", "crm", "--scopes", "all").refused()
     made = command(home, "keys", "create", "shop", "--scopes", "all", "--json").done()
     assert made["key"].startswith(made["prefix"])
@@ -475,16 +478,16 @@ def test_keys_are_made_for_some_time_and_so_many_requests_and_rotated(
     assert (days.days, made["per_minute"], made["state"]) == (90, 600, "current")
     assert "'1w' is no time span" in command(home, "keys", "rotate", "crm", "--overlap", "1w").refused()
 
-    said = command(home, "keys", "rotate", "crm")
-    assert re.fullmatch(r"patron_[\w-]{43}\n", said.out)
+    ran = command(home, "keys", "rotate", "crm")
+    assert re.fullmatch(r"patron_[\w-]{43}\n", ran.out)
     assert re.fullmatch(
         rf"the new key 'crm'; store it, it is not shown again\. The old one \({made['prefix']}\) is invalid"
         r" from \d{4}-\d\d-\d\d \d\d:\d\d UTC on\n",
-        said.err,
+        ran.err,
     )
     again = command(home, "keys", "rotate", "crm", "--overlap", "0h", "--json").done()
     assert again["key"].startswith(again["prefix"])
-    assert (again["old"]["prefix"], again["old"]["state"]) == (said.out[:15], "expired")
+    assert (again["old"]["prefix"], again["old"]["state"]) == (ran.out[:15], "expired")
     listed = command(home, "keys", "list").out.splitlines()
     assert [re.search(r"a minute, (\w+)", line)[1] for line in listed] == [  # type: ignore[index]
         "replaced", "expired", "expires",
@@ -527,9 +530,9 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATRON_HOST", "0.0.0.0")
-    said = command(tmp_path / "home", "up").refused()
-    assert "listening on 0.0.0.0 takes a key" in said
-    assert "patron keys create NAME --scopes all" in said
+    message = command(tmp_path / "home", "up").refused()
+    assert "listening on 0.0.0.0 takes a key" in message
+    assert "patron keys create NAME --scopes all" in message
     assert not (tmp_path / "home").exists()
 
 
@@ -555,8 +558,8 @@ def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touch
 def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home, tmp_path: Path) -> None:
     ids = Identity(trained_copy).table()["customer_id"].to_pylist()
     out = tmp_path / "actions.ndjson"
-    said = process(trained_copy.path, "recommend", "--out", str(out)).refused()
-    assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in said
+    message = process(trained_copy.path, "recommend", "--out", str(out)).refused()
+    assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in message
     assert not out.exists()
     trained_copy.actions.write_bytes(EXAMPLE.read_bytes())
     done = process(trained_copy.path, "recommend", "--out", str(out), "--json").done()
@@ -595,11 +598,11 @@ def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Pat
 def served_again(home: Home, factor: float) -> None:
     """Log everyone's vectors once more, as if served a moment later with all money so many times as much."""
     now = home.shop().now()
-    found = logs.read(home, now - timedelta(days=1), now).vectors
-    features = tuple(name for name in found if name in FEATURES)
+    vectors = logs.read(home, now - timedelta(days=1), now).vectors
+    features = tuple(name for name in vectors if name in FEATURES)
     money = {name for name in features if FEATURES[name].unit == "currency"}
     rows = []
-    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
+    for row in vectors.astype(object).where(vectors.notna(), None).to_dict("records"):
         vector = [
             row[name] * factor if name in money and row[name] is not None else row[name] for name in features
         ]

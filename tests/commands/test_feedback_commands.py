@@ -37,9 +37,9 @@ def reviews(count: int = 400) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for _ in range(count):
         stars = chance.choice((1, 2, 3, 4, 5))
-        said = chance.choice(GOOD if stars > 3 else BAD if stars < 3 else GOOD + BAD)
+        words = chance.choice(GOOD if stars > 3 else BAD if stars < 3 else GOOD + BAD)
         rows.append(
-            (f"{chance.choice(AROUND)} {said} {chance.randrange(100)}", stars, "yes" if stars > 3 else "no")
+            (f"{chance.choice(AROUND)} {words} {chance.randrange(100)}", stars, "yes" if stars > 3 else "no")
         )
     return rows
 
@@ -65,14 +65,14 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
     assert (code, err) == (0, "")
     assert out.startswith("feedback version 1: auc ")
     assert out.endswith(" on texts held out; champion\n")
-    asked = ("train", "feedback", "--table", file, "--text", "review", "--label", "happy", "--json")
-    (version,) = json.loads(run_patron(home, *asked)[1])["versions"]
+    command = ("train", "feedback", "--table", file, "--text", "review", "--label", "happy", "--json")
+    (version,) = json.loads(run_patron(home, *command)[1])["versions"]
     assert (version["version"], version["champion"]) == ("2", True)
     listed = run_patron(home, "models")[1]
     assert "* feedback              2  " in listed
     second = TextReader.of(home)
-    said = run_patron(home, "rollback", "feedback", "--why", "a try")
-    assert (said[0], "features of texts with the next build" in said[1]) == (0, True)
+    ran = run_patron(home, "rollback", "feedback", "--why", "a try")
+    assert (ran[0], "features of texts with the next build" in ran[1]) == (0, True)
     assert TextReader.of(home) != second  # who answers reads texts for features, too
     assert run_patron(home, "promote", "feedback", "2", "--why", "better")[0] == 0
     assert TextReader.of(home) == second
@@ -89,13 +89,13 @@ def test_the_service_and_the_doctor_tell_of_it(home: Home) -> None:
 
 def test_one_text_is_judged_with_its_words_and_topics(home: Home, run_patron: Run) -> None:
     code, out, _ = run_patron(home, "feedback", "the coat is of awful quality, and it broke", "--json")
-    told = json.loads(out)
+    judged = json.loads(out)
     assert code == 0
-    assert told["probability"] < 0.2
-    assert told["confidence"] == pytest.approx(1 - told["probability"])
-    assert "awful" in {reason["ngram"] for reason in told["against"]}
-    assert all(reason["contribution"] < 0 for reason in told["against"])
-    (topic,) = told["topics"]
+    assert judged["probability"] < 0.2
+    assert judged["confidence"] == pytest.approx(1 - judged["probability"])
+    assert "awful" in {reason["ngram"] for reason in judged["against"]}
+    assert all(reason["contribution"] < 0 for reason in judged["against"])
+    (topic,) = judged["topics"]
     assert (topic["topic"], topic["words"]) == ("quality", ["quality", "broke"])
     assert topic["probability"] < 0.3
     words = run_patron(home, "feedback", "a lovely coat")[1]
@@ -105,8 +105,13 @@ def test_one_text_is_judged_with_its_words_and_topics(home: Home, run_patron: Ru
 
 def test_a_text_of_which_nothing_is_known_is_judged_without_confidence(home: Home, run_patron: Run) -> None:
     for text in ("", "   ", "xyzzy"):
-        told = json.loads(run_patron(home, "feedback", text, "--json")[1])
-        assert (told["confidence"], told["in_favour"], told["against"], told["topics"]) == (0.5, [], [], [])
+        judged = json.loads(run_patron(home, "feedback", text, "--json")[1])
+        assert (judged["confidence"], judged["in_favour"], judged["against"], judged["topics"]) == (
+            0.5,
+            [],
+            [],
+            [],
+        )
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "ndjson"])
@@ -122,8 +127,10 @@ def test_a_file_is_judged_row_by_row(home: Home, kind: str, run_patron: Run, tmp
         tmp_path,
     )
     out = out / f"judged.{kind}"
-    code, said, _ = run_patron(home, "feedback", "--table", file, "--text", "said", "--out", out, "--json")
-    done = json.loads(said)
+    code, out_text, _ = run_patron(
+        home, "feedback", "--table", file, "--text", "said", "--out", out, "--json"
+    )
+    done = json.loads(out_text)
     assert code == 0
     assert (done["rows"], done["texts"], done["version"]) == (1200, 900, "1")
     if kind == "csv":
