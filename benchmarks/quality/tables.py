@@ -23,7 +23,8 @@ def mean_auc(name: str, data: Labelled, splits: Sequence[Holdout]) -> tuple[floa
         values.append((shown["auc"], shown["auc_best_column"]))
         print(
             f"  {name}: AUC {shown['auc']:.4f}; {len(holdout.test):,} test rows,"
-            f" {len(holdout.fit):,} training rows; best single column {shown['auc_best_column']:.4f}; calibration slope"
+            f" {len(holdout.fit):,} training rows; best single column"
+            f" {shown['auc_best_column']:.4f}; calibration slope"
             f" {shown['calibration_slope']:.2f}; {exam.configuration.leaves} leaves,"
             f" {exam.configuration.rounds} rounds"
         )

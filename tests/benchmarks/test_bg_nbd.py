@@ -139,16 +139,16 @@ def test_expected_purchases_are_equation_10(a: float, x: int, t: float) -> None:
     shrunk = ((alpha + age) / (alpha + age + t)) ** (r + x)
     above = (a + b + x - 1) / (a - 1) * (1 - shrunk * series)
     below = 1 + (x > 0) * a / (b + x - 1) * ((alpha + age) / (alpha + t_x)) ** (r + x)
-    found = conditional_expected_purchases(BgNbd(r, alpha, a, b), t, x, t_x, age)
-    assert found == pytest.approx([above / below], rel=1e-6)
+    result = conditional_expected_purchases(BgNbd(r, alpha, a, b), t, x, t_x, age)
+    assert result == pytest.approx([above / below], rel=1e-6)
 
 
 def test_expected_purchases_hold_where_equation_10_divides_by_zero() -> None:
-    found = [
+    result = [
         conditional_expected_purchases(BgNbd(0.3, 5.0, a, 2.0), 30, [0, 3], [0, 20], [40, 30])
         for a in (1 - 1e-4, 1.0, 1 + 1e-4)
     ]
-    assert found[1] == pytest.approx((found[0] + found[2]) / 2, rel=1e-7)
+    assert result[1] == pytest.approx((result[0] + result[2]) / 2, rel=1e-7)
 
 
 def test_expected_purchases_of_new_customers_are_those_simulated(
@@ -203,8 +203,8 @@ def test_the_same_maximum_is_found_from_anywhere(
     few = tuple(column[:2_000] for column in simulated)
     usual = fit_bg_nbd(*few)
     for logs in np.random.default_rng(3).uniform(-5, 5, (40, 4)):
-        found = fit_bg_nbd(*few, start=BgNbd(*np.exp(logs).tolist()))
-        assert found.logs == pytest.approx(usual.logs, abs=1e-4)
+        result = fit_bg_nbd(*few, start=BgNbd(*np.exp(logs).tolist()))
+        assert result.logs == pytest.approx(usual.logs, abs=1e-4)
 
 
 def test_the_order_of_customers_and_the_unit_of_time_change_nothing(
@@ -238,7 +238,7 @@ def test_parameters_that_were_not_fitted_have_no_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frequency", "recency", "T", "said"),
+    ("frequency", "recency", "T", "message"),
     [
         (0, 0, 10, "none of the 10 customers bought again"),
         (-1, 0, 10, "a frequency that is no whole number"),
@@ -251,8 +251,10 @@ def test_parameters_that_were_not_fitted_have_no_intervals() -> None:
         (0, 0, -1, "a recency outside 0 to T"),
     ],
 )
-def test_customers_who_cannot_be_are_refused(frequency: float, recency: float, T: float, said: str) -> None:
-    with pytest.raises(PatronError, match=said):
+def test_customers_who_cannot_be_are_refused(
+    frequency: float, recency: float, T: float, message: str
+) -> None:
+    with pytest.raises(PatronError, match=message):
         fit_bg_nbd([frequency] * 10, recency, T)
 
 

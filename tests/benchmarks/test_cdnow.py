@@ -48,9 +48,9 @@ def test_the_sample_gives_the_published_parameters(sample: cdnow.Orders) -> None
 def test_the_whole_gives_the_published_parameters(master: cdnow.Orders) -> None:
     customers = master.summary(39)
     assert len(customers.customers) == 23_570
-    found = fit_bg_nbd(customers.frequency, customers.recency, customers.T)
+    result = fit_bg_nbd(customers.frequency, customers.recency, customers.T)
     for name, value in cdnow.PUBLISHED["full"].items():
-        assert found.parameters[name] == pytest.approx(value, abs=0.6e-3)
+        assert result.parameters[name] == pytest.approx(value, abs=0.6e-3)
 
 
 def test_the_samples_holdout_is_predicted_as_published(sample: cdnow.Orders) -> None:
@@ -81,7 +81,7 @@ def test_the_holdout_is_not_read_before_it_is_predicted(sample: cdnow.Orders) ->
 
 @pytest.mark.slow
 def test_the_challenger_ranks_spend_better_than_past_spend_and_btyd_does_not(master: cdnow.Orders) -> None:
-    found = {name: result.ours for name, result in cdnow.holdout(master).items()}
-    assert found["cdnow_holdout_challenger_difference_low"] > 0
-    assert found["cdnow_holdout_btyd_difference_high"] < 0
-    assert found["cdnow_holdout_gini_btyd"] == pytest.approx(0.672, abs=0.001)
+    result = {name: result.ours for name, result in cdnow.holdout(master).items()}
+    assert result["cdnow_holdout_challenger_difference_low"] > 0
+    assert result["cdnow_holdout_btyd_difference_high"] < 0
+    assert result["cdnow_holdout_gini_btyd"] == pytest.approx(0.672, abs=0.001)

@@ -69,11 +69,11 @@ def test_the_derivatives_are_the_finite_differences(model: GammaGamma, who: Arra
 def test_an_expected_value_lies_between_the_customers_mean_and_everybodys(
     model: GammaGamma, who: Array
 ) -> None:
-    found = model.conditional_expected_average_value(*who)
+    result = model.conditional_expected_average_value(*who)
     if model.q > 1:
-        ends = np.array([who[1], np.full(len(found), model.expected_value)])
-        assert (found >= ends.min(axis=0) * (1 - 1e-9)).all()
-        assert (found <= ends.max(axis=0) * (1 + 1e-9)).all()
+        ends = np.array([who[1], np.full(len(result), model.expected_value)])
+        assert (result >= ends.min(axis=0) * (1 - 1e-9)).all()
+        assert (result <= ends.max(axis=0) * (1 + 1e-9)).all()
         nobody = model.conditional_expected_average_value(0, nan)
         assert nobody == pytest.approx([model.expected_value])
     else:
@@ -86,8 +86,8 @@ def test_the_truth_is_found_again_from_anywhere(simulated: tuple[Array, Array], 
         assert high / low < 2
     assert fitted.winsorized == 0
     for logs in np.random.default_rng(2).uniform(-5, 5, (20, 3)):
-        found = fit_gamma_gamma(*simulated, start=GammaGamma(*np.exp(logs).tolist()))
-        assert found.logs == pytest.approx(fitted.logs, abs=1e-4)
+        result = fit_gamma_gamma(*simulated, start=GammaGamma(*np.exp(logs).tolist()))
+        assert result.logs == pytest.approx(fitted.logs, abs=1e-4)
 
 
 def test_who_bought_once_does_not_count_and_currency_is_a_unit(
@@ -115,12 +115,12 @@ def test_the_interval_of_an_expected_value_holds_it(fitted: GammaGamma) -> None:
     low, high = prediction_interval(
         fitted, lambda m: m.conditional_expected_average_value([0, 3], [nan, 90.0])
     )
-    found = fitted.conditional_expected_average_value([0, 3], [nan, 90.0])
-    assert ((low < found) & (found < high)).all()
+    result = fitted.conditional_expected_average_value([0, 3], [nan, 90.0])
+    assert ((low < result) & (result < high)).all()
 
 
 @pytest.mark.parametrize(
-    ("frequency", "values", "said"),
+    ("frequency", "values", "message"),
     [
         ([0] * 20, [5.0] * 20, "none of the 20 customers bought again"),
         ([1] * 9, [5.0] * 9, "given 9 customers who bought again and takes 10"),
@@ -133,8 +133,8 @@ def test_the_interval_of_an_expected_value_holds_it(fitted: GammaGamma) -> None:
         ([1] * 40, [10.0**k for k in range(-20, 20)], "too unequal to have a mean"),
     ],
 )
-def test_values_that_cannot_be_are_refused(frequency: list[float], values: list[float], said: str) -> None:
-    with pytest.raises(PatronError, match=said):
+def test_values_that_cannot_be_are_refused(frequency: list[float], values: list[float], message: str) -> None:
+    with pytest.raises(PatronError, match=message):
         fit_gamma_gamma(frequency, values)
 
 
@@ -152,9 +152,9 @@ def test_lifetime_value_is_purchases_times_their_value() -> None:
         T=np.array([35.0, 35.0]),
         monetary_value=np.array([nan, 80.0]),
     )
-    found = expected_lifetime_value(purchases, TRUTH, 39, who)
+    result = expected_lifetime_value(purchases, TRUTH, 39, who)
     count = conditional_expected_purchases(purchases, 39, who.frequency, who.recency, who.T)
-    assert found / count == pytest.approx(
+    assert result / count == pytest.approx(
         [TRUTH.expected_value, (TRUTH.v + 4 * 80) * TRUTH.p / (4 * TRUTH.p + TRUTH.q - 1)]
     )
     with pytest.raises(PatronError, match="no mean value"):

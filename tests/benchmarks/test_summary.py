@@ -28,16 +28,16 @@ def test_a_summary_is_what_counting_by_hand_gives(orders: list[tuple[int, int, i
         with pytest.raises(PatronError, match=f"no order up to day {until}"):
             summarise(customers, days, cents / 100, until)
         return
-    found = summarise(customers, days, cents / 100, until, days_per_unit=7)
-    assert found.customers.tolist() == sorted(purchases)
+    result = summarise(customers, days, cents / 100, until, days_per_unit=7)
+    assert result.customers.tolist() == sorted(purchases)
     for i, customer in enumerate(sorted(purchases)):
         mine = purchases[customer]
         first, *repeats = sorted(mine)
-        assert found.frequency[i] == len(repeats)
-        assert found.recency[i] == pytest.approx((max(mine) - first) / 7)
-        assert found.T[i] == pytest.approx((until - first) / 7)
+        assert result.frequency[i] == len(repeats)
+        assert result.recency[i] == pytest.approx((max(mine) - first) / 7)
+        assert result.T[i] == pytest.approx((until - first) / 7)
         expected = np.mean([mine[day] for day in repeats]) if repeats else np.nan
-        assert found.monetary_value[i] == pytest.approx(expected, nan_ok=True)
+        assert result.monetary_value[i] == pytest.approx(expected, nan_ok=True)
 
 
 def test_orders_that_cannot_be_summarised_are_refused() -> None:
@@ -51,6 +51,6 @@ def test_orders_that_cannot_be_summarised_are_refused() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_grouping_keeps_every_row_and_its_number(rows: list[tuple[int, int, int]]) -> None:
     columns, counts = grouped(*np.array(rows, np.float64).T)
-    found = {tuple(map(int, row)): count for *row, count in zip(*columns, counts, strict=True)}
-    assert found == {row: rows.count(row) for row in rows}
-    assert len(counts) == len(found)
+    result = {tuple(map(int, row)): count for *row, count in zip(*columns, counts, strict=True)}
+    assert result == {row: rows.count(row) for row in rows}
+    assert len(counts) == len(result)
