@@ -66,7 +66,6 @@ PENDING: set[str] = {
     "records",
     "serving/decisions",
     "serving/score_jobs",
-    "serving/scores",
     "tests/core",
     "tests/events",
     "tests/features",
@@ -93,12 +92,10 @@ PENDING: set[str] = {
 
 PENDING_CLASSES: set[str] = {
     "Asked",
-    "Customers",
     "Event",
     "Exam",
     "History",
     "Learnt",
-    "Published",
     "Question",
     "Reason",
     "Report",
