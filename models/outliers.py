@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-CAP_DEVIATIONS, LEAST_DEVIATION = 6.0, 0.5
+CAP_DEVIATIONS, MIN_DEVIATION = 6.0, 0.5
 
 
 def cap_of(amounts: NDArray[np.float64]) -> float:
@@ -22,7 +22,7 @@ def cap_of(amounts: NDArray[np.float64]) -> float:
     if not len(logs):
         return float("inf")
     middle = np.median(logs)
-    deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), LEAST_DEVIATION)
+    deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), MIN_DEVIATION)
     return float(np.exp(middle + CAP_DEVIATIONS * deviation))
 
 

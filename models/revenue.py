@@ -35,10 +35,10 @@ def net_revenue_by_day(events: Events, until: int) -> Revenue:
     paid, back = events.order_lines, events.refunds
     moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
     daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))
-    found = daily.filter(daily.day < until).order_by("day").to_pandas()
-    if found.empty:
+    revenue = daily.filter(daily.day < until).order_by("day").to_pandas()
+    if revenue.empty:
         return Revenue(until, np.zeros(0))
-    days = found["day"].to_numpy(np.int64)
+    days = revenue["day"].to_numpy(np.int64)
     by_day = np.zeros(until - int(days[0]))
-    by_day[days - days[0]] = winsorized(found["amount"].to_numpy(np.float64))
+    by_day[days - days[0]] = winsorized(revenue["amount"].to_numpy(np.float64))
     return Revenue(int(days[0]), by_day)

@@ -92,7 +92,7 @@ class Estimator(Protocol):
         y: Array,
         customers: NDArray[np.int64],
         categorical: list[int],
-        asked: FitContext | None = None,
+        context: FitContext | None = None,
     ) -> Fitted:
         """Learn.
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from core import files
-from models.measures.drift import LEAST_CUSTOMERS, MOST_CATEGORIES
+from models.measures.drift import MAX_CATEGORIES, MIN_CUSTOMERS
 from monitoring.check import IDS, Report, answered
 
 MOST_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter
@@ -80,7 +80,7 @@ def _usable(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
     """The columns with enough values on both sides to show, ids left out."""
     both = [str(name) for name in reference.columns if name in current and name not in IDS]
     sides = reference, current
-    return [name for name in both if all(side[name].count() >= LEAST_CUSTOMERS for side in sides)]
+    return [name for name in both if all(side[name].count() >= MIN_CUSTOMERS for side in sides)]
 
 
 def _sample(frame: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def _pooled(*columns: pd.Series[Any]) -> tuple[Any, ...]:
     """Texts, the rare ones as one."""
     texts = [side.astype(object).where(side.notna(), "(missing)").map(str) for side in columns]
     counts = pd.concat(texts).value_counts()
-    common = counts[counts >= LEAST_CUSTOMERS].index[:MOST_CATEGORIES]
+    common = counts[counts >= MIN_CUSTOMERS].index[:MAX_CATEGORIES]
     return tuple(side.where(side.isin(common), "(other)").to_numpy(dtype=object) for side in texts)
 
 
@@ -124,9 +124,9 @@ def _in_tens(column: pd.Series[Any]) -> Any:
     """Numbers in order, each run of ten replaced by its middle one (microaggregation); missing ones last."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     present = np.sort(values[np.isfinite(values)])
-    last = max(len(present) // LEAST_CUSTOMERS - 1, 0)  # the odd ones join the last full ten
-    tens = np.minimum(np.arange(len(present)) // LEAST_CUSTOMERS, last)
-    shared = present[np.minimum(tens * LEAST_CUSTOMERS + LEAST_CUSTOMERS // 2, len(present) - 1)]
+    last = max(len(present) // MIN_CUSTOMERS - 1, 0)  # the odd ones join the last full ten
+    tens = np.minimum(np.arange(len(present)) // MIN_CUSTOMERS, last)
+    shared = present[np.minimum(tens * MIN_CUSTOMERS + MIN_CUSTOMERS // 2, len(present) - 1)]
     return np.append(shared, np.full(len(values) - len(present), np.nan))
 
 

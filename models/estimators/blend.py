@@ -45,8 +45,8 @@ class RawScorer(Protocol):
 
 def log_probability(log_odds: Array) -> Array:
     """Log-odds → logarithm of the probability."""
-    found: Array = -np.logaddexp(0, -log_odds)
-    return found
+    result: Array = -np.logaddexp(0, -log_odds)
+    return result
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ class BlendPart:
 
     def contributions(self, x: Array) -> Array:
         """What each column adds to that, and last what all rows start from."""
-        found = self.model.contributions(x)
-        return self.weight * (attributed(found, log_probability) if self.link == "log_probability" else found)
+        contributions = self.model.contributions(x)
+        return self.weight * (
+            attributed(contributions, log_probability) if self.link == "log_probability" else contributions
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class FittedBlend:
                 files[file] = part.model.booster.model_to_string().encode()
             elif isinstance(part.model, Regression):
                 parts[name]["line"] = part.model.as_dict()
-        held = {
+        parameters = {
             "kind": self.kind,
             "slope": self.slope,
             "intercept": self.intercept,
@@ -141,18 +143,25 @@ class FittedBlend:
             "chosen": dict(self.chosen),
             "intervals": None if self.intervals is None else self.intervals.as_dict(),
         }
-        return files | {"parameters.json": json.dumps(held, indent=2).encode()}
+        return files | {"parameters.json": json.dumps(parameters, indent=2).encode()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> FittedBlend:
         """Open what :meth:`to_files` wrote."""
-        held = json.loads(files["parameters.json"])
+        parameters = json.loads(files["parameters.json"])
         parts = {
             name: BlendPart(_opened(part, files), part["weight"], part["link"])
-            for name, part in held["parts"].items()
+            for name, part in parameters["parts"].items()
         }
-        intervals = None if held["intervals"] is None else Intervals.from_dict(held["intervals"])
-        return cls(held["kind"], parts, held["slope"], held["intercept"], held["chosen"], intervals)
+        intervals = None if parameters["intervals"] is None else Intervals.from_dict(parameters["intervals"])
+        return cls(
+            parameters["kind"],
+            parts,
+            parameters["slope"],
+            parameters["intercept"],
+            parameters["chosen"],
+            intervals,
+        )
 
 
 def _opened(part: Mapping[str, Any], files: Mapping[str, bytes]) -> RawScorer:

@@ -40,8 +40,8 @@ def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tu
         by_split = np.bincount(where, residual, len(count))
         return float(values.mean()), np.concatenate([[residual @ z], by_split]) / len(y)
 
-    found = minimize(loss, np.concatenate([[1.0], np.zeros(len(count))]), jac=True, method="BFGS").x
-    return float(found[0]), found[1:] - found[0] * mean + np.log(unit)
+    solution = minimize(loss, np.concatenate([[1.0], np.zeros(len(count))]), jac=True, method="BFGS").x
+    return float(solution[0]), solution[1:] - solution[0] * mean + np.log(unit)
 
 
 def money_slope(outcome: Array, money: Array) -> float:

@@ -56,10 +56,12 @@ class Recipe:
     @property
     def candidates(self) -> Mapping[str, Mapping[str, float]]:
         """Those that can be learnt."""
-        found = CANDIDATES[self.kind]
+        candidates = CANDIDATES[self.kind]
         if self.line:
-            return found
-        return {name: parts for name, parts in found.items() if not any("line" in part for part in parts)}
+            return candidates
+        return {
+            name: parts for name, parts in candidates.items() if not any("line" in part for part in parts)
+        }
 
     def learn(self, name: str, x: Array, y: Array) -> RawScorer:
         """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``."""

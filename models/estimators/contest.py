@@ -44,24 +44,24 @@ class Blend:
 
     def fit(
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
-        asked: FitContext | None = None,
+        context: FitContext | None = None,
     ) -> FittedBlend:  # fmt: skip
         """Choose, learn from all rows, then correct by what was held out."""
-        holdouts = [] if asked is None else by_time(asked, y, self.kind)
+        holdouts = [] if context is None else by_time(context, y, self.kind)
         timed, holdouts = bool(holdouts), holdouts or by_customer(customers)
         # Whether a line carries over into a later time, folds of customers cannot tell.
-        names = asked.features if asked is not None and timed else ()
+        names = context.features if context is not None and timed else ()
         line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
         recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
         tried = _learn_abreast(recipe, holdouts, x, y)
-        chosen, found = _choose(recipe, tried, holdouts, x, y)
+        chosen, measures = _choose(recipe, tried, holdouts, x, y)
         weights = recipe.candidates[chosen]
         blends = [_blend(recipe, learners, weights) for learners in tried]
         final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
-        final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": found})
+        final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": measures})
         if self.kind == "probability":
             return _as_probability(final, blends, holdouts, x, y)
-        return _as_money(final, blends, holdouts, x, y, asked)
+        return _as_money(final, blends, holdouts, x, y, context)
 
 
 def probability_blend() -> Blend:
@@ -102,57 +102,58 @@ def _choose(
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each."""
     _, measure = RANKING[recipe.kind]
-    found = {}
+    measures = {}
     for name, weights in recipe.candidates.items():
         scores = [
-            _blend(recipe, learners, weights).raw(x[h.held])
+            _blend(recipe, learners, weights).raw(x[h.held_out])
             for learners, h in zip(tried, holdouts, strict=True)
         ]
-        found[name] = rounded(
-            float(np.mean([measure(y[h.held], s) for h, s in zip(holdouts, scores, strict=True)]))
+        measures[name] = rounded(
+            float(np.mean([measure(y[h.held_out], s) for h, s in zip(holdouts, scores, strict=True)]))
         )
-    return max(found, key=lambda name: found[name]), found
+    return max(measures, key=lambda name: measures[name]), measures
 
 
 def _as_probability(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array
 ) -> FittedBlend:
     """The slope and, on average over the splits, the intercept by what was held out."""
-    raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
-    slope, intercepts = common_line("probability", [y[h.held] for h in holdouts], raw)
+    raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
+    slope, intercepts = common_line("probability", [y[h.held_out] for h in holdouts], raw)
     return replace(final, slope=rounded(slope), intercept=rounded(float(intercepts.mean())))
 
 
 def _as_money(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit],
-    x: Array, y: Array, asked: FitContext | None,
+    x: Array, y: Array, context: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
     """The slope and the level by what was held out and by the year before, then intervals."""
-    raw = [blend.raw(x[h.held]) for blend, h in zip(blends, holdouts, strict=True)]
-    outcome = [y[h.held] for h in holdouts]
+    raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
+    outcome = [y[h.held_out] for h in holdouts]
     slope = rounded(common_line("money", outcome, raw)[0])
     predicted = [np.exp(slope * r) for r in raw]
     levels = [
-        _level(blend, slope, x, y, asked, h.learnt, h.day) for blend, h in zip(blends, holdouts, strict=True)
+        _level(blend, slope, x, y, context, h.learnt, h.day)
+        for blend, h in zip(blends, holdouts, strict=True)
     ]
     exponent = believed(levels, [float(o.sum()) for o in outcome], [float(p.sum()) for p in predicted])
-    held = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
-    drift = mean_ratio(outcome, held)
-    today = None if asked is None else asked.today
-    now = _level(final, slope, x, y, asked, np.arange(len(y)), today)
+    corrected = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
+    drift = mean_ratio(outcome, corrected)
+    today = None if context is None else context.today
+    now = _level(final, slope, x, y, context, np.arange(len(y)), today)
     return replace(
         final,
         slope=slope,
         intercept=rounded(float(np.log(drift * now.factor(exponent)))),
         chosen=dict(final.chosen)
         | {"year_before": now.year_before, "year_before_exponent": exponent, "drift": rounded(drift)},
-        intervals=fit_intervals(np.concatenate(outcome), drift * np.concatenate(held)),
+        intervals=fit_intervals(np.concatenate(outcome), drift * np.concatenate(corrected)),
     )
 
 
 def _level(
-    blend: FittedBlend, slope: float, x: Array, y: Array, asked: FitContext | None,
+    blend: FittedBlend, slope: float, x: Array, y: Array, context: FitContext | None,
     rows: NDArray[np.intp], day: int | None,
 ) -> Level:  # fmt: skip
     usual = float(y[rows].sum() / np.exp(slope * blend.raw(x[rows])).sum())
-    return Level(usual, None if asked is None else year_before(asked, asked.days[rows], day))
+    return Level(usual, None if context is None else year_before(context, context.days[rows], day))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from models.spec import Array, FitContext
 
-FEWEST_MOMENTS, MOST_MOMENTS = 2, 4  # one alone is one season
+FEWEST_MOMENTS, MAX_MOMENTS = 2, 4  # one alone is one season
 FOLDS = 4
-LEAST_OUTCOMES = 20  # of each kind, on either side
+MIN_OUTCOMES = 20  # of each kind, on either side
 Rows = NDArray[np.intp]
 
 
@@ -24,25 +24,25 @@ class ValidationSplit:
     """
 
     learnt: Rows
-    held: Rows
+    held_out: Rows
     day: int | None = None
 
 
-def by_time(asked: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
+def by_time(context: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
     """Some of the moments, spread over time, each learnt only from what was known before it; none if too few.
 
     Args:
         kind: of the labels, ``probability`` or ``money``.
     """
-    found = []
-    for day in np.unique(asked.days):
-        learnt = np.flatnonzero(asked.days + asked.horizon_days <= day)
-        held = np.flatnonzero(asked.days == day)
-        if _enough(y[learnt], kind) and _enough(y[held], kind):
-            found.append(ValidationSplit(learnt, held, int(day)))
-    if len(found) <= MOST_MOMENTS:
-        return found if len(found) >= FEWEST_MOMENTS else []
-    return [found[i] for i in np.linspace(0, len(found) - 1, MOST_MOMENTS).round().astype(int)]
+    splits = []
+    for day in np.unique(context.days):
+        learnt = np.flatnonzero(context.days + context.horizon_days <= day)
+        held_out = np.flatnonzero(context.days == day)
+        if _enough(y[learnt], kind) and _enough(y[held_out], kind):
+            splits.append(ValidationSplit(learnt, held_out, int(day)))
+    if len(splits) <= MAX_MOMENTS:
+        return splits if len(splits) >= FEWEST_MOMENTS else []
+    return [splits[i] for i in np.linspace(0, len(splits) - 1, MAX_MOMENTS).round().astype(int)]
 
 
 def by_customer(customers: NDArray[np.int64]) -> list[ValidationSplit]:
@@ -50,9 +50,9 @@ def by_customer(customers: NDArray[np.int64]) -> list[ValidationSplit]:
     from sklearn.model_selection import GroupKFold
 
     split = GroupKFold(FOLDS).split(customers, groups=customers)
-    return [ValidationSplit(learnt, held) for learnt, held in split]
+    return [ValidationSplit(learnt, held_out) for learnt, held_out in split]
 
 
 def _enough(y: Array, kind: str) -> bool:
     having = int((y > 0).sum())
-    return min(having, len(y) - having if kind == "probability" else having) >= LEAST_OUTCOMES
+    return min(having, len(y) - having if kind == "probability" else having) >= MIN_OUTCOMES

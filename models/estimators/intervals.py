@@ -52,9 +52,9 @@ class Intervals:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, held: Mapping[str, Any]) -> Intervals:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Intervals:
         """Of what :meth:`as_dict` gave."""
-        return cls(held["level"], tuple(held["edges"]), tuple(held["low"]), tuple(held["high"]))
+        return cls(fields["level"], tuple(fields["edges"]), tuple(fields["low"]), tuple(fields["high"]))
 
 
 def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Intervals:
@@ -69,8 +69,8 @@ def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Interva
     ranges = max(1, min(RANGES, len(score) // FEWEST_IN_A_RANGE))
     edges = np.unique(np.quantile(score, np.linspace(0, 1, ranges + 1)[1:-1]))
     here = edges.searchsorted(score, side="right")
-    found = [_range(outcome[here == i] / score[here == i], level) for i in range(len(edges) + 1)]
-    low, high = zip(*found, strict=True)
+    bounds = [_range(outcome[here == i] / score[here == i], level) for i in range(len(edges) + 1)]
+    low, high = zip(*bounds, strict=True)
     return Intervals(level, tuple(rounded(edge) for edge in edges), low, high)
 
 

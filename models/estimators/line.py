@@ -49,15 +49,15 @@ class Regression:
 
     def raw(self, x: Array) -> Array:
         """The raw score of each row."""
-        found: Array = self._terms(x).sum(axis=1) + self.intercept
-        return found
+        terms: Array = self._terms(x).sum(axis=1) + self.intercept
+        return terms
 
     def contributions(self, x: Array) -> Array:
         """What each column of the matrix adds to the raw score of each row, and last the intercept."""
-        found = np.zeros((len(x), x.shape[1] + 1))
-        found[:, list(self.columns)] = self._terms(x)
-        found[:, -1] = self.intercept
-        return found
+        terms = np.zeros((len(x), x.shape[1] + 1))
+        terms[:, list(self.columns)] = self._terms(x)
+        terms[:, -1] = self.intercept
+        return terms
 
     @property
     def used(self) -> frozenset[int]:
@@ -67,13 +67,13 @@ class Regression:
 
     def _terms(self, x: Array) -> Array:
         low, high, mean, slope = self._arrays
-        found = logarithms(x, self._places)
+        terms = logarithms(x, self._places)
         # In place, and past np.clip: a single row is mostly the time that these calls take.
-        np.maximum(found, low, out=found)
-        np.minimum(found, high, out=found)
-        found -= mean
-        found *= slope
-        return found
+        np.maximum(terms, low, out=terms)
+        np.minimum(terms, high, out=terms)
+        terms -= mean
+        terms *= slope
+        return terms
 
     @cached_property
     def _places(self) -> NDArray[np.intp]:
@@ -89,16 +89,16 @@ class Regression:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, held: Mapping[str, Any]) -> Regression:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Regression:
         """Of what :meth:`as_dict` gave."""
-        lists: dict[str, Any] = {name: tuple(v) for name, v in held.items() if name != "intercept"}
-        return cls(intercept=held["intercept"], **lists)
+        lists: dict[str, Any] = {name: tuple(v) for name, v in fields.items() if name != "intercept"}
+        return cls(intercept=fields["intercept"], **lists)
 
 
 def logarithms(x: Array, columns: NDArray[np.intp]) -> Array:
     """log(1 + amount) of columns; amounts that are missing or below 0 count as 0."""
-    found: Array = np.log1p(np.fmax(x[:, columns], 0.0))
-    return found
+    terms: Array = np.log1p(np.fmax(x[:, columns], 0.0))
+    return terms
 
 
 def fit_line(family: Family, x: Array, columns: Sequence[int], y: Array) -> Regression:

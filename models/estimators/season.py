@@ -35,16 +35,16 @@ class Level:
         return self.usual if self.year_before is None else self.usual * float(self.year_before**exponent)
 
 
-def year_before(asked: FitContext, days: NDArray[np.int64], day: int | None) -> float | None:
+def year_before(context: FitContext, days: NDArray[np.int64], day: int | None) -> float | None:
     """How the season that begins on a day went in the year before, over how the days learnt from went.
 
     Args:
         days: on which each row that is learnt from was asked.
     """
-    if asked.revenue is None or day is None or asked.horizon_days > LONGEST_DAYS:
+    if context.revenue is None or day is None or context.horizon_days > LONGEST_DAYS:
         return None
-    then = asked.revenue.within(day - YEAR_DAYS, asked.horizon_days)
-    learnt = [_within(asked.revenue, int(d), asked.horizon_days) for d in np.unique(days)]
+    then = context.revenue.within(day - YEAR_DAYS, context.horizon_days)
+    learnt = [_within(context.revenue, int(d), context.horizon_days) for d in np.unique(days)]
     usual = float(np.mean(learnt))
     return then / usual if then is not None and min(then, usual) > 0 else None
 

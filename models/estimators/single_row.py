@@ -30,7 +30,7 @@ class SingleRow:
         self._library = ctypes.PyDLL(basic._LIB._name)
         self._booster = booster  # or it would be freed
         self._row = np.empty(booster.num_feature())
-        self._found, self._length = ctypes.c_double(), ctypes.c_int64()
+        self._score, self._length = ctypes.c_double(), ctypes.c_int64()
         self._lock = threading.Lock()
         self._config = ctypes.c_void_p()
         self._checked = basic._safe_call
@@ -43,7 +43,7 @@ class SingleRow:
         weakref.finalize(self, self._library.LGBM_FastConfigFree, self._config)
         self._arguments = (
             self._config, self._row.ctypes.data_as(ctypes.c_void_p),
-            ctypes.byref(self._length), ctypes.byref(self._found),
+            ctypes.byref(self._length), ctypes.byref(self._score),
         )  # fmt: skip
 
     def raw(self, row: Sequence[float]) -> float:
@@ -51,4 +51,4 @@ class SingleRow:
         with self._lock:
             self._row[:] = row
             self._checked(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
-            return self._found.value
+            return self._score.value

@@ -95,7 +95,7 @@ class CalibratedTrees:
 
     def fit(
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
-        asked: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
+        context: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
     ) -> FittedTrees:  # fmt: skip
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
@@ -119,7 +119,7 @@ class MoneyTrees:
 
     def fit(
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
-        asked: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
+        context: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
     ) -> FittedTrees:  # fmt: skip
         """Cross-fit, correct, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)

@@ -77,15 +77,15 @@ def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: i
     if model.manifest["complement"]:
         base, parts, contributions = 1 - base, -parts, -contributions
     raw, bias = contributions[:-1], float(contributions[-1])
-    told = effect_in_money(currency) if model.manifest["kind"] == "money" else effect_in_points
+    effect_of = effect_in_money(currency) if model.manifest["kind"] == "money" else effect_in_points
     reasons = []
     for i in np.argsort(-np.abs(parts), kind="stable")[:top]:
         column, contribution = model.columns[i], float(parts[i])
-        if effect := told(contribution):
+        if effect := effect_of(contribution):
             value = None if is_missing(values[column.name]) else values[column.name]
-            said = phrase(_meaning(column.name), column.unit, value, currency)
+            value_in_words = phrase(_meaning(column.name), column.unit, value, currency)
             reasons.append(
-                FeatureReason(column.name, value, contribution, float(raw[i]), f"{said}: {effect}")
+                FeatureReason(column.name, value, contribution, float(raw[i]), f"{value_in_words}: {effect}")
             )
     rest = float(parts.sum()) - sum(reason.contribution for reason in reasons)
     raw_rest = float(raw.sum()) - sum(reason.raw_contribution for reason in reasons)
@@ -102,8 +102,8 @@ def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tupl
     Returns:
         The base, and per feature its part; together they make the score.
     """
-    found = attributed(contributions[None, :], corrected)[0]
-    return float(found[-1]), found[:-1]
+    parts = attributed(contributions[None, :], corrected)[0]
+    return float(parts[-1]), parts[:-1]
 
 
 def effect_in_points(contribution: float) -> str | None:
@@ -117,14 +117,14 @@ def effect_in_money(currency: str) -> Callable[[float], str | None]:
     """``+120 EUR``; None for less than half a hundredth."""
 
     def effect(contribution: float) -> str | None:
-        said = money(abs(contribution), currency)
-        return _signed(contribution, said) if abs(contribution) >= 0.005 else None
+        amount = money(abs(contribution), currency)
+        return _signed(contribution, amount) if abs(contribution) >= 0.005 else None
 
     return effect
 
 
-def _signed(value: float, said: str) -> str:
-    return f"{'+' if value > 0 else '−'}{said}"
+def _signed(value: float, amount: str) -> str:
+    return f"{'+' if value > 0 else '−'}{amount}"
 
 
 def _meaning(name: str) -> str:

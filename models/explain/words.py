@@ -56,10 +56,10 @@ def phrase(meaning: str, unit: str, value: Any, currency: str) -> str:
     if unit.endswith("s") and unit != "days" and unit in start.split()[:2]:
         number, noun = counted(value, unit).split(" ", 1)
         return f"{number} {start.replace(unit, noun, 1)}"
-    return f"{what} ({_said(value, unit, currency)})"
+    return f"{what} ({_value_in_words(value, unit, currency)})"
 
 
-def _said(value: Any, unit: str, currency: str) -> str:
+def _value_in_words(value: Any, unit: str, currency: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

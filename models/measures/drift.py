@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-LEAST_CUSTOMERS = 10  # behind anything shown, so that nothing shown is one customer's
-MOST_CATEGORIES = 20
+MIN_CUSTOMERS = 10  # behind anything shown, so that nothing shown is one customer's
+MAX_CATEGORIES = 20
 PSI_THRESHOLD = 0.1  # Siddiqi (2006): below it, no change worth acting on
 MISSING_RISE = 0.03  # of all customers; a share up by this much and by half is a feed that broke
 FALSE_DISCOVERIES = 0.01
@@ -96,19 +96,19 @@ def _texts(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
 
 def _numeric_bins(values: Array, bins: int) -> dict[str, Any]:
     present = values[~np.isnan(values)]
-    bins = max(1, min(bins, len(present) // LEAST_CUSTOMERS))
+    bins = max(1, min(bins, len(present) // MIN_CUSTOMERS))
     distinct, counts = np.unique(present, return_counts=True)
     ranks = len(present) * np.arange(1, bins) / bins
     edges = distinct[np.searchsorted(np.cumsum(counts), ranks)]
-    ties = distinct[counts >= max(LEAST_CUSTOMERS, len(present) / bins)]
+    ties = distinct[counts >= max(MIN_CUSTOMERS, len(present) / bins)]
     return {"edges": np.union1d(edges, ties).tolist(), "ties": ties.tolist()}
 
 
 def _categories(column: pd.Series[Any], kind: str) -> dict[str, Any]:
     counts = _texts(column, kind).value_counts()
-    common = counts[counts >= LEAST_CUSTOMERS]
+    common = counts[counts >= MIN_CUSTOMERS]
     names = sorted((str(name) for name in common.index), key=lambda name: (-common[name], name))
-    return {"values": names[:MOST_CATEGORIES]}
+    return {"values": names[:MAX_CATEGORIES]}
 
 
 def _cuts(spec: Mapping[str, Any]) -> Array:

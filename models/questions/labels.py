@@ -51,7 +51,7 @@ def unsubscribed_within(events: Events, population: ir.Table, days: int) -> ir.T
     meanwhile has not left.
     """
     joined = population.inner_join(events.activities, "customer_key")
-    told = joined.filter(joined.day - joined.as_of_day < days)
-    then = told.mutate(days_ago=told.as_of_day + days - told.day)
-    held = subscription.compute(events, population, [active_subscriptions], {"activities": then})
-    return held.select(*KEYS, label=(held.active_subscriptions == 0).cast("float64"))
+    activities = joined.filter(joined.day - joined.as_of_day < days)
+    then = activities.mutate(days_ago=activities.as_of_day + days - activities.day)
+    state = subscription.compute(events, population, [active_subscriptions], {"activities": then})
+    return state.select(*KEYS, label=(state.active_subscriptions == 0).cast("float64"))

@@ -19,7 +19,7 @@ from features.groups.segments import LAPSED_AFTER_DAYS
 from models.spec import Array
 
 HORIZON_DAYS = LAPSED_AFTER_DAYS
-LEAST_ORDERS = 3  # two gaps are the least that can be called a rhythm
+MIN_ORDERS = 3  # two gaps are the least that can be called a rhythm
 KEY = "next_order"  # of a manifest
 HABITS = (orders_total, recency_days, tenure_days, median_gap_days)
 
@@ -72,4 +72,4 @@ def own_rhythm(orders: ArrayLike, recency_days: ArrayLike, median_gap_days: Arra
     NaN for customers of fewer than ``LEAST_ORDERS`` orders.
     """
     gap = np.round(np.asarray(median_gap_days, np.float64))
-    return np.where(np.asarray(orders) >= LEAST_ORDERS, gap - np.asarray(recency_days, np.float64), np.nan)
+    return np.where(np.asarray(orders) >= MIN_ORDERS, gap - np.asarray(recency_days, np.float64), np.nan)

@@ -81,8 +81,8 @@ def begin(
 
 def last(registry: Registry, name: str) -> Challenge | None:
     """The challenge of a model that goes on, or else the last one; None where there was none."""
-    told = registry.challenges([name]).get(name)
-    return Challenge.from_json(told) if told else None
+    record = registry.challenges([name]).get(name)
+    return Challenge.from_json(record) if record else None
 
 
 def end(registry: Registry, name: str, version: str | None, why: str) -> Challenge | None:
@@ -91,9 +91,9 @@ def end(registry: Registry, name: str, version: str | None, why: str) -> Challen
     Raises:
         PatronError: MLflow cannot be reached.
     """
-    found = last(registry, name)
-    if found is None or found.ended or version not in (None, found.version):
+    challenge = last(registry, name)
+    if challenge is None or challenge.ended or version not in (None, challenge.version):
         return None
-    over = Challenge(**asdict(found) | {"ended": f"{registry.moment()}: {why}"})
+    over = Challenge(**asdict(challenge) | {"ended": f"{registry.moment()}: {why}"})
     registry.challenge(name, over.to_json(), None)
     return over

@@ -59,8 +59,8 @@ class Column:
 
 def numbers(values: pa.Array) -> Array:
     """An Arrow array of numbers or booleans as floats; NaN where it is null."""
-    found: Array = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return found
+    floats: Array = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return floats
 
 
 def matrix(columns: Sequence[Column], values: Mapping[str, Sequence[Any]]) -> Array:

@@ -25,9 +25,9 @@ def described(estimator: Estimator) -> dict[str, Any]:
 
 def made(manifest: Mapping[str, Any]) -> Estimator | None:
     """The estimator of a published version; None of one that is not Patron's, or not recorded."""
-    told = manifest.get("estimator", {"name": ""})
-    make = _ESTIMATORS.get(told["name"])
-    return None if make is None else make(**told["settings"])
+    recipe = manifest.get("estimator", {"name": ""})
+    make = _ESTIMATORS.get(recipe["name"])
+    return None if make is None else make(**recipe["settings"])
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

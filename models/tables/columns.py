@@ -68,8 +68,8 @@ def understand(table: Table, set_aside: Collection[str]) -> Understood:
         del types[name]
         left_out[name] = why
     if not types:
-        said = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no other column"
-        raise PatronError(f"{table.place}: there is no column to learn from ({said})")
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no other column"
+        raise PatronError(f"{table.place}: there is no column to learn from ({reasons})")
     return Understood(types, left_out, tuple(identifiers), tuple(notes))
 
 

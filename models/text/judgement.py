@@ -50,16 +50,16 @@ def judge(classifier: TextClassifier, texts: Sequence[Any], top: int = TOP) -> I
         texts: None and not a number are empty texts, of which nothing is known.
         top: at most so many n-grams for and as many against.
     """
-    said = classifier.predict(texts)
-    numbers = zip(said.probability.tolist(), said.confidence.tolist(), strict=True)
+    prediction = classifier.predict(texts)
+    numbers = zip(prediction.probability.tolist(), prediction.confidence.tolist(), strict=True)
     for text, (probability, confidence) in zip(texts, numbers, strict=True):
-        told = classifier.explain(text, top)
+        why = classifier.explain(text, top)
         yield Judgement(
-            probability, confidence, language(text), told.in_favour, told.against, _topics(classifier, text)
+            probability, confidence, language(text), why.in_favour, why.against, _topics(classifier, text)
         )
 
 
 def _topics(classifier: TextClassifier, text: Any) -> tuple[TopicJudgement, ...]:
-    found = mentions(text)
-    probability = classifier.predict([mention.passage for mention in found]).probability.tolist()
-    return tuple(TopicJudgement(m.topic, m.words, p) for m, p in zip(found, probability, strict=True))
+    mentioned = mentions(text)
+    probability = classifier.predict([mention.passage for mention in mentioned]).probability.tolist()
+    return tuple(TopicJudgement(m.topic, m.words, p) for m, p in zip(mentioned, probability, strict=True))

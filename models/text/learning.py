@@ -31,9 +31,9 @@ class FittedLine:
     weights: Array
     intercept: float
 
-    def raw(self, found: sparse.csr_array) -> Array:
+    def raw(self, term_counts: sparse.csr_array) -> Array:
         """Log-odds of each row of counts, not calibrated."""
-        values = unit_rows(sparse.csr_array(found[:, self.columns]), self.scales)
+        values = unit_rows(sparse.csr_array(term_counts[:, self.columns]), self.scales)
         result: Array = values @ self.weights + self.intercept
         return result
 
@@ -55,9 +55,9 @@ def fit(
     terms = frequent_terms(texts, settings)
     if not terms:
         raise PatronError("no word is in more than one text, so there is nothing to learn from; add texts")
-    found = counts(texts, {term: i for i, term in enumerate(terms)}, settings)
-    slope, intercept = _calibration(found, outcome, folds(texts, FOLDS), settings)
-    line = learn(found, outcome, settings)
+    term_counts = counts(texts, {term: i for i, term in enumerate(terms)}, settings)
+    slope, intercept = _calibration(term_counts, outcome, folds(texts, FOLDS), settings)
+    line = learn(term_counts, outcome, settings)
     return TextClassifier(
         settings,
         tuple(terms[i] for i in line.columns),
@@ -88,7 +88,7 @@ def frequent_terms(texts: Sequence[Any], settings: Settings) -> list[str]:
     return sorted(term for term, number in documents.items() if number >= settings.min_documents)
 
 
-def scales_of(found: sparse.csr_array, outcome: Array, settings: Settings) -> Array:
+def scales_of(term_counts: sparse.csr_array, outcome: Array, settings: Settings) -> Array:
     """What each term counts for: ``idf × (1 + contrast × |log ratio|)``.
 
     The log ratio is that of the shares of texts of either label which have the term (Wang and Manning,
@@ -96,9 +96,9 @@ def scales_of(found: sparse.csr_array, outcome: Array, settings: Settings) -> Ar
     labels as they are among all, so that a rare term has little contrast.
     """
     total, positive = len(outcome), float(outcome.sum())
-    having = np.bincount(found.indices, minlength=found.shape[1]).astype(np.float64)
-    rows = np.repeat(outcome, np.diff(found.indptr))
-    with_label = np.bincount(found.indices, weights=rows, minlength=found.shape[1])
+    having = np.bincount(term_counts.indices, minlength=term_counts.shape[1]).astype(np.float64)
+    rows = np.repeat(outcome, np.diff(term_counts.indptr))
+    with_label = np.bincount(term_counts.indices, weights=rows, minlength=term_counts.shape[1])
     share, smoothing = positive / total, settings.smoothing
     ratio = (with_label + smoothing * share) / positive
     ratio = ratio / ((having - with_label + smoothing * (1 - share)) / (total - positive))
@@ -107,33 +107,39 @@ def scales_of(found: sparse.csr_array, outcome: Array, settings: Settings) -> Ar
     return result
 
 
-def learn(found: sparse.csr_array, outcome: Array, settings: Settings) -> FittedLine:
+def learn(term_counts: sparse.csr_array, outcome: Array, settings: Settings) -> FittedLine:
     """Weights of all terms, and then anew of those that matter most."""
-    scales = scales_of(found, outcome, settings)
-    everything = np.arange(found.shape[1])
-    line = _regression(found, everything, scales, outcome, settings)
+    scales = scales_of(term_counts, outcome, settings)
+    everything = np.arange(term_counts.shape[1])
+    line = _regression(term_counts, everything, scales, outcome, settings)
     if len(everything) <= settings.most_terms:
         return line
-    having = np.bincount(found.indices, minlength=found.shape[1])
+    having = np.bincount(term_counts.indices, minlength=term_counts.shape[1])
     matter = np.abs(line.weights) * scales * np.sqrt(having)
-    kept = np.sort(np.argsort(-matter, kind="stable")[: settings.most_terms])
-    return _regression(sparse.csr_array(found[:, kept]), kept, scales[kept], outcome, settings)
+    columns_used = np.sort(np.argsort(-matter, kind="stable")[: settings.most_terms])
+    return _regression(
+        sparse.csr_array(term_counts[:, columns_used]), columns_used, scales[columns_used], outcome, settings
+    )
 
 
 def _regression(
-    found: sparse.csr_array, columns: NDArray[np.int64], scales: Array, outcome: Array, settings: Settings
+    term_counts: sparse.csr_array,
+    columns: NDArray[np.int64],
+    scales: Array,
+    outcome: Array,
+    settings: Settings,
 ) -> FittedLine:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
         C=settings.C, solver="liblinear", dual=True, tol=1e-3, max_iter=1000, random_state=0
     )
-    model.fit(unit_rows(found, scales), outcome)
+    model.fit(unit_rows(term_counts, scales), outcome)
     return FittedLine(columns, scales, model.coef_[0], float(model.intercept_[0]))
 
 
 def _calibration(
-    found: sparse.csr_array, outcome: Array, fold: NDArray[np.int64], settings: Settings
+    term_counts: sparse.csr_array, outcome: Array, fold: NDArray[np.int64], settings: Settings
 ) -> tuple[float, float]:
     """Slope and intercept that put scores right on texts that were not learnt from.
 
@@ -146,8 +152,8 @@ def _calibration(
         rest, out = fold != i, fold == i
         if not out.any() or len(np.unique(outcome[rest])) < 2:
             continue
-        line = learn(sparse.csr_array(found[rest]), outcome[rest], settings)
-        raw[out] = line.raw(sparse.csr_array(found[out]))
+        line = learn(sparse.csr_array(term_counts[rest]), outcome[rest], settings)
+        raw[out] = line.raw(sparse.csr_array(term_counts[out]))
         scored |= out
     slope, intercept = 0.0, 0.0
     if len(np.unique(outcome[scored])) == 2:

@@ -13,7 +13,7 @@ from features.offline.current import SEGMENTS
 from models.explain.words import is_missing
 from models.questions.churn import churn
 from models.questions.clv import clv
-from models.questions.next_order import HORIZON_DAYS, LEAST_ORDERS, Rates, own_rhythm, told_by
+from models.questions.next_order import HORIZON_DAYS, MIN_ORDERS, Rates, own_rhythm, told_by
 from models.questions.propensity import propensity
 from models.registry.bundle import FittedModel
 from serving.customers.portrait_text import describe
@@ -125,8 +125,8 @@ def _next_order(facts: Mapping[str, Any], rates: Rates | None, later: int, today
         return None, f"has lapsed: no order in the last {HORIZON_DAYS} days"
     if rates is not None:
         return date_of(today + int(rates.wait(orders, recency + later, tenure + later))), None
-    if orders < LEAST_ORDERS:
-        return None, f"fewer than {LEAST_ORDERS} orders make no rhythm"
+    if orders < MIN_ORDERS:
+        return None, f"fewer than {MIN_ORDERS} orders make no rhythm"
     wait = int(own_rhythm(orders, recency + later, facts["median_gap_days"]))
     due = date_of(today + wait)
     if wait < 0:

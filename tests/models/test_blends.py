@@ -99,7 +99,7 @@ def test_without_moments_trees_are_chosen_on_folds_of_customers() -> None:
     assert not any("line" in name for name in fitted.parts)
     assert fitted.intervals is not None
     for split in by_customer(customers):
-        assert not set(customers[split.learnt]) & set(customers[split.held])
+        assert not set(customers[split.learnt]) & set(customers[split.held_out])
 
 
 def test_inner_splits_learn_only_from_what_was_known() -> None:
@@ -110,7 +110,7 @@ def test_inner_splits_learn_only_from_what_was_known() -> None:
         assert len(splits) > 1
         for split in splits:
             assert split.day is not None
-            assert (question.days[split.held] == split.day).all()
+            assert (question.days[split.held_out] == split.day).all()
             assert (question.days[split.learnt] + question.horizon_days <= split.day).all()
     assert by_time(replace(asked, horizon_days=7 * MONTH), y, "probability") == []  # one moment is no choice
     assert by_time(asked, np.zeros_like(y), "probability") == []
