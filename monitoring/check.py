@@ -62,7 +62,7 @@ def check(
     """Compare the customers ``version`` answered for with those it was accepted with.
 
     Args:
-        reference: :func:`models.measures.drift.describe` of the training features and of ``score``.
+        reference: :func:`models.measures.bins.describe` of the training features and of ``score``.
         vectors: one row per customer and day, as :func:`records.read` returns them.
         answers: how many answers the log holds of the span; passed on to the report.
     """

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from core import files
-from models.measures.drift import MAX_CATEGORIES, MIN_CUSTOMERS
+from models.measures.bins import MAX_CATEGORIES, MIN_CUSTOMERS
 from monitoring.check import IDS, Report, answered
 
 MOST_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter

@@ -28,7 +28,6 @@ LONG_MODULES_TO_SPLIT: set[str] = {
     "features/offline/boundaries.py",
     "features/online/packed.py",
     "features/online/redis.py",
-    "models/measures/drift.py",
     "records/decisions.py",
     "records/predictions.py",
     "records/score_jobs.py",

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.measures.drift import ColumnDrift, compare, describe
+from models.measures.bins import describe
+from models.measures.drift import ColumnDrift, compare
 from monitoring.check import Report, check
 from monitoring.report import _anonymous, write
 

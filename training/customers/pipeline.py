@@ -14,7 +14,7 @@ from features.offline import segment_overview as segments
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.estimators.blend import FittedBlend
-from models.measures import drift as reference
+from models.measures import bins
 from models.questions.next_order import KEY as NEXT_ORDER
 from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
@@ -182,4 +182,4 @@ def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(asked))
     own = provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
-    return pack({**final.manifest, **own}, final.fitted, reference.describe(described))
+    return pack({**final.manifest, **own}, final.fitted, bins.describe(described))

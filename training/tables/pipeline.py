@@ -14,7 +14,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from models.estimators.trees import FittedTrees
-from models.measures import drift as reference
+from models.measures import bins
 from models.questions import every
 from models.registry.bundle import FittedModel, pack
 from models.registry.other_models import OTHER_MODELS
@@ -131,7 +131,7 @@ def _bundle(
         "target": data.target,
         "identifiers": list(data.understood.identifiers),
     } | provenance(scores)  # fmt: skip
-    return pack(manifest, final.fitted, reference.describe(frame.assign(score=scores)))
+    return pack(manifest, final.fitted, bins.describe(frame.assign(score=scores)))
 
 
 def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:

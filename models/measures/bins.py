@@ -1,0 +1,131 @@
+"""Bins: customers described by counts per bin, frozen at training.
+
+Numbers get the reference's own quantiles as bins: of equal-width bins a heavy tail leaves most customers in
+one, where spend can grow by half unseen, and a single enormous order stretches them further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+MIN_CUSTOMERS = 10  # behind every published number, so that none is one customer's
+MAX_CATEGORIES = 20
+_DIGITS = 6  # engines and stores differ in the last ones, which must not move a value off its tie
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+
+
+def describe(frame: pd.DataFrame, bins: int = 10) -> dict[str, Any]:
+    """Describe customers by shares per bin: small, JSON-serialisable, aggregates only.
+
+    Numbers are cut at the unique quantiles; a value held by a bin's worth of customers or more has
+    a bin of its own, with one below and one above. Infinite counts as missing. Categories of fewer
+    than ``LEAST_CUSTOMERS``, or beyond the ``MOST_CATEGORIES`` most frequent, are pooled.
+
+    Args:
+        frame: one row per customer and moment, one column per feature.
+        bins: the most quantile bins; fewer where a bin would hold under ``LEAST_CUSTOMERS``.
+    """
+    columns = {str(name): _describe(frame[name], bins) for name in frame.columns}
+    return {"rows": len(frame), "columns": columns}
+
+
+def _describe(column: pd.Series[Any], bins: int) -> dict[str, Any]:
+    kind = _kind(column)
+    made = _numeric_bins(_numbers(column), bins) if kind == "number" else _categories(column, kind)
+    spec = {"kind": kind, **made}
+    *shares, missing = (counts_of(spec, column, np.ones(len(column))) / max(len(column), 1)).tolist()
+    return spec | {"shares": shares, "missing": missing}
+
+
+def _kind(column: pd.Series[Any]) -> str:
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred == "boolean":
+        return "boolean"
+    # Of a column without any value the type is unknown, and as text whatever comes is seen.
+    return "number" if inferred in _NUMBERS and column.notna().any() else "text"
+
+
+def _numbers(column: pd.Series[Any]) -> Array:
+    """The values to ``_DIGITS`` significant digits; missing and infinite ones are NaN."""
+    values: Array = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    size = np.abs(values)
+    usual = np.isfinite(values) & (size > 1e-290)
+    scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.where(usual, size, 1.0))))
+    rounded = np.round(np.where(usual, values, 0.0) * scale) / scale
+    return np.where(np.isfinite(values), rounded, np.nan)
+
+
+def _texts(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
+    if kind == "boolean":  # stores hand booleans back as numbers, and 1.0 is True to a dict
+        return column.map({True: "true", False: "false"}.get, na_action="ignore")
+    return column.astype(object).where(column.notna()).map(str, na_action="ignore")
+
+
+def _numeric_bins(values: Array, bins: int) -> dict[str, Any]:
+    present = values[~np.isnan(values)]
+    bins = max(1, min(bins, len(present) // MIN_CUSTOMERS))
+    distinct, counts = np.unique(present, return_counts=True)
+    ranks = len(present) * np.arange(1, bins) / bins
+    edges = distinct[np.searchsorted(np.cumsum(counts), ranks)]
+    ties = distinct[counts >= max(MIN_CUSTOMERS, len(present) / bins)]
+    return {"edges": np.union1d(edges, ties).tolist(), "ties": ties.tolist()}
+
+
+def _categories(column: pd.Series[Any], kind: str) -> dict[str, Any]:
+    counts = _texts(column, kind).value_counts()
+    common = counts[counts >= MIN_CUSTOMERS]
+    names = sorted((str(name) for name in common.index), key=lambda name: (-common[name], name))
+    return {"values": names[:MAX_CATEGORIES]}
+
+
+def _cuts(spec: Mapping[str, Any]) -> Array:
+    """The upper ends of all bins but the last, each bin holding its own upper end."""
+    below = np.nextafter(np.array(spec["ties"], dtype=np.float64), -np.inf)
+    return np.union1d(np.array(spec["edges"], dtype=np.float64), below)
+
+
+def counts_of(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -> Array:
+    """Customers per bin, the missing ones last."""
+    if spec["kind"] == "number":
+        values, cuts = _numbers(column), _cuts(spec)
+        present = ~np.isnan(values)
+        codes, cells = np.searchsorted(cuts, values[present]), len(cuts) + 1
+    else:
+        texts = _texts(column, spec["kind"])
+        present = column.notna().to_numpy()
+        cells = len(spec["values"]) + 1
+        codes = pd.Index(spec["values"], dtype=object).get_indexer(pd.Index(texts[present]))
+        codes = np.where(codes < 0, cells - 1, codes)
+    counts = np.bincount(codes, weights[present], minlength=cells)
+    return np.append(counts, weights[~present].sum())
+
+
+def bin_names(spec: Mapping[str, Any]) -> list[str]:
+    """What to call each bin, the missing one apart."""
+    if spec["kind"] != "number":
+        return [*map(repr, spec["values"]), "other values"]
+    cuts = _cuts(spec).tolist()
+    if not cuts:
+        return ["any value"]
+    inner = [f"{_plain(low)}..{_plain(high)}" for low, high in pairwise(cuts)]
+    names = [f"up to {_plain(cuts[0])}", *inner, f"above {_plain(cuts[-1])}"]
+    for tie in spec["ties"]:
+        place = cuts.index(tie)
+        names[place] = f"exactly {_plain(tie)}"
+        if place == 1:
+            names[0] = f"below {_plain(tie)}"
+    return names
+
+
+def _plain(value: float) -> str:
+    if abs(value) < 1e-290:  # the cut just below a tie at 0
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
