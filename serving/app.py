@@ -43,7 +43,7 @@ from serving.http.observability import ObservabilityMiddleware
 from serving.http.services import Services
 from serving.rankings.service import CategoryService, ProductService
 from serving.score_jobs.background import ScoreJobs
-from serving.scores.champions import Follower
+from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
 from serving.scores.explainer import Explainer
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
@@ -73,7 +73,7 @@ def create_app(
     keys: Keys | None = None,
     keys_needed: bool = False,
     limits: Limits | None = None,
-    follower: Follower | None = None,
+    watcher: ChampionWatcher | None = None,
 ) -> FastAPI:
     """The application over an opened scorer. Its shutdown closes everything that is passed in or opened here.
 
@@ -82,10 +82,11 @@ def create_app(
         keys: the keys that it accepts; None if there are none.
         keys_needed: whether a request without a key is refused.
         limits: the request limits of the keys; None for no limits.
-        follower: replaces the scorer's models when others are promoted; None to keep those it has.
+        watcher: replaces the scorer's models when others are promoted; None to keep those it has.
     """
-    instances = _open_services(scorer, log)
-    app = _without_services(_lifespan(instances, log, keys, limits, follower))
+    watch = watcher.watch if watcher is not None else ChampionWatch(scorer.home)
+    instances = _open_services(scorer, log, watch)
+    app = _without_services(_lifespan(instances, log, keys, limits, watcher))
     services.install(app, instances)
     authentication.install(app, keys, keys_needed, limits, instances[Metrics])
     app.add_middleware(BodyLimitMiddleware)
@@ -93,16 +94,16 @@ def create_app(
     return app
 
 
-def _open_services(scorer: Scorer, log: ScoreLog) -> Services:
+def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Services:
     """What the routes use."""
     home, instances = scorer.home, Services()
     instances.add(scorer, Scorer)
     instances.add(Metrics(log, home))
     instances.add(Timeline(home))
-    instances.add(OtherModels(home))
+    instances.add(OtherModels(watch))
     instances.add(Explainer(scorer))
-    instances.add(ProductService(home, scorer.identity))
-    instances.add(CategoryService(home, scorer.identity))
+    instances.add(ProductService(watch, scorer.identity))
+    instances.add(CategoryService(watch, scorer.identity))
     instances.add(ScoreJobs(scorer))
     decider = instances.add(Decider(scorer, DecisionLog(home)))
     instances.add(Runs(decider))
@@ -111,7 +112,11 @@ def _open_services(scorer: Scorer, log: ScoreLog) -> Services:
 
 
 def _lifespan(
-    instances: Services, log: ScoreLog, keys: Keys | None, limits: Limits | None, follower: Follower | None
+    instances: Services,
+    log: ScoreLog,
+    keys: Keys | None,
+    limits: Limits | None,
+    watcher: ChampionWatcher | None,
 ) -> Lifespan:
     """What an application does from its start to its end."""
 
@@ -138,9 +143,9 @@ def _lifespan(
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[Runs].stop)
             at_end("the event intake", instances[Intake].close)
-            if follower is not None:
-                follower.start()
-                at_end("the watch over promotions", follower.close)
+            if watcher is not None:
+                watcher.start()
+                at_end("the watch over promotions", watcher.close)
             await run_in_threadpool(instances[ScoreJobs].resume)
             yield
 
@@ -184,7 +189,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
         app = create_app(
             scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
             limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),
-            follower=Follower(registry, scorer),
+            watcher=ChampionWatcher(ChampionWatch(home, registry), scorer),
         )  # fmt: skip
         opened.pop_all()
     return app

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from fastapi import HTTPException
 
-from core.home import Home
 from events.identity import Identity
 from serving.http.single_worker import SingleWorker
 from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, RankingKind
+from serving.scores.champion_watch import ChampionWatch
 from serving.scores.inference import UNKNOWN
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class RankingService(SingleWorker, Generic[R]):
 
     kind: RankingKind[R]
 
-    def __init__(self, home: Home, identity: Identity) -> None:
+    def __init__(self, watch: ChampionWatch, identity: Identity) -> None:
         super().__init__(self.kind.model.replace("_", " "))
         self._identity = identity
-        self._champion = LazyChampion(self.kind.model, home, self.kind.open_version)
+        self._champion = LazyChampion(self.kind.model, watch, self.kind.open_version)
 
     async def respond(
         self, customer_id: str, limit: int | None, restrict: Callable[[R], R] = lambda ranking: ranking

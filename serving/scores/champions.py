@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Protocol
 
 from core.errors import NothingThere, PatronError
 from features.catalogue.store import OnlineReader, Store
 from models.questions import MODELS, OPTIONAL, every
-from models.registry import challenges
 from models.registry.bundle import FittedModel
 from models.registry.challenges import Challenge
 from models.registry.registry import Registry
 from serving.scores.challengers import Challenger, challenger_of
 
-POLL_S = 0.5
-RETRY_S = 10.0  # where one that was promoted could not be opened
 _log = logging.getLogger(__name__)
 
 
@@ -194,56 +189,3 @@ def _challengers(
         except PatronError as error:
             _log.error("%s version %s does not challenge: %s", name, challenge.version, error)
     return challengers
-
-
-class Answering(Protocol):
-    """Who answers with champions."""
-
-    champions: Champions
-
-
-class Follower:
-    """Looks twice a second which versions are promoted, and lets them answer; in a thread of its own."""
-
-    def __init__(self, registry: Registry, answering: Answering) -> None:
-        self._registry, self._answering = registry, answering
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        since, logged = 0.0, ""
-        while not self._stop.wait(POLL_S):
-            since += POLL_S
-            try:
-                self._look(retry=since >= RETRY_S)
-                since, logged = since % RETRY_S, ""
-            except Exception as error:  # whatever it is, what answers goes on answering
-                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
-                if words != logged:
-                    _log.error("promotions cannot be followed: %s", words)
-                logged = words
-
-    def _look(self, *, retry: bool) -> None:
-        now = self._answering.champions
-        for name, challenger in now.challengers.items():
-            why = challenger.watch.ended_because
-            if why and challenges.end(self._registry, name, challenger.challenge.version, why):
-                _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
-        standing = self._registry.champions(every()), self._registry.challenges(every())
-        if standing == (now.named, now.challenges) and not (retry and now.behind):
-            return
-        newer = open_champions(now.store, self._registry, now)
-        for name, why in newer.pending.items():
-            if now.pending.get(name) != why:
-                _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
-        self._answering.champions = newer

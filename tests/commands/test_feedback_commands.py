@@ -18,6 +18,7 @@ from models.text.bundle import open_classifier
 from models.text.judgement import judge
 from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models
+from serving.scores.champion_watch import ChampionWatch
 
 GOOD, BAD = ("wonderful quality", "lovely, and soft", "很好"), ("awful quality", "useless, it broke", "很差")
 AROUND = ("the coat is", "this lamp seems", "这件衣服")
@@ -81,7 +82,7 @@ def test_it_is_learnt_from_stars_and_from_words_alike(tmp_path: Path, run_patron
 
 
 def test_the_service_and_the_doctor_tell_of_it(home: Home) -> None:
-    (state,) = OtherModels(home).states()
+    (state,) = OtherModels(ChampionWatch(home)).states()
     assert (state.name, state.version, state.trained_as_of) == ("feedback", "1", None)
     assert state.meaning == "calibrated probability that the author is content"
     assert "feedback: version 1 of 1 answers" in [f"{check.part}: {check.result}" for check in models(home)]

@@ -30,7 +30,7 @@ from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models as checks_of_models
 from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, RankingKind
-from serving.scores.champions import POLL_S, RETRY_S
+from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch
 from serving.scores.inference import UNKNOWN
 from training.categories import exam
 from training.categories.pipeline import train_categories
@@ -228,7 +228,7 @@ def test_while_the_registry_cannot_be_read_the_last_known_versions_are_listed(
         reads.append(seconds[0])
         raise PatronError("MLflow cannot be reached")
 
-    others = OtherModels(home, clock=lambda: seconds[0])
+    others = OtherModels(ChampionWatch(home, clock=lambda: seconds[0]))
     known = others.states()
     assert [state.name for state in known] == ["products", "category_propensity"]
     monkeypatch.setattr(Registry, "champions", unreadable)
@@ -242,7 +242,7 @@ def test_while_the_registry_cannot_be_read_the_last_known_versions_are_listed(
 
 def test_promotions_are_served_and_a_damaged_version_is_not(case: Case, two: Home) -> None:
     model, registry, seconds = case.kind.model, Registry(two), [0.0]
-    lazy = LazyChampion(model, two, case.kind.open_version, clock=lambda: seconds[0])
+    lazy = LazyChampion(model, ChampionWatch(two, clock=lambda: seconds[0]), case.kind.open_version)
     assert lazy.current().version == "2"
     rollback(registry, model, "back")
     assert lazy.current().version == "2"  # the registry was read just now
@@ -263,7 +263,8 @@ def test_a_version_trained_while_the_service_runs_is_served(
     case: Case, ranked_shop: Home, trained_copy: Home
 ) -> None:
     seconds, kind = [0.0], case.kind
-    lazy = LazyChampion(kind.model, trained_copy, kind.open_version, clock=lambda: seconds[0])
+    watch = ChampionWatch(trained_copy, clock=lambda: seconds[0])
+    lazy = LazyChampion(kind.model, watch, kind.open_version)
     with pytest.raises(PatronError, match=f"{kind.model} has no champion"):
         lazy.current()
     case.train(trained_copy, Registry(trained_copy))
@@ -278,7 +279,7 @@ def test_a_damaged_version_is_reported_by_the_service_and_by_the_doctor(case: Ca
     assert f"{name}: version 2 of 2 answers" in [f"{c.part}: {c.result}" for c in checks_of_models(two)]
     file = bundle(two, case.kind, "2") / case.damaged
     file.write_bytes(file.read_bytes() + b" ")
-    (state,) = (state for state in OtherModels(two).states() if state.name == name)
+    (state,) = (state for state in OtherModels(ChampionWatch(two)).states() if state.name == name)
     assert state.version is None
     assert state.reason is not None
     assert f"{case.damaged} is missing or not as it was published" in state.reason

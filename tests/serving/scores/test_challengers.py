@@ -22,7 +22,8 @@ from models.registry.registry import Registry
 from records import ScoreLog
 from records.predictions import scores as log_table
 from serving.scores.challengers import MAX_ERRORS, WINDOW, Watch
-from serving.scores.champions import Follower, open_champions
+from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
+from serving.scores.champions import open_champions
 from serving.scores.scorer import Scorer, open_scorer
 
 KIND = "probability"
@@ -93,16 +94,16 @@ def test_one_that_strays_is_ended_everywhere_with_the_reason(
 ) -> None:
     registry = begin(home, 0.3, bound=1e-9)
     scorer, other = open_scorer(home, None, registry), open_scorer(home, None, Registry(home))
-    followers = Follower(registry, scorer), Follower(Registry(home), other)
-    for follower in followers:
-        follower.start()
+    watchers = [ChampionWatcher(ChampionWatch(home), answering) for answering in (scorer, other)]
+    for watcher in watchers:
+        watcher.start()
     try:
         answers(scorer, ids)
         assert {score.version for score in answers(scorer, ids).values()} == {"1"}
         until(lambda: not other.champions.challengers)
     finally:
-        for follower in followers:
-            follower.close()
+        for watcher in watchers:
+            watcher.close()
     over = challenges.last(Registry(home), "propensity")
     assert over is not None
     assert "off on average" in over.ended

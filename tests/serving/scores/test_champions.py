@@ -15,8 +15,8 @@ from core.home import Home
 from events.identity import Identity
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
-from serving.scores import champions
-from serving.scores.champions import Follower
+from serving.scores import champion_watch
+from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
 from serving.scores.scorer import Scorer, open_scorer
 
 Until = Callable[[Callable[[], bool]], None]
@@ -32,12 +32,12 @@ def home(two_versions: Home, copy_trained: Any, tmp_path: Path) -> Home:
 def following(home: Home) -> Iterator[Scorer]:
     registry = Registry(home)
     scorer = open_scorer(home, None, registry)
-    follower = Follower(registry, scorer)
-    follower.start()
+    watcher = ChampionWatcher(ChampionWatch(home, registry), scorer)
+    watcher.start()
     try:
         yield scorer
     finally:
-        follower.close()
+        watcher.close()
 
 
 def version(scorer: Scorer) -> str:
@@ -87,7 +87,7 @@ def test_promotions_and_rollbacks_reach_a_running_service_and_every_answer_is_it
 def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, until: Until
 ) -> None:
-    monkeypatch.setattr(champions, "RETRY_S", 1.0)
+    monkeypatch.setattr(champion_watch, "RETRY_S", 1.0)
     registry, trees = Registry(home), trees_of(home, "2")
     whole = trees.read_bytes()
     trees.write_bytes(whole[:-1])
@@ -105,7 +105,7 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
 def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
     home: Home, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    monkeypatch.setattr(champions, "RETRY_S", 1.0)
+    monkeypatch.setattr(champion_watch, "RETRY_S", 1.0)
     trees = trees_of(home, "1")
     whole = trees.read_bytes()
     trees.unlink()

@@ -1,0 +1,170 @@
+"""Watches which versions are promoted, for everything in a process that serves models."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import Protocol
+
+from core.errors import PatronError
+from core.home import Home
+from models.questions import every
+from models.registry import challenges
+from models.registry.connection import may_have_versions
+from models.registry.other_models import OTHER_MODELS
+from models.registry.registry import Registry
+from serving.scores.champions import Champions, open_champions
+
+POLL_S = 0.5
+RETRY_S = 10.0  # after which what failed is tried again
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """The promoted versions and the challenges at a moment.
+
+    Attributes:
+        champions: the promoted version of each model that has one.
+        challenges: the last challenge of each model that ever had one, as the registry stores it.
+    """
+
+    champions: Mapping[str, str]
+    challenges: Mapping[str, str]
+
+    def only(self, models: Collection[str]) -> RegistryState:
+        """The state of these models."""
+        champions, challenged = (
+            {name: value for name, value in values.items() if name in models}
+            for values in (self.champions, self.challenges)
+        )
+        return RegistryState(champions, challenged)
+
+
+class ChampionWatch:
+    """The state of the registry, read at most every ``POLL_S`` seconds; threads may share it.
+
+    One thread reads at a time, and meanwhile the others get the last state: a registry that hangs blocks one
+    thread, not all that serve requests.
+
+    Args:
+        registry: the home's; opened at the first reading by default.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self, home: Home, registry: Registry | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.home, self.clock = home, clock
+        self._registry = registry
+        self._reading = threading.Lock()
+        self._last: RegistryState | PatronError | None = None
+        self._due = 0.0
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry that is watched."""
+        return self._registry or Registry(self.home)
+
+    def current(self) -> RegistryState:
+        """The last state; read again once it is ``POLL_S`` seconds old, or ``RETRY_S`` after a failure.
+
+        Raises:
+            PatronError: the registry could not be read the last time.
+        """
+        if self.clock() >= self._due and self._reading.acquire(blocking=self._last is None):
+            try:
+                if self.clock() >= self._due:  # another thread may have read it by now
+                    self._read()
+            finally:
+                self._reading.release()
+        return self._result()
+
+    def read(self) -> RegistryState:
+        """The state as it is now.
+
+        Raises:
+            PatronError: the registry cannot be read.
+        """
+        with self._reading:
+            self._read()
+        return self._result()
+
+    def _read(self) -> None:
+        models = (*every(), *OTHER_MODELS)
+        wait = POLL_S
+        try:
+            # To read a home in which nothing was trained would make the registry's tables.
+            known = may_have_versions(self.home)
+            self._last = RegistryState(
+                self.registry.champions(models) if known else {},
+                self.registry.challenges(models) if known else {},
+            )
+        except PatronError as error:
+            self._last, wait = error, RETRY_S
+        self._due = self.clock() + wait
+
+    def _result(self) -> RegistryState:
+        assert self._last is not None
+        if isinstance(self._last, PatronError):
+            raise self._last
+        return self._last
+
+
+class HasChampions(Protocol):
+    """What scores with champions."""
+
+    champions: Champions
+
+
+class ChampionWatcher:
+    """A thread that looks every ``POLL_S`` seconds, and replaces champions when others are promoted."""
+
+    def __init__(self, watch: ChampionWatch, scorer: HasChampions) -> None:
+        self.watch, self._scorer = watch, scorer
+        self._retry_at = watch.clock() + RETRY_S
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        logged = ""
+        while not self._stop.wait(POLL_S):
+            try:
+                self._look()
+                logged = ""
+            except Exception as error:  # whatever it is, the models that are open are still served
+                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                if words != logged:
+                    _log.error("promotions cannot be followed: %s", words)
+                logged = words
+
+    def _look(self) -> None:
+        now = self._scorer.champions
+        for name, challenger in now.challengers.items():
+            why = challenger.watch.ended_because
+            if why and challenges.end(self.watch.registry, name, challenger.challenge.version, why):
+                _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
+        state = self.watch.read().only(every())
+        retry = now.behind and self.watch.clock() >= self._retry_at
+        if state == RegistryState(now.named, now.challenges) and not retry:
+            return
+        newer = open_champions(now.store, self.watch.registry, now)
+        for name, why in newer.pending.items():
+            if now.pending.get(name) != why:
+                _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
+        self._scorer.champions = newer
+        self._retry_at = self.watch.clock() + RETRY_S
