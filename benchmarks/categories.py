@@ -29,9 +29,9 @@ from events.files.imports import import_file
 from events.queries.merchandise import merchandise
 from events.simulation.simulate import Plan, simulate
 from features.offline import populations
-from models.categories.history import Asked, habit
+from models.categories.history import AsOf, habit
 from models.measures.metrics import paired_bootstrap
-from training.categories.exam import auc_within, baskets, evaluated, examine
+from training.categories.backtest import auc_within, backtest, evaluation_of, read_baskets
 
 MEASURES = ("auc", "auc_within_category", "auc_within_customer")
 TESTS = 4
@@ -61,15 +61,15 @@ def simulated(seed: int, customers: int) -> list[pd.DataFrame]:
 def exams(home: Home) -> list[pd.DataFrame]:
     """At each of the last moments the rows with outcome and score, of a model that knew no more."""
     goods = merchandise(home)
-    baskets_by_month, months = baskets(goods.order_lines), populations.origins(home)
-    origins = [Asked(moment, day_of(moment, goods.time_zone)) for moment in months]
+    baskets_by_month, months = read_baskets(goods.order_lines), populations.origins(home)
+    origins = [AsOf(moment, day_of(moment, goods.time_zone)) for moment in months]
     # As of the first of a month, the outcome of the first of the month before is known.
-    return [examine(baskets_by_month, origins, now).frame for now in origins[-TESTS:]]
+    return [backtest(baskets_by_month, origins, now).frame for now in origins[-TESTS:]]
 
 
 def compared(shop: str, tests: Sequence[pd.DataFrame]) -> dict[str, Result]:
     """The measures as means over the tests, and how far apart ours is from habit within customers."""
-    metrics = [evaluated(frame).metrics for frame in tests]
+    metrics = [evaluation_of(frame).metrics for frame in tests]
 
     def mean(name: str) -> float:
         return float(np.mean([one[name] for one in metrics]))

@@ -22,7 +22,7 @@ from events.queries.merchandise import merchandise
 from models.measures.metrics import paired_bootstrap
 from models.products.purchases import read
 from models.products.ranker import fit
-from training.products.exam import BEFORE, MEASURES, OURS, POPULAR, Exam, K, examine
+from training.products.backtest import BEFORE, MEASURES, OURS, POPULAR, K, RankingResults, backtest
 
 FILE = "online-retail/online_retail_2009_2011.parquet"
 SOURCE = "online-retail"
@@ -39,7 +39,7 @@ def measure(file: Path) -> dict[str, Result]:
         lines, zone = goods.order_lines, goods.time_zone
         whole = read(lines, goods.as_of, zone, goods.never)
         learnt = (fit(lines, midnight(day, zone), zone, goods.never) for day in ORIGINS)
-        exams = [examine(ranking, whole, DAYS) for ranking in learnt]
+        exams = [backtest(ranking, whole, DAYS) for ranking in learnt]
     print(f"First baskets within {DAYS} days, the first {K} products:")
     results: dict[str, Result] = {}
     for name in MEASURES:
@@ -49,7 +49,7 @@ def measure(file: Path) -> dict[str, Result]:
     return results
 
 
-def compare(label: str, name: str, exams: list[Exam], peers: tuple[str, ...]) -> dict[str, Result]:
+def compare(label: str, name: str, exams: list[RankingResults], peers: tuple[str, ...]) -> dict[str, Result]:
     """A measure at each moment, and the mean difference from each peer with its interval."""
     results: dict[str, Result] = {}
     for day, exam in zip(ORIGINS, exams, strict=True):

@@ -41,7 +41,7 @@ UNITS = {
 }
 FADING_DAYS = 180  # after which an order counts half, after twice as many a quarter
 SEASON_DAYS = 30  # of the year before, from as_of's day on
-LEAST_SEASON_ORDERS = 50  # or the last 90 days stand in for it
+MIN_SEASON_ORDERS = 50  # or the last 90 days stand in for it
 LINES_DRAWN = 3
 """So many lines draw a customer's share of lines to that of everybody."""
 _OF_CUSTOMER = {
@@ -58,7 +58,7 @@ _OF_PAIR = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class AsOf:
     """A moment, and the shop's day on which it falls (days since 1970-01-01)."""
 
     as_of: datetime
@@ -66,7 +66,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class History:
+class CategoryHistory:
     """What was known at a moment of those who had ordered.
 
     Attributes:
@@ -124,7 +124,7 @@ def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**shares)
 
 
-def history(baskets: pd.DataFrame, asked: Asked) -> History:
+def history(baskets: pd.DataFrame, as_of: AsOf) -> CategoryHistory:
     """What was known at a moment.
 
     Args:
@@ -132,8 +132,8 @@ def history(baskets: pd.DataFrame, asked: Asked) -> History:
             without zone), ``day``, ``order_id``, ``category`` (may be missing), ``lines`` and ``amount`` in
             currency. Those that could not be known at the moment count for nothing.
     """
-    known = known_at(baskets, asked.as_of)
-    known = known.assign(days_ago=asked.day - known["day"])
+    known = known_at(baskets, as_of.as_of)
+    known = known.assign(days_ago=as_of.day - known["day"])
     orders = known.groupby(["customer_key", "order_id"], as_index=False).agg(days_ago=("days_ago", "min"))
     named = known[known["category"].notna()].groupby([*KEYS, "order_id"], as_index=False)
     parts = named.agg(days_ago=("days_ago", "min"), lines=("lines", "sum"), spend=("amount", "sum"))
@@ -145,7 +145,7 @@ def history(baskets: pd.DataFrame, asked: Asked) -> History:
         lines_total=("lines", "sum"), spend_total=("spend", "sum"), distinct_categories=("category", "size")
     )
     customers = customers.join(own, on="customer_key").fillna(dict.fromkeys(own.columns, 0.0))
-    return History(customers, pairs, _popularity(orders, parts))
+    return CategoryHistory(customers, pairs, _popularity(orders, parts))
 
 
 def _counts(orders: pd.DataFrame, by: list[str], called: Mapping[str, str]) -> pd.DataFrame:
@@ -155,9 +155,9 @@ def _counts(orders: pd.DataFrame, by: list[str], called: Mapping[str, str]) -> p
         orders=1, orders_365d=ago <= 365, orders_90d=ago <= 90, fading=0.5 ** (ago / FADING_DAYS)
     )
     grouped = frame.groupby(by)
-    found = grouped[["orders", "orders_365d", "orders_90d", "fading"]].sum()
-    found["latest"], found["earliest"] = grouped["days_ago"].min(), grouped["days_ago"].max()
-    return found[[*called]].rename(columns=dict(called)).reset_index()
+    counts = grouped[["orders", "orders_365d", "orders_90d", "fading"]].sum()
+    counts["latest"], counts["earliest"] = grouped["days_ago"].min(), grouped["days_ago"].max()
+    return counts[[*called]].rename(columns=dict(called)).reset_index()
 
 
 def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
@@ -170,7 +170,7 @@ def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
         return holding.reindex(names, fill_value=0) / max(count, 1)
 
     season = (365 - SEASON_DAYS + 1, 365)
-    enough = int(orders["days_ago"].between(*season).sum()) >= LEAST_SEASON_ORDERS
+    enough = int(orders["days_ago"].between(*season).sum()) >= MIN_SEASON_ORDERS
     lines = parts.groupby("category")["lines"].sum().reindex(names)
     return pd.DataFrame(
         {
@@ -193,13 +193,13 @@ def _naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
 
 
-def ordered_within(baskets: pd.DataFrame, asked: Asked, pairs: pd.DataFrame, days: int) -> Array:
+def ordered_within(baskets: pd.DataFrame, as_of: AsOf, pairs: pd.DataFrame, days: int) -> Array:
     """1 for pairs of customer and category that were ordered in the ``days`` days from a moment on, else 0.
 
     Args:
         baskets: as :func:`history` reads them. pairs: ``customer_key`` and ``category``.
     """
-    later = baskets[(baskets["timestamp"] >= _naive(asked.as_of)) & (baskets["day"] - asked.day < days)]
+    later = baskets[(baskets["timestamp"] >= _naive(as_of.as_of)) & (baskets["day"] - as_of.day < days)]
     ordered = pd.MultiIndex.from_frame(later.loc[later["category"].notna(), KEYS])
     return pd.MultiIndex.from_frame(pairs[KEYS]).isin(ordered).astype(np.float64)
 
@@ -209,6 +209,6 @@ def habit(frame: pd.DataFrame) -> Array:
 
     Who had none in that year counts for a tenth of one, so that their categories are told apart, too.
     """
-    often = frame["orders_365d"].clip(lower=0.1)
-    found: Array = (frame["share_of_orders_in_category"] * often).to_numpy(np.float64)
-    return found
+    orders = frame["orders_365d"].clip(lower=0.1)
+    expected: Array = (frame["share_of_orders_in_category"] * orders).to_numpy(np.float64)
+    return expected

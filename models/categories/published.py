@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from core.errors import PatronError
-from models.categories.history import UNITS, History
+from models.categories.history import UNITS, CategoryHistory
 from models.categories.model import NAME, definition, score
 from models.categories.reasons import reasons
 from models.estimators.opening import open_fitted
@@ -39,7 +39,7 @@ class CategoryRanking:
     """
 
     model: FittedModel
-    history: History
+    history: CategoryHistory
     categories: tuple[str, ...] | None = None
 
     @property
@@ -79,14 +79,16 @@ class CategoryRanking:
         return pa.table({name: pa.array(rows[name], type_) for name, type_ in _RANKED.items()})
 
 
-def to_files(model: FittedModel, known: History, told: Mapping[str, Any]) -> dict[str, bytes]:
+def to_files(
+    model: FittedModel, known: CategoryHistory, about_version: Mapping[str, Any]
+) -> dict[str, bytes]:
     """The files of a version, by name; the manifest holds the digests of the others.
 
     Args:
         told: what else the manifest says.
     """
     files = {f"{name}.parquet": _bytes(getattr(known, name)) for name in _TABLES}
-    return sealed(dict(model.manifest) | dict(told), model.fitted.to_files() | files)
+    return sealed(dict(model.manifest) | dict(about_version), model.fitted.to_files() | files)
 
 
 def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -> CategoryRanking:
@@ -103,7 +105,7 @@ def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -
         )
     model = FittedModel(version, manifest, open_fitted(files), {})
     tables = (pd.read_parquet(io.BytesIO(files[f"{name}.parquet"])) for name in _TABLES)
-    return CategoryRanking(model, History(*tables))
+    return CategoryRanking(model, CategoryHistory(*tables))
 
 
 def open_version(registry: Registry, version: str) -> CategoryRanking:

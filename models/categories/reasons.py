@@ -9,8 +9,8 @@ from models.explain.words import counted, days_ago
 
 def reasons(frame: pd.DataFrame) -> list[str]:
     """Of each row, see :meth:`models.categories.history.History.rows`."""
-    told = ("orders_in_category", "orders_total", "days_since_category", "category_popularity_90d")
-    return [_reason(*row) for row in zip(*(frame[name].tolist() for name in told), strict=True)]
+    columns = ("orders_in_category", "orders_total", "days_since_category", "category_popularity_90d")
+    return [_reason(*row) for row in zip(*(frame[name].tolist() for name in columns), strict=True)]
 
 
 def _reason(times: float, orders: float, days: float, popularity: float) -> str:

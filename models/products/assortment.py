@@ -84,13 +84,13 @@ def _together(purchases: Purchases, related: sp.csr_array) -> tuple[Ints, sp.csr
     """Baskets of each product, and with each product that it is related to."""
     counted = purchases.within_baskets_of(LARGEST_BASKET)
     baskets, basket = np.unique(counted.basket, return_inverse=True)
-    held = incidence(basket, counted.product, len(baskets), related.shape[0])
+    baskets_with = incidence(basket, counted.product, len(baskets), related.shape[0])
     parts = []
-    for first, counts in together(held):
+    for first, counts in together(baskets_with):
         wanted = related[first : first + counts.shape[0]].tocoo()
         both = at(counts, wanted.row, wanted.col)
         parts.append(matrix(wanted.row, wanted.col, both, counts.shape))
-    return np.asarray(held.sum(axis=0)).ravel(), sp.vstack(parts, format="csr")
+    return np.asarray(baskets_with.sum(axis=0)).ravel(), sp.vstack(parts, format="csr")
 
 
 def links(histories: Histories) -> sp.csr_array:
@@ -102,14 +102,14 @@ def links(histories: Histories) -> sp.csr_array:
     kept. Only the ``LINKED_PRODUCTS`` bought by most customers have links, which bounds memory and time.
     """
     buyers = np.bincount(histories.bought.product, minlength=histories.products)
-    kept = np.sort(np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS])
-    x = histories.weights[:, kept].astype(np.float32)
-    gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(len(kept), dtype=np.float32)
+    linked = np.sort(np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS])
+    x = histories.weights[:, linked].astype(np.float32)
+    gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(len(linked), dtype=np.float32)
     inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
     weights = np.maximum(-inverse / np.diag(inverse), 0)
     np.fill_diagonal(weights, 0)
-    if len(kept) > LINKS:  # dense rows are cut faster than sparse ones
+    if len(linked) > LINKS:  # dense rows are cut faster than sparse ones
         weights[weights < np.partition(weights, -LINKS, axis=1)[:, [-LINKS]]] = 0
     best = largest(sp.csr_array(weights), LINKS).tocoo()
     shape = (histories.products, histories.products)
-    return matrix(kept[best.row], kept[best.col], best.data.astype(np.float64), shape)
+    return matrix(linked[best.row], linked[best.col], best.data.astype(np.float64), shape)

@@ -86,17 +86,17 @@ def _own(customer: Ints, product: Ints, histories: Histories) -> dict[str, Numbe
     """What the customer did with the product; times are 0 and the rest is missing where nothing."""
     everyone, bought = histories.customers, histories.bought
     row = histories.rows(customer, product)
-    has = row >= 0
-    times = np.where(has, bought.times[row], 0)
-    days_ago = np.where(has, bought.days_ago[row], np.nan)
+    bought_before = row >= 0
+    times = np.where(bought_before, bought.times[row], 0)
+    days_ago = np.where(bought_before, bought.days_ago[row], np.nan)
     baskets = everyone.baskets[customer]
     between = (everyone.first_days_ago - everyone.last_days_ago)[customer] / np.maximum(1, baskets - 1)
     return {
         "times": times,
         "share_of_baskets": times / baskets,
         "days_ago": days_ago,
-        "baskets_since": np.where(has, bought.baskets_since[row], np.nan),
-        "recent_times": np.where(has, bought.recent_times[row], 0),
+        "baskets_since": np.where(bought_before, bought.baskets_since[row], np.nan),
+        "recent_times": np.where(bought_before, bought.recent_times[row], 0),
         "gaps_since": np.where(baskets > 1, days_ago / np.maximum(1, between), np.nan),
     }
 

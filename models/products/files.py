@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from core.errors import PatronError
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.candidates import COLUMNS
-from models.products.histories import Bought, Customers, Histories, as_table
+from models.products.histories import Bought, Buyers, Histories, as_table
 from models.products.ranker import FittedProducts
 from models.products.sparse import at, matrix
 from models.registry.bundle import sealed, verified
@@ -29,7 +29,7 @@ NAME = "products"
 """What the registry has the ranking by."""
 
 
-def to_files(fitted: FittedProducts, told: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+def to_files(fitted: FittedProducts, about_version: Mapping[str, Any] | None = None) -> dict[str, bytes]:
     """The files of a ranking, by name; the manifest holds the digests of the others.
 
     Args:
@@ -60,7 +60,7 @@ def to_files(fitted: FittedProducts, told: Mapping[str, Any] | None = None) -> d
         "as_of": fitted.as_of.isoformat(),
         "columns": list(COLUMNS),
     }
-    return sealed(manifest | dict(told or {}), files)
+    return sealed(manifest | dict(about_version or {}), files)
 
 
 def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedProducts:
@@ -88,7 +88,7 @@ def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str
         as_of=datetime.fromisoformat(manifest["as_of"]),
         product_ids=tuple(products["product_id"].tolist()),
         category=products["category"],
-        histories=Histories(Customers(**customers), Bought(**bought), shape[0]),
+        histories=Histories(Buyers(**customers), Bought(**bought), shape[0]),
         goods=goods,
         booster=lgb.Booster(model_str=files["trees.lgb"].decode()),
     )

@@ -17,7 +17,7 @@ HALF_LIFE_DAYS = 180  # after which a purchase weighs half in ``recent_times``
 
 
 @dataclass(frozen=True)
-class Customers:
+class Buyers:
     """One row per customer who has bought, by key.
 
     Attributes:
@@ -58,7 +58,7 @@ class Bought:
 class Histories:
     """The customers, what they bought, and of how many products the shop has."""
 
-    customers: Customers
+    customers: Buyers
     bought: Bought
     products: int
 
@@ -94,8 +94,8 @@ class Histories:
     def rows(self, customer: Ints, product: Ints) -> Ints:
         """The row of ``bought`` of each customer and product, −1 where it was not bought."""
         wanted = customer * self.products + product
-        found = np.minimum(np.searchsorted(self.place, wanted), len(self.place) - 1)
-        return np.where(self.place[found] == wanted, found, -1)
+        row = np.minimum(np.searchsorted(self.place, wanted), len(self.place) - 1)
+        return np.where(self.place[row] == wanted, row, -1)
 
 
 def histories(purchases: Purchases) -> Histories:
@@ -122,7 +122,7 @@ def histories(purchases: Purchases) -> Histories:
         baskets_since=baskets[place // count] - 1 - ordinal[last],
         recent_times=recent_times,
     )
-    customers = Customers(
+    customers = Buyers(
         customer_key=purchases.customer_keys[who],
         baskets=baskets,
         items=np.bincount(customer, minlength=len(who)),
@@ -144,6 +144,6 @@ def _ordinals(customer: Ints, basket: Ints, customers: int) -> tuple[Ints, Ints]
     return ordinal[row], baskets
 
 
-def as_table(rows: Customers | Bought) -> pa.Table:
+def as_table(rows: Buyers | Bought) -> pa.Table:
     """The rows as a table, a column per attribute."""
     return pa.table({field.name: getattr(rows, field.name) for field in fields(rows)})

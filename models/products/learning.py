@@ -22,7 +22,7 @@ CUT_DAYS = 30  # between cuts, and how long a cut's next baskets are waited for
 HISTORY_DAYS = 90  # before the earliest cut
 CUSTOMERS = 4000  # of a cut, at most
 CUSTOMERS_AT_ONCE = 500
-LEAST_BASKETS = 50  # next baskets to learn from, over all cuts
+MIN_BASKETS = 50  # next baskets to learn from, over all cuts
 OTHERS = 0.25  # share of the candidates never bought and not in the basket that is learnt from
 ROUNDS = 100
 SETTINGS = PARAMETERS | {"objective": "binary", "num_leaves": 31, "min_data_in_leaf": 100}
@@ -65,10 +65,10 @@ def examples(purchases: Purchases, seed: int = 0) -> Examples:
         )
     parts = [part for day in days for part in _at_cut(purchases, day, rng)]
     baskets = sum(part.baskets for part in parts)
-    if baskets < LEAST_BASKETS:
+    if baskets < MIN_BASKETS:
         raise PatronError(
             f"products cannot be ranked: {baskets} customers came back in the {CUT_DAYS * len(days)} days"
-            f" before {date_of(purchases.as_of_day)}, and learning takes {LEAST_BASKETS}; import more orders"
+            f" before {date_of(purchases.as_of_day)}, and learning takes {MIN_BASKETS}; import more orders"
         )
     x, y, weight = (np.concatenate([getattr(part, n) for part in parts]) for n in ("x", "y", "weight"))
     return Examples(x, y, weight, baskets)
@@ -91,17 +91,21 @@ def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterato
     customer = np.searchsorted(purchases.customer_keys, seen.customers.customer_key)
     for start in range(0, len(who), CUSTOMERS_AT_ONCE):
         part = who[start : start + CUSTOMERS_AT_ONCE]
-        found = candidates(part, seen, goods, purchases.category)
-        right = np.isin(customer[found.customer] * seen.products + found.product, bought)
-        yield _sampled(found, right, len(part), rng)
+        rows = candidates(part, seen, goods, purchases.category)
+        right = np.isin(customer[rows.customer] * seen.products + rows.product, bought)
+        yield _sampled(rows, right, len(part), rng)
 
 
-def _sampled(found: Candidates, right: NDArray[np.bool_], baskets: int, rng: np.random.Generator) -> Examples:
+def _sampled(
+    drawn_from: Candidates, right: NDArray[np.bool_], baskets: int, rng: np.random.Generator
+) -> Examples:
     """All candidates that were right or bought before, and a share of the others with the weight of all."""
-    sure = right | found.bought
-    kept = sure | (rng.random(len(sure)) < OTHERS)
-    weight = np.where(sure, 1, 1 / OTHERS)[kept]
-    return Examples(found.x[kept], right[kept].astype(np.float32), weight.astype(np.float32), baskets)
+    sure = right | drawn_from.bought
+    sampled = sure | (rng.random(len(sure)) < OTHERS)
+    weight = np.where(sure, 1, 1 / OTHERS)[sampled]
+    return Examples(
+        drawn_from.x[sampled], right[sampled].astype(np.float32), weight.astype(np.float32), baskets
+    )
 
 
 def learn(known: Examples) -> lgb.Booster:
@@ -116,8 +120,8 @@ def learn(known: Examples) -> lgb.Booster:
     return lgb.train(SETTINGS, data, num_boost_round=ROUNDS)
 
 
-def probabilities(booster: lgb.Booster, found: Candidates) -> NDArray[np.float64]:
+def probabilities(booster: lgb.Booster, rows: Candidates) -> NDArray[np.float64]:
     """Of each candidate that it is in the customer's next basket."""
-    if not len(found.x):  # LightGBM refuses to predict nothing
+    if not len(rows.x):  # LightGBM refuses to predict nothing
         return np.empty(0)
-    return np.asarray(booster.predict(found.x, num_threads=1), np.float64)
+    return np.asarray(booster.predict(rows.x, num_threads=1), np.float64)

@@ -132,9 +132,9 @@ def _one_per_product(lines: ir.Table) -> ir.Table:
 
 def _latest_categories(lines: ir.Table) -> ir.Table:
     """Each product's latest category, of equals the last by name; without those that have none."""
-    told = lines.filter(lines.category.notnull())
-    place = ibis.struct({"timestamp": told.timestamp, "category": told.category})
-    return told.group_by("product_id").aggregate(category=place.max()["category"])
+    categorised = lines.filter(lines.category.notnull())
+    place = ibis.struct({"timestamp": categorised.timestamp, "category": categorised.category})
+    return categorised.group_by("product_id").aggregate(category=place.max()["category"])
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:

@@ -65,14 +65,14 @@ class FittedProducts:
         """
         if k < 1:
             raise PatronError(f"{k} products per customer were asked for; ask for at least 1")
-        asked = np.array(customer_keys, np.int64)
+        keys = np.array(customer_keys, np.int64)
         known = self.histories.customers.customer_key
-        place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-        has_bought = known[place] == asked
+        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        has_bought = known[place] == keys
         parts = list(self._ranked(np.unique(place[has_bought]), k, new_only))
-        strangers = np.unique(asked[~has_bought])
+        strangers = np.unique(keys[~has_bought])
         parts.append(self._popular(strangers, k))
-        return _in_order(pa.concat_tables(parts), asked)
+        return _in_order(pa.concat_tables(parts), keys)
 
     def knows(self, customer_key: int) -> bool:
         """Whether the customer had bought anything before ``as_of``."""
@@ -84,37 +84,37 @@ class FittedProducts:
         """The best of the candidates of customers, some customers at a time."""
         for start in range(0, len(who), CUSTOMERS_AT_ONCE):
             part = who[start : start + CUSTOMERS_AT_ONCE]
-            found = candidates(part, self.histories, self.goods, self.category)
+            rows = candidates(part, self.histories, self.goods, self.category)
             if new_only:
-                found = found.rows(~found.bought)
-            score = probabilities(self.booster, found)
-            order = np.lexsort((found.product, -score, found.customer))
-            sorted_by = found.customer[order]
+                rows = rows.rows(~rows.bought)
+            score = probabilities(self.booster, rows)
+            order = np.lexsort((rows.product, -score, rows.customer))
+            sorted_by = rows.customer[order]
             best = order[np.arange(len(order)) - np.searchsorted(sorted_by, sorted_by) < k]
-            customer, product = found.customer[best], found.product[best]
-            said = reasons(customer, product, self.product_ids, self.histories, self.goods)
-            yield self._table(self.histories.customers.customer_key[customer], product, score[best], said)
+            customer, product = rows.customer[best], rows.product[best]
+            why = reasons(customer, product, self.product_ids, self.histories, self.goods)
+            yield self._table(self.histories.customers.customer_key[customer], product, score[best], why)
 
     def _popular(self, keys: Ints, k: int) -> pa.Table:
         """The most popular products, for each of the customers of whom nothing is known."""
         share = self.goods.popularity[1]
         best = np.argsort(-share, kind="stable")[:k]
-        said = [popular(value) for value in share[best].tolist()]
+        why = [popular(value) for value in share[best].tolist()]
         times = len(keys)
         return self._table(
-            np.repeat(keys, len(best)), np.tile(best, times), np.tile(share[best], times), said * times
+            np.repeat(keys, len(best)), np.tile(best, times), np.tile(share[best], times), why * times
         )
 
-    def _table(self, keys: Ints, product: Ints, score: object, said: list[str]) -> pa.Table:
+    def _table(self, keys: Ints, product: Ints, score: object, why: list[str]) -> pa.Table:
         names = [self.product_ids[place] for place in product.tolist()]
-        return pa.table([keys, names, score, said], schema=SCHEMA)
+        return pa.table([keys, names, score, why], schema=SCHEMA)
 
 
-def _in_order(ranked: pa.Table, asked: Ints) -> pa.Table:
-    """The rows of each customer where the customer was asked for, again if asked twice."""
+def _in_order(ranked: pa.Table, keys: Ints) -> pa.Table:
+    """The rows of each customer in the order of ``keys``, repeated where a key is."""
     ranked = ranked.take(np.argsort(ranked["customer_key"].to_numpy(), kind="stable"))
-    keys = ranked["customer_key"].to_numpy()
-    start, end = np.searchsorted(keys, asked), np.searchsorted(keys, asked, side="right")
+    customer = ranked["customer_key"].to_numpy()
+    start, end = np.searchsorted(customer, keys), np.searchsorted(customer, keys, side="right")
     rows = [np.arange(a, b) for a, b in zip(start, end, strict=True)]
     return ranked.take(np.concatenate([np.empty(0, np.int64), *rows]))
 

@@ -10,7 +10,7 @@ from models.products.histories import Histories
 from models.products.purchases import Ints
 
 POPULAR_DAYS = WINDOWS_DAYS[1]
-LEAST_TOGETHER = 3  # baskets that have both; fewer are chance
+MIN_TOGETHER = 3  # baskets that have both; fewer are chance
 
 
 def again(times: int, days_ago: int) -> str:
@@ -39,18 +39,18 @@ def reasons(
     is named that speaks for it most; it is popular.
     """
     rows = histories.rows(customer, product)
-    said = []
+    texts = []
     for who, what, row in zip(customer.tolist(), product.tolist(), rows.tolist(), strict=True):
         if row >= 0:
-            said.append(again(int(histories.bought.times[row]), int(histories.bought.days_ago[row])))
+            texts.append(again(int(histories.bought.times[row]), int(histories.bought.days_ago[row])))
             continue
         speaking = _speaking_most(histories.weights, goods.linked_from, who, what)
         both = int(goods.together[speaking, what]) if speaking >= 0 else 0
-        if both >= LEAST_TOGETHER:
-            said.append(together(product_ids[speaking], both, int(goods.baskets[speaking])))
+        if both >= MIN_TOGETHER:
+            texts.append(together(product_ids[speaking], both, int(goods.baskets[speaking])))
         else:
-            said.append(popular(float(goods.popularity[1, what])))
-    return said
+            texts.append(popular(float(goods.popularity[1, what])))
+    return texts
 
 
 def _speaking_most(weights: sp.csr_array, links: sp.csr_array, customer: int, product: int) -> int:

@@ -10,7 +10,7 @@ from models.products.pairs import incidence, together
 from models.products.purchases import Purchases
 
 LARGEST_BASKET = 100  # products; a larger basket says little of any two, and has pairs by the square
-LEAST_BASKETS = 10  # that have both, else a rule rests on chance
+MIN_BASKETS = 10  # that have both, else a rule rests on chance
 SCHEMA = pa.schema(
     [
         ("antecedent", pa.string()),
@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
 
 
 def mine(
-    purchases: Purchases, least_baskets: int = LEAST_BASKETS, largest_basket: int = LARGEST_BASKET
+    purchases: Purchases, min_baskets: int = MIN_BASKETS, largest_basket: int = LARGEST_BASKET
 ) -> pa.Table:
     """Every rule "baskets with A have B too" that enough baskets show, the highest lift first.
 
@@ -58,9 +58,9 @@ def mine(
     own = matrix.sum(axis=0)
     blocks = []
     for first, counts in together(matrix):
-        found = counts.tocoo()
-        kept = (found.data >= least_baskets) & (found.row + first != found.col)
-        blocks.append((found.row[kept] + first, found.col[kept], found.data[kept]))
+        pairs = counts.tocoo()
+        frequent = (pairs.data >= min_baskets) & (pairs.row + first != pairs.col)
+        blocks.append((pairs.row[frequent] + first, pairs.col[frequent], pairs.data[frequent]))
     a, b, both = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     confidence = both / own[a]
     lift = confidence / (own[b] / len(baskets))

@@ -29,13 +29,13 @@ def largest(values: sp.csr_array, count: int) -> sp.csr_array:
     row = rows_of(values)
     order = np.lexsort((values.indices, -values.data, row))
     place = np.arange(len(order)) - values.indptr[row[order]]
-    kept = order[place < count]
-    return matrix(row[kept], values.indices[kept], values.data[kept], values.shape)
+    chosen = order[place < count]
+    return matrix(row[chosen], values.indices[chosen], values.data[chosen], values.shape)
 
 
 def at(values: sp.csr_array, row: Places, column: Places) -> Array:
     """The values at places, 0 where none is stored."""
     if not len(row):  # SciPy answers no places by a matrix
         return np.empty(0)
-    found: Array = np.asarray(values[row, column], np.float64).ravel()
-    return found
+    stored: Array = np.asarray(values[row, column], np.float64).ravel()
+    return stored

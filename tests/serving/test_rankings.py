@@ -32,7 +32,7 @@ from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, RankingKind
 from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch
 from serving.scores.inference import UNKNOWN
-from training.categories import exam
+from training.categories import backtest
 from training.categories.pipeline import train_categories
 from training.products.pipeline import train_products
 
@@ -295,7 +295,7 @@ def test_a_version_no_better_than_habit_is_not_promoted(
 ) -> None:
     copied, name = copy_home(ranked_shop), CATEGORIES.model
     impossible = Gate("auc_within_category", "no version is as good", at_least=2)
-    question = exam.CategoryQuestion(gates=(impossible,))
+    question = backtest.CategoryQuestion(gates=(impossible,))
     monkeypatch.setattr("training.categories.pipeline.CategoryQuestion", lambda: question)
     code, out, _ = run_patron(copied, "train", name)
     assert code == 3

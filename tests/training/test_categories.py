@@ -16,47 +16,47 @@ from core.home import Home
 from events import lake
 from features.offline import populations
 from models.categories import model as propensity
-from models.categories.history import UNITS, Asked, History, habit, history, ordered_within
+from models.categories.history import UNITS, AsOf, CategoryHistory, habit, history, ordered_within
 from models.categories.published import open_files, to_files
 from models.categories.reasons import reasons
 from models.measures import metrics
 from models.registry.bundle import MANIFEST, FittedModel, digest
-from training.categories.exam import (
-    CategoryExam,
+from training.categories.backtest import (
+    CategoryBacktest,
     auc_within,
-    baskets,
-    evaluated,
-    examine,
+    backtest,
+    evaluation_of,
     known_outcomes,
     learn,
+    read_baskets,
 )
 
 ZONE = "Europe/Berlin"
 NOW = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
-AS_OF = Asked(datetime(2024, 4, 30, 22, tzinfo=UTC), day_of(datetime(2024, 4, 30, 22, tzinfo=UTC), ZONE))
+AS_OF = AsOf(datetime(2024, 4, 30, 22, tzinfo=UTC), day_of(datetime(2024, 4, 30, 22, tzinfo=UTC), ZONE))
 
 
 @pytest.fixture(scope="module")
 def held(shop: Home) -> pd.DataFrame:
-    return baskets(lake.read(shop, lake.connect()).order_lines)
+    return read_baskets(lake.read(shop, lake.connect()).order_lines)
 
 
 @pytest.fixture(scope="module")
-def origins(shop: Home) -> list[Asked]:
-    return [Asked(moment, day_of(moment, ZONE)) for moment in populations.origins(shop)]
+def origins(shop: Home) -> list[AsOf]:
+    return [AsOf(moment, day_of(moment, ZONE)) for moment in populations.origins(shop)]
 
 
 @pytest.fixture(scope="module")
-def exam(held: pd.DataFrame, origins: list[Asked]) -> CategoryExam:
-    return examine(held, origins, Asked(NOW, day_of(NOW, ZONE)))
+def exam(held: pd.DataFrame, origins: list[AsOf]) -> CategoryBacktest:
+    return backtest(held, origins, AsOf(NOW, day_of(NOW, ZONE)))
 
 
 @pytest.fixture(scope="module")
-def learnt(held: pd.DataFrame, origins: list[Asked], exam: CategoryExam) -> FittedModel:
+def learnt(held: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest) -> FittedModel:
     return learn(held, known_outcomes(origins, exam.test))
 
 
-def rows(held: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+def rows(held: pd.DataFrame, asked: AsOf) -> pd.DataFrame:
     return history(held, asked).rows()
 
 
@@ -144,8 +144,8 @@ def test_baskets_hold_the_lines_of_each_category_of_an_order(shop: Home, held: p
     assert len(held) == len(lines.drop_duplicates(by)) == len(held.drop_duplicates(by))
 
 
-def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryExam) -> None:
-    shown = evaluated(exam.frame).metrics
+def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryBacktest) -> None:
+    shown = evaluation_of(exam.frame).metrics
     assert shown["auc_within_category_over_habit"] > 0
     assert shown["auc_within_customer"] > 0.75
     assert shown["auc_within_customer_over_habit_high"] > 0
@@ -154,7 +154,7 @@ def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryExam)
     assert shown["test_customers"] * 8 == len(exam.frame)
 
 
-def test_measures_within_groups_are_those_of_each_group(exam: CategoryExam) -> None:
+def test_measures_within_groups_are_those_of_each_group(exam: CategoryBacktest) -> None:
     frame = exam.frame
     found = auc_within(frame["category"], frame["label"], frame["score"].to_numpy())
     for category, part in frame.groupby("category"):
@@ -163,19 +163,19 @@ def test_measures_within_groups_are_those_of_each_group(exam: CategoryExam) -> N
         )
     one = frame["customer_key"].where(frame["label"] == 0, 0)
     assert len(auc_within(one, frame["label"], frame["score"].to_numpy())) == 0  # no group has both
-    shown = evaluated(frame)
+    shown = evaluation_of(frame)
     assert [row.of for row in shown.by_slice[:8]] == sorted(frame["category"].unique())
 
 
 def test_who_has_not_ordered_for_a_year_still_has_a_habit() -> None:
-    later = Asked(AS_OF.as_of + timedelta(days=700), AS_OF.day + 700)
+    later = AsOf(AS_OF.as_of + timedelta(days=700), AS_OF.day + 700)
     frame = rows(HAND.iloc[:6], later)
     assert frame["orders_365d"].eq(0).all()
     own = habit(frame[frame["customer_key"] == 1])
     assert 0 < own.min() < own.max()
 
 
-def test_a_customers_true_taste_scores_higher(exam: CategoryExam, shop: Home) -> None:
+def test_a_customers_true_taste_scores_higher(exam: CategoryBacktest, shop: Home) -> None:
     """The simulation's truth, which no model sees: the category that has most of a customer's taste."""
     truth = pd.read_parquet(lake.current(shop).folder / "truth.parquet").set_index("customer_key")
     favourite = exam.frame["customer_key"].map(truth["favourite_category"]) == exam.frame["category"]
@@ -184,7 +184,7 @@ def test_a_customers_true_taste_scores_higher(exam: CategoryExam, shop: Home) ->
 
 
 def test_it_is_written_and_opened_without_a_change(
-    learnt: FittedModel, held: pd.DataFrame, exam: CategoryExam
+    learnt: FittedModel, held: pd.DataFrame, exam: CategoryBacktest
 ) -> None:
     known = history(held, exam.test)
     files = to_files(learnt, known, {"as_of": "2024-06-01T00:00:00+00:00", "horizon_days": 30})
@@ -209,7 +209,7 @@ def test_a_version_of_other_columns_is_refused(learnt: FittedModel, held: pd.Dat
 
 
 def test_the_same_orders_teach_the_same(
-    learnt: FittedModel, held: pd.DataFrame, origins: list[Asked], exam: CategoryExam
+    learnt: FittedModel, held: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest
 ) -> None:
     again = learn(held, known_outcomes(origins, exam.test))
     assert again.fitted.to_files() == learnt.fitted.to_files()
@@ -218,7 +218,7 @@ def test_the_same_orders_teach_the_same(
 def test_a_category_that_has_come_up_since_has_a_probability(learnt: FittedModel, held: pd.DataFrame) -> None:
     known = history(held, AS_OF)
     tea = known.categories["category"].iloc[0]
-    renamed = History(
+    renamed = CategoryHistory(
         known.customers,
         known.pairs.replace({"category": {tea: "novelties"}}),
         known.categories.replace({"category": {tea: "novelties"}}),
@@ -247,18 +247,18 @@ def test_a_shop_without_categories_or_with_too_many_is_refused(
 ) -> None:
     made = held.assign(category=None if categories == "none" else held["order_id"].astype(str))
     with pytest.raises(PatronError, match=words):
-        examine(made, [AS_OF], Asked(NOW, day_of(NOW, ZONE)))
+        backtest(made, [AS_OF], AsOf(NOW, day_of(NOW, ZONE)))
 
 
 def test_too_little_history_or_too_few_outcomes_are_refused(held: pd.DataFrame) -> None:
-    now = Asked(NOW, day_of(NOW, ZONE))
+    now = AsOf(NOW, day_of(NOW, ZONE))
     for moments in ([], [AS_OF]):
         with pytest.raises(PatronError, match="import more history"):
-            examine(held, moments, now)
+            backtest(held, moments, now)
     earlier = AS_OF.as_of - timedelta(days=60)
     with pytest.raises(PatronError, match="to learn from, and it takes 200"):
-        examine(held[held["customer_key"] < 40], [Asked(earlier, day_of(earlier, ZONE)), AS_OF], now)
+        backtest(held[held["customer_key"] < 40], [AsOf(earlier, day_of(earlier, ZONE)), AS_OF], now)
     months = [AS_OF.as_of - timedelta(days=days) for days in (180, 120, 60, 0)]
     closed = held[held["day"] < AS_OF.day]
     with pytest.raises(PatronError, match="0 orders of a category are there to test on, and it takes 50"):
-        examine(closed, [Asked(month, day_of(month, ZONE)) for month in months], now)
+        backtest(closed, [AsOf(month, day_of(month, ZONE)) for month in months], now)

@@ -1,1 +1,1 @@
-"""The ranking of products, learnt and tested by time."""
+"""Trains the ranking of products, and tests it by time."""

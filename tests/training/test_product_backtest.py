@@ -27,7 +27,7 @@ from models.products.ranker import fit
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from models.spec import Gate
-from training.products import exam, pipeline
+from training.products import backtest, pipeline
 from training.products.pipeline import train_products
 from training.tables.labelled import label
 from training.tables.pipeline import train_table
@@ -73,7 +73,7 @@ def test_measures_are_those_of_plain_python(shop_of: Callable[[list[Row]], Home]
     goods, days = merchandise(home), 30
     origin = goods.as_of - timedelta(days=days)
     learnt = fit(goods.order_lines, origin, goods.time_zone, goods.never)
-    every, new = exam.examine(learnt, whole(home), days)
+    every, new = backtest.backtest(learnt, whole(home), days)
     rows, ids, begin = household(), Identity(home), origin.replace(tzinfo=None)
     first = {
         customer: min(
@@ -86,14 +86,14 @@ def test_measures_are_those_of_plain_python(shop_of: Callable[[list[Row]], Home]
     ndcg, success, old = {}, {}, set()
     for customer, moment in first.items():
         basket = {product for _, product, _, when, _, c in rows if (c, when) == (customer, moment)}
-        shown = learnt.rank([keys[str(customer)]], exam.K)["product_id"].to_pylist()
+        shown = learnt.rank([keys[str(customer)]], backtest.K)["product_id"].to_pylist()
         gains = [(product in basket) / np.log2(i + 2) for i, product in enumerate(shown)]
         ndcg[keys[str(customer)]] = sum(gains) / sum(1 / np.log2(i + 2) for i in range(len(basket)))
         success[keys[str(customer)]] = float(bool(basket & set(shown)))
         before = {p for _, p, _, when, _, c in rows if c == customer and when < begin}
         old |= set() if basket - before else {keys[str(customer)]}
-    assert every.values[exam.OURS, "ndcg_10"] == pytest.approx([ndcg[k] for k in sorted(ndcg)])
-    assert every.values[exam.OURS, "success_10"].tolist() == [success[k] for k in sorted(success)]
+    assert every.values[backtest.OURS, "ndcg_10"] == pytest.approx([ndcg[k] for k in sorted(ndcg)])
+    assert every.values[backtest.OURS, "success_10"].tolist() == [success[k] for k in sorted(success)]
     assert set(new.customers) == set(every.customers) - old
 
 
@@ -102,13 +102,13 @@ def test_what_the_last_baskets_hold_changes_nothing_that_is_learnt_before(
 ) -> None:
     home = shop_of(household())
     goods = merchandise(home)
-    examined = pipeline.examined(goods, whole(home))
+    examined = pipeline.backtest_ranking(goods, whole(home))
     assert examined.days == 30
     assert examined.origin == goods.as_of - timedelta(days=30)
     later = ibis.literal(examined.origin.replace(tzinfo=None), "timestamp(6)")
     lines = goods.order_lines
     hidden = lines.mutate(product_id=(lines.timestamp >= later).ifelse("ghost", lines.product_id))
-    shown = pipeline.examined(replace(goods, order_lines=hidden), whole(home))
+    shown = pipeline.backtest_ranking(replace(goods, order_lines=hidden), whole(home))
     assert shown.measures == examined.measures
 
 

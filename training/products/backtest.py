@@ -1,4 +1,4 @@
-"""What a ranking of products is worth to the customers who came back after it had learnt."""
+"""Tests a ranking of products on the next baskets of customers, after the moment that it was fitted at."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from models.products.ranker import FittedProducts
 from models.spec import Array
 
 K = 10
-MOST_CUSTOMERS = 4000
+MAX_CUSTOMERS = 4000
 OURS, POPULAR, BEFORE = "ours", "most_popular", "bought_before"
 MEASURES = (f"success_{K}", f"ndcg_{K}")
 EXPECTED, HITS = "expected_hits", "hits"
 
 
 @dataclass(frozen=True)
-class Exam:
-    """One moment: what each ranking was worth to each customer.
+class RankingResults:
+    """The measures of our ranking and of the simple rankings, for each customer of a test.
 
     Attributes:
         customers: keys.
-        values: per ranking and measure a value per customer; of ours also how many of the products shown were
-            bought (``HITS``), and how many it expected (``EXPECTED``).
+        values: a value per customer, by ranking and measure. ``HITS``: how many of the products shown were
+            bought; ``EXPECTED``, only of ours: the sum of their scores.
     """
 
     customers: Ints
     values: dict[tuple[str, str], Array]
 
     def mean(self, ranking: str, measure: str) -> float:
-        """A measure of a ranking: its mean over customers; not a number without any."""
+        """The mean of a measure over customers; NaN without customers."""
         values = self.values[ranking, measure]
         return float(values.mean()) if len(values) else float("nan")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Customers, and what is right for them.
+class TestCases:
+    """Customers, and the products that they bought next.
 
     Attributes:
-        who: places in the histories of what is examined, rising.
-        wanted: customers × products, what the next basket had.
-        hidden: customers × products, what no ranking may show; None for nothing.
+        who: places in the histories of the ranking, ascending.
+        wanted: customers × products: whether the next basket has the product.
+        hidden: customers × products: whether rankings leave the product out; None to leave out none.
     """
 
     who: Ints
@@ -57,29 +57,32 @@ class Asked:
 
 
 def came_back(whole: Purchases, since_day: int, until_day: int) -> Ints:
-    """The keys of customers known to have bought before ``since_day``, who did again before ``until_day``."""
+    """The keys of customers who bought before ``since_day``, and again before ``until_day``."""
     before = np.unique(whole.known_at(midnight(since_day, whole.time_zone)).customer)
     after = np.unique(whole.customer[(whole.day >= since_day) & (whole.day < until_day)])
     return whole.customer_keys[np.intersect1d(before, after)]
 
 
-def examine(learnt: FittedProducts, whole: Purchases, days: int, seed: int = 0) -> tuple[Exam, Exam]:
-    """All products, and only new ones: first baskets of the ``days`` days from when the ranking had learnt.
+def backtest(
+    learnt: FittedProducts, whole: Purchases, days: int, seed: int = 0
+) -> tuple[RankingResults, RankingResults]:
+    """Results on all products, and results on new products only.
 
-    "New" asks for products that the customer had not bought before. Of more than ``MOST_CUSTOMERS`` customers
-    so many are drawn.
+    The test set is each customer's first basket in the ``days`` days after ``learnt.as_of``. New products are
+    those that the customer had not bought before. Of more than ``MAX_CUSTOMERS`` customers, a sample of that
+    size is tested.
 
     Args:
-        whole: what was bought, also after ``learnt.as_of``.
+        whole: all purchases, also those after ``learnt.as_of``.
     """
     since = day_of(learnt.as_of, whole.time_zone)
     after = whole.first_baskets(since, since + days)
     keys = learnt.histories.customers.customer_key
     buyer = whole.customer_keys[after.customer]
     came = np.intersect1d(buyer, keys)
-    if len(came) > MOST_CUSTOMERS:
-        came = np.sort(np.random.default_rng(seed).choice(came, MOST_CUSTOMERS, replace=False))
-    # What nobody had bought by then stands behind the products that could be ranked.
+    if len(came) > MAX_CUSTOMERS:
+        came = np.sort(np.random.default_rng(seed).choice(came, MAX_CUSTOMERS, replace=False))
+    # Products that nobody had bought by then follow those that could be ranked.
     unsold = sorted(set(whole.product_ids) - set(learnt.product_ids))
     place = {product: i for i, product in enumerate([*learnt.product_ids, *unsold])}
     product = np.array([place[name] for name in whole.product_ids])[after.product]
@@ -89,45 +92,47 @@ def examine(learnt: FittedProducts, whole: Purchases, days: int, seed: int = 0) 
         row = np.flatnonzero(np.isin(buyer, some))
         wanted = np.zeros((len(some), len(place)), bool)
         wanted[np.searchsorted(some, buyer[row]), product[row]] = True
-        both.append(_judged(learnt, np.searchsorted(keys, some), wanted))
+        both.append(_results_of(learnt, np.searchsorted(keys, some), wanted))
     every, new = zip(*both, strict=True) if both else ((), ())
     return _together(every), _together(new)
 
 
-def _judged(learnt: FittedProducts, who: Ints, wanted: NDArray[np.bool_]) -> tuple[Exam, Exam]:
+def _results_of(
+    learnt: FittedProducts, who: Ints, wanted: NDArray[np.bool_]
+) -> tuple[RankingResults, RankingResults]:
     old = learnt.histories.times[who].toarray() > 0
     new = wanted.copy()
     new[:, : old.shape[1]] &= ~old
-    return judge(learnt, Asked(who, wanted)), judge(learnt, Asked(who, new, old))
+    return results_of(learnt, TestCases(who, wanted)), results_of(learnt, TestCases(who, new, old))
 
 
-def judge(learnt: FittedProducts, asked: Asked) -> Exam:
-    """The measures of each ranking for the customers who bought something wanted."""
-    some = asked.wanted.any(axis=1)
-    who, wanted = asked.who[some], asked.wanted[some]
+def results_of(learnt: FittedProducts, cases: TestCases) -> RankingResults:
+    """The measures of each ranking, for customers with at least one wanted product."""
+    some = cases.wanted.any(axis=1)
+    who, wanted = cases.who[some], cases.wanted[some]
     keys = learnt.histories.customers.customer_key[who]
-    ours, score = _shown(learnt, keys, asked.hidden is not None)
+    ours, score = _shown(learnt, keys, cases.hidden is not None)
     shown = {OURS: ours}
     simple = {
         POPULAR: baselines.most_popular(who, learnt.goods),
         BEFORE: baselines.bought_before(who, learnt.histories, learnt.goods),
     }
-    for name, values in simple.items():
-        if asked.hidden is not None:
-            values[asked.hidden[some]] = -1
-        shown[name] = np.argsort(-values, axis=1, kind="stable")[:, :K]
-    found: dict[tuple[str, str], Array] = {(OURS, EXPECTED): score.sum(axis=1)}
+    for name, scores in simple.items():
+        if cases.hidden is not None:
+            scores[cases.hidden[some]] = -1
+        shown[name] = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+    values: dict[tuple[str, str], Array] = {(OURS, EXPECTED): score.sum(axis=1)}
     success, ndcg = MEASURES
     for name, places in shown.items():
         hits = np.take_along_axis(wanted, np.maximum(places, 0), axis=1) & (places >= 0)
-        found[name, success] = ranking_metrics.success(hits)
-        found[name, ndcg] = ranking_metrics.ndcg(hits, wanted.sum(axis=1))
-        found[name, HITS] = hits.sum(axis=1).astype(np.float64)
-    return Exam(keys, found)
+        values[name, success] = ranking_metrics.success(hits)
+        values[name, ndcg] = ranking_metrics.ndcg(hits, wanted.sum(axis=1))
+        values[name, HITS] = hits.sum(axis=1).astype(np.float64)
+    return RankingResults(keys, values)
 
 
 def _shown(learnt: FittedProducts, keys: Ints, new_only: bool) -> tuple[Ints, Array]:
-    """Per customer the places of our first K products, −1 where there are fewer, and their scores."""
+    """The places of our first K products for each customer (−1 where there are fewer), and their scores."""
     ranked = learnt.rank(keys.tolist(), K, new_only)
     place = {product: i for i, product in enumerate(learnt.product_ids)}
     row = np.searchsorted(keys, ranked["customer_key"].to_numpy())
@@ -138,9 +143,9 @@ def _shown(learnt: FittedProducts, keys: Ints, new_only: bool) -> tuple[Ints, Ar
     return shown, score
 
 
-def _together(parts: tuple[Exam, ...]) -> Exam:
+def _together(parts: tuple[RankingResults, ...]) -> RankingResults:
     names = [(r, m) for r in (OURS, POPULAR, BEFORE) for m in (*MEASURES, HITS)] + [(OURS, EXPECTED)]
     if not parts:
-        return Exam(np.empty(0, np.int64), {name: np.empty(0) for name in names})
+        return RankingResults(np.empty(0, np.int64), {name: np.empty(0) for name in names})
     values = {name: np.concatenate([part.values[name] for part in parts]) for name in names}
-    return Exam(np.concatenate([part.customers for part in parts]), values)
+    return RankingResults(np.concatenate([part.customers for part in parts]), values)
