@@ -82,8 +82,8 @@ class CategoryHistory:
     @property
     def keys(self) -> Array:
         """Who had ordered, in ascending order."""
-        found: Array = self.customers["customer_key"].to_numpy()
-        return found
+        keys: Array = self.customers["customer_key"].to_numpy()
+        return keys
 
     def rows(
         self, keys: Iterable[int] | None = None, categories: Iterable[str] | None = None
@@ -106,9 +106,9 @@ class CategoryHistory:
         frame = customers.merge(goods, how="cross").merge(own, how="left", on=KEYS)
         none = own.columns.difference([*KEYS, "days_since_category"])
         frame[none] = frame[none].fillna(0.0)
-        found = _with_shares(frame)[["customer_key", *UNITS]]
+        rows = _with_shares(frame)[["customer_key", *UNITS]]
         shares = [name for name, unit in UNITS.items() if unit == "per mille"]
-        return found.assign(**(found[shares] * 1000))
+        return rows.assign(**(rows[shares] * 1000))
 
 
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
