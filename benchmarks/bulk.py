@@ -30,10 +30,11 @@ from features.catalogue.store import import_feast
 from models.estimators.blend import FittedBlend
 from models.questions import MODELS
 from models.registry.encoding import column_matrix
-from records.score_jobs import CHUNK, COMMAND
+from records.jobs import COMMAND
+from records.score_jobs import CHUNK, ScoreJobStore
 from serving.files import tables as job_files
 from serving.files import writing as files
-from serving.score_jobs import engine as bulk
+from serving.score_jobs.scoring import create_job, score_job
 from serving.scores.scorer import open_scorer
 
 STRIDE = 1_000_003  # a prime: the simulated customers come in another order each time
@@ -100,9 +101,11 @@ def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
 
     def ours(_number: int) -> rounds.Measured:
         started = time.perf_counter()
-        job = bulk.begin(home, champions, list(MODELS), segment=None, origin=COMMAND)
-        bulk.carry_out(home, job, champions, threads)
-        files.write(job_files.stream(home, job, job_files.kind_of(out)), out)
+        store = ScoreJobStore(home)
+        job = create_job(store, champions, list(MODELS), segment=None, origin=COMMAND)
+        with store.execute(job):
+            score_job(store, job, champions, threads)
+        files.write(job_files.stream(store, job, job_files.kind_of(out)), out)
         return {"seconds": time.perf_counter() - started}
 
     def limit(_number: int) -> rounds.Measured:

@@ -52,14 +52,12 @@ def score(
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         score_table(table, model, out, as_json)
         return
-    from serving.score_jobs import engine
+    from serving.score_jobs.to_file import score_everyone
 
     if job is not None and (model != "all" or segment is not None):
         raise typer.BadParameter("a job keeps its models and its segment; leave out --model and --segment")
     with progress_bar(as_json) as progress:
-        done = engine.score_everyone(
-            open_home(), out, model_names(model), progress, segment=segment, job_id=job
-        )
+        done = score_everyone(open_home(), out, model_names(model), progress, segment=segment, job_id=job)
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:
         lines.append(f"{done['already_scored']:,} of them had been scored before the interruption")

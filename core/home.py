@@ -151,6 +151,11 @@ class Home:
         return self.path / "score-jobs"
 
     @property
+    def recommendation_runs(self) -> Path:
+        """For whom decisions were made in bulk: a folder per run, see :mod:`records.runs`."""
+        return self.path / "recommendation-runs"
+
+    @property
     def limits(self) -> Path:
         """How much keys have used of their limits lately, a few bytes each, where no Redis is named."""
         return self.path / "limits"

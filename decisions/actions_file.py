@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -46,6 +48,23 @@ def parse(content: bytes, path: str) -> Actions:
             errors = [e for e in errors if e["type"] != "too_short" or e["loc"] != ("actions",)]
         wrong = "; ".join(dict.fromkeys(_message(e, table) for e in errors))
         raise PatronError(f"{path}: {wrong}") from error
+
+
+def restore(canonical: str, file: Path) -> Actions:
+    """The actions of an :attr:`Actions.canonical` that was stored.
+
+    Args:
+        file: the file that declared them, for the message.
+
+    Raises:
+        PatronError: this version does not know a feature or setting of them.
+    """
+    try:
+        return Actions.model_validate(json.loads(canonical))
+    except ValueError as error:
+        raise PatronError(
+            f"{file} was changed, and the actions of before the change cannot be used any more; start again"
+        ) from error
 
 
 def _message(error: Any, table: Mapping[str, Any]) -> str:

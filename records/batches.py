@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from records.score_jobs import AS_OF, KEY
+from records.columns import AS_OF, KEY
 
 SCORE, MOMENT = ".score", "as_of."
 _NUMBER = re.compile("0|[1-9][0-9]{0,5}")

@@ -202,12 +202,14 @@ class DecisionLog:
         keys: Sequence[int],
         question: Question,
         choose: Callable[[int, Mapping[str, int]], Choice],
+        places: Sequence[int] = (),
     ) -> dict[int, Decision]:
         """Decide for customers who have no standing decision; all are committed on return.
 
         Args:
             keys: each once.
             choose: of a customer's key, and per action ever chosen for them the days since.
+            places: the positions of the customers in the run of the question, which lists the decisions.
         """
         decided, numbers = {}, []
         with self.writing() as connection:
@@ -222,8 +224,12 @@ class DecisionLog:
                 else:
                     decided[key] = of_row(standing)
                     numbers.append(int(standing.n))
-            if question.run_id is not None:
-                _add_to_run(connection, question.run_id, numbers)
+            if places:
+                listed = zip(places, numbers, strict=True)
+                connection.execute(
+                    sa.insert(run_rows),
+                    [{"run_id": question.run_id, "place": place, "decision": n} for place, n in listed],
+                )
         return decided
 
 
@@ -264,15 +270,6 @@ def _standing(connection: sa.Connection, key: int, question: Question) -> sa.Row
 
 def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]:
     return {row[0]: day - row[1] for row in connection.execute(_LAST_DAYS, {"key": key, "today": day})}
-
-
-def _add_to_run(connection: sa.Connection, run_id: str, numbers: Sequence[int]) -> None:
-    run = runs.c.id == run_id
-    done = connection.execute(sa.select(runs.c.done).where(run)).scalar_one()
-    placed = [{"run_id": run_id, "place": done + i, "decision": n} for i, n in enumerate(numbers)]
-    if placed:
-        connection.execute(sa.insert(run_rows), placed)
-    connection.execute(sa.update(runs).where(run).values(done=done + len(numbers)))
 
 
 def _row(decision: Decision) -> dict[str, Any]:

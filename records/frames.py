@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from records.job_parts import Part
-from records.score_jobs import AS_OF, BOUNDS, KEY
+from records.columns import AS_OF, BOUNDS, KEY
+from records.job_parts import JobPart
 
 _ORDER = ("_after", "_order")
 MOST_FRAMES = 200  # that are held before those that others replace are let go
@@ -42,12 +42,12 @@ class Latest:
         if len(self._frames) >= MOST_FRAMES:
             self._frames = [self._last()]
 
-    def add_part(self, part: Part) -> None:
+    def add_part(self, part: JobPart) -> None:
         """Take a part of a score job in; who had no features was not answered."""
         table = pq.read_table(part.path)
         table = table.filter(pc.is_valid(table[AS_OF]))
-        told = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason", *BOUNDS)]
-        dropped = [name for name in told if name in table.column_names]
+        unlogged = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason", *BOUNDS)]
+        dropped = [name for name in unlogged if name in table.column_names]
         frame: pd.DataFrame = table.drop_columns([AS_OF, *dropped]).to_pandas()
         versions = {f"{name}.version": version for name, version in part.models.items()}
         self.add(frame.assign(day=part.day, **versions), part.after, part.order, len(frame))

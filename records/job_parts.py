@@ -1,6 +1,6 @@
-"""Parts of score jobs as the log of scores holds them: the features that were read and what was answered.
+"""Parts of score jobs, as the score log reads them: the features that were used and the predictions.
 
-They are by ``customer_key`` and hold no ids.
+Rows name customers by ``customer_key`` only.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ import pyarrow.parquet as pq
 
 from core import files
 from core.home import Home
-from records import score_jobs as jobs
+from records.score_jobs import ScoreJob, ScoreJobStore
 
-TOLD = ("at_us", "day", "after")
+METADATA = ("at_us", "day", "after")
 
 
-def write(home: Home, job: jobs.Job, chunk: int, rows: pa.Table, told: Mapping[str, int]) -> None:
-    """Put a chunk's answers into their file, in one step.
+def write(
+    store: ScoreJobStore, job: ScoreJob, chunk: int, rows: pa.Table, metadata: Mapping[str, int]
+) -> None:
+    """Write a chunk's predictions into their file, in one step.
 
     Args:
-        told: ``TOLD``, when they were given: see :class:`Part`.
+        metadata: the values of ``METADATA``, as :class:`JobPart` explains them.
     """
-    path = jobs.part(home, job, chunk)
-    rows = rows.replace_schema_metadata({name: str(value) for name, value in told.items()})
-    texts = [field.name for field in rows.schema if not pa.types.is_primitive(field.type)]
+    path = store.part(job, chunk)
+    rows = rows.replace_schema_metadata({name: str(value) for name, value in metadata.items()})
+    texts = [column.name for column in rows.schema if not pa.types.is_primitive(column.type)]
     with files.replacing(path) as draft:
         pq.write_table(rows, draft, compression="lz4", use_dictionary=texts, write_statistics=False)
 
 
 @dataclass(frozen=True)
-class Part:
-    """A chunk's answers, as the log of scores holds them.
+class JobPart:
+    """The predictions of a chunk.
 
     Attributes:
-        at_us: when they were given, by the shop's clock, in microseconds since 1970.
+        at_us: when they were made, by the shop's clock, in microseconds since 1970.
         day: the shop's day of that moment.
-        after: the number of the last row of the log's table that was there before them.
-        order: that of the job among all.
-        models: per model the version that answered.
+        after: the number of the last row of the log's table at that moment.
+        order: that of the job among all jobs.
+        models: per model the version.
     """
 
     path: Path
@@ -53,13 +55,15 @@ class Part:
     models: Mapping[str, str]
 
 
-def answered(home: Home) -> list[Part]:
-    """All parts of all jobs that are kept."""
-    found = []
-    for job in jobs.listed(home):
+def read_all(home: Home) -> list[JobPart]:
+    """All parts of all stored jobs; a missing or damaged one is left out."""
+    parts = []
+    store = ScoreJobStore(home)
+    for job in store.list_jobs():
         for chunk in range(job.chunks):
-            with suppress(OSError, pa.ArrowException, KeyError):  # missing, or damaged
-                path = jobs.part(home, job, chunk)
-                told = {name: int(pq.read_metadata(path).metadata[name.encode()]) for name in TOLD}
-                found.append(Part(path, order=job.order, models=job.models, **told))
-    return found
+            with suppress(OSError, pa.ArrowException, KeyError):
+                path = store.part(job, chunk)
+                stored = pq.read_metadata(path).metadata
+                metadata = {name: int(stored[name.encode()]) for name in METADATA}
+                parts.append(JobPart(path, order=job.order, models=job.models, **metadata))
+    return parts

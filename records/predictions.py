@@ -321,7 +321,7 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     """
     database, span = Database(home), scores.c.at_us.between(micros(since), micros(until))
     nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
-    parts = job_parts.answered(home)
+    parts = job_parts.read_all(home)
     try:
         with database.reading() as connection:
             if not parts and connection.execute(sa.select(scores.c.id).limit(1)).first() is None:

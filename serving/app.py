@@ -34,7 +34,7 @@ from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.catalogue.other_models import OtherModels
 from serving.decisions.decider import Decider
-from serving.decisions.runs import Runs
+from serving.decisions.runs import DecisionRuns
 from serving.events.intake import Intake
 from serving.http import problems, services
 from serving.http.body_limit import BodyLimitMiddleware
@@ -106,7 +106,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(CategoryService(watch, scorer.identity))
     instances.add(ScoreJobs(scorer))
     decider = instances.add(Decider(scorer, DecisionLog(home)))
-    instances.add(Runs(decider))
+    instances.add(DecisionRuns(decider))
     instances.add(Intake(home))
     return instances
 
@@ -137,16 +137,17 @@ def _lifespan(
             at_end("the score log", log.close)
             at_end("the log of decisions", instances[Decider].log.close)
             at_end("the scorer", instances[Scorer].close)
-            at_end("the score jobs", instances[ScoreJobs].stop)
+            at_end("the score jobs", instances[ScoreJobs].close)
             at_end("the ranking of categories", instances[CategoryService].close)
             at_end("the ranking of products", instances[ProductService].close)
             at_end("the explainer", instances[Explainer].close)
-            at_end("the decision runs", instances[Runs].stop)
+            at_end("the decision runs", instances[DecisionRuns].close)
             at_end("the event intake", instances[Intake].close)
             if watcher is not None:
                 watcher.start()
                 at_end("the watch over promotions", watcher.close)
             await run_in_threadpool(instances[ScoreJobs].resume)
+            await run_in_threadpool(instances[DecisionRuns].resume)
             yield
 
     return lifespan

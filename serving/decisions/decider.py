@@ -75,13 +75,19 @@ class Decider:
         return {key: everyone[key] for key in inside if key in everyone}
 
     def decide(
-        self, customers: Mapping[int, str], question: Question, rules: Actions, route: str = "api"
+        self,
+        customers: Mapping[int, str],
+        question: Question,
+        rules: Actions,
+        route: str = "api",
+        places: Sequence[int] = (),
     ) -> list[Decision]:
         """One decision per customer, in order; who has a standing one is given that.
 
         Args:
             customers: external ids by key.
             route: for the log of scores, ``api`` or ``bulk``.
+            places: the positions of the customers in the run of the question.
 
         Raises:
             PatronError: a store is missing or unreadable.
@@ -98,7 +104,7 @@ class Decider:
             found = recommend(known, rules, question.day, self.log.salt, question.channels)
             return _choice(found, known)
 
-        decided = self.log.decide(list(customers), question, choose)
+        decided = self.log.decide(list(customers), question, choose, places)
         return [decided[key] for key in customers]
 
     def _stamp(self) -> tuple[int, ...]:

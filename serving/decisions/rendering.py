@@ -11,7 +11,7 @@ from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
 from records.decisions import Decision, DecisionLog
-from records.runs import Run
+from records.runs import DecisionRun
 from serving.decisions.decider import TOLD
 from serving.decisions.schemas import Chosen, NextBestActions, NotOffered, RunnerUp, ScoreUsed
 
@@ -89,7 +89,7 @@ class Speaker:
 
 
 def rows(
-    log: DecisionLog, identity: Identity, run: Run, start: int = 0, language: Language | None = None
+    log: DecisionLog, identity: Identity, run: DecisionRun, start: int = 0, language: Language | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a run from a place on, in its order, each with its place; read bit by bit.
 

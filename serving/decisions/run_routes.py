@@ -12,12 +12,13 @@ from pydantic import Field
 from core.errors import PatronError
 from decisions.reasons import Language
 from records import runs
-from records.runs import Run
+from records.jobs import SERVICE, JobRunning
+from records.runs import DecisionRun
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider, DeciderDep
 from serving.decisions.rendering import rows
-from serving.decisions.runs import RunGoesOn, Runs
+from serving.decisions.runs import DecisionRuns
 from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.files import exports
 from serving.http.cursors import Cursor
@@ -27,7 +28,7 @@ from serving.http.services import service
 router = APIRouter(
     prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]
 )
-RunsDep = Annotated[Runs, service(Runs)]
+RunsDep = Annotated[DecisionRuns, service(DecisionRuns)]
 # No coroutines: they read files, so each runs in a thread.
 RunId = Annotated[
     str, Path(max_length=64, description="As its start named it.", examples=["3f6c1d2e9a7b4c5d"])
@@ -57,11 +58,11 @@ def start(
     Who has a standing decision keeps it. One run goes on at a time.
     """
     try:
-        run_id = running.start(asked.segment, asked.channels, asked.language, caller.name or "api")
-    except RunGoesOn as error:
+        run = running.start(asked.segment, asked.channels, asked.language, caller.name or "api")
+    except JobRunning as error:
         raise HTTPException(409, str(error)) from error
-    response.headers["location"] = f"{router.prefix}/{run_id}"
-    return _state(decider, _find(decider, run_id))
+    response.headers["location"] = f"{router.prefix}/{run.id}"
+    return _state(decider, _find(running, run.id))
 
 
 @router.get(
@@ -76,12 +77,14 @@ def start(
         **responses(404, 409, 422, 503),
     },
 )
-def read(run_id: RunId, asked: Annotated[RunQuery, Query()], decider: DeciderDep) -> RunPage | Response:
+def read(
+    run_id: RunId, asked: Annotated[RunQuery, Query()], running: RunsDep, decider: DeciderDep
+) -> RunPage | Response:
     """How far a run is, and its rows from a cursor on: a page as JSON, or all of them as NDJSON or CSV.
 
     While it goes on, pages end where it is, and their cursor leads on from there.
     """
-    run = _find(decider, run_id)
+    run = _find(running, run_id)
     begin = _place(run, asked.cursor)
     found = rows(decider.log, decider.scorer.identity, run, begin, asked.language)
     if asked.format != "json":
@@ -98,7 +101,8 @@ def read(run_id: RunId, asked: Annotated[RunQuery, Query()], decider: DeciderDep
         return StreamingResponse(chunks, media_type=kind, headers={"content-disposition": name})
     page = list(islice(found, asked.limit))
     after = page[-1][0] + 1 if page else begin
-    more = after < run.done or run.status == "running"
+    resumed = run.status == "interrupted" and run.origin == SERVICE
+    more = after < run.done or run.status == "running" or resumed
     return RunPage(
         **_state(decider, run).model_dump(),
         rows=[Row(**row) for _, row in page],
@@ -106,14 +110,14 @@ def read(run_id: RunId, asked: Annotated[RunQuery, Query()], decider: DeciderDep
     )
 
 
-def _find(decider: Decider, run_id: str) -> Run:
-    run = runs.find(decider.log, run_id)
+def _find(running: DecisionRuns, run_id: str) -> DecisionRun:
+    run = running.store.find(run_id)
     if run is None:
-        raise HTTPException(404, f"there is no such run; the last {runs.MOST_RUNS} are kept")
+        raise HTTPException(404, f"there is no such run; the last {running.store.max_jobs} are kept")
     return run
 
 
-def _place(run: Run, cursor: str | None) -> int:
+def _place(run: DecisionRun, cursor: str | None) -> int:
     if cursor is None:
         return 0
     found = RunCursor.read(cursor)
@@ -122,7 +126,7 @@ def _place(run: Run, cursor: str | None) -> int:
     return found.place
 
 
-def _state(decider: Decider, run: Run) -> RunState:
+def _state(decider: Decider, run: DecisionRun) -> RunState:
     return RunState.model_validate(
         {
             "run_id": run.id,

@@ -2,106 +2,110 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Sequence
 
-from core.errors import PatronError
+import numpy as np
+
+from core.calendar import day_of
 from core.progress import Progress, silent
 from decisions.actions import Actions
+from decisions.actions_file import restore
 from decisions.reasons import Language
-from records import runs
 from records.decisions import Question
+from records.job_worker import JobWorker
+from records.jobs import SERVICE
+from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
 
-BATCH = 25  # so few that a request of the API does not wait long for the store
-_log = logging.getLogger(__name__)
+BATCH = 25  # customers per transaction, so that a request of the API does not wait long for the store
 
 
-class RunGoesOn(PatronError):
-    """There is a run already."""
-
-
-class Runs:
-    """The runs that this process carries out, one at a time."""
+class DecisionRuns:
+    """The runs of the service, one at a time; one that was interrupted is resumed."""
 
     def __init__(self, decider: Decider) -> None:
         self._decider = decider
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._going_on = ""
+        self.store = RunStore(decider.log)
+        self._worker = JobWorker(self.store, self._work)
 
     def start(
         self, segment: str | None, channels: Sequence[str] | None, language: Language, caller: str
-    ) -> str:
-        """Begin a run; returns its id as soon as its customers are known.
+    ) -> DecisionRun:
+        """Start a run; returns as soon as its customers are stored.
 
         Raises:
-            RunGoesOn: another one is not done yet.
+            JobRunning: another run is not done yet.
             Unprocessable: there is no such segment or channel.
             PatronError: the actions or a store cannot be used.
         """
-        with self._starting:
-            rules = self._decider.rules()
-            question = self._decider.question(rules, channels, caller)
-            customers = self._decider.segment(segment)
-            if self._thread is not None and self._thread.is_alive():
-                raise RunGoesOn(
-                    f"the run {self._going_on} goes on, and there is one at a time; ask again when it is done"
-                )
-            run = ExitStack()
-            began = runs.running(self._decider.log, question, segment, language, len(customers))
-            question = run.enter_context(began)
-            assert question.run_id is not None
-            self._going_on = question.run_id
-            work = (run, customers, question, rules)
-            self._thread = threading.Thread(target=self._carry_out, args=work, name="run", daemon=True)
-            self._thread.start()
-            return self._going_on
+        question = self._decider.question(self._decider.rules(), channels, caller)
+        customers = self._decider.segment(segment)
+        run = new_run(question, segment, language, SERVICE)
+        return self._worker.start(lambda: self.store.create(run, [_keys(customers)]))
 
-    def stop(self) -> None:
-        """End the run that goes on, if there is one; it is then interrupted."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+    def resume(self) -> None:
+        """Resume the runs that a service started and did not finish."""
+        self._worker.resume()
 
-    def _carry_out(
-        self, run: ExitStack, customers: Mapping[int, str], question: Question, rules: Actions
-    ) -> None:
-        try:
-            with run:
-                decide_all(self._decider, customers, question, rules, stop=self._stop)
-        except PatronError as error:
-            _log.error("run %s failed: %s", question.run_id, error)
-        except Exception as error:
-            _log.error("run %s failed: unexpected %s", question.run_id, type(error).__name__)
+    def close(self) -> None:
+        """Leave the running run after its present batch; it is then interrupted."""
+        self._worker.close()
+
+    def _work(self, run: DecisionRun, shutdown: threading.Event) -> None:
+        decide_all(self._decider, self.store, run, shutdown=shutdown)
+
+
+def new_run(question: Question, segment: str | None, language: Language, origin: str) -> DecisionRun:
+    """A run that asks this question, to be stored with its customers."""
+    return DecisionRun(
+        at=question.at, segment=segment, origin=origin, caller=question.caller,
+        channels=question.channels, language=language, rules=question.rules,
+    )  # fmt: skip
 
 
 def decide_all(
     decider: Decider,
-    customers: Mapping[int, str],
-    question: Question,
-    rules: Actions,
+    store: RunStore,
+    run: DecisionRun,
     progress: Progress = silent,
-    stop: threading.Event | None = None,
+    shutdown: threading.Event | None = None,
 ) -> None:
-    """Decide for customers in small batches, in order.
+    """Decide for the customers of a run who have no decision in it yet, in small batches, in order.
+
+    The actions are those with which the run began. Each batch is decided for the shop's day on which it is
+    decided, so a run that is resumed on another day respects the decisions of that day. Customers whose ids
+    were deleted since are left out.
 
     Raises:
-        Stopped: ``stop`` was set.
-        PatronError: a store is missing or unreadable.
+        Interrupted: ``shutdown`` was set.
+        PatronError: a store is missing or unreadable, or the actions cannot be used any more.
     """
-    keys = list(customers)
-    for start in range(0, len(keys), BATCH):
-        if stop is not None and stop.is_set():
-            raise runs.Stopped
-        progress("deciding", start / len(keys))
-        batch = {key: customers[key] for key in keys[start : start + BATCH]}
-        now = replace(question, at=decider.scorer.shop.now())
-        decider.decide(batch, now, rules, "bulk")
+    rules = _rules(decider, run)
+    shop, identity = decider.scorer.shop, decider.scorer.identity
+    for start in range(store.resume_at(run), run.total, BATCH):
+        store.check(run, shutdown or threading.Event())
+        progress("deciding", start / run.total)
+        keys = store.customers(run, start, BATCH).tolist()
+        ids = identity.ids(keys)
+        places = [start + i for i, key in enumerate(keys) if key in ids]
+        customers = {key: ids[key] for key in keys if key in ids}
+        now = shop.now()
+        day, caller = day_of(now, shop.time_zone), run.caller or "api"
+        question = Question(now, day, run.channels, run.rules, caller, run.id)
+        decider.decide(customers, question, rules, "bulk", places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()
     progress("deciding", 1.0)
+
+
+def _rules(decider: Decider, run: DecisionRun) -> Actions:
+    """The actions with which a run began."""
+    rules = decider.rules()
+    if rules.digest == run.rules:
+        return rules
+    return restore(decider.log.rules(run.rules) or "", decider.scorer.home.actions)
+
+
+def _keys(customers: dict[int, str]) -> np.ndarray:
+    return np.array([*customers], np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,9 +17,11 @@ from core.progress import Progress, silent
 from decisions.reasons import Language
 from records import ScoreLog, runs
 from records.decisions import DecisionLog
+from records.jobs import COMMAND
+from records.runs import RunStore
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows
-from serving.decisions.runs import decide_all
+from serving.decisions.runs import decide_all, new_run
 from serving.decisions.schemas import Row
 from serving.files import exports
 from serving.files.writing import check_place
@@ -40,6 +43,8 @@ def recommend_everyone(
 ) -> dict[str, Any]:
     """Decide for everybody in a segment into ``out`` (.ndjson, .csv or .parquet) and into the log.
 
+    A run of the same request that was interrupted on the same day of the shop is resumed.
+
     Args:
         target: the program that a CSV is for; a spreadsheet for None.
 
@@ -48,7 +53,7 @@ def recommend_everyone(
 
     Raises:
         PatronError: the file's kind, its target, the segment or a channel is unknown, the actions
-            cannot be used, or a store is missing.
+            cannot be used, another run is running, or a store is missing.
     """
     check_place(out, KINDS)
     if target is not None and out.suffix != ".csv":
@@ -58,19 +63,20 @@ def recommend_everyone(
     home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as scores, DecisionLog(home) as log:
         decider = Decider(open_scorer(home, scores), log)
-        rules = decider.rules()
-        question = decider.question(rules, channels, "cli")
-        customers = decider.segment(segment)
-        with runs.running(log, question, segment, language, len(customers)) as question:
-            decide_all(decider, customers, question, rules, progress)
-        assert question.run_id is not None
-        run = runs.find(log, question.run_id)
-        assert run is not None
+        store = RunStore(log)
+        run = new_run(decider.question(decider.rules(), channels, "cli"), segment, language, COMMAND)
+        keys = np.array([*decider.segment(segment)], np.int64)
+        store.refuse_if_running()
+        run = store.interrupted_command(
+            segment=segment, channels=run.channels, language=language, rules=run.rules
+        ) or store.create(run, [keys])
+        with store.execute(run):
+            decide_all(decider, store, run, progress)
         found = (row for _, row in rows(log, decider.scorer.identity, run))
         with files.replacing(out) as draft:
             _write(out.suffix, language, target, found, draft)
         counted = runs.counts(log, run.id)
-    return {"run_id": run.id, "customers": run.done, "out": str(out), "actions": counted}
+    return {"run_id": run.id, "customers": run.total, "out": str(out), "actions": counted}
 
 
 def _write(

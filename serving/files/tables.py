@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from core.home import Home
 from events.identity import Identity
-from records import score_jobs
-from records.score_jobs import AS_OF, BOUNDS, KEY, Job
+from records.columns import AS_OF, BOUNDS, KEY
+from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files.spreadsheet import exact_id, inert, number, quoted
 from serving.scores.inference import UNBUILT
 
@@ -40,7 +39,7 @@ def kind_of(out: Path) -> Kind:
     return cast(Kind, out.suffix.removeprefix("."))
 
 
-def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
+def stream(store: ScoreJobStore, job: ScoreJob, kind: Kind) -> Iterator[bytes]:
     """The file of a finished job, in pieces: a row per customer, by key.
 
     Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_low`` and ``MODEL_high``
@@ -50,7 +49,7 @@ def stream(home: Home, job: Job, kind: Kind) -> Iterator[bytes]:
     Raises (while it is read):
         PatronError: the database cannot be read.
     """
-    return encoded(_tables(home, job), kind)
+    return encoded(_tables(store, job), kind)
 
 
 def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
@@ -58,32 +57,32 @@ def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
     return _WRITERS[kind](tables)
 
 
-def _tables(home: Home, job: Job) -> Iterator[pa.Table]:
+def _tables(store: ScoreJobStore, job: ScoreJob) -> Iterator[pa.Table]:
     """The rows of all parts; the next parts are read while one is written."""
-    bounds = _bounds(home, job)
+    bounds = _bounds(store, job)
     with ThreadPoolExecutor(_AHEAD, "score-file") as pool:
         ahead: deque[Future[pa.Table]] = deque()
         for chunk in range(job.chunks):
-            ahead.append(pool.submit(_rows, home, job, bounds, chunk))
+            ahead.append(pool.submit(_rows, store, job, bounds, chunk))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _bounds(home: Home, job: Job) -> list[str]:
+def _bounds(store: ScoreJobStore, job: ScoreJob) -> list[str]:
     """The interval columns that all parts have; older parts have none."""
-    columns_by_part = [pq.read_schema(score_jobs.part(home, job, chunk)).names for chunk in range(job.chunks)]
+    columns_by_part = [pq.read_schema(store.part(job, chunk)).names for chunk in range(job.chunks)]
     names = (f"{name}.{side}" for name in job.models for side in BOUNDS)
     return [name for name in names if all(name in names for names in columns_by_part)]
 
 
-def _rows(home: Home, job: Job, bounds: Sequence[str], chunk: int) -> pa.Table:
+def _rows(store: ScoreJobStore, job: ScoreJob, bounds: Sequence[str], chunk: int) -> pa.Table:
     fields = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [
         *bounds
     ]
-    part = pq.ParquetFile(score_jobs.part(home, job, chunk)).read([KEY, AS_OF, *fields], use_threads=False)
-    names = Identity(home).names(part[KEY].to_numpy())
+    part = pq.ParquetFile(store.part(job, chunk)).read([KEY, AS_OF, *fields], use_threads=False)
+    names = Identity(store.home).names(part[KEY].to_numpy())
     built = part[AS_OF].is_valid()
     columns: dict[str, Any] = {
         "customer_id": names,

@@ -8,18 +8,17 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from features.offline.current import NoSuchSegment
-from records import score_jobs as jobs
-from records.score_jobs import Job, JobGoesOn
+from records.jobs import JobRunning
+from records.score_jobs import ScoreJob
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
-from serving.files import tables as job_files
+from serving.files import tables
 from serving.files.tables import MEDIA_TYPES
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service
 from serving.score_jobs.background import ScoreJobs
 from serving.score_jobs.schemas import FileQuery, JobList, JobRequest, JobState
 from serving.scores.dependencies import ScorerDep, known_models
-from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1/score-jobs", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 ScoreJobsDep = Annotated[ScoreJobs, service(ScoreJobs)]
@@ -42,15 +41,15 @@ _LINKS = {
     responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
 def start(
-    asked: JobRequest, running: ScoreJobsDep, scorer: ScorerDep, caller: CallerDep, response: Response
+    request: JobRequest, jobs: ScoreJobsDep, scorer: ScorerDep, caller: CallerDep, response: Response
 ) -> JobState:
     """Score everybody in a segment, in the background, by the models that answer now.
 
     One job goes on at a time. It outlives the service: started again, that goes on where it was.
     """
     try:
-        job = running.start(asked.segment, known_models(scorer, asked.models), caller.name)
-    except JobGoesOn as error:
+        job = jobs.start(request.segment, known_models(scorer, request.models), caller.name)
+    except JobRunning as error:
         raise HTTPException(409, str(error)) from error
     except NoSuchSegment as error:
         raise Unprocessable(f"segment: {error}") from error
@@ -64,9 +63,9 @@ def start(
     response_description="The jobs, the newest first.",
     responses=responses(503),
 )
-def list_jobs(scorer: ScorerDep) -> JobList:
+def list_jobs(jobs: ScoreJobsDep) -> JobList:
     """The jobs that are kept, the newest first, also those of `patron score`."""
-    return JobList(jobs=[_state(job) for job in jobs.listed(scorer.home)])
+    return JobList(jobs=[_state(job) for job in jobs.store.list_jobs()])
 
 
 @router.get(
@@ -75,9 +74,9 @@ def list_jobs(scorer: ScorerDep) -> JobList:
     response_description="The job as it stands.",
     responses=responses(404, 422, 503),
 )
-def read(job_id: JobId, scorer: ScorerDep) -> JobState:
+def read(job_id: JobId, jobs: ScoreJobsDep) -> JobState:
     """How far a job is."""
-    return _state(_find(scorer, job_id))
+    return _state(_find(jobs, job_id))
 
 
 @router.post(
@@ -87,13 +86,13 @@ def read(job_id: JobId, scorer: ScorerDep) -> JobState:
     response_description="The job ends after the chunk that it is at.",
     responses=responses(404, 409, 422, 503),
 )
-def stop(job_id: JobId, scorer: ScorerDep) -> JobState:
+def stop(job_id: JobId, jobs: ScoreJobsDep) -> JobState:
     """End a job for good, after the chunk of customers that it is at. It has no file then."""
-    job = _find(scorer, job_id)
+    job = _find(jobs, job_id)
     if job.status not in ("running", "interrupted"):
         raise HTTPException(409, f"the job is {job.status} already")
-    jobs.stop(scorer.home, job)
-    return _state(_find(scorer, job_id))
+    jobs.store.stop(job)
+    return _state(_find(jobs, job_id))
 
 
 @router.get(
@@ -106,29 +105,29 @@ def stop(job_id: JobId, scorer: ScorerDep) -> JobState:
         **responses(404, 409, 422, 503),
     },
 )
-def file(job_id: JobId, asked: Annotated[FileQuery, Query()], scorer: ScorerDep) -> StreamingResponse:
+def file(job_id: JobId, query: Annotated[FileQuery, Query()], jobs: ScoreJobsDep) -> StreamingResponse:
     """The scores of a job that is done: a row per customer, in an order that stays."""
-    job = _find(scorer, job_id)
+    job = _find(jobs, job_id)
     if job.status != "done":
         raise HTTPException(
             409, f"the job is {job.status}, {job.done} of {job.total}; files are of whole jobs"
         )
-    name = f'attachment; filename="scores-{job.id}.{asked.format}"'
+    name = f'attachment; filename="scores-{job.id}.{query.format}"'
     return StreamingResponse(
-        job_files.stream(scorer.home, job, asked.format),
-        media_type=MEDIA_TYPES[asked.format],
+        tables.stream(jobs.store, job, query.format),
+        media_type=MEDIA_TYPES[query.format],
         headers={"content-disposition": name},
     )
 
 
-def _find(scorer: Scorer, job_id: str) -> Job:
-    job = jobs.find(scorer.home, job_id)
+def _find(jobs: ScoreJobs, job_id: str) -> ScoreJob:
+    job = jobs.store.find(job_id)
     if job is None:
-        raise HTTPException(404, f"there is no such job; the last {jobs.MOST_JOBS} are kept")
+        raise HTTPException(404, f"there is no such job; the last {jobs.store.max_jobs} are kept")
     return job
 
 
-def _state(job: Job) -> JobState:
+def _state(job: ScoreJob) -> JobState:
     return JobState.model_validate(
         {
             "job_id": job.id,

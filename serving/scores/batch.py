@@ -13,7 +13,7 @@ from core.calendar import day_of, micros
 from features.online.columns import OnlineColumns
 from records import AnsweredTogether
 from records.batches import MOMENT, SCORE
-from records.score_jobs import AS_OF, KEY
+from records.columns import AS_OF, KEY
 from serving.http import timing
 from serving.scores.champions import Champions
 from serving.scores.columns import score_columns

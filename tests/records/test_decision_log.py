@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,14 +15,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
 from records import outcomes, runs
-from records.decisions import Choice, DecisionLog, Question, decisions
+from records.decisions import Choice, DecisionLog, Question, decisions, run_rows
 from records.decisions import outcomes as log_outcomes
+from records.decisions import runs as log_runs
+from records.job_worker import JobWorker
+from records.jobs import SERVICE, Interrupted, JobRunning, Stopped
+from records.runs import DecisionRun, RunStore
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -236,69 +243,94 @@ def test_an_outcome_is_kept_once_and_never_changed(log: DecisionLog) -> None:
 # Runs
 
 
-def test_a_run_is_read_in_its_order_with_what_stood_before_it(log: DecisionLog) -> None:
-    stood = log.decide([5], ASKED, coupon)[5]
-    with runs.running(log, ASKED, "country:DE", "zh", 6) as asked:
-        assert asked.run_id is not None
-        log.decide([1, 3, 5], asked, coupon)
-        state = runs.find(log, asked.run_id)
-        assert state is not None
-        assert (state.status, state.done, state.total, state.segment) == ("running", 3, 6, "country:DE")
-        log.decide([7, 9, 11], asked, lambda *_: replace(CHOICE, action="nothing", channel=None))
-    state = runs.find(log, asked.run_id)
-    assert state is not None
-    assert (state.status, state.done, state.channels, state.language) == ("done", 6, None, "zh")
-    assert (state.at, state.rules, state.caller, state.error) == (NOON, "digest", "api", None)
-    pages = [runs.rows(log, asked.run_id, start, 4) for start in (0, 4, 8)]
+def new_run(store: RunStore, count: int, **fields: Any) -> DecisionRun:
+    """A run for the customers from 1 to ``count``, at noon."""
+    defaults: dict[str, Any] = {
+        "at": NOON, "segment": None, "origin": SERVICE, "caller": "api", "channels": None, "language": "en",
+        "rules": "digest",
+    }  # fmt: skip
+    return store.create(DecisionRun(**defaults | fields), [np.arange(1, count + 1)])
+
+
+def in_run(run: DecisionRun, **fields: Any) -> Question:
+    return replace(ASKED, run_id=run.id, **fields)
+
+
+def state(store: RunStore, run: DecisionRun) -> DecisionRun:
+    found = store.find(run.id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def store(log: DecisionLog) -> RunStore:
+    return RunStore(log)
+
+
+def test_a_run_is_read_in_its_order_with_what_stood_before_it(log: DecisionLog, store: RunStore) -> None:
+    stood = log.decide([3], ASKED, coupon)[3]
+    run = new_run(store, 6, segment="country:DE", language="zh", channels=("email", "post"))
+    assert store.customers(run, 4, 25).tolist() == [5, 6]
+    with store.execute(run):
+        log.decide([1, 2, 3], in_run(run), coupon, [0, 1, 2])
+        now = state(store, run)
+        assert (now.status, now.done, now.total, now.segment) == ("running", 3, 6, "country:DE")
+        nothing = replace(CHOICE, action="nothing", channel=None)
+        log.decide([4, 5, 6], in_run(run), lambda *_: nothing, [3, 4, 5])
+    now = state(store, run)
+    assert (now.status, now.done, now.channels, now.language) == ("done", 6, ("email", "post"), "zh")
+    assert (now.at, now.rules, now.caller, now.error) == (NOON, "digest", "api", None)
+    pages = [runs.rows(log, run.id, start, 4) for start in (0, 4, 8)]
     assert [place for page in pages for place, _ in page] == list(range(6))
-    assert [d.customer_key for page in pages for _, d in page] == [1, 3, 5, 7, 9, 11]
+    assert [d.customer_key for page in pages for _, d in page] == [1, 2, 3, 4, 5, 6]
     assert pages[0][2][1] == stood
-    assert pages[0][0][1].question.run_id == asked.run_id
-    assert runs.counts(log, asked.run_id) == {"coupon": 3, "nothing": 3}
-    assert list(log.home.logs.glob("*.run")) == []
-    assert runs.find(log, "nobody") is None
+    assert pages[0][0][1].question.run_id == run.id
+    assert runs.counts(log, run.id) == {"coupon": 3, "nothing": 3}
+    assert store.find("nobody") is None
 
 
 @pytest.mark.parametrize(
     ("raised", "status", "error"),
     [
-        (runs.Stopped(), "interrupted", None),
+        (Interrupted(), "interrupted", None),
         (KeyboardInterrupt(), "interrupted", None),
+        (Stopped(), "stopped", None),
         (PatronError("the store is gone"), "failed", "the store is gone"),
         (ZeroDivisionError("C000001"), "failed", "unexpected ZeroDivisionError"),
     ],
 )
 def test_a_run_says_how_it_ended(
-    raised: BaseException, status: str, error: str | None, log: DecisionLog
+    raised: BaseException, status: str, error: str | None, store: RunStore
 ) -> None:
-    run_id = None
-    with suppress(type(raised)), runs.running(log, ASKED, None, "en", 5) as asked:
-        run_id = asked.run_id
+    run = new_run(store, 5)
+    with suppress(type(raised)), store.execute(run):
         raise raised
-    assert run_id is not None
-    state = runs.find(log, run_id)
-    assert state is not None
-    assert (state.status, state.error) == (status, error)
+    now = state(store, run)
+    assert (now.status, now.error) == (status, error)
 
 
 KILLED_RUN = """
 import sys, time
 from pathlib import Path
 from core.home import Home
-from records import runs
 from records.decisions import DecisionLog
+from records.runs import RunStore
 sys.path.insert(0, "tests/records")
-from test_decision_log import ASKED, coupon
+from test_decision_log import coupon, in_run, new_run
 
 log = DecisionLog(Home(Path(sys.argv[1]), sys.argv[2] or None))
-with runs.running(log, ASKED, None, "en", 100) as asked:
-    log.decide(range(10), asked, coupon)
-    print(asked.run_id, flush=True)
+store = RunStore(log)
+run = new_run(store, 100)
+with store.execute(run):
+    log.decide(range(1, 11), in_run(run), coupon, range(10))
+    print(run.id, flush=True)
     time.sleep(600)
 """
 
 
-def test_a_run_whose_process_was_killed_is_interrupted_and_not_before(home: Home, log: DecisionLog) -> None:
+def test_a_run_whose_process_was_killed_is_interrupted_and_not_before(
+    home: Home, log: DecisionLog, store: RunStore
+) -> None:
     killed = subprocess.Popen(
         [sys.executable, "-c", KILLED_RUN, str(home.path), home.database or ""],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -306,33 +338,74 @@ def test_a_run_whose_process_was_killed_is_interrupted_and_not_before(home: Home
     assert killed.stdout is not None
     run_id = killed.stdout.readline().strip()
     for _ in range(2):
-        state = runs.find(log, run_id)
-        assert state is not None
-        assert (state.status, state.done) == ("running", 10)
+        run = store.find(run_id)
+        assert run is not None
+        assert (run.status, run.done) == ("running", 10)
+    with pytest.raises(JobRunning, match=f"the run {run_id} is running"):
+        store.refuse_if_running()
     killed.kill()
     killed.wait()
     killed.stdout.close()
     for _ in range(2):
-        state = runs.find(log, run_id)
-        assert state is not None
-        assert (state.status, state.done, state.total) == ("interrupted", 10, 100)
-    assert len(runs.rows(log, run_id, 0, 100)) == 10
-    assert list(log.home.logs.glob("*.run")) == []
+        run = store.find(run_id)
+        assert run is not None
+        assert (run.status, run.done, run.total) == ("interrupted", 10, 100)
+    assert len(runs.rows(log, run_id, 0, 100)) == store.resume_at(run) == 10
+    with pytest.raises(PatronError):  # a position has one decision
+        log.decide([1], in_run(run), coupon, [9])
+    assert state(store, run).done == 10
 
 
-def test_only_so_many_runs_are_kept_and_their_decisions_stay(
-    log: DecisionLog, monkeypatch: pytest.MonkeyPatch
+def test_only_so_many_runs_are_stored_and_their_decisions_stay(
+    log: DecisionLog, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MOST_RUNS", 3)
-    made: list[str] = []
-    with runs.running(log, ASKED, None, "en", 1) as first:
+    monkeypatch.setattr(RunStore, "max_jobs", 3)
+    first = new_run(store, 1)
+    made = []
+    with store.execute(first):
         for day in range(5):
-            with runs.running(log, later(day), None, "en", 1) as asked:
-                assert asked.run_id is not None
-                made.append(asked.run_id)
-                log.decide([1], asked, coupon)
-    assert first.run_id is not None
-    assert runs.find(log, first.run_id) is not None  # it went on all the time
-    assert [runs.find(log, run_id) is not None for run_id in made] == [False, False, True, True, True]
-    assert runs.rows(log, made[0], 0, 10) == []
+            made.append(new_run(store, 1))
+            log.decide([1], replace(later(day), run_id=made[-1].id), coupon, [0])
+    assert store.find(first.id) is not None  # it was running all the time
+    assert [store.find(run.id) is not None for run in made] == [False, False, True, True, True]
+    assert runs.rows(log, made[0].id, 0, 10) == []
     assert all(log.standing([1], later(day)) for day in range(5))
+
+
+def test_runs_of_earlier_versions_are_read_as_they_were_and_never_resumed(log: DecisionLog) -> None:
+    made = log.decide([1, 2], ASKED, coupon)
+    row = {
+        "at_us": micros(NOON), "segment": "country:DE", "channels": '["email"]', "language": "zh",
+        "rules": "digest", "caller": "crm", "total": 2, "done": 2, "error": None,
+    }  # fmt: skip
+    ended = {"done": None, "running": None, "interrupted": None, "failed": "the store is gone"}
+    ids = {status: uuid.uuid4().hex for status in ended}
+    with log.writing() as connection:
+        for status, error in ended.items():
+            fields = {"id": ids[status], "status": status, "error": error}
+            connection.execute(sa.insert(log_runs), row | fields)
+        numbers = connection.execute(sa.select(decisions.c.n).order_by(decisions.c.n)).scalars().all()
+        listed = [{"run_id": ids["done"], "place": i, "decision": n} for i, n in enumerate(numbers)]
+        connection.execute(sa.insert(run_rows), listed)
+    log.home.logs.mkdir(parents=True, exist_ok=True)
+    (log.home.logs / f"{ids['running']}.run").touch()  # the lock of a killed process
+    for _ in range(2):  # moved once
+        store = RunStore(log)
+        run = store.find(ids["done"])
+        assert run is not None
+        assert (run.at, run.segment, run.channels, run.language) == (NOON, "country:DE", ("email",), "zh")
+        assert (run.rules, run.caller, run.status, run.done) == ("digest", "crm", "done", 2)
+        assert [d for _, d in runs.rows(log, run.id, 0, 10)] == [made[1], made[2]]
+        failed = store.find(ids["failed"])
+        assert failed is not None
+        assert (failed.status, failed.error) == ("failed", "the store is gone")
+        for status in ("running", "interrupted"):
+            old = store.find(ids[status])
+            assert old is not None
+            assert (old.status, old.total) == ("interrupted", 2)
+        assert len(store.list_jobs()) == 4
+    resumed: list[str] = []
+    JobWorker(store, lambda job, _: resumed.append(job.id)).resume()
+    assert resumed == []
+    assert list(log.home.logs.glob("*.run")) == []
+    assert new_run(store, 1).id == store.list_jobs()[0].id

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -29,12 +35,17 @@ from features.groups.segments import RFM, STAGES
 from features.offline.snapshot_set import SnapshotSet
 from records import ScoreLog
 from records.decisions import DecisionLog, salts
+from records.jobs import COMMAND, SERVICE
+from records.runs import RunStore
+from records.runs import rows as rows_of_run
 from serving.app import create_app
 from serving.decisions.decider import Decider
-from serving.decisions.runs import Runs
+from serving.decisions.runs import BATCH, DecisionRuns
 from serving.decisions.schemas import Row
+from serving.decisions.to_file import recommend_everyone
 from serving.scores.scorer import open_scorer
 
+ROOT = Path(__file__).parents[2]
 RUNS = "/v1/recommendation-runs"
 HEAD = "margin = 0.4\ncontrol_share = {control}\nexploration_share = {exploration}\n"
 LETTER = """
@@ -138,11 +149,18 @@ def run_to_its_end(ask: Ask, **body: Any) -> dict[str, Any]:
     started = ask("POST", RUNS, json=body)
     assert started.status_code == 202, started.text
     assert started.headers["location"] == f"{RUNS}/{started.json()['run_id']}"
-    while True:
-        page: dict[str, Any] = ask("GET", started.headers["location"]).json()
-        if page["status"] != "running":
-            assert page["status"] == "done", page
-            return page
+    return to_its_end(ask, started.json()["run_id"])
+
+
+def to_its_end(ask: Ask, run_id: str) -> dict[str, Any]:
+    """The first page of a run once it is done; an interrupted one is resumed a moment after the start."""
+    for _ in range(1200):
+        page: dict[str, Any] = ask("GET", f"{RUNS}/{run_id}").json()
+        if page["status"] not in ("running", "interrupted"):
+            break
+        time.sleep(0.05)
+    assert page["status"] == "done", page
+    return page
 
 
 def stored(home: Home, query: str) -> list[tuple[Any, ...]]:
@@ -473,7 +491,7 @@ def test_while_a_run_goes_on_it_tells_how_far_it_is_and_no_other_begins(
         assert page["next_cursor"] is not None
         rest = ask("GET", place, params={"cursor": page["next_cursor"]}).json()
         assert (rest["rows"], rest["next_cursor"]) == ([], page["next_cursor"])
-        refused(ask("POST", RUNS, json={}), 409, f"the run {started['run_id']} goes on")
+        refused(ask("POST", RUNS, json={}), 409, f"the run {started['run_id']} is running")
         refused(ask("GET", place, params={"format": "ndjson"}), 409, f"running, {page['done']} of {len(ids)}")
         assert ask("GET", "/healthz").status_code == 200
         for _ in ids:
@@ -485,45 +503,144 @@ def test_while_a_run_goes_on_it_tells_how_far_it_is_and_no_other_begins(
         assert end["next_cursor"] is None
 
 
-def test_a_run_that_was_stopped_with_the_service_is_interrupted(
+def test_a_run_that_was_interrupted_with_the_service_is_resumed_with_it(
     home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, real_stop = Decider.decide, Runs.stop
-    begun, stopping = threading.Event(), threading.Event()
+    real, real_close = Decider.decide, DecisionRuns.close
+    begun, closing = threading.Event(), threading.Event()
 
     def one_batch(*given: Any, **named: Any) -> Any:
-        found = real(*given, **named)
+        decided = real(*given, **named)
         begun.set()
-        assert stopping.wait(60)
-        return found
+        assert closing.wait(60)
+        return decided
 
-    def stop(runs: Runs) -> None:
-        runs._stop.set()
-        stopping.set()
-        real_stop(runs)
+    def close(runs: DecisionRuns) -> None:
+        runs._worker._shutdown.set()
+        closing.set()
+        real_close(runs)
 
-    monkeypatch.setattr(Runs, "stop", stop)
+    monkeypatch.setattr(DecisionRuns, "close", close)
     with service(home) as ask:
         monkeypatch.setattr(Decider, "decide", one_batch)
         run_id = ask("POST", RUNS, json={}).json()["run_id"]
         assert begun.wait(60)
     monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(DecisionRuns, "resume", lambda _: None)
+        with service(home) as ask:
+            page = ask("GET", f"{RUNS}/{run_id}").json()
+            assert page["status"] == "interrupted"
+            assert 0 < len(page["rows"]) == page["done"] < page["total"] == len(ids)
+            assert page["next_cursor"] is not None
+            refused(
+                ask("GET", f"{RUNS}/{run_id}", params={"format": "ndjson"}), 409, "the run is interrupted"
+            )
     with service(home) as ask:
+        whole = to_its_end(ask, run_id)
+        rest = ask("GET", f"{RUNS}/{run_id}", params={"cursor": page["next_cursor"]}).json()
+    assert whole["status"] == "done"
+    assert page["rows"] + rest["rows"] == whole["rows"]
+    assert [row["customer_id"] for row in whole["rows"]] == ids
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from core.home import Home
+from records import ScoreLog
+from records.decisions import DecisionLog
+from serving.decisions.decider import Decider
+from serving.decisions.runs import DecisionRuns
+from serving.decisions.to_file import recommend_everyone
+from serving.scores.scorer import open_scorer
+
+real, batches = DecisionLog.decide, []
+
+def decide(*args):
+    decided = real(*args)
+    batches.append(decided)
+    if len(batches) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decided
+
+DecisionLog.decide = decide
+home = Home(Path(sys.argv[1]))
+if sys.argv[2] == "command":
+    recommend_everyone(home, home.path / "out.ndjson", None, None, "en")
+log = ScoreLog(home)
+DecisionRuns(Decider(open_scorer(home, log), DecisionLog(home))).start(None, None, "en", "crm")
+signal.pause()
+"""
+
+
+def killed_run(home: Home, origin: str) -> tuple[str, list[str]]:
+    """A run whose process was killed after four batches: its id, and the ids of its decisions."""
+    command = [sys.executable, "-c", KILLED, str(home.path), origin]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    with DecisionLog(home) as log:
+        (run,) = RunStore(log).list_jobs()
+        assert (run.status, run.done, run.origin) == ("interrupted", 4 * BATCH, origin)
+        return run.id, [decision.id for _, decision in rows_of_run(log, run.id, 0, 1000)]
+
+
+def test_a_service_resumes_a_killed_run_by_the_actions_with_which_it_began(
+    home: Home, ids: list[str]
+) -> None:
+    run_id, decided = killed_run(home, SERVICE)
+    home.actions.write_text(rules(MAIL))
+    with service(home) as ask:
+        whole = to_its_end(ask, run_id)
+        assert (whole["status"], whole["done"]) == ("done", len(ids))
+        assert [row["customer_id"] for row in whole["rows"]] == ids
+        assert [row["decision_id"] for row in whole["rows"][: len(decided)]] == decided
+        assert {row["action"] for row in whole["rows"][len(decided) :]} == {"letter", "nothing"}
+        assert ask("GET", f"{RUNS}/{run_id}", params={"format": "ndjson"}).status_code == 200
+    assert stored(home, "SELECT count(*) FROM decisions") == [(len(ids),)]
+    with service(home) as ask:  # nothing is left to resume
+        assert to_its_end(ask, run_id)["rows"] == whole["rows"]
+
+
+def test_the_same_command_resumes_a_killed_run(home: Home, ids: list[str]) -> None:
+    run_id, decided = killed_run(home, COMMAND)
+    with service(home) as ask:  # a service leaves it to the command line
         page = ask("GET", f"{RUNS}/{run_id}").json()
-        assert page["status"] == "interrupted"
-        assert 0 < len(page["rows"]) == page["done"] < page["total"] == len(ids)
-        assert page["next_cursor"] is None
-        refused(ask("GET", f"{RUNS}/{run_id}", params={"format": "ndjson"}), 409, "the run is interrupted")
-        whole = run_to_its_end(ask)
-    assert [r["decision_id"] for r in whole["rows"][: page["done"]]] == [
-        r["decision_id"] for r in page["rows"]
-    ]
+        assert (page["status"], page["next_cursor"]) == ("interrupted", None)
+    out = home.path / "out.ndjson"
+    done = recommend_everyone(home, out, None, None, "en")
+    assert (done["run_id"], done["customers"]) == (run_id, len(ids))
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["customer_id"] for row in rows] == ids
+    assert [row["decision_id"] for row in rows[: len(decided)]] == decided
+    assert stored(home, "SELECT count(*) FROM decisions") == [(len(ids),)]
+    assert recommend_everyone(home, out, None, None, "en")["run_id"] != run_id
+
+
+def test_a_run_that_is_resumed_the_next_day_keeps_the_decisions_of_that_day(
+    home: Home, ids: list[str]
+) -> None:
+    run_id, decided = killed_run(home, SERVICE)
+    shop = home.shop()
+    assert shop.clock.frozen_at is not None
+    home.write_shop(replace(shop, clock=Clock(shop.clock.frozen_at + timedelta(days=1))))
+    with ScoreLog(home) as log, DecisionLog(home) as decision_log:
+        decider = Decider(open_scorer(home, log), decision_log)
+        (key,) = decider.scorer.identity.keys(ids[-1:]).values()
+        actions = decider.rules()
+        (today,) = decider.decide({key: ids[-1]}, decider.question(actions, None, "api"), actions)
+    with service(home) as ask:
+        whole = to_its_end(ask, run_id)
+    assert [row["decision_id"] for row in whole["rows"][: len(decided)]] == decided
+    assert whole["rows"][-1]["decision_id"] == today.id
+    days = Counter(row["decided_at"][:10] for row in whole["rows"])
+    assert days == {"2024-07-01": len(decided), "2024-07-02": len(ids) - len(decided)}
 
 
 def test_a_run_that_fails_says_why(home: Home, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with service(home) as ask:
         online = home.feast / "online.db"
-        monkeypatch.setattr("serving.decisions.runs._log.error", lambda *_: None)
+        monkeypatch.setattr("records.job_worker._log.error", lambda *_: None)
         online.rename(online.with_suffix(".away"))
         run_id = ask("POST", RUNS, json={}).json()["run_id"]
         while (page := ask("GET", f"{RUNS}/{run_id}").json())["status"] == "running":

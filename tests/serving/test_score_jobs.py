@@ -31,12 +31,13 @@ from events.identity import ANONYMOUS, Identity, assign, customers, ids, join
 from features.offline.current import members
 from models.questions import MODELS
 from models.registry.registry import Registry
-from records import ScoreLog
-from records import job_parts as parts
-from records import score_jobs as jobs
+from records import ScoreLog, job_parts, score_jobs
+from records.jobs import COMMAND, SERVICE, Interrupted, JobRunning
+from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.app import create_app
-from serving.files import tables as job_files
-from serving.score_jobs import engine as bulk
+from serving.files import tables
+from serving.score_jobs.scoring import create_job, score_job
+from serving.score_jobs.to_file import score_everyone
 from serving.scores.scorer import open_scorer
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,7 @@ def home(trained_shop: Home, copy_trained: Callable[[Home, Path], Home], tmp_pat
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "CHUNK", 100)
+        patch.setattr(score_jobs, "CHUNK", 100)
         yield
 
 
@@ -115,21 +116,28 @@ def file(ask: Ask, job_id: str, kind: str) -> httpx.Response:
     return response
 
 
-def begun(home: Home, **given: Any) -> jobs.Job:
+def begun(home: Home, **given: Any) -> ScoreJob:
     champions = open_scorer(home, None).champions
-    return bulk.begin(home, champions, list(MODELS), **{"segment": None, "origin": jobs.COMMAND} | given)
+    fields = {"segment": None, "origin": COMMAND} | given
+    return create_job(ScoreJobStore(home), champions, list(MODELS), **fields)
+
+
+def execute(home: Home, job: ScoreJob) -> None:
+    store = ScoreJobStore(home)
+    with store.execute(job):
+        score_job(store, job, open_scorer(home, None).champions, threads=1)
 
 
 def stopping_after(monkeypatch: pytest.MonkeyPatch, count: int, raised: BaseException) -> None:
     """Let the work on a job end when it has so many parts."""
-    real = parts.write
+    real = job_parts.write
 
-    def write_part(home: Home, job: jobs.Job, *given: Any) -> None:
-        if len(list((home.score_jobs / job.id).glob("*.parquet"))) >= count:
+    def write_part(store: ScoreJobStore, job: ScoreJob, *given: Any) -> None:
+        if len(list((store.folder / job.id).glob("*.parquet"))) >= count:
             raise raised
-        real(home, job, *given)
+        real(store, job, *given)
 
-    monkeypatch.setattr(parts, "write", write_part)
+    monkeypatch.setattr(job_parts, "write", write_part)
 
 
 # What it answers
@@ -203,12 +211,13 @@ def test_a_segment_and_some_models_alone(ask: Ask, home: Home, job: dict[str, An
 
 def test_parts_of_before_there_were_intervals_make_a_file_without_them(trained_copy: Home) -> None:
     job = begun(trained_copy, segment="country:DE")
-    bulk.carry_out(trained_copy, job, open_scorer(trained_copy, None).champions, threads=1)
-    first = jobs.part(trained_copy, job, 0)
+    execute(trained_copy, job)
+    store = ScoreJobStore(trained_copy)
+    first = store.part(job, 0)
     table = pq.read_table(first)
     pq.write_table(table.drop_columns(["clv.low", "clv.high"]), first)
-    found = pq.read_table(io.BytesIO(b"".join(job_files.stream(trained_copy, job, "parquet"))))
-    assert found.num_rows == job.total > jobs.CHUNK
+    found = pq.read_table(io.BytesIO(b"".join(tables.stream(store, job, "parquet"))))
+    assert found.num_rows == job.total > score_jobs.CHUNK
     assert [name for name in found.column_names if name.startswith("clv")] == [
         "clv", "clv_percentile", "clv_version", "clv_reason",
     ]  # fmt: skip
@@ -224,14 +233,15 @@ def test_what_cannot_be_asked_is_refused(
     refused(ask("GET", f"{JOBS}/{job['job_id']}/file?format=xlsx"), "format: ")
     refused(ask("POST", f"{JOBS}/{job['job_id']}/stop"), "the job is done already", 409)
     other = begun(home)
-    with jobs.carrying_out(home, other):
-        refused(ask("POST", JOBS, json={}), f"the job {other.id} goes on", 409)
+    store = ScoreJobStore(home)
+    with store.execute(other):
+        refused(ask("POST", JOBS, json={}), f"the job {other.id} is running", 409)
         told = ask("GET", f"{JOBS}/{other.id}").json()
         assert (told["status"], told["done"]) == ("running", 0)
         refused(ask("GET", f"{JOBS}/{other.id}/file"), "the job is running, 0 of", 409)
-        with pytest.raises(jobs.JobGoesOn), jobs.carrying_out(home, other):
+        with pytest.raises(JobRunning), store.execute(other):
             pass
-        raise jobs.Interrupted
+        raise Interrupted
 
 
 # What ends it
@@ -240,18 +250,19 @@ def test_what_cannot_be_asked_is_refused(
 def test_a_killed_command_goes_on_where_it_was(trained_copy: Home, tmp_path: Path) -> None:
     child = (
         "import sys\nfrom pathlib import Path\nfrom core.home import Home\n"
-        "from records import job_parts as parts, score_jobs as jobs\n"
-        "from serving.score_jobs import engine as bulk\njobs.CHUNK = 50\nreal = parts.write\n"
-        "def write_part(home, job, chunk, *given):\n    real(home, job, chunk, *given)\n"
+        "from records import job_parts, score_jobs\n"
+        "from serving.score_jobs.to_file import score_everyone\nscore_jobs.CHUNK = 50\n"
+        "real = job_parts.write\n"
+        "def write_part(store, job, chunk, *given):\n    real(store, job, chunk, *given)\n"
         "    if chunk >= 3:\n        import os, signal\n        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "parts.write = write_part\n"
-        "bulk.score_everyone(Home(Path(sys.argv[1])), Path(sys.argv[2]), ['clv', 'churn'])\n"
+        "job_parts.write = write_part\n"
+        "score_everyone(Home(Path(sys.argv[1])), Path(sys.argv[2]), ['clv', 'churn'])\n"
     )
     out = tmp_path / "scores.parquet"
     command = [sys.executable, "-c", child, str(trained_copy.path), str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    (job,) = jobs.listed(trained_copy)
+    (job,) = ScoreJobStore(trained_copy).list_jobs()
     assert job.status == "interrupted"
     assert not out.exists()
     parts = sorted((trained_copy.score_jobs / job.id).glob("part-*.parquet"))
@@ -261,28 +272,28 @@ def test_a_killed_command_goes_on_where_it_was(trained_copy: Home, tmp_path: Pat
     damaged = parts[0]
     damaged.write_bytes(damaged.read_bytes()[:100])  # as a power cut may leave it
 
-    done = bulk.score_everyone(trained_copy, out, ["clv", "churn"])
+    done = score_everyone(trained_copy, out, ["clv", "churn"])
     assert (done["job_id"], done["already_scored"]) == (job.id, job.done)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items() if path != damaged)
     everyone = Identity(trained_copy).table()["customer_id"].to_pylist()
     assert pq.read_table(out)["customer_id"].to_pylist() == everyone
-    assert [each.status for each in jobs.listed(trained_copy)] == ["done"]
-    again = bulk.score_everyone(trained_copy, out, ["clv", "churn"])
+    assert [each.status for each in ScoreJobStore(trained_copy).list_jobs()] == ["done"]
+    again = score_everyone(trained_copy, out, ["clv", "churn"])
     assert again["job_id"] != job.id
     once_more = tmp_path / "once-more.csv"
-    assert bulk.score_everyone(trained_copy, once_more, [], job_id=job.id)["already_scored"] == job.total
+    assert score_everyone(trained_copy, once_more, [], job_id=job.id)["already_scored"] == job.total
     assert len(once_more.read_text().splitlines()) == 1 + len(everyone)
 
 
 def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = begun(trained_copy, origin=jobs.SERVICE, caller="crm")
+    job = begun(trained_copy, origin=SERVICE, caller="crm")
     theirs = begun(trained_copy)
     with monkeypatch.context() as patch:
-        stopping_after(patch, 2, jobs.Interrupted())
-        bulk.carry_out(trained_copy, job, open_scorer(trained_copy, None).champions, threads=1)
-    found = jobs.find(trained_copy, job.id)
+        stopping_after(patch, 2, Interrupted())
+        execute(trained_copy, job)
+    found = ScoreJobStore(trained_copy).find(job.id)
     assert found is not None
     assert (found.status, found.done) == ("interrupted", 200)
     registry = Registry(trained_copy)
@@ -303,13 +314,13 @@ def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
 def test_a_job_that_is_stopped_ends_after_its_chunk_and_for_good(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
 ) -> None:
-    real = parts.write
+    real = job_parts.write
 
-    def slow(home: Home, job: jobs.Job, *given: Any) -> None:
-        real(home, job, *given)
-        jobs.stop(home, job)  # as another process would
+    def slow(store: ScoreJobStore, job: ScoreJob, *given: Any) -> None:
+        real(store, job, *given)
+        store.stop(job)  # as another process would
 
-    monkeypatch.setattr(parts, "write", slow)
+    monkeypatch.setattr(job_parts, "write", slow)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with service(trained_copy) as ask:
         told = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
@@ -321,7 +332,7 @@ def test_a_job_that_is_stopped_ends_after_its_chunk_and_for_good(
 
 
 def test_a_job_that_fails_says_why(trained_copy: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.score_jobs.background._log.error", lambda *_: None)
+    monkeypatch.setattr("records.job_worker._log.error", lambda *_: None)
     with service(trained_copy) as ask:
         trained_copy.online_file.rename(trained_copy.path / "away")
         told = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
@@ -332,17 +343,20 @@ def test_a_job_that_fails_says_why(trained_copy: Home, monkeypatch: pytest.Monke
 def test_the_oldest_jobs_make_room_but_for_the_one_that_goes_on(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MOST_JOBS", 3)
+    monkeypatch.setattr(ScoreJobStore, "max_jobs", 3)
+    store = ScoreJobStore(trained_copy)
     keys = np.arange(1, 6)
     at = trained_copy.shop().now()
 
-    def made() -> jobs.Job:
-        return jobs.begin(trained_copy, [keys], at, {"clv": "1"}, {}, segment=None, origin=jobs.COMMAND)
+    def made() -> ScoreJob:
+        models = {"clv": "1"}
+        job = ScoreJob(at=at, segment=None, origin=COMMAND, caller=None, models=models, absent={})
+        return store.create(job, [keys])
 
     first = made()
-    with jobs.carrying_out(trained_copy, first):
+    with store.execute(first):
         made_later = [made() for _ in range(5)]
-    kept = {job.id for job in jobs.listed(trained_copy)}
+    kept = {job.id for job in ScoreJobStore(trained_copy).list_jobs()}
     assert kept == {first.id, *(job.id for job in made_later[-3:])}
 
 
@@ -358,7 +372,7 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     with service(trained_copy) as ask:
         ask("POST", "/v1/scores", json={"customer_ids": earlier, "models": ["clv"]})
     single = logs.read(trained_copy, now, now)
-    bulk.carry_out(trained_copy, begun(trained_copy), open_scorer(trained_copy, None).champions, threads=1)
+    execute(trained_copy, begun(trained_copy))
     with service(trained_copy) as ask:
         ask("POST", "/v1/scores", json={"customer_ids": later, "models": ["clv"]})
     found = logs.read(trained_copy, now, now)

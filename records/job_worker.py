@@ -1,0 +1,86 @@
+"""The jobs of one kind in a thread of this process, one at a time; interrupted ones are resumed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Generic
+
+from core.errors import PatronError
+from records.jobs import SERVICE, JobRunning, JobStore, JobT
+
+_log = logging.getLogger(__name__)
+
+
+class JobWorker(Generic[JobT]):
+    """Executes jobs in the background.
+
+    Args:
+        work: does what is left of a job; calls :meth:`JobStore.check` between two batches, with the event
+            that it is given.
+    """
+
+    def __init__(self, store: JobStore[JobT], work: Callable[[JobT, threading.Event], None]) -> None:
+        self._store, self._work = store, work
+        self._starting = threading.Lock()
+        self._shutdown = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, create: Callable[[], JobT]) -> JobT:
+        """Create a job and execute it in the background; returns once it runs.
+
+        Raises:
+            JobRunning: another job of this kind is running.
+            PatronError: ``create`` raised it.
+        """
+        with self._starting:
+            self._store.refuse_if_running()
+            job = create()
+            execution = ExitStack()
+            try:
+                execution.enter_context(self._store.execute(job))
+            except JobRunning:  # another process was faster
+                self._store.delete(job.id)
+                raise
+            self._run(lambda: self._finish(job, execution))
+        return job
+
+    def resume(self) -> None:
+        """Resume, the oldest first, the interrupted jobs of services that no other process executes."""
+        waiting = [
+            job for job in self._store.list_jobs() if (job.status, job.origin) == ("interrupted", SERVICE)
+        ]
+        if waiting:
+            self._run(lambda: self._resume(waiting[::-1]))
+
+    def close(self) -> None:
+        """Leave the running job after its present batch, interrupted."""
+        self._shutdown.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, target: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=target, name=f"{self._store.noun}-worker", daemon=True)
+        self._thread.start()
+
+    def _resume(self, waiting: list[JobT]) -> None:
+        for job in waiting:
+            execution = ExitStack()
+            try:
+                execution.enter_context(self._store.execute(job))
+            except JobRunning:
+                return  # another process was faster
+            self._finish(job, execution)
+            if self._shutdown.is_set():
+                return
+
+    def _finish(self, job: JobT, execution: ExitStack) -> None:
+        try:
+            with execution:
+                self._work(job, self._shutdown)
+        except PatronError as error:
+            _log.error("the %s %s failed: %s", self._store.noun, job.id, error)
+        except Exception as error:
+            _log.error("the %s %s failed: unexpected %s", self._store.noun, job.id, type(error).__name__)
