@@ -15,7 +15,7 @@ import pyarrow as pa
 from core.calendar import moment
 from features.online.columns import OnlineColumns
 from records.batches import name_of
-from records.score_jobs import BOUNDS
+from records.columns import BOUNDS
 from serving.scores.champions import Champions
 from serving.scores.score import Score, ScoredCustomer
 
