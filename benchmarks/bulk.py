@@ -30,7 +30,7 @@ from features.catalogue.store import import_feast
 from models.estimators.blend import FittedBlend
 from models.questions import MODELS
 from models.registry.encoding import column_matrix
-from records.jobs import COMMAND
+from records.job import COMMAND
 from records.score_jobs import CHUNK, ScoreJobStore
 from serving.files import tables as job_files
 from serving.files import writing as files

@@ -1,8 +1,9 @@
-"""What was answered: scores, and beside them decisions, their outcomes and runs."""
+"""What Patron did: predictions, decisions, their outcomes, and jobs."""
 
 from __future__ import annotations
 
 from records.batches import AnsweredTogether
-from records.predictions import Answered, Logged, ScoreLog, read
+from records.history import Logged, read
+from records.predictions import Answered, ScoreLog
 
 __all__ = ["Answered", "AnsweredTogether", "Logged", "ScoreLog", "read"]

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from records.columns import AS_OF, KEY
-
+KEY, AS_OF = "customer_key", "as_of"
+BOUNDS = ("low", "high")  # of money, where the model has intervals
 SCORE, MOMENT = ".score", "as_of."
 _NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -21,81 +21,10 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.home import Home
-from core.storage.database import METADATA, Database, Key, Turn, insert
+from core.storage.database import Database, Turn, insert
+from records.tables import decisions, outcomes, rules, run_rows, salts
 
-SETTLED = ("accepted", "rejected")  # outcomes after which a decision no longer stands
-salts = sa.Table(
-    "salts",
-    METADATA,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # there is one
-    sa.Column("salt", sa.LargeBinary, nullable=False),
-)
-rules = sa.Table(
-    "rules",
-    METADATA,
-    sa.Column("digest", sa.Text, primary_key=True),
-    sa.Column("content", sa.Text, nullable=False),
-)
-decisions = sa.Table(
-    "decisions",
-    METADATA,
-    sa.Column("n", Key, primary_key=True, autoincrement=True),  # never used twice
-    sa.Column("id", sa.Text, nullable=False),
-    sa.Column("at_us", sa.BigInteger, nullable=False),
-    sa.Column("day", sa.Integer, nullable=False),
-    sa.Column("customer_key", Key, nullable=False),
-    sa.Column("channels", sa.Text, nullable=False),
-    sa.Column("rules", sa.Text, nullable=False),
-    sa.Column("caller", sa.Text, nullable=False),
-    sa.Column("run_id", sa.Text),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("how", sa.Text, nullable=False),
-    sa.Column("probability", sa.Double, nullable=False),
-    sa.Column("expected_value", sa.Double, nullable=False),
-    sa.Column("cost", sa.Double, nullable=False),
-    sa.Column("channel", sa.Text),
-    sa.Column("probabilities", sa.Text, nullable=False),
-    sa.Column("scores", sa.Text, nullable=False),
-    sa.Column("facts", sa.Text, nullable=False),
-    sa.Column("reasons", sa.Text, nullable=False),
-    sa.Index("decisions_by_id", "id", unique=True),
-    sa.Index("decisions_by_customer", "customer_key", "day"),
-    sqlite_autoincrement=True,
-)
-outcomes = sa.Table(
-    "outcomes",
-    METADATA,
-    sa.Column("decision_id", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("at_us", sa.BigInteger, nullable=False),
-    sa.Column("value", sa.Double),
-    sa.Column("customer_key", Key, nullable=False, index=True),
-)
-runs = sa.Table(
-    "runs",
-    METADATA,
-    sa.Column("n", Key, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.Text, nullable=False),
-    sa.Column("at_us", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("error", sa.Text),
-    sa.Column("segment", sa.Text),
-    sa.Column("channels", sa.Text, nullable=False),
-    sa.Column("language", sa.Text, nullable=False),
-    sa.Column("rules", sa.Text, nullable=False),
-    sa.Column("caller", sa.Text, nullable=False),
-    sa.Column("total", sa.BigInteger, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),
-    sa.Index("runs_by_id", "id", unique=True),
-)
-run_rows = sa.Table(
-    "run_rows",
-    METADATA,
-    sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("decision", Key, nullable=False),
-    sqlite_with_rowid=False,
-)
+SETTLED = ("accepted", "rejected")  # outcomes after which a decision is no longer valid
 _CHOICE = ("action", "how", "probability", "expected_value", "cost", "channel")
 _JSON = ("probabilities", "scores", "facts", "reasons")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from records.columns import AS_OF, BOUNDS, KEY
+from records.batches import AS_OF, BOUNDS, KEY
 from records.job_parts import JobPart
 
 _ORDER = ("_after", "_order")

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from typing import Generic
 
 from core.errors import PatronError
-from records.jobs import SERVICE, JobRunning, JobStore, JobT
+from records.job import SERVICE, JobRunning
+from records.jobs import JobStore, JobT
 
 _log = logging.getLogger(__name__)
 

@@ -17,14 +17,12 @@ import re
 import shutil
 import threading
 import time
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,61 +31,12 @@ from core import files, locks
 from core.calendar import day_of
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from records.job import COMMAND, Interrupted, Job, JobRunning, Stopped
 
-COMMAND, SERVICE = "command", "service"
 KEY_BYTES = 8
 _LOCK, _STOP = "going-on", "stop"
 _DEAD_SECONDS = 86_400.0  # the age at which a draft has no writer any more
 _ID = re.compile("[0-9a-f]{32}")
-
-
-class JobRunning(PatronError):
-    """Another job of the kind is running."""
-
-
-class Interrupted(Exception):
-    """Raised inside :meth:`JobStore.execute` to leave a job interrupted, to be resumed."""
-
-
-class Stopped(Exception):
-    """Raised inside :meth:`JobStore.execute` to end a job for good."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What every kind of job has.
-
-    Attributes:
-        status: ``running``, ``done``, ``failed`` (``error`` says why), ``stopped`` by a request, or
-            ``interrupted``: its process ended, and it can be resumed.
-        at: when it was created, by the shop's clock. order: the same in nanoseconds of this machine's.
-        segment: its customers, such as ``country:DE``; None for everybody.
-        origin: ``command``, or ``service``, which resumes its own jobs when it starts.
-        caller: the name of the API key that created it; None without keys.
-        total: the number of customers. done: how many of them are done.
-    """
-
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    status: str = "running"
-    error: str | None = None
-    at: datetime
-    order: int = field(default_factory=time.time_ns)
-    segment: str | None
-    origin: str
-    caller: str | None
-    total: int = 0
-    done: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields of ``job.json``; ``done`` is recorded with the results."""
-        fields = asdict(self) | {"at": self.at.isoformat()}
-        del fields["done"]
-        return fields
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The job of a ``job.json``."""
-        return cls(**dict(fields) | {"at": datetime.fromisoformat(fields["at"])})
 
 
 JobT = TypeVar("JobT", bound=Job)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from core.calendar import moment
 from core.storage.database import Database
 from records import batches as many
-from records.columns import AS_OF, KEY
-from records.predictions import feature_sets, scores
+from records.batches import AS_OF, KEY
+from records.tables import feature_sets, scores
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.errors import NothingThere, PatronError
-from records.decisions import DecisionLog, decisions, outcomes
+from records.decisions import DecisionLog
+from records.tables import decisions, outcomes
 
 
 class UnknownDecision(NothingThere):

@@ -7,15 +7,26 @@ and its rows are one transaction, so a resumed run decides for no customer twice
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
-from records import old_runs
-from records.decisions import Decision, DecisionLog, decisions, of_row, run_rows
-from records.jobs import Job, JobStore
+from core import files
+from core.calendar import moment
+from core.errors import PatronError
+from records.decisions import Decision, DecisionLog, of_row
+from records.job import Job
+from records.jobs import JobStore
+from records.tables import decisions, run_rows, runs
+
+EARLIER = "earlier"
+"""The origin of a run of an earlier version: neither a service nor the command line resumes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +59,7 @@ class RunStore(JobStore[DecisionRun]):
     def __init__(self, log: DecisionLog) -> None:
         super().__init__(log.home, log.home.recommendation_runs, DecisionRun)
         self.log = log
-        old_runs.move(log, self.folder)
+        _move_old_runs(log, self.folder)
 
     def count_done(self, job: DecisionRun) -> int:
         """The number of customers that have a decision in the run, or were skipped before one."""
@@ -99,3 +110,43 @@ def _next_place(connection: sa.Connection, run_id: str) -> int:
     last = connection.execute(sa.select(sa.func.max(run_rows.c.place)).where(run_rows.c.run_id == run_id))
     place = last.scalar()
     return 0 if place is None else int(place) + 1
+
+
+def _move_old_runs(log: DecisionLog, folder: Path) -> None:
+    """Write the runs of earlier versions, which are rows of ``runs``, as jobs, and delete the rows.
+
+    Their customers were not stored, so one that was interrupted stays so.
+
+    Raises:
+        PatronError: the folder cannot be written; the rows stay.
+    """
+    with log.reading() as connection:
+        if connection.execute(sa.select(runs.c.n).limit(1)).first() is None:
+            return
+    with log.writing() as connection:
+        try:
+            for row in connection.execute(sa.select(runs)).mappings():
+                _write_old_run(folder, dict(row))
+        except OSError as error:
+            raise PatronError(f"the folder {folder} cannot be written: {error}") from error
+        connection.execute(sa.delete(runs))
+    for lock in log.home.logs.glob("*.run"):
+        lock.unlink(missing_ok=True)
+
+
+def _write_old_run(folder: Path, row: dict[str, Any]) -> None:
+    if (folder / row["id"]).exists():  # the process ended before the row was deleted
+        return
+    fields = {name: row[name] for name in ("id", "error", "segment", "language", "rules", "caller", "total")}
+    fields |= {
+        "status": "running" if row["status"] == "interrupted" else row["status"],
+        "at": moment(row["at_us"]).isoformat(),
+        "order": row["n"],
+        "origin": EARLIER,
+        "channels": json.loads(row["channels"]),
+    }
+    draft = folder / f"{row['id']}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    files.replace(draft / "job.json", json.dumps(fields, indent=1), durable=True)
+    os.replace(draft, folder / row["id"])

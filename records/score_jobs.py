@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from core.home import Home
-from records.jobs import Job, JobStore
+from records.job import Job
+from records.jobs import JobStore
 
 CHUNK = 25_000  # customers of a part, which are in memory at a time
 

@@ -92,7 +92,6 @@ PENDING_CLASSES: set[str] = {
     "Question",
     "Reason",
     "Report",
-    "Stopped",
     "_Line",
     "_Told",
 }

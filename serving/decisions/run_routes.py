@@ -12,7 +12,7 @@ from pydantic import Field
 from core.errors import PatronError
 from decisions.reasons import Language
 from records import runs
-from records.jobs import SERVICE, JobRunning
+from records.job import SERVICE, JobRunning
 from records.runs import DecisionRun
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope

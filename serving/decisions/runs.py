@@ -13,8 +13,8 @@ from decisions.actions import Actions
 from decisions.actions_file import restore
 from decisions.reasons import Language
 from records.decisions import Question
+from records.job import SERVICE
 from records.job_worker import JobWorker
-from records.jobs import SERVICE
 from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
 

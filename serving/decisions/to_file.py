@@ -17,7 +17,7 @@ from core.progress import Progress, silent
 from decisions.reasons import Language
 from records import ScoreLog, runs
 from records.decisions import DecisionLog
-from records.jobs import COMMAND
+from records.job import COMMAND
 from records.runs import RunStore
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows

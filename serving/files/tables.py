@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from events.identity import Identity
-from records.columns import AS_OF, BOUNDS, KEY
+from records.batches import AS_OF, BOUNDS, KEY
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files.spreadsheet import exact_id, inert, number, quoted
 from serving.scores.inference import UNBUILT

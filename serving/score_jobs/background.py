@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Sequence
 
+from records.job import SERVICE
 from records.job_worker import JobWorker
-from records.jobs import SERVICE
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.score_jobs import scoring
 from serving.scores.scorer import Scorer

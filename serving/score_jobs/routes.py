@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from features.offline.current import NoSuchSegment
-from records.jobs import JobRunning
+from records.job import JobRunning
 from records.score_jobs import ScoreJob
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope

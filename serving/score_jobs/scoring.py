@@ -18,7 +18,7 @@ from features.catalogue.store import Reader
 from features.offline.current import members
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
-from records import job_parts, predictions, score_jobs
+from records import history, job_parts, score_jobs
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.scores.champions import Champions
 from serving.scores.columns import score_columns
@@ -105,7 +105,7 @@ def _score_chunk(
     metadata = {
         "at_us": micros(now),
         "day": day_of(now, shop.time_zone),
-        "after": predictions.latest(store.home),
+        "after": history.latest(store.home),
     }
     job_parts.write(store, job, chunk, rows, metadata)
 

@@ -11,7 +11,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage.database import Database
-from records.jobs import COMMAND
+from records.job import COMMAND
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files import tables, writing
 from serving.score_jobs.scoring import create_job, score_job, versions_of

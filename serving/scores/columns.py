@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.online.columns import OnlineColumns
 from models.registry.bundle import FittedModel
 from models.registry.encoding import column_matrix
-from records.columns import AS_OF, BOUNDS, KEY
+from records.batches import AS_OF, BOUNDS, KEY
 
 
 def score_columns(

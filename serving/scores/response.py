@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from core.calendar import moment
 from features.online.columns import OnlineColumns
-from records.batches import name_of
-from records.columns import BOUNDS
+from records.batches import BOUNDS, name_of
 from serving.scores.champions import Champions
 from serving.scores.score import Score, ScoredCustomer
 

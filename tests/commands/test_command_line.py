@@ -39,8 +39,9 @@ from models import questions as catalogue
 from models.questions import MODELS
 from models.registry.registry import Registry
 from models.spec import Gate
-from records import Answered, ScoreLog, runs
+from records import Answered, ScoreLog
 from records.decisions import DecisionLog
+from records.runs import RunStore
 from serving.decisions.schemas import Row
 
 ROOT = Path(__file__).parents[2]
@@ -569,7 +570,7 @@ def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home
     assert done["actions"] == dict(Counter(row["action"] for row in rows))
     assert {row["run_id"] for row in rows} == {done["run_id"]}
     with DecisionLog(trained_copy) as log:
-        run = runs.find(log, done["run_id"])
+        run = RunStore(log).find(done["run_id"])
         assert run is not None
         assert (run.status, run.caller, run.done) == ("done", "cli", len(ids))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["actions.ndjson", "home"]

@@ -32,7 +32,7 @@ from events import journal
 from events.identity import Identity
 from events.journal import Appended, Changes, Message, Refused, append
 from events.segment import quarantine
-from records.decisions import rules
+from records.tables import rules
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -177,7 +177,7 @@ def test_a_reader_sees_one_moment(home: Home) -> None:
 @pytest.mark.parametrize("durable", [True, False])
 def test_what_is_committed_outlives_a_killed_process(durable: bool, home: Home) -> None:
     code = (
-        "from records.decisions import rules\n"
+        "from records.tables import rules\n"
         "for n in range(10**9):\n"
         f"    with Database(home).writing(durable={durable}) as connection:\n"
         "        connection.execute(sa.insert(rules), {'digest': str(n), 'content': ''})\n"

@@ -22,13 +22,12 @@ import sqlalchemy as sa
 from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
-from records import outcomes, runs
-from records.decisions import Choice, DecisionLog, Question, decisions, run_rows
-from records.decisions import outcomes as log_outcomes
-from records.decisions import runs as log_runs
+from records import outcomes, runs, tables
+from records.decisions import Choice, DecisionLog, Question
+from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
-from records.jobs import SERVICE, Interrupted, JobRunning, Stopped
 from records.runs import DecisionRun, RunStore
+from records.tables import decisions, run_rows
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -234,9 +233,9 @@ def test_an_outcome_is_kept_once_and_never_changed(log: DecisionLog) -> None:
         outcomes.record(log, made.id, "converted", 64.3, evening)
     with pytest.raises(outcomes.UnknownDecision, match="no such decision"):
         outcomes.record(log, "nobody", "clicked", None, NOON)
-    columns = [log_outcomes.c[name] for name in ("kind", "value", "customer_key")]
+    columns = [tables.outcomes.c[name] for name in ("kind", "value", "customer_key")]
     with log.reading() as connection:
-        rows = connection.execute(sa.select(*columns).order_by(log_outcomes.c.kind)).all()
+        rows = connection.execute(sa.select(*columns).order_by(tables.outcomes.c.kind)).all()
     assert rows == [("clicked", None, 7), ("converted", 64.2, 7)]
 
 
@@ -383,7 +382,7 @@ def test_runs_of_earlier_versions_are_read_as_they_were_and_never_resumed(log: D
     with log.writing() as connection:
         for status, error in ended.items():
             fields = {"id": ids[status], "status": status, "error": error}
-            connection.execute(sa.insert(log_runs), row | fields)
+            connection.execute(sa.insert(tables.runs), row | fields)
         numbers = connection.execute(sa.select(decisions.c.n).order_by(decisions.c.n)).scalars().all()
         listed = [{"run_id": ids["done"], "place": i, "decision": n} for i, n in enumerate(numbers)]
         connection.execute(sa.insert(run_rows), listed)

@@ -22,7 +22,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
 from records import Answered, ScoreLog, predictions, read
-from records.predictions import scores
+from records.tables import scores
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = 19_844  # 2024-05-01
@@ -167,7 +167,7 @@ def test_two_writers_and_their_threads_lose_nothing_and_mix_nothing(home: Home) 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "MOST_QUEUED_ROWS", 10)
+    monkeypatch.setattr(predictions, "MAX_QUEUED_ROWS", 10)
     with ScoreLog(home) as log, Database(home).writing() as other:
         other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         other.execute(sa.text("ALTER TABLE away RENAME TO scores"))  # locked now, as if the disk were full
@@ -186,7 +186,7 @@ def test_rows_that_could_not_be_committed_are_committed_later_in_their_order(
         with Database(home).writing() as other:
             other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         log.put([answer(key) for key in range(5)])
-        until(lambda: "cannot be written, will try again" in caplog.text)
+        until(lambda: "cannot be written, and is tried again" in caplog.text)
         assert log.written == 0
         with Database(home).writing() as other:
             other.execute(sa.text("ALTER TABLE away RENAME TO scores"))

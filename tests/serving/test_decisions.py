@@ -34,10 +34,11 @@ from features.groups import GROUPS
 from features.groups.segments import RFM, STAGES
 from features.offline.snapshot_set import SnapshotSet
 from records import ScoreLog
-from records.decisions import DecisionLog, salts
-from records.jobs import COMMAND, SERVICE
+from records.decisions import DecisionLog
+from records.job import COMMAND, SERVICE
 from records.runs import RunStore
 from records.runs import rows as rows_of_run
+from records.tables import salts
 from serving.app import create_app
 from serving.decisions.decider import Decider
 from serving.decisions.runs import BATCH, DecisionRuns

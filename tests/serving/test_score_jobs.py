@@ -32,7 +32,7 @@ from features.offline.current import members
 from models.questions import MODELS
 from models.registry.registry import Registry
 from records import ScoreLog, job_parts, score_jobs
-from records.jobs import COMMAND, SERVICE, Interrupted, JobRunning
+from records.job import COMMAND, SERVICE, Interrupted, JobRunning
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.app import create_app
 from serving.files import tables

@@ -19,8 +19,7 @@ from models.registry import challenges
 from models.registry.challenges import in_challenger_share
 from models.registry.promotion import promote
 from models.registry.registry import Registry
-from records import ScoreLog
-from records.predictions import scores as log_table
+from records import ScoreLog, tables
 from serving.scores.challengers import MAX_ERRORS, WINDOW, Watch
 from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
 from serving.scores.champions import open_champions
@@ -63,7 +62,7 @@ def test_one_that_is_watched_answers_nobody_and_is_logged(home: Home, ids: list[
         (score.score, "1") for score in alone.values() if score.score is not None
     }
     with Database(home).reading() as connection:
-        rows = connection.execute(sa.select(log_table.c.answers)).scalars().all()
+        rows = connection.execute(sa.select(tables.scores.c.answers)).scalars().all()
     logged = [json.loads(row)["propensity"] for row in rows]
     assert {each["beside"]["version"] for each in logged} == {"2"}
     assert len({each["beside"]["score"] for each in logged}) > 50

@@ -1,0 +1,190 @@
+"""The connections of a process to a home's database: to an SQLite file, or to PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from core.storage import migrations, sqlite_file
+
+_LOCKS = 0x5041_5452
+# So that a server which is gone is noticed: seconds to connect, milliseconds until what was sent is received.
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+
+
+class Turn(IntEnum):
+    """Writers of one kind wait for each other; in an SQLite file all writers do."""
+
+    EVENTS = 1  # so that a reader of a number of the journal has read all lower ones
+    DECISIONS = 2  # so that concurrent requests get one decision
+    TABLES = 3
+    ANY = 0  # waits for no other
+
+
+class Connections:
+    """The pool of connections to one database in this process, and the revision of its tables."""
+
+    def __init__(self, home: Home) -> None:
+        self.file: Path | None = None if home.database is not None else home.database_file
+        self.engine = sqlite_file.engine(self.file) if self.file else _server(home.database_address)
+        url = self.engine.url
+        server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
+        self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
+        self._quick: deque[sqlite3.Connection] = deque()  # past SQLAlchemy's pool, which costs twice the read
+        self._seen = self._identity()
+        self._revision: str | None = None
+        weakref.finalize(self, _close, self.engine, self._quick)
+
+    def open(self, *, write: bool) -> None:
+        """Check once that the tables exist and are of this version of Patron."""
+        self._close_if_replaced()
+        if self._revision == migrations.HEAD:
+            return
+        if self.file and write:
+            sqlite_file.make(self.file)
+        revision = self._stored_revision()
+        if revision is not None and revision > migrations.HEAD:
+            raise PatronError(
+                f"the database {self.name} is of a newer Patron (its tables are at {revision}, this one knows"
+                f" {migrations.HEAD}); use that version, or another home"
+            )
+        if revision != migrations.HEAD:
+            if not write and revision is None:
+                raise NothingThere(f"the database {self.name} is empty; import or simulate a shop first")
+            if not write:
+                raise PatronError(
+                    f"the database {self.name} is of an older Patron (its tables are at {revision});"
+                    " `patron doctor` brings it up to date"
+                )
+            with self.writing(Turn.TABLES, durable=True) as connection:
+                migrations.upgrade(connection)
+        self._revision = migrations.HEAD
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees one moment of the database."""
+        level = {} if self.file else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**level) as connection:
+            yield connection
+
+    def first(self, statement: str, values: Sequence[Any]) -> Any:
+        """The first row of a SELECT, without SQLAlchemy; None if there is none."""
+        if self.file:
+            try:
+                connection = self._quick.pop()
+            except IndexError:
+                connection = sqlite_file.connect(self.file, sqlite_file.QUICK_BUSY_SECONDS)
+            try:
+                row = connection.execute(statement, values).fetchone()
+            except BaseException:
+                connection.close()
+                raise
+            self._quick.append(connection)
+            return row
+        statement = statement.replace("?", "%s")
+        pooled, driver = self.engine.raw_connection(), cast(Any, self.engine.dialect.dbapi)
+        try:
+            return cast(Any, pooled.driver_connection).execute(statement, values).fetchone()
+        except driver.Error as error:
+            pooled.invalidate()
+            raise sa.exc.DBAPIError(statement, None, error) from error
+        finally:
+            pooled.close()
+
+    @contextmanager
+    def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
+        """A transaction, in its turn."""
+        options = {sqlite_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
+        turns = sqlite_file.alone(self.file) if self.file else nullcontext()
+        with turns, self.engine.connect().execution_options(**options) as connection, connection.begin():
+            if not self.file:
+                if not durable:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                if turn:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, turn.value)))
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections; the next use opens others."""
+        _close(self.engine, self._quick)
+
+    def _stored_revision(self) -> str | None:
+        if self.file and not self.file.exists():
+            return None
+        with self.reading() as connection:
+            return migrations.revision(connection)
+
+    def _close_if_replaced(self) -> None:
+        """Close the connections to a file that was replaced."""
+        if (now := self._identity()) != self._seen:
+            self.close()
+            self._seen, self._revision = now, None
+
+    def _identity(self) -> tuple[int, ...]:
+        if self.file is None:
+            return ()
+        try:
+            stat = self.file.stat()
+        except FileNotFoundError:
+            return ()
+        return stat.st_dev, stat.st_ino
+
+
+def _close(engine: sa.Engine, quick: deque[sqlite3.Connection]) -> None:
+    engine.dispose()
+    with suppress(IndexError):
+        while True:
+            quick.pop().close()
+
+
+_shared: weakref.WeakValueDictionary[str, Connections] = weakref.WeakValueDictionary()
+_sharing = threading.Lock()
+
+
+def connections_of(home: Home) -> Connections:
+    """The connections to a home's database, which all of the process share while one uses them."""
+    _close_before_fork()
+    with _sharing:
+        connections = _shared.get(home.database_address)
+        if connections is None:
+            connections = _shared[home.database_address] = Connections(home)
+    return connections
+
+
+@cache
+def _close_before_fork() -> None:
+    """Neither SQLite's locks nor a server's connections can be shared with a child."""
+
+    def close_all() -> None:
+        for connections in list(_shared.values()):
+            connections.close()
+
+    os.register_at_fork(before=close_all)
+
+
+def _server(address: str) -> sa.Engine:
+    try:
+        url = sa.make_url(address)
+        if url.get_dialect() is not postgresql.psycopg.dialect or not url.database:
+            raise ValueError(url.drivername)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
+        raise PatronError(
+            "PATRON_DATABASE is not the address of a database that Patron knows; use"
+            " postgresql://user:password@host:port/name, or leave it unset for a file in the home"
+        ) from error
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=patience)
