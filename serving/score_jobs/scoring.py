@@ -14,7 +14,7 @@ from core.calendar import day_of, micros
 from core.errors import PatronError
 from core.progress import Progress, silent
 from events.identity import Identity
-from features.catalogue.store import Reader
+from features.catalogue.store import OnlineReader
 from features.offline.current import members
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -93,7 +93,7 @@ def _score_chunk(
     store: ScoreJobStore,
     job: ScoreJob,
     models: Sequence[FittedModel],
-    reader: Reader,
+    reader: OnlineReader,
     shutdown: threading.Event,
     chunk: int,
 ) -> None:
