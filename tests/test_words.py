@@ -63,7 +63,6 @@ PENDING: set[str] = {
     "monitoring",
     "records",
     "serving/decisions",
-    "serving/score_jobs",
     "tests/core",
     "tests/events",
     "tests/features",
