@@ -37,7 +37,6 @@ WRITTEN_DOWN: dict[str, str] = {
 
 PENDING: set[str] = {
     "core",
-    "core/storage",
     "core/storage/migrations",
     "events",
     "events/files",
