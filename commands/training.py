@@ -176,10 +176,10 @@ def train_models(
     from features.workspace import Workspace
     from models.questions import OPTIONAL, find
     from models.registry.registry import Registry
-    from training.customers.fitting import asked_with
+    from training.customers.backtest import with_horizon
     from training.customers.pipeline import train
 
-    models = [asked_with(find(name), horizon) for name in names]
+    models = [with_horizon(find(name), horizon) for name in names]
     workspace = Workspace.build(home, progress)
     registry = Registry(home)
     trained = [train(workspace, model, registry, progress) for model in models]
@@ -187,7 +187,7 @@ def train_models(
         return trained, {}
 
     def optional(name: str) -> ModelVersion:
-        return train(workspace, asked_with(OPTIONAL[name], horizon), registry, progress)
+        return train(workspace, with_horizon(OPTIONAL[name], horizon), registry, progress)
 
     learners: dict[str, Callable[[], ModelVersion]] = {name: partial(optional, name) for name in OPTIONAL}
     learners |= {name: partial(learn, home, registry, progress) for name, learn in _of_orders().items()}

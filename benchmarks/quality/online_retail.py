@@ -32,8 +32,8 @@ from models.measures import metrics
 from models.questions.clv import clv
 from models.questions.propensity import propensity
 from models.spec import Array, CustomerModel
-from training.customers.dataset import Dataset, gather
-from training.customers.fitting import asked_with, columns_of, fit
+from training.customers.backtest import fit, with_horizon
+from training.customers.dataset import Dataset, columns_of, gather
 from training.evaluation.evaluate import MEASURES, RANKING, Measure, coverages
 
 DAYS = 90
@@ -53,7 +53,7 @@ def measure(file: Path) -> dict[str, Result]:
         store.apply(GROUPS, built.folders)
         results = labels(file, home, store)
         for name, model in QUESTIONS.items():
-            results |= compare(name, asked_with(model, DAYS), home, store, built.as_ofs)
+            results |= compare(name, with_horizon(model, DAYS), home, store, built.as_ofs)
     return results
 
 
@@ -71,7 +71,7 @@ def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
     print(f"Spend in the {DAYS} days from {ORIGINS[-1]} of those who had ordered before:")
     counted = [_from_raw(file, rule) for rule in rules.values()]
     now = home.shop().now()
-    ours = gather(store, asked_with(clv, DAYS), [midnight(ORIGINS[-1], home.shop().time_zone)], DAYS, now)
+    ours = gather(store, with_horizon(clv, DAYS), [midnight(ORIGINS[-1], home.shop().time_zone)], DAYS, now)
     counted.append((len(ours.y), float(ours.y.sum())))
     for rule, (customers, spend) in zip([*rules, "ours"], counted, strict=True):
         print(f"  {rule:<40}{customers:>7,} customers {spend:>13,.0f}")

@@ -27,8 +27,8 @@ from models.questions.labels import lapsed_within, net_revenue_within, ordered_w
 from models.registry.bundle import FORMAT, MANIFEST, FittedModel, digest, open_bundle, pack
 from models.registry.encoding import SMALLEST_CATEGORY, Column, matrix, vocabulary
 from models.spec import CustomerModel, Gate, Label
+from training.customers.backtest import fit
 from training.customers.dataset import Dataset
-from training.customers.fitting import fit
 
 ZONE = "Europe/Berlin"
 every_model = pytest.mark.parametrize("model", every().values(), ids=every())

@@ -21,7 +21,7 @@ from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions.leads import leads
 from models.registry.registry import Registry
-from training.customers.fitting import columns_of
+from training.customers.dataset import columns_of
 from training.customers.pipeline import train
 
 

@@ -29,7 +29,7 @@ from models.registry import promotion
 from models.registry.registry import Registry
 from models.registry.versions import PROMOTED, ROLLED_BACK, Promotion, earlier
 from models.spec import Gate
-from training.customers.fitting import asked_with
+from training.customers.backtest import with_horizon
 from training.customers.pipeline import train
 from training.evaluation.compare import TestSet, compare
 from training.reports.advise import WINDOWS, advise, survival, visits
@@ -329,7 +329,7 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     assert "no version '9'" in why("propensity", "--against", "9")
     assert "cannot be compared with itself" in why("propensity", "--against", "3")
     assert "no model 'all'" in why("all")
-    train(Workspace(versions, built), asked_with(propensity, 60), Registry(versions))
+    train(Workspace(versions, built), with_horizon(propensity, 60), Registry(versions))
     assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
     assert "there is no shop" in command(Home(tmp_path / "no"), "compare", "churn").refused()
 

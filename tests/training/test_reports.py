@@ -27,8 +27,8 @@ from models.estimators.trees import CalibratedTrees, Trees
 from models.measures.metrics import wilson_interval
 from models.questions import MODELS
 from models.registry.registry import Registry
-from training.customers.backtest import look_back
-from training.customers.fitting import columns_of, moments_of
+from training.customers.backtest import backtest, prepare, split_history
+from training.customers.dataset import columns_of
 from training.reports.early_warning import BEFORE, SHARES, early_warning, silences
 from training.reports.in_common import LEAST_CUSTOMERS, in_common
 from training.reports.lead_quality import LEAST_PROSPECTS, lead_quality
@@ -189,18 +189,16 @@ def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
 # Of a shop
 
 
-def test_a_look_back_knows_nothing_of_what_came_after_its_moment(
-    built_shop: Home, built: SnapshotSet
-) -> None:
+def test_a_backtest_reads_nothing_that_came_after_its_moment(built_shop: Home, built: SnapshotSet) -> None:
     """Fitted on what was known at the test's moment, it is the model that training tests."""
-    churn = MODELS["churn"]
-    then = look_back(Workspace(built_shop, built), churn)
-    assert then.parts == moments_of(Workspace(built_shop, built), churn)
-    assert then.later[0] == then.parts.test
-    assert len(then.later) > 5
-    assert then.exam["as_of"].unique().tolist() == [pd.Timestamp(then.parts.test)]
-    assert then.exam["score"].to_numpy() == pytest.approx(then.fitted.score(columns_of(then.exam)))
-    assert then.exam["recency_days"].max() <= LAPSED_AFTER_DAYS
+    churn, workspace = MODELS["churn"], Workspace(built_shop, built)
+    test = backtest(workspace, prepare(workspace, churn))
+    assert test.split == split_history(workspace, churn)
+    assert test.later[0] == test.split.test
+    assert len(test.later) > 5
+    assert test.frame["as_of"].unique().tolist() == [pd.Timestamp(test.split.test)]
+    assert test.frame["score"].to_numpy() == pytest.approx(test.fitted.score(columns_of(test.frame)))
+    assert test.frame["recency_days"].max() <= LAPSED_AFTER_DAYS
 
 
 def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: SnapshotSet) -> None:
@@ -208,7 +206,7 @@ def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: 
     assert told.lead_quality == ()
     assert [row.share for row in told.early_warning] == list(SHARES)
     zone = built_shop.shop().time_zone
-    since = day_of(moments_of(Workspace(built_shop, built), MODELS["churn"]).test, zone)
+    since = day_of(split_history(Workspace(built_shop, built), MODELS["churn"]).test, zone)
     lines = lake.read(built_shop, lake.connect()).order_lines.to_pandas()
     lapsed = 0
     for _, days in lines.groupby("customer_key")["day"]:
@@ -249,8 +247,8 @@ def test_the_card_and_the_run_tell_what_the_report_tells(
     name: str, trained_shop: Home, built: SnapshotSet
 ) -> None:
     told = report(Workspace(trained_shop, built), MODELS[name])
-    then = look_back(Workspace(trained_shop, built), MODELS[name])
-    assert told.unused == then.fitted.unused
+    workspace = Workspace(trained_shop, built)
+    assert told.unused == backtest(workspace, prepare(workspace, MODELS[name])).fitted.unused
     registry = Registry(trained_shop)
     version = registry.versions(name)[0]
     (document,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/report.json")

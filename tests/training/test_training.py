@@ -33,8 +33,8 @@ from models.questions import MODELS
 from models.questions.labels import ordered_within
 from models.registry.registry import NoChampion, Registry
 from models.spec import Condition, CustomerModel, Gate
-from training.customers.dataset import FEWEST_ORIGINS, gather, split
-from training.customers.fitting import asked_with, columns_of, fitted_for
+from training.customers.backtest import recipe_of, with_horizon
+from training.customers.dataset import MIN_FIT_MOMENTS, columns_of, gather, split
 from training.customers.pipeline import train
 from training.evaluation.evaluate import MEASURES, RANKING, Evaluation, by_slice
 from training.evaluation.plots import plots
@@ -64,7 +64,7 @@ def midday(day: int) -> datetime:
 def test_whatever_the_history_no_label_learnt_from_reaches_past_the_test_nor_the_present(
     name: str, horizon: int | None, count: int, later: int
 ) -> None:
-    model = asked_with(MODELS[name], horizon)
+    model = with_horizon(MODELS[name], horizon)
     as_ofs = firsts("2020-01-01", "2025-01-01")[:count]
     now = midday(day_of(as_ofs[-1], ZONE) + later)
     today = day_of(now, ZONE)
@@ -72,11 +72,11 @@ def test_whatever_the_history_no_label_learnt_from_reaches_past_the_test_nor_the
         parts = split(model, as_ofs, now, ZONE)
     except PatronError:
         shortest = min((model.horizon, *model.shorter_horizons)).days
-        assert today - day_of(as_ofs[0], ZONE) < 2 * shortest + 31 * (FEWEST_ORIGINS + 2)
+        assert today - day_of(as_ofs[0], ZONE) < 2 * shortest + 31 * (MIN_FIT_MOMENTS + 2)
         return
     days = timedelta(days=parts.horizon_days)
     assert days in (model.horizon, *model.shorter_horizons)
-    assert len(parts.fit) >= FEWEST_ORIGINS
+    assert len(parts.fit) >= MIN_FIT_MOMENTS
     assert all(day_of(t, ZONE) + parts.horizon_days <= day_of(parts.test, ZONE) for t in parts.fit)
     assert all(day_of(t, ZONE) + parts.horizon_days <= today for t in parts.all)
     assert parts.test == parts.all[-1]
@@ -104,16 +104,16 @@ def test_the_longest_horizon_that_the_history_allows_is_taken() -> None:
     assert taken == {90, 180, 270, 365}
     assert split(clv, as_ofs, midday(day_of(as_ofs[-1], ZONE)), ZONE).horizon_days == 365
     with pytest.raises(PatronError):  # an explicit horizon is not shortened
-        split(asked_with(clv, 365), as_ofs[:20], midday(day_of(as_ofs[20], ZONE)), ZONE)
+        split(with_horizon(clv, 365), as_ofs[:20], midday(day_of(as_ofs[20], ZONE)), ZONE)
 
 
 def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> None:
     as_ofs = firsts("2024-01-01", "2024-03-01")
     has = day_of(as_ofs[-1], ZONE) - day_of(as_ofs[0], ZONE) + populations.HISTORY_DAYS
-    for model, days in ((propensity, 30), (churn, 180), (clv, 90), (asked_with(clv, 4000), 4000)):
+    for model, days in ((propensity, 30), (churn, 180), (clv, 90), (with_horizon(clv, 4000), 4000)):
         with pytest.raises(PatronError) as refused:
             split(model, as_ofs, midday(day_of(as_ofs[-1], ZONE)), ZONE)
-        needs = 2 * days + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+        needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
         assert str(refused.value) == (
             f"{model.name} cannot be trained: asking {days} days ahead takes about {needs} days of history"
             f" and there are about {has}; use a shorter --horizon or import more history"
@@ -122,7 +122,7 @@ def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> 
 
 def test_the_history_that_is_said_to_suffice_does() -> None:
     for model, days in ((propensity, 30), (churn, 180), (clv, 90)):
-        needs = 2 * days + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+        needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
         as_ofs = firsts("2020-02-01", "2025-01-01")
         start = day_of(as_ofs[0], ZONE) - populations.HISTORY_DAYS
         now = midday(start + needs + 31)  # "about": a month more or less
@@ -137,13 +137,13 @@ def test_a_history_without_a_full_month_is_refused() -> None:
 @pytest.mark.parametrize("days", [0, -30])
 def test_a_horizon_of_no_days_is_refused(days: int) -> None:
     with pytest.raises(PatronError, match=rf"a horizon of {days} days is not one; use at least 1"):
-        asked_with(churn, days)
+        with_horizon(churn, days)
 
 
 @pytest.mark.parametrize("days", [30, 90, 180])
 def test_churn_is_learnt_as_the_complement_of_propensity_at_any_horizon(days: int) -> None:
-    assert fitted_for(asked_with(churn, days)) == (asked_with(propensity, days), True)
-    assert fitted_for(asked_with(propensity, days)) == (asked_with(propensity, days), False)
+    assert recipe_of(with_horizon(churn, days)) == (with_horizon(propensity, days), True)
+    assert recipe_of(with_horizon(propensity, days)) == (with_horizon(propensity, days), False)
 
 
 # A trained shop
@@ -338,7 +338,7 @@ def test_churn_asked_with_propensitys_horizon_is_exactly_its_complement(
     trained_copy: Home, built: SnapshotSet, today: dict[str, list[Any]]
 ) -> None:
     registry = Registry(trained_copy)
-    version = train(Workspace(trained_copy, built), asked_with(churn, 30), registry)
+    version = train(Workspace(trained_copy, built), with_horizon(churn, 30), registry)
     assert version.version == "2"
     opposite, ours = registry.champion("propensity"), registry.open("churn", "2")
     assert opposite.manifest["horizon_days"] == ours.manifest["horizon_days"] == 30
@@ -416,7 +416,7 @@ def everybody_ordered(events: Any, population: Any, days: int) -> Any:
             r"clv cannot be trained: 0 of \d+ outcomes are positive, and it takes 50",
         ),
         (
-            asked_with(propensity, 800),
+            with_horizon(propensity, 800),
             r"propensity cannot be trained: asking 800 days ahead takes about 1783",
         ),
     ],

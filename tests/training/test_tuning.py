@@ -18,8 +18,8 @@ from features.workspace import Workspace
 from models.questions import MODELS
 from models.registry.registry import EXPERIMENT, Registry
 from training.customers import tuning
+from training.customers.backtest import split_history
 from training.customers.dataset import Dataset, Split
-from training.customers.fitting import moments_of
 from training.customers.tuning import inner_splits, tune
 
 
@@ -41,7 +41,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
 
     monkeypatch.setattr(tuning, "gather", watched)
     propensity, zone = MODELS["propensity"], built_shop.shop().time_zone
-    parts = moments_of(Workspace(built_shop, built), propensity)
+    parts = split_history(Workspace(built_shop, built), propensity)
     splits = inner_splits(Store(built_shop), propensity, parts)
     assert len(splits) == tuning.MOST_SPLITS
     for learnt, exam in zip(asked[::2], asked[1::2], strict=True):

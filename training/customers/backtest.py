@@ -1,149 +1,240 @@
-"""A model as it stood at its test's moment and some months before, and what it said from then on."""
+"""Backtest of a customer model: fit it as of an earlier moment, and score the customers as of later ones.
+
+A model is tested at the last month whose outcomes are known. The fit that is tested reads only what was known
+at that month; an older fit, made some months before, shows how a fit ages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core.calendar import day_of
+from core.errors import PatronError
 from features.groups import FEATURES
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry.bundle import FittedModel
 from models.spec import Array, CustomerModel
-from training.customers.dataset import FEWEST_ORIGINS, Dataset, Split, as_known, gather
-from training.customers.fitting import columns_of, fit, fitted_for, moments_of, refuse_if_poor
+from training.customers.dataset import (
+    MIN_FIT_MOMENTS,
+    Dataset,
+    Split,
+    as_known,
+    check_enough,
+    columns_of,
+    gather,
+    split,
+)
 from training.evaluation import slices
 from training.evaluation.compare import TestSet
 from training.evaluation.promotion_checks import OURS
 
-MONTHS = 3
-"""So many months before the test an older fit is made, to see how it ages."""
+OLDER_FIT_MONTHS = 3
+"""The older fit is made this many months before the test."""
 
 
 @dataclass(frozen=True)
-class Backtest:
-    """A model fitted on what was known at the test's moment alone.
+class Preparation:
+    """What a model is fitted on and tested at.
 
     Attributes:
         model: at the horizon that the history allows.
-        complement: whether the fit answers as 1 − its score.
-        known: the rows it learnt from, of the recipe behind the model.
-        exam: everyone asked about at the test's moment: features, those of slices, ``label`` and ``score``.
-        later: the moments with features from the test's on, the test's first.
+        recipe: the model that is fitted, see :func:`recipe_of`.
+        data: the recipe's rows at every moment of ``split.all``, with the labels known today.
     """
 
     model: CustomerModel
+    recipe: CustomerModel
     complement: bool
-    parts: Split
-    known: Dataset
-    fitted: FittedModel
-    exam: pd.DataFrame
-    later: tuple[datetime, ...]
+    split: Split
+    data: Dataset
 
 
 @dataclass(frozen=True)
 class OlderFit:
-    """The same recipe fitted on what was known some months before the test.
+    """The recipe fitted ``OLDER_FIT_MONTHS`` before the test.
 
     Attributes:
-        fitted_at: the moment.
-        frame: everyone asked about at each month from then up to the test's, as ``Lookback.exam``.
+        frame: the customers at each month from ``fitted_at`` to the test, with the columns of
+            ``Backtest.frame``.
     """
 
     fitted_at: datetime
     frame: pd.DataFrame
 
 
-def look_back(workspace: Workspace, model: CustomerModel) -> Backtest:
-    """Fit the model as training's test does, and score those it was tested on.
+@dataclass(frozen=True)
+class Backtest:
+    """A model fitted on what was known at the test's moment, and its scores of that moment's customers.
+
+    Attributes:
+        model: at the split's horizon.
+        data: the recipe's rows with the labels known at that moment.
+        frame: a row per customer: features, those of the slices, ``label`` and ``score``.
+        later: the moments with features from the test's on, the test's first.
+        older: None if the history is too short for an older fit.
+    """
+
+    model: CustomerModel
+    split: Split
+    data: Dataset
+    fitted: FittedModel
+    frame: pd.DataFrame
+    later: tuple[datetime, ...]
+    older: OlderFit | None
+
+    def test_sets(self, zone: str) -> tuple[TestSet, ...]:
+        """The customers of each moment with the scores ``OURS`` and those of the baselines, the test's last.
+
+        Before the test's moment the scores are those of the older fit. No fit knew the outcomes it is
+        measured on.
+        """
+        older = [] if self.older is None else [f for _, f in self.older.frame.groupby("as_of", sort=True)]
+        frames = [*(frame.reset_index(drop=True) for frame in older[:-1]), self.frame]
+        return tuple(_test_set(self, frame, zone) for frame in frames)
+
+
+def with_horizon(model: CustomerModel, horizon_days: int | None) -> CustomerModel:
+    """The model with another horizon, or unchanged for None.
 
     Raises:
-        PatronError: the history is too short, or there was nobody to learn from or to ask about.
+        PatronError: the horizon is shorter than a day.
     """
-    parts = moments_of(workspace, model)
-    model = replace(model, horizon=timedelta(days=parts.horizon_days), shorter_horizons=())
-    recipe, _ = fitted_for(model)
-    data = gather(workspace.store, recipe, parts.all, parts.horizon_days, workspace.snapshots.current)
-    refuse_if_poor(model, data)
-    return tested(workspace, model, parts, as_known(workspace.home, data, parts.fit, parts.test))
+    if horizon_days is None:
+        return model
+    if horizon_days < 1:
+        raise PatronError(f"a horizon of {horizon_days} days is not one; use at least 1")
+    return replace(model, horizon=timedelta(days=horizon_days), shorter_horizons=())
 
 
-def tested(workspace: Workspace, model: CustomerModel, parts: Split, known: Dataset) -> Backtest:
-    """The model fitted on what was known at the test's moment, and its scores of those asked about then.
+def recipe_of(model: CustomerModel) -> tuple[CustomerModel, bool]:
+    """The model that is fitted, and whether the score is the complement (1 − its score).
+
+    A model with an opposite is always fitted as that opposite, at its own horizon. So if the
+    horizons coincide, the fits are the same and the two can never contradict each other.
+    """
+    if model.complement_of is not None:
+        return replace(model.complement_of, horizon=model.horizon, shorter_horizons=()), True
+    return model, False
+
+
+def split_history(workspace: Workspace, model: CustomerModel) -> Split:
+    """The monthly snapshots that a model is fitted on and tested at.
+
+    Raises:
+        PatronError: the history is too short.
+    """
+    monthly = [
+        t
+        for t in workspace.snapshots.as_ofs
+        if t in set(populations.origins(workspace.home)) and t <= workspace.snapshots.current
+    ]
+    return split(model, monthly, workspace.snapshots.current, workspace.shop.time_zone)
+
+
+def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
+    """Split the history of a model and read its rows.
+
+    Raises:
+        PatronError: the history is too short, or customers or outcomes are too few.
+    """
+    moments = split_history(workspace, model)
+    model = with_horizon(model, moments.horizon_days)
+    recipe, complement = recipe_of(model)
+    data = gather(workspace.store, recipe, moments.all, moments.horizon_days, workspace.snapshots.current)
+    check_enough(model, data)
+    return Preparation(model, recipe, complement, moments, data)
+
+
+def backtest(workspace: Workspace, prepared: Preparation) -> Backtest:
+    """Fit the recipe on what was known at the test's moment, and score the customers of that moment."""
+    data = as_known(workspace.home, prepared.data, prepared.split.fit, prepared.split.test)
+    return backtest_on(workspace, prepared.model, prepared.split, data)
+
+
+def backtest_on(workspace: Workspace, model: CustomerModel, split: Split, data: Dataset) -> Backtest:
+    """Backtest the model on given rows.
 
     Args:
-        model: at the horizon of ``parts``.
-        known: the rows of the recipe of which the outcome was known at that moment.
+        model: at the horizon of ``split``.
+        data: rows of the model's recipe with the labels known at the test's moment.
     """
-    _, complement = fitted_for(model)
-    fitted = fit(known, complement, "test")
-    exam = gather(
-        workspace.store, asked_of(model), [parts.test], parts.horizon_days, workspace.snapshots.current
+    fitted = fit(data, model.complement_of is not None, "test")
+    tested = with_slice_features(model)
+    frame = gather(
+        workspace.store, tested, [split.test], split.horizon_days, workspace.snapshots.current
     ).frame
     stored = set(populations.origins(workspace.home))
     later = tuple(
         t
         for t in workspace.snapshots.as_ofs
-        if t in stored and parts.test <= t <= workspace.snapshots.current
+        if t in stored and split.test <= t <= workspace.snapshots.current
     )
-    return Backtest(model, complement, parts, known, fitted, scored(fitted, exam), later)
+    older = _older_fit(workspace, tested, split, data)
+    return Backtest(model, split, data, fitted, with_scores(fitted, frame), later, older)
 
 
-def aged(workspace: Workspace, then: Backtest) -> OlderFit | None:
-    """The recipe as it would have been ``MONTHS`` before the test; None where the history is too short."""
-    parts, zone = then.parts, workspace.shop.time_zone
-    days = parts.horizon_days
-    months = parts.all[-1 - MONTHS :]
+def _older_fit(workspace: Workspace, tested: CustomerModel, split: Split, data: Dataset) -> OlderFit | None:
+    """The recipe fitted ``OLDER_FIT_MONTHS`` before the test; None if the history is too short for it."""
+    zone, days = workspace.shop.time_zone, split.horizon_days
+    months = split.all[-1 - OLDER_FIT_MONTHS :]
     first = months[0]
-    learnt = [t for t in parts.all if day_of(t, zone) + days <= day_of(first, zone)]
-    if len(months) <= MONTHS or len(learnt) < FEWEST_ORIGINS:
+    known = [t for t in split.all if day_of(t, zone) + days <= day_of(first, zone)]
+    if len(months) <= OLDER_FIT_MONTHS or len(known) < MIN_FIT_MOMENTS:
         return None
-    known = as_known(workspace.home, then.known, learnt, first)
-    if len(np.unique(known.y > 0)) < 2:
+    older = as_known(workspace.home, data, known, first)
+    if len(np.unique(older.y > 0)) < 2:
         return None
-    fitted = fit(known, then.complement, "older")
-    frame = gather(workspace.store, asked_of(then.model), months, days, workspace.snapshots.current).frame
-    return OlderFit(first, scored(fitted, frame))
+    fitted = fit(older, tested.complement_of is not None, "older")
+    frame = gather(workspace.store, tested, months, days, workspace.snapshots.current).frame
+    return OlderFit(first, with_scores(fitted, frame))
 
 
-def asked_of(model: CustomerModel) -> CustomerModel:
-    """The model as an exam asks it: with the features by which slices are told."""
+def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
+    """Fit the model's estimator on all rows of a dataset."""
+    columns = data.columns()
+    categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
+    customers = data.frame["customer_key"].to_numpy(np.int64)
+    fitted = data.model.estimator().fit(data.x(columns), data.y, customers, categorical, data.fit_context)
+    manifest: dict[str, Any] = {
+        "model": data.model.name,
+        "features": [asdict(column) for column in columns],
+        "eligible": [condition.as_dict() for condition in data.model.eligible],
+        "complement": complement,
+    }
+    return FittedModel(version, manifest, fitted, {})
+
+
+def with_slice_features(model: CustomerModel) -> CustomerModel:
+    """The model with the features that define slices added to its own."""
     names = dict.fromkeys([*(f.name for f in model.features), *slices.FEATURES])
     own = {f.name: f for f in model.features}
     return replace(model, features=tuple(own.get(name) or FEATURES[name] for name in names))
 
 
-def scored(fitted: FittedModel, frame: pd.DataFrame) -> pd.DataFrame:
+def with_scores(fitted: FittedModel, frame: pd.DataFrame) -> pd.DataFrame:
     """A frame of features with the column ``score``."""
     return frame.assign(score=fitted.score(columns_of(frame)) if len(frame) else pd.Series(dtype="float64"))
 
 
-def exams(then: Backtest, older: OlderFit | None, zone: str) -> tuple[TestSet, ...]:
-    """The moments at which the recipe was asked for what nobody knew yet, the test's the last.
-
-    Each holds the scores of ``OURS`` and of the baselines. Before the test's moment the older fit answers.
-    """
-    frames = [] if older is None else [part for _, part in older.frame.groupby("as_of", sort=True)][:-1]
-    return tuple(_exam(then, frame.reset_index(drop=True), zone) for frame in [*frames, then.exam])
-
-
-def _exam(then: Backtest, frame: pd.DataFrame, zone: str) -> TestSet:
-    scores: dict[str, Array] = {OURS: frame["score"].to_numpy(np.float64)}
-    for baseline in then.model.baselines:
-        other = baseline.score(frame, then.parts.horizon_days).fillna(0)
-        scores[baseline.name] = other.to_numpy(np.float64)
-    day = frame["as_of"].iloc[0].tz_convert(zone).date().isoformat() if len(frame) else ""
-    return TestSet(day, (), frame[["customer_key", "label", *slices.FEATURES]], scores)
-
-
-def with_scores(ours: Sequence[TestSet], theirs: Sequence[TestSet], name: str) -> tuple[TestSet, ...]:
-    """The exams with the scores that another recipe gave the same customers at the same moments."""
+def add_scores(ours: Sequence[TestSet], theirs: Sequence[TestSet], name: str) -> tuple[TestSet, ...]:
+    """The test sets with the scores that another recipe gave the same customers at the same moments."""
     return tuple(
         replace(mine, scores={**mine.scores, name: other.scores[OURS]})
         for mine, other in zip(ours, theirs, strict=True)
     )
+
+
+def _test_set(test: Backtest, frame: pd.DataFrame, zone: str) -> TestSet:
+    scores: dict[str, Array] = {OURS: frame["score"].to_numpy(np.float64)}
+    for baseline in test.model.baselines:
+        score = baseline.score(frame, test.split.horizon_days).fillna(0)
+        scores[baseline.name] = score.to_numpy(np.float64)
+    day = frame["as_of"].iloc[0].tz_convert(zone).date().isoformat() if len(frame) else ""
+    return TestSet(day, (), frame[["customer_key", "label", *slices.FEATURES]], scores)

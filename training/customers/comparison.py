@@ -21,8 +21,8 @@ from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from models.registry.versions import earlier
 from models.spec import CustomerModel
-from training.customers.dataset import gather
-from training.customers.fitting import asked_with, columns_of
+from training.customers.backtest import with_horizon
+from training.customers.dataset import columns_of, gather
 from training.evaluation import slices
 from training.evaluation.compare import RankingComparison, TestSet, compare
 
@@ -96,7 +96,7 @@ def contest(
         fitted.check_definitions(definitions)
     origins = _origins(workspace, list(opened.values()), horizon)
     exams = [
-        _exam(workspace.store, asked_with(model, horizon), opened, origin, workspace.snapshots.current)
+        _exam(workspace.store, with_horizon(model, horizon), opened, origin, workspace.snapshots.current)
         for origin in origins
     ]
     found = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")

@@ -1,4 +1,4 @@
-"""Who is asked about, when, with which features and what became of it."""
+"""The rows that a customer model is fitted on: customers at moments, with features and label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,17 +24,18 @@ from models.revenue import Revenue, net_revenue_by_day
 from models.spec import Array, CustomerModel, FitContext
 
 KEYS = ["customer_key", "as_of"]
+MIN_FIT_MOMENTS = 3
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of (customer_key, as_of), the model's features and the label, by as_of and customer.
+    """Rows of customer_key, as_of, the model's features and the label, in the order of as_of and customer.
 
     Attributes:
-        known_at: labels see nothing that happened or arrived after it.
+        known_at: labels ignore events that happened or arrived after it.
         zone: the shop's time zone.
-        revenue: the shop's until then, for a question of money.
-        definitions: of every feature, by which the rows were computed.
+        revenue: the shop's until then; None unless the model predicts money.
+        definitions: hash of each feature's definition, by name.
     """
 
     model: CustomerModel
@@ -45,13 +47,13 @@ class Dataset:
     definitions: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
-        """Only the rows asked about at these moments."""
+        """The rows of these moments."""
         chosen = self.frame[self.frame["as_of"].isin(list(as_ofs))]
         return replace(self, frame=chosen.reset_index(drop=True))
 
     @property
-    def asked(self) -> FitContext:
-        """What the rows ask, and when."""
+    def fit_context(self) -> FitContext:
+        """The columns, days and horizon of the rows, for the estimator."""
         moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
         days = [
             day_of(pd.Timestamp(moment).tz_convert("UTC").to_pydatetime(), self.zone) for moment in moments
@@ -96,12 +98,12 @@ class Dataset:
 def gather(
     store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime
 ) -> Dataset:
-    """The rows of all customers the model is about, as of the given stored snapshots.
+    """The rows of all eligible customers as of the given stored snapshots.
 
-    Labels of money are capped (:mod:`models.outliers`), so that one giant order teaches nothing about others.
+    Labels of money are winsorized (:mod:`models.outliers`), so that one outlier does not distort the fit.
 
     Args:
-        known_at: labels see nothing that happened or arrived after it.
+        known_at: labels ignore events that happened or arrived after it.
     """
     zone = store.home.shop().time_zone
     if not as_ofs:
@@ -124,9 +126,9 @@ def gather(
 
 
 def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
-    """The rows of some of a dataset's moments, with the labels that were known at an earlier time.
+    """The rows of some moments with the labels known at an earlier time.
 
-    It is what :func:`gather` gives for them, without reading the features again.
+    Returns what :func:`gather` returns for them, without reading the features again.
     """
     rows = data.at(as_ofs).frame.drop(columns="label")
     return _labelled(home, data.model, data.horizon_days, rows, known_at, data.definitions)
@@ -136,11 +138,11 @@ def _labelled(
     home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
     definitions: Mapping[str, str],
 ) -> Dataset:  # fmt: skip
-    """Rows with what became of them, as far as it was known by then."""
+    """Rows with their labels as known at ``known_at``."""
     zone, backend = home.shop().time_zone, lake.connect()
     events = lake.read(home, backend).known_at(known_at)
-    asked = rows[KEYS].assign(as_of=rows["as_of"].dt.tz_localize(None))
-    table = populations.population_table(backend, asked, zone)
+    population = rows[KEYS].assign(as_of=rows["as_of"].dt.tz_localize(None))
+    table = populations.population_table(backend, population, zone)
     labels = model.label(events, table, horizon_days).to_pandas()
     labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
     if model.kind == "money":
@@ -152,11 +154,41 @@ def _labelled(
     return Dataset(model, horizon_days, frame, known_at, zone, revenue, definitions)
 
 
+def check_enough(model: CustomerModel, data: Dataset) -> None:
+    """Refuse to train on too few customers, or on too few outcomes of a kind.
+
+    Raises:
+        PatronError: says how many there are and how many are needed.
+    """
+    customers = data.frame["customer_key"].nunique() if len(data.frame) else 0
+    if customers < model.minimum_customers:
+        raise PatronError(
+            f"{model.name} cannot be trained: {customers} customers have a known outcome and it"
+            f" takes {model.minimum_customers}; import more history"
+        )
+    with_outcome = int((data.y > 0).sum())
+    fewer = min(with_outcome, len(data.y) - with_outcome) if model.kind == "probability" else with_outcome
+    if fewer < model.minimum_outcomes:
+        raise PatronError(
+            f"{model.name} cannot be trained: {with_outcome} of {len(data.y)} outcomes are positive, and"
+            f" it takes {model.minimum_outcomes} of each kind; use another --horizon or import more history"
+        )
+
+
+def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """A frame as lists by column, as models read it."""
+    return {str(name): frame[name].tolist() for name in frame}
+
+
 @dataclass(frozen=True)
 class Split:
-    """The moments asked about: those learnt from for the test, the test's, and all with labels.
+    """The monthly moments of a backtest.
 
     Every label of ``fit`` was known at ``test``, so the test repeats what would have happened.
+
+    Attributes:
+        fit: the moments that the tested model is fitted on.
+        all: the moments with known labels, ``test`` the last; the published model is fitted on them.
     """
 
     horizon_days: int
@@ -164,21 +196,18 @@ class Split:
     test: datetime
     all: tuple[datetime, ...]
 
-    def told_in(self, zone: str) -> Split:
-        """The same moments as the shop's clocks show them, for people to read."""
+    def in_time_zone(self, zone: str) -> Split:
+        """The same moments in the shop's time zone."""
         local = ZoneInfo(zone)
-        fit, every = (tuple(t.astimezone(local) for t in moments) for moments in (self.fit, self.all))
-        return Split(self.horizon_days, fit, self.test.astimezone(local), every)
-
-
-FEWEST_ORIGINS = 3
+        fit, moments = (tuple(t.astimezone(local) for t in moments) for moments in (self.fit, self.all))
+        return Split(self.horizon_days, fit, self.test.astimezone(local), moments)
 
 
 def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str) -> Split:
     """Divide the stored moments by time, at the longest horizon that the history allows.
 
     Raises:
-        PatronError: the history is too short even for the shortest; says what it has and takes.
+        PatronError: the history is too short for every horizon; says how long it is and must be.
     """
     if not as_ofs:
         raise PatronError(
@@ -190,13 +219,13 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
         known = [t for t in as_ofs if day_of(t, zone) + horizon.days <= today]
         if known:
             test = known[-1]
-            fit = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
-            if len(fit) >= FEWEST_ORIGINS:
-                return Split(horizon.days, tuple(fit), test, tuple(known))
-    least = min((model.horizon, *model.shorter_horizons)).days
+            moments = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
+            if len(moments) >= MIN_FIT_MOMENTS:
+                return Split(horizon.days, tuple(moments), test, tuple(known))
+    shortest = min((model.horizon, *model.shorter_horizons)).days
     has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
-    needs = 2 * least + populations.HISTORY_DAYS + 31 * FEWEST_ORIGINS
+    needs = 2 * shortest + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
     raise PatronError(
-        f"{model.name} cannot be trained: asking {least} days ahead takes about {needs} days of"
+        f"{model.name} cannot be trained: asking {shortest} days ahead takes about {needs} days of"
         f" history and there are about {has}; use a shorter --horizon or import more history"
     )

@@ -1,4 +1,4 @@
-"""train(model): dataset, fit, evaluate, gate, publish."""
+"""train(model): read the rows, backtest, fit, compare with the champion, publish."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import CustomerModel, Estimator
 from training.customers import next_order
-from training.customers.backtest import Backtest, OlderFit, aged, exams, tested
+from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare
 from training.customers.card_facts import card_facts
-from training.customers.dataset import Dataset, Split, as_known, gather
-from training.customers.fitting import asked_with, columns_of, fit, fitted_for, moments_of, refuse_if_poor
-from training.customers.succession import over_champion
+from training.customers.champion import over_champion
+from training.customers.dataset import Dataset, Split, columns_of
 from training.evaluation.card import card
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.plots import plots
@@ -37,92 +36,89 @@ from training.reports.reports import Report, report_of
 
 @dataclass(frozen=True)
 class TestResults:
-    """What the recipe showed when it was fitted on what was known at the test's moment, and before.
+    """What the backtest of a recipe showed.
 
     Attributes:
-        older: the same recipe some months before; None where the history is too short.
-        waits: what is learnt beside it of the next order's day; None where the model does not tell that.
+        waits: the rates behind the next order's day; None if the model does not predict that day.
     """
 
-    then: Backtest
-    older: OlderFit | None
+    test: Backtest
     evaluation: Evaluation
     report: Report
     waits: next_order.Learnt | None
 
 
 def train(
-    workspace: Workspace, model: CustomerModel, registry: Registry, progress: Progress = silent
+    workspace: Workspace,
+    model: CustomerModel,
+    registry: Registry,
+    progress: Progress = silent,
 ) -> ModelVersion:
-    """Learn from what is known now, test by time, and publish.
+    """Backtest a model, fit it on all known labels, and publish it.
 
-    It is promoted if every gate opens and it surely beats the simplest baseline, unless it is held back by
-    the version that answers now (:mod:`training.customers.succession`). The version published is
-    fitted on all labels
-    known; its measures are those of the same recipe fitted only on what was known at the test's moment.
+    It is promoted if it passes every gate, surely beats the simplest baseline, and may replace the champion
+    (:mod:`training.customers.champion`). The published version is fitted on all labels known now; its metrics
+    are those of the same recipe fitted on what was known at the test's moment.
 
     Raises:
         PatronError: the history or the outcomes do not suffice; says what is missing.
     """
-    parts = moments_of(workspace, model)
-    model = asked_with(model, parts.horizon_days)
-    recipe, complement = fitted_for(model)
     progress(f"{model.name}: dataset", 0.05)
-    data = gather(workspace.store, recipe, parts.all, parts.horizon_days, workspace.snapshots.current)
-    refuse_if_poor(model, data)
+    prepared = prepare(workspace, model)
     progress(f"{model.name}: test fits and evaluation", 0.2)
-    shown = _show(workspace, model, parts, data)
+    results = _test(workspace, prepared)
     progress(f"{model.name}: final fit", 0.6)
-    final = fit(data, complement, "final")
-    manifest = _manifest(model, recipe, final, workspace.snapshots, parts)
-    if shown.waits and shown.waits.rates:
-        manifest[NEXT_ORDER] = shown.waits.rates.as_dict()
+    final = fit(prepared.data, prepared.complement, "final")
+    manifest = _manifest(prepared, final, workspace.snapshots)
+    if results.waits and results.waits.rates:
+        manifest[NEXT_ORDER] = results.waits.rates.as_dict()
     final = replace(final, manifest=manifest)
 
     progress(f"{model.name}: held against baseline and champion", 0.85)
-    asked = exams(shown.then, shown.older, workspace.shop.time_zone)
-    simplest = over_baseline(model, asked)
-    champion = over_champion(workspace, registry, shown.then, asked, shown.older, manifest)
-    refusals = shown.evaluation.refusals(model) + (() if simplest.passed else (simplest.words,))
+    test_sets = results.test.test_sets(workspace.shop.time_zone)
+    baseline = over_baseline(prepared.model, test_sets)
+    champion = over_champion(workspace, registry, results.test, test_sets, manifest)
+    failed = results.evaluation.refusals(prepared.model) + (() if baseline.passed else (baseline.words,))
 
     progress(f"{model.name}: publishing", 0.9)
-    run = _run(workspace.home, shown, data, final, (simplest, champion), refusals)
+    run = _run(workspace.home, results, prepared.data, final, (baseline, champion), failed)
 
     def publish_features(version: ModelVersion) -> None:
         workspace.store.publish_service(f"{model.name}_v{version.version}", final.features)
 
     bundle = _bundle(final, workspace.snapshots)
-    version = publish(registry, model.name, bundle, run, refusals, champion, publish_features)
+    version = publish(registry, model.name, bundle, run, failed, champion, publish_features)
     progress(f"{model.name}: done", 1.0)
     return version
 
 
-def _show(workspace: Workspace, model: CustomerModel, parts: Split, data: Dataset) -> TestResults:
-    """Fit the recipe on what was known at the test's moment, and earlier, and look at what it says."""
-    known = as_known(workspace.home, data, parts.fit, parts.test)
-    then = tested(workspace, model, parts, known)
-    older = aged(workspace, then)
-    scores = then.exam["score"].to_numpy(np.float64)
-    evaluation = evaluate(model, then.exam, parts.horizon_days, scores, then.fitted.interval(scores))
-    waits = next_order.learn(workspace, model, parts.all) if model.tells_next_order else None
-    return TestResults(then, older, evaluation, report_of(workspace, then, older), waits)
+def _test(workspace: Workspace, prepared: Preparation) -> TestResults:
+    """Backtest the recipe, and evaluate its scores."""
+    test, model = backtest(workspace, prepared), prepared.model
+    scores = test.frame["score"].to_numpy(np.float64)
+    interval = test.fitted.interval(scores)
+    evaluation = evaluate(model, test.frame, test.split.horizon_days, scores, interval)
+    moments = prepared.split.all
+    waits = next_order.learn(workspace, model, moments) if model.tells_next_order else None
+    return TestResults(test, evaluation, report_of(workspace, test), waits)
 
 
 def _run(
-    home: Home, shown: TestResults, data: Dataset, final: FittedModel, verdicts: tuple[Comparison, ...],
-    refusals: tuple[str, ...],
+    home: Home, results: TestResults, data: Dataset, final: FittedModel, comparisons: tuple[Comparison, ...],
+    failed_gates: tuple[str, ...],
 ) -> TrainingRun:  # fmt: skip
-    """What is recorded of a training beside the bundle."""
-    shop, model = home.shop(), shown.then.model
-    waits = shown.waits
-    metrics = [shown.evaluation.metrics, *([waits.measures] if waits else []), *(v.metrics for v in verdicts)]
-    evaluation = replace(shown.evaluation, metrics={k: v for each in metrics for k, v in each.items()})
-    local = shown.then.parts.told_in(shop.time_zone)
-    report = replace(shown.report, unused=final.unused)
-    about = card_facts(model, local, evaluation, data.digest())
-    words = [verdict.words for verdict in verdicts]
+    """What MLflow records of a training besides the bundle."""
+    shop, model, waits = home.shop(), results.test.model, results.waits
+    metrics = dict(results.evaluation.metrics) | (dict(waits.measures) if waits else {})
+    for comparison in comparisons:
+        metrics |= comparison.metrics
+    evaluation = replace(results.evaluation, metrics=metrics)
+    split = results.test.split.in_time_zone(shop.time_zone)
+    report = replace(results.report, unused=final.unused)
+    facts = card_facts(model, split, evaluation, data.digest())
+    words = [comparison.words for comparison in comparisons]
     return TrainingRun(
-        parameters=_parameters(data.model, local)
+        parameters=_parameters(data.model, split)
         | chosen(final)
         | ({NEXT_ORDER: waits.why} if waits else {}),
         metrics=evaluation.metrics,
@@ -133,16 +129,16 @@ def _run(
         },
         figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
         documents={**evaluation.documents(), "report": report.as_dict()},
-        texts={"card.md": card(model, about, evaluation, refusals, words, report.sections())},
+        texts={"card.md": card(model, facts, evaluation, failed_gates, words, report.sections())},
     )
 
 
-def _parameters(model: CustomerModel, parts: Split) -> dict[str, Any]:
+def _parameters(model: CustomerModel, split: Split) -> dict[str, Any]:
     return {
-        "horizon_days": parts.horizon_days,
-        "fit_origins": f"{parts.fit[0]:%Y-%m-%d} to {parts.fit[-1]:%Y-%m-%d} ({len(parts.fit)})",
-        "test_origin": f"{parts.test:%Y-%m-%d}",
-        "final_origins": len(parts.all),
+        "horizon_days": split.horizon_days,
+        "fit_origins": f"{split.fit[0]:%Y-%m-%d} to {split.fit[-1]:%Y-%m-%d} ({len(split.fit)})",
+        "test_origin": f"{split.test:%Y-%m-%d}",
+        "final_origins": len(split.all),
         "features": len(model.features),
     } | settings_of(model.estimator())
 
@@ -158,19 +154,18 @@ def settings_of(estimator: Estimator) -> dict[str, Any]:
     return {"estimator": type(estimator).__name__} | own | getattr(estimator, "parameters", {})
 
 
-def _manifest(
-    model: CustomerModel, recipe: CustomerModel, final: FittedModel, built: SnapshotSet, parts: Split
-) -> dict[str, Any]:
-    """What a bundle says of itself, as far as that needs no scores."""
+def _manifest(prepared: Preparation, final: FittedModel, built: SnapshotSet) -> dict[str, Any]:
+    """The manifest of a bundle, without what depends on its scores."""
+    model = prepared.model
     return dict(final.manifest) | {
         "model": model.name,
-        # Learnt from the recipe's customers, it answers for the model's own.
+        # Fitted on the recipe's customers, the version answers for the model's own.
         "eligible": [condition.as_dict() for condition in model.eligible],
-        "estimator": recipes.described(recipe.estimator()),
+        "estimator": recipes.described(prepared.recipe.estimator()),
         "question": model.question,
-        "meaning": model.meaning.format(days=parts.horizon_days),
+        "meaning": model.meaning.format(days=prepared.split.horizon_days),
         "kind": model.kind,
-        "horizon_days": parts.horizon_days,
+        "horizon_days": prepared.split.horizon_days,
         "as_of": built.current.isoformat(),
     }
 
@@ -179,7 +174,7 @@ def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
     today = segments.everyone(built, built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
-    asked = np.array([reason is None for reason in final.refusals(columns_of(today))])
-    described = today[list(final.features)].assign(score=scores.where(asked))
-    own = provenance(np.asarray(scores[asked] if asked.any() else scores, np.float64))
+    eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])
+    described = today[list(final.features)].assign(score=scores.where(eligible))
+    own = provenance(np.asarray(scores[eligible] if eligible.any() else scores, np.float64))
     return pack({**final.manifest, **own}, final.fitted, bins.describe(described))

@@ -24,8 +24,8 @@ from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Array, CustomerModel
+from training.customers.backtest import recipe_of, split_history, with_horizon
 from training.customers.dataset import Split, gather
-from training.customers.fitting import asked_with, fitted_for, moments_of
 from training.customers.pipeline import settings_of, train
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough
@@ -87,8 +87,8 @@ def tune(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    parts = moments_of(workspace, model)
-    recipe, complement = fitted_for(asked_with(model, parts.horizon_days))
+    parts = split_history(workspace, model)
+    recipe, complement = recipe_of(with_horizon(model, parts.horizon_days))
     usual = recipe.estimator()
     if not isinstance(usual, Trees):
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
@@ -109,7 +109,7 @@ def tune(
     registry.runs.end_search(search, {f"inner_{measure}": study.best_value})
     best = configured(usual, study.best_params)
     learnt = replace(recipe, estimator=lambda: best)
-    chosen = replace(asked_with(model, parts.horizon_days), complement_of=learnt) if complement else learnt
+    chosen = replace(with_horizon(model, parts.horizon_days), complement_of=learnt) if complement else learnt
     version = train(workspace, chosen, registry, progress)
     states = [trial.state.name for trial in study.trials]
     return Tuned(

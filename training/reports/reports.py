@@ -24,7 +24,7 @@ from models.questions.churn import churn
 from models.questions.leads import leads
 from models.questions.subscription_churn import subscription_churn
 from models.spec import CustomerModel
-from training.customers.backtest import Backtest, OlderFit, aged, look_back, scored
+from training.customers.backtest import Backtest, backtest, prepare, with_scores
 from training.customers.dataset import KEYS, gather
 from training.reports import early_warning as warning
 from training.reports import in_common as common
@@ -93,72 +93,59 @@ class Report:
 
 
 def report(workspace: Workspace, model: CustomerModel) -> Report:
-    """Look back at a model's test, and tell what it showed.
+    """Backtest a model, and report what it showed.
 
     Raises:
         PatronError: the history does not suffice.
     """
-    then = look_back(workspace, model)
-    return report_of(workspace, then, aged(workspace, then))
+    return report_of(workspace, backtest(workspace, prepare(workspace, model)))
 
 
-def report_of(workspace: Workspace, then: Backtest, older: OlderFit | None) -> Report:
-    """What a look back showed.
-
-    Args:
-        older: the same recipe as it stood some months before; None where the history is too short.
-    """
-    model, zone, exam = then.model, workspace.shop.time_zone, then.exam
-    exam = exam.assign(label=(exam["label"] > 0).astype("float64"))
-    days = then.parts.horizon_days
+def report_of(workspace: Workspace, test: Backtest) -> Report:
+    """What a backtest showed."""
+    model, zone = test.model, workspace.shop.time_zone
+    frame = test.frame.assign(label=(test.frame["label"] > 0).astype("float64"))
+    days = test.split.horizon_days
     return Report(
         model.name,
         model.question,
         model.kind,
         model.baselines[0].name,
-        f"{then.parts.told_in(zone).test:%Y-%m-%d}",
+        f"{test.split.in_time_zone(zone).test:%Y-%m-%d}",
         days,
-        len(exam),
-        float(exam["label"].mean()) if len(exam) else 0.0,
-        in_common(exam, model.features),
-        _lead_quality(workspace.home, then) if model.name == leads.name else (),
-        _early_warning(workspace, then) if model.name in LEAVING else (),
-        stability(model.kind, model.baselines[0], days, older, zone),
-        then.fitted.unused,
+        len(frame),
+        float(frame["label"].mean()) if len(frame) else 0.0,
+        in_common(frame, model.features),
+        _lead_quality(workspace.home, test) if model.name == leads.name else (),
+        _early_warning(workspace, test) if model.name in LEAVING else (),
+        stability(model.kind, model.baselines[0], days, test.older, zone),
+        test.fitted.unused,
     )
 
 
-def _lead_quality(home: Home, then: Backtest) -> tuple[LeadQuality, ...]:
+def _lead_quality(home: Home, test: Backtest) -> tuple[LeadQuality, ...]:
     backend = lake.connect()
-    events, asked = lake.read(home, backend), then.exam[KEYS]
-    moments = asked["as_of"].dt.tz_localize(None).astype("datetime64[us]")
-    table = populations.population_table(backend, asked.assign(as_of=moments), home.shop().time_zone)
+    events, population = lake.read(home, backend), test.frame[KEYS]
+    moments = population["as_of"].dt.tz_localize(None).astype("datetime64[us]")
+    table = populations.population_table(backend, population.assign(as_of=moments), home.shop().time_zone)
     source = quality.sources(events, table).to_pandas().set_index("customer_key")["source"]
-    frame = then.exam.assign(source=then.exam["customer_key"].map(source))
+    frame = test.frame.assign(source=test.frame["customer_key"].map(source))
     return lead_quality(frame, ["acquisition_channel", "source", "country"])
 
 
-def _early_warning(workspace: Workspace, then: Backtest) -> tuple[EarlyWarning, ...]:
-    shop = workspace.shop
+def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, ...]:
+    zone, now = workspace.shop.time_zone, workspace.snapshots.current
 
     def day(moment: datetime) -> int:
-        return day_of(moment, shop.time_zone)
+        return day_of(moment, zone)
 
-    frame = gather(
-        workspace.store, then.model, then.later, then.parts.horizon_days, workspace.snapshots.current
-    ).frame
-    days = {pd.Timestamp(t): day(t) for t in then.later}
-    said = scored(then.fitted, frame).assign(day=frame["as_of"].map(days))
-    first, since, today = (
-        then.exam["score"].to_numpy(np.float64),
-        day(then.parts.test),
-        day(workspace.snapshots.current),
-    )
-    if then.model.name == subscription_churn.name:
-        now = segments.everyone(workspace.snapshots, workspace.snapshots.current)
-        watched = endings(now.loc[now.index.isin(then.exam["customer_key"])], since, today)
-        return early_warning(said, watched, first, BEFORE_THE_END)
-    orders = visits(
-        lake.read(workspace.home, lake.connect()).known_at(workspace.snapshots.current)
-    ).to_pandas()
-    return early_warning(said, silences(orders, since, today), first)
+    frame = gather(workspace.store, test.model, test.later, test.split.horizon_days, now).frame
+    days = {pd.Timestamp(t): day(t) for t in test.later}
+    scores = with_scores(test.fitted, frame).assign(day=frame["as_of"].map(days))
+    first, since, today = test.frame["score"].to_numpy(np.float64), day(test.split.test), day(now)
+    if test.model.name == subscription_churn.name:
+        customers = segments.everyone(workspace.snapshots, now)
+        watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
+        return early_warning(scores, watched, first, BEFORE_THE_END)
+    orders = visits(lake.read(workspace.home, lake.connect()).known_at(now)).to_pandas()
+    return early_warning(scores, silences(orders, since, today), first)

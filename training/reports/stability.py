@@ -10,12 +10,13 @@ import pandas as pd
 
 from models.measures import metrics
 from models.spec import Baseline
-from training.customers.backtest import MONTHS, OlderFit
+from training.customers.backtest import OLDER_FIT_MONTHS, OlderFit
 from training.evaluation.evaluate import MEASURES, RANKING
 from training.evaluation.slices import enough
 
 TOO_SHORT = (
-    f"The history is too short to tell: nothing could have been learnt {MONTHS} months before the test."
+    f"The history is too short to tell: nothing could have been learnt {OLDER_FIT_MONTHS} months"
+    " before the test."
 )
 
 

@@ -24,11 +24,11 @@ from training.customers.pipeline import settings_of
 from training.evaluation.card import card
 from training.evaluation.plots import plots
 from training.publishing import provenance, publish, run_tags
+from training.tables.champion import over_champion
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import notes_of, told
 from training.tables.holdouts import hold_out
 from training.tables.labelled import Labelled, digest
-from training.tables.succession import over_champion
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 

@@ -26,12 +26,11 @@ from models.registry import promotion, recipes
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion
 from models.spec import Array, Baseline, CustomerModel
-from training.customers.backtest import MONTHS, OURS, aged, exams, look_back
-from training.customers.fitting import asked_with
+from training.customers.backtest import OLDER_FIT_MONTHS, backtest, prepare, with_horizon
 from training.customers.pipeline import train
 from training.evaluation.compare import TestSet
 from training.evaluation.evaluate import evaluate
-from training.evaluation.promotion_checks import CHAMPION, over_baseline, over_other_recipe
+from training.evaluation.promotion_checks import CHAMPION, OURS, over_baseline, over_other_recipe
 from training.reports.stability import TOO_SHORT, stability, table
 
 propensity = MODELS["propensity"]
@@ -169,7 +168,7 @@ def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compa
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, store = Registry(trained_copy), Store(trained_copy)
-    longer = train(Workspace(trained_copy, built), asked_with(propensity, 60), registry)
+    longer = train(Workspace(trained_copy, built), with_horizon(propensity, 60), registry)
     assert longer.champion
     assert "version 1 answers another question" in registry.promotions("propensity")[-1].why
     definitions = store.definitions()
@@ -277,14 +276,15 @@ def test_slices_of_a_shop_are_of_segment_tenure_channel_and_country(trained_shop
 # How a fit ages
 
 
-def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_them(
+def test_an_older_fit_scores_each_month_until_the_test_and_knows_no_outcome_of_them(
     built_shop: Home, built: SnapshotSet
 ) -> None:
     zone = built_shop.shop().time_zone
-    then = look_back(Workspace(built_shop, built), propensity)
-    older = aged(Workspace(built_shop, built), then)
+    workspace = Workspace(built_shop, built)
+    test = backtest(workspace, prepare(workspace, propensity))
+    older = test.older
     assert older is not None
-    months = [*then.parts.all[-1 - MONTHS :]]
+    months = [*test.split.all[-1 - OLDER_FIT_MONTHS :]]
     assert older.fitted_at == months[0]
     assert sorted(older.frame["as_of"].unique()) == [pd.Timestamp(month) for month in months]
     rows = stability("probability", propensity.baselines[0], 30, older, zone)
@@ -299,17 +299,18 @@ def test_an_older_fit_is_asked_each_month_until_the_test_and_knows_nothing_of_th
     said = table("probability", "recency", rows).splitlines()
     assert len(said) == 1 + len(rows)
     assert said[2].split()[:2] == [str(days[1]), "days"]
-    # Until the test it is the older fit that is held against baselines, at the test the fresh one.
-    asked = exams(then, older, zone)
-    assert [one.origin for one in asked] == [row.asked_on for row in rows]
-    assert np.array_equal(asked[1].scores[OURS], score)
-    assert np.array_equal(asked[-1].scores[OURS], then.exam["score"])
+    # Before the test's moment the scores are the older fit's, at that moment the tested fit's.
+    test_sets = test.test_sets(zone)
+    assert [test_set.origin for test_set in test_sets] == [row.asked_on for row in rows]
+    assert np.array_equal(test_sets[1].scores[OURS], score)
+    assert np.array_equal(test_sets[-1].scores[OURS], test.frame["score"])
 
 
-def test_too_short_a_history_is_said(built_shop: Home, built: SnapshotSet) -> None:
-    then = look_back(Workspace(built_shop, built), MODELS["clv"])
-    assert aged(Workspace(built_shop, built), then) is None
+def test_a_history_too_short_for_an_older_fit_is_reported(built_shop: Home, built: SnapshotSet) -> None:
+    workspace = Workspace(built_shop, built)
+    test = backtest(workspace, prepare(workspace, MODELS["clv"]))
+    assert test.older is None
     no_baseline = Baseline("none", lambda frame, _days: frame["label"])
     assert stability("money", no_baseline, 365, None, "UTC") == ()
     assert table("money", "none", ()) == TOO_SHORT
-    assert [one.origin for one in exams(then, None, "UTC")] == ["2023-06-30"]
+    assert [test_set.origin for test_set in test.test_sets("UTC")] == ["2023-06-30"]

@@ -1,0 +1,98 @@
+"""Compares a new version of a customer model with the champion, before it is promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from core.errors import PatronError
+from features.groups import FEATURES
+from features.workspace import Workspace
+from models.registry import recipes
+from models.registry.bundle import FittedModel
+from models.registry.registry import Registry
+from models.spec import CustomerModel, Estimator
+from training.customers.backtest import Backtest, add_scores, backtest_on, recipe_of
+from training.customers.dataset import columns_of, gather
+from training.evaluation.compare import TestSet, difference
+from training.evaluation.evaluate import RANKING
+from training.evaluation.promotion_checks import (
+    CHAMPION,
+    OURS,
+    Comparison,
+    interval_metrics,
+    over_other_recipe,
+)
+
+
+def over_champion(
+    workspace: Workspace, registry: Registry,
+    test: Backtest, test_sets: Sequence[TestSet], manifest: Mapping[str, Any],
+) -> Comparison:  # fmt: skip
+    """Whether a version may replace the champion.
+
+    A refit of the champion's recipe replaces it unless it is surely worse on outcomes new to both. Another
+    recipe must surely be better: the champion's recipe is fitted again on what was known at the test's
+    moment, and both fits score the same customers.
+
+    Args:
+        test_sets: of ``test``.
+        manifest: of the version that is about to be published.
+    """
+    champion = next((v.version for v in registry.versions(test.model.name) if v.champion), None)
+    if champion is None:
+        return Comparison("no version answers yet", True, {})
+    try:
+        theirs = registry.open(test.model.name, champion)
+        theirs.check_definitions(workspace.store.definitions())
+    except PatronError:
+        return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
+    if not recipes.same_question(manifest, theirs.manifest):
+        return Comparison(f"version {champion} answers another question, so is not compared", True, {})
+    if recipes.same(manifest, theirs.manifest):
+        return _over_same_recipe(test, test_sets[-1], theirs)
+    estimator = recipes.made(theirs.manifest)
+    if estimator is None:
+        words = f"the recipe of version {champion} cannot be fitted again, so nothing says which ranks better"
+        return Comparison(words, False, {})
+    return _over_refit(workspace, test, test_sets, theirs, estimator)
+
+
+def _over_same_recipe(test: Backtest, test_set: TestSet, theirs: FittedModel) -> Comparison:
+    same = f"the same recipe as version {theirs.version}, learnt anew"
+    if test.split.test < datetime.fromisoformat(theirs.manifest["as_of"]):
+        return Comparison(f"{same}; all outcomes known were known to that one, too", True, {})
+    scores = theirs.score(columns_of(test.frame))
+    both = replace(test_set, scores={**test_set.scores, CHAMPION: scores})
+    result = difference(test.model.kind, [both], OURS, CHAMPION)
+    if result is None:
+        return Comparison(f"{same}; outcomes since are too few to compare them", True, {})
+    name = RANKING[test.model.kind][0]
+    words = f"{same}; {name} over it is {result.words}, on outcomes new to both"
+    metrics = interval_metrics(f"{name}_over_{CHAMPION}", result)
+    if result.high >= 0:
+        return Comparison(words, True, metrics)
+    return Comparison(f"{words}: surely worse, so see what changed in the data", False, metrics)
+
+
+def _over_refit(
+    workspace: Workspace, test: Backtest, test_sets: Sequence[TestSet],
+    theirs: FittedModel, estimator: Estimator,
+) -> Comparison:  # fmt: skip
+    model, split = with_recipe(test.model, [c.name for c in theirs.columns], estimator), test.split
+    data = gather(workspace.store, recipe_of(model)[0], split.fit, split.horizon_days, split.test)
+    refit = backtest_on(workspace, model, split, data)
+    both = add_scores(test_sets, refit.test_sets(workspace.shop.time_zone), CHAMPION)
+    return over_other_recipe(model.kind, both, theirs.version)
+
+
+def with_recipe(model: CustomerModel, features: Sequence[str], estimator: Estimator) -> CustomerModel:
+    """The model with other features and another estimator, and without baselines."""
+    columns = tuple(FEATURES[name] for name in features)
+    own = replace(model, features=columns, estimator=lambda: estimator, baselines=())
+    if model.complement_of is None:
+        return own
+    opposite = replace(model.complement_of, features=columns, estimator=lambda: estimator)
+    return replace(own, complement_of=opposite)
