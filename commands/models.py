@@ -63,10 +63,10 @@ def compare(
     with progress_bar(as_json) as progress:
         workspace = Workspace.build(home, progress)
         progress("scores and their differences", 0.5)
-        done = comparison.contest(workspace, registry, chosen, version, against)
+        done = comparison.compare_versions(workspace, registry, chosen, version, against)
     head = f"{done.model} version {done.version}, {done.horizon_days} days ahead. {done.note}"
     moves = [m for m in registry.promotions(model) if {m.after, m.before} & {done.version, done.against}]
-    text = [head, "", table(done.found), *(["", *(m.words for m in moves)] if moves else [])]
+    text = [head, "", table(done.result), *(["", *(m.words for m in moves)] if moves else [])]
     print_result(as_json, done.as_dict() | {"moves": [vars(m) for m in moves]}, "\n".join(text))
 
 

@@ -12,13 +12,13 @@ import pandas as pd
 
 from models.measures.drift import ColumnDrift, compare
 
-LEAST_TO_COMPARE = 200  # customers; below, the noise of a ten-bin PSI alone nears its threshold
-MOST_NAMED = 5
+MIN_CUSTOMERS = 200  # customers; below, the noise of a ten-bin PSI alone nears its threshold
+MAX_NAMED = 5
 IDS = ("day", "customer_key", "customer_id", "as_of")
 
 
 @dataclass(frozen=True)
-class Report:
+class DriftReport:
     """What a check found.
 
     Attributes:
@@ -27,7 +27,7 @@ class Report:
         vectors: what was compared: one vector per customer and day.
         others: how many customers other versions of the model answered for.
         answers: all answers logged in the span, whatever the model.
-        verdict: ``quiet``, ``drifted``, or ``too_few`` for less than ``LEAST_TO_COMPARE`` customers.
+        verdict: ``quiet``, ``drifted``, or ``too_few`` for less than ``MIN_CUSTOMERS`` customers.
         words: the verdict for a person.
         columns: the features and the ``score``, the most moved first; empty when too few.
     """
@@ -58,7 +58,7 @@ def check(
     since: datetime,
     until: datetime,
     version: str,
-) -> Report:
+) -> DriftReport:
     """Compare the customers ``version`` answered for with those it was accepted with.
 
     Args:
@@ -72,20 +72,22 @@ def check(
     known = int(customers.nunique())
     others = _by_others(model, version, vectors)
     columns: tuple[ColumnDrift, ...] = ()
-    if known >= LEAST_TO_COMPARE:
+    if known >= MIN_CUSTOMERS:
         # A customer without a score was not eligible, which is no change in the scores.
-        found = compare(reference, current, present_only=("score",), weights=weights)
-        columns = tuple(sorted(found, key=lambda column: -column.psi))
+        columns_found = compare(reference, current, present_only=("score",), weights=weights)
+        columns = tuple(sorted(columns_found, key=lambda column: -column.psi))
     drifted = [column for column in columns if column.drifted]
     verdict: Literal["quiet", "drifted", "too_few"] = "drifted" if drifted else "quiet"
-    if known < LEAST_TO_COMPARE:
+    if known < MIN_CUSTOMERS:
         verdict, words = "too_few", _too_few(model, version, known)
     else:
         words = _words(f"{model} version {version}", known, len(columns), drifted)
     if others:
         left_out = "a customer" if others == 1 else f"{others:,} customers"
         words += f" Other versions answered for {left_out}; those answers are left out."
-    return Report(model, version, since, until, known, len(current), others, answers, verdict, words, columns)
+    return DriftReport(
+        model, version, since, until, known, len(current), others, answers, verdict, words, columns
+    )
 
 
 def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def _too_few(model: str, version: str, customers: int) -> str:
     had = "1 customer" if customers == 1 else f"{customers:,} customers"
     return (
         f"Too few to say: {model} version {version} answered for {had} in this span,"
-        f" and a comparison takes {LEAST_TO_COMPARE}."
+        f" and a comparison takes {MIN_CUSTOMERS}."
     )
 
 
@@ -131,8 +133,8 @@ def _words(who: str, customers: int, compared: int, drifted: Sequence[ColumnDrif
             f"Quiet: the {customers:,} customers {who} answered for look like those it was accepted with"
             f" ({compared} columns compared)."
         )
-    named = "; ".join(f"{column.column} ({column.detail})" for column in drifted[:MOST_NAMED])
-    more = f"; and {len(drifted) - MOST_NAMED} more" if len(drifted) > MOST_NAMED else ""
+    named = "; ".join(f"{column.column} ({column.detail})" for column in drifted[:MAX_NAMED])
+    more = f"; and {len(drifted) - MAX_NAMED} more" if len(drifted) > MAX_NAMED else ""
     return (
         f"Drifted: {len(drifted)} of {compared} columns of the {customers:,} customers {who} answered"
         f" for no longer look like those it was accepted with. What changed: {named}{more}."

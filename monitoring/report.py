@@ -18,9 +18,9 @@ import pandas as pd
 
 from core import files
 from models.measures.bins import MAX_CATEGORIES, MIN_CUSTOMERS
-from monitoring.check import IDS, Report, answered
+from monitoring.check import IDS, DriftReport, answered
 
-MOST_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter
+MAX_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter
 SEED = 0
 # The page carries its own scripts, styles and fonts; with this no browser will fetch any other.
 _ALONE = (
@@ -30,7 +30,7 @@ _ALONE = (
 
 
 def write(
-    report: Report, reference: pd.DataFrame | None, current: pd.DataFrame, folder: Path
+    report: DriftReport, reference: pd.DataFrame | None, current: pd.DataFrame, folder: Path
 ) -> tuple[Path, Path | None]:
     """Write ``MODEL-UNTIL.json`` and, where it can be made, ``.html`` beside it.
 
@@ -57,7 +57,7 @@ def write(
     return verdict, picture
 
 
-def _picture(report: Report, reference: pd.DataFrame | None, current: pd.DataFrame) -> tuple[str, str]:
+def _picture(report: DriftReport, reference: pd.DataFrame | None, current: pd.DataFrame) -> tuple[str, str]:
     """The page, or else the reason why there is none."""
     if reference is None:
         return "", "the model's training customers were not kept"
@@ -84,7 +84,7 @@ def _usable(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
 
 
 def _sample(frame: pd.DataFrame) -> pd.DataFrame:
-    sample = frame.sample(MOST_ROWS, random_state=SEED) if len(frame) > MOST_ROWS else frame
+    sample = frame.sample(MAX_ROWS, random_state=SEED) if len(frame) > MAX_ROWS else frame
     return sample.reset_index(drop=True)
 
 
@@ -145,7 +145,7 @@ def _evidently(then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]) ->
     return page
 
 
-def _titled(page: str, report: Report) -> str:
+def _titled(page: str, report: DriftReport) -> str:
     """Say above the picture whose verdict counts, and shut the page off from the network."""
     title = html.escape(f"{report.model} version {report.version}, drift until {report.until.isoformat()}")
     words = html.escape(report.words)

@@ -19,14 +19,14 @@ from features.offline import boundaries, populations
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from monitoring import report as reports
-from monitoring.check import Report, answered, check
+from monitoring.check import DriftReport, answered, check
 
 
 @dataclass(frozen=True)
 class Watched:
     """A report, and where it was written; ``html`` is None where Evidently could not make one."""
 
-    report: Report
+    report: DriftReport
     json: Path
     html: Path | None
 

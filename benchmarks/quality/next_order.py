@@ -37,7 +37,7 @@ from models.questions.next_order import HORIZON_DAYS
 from models.questions.propensity import propensity
 from models.spec import Array
 from training.customers.dataset import gather
-from training.customers.next_order import GATES, Exam, error_days, exam_of, fit, measures_of
+from training.customers.next_order import GATES, NextOrderTest, error_days, exam_of, fit, measures_of
 
 FILE = online_retail.FILE
 SHOPS = {
@@ -56,7 +56,7 @@ ERRORS: Mapping[str, Error] = {
 class TestCase:
     """An origin: the exam, the peers' predictions for its customers, and whether the rates were chosen."""
 
-    exam: Exam
+    exam: NextOrderTest
     median: Array
     trees: Array
     chosen: bool | None
@@ -104,7 +104,7 @@ def chosen(latest: pd.DataFrame) -> bool | None:
     return all(gate.refusal(measures) is None for gate in GATES)
 
 
-def others(learnt: Sequence[pd.DataFrame], frame: pd.DataFrame, exam: Exam) -> tuple[Array, Array]:
+def others(learnt: Sequence[pd.DataFrame], frame: pd.DataFrame, exam: NextOrderTest) -> tuple[Array, Array]:
     """What those examined are told by the latest month's median wait, and by trees of all months."""
     names = [f.name for f in propensity.features if f.dtype in ("int64", "float64")]
     ordered = [part[(part["recency_days"] <= HORIZON_DAYS) & part["label"].notna()] for part in learnt]

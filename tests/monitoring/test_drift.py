@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from models.measures.bins import describe
 from models.measures.drift import ColumnDrift, compare
-from monitoring.check import Report, check
+from monitoring.check import DriftReport, check
 from monitoring.report import _anonymous, write
 
 UNTIL = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -213,7 +213,7 @@ def logged(rows: int, version: str = "3", seed: int = 9) -> pd.DataFrame:
     return frame
 
 
-def checked(vectors: pd.DataFrame, model: str = "churn") -> Report:
+def checked(vectors: pd.DataFrame, model: str = "churn") -> DriftReport:
     return check(model, trained()[1], vectors, len(vectors) + 5, SINCE, UNTIL, "3")
 
 

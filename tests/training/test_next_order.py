@@ -15,7 +15,15 @@ from features.workspace import Workspace
 from models.questions.next_order import HORIZON_DAYS, Rates, own_rhythm, repeats, told_by
 from models.questions.propensity import propensity
 from models.registry.registry import Registry
-from training.customers.next_order import GATES, LEAST, Exam, exam_of, fit, learn, measures_of
+from training.customers.next_order import (
+    GATES,
+    MIN_CUSTOMERS,
+    NextOrderTest,
+    exam_of,
+    fit,
+    learn,
+    measures_of,
+)
 
 # What the rates say
 
@@ -78,9 +86,9 @@ def test_an_exam_asks_those_who_ordered_lately() -> None:
 
 
 def test_customers_who_keep_their_rhythm_are_told_by_it() -> None:
-    count = 2 * LEAST
+    count = 2 * MIN_CUSTOMERS
     wait = np.arange(count) % 20.0
-    exam = Exam(np.arange(count), wait, np.full(count, 9.0), wait)
+    exam = NextOrderTest(np.arange(count), wait, np.full(count, 9.0), wait)
     measures = measures_of(exam)
     assert measures["next_order_error_own_rhythm_days"] == 0
     refused = [gate.refusal(measures) for gate in GATES]
@@ -90,8 +98,8 @@ def test_customers_who_keep_their_rhythm_are_told_by_it() -> None:
 
 
 def test_nothing_is_measured_on_a_handful() -> None:
-    few = np.ones(LEAST - 1)
-    assert measures_of(Exam(np.arange(LEAST - 1), few, few, few)) == {}
+    few = np.ones(MIN_CUSTOMERS - 1)
+    assert measures_of(NextOrderTest(np.arange(MIN_CUSTOMERS - 1), few, few, few)) == {}
 
 
 def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
@@ -99,7 +107,7 @@ def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
     (version, *_) = registry.versions("propensity")
     rates = told_by(registry.open("propensity", version.version).manifest)
     assert rates is not None
-    assert version.metrics["next_order_customers"] >= LEAST
+    assert version.metrics["next_order_customers"] >= MIN_CUSTOMERS
     assert 0 < version.metrics["next_order_error_days"] < HORIZON_DAYS / 4
     assert 0.35 < version.metrics["next_order_by_then"] < 0.65
     assert told_by(registry.champion("churn").manifest) is None

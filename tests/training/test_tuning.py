@@ -43,14 +43,14 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     propensity, zone = MODELS["propensity"], built_shop.shop().time_zone
     parts = split_history(Workspace(built_shop, built), propensity)
     splits = inner_splits(Store(built_shop), propensity, parts)
-    assert len(splits) == tuning.MOST_SPLITS
+    assert len(splits) == tuning.MAX_SPLITS
     for learnt, exam in zip(asked[::2], asked[1::2], strict=True):
         (moment,) = exam[0]
         assert moment in parts.fit
         assert learnt[2] == moment
         assert exam[2] == parts.test
         assert all(day_of(t, zone) + learnt[1] <= day_of(moment, zone) for t in learnt[0])
-    assert all(len(s.x) == len(s.y) > len(s.asked) == len(s.outcome) for s in splits)
+    assert all(len(s.x) == len(s.y) > len(s.x_test) == len(s.outcome) for s in splits)
     short = Split(parts.horizon_days, parts.fit[:1], parts.test, parts.all)
     with pytest.raises(PatronError, match="too short to tune on: 1 months are learnt from"):
         inner_splits(Store(built_shop), propensity, short)

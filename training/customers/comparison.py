@@ -30,7 +30,7 @@ ORIGINS = 3
 
 
 @dataclass(frozen=True)
-class Contest:
+class VersionComparison:
     """A comparison, between whom, and what must be known to read it.
 
     Attributes:
@@ -44,12 +44,12 @@ class Contest:
     horizon_days: int
     seen: bool
     note: str
-    found: RankingComparison
+    result: RankingComparison
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        head = {key: value for key, value in vars(self).items() if key != "found"}
-        return head | self.found.as_dict()
+        head = {key: value for key, value in vars(self).items() if key != "result"}
+        return head | self.result.as_dict()
 
 
 def choose(registry: Registry, name: str, version: str | None, against: str | None) -> tuple[str, str | None]:
@@ -73,13 +73,13 @@ def choose(registry: Registry, name: str, version: str | None, against: str | No
     return ours, earlier(registry.promotions(name), champion, there)
 
 
-def contest(
+def compare_versions(
     workspace: Workspace,
     registry: Registry,
     model: CustomerModel,
     version: str | None = None,
     against: str | None = None,
-) -> Contest:
+) -> VersionComparison:
     """Compare a version with another and with the model's baselines, on the same customers.
 
     The customers are those that the model and both versions are about, as of the last monthly
@@ -102,11 +102,11 @@ def contest(
     found = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
     if found is None:
         raise PatronError(
-            f"versions of {model.name} cannot be compared: fewer than {slices.LEAST_OUTCOMES} outcomes of"
+            f"versions of {model.name} cannot be compared: fewer than {slices.MIN_OUTCOMES} outcomes of"
             " each kind are known; import more history"
         )
     seen = any(exam.seen_by for exam in exams)
-    return Contest(model.name, ours, other, horizon, seen, _note(exams, other), found)
+    return VersionComparison(model.name, ours, other, horizon, seen, _note(exams, other), found)
 
 
 def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
@@ -147,8 +147,8 @@ def _exam(
     wanted = tuple(FEATURES[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
     frame = gather(store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
     for fitted in opened.values():
-        asked = [reason is None for reason in fitted.refusals(columns_of(frame))]
-        frame = frame[asked].reset_index(drop=True)
+        eligible = [reason is None for reason in fitted.refusals(columns_of(frame))]
+        frame = frame[eligible].reset_index(drop=True)
     scores = {name: fitted.score(columns_of(frame)) for name, fitted in opened.items()}
     for baseline in model.baselines:
         score = baseline.score(frame, model.horizon_days).fillna(0)

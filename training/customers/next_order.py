@@ -20,7 +20,7 @@ from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm,
 from models.spec import Array, CustomerModel, Gate
 from training.customers.dataset import gather
 
-LEAST = 50  # customers on whom anything is measured
+MIN_CUSTOMERS = 50  # customers on whom anything is measured
 GATES = (
     Gate("next_order_over_own_rhythm_days", "it must come nearer than the customer's own rhythm", at_most=0),
     Gate("next_order_by_then", "about half are to have ordered by the day told", at_least=0.35, at_most=0.65),
@@ -28,7 +28,7 @@ GATES = (
 
 
 @dataclass(frozen=True)
-class Learnt:
+class NextOrderFit:
     """What there is to publish.
 
     Attributes:
@@ -42,7 +42,7 @@ class Learnt:
 
 
 @dataclass(frozen=True)
-class Exam:
+class NextOrderTest:
     """What was told at a moment of customers who had ordered in the ``HORIZON_DAYS`` before, in days from it.
 
     Attributes:
@@ -55,12 +55,12 @@ class Exam:
     ours: Array
     rhythm: Array
 
-    def of(self, rows: NDArray[np.bool_]) -> Exam:
+    def of(self, rows: NDArray[np.bool_]) -> NextOrderTest:
         """Only some of the customers."""
-        return Exam(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
+        return NextOrderTest(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
 
 
-def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]) -> Learnt:
+def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]) -> NextOrderFit:
     """Fit on everyone of today, and test on the latest month whose orders are known.
 
     Args:
@@ -70,23 +70,25 @@ def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]
     today = day_of(workspace.snapshots.current, zone)
     known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= today]
     if not known:
-        return Learnt(None, f"no month's next {HORIZON_DAYS} days are known yet")
-    asked = replace(model, features=HABITS, label=days_until_order)
-    frame = gather(workspace.store, asked, known[-1:], HORIZON_DAYS, workspace.snapshots.current).frame
+        return NextOrderFit(None, f"no month's next {HORIZON_DAYS} days are known yet")
+    model_of_days = replace(model, features=HABITS, label=days_until_order)
+    frame = gather(
+        workspace.store, model_of_days, known[-1:], HORIZON_DAYS, workspace.snapshots.current
+    ).frame
     try:
         measures = measures_of(exam_of(fit(frame), frame))
         why = [words for gate in GATES if gate.metric in measures and (words := gate.refusal(measures))]
         if GATES[1].metric not in measures:
-            why.append(f"fewer than {LEAST} customers ordered within {HORIZON_DAYS} days")
+            why.append(f"fewer than {MIN_CUSTOMERS} customers ordered within {HORIZON_DAYS} days")
         if why:
-            return Learnt(None, "; ".join(why), measures)
-        return Learnt(
+            return NextOrderFit(None, "; ".join(why), measures)
+        return NextOrderFit(
             fit(segments.everyone(workspace.snapshots, workspace.snapshots.current)),
             "passed its gates",
             measures,
         )
     except PatronError as refusal:
-        return Learnt(None, str(refusal))
+        return NextOrderFit(None, str(refusal))
 
 
 def fit(frame: pd.DataFrame) -> Rates:
@@ -96,16 +98,16 @@ def fit(frame: pd.DataFrame) -> Rates:
         PatronError: they are too few, or none of them ordered again.
     """
     orders, recency, tenure = _habits(frame[frame["orders_total"] > 0])
-    found = fit_bg_nbd(repeats(orders, recency, tenure), tenure - recency, tenure)
-    return Rates(found.r, found.alpha)
+    fitted = fit_bg_nbd(repeats(orders, recency, tenure), tenure - recency, tenure)
+    return Rates(fitted.r, fitted.alpha)
 
 
-def exam_of(rates: Rates, frame: pd.DataFrame) -> Exam:
+def exam_of(rates: Rates, frame: pd.DataFrame) -> NextOrderTest:
     """What is told of a frame of features whose ``label`` is the wait for the next order."""
     frame = frame[(frame["orders_total"] > 0) & (frame["recency_days"] <= HORIZON_DAYS)]
     orders, recency, tenure = _habits(frame)
     rhythm = own_rhythm(orders, recency, frame["median_gap_days"].to_numpy(np.float64, na_value=np.nan))
-    return Exam(
+    return NextOrderTest(
         frame["customer_key"].to_numpy(np.int64),
         frame["label"].to_numpy(np.float64),
         rates.wait(orders, recency, tenure),
@@ -113,32 +115,32 @@ def exam_of(rates: Rates, frame: pd.DataFrame) -> Exam:
     )
 
 
-def measures_of(exam: Exam) -> dict[str, float]:
+def measures_of(exam: NextOrderTest) -> dict[str, float]:
     """How near the days told came to those of the orders that were placed within ``HORIZON_DAYS``.
 
     ``next_order_error_days`` is the mean absolute error, which the median of a wait makes least;
     ``next_order_by_then`` the share who had ordered by the day told, which is to be half;
     ``…_own_rhythm_days`` and ``…_over_own_rhythm_days`` of those whom their own rhythm tells a day.
-    What rests on fewer than ``LEAST`` customers is left out.
+    What rests on fewer than ``MIN_CUSTOMERS`` customers is left out.
     """
-    found: dict[str, float] = {}
+    measures: dict[str, float] = {}
     ordered = exam.of(~np.isnan(exam.wait))
-    if len(ordered.wait) >= LEAST:
-        found["next_order_customers"] = float(len(ordered.wait))
-        found["next_order_error_days"] = error_days(ordered.wait, ordered.ours)
-        found["next_order_by_then"] = float((ordered.wait <= ordered.ours).mean())
+    if len(ordered.wait) >= MIN_CUSTOMERS:
+        measures["next_order_customers"] = float(len(ordered.wait))
+        measures["next_order_error_days"] = error_days(ordered.wait, ordered.ours)
+        measures["next_order_by_then"] = float((ordered.wait <= ordered.ours).mean())
     both = ordered.of(~np.isnan(ordered.rhythm))
-    if len(both.wait) >= LEAST:
-        found["next_order_error_own_rhythm_days"] = error_days(both.wait, both.rhythm)
-        found["next_order_over_own_rhythm_days"] = (
-            error_days(both.wait, both.ours) - found["next_order_error_own_rhythm_days"]
+    if len(both.wait) >= MIN_CUSTOMERS:
+        measures["next_order_error_own_rhythm_days"] = error_days(both.wait, both.rhythm)
+        measures["next_order_over_own_rhythm_days"] = (
+            error_days(both.wait, both.ours) - measures["next_order_error_own_rhythm_days"]
         )
-    return found
+    return measures
 
 
-def error_days(wait: Array, told: Array) -> float:
+def error_days(wait: Array, predicted: Array) -> float:
     """Mean absolute error."""
-    return float(np.abs(wait - told).mean())
+    return float(np.abs(wait - predicted).mean())
 
 
 def _habits(frame: pd.DataFrame) -> tuple[Array, Array, Array]:

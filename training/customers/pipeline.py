@@ -31,7 +31,7 @@ from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.plots import plots
 from training.evaluation.promotion_checks import Comparison, over_baseline
 from training.publishing import code_version, provenance, publish
-from training.reports.reports import Report, report_of
+from training.reports.reports import ModelReport, report_of
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class TestResults:
 
     test: Backtest
     evaluation: Evaluation
-    report: Report
-    waits: next_order.Learnt | None
+    report: ModelReport
+    waits: next_order.NextOrderFit | None
 
 
 def train(

@@ -30,7 +30,7 @@ from training.customers.pipeline import settings_of, train
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough
 
-MOST_SPLITS = 3
+MAX_SPLITS = 3
 STARTUP_TRIALS = 5  # none of the first ones is given up early
 SEED = 7
 Trees = CalibratedTrees | MoneyTrees | Blend
@@ -43,7 +43,7 @@ class InnerSplit:
     x: Array
     y: Array
     categorical: list[int]
-    asked: Array
+    x_test: Array
     outcome: Array
 
 
@@ -99,9 +99,9 @@ def tune(
     )
 
     def record(trial: Any, tried: Trees, values: Sequence[float], pruned: bool) -> None:
-        found = {f"inner_{measure}": float(np.mean(values)), "splits": float(len(values))}
+        metrics = {f"inner_{measure}": float(np.mean(values)), "splits": float(len(values))}
         tags = {"state": "pruned" if pruned else "complete"}
-        registry.runs.record_trial(model.name, search, TrainingRun(settings_of(tried), found, tags))
+        registry.runs.record_trial(model.name, search, TrainingRun(settings_of(tried), metrics, tags))
         progress(f"{model.name}: trial {trial.number + 1} of {trials}", 0.8 * (trial.number + 1) / trials)
 
     study = _study(optuna, usual)
@@ -125,23 +125,23 @@ def inner_splits(store: Store, recipe: CustomerModel, parts: Split) -> list[Inne
         PatronError: the history holds none with enough outcomes.
     """
     zone, days = store.home.shop().time_zone, parts.horizon_days
-    found: list[InnerSplit] = []
+    splits: list[InnerSplit] = []
     for moment in reversed(parts.fit):
         known = [t for t in parts.fit if day_of(t, zone) + days <= day_of(moment, zone)]
-        if not known or len(found) == MOST_SPLITS:
+        if not known or len(splits) == MAX_SPLITS:
             break
         learnt = gather(store, recipe, known, days, moment)
         exam = gather(store, recipe, [moment], days, parts.test)
         if enough(recipe.kind, learnt.y) and enough(recipe.kind, exam.y):
             columns = learnt.columns()
             categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
-            found.append(InnerSplit(learnt.x(columns), learnt.y, categorical, exam.x(columns), exam.y))
-    if not found:
+            splits.append(InnerSplit(learnt.x(columns), learnt.y, categorical, exam.x(columns), exam.y))
+    if not splits:
         raise PatronError(
             f"the history is too short to tune on: {len(parts.fit)} months are learnt from, and none of them"
             f" lies {days} days after another with enough outcomes; import more history"
         )
-    return found
+    return splits
 
 
 def configured(usual: Trees, settings: dict[str, Any]) -> Trees:
@@ -187,7 +187,7 @@ def _objective(
         trees, values = configured(usual, _proposed(trial)), list[float]()
         for i, split in enumerate(splits):
             grown = grow(trees.parameters, trees.rounds, split.x, split.y, split.categorical)
-            raw = np.asarray(grown.predict(split.asked, raw_score=True, num_threads=1))
+            raw = np.asarray(grown.predict(split.x_test, raw_score=True, num_threads=1))
             values.append(ranking(split.outcome, raw))
             trial.report(float(np.mean(values)), i)
             if i + 1 < len(splits) and trial.should_prune():

@@ -16,7 +16,7 @@ from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import Mask, enough, slices
 
 DRAWS, DRAWS_OF_PARTS = 1000, 300
-LEAST_OF_AN_EXAM = 5  # outcomes of each kind, where several exams are told together
+MIN_OUTCOMES_PER_TEST_SET = 5  # outcomes of each kind, where several exams are told together
 Measure = Callable[[Array, Array], float]
 
 
@@ -178,13 +178,16 @@ def _difference(
 
 
 def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> RankingDifference | None:
-    """By how much the first scorer ranks better than another, over exams of ``LEAST_OF_AN_EXAM`` outcomes.
+    """By how much the first scorer ranks better than another.
 
-    None where outcomes are not enough all together.
+    Only test sets with ``MIN_OUTCOMES_PER_TEST_SET`` outcomes of each kind count; None if all together hold
+    too few outcomes.
     """
     outcomes = [exam.frame["label"].to_numpy(np.float64) for exam in exams]
     used = [
-        exam for exam, outcome in zip(exams, outcomes, strict=True) if enough(kind, outcome, LEAST_OF_AN_EXAM)
+        exam
+        for exam, outcome in zip(exams, outcomes, strict=True)
+        if enough(kind, outcome, MIN_OUTCOMES_PER_TEST_SET)
     ]
     if not used or not enough(kind, np.concatenate(outcomes)):
         return None

@@ -21,9 +21,9 @@ NAMED = {
 }
 """Features whose most common values are slices, with what they are called."""
 FEATURES = ("known_days", "recency_days", *NAMED)
-LEAST_CUSTOMERS = 100  # of a named value that is shown apart
-MOST_VALUES = 5
-LEAST_OUTCOMES = 20  # of each kind, or a measure of ranking says little and a resample may hold none
+MIN_CUSTOMERS = 100  # of a named value that is shown apart
+MAX_VALUES = 5
+MIN_OUTCOMES = 20  # of each kind, or a measure of ranking says little and a resample may hold none
 _RECENCY = ((0, 30), (31, 90), (91, 180), (181, 365), (366, None))
 
 
@@ -50,11 +50,11 @@ def slices(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
 
 
 def _values(frame: pd.DataFrame, name: str, called: str) -> Iterator[tuple[str, Mask]]:
-    """The values of most customers, ``LEAST_CUSTOMERS`` at least; the rest are one slice."""
+    """The values of most customers, ``MIN_CUSTOMERS`` at least; the rest are one slice."""
     values = frame[name].astype(object)
     customers = frame["customer_key"].groupby(values).nunique()
-    common = customers[customers >= LEAST_CUSTOMERS].sort_values(ascending=False, kind="stable")
-    named = [str(value) for value in common.index[:MOST_VALUES]]
+    common = customers[customers >= MIN_CUSTOMERS].sort_values(ascending=False, kind="stable")
+    named = [str(value) for value in common.index[:MAX_VALUES]]
     for value in named:
         yield f"{called} {value}", (values == value).to_numpy(np.bool_)
     if named:
@@ -66,7 +66,7 @@ def _numbers(column: pd.Series[Any]) -> Array:
     return values
 
 
-def enough(kind: str, outcome: Array, least: int = LEAST_OUTCOMES) -> bool:
+def enough(kind: str, outcome: Array, least: int = MIN_OUTCOMES) -> bool:
     """Whether outcomes suffice to say how well they are ranked: so many at least, of each kind."""
     having = int((outcome > 0).sum())
     return min(having, len(outcome) - having if kind == "probability" else having) >= least

@@ -40,7 +40,7 @@ LEAVING = (churn.name, subscription_churn.name)  # questions of who leaves, whic
 
 
 @dataclass(frozen=True)
-class Report:
+class ModelReport:
     """What was found; what does not concern the model is empty.
 
     Attributes:
@@ -92,7 +92,7 @@ class Report:
         )
 
 
-def report(workspace: Workspace, model: CustomerModel) -> Report:
+def report(workspace: Workspace, model: CustomerModel) -> ModelReport:
     """Backtest a model, and report what it showed.
 
     Raises:
@@ -101,12 +101,12 @@ def report(workspace: Workspace, model: CustomerModel) -> Report:
     return report_of(workspace, backtest(workspace, prepare(workspace, model)))
 
 
-def report_of(workspace: Workspace, test: Backtest) -> Report:
+def report_of(workspace: Workspace, test: Backtest) -> ModelReport:
     """What a backtest showed."""
     model, zone = test.model, workspace.shop.time_zone
     frame = test.frame.assign(label=(test.frame["label"] > 0).astype("float64"))
     days = test.split.horizon_days
-    return Report(
+    return ModelReport(
         model.name,
         model.question,
         model.kind,

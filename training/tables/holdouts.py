@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import PatronError
 from models.spec import Array
-from training.evaluation.slices import LEAST_OUTCOMES, enough
+from training.evaluation.slices import MIN_OUTCOMES, enough
 from training.tables.labelled import Labelled, Rows
 
 HELD_OUT = 5  # one in so many
@@ -47,7 +47,7 @@ def hold_out(data: Labelled) -> Holdout:
             having = int((data.y[rows] > 0).sum())
             raise PatronError(
                 f"{data.table.place}: by time, {called} has {having:,} of {len(rows):,}"
-                f" customers with a {data.target} above 0; it takes {LEAST_OUTCOMES} with and without."
+                f" customers with a {data.target} above 0; it takes {MIN_OUTCOMES} with and without."
                 " Give more history, or leave --time out"
             )
     return held

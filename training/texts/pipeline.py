@@ -43,7 +43,7 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainedClassifier:
     """A classifier as it is published.
 
     Attributes:
@@ -73,13 +73,13 @@ def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
         PatronError: a column is missing, or holds something else.
     """
     table.need([text, outcome])
-    found = table.profile(outcome)
-    words = not stars and found.truths == found.filled - found.unknown
-    if not words and found.numbers < found.filled - found.unknown:
+    profile = table.profile(outcome)
+    words = not stars and profile.truths == profile.filled - profile.unknown
+    if not words and profile.numbers < profile.filled - profile.unknown:
         what = "a rating from 1 to 5" if stars else "a label, 0 or 1, yes or no"
-        wrong = found.filled - found.unknown - found.numbers
+        wrong = profile.filled - profile.unknown - profile.numbers
         raise PatronError(
-            f"{table.place}: {wrong:,} of {found.filled:,} cells of column {outcome} are not {what};"
+            f"{table.place}: {wrong:,} of {profile.filled:,} cells of column {outcome} are not {what};"
             " mend or empty them"
         )
     values = table.numbers(outcome, "boolean" if words else "float64")
@@ -127,7 +127,7 @@ def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | 
     return version
 
 
-def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Learnt:
+def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> TrainedClassifier:
     """Measure on a fifth of the texts what the rest teaches, and then learn from all.
 
     Texts that are alike are on the same side (see :func:`models.text.learning.folds`).
@@ -136,14 +136,14 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
         PatronError: there are too few texts of either kind.
     """
     settings = settings or Settings()
-    held = folds(feedback.texts, HELD_OUT) == 0
-    exam = feedback.where(held)
+    in_test = folds(feedback.texts, HELD_OUT) == 0
+    exam = feedback.where(in_test)
     if len(np.unique(exam.content)) < 2:
         raise PatronError(
             f"of {len(feedback.texts)} texts {int(feedback.content.sum())} are by content customers, too few"
             " of a kind to hold some out; add texts of both kinds"
         )
-    rest = feedback.where(~held)
+    rest = feedback.where(~in_test)
     tested = fit(rest.texts, rest.content, settings).predict(exam.texts).probability
     measures = _measures(exam, tested)
     final = fit(feedback.texts, feedback.content, settings)
@@ -157,9 +157,11 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Lear
         "measures": measures,
         "versions": versions({"scikit-learn": sklearn.__version__}),
     }
-    told = {"texts": len(feedback.texts), "terms": len(final.terms)} | vars(settings)
-    run = TrainingRun(told, measures, {"data_digest": _digest(feedback), "code_version": code_version()})
-    return Learnt(sealed(manifest, final.to_files()), run, check_gates(GATES, measures))
+    parameters = {"texts": len(feedback.texts), "terms": len(final.terms)} | vars(settings)
+    run = TrainingRun(
+        parameters, measures, {"data_digest": _digest(feedback), "code_version": code_version()}
+    )
+    return TrainedClassifier(sealed(manifest, final.to_files()), run, check_gates(GATES, measures))
 
 
 def _measures(exam: Feedback, probability: Array) -> dict[str, float]:
@@ -192,8 +194,8 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series[float]:
 def _feedback(table: pd.DataFrame, text: str, content: pd.Series[float], chosen: pd.Series[bool]) -> Feedback:
     if text not in table:
         raise PatronError(f"there is no column {text}; the table has {', '.join(map(str, table))}")
-    kept = chosen & table[text].notna()
-    return Feedback(table.loc[kept, text].astype(str).tolist(), np.asarray(content[kept], np.float64))
+    usable = chosen & table[text].notna()
+    return Feedback(table.loc[usable, text].astype(str).tolist(), np.asarray(content[usable], np.float64))
 
 
 def _digest(feedback: Feedback) -> str:
