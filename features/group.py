@@ -195,11 +195,11 @@ class FeatureGroup:
 
     def _needed(self, wanted: Sequence[Feature]) -> list[Feature]:
         """``wanted`` and the features of the group that they are derived from."""
-        found: dict[str, Feature] = {}
+        needed: dict[str, Feature] = {}
         for feature in wanted:
             inputs = [self.features[name] for name in feature.inputs if name in self.features]
-            found |= {f.name: f for f in [*self._needed(inputs), feature]}
-        return list(found.values())
+            needed |= {f.name: f for f in [*self._needed(inputs), feature]}
+        return list(needed.values())
 
     def _with_derived(self, result: ir.Table, feature: Feature) -> ir.Table:
         if feature.name in result.columns:

@@ -97,11 +97,11 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         layout, place = layout_of(table), self.cells(config)
         names = requested_features or [field.name for field in layout.fields]
         (cells,) = place.read([_key(entity) for entity in entity_keys], [layout.view])
-        found = unpacked(place, Selection(layout, names), cells)
-        columns = [[_value(layout, name, value) for value in found.values[name]] for name in names]
+        columns_read = unpacked(place, Selection(layout, names), cells)
+        columns = [[_value(layout, name, value) for value in columns_read.values[name]] for name in names]
         return [
             (None, None) if at is None else (moment(at), dict(zip(names, row, strict=True)))
-            for at, row in zip(found.as_of, zip(*columns, strict=True), strict=True)
+            for at, row in zip(columns_read.as_of, zip(*columns, strict=True), strict=True)
         ]
 
     def update(
@@ -151,13 +151,14 @@ def _key(entity: EntityKey) -> int:
 
 def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
     """One feature of Feast's rows; a value that is not set is null."""
-    held, kind = _HELD[field.dtype]
+    value_field, kind = _HELD[field.dtype]
     values = [row.get(field.name, _NOTHING) for row in rows]
     return pa.array(
-        [getattr(value, held) if value.WhichOneof("val") == held else None for value in values], kind
+        [getattr(value, value_field) if value.WhichOneof("val") == value_field else None for value in values],
+        kind,
     )
 
 
 def _value(layout: CellLayout, name: str, value: Any) -> Value:
-    held, _ = _HELD[layout.fields[layout.place[name]].dtype]
-    return _NOTHING if value is None else Value(**{held: value})
+    value_field, _ = _HELD[layout.fields[layout.place[name]].dtype]
+    return _NOTHING if value is None else Value(**{value_field: value})

@@ -103,7 +103,7 @@ class Store:
         self._address = online_address(home, settings)
         self.online = open_cells(self._address, patience_s)
         self._registry = home.feast / "registry.db"
-        self._held: tuple[tuple[int, ...], dict[str, View]] | None = None
+        self._cached_views: tuple[tuple[int, ...], dict[str, View]] | None = None
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
@@ -206,13 +206,13 @@ class Store:
             The population with one column per feature, in the population's order.
         """
         where = self._views_of(features)
-        asked = population[[KEY, "as_of"]].rename(columns={"as_of": "event_timestamp"})
-        found = self._feast.get_historical_features(
-            entity_df=asked, features=[f"{where[name]}:{name}" for name in features]
+        entities = population[[KEY, "as_of"]].rename(columns={"as_of": "event_timestamp"})
+        values = self._feast.get_historical_features(
+            entity_df=entities, features=[f"{where[name]}:{name}" for name in features]
         ).to_df()
         # The join keeps neither the rows' order nor the moment's resolution.
-        found["event_timestamp"] = found["event_timestamp"].astype(asked["event_timestamp"].dtype)
-        ordered = asked.merge(found, on=[KEY, "event_timestamp"], how="left", validate="1:1")
+        values["event_timestamp"] = values["event_timestamp"].astype(entities["event_timestamp"].dtype)
+        ordered = entities.merge(values, on=[KEY, "event_timestamp"], how="left", validate="1:1")
         return ordered.rename(columns={"event_timestamp": "as_of"})
 
     def fill_online(self, snapshots: Mapping[str, Snapshot]) -> None:
@@ -221,9 +221,9 @@ class Store:
         Whoever is in none of the snapshots is erased, unless news of them came after these.
         """
         shop, layouts = self.home.shop(), self._layouts()
-        kept = rows.write(self.online, layouts, snapshots, shop)
+        written = rows.write(self.online, layouts, snapshots, shop)
         until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
-        rows.erase_others(self.online, list(layouts), kept, until, shop)
+        rows.erase_others(self.online, list(layouts), written, until, shop)
 
     def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Put the rows of snapshots, by group, into the online store; each row keeps its as_of.
@@ -250,21 +250,21 @@ class Store:
     def _views(self) -> dict[str, View]:
         """The views by name, read anew when the registry has changed: from Feast, or as they were kept."""
         stamp = self._stamp()
-        if self._held is None or self._held[0] != stamp:
-            found = views.read(self._registry) if stamp else {}
-            if found is None:
+        if self._cached_views is None or self._cached_views[0] != stamp:
+            by_name = views.read(self._registry) if stamp else {}
+            if by_name is None:
                 from_which, feast_store = (
                     views.digest(self._registry),
                     self._feast,
                 )  # imports Feast as it should be
                 from features.catalogue.plugin import view_of
 
-                found = {view.name: view_of(view) for view in feast_store.list_feature_views()}
-                views.keep(self._registry, from_which, found)
-            self._held = stamp, found
-        if not self._held[1]:
+                by_name = {view.name: view_of(view) for view in feast_store.list_feature_views()}
+                views.keep(self._registry, from_which, by_name)
+            self._cached_views = stamp, by_name
+        if not self._cached_views[1]:
             raise NothingThere(f"no features were built in {self.home.path}; run `patron build`")
-        return self._held[1]
+        return self._cached_views[1]
 
     def _stamp(self) -> tuple[int, ...]:
         try:

@@ -50,8 +50,8 @@ def digest(registry: Path) -> str | None:
 def read(registry: Path) -> dict[str, View] | None:
     """The views that were kept beside a registry; None where it has changed since."""
     try:
-        kept = json.loads(_beside(registry).read_text())
-        if (kept["format"], kept["registry"]) != (FORMAT, digest(registry)):
+        stored = json.loads(_beside(registry).read_text())
+        if (stored["format"], stored["registry"]) != (FORMAT, digest(registry)):
             return None
         return {
             view["name"]: View(
@@ -59,7 +59,7 @@ def read(registry: Path) -> dict[str, View] | None:
                 tuple(Field(**field) for field in view["fields"]),
                 timedelta(seconds=view["fresh_for_s"]),
             )
-            for view in kept["views"]
+            for view in stored["views"]
         }
     except (OSError, ValueError, KeyError, TypeError):  # it is only a copy
         return None
@@ -67,7 +67,7 @@ def read(registry: Path) -> dict[str, View] | None:
 
 def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
     """Keep the views of a registry of this digest beside it, where that can be written."""
-    told = [
+    as_json = [
         {
             "name": view.name,
             "fields": [asdict(field) for field in view.fields],
@@ -76,7 +76,7 @@ def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
         for view in views.values()
     ]
     with suppress(OSError):
-        files.replace(_beside(registry), json.dumps({"format": FORMAT, "registry": of, "views": told}))
+        files.replace(_beside(registry), json.dumps({"format": FORMAT, "registry": of, "views": as_json}))
 
 
 def _beside(registry: Path) -> Path:

@@ -27,15 +27,19 @@ def numbered(activities: ir.Table) -> ir.Table:
 
     0 for a response before any message.
     """
-    told = activities.filter(activities.kind.isin(("sent", *RESPONSES, "bounced")))
-    told = told.select(
+    events = activities.filter(activities.kind.isin(("sent", *RESPONSES, "bounced")))
+    events = events.select(
         *KEYS, "channel", "reference", "timestamp", "day", "days_ago", "hour", "kind"
     ).distinct()
-    told = told.mutate(sent_day=ibis.ifelse(told.kind == "sent", told.day, None), later=told.kind != "sent")
-    one, order = [*KEYS, "channel", "reference"], [told.timestamp, told.later, told.kind]
+    events = events.mutate(
+        sent_day=ibis.ifelse(events.kind == "sent", events.day, None), later=events.kind != "sent"
+    )
+    one, order = [*KEYS, "channel", "reference"], [events.timestamp, events.later, events.kind]
     before = ibis.window(group_by=one, order_by=order, preceding=(None, 1))
-    begins = told.sent_day.notnull() & (told.sent_day > told.sent_day.max().over(before)).fill_null(True)
-    begun = told.mutate(begins=begins.cast("int64"))
+    begins = events.sent_day.notnull() & (events.sent_day > events.sent_day.max().over(before)).fill_null(
+        True
+    )
+    begun = events.mutate(begins=begins.cast("int64"))
     so_far = ibis.window(
         group_by=one, order_by=[begun.timestamp, begun.later, begun.kind], preceding=(None, 0)
     )
@@ -46,7 +50,7 @@ def numbered(activities: ir.Table) -> ir.Table:
 def messages(numbered: ir.Table) -> ir.Table:
     """One row per message: when it was sent, if it was, and how long ago it was last opened and clicked."""
     sent, opened = numbered.kind == "sent", numbered.kind.isin(RESPONSES)
-    found = numbered.group_by([*KEYS, "channel", "reference", "number"]).aggregate(
+    by_message = numbered.group_by([*KEYS, "channel", "reference", "number"]).aggregate(
         sent_at=numbered.timestamp.min(where=sent),
         sent_days_ago=numbered.days_ago.max(where=sent),
         responded_at=numbered.timestamp.max(where=opened),
@@ -54,9 +58,9 @@ def messages(numbered: ir.Table) -> ir.Table:
         clicked_days_ago=numbered.days_ago.min(where=numbered.kind == "clicked"),
         bounced=(numbered.kind == "bounced").any(),
     )
-    return found.mutate(
-        sent_at=ibis.ifelse(found.bounced, None, found.sent_at),
-        sent_days_ago=ibis.ifelse(found.bounced, None, found.sent_days_ago),
+    return by_message.mutate(
+        sent_at=ibis.ifelse(by_message.bounced, None, by_message.sent_at),
+        sent_days_ago=ibis.ifelse(by_message.bounced, None, by_message.sent_days_ago),
     )
 
 
@@ -72,29 +76,35 @@ def unanswered(messages: ir.Table) -> ir.Table:
 def channels(messages: ir.Table) -> ir.Table:
     """One row per channel used in the last 365 days: messages opened, and its place by what was done."""
     recent = messages.filter(messages.sent_days_ago <= 365, messages.channel.notnull())
-    found = recent.group_by([*KEYS, "channel"]).aggregate(
+    by_channel = recent.group_by([*KEYS, "channel"]).aggregate(
         sent=recent.count().cast("float64"),
         opened=recent.opened_days_ago.count(),
         clicked=recent.clicked_days_ago.count(),
     )
-    best_first = [(found.clicked / found.sent).desc(), (found.opened / found.sent).desc(), found.channel]
-    return found.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=best_first))
+    best_first = [
+        (by_channel.clicked / by_channel.sent).desc(),
+        (by_channel.opened / by_channel.sent).desc(),
+        by_channel.channel,
+    ]
+    return by_channel.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=best_first))
 
 
 @contacts.table
 def response_hours(numbered: ir.Table) -> ir.Table:
     """One row per hour of the day of responses in the last 365 days, and its place by their number."""
     recent = numbered.filter(numbered.kind.isin(RESPONSES), numbered.days_ago <= 365)
-    found = recent.group_by([*KEYS, "hour"]).aggregate(responses=recent.timestamp.nunique())
-    most_first = [found.responses.desc(), found.hour]
-    return found.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
+    by_hour = recent.group_by([*KEYS, "hour"]).aggregate(responses=recent.timestamp.nunique())
+    most_first = [by_hour.responses.desc(), by_hour.hour]
+    return by_hour.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
 
 
 @contacts.table
 def refusals(activities: ir.Table) -> ir.Table:
     """Each event about a message, and whether it says that no more are wanted."""
-    told = activities.filter(activities.kind.isin(CONTACTS))
-    return told.mutate(spam=told.kind == "marked_as_spam", unsubscribed=told.kind == "unsubscribed")
+    contacts = activities.filter(activities.kind.isin(CONTACTS))
+    return contacts.mutate(
+        spam=contacts.kind == "marked_as_spam", unsubscribed=contacts.kind == "unsubscribed"
+    )
 
 
 def _share_90d(messages: ir.Table, done: ir.BooleanValue, among: ir.BooleanValue | None = None) -> ir.Value:

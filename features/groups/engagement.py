@@ -27,14 +27,14 @@ engagement = FeatureGroup("engagement", fresh_for=timedelta(days=2))
 def moments(activities: ir.Table) -> ir.Table:
     """One row per moment at which something was done in the shop, and the number of its visit."""
     done = activities.filter(activities.kind.isin((*VISITS, *CARTS)))
-    found = done.group_by([*KEYS, "timestamp"]).aggregate(
+    by_moment = done.group_by([*KEYS, "timestamp"]).aggregate(
         days_ago=done.days_ago.max(),
         hour=done.hour.max(),
         fills=done.kind.isin(("cart_added", "checkout")).max(),
     )
-    window = ibis.window(group_by=list(KEYS), order_by=found.timestamp)
-    begins = (found.timestamp - PAUSE >= found.timestamp.lag().over(window)).fill_null(True)
-    begun = found.mutate(begins=begins.cast("int64"))
+    window = ibis.window(group_by=list(KEYS), order_by=by_moment.timestamp)
+    begins = (by_moment.timestamp - PAUSE >= by_moment.timestamp.lag().over(window)).fill_null(True)
+    begun = by_moment.mutate(begins=begins.cast("int64"))
     so_far = ibis.window(group_by=list(KEYS), order_by=begun.timestamp, preceding=(None, 0))
     return begun.mutate(visit=begun.begins.sum().over(so_far))
 
@@ -63,9 +63,11 @@ def carts(visits: ir.Table, order_lines: ir.Table) -> ir.Table:
             ordered.ordered_at <= filled.filled_at + TIME_TO_ORDER,
         ],
     )
-    told = joined.select(*(filled[c] for c in (*KEYS, "filled_at", "filled_days_ago")), ordered.ordered_at)
-    return told.group_by([*KEYS, "filled_at"]).aggregate(
-        days_ago=told.filled_days_ago.min(), abandoned=told.ordered_at.count() == 0
+    with_orders = joined.select(
+        *(filled[c] for c in (*KEYS, "filled_at", "filled_days_ago")), ordered.ordered_at
+    )
+    return with_orders.group_by([*KEYS, "filled_at"]).aggregate(
+        days_ago=with_orders.filled_days_ago.min(), abandoned=with_orders.ordered_at.count() == 0
     )
 
 
@@ -82,18 +84,18 @@ def views(activities: ir.Table) -> ir.Table:
 def viewed_categories(views: ir.Table) -> ir.Table:
     """One row per category viewed in the last 90 days: how often, and its place among them."""
     recent = views.filter(views.days_ago <= 90, views.category.notnull())
-    found = recent.group_by([*KEYS, "category"]).aggregate(views=recent.count())
-    most_first = [found.views.desc(), found.category]
-    return found.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
+    by_category = recent.group_by([*KEYS, "category"]).aggregate(views=recent.count())
+    most_first = [by_category.views.desc(), by_category.category]
+    return by_category.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
 
 
 @engagement.table
 def visit_hours(visits: ir.Table) -> ir.Table:
     """One row per hour of the day at which visits of the last 90 days began, and its place by number."""
     recent = visits.filter(visits.days_ago <= 90)
-    found = recent.group_by([*KEYS, "hour"]).aggregate(visits=recent.count())
-    most_first = [found.visits.desc(), found.hour]
-    return found.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
+    by_hour = recent.group_by([*KEYS, "hour"]).aggregate(visits=recent.count())
+    most_first = [by_hour.visits.desc(), by_hour.hour]
+    return by_hour.mutate(place=ibis.row_number().over(group_by=list(KEYS), order_by=most_first))
 
 
 @engagement.feature(unit="visits", missing=0)

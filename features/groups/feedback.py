@@ -22,12 +22,12 @@ LOW = 2  # stars
 feedback = FeatureGroup("feedback", fresh_for=timedelta(days=2))
 
 
-def _number(told: ir.Table, name: str, scale: tuple[int, int]) -> ir.Value:
+def _number(events: ir.Table, name: str, scale: tuple[int, int]) -> ir.Value:
     """A property as a number, of text too; null where it is none or outside of its scale.
 
     A decimal, so that sums do not depend on the order of rows.
     """
-    written = told.properties.cast("json")[name].cast("string")
+    written = events.properties.cast("json")[name].cast("string")
     number = written.replace('"', "").try_cast("decimal(9, 4)")
     return ibis.ifelse(number.between(*scale), number, None)
 
@@ -42,10 +42,10 @@ def _newest(table: ir.Table, value: str) -> ir.Table:
 @feedback.table
 def reviews(activities: ir.Table) -> ir.Table:
     """One row per review, with its stars, 1 to 5, if it has any."""
-    told = activities.filter(activities.kind == "reviewed")
-    told = told.mutate(rating=_number(told, "rating", STARS))
-    return told.group_by([*KEYS, "timestamp", "product_id"]).aggregate(
-        days_ago=told.days_ago.max(), rating=told.rating.min()
+    reviewed = activities.filter(activities.kind == "reviewed")
+    reviewed = reviewed.mutate(rating=_number(reviewed, "rating", STARS))
+    return reviewed.group_by([*KEYS, "timestamp", "product_id"]).aggregate(
+        days_ago=reviewed.days_ago.max(), rating=reviewed.rating.min()
     )
 
 
@@ -58,23 +58,25 @@ def ratings(reviews: ir.Table) -> ir.Table:
 @feedback.table
 def surveys(activities: ir.Table) -> ir.Table:
     """One row per survey answered with a score, 0 to 10, and its place by time."""
-    told = activities.filter(activities.kind == "survey_answered")
-    told = told.mutate(score=_number(told, "score", SCORES))
-    return _newest(told, "score")
+    answered = activities.filter(activities.kind == "survey_answered")
+    answered = answered.mutate(score=_number(answered, "score", SCORES))
+    return _newest(answered, "score")
 
 
 @feedback.table
 def complaints(activities: ir.Table) -> ir.Table:
     """One row per complaint: how long ago it was last opened, and whether it is open."""
-    told = activities.filter(activities.kind.isin(("complaint_opened", "complaint_resolved")))
-    resolved = told.timestamp.max(where=told.kind == "complaint_resolved")
-    told = told.mutate(resolved_at=resolved.over(group_by=[*KEYS, "reference"]))
-    opened = told.filter(told.kind == "complaint_opened")
+    complaint_events = activities.filter(activities.kind.isin(("complaint_opened", "complaint_resolved")))
+    resolved = complaint_events.timestamp.max(where=complaint_events.kind == "complaint_resolved")
+    complaint_events = complaint_events.mutate(resolved_at=resolved.over(group_by=[*KEYS, "reference"]))
+    opened = complaint_events.filter(complaint_events.kind == "complaint_opened")
     opened = opened.mutate(alone_at=ibis.ifelse(opened.reference.isnull(), opened.timestamp, None))
-    found = opened.group_by([*KEYS, "reference", "alone_at"]).aggregate(
+    by_complaint = opened.group_by([*KEYS, "reference", "alone_at"]).aggregate(
         days_ago=opened.days_ago.min(), opened_at=opened.timestamp.max(), resolved_at=opened.resolved_at.max()
     )
-    return found.mutate(is_open=found.resolved_at.isnull() | (found.resolved_at < found.opened_at))
+    return by_complaint.mutate(
+        is_open=by_complaint.resolved_at.isnull() | (by_complaint.resolved_at < by_complaint.opened_at)
+    )
 
 
 @feedback.feature(unit="reviews", missing=0)

@@ -20,14 +20,14 @@ opinions = FeatureGroup("opinions", fresh_for=timedelta(days=2))
 @opinions.table
 def texts(opinions: ir.Table) -> ir.Table:
     """One row per text, and its place by time among those judged; of equals the less content first."""
-    told = opinions.select(
+    by_text = opinions.select(
         *KEYS, "timestamp", "days_ago", "kind", "reference", "product_id", "content", "confidence", "topics"
     ).distinct()
-    told = told.mutate(discontent=told.content < 0.5)
-    newest_first = [told.content.isnull(), told.timestamp.desc(), told.content]
+    by_text = by_text.mutate(discontent=by_text.content < 0.5)
+    newest_first = [by_text.content.isnull(), by_text.timestamp.desc(), by_text.content]
     place = ibis.row_number().over(group_by=list(KEYS), order_by=newest_first)
-    return told.mutate(
-        place=place, complains=(told.kind == "complaint_opened") | told.discontent.fill_null(False)
+    return by_text.mutate(
+        place=place, complains=(by_text.kind == "complaint_opened") | by_text.discontent.fill_null(False)
     )
 
 
@@ -37,10 +37,10 @@ def topics(texts: ir.Table) -> ir.Table:
     recent = texts.filter(texts.days_ago <= 365)
     each = recent.mutate(topic=recent.topics.split(",").unnest())
     each = each.filter(each.topic != "")
-    found = each.group_by([*KEYS, "topic"]).aggregate(texts=each.count(), complaining=each.complains.sum())
-    most_first, worst_first = ([found[by].desc(), found.topic] for by in ("texts", "complaining"))
+    by_topic = each.group_by([*KEYS, "topic"]).aggregate(texts=each.count(), complaining=each.complains.sum())
+    most_first, worst_first = ([by_topic[by].desc(), by_topic.topic] for by in ("texts", "complaining"))
     one = list(KEYS)
-    return found.mutate(
+    return by_topic.mutate(
         place=ibis.row_number().over(group_by=one, order_by=most_first),
         complaining_place=ibis.row_number().over(group_by=one, order_by=worst_first),
     )

@@ -15,10 +15,10 @@ profile = FeatureGroup("profile", fresh_for=timedelta(days=7))
 @profile.table
 def latest(traits: ir.Table) -> ir.Table:
     """One row per trait of a customer: its latest value; of two at the same moment the greater one."""
-    told = traits.filter(traits.value.notnull())
-    newest_first = [told.timestamp.desc(), told.value.desc()]
+    known = traits.filter(traits.value.notnull())
+    newest_first = [known.timestamp.desc(), known.value.desc()]
     place = ibis.row_number().over(group_by=[*KEYS, "name"], order_by=newest_first)
-    ranked = told.mutate(place=place)
+    ranked = known.mutate(place=place)
     return ranked.filter(ranked.place == 0)
 
 

@@ -35,15 +35,15 @@ subscription = FeatureGroup("subscription", fresh_for=timedelta(days=2))
 @subscription.table
 def terms(activities: ir.Table) -> ir.Table:
     """Each event of a subscription; ``ends_in`` days from as_of lies the end that it tells of, if any."""
-    told = activities.filter(activities.kind.isin(SUBSCRIPTIONS))
+    changes = activities.filter(activities.kind.isin(SUBSCRIPTIONS))
     first_day = ibis.date("1970-01-01")
-    months = told.properties.re_extract(_PERIOD, 1).try_cast("int32")
-    told = told.mutate(paid=told.kind.isin(PAID), months=months)
-    ends_on = told.properties.re_extract(_ENDS_AT, 1).try_cast("date")
-    after = first_day + told.day.as_interval("D") + told.months.as_interval("M")
-    until = ibis.coalesce(ends_on, ibis.ifelse(told.paid, after, None))
-    ends_in = until.delta(first_day, unit="day") - told.day - told.days_ago
-    return told.select(
+    months = changes.properties.re_extract(_PERIOD, 1).try_cast("int32")
+    changes = changes.mutate(paid=changes.kind.isin(PAID), months=months)
+    ends_on = changes.properties.re_extract(_ENDS_AT, 1).try_cast("date")
+    after = first_day + changes.day.as_interval("D") + changes.months.as_interval("M")
+    until = ibis.coalesce(ends_on, ibis.ifelse(changes.paid, after, None))
+    ends_in = until.delta(first_day, unit="day") - changes.day - changes.days_ago
+    return changes.select(
         *_ONE, "timestamp", "kind", "days_ago", "amount", "paid", "months", ends_in=ends_in
     ).distinct()
 
@@ -85,8 +85,8 @@ def stated(latest: ir.Table) -> ir.Table:
 def subscriptions(stated: ir.Table) -> ir.Table:
     """One row per subscription: the days to its end as far as it is known, and whether it goes on."""
     noticed, at_once = stated.notice_days_ago.notnull(), -stated.notice_days_ago
-    kept = ibis.ifelse(stated.paid_ends_in > at_once, stated.paid_ends_in, at_once)
-    of_itself = ibis.ifelse(noticed, ibis.coalesce(stated.notice_ends_in, kept), stated.paid_ends_in)
+    paid_ends_in = ibis.ifelse(stated.paid_ends_in > at_once, stated.paid_ends_in, at_once)
+    of_itself = ibis.ifelse(noticed, ibis.coalesce(stated.notice_ends_in, paid_ends_in), stated.paid_ends_in)
     over = stated.ended_days_ago.notnull()
     ends_in = ibis.ifelse(over, -stated.ended_days_ago, of_itself)
     grace = ibis.ifelse(noticed | over, 0, GRACE_DAYS)

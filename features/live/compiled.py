@@ -78,20 +78,20 @@ def run(
     given = {**tables, "population": population}
     for name, table in given.items():
         connection.register(name, table)
-    found: dict[str, pa.Table] = {}
+    results: dict[str, pa.Table] = {}
     try:
         for group, sql in compiled.sql.items():
             if group in compiled.reads:
-                connection.register("facts", _facts(found, compiled.reads[group]))
+                connection.register("facts", _facts(results, compiled.reads[group]))
             # DuckDB's own types differ: a sum is a HUGEINT.
-            found[group] = connection.execute(sql).to_arrow_table().cast(compiled.types[group])
+            results[group] = connection.execute(sql).to_arrow_table().cast(compiled.types[group])
     finally:
         for name in (*given, "facts"):
             connection.unregister(name)
-    return found
+    return results
 
 
-def _facts(found: Mapping[str, pa.Table], schema: pa.Schema) -> pa.Table:
+def _facts(results: Mapping[str, pa.Table], schema: pa.Schema) -> pa.Table:
     """What a group reads of the others, whose rows are those of the same customers in the same order."""
-    columns = {name: table[name] for table in found.values() for name in table.column_names}
+    columns = {name: table[name] for table in results.values() for name in table.column_names}
     return pa.table([columns[name] for name in schema.names], schema=schema)

@@ -133,8 +133,8 @@ class LiveUpdater:
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
         if len(known):
-            told = self._reader.opinions(events["activities"])
-            tables = {**events, "opinions": told, "boundaries": self._divided[1]}
+            texts = self._reader.opinions(events["activities"])
+            tables = {**events, "opinions": texts, "boundaries": self._divided[1]}
             population = _population(known, as_of, self.home.shop().time_zone)
             self.store.write_online(compiled.run(self._connection, self._compiled, tables, population))
 

@@ -122,11 +122,11 @@ class Refresher:
 
     def _full(self, live: LiveUpdater) -> bool:
         """Whether enough is in the journal to move, or for long enough, and nobody needs it there."""
-        held = lake.current(self.home).compacted_seq
-        waiting = live.mark.done - held
+        compacted = lake.current(self.home).compacted_seq
+        waiting = live.mark.done - compacted
         if waiting <= 0 or live.mark.again_after is not None:
             return False
-        oldest = journal.oldest(live.database, held)
+        oldest = journal.oldest(live.database, compacted)
         aged = oldest is not None and (self.home.wall() - moment(oldest)).total_seconds() > OLDEST_S
         return waiting > self._compact_after or aged
 
@@ -139,18 +139,18 @@ def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) ->
     """
     home.shop()
     with _alone(home, stop) as alone:
-        refresher, pause, said = Refresher(home, start), TICK_S, ""
+        refresher, pause, last_error = Refresher(home, start), TICK_S, ""
         while alone and not stop.wait(pause):
             try:
                 refresher.tick(stop)
-                pause, said = TICK_S, ""
+                pause, last_error = TICK_S, ""
             except Exception as error:
                 words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
-                if words != said:
+                if words != last_error:
                     _log.error("%s", words)
                 if not isinstance(error, PatronError):
                     refresher = Refresher(home, start)
-                pause, said = min(2 * pause, LONGEST_PAUSE_S), words
+                pause, last_error = min(2 * pause, LONGEST_PAUSE_S), words
 
 
 def refresh_once(home: Home, start: StartTask = start_task) -> int:

@@ -94,7 +94,7 @@ def _learnt(
     tastes = _taste_months(home, backend, events, months)
     wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
     wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
-    found = set()
+    files = set()
     for kind, moment in wanted:
         if moment is None:
             continue
@@ -104,8 +104,8 @@ def _learnt(
                 _tastes(home, events, moment) if kind == "taste" else _measures(home, events, moment, stored)
             )
             _write(rows, moment, path)
-        found.add(path)
-    return found
+        files.add(path)
+    return files
 
 
 def missing(home: Home, as_of: datetime) -> bool:
@@ -116,11 +116,11 @@ def missing(home: Home, as_of: datetime) -> bool:
 
 def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
     """The files of the boundaries that were learnt for a moment or last before it, one of each kind."""
-    found = []
+    newest = []
     for kind in ("measures", "taste"):
         files = sorted(_folder(home).glob(f"{kind}-*.parquet"))  # by time, as they are named
-        found += [path for path in files if path <= _file(home, kind, as_of)][-1:]
-    return tuple(found)
+        newest += [path for path in files if path <= _file(home, kind, as_of)][-1:]
+    return tuple(newest)
 
 
 def table(files: Sequence[Path]) -> pa.Table:
@@ -141,8 +141,8 @@ def _folder(home: Home) -> Path:
 def recipe(home: Home) -> str:
     """A short digest of how boundaries are learnt: what they are made from, and the rule for tier A."""
     definitions = "".join(feature.definition() for feature in segments.reads.values())
-    said = f"{RECIPE} {home.shop().tiers} {definitions}"
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    text = f"{RECIPE} {home.shop().tiers} {definitions}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _write(rows: pd.DataFrame, moment: datetime, path: Path) -> None:
@@ -202,10 +202,10 @@ def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
 def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
     """The months at which tastes are learnt: the first with customers enough, then each January."""
     lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
-    told = lines.group_by("customer_key").aggregate(
+    known = lines.group_by("customer_key").aggregate(
         since=ibis.greatest(lines.timestamp, lines.received_at).min()
     )
-    since = backend.to_pyarrow(told.order_by("since").limit(MIN_CUSTOMERS_FOR_TASTES).since).to_pylist()
+    since = backend.to_pyarrow(known.order_by("since").limit(MIN_CUSTOMERS_FOR_TASTES).since).to_pylist()
     if len(since) < MIN_CUSTOMERS_FOR_TASTES:
         return []
     zone = ZoneInfo(home.shop().time_zone)
@@ -215,8 +215,10 @@ def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence
 
 def _tastes(home: Home, events: Events, moment: datetime) -> pd.DataFrame:
     population = everyone(events, moment, home.shop().time_zone)
-    found = shares(visible(events.order_lines, population)).to_pandas()
-    matrix = found.pivot(index="customer_key", columns="category", values="share").fillna(0).sort_index()
+    by_category = shares(visible(events.order_lines, population)).to_pandas()
+    matrix = (
+        by_category.pivot(index="customer_key", columns="category", values="share").fillna(0).sort_index()
+    )
     centres = taste_centres(matrix.to_numpy(np.float64))
     labels = taste_names(centres, matrix.to_numpy(np.float64).mean(axis=0), list(matrix.columns))
     rows = [
@@ -244,8 +246,8 @@ def taste_centres(matrix: Floats) -> Floats:
         score = float(silhouette_score(sample, fitted.labels_))
         if score > best:
             best, centres = score, fitted.cluster_centers_
-    found: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
-    return found
+    final: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
+    return final
 
 
 def taste_names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:

@@ -133,11 +133,11 @@ def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path]) 
 
 @lru_cache(maxsize=2)
 def _read(_written: int, pointer: Path) -> CurrentSnapshot:
-    told = json.loads(pointer.read_text())
+    content = json.loads(pointer.read_text())
     keys: pa.Array | None = None
     groups: dict[str, str] = {}
     values: dict[str, pa.DictionaryArray] = {}
-    for group, place in told["files"].items():
+    for group, place in content["files"].items():
         file = pq.ParquetFile(pointer.parent / place)
         names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
         table = file.read(["customer_key", *names]).combine_chunks()
@@ -148,4 +148,4 @@ def _read(_written: int, pointer: Path) -> CurrentSnapshot:
         values |= {name: table[name].combine_chunks().take(places).dictionary_encode() for name in names}
     if keys is None:
         raise ValueError(f"{pointer} names no files")
-    return CurrentSnapshot(datetime.fromisoformat(told["as_of"]), np.asarray(keys), groups, values)
+    return CurrentSnapshot(datetime.fromisoformat(content["as_of"]), np.asarray(keys), groups, values)

@@ -42,14 +42,14 @@ def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
 def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
     """All customers of whom anything was known at each of these moments; the events are read once."""
     tick = ibis.interval(microseconds=1)  # what happened at a moment is known after it
-    told = ibis.union(
+    sightings = ibis.union(
         *(
             table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
             for table in (events.order_lines, events.traits, events.activities)
         ),
         distinct=False,
     )
-    known = told.group_by("customer_key").aggregate(since=told.since.min())
+    known = sightings.group_by("customer_key").aggregate(since=sightings.since.min())
     moments = {
         "as_of": pa.array([as_of.replace(tzinfo=None) for as_of in as_ofs], pa.timestamp("us")),
         "as_of_day": pa.array([day_of(as_of, zone) for as_of in as_ofs], pa.int32()),

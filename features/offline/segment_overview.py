@@ -45,10 +45,10 @@ def read(home: Home) -> dict[str, Any]:
     """
     path = home.snapshots / lake.metadata(home).generation / "segments.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise NothingThere(f"no segments were told in {home.path}; run `patron build`") from error
-    return found
+    return content
 
 
 def write(home: Home, built: SnapshotSet) -> None:
@@ -91,7 +91,7 @@ def _kind(name: str, now: pd.DataFrame, earlier: pd.DataFrame | None) -> dict[st
         members = now[now[name] == value]
         words = KINDS[name].get(value, Segment(value, value, f"spend most like this taste: {value}"))
         net = float(members["net_spend_365d"].sum())
-        told = members["newsletter"].dropna()
+        newsletter = members["newsletter"].dropna()
         described.append(
             {
                 "name": value,
@@ -104,7 +104,7 @@ def _kind(name: str, now: pd.DataFrame, earlier: pd.DataFrame | None) -> dict[st
                 "net_spend_365d": round(net, 2),
                 "share_of_net_spend_365d": net / revenue if revenue else None,
                 "net_spend_365d_per_customer": round(net / len(members), 2),
-                "newsletter_share": float(told.astype(bool).mean()) if len(told) else None,
+                "newsletter_share": float(newsletter.astype(bool).mean()) if len(newsletter) else None,
                 "customers_before": None if before is None else int(before.get(value, 0)),
                 "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy()),
             }
@@ -136,16 +136,16 @@ def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[d
     ``chance`` is the probability that a member has more than another customer (Mann and Whitney's
     statistic, 1947), which no outlier moves. Of features that go together only the first is named.
     """
-    found: list[tuple[float, str, float]] = []
+    by_strength: list[tuple[float, str, float]] = []
     for name in ranks:
         known = ranks[name].notna().to_numpy()
         n, m = int((inside & known).sum()), int((~inside & known).sum())
         if n and m:
             place = ranks[name].to_numpy()[inside & known] * (n + m)
             chance = float((place.sum() - n * (n + 1) / 2) / (n * m))
-            found.append((abs(chance - 0.5), str(name), chance))
+            by_strength.append((abs(chance - 0.5), str(name), chance))
     chosen: list[dict[str, Any]] = []
-    for strength, name, chance in sorted(found, key=lambda f: (-round(f[0], 6), f[1])):
+    for strength, name, chance in sorted(by_strength, key=lambda f: (-round(f[0], 6), f[1])):
         if strength < MIN_DIFFERENCE or len(chosen) == MAX_DIFFERENCES:
             break
         if any(

@@ -72,17 +72,17 @@ def snapshot(
         raise PatronError(f"{missing} of the customers asked for are not known in {home.path}")
     moments = pd.to_datetime(population["as_of"])
     moments = moments.dt.tz_localize(zone) if moments.dt.tz is None else moments
-    asked = pd.DataFrame(
+    pairs = pd.DataFrame(
         {
             "customer_key": ids.map(keys).to_numpy(),
             "as_of": moments.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").to_numpy(),
         }
     )
     backend = lake.connect()
-    table = populations.population_table(backend, asked.drop_duplicates(), zone)
-    as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in asked["as_of"].drop_duplicates()]
+    table = populations.population_table(backend, pairs.drop_duplicates(), zone)
+    as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in pairs["as_of"].drop_duplicates()]
     values = compute(boundaries.load_events_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
-    merged = asked.merge(values, on=["customer_key", "as_of"], how="left")
+    merged = pairs.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
     return merged.drop(columns="customer_key")
@@ -117,21 +117,25 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
-    kept = {*months, now}
-    held = [t for t in sorted(kept) if all(snapshot_path(folders, group, t).exists() for group in GROUPS)]
-    built = SnapshotSet(folders, tuple(held), now)
+    retained = {*months, now}
+    complete = [
+        t for t in sorted(retained) if all(snapshot_path(folders, group, t).exists() for group in GROUPS)
+    ]
+    built = SnapshotSet(folders, tuple(complete), now)
     segment_overview.write(home, built)
-    kept |= {before for before in [present.built_at(home, generation.name)] if before}  # may be being read
+    retained |= {
+        before for before in [present.built_at(home, generation.name)] if before
+    }  # may be being read
     present.write_pointer(
         generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS}
     )
-    _drop_others(folders, kept)
+    _drop_others(folders, retained)
     return built
 
 
-def _drop_others(folders: Mapping[str, Path], kept: set[datetime]) -> None:
+def _drop_others(folders: Mapping[str, Path], retained: set[datetime]) -> None:
     """Let go of former presents: one more comes every day."""
-    names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in kept}
+    names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in retained}
     for folder in folders.values():
         for file in folder.glob("*.parquet"):
             if file.name not in names:
@@ -197,15 +201,15 @@ def _compute(
             lacking.setdefault(missing, []).append(group)
     for missing, groups in lacking.items():
         everyone = populations.everyone_at(events, missing, zone)
-        with ExitStack() as held:
-            asked = held.enter_context(everyone.cache())
+        with ExitStack() as stack:
+            cached = stack.enter_context(everyone.cache())
             prepared: dict[str, ir.Table] = {}
             if len(groups) > 1:  # what most of them read, and most columns of it, is read and cut once
-                prepared["order_lines"] = held.enter_context(visible(events.order_lines, asked).cache())
+                prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
             for group in groups:
                 if stored is not None and (facts := stored(group, missing)) is not None:
                     prepared["facts"] = facts
-                values = group.compute(events, asked, prepared=prepared)
+                values = group.compute(events, cached, prepared=prepared)
                 _write(backend, values, {t: snapshot_path(folders, group, t) for t in missing})
 
 
@@ -213,15 +217,15 @@ def _stored(
     backend: Backend, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
 ) -> ir.Table | None:
     """What a group reads from others, as of some moments, where that was computed before."""
-    found: ir.Table | None = None
+    facts: ir.Table | None = None
     for other in dict.fromkeys(feature.group for feature in group.reads.values()):
         paths = [snapshot_path(folders, other, as_of) for as_of in as_ofs]
         if not all(path.exists() for path in paths):
             return None
         table = backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
         table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
-        found = table if found is None else found.inner_join(table, KEYS)
-    return found
+        facts = table if facts is None else facts.inner_join(table, KEYS)
+    return facts
 
 
 def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> None:

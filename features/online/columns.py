@@ -103,8 +103,8 @@ def _taken_apart(
 
 
 def _moments(words: Words) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = words[AS_OF].view(">i8").astype(np.int64)
-    return found
+    values: NDArray[np.int64] = words[AS_OF].view(">i8").astype(np.int64)
+    return values
 
 
 def _blank(layout: CellLayout) -> bytes:

@@ -153,14 +153,14 @@ class Selection:
 
         The first string begins at 0, which is said by -1.
         """
-        fields, found = self.layout.fields, []
+        fields, parts = self.layout.fields, []
         for name in self.names:
             i = self.layout.place[name]
             # A string begins where the one before it ends.
             before = [j for j in range(i) if fields[j].dtype == "string"]
             begin = (_FIRST + before[-1] if before else -1) if fields[i].dtype == "string" else None
-            found.append((name, _FIRST + i, begin, 1 << i))
-        return found
+            parts.append((name, _FIRST + i, begin, 1 << i))
+        return parts
 
     @cached_property
     def numbers(self) -> tuple[Callable[[Sequence[Any]], Sequence[Any]], list[str]]:
@@ -187,36 +187,36 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
         LayoutMismatch: a cell was written by other definitions.
     """
     layout = selection.layout
-    held = [cell for cell in cells if cell is not None]
-    for cell in held:
+    present = [cell for cell in cells if cell is not None]
+    for cell in present:
         if not cell.startswith(layout.digest):
             raise LayoutMismatch(layout.view)
-    if len(held) == len(cells) == 1:
-        return _decode_one(selection, held[0])
+    if len(present) == len(cells) == 1:
+        return _decode_one(selection, present[0])
     # For few cells this beats numpy ten times, for a thousand it is about as fast.
-    columns = list(zip(*map(layout.fixed.unpack_from, held), strict=True))
+    columns = list(zip(*map(layout.fixed.unpack_from, present), strict=True))
     if not columns:
         nothing: list[None] = [None] * len(cells)
         return Columns({name: list(nothing) for name in selection.names}, nothing)
     values = {
-        name: list(columns[i]) if begin is None else _texts(layout, columns, held, i, begin)
+        name: list(columns[i]) if begin is None else _texts(layout, columns, present, i, begin)
         for name, i, begin, _ in selection.parts
     }
     for row, names in _nulls(selection, columns[NULLS]):
         for name in names:
             values[name][row] = None
     as_of = [int.from_bytes(moment, "big", signed=True) for moment in columns[AS_OF]]
-    if len(held) == len(cells):
+    if len(present) == len(cells):
         return Columns(values, as_of)
     there = [i for i, cell in enumerate(cells) if cell is not None]
 
-    def spread(found: Sequence[Any]) -> list[Any]:
+    def spread(values_present: Sequence[Any]) -> list[Any]:
         full: list[Any] = [None] * len(cells)
-        for i, value in zip(there, found, strict=True):
+        for i, value in zip(there, values_present, strict=True):
             full[i] = value
         return full
 
-    return Columns({name: spread(found) for name, found in values.items()}, spread(as_of))
+    return Columns({name: spread(column) for name, column in values.items()}, spread(as_of))
 
 
 def _decode_one(selection: Selection, cell: bytes) -> Columns:
@@ -239,24 +239,24 @@ def _decode_one(selection: Selection, cell: bytes) -> Columns:
 
 def _nulls(selection: Selection, rows: Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
     """The rows with nulls, and which features of them are null; few patterns stand for many rows."""
-    found: dict[bytes, list[str]] = {}
+    names_by_bits: dict[bytes, list[str]] = {}
     for row, bits in enumerate(rows):
-        if bits not in found:
+        if bits not in names_by_bits:
             number = int.from_bytes(bits, "little")
-            found[bits] = [name for name, _, _, bit in selection.parts if number & bit]
-        if found[bits]:
-            yield row, found[bits]
+            names_by_bits[bits] = [name for name, _, _, bit in selection.parts if number & bit]
+        if names_by_bits[bits]:
+            yield row, names_by_bits[bits]
 
 
 def _texts(
-    layout: CellLayout, columns: list[tuple[Any, ...]], held: list[bytes], i: int, begin: int
+    layout: CellLayout, columns: list[tuple[Any, ...]], present: list[bytes], i: int, begin: int
 ) -> list[Any]:
     size = layout.fixed.size
     if begin < 0:
-        return [str(cell[size : size + end], "utf-8") for cell, end in zip(held, columns[i], strict=True)]
+        return [str(cell[size : size + end], "utf-8") for cell, end in zip(present, columns[i], strict=True)]
     return [
         str(cell[size + start : size + end], "utf-8")
-        for cell, start, end in zip(held, columns[begin], columns[i], strict=True)
+        for cell, start, end in zip(present, columns[begin], columns[i], strict=True)
     ]
 
 

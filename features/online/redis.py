@@ -109,17 +109,19 @@ class RedisCells:
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Make room for the views; cells that other definitions left there are cleared."""
         with self._speaking():
-            held = self._held()
+            layouts_before = self._read_layouts()
             wanted = {layout.view: layout.digest.hex() for layout in layouts}
-            self._take_out([view for view in wanted if held.get(view, wanted[view]) != wanted[view]])
-            self._hold(held | wanted)
+            self._take_out(
+                [view for view in wanted if layouts_before.get(view, wanted[view]) != wanted[view]]
+            )
+            self._write_layouts(layouts_before | wanted)
 
     def drop(self, views: Sequence[str]) -> None:
         """Forget views and all their cells."""
         with self._speaking():
-            held = self._held()
-            self._take_out([view for view in views if view in held])
-            self._hold({view: digest for view, digest in held.items() if view not in views})
+            layouts = self._read_layouts()
+            self._take_out([view for view in views if view in layouts])
+            self._write_layouts({view: digest for view, digest in layouts.items() if view not in views})
 
     def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
         """Put cells of one view or more into the rows of customers; newer ones stay."""
@@ -141,16 +143,16 @@ class RedisCells:
                 self._check(meta)
             rows += some
         tags = {_tag(view): i for i, view in enumerate(views)}
-        found: list[Cells] = [[None] * len(keys) for _ in views]
+        by_view: list[Cells] = [[None] * len(keys) for _ in views]
         for i, row in enumerate(rows):
             at = 0
             while row and at < len(row):
                 tag, size = _HEAD.unpack_from(row, at)
                 at += _HEAD.size
                 if (place := tags.get(tag)) is not None:
-                    found[place][i] = row[at : at + size]
+                    by_view[place][i] = row[at : at + size]
                 at += size
-        return found
+        return by_view
 
     def _mget(self, names: Sequence[bytes]) -> list[bytes | None]:
         """Values by name, past the client, whose part takes as long as the server's."""
@@ -160,7 +162,7 @@ class RedisCells:
                 connection = self._connect() if fresh else self._idle.pop()
                 try:
                     connection.send_command("MGET", *names)
-                    found: list[bytes | None] = connection.read_response()
+                    values: list[bytes | None] = connection.read_response()
                 except self._lost:
                     connection.disconnect()
                     if fresh:
@@ -170,9 +172,9 @@ class RedisCells:
                     connection.disconnect()  # or its answer would be the next one's
                     raise
                 self._idle.append(connection)
-                return found
+                return values
         except self._errors as error:
-            raise self._told(error) from error
+            raise self._error(error) from error
 
     def keys(self) -> list[int]:
         """All customers who have a row."""
@@ -201,7 +203,7 @@ class RedisCells:
             for names in _batches(self._names()):
                 self._drop(keys=names, args=[_tag(view) for view in views])
 
-    def _held(self) -> dict[str, str]:
+    def _read_layouts(self) -> dict[str, str]:
         """The digest of each view's layout."""
         meta = json.loads(self._client.get(_META) or "{}")
         if meta.get("format", FORMAT) != FORMAT:
@@ -210,7 +212,7 @@ class RedisCells:
         layouts: dict[str, str] = meta.get("layouts", {})
         return layouts
 
-    def _hold(self, layouts: Mapping[str, str]) -> None:
+    def _write_layouts(self, layouts: Mapping[str, str]) -> None:
         self._client.set(_META, json.dumps({"format": FORMAT, "layouts": layouts}))
 
     def _check(self, meta: bytes | None) -> None:
@@ -226,9 +228,9 @@ class RedisCells:
         try:
             yield
         except self._errors as error:
-            raise self._told(error) from error
+            raise self._error(error) from error
 
-    def _told(self, error: Exception) -> PatronError:
+    def _error(self, error: Exception) -> PatronError:
         return PatronError(
             f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
             " then run `patron build`"

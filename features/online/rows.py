@@ -87,10 +87,10 @@ class OnlineReader:
         Raises:
             PatronError: they were written by other definitions than those they are read by.
         """
-        found = [unpacked(self.place, *both) for both in zip(self.selections.values(), cells, strict=True)]
-        values = {name: column for part in found for name, column in part.values.items()}
-        moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
-        return OnlineRows({name: values[name] for name in self.names}, _oldest(found), moments)
+        parts = [unpacked(self.place, *both) for both in zip(self.selections.values(), cells, strict=True)]
+        values = {name: column for part in parts for name, column in part.values.items()}
+        moments = {group: part.as_of for group, part in zip(self.selections, parts, strict=True)}
+        return OnlineRows({name: values[name] for name in self.names}, _oldest(parts), moments)
 
     def columns(self, cells: Sequence[Cells]) -> OnlineColumns:
         """The same as Arrow arrays, for those who score many.
@@ -99,12 +99,12 @@ class OnlineReader:
             PatronError: as :meth:`unpack`.
         """
         try:
-            found = [decode_columns(*both) for both in zip(self.selections.values(), cells, strict=True)]
+            parts = [decode_columns(*both) for both in zip(self.selections.values(), cells, strict=True)]
         except LayoutMismatch as error:
             raise _filled_otherwise(self.place, error) from error
-        values = {name: column for part in found for name, column in part.values.items()}
-        moments = {group: part.as_of for group, part in zip(self.selections, found, strict=True)}
-        oldest = _oldest_column([part.as_of for part in found])
+        values = {name: column for part in parts for name, column in part.values.items()}
+        moments = {group: part.as_of for group, part in zip(self.selections, parts, strict=True)}
+        oldest = _oldest_column([part.as_of for part in parts])
         return OnlineColumns({name: values[name] for name in self.names}, oldest, moments)
 
     def only(self, names: Sequence[str]) -> OnlineReader:
@@ -179,13 +179,15 @@ def write(
     return {key for keys in together for key in keys}
 
 
-def erase_others(place: CellStore, views: Sequence[str], kept: set[int], until_us: int, shop: Shop) -> None:
+def erase_others(
+    place: CellStore, views: Sequence[str], retained: set[int], until_us: int, shop: Shop
+) -> None:
     """Erase who is not among ``kept``, but for those of whom there was news.
 
     Args:
         until_us: a row that is newer than this is news, unless another clock wrote it.
     """
-    others, now = list(set(place.keys()) - kept), latest_now(shop)
+    others, now = list(set(place.keys()) - retained), latest_now(shop)
     rows = zip(*place.read(others, views), strict=True)
     newest = [max((moment_of(cell) for cell in row if cell), default=0) for row in rows]
     place.delete([key for key, at in zip(others, newest, strict=True) if at <= until_us or at > now])
@@ -199,8 +201,8 @@ def latest_now(shop: Shop) -> int:
 def moments(snapshot: Snapshot) -> Micros:
     """Each row's as_of."""
     column = _table(snapshot)["as_of"].cast(pa.timestamp("us", "UTC"), safe=False)
-    found: Micros = column.cast(pa.int64()).to_numpy()
-    return found
+    values: Micros = column.cast(pa.int64()).to_numpy()
+    return values
 
 
 def _table(snapshot: Snapshot) -> pa.Table:
@@ -213,8 +215,8 @@ def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
     """Per customer the oldest moment of the groups; None for one without any."""
     rows = list(zip(*(group.as_of for group in groups), strict=True))
     # Most rows are alike.
-    found = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
-    as_of = {row: None if at is None else moment(at) for row, at in found.items()}
+    by_row = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
+    as_of = {row: None if at is None else moment(at) for row, at in by_row.items()}
     return [as_of[row] for row in rows]
 
 

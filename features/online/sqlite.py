@@ -54,12 +54,12 @@ class SqliteCells:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
             for table in _TABLES:
                 connection.execute(table)
-            held = dict(connection.execute("SELECT view, layout FROM layouts").fetchall())
+            layouts_before = dict(connection.execute("SELECT view, layout FROM layouts").fetchall())
             for layout in layouts:
                 column = sql.name(layout.view)
-                if layout.view not in held:
+                if layout.view not in layouts_before:
                     connection.execute(f"ALTER TABLE customers ADD COLUMN {column} BLOB")
-                elif held[layout.view] != layout.digest:
+                elif layouts_before[layout.view] != layout.digest:
                     connection.execute(f"UPDATE customers SET {column} = NULL")
                 row = (layout.view, layout.digest)
                 connection.execute("INSERT OR REPLACE INTO layouts VALUES (?, ?)", row)
@@ -98,9 +98,9 @@ class SqliteCells:
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
         if list(map(itemgetter(0), rows)) != keys:
-            found = {row[0]: row for row in rows}
+            by_key = {row[0]: row for row in rows}
             nothing = (None,) * (1 + len(views))
-            rows = [found.get(key, nothing) for key in keys]
+            rows = [by_key.get(key, nothing) for key in keys]
         return [list(map(itemgetter(i), rows)) for i in range(1, 1 + len(views))]
 
     def keys(self) -> list[int]:

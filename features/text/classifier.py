@@ -132,9 +132,9 @@ class TextClassifier:
         values = self._parts([text])
         parts = values.data * self.weights[values.indices].astype(np.float64)
         order = np.argsort(-np.abs(parts), kind="stable")
-        told = [TextReason(as_written(self.terms[values.indices[i]]), float(parts[i])) for i in order]
-        for_it = tuple(reason for reason in told if reason.contribution > 0)[:top]
-        against = tuple(reason for reason in told if reason.contribution < 0)[:top]
+        reasons = [TextReason(as_written(self.terms[values.indices[i]]), float(parts[i])) for i in order]
+        for_it = tuple(reason for reason in reasons if reason.contribution > 0)[:top]
+        against = tuple(reason for reason in reasons if reason.contribution < 0)[:top]
         rest = float(parts.sum()) - sum(reason.contribution for reason in (*for_it, *against))
         return TextExplanation(self.intercept + float(parts.sum()), self.intercept, for_it, against, rest)
 
@@ -163,8 +163,8 @@ def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -
     numbers: list[int] = []
     ends = [0]
     for text in texts:
-        found = ngrams(tokens(text), settings.words, settings.characters)
-        known = Counter(column for column in map(index.get, found) if column is not None)
+        terms = ngrams(tokens(text), settings.words, settings.characters)
+        known = Counter(column for column in map(index.get, terms) if column is not None)
         columns += known.keys()
         numbers += known.values()
         ends.append(len(columns))
@@ -174,9 +174,9 @@ def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -
     return result
 
 
-def unit_rows(found: sparse.csr_array, scales: Array) -> sparse.csr_array:
+def unit_rows(matrix: sparse.csr_array, scales: Array) -> sparse.csr_array:
     """Counts as ``(1 + ln count) × scale``, each row divided by its length; an empty row stays empty."""
-    data = (1 + np.log(found.data)) * scales[found.indices]
-    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
-    length = np.sqrt(np.bincount(rows, weights=data**2, minlength=found.shape[0]))
-    return sparse.csr_array((data / length[rows], found.indices, found.indptr), shape=found.shape)
+    data = (1 + np.log(matrix.data)) * scales[matrix.indices]
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    length = np.sqrt(np.bincount(rows, weights=data**2, minlength=matrix.shape[0]))
+    return sparse.csr_array((data / length[rows], matrix.indices, matrix.indptr), shape=matrix.shape)

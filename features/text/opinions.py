@@ -81,8 +81,8 @@ class TextReader:
         if self.file is None:
             return None
         try:
-            with zipfile.ZipFile(io.BytesIO(self.file)) as held:
-                return TextClassifier.from_files({name: held.read(name) for name in held.namelist()})
+            with zipfile.ZipFile(io.BytesIO(self.file)) as archive:
+                return TextClassifier.from_files({name: archive.read(name) for name in archive.namelist()})
         except (zipfile.BadZipFile, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise PatronError(
                 "the home's classifier of texts is damaged; run `patron rollback feedback`, or train it again"
@@ -94,11 +94,11 @@ class TextReader:
         Raises:
             PatronError: see :attr:`classifier`.
         """
-        told = activities.filter(pc.is_in(activities["kind"], pa.array(KINDS)))
-        texts = [text_of(properties) for properties in told["properties"].to_pylist()]
-        told = told.filter(pa.array([text is not None for text in texts], pa.bool_()))
+        rows = activities.filter(pc.is_in(activities["kind"], pa.array(KINDS)))
+        texts = [text_of(properties) for properties in rows["properties"].to_pylist()]
+        rows = rows.filter(pa.array([text is not None for text in texts], pa.bool_()))
         read = self._read([text for text in texts if text is not None])
-        columns = {name: read[name] if name in _READ else told[name] for name in OPINIONS}
+        columns = {name: read[name] if name in _READ else rows[name] for name in OPINIONS}
         return pa.table(columns).cast(_SCHEMA)
 
     def _read(self, texts: Sequence[str]) -> dict[str, pa.Array]:
@@ -122,27 +122,28 @@ class TextReader:
         """What is read in each text, of which no other matters. Decimals, so that sums ignore their order."""
         topics = [BETWEEN.join(["", *(m.topic for m in mentions(text)), ""]) for text in texts]
         if self.classifier is None or not texts:
-            return [(None, None, said) for said in topics]
-        found = self.classifier.predict(texts)
+            return [(None, None, mentioned) for mentioned in topics]
+        predicted = self.classifier.predict(texts)
         shares = (
-            [Decimal(f"{s:.6f}") for s in some.tolist()] for some in (found.probability, found.confidence)
+            [Decimal(f"{s:.6f}") for s in some.tolist()]
+            for some in (predicted.probability, predicted.confidence)
         )
         return [*zip(*shares, topics, strict=True)]
 
 
 def text_of(properties: str | None) -> str | None:
     """The text that an activity carries, by its properties as JSON; None where there is none."""
-    told = json.loads(properties) if properties else None
-    if not isinstance(told, dict):
+    content = json.loads(properties) if properties else None
+    if not isinstance(content, dict):
         return None
-    texts = (told.get(name) for name in PROPERTIES)
+    texts = (content.get(name) for name in PROPERTIES)
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Events:
     """The event tables with the opinions of their activities."""
-    told = events.activities.filter(events.activities.kind.isin(KINDS))
-    taken = told.select(*(name for name in OPINIONS if name not in _READ), "properties")
+    with_text = events.activities.filter(events.activities.kind.isin(KINDS))
+    taken = with_text.select(*(name for name in OPINIONS if name not in _READ), "properties")
     return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(taken))))
 
 
@@ -162,7 +163,7 @@ def install(home: Home, files: Mapping[str, bytes]) -> None:
         files: see :meth:`features.text.classifier.TextClassifier.to_files`.
     """
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as held:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name in sorted(files):
-            held.writestr(zipfile.ZipInfo(name, _OWN_TIME), files[name])
+            archive.writestr(zipfile.ZipInfo(name, _OWN_TIME), files[name])
     core.files.replace(home.text_classifier, packed.getvalue())

@@ -31,8 +31,8 @@ def normalised(text: Any) -> str:
     """
     if text is None or text != text:
         return ""
-    kept = str(text)[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
-    return unicodedata.normalize("NFKC", kept).casefold().replace("’", "'")
+    cut = str(text)[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
+    return unicodedata.normalize("NFKC", cut).casefold().replace("’", "'")
 
 
 def tokens(text: Any) -> list[str]:
@@ -40,7 +40,7 @@ def tokens(text: Any) -> list[str]:
     return _TOKEN.findall(normalised(text))
 
 
-def ngrams(found: Sequence[str], words: int, characters: int) -> list[str]:
+def ngrams(words_of_text: Sequence[str], words: int, characters: int) -> list[str]:
     """Runs of tokens, joined by spaces, shorter ones first.
 
     Args:
@@ -48,11 +48,11 @@ def ngrams(found: Sequence[str], words: int, characters: int) -> list[str]:
         words: the longest run, in tokens, that begins with a word, a number or a sign.
         characters: the longest one that begins with a character of a script without spaces.
     """
-    made = list(found)
+    made = list(words_of_text)
     runs = made
-    single = [_IN_SINGLE.match(token) is not None for token in found]
+    single = [_IN_SINGLE.match(token) is not None for token in words_of_text]
     for n in range(2, max(words, characters) + 1):
-        runs = [f"{run} {token}" for run, token in zip(runs, found[n - 1 :], strict=False)]
+        runs = [f"{run} {token}" for run, token in zip(runs, words_of_text[n - 1 :], strict=False)]
         if n <= min(words, characters):
             made = made + runs
         else:
@@ -71,9 +71,9 @@ def language(text: Any) -> Language | None:
     Chinese where at least half of its words and characters are Han, so that a model's name in Latin
     letters changes nothing; English stands for every language in Latin script.
     """
-    found = tokens(text)
-    han = sum(_HAN.match(token) is not None for token in found)
-    latin = sum("LATIN" in unicodedata.name(token[0], "") for token in found)
+    words = tokens(text)
+    han = sum(_HAN.match(token) is not None for token in words)
+    latin = sum("LATIN" in unicodedata.name(token[0], "") for token in words)
     if not han and not latin:
         return None
     return "zh" if han >= latin else "en"

@@ -35,15 +35,15 @@ class Mention:
 def mentions(text: Any, lexicon: Lexicon = LEXICON) -> tuple[Mention, ...]:
     """The topics of a text, in the lexicon's order; none of None, not a number or an empty text."""
     clauses = [clause for clause in _CLAUSE.split(normalised(text)) if clause.strip()]
-    found = []
+    results = []
     for topic, phrases in lexicon.items():
         pattern = _pattern(tuple(phrases))
         words = {clause: pattern.findall(clause) for clause in clauses}
-        said = tuple(dict.fromkeys(word for clause in clauses for word in words[clause]))
-        if said:
+        matched = tuple(dict.fromkeys(word for clause in clauses for word in words[clause]))
+        if matched:
             passage = " ".join(clause.strip() for clause in clauses if words[clause])
-            found.append(Mention(topic, said, passage))
-    return tuple(found)
+            results.append(Mention(topic, matched, passage))
+    return tuple(results)
 
 
 def shares(texts: Sequence[Any], lexicon: Lexicon = LEXICON) -> dict[str, float]:
