@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core import logging_setup as log_lines
+from core import logging_setup
 from core.home import Home
 
 
@@ -35,7 +35,7 @@ class FeatureSettings(BaseSettings):
         description="the number of events in the database from which they are moved into the lake",
         json_schema_extra={"unit": "events"},
     )
-    log_format: log_lines.Format | None = Field(
+    log_format: logging_setup.Format | None = Field(
         None,
         description="the log format of long-running processes",
         json_schema_extra={"default": "`text` on a terminal, else `json`"},

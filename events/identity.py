@@ -1,9 +1,8 @@
-"""External ids ↔ ``customer_key``: the one place that holds external ids.
+"""External ids ↔ ``customer_key``: the only module that stores external ids.
 
-A customer may have several ids: the company's own, and one for each browser or device before anybody
-signed in, written ``anonymous:ID``. Two customers who turn out to be one person are merged: the ids of
-the first lead to the second from then on, and ``merges`` says since when. Merges are only added to, so
-what was known before one can still be told.
+A customer may have several ids: the company's own, and ``anonymous:ID`` for each browser or device before
+sign-in. Two customers who are one person are merged: the ids of the first lead to the second from then on,
+and ``merges`` says since when. Merges are only added, so what was known before a merge can be reproduced.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ merges = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),  # the journal's number of what merged them
 )
-_FOUND = sa.select(ids.c.customer_id, ids.c.customer_key)
+_KEYS_OF = sa.select(ids.c.customer_id, ids.c.customer_key)
 _KEY_OF = "SELECT customer_key FROM customer_ids WHERE customer_id = ?"
 
 
@@ -87,8 +86,8 @@ class Identity:
     def keys(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The keys of those ids that are known."""
         if len(customer_ids) == 1 and "\0" not in customer_ids[0]:  # asked with every score
-            found = self._open().first(_KEY_OF, customer_ids)
-            return {customer_ids[0]: found[0]} if found else {}
+            row = self._open().first(_KEY_OF, customer_ids)
+            return {customer_ids[0]: row[0]} if row else {}
         with self._open().reading() as connection:
             return keys_of(connection, customer_ids)
 
@@ -96,22 +95,22 @@ class Identity:
         """The ids by which those keys that are known are named."""
         keys = [int(key) for key in customer_keys]
         with self._open().reading() as connection:
-            asked = sa.select(customers).where(among(connection, customers.c.customer_key, keys))
-            return {row[0]: row[1] for row in connection.execute(asked)}
+            named = sa.select(customers).where(among(connection, customers.c.customer_key, keys))
+            return {row[0]: row[1] for row in connection.execute(named)}
 
     def everyone(self, at_once: int) -> Iterator[NDArray[np.int64]]:
         """The keys of all customers who have an id, in ascending order, so many at a time."""
         last = 0
         while True:
-            asked = sa.select(ids.c.customer_key).where(ids.c.customer_key > last).distinct()
+            statement = sa.select(ids.c.customer_key).where(ids.c.customer_key > last).distinct()
             with self._open().reading() as connection:
-                found = connection.execute(asked.order_by(ids.c.customer_key).limit(at_once))
+                result = connection.execute(statement.order_by(ids.c.customer_key).limit(at_once))
                 # Past SQLAlchemy's rows, which cost more than all the rest.
-                some = np.fromiter(chain.from_iterable(found.cursor.fetchall()), np.int64)
-            if not len(some):
+                keys = np.fromiter(chain.from_iterable(result.cursor.fetchall()), np.int64)
+            if not len(keys):
                 return
-            yield some
-            last = int(some[-1])
+            yield keys
+            last = int(keys[-1])
 
     def names(self, customer_keys: NDArray[np.int64]) -> pa.Array:
         """The ids by which customers are named, one per key (ascending); null where nobody has that key."""
@@ -125,8 +124,8 @@ class Identity:
                 sa.func.json_agg if connection.dialect.name == "postgresql" else sa.func.json_group_array
             )
             listed = (sa.cast(together(column), sa.Text) for column in customers.c)
-            found = connection.execute(sa.select(*listed).where(where)).one()
-        keys, names = (json.loads(text or "[]") for text in found)
+            row = connection.execute(sa.select(*listed).where(where)).one()
+        keys, names = (json.loads(text or "[]") for text in row)
         places = pc.index_in(pa.array(customer_keys), value_set=pa.array(keys, pa.int64()))
         return pa.array(names, pa.string()).take(places)
 
@@ -165,9 +164,9 @@ def keep(connection: sa.Connection, customer_ids: Sequence[str]) -> None:
 
 def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
     """The keys of those ids that are known."""
-    customer_ids = [each for each in customer_ids if "\0" not in each]  # which PostgreSQL cannot hold
-    found = connection.execute(_FOUND.where(among(connection, ids.c.customer_id, customer_ids)))
-    return dict(found.cursor.fetchall())  # past SQLAlchemy's rows, which cost twice what the database does
+    customer_ids = [text for text in customer_ids if "\0" not in text]  # which PostgreSQL cannot store
+    rows = connection.execute(_KEYS_OF.where(among(connection, ids.c.customer_id, customer_ids)))
+    return dict(rows.cursor.fetchall())  # past SQLAlchemy's rows, which cost twice what the database does
 
 
 def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
@@ -216,8 +215,8 @@ def join(connection: sa.Connection, earlier: str, later: str, at_us: int, seq: i
 
 
 def _named(connection: sa.Connection, key: int) -> str:
-    asked = sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
-    return str(connection.execute(asked).scalar_one())
+    statement = sa.select(customers.c.customer_id).where(customers.c.customer_key == key)
+    return str(connection.execute(statement).scalar_one())
 
 
 def _name(connection: sa.Connection, key: int, customer_id: str) -> None:
@@ -243,8 +242,8 @@ def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int)
 
 def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) -> list[Merge]:
     """All merges, or those into some customers; what is earlier comes first."""
-    asked = sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us)
+    statement = sa.select(merges.c.customer_key, merges.c.into, merges.c.at_us)
     if into is not None:
-        asked = asked.where(among(connection, merges.c.into, [int(key) for key in into]))
-    found = [Merge(*row) for row in connection.execute(asked)]
-    return sorted(found, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))
+        statement = statement.where(among(connection, merges.c.into, [int(key) for key in into]))
+    rows = [Merge(*row) for row in connection.execute(statement)]
+    return sorted(rows, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))

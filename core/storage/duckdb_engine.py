@@ -10,7 +10,7 @@ from ibis.backends.duckdb import Backend
 from core.storage import sql
 
 SPILL_BEYOND = "1200MB"
-MOST_MEMORY = "4GB"  # of a build; the tables it makes of it come on top
+MAX_MEMORY = "4GB"  # of a build; the tables it makes of it come on top
 
 
 def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:

@@ -143,8 +143,8 @@ class Table:
         numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = column.to_numpy(zero_copy_only=False)
         return numbers
 
-    def _one(self, asked: str) -> int:
-        row = self._connection.execute(asked).fetchone()
+    def _one(self, query: str) -> int:
+        row = self._connection.execute(query).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -173,8 +173,8 @@ def open_table(place: Path) -> Table:
     try:
         relation.project(f"row_number() OVER () AS {_ROW}, {trimmed}").create("cells")
     except duckdb.Error as error:
-        said = MIXED_ENDS if mixes_line_ends(place) else str(error).splitlines()[0][:150]
-        raise PatronError(f"{place}: this cannot be read as a table ({said})") from error
+        reason = MIXED_ENDS if mixes_line_ends(place) else str(error).splitlines()[0][:150]
+        raise PatronError(f"{place}: this cannot be read as a table ({reason})") from error
     table = Table(place, connection, _notes(connection, place, encoding))
     if not table.rows:
         raise PatronError(f"{place}: there is no row below the header; it takes a row per customer")

@@ -24,7 +24,7 @@ from events import lake
 from events.identity import Identity, Merge
 from events.schema import SCHEMAS
 
-MOST_BYTES = 512 * 1024**2
+MAX_BYTES = 512 * 1024**2
 """What the buckets held may take, some five million order lines. A shop beyond it reads files again where
 it needs them, which takes some 70 ms for each bucket of a table."""
 _UNIQUE = ("order_id", "reference", "properties")  # texts that seldom come twice
@@ -69,7 +69,7 @@ class History:
         most_bytes: what the buckets in memory may take; those that were not asked for longest go first.
     """
 
-    def __init__(self, home: Home, database: Database, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, home: Home, database: Database, most_bytes: int = MAX_BYTES) -> None:
         self._home, self._database, self._most_bytes = home, database, most_bytes
         self._buckets: OrderedDict[tuple[str, int], Bucket] = OrderedDict()
 

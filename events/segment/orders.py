@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from events.segment.values import MOST_UNITS, Unfit, money, pieces, shares, text, units
+from events.segment.values import MAX_UNITS, Unfit, money, pieces, shares, text, units
 
 ORDERED = "Order Completed"
 GIVEN_BACK = ("Order Refunded", "Order Cancelled")
@@ -23,12 +23,12 @@ def check_currency(properties: Mapping[str, Any], currency: str) -> None:
     Raises:
         Unfit: they are not.
     """
-    told = properties.get("currency")
-    if told is None or told == "":
+    stated = properties.get("currency")
+    if stated is None or stated == "":
         return
-    if not isinstance(told, str) or not _CURRENCY.fullmatch(told):
+    if not isinstance(stated, str) or not _CURRENCY.fullmatch(stated):
         raise Unfit("currency is not a code of three letters")
-    if told.upper() != currency:
+    if stated.upper() != currency:
         raise Unfit(f"currency is not the shop's ({currency})")
 
 
@@ -61,16 +61,16 @@ def refunds(properties: Mapping[str, Any], currency: str) -> list[list[Any]]:
 
 def _lines(properties: Mapping[str, Any]) -> list[Line]:
     """The lines: each product's price times quantity, less its discount and its share of the order's."""
-    told = properties.get("products")
-    if told is not None and not isinstance(told, list):
+    listed = properties.get("products")
+    if listed is not None and not isinstance(listed, list):
         raise Unfit("products is not a list")
     discount = units(properties.get("discount"), "discount") or 0
-    if not told:
+    if not listed:
         total = _total(properties)
         if total is None:
             raise Unfit("there are neither products nor revenue or total")
         return [(None, None, 1, total + discount, discount)]
-    products = [product if isinstance(product, dict) else {} for product in told]
+    products = [product if isinstance(product, dict) else {} for product in listed]
     quantities = [
         pieces(product.get("quantity"), f"products[{i}].quantity") for i, product in enumerate(products)
     ]
@@ -81,7 +81,7 @@ def _lines(properties: Mapping[str, Any]) -> list[Line]:
     ]
     left = [amount - less for amount, less in zip(gross, own, strict=True)]
     rest = max(0, discount - sum(own))  # the order's discount is the whole, where lines name theirs
-    if min(left) < 0 or rest > sum(left) or sum(gross) > MOST_UNITS:
+    if min(left) < 0 or rest > sum(left) or sum(gross) > MAX_UNITS:
         raise Unfit("discounts are larger than prices, or the whole is too large")
     return [
         (text(product, "product_id", "sku"), text(product, "category"), quantity, amount, less + share)
@@ -104,6 +104,6 @@ def _gross(properties: Mapping[str, Any], prices: list[int | None], quantities: 
 
 def _total(properties: Mapping[str, Any]) -> int | None:
     for name in _TOTALS:
-        if (found := units(properties.get(name), name)) is not None:
-            return found
+        if (amount := units(properties.get(name), name)) is not None:
+            return amount
     return None

@@ -23,7 +23,7 @@ _BATCH = 500
 
 
 @dataclass(frozen=True)
-class Reason:
+class ReasonCount:
     """Why messages cannot be used, how many, and between which moments (UTC) they arrived."""
 
     reason: str
@@ -49,14 +49,14 @@ class Replayed:
     refused: int
 
 
-def reasons(database: Database) -> list[Reason]:
+def reasons(database: Database) -> list[ReasonCount]:
     """Why messages cannot be used, the most frequent reason first."""
     count, at = sa.func.count(), quarantine.c.received_at_us
     statement = sa.select(quarantine.c.reason, count, sa.func.min(at), sa.func.max(at))
     statement = statement.group_by(quarantine.c.reason).order_by(count.desc(), quarantine.c.reason)
     with database.reading() as connection:
         rows = connection.execute(statement).all()
-    return [Reason(reason, n, moment(first), moment(last)) for reason, n, first, last in rows]
+    return [ReasonCount(reason, n, moment(first), moment(last)) for reason, n, first, last in rows]
 
 
 def entries(database: Database, most: int) -> list[Entry]:
@@ -88,7 +88,7 @@ def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
     Args:
         compacted_seq: the lake's, see :func:`events.journal.append`.
     """
-    after, kept, refused = 0, 0, 0
+    after, accepted, refused = 0, 0, 0
     while rows := _after(database, after):
         after = rows[-1].id
         read = {row.id: translate(json.loads(row.message), moment(row.received_at_us), place) for row in rows}
@@ -96,8 +96,8 @@ def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
         if fitting:
             append(database, list(fitting.values()), compacted_seq=compacted_seq)
             drop(database, fitting)
-        kept, refused = kept + len(fitting), refused + len(read) - len(fitting)
-    return Replayed(kept, refused)
+        accepted, refused = accepted + len(fitting), refused + len(read) - len(fitting)
+    return Replayed(accepted, refused)
 
 
 def drop(database: Database, ids: Iterable[int] | None = None) -> int:

@@ -16,11 +16,11 @@ from typing import Any
 from core.calendar import day_of, hour_of, micros
 from events.identity import ANONYMOUS
 from events.journal import Message, Refused, Rows
-from events.segment import orders as segment_orders
+from events.segment import orders
 from events.segment.channels import channel_of
 from events.segment.values import (
     LONGEST_TEXT,
-    MOST_UNITS,
+    MAX_UNITS,
     Unfit,
     check,
     happened,
@@ -171,12 +171,12 @@ def _track(parsed: _ParsedMessage) -> Made:
         raise Unfit("event, the name of what happened, is missing")
     if len(name) > LONGEST_TEXT:
         raise Unfit(f"event is longer than {LONGEST_TEXT} characters")
-    if name == segment_orders.ORDERED:
+    if name == orders.ORDERED:
         order_id = text(properties, "order_id", "checkout_id") or parsed.message_id
-        lines = segment_orders.order_lines(properties, order_id, parsed.currency)
+        lines = orders.order_lines(properties, order_id, parsed.currency)
         return None, {"order_lines": [[*parsed.head, *line] for line in lines]}
-    if name in segment_orders.GIVEN_BACK:
-        lines = segment_orders.refunds(properties, parsed.currency)
+    if name in orders.GIVEN_BACK:
+        lines = orders.refunds(properties, parsed.currency)
         return None, {"refunds": [[*parsed.head, *line] for line in lines]}
     return None, _activity(parsed, name, properties, text(properties, "category"))
 
@@ -200,7 +200,7 @@ def _activity(parsed: _ParsedMessage, name: str, properties: Mapping[str, Any], 
     channel = (meaning and meaning.channel) or channel_of(parsed.message, properties)
     amount = _amount(properties)
     if amount is not None:
-        segment_orders.check_currency(properties, parsed.currency)
+        orders.check_currency(properties, parsed.currency)
     row = [
         *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, text(properties, *references),
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
@@ -217,7 +217,7 @@ def _amount(properties: Mapping[str, Any]) -> int | None:
     amount = next((value for value in known if value is not None), None)
     if amount is None and price is not None and quantity is not None:
         amount = price * quantity
-    if amount is not None and abs(amount) > MOST_UNITS:
+    if amount is not None and abs(amount) > MAX_UNITS:
         raise Unfit("value is too large")
     return amount
 

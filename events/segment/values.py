@@ -17,8 +17,8 @@ from typing import Any
 LARGEST_EVENT_BYTES = 32 * 1024
 LONGEST_ID = 200  # characters; as long as an id that scores can be asked for
 LONGEST_TEXT = 1000
-MOST_UNITS = 10**18 - 1  # what decimal(18, 4) holds
-MOST_PIECES = 10**9
+MAX_UNITS = 10**18 - 1  # what decimal(18, 4) holds
+MAX_PIECES = 10**9
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # before it no client can have been
 AHEAD = timedelta(days=1)
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
@@ -36,15 +36,15 @@ def check(message: Mapping[str, Any]) -> None:
         Unfit: it is, or does.
     """
     try:
-        told = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(told.encode())
+        content = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(content.encode())
     except UnicodeError:
         raise Unfit("it holds text that is not Unicode") from None
     except ValueError:
         raise Unfit("it holds a number that is not finite") from None
     if size > LARGEST_EVENT_BYTES:
         raise Unfit(f"it is larger than {LARGEST_EVENT_BYTES // 1024} KB")
-    if "\\u0000" in told:
+    if "\\u0000" in content:
         raise Unfit("it holds the character NUL")
 
 
@@ -62,14 +62,14 @@ def scalar(value: Any) -> str | None:
     return json.dumps(value)
 
 
-def text(found: Mapping[str, Any], *names: str) -> str | None:
+def text(properties: Mapping[str, Any], *names: str) -> str | None:
     """The first of some properties that says something.
 
     Raises:
         Unfit: it is too long.
     """
     for name in names:
-        if (value := scalar(found.get(name))) is not None:
+        if (value := scalar(properties.get(name))) is not None:
             if len(value) > LONGEST_TEXT:
                 raise Unfit(f"{name} is longer than {LONGEST_TEXT} characters")
             return value
@@ -93,13 +93,13 @@ def identifier(message: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def mapping(properties: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """An object that belongs to another; empty where there is none.
 
     Raises:
         Unfit: it is something else.
     """
-    value = found.get(name)
+    value = properties.get(name)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -117,19 +117,19 @@ def happened(message: Mapping[str, Any], received_at: datetime) -> datetime:
         Unfit: a moment cannot be read, or none such can be meant.
     """
     timestamp, original = _moment(message, "timestamp"), _moment(message, "originalTimestamp")
-    told, sent = timestamp or original, _moment(message, "sentAt")
-    if told is None:
+    stated, sent = timestamp or original, _moment(message, "sentAt")
+    if stated is None:
         return received_at
     if sent is not None and not (timestamp and original):
         try:
-            told = received_at - (sent - told)
+            stated = received_at - (sent - stated)
         except OverflowError:
             raise Unfit("timestamp and sentAt are too far apart") from None
-    if told < EARLIEST:
+    if stated < EARLIEST:
         raise Unfit(f"timestamp is before {EARLIEST.year}")
-    if told > received_at + AHEAD:
+    if stated > received_at + AHEAD:
         raise Unfit("timestamp is more than a day in the future")
-    return min(told, received_at)
+    return min(stated, received_at)
 
 
 def _moment(message: Mapping[str, Any], name: str) -> datetime | None:
@@ -149,14 +149,14 @@ def units(value: Any, name: str) -> int | None:
     Raises:
         Unfit: it is not such an amount.
     """
-    found = signed_units(value)
-    if found is None and value is not None and value != "":
+    amount = signed_units(value)
+    if amount is None and value is not None and value != "":
         raise Unfit(f"{name} is not a number")
-    if found is not None and found < 0:
+    if amount is not None and amount < 0:
         raise Unfit(f"{name} is negative")
-    if found is not None and found > MOST_UNITS:
+    if amount is not None and amount > MAX_UNITS:
         raise Unfit(f"{name} is too large")
-    return found
+    return amount
 
 
 def signed_units(value: Any) -> int | None:
@@ -188,10 +188,10 @@ def pieces(value: Any, name: str) -> int:
     """
     if value is None or value == "":
         return 1
-    found = signed_units(value)
-    if found is None or found % _SCALE or not 0 < found <= MOST_PIECES * _SCALE:
-        raise Unfit(f"{name} is not a whole number from 1 to {MOST_PIECES}")
-    return found // _SCALE
+    amount = signed_units(value)
+    if amount is None or amount % _SCALE or not 0 < amount <= MAX_PIECES * _SCALE:
+        raise Unfit(f"{name} is not a whole number from 1 to {MAX_PIECES}")
+    return amount // _SCALE
 
 
 def shares(amount: int, weights: list[int]) -> list[int]:

@@ -106,29 +106,29 @@ def activity_columns(
 
     who, moments = np.concatenate(activities.who), np.concatenate(activities.moments)
     arrivals = np.array([c.arrival for c in batch.customers], float)
-    kept = np.flatnonzero((moments < time.end) & (moments >= arrivals[who]))
-    part = np.repeat(np.arange(len(activities.names)), [len(rows) for rows in activities.who])[kept]
+    visible = np.flatnonzero((moments < time.end) & (moments >= arrivals[who]))
+    part = np.repeat(np.arange(len(activities.names)), [len(rows) for rows in activities.who])[visible]
     meanings = [MEANINGS[name] for name in activities.names]
-    who, product = who[kept], np.concatenate(activities.products)[kept]
-    seconds = time.utc_seconds(moments[kept])
+    who, product = who[visible], np.concatenate(activities.products)[visible]
+    seconds = time.utc_seconds(moments[visible])
     # A channel that the name does not say is the web or the app.
-    said = np.array([meaning.channel is not None for meaning in meanings])
-    channel = np.where(said[part], part, len(meanings) + habits.uses_app[who])
+    words = np.array([meaning.channel is not None for meaning in meanings])
+    channel = np.where(words[part], part, len(meanings) + habits.uses_app[who])
     codes = [f"{c}-{i + 1:02d}" for c in CATEGORIES for i in range(PRODUCTS_PER_CATEGORY)]
     return {
         "customer_id": _words(ids, who),
         "timestamp": seconds,
-        "received_at": seconds + np.concatenate(activities.delays_s)[kept],
+        "received_at": seconds + np.concatenate(activities.delays_s)[visible],
         "name": _words(activities.names, part),
         "kind": _words([meaning.kind for meaning in meanings], part),
         "channel": _words([*(meaning.channel for meaning in meanings), "web", "app"], channel),
         "reference": _words(
-            [mailing.reference for mailing in mailings], np.concatenate(activities.mailings)[kept]
+            [mailing.reference for mailing in mailings], np.concatenate(activities.mailings)[visible]
         ),
         "product_id": _words(codes, product),
         "category": _words(list(CATEGORIES), product // PRODUCTS_PER_CATEGORY),
-        "amount": pa.nulls(len(kept), pa.int64()),
-        "properties": pa.nulls(len(kept), pa.string()),
+        "amount": pa.nulls(len(visible), pa.int64()),
+        "properties": pa.nulls(len(visible), pa.string()),
     }
 
 
@@ -171,14 +171,14 @@ def _visits_to_order(
     begun = np.maximum(np.maximum(np.floor(ordered), arrivals), ordered - (4 + 26 * u[:, 0]) * MINUTE)
     delays = delays_s(plan, u[:, 1], u[:, 2])
     every = np.ones(len(who), bool)
-    beside = product - product % PRODUCTS_PER_CATEGORY + (u[:, 3] * PRODUCTS_PER_CATEGORY).astype(np.int64)
+    similar = product - product % PRODUCTS_PER_CATEGORY + (u[:, 3] * PRODUCTS_PER_CATEGORY).astype(np.int64)
 
     def at(share: float) -> Floats:
         moments: Floats = begun + share * (ordered - begun)
         return moments
 
     _begin(activities, habits, every, who, begun, delays)
-    activities.add("Product Viewed", u[:, 4] < 0.5, who, at(0.2), delays, beside)
+    activities.add("Product Viewed", u[:, 4] < 0.5, who, at(0.2), delays, similar)
     activities.add("Product Viewed", every, who, at(0.4), delays, product)
     activities.add("Product Added", every, who, at(0.6), delays, product)
     activities.add("Checkout Started", every, who, at(0.8), delays)
@@ -221,14 +221,14 @@ class _Mailing:
 def _mailing_plan(plan: Plan, time: ShopTime) -> list[_Mailing]:
     """What is sent, earliest first: emails in some weeks, push messages in campaigns."""
     first = (plan.start - EPOCH).days
-    found: list[_Mailing] = []
+    mailings: list[_Mailing] = []
     for monday in range(-date_of(first).weekday(), int(time.end), 7):
         on = date_of(first + monday)
         if on.isocalendar().week in (*MAILING_WEEKS, *plan.campaign_weeks):
-            found.append(_Mailing(monday + EMAIL_AT, True, f"newsletter-{on}"))
+            mailings.append(_Mailing(monday + EMAIL_AT, True, f"newsletter-{on}"))
         if on.isocalendar().week in plan.campaign_weeks:
-            found.append(_Mailing(monday + PUSH_AT, False, f"push-{on}"))
-    return found
+            mailings.append(_Mailing(monday + PUSH_AT, False, f"push-{on}"))
+    return mailings
 
 
 def _mailings(

@@ -34,7 +34,7 @@ SIGN_UP = 2 / 1440  # days after the first order
 
 
 @dataclass(frozen=True)
-class Event:
+class SubscriptionEvent:
     """Something that happened to a subscription; moments are those of :class:`ShopTime`."""
 
     name: str
@@ -56,7 +56,7 @@ class Subscriber:
 
     leave_probability: float
     ended: float
-    events: tuple[Event, ...]
+    events: tuple[SubscriptionEvent, ...]
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def _terms(
     reference: str,
     began: float,
     months: int,
-) -> tuple[list[Event], float]:  # fmt: skip
+) -> tuple[list[SubscriptionEvent], float]:  # fmt: skip
     """What is told of one subscription, and the end of what was paid; infinite while it goes on."""
-    events: list[Event] = []
+    events: list[SubscriptionEvent] = []
     at, cents = began, YEARLY_CENTS if months == 12 else MONTHLY_CENTS
     for nth in count(1):
         if at >= time.end:
@@ -118,13 +118,17 @@ def _terms(
         u = rng.random(5)
         ends_on = months_after(plan.start + timedelta(days=int(began)), nth * months)
         ends = (ends_on - plan.start).days + began % 1
-        told = json.dumps({"subscription_id": reference, "period_months": months, "ends_at": f"{ends_on}"})
+        properties = json.dumps(
+            {"subscription_id": reference, "period_months": months, "ends_at": f"{ends_on}"}
+        )
         name = "Subscription Started" if nth == 1 else "Subscription Renewed"
-        events.append(Event(name, reference, at, delay_s(plan, u[0], u[1]), cents, told))
+        events.append(SubscriptionEvent(name, reference, at, delay_s(plan, u[0], u[1]), cents, properties))
         decides = ends - NOTICE_DAYS[0] - (NOTICE_DAYS[1] - NOTICE_DAYS[0]) * float(u[2])
         if u[3] < 1 - (1 - life.rate(decides)) ** months:
             if u[4] < NOTICE_SHARE and decides < time.end:
-                events.append(Event("Subscription Cancelled", reference, decides, 0, None, told))
+                events.append(
+                    SubscriptionEvent("Subscription Cancelled", reference, decides, 0, None, properties)
+                )
             return events, ends
         at = ends
     return events, float("inf")

@@ -155,7 +155,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
     groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
     folders = {name: generation / folder for name, folder in groups.items()}
-    backend = engine.connect(home.path, engine.MOST_MEMORY)
+    backend = engine.connect(home.path, engine.MAX_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     of_texts = [group for group in GROUPS if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
