@@ -37,13 +37,7 @@ WRITTEN_DOWN: dict[str, str] = {
 """Names that stand in files or in responses, and keep their spelling: ``path:name``, and where they stand."""
 
 PENDING: set[str] = {
-    "features",
     "features/catalogue",
-    "features/groups",
-    "features/live",
-    "features/offline",
-    "features/online",
-    "features/text",
     "monitoring",
     "records",
     "serving/decisions",
