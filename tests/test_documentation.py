@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text() for page in PAGES)
 GUIDE = "\n".join(page.read_text() for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+FILES_OF_A_HOME = {"events/import.json"}  # these look like paths of the project
 GLOSSARY_WORDS = 40
 README_LINES = 150
 PRODUCT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
@@ -77,6 +78,21 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_path_in_the_documentation_exists() -> None:
+    """Paths in backticks that begin with a folder of the project; decision records keep the paths of their time."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        paths = re.findall(r"(?<![\w./-])(?:[\w-]+/)+[\w.-]*", code_of(page))
+        named = [path for path in paths if path.split("/")[0] in folders and path not in FILES_OF_A_HOME]
+        assert [path for path in named if not (ROOT / path).exists()] == [], page.name
+
+
+def code_of(page: Path) -> str:
+    """The parts of a page in backticks, without blocks."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    return "\n".join(re.findall(r"`([^`\n]+)`", text))
 
 
 def test_every_route_of_version_1_is_documented() -> None:
