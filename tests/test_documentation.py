@@ -81,7 +81,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_every_path_in_the_documentation_exists() -> None:
-    """Paths in backticks that begin with a folder of the project; decision records keep the paths of their time."""
+    """Paths in backticks that begin with a folder of the project; decision records name former ones."""
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         paths = re.findall(r"(?<![\w./-])(?:[\w-]+/)+[\w.-]*", code_of(page))
