@@ -38,7 +38,6 @@ WRITTEN_DOWN: dict[str, str] = {
 
 PENDING: set[str] = {
     "features/catalogue",
-    "monitoring",
     "records",
     "serving/decisions",
     "tests/core",
@@ -59,7 +58,6 @@ PENDING: set[str] = {
     "training/evaluation",
     "training/reports",
     "training/tables",
-    "training/texts",
 }
 """Folders (without their subfolders) whose names break a rule still; remove it here once it is clean."""
 
