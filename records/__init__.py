@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from records.batches import AnsweredTogether
+from records.batches import PredictionBatch
 from records.history import Logged, read
-from records.predictions import Answered, ScoreLog
+from records.predictions import Prediction, ScoreLog
 
-__all__ = ["Answered", "AnsweredTogether", "Logged", "ScoreLog", "read"]
+__all__ = ["Logged", "Prediction", "PredictionBatch", "ScoreLog", "read"]

@@ -23,7 +23,7 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 @dataclass(frozen=True)
-class AnsweredTogether:
+class PredictionBatch:
     """The answers to a request.
 
     Attributes:

@@ -53,7 +53,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DecisionRequest:
     """What is asked about customers: the same one on the same day has the same answer.
 
     Attributes:
@@ -77,7 +77,7 @@ class Decision:
 
     id: str
     customer_key: int
-    question: Question
+    question: DecisionRequest
     choice: Choice
 
 
@@ -120,7 +120,7 @@ class DecisionLog:
         with self.reading() as connection:
             return connection.execute(sa.select(rules.c.content).where(rules.c.digest == digest)).scalar()
 
-    def standing(self, keys: Iterable[int], question: Question) -> dict[int, Decision]:
+    def standing(self, keys: Iterable[int], question: DecisionRequest) -> dict[int, Decision]:
         """The decisions that answer this question already, by customer."""
         with self.reading() as connection:
             found = {key: _standing(connection, key, question) for key in keys}
@@ -129,7 +129,7 @@ class DecisionLog:
     def decide(
         self,
         keys: Sequence[int],
-        question: Question,
+        question: DecisionRequest,
         choose: Callable[[int, Mapping[str, int]], Choice],
         places: Sequence[int] = (),
     ) -> dict[int, Decision]:
@@ -187,7 +187,7 @@ _LAST_DAYS = (
 )
 
 
-def _standing(connection: sa.Connection, key: int, question: Question) -> sa.Row[Any] | None:
+def _standing(connection: sa.Connection, key: int, question: DecisionRequest) -> sa.Row[Any] | None:
     asked = {
         "key": key,
         "today": question.day,
@@ -224,7 +224,7 @@ def _compact(value: Any) -> str:
 def of_row(row: sa.Row[Any]) -> Decision:
     """The decision of a row of ``decisions``, whatever else is in it."""
     channels = json.loads(row.channels)
-    asked = Question(
+    asked = DecisionRequest(
         moment(row.at_us), row.day, None if channels is None else tuple(channels),
         row.rules, row.caller, row.run_id,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from records.tables import feature_sets, scores
 
 
 @dataclass(frozen=True)
-class Prediction:
+class LoggedPrediction:
     """An answer as it was given.
 
     Attributes:
@@ -37,7 +37,7 @@ class Prediction:
     answers: Mapping[str, Mapping[str, Any]]
 
 
-def find(database: Database, prediction_id: str) -> Prediction | None:
+def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
     """The answer of this id; None where the log has none.
 
     Raises:
@@ -51,7 +51,7 @@ def find(database: Database, prediction_id: str) -> Prediction | None:
         row = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
     if row is None:
         return None
-    return Prediction(
+    return LoggedPrediction(
         row.customer_key,
         moment(row.at_us),
         None if row.as_of_us is None else moment(row.as_of_us),
@@ -62,7 +62,7 @@ def find(database: Database, prediction_id: str) -> Prediction | None:
     )
 
 
-def _together(database: Database, prediction_id: str, row: int) -> Prediction | None:
+def _together(database: Database, prediction_id: str, row: int) -> LoggedPrediction | None:
     """One of the answers to a large request."""
     asked = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
     with database.reading() as connection:
@@ -77,7 +77,7 @@ def _together(database: Database, prediction_id: str, row: int) -> Prediction | 
         name: {"version": version, "score": told[name + many.SCORE]}
         for name, version in json.loads(found.answers).items()
     }
-    return Prediction(
+    return LoggedPrediction(
         told[KEY],
         moment(found.at_us),
         told[AS_OF],

@@ -16,7 +16,7 @@ class UnknownDecision(NothingThere):
     """No decision has that id."""
 
 
-class ToldOtherwise(PatronError):
+class ConflictingOutcome(PatronError):
     """The same kind of outcome came before with another content."""
 
 
@@ -33,7 +33,7 @@ def record(
 
     Raises:
         UnknownDecision: there is no such decision.
-        ToldOtherwise: it came before with another value; the text says when.
+        ConflictingOutcome: it came before with another value; the text says when.
     """
     with log.writing() as connection:
         whose = sa.select(decisions.c.customer_key).where(decisions.c.id == decision_id)
@@ -51,7 +51,7 @@ def record(
     came = moment(first[0])
     if first[1] != value:
         valued = "" if first[1] is None else f" with the value {first[1]:g}"
-        raise ToldOtherwise(
+        raise ConflictingOutcome(
             f"{kind} came for this decision at {came:%Y-%m-%dT%H:%M:%SZ}{valued}, which stays as it is"
         )
     return False, came

@@ -28,7 +28,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database, Turn, insert
 from records import batches, lost_rows
-from records.batches import AnsweredTogether
+from records.batches import PredictionBatch
 from records.tables import feature_sets, scores
 
 FLUSH_SECONDS = 0.25
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Prediction:
     """One customer's prediction, of one or more models.
 
     Attributes:
@@ -79,7 +79,7 @@ class ScoreLog:
             self._counter, self._file = lost_rows.open_counter(home.logs / f"{self.session}.accepted")
         except OSError as error:
             raise PatronError(f"the folder {home.logs} cannot be written: {error}") from error
-        self._queue: deque[Answered | AnsweredTogether] = deque()
+        self._queue: deque[Prediction | PredictionBatch] = deque()
         self._sets: dict[tuple[str, ...], int] = {}  # known to be in the database
         self.accepted = self.written = self.dropped = self._ids = 0
         self._lock = threading.Lock()
@@ -87,15 +87,15 @@ class ScoreLog:
         self._thread = threading.Thread(target=self._run, name="score-log", daemon=True)
         self._thread.start()
 
-    def put(self, rows: Sequence[Answered]) -> None:
+    def put(self, rows: Sequence[Prediction]) -> None:
         """Queue predictions; returns at once. They are committed within ``FLUSH_SECONDS``."""
         self._put(rows, len(rows))
 
-    def append_batch(self, batch: AnsweredTogether) -> None:
+    def append_batch(self, batch: PredictionBatch) -> None:
         """Queue the predictions of a large request; see :meth:`put`."""
         self._put([batch], len(batch))
 
-    def _put(self, items: Sequence[Answered | AnsweredTogether], count: int) -> None:
+    def _put(self, items: Sequence[Prediction | PredictionBatch], count: int) -> None:
         with self._lock:
             full = self.queued + count > MAX_QUEUED_ROWS
             self.accepted += count
@@ -145,7 +145,7 @@ class ScoreLog:
     def _flush(self) -> None:
         while self._queue:
             rows, count = self._next_rows()
-            names = {row.features for row in rows if isinstance(row, Answered)}
+            names = {row.features for row in rows if isinstance(row, Prediction)}
             fresh = {features: _set_id(features) for features in names if features not in self._sets}
             written = [_row(row, self._sets | fresh) for row in rows]
             try:
@@ -163,13 +163,13 @@ class ScoreLog:
             self.written += count
             self._sets |= fresh
 
-    def _next_rows(self) -> tuple[list[Answered | AnsweredTogether], int]:
+    def _next_rows(self) -> tuple[list[Prediction | PredictionBatch], int]:
         """The rows of one transaction, and the number of their predictions."""
-        rows: list[Answered | AnsweredTogether] = []
+        rows: list[Prediction | PredictionBatch] = []
         count = 0
         while self._queue and count < BATCH:
             rows.append(self._queue.popleft())
-            count += len(rows[-1]) if isinstance(rows[-1], AnsweredTogether) else 1
+            count += len(rows[-1]) if isinstance(rows[-1], PredictionBatch) else 1
         return rows, count
 
 
@@ -177,8 +177,8 @@ def _set_id(names: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(names).encode()).digest()[:8], "big", signed=True)
 
 
-def _row(row: Answered | AnsweredTogether, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
-    if isinstance(row, AnsweredTogether):
+def _row(row: Prediction | PredictionBatch, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
+    if isinstance(row, PredictionBatch):
         return {
             "at_us": micros(row.at),
             "day": row.day,

@@ -13,7 +13,7 @@ from decisions.effects import features_read
 from decisions.policy import Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
 from features.offline.current import NoSuchSegment, members
-from records.decisions import Choice, Decision, DecisionLog, Question
+from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.score import ScoredCustomer
@@ -42,7 +42,7 @@ class Decider:
             self._held = stamp, found
         return self._held[1]
 
-    def question(self, rules: Actions, channels: Sequence[str] | None, caller: str) -> Question:
+    def question(self, rules: Actions, channels: Sequence[str] | None, caller: str) -> DecisionRequest:
         """What is asked now.
 
         Raises:
@@ -56,7 +56,7 @@ class Decider:
         named = tuple(sorted(set(channels or ())))
         # Naming all of them is the same question as naming none.
         asked = None if named in ((), rules.channels) else named
-        return Question(shop.now(), shop.today(), asked, rules.digest, caller)
+        return DecisionRequest(shop.now(), shop.today(), asked, rules.digest, caller)
 
     def segment(self, text: str | None) -> dict[int, str]:
         """The customers of a segment ``FEATURE:VALUE``, or all: external ids by key, by key.
@@ -77,7 +77,7 @@ class Decider:
     def decide(
         self,
         customers: Mapping[int, str],
-        question: Question,
+        question: DecisionRequest,
         rules: Actions,
         route: str = "api",
         places: Sequence[int] = (),

@@ -62,6 +62,6 @@ def outcome(decision_id: DecisionId, told: OutcomeRequest, decider: DeciderDep) 
         new, at = outcomes.record(decider.log, decision_id, told.outcome, told.value, now)
     except outcomes.UnknownDecision as error:
         raise HTTPException(404, str(error)) from error
-    except outcomes.ToldOtherwise as error:
+    except outcomes.ConflictingOutcome as error:
         raise HTTPException(409, str(error)) from error
     return OutcomeRecorded(decision_id=decision_id, outcome=told.outcome, recorded=new, at=at)

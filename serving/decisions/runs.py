@@ -12,7 +12,7 @@ from core.progress import Progress, silent
 from decisions.actions import Actions
 from decisions.actions_file import restore
 from decisions.reasons import Language
-from records.decisions import Question
+from records.decisions import DecisionRequest
 from records.job import SERVICE
 from records.job_worker import JobWorker
 from records.runs import DecisionRun, RunStore
@@ -56,7 +56,7 @@ class DecisionRuns:
         decide_all(self._decider, self.store, run, shutdown=shutdown)
 
 
-def new_run(question: Question, segment: str | None, language: Language, origin: str) -> DecisionRun:
+def new_run(question: DecisionRequest, segment: str | None, language: Language, origin: str) -> DecisionRun:
     """A run that asks this question, to be stored with its customers."""
     return DecisionRun(
         at=question.at, segment=segment, origin=origin, caller=question.caller,
@@ -92,7 +92,7 @@ def decide_all(
         customers = {key: ids[key] for key in keys if key in ids}
         now = shop.now()
         day, caller = day_of(now, shop.time_zone), run.caller or "api"
-        question = Question(now, day, run.channels, run.rules, caller, run.id)
+        question = DecisionRequest(now, day, run.channels, run.rules, caller, run.id)
         decider.decide(customers, question, rules, "bulk", places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.calendar import day_of, micros
 from features.online.columns import OnlineColumns
-from records import AnsweredTogether
+from records import PredictionBatch
 from records.batches import AS_OF, KEY, MOMENT, SCORE
 from serving.http import timing
 from serving.scores.champions import Champions
@@ -91,7 +91,7 @@ def _log(
         logged = logged.append_column(MOMENT + group, moments)
     now = scorer.shop.now()
     day = day_of(now, scorer.shop.time_zone)
-    scorer.log.append_batch(AnsweredTogether(now, day, "api", logged, versions, batch_id))
+    scorer.log.append_batch(PredictionBatch(now, day, "api", logged, versions, batch_id))
     return batch_id
 
 

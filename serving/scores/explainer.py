@@ -118,7 +118,9 @@ def explained(
     return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency)))
 
 
-def _score(model: FittedModel | None, prediction: lookup.Prediction, answer: Mapping[str, Any]) -> Score:
+def _score(
+    model: FittedModel | None, prediction: lookup.LoggedPrediction, answer: Mapping[str, Any]
+) -> Score:
     """A logged score as it was in the response."""
     if model is None:
         return Score(None, reason="the model had no champion")

@@ -11,7 +11,7 @@ from core.calendar import day_of, micros
 from core.home import Home
 from features.catalogue.store import OnlineReader, OnlineRows, Store
 from models.registry.registry import Registry
-from records import Answered, ScoreLog
+from records import Prediction, ScoreLog
 from serving.http import timing
 from serving.scores.champions import Champions, open_champions
 from serving.scores.feature_reads import FeatureReader, Fetched
@@ -130,7 +130,7 @@ class Scorer:
         vectors = zip(*columns.values(), strict=True)
         self.log.put(
             [
-                Answered(
+                Prediction(
                     now, day, key, rows.as_of[at], route, features, vector,
                     {name: score.log_fields for name, score in by_key[key].items()},
                     prediction_ids[key], {group: moments[at] for group, moments in rows.moments.items()},

@@ -39,7 +39,7 @@ from models import questions as catalogue
 from models.questions import MODELS
 from models.registry.registry import Registry
 from models.spec import Gate
-from records import Answered, ScoreLog
+from records import Prediction, ScoreLog
 from records.decisions import DecisionLog
 from records.runs import RunStore
 from serving.decisions.schemas import Row
@@ -611,7 +611,7 @@ def served_again(home: Home, factor: float) -> None:
             name: {"version": row[f"{name}.version"], "score": row[f"{name}.score"]} for name in MODELS
         }
         day = day_of(now, home.shop().time_zone)
-        rows.append(Answered(now, day, int(row["customer_key"]), now, "api", features, vector, answers))
+        rows.append(Prediction(now, day, int(row["customer_key"]), now, "api", features, vector, answers))
     with ScoreLog(home) as log:
         log.put(rows)
 

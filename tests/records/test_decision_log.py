@@ -23,7 +23,7 @@ from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
 from records import outcomes, runs, tables
-from records.decisions import Choice, DecisionLog, Question
+from records.decisions import Choice, DecisionLog, DecisionRequest
 from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
 from records.runs import DecisionRun, RunStore
@@ -32,7 +32,7 @@ from records.tables import decisions, run_rows
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = 19_844  # 2024-05-01
-ASKED = Question(NOON, DAY, None, "digest", "api")
+ASKED = DecisionRequest(NOON, DAY, None, "digest", "api")
 CHOICE = Choice(
     action="coupon", how="best", probability=0.9, expected_value=1 / 3, cost=0.1, channel="email",
     probabilities={"coupon": 0.9, "nothing": 0.1}, scores={"churn": {"version": "3", "score": 0.1 + 0.2}},
@@ -61,7 +61,7 @@ def count(log: DecisionLog) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(decisions)).scalar_one())
 
 
-def later(days: int, **changed: Any) -> Question:
+def later(days: int, **changed: Any) -> DecisionRequest:
     return replace(ASKED, at=NOON + timedelta(days=days), day=DAY + days, **changed)
 
 
@@ -229,7 +229,9 @@ def test_an_outcome_is_kept_once_and_never_changed(log: DecisionLog) -> None:
     evening = NOON + timedelta(hours=6)
     assert outcomes.record(log, made.id, "converted", 64.2, evening) == (False, NOON)
     assert outcomes.record(log, made.id, "clicked", None, evening) == (True, evening)
-    with pytest.raises(outcomes.ToldOtherwise, match=r"came .* at 2024-05-01T12:00:00Z with the value 64.2"):
+    with pytest.raises(
+        outcomes.ConflictingOutcome, match=r"came .* at 2024-05-01T12:00:00Z with the value 64.2"
+    ):
         outcomes.record(log, made.id, "converted", 64.3, evening)
     with pytest.raises(outcomes.UnknownDecision, match="no such decision"):
         outcomes.record(log, "nobody", "clicked", None, NOON)
@@ -251,7 +253,7 @@ def new_run(store: RunStore, count: int, **fields: Any) -> DecisionRun:
     return store.create(DecisionRun(**defaults | fields), [np.arange(1, count + 1)])
 
 
-def in_run(run: DecisionRun, **fields: Any) -> Question:
+def in_run(run: DecisionRun, **fields: Any) -> DecisionRequest:
     return replace(ASKED, run_id=run.id, **fields)
 
 

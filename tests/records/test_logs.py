@@ -21,7 +21,7 @@ import records as logs
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from records import Answered, ScoreLog, predictions, read
+from records import Prediction, ScoreLog, predictions, read
 from records.tables import scores
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -34,13 +34,13 @@ def home(empty_home: Home) -> Home:
     return empty_home
 
 
-def answer(key: int, score: float | None = 0.5, **changed: Any) -> Answered:
+def answer(key: int, score: float | None = 0.5, **changed: Any) -> Prediction:
     given: dict[str, Any] = {
         "at": NOON, "day": DAY, "customer_key": key, "as_of": NOON, "route": "api",
         "features": ("orders", "country"), "vector": [key, "DE"],
         "answers": {"churn": {"version": "3", "score": score}},
     }  # fmt: skip
-    return Answered(**given | changed)
+    return Prediction(**given | changed)
 
 
 def everything(home: Home) -> logs.Logged:
@@ -202,7 +202,7 @@ import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from core.home import Home
-from records import Answered, ScoreLog
+from records import Prediction, ScoreLog
 
 log = ScoreLog(Home(Path(sys.argv[1]), sys.argv[2] or None))
 now = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -211,7 +211,7 @@ while True:
     rows = []
     for _ in range(5):
         key += 1
-        rows.append(Answered(now, 19_844, key, now, "api", ("orders",), [key], {}))
+        rows.append(Prediction(now, 19_844, key, now, "api", ("orders",), [key], {}))
     log.put(rows)
     print(key, time.monotonic(), flush=True)
     time.sleep(0.002)

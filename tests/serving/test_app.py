@@ -15,14 +15,14 @@ from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from events.identity import Identity
-from records import Answered, ScoreLog, read
+from records import Prediction, ScoreLog, read
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.app import create_app
 from serving.scores.scorer import Scorer
 
 AT = datetime(2024, 5, 4, 22, 30, tzinfo=UTC)
-PREDICTION = Answered(
+PREDICTION = Prediction(
     AT, day_of(AT, "Europe/Berlin"), 1, AT, "api", ("orders",), [3], {"churn": {"version": "1", "score": 0.4}}
 )
 
