@@ -61,8 +61,7 @@ PENDING: set[str] = {
 }
 """Folders (without their subfolders) whose names break a rule still; remove it here once it is clean."""
 
-PENDING_CLASSES: set[str] = {
-}
+PENDING_CLASSES: set[str] = {}
 """Class names that are defined more than once still; remove a name here once it is unique."""
 
 
