@@ -61,9 +61,6 @@ PENDING: set[str] = {
 }
 """Folders (without their subfolders) whose names break a rule still; remove it here once it is clean."""
 
-PENDING_CLASSES: set[str] = {}
-"""Class names that are defined more than once still; remove a name here once it is unique."""
-
 
 def sources(folders: list[str]) -> Iterator[tuple[str, ast.Module]]:
     """The modules of these folders: path relative to the project, and syntax tree."""
@@ -126,14 +123,12 @@ def test_names_say_what_they_hold() -> None:
 
 
 def test_a_class_name_is_defined_once() -> None:
-    repeated = repeated_classes()
-    assert {name: paths for name, paths in repeated.items() if name not in PENDING_CLASSES} == {}
+    assert repeated_classes() == {}
 
 
 def test_the_lists_of_exceptions_have_no_more_than_is_needed() -> None:
     dirty = offences()
     assert {folder for folder in PENDING if folder not in dirty} == set(), "clean: remove from PENDING"
-    assert PENDING_CLASSES - set(repeated_classes()) == set(), "unique: remove from PENDING_CLASSES"
     bound = {f"{path}:{name}" for path, tree in sources(FOLDERS) for _, name in bindings(tree)}
     assert set(WRITTEN_DOWN) - bound == set(), "gone: remove from WRITTEN_DOWN"
 
