@@ -59,7 +59,8 @@ def replay_quarantine(as_json: AsJson = False) -> None:
     shop = home.shop()
     seq = versions.compacted_seq(home)
     done = replay(Database(home), Place(shop.time_zone, shop.currency), compacted_seq=seq)
-    print_result(as_json, vars(done), f"accepted {done.kept:,}; still rejected {done.refused:,}")
+    counts = {"kept": done.accepted, "refused": done.refused}
+    print_result(as_json, counts, f"accepted {done.accepted:,}; still rejected {done.refused:,}")
 
 
 @app.command("drop")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-import records as logs
+import records
 from core.home import Home
 from core.progress import Progress, silent
 from events import lake
@@ -18,7 +18,7 @@ from features.groups import FEATURES
 from features.offline import boundaries, populations
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
-from monitoring import report as reports
+from monitoring import report
 from monitoring.check import DriftReport, answered, check
 
 
@@ -42,7 +42,7 @@ def monitor(
     now = home.shop().now()
     since = now - timedelta(days=days)
     champions = [registry.champion(name) for name in names]
-    logged = logs.read(home, since, now)
+    logged = records.read(home, since, now)
     watched = []
     for i, champion in enumerate(champions):
         progress(f"drift of {champion.name}", i / len(champions))
@@ -51,7 +51,7 @@ def monitor(
         )
         progress(f"report of {champion.name}", (i + 0.4) / len(champions))
         current = answered(champion.name, champion.version, logged.vectors)
-        paths = reports.write(verdict, _reference_rows(home, champion), current, home.reports)
+        paths = report.write(verdict, _reference_rows(home, champion), current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)
     return watched

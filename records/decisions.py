@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.home import Home
-from core.storage.database import Database, Turn, insert
+from core.storage.connections import Turn
+from core.storage.database import Database, insert
 from records.tables import decisions, outcomes, rules, run_rows, salts
 
 SETTLED = ("accepted", "rejected")  # outcomes after which a decision is no longer valid

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import sqlalchemy as sa
 
 from core import files, locks
-from core.storage.database import Database, Turn, insert
+from core.storage.connections import Turn
+from core.storage.database import Database, insert
 from records.tables import writers
 
 

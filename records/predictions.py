@@ -26,7 +26,8 @@ from pydantic_core import to_json
 from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
-from core.storage.database import Database, Turn, insert
+from core.storage.connections import Turn
+from core.storage.database import Database, insert
 from records import batches, lost_rows
 from records.batches import PredictionBatch
 from records.tables import feature_sets, scores

@@ -17,8 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import PatronError
 from core.home import Home
-from core.storage.connections import Turn as Turn
-from core.storage.connections import connections_of
+from core.storage.connections import Turn, connections_of
 
 METADATA = sa.MetaData()
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")

@@ -45,7 +45,7 @@ class Entry:
 class Replayed:
     """What became of messages that were tried again."""
 
-    kept: int
+    accepted: int
     refused: int
 
 

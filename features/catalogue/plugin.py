@@ -35,7 +35,7 @@ from features.online.rows import CLOCKS_APART, unpacked
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
 # Per type the field of Feast's value that holds it, and Arrow's type.
-_HELD = {
+_VALUE_FIELDS = {
     "int64": ("int64_val", pa.int64()),
     "float64": ("double_val", pa.float64()),
     "string": ("string_val", pa.string()),
@@ -151,7 +151,7 @@ def _key(entity: EntityKey) -> int:
 
 def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
     """One feature of Feast's rows; a value that is not set is null."""
-    value_field, kind = _HELD[field.dtype]
+    value_field, kind = _VALUE_FIELDS[field.dtype]
     values = [row.get(field.name, _NOTHING) for row in rows]
     return pa.array(
         [getattr(value, value_field) if value.WhichOneof("val") == value_field else None for value in values],
@@ -160,5 +160,5 @@ def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
 
 
 def _value(layout: CellLayout, name: str, value: Any) -> Value:
-    value_field, _ = _HELD[layout.fields[layout.place[name]].dtype]
+    value_field, _ = _VALUE_FIELDS[layout.fields[layout.place[name]].dtype]
     return _NOTHING if value is None else Value(**{value_field: value})

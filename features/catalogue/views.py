@@ -50,7 +50,7 @@ def digest(registry: Path) -> str | None:
 def read(registry: Path) -> dict[str, View] | None:
     """The views that were kept beside a registry; None where it has changed since."""
     try:
-        stored = json.loads(_beside(registry).read_text())
+        stored = json.loads(_views_file(registry).read_text())
         if (stored["format"], stored["registry"]) != (FORMAT, digest(registry)):
             return None
         return {
@@ -76,8 +76,8 @@ def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
         for view in views.values()
     ]
     with suppress(OSError):
-        files.replace(_beside(registry), json.dumps({"format": FORMAT, "registry": of, "views": as_json}))
+        files.replace(_views_file(registry), json.dumps({"format": FORMAT, "registry": of, "views": as_json}))
 
 
-def _beside(registry: Path) -> Path:
+def _views_file(registry: Path) -> Path:
     return registry.with_name("views.json")

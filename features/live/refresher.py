@@ -22,7 +22,7 @@ from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
 from features.live.recompute import LiveUpdater
-from features.offline import build as builds
+from features.offline import build
 
 TICK_S = 0.25
 STANDBY_S = 1.0
@@ -86,7 +86,7 @@ class Refresher:
             self._begin("build", covers=forgotten)
             return True
         busy = live.catch_up(stop) > 0
-        if builds.due(self.home):
+        if build.due(self.home):
             busy = self._begin("build", covers=forgotten) or busy
         elif not busy and self._full(live):
             busy = self._begin("compact")
@@ -103,7 +103,7 @@ class Refresher:
 
     def _ready(self, live: LiveUpdater) -> bool:
         """Whether the catalogue is of this code's definitions and the home's; else a build makes it so."""
-        now = builds.catalogued(live.store)
+        now = build.catalogued(live.store)
         if self._catalogued and not now:
             raise PatronError(
                 "the online store is filled by another version of Patron by now; restart this one's processes"

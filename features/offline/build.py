@@ -11,8 +11,7 @@ from events.identity import Identity
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import GROUPS
-from features.offline import boundaries, snapshots
-from features.offline import current as present
+from features.offline import boundaries, current, snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import TextReader
 
@@ -57,7 +56,7 @@ def due(home: Home) -> bool:
         PatronError: the home cannot be read.
     """
     shop = home.shop()
-    at = present.built_at(home, lake.metadata(home).generation)
+    at = current.built_at(home, lake.metadata(home).generation)
     if at is None or day_of(at, shop.time_zone) < shop.today():
         return True
     return boundaries.missing(home, shop.now())

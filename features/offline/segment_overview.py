@@ -58,7 +58,7 @@ def write(home: Home, built: SnapshotSet) -> None:
 
 
 def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
-    """Every segment of every kind, as of the build's present."""
+    """Every segment of every kind, as of the latest build."""
     now = everyone(built, built.current)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
     earlier = built.frame(segments, before[0]) if before else None

@@ -2,7 +2,7 @@
 
 ``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
 events, of any definition of a group, or of who reads texts, leads to a new folder, so files never mix.
-A pointer beside the groups' folders names the files of the last build's present.
+A pointer beside the groups' folders names the files of the latest build.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.settings import FeatureSettings
-from core.storage import duckdb_engine as engine
+from core.storage import duckdb_engine
 from events import lake
 from events.identity import Identity
 from events.schema import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import FEATURES, GROUPS
-from features.offline import boundaries, populations, segment_overview
-from features.offline import current as present
+from features.offline import boundaries, current, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -124,9 +123,9 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     built = SnapshotSet(folders, tuple(complete), now)
     segment_overview.write(home, built)
     retained |= {
-        before for before in [present.built_at(home, generation.name)] if before
+        before for before in [current.built_at(home, generation.name)] if before
     }  # may be being read
-    present.write_pointer(
+    current.write_pointer(
         generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS}
     )
     _drop_others(folders, retained)
@@ -155,7 +154,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
     groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
     folders = {name: generation / folder for name, folder in groups.items()}
-    backend = engine.connect(home.path, engine.MAX_MEMORY)
+    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
     of_texts = [group for group in GROUPS if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):

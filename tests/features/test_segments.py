@@ -20,8 +20,7 @@ from events.identity import Identity
 from features.groups import FEATURES
 from features.groups.segments import RFM, STAGES, TIERS
 from features.groups.segments import segments as group
-from features.offline import boundaries, snapshots
-from features.offline import segment_overview as segments
+from features.offline import boundaries, segment_overview, snapshots
 from features.offline.snapshot_set import SnapshotSet
 
 amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).map(np.array)
@@ -29,12 +28,12 @@ amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).m
 
 @pytest.fixture(scope="module")
 def told(built: SnapshotSet, built_shop: Home) -> dict:
-    return segments.read(built_shop)
+    return segment_overview.read(built_shop)
 
 
 @pytest.fixture(scope="module")
 def everyone(built: SnapshotSet) -> pd.DataFrame:
-    return segments.everyone(built, built.current)
+    return segment_overview.everyone(built, built.current)
 
 
 @given(amounts)
@@ -203,7 +202,7 @@ def test_another_rule_for_tier_a_is_followed_by_the_next_build(
     home.write_shop(Shop(shop.source, shop.time_zone, shop.currency, shop.clock, Tiers("customers", 0.1)))
     assert home.shop().tiers == Tiers("customers", 0.1)
     built = snapshots.build(home, monthly=False)
-    found = segments.everyone(built, built.current)
+    found = segment_overview.everyone(built, built.current)
     bringing = (found["net_spend_365d"] > 0).sum()
     assert (found["value_tier"] == "A").sum() == pytest.approx(0.1 * bringing, rel=0.3)
     assert (everyone["value_tier"] == "A").sum() > 2 * (found["value_tier"] == "A").sum()
@@ -218,7 +217,7 @@ def test_a_build_for_serving_alone_still_tells_the_change(
         for path in folder.rglob("*.parquet"):
             path.unlink()
     built = snapshots.build(home, monthly=False)
-    found = segments.read(home)
+    found = segment_overview.read(home)
     assert len(built.as_ofs) == 2
     assert datetime.fromisoformat(found["compared_with"]) < built.current - timedelta(days=27)
     assert all(s["customers_before"] is not None for k in found["kinds"] for s in k["segments"])
@@ -227,7 +226,7 @@ def test_a_build_for_serving_alone_still_tells_the_change(
 
 def test_a_shop_that_was_never_built_has_no_segments(shop: Home):
     with pytest.raises(NothingThere, match="patron build"):
-        segments.read(shop)
+        segment_overview.read(shop)
 
 
 def test_the_overview_is_plain_json(told: dict):

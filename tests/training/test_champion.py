@@ -31,7 +31,7 @@ from training.customers.pipeline import train
 from training.evaluation.compare import TestSet
 from training.evaluation.evaluate import evaluate
 from training.evaluation.promotion_checks import CHAMPION, OURS, over_baseline, over_other_recipe
-from training.reports.stability import TOO_SHORT, stability, table
+from training.reports.stability import TOO_SHORT, ages, table
 
 propensity = MODELS["propensity"]
 
@@ -231,7 +231,7 @@ def customers_of(first: Array, second: Array, label: Array) -> tuple[pd.DataFram
 
 def gated(frame: pd.DataFrame, score: Array) -> tuple[str, ...]:
     model = replace(propensity, gates=WORST_SLICE["probability"], baselines=())
-    return evaluate(model, frame, 30, score).refusals(model)
+    return evaluate(model, frame, 30, score).failed_gates(model)
 
 
 def test_a_slice_that_is_ranked_worse_than_by_chance_or_surely_off_shuts_the_gate_by_name() -> None:
@@ -287,7 +287,7 @@ def test_an_older_fit_scores_each_month_until_the_test_and_knows_no_outcome_of_t
     months = [*test.split.all[-1 - OLDER_FIT_MONTHS :]]
     assert older.fitted_at == months[0]
     assert sorted(older.frame["as_of"].unique()) == [pd.Timestamp(month) for month in months]
-    rows = stability("probability", propensity.baselines[0], 30, older, zone)
+    rows = ages("probability", propensity.baselines[0], 30, older, zone)
     days = [day_of(month, zone) - day_of(months[0], zone) for month in months]
     assert [row.days for row in rows] == days
     assert 85 < days[-1] < 95
@@ -311,6 +311,6 @@ def test_a_history_too_short_for_an_older_fit_is_reported(built_shop: Home, buil
     test = backtest(workspace, prepare(workspace, MODELS["clv"]))
     assert test.older is None
     no_baseline = Baseline("none", lambda frame, _days: frame["label"])
-    assert stability("money", no_baseline, 365, None, "UTC") == ()
+    assert ages("money", no_baseline, 365, None, "UTC") == ()
     assert table("money", "none", ()) == TOO_SHORT
     assert [test_set.origin for test_set in test.test_sets("UTC")] == ["2023-06-30"]

@@ -29,9 +29,9 @@ from models.questions import MODELS
 from models.registry.registry import Registry
 from training.customers.backtest import backtest, prepare, split_history
 from training.customers.dataset import columns_of
-from training.reports.early_warning import BEFORE, SHARES, early_warning, silences
-from training.reports.in_common import LEAST_CUSTOMERS, in_common
-from training.reports.lead_quality import LEAST_PROSPECTS, lead_quality
+from training.reports.early_warning import BEFORE, SHARES, by_threshold, silences
+from training.reports.in_common import MIN_CUSTOMERS, shared_traits
+from training.reports.lead_quality import MIN_PROSPECTS, by_origin
 from training.reports.reports import report
 
 # Leads by origin
@@ -45,7 +45,7 @@ def prospects() -> pd.DataFrame:
 
 
 def test_leads_are_told_by_origin_beforehand_and_as_they_turned_out() -> None:
-    rows = lead_quality(prospects(), ["channel"])
+    rows = by_origin(prospects(), ["channel"])
     assert [(row.by, row.of, row.prospects) for row in rows] == [
         ("channel", "social", 40), ("channel", "not known", 10), ("channel", "search", 80),
     ]  # fmt: skip
@@ -54,13 +54,13 @@ def test_leads_are_told_by_origin_beforehand_and_as_they_turned_out() -> None:
     overall = 20 / 130
     assert social.lift == pytest.approx(0.3 / overall)
     assert search.lift == pytest.approx(0.1 / overall)
-    assert unknown.prospects < LEAST_PROSPECTS
+    assert unknown.prospects < MIN_PROSPECTS
     assert unknown.lift is None
     assert (social.low, social.high) == wilson_interval(12, 40)
 
 
 def test_no_prospects_make_no_rows() -> None:
-    assert lead_quality(prospects().iloc[:0], ["channel"]) == ()
+    assert by_origin(prospects().iloc[:0], ["channel"]) == ()
 
 
 def test_an_interval_of_a_share_is_wilsons() -> None:
@@ -115,7 +115,7 @@ def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_ar
         columns=["customer_key", "day", "score"],
     )  # fmt: skip
     first = np.linspace(0, 1, 101)
-    rows = {row.share: row for row in early_warning(scored, watched, first)}
+    rows = {row.share: row for row in by_threshold(scored, watched, first)}
     assert list(rows) == list(SHARES)
     top = rows[0.2]
     assert top.threshold == pytest.approx(0.8)
@@ -131,7 +131,7 @@ def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_ar
 def test_what_is_said_from_the_end_of_a_silence_on_warns_of_nobody() -> None:
     watched = silences(orders(c4=SINCE + 50), SINCE, TODAY)
     scored = pd.DataFrame({"customer_key": [4], "day": [SINCE + 50], "score": [0.9]})
-    (row, *_) = early_warning(scored, watched, np.array([0.1, 0.2]))
+    (row, *_) = by_threshold(scored, watched, np.array([0.1, 0.2]))
     assert (row.warned, row.right, row.median_days, row.lapsed) == (0, None, None, 0)
 
 
@@ -161,7 +161,7 @@ def customers(planted: bool) -> pd.DataFrame:
 
 def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> None:
     frame = customers(planted=True)
-    found = {common.feature: common for common in in_common(frame, SOME)}
+    found = {common.feature: common for common in shared_traits(frame, SOME)}
     assert set(found) == {"recency_days", "country"}
     recency = found["recency_days"]
     bound = float(recency.part.removeprefix("at least "))
@@ -171,19 +171,19 @@ def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> 
     assert recency.lift == pytest.approx(recency.rate / frame["label"].mean())
     assert recency.of_outcomes == pytest.approx(frame.loc[inside, "label"].sum() / frame["label"].sum())
     assert found["country"].part == "is FR"
-    assert in_common(customers(planted=False), SOME) == ()
+    assert shared_traits(customers(planted=False), SOME) == ()
 
 
 def test_of_parts_that_hold_the_same_customers_only_the_surest_is_named() -> None:
     frame = customers(planted=True)
     frame["spend_90d"] = frame["recency_days"].astype("float64")
-    named = [common.feature for common in in_common(frame, SOME)]
+    named = [common.feature for common in shared_traits(frame, SOME)]
     assert len({"recency_days", "spend_90d"} & set(named)) == 1
 
 
 def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
-    assert in_common(customers(planted=True).assign(label=1.0), SOME) == ()
-    assert in_common(customers(planted=True).iloc[: LEAST_CUSTOMERS - 1], SOME) == ()
+    assert shared_traits(customers(planted=True).assign(label=1.0), SOME) == ()
+    assert shared_traits(customers(planted=True).iloc[: MIN_CUSTOMERS - 1], SOME) == ()
 
 
 # Of a shop

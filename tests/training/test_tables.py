@@ -255,7 +255,7 @@ def test_who_is_held_out_decides_nothing_about_what_is_learnt(csv: CsvOf) -> Non
     np.testing.assert_array_equal(exam.score, other.score)
     assert (exam.configuration, exam.alone) == (other.configuration, other.alone)
     assert exam.evaluation.metrics["auc"] > 0.7 > 0.3 > other.evaluation.metrics["auc"]
-    assert any("auc_over_constant_low" in words for words in other.evaluation.refusals(model))
+    assert any("auc_over_constant_low" in words for words in other.evaluation.failed_gates(model))
 
 
 def test_differences_from_the_baselines_stand_with_their_intervals(trained: Home) -> None:
@@ -286,7 +286,7 @@ def test_a_column_that_nearly_decides_the_outcome_is_named_and_keeps_the_gate_sh
     model, exam = examine("leavers", data, hold_out(data))
     assert exam.leaks == ("reason",)
     assert exam.alone["reason"] > 0.99
-    (refusal,) = exam.evaluation.refusals(model)
+    (refusal,) = exam.evaluation.failed_gates(model)
     assert refusal.startswith("leaking_columns is 1 and must be at most 0: reason alone nearly decides left")
 
 

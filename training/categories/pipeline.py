@@ -46,7 +46,7 @@ def train_categories(home: Home, registry: Registry, progress: Progress = silent
     progress(f"{NAME}: fits and evaluation", 0.2)
     tested = backtest(baskets, origins, now)
     evaluation = evaluation_of(tested.frame)
-    refusals = evaluation.refusals(question)
+    refusals = evaluation.failed_gates(question)
     progress(f"{NAME}: final fit", 0.6)
     labelled = known_outcomes(origins, now)
     final, known = learn(baskets, labelled), history(baskets, now)

@@ -99,14 +99,14 @@ def compare_versions(
         _exam(workspace.store, with_horizon(model, horizon), opened, origin, workspace.snapshots.current)
         for origin in origins
     ]
-    found = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
-    if found is None:
+    comparison = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
+    if comparison is None:
         raise PatronError(
             f"versions of {model.name} cannot be compared: fewer than {slices.MIN_OUTCOMES} outcomes of"
             " each kind are known; import more history"
         )
     seen = any(exam.seen_by for exam in exams)
-    return VersionComparison(model.name, ours, other, horizon, seen, _note(exams, other), found)
+    return VersionComparison(model.name, ours, other, horizon, seen, _note(exams, other), comparison)
 
 
 def _horizon(name: str, opened: Sequence[FittedModel]) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.home import Home
 from core.progress import Progress, silent
-from features.offline import segment_overview as segments
+from features.offline import segment_overview
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.estimators.blend import FittedBlend
@@ -78,7 +78,7 @@ def train(
     test_sets = results.test.test_sets(workspace.shop.time_zone)
     baseline = over_baseline(prepared.model, test_sets)
     champion = over_champion(workspace, registry, results.test, test_sets, manifest)
-    failed = results.evaluation.refusals(prepared.model) + (() if baseline.passed else (baseline.words,))
+    failed = results.evaluation.failed_gates(prepared.model) + (() if baseline.passed else (baseline.words,))
 
     progress(f"{model.name}: publishing", 0.9)
     run = _run(workspace.home, results, prepared.data, final, (baseline, champion), failed)
@@ -172,7 +172,7 @@ def _manifest(prepared: Preparation, final: FittedModel, built: SnapshotSet) -> 
 
 def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
-    today = segments.everyone(built, built.current)
+    today = segment_overview.everyone(built, built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(eligible))

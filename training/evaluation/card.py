@@ -31,11 +31,11 @@ class CardFacts:
 
 def card(
     model: Question,
-    told: CardFacts,
+    facts: CardFacts,
     evaluation: Evaluation,
-    refusals: Sequence[str],
+    failed_gates: Sequence[str],
     held_against: Sequence[str] = (),
-    found: Iterable[tuple[str, str]] = (),
+    findings: Iterable[tuple[str, str]] = (),
 ) -> str:
     """The card.
 
@@ -44,16 +44,16 @@ def card(
         found: title and text of what else the test showed.
     """
     sections = [
-        [f"# {model.name}", model.question, f"Score: {told.meaning}."],
-        ["## Asked of", *(f"- {line}" for line in told.asked_of)],
-        ["## Data", *(f"- {line}" for line in told.data)],
-        [f"## Shown on {told.shown_on}", *_measures(evaluation)],
+        [f"# {model.name}", model.question, f"Score: {facts.meaning}."],
+        ["## Asked of", *(f"- {line}" for line in facts.asked_of)],
+        ["## Data", *(f"- {line}" for line in facts.data)],
+        [f"## Shown on {facts.shown_on}", *_measures(evaluation)],
         *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
-        ["## Gates", *([f"- shut: {words}" for words in refusals] or ["All open."])],
+        ["## Gates", *([f"- shut: {words}" for words in failed_gates] or ["All open."])],
         *([["## Held against", *(f"- {line}" for line in held_against)]] if held_against else []),
-        *([f"## {title}", "```text", text, "```"] for title, text in found),
-        ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in told.reads.items())],
-        ["## Limits", *(f"- {line}" for line in told.limits)],
+        *([f"## {title}", "```text", text, "```"] for title, text in findings),
+        ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in facts.reads.items())],
+        ["## Limits", *(f"- {line}" for line in facts.limits)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 

@@ -86,15 +86,15 @@ class RankingComparison:
     @property
     def verdict(self) -> str:
         """Which one ranks better, in a sentence."""
-        found = self.all.over[self.rival]
+        difference = self.all.over[self.rival]
         pair = f"{self.first} and {self.rival}"
-        said = f"between {pair} there is no difference beyond chance."
-        if found.low > 0 or found.high < 0:
-            better = "better" if found.low > 0 else "worse"
-            said = f"{self.first} ranks {better} than {self.rival}, by more than chance would."
+        sentence = f"between {pair} there is no difference beyond chance."
+        if difference.low > 0 or difference.high < 0:
+            better = "better" if difference.low > 0 else "worse"
+            sentence = f"{self.first} ranks {better} than {self.rival}, by more than chance would."
         if any(self.seen_by.values()):
-            return f"On outcomes that were seen, {said}"
-        return said[0].upper() + said[1:]
+            return f"On outcomes that were seen, {sentence}"
+        return sentence[0].upper() + sentence[1:]
 
 
 def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) -> RankingComparison | None:
@@ -201,23 +201,25 @@ def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> R
     )
 
 
-def table(found: RankingComparison) -> str:
+def table(comparison: RankingComparison) -> str:
     """The comparison as a table, with words above and below."""
-    names = list(found.all.scores)
+    names = list(comparison.all.scores)
     widths = [max(len(name), 7) for name in names]
-    wide = max(len(row.of) for row in (found.all, *found.by_origin, *found.by_slice))
+    wide = max(len(row.of) for row in (comparison.all, *comparison.by_origin, *comparison.by_slice))
     heads = "  ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
-    lines = [f"{found.measure:<{wide}}  customers  {heads}  {found.first} less {found.rival} (95 %)"]
-    for row in (found.all, *found.by_origin, *found.by_slice):
+    lines = [
+        f"{comparison.measure:<{wide}}  customers  {heads}  {comparison.first} less {comparison.rival} (95 %)"
+    ]
+    for row in (comparison.all, *comparison.by_origin, *comparison.by_slice):
         cells = "  ".join(
             f"{row.scores[name]:>{width}.3f}" if row.scores else f"{'-':>{width}}"
             for name, width in zip(names, widths, strict=True)
         )
-        said = row.over[found.rival].words if row.scores else "too few outcomes"
-        lines.append(f"{row.of:<{wide}}  {row.customers:>9,}  {cells}  {said}")
+        words = row.over[comparison.rival].words if row.scores else "too few outcomes"
+        lines.append(f"{row.of:<{wide}}  {row.customers:>9,}  {cells}  {words}")
     lines += [
-        f"{found.first} less {name}: {difference.words}"
-        for name, difference in found.all.over.items()
-        if name != found.rival
+        f"{comparison.first} less {name}: {difference.words}"
+        for name, difference in comparison.all.over.items()
+        if name != comparison.rival
     ]
-    return "\n".join([*lines, found.verdict])
+    return "\n".join([*lines, comparison.verdict])

@@ -68,10 +68,10 @@ class Evaluation:
     customers: int
     slices: Mapping[str, str] = field(default_factory=dict)
 
-    def refusals(self, model: Question) -> tuple[str, ...]:
+    def failed_gates(self, model: Question) -> tuple[str, ...]:
         """Which gates stay shut, in words."""
-        said = (gate.refusal(self.metrics, self.slices.get(gate.metric)) for gate in model.gates)
-        return tuple(words for words in said if words is not None)
+        refusals = (gate.refusal(self.metrics, self.slices.get(gate.metric)) for gate in model.gates)
+        return tuple(words for words in refusals if words is not None)
 
     def documents(self) -> Mapping[str, Any]:
         """The data of the plots, for MLflow."""
@@ -92,22 +92,22 @@ def evaluate(
         interval: the lowest and the highest likely outcome of each row.
     """
     outcome = frame["label"].to_numpy(np.float64)
-    found = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
-    found |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
+    measures = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
+    measures |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
     if interval is not None:
-        found |= coverages(outcome, score, *interval)
+        measures |= coverages(outcome, score, *interval)
     gains = {model.name: metrics.gain_curve(outcome, score)}
     name, ranking = RANKING[model.kind]
     for baseline in model.baselines:
         other = baseline.score(frame, horizon_days).fillna(0).to_numpy(np.float64)
-        found[f"{name}_{baseline.name}"] = ranking(outcome, other)
-        found[f"{name}_over_{baseline.name}"] = found[name] - found[f"{name}_{baseline.name}"]
+        measures[f"{name}_{baseline.name}"] = ranking(outcome, other)
+        measures[f"{name}_over_{baseline.name}"] = measures[name] - measures[f"{name}_{baseline.name}"]
         gains[baseline.name] = metrics.gain_curve(outcome, other)
     parts = _parts(frame, outcome, score)
     least = worst(model.kind, [("", outcome, score), *parts]) if parts else Worst({}, {})
     return Evaluation(
         model.kind,
-        found | least.metrics,
+        measures | least.metrics,
         metrics.calibration_table(outcome, score),
         gains,
         by_slice(model.kind, frame, score),

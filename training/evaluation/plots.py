@@ -55,13 +55,13 @@ def _slices(evaluation: Evaluation) -> Figure:
     rows, overall, chance = evaluation.by_slice, evaluation.metrics[name], _NO_SKILL[name]
     figure = Figure(figsize=(8, 1.6 + 0.38 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    beside = axes.get_yaxis_transform()  # values stand in a column of their own, right of the bars
+    values_column = axes.get_yaxis_transform()  # values stand in a column of their own, right of the bars
     for place, row in enumerate(rows):
         if row.measure is None:
             axes.text(chance, place, " too few outcomes to say", va="center", color=_AIDS, fontsize=9)
             continue
         axes.barh(place, row.measure - chance, left=chance, color=_OURS, height=0.65)
-        axes.text(1.01, place, f"{row.measure:.2f}", va="center", fontsize=9, transform=beside)
+        axes.text(1.01, place, f"{row.measure:.2f}", va="center", fontsize=9, transform=values_column)
     axes.axvline(chance, color=_AIDS, linewidth=1)
     axes.axvline(overall, color="black", linewidth=1.2, linestyle="--", label=f"all customers: {overall:.2f}")
     axes.set_yticks(range(len(rows)), [f"{row.of}  (n = {row.customers:,})" for row in rows])

@@ -40,16 +40,16 @@ def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
     Args:
         parts: of each slice the name, the outcomes and the scores; the first is everybody.
     """
-    told = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
+    measured = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
     _, outcome, score = parts[0]
     overall = float(score.sum()) / max(float(outcome.sum()), np.finfo(np.float64).tiny)
     little = LITTLE * max(float(outcome.mean()), np.finfo(np.float64).tiny)
-    found = {of: _of(kind, y, s / overall, little) for of, y, s in told}
-    ranked = min(found, key=lambda of: found[of][0])
-    level = max(found, key=lambda of: found[of][1])
+    by_slice = {of: _of(kind, y, s / overall, little) for of, y, s in measured}
+    ranked = min(by_slice, key=lambda of: by_slice[of][0])
+    level = max(by_slice, key=lambda of: by_slice[of][1])
     measure = f"worst_slice_{RANKING[kind][0]}"
     return Worst(
-        {measure: found[ranked][0], "worst_slice_level": found[level][1]},
+        {measure: by_slice[ranked][0], "worst_slice_level": by_slice[level][1]},
         {measure: ranked, "worst_slice_level": level},
     )
 

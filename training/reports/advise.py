@@ -25,7 +25,7 @@ from models.spec import Array
 WINDOWS = (30, 60, 90, 120, 150, 180, 240, 300, 365)  # days
 FOLLOWING_DAYS = 365
 FEW = 0.10  # of the silent, who come back
-LEAST_SILENCES = 50  # behind a share that is shown
+MIN_SILENCES = 50  # behind a share that is shown
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Advice:
             rate = "-" if w.churn_rate is None else f"{w.churn_rate:.1%}"
             people = "-" if w.population is None else f"{w.population:,}"
             rows.append(f"{w.days:>4}  {w.silences:>8,}  {back:>9}  {w.within:>6}  {people:>10}  {rate:>10}")
-        said = (
+        legend = (
             "come back: of silences so long, the share that ends within so many days more; the last silence"
             " of each customer is still open and counts for as long as it was watched."
         )
-        return "\n".join([*rows, said, self.words])
+        return "\n".join([*rows, legend, self.words])
 
 
 def visits(events: Events) -> ir.Table:
@@ -128,7 +128,7 @@ def _window(days: int, visited: pd.DataFrame, lasted: NDArray[np.int64], alive: 
     silences = int((lasted > days).sum())
     within = max(0, min(FOLLOWING_DAYS, len(alive) - 1 - days))
     back = None
-    if silences >= LEAST_SILENCES and within and alive[days] > 0:
+    if silences >= MIN_SILENCES and within and alive[days] > 0:
         back = float(1 - alive[days + within] / alive[days])
     moment = today - days
     if moment - days < visited["day"].min():

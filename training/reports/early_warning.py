@@ -64,12 +64,12 @@ def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
     lapsed = following > lapses
     ends = np.minimum(following, lapses)
     known = np.where(lapsed, lapses < today, ends <= today)
-    kept = (lapses - since >= max(BEFORE)) & known
+    usable = (lapses - since >= max(BEFORE)) & known
     columns = {"customer_key": last["customer_key"], "lapses": lapses, "ends": ends, "lapsed": lapsed}
-    return pd.DataFrame(columns)[kept].reset_index(drop=True)
+    return pd.DataFrame(columns)[usable].reset_index(drop=True)
 
 
-def endings(held: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
+def endings(subscriptions: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
     """Which subscribers of a day have none that is active at a later one, and since when.
 
     Args:
@@ -80,14 +80,14 @@ def endings(held: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
         As :func:`silences`, of those who could be caught at every number of days of ``BEFORE_THE_END``.
         Whoever still holds one was a false alarm, if they were warned of.
     """
-    lapsed = (held["active_subscriptions"] == 0).to_numpy(np.bool_)
-    ended = today - held["days_since_subscription_end"].fillna(0).to_numpy(np.float64)
+    lapsed = (subscriptions["active_subscriptions"] == 0).to_numpy(np.bool_)
+    ended = today - subscriptions["days_since_subscription_end"].fillna(0).to_numpy(np.float64)
     ends = np.where(lapsed, ended, today)
-    columns = {"customer_key": held.index, "lapses": ends, "ends": ends, "lapsed": lapsed}
+    columns = {"customer_key": subscriptions.index, "lapses": ends, "ends": ends, "lapsed": lapsed}
     return pd.DataFrame(columns)[ends - since >= max(BEFORE_THE_END)].reset_index(drop=True)
 
 
-def early_warning(
+def by_threshold(
     scored: pd.DataFrame, watched: pd.DataFrame, first: Array, before: Sequence[int] = BEFORE
 ) -> tuple[EarlyWarning, ...]:
     """What each threshold would have done, the highest first.
@@ -99,16 +99,16 @@ def early_warning(
             outcome.
         before: by how many days before the lapse those who had been warned of are counted.
     """
-    said = scored.merge(watched, on="customer_key")
-    said = said[said["day"] < said["ends"]]
+    scores = scored.merge(watched, on="customer_key")
+    scores = scores[scores["day"] < scores["ends"]]
     thresholds = [(share, float(np.quantile(first, 1 - share))) for share in SHARES]
-    return tuple(_warning(said, watched, share, threshold, before) for share, threshold in thresholds)
+    return tuple(_warning(scores, watched, share, threshold, before) for share, threshold in thresholds)
 
 
 def _warning(
-    said: pd.DataFrame, watched: pd.DataFrame, share: float, threshold: float, before: Sequence[int]
+    scores: pd.DataFrame, watched: pd.DataFrame, share: float, threshold: float, before: Sequence[int]
 ) -> EarlyWarning:
-    crossed = said[said["score"] >= threshold].groupby("customer_key")["day"].min()
+    crossed = scores[scores["score"] >= threshold].groupby("customer_key")["day"].min()
     days = watched["lapses"] - watched["customer_key"].map(crossed)  # NaN for those never warned of
     lapsed = watched["lapsed"].to_numpy(np.bool_)
     ahead = days[lapsed]

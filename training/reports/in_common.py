@@ -14,9 +14,9 @@ from models.spec import Array
 from training.evaluation.slices import Mask
 
 MOST = 8  # parts that are named
-LEAST_CUSTOMERS = 50  # in a part
-LEAST_Z = 3.5  # standard errors from the overall rate: with some hundred parts few come so far by chance
-MOST_SHARED = 0.6  # of the customers of two parts that are both named (Jaccard's index)
+MIN_CUSTOMERS = 50  # in a part
+MIN_Z = 3.5  # standard errors from the overall rate: with some hundred parts few come so far by chance
+MAX_SHARED = 0.6  # of the customers of two parts that are both named (Jaccard's index)
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -40,7 +40,7 @@ class Common:
     z: float
 
 
-def in_common(frame: pd.DataFrame, features: Sequence[Feature], most: int = MOST) -> tuple[Common, ...]:
+def shared_traits(frame: pd.DataFrame, features: Sequence[Feature], most: int = MOST) -> tuple[Common, ...]:
     """The parts in which the outcome is surest to be frequent, one per feature at most.
 
     Of parts that hold much the same customers only the surest is named.
@@ -51,19 +51,20 @@ def in_common(frame: pd.DataFrame, features: Sequence[Feature], most: int = MOST
     outcome = frame["label"].to_numpy(np.float64)
     if not 0 < outcome.sum() < len(outcome):
         return ()
-    best = [found for f in features if (found := _surest(f.name, frame[f.name], outcome)) is not None]
+    candidates = (_surest(f.name, frame[f.name], outcome) for f in features)
+    best = [pair for pair in candidates if pair is not None]
     chosen: list[tuple[Common, Mask]] = []
     for common, inside in sorted(best, key=lambda pair: (-pair[0].z, pair[0].feature)):
         if len(chosen) == most:
             break
-        if all(_shared(inside, other) <= MOST_SHARED for _, other in chosen):
+        if all(_shared(inside, other) <= MAX_SHARED for _, other in chosen):
             chosen.append((common, inside))
     return tuple(common for common, _ in chosen)
 
 
 def _surest(name: str, values: pd.Series[Any], outcome: Array) -> tuple[Common, Mask] | None:
-    found = [(_common(name, part, inside, outcome), inside) for part, inside in parts(values)]
-    sure = [pair for pair in found if pair[0].z >= LEAST_Z]
+    common = [(_common(name, part, inside, outcome), inside) for part, inside in parts(values)]
+    sure = [pair for pair in common if pair[0].z >= MIN_Z]
     return max(sure, key=lambda pair: pair[0].z, default=None)
 
 
@@ -87,7 +88,7 @@ def parts(values: pd.Series[Any]) -> Iterator[tuple[str, Mask]]:
             (f"is {word}", (values.astype(str) == word).to_numpy() & ~missing) for word in sorted(set(words))
         ]
     for part, inside in [*named, ("is missing", missing)]:
-        if LEAST_CUSTOMERS <= inside.sum() < len(inside):
+        if MIN_CUSTOMERS <= inside.sum() < len(inside):
             yield part, inside
 
 

@@ -15,7 +15,7 @@ from features.groups.profile import latest
 from models.measures.metrics import wilson_interval
 
 UNKNOWN = "not known"
-LEAST_PROSPECTS = 30  # of one origin, for a lift to be told
+MIN_PROSPECTS = 30  # of one origin, for a lift to be told
 SOURCE = "source"  # the trait that says where within a channel: a campaign, a partner, a page
 
 
@@ -40,7 +40,7 @@ class LeadQuality:
     lift: float | None
 
 
-def lead_quality(frame: pd.DataFrame, by: Sequence[str]) -> tuple[LeadQuality, ...]:
+def by_origin(frame: pd.DataFrame, by: Sequence[str]) -> tuple[LeadQuality, ...]:
     """The quality of prospects by each of some columns, within each the most promising first.
 
     Args:
@@ -48,26 +48,26 @@ def lead_quality(frame: pd.DataFrame, by: Sequence[str]) -> tuple[LeadQuality, .
             value is an origin of its own.
     """
     overall = float(frame["label"].mean()) if len(frame) else 0.0
-    found = []
+    rows_of_all = []
     for column in by:
         origin = frame[column].astype(object).where(frame[column].notna(), UNKNOWN)
         rows = [_quality(column, str(of), part, overall) for of, part in frame.groupby(origin)]
-        found += sorted(rows, key=lambda row: (-row.predicted, row.of))
-    return tuple(found)
+        rows_of_all += sorted(rows, key=lambda row: (-row.predicted, row.of))
+    return tuple(rows_of_all)
 
 
 def _quality(by: str, of: str, part: pd.DataFrame, overall: float) -> LeadQuality:
     outcome = part["label"].to_numpy(np.float64)
     actual = float(outcome.mean())
     low, high = wilson_interval(int(outcome.sum()), len(outcome))
-    lift = actual / overall if overall and len(outcome) >= LEAST_PROSPECTS else None
+    lift = actual / overall if overall and len(outcome) >= MIN_PROSPECTS else None
     return LeadQuality(by, of, len(outcome), float(part["score"].mean()), actual, low, high, lift)
 
 
 def sources(events: Events, population: ir.Table) -> ir.Table:
     """Each (customer_key, as_of) of the population with the trait ``source`` last known; null without."""
-    told = latest(visible(events.traits, population))
-    known = told.filter(told.name == SOURCE).select(*KEYS, source=told.value)
+    traits = latest(visible(events.traits, population))
+    known = traits.filter(traits.name == SOURCE).select(*KEYS, source=traits.value)
     who = population.select(*KEYS)
     joined = who.left_join(known, KEYS)
     return joined.select(*(who[key] for key in KEYS), joined.source)

@@ -17,8 +17,7 @@ import pandas as pd
 from core.calendar import day_of
 from core.home import Home
 from events import lake
-from features.offline import populations
-from features.offline import segment_overview as segments
+from features.offline import populations, segment_overview
 from features.workspace import Workspace
 from models.questions.churn import churn
 from models.questions.leads import leads
@@ -26,15 +25,12 @@ from models.questions.subscription_churn import subscription_churn
 from models.spec import CustomerModel
 from training.customers.backtest import Backtest, backtest, prepare, with_scores
 from training.customers.dataset import KEYS, gather
-from training.reports import early_warning as warning
-from training.reports import in_common as common
-from training.reports import lead_quality as quality
-from training.reports import stability as ageing
+from training.reports import early_warning, in_common, lead_quality, stability
 from training.reports.advise import visits
-from training.reports.early_warning import BEFORE_THE_END, EarlyWarning, early_warning, endings, silences
-from training.reports.in_common import Common, in_common
-from training.reports.lead_quality import LeadQuality, lead_quality
-from training.reports.stability import Age, stability
+from training.reports.early_warning import BEFORE_THE_END, EarlyWarning, endings, silences
+from training.reports.in_common import Common, shared_traits
+from training.reports.lead_quality import LeadQuality
+from training.reports.stability import Age
 
 LEAVING = (churn.name, subscription_churn.name)  # questions of who leaves, which a warning answers early
 
@@ -75,17 +71,17 @@ class ModelReport:
             f"{self.customers:,} customers asked about on {self.tested_on}, {self.horizon_days} days ahead,"
             f" of whom {self.rate:.1%} had the outcome. The model learnt only from before."
         )
-        return "\n\n".join([head, *(f"{title}\n{said}" for title, said in self.sections())])
+        return "\n\n".join([head, *(f"{title}\n{text}" for title, text in self.sections())])
 
     def sections(self) -> Iterator[tuple[str, str]]:
         """Title and text of each part."""
         if self.lead_quality:
-            yield "Leads by origin", quality.table(self.lead_quality)
+            yield "Leads by origin", lead_quality.table(self.lead_quality)
         if self.early_warning:
             lapsed = self.early_warning[0].lapsed
-            yield f"How early {lapsed:,} who lapsed were warned of", warning.table(self.early_warning)
-        yield "What those with the outcome have in common", common.table(self.in_common)
-        yield "How an older fit did as it aged", ageing.table(self.kind, self.baseline, self.stability)
+            yield f"How early {lapsed:,} who lapsed were warned of", early_warning.table(self.early_warning)
+        yield "What those with the outcome have in common", in_common.table(self.in_common)
+        yield "How an older fit did as it aged", stability.table(self.kind, self.baseline, self.stability)
         yield (
             "Features without gain, which change no score",
             ", ".join(self.unused) or "none: the fit goes by all of them",
@@ -115,10 +111,10 @@ def report_of(workspace: Workspace, test: Backtest) -> ModelReport:
         days,
         len(frame),
         float(frame["label"].mean()) if len(frame) else 0.0,
-        in_common(frame, model.features),
+        shared_traits(frame, model.features),
         _lead_quality(workspace.home, test) if model.name == leads.name else (),
         _early_warning(workspace, test) if model.name in LEAVING else (),
-        stability(model.kind, model.baselines[0], days, test.older, zone),
+        stability.ages(model.kind, model.baselines[0], days, test.older, zone),
         test.fitted.unused,
     )
 
@@ -128,9 +124,9 @@ def _lead_quality(home: Home, test: Backtest) -> tuple[LeadQuality, ...]:
     events, population = lake.read(home, backend), test.frame[KEYS]
     moments = population["as_of"].dt.tz_localize(None).astype("datetime64[us]")
     table = populations.population_table(backend, population.assign(as_of=moments), home.shop().time_zone)
-    source = quality.sources(events, table).to_pandas().set_index("customer_key")["source"]
+    source = lead_quality.sources(events, table).to_pandas().set_index("customer_key")["source"]
     frame = test.frame.assign(source=test.frame["customer_key"].map(source))
-    return lead_quality(frame, ["acquisition_channel", "source", "country"])
+    return lead_quality.by_origin(frame, ["acquisition_channel", "source", "country"])
 
 
 def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, ...]:
@@ -144,8 +140,8 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
     scores = with_scores(test.fitted, frame).assign(day=frame["as_of"].map(days))
     first, since, today = test.frame["score"].to_numpy(np.float64), day(test.split.test), day(now)
     if test.model.name == subscription_churn.name:
-        customers = segments.everyone(workspace.snapshots, now)
+        customers = segment_overview.everyone(workspace.snapshots, now)
         watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
-        return early_warning(scores, watched, first, BEFORE_THE_END)
+        return early_warning.by_threshold(scores, watched, first, BEFORE_THE_END)
     orders = visits(lake.read(workspace.home, lake.connect()).known_at(now)).to_pandas()
-    return early_warning(scores, silences(orders, since, today), first)
+    return early_warning.by_threshold(scores, silences(orders, since, today), first)

@@ -40,7 +40,7 @@ class Age:
     total_ratio: float | None
 
 
-def stability(
+def ages(
     kind: str, baseline: Baseline, horizon_days: int, older: OlderFit | None, zone: str
 ) -> tuple[Age, ...]:
     """An older fit at each month until the test, the freshest first; empty where there is none."""
@@ -56,16 +56,16 @@ def _age(
     _, ranking = RANKING[kind]
     outcome, score = (part[name].to_numpy(np.float64) for name in ("label", "score"))
     simple = baseline.score(part, horizon_days).fillna(0).to_numpy(np.float64)
-    told = enough(kind, outcome)
+    measurable = enough(kind, outcome)
     asked_on = part["as_of"].iloc[0].tz_convert(zone)
     ratio = metrics.total_ratio(outcome, score)
     return Age(
         (asked_on.date() - older.fitted_at.astimezone(asked_on.tzinfo).date()).days,
         asked_on.date().isoformat(),
         len(part),
-        ranking(outcome, score) if told else None,
-        ranking(outcome, simple) if told else None,
-        MEASURES[kind]["calibration_slope"](outcome, score) if told else None,
+        ranking(outcome, score) if measurable else None,
+        ranking(outcome, simple) if measurable else None,
+        MEASURES[kind]["calibration_slope"](outcome, score) if measurable else None,
         ratio if np.isfinite(ratio) else None,
     )
 
@@ -81,11 +81,11 @@ def table(kind: str, baseline: str, rows: Sequence[Age]) -> str:
         f"{'slope':>8}{'predicted/actual':>18}"
     ]
     for row in rows:
-        ranked = f"{_told(row.measure):>8}{_told(row.baseline):>{width + 2}}"
-        true = f"{_told(row.calibration_slope):>8}{_told(row.total_ratio):>18}"
+        ranked = f"{_figure(row.measure):>8}{_figure(row.baseline):>{width + 2}}"
+        true = f"{_figure(row.calibration_slope):>8}{_figure(row.total_ratio):>18}"
         lines.append(f"{f'{row.days} days':>8}  {row.asked_on:<10}{row.customers:>11,}{ranked}{true}")
     return "\n".join(lines)
 
 
-def _told(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "too few" if value is None else f"{value:.3f}"

@@ -17,7 +17,7 @@ from training.tables.labelled import Labelled
 
 
 def over_champion(
-    registry: Registry, name: str, data: Labelled, held: Holdout, exam: Examination
+    registry: Registry, name: str, data: Labelled, holdout: Holdout, exam: Examination
 ) -> Comparison:
     """Whether a version learnt from these columns may take over.
 
@@ -43,6 +43,6 @@ def over_champion(
             f"version {champion} reads columns that are left out now, so is not compared", True, {}
         )
     narrower = replace(data, understood=replace(data.understood, types=types))
-    scores = {OURS: exam.score, CHAMPION: examine(name, narrower, held)[1].score}
-    frame = pd.DataFrame({"customer_key": held.test, "label": data.y[held.test].astype(np.float64)})
+    scores = {OURS: exam.score, CHAMPION: examine(name, narrower, holdout)[1].score}
+    frame = pd.DataFrame({"customer_key": holdout.test, "label": data.y[holdout.test].astype(np.float64)})
     return over_other_recipe(data.kind, [TestSet("", (), frame, scores)], champion)

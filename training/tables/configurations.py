@@ -39,13 +39,15 @@ def choose(kind: str, x: Array, y: Array, categorical: list[int], splits: Sequen
     """
     if not splits:
         return Configuration()
-    found: dict[Configuration, float] = {}
+    by_configuration: dict[Configuration, float] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for leaves in LEAVES:
             jobs = [pool.submit(_by_rounds, kind, leaves, x, y, categorical, split) for split in splits]
             means = np.mean([job.result() for job in jobs], axis=0)
-            found |= {Configuration(leaves, n): float(v) for n, v in zip(ROUNDS, means, strict=True)}
-    return max(found, key=lambda configuration: found[configuration])
+            by_configuration |= {
+                Configuration(leaves, n): float(v) for n, v in zip(ROUNDS, means, strict=True)
+            }
+    return max(by_configuration, key=lambda configuration: by_configuration[configuration])
 
 
 def _by_rounds(
@@ -55,11 +57,11 @@ def _by_rounds(
     parameters = Configuration(leaves).estimator(kind).parameters
     trees = grow(parameters, ROUNDS[-1], x[split.fit], y[split.fit], categorical)
     _, ranking = RANKING[kind]
-    asked = x[split.test]
+    tested = x[split.test]
     return [
         ranking(
             y[split.test],
-            np.asarray(trees.predict(asked, raw_score=True, num_iteration=rounds, num_threads=1)),
+            np.asarray(trees.predict(tested, raw_score=True, num_iteration=rounds, num_threads=1)),
         )
         for rounds in ROUNDS
     ]

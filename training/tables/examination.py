@@ -93,32 +93,32 @@ def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> Ta
     )
 
 
-def examine(name: str, data: Labelled, held: Holdout) -> tuple[TableModel, Examination]:
+def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Examination]:
     """Choose a configuration on inner splits, learn, and measure on those held out.
 
     Nothing of those held out is looked at before they are scored.
     """
-    columns = data.columns(held.fit)
+    columns = data.columns(holdout.fit)
     x = data.x(columns)
-    configuration = choose(data.kind, x, data.y, categorical(columns), inner(data, held.fit))
-    tested = fit(name, data, held.fit, configuration, "test")
-    score = tested.score_matrix(x[held.test])
-    alone = single_columns.rank(data.kind, columns, x[held.fit], data.y[held.fit])
+    configuration = choose(data.kind, x, data.y, categorical(columns), inner(data, holdout.fit))
+    tested = fit(name, data, holdout.fit, configuration, "test")
+    score = tested.score_matrix(x[holdout.test])
+    alone = single_columns.rank(data.kind, columns, x[holdout.fit], data.y[holdout.fit])
     leaks = tuple(column for column, good in alone.items() if good >= single_columns.NEARLY_DECIDES)
     best = [column.name for column in columns].index(next(iter(alone)))
-    one = single_columns.fit(columns[best], x[held.fit, best], data.y[held.fit])
+    one = single_columns.fit(columns[best], x[holdout.fit, best], data.y[holdout.fit])
     frame = pd.DataFrame(
         {
-            "customer_key": held.test,
-            "label": data.y[held.test],
-            "constant": float(data.y[held.fit].mean()),
-            "best_column": one.score(x[held.test, best]),
+            "customer_key": holdout.test,
+            "label": data.y[holdout.test],
+            "constant": float(data.y[holdout.fit].mean()),
+            "best_column": one.score(x[holdout.test, best]),
         }
     )
     model = question_about(name, data, leaks)
     shown = evaluate(model, frame, 0, score)
-    found = shown.metrics | {"leaking_columns": float(len(leaks))} | _intervals(model, frame, score)
-    return model, Examination(configuration, replace(shown, metrics=found), alone, leaks, score)
+    measures = shown.metrics | {"leaking_columns": float(len(leaks))} | _intervals(model, frame, score)
+    return model, Examination(configuration, replace(shown, metrics=measures), alone, leaks, score)
 
 
 def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:
@@ -146,9 +146,9 @@ def _intervals(model: TableModel, frame: pd.DataFrame, score: Array) -> dict[str
     name, measure = RANKING[model.kind]
     outcome = frame["label"].to_numpy(np.float64)
     draws = DRAWS if len(frame) < MANY else DRAWS_OF_PARTS
-    found: dict[str, float] = {}
+    bounds: dict[str, float] = {}
     for baseline in model.baselines:
         other = baseline.score(frame, 0).to_numpy(np.float64)
         _, low, high = metrics.paired_bootstrap([(outcome, score, other)], measure, draws)
-        found |= {f"{name}_over_{baseline.name}_low": low, f"{name}_over_{baseline.name}_high": high}
-    return found
+        bounds |= {f"{name}_over_{baseline.name}_low": low, f"{name}_over_{baseline.name}_high": high}
+    return bounds

@@ -49,7 +49,9 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
     return (*notes, *data.notes)
 
 
-def told(model: TableModel, data: Labelled, held: Holdout, notes: Sequence[str], digest: str) -> CardFacts:
+def card_facts(
+    model: TableModel, data: Labelled, holdout: Holdout, notes: Sequence[str], digest: str
+) -> CardFacts:
     """What the card says beside what was measured."""
     how = "the last fifth by time" if data.moments is not None else "a fifth, drawn at random"
     left_out = data.understood.left_out
@@ -58,7 +60,7 @@ def told(model: TableModel, data: Labelled, held: Holdout, notes: Sequence[str],
         asked_of=["whoever stands in a table with the columns below"],
         data=[
             f"{data.table.place.name}: {len(data.y):,} customers with a known `{data.target}`",
-            f"tested on {how}, {len(held.test):,} customers; learnt for it from {len(held.fit):,}",
+            f"tested on {how}, {len(holdout.test):,} customers; learnt for it from {len(holdout.fit):,}",
             f"published: learnt from all {len(data.y):,}",
             *(f"left out: `{name}` {why}" for name, why in left_out.items()),
             f"digest of the rows: `{digest}`",

@@ -39,10 +39,10 @@ def hold_out(data: Labelled) -> Holdout:
         PatronError: the part held out, or what is left, holds too few outcomes to say anything.
     """
     if data.moments is None:
-        held = folds(data.y, HELD_OUT)[0]
+        holdout = folds(data.y, HELD_OUT)[0]
     else:
-        held = earlier_and_later(data.moments, 1 - 1 / HELD_OUT)
-    for rows, called in ((held.fit, "before it"), (held.test, "the last fifth")):
+        holdout = earlier_and_later(data.moments, 1 - 1 / HELD_OUT)
+    for rows, called in ((holdout.fit, "before it"), (holdout.test, "the last fifth")):
         if not enough(data.kind, data.y[rows]):
             having = int((data.y[rows] > 0).sum())
             raise PatronError(
@@ -50,7 +50,7 @@ def hold_out(data: Labelled) -> Holdout:
                 f" customers with a {data.target} above 0; it takes {MIN_OUTCOMES} with and without."
                 " Give more history, or leave --time out"
             )
-    return held
+    return holdout
 
 
 def inner(data: Labelled, rows: Rows) -> list[Holdout]:
@@ -59,8 +59,8 @@ def inner(data: Labelled, rows: Rows) -> list[Holdout]:
     Those whose test holds too few outcomes are left out, so there may be none.
     """
     y = data.y[rows]
-    found = folds(y, INNER_FOLDS) if data.moments is None else forward(data.moments[rows])
-    usable = [s for s in found if enough(data.kind, y[s.fit]) and enough(data.kind, y[s.test])]
+    splits = folds(y, INNER_FOLDS) if data.moments is None else forward(data.moments[rows])
+    usable = [s for s in splits if enough(data.kind, y[s.fit]) and enough(data.kind, y[s.test])]
     return [Holdout(rows[s.fit], rows[s.test]) for s in usable]
 
 

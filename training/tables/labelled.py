@@ -88,15 +88,17 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
     if kind == "money" and (y < 0).any():
         notes.append(f"{int((y < 0).sum()):,} amounts of {target} below 0 count as 0")
         y = np.maximum(y, 0.0)
-    if kind == "money" and (giants := int((y > cap_of(y)).sum())):
-        notes.append(f"{giants:,} amounts of {target} above {cap_of(y):,.0f} count as that")
+    if kind == "money" and (outliers := int((y > cap_of(y)).sum())):
+        notes.append(f"{outliers:,} amounts of {target} above {cap_of(y):,.0f} count as that")
         y = winsorized(y)
     _refuse_if_poor(table, target, kind, y)
     understood = understand(table, {target, *drop, *([time] if time else [])})
     positive = "yes" if table.profile(target).truths else "1"
     moments = None if time is None else _moments(table, time)[places]
-    told = (*notes, *understood.notes)
-    return Labelled(table, target, time, tuple(drop), kind, understood, positive, places, y, moments, told)
+    all_notes = (*notes, *understood.notes)
+    return Labelled(
+        table, target, time, tuple(drop), kind, understood, positive, places, y, moments, all_notes
+    )
 
 
 def _outcome(table: Table, target: str) -> tuple[str, Array]:
@@ -109,9 +111,11 @@ def _outcome(table: Table, target: str) -> tuple[str, Array]:
         return "probability", table.numbers(target, "boolean")
     if profile.numbers + profile.infinite < stated:
         few = profile.distinct <= FEW_VALUES
-        held = ", ".join(map(repr, table.values(target))) if few else f"{profile.distinct:,} different texts"
+        contents = (
+            ", ".join(map(repr, table.values(target))) if few else f"{profile.distinct:,} different texts"
+        )
         raise PatronError(
-            f"{table.place}: {target} holds {held}; it must be 0 and 1, yes and no, or an amount of money"
+            f"{table.place}: {target} holds {contents}; it must be 0 and 1, yes and no, or an amount of money"
         )
     outcome = table.numbers(target)
     values = np.unique(outcome[np.isfinite(outcome)])

@@ -26,7 +26,7 @@ from training.evaluation.plots import plots
 from training.publishing import provenance, publish, run_tags
 from training.tables.champion import over_champion
 from training.tables.examination import Examination, TableModel, examine, fit
-from training.tables.facts import notes_of, told
+from training.tables.facts import card_facts, notes_of
 from training.tables.holdouts import hold_out
 from training.tables.labelled import Labelled, digest
 
@@ -67,11 +67,11 @@ def train_table(
         PatronError: the name is taken, or the part held out is too poor; says what is wrong.
     """
     name = _name(registry, data.table.place, name)
-    held = hold_out(data)
+    holdout = hold_out(data)
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
-    model, exam = examine(name, data, held)
-    refusals = exam.evaluation.refusals(model)
-    champion = over_champion(registry, name, data, held, exam)
+    model, exam = examine(name, data, holdout)
+    refusals = exam.evaluation.failed_gates(model)
+    champion = over_champion(registry, name, data, holdout, exam)
     evaluation = replace(exam.evaluation, metrics={**exam.evaluation.metrics, **champion.metrics})
     progress(f"{name}: final fit", 0.8)
     final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
@@ -79,7 +79,7 @@ def train_table(
     gains = _gains(final)
     notes = notes_of(data, exam, gains)
     progress(f"{name}: publishing", 0.9)
-    told_by_card = told(model, data, held, notes, digest(x, data.y))
+    told_by_card = card_facts(model, data, holdout, notes, digest(x, data.y))
     run = TrainingRun(
         parameters=_parameters(data, exam),
         metrics=evaluation.metrics,

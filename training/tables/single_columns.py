@@ -73,7 +73,7 @@ def rank(kind: str, columns: Sequence[Column], x: Array, y: Array) -> dict[str, 
     """Per column how well it alone ranks customers whom its bins were not learnt from, the best first."""
     _, measure = RANKING[kind]
     halves = folds(y, _HALVES)
-    found = {
+    by_column = {
         column.name: float(
             np.mean(
                 [measure(y[h.test], fit(column, x[h.fit, i], y[h.fit]).score(x[h.test, i])) for h in halves]
@@ -81,7 +81,7 @@ def rank(kind: str, columns: Sequence[Column], x: Array, y: Array) -> dict[str, 
         )
         for i, column in enumerate(columns)
     }
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return dict(sorted(by_column.items(), key=lambda item: -item[1]))
 
 
 def _bins(edges: Array | None, values: Array, count: int) -> NDArray[np.int64]:
