@@ -16,7 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.errors import NothingThere, PatronError
-from core.storage.database import METADATA, Database, Turn
+from core.storage.connections import Turn
+from core.storage.database import METADATA, Database
 from core.storage.database import Key as Number
 from serving.access.key import MARK, Key
 
