@@ -15,10 +15,10 @@ class Store:
     """Fails while it is away; counts who asks. Time passes when told."""
 
     def __init__(self) -> None:
-        self.away, self.asked, self.seconds = False, 0, 0.0
+        self.away, self.calls, self.seconds = False, 0, 0.0
 
     def __call__(self) -> str:
-        self.asked += 1
+        self.calls += 1
         if self.away:
             raise PatronError("the store is away")
         return "here"
@@ -43,7 +43,7 @@ def fail(breaker: CircuitBreaker, store: Store, times: int) -> None:
 
 def test_what_answers_is_asked_each_time(breaker: CircuitBreaker, store: Store) -> None:
     assert [breaker(store) for _ in range(5)] == ["here"] * 5
-    assert store.asked == 5
+    assert store.calls == 5
 
 
 def test_failures_that_are_not_in_a_row_change_nothing(breaker: CircuitBreaker, store: Store) -> None:
@@ -58,16 +58,16 @@ def test_after_failures_in_a_row_it_is_left_alone_and_one_tries_after_each_pause
     breaker: CircuitBreaker, store: Store
 ) -> None:
     fail(breaker, store, FAILURES + 10)
-    assert (breaker.open, store.asked) == (True, FAILURES)
+    assert (breaker.open, store.calls) == (True, FAILURES)
     pause, pauses = FIRST_PAUSE_S, []
     for _ in range(6):
-        before = store.asked
+        before = store.calls
         store.seconds += pause * 0.999
         fail(breaker, store, 3)
-        assert store.asked == before
+        assert store.calls == before
         store.seconds += pause * 0.001
         fail(breaker, store, 3)
-        assert store.asked == before + 1
+        assert store.calls == before + 1
         pauses.append(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
     assert pauses[-2:] == [LONGEST_PAUSE_S] * 2
@@ -138,9 +138,9 @@ def test_failures_pause_and_messages_can_be_set(store: Store, caplog: pytest.Log
         opened="nobody is counted", closed="everybody is counted again",
     )  # fmt: skip
     for _ in range(3):
-        calls = store.asked
+        calls = store.calls
         fail(breaker, store, 2)
-        assert store.asked == calls + 1
+        assert store.calls == calls + 1
         store.seconds += 5
     store.away = False
     assert breaker(store) == "here"

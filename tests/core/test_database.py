@@ -102,8 +102,8 @@ def test_processes_that_start_at_once_make_the_tables_once(home: Home) -> None:
     code = "Identity(home).assign(words); print(Identity(home).keys(words))"
     started = [python(home, code, f"c{i}", "all") for i in range(4)]
     keys = [eval(answer(process)) for process in started]
-    assert len({found["all"] for found in keys}) == 1
-    assert sorted({key for found in keys for key in found.values()}) == [1, 2, 3, 4, 5]
+    assert len({result["all"] for result in keys}) == 1
+    assert sorted({key for result in keys for key in result.values()}) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("use", ["reading", "writing", "prepare"])
@@ -185,13 +185,13 @@ def test_what_is_committed_outlives_a_killed_process(durable: bool, home: Home) 
     )
     killed = python(home, code)
     assert killed.stdout is not None
-    said = [killed.stdout.readline() for _ in range(50)]
+    text_value = [killed.stdout.readline() for _ in range(50)]
     killed.send_signal(signal.SIGKILL)
-    said += [line for line in killed.stdout if line.endswith("\n")]
+    text_value += [line for line in killed.stdout if line.endswith("\n")]
     killed.wait()
     killed.stdout.close()
     with Database(home).reading() as connection:
-        assert len(said) <= count(connection) <= len(said) + 1
+        assert len(text_value) <= count(connection) <= len(text_value) + 1
 
 
 def test_only_what_must_not_be_lost_waits_for_the_disk(home: Home) -> None:
@@ -231,20 +231,29 @@ def test_writers_of_one_kind_wait_for_each_other_and_on_a_server_only_they(home:
 # The journal
 
 
-def told(message_id: str, customer: str, joins: str | None = None) -> Message:
+def message_of(message_id: str, customer: str, joins: str | None = None) -> Message:
     return Message(message_id, NOON, customer, joins, {"traits": [[0, 0, 0, "plan", message_id]]})
 
 
 def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> None:
     database = Database(home)
     refused = [Refused(NOON, "no customer", "{}")]
-    done = append(database, [told("a", "ann"), told("a", "bob"), told("b", "ann")], refused, compacted_seq=0)
+    done = append(
+        database,
+        [message_of("a", "ann"), message_of("a", "bob"), message_of("b", "ann")],
+        refused,
+        compacted_seq=0,
+    )
     assert done == Appended(new=2, repeated=1, refused=1)
-    assert append(database, [told("b", "ann"), told("c", "ann")], compacted_seq=0) == Appended(1, 1, 0)
+    assert append(database, [message_of("b", "ann"), message_of("c", "ann")], compacted_seq=0) == Appended(
+        1, 1, 0
+    )
     assert journal.last(database) == 3
     assert Identity(home).keys(["ann", "bob"]) == {"ann": 1}
     journal.forget(database, 3)
-    assert append(database, [told("c", "ann"), told("d", "cid")], compacted_seq=0) == Appended(1, 1, 0)
+    assert append(database, [message_of("c", "ann"), message_of("d", "cid")], compacted_seq=0) == Appended(
+        1, 1, 0
+    )
     assert journal.changes(database, 0) == Changes(4, [2], [], micros(NOON))
     assert journal.last(database) == 4
 
@@ -254,7 +263,10 @@ def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(hom
     bad = [Refused(NOON, "no customer", text, id) for text, id in (("1", "a"), ("2", None), ("3", "b"))]
     append(database, [], bad, compacted_seq=0)
     append(
-        database, [told("a", "ann")], [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")], compacted_seq=0
+        database,
+        [message_of("a", "ann")],
+        [bad[0], bad[1], Refused(NOON, "otherwise", "4", "b")],
+        compacted_seq=0,
     )
     assert [entry.reason for entry in quarantine.entries(database, 9)] == ["no customer"] * 4
     assert journal.last(database) == 1
@@ -262,9 +274,9 @@ def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(hom
 
 def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
     database = Database(home)
-    append(database, [told("a", "ann")], compacted_seq=0)
+    append(database, [message_of("a", "ann")], compacted_seq=0)
     journal.advance_to(database, 7)
-    append(database, [told("b", "ann")], compacted_seq=0)
+    append(database, [message_of("b", "ann")], compacted_seq=0)
     journal.advance_to(database, 3)
     assert journal.last(database) == 8
     assert journal.changes(database, 7).customer_keys == [1]
@@ -272,7 +284,11 @@ def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
 
 def test_who_joins_is_news_of_both(home: Home) -> None:
     database = Database(home)
-    append(database, [told("a", "ann"), told("b", "bob"), told("c", "bob", joins="ann")], compacted_seq=0)
+    append(
+        database,
+        [message_of("a", "ann"), message_of("b", "bob"), message_of("c", "bob", joins="ann")],
+        compacted_seq=0,
+    )
     assert journal.changes(database, 0) == Changes(3, [2], [1], micros(NOON))
     assert journal.changes(database, 2) == Changes(3, [2], [1], micros(NOON))
     assert [(m.customer_key, m.into) for m in Identity(home).merges()] == [(1, 2)]
@@ -321,8 +337,8 @@ def test_all_of_a_process_share_the_connections_as_long_as_somebody_has_them(hom
     assert one._connections is other._connections
     one.prepare()
     one.close()
-    with one.reading() as connection, other.reading() as beside:  # closed is not ended
-        assert count(connection) == count(beside) == 0
+    with one.reading() as connection, other.reading() as other_value:  # closed is not ended
+        assert count(connection) == count(other_value) == 0
     engine = one._connections.engine
     assert engine.pool.checkedin() == 2
     del one, other
@@ -368,9 +384,11 @@ def test_it_heals_when_the_server_was_restarted(
         put(connection, "a")
     postgres.stop()
     try:
-        said = r"database postgresql://127\.0\.0\.1:\d+/shop_\d+ cannot be used: .*; see that the server runs"
+        text_value = (
+            r"database postgresql://127\.0\.0\.1:\d+/shop_\d+ cannot be used: .*; see that the server runs"
+        )
         for use in (database.reading, database.writing):
-            with pytest.raises(PatronError, match=said) as refused, use():
+            with pytest.raises(PatronError, match=text_value) as refused, use():
                 pass
             assert "patron:" not in str(refused.value)
     finally:

@@ -107,9 +107,9 @@ def test_a_shop_is_read_as_it_was_written(tmp_path: Path, frozen: datetime | Non
     home = Home(tmp_path / "new" / "home")
     shop = Shop('a "quoted" \\ source', "Europe/London", "GBP", Clock(frozen))
     home.write_shop(shop)
-    found = home.shop()
-    assert found == shop
-    assert found.clock.frozen_at is None or found.clock.frozen_at.tzinfo is UTC
+    result = home.shop()
+    assert result == shop
+    assert result.clock.frozen_at is None or result.clock.frozen_at.tzinfo is UTC
     assert [path.name for path in home.path.iterdir()] == ["home.toml"]
 
 

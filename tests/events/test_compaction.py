@@ -71,7 +71,7 @@ def counted(events: Events) -> Seen:
 
 
 def _multiset(table: pa.Table) -> Counter[tuple[Any, ...]]:
-    return Counter(tuple(map(str, found.values())) for found in table.to_pylist())
+    return Counter(tuple(map(str, result.values())) for result in table.to_pylist())
 
 
 def seen(home: Home) -> Seen:
@@ -128,7 +128,7 @@ def write_lines(home: Home, lines: list[tuple[str, list[Any]]]) -> None:
     lake.write(home, connection, ZONE, {"source": "mapping"}, add=True, imported=True)
 
 
-class Told:
+class ExpectedEvents:
     """What was told, as plainly as it can be kept: who is who, and whose each event is."""
 
     def __init__(self) -> None:
@@ -152,16 +152,16 @@ class Told:
         self.keys = {name: into if at == key else at for name, at in self.keys.items()}
 
     def seen(self) -> Seen:
-        found: Seen = {name: Counter() for name in SCHEMAS}
+        result: Seen = {name: Counter() for name in SCHEMAS}
         for key, name, (at, received, *rest) in self.rows:
-            told = [
+            given_value = [
                 (key, received),
                 *((b, max(received, t)) for (a, b), t in self.merges.items() if a == key),
             ]
-            for whose, known in told:
+            for whose, known in given_value:
                 moments = (moment(us).replace(tzinfo=None) for us in (at, known))
-                found[name][tuple(map(str, (whose, *moments, *rest)))] += 1
-        return found
+                result[name][tuple(map(str, (whose, *moments, *rest)))] += 1
+        return result
 
 
 @settings(max_examples=6, stateful_step_count=12, suppress_health_check=[*HealthCheck])
@@ -174,7 +174,7 @@ class Arrivals(RuleBasedStateMachine):
         self.home = Home(self.folder / "home")
         shops.begin_live(self.home, ZONE, "EUR")
         self.database = Database(self.home)
-        self.told, self.messages = Told(), list[Message]()
+        self.expected, self.messages = ExpectedEvents(), list[Message]()
         self.opened: tuple[str, Events, Seen] | None = None
         self.now = START
 
@@ -188,7 +188,7 @@ class Arrivals(RuleBasedStateMachine):
         message = order(who, n, self.now - timedelta(hours=late_hours), self.now)
         journal.append(self.database, [message, message] if again else [message], compacted_seq=0)
         self.messages.append(message)
-        self.told.tell(who, message.rows)
+        self.expected.tell(who, message.rows)
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
@@ -200,7 +200,7 @@ class Arrivals(RuleBasedStateMachine):
         n = self.next()
         if earlier != later:
             journal.append(self.database, [Message(f"m{n}", self.now, later, joins=earlier)], compacted_seq=0)
-            self.told.merge(earlier, later, micros(self.now))
+            self.expected.merge(earlier, later, micros(self.now))
 
     @rule()
     def compact(self) -> None:
@@ -222,19 +222,19 @@ class Arrivals(RuleBasedStateMachine):
         lines = [(m.customer_id, m.rows["order_lines"][0]) for m in again]
         if new:
             fresh = order("e", self.next(), self.now).rows["order_lines"]
-            self.told.tell("e", {"order_lines": fresh})
+            self.expected.tell("e", {"order_lines": fresh})
             lines.append(("e", fresh[0]))
         if lines:
             write_lines(self.home, lines)
 
     @rule()
     def open(self) -> None:
-        held, events = lake.metadata(self.home).version, lake.read(self.home, lake.connect())
-        self.opened = held, events, counted(events)
+        stored, events = lake.metadata(self.home).version, lake.read(self.home, lake.connect())
+        self.opened = stored, events, counted(events)
 
     @invariant()
     def every_event_is_seen_once(self) -> None:
-        assert seen(self.home) == self.told.seen()
+        assert seen(self.home) == self.expected.seen()
 
     @invariant()
     def who_opened_the_version_before_reads_on(self) -> None:
@@ -370,17 +370,17 @@ def test_what_was_before_a_merge_does_not_know_it_and_what_is_after_does(home: H
         [Message("m3", days[2], "ann", joins="anonymous:x"), order("ann", 4, days[2])],
         compacted_seq=0,
     )
-    found = {}
+    result = {}
     for moved in (False, True):
         if moved:
             compact.compact(home, database)
         for as_of in (days[1], days[3]):
             events = lake.read(home, lake.connect())
-            asked = populations.everyone(events, as_of, ZONE)
-            frame = compute(events, asked, [FEATURES["orders_total"]]).to_pandas()
-            found[moved, as_of] = sorted(frame["orders_total"].tolist())
+            request = populations.everyone(events, as_of, ZONE)
+            frame = compute(events, request, [FEATURES["orders_total"]]).to_pandas()
+            result[moved, as_of] = sorted(frame["orders_total"].tolist())
     # Two customers of one order each; then one of three, and nobody's is counted twice.
-    assert found == {(moved, day): [1, 1] if day == days[1] else [3] for moved, day in found}
+    assert result == {(moved, day): [1, 1] if day == days[1] else [3] for moved, day in result}
     page = Timeline(home).page(Identity(home).keys(["ann"])["ann"], days[3], 50, kinds=("order",))
     assert [e.position.id for e in page.events] == ["o4", "o2", "o1"]
     page = Timeline(home).page(Identity(home).keys(["ann"])["ann"], days[1], 50, kinds=("order",))
@@ -395,19 +395,19 @@ def test_a_timeline_tells_what_arrived_before_and_after_it_is_moved(home: Home):
     compact.compact(home, database)
     pages.append(timeline.page(key, START + timedelta(days=1), 50))
     assert pages[0] == pages[1]
-    told = [e.position.id.partition("Viewed")[0] for e in pages[0].events]
-    assert told == ["visits=2", "o2", "Page ", "visits=1", "o1", "Page "]
+    given_value = [e.position.id.partition("Viewed")[0] for e in pages[0].events]
+    assert given_value == ["visits=2", "o2", "Page ", "visits=1", "o1", "Page "]
 
 
 def test_a_refund_that_says_which_order_it_takes_back_keeps_it(home: Home):
     database, later = Database(home), START + timedelta(days=2)
-    said = {
+    text = {
         "refunds": [
             row(later, later, order_id, "tea", "food", 2, "12.5000", False) for order_id in ("o1", None)
         ]
     }
     bought = [order("a", n, START + timedelta(hours=n)) for n in (1, 2, 3)]
-    journal.append(database, [*bought, Message("r", later, "a", rows=said)], compacted_seq=0)
+    journal.append(database, [*bought, Message("r", later, "a", rows=text)], compacted_seq=0)
     for _ in range(2):  # however often it is looked for
         write_lines(home, [("b", order("b", 9, START).rows["order_lines"][0])])
         refunds = lake.read(home, lake.connect()).refunds.to_pandas()

@@ -72,8 +72,8 @@ def replay(database: Database, joins: list[tuple[str, str]]) -> Oracle:
             assert join(connection, earlier, later, at, 100 + at) == oracle.join(earlier, later, at)
             assert {row[0]: row[1] for row in connection.execute(sa.select(ids))} == oracle.key_of
             assert {row[0]: row[1] for row in connection.execute(sa.select(customers))} == oracle.name_of
-            found = [(m.customer_key, m.into, m.at_us) for m in read_merges(connection)]
-            assert found == sorted(oracle.merged, key=lambda m: (m[2], m[0], m[1]))
+            result = [(m.customer_key, m.into, m.at_us) for m in read_merges(connection)]
+            assert result == sorted(oracle.merged, key=lambda m: (m[2], m[0], m[1]))
         seqs = {(row.at_us, row.seq) for row in connection.execute(sa.select(merges))}
         assert all(seq == 100 + at for at, seq in seqs)
     return oracle
@@ -122,9 +122,9 @@ def test_joins_that_race_leave_what_some_order_of_them_would(empty_home: Home) -
         list(pool.map(chain, (0, 5, 10, 15)))
     identity = Identity(empty_home)
     (alive,) = set(identity.keys([f"u{i}" for i in range(20)]).values())
-    found = identity.merges()
-    assert {merge.customer_key for merge in found if merge.into == alive} == set(range(1, 21)) - {alive}
-    assert len({(merge.customer_key, merge.into) for merge in found}) == len(found)
+    result = identity.merges()
+    assert {merge.customer_key for merge in result if merge.into == alive} == set(range(1, 21)) - {alive}
+    assert len({(merge.customer_key, merge.into) for merge in result}) == len(result)
 
 
 def test_ids_that_no_database_can_hold_are_nobodys(empty_home: Home) -> None:

@@ -208,8 +208,8 @@ def test_a_country_is_told_when_it_is_new_or_changes(home: Home, small_retail: W
     ann = ["EIRE", "EIRE", None, "EIRE", "France", "France", "EIRE"]
     rows = [line(8 + i, ANN, country) for i, country in enumerate(ann)] + [line(9, BOB, "France")]
     load(home, small_retail(reversed(rows)))
-    found = [(t["timestamp"].hour, t["customer"], t["name"], t["value"]) for t in events(home, "traits")]
-    assert found == [
+    result = [(t["timestamp"].hour, t["customer"], t["name"], t["value"]) for t in events(home, "traits")]
+    assert result == [
         (8, ANN, "country", "EIRE"),
         (9, BOB, "country", "France"),
         (12, ANN, "country", "France"),
@@ -291,9 +291,9 @@ def test_a_cancellation_takes_back_the_latest_earlier_order_that_can_give_it(
     home: Home, small_retail: Writer, rows: list[tuple[Any, ...]], expected: list[str | None]
 ):
     done = load(home, small_retail([line("0", 1, 7, product="Z"), *rows]))
-    found = refunds(home)
-    assert [refund[0] for refund in found] == expected
-    assert [refund[1] for refund in found] == [order is not None for order in expected]
+    result = refunds(home)
+    assert [refund[0] for refund in result] == expected
+    assert [refund[1] for refund in result] == [order is not None for order in expected]
     assert done["kept"]["refunds"] == len(expected)
     assert done.get("refunds_unmatched", 0) == expected.count(None)
 
@@ -301,9 +301,9 @@ def test_a_cancellation_takes_back_the_latest_earlier_order_that_can_give_it(
 def test_a_refund_that_matches_nothing_counts_as_money_given_back(home: Home, small_retail: Writer):
     load(home, small_retail([line("1", 5, 8), line("C2", -2, 9), line("C3", -7, 10)]))
     assert refunds(home) == [("1", True, 2, 4.0), (None, False, 7, 14.0)]
-    asked = pd.DataFrame({"customer_id": [ANN], "as_of": ["2010-12-02"]})
-    found = snapshots.snapshot(asked, ["refunded_total", "spend_total", "refund_share"], home).iloc[0]
-    assert (found["refunded_total"], found["spend_total"], found["refund_share"]) == (18.0, 10.0, 1.8)
+    table_value = pd.DataFrame({"customer_id": [ANN], "as_of": ["2010-12-02"]})
+    result = snapshots.snapshot(table_value, ["refunded_total", "spend_total", "refund_share"], home).iloc[0]
+    assert (result["refunded_total"], result["spend_total"], result["refund_share"]) == (18.0, 10.0, 1.8)
 
 
 trades = st.lists(
@@ -325,8 +325,8 @@ def test_no_order_gives_back_more_than_it_had(raw: list[tuple[str, str, int, int
         (customer, product, NOON + timedelta(hours=hour), i, "" if back else f"{i // 2}", quantity, back)
         for i, (customer, product, hour, quantity, back) in enumerate(ordered)
     ]
-    found = match_refunds(lines)
-    assert found.keys() == {row[3] for row in lines if row[6]}
+    result = match_refunds(lines)
+    assert result.keys() == {row[3] for row in lines if row[6]}
 
     # Replayed: an invoice's lines may share its number, so what is left is kept by line.
     left: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
@@ -336,7 +336,7 @@ def test_no_order_gives_back_more_than_it_had(raw: list[tuple[str, str, int, int
             bought.append([time, invoice, quantity])
             continue
         able = [entry for entry in bought if entry[0] < time and entry[2] >= quantity]
-        assert found[number] == (able[-1][1] if able else None)
+        assert result[number] == (able[-1][1] if able else None)
         if able:
             able[-1][2] -= quantity
     assert all(entry[2] >= 0 for entries in left.values() for entry in entries)
@@ -344,7 +344,7 @@ def test_no_order_gives_back_more_than_it_had(raw: list[tuple[str, str, int, int
     for customer, product, _, _, invoice, quantity, _ in lines:
         had[customer, product, invoice] += quantity
     for customer, product, _, number, _, quantity, _ in lines:
-        if (order := found.get(number)) is not None:
+        if (order := result.get(number)) is not None:
             had[customer, product, order] -= quantity
     assert all(rest >= 0 for rest in had.values())
 
@@ -381,8 +381,8 @@ def test_the_same_file_again_changes_nothing(home: Home, small_retail: Writer):
     again = load(home, path)
     assert contents(home) == before
     assert again["changed"] is False
-    for told in ("read", "kept", "set_aside", "notes", "clock", "from", "to"):
-        assert again[told] == first[told]
+    for given_value in ("read", "kept", "set_aside", "notes", "clock", "from", "to"):
+        assert again[given_value] == first[given_value]
 
 
 def test_the_same_file_under_another_name_is_the_same_file(home: Home, small_retail: Writer, tmp_path: Path):
@@ -617,10 +617,10 @@ def test_a_bad_file_is_named_and_an_existing_shop_stays(
     load(home, small_retail(shop_rows()))
     snapshots.build(home, monthly=False)
     before = contents(home)
-    make, said = BAD[kind]
+    make, text_value = BAD[kind]
     path = tmp_path / "bad.parquet"
     make(path)
-    with pytest.raises(PatronError, match=said) as caught:
+    with pytest.raises(PatronError, match=text_value) as caught:
         load(home, path, replace=True)
     assert str(path) in str(caught.value)
     with pytest.raises(PatronError):
@@ -664,8 +664,8 @@ def test_further_columns_are_ignored_and_counted(home: Home, tmp_path: Path):
 def test_other_types_that_can_be_read_are_read(home: Home, tmp_path: Path):
     path, plain = tmp_path / "texts.parquet", tmp_path / "plain.parquet"
     parquet(plain)
-    told = table().to_pydict()
-    parquet(path, **{name: [str(value) for value in column] for name, column in told.items()})
+    given_value = table().to_pydict()
+    parquet(path, **{name: [str(value) for value in column] for name, column in given_value.items()})
     load(home, plain)
     other = Home(tmp_path / "other")
     load(other, path)
@@ -685,13 +685,13 @@ def test_without_an_import_there_is_nothing_to_report(home: Home):
 
 def texts(home: Home) -> dict[tuple[str, str], set[str]]:
     """Every value in a home's Parquet files, as text, by (table or group, column)."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    result: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in home.path.rglob("*.parquet"):
         table = pq.read_table(path, partitioning=None)
         for name in table.column_names:
             values = table[name].unique().to_pylist()
-            found[path.relative_to(home.path).parts[2], name] |= {str(value) for value in values}
-    return found
+            result[path.relative_to(home.path).parts[2], name] |= {str(value) for value in values}
+    return result
 
 
 def test_ids_stand_in_one_file_only(
@@ -758,11 +758,11 @@ def test_the_real_file_is_accounted_for(
     real: tuple[Home, dict[str, Any]], reckoned: tuple[pd.DataFrame, dict[str, int]]
 ):
     _, done = real
-    kept, aside = reckoned
+    remaining, aside = reckoned
     assert done["read"] == 1_044_847
     assert done["set_aside"]["no_customer"] == 235_287
     assert done["set_aside"] == aside
-    assert sum(done["kept"].values()) == len(kept)
+    assert sum(done["kept"].values()) == len(remaining)
     assert done["read"] == sum(done["kept"].values()) + sum(done["set_aside"].values())
     assert (done["from"], done["to"], done["clock"]) == (
         "2009-12-01",
@@ -778,18 +778,18 @@ def test_the_real_files_money_items_and_customers_are_all_there(
     home, _ = real
     rows, _ = reckoned
     backend = lake.connect()
-    held = lake.read(home, backend)
+    stored = lake.read(home, backend)
     cancels = rows["InvoiceNo"].str.startswith("C")
-    for kept, part in ((held.order_lines, rows[~cancels]), (held.refunds, rows[cancels])):
-        assert kept.count().execute() == len(part)
-        assert kept.quantity.sum().execute() == part["Quantity"].abs().sum()
+    for remaining, part in ((stored.order_lines, rows[~cancels]), (stored.refunds, rows[cancels])):
+        assert remaining.count().execute() == len(part)
+        assert remaining.quantity.sum().execute() == part["Quantity"].abs().sum()
         money = (part["Quantity"].abs() * part["UnitPrice"]).round(4).sum()
-        assert float(kept.amount.sum().execute()) == pytest.approx(money, rel=1e-9)
-        assert kept.customer_key.nunique().execute() == part["CustomerID"].nunique()
+        assert float(remaining.amount.sum().execute()) == pytest.approx(money, rel=1e-9)
+        assert remaining.customer_key.nunique().execute() == part["CustomerID"].nunique()
     local = rows["InvoiceDate"].dt.tz_localize("Europe/London", ambiguous=True, nonexistent="shift_forward")
     utc = local.dt.tz_convert("UTC").dt.tz_localize(None)
-    assert held.order_lines.timestamp.min().execute() == utc[~cancels].min()
-    assert held.refunds.timestamp.max().execute() == utc[cancels].max()
+    assert stored.order_lines.timestamp.min().execute() == utc[~cancels].min()
+    assert stored.refunds.timestamp.max().execute() == utc[cancels].max()
     ids = Identity(home).table()
     assert sorted(map(int, ids["customer_id"].to_pylist())) == sorted(rows["CustomerID"].astype(int).unique())
 
@@ -819,14 +819,14 @@ def test_the_real_customers_ids_stand_in_one_file_only(real: tuple[Home, dict[st
     home, _ = real
     table = Identity(home).table()
     ids = set(table["customer_id"].to_pylist())
-    found = texts(home)
-    assert not {"customer_id", "CustomerID"} & {column for _, column in found}
+    result = texts(home)
+    assert not {"customer_id", "CustomerID"} & {column for _, column in result}
     # Products' numbers reach into the customers' range, and so do quantities: they say nothing.
-    assert {("traits", "value"), ("order_lines", "order_id"), ("set_aside.parquet", "order_id")} < set(found)
-    for (where, column), values in found.items():
+    assert {("traits", "value"), ("order_lines", "order_id"), ("set_aside.parquet", "order_id")} < set(result)
+    for (where, column), values in result.items():
         if column not in ("product_id", "quantity", "row_number", "day"):
             assert not ids & values, (where, column)
-    keys = {int(key) for (_, column), values in found.items() if column == "customer_key" for key in values}
+    keys = {int(key) for (_, column), values in result.items() if column == "customer_key" for key in values}
     assert max(keys) == len(ids) < min(map(int, ids))
 
 

@@ -105,8 +105,8 @@ def visible(home: Home) -> dict[str, Counter[tuple[Any, ...]]]:
 def test_every_event_is_stored_once_under_its_customers_key(full: Home):
     ids = {v: k for k, v in Identity(full).keys([f"id-{i}" for i in range(60)]).items()}
     for name, rows in some_events().items():
-        found = [(ids[r["customer_key"]], r["timestamp"], r["received_at"]) for r in stored(full, name)]
-        assert sorted(found) == sorted(row[:3] for row in rows)
+        result = [(ids[r["customer_key"]], r["timestamp"], r["received_at"]) for r in stored(full, name)]
+        assert sorted(result) == sorted(row[:3] for row in rows)
         assert "customer_id" not in stored(full, name)[0]
 
 
@@ -142,13 +142,13 @@ def test_day_and_hour_are_the_shops_local_ones(home: Home, zone: str):
     orders = [("a", moments[0], moments[0], "o", "p", None, 1, "1", "0")]
     seen = [("a", moment, moment, "Page Viewed", "page", *[None] * 6) for moment in moments]
     write(home, {"order_lines": orders, "refunds": [], "traits": traits, "activities": seen}, zone)
-    found = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
-    assert found == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
+    result = {row["timestamp"]: row["day"] for row in stored(home, "traits")}
+    assert result == {m: day_of(m.replace(tzinfo=UTC), zone) for m in moments}
     local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for m in moments]
-    assert list(found.values()) == [(d - EPOCH).days for d in sorted(local)]
+    assert list(result.values()) == [(d - EPOCH).days for d in sorted(local)]
     hours = {row["timestamp"]: (row["day"], row["hour"]) for row in stored(home, "activities")}
     clock = {m: m.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).hour for m in moments}
-    assert hours == {m: (day, clock[m]) for m, day in found.items()}
+    assert hours == {m: (day, clock[m]) for m, day in result.items()}
 
 
 def test_the_generation_depends_on_the_events_and_not_on_their_order(tmp_path: Path):
@@ -232,9 +232,9 @@ def test_this_version_and_the_one_before_are_kept(full: Home):
         abandoned.mkdir()
         write(full, few, note=str(i))
         assert not abandoned.exists()
-        kept = sorted(path for path in full.events.glob("v*"))
-        assert kept[-2:] == [before, lake.current(full).folder]
-        assert len(kept) <= 3
+        remaining = sorted(path for path in full.events.glob("v*"))
+        assert remaining[-2:] == [before, lake.current(full).folder]
+        assert len(remaining) <= 3
     assert sorted(path.name for path in full.path.iterdir()) == ["events", "patron.db"]
 
 
@@ -292,8 +292,8 @@ def test_a_home_of_an_earlier_release_is_refused_until_it_is_replaced(full: Home
     for path in folder.iterdir():
         path.rename(full.events / path.name)
     folder.rmdir()
-    told = {n: v for n, v in record.items() if n not in ("version", "before", "compacted_seq")}
-    (full.events / "import.json").write_text(json.dumps(told | {"source": source}))
+    given_value = {n: v for n, v in record.items() if n not in ("version", "before", "compacted_seq")}
+    (full.events / "import.json").write_text(json.dumps(given_value | {"source": source}))
     (full.path / "identity.db").write_bytes(b"ids")
     command = "patron simulate" if source == "simulate" else "patron import FILE --as"
     for ask in (lake.metadata, lambda home: lake.read(home, lake.connect())):
@@ -356,16 +356,18 @@ def test_what_a_source_set_aside_and_knows_to_be_true_is_kept_without_customers(
 
 
 def test_progress_is_told_for_every_table(home: Home):
-    told: list[tuple[str, float]] = []
+    given_value: list[tuple[str, float]] = []
     lake.write(
         home,
         holding(some_events()),
         "UTC",
         {"source": "test"},
-        lambda message, share: told.append((message, share)),
+        lambda message, share: given_value.append((message, share)),
     )
-    assert [message for message, _ in told] == [f"writing {name.replace('_', ' ')}" for name in SCHEMAS]
-    assert told[-1][1] == 1
+    assert [message for message, _ in given_value] == [
+        f"writing {name.replace('_', ' ')}" for name in SCHEMAS
+    ]
+    assert given_value[-1][1] == 1
 
 
 # Who is who

@@ -85,8 +85,8 @@ def test_a_line_of_ones_own_becomes_an_event(home: Home, tmp_path: Path):
         "Europe/Paris", "EUR", "mapping",
     )  # fmt: skip
     line = next(row for row in events(home) if row["customer"] == "bob")
-    told = ("order_id", "product_id", "quantity", "category")
-    assert [line[name] for name in told] == ["2", "tea", 1, None]
+    given_value = ("order_id", "product_id", "quantity", "category")
+    assert [line[name] for name in given_value] == ["2", "tea", 1, None]
     assert line["timestamp"] == line["received_at"] == datetime.fromisoformat("2024-07-02T21:30")
     assert line["day"] == (date(2024, 7, 2) - date(1970, 1, 1)).days
     (refund,) = events(home, "refunds")
@@ -166,8 +166,8 @@ def test_online_retail_by_hand(tmp_path: Path, small_retail: Callable[..., Path]
     imports.import_file(homes[1], str(path), toml(tmp_path, RETAIL_SHORT + words + aside))
     for name in ("order_lines", "refunds", "traits"):
         assert events(homes[0], name) == events(homes[1], name)
-    told = [lake.metadata(home).record["set_aside"] for home in homes]
-    assert told[0] == told[1] == {"adjustment": 1, "duplicate": 1, "no_customer": 1}
+    given_value = [lake.metadata(home).record["set_aside"] for home in homes]
+    assert given_value[0] == given_value[1] == {"adjustment": 1, "duplicate": 1, "no_customer": 1}
 
 
 @pytest.mark.slow
@@ -315,8 +315,8 @@ def test_a_draft_of_customers_adds_what_is_known_of_them(home: Home, tmp_path: P
     imports.import_file(home, str(orders), toml(tmp_path, imports.inspect_file(orders)))
     done = imports.import_file(home, str(people), own)
     assert (done["kept"], done["changed"]) == ({"customers": 2}, True)
-    told = [(row["customer"], row["name"], row["value"]) for row in events(home, "traits")]
-    assert sorted(told) == [
+    given_value = [(row["customer"], row["name"], row["value"]) for row in events(home, "traits")]
+    assert sorted(given_value) == [
         ("c1", "city", "Paris"), ("c1", "country", "France"),
         ("c2", "city", "Rome"), ("c2", "country", "Italy"),
     ]  # fmt: skip
@@ -427,8 +427,8 @@ def test_time_formats_are_tried_in_turn(home: Home, tmp_path: Path):
         for i, day in enumerate(("03/02/2024", "03/22/2024", "2024-07-01T12:00:00+0000"))
     ]
     imports.import_file(home, csv(tmp_path, *rows), toml(tmp_path, SHOP + ORDERS + formats))
-    found = sorted(row["timestamp"].isoformat() for row in events(home))
-    assert found == ["2024-02-02T23:00:00", "2024-03-21T23:00:00", "2024-07-01T12:00:00"]
+    result = sorted(row["timestamp"].isoformat() for row in events(home))
+    assert result == ["2024-02-02T23:00:00", "2024-03-21T23:00:00", "2024-07-01T12:00:00"]
 
 
 def test_ids_that_a_spreadsheet_made_numbers_are_the_same_ids(home: Home, tmp_path: Path):
@@ -606,15 +606,15 @@ def test_orders_without_a_number_are_the_same_in_any_order_of_files(tmp_path: Pa
     assert generation(homes[0]) == generation(homes[1])
 
 
-@pytest.mark.parametrize(("first", "second", "kept"), [(1, 3, 3), (3, 1, 3), (2, 2, 2)])
+@pytest.mark.parametrize(("first", "second", "remaining"), [(1, 3, 3), (3, 1, 3), (2, 2, 2)])
 def test_of_identical_lines_the_larger_number_counts(
-    home: Home, tmp_path: Path, first: int, second: int, kept: int
+    home: Home, tmp_path: Path, first: int, second: int, remaining: int
 ):
     own = toml(tmp_path, SHOP + ORDERS + 'identical_lines = "all"\n')
     for name, n in (("a.csv", first), ("b.csv", second)):
         path = csv(tmp_path, *ROWS[:1] * n, *(ROWS[2:3] if name == "b.csv" else ()), name=name)
         imports.import_file(home, path, own)
-    assert Counter(amounts(home)) == {("ann", 12.5): kept, ("bob", 12.5): 1}
+    assert Counter(amounts(home)) == {("ann", 12.5): remaining, ("bob", 12.5): 1}
 
 
 trades = st.lists(

@@ -22,40 +22,40 @@ NOW = datetime(2024, 5, 4, 22, 30, 0, 250_000, tzinfo=UTC)
 PLACE = Place("Europe/Berlin", "EUR")
 
 
-def told(kind: str, **more: Any) -> dict[str, Any]:
+def call(kind: str, **more: Any) -> dict[str, Any]:
     """A message of customer c1, with an id of its own."""
     return {"type": kind, "messageId": "m1", "userId": "c1"} | more
 
 
 def track(event: str, properties: Any = None, **more: Any) -> dict[str, Any]:
-    return told("track", event=event, properties=properties, **more)
+    return call("track", event=event, properties=properties, **more)
 
 
 def fitting(message: Any) -> Message:
-    found = translate(message, NOW, PLACE)
-    assert isinstance(found, Message), found.reason
-    return found
+    result = translate(message, NOW, PLACE)
+    assert isinstance(result, Message), result.reason
+    return result
 
 
 def reason(message: Any) -> str:
-    found = translate(message, NOW, PLACE)
-    assert isinstance(found, Refused)
-    assert json.dumps(json.loads(found.message)) == json.dumps(message)
-    return found.reason
+    result = translate(message, NOW, PLACE)
+    assert isinstance(result, Refused)
+    assert json.dumps(json.loads(result.message)) == json.dumps(message)
+    return result.reason
 
 
 def rows(message: Any, table: str) -> list[dict[str, Any]]:
     """The rows that a message leaves in an event table, by way of the journal's own types."""
-    found = fitting(message)
-    assert set(found.rows) <= {table}
-    made: list[dict[str, Any]] = tables([(1, json.dumps(found.rows))])[table].to_pylist()
+    result = fitting(message)
+    assert set(result.rows) <= {table}
+    made: list[dict[str, Any]] = tables([(1, json.dumps(result.rows))])[table].to_pylist()
     assert all(list(row) == list(SCHEMAS[table]) for row in made)
     return made
 
 
 def row(message: Any, table: str = "activities") -> dict[str, Any]:
-    (found,) = rows(message, table)
-    return found
+    (result,) = rows(message, table)
+    return result
 
 
 def at(message: Any) -> datetime:
@@ -68,44 +68,44 @@ def at(message: Any) -> datetime:
 
 
 def test_an_event_is_the_customers_or_else_the_devices() -> None:
-    assert fitting(told("track", event="x")).customer_id == "c1"
-    assert fitting(told("track", event="x", anonymousId="d1")).customer_id == "c1"
-    assert fitting(told("track", event="x", anonymousId="d1")).joins is None
-    assert fitting(told("track", event="x", userId=None, anonymousId="d1")).customer_id == "anonymous:d1"
-    assert fitting(told("track", event="x", userId="", anonymousId=7)).customer_id == "anonymous:7"
-    assert fitting(told("track", event="x", userId=12347)).customer_id == "12347"
+    assert fitting(call("track", event="x")).customer_id == "c1"
+    assert fitting(call("track", event="x", anonymousId="d1")).customer_id == "c1"
+    assert fitting(call("track", event="x", anonymousId="d1")).joins is None
+    assert fitting(call("track", event="x", userId=None, anonymousId="d1")).customer_id == "anonymous:d1"
+    assert fitting(call("track", event="x", userId="", anonymousId=7)).customer_id == "anonymous:7"
+    assert fitting(call("track", event="x", userId=12347)).customer_id == "12347"
 
 
 def test_identify_joins_the_device_and_alias_what_the_customer_was_called() -> None:
-    assert fitting(told("identify", anonymousId="d1")).joins == "anonymous:d1"
-    assert fitting(told("identify")).joins is None
-    assert fitting(told("identify", userId=None, anonymousId="d1")).joins is None
-    assert fitting(told("alias", previousId="old")).joins == "old"
-    assert fitting(told("alias", previousId="d1", anonymousId="d1")).joins == "anonymous:d1"
-    assert fitting(told("alias", previousId="anonymous:d1")).joins == "anonymous:d1"
-    assert fitting(told("alias", previousId="c1")).joins is None
+    assert fitting(call("identify", anonymousId="d1")).joins == "anonymous:d1"
+    assert fitting(call("identify")).joins is None
+    assert fitting(call("identify", userId=None, anonymousId="d1")).joins is None
+    assert fitting(call("alias", previousId="old")).joins == "old"
+    assert fitting(call("alias", previousId="d1", anonymousId="d1")).joins == "anonymous:d1"
+    assert fitting(call("alias", previousId="anonymous:d1")).joins == "anonymous:d1"
+    assert fitting(call("alias", previousId="c1")).joins is None
 
 
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        (told("track", event="x", userId=None), "neither userId nor anonymousId"),
-        (told("track", event="x", userId=1.5), "userId is neither text nor"),
-        (told("track", event="x", userId=True), "userId is neither text nor"),
-        (told("track", event="x", userId="x" * 201), "userId is longer than 200"),
-        (told("track", event="x", userId="anonymous:d1"), "userId begins with anonymous:"),
-        (told("track", event="x", messageId=["m"]), "messageId is neither"),
-        (told("alias"), "needs previousId and userId"),
-        (told("alias", userId=None, anonymousId="d", previousId="d"), "needs previousId and userId"),
-        (told("group"), "needs groupId"),
-        (told("track"), "event, .*, is missing"),
-        (told("track", event=" "), "event, .*, is missing"),
-        (told("track", event=5), "event, .*, is missing"),
-        (told("track", event="x" * 1001), "event is longer"),
-        (told("track", event="x", properties=[]), "properties is not an object"),
-        (told("identify", traits="x"), "traits is not an object"),
-        (told("purchase"), "type is none of identify, track"),
-        (told("track", type=["track"]), "type is none of"),
+        (call("track", event="x", userId=None), "neither userId nor anonymousId"),
+        (call("track", event="x", userId=1.5), "userId is neither text nor"),
+        (call("track", event="x", userId=True), "userId is neither text nor"),
+        (call("track", event="x", userId="x" * 201), "userId is longer than 200"),
+        (call("track", event="x", userId="anonymous:d1"), "userId begins with anonymous:"),
+        (call("track", event="x", messageId=["m"]), "messageId is neither"),
+        (call("alias"), "needs previousId and userId"),
+        (call("alias", userId=None, anonymousId="d", previousId="d"), "needs previousId and userId"),
+        (call("group"), "needs groupId"),
+        (call("track"), "event, .*, is missing"),
+        (call("track", event=" "), "event, .*, is missing"),
+        (call("track", event=5), "event, .*, is missing"),
+        (call("track", event="x" * 1001), "event is longer"),
+        (call("track", event="x", properties=[]), "properties is not an object"),
+        (call("identify", traits="x"), "traits is not an object"),
+        (call("purchase"), "type is none of identify, track"),
+        (call("track", type=["track"]), "type is none of"),
         ({"userId": "c1"}, "type is none of"),
         ([], "not an object"), ("x", "not an object"), (None, "not an object"),
         (track("x", {"text": "x" * 33_000}), "larger than 32 KB"),
@@ -121,10 +121,10 @@ def test_what_cannot_be_used_is_refused_in_words(message: Any, why: str) -> None
 
 def test_without_an_id_what_is_said_tells_messages_apart() -> None:
     def name(at: datetime = NOW, event: str = "x", timestamp: str | None = None) -> str:
-        message = told("track", event=event, timestamp=timestamp, messageId=None)
-        found = translate(message, at, PLACE)
-        assert isinstance(found, Message)
-        return found.message_id
+        message = call("track", event=event, timestamp=timestamp, messageId=None)
+        result = translate(message, at, PLACE)
+        assert isinstance(result, Message)
+        return result.message_id
 
     later = NOW + timedelta(seconds=1)
     then = "2024-05-04T10:00:00Z"
@@ -199,16 +199,16 @@ def test_moments_that_cannot_be_are_refused(times: dict[str, Any], why: str) -> 
 
 
 def test_the_day_is_the_shops() -> None:
-    found = row(track("x"))
-    assert date_of(found["day"]) == date(2024, 5, 5)  # half past midnight in Berlin
-    assert found["received_at"].replace(tzinfo=UTC) == NOW
+    result = row(track("x"))
+    assert date_of(result["day"]) == date(2024, 5, 5)  # half past midnight in Berlin
+    assert result["received_at"].replace(tzinfo=UTC) == NOW
 
 
 # Traits
 
 
 def test_traits_are_told_one_by_one_and_objects_taken_apart() -> None:
-    message = told(
+    message = call(
         "identify",
         traits={"country": "DE", "address": {"city": "Köln", "geo": {"lat": 50.9}}, "vip": True, "gone": None,
                 "tags": ["a", 1]},
@@ -218,7 +218,7 @@ def test_traits_are_told_one_by_one_and_objects_taken_apart() -> None:
         "country": "DE", "address.city": "Köln", "address.geo.lat": "50.9", "vip": "true",
         "tags": '["a",1]', "age": "40",
     }  # fmt: skip
-    group = told("group", groupId=5, traits={"plan": "gold"})
+    group = call("group", groupId=5, traits={"plan": "gold"})
     assert {r["name"]: r["value"] for r in rows(group, "traits")} == {"group_id": "5", "group.plan": "gold"}
 
 
@@ -252,10 +252,10 @@ products = st.lists(st.tuples(cents, st.integers(1, 100), st.integers(0, 100)), 
 
 @given(products, st.integers(0, 10_000), st.sampled_from((str, float)))
 def test_the_lines_of_an_order_are_together_exactly_the_order(
-    told: list[tuple[Decimal, int, int]], part: int, written: Any
+    order_lines: list[tuple[Decimal, int, int]], part: int, written: Any
 ) -> None:
     listed, total, own = [], Decimal(0), Decimal(0)
-    for price, quantity, percent in told:
+    for price, quantity, percent in order_lines:
         less = (price * quantity * percent / 100).quantize(Decimal("0.0001"), "ROUND_DOWN")
         listed.append({"price": written(price), "quantity": quantity, "discount": written(less)})
         total, own = total + price * quantity, own + less
@@ -341,12 +341,12 @@ def test_orders_that_cannot_be_are_refused(event: str, properties: dict[str, Any
 
 def test_what_is_known_has_a_kind_and_what_is_not_is_kept() -> None:
     properties = {"product_id": "p1", "category": "books", "price": "7.25", "quantity": 2, "odd": {"a": [1]}}
-    found = row(track("Product Added", properties))
-    assert (found["name"], found["kind"], found["channel"]) == ("Product Added", "cart_added", None)
-    assert (found["product_id"], found["category"], found["amount"]) == ("p1", "books", Decimal("14.5"))
-    assert json.loads(found["properties"]) == properties
-    found = row(track("Näher betrachtet", {"value": "viel"}))
-    assert (found["name"], found["kind"], found["amount"]) == ("Näher betrachtet", None, None)
+    result = row(track("Product Added", properties))
+    assert (result["name"], result["kind"], result["channel"]) == ("Product Added", "cart_added", None)
+    assert (result["product_id"], result["category"], result["amount"]) == ("p1", "books", Decimal("14.5"))
+    assert json.loads(result["properties"]) == properties
+    result = row(track("Näher betrachtet", {"value": "viel"}))
+    assert (result["name"], result["kind"], result["amount"]) == ("Näher betrachtet", None, None)
     assert row(track("x"))["properties"] == "{}"
     assert row(track("Points Redeemed", {"value": -100}))["amount"] == -100
     assert row(track("x", {"value": "3", "revenue": 4, "price": 5}))["amount"] == 3
@@ -363,12 +363,12 @@ def test_activities_in_another_currency_are_refused_where_they_have_an_amount() 
 
 
 def test_pages_and_screens_are_seen_and_named_in_their_properties() -> None:
-    page = told("page", name="Home", category="Docs", properties={"path": "/", "name": "other"})
-    found = row(page)
-    assert (found["name"], found["kind"], found["channel"]) == ("Page Viewed", "page", "web")
-    assert found["category"] is None
-    assert json.loads(found["properties"]) == {"path": "/", "name": "Home", "category": "Docs"}
-    assert row(told("screen", name="Cart"))["name"] == "Screen Viewed"
+    page = call("page", name="Home", category="Docs", properties={"path": "/", "name": "other"})
+    result = row(page)
+    assert (result["name"], result["kind"], result["channel"]) == ("Page Viewed", "page", "web")
+    assert result["category"] is None
+    assert json.loads(result["properties"]) == {"path": "/", "name": "Home", "category": "Docs"}
+    assert row(call("screen", name="Cart"))["name"] == "Screen Viewed"
 
 
 @pytest.mark.parametrize(
@@ -397,12 +397,12 @@ def test_the_reference_is_what_the_event_is_closest_to() -> None:
 
 
 def test_an_event_of_a_subscription_is_about_it_and_nothing_else() -> None:
-    told = {"campaign": "spring", "order_id": "o", "value": 9.9, "period_months": 1}
+    given_value = {"campaign": "spring", "order_id": "o", "value": 9.9, "period_months": 1}
     for name in ("Started", "Renewed", "Resumed", "Cancelled", "Canceled", "Ended", "Expired"):
-        made = row(track(f"Subscription {name}", told | {"subscription_id": 12}))
+        made = row(track(f"Subscription {name}", given_value | {"subscription_id": 12}))
         assert made["reference"] == "12"
         assert made["kind"] in SUBSCRIPTIONS
-    assert row(track("Subscription Renewed", told))["reference"] is None
+    assert row(track("Subscription Renewed", given_value))["reference"] is None
 
 
 # Anything at all
@@ -443,13 +443,13 @@ messages = st.fixed_dictionaries(
 
 @given(json_values | messages)
 def test_whatever_is_told_becomes_rows_of_the_tables_or_is_refused(message: Any) -> None:
-    found = translate(message, NOW, PLACE)
-    if isinstance(found, Refused):
-        assert found.reason
-        json.loads(found.message)
+    result = translate(message, NOW, PLACE)
+    if isinstance(result, Refused):
+        assert result.reason
+        json.loads(result.message)
         return
-    for rows_of in tables([(1, json.dumps(found.rows, ensure_ascii=False))]).values():
+    for rows_of in tables([(1, json.dumps(result.rows, ensure_ascii=False))]).values():
         assert all(
             r["timestamp"] <= r["received_at"] == NOW.replace(tzinfo=None) for r in rows_of.to_pylist()
         )
-    assert translate(message, NOW, PLACE) == found
+    assert translate(message, NOW, PLACE) == result

@@ -156,9 +156,9 @@ def test_columns_and_types(small):
     assert described("refunds") == line | {"matched": "BOOLEAN"}
     assert described("traits") == {"customer_id": "VARCHAR"} | times | {"name": "VARCHAR", "value": "VARCHAR"}
     rates = dict.fromkeys(("purchase_rate_per_day", "dropout_probability"), "DOUBLE")
-    told = dict.fromkeys(("name", "kind", "channel", "reference", "product_id", "category"), "VARCHAR")
-    told |= {"amount": "DECIMAL(18,4)", "properties": "VARCHAR"}
-    assert described("activities") == {"customer_id": "VARCHAR"} | times | told
+    given = dict.fromkeys(("name", "kind", "channel", "reference", "product_id", "category"), "VARCHAR")
+    given |= {"amount": "DECIMAL(18,4)", "properties": "VARCHAR"}
+    assert described("activities") == {"customer_id": "VARCHAR"} | times | given
     facts = dict.fromkeys(("order_value_mean", "refund_probability", "discount_sensitivity"), "DOUBLE")
     facts |= dict.fromkeys(("open_probability", "click_probability"), "DOUBLE")
     assert described("truth") == {"customer_id": "VARCHAR"} | rates | {
@@ -212,8 +212,8 @@ def test_every_refund_takes_back_a_line(seasonal):
 
 
 def test_traits_are_told_on_arrival_and_the_newsletter_may_change(seasonal):
-    told = rows(seasonal, "SELECT name, count(*), count(DISTINCT customer_id) FROM traits GROUP BY 1")
-    counts = {name: (events, customers) for name, events, customers in told}
+    given = rows(seasonal, "SELECT name, count(*), count(DISTINCT customer_id) FROM traits GROUP BY 1")
+    counts = {name: (events, customers) for name, events, customers in given}
     everybody = number(seasonal, "SELECT count(*) FROM truth")
     assert counts["country"] == counts["channel"] == (everybody, everybody)
     assert counts["newsletter"][0] > counts["newsletter"][1] == everybody
@@ -293,22 +293,22 @@ def test_every_order_comes_out_of_a_visit_with_a_cart(small):
 
 
 def test_activities_have_the_names_kinds_and_channels_of_the_specification(small):
-    told = rows(small, "SELECT DISTINCT name, kind, channel FROM activities")
-    for name, kind, channel in told:
+    given = rows(small, "SELECT DISTINCT name, kind, channel FROM activities")
+    for name, kind, channel in given:
         assert kind == MEANINGS[name].kind
         assert channel in ({MEANINGS[name].channel} - {None} or {"web", "app"})
-    assert len({name for name, *_ in told}) == 20
+    assert len({name for name, *_ in given}) == 20
 
 
 def test_emails_go_to_subscribers(seasonal):
     """The newsletter's last word before each email is yes."""
-    said = (
+    text_value = (
         "SELECT a.customer_id, a.timestamp, t.value FROM activities a ASOF JOIN"
         " (FROM traits WHERE name = 'newsletter') t"
         " ON a.customer_id = t.customer_id AND a.timestamp >= t.timestamp"
         " WHERE a.name = 'Email Sent'"
     )
-    assert rows(seasonal, f"SELECT DISTINCT value FROM ({said})") == [("true",)]
+    assert rows(seasonal, f"SELECT DISTINCT value FROM ({text_value})") == [("true",)]
     left = "SELECT count(*) FROM activities WHERE name = 'Unsubscribed'"
     no = "SELECT count(*) FROM traits WHERE name = 'newsletter' AND value = 'false'"
     first = " AND timestamp > (SELECT min(timestamp) FROM traits t WHERE t.customer_id = traits.customer_id)"
@@ -317,16 +317,16 @@ def test_emails_go_to_subscribers(seasonal):
 
 def test_probabilities_to_open_and_click_are_recovered(seasonal):
     """Of emails to active customers, by thirds of the probability; tolerance: four standard errors."""
-    told = "SELECT customer_id, reference, {p} AS p FROM activities JOIN truth USING (customer_id)"
-    sent = told + " WHERE name = '{name}' AND timestamp < coalesce(dropped_out_at, '2023-12-01')"
+    given = "SELECT customer_id, reference, {p} AS p FROM activities JOIN truth USING (customer_id)"
+    sent = given + " WHERE name = '{name}' AND timestamp < coalesce(dropped_out_at, '2023-12-01')"
     for probability, name, then in (
         ("open_probability", "Email Sent", "Email Opened"),
         ("click_probability", "Email Opened", "Email Link Clicked"),
     ):
-        asked = sent.format(p=probability, name=name)
+        request = sent.format(p=probability, name=name)
         taken = f"SELECT (customer_id, reference) FROM activities WHERE name = '{then}'"
         done = f"(customer_id, reference) IN ({taken})"
-        tosses = f"SELECT p, ({done})::INT AS done, ntile(3) OVER (ORDER BY p) AS third FROM ({asked})"
+        tosses = f"SELECT p, ({done})::INT AS done, ntile(3) OVER (ORDER BY p) AS third FROM ({request})"
         thirds = rows(seasonal, f"SELECT sum(done), sum(p), sum(p * (1 - p)) FROM ({tosses}) GROUP BY third")
         assert len(thirds) == 3
         for observed, expected, variance in thirds:
@@ -369,11 +369,11 @@ def test_subscribers_leave_as_often_as_is_true_of_them(seasonal):
 
 def test_who_leaves_gives_notice_or_just_does_not_pay_again(seasonal):
     about = "FROM activities WHERE kind LIKE 'subscription%' GROUP BY reference, customer_id"
-    told = (
+    given = (
         "SELECT customer_id, max(timestamp) FILTER (kind = 'subscription_cancelled') AS noticed,"
         f" max(timestamp) AS last, max(properties::JSON->>'ends_at')::DATE AS ends {about}"
     )
-    left = f"FROM ({told}) JOIN truth USING (customer_id) WHERE subscriptions_ended_at IS NOT NULL"
+    left = f"FROM ({given}) JOIN truth USING (customer_id) WHERE subscriptions_ended_at IS NOT NULL"
     share = number(seasonal, f"SELECT avg((noticed IS NOT NULL)::INT) {left}")
     assert share == pytest.approx(0.7, abs=0.06)
     assert rows(seasonal, f"{left} AND noticed NOT BETWEEN ends - INTERVAL 11 DAY AND ends + 1") == []
@@ -406,8 +406,8 @@ def test_customers_say_how_content_they_are(seasonal):
         number(seasonal, f"SELECT count(*) {opened}") > number(seasonal, f"SELECT count(*) {resolved}") > 100
     )
     scores = "(properties->>'score')::INT"
-    told = f"SELECT min({scores}), max({scores}) FROM activities WHERE kind = 'survey_answered'"
-    ((lowest, highest),) = rows(seasonal, told)
+    given = f"SELECT min({scores}), max({scores}) FROM activities WHERE kind = 'survey_answered'"
+    ((lowest, highest),) = rows(seasonal, given)
     assert 0 <= lowest < highest <= 10
 
 

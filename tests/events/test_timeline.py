@@ -45,41 +45,44 @@ def numbered(lines: Any) -> list[dict[str, Any]]:
 def plain(home: Home, as_of: datetime) -> Plain:
     """Every customer's events as known at a moment, newest first, from a plain read of the whole lake."""
     events = lake.read(home, lake.connect()).known_at(as_of)
-    found: Plain = {}
+    result: Plain = {}
 
     def add(key: Any, kind: str, id: str, time: Any, **details: Any) -> None:
         moment = pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
-        found.setdefault(int(key), []).append({"time": moment, "kind": kind, "id": id, **details})
+        result.setdefault(int(key), []).append({"time": moment, "kind": kind, "id": id, **details})
 
     def lines(rows: pd.DataFrame, *more: str) -> list[dict[str, Any]]:
         return numbered(rows.sort_values(["timestamp", "product_id"])[[*LINE, *more]].to_dict("records"))
 
     for (key, order), rows in events.order_lines.to_pandas().groupby(["customer_key", "order_id"]):
         paid, off = float(rows["amount"].sum()), float(rows["discount"].sum())
-        told = {"order_id": order, "amount": paid, "discount": off, "lines": lines(rows, "discount")}
-        add(key, "order", order, rows["timestamp"].min(), **told)
+        given_value = {"order_id": order, "amount": paid, "discount": off, "lines": lines(rows, "discount")}
+        add(key, "order", order, rows["timestamp"].min(), **given_value)
     by = ["customer_key", "timestamp", "order_id"]
     for (key, time, order), rows in events.refunds.to_pandas().groupby(by, dropna=False):
         name = None if pd.isna(order) else order
-        told = {"order_id": name, "amount": float(rows["amount"].sum()), "lines": lines(rows)}
-        add(key, "refund", name or "", time, **told)
+        given_value = {"order_id": name, "amount": float(rows["amount"].sum()), "lines": lines(rows)}
+        add(key, "refund", name or "", time, **given_value)
     for row in events.traits.to_pandas().itertuples():
-        told = {"name": row.name, "value": row.value}
-        add(row.customer_key, "trait", f"{row.name}={row.value}", row.timestamp, **told)
+        given_value = {"name": row.name, "value": row.value}
+        add(row.customer_key, "trait", f"{row.name}={row.value}", row.timestamp, **given_value)
     columns = ["name", "kind", "channel", "reference", "product_id", "category", "amount", "properties"]
     same = ["customer_key", "timestamp", *columns]
     for row in events.activities.to_pandas()[same].drop_duplicates().itertuples(index=False):
-        told = {name: None if pd.isna(getattr(row, name)) else getattr(row, name) for name in columns}
-        said = [str(told[name]) if name == "amount" and told[name] else told[name] for name in columns[1:]]
-        about = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+        given_value = {name: None if pd.isna(getattr(row, name)) else getattr(row, name) for name in columns}
+        text_value = [
+            str(given_value[name]) if name == "amount" and given_value[name] else given_value[name]
+            for name in columns[1:]
+        ]
+        about = json.dumps(text_value, separators=(",", ":"), ensure_ascii=False)
         id = f"{row.name} {hashlib.md5(about.encode()).hexdigest()}"
-        told["activity"] = told.pop("kind")
-        told["amount"] = told["amount"] and float(told["amount"])
-        told["properties"] = json.loads(told["properties"] or "{}")
-        add(row.customer_key, "activity", id, row.timestamp, **told)
-    for told in found.values():
-        told.sort(key=lambda e: (e["time"], e["kind"], e["id"]), reverse=True)
-    return found
+        given_value["activity"] = given_value.pop("kind")
+        given_value["amount"] = given_value["amount"] and float(given_value["amount"])
+        given_value["properties"] = json.loads(given_value["properties"] or "{}")
+        add(row.customer_key, "activity", id, row.timestamp, **given_value)
+    for given_value in result.values():
+        given_value.sort(key=lambda e: (e["time"], e["kind"], e["id"]), reverse=True)
+    return result
 
 
 def flat(event: Event) -> dict[str, Any]:
@@ -99,14 +102,14 @@ def timeline(shop: Home) -> Timeline:
 
 
 def all_pages(timeline: Timeline, key: int, as_of: datetime, limit: int, **more: Any) -> list[Event]:
-    found: list[Event] = []
+    result: list[Event] = []
     below: Position | None = None
     while True:
         page = timeline.page(key, as_of, limit, below, **more)
         assert len(page.events) <= limit
-        found += page.events
+        result += page.events
         if page.end is None:
-            return found
+            return result
         assert len(page.events) == limit  # a page is full while there is more
         below = page.end
 
@@ -133,9 +136,9 @@ def test_what_happened_but_is_not_known_yet_is_not_told(timeline: Timeline, shop
     late = lines[lines["received_at"] - lines["timestamp"] > pd.Timedelta("1h")].iloc[0]
     moment = late["received_at"].to_pydatetime().replace(tzinfo=UTC)
     key, order = int(late["customer_key"]), late["order_id"]
-    for as_of, told in ((moment - timedelta(seconds=1), 0), (moment, 1), (now, 1)):
+    for as_of, given_value in ((moment - timedelta(seconds=1), 0), (moment, 1), (now, 1)):
         events = all_pages(timeline, key, as_of, 200, kinds=("order",))
-        assert [e.position.id for e in events].count(order) == told
+        assert [e.position.id for e in events].count(order) == given_value
 
 
 def test_activities_are_told_with_their_properties_and_once(shop_copy: Home) -> None:
@@ -176,8 +179,8 @@ def test_many_threads_read_at_once(
         return {key: [flat(e) for e in timeline.page(key, now, 200).events] for key in range(first, 200, 8)}
 
     with ThreadPoolExecutor(8) as pool:
-        for told in pool.map(read, range(1, 9)):
-            assert told == {key: known(now)[key][:200] for key in told}
+        for given_value in pool.map(read, range(1, 9)):
+            assert given_value == {key: known(now)[key][:200] for key in given_value}
 
 
 def test_events_that_come_later_change_no_page_that_is_still_to_come(shop_copy: Home, plan: Plan) -> None:
@@ -206,15 +209,17 @@ def test_events_that_come_later_change_no_page_that_is_still_to_come(shop_copy: 
 def timeline_of(get: Get, customer_id: str, **params: Any) -> dict[str, Any]:
     response = get(f"/v1/customers/{customer_id}/timeline", params=params)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 @pytest.fixture(scope="module")
 def busy(shop: Home, known: Callable[[datetime], Plain]) -> tuple[int, str]:
     """Key and id of a customer with events of every kind."""
-    told = known(shop.shop().now())
-    key = next(k for k, es in told.items() if {e["kind"] for e in es} == {*KINDS} and 50 < len(es) < 200)
+    given_value = known(shop.shop().now())
+    key = next(
+        k for k, es in given_value.items() if {e["kind"] for e in es} == {*KINDS} and 50 < len(es) < 200
+    )
     table = Identity(shop).table()
     return key, table["customer_id"][table["customer_key"].to_pylist().index(key)].as_py()
 
@@ -232,8 +237,8 @@ def test_the_service_tells_a_timeline_page_by_page(
         (e["kind"], e["time"]) for e in expected
     ]
     for event, plainly in zip(whole["events"], expected, strict=True):
-        told = {n: v for n, v in plainly.items() if n not in ("time", "kind", "id", "lines")}
-        assert {n: event[n] for n in told} == told
+        given_value = {n: v for n, v in plainly.items() if n not in ("time", "kind", "id", "lines")}
+        assert {n: event[n] for n in given_value} == given_value
         for line, other in zip(event.get("lines", []), plainly.get("lines", []), strict=True):
             assert line == {"discount": None} | other
     paged, cursor = [], None
@@ -263,9 +268,9 @@ def test_a_cursor_from_elsewhere_is_refused_in_words(get: Get, busy: tuple[int, 
     path = f"/v1/customers/{busy[1]}/timeline"
     cursor = timeline_of(get, busy[1], limit=1)["next_cursor"]
     other = next(
-        found
+        body
         for i in range(600)
-        if (found := get(f"/v1/customers/C{i:06d}/timeline?limit=1").json().get("next_cursor"))
+        if (body := get(f"/v1/customers/C{i:06d}/timeline?limit=1").json().get("next_cursor"))
         and f"C{i:06d}" != busy[1]
     )
     refused(get(path, params={"cursor": other}), "another customer")

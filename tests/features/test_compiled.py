@@ -43,9 +43,9 @@ def whole(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """By group what the definitions give over the whole history."""
     backend = lake.connect()
     events = boundaries.load_events(built_shop, backend, [AS_OF])
-    asked = backend.create_table("population", population(keys), temp=True)
+    request = backend.create_table("population", population(keys), temp=True)
     return {
-        group.name: backend.to_pyarrow(group.compute(events, asked).order_by("customer_key"))
+        group.name: backend.to_pyarrow(group.compute(events, request).order_by("customer_key"))
         for group in GROUPS
     }
 
@@ -54,13 +54,13 @@ def whole(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
 def few(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """The same customers by compiled definitions over their own events, one half after the other."""
     history = History(built_shop, Database(built_shop))
-    connection, found = compiled.open_connection(), []
+    connection, result = compiled.open_connection(), []
     divided, reader = boundaries.table(boundaries.current_files(built_shop, AS_OF)), TextReader.of(built_shop)
     for part in (keys[:1], keys[1:20], keys[20:]):
-        told = history.of(part)
-        tables = {**told, "opinions": reader.opinions(told["activities"]), "boundaries": divided}
-        found.append(compiled.run(connection, compiled.compile_groups(), tables, population(part)))
-    return {name: pa.concat_tables([part[name] for part in found]) for name in found[0]}
+        given = history.of(part)
+        tables = {**given, "opinions": reader.opinions(given["activities"]), "boundaries": divided}
+        result.append(compiled.run(connection, compiled.compile_groups(), tables, population(part)))
+    return {name: pa.concat_tables([part[name] for part in result]) for name in result[0]}
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
@@ -74,9 +74,9 @@ def test_a_few_customers_have_what_the_whole_gives_them(
 
 
 def test_the_comparison_is_about_something(few: dict[str, pa.Table]) -> None:
-    told = {name: table[name] for table in few.values() for name in table.column_names}
-    assert {*FEATURES} <= {*told}
-    constant = [name for name in FEATURES if len(told[name].unique()) == 1]
+    given = {name: table[name] for table in few.values() for name in table.column_names}
+    assert {*FEATURES} <= {*given}
+    constant = [name for name in FEATURES if len(given[name].unique()) == 1]
     assert len(constant) < len(FEATURES) / 3, constant
     assert {"value_tier", "rfm_segment", "lifecycle_stage", "median_gap_days"}.isdisjoint(constant)
 

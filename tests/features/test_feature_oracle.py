@@ -154,8 +154,8 @@ class Reading:
         by_id: dict[str, list[Line]] = {}
         for line in self.lines:
             by_id.setdefault(line.order_id, []).append(line)
-        found = sorted(by_id.values(), key=self.age, reverse=True)
-        return [order for order in found if days is None or self.age(order) <= days]
+        result = sorted(by_id.values(), key=self.age, reverse=True)
+        return [order for order in result if days is None or self.age(order) <= days]
 
     def age(self, order: list[Line]) -> int:
         return max(map(self.days_ago, order))
@@ -214,11 +214,11 @@ class Reading:
         return max(prices) / min(prices) if prices else None
 
     def categories(self) -> dict[str, list[Line]]:
-        found: dict[str, list[Line]] = {}
+        result: dict[str, list[Line]] = {}
         for line in self.lines:
             if line.category is not None:
-                found.setdefault(line.category, []).append(line)
-        return found
+                result.setdefault(line.category, []).append(line)
+        return result
 
     def favourite(self) -> tuple[str | None, Fraction | None]:
         spend = {name: total(li.amount for li in lines) for name, lines in self.categories().items()}
@@ -304,9 +304,9 @@ class Reading:
 
         return min(sorted(centres), key=distance)
 
-    def told(self, name: str) -> str | None:
-        said = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
-        return max(said)[1] if said else None
+    def trait(self, name: str) -> str | None:
+        text_value = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
+        return max(text_value)[1] if text_value else None
 
     def within(self, days: int, events: Iterable[Event]) -> list[Event]:
         return [event for event in events if self.days_ago(event) <= days]
@@ -322,13 +322,13 @@ class Reading:
 
     def visits(self, days: int | None = None) -> list[list[Activity]]:
         """The visits, each a list of what was done; those begun in the last ``days``."""
-        found: list[list[Activity]] = []
+        result: list[list[Activity]] = []
         for activity in self.of(*VISITS, *CARTS):
-            if found and activity.timestamp - found[-1][-1].timestamp < timedelta(minutes=30):
-                found[-1].append(activity)
+            if result and activity.timestamp - result[-1][-1].timestamp < timedelta(minutes=30):
+                result[-1].append(activity)
             else:
-                found.append([activity])
-        return [visit for visit in found if days is None or self.days_ago(visit[0]) <= days]
+                result.append([activity])
+        return [visit for visit in result if days is None or self.days_ago(visit[0]) <= days]
 
     def carts(self, days: int) -> list[Activity]:
         """The last thing put into each cart, where that is in the last ``days``."""
@@ -350,13 +350,13 @@ class Reading:
 
     def views(self, days: int) -> dict[tuple[datetime, str | None], str | None]:
         """The category of each product viewed, by moment and product."""
-        found: dict[tuple[datetime, str | None], str | None] = {}
+        result: dict[tuple[datetime, str | None], str | None] = {}
         for view in self.within(days, self.of("viewed")):
             known = [
-                c for c in (view.category, found.get((view.timestamp, view.product_id))) if c is not None
+                c for c in (view.category, result.get((view.timestamp, view.product_id))) if c is not None
             ]
-            found[view.timestamp, view.product_id] = min(known, default=None)
-        return found
+            result[view.timestamp, view.product_id] = min(known, default=None)
+        return result
 
     def viewed_most(self) -> tuple[str | None, Fraction | None]:
         seen = Counter(category for category in self.views(90).values() if category is not None)
@@ -365,10 +365,10 @@ class Reading:
 
     def messages(self) -> list[list[Activity]]:
         """What is known of each message, its sending first."""
-        found: dict[tuple[str | None, str | None], list[list[Activity]]] = {}
-        told = self.of("sent", "opened", "clicked", "bounced")
-        for activity in sorted(told, key=lambda a: (a.timestamp, a.kind != "sent")):
-            known = found.setdefault((activity.channel, activity.reference), [])
+        result: dict[tuple[str | None, str | None], list[list[Activity]]] = {}
+        given_value = self.of("sent", "opened", "clicked", "bounced")
+        for activity in sorted(given_value, key=lambda a: (a.timestamp, a.kind != "sent")):
+            known = result.setdefault((activity.channel, activity.reference), [])
             is_new = activity.kind == "sent" and not any(
                 sent.kind == "sent" and self.days_ago(sent) == self.days_ago(activity)
                 for message in known
@@ -377,7 +377,7 @@ class Reading:
             if is_new or not known:
                 known.append([])
             known[-1].append(activity)
-        return [message for messages in found.values() for message in messages]
+        return [message for messages in result.values() for message in messages]
 
     def sent(self, days: int = 10**6, *channels: str) -> list[list[Activity]]:
         """The messages that were sent and did not bounce."""
@@ -411,32 +411,34 @@ class Reading:
 
     def reviews(self, days: int = 10**6) -> list[tuple[Activity, float | None]]:
         """Each product reviewed at a moment, with the fewest stars told of it; the latest first."""
-        found: dict[tuple[datetime, str | None], tuple[Activity, float | None]] = {}
-        for told in self.within(days, self.of("reviewed")):
-            before = found.get((told.timestamp, told.product_id), (told, None))[1]
-            stars = [s for s in (before, number(told, "rating", 1, 5)) if s is not None]
-            found[told.timestamp, told.product_id] = told, min(stars, default=None)
-        return sorted(found.values(), key=lambda review: moment(review[0]), reverse=True)
+        result: dict[tuple[datetime, str | None], tuple[Activity, float | None]] = {}
+        for given_value in self.within(days, self.of("reviewed")):
+            before = result.get((given_value.timestamp, given_value.product_id), (given_value, None))[1]
+            stars = [s for s in (before, number(given_value, "rating", 1, 5)) if s is not None]
+            result[given_value.timestamp, given_value.product_id] = given_value, min(stars, default=None)
+        return sorted(result.values(), key=lambda review: moment(review[0]), reverse=True)
 
     def stars(self, days: int = 10**6) -> list[float]:
         """Those of the reviews, the latest first, the fewest first where several are as late."""
         known = [
-            (-moment(told).timestamp(), stars) for told, stars in self.reviews(days) if stars is not None
+            (-moment(given_value).timestamp(), stars)
+            for given_value, stars in self.reviews(days)
+            if stars is not None
         ]
         return [stars for _, stars in sorted(known)]
 
     def surveys(self) -> list[tuple[Activity, float]]:
         """The answers with a score, the latest first."""
-        told = [(a, number(a, "score", 0, 10)) for a in self.of("survey_answered")]
-        known = [(a, score) for a, score in told if score is not None]
+        given_value = [(a, number(a, "score", 0, 10)) for a in self.of("survey_answered")]
+        known = [(a, score) for a, score in given_value if score is not None]
         return sorted(known, key=lambda pair: (-moment(pair[0]).timestamp(), pair[1]))
 
     def complaints(self) -> list[list[Activity]]:
         """The openings of each complaint, the earliest first."""
-        found: dict[Any, list[Activity]] = {}
+        result: dict[Any, list[Activity]] = {}
         for opened in self.of("complaint_opened"):
-            found.setdefault(opened.reference or opened.timestamp, []).append(opened)
-        return [*found.values()]
+            result.setdefault(opened.reference or opened.timestamp, []).append(opened)
+        return [*result.values()]
 
     def is_open(self, complaint: list[Activity]) -> bool:
         opened = complaint[-1]
@@ -445,12 +447,12 @@ class Reading:
 
     def texts(self, days: int = 10**6) -> list[Text]:
         """Each text, and what was read in it; the latest first, of those as late the less content one."""
-        found = set()
-        for told in self.within(days, self.of("reviewed", "complaint_opened", "survey_answered")):
-            if (text := text_in(told)) is not None:
-                about = told.kind, told.reference, told.product_id
-                found.add(Text(told.timestamp, *about, *judged(text), topics_in(text)))
-        return sorted(found, key=lambda text: (-text.timestamp.timestamp(), text.content))
+        result = set()
+        for given_value in self.within(days, self.of("reviewed", "complaint_opened", "survey_answered")):
+            if (text := text_in(given_value)) is not None:
+                about = given_value.kind, given_value.reference, given_value.product_id
+                result.add(Text(given_value.timestamp, *about, *judged(text), topics_in(text)))
+        return sorted(result, key=lambda text: (-text.timestamp.timestamp(), text.content))
 
     def complaining(self, topic: str) -> int:
         return sum(topic in text.topics for text in self.texts(365) if text.complains)
@@ -469,11 +471,11 @@ class Reading:
 
     def subscriptions(self, active: bool) -> list[Subscription]:
         """Those that go on, or those that do not, each by what its events say one after the other."""
-        told: dict[str | None, list[Activity]] = {}
+        given_value: dict[str | None, list[Activity]] = {}
         for event in self.of(*SUBSCRIPTIONS):
-            told.setdefault(event.reference, []).append(event)
-        found = [self.subscription(events) for events in told.values()]
-        return [s for s in found if s.goes_on(self.today) == active]
+            given_value.setdefault(event.reference, []).append(event)
+        result = [self.subscription(events) for events in given_value.values()]
+        return [s for s in result if s.goes_on(self.today) == active]
 
     def subscription(self, events: list[Activity]) -> Subscription:
         begins = [a.timestamp for a in events if a.kind == "subscription_started"]
@@ -487,9 +489,11 @@ class Reading:
             paid_on=self.day(latest[0]) if latest else None,
             paid_until=largest(self.paid_until(a) for a in latest),
             amount=largest(a.amount for a in latest),
-            months=largest(said(a, "period_months") for a in latest),
+            months=largest(property_of(a, "period_months") for a in latest),
             noticed=least(self.day(a) for a in after if a.kind == "subscription_cancelled"),
-            notice_until=largest(said(a, "ends_at") for a in after if a.kind == "subscription_cancelled"),
+            notice_until=largest(
+                property_of(a, "ends_at") for a in after if a.kind == "subscription_cancelled"
+            ),
             ended=least(self.day(a) for a in after if a.kind == "subscription_ended"),
         )
 
@@ -497,8 +501,8 @@ class Reading:
         return event.timestamp.astimezone(self.zone).date()
 
     def paid_until(self, payment: Activity) -> date | None:
-        months = said(payment, "period_months")
-        end = said(payment, "ends_at")
+        months = property_of(payment, "period_months")
+        end = property_of(payment, "ends_at")
         return end if end or not months else next_month(self.day(payment), months)
 
     @property
@@ -553,7 +557,7 @@ class Subscription:
         return Fraction(math.floor(Fraction(self.amount or 0) * 10_000 / (self.period or 1)), 10_000)
 
 
-def said(event: Activity, name: str) -> Any:
+def property_of(event: Activity, name: str) -> Any:
     """What an event's properties say: a day of this or the last century, or whole months."""
     value = json.loads(event.properties or "{}").get(name)
     if value is None or name == "period_months":
@@ -587,17 +591,17 @@ def moment(event: Event) -> datetime:
     return event.timestamp
 
 
-def number(told: Activity, name: str, lowest: float, highest: float) -> float | None:
+def number(given_value: Activity, name: str, lowest: float, highest: float) -> float | None:
     """A property, where it is a number, or a text of one, on its scale."""
-    properties = json.loads(told.properties or "null")
+    properties = json.loads(given_value.properties or "null")
     value = properties.get(name) if isinstance(properties, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = round(float(value), 4)
+        result = round(float(value), 4)
     except ValueError:
         return None
-    return found if lowest <= found <= highest else None
+    return result if lowest <= result <= highest else None
 
 
 @dataclass(frozen=True)
@@ -621,8 +625,8 @@ class Text:
         return self.content < Decimal("0.5")
 
 
-def text_in(told: Activity) -> str | None:
-    properties = json.loads(told.properties or "null")
+def text_in(given_value: Activity) -> str | None:
+    properties = json.loads(given_value.properties or "null")
     if not isinstance(properties, dict):
         return None
     texts = [properties.get(name) for name in ("review_body", "text", "comment", "message")]
@@ -632,8 +636,8 @@ def text_in(told: Activity) -> str | None:
 @cache
 def judged(text: str) -> tuple[Decimal, Decimal]:
     """How content the author is, and how sure that is; each text is read alone."""
-    said = classifier().predict([text])
-    return Decimal(f"{said.probability[0]:.6f}"), Decimal(f"{said.confidence[0]:.6f}")
+    text_value = classifier().predict([text])
+    return Decimal(f"{text_value.probability[0]:.6f}"), Decimal(f"{text_value.confidence[0]:.6f}")
 
 
 def topics_in(text: str) -> tuple[str, ...]:
@@ -772,7 +776,7 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "days_since_subscription_end": Reading.days_since_end,
     "days_since_cancellation": lambda r: r.since(r.of("subscription_cancelled")),
     "reviews_365d": lambda r: len(r.reviews(365)),
-    "days_since_review": lambda r: r.since(told for told, _ in r.reviews()),
+    "days_since_review": lambda r: r.since(at for at, _ in r.reviews()),
     "mean_rating_365d": lambda r: mean(r.stars(365)) if r.stars(365) else None,
     "lowest_rating_365d": lambda r: min(r.stars(365), default=None),
     "last_rating": lambda r: next(iter(r.stars()), None),
@@ -781,7 +785,7 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "open_complaints": lambda r: sum(map(r.is_open, r.complaints())),
     "days_since_complaint": lambda r: r.since(complaint[-1] for complaint in r.complaints()),
     "last_survey_score": lambda r: r.surveys()[0][1] if r.surveys() else None,
-    "days_since_survey": lambda r: r.since(told for told, _ in r.surveys()),
+    "days_since_survey": lambda r: r.since(at for at, _ in r.surveys()),
     "texts_365d": lambda r: len(r.texts(365)),
     "mean_content_365d": Reading.mean_content,
     "least_content_365d": lambda r: min((text.content for text in r.texts(365)), default=None),
@@ -802,9 +806,9 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "value_tier": Reading.tier,
     "lifecycle_stage": Reading.stage,
     "taste_cluster": Reading.taste,
-    "country": lambda r: r.told("country"),
-    "acquisition_channel": lambda r: r.told("channel"),
-    "newsletter": lambda r: yes(r.told("newsletter")),
+    "country": lambda r: r.trait("country"),
+    "acquisition_channel": lambda r: r.trait("channel"),
+    "newsletter": lambda r: yes(r.trait("newsletter")),
     "known_days": lambda r: max(map(r.days_ago, r.traits), default=None),
 }
 
@@ -854,19 +858,19 @@ class Engine:
                 for key, history in enumerate(histories)
                 for event in getattr(history, attribute)
             ]
-            told = self.fill(name, SCHEMAS[name], rows)
+            given_value = self.fill(name, SCHEMAS[name], rows)
             if name == "activities":
-                self.fill("opinions", OPINIONS, self.reader.opinions(told).to_pylist())
-        asked = [
+                self.fill("opinions", OPINIONS, self.reader.opinions(given_value).to_pylist())
+        request = [
             {"customer_key": k, "as_of": naive(h.as_of), "as_of_day": local_day(h.as_of, zone)}
             for k, h in enumerate(histories)
         ]
-        self.fill("population", POPULATION, asked)
-        found: list[dict[str, Any]] = [{} for _ in histories]
+        self.fill("population", POPULATION, request)
+        result: list[dict[str, Any]] = [{} for _ in histories]
         for query in self.queries:
             for row in self.connection.con.execute(query).to_arrow_table().to_pylist():
-                found[row["customer_key"]] |= row
-        return found
+                result[row["customer_key"]] |= row
+        return result
 
 
 def reader() -> TextReader:
@@ -897,18 +901,18 @@ def engine() -> Any:
 def compare(histories: list[History], zone: str) -> None:
     """Hold the features against the readings; activities told again and backwards must change nothing."""
     again = [replace(h, activities=[*reversed(h.activities), *h.activities]) for h in histories]
-    found = ENGINE[0].answers([*histories, *again], zone)
+    result = ENGINE[0].answers([*histories, *again], zone)
     half = len(histories)
-    assert [row | {"customer_key": row["customer_key"] - half} for row in found[half:]] == found[:half]
-    for history, row in zip(histories, found[:half], strict=True):
+    assert [row | {"customer_key": row["customer_key"] - half} for row in result[half:]] == result[:half]
+    for history, row in zip(histories, result[:half], strict=True):
         reading = Reading(history, zone)
         for name, read in READINGS.items():
-            expected, found = read(reading), row[name]
+            expected, result = read(reading), row[name]
             if expected is None or isinstance(expected, str | bool):
-                assert found == expected, name
+                assert result == expected, name
             else:
-                close = math.isclose(float(found), float(expected), rel_tol=1e-9, abs_tol=1e-12)
-                assert close, f"{name}: {found} is not {expected}"
+                close = math.isclose(float(result), float(expected), rel_tol=1e-9, abs_tol=1e-12)
+                assert close, f"{name}: {result} is not {expected}"
 
 
 # Histories
@@ -948,8 +952,8 @@ TERMS = st.sampled_from(
      '{"period_months":3,"ends_at":"2023-02-29"}', '{"ends_at": "2024-11-01", "period_months": 6}',
      '{"ends_at":"9999-12-31"}', '{"note":"\\"ends_at\\":\\"2024-01-01\\"","ends_at":"2025-01-01"}', None]
 )  # fmt: skip
-SAID = ["reviewed", "complaint_opened", "complaint_resolved", "survey_answered"] * 2
-kinds = st.sampled_from([*OFTEN, *SELDOM, *SAID])
+TEXT_KINDS = ["reviewed", "complaint_opened", "complaint_resolved", "survey_answered"] * 2
+kinds = st.sampled_from([*OFTEN, *SELDOM, *TEXT_KINDS])
 VALUES = [
     0, 1, 2, 5, 10, 11, -1, 3.7, 2.00004, 5.00004, "4", "4.5", "four", "", True, None, [3], {"rating": 3},
 ]  # fmt: skip
@@ -1125,10 +1129,10 @@ def test_a_history_worked_by_hand():
             Activity(**at(2024, 6, 22, 12), kind="survey_answered", properties='{"comment": "fine quality"}'),
         ],
     )
-    (found,) = ENGINE[0].answers([history], "Europe/London")
+    (result,) = ENGINE[0].answers([history], "Europe/London")
     a, b = judged("fine quality"), judged("poor delivery")
     assert a[0] > Decimal("0.5") > b[0]
-    assert {name: found[name] for name in FEATURES} == {
+    assert {name: result[name] for name in FEATURES} == {
         "orders_total": 3,
         "orders_30d": 2,
         "orders_90d": 2,

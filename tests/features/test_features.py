@@ -78,17 +78,17 @@ class Lab:
             filled, types = frame.astype(object).where(frame.notna(), None), ibis.schema(SCHEMAS[name])
             given = pa.Table.from_pandas(filled, types.to_pyarrow(), preserve_index=False)
             tables[name] = self.backend.create_table(ibis.util.gen_name(name), given, temp=True)
-        held = Events(**tables, boundaries=self.boundaries)
-        return opinions.with_opinions(self.backend, held, self.reader)
+        stored = Events(**tables, boundaries=self.boundaries)
+        return opinions.with_opinions(self.backend, stored, self.reader)
 
     def answers(
         self,
         features: list[Feature],
         events: Events | None = None,
-        asked: Iterable[tuple[int, datetime]] | None = None,
+        request: Iterable[tuple[int, datetime]] | None = None,
     ) -> dict[str, list[Any]]:
         """One list per column, by customer and moment; None where a value is null."""
-        pairs = [(key, moment.replace(tzinfo=None)) for key, moment in asked or self.now]
+        pairs = [(key, moment.replace(tzinfo=None)) for key, moment in request or self.now]
         frame = pd.DataFrame(pairs, columns=list(KEYS))
         population = population_table(self.backend, frame, ZONE)
         values = compute(events or self.events, population, features)
@@ -113,8 +113,8 @@ def _news(name: str, key: int, happened: datetime, received: datetime, i: int) -
         "day": day_of(happened, ZONE),
     }
     if name == "traits":
-        told = {"country": "XX", "channel": "pigeon", "newsletter": "true"}
-        return [common | {"name": trait, "value": value} for trait, value in told.items()]
+        given_value = {"country": "XX", "channel": "pigeon", "newsletter": "true"}
+        return [common | {"name": trait, "value": value} for trait, value in given_value.items()]
     bought = {"order_id": f"news-{key}-{i}", "product_id": f"NEWS-{i}"}
     bought["category"] = f"news {i}" if i else "toys"  # tastes are learnt of categories there were
     if name == "activities":
@@ -134,7 +134,7 @@ def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]
         "properties": f'{{"period_months": {12 + i}}}',
     }
     other = {"reference": f"news-other-{i}"}
-    told: list[dict[str, Any]] = [
+    given_value: list[dict[str, Any]] = [
         club | {"kind": "subscription_started"},
         later | club | {"kind": "subscription_renewed"},
         other | {"kind": "subscription_started"},
@@ -151,7 +151,7 @@ def _activities(common: dict[str, Any], key: int, i: int) -> list[dict[str, Any]
         {"kind": "survey_answered", "properties": '{"score": 0}'},
     ]
     hour = common["timestamp"].replace(tzinfo=UTC).astimezone(ZoneInfo(ZONE)).hour
-    return [common | {"name": "News", "hour": hour} | row for row in told]
+    return [common | {"name": "News", "hour": hour} | row for row in given_value]
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +253,8 @@ def definitions_elsewhere() -> dict[str, str]:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    parsed: dict[str, str] = json.loads(done.stdout)
+    return parsed
 
 
 @every_feature
@@ -395,8 +395,8 @@ def test_what_follows_begins_at_the_moment_and_ends_with_the_last_day():
     table = moments(
         backend, (AS_OF - TICK, AS_OF), (AS_OF, AS_OF), (ends - TICK, ends), (ends, ends), (AS_OF, ends)
     )
-    found = following(table, asked_at(backend, AS_OF), days=3).order_by("value").execute()
-    assert list(found["value"]) == ["1", "2", "4"]
+    actual = following(table, asked_at(backend, AS_OF), days=3).order_by("value").execute()
+    assert list(actual["value"]) == ["1", "2", "4"]
 
 
 def test_a_day_of_25_hours_counts_as_one():

@@ -94,7 +94,7 @@ class World:
 
     home: Home
     wall: Wall
-    told: list[Message] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
 
     @classmethod
     def copy(cls, home: Home, folder: Path, at: datetime = BEGIN) -> World:
@@ -102,8 +102,8 @@ class World:
         return cls(Home(Path(shutil.copytree(home.path, folder)), wall=wall), wall)
 
     def tell(self, customer: str, *, joins: str | None = None, name: str = "", **rows: Sequence[Any]) -> None:
-        message = Message(name or f"m{len(self.told)}", self.wall.at, customer, joins, rows)
-        self.told.append(message)
+        message = Message(name or f"m{len(self.sent)}", self.wall.at, customer, joins, rows)
+        self.sent.append(message)
         journal.append(self.database, [message], compacted_seq=0)
 
     def line(
@@ -117,7 +117,7 @@ class World:
 
     def review(self, customer: str, text: str) -> None:
         now = micros(self.wall.at)
-        said = json.dumps({"rating": 3, "review_body": text})
+        text_value = json.dumps({"rating": 3, "review_body": text})
         row = [
             now,
             now,
@@ -130,7 +130,7 @@ class World:
             "p1",
             "a",
             None,
-            said,
+            text_value,
         ]
         self.tell(customer, activities=[row])
 
@@ -152,21 +152,21 @@ class World:
         store = LiveUpdater(self.home).store
         keys = sorted(store.online.keys())
         rows = store.reader([*FEATURES])(keys)
-        found = {}
+        result = {}
         for i, key in enumerate(keys):
             as_of = rows.as_of[i]
             assert as_of is not None
-            found[key] = as_of, {name: rows.values[name][i] for name in FEATURES}
-        return found
+            result[key] = as_of, {name: rows.values[name][i] for name in FEATURES}
+        return result
 
     def check(self) -> int:
         """Hold every online row against the definitions over all events as of its moment; how many."""
-        found = self.online()
-        assert found == rebuilt(self.home, {key: as_of for key, (as_of, _) in found.items()})
+        result = self.online()
+        assert result == rebuilt(self.home, {key: as_of for key, (as_of, _) in result.items()})
         backend = lake.connect()
         known = everyone(lake.read(self.home, backend), self.wall.at + timedelta(seconds=1), ZONE)
-        assert set(found) == set(backend.to_pyarrow(known)["customer_key"].to_pylist())
-        return len(found)
+        assert set(result) == set(backend.to_pyarrow(known)["customer_key"].to_pylist())
+        return len(result)
 
 
 @cache
@@ -184,10 +184,10 @@ def rebuilt(home: Home, moments: dict[int, datetime]) -> dict[int, tuple[datetim
     rows = [(key, at.replace(tzinfo=None), day_of(at, ZONE)) for key, at in moments.items()]
     population = ibis.memtable(rows, schema=POPULATION)
     connection.register("population", backend.to_pyarrow(population))
-    found = connection.execute(whole_sql()).to_arrow_table().to_pylist()
+    actual = connection.execute(whole_sql()).to_arrow_table().to_pylist()
     return {
         row["customer_key"]: (row["as_of"].replace(tzinfo=UTC), {name: row[name] for name in FEATURES})
-        for row in found
+        for row in actual
     }
 
 
@@ -247,8 +247,8 @@ def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[
                     world.tell(customer, refunds=[row])
                 case "join", earlier, later:
                     world.tell(later, joins=earlier)
-                case "again", n if world.told:
-                    journal.append(world.database, [world.told[n % len(world.told)]], compacted_seq=0)
+                case "again", n if world.sent:
+                    journal.append(world.database, [world.sent[n % len(world.sent)]], compacted_seq=0)
                 case "wait", seconds:
                     world.wall.on(seconds=seconds)
                 case ("catch up",):
@@ -336,9 +336,9 @@ def test_a_build_that_began_before_undoes_no_news(world: World, monkeypatch: pyt
     monkeypatch.setattr(builds.snapshots, "build", meanwhile)
     world.wall.on(days=1)
     builds.build(world.home, monthly=False)
-    found = world.online()
-    assert gone not in found
-    assert found[world.key("A")][1]["orders_total"] == 3
+    result = world.online()
+    assert gone not in result
+    assert result[world.key("A")][1]["orders_total"] == 3
     assert world.check() == 2
 
 
@@ -505,9 +505,9 @@ def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None
     assert narrow.of(keys) == first
     world.order("c3", "again")
     compact(world.home, world.database)
-    held = dict(wide._buckets)
+    stored = dict(wide._buckets)
     again = wide.of(keys)
-    changed = {place for place, bucket in wide._buckets.items() if bucket is not held[place]}
+    changed = {place for place, bucket in wide._buckets.items() if bucket is not stored[place]}
     assert changed == {("order_lines", world.key("c3") % lake.BUCKETS)}
     assert again["order_lines"].num_rows == 21
     assert narrow.of(keys) == again
@@ -524,18 +524,18 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
     try:
         for n in range(3 * live.CHUNK):
             world.wall.at = datetime.now(UTC)
-            world.told.append(
+            world.sent.append(
                 Message(f"m{n}", world.wall.at, f"c{n}", rows={"order_lines": [world.line(f"{n}")]})
             )
         first = _until(lambda: _holder(home))
         assert first in {work.pid for work in works}
-        journal.append(world.database, world.told, compacted_seq=0)
+        journal.append(world.database, world.sent, compacted_seq=0)
         _until(lambda: Watermark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
         os.kill(first, signal.SIGKILL)
         _until(lambda: _holder(home) not in (None, first))
-        _until(lambda: Watermark.read(home).done == len(world.told))
+        _until(lambda: Watermark.read(home).done == len(world.sent))
         world.wall.at = datetime.now(UTC)
-        assert world.check() == len(world.told)
+        assert world.check() == len(world.sent)
     finally:
         ended = [work.stop() for work in works]
     assert sorted(ended) == [-signal.SIGKILL, 0]
@@ -547,10 +547,10 @@ def _holder(home: Home) -> int | None:
     return int(lock.read_text()) if lock.exists() and lock.read_text() else None
 
 
-def _until(found: Callable[[], Any]) -> Any:
+def _until(result: Callable[[], Any]) -> Any:
     """What is found, once it is; what never is fails the test."""
     for _ in range(2400):
-        if value := found():
+        if value := result():
             return value
         time.sleep(0.05)
     raise AssertionError("it never came")

@@ -49,9 +49,9 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place for cells, of each kind."""
     if request.param == "sqlite":
         return str(tmp_path / "online.db")
-    found: str = request.getfixturevalue("redis_address")
-    open_cells(found).clear()
-    return found
+    actual: str = request.getfixturevalue("redis_address")
+    open_cells(actual).clear()
+    return actual
 
 
 # The cell
@@ -102,24 +102,24 @@ def test_whatever_is_packed_comes_back_bit_by_bit(
         cells.insert(gap, None)
         expected.insert(gap, None)
     names = data.draw(st.permutations([f.name for f in layout.fields]))[:5]
-    found = decode(Selection(layout, names), cells)
-    assert list(found.values) == names
+    actual = decode(Selection(layout, names), cells)
+    assert list(actual.values) == names
     for name in names:
         i = layout.place[name]
-        assert [bits(v) for v in found.values[name]] == [bits(r and r[i]) for r in expected]
-    assert found.as_of == [r and 5 for r in expected]
+        assert [bits(v) for v in actual.values[name]] == [bits(r and r[i]) for r in expected]
+    assert actual.as_of == [r and 5 for r in expected]
     listed = columns.decode_lists(Selection(layout, names), cells)
     assert list(listed.values) == names
     for name in names:
-        assert [bits(v) for v in listed.values[name]] == [bits(v) for v in found.values[name]]
-    assert listed.as_of == found.as_of
+        assert [bits(v) for v in listed.values[name]] == [bits(v) for v in actual.values[name]]
+    assert listed.as_of == actual.as_of
     at_once = columns.decode(Selection(layout, names), cells)
     assert list(at_once.values) == names
     for name in names:
         assert at_once.values[name].type == TYPES[next(f.dtype for f in layout.fields if f.name == name)]
-        told = at_once.values[name].to_pylist()
-        assert [bits(v) for v in told] == [bits(v) for v in found.values[name]]
-    assert at_once.as_of.to_pylist() == list(found.as_of)
+        given_value = at_once.values[name].to_pylist()
+        assert [bits(v) for v in given_value] == [bits(v) for v in actual.values[name]]
+    assert at_once.as_of.to_pylist() == list(actual.as_of)
 
 
 def test_a_nan_is_not_a_null():
@@ -187,10 +187,10 @@ def prepared(address: str) -> CellStore:
     return place
 
 
-def held(place: CellStore, keys: list[int]) -> list[int | None]:
+def stored_moments(place: CellStore, keys: list[int]) -> list[int | None]:
     (cells,) = place.read(keys, ["one"])
-    found: list[int | None] = decode(Selection(ONE, ["x"]), cells).values["x"]
-    return found
+    actual: list[int | None] = decode(Selection(ONE, ["x"]), cells).values["x"]
+    return actual
 
 
 def test_cells_come_back_in_the_order_asked_for_and_as_often(address: str):
@@ -198,8 +198,8 @@ def test_cells_come_back_in_the_order_asked_for_and_as_often(address: str):
     one, two = pack(ONE, [(key,) for key in keys]), pack(TWO, [(str(key),) for key in keys])
     place.write(keys, {"one": one, "two": two}, NOW)
     place.write([7, -3], {"two": pack(TWO, [("seven",), ("minus",)])}, NOW)
-    asked = [1201, 7, -3, 10**12, 7]
-    cells = place.read(asked, ["two", "one"])
+    request_value = [1201, 7, -3, 10**12, 7]
+    cells = place.read(request_value, ["two", "one"])
     assert cells[1] == [one[1200], one[6], None, None, one[6]]
     assert decode(Selection(TWO, ["y"]), cells[0]).values["y"] == ["1201", "seven", "minus", None, "seven"]
     assert place.read([], ["one", "two"]) == [[], []]
@@ -215,9 +215,9 @@ def test_an_older_cell_does_not_take_the_place_of_a_newer_one(address: str):
     place = prepared(address)
     for at, x in ((100, 1), (99, 2), (100, 3), (101, 4), (70, 5)):
         place.write([8], {"one": pack(ONE, [(x,)], at)}, NOW)
-    assert held(place, [8]) == [4]
+    assert stored_moments(place, [8]) == [4]
     place.write([8], {"one": pack(ONE, [(6,)], 99), "two": pack(TWO, [("z",)], 99)}, NOW)
-    assert held(place, [8]) == [4]
+    assert stored_moments(place, [8]) == [4]
     assert place.read([8], ["two"]) == [pack(TWO, [("z",)], 99)]
 
 
@@ -225,7 +225,7 @@ def test_a_cell_from_after_the_present_was_of_another_clock_and_gives_way(addres
     place = prepared(address)
     place.write([8], {"one": pack(ONE, [(1,)], 500)}, NOW)
     place.write([8], {"one": pack(ONE, [(2,)], 400)}, 499)
-    assert held(place, [8]) == [2]
+    assert stored_moments(place, [8]) == [2]
 
 
 def test_a_cell_of_other_definitions_gives_way_and_is_cleared_when_views_are_prepared(address: str):
@@ -235,7 +235,7 @@ def test_a_cell_of_other_definitions_gives_way_and_is_cleared_when_views_are_pre
     place.write([1], {"one": pack(changed, [(3,)], 40)}, NOW)
     assert place.read([1], ["one"]) == [pack(changed, [(3,)], 40)]
     place.prepare([ONE, TWO])  # nothing new: nothing is cleared
-    assert held(place, [2]) == [2]
+    assert stored_moments(place, [2]) == [2]
     place.prepare([changed])
     assert place.read([1, 2], ["one"]) == [[None, None]]
     assert place.read([1, 2], ["two"]) == [pack(TWO, [("a",), ("b",)])]
@@ -304,17 +304,17 @@ def test_readers_see_whole_rows_while_a_writer_writes(address: str):
     for reader in readers:
         reader.join()
     assert wrong == []
-    assert held(place, keys) == [39] * 40
+    assert stored_moments(place, keys) == [39] * 40
 
 
 def test_another_file_in_the_old_ones_place_is_read(tmp_path: Path):
     path, other = tmp_path / "online.db", tmp_path / "other.db"
     place = prepared(str(path))
     place.write([1], {"one": pack(ONE, [(1,)])}, NOW)
-    assert held(place, [1]) == [1]
+    assert stored_moments(place, [1]) == [1]
     prepared(str(other)).write([1], {"one": pack(ONE, [(2,)])}, NOW)
     os.replace(other, path)
-    assert held(place, [1]) == [2]
+    assert stored_moments(place, [1]) == [2]
 
 
 def test_a_file_of_another_kind_is_refused_and_made_anew(tmp_path: Path):
@@ -326,7 +326,7 @@ def test_a_file_of_another_kind_is_refused_and_made_anew(tmp_path: Path):
         open_cells(str(path)).read([1], ["one"])
     place = prepared(str(path))
     place.write([1], {"one": pack(ONE, [(1,)])}, NOW)
-    assert held(place, [1]) == [1]
+    assert stored_moments(place, [1]) == [1]
     with pytest.raises(PatronError, match="no such column"):
         place.read([1], ["never there"])
 
@@ -341,9 +341,9 @@ def test_a_redis_that_does_not_answer_is_an_error_without_its_password(redis_add
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         place = open_cells(f"redis://me:secret@127.0.0.1:{port}/3")
-        with pytest.raises(PatronError, match=rf"store redis://127\.0\.0\.1:{port}/3 cannot be read") as said:
+        with pytest.raises(PatronError, match=rf"store redis://127\.0\.0\.1:{port}/3 cannot be read") as text:
             place.read([1], ["one"])
-    assert "secret" not in str(said.value)
+    assert "secret" not in str(text.value)
 
 
 # Feast's interface, and the store
@@ -539,8 +539,8 @@ def test_feast_pushes_reads_and_tears_down(plain: feast.FeatureStore, address: s
 
     def read() -> dict[str, list[Any]]:
         rows = [{"driver": key} for key in (2, 1, 3)]
-        found: dict[str, list[Any]] = plain.get_online_features(references, rows).to_dict()
-        return found
+        actual: dict[str, list[Any]] = plain.get_online_features(references, rows).to_dict()
+        return actual
 
     first = datetime(2024, 5, 1, 12, 30, 0, 123456, UTC)
     plain.push("pushed", frame(2**62), to=PushMode.ONLINE)

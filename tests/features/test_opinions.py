@@ -58,10 +58,10 @@ def home(tmp_path: Path, classifier: TextClassifier) -> Home:
     return Home(tmp_path)
 
 
-def activities(*told: tuple[str | None, Any]) -> pa.Table:
+def activities(*given_value: tuple[str | None, Any]) -> pa.Table:
     """Activities of these kinds and properties."""
     common = {"customer_key": 1, "timestamp": NOON, "received_at": NOON, "day": 19844, "name": "Something"}
-    rows = [common | {"kind": kind, "properties": said} for kind, said in told]
+    rows = [common | {"kind": kind, "properties": text_value} for kind, text_value in given_value]
     return pa.Table.from_pylist(rows, schema=ibis.schema(SCHEMAS["activities"]).to_pyarrow())
 
 
@@ -85,7 +85,7 @@ def test_a_text_is_the_first_property_that_holds_one(properties: Any, text: str 
 
 
 def test_texts_of_both_languages_are_read_and_other_activities_are_not(home: Home) -> None:
-    said = [
+    text_value = [
         ("reviewed", '{"review_body": "fine delivery"}'),
         ("complaint_opened", '{"text": "质量太差"}'),
         ("survey_answered", '{"score": 3}'),
@@ -93,7 +93,7 @@ def test_texts_of_both_languages_are_read_and_other_activities_are_not(home: Hom
         (None, '{"text": "poor"}'),
         ("reviewed", None),
     ]
-    read = TextReader.of(home).opinions(activities(*said))
+    read = TextReader.of(home).opinions(activities(*text_value))
     assert read.schema == ibis.schema(OPINIONS).to_pyarrow()
     assert read["topics"].to_pylist() == [",delivery,", ",quality,"]
     content, confidence = (read[name].to_pylist() for name in ("content", "confidence"))
@@ -106,10 +106,12 @@ def test_a_text_says_the_same_alone_and_among_others(home: Home) -> None:
     texts = [
         f"{word} {other}" for word in ("fine", "poor", "质量很好") for other in ("", "awful", "lovely", "?")
     ]
-    told = [("reviewed", json.dumps({"text": text})) for text in texts]
-    whole = reader.opinions(activities(*told))
-    alone = pa.concat_tables([TextReader.of(home).opinions(activities(one)) for one in reversed(told)])
-    assert reader.opinions(activities(*told, *told)).to_pylist() == whole.to_pylist() * 2  # known by now
+    given_value = [("reviewed", json.dumps({"text": text})) for text in texts]
+    whole = reader.opinions(activities(*given_value))
+    alone = pa.concat_tables([TextReader.of(home).opinions(activities(one)) for one in reversed(given_value)])
+    assert (
+        reader.opinions(activities(*given_value, *given_value)).to_pylist() == whole.to_pylist() * 2
+    )  # known by now
     assert whole.to_pylist() == alone.to_pylist()[::-1]
 
 
@@ -222,7 +224,7 @@ def test_a_notebook_reads_texts_as_a_build_does(built_shop: Home) -> None:
     stored = built.frame(FEATURES["texts_365d"].group, built.current).set_index("customer_key")
     chosen = stored[stored["texts_365d"] > 0].index[:20]
     names = Identity(built_shop).ids([int(key) for key in chosen])
-    asked = pd.DataFrame({"customer_id": [names[key] for key in chosen], "as_of": built.current})
-    found = snapshots.snapshot(asked, sorted(OF_TEXTS), built_shop)
+    table = pd.DataFrame({"customer_id": [names[key] for key in chosen], "as_of": built.current})
+    result = snapshots.snapshot(table, sorted(OF_TEXTS), built_shop)
     for name in OF_TEXTS:
-        assert found[name].tolist() == stored.loc[chosen, name].tolist(), name
+        assert result[name].tolist() == stored.loc[chosen, name].tolist(), name

@@ -27,7 +27,7 @@ amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).m
 
 
 @pytest.fixture(scope="module")
-def told(built: SnapshotSet, built_shop: Home) -> dict:
+def overview(built: SnapshotSet, built_shop: Home) -> dict:
     return segment_overview.read(built_shop)
 
 
@@ -92,31 +92,31 @@ def test_every_buyer_is_in_one_segment_of_each_kind_and_prospects_only_in_a_stag
         assert everyone.loc[~buyers, name].isna().all()
 
 
-def test_tiers_divide_by_what_customers_brought(everyone: pd.DataFrame, told: dict):
+def test_tiers_divide_by_what_customers_brought(everyone: pd.DataFrame, overview: dict):
     least = everyone.groupby("value_tier")["net_spend_365d"].agg(["min", "max"])
     assert all(least.loc[a, "min"] >= least.loc[b, "max"] for a, b in ("AB", "BC", "CD"))
-    tier_a = next(k for k in told["kinds"] if k["name"] == "value_tier")["segments"][0]
+    tier_a = next(k for k in overview["kinds"] if k["name"] == "value_tier")["segments"][0]
     assert tier_a["name"] == "A"
     assert 0.7 < tier_a["share_of_net_spend_365d"] < 0.9  # bounds are of the month's first
 
 
-def test_the_overview_counts_what_the_snapshot_holds(everyone: pd.DataFrame, told: dict):
-    assert told["customers"] == len(everyone)
-    for kind in told["kinds"]:
+def test_the_overview_counts_what_the_snapshot_holds(everyone: pd.DataFrame, overview: dict):
+    assert overview["customers"] == len(everyone)
+    for kind in overview["kinds"]:
         counts = everyone[kind["name"]].value_counts()
-        found = {s["name"]: s["customers"] for s in kind["segments"]}
-        assert found == counts.to_dict()
-        assert sum(found.values()) + kind["customers_in_none"] == len(everyone)
+        result = {s["name"]: s["customers"] for s in kind["segments"]}
+        assert result == counts.to_dict()
+        assert sum(result.values()) + kind["customers_in_none"] == len(everyone)
         money = sum(s["net_spend_365d"] for s in kind["segments"])
-        assert money == pytest.approx(everyone["net_spend_365d"].sum(), abs=0.1 * len(found))
+        assert money == pytest.approx(everyone["net_spend_365d"].sum(), abs=0.1 * len(result))
         for segment in kind["segments"]:
             assert segment["filter"] == f"{kind['name']}:{segment['name']}"
             assert segment["english"]
             assert segment["chinese"]
 
 
-def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, told: dict):
-    stages = next(k for k in told["kinds"] if k["name"] == "lifecycle_stage")["segments"]
+def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, overview: dict):
+    stages = next(k for k in overview["kinds"] if k["name"] == "lifecycle_stage")["segments"]
     lapsed = next(s for s in stages if s["name"] == "lapsed")
     first = lapsed["differs_by"][0]
     values = everyone[first["feature"]].astype(float)
@@ -128,7 +128,7 @@ def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, told: dict):
     assert abs(first["chance"] - 0.5) > 0.3
 
 
-def test_moves_between_stages_are_those_of_the_snapshots(built: SnapshotSet, told: dict):
+def test_moves_between_stages_are_those_of_the_snapshots(built: SnapshotSet, overview: dict):
     months = [t for t in built.as_ofs if t < built.current][-13:]
     expected: dict[tuple[str, str], int] = {}
     for before, after in pairwise(months):
@@ -138,12 +138,12 @@ def test_moves_between_stages_are_those_of_the_snapshots(built: SnapshotSet, tol
         )
         for key in was.keys() & then.keys():
             expected[was[key], then[key]] = expected.get((was[key], then[key]), 0) + 1
-    found = {(a, b): n for a, row in told["moves"]["customers"].items() for b, n in row.items() if n}
-    assert found == expected
-    for row in told["moves"]["rates"].values():
+    result = {(a, b): n for a, row in overview["moves"]["customers"].items() for b, n in row.items() if n}
+    assert result == expected
+    for row in overview["moves"]["rates"].values():
         assert sum(row.values()) == pytest.approx(1)
-    assert told["moves"]["rates"]["lapsed"].get("new", 0) == 0
-    assert told["moves"]["customers"]["prospect"]["new"] > 0
+    assert overview["moves"]["rates"]["lapsed"].get("new", 0) == 0
+    assert overview["moves"]["customers"]["prospect"]["new"] > 0
 
 
 def test_from_one_day_to_the_next_only_those_move_who_have_a_reason(built_shop: Home):
@@ -160,9 +160,9 @@ def test_from_one_day_to_the_next_only_those_move_who_have_a_reason(built_shop: 
         "lifecycle_stage",
         "taste_cluster",
     ]
-    found = snapshots.snapshot(population, names, built_shop).set_index("customer_id")
-    local = found["as_of"].dt.tz_convert(zone).dt.tz_localize(None)
-    was, then = found[local == first], found[local == second].reindex(found[local == first].index)
+    result = snapshots.snapshot(population, names, built_shop).set_index("customer_id")
+    local = result["as_of"].dt.tz_convert(zone).dt.tz_localize(None)
+    was, then = result[local == first], result[local == second].reindex(result[local == first].index)
     quiet = (was["orders_total"] == then["orders_total"]) & (was["refunded_total"] == then["refunded_total"])
     assert quiet.mean() > 0.9
     assert (was["taste_cluster"].fillna("") == then["taste_cluster"].fillna(""))[quiet].all()
@@ -189,9 +189,9 @@ def test_boundaries_hold_for_a_month_and_see_none_of_their_future(built_shop: Ho
 def test_before_there_are_boundaries_only_the_stage_is_known(built_shop: Home):
     ids = Identity(built_shop).table()["customer_id"].to_pylist()[:50]
     population = pd.DataFrame({"customer_id": ids, "as_of": "2022-02-10"})
-    found = snapshots.snapshot(population, [*group.features], built_shop)
-    assert found["lifecycle_stage"].notna().all()
-    assert found.drop(columns=["customer_id", "as_of", "lifecycle_stage"]).isna().all(axis=None)
+    result = snapshots.snapshot(population, [*group.features], built_shop)
+    assert result["lifecycle_stage"].notna().all()
+    assert result.drop(columns=["customer_id", "as_of", "lifecycle_stage"]).isna().all(axis=None)
 
 
 def test_another_rule_for_tier_a_is_followed_by_the_next_build(
@@ -202,11 +202,11 @@ def test_another_rule_for_tier_a_is_followed_by_the_next_build(
     home.write_shop(Shop(shop.source, shop.time_zone, shop.currency, shop.clock, Tiers("customers", 0.1)))
     assert home.shop().tiers == Tiers("customers", 0.1)
     built = snapshots.build(home, monthly=False)
-    found = segment_overview.everyone(built, built.current)
-    bringing = (found["net_spend_365d"] > 0).sum()
-    assert (found["value_tier"] == "A").sum() == pytest.approx(0.1 * bringing, rel=0.3)
-    assert (everyone["value_tier"] == "A").sum() > 2 * (found["value_tier"] == "A").sum()
-    assert found["lifecycle_stage"].equals(everyone["lifecycle_stage"])
+    result = segment_overview.everyone(built, built.current)
+    bringing = (result["net_spend_365d"] > 0).sum()
+    assert (result["value_tier"] == "A").sum() == pytest.approx(0.1 * bringing, rel=0.3)
+    assert (everyone["value_tier"] == "A").sum() > 2 * (result["value_tier"] == "A").sum()
+    assert result["lifecycle_stage"].equals(everyone["lifecycle_stage"])
 
 
 def test_a_build_for_serving_alone_still_tells_the_change(
@@ -217,11 +217,11 @@ def test_a_build_for_serving_alone_still_tells_the_change(
         for path in folder.rglob("*.parquet"):
             path.unlink()
     built = snapshots.build(home, monthly=False)
-    found = segment_overview.read(home)
+    result = segment_overview.read(home)
     assert len(built.as_ofs) == 2
-    assert datetime.fromisoformat(found["compared_with"]) < built.current - timedelta(days=27)
-    assert all(s["customers_before"] is not None for k in found["kinds"] for s in k["segments"])
-    assert found["moves"] is None
+    assert datetime.fromisoformat(result["compared_with"]) < built.current - timedelta(days=27)
+    assert all(s["customers_before"] is not None for k in result["kinds"] for s in k["segments"])
+    assert result["moves"] is None
 
 
 def test_a_shop_that_was_never_built_has_no_segments(shop: Home):
@@ -229,15 +229,15 @@ def test_a_shop_that_was_never_built_has_no_segments(shop: Home):
         segment_overview.read(shop)
 
 
-def test_the_overview_is_plain_json(told: dict):
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert FEATURES["value_tier"].description.startswith(told["kinds"][1]["meaning"][:30])
+def test_the_overview_is_plain_json(overview: dict):
+    assert json.loads(json.dumps(overview, allow_nan=False)) == overview
+    assert FEATURES["value_tier"].description.startswith(overview["kinds"][1]["meaning"][:30])
 
 
 def test_tastes_learnt_again_are_the_same_to_the_last_bit(built_shop: Home):
     def centres() -> list[float]:
         events = lake.read(built_shop, lake.connect())
-        found = boundaries._tastes(built_shop, events, datetime(2023, 12, 31, 23, tzinfo=UTC))
-        return found["bound"].to_list()
+        result = boundaries._tastes(built_shop, events, datetime(2023, 12, 31, 23, tzinfo=UTC))
+        return result["bound"].to_list()
 
     assert centres() == centres()

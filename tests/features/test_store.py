@@ -66,8 +66,8 @@ def names(built_shop: Home) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def offline(built_shop: Home, customers: list[int], names: dict[int, str], online: Any) -> pd.DataFrame:
     """The same customers from the events, each as of the moment of their online row."""
-    asked = pd.DataFrame({"customer_id": [names[key] for key in customers], "as_of": online.as_of})
-    return snapshots.snapshot(asked, home=built_shop)
+    table_value = pd.DataFrame({"customer_id": [names[key] for key in customers], "as_of": online.as_of})
+    return snapshots.snapshot(table_value, home=built_shop)
 
 
 def plain(values: Any) -> list[Any]:
@@ -112,8 +112,8 @@ def test_someone_unknown_has_neither_values_nor_a_moment(store: Store, customers
 
 
 def test_rows_come_in_the_order_asked_for_and_as_often(store: Store, customers: list[int], online: Any):
-    asked = [customers[3], customers[1], customers[3]]
-    rows = store.reader(["country", "tenure_days", "spend_total"])(asked)
+    request = [customers[3], customers[1], customers[3]]
+    rows = store.reader(["country", "tenure_days", "spend_total"])(request)
     assert list(rows.values) == ["country", "tenure_days", "spend_total"]
     for name, values in rows.values.items():
         assert values == [online.values[name][i] for i in (3, 1, 3)]
@@ -140,11 +140,11 @@ def history(
     for as_of in (built.as_ofs[3], built.as_ofs[-9], built.current):
         keys = built.frame(purchases, as_of)["customer_key"].to_numpy()
         parts.append(pd.DataFrame({"customer_key": keys[::5], "as_of": as_of}))
-    asked = pd.concat(parts).sample(frac=1, random_state=4).reset_index(drop=True)
-    by_id = pd.DataFrame({"customer_id": asked["customer_key"].map(names), "as_of": asked["as_of"]})
-    stored = store.historical(asked, ALL)
-    assert stored["customer_key"].tolist() == asked["customer_key"].tolist()
-    assert stored["as_of"].tolist() == asked["as_of"].tolist()
+    request = pd.concat(parts).sample(frac=1, random_state=4).reset_index(drop=True)
+    by_id = pd.DataFrame({"customer_id": request["customer_key"].map(names), "as_of": request["as_of"]})
+    stored = store.historical(request, ALL)
+    assert stored["customer_key"].tolist() == request["customer_key"].tolist()
+    assert stored["as_of"].tolist() == request["as_of"].tolist()
     return stored, snapshots.snapshot(by_id, home=built_shop)
 
 
@@ -158,10 +158,10 @@ def test_a_stored_snapshot_answers_later_questions_only_while_it_is_fresh(store:
     as_of = built.as_ofs[-3]
     frame = built.frame(purchases, as_of).iloc[:5]
     for days, bought_known in ((1, True), (3, False)):
-        asked = frame[["customer_key"]].assign(as_of=as_of + timedelta(days=days))
-        found = store.historical(asked, ["orders_total", "known_days"])
-        assert found["known_days"].notna().all()
-        assert found["orders_total"].notna().all() == bought_known
+        request = frame[["customer_key"]].assign(as_of=as_of + timedelta(days=days))
+        result = store.historical(request, ["orders_total", "known_days"])
+        assert result["known_days"].notna().all()
+        assert result["orders_total"].notna().all() == bought_known
 
 
 ELSEWHERE = """
@@ -205,19 +205,19 @@ def test_a_process_in_another_time_zone_reads_and_writes_the_same(
     names: dict[int, str],
 ):
     own, keys = copy_home(built_shop), customers[:20]
-    asked = json.dumps([[names[key] for key in keys], keys, ALL])
+    request = json.dumps([[names[key] for key in keys], keys, ALL])
     environment = os.environ | {"TZ": "Asia/Shanghai"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ELSEWHERE, str(built_shop.path), str(own.path), asked],
+        [sys.executable, "-W", "ignore", "-c", ELSEWHERE, str(built_shop.path), str(own.path), request],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    said = json.loads(done.stdout)
+    parsed = json.loads(done.stdout)
 
     here = store.reader(ALL)(keys)
     expected = {"as_of": [str(moment) for moment in here.as_of], "values": here.values}
-    assert said["current"] == str(built.current)
-    assert said["before"] == expected
-    assert said["after"] == expected
+    assert parsed["current"] == str(built.current)
+    assert parsed["before"] == expected
+    assert parsed["after"] == expected
     written_there = Store(own).reader(ALL)(keys)
     assert written_there == here
 
@@ -225,9 +225,9 @@ def test_a_process_in_another_time_zone_reads_and_writes_the_same(
         return json.loads(frame.to_json(orient="records", date_format="iso"))
 
     ids = pd.DataFrame({"customer_id": [names[key] for key in keys], "as_of": "2023-11-05"})
-    assert said["offline"] == records(snapshots.snapshot(ids, home=built_shop))
+    assert parsed["offline"] == records(snapshots.snapshot(ids, home=built_shop))
     past = pd.DataFrame({"customer_key": keys, "as_of": built.as_ofs[-4]})
-    assert said["stored"] == records(store.historical(past, ALL))
+    assert parsed["stored"] == records(store.historical(past, ALL))
 
 
 def test_the_catalogue_holds_the_definitions_it_was_filled_by(store: Store):
@@ -274,19 +274,19 @@ def test_a_lost_or_damaged_online_store_is_an_error_for_a_person(
 
 
 def test_a_snapshot_keeps_the_order_and_the_repeats_of_its_population(built_shop: Home):
-    asked = pd.DataFrame(
+    table_value = pd.DataFrame(
         {
             "customer_id": ["C000009", "C000004", "C000009", "C000004", "C000009"],
             "as_of": ["2024-01-01", "2023-01-01", "2023-06-01", "2023-01-01", "2024-01-01"],
         },
         index=[5, 5, 1, 0, 9],
     )
-    found = feature_package.snapshot(asked, [orders_90d, "tenure_days", country], home=built_shop)
-    assert list(found.columns) == ["customer_id", "as_of", "orders_90d", "tenure_days", "country"]
-    assert found["customer_id"].tolist() == asked["customer_id"].tolist()
-    assert found.iloc[1].equals(found.iloc[3])
-    assert found.iloc[0].equals(found.iloc[4])
-    assert found.index.tolist() == [0, 1, 2, 3, 4]
+    result = feature_package.snapshot(table_value, [orders_90d, "tenure_days", country], home=built_shop)
+    assert list(result.columns) == ["customer_id", "as_of", "orders_90d", "tenure_days", "country"]
+    assert result["customer_id"].tolist() == table_value["customer_id"].tolist()
+    assert result.iloc[1].equals(result.iloc[3])
+    assert result.iloc[0].equals(result.iloc[4])
+    assert result.index.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_moment_without_a_zone_is_the_shops(built_shop: Home):
@@ -303,7 +303,7 @@ def test_a_moment_without_a_zone_is_the_shops(built_shop: Home):
 
 
 @pytest.mark.parametrize(
-    ("population", "wanted", "said"),
+    ("population", "wanted", "message"),
     [
         ({"customer_id": ["C000001"]}, None, "no column as_of"),
         ({"as_of": ["2023-01-01"]}, None, "no column customer_id"),
@@ -312,17 +312,17 @@ def test_a_moment_without_a_zone_is_the_shops(built_shop: Home):
     ],
 )
 def test_what_cannot_be_asked_is_said_without_naming_customers(
-    built_shop: Home, population: dict[str, Any], wanted: list[str] | None, said: str
+    built_shop: Home, population: dict[str, Any], wanted: list[str] | None, message: str
 ):
-    with pytest.raises(PatronError, match=said) as caught:
+    with pytest.raises(PatronError, match=message) as caught:
         snapshots.snapshot(pd.DataFrame(population), wanted, built_shop)
     assert not re.search(r"C\d", str(caught.value).replace(str(built_shop.path), ""))
 
 
 def test_without_a_shop_a_snapshot_says_what_to_do(tmp_path: Path):
-    asked = pd.DataFrame({"customer_id": ["a"], "as_of": ["2023-01-01"]})
+    table_value = pd.DataFrame({"customer_id": ["a"], "as_of": ["2023-01-01"]})
     with pytest.raises(NothingThere, match="run `patron simulate` or `patron import FILE`"):
-        snapshots.snapshot(asked, home=Home(tmp_path))
+        snapshots.snapshot(table_value, home=Home(tmp_path))
 
 
 def test_a_build_stores_every_month_and_the_present(built: SnapshotSet, built_shop: Home):
@@ -405,8 +405,8 @@ def test_other_events_leave_no_old_snapshot(shop_copy: Home):
 
 
 def plan_of(home: Home) -> dict[str, Any]:
-    held = lake.metadata(home).plan
-    return {**held, "start": datetime.fromisoformat(held["start"]).date()}
+    stored_value = lake.metadata(home).plan
+    return {**stored_value, "start": datetime.fromisoformat(stored_value["start"]).date()}
 
 
 def test_feast_leaves_metrics_to_the_process_that_imports_it(store: Store):

@@ -55,9 +55,9 @@ def reviews(count: int, seed: int) -> tuple[list[str], list[int]]:
     texts, labels = [], []
     for _ in range(count):
         content, chinese = rng.random() < 0.5, rng.random() < 0.5
-        said = [p for p in (PRAISE if content else BLAME) if p.isascii() is not chinese]
-        beside = [p for p in NEUTRAL if p.isascii() is not chinese]
-        parts = [*rng.sample(said, 1), *rng.sample(beside, 2)]
+        text_value = [p for p in (PRAISE if content else BLAME) if p.isascii() is not chinese]
+        other = [p for p in NEUTRAL if p.isascii() is not chinese]
+        parts = [*rng.sample(text_value, 1), *rng.sample(other, 2)]
         rng.shuffle(parts)
         texts.append(("，" if chinese else ", ").join(parts) + f" {rng.randrange(10**6)}")
         labels.append(int(content is not (rng.random() < 0.1)))
@@ -99,9 +99,9 @@ def test_case_width_and_apostrophes_change_nothing(classifier: TextClassifier) -
 
 
 def test_negation_is_read_with_what_it_negates() -> None:
-    said = [f"{way} {i}" for i in range(30) for way in ("it is good", "it is not bad", "很好", "不差")]
+    text_value = [f"{way} {i}" for i in range(30) for way in ("it is good", "it is not bad", "很好", "不差")]
     blamed = [f"{way} {i}" for i in range(30) for way in ("it is bad", "it is not good", "很差", "不好")]
-    learnt = fit(said + blamed, [1] * len(said) + [0] * len(blamed))
+    learnt = fit(text_value + blamed, [1] * len(text_value) + [0] * len(blamed))
     probability = learnt.predict(["not bad", "not good", "不差", "不好"]).probability
     assert (probability > 0.5).tolist() == [True, False, True, False]
 
@@ -111,14 +111,14 @@ def test_explanations_add_up_to_the_raw_score(classifier: TextClassifier) -> Non
     for text, raw, probability in zip(
         texts, classifier.raw(texts), classifier.predict(texts).probability, strict=True
     ):
-        told = classifier.explain(text, top=3)
-        said = sum(reason.contribution for reason in (*told.in_favour, *told.against))
-        assert told.raw_score == pytest.approx(raw, abs=1e-12)
-        assert told.base + said + told.rest == pytest.approx(raw, abs=1e-12)
-        assert sigmoid(np.array([told.raw_score]))[0] == pytest.approx(probability, abs=1e-12)
-        assert all(reason.contribution > 0 for reason in told.in_favour)
-        assert all(reason.contribution < 0 for reason in told.against)
-        assert len(told.in_favour) <= 3 >= len(told.against)
+        given = classifier.explain(text, top=3)
+        text_value = sum(reason.contribution for reason in (*given.in_favour, *given.against))
+        assert given.raw_score == pytest.approx(raw, abs=1e-12)
+        assert given.base + text_value + given.rest == pytest.approx(raw, abs=1e-12)
+        assert sigmoid(np.array([given.raw_score]))[0] == pytest.approx(probability, abs=1e-12)
+        assert all(reason.contribution > 0 for reason in given.in_favour)
+        assert all(reason.contribution < 0 for reason in given.against)
+        assert len(given.in_favour) <= 3 >= len(given.against)
 
 
 def test_explanations_name_the_words_that_spoke_as_they_are_written(classifier: TextClassifier) -> None:
@@ -132,15 +132,15 @@ def test_explanations_name_the_words_that_spoke_as_they_are_written(classifier: 
 
 def test_without_a_known_word_there_is_no_confidence(classifier: TextClassifier) -> None:
     nothing = [None, float("nan"), "", "  \n", "zyxw vuts", "😀", "\ud800", "ไม่รู้"]
-    told = classifier.predict(nothing)
-    assert told.confidence.tolist() == [0.5] * len(nothing)
-    assert np.unique(told.probability).tolist() == [sigmoid(np.array([classifier.intercept]))[0]]
+    given = classifier.predict(nothing)
+    assert given.confidence.tolist() == [0.5] * len(nothing)
+    assert np.unique(given.probability).tolist() == [sigmoid(np.array([classifier.intercept]))[0]]
     assert classifier.explain(None).raw_score == classifier.intercept
 
 
 def test_confidence_is_the_probability_of_the_likelier_label(classifier: TextClassifier) -> None:
-    told = classifier.predict(["I love it", "fell apart"])
-    assert told.confidence.tolist() == [told.probability[0], 1 - told.probability[1]]
+    given = classifier.predict(["I love it", "fell apart"])
+    assert given.confidence.tolist() == [given.probability[0], 1 - given.probability[1]]
 
 
 def test_a_text_of_a_megabyte_is_read_to_a_bound(classifier: TextClassifier) -> None:
@@ -197,7 +197,7 @@ def test_only_the_terms_that_matter_most_are_kept(classifier: TextClassifier) ->
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "said"),
+    ("texts", "labels", "message"),
     [
         (["good"] * 40, [1] * 40, "40 texts have label 1 and 0 have label 0, and it takes 10 of each"),
         ([], [], "0 texts have label 1"),
@@ -209,9 +209,9 @@ def test_only_the_terms_that_matter_most_are_kept(classifier: TextClassifier) ->
     ],
 )
 def test_what_nothing_can_be_learnt_from_is_told(
-    texts: list[str | None], labels: list[object], said: str
+    texts: list[str | None], labels: list[object], message: str
 ) -> None:
-    with pytest.raises(PatronError, match=said):
+    with pytest.raises(PatronError, match=message):
         fit(texts, labels)
 
 
@@ -232,8 +232,8 @@ def test_where_nothing_can_be_told_every_text_has_the_share_of_the_label() -> No
         "bad",
         "not bad",
     ] * 20  # no text is like another: each is scored by its opposite
-    told = fit(few, [1, 0, 0, 1] * 20).predict([*few, "other"]).probability
-    assert told == pytest.approx(np.full(81, 0.5))
+    given = fit(few, [1, 0, 0, 1] * 20).predict([*few, "other"]).probability
+    assert given == pytest.approx(np.full(81, 0.5))
 
 
 def test_a_few_texts_that_are_easily_told_apart_leave_room_for_doubt() -> None:
@@ -255,17 +255,17 @@ def test_texts_that_are_alike_are_in_the_same_fold() -> None:
 def test_a_term_counts_more_the_more_the_labels_differ_and_a_rare_one_little() -> None:
     settings = Settings(smoothing=10, contrast=1)
     texts = ["even telling"] * 50 + ["even"] * 50 + ["rare"]
-    found = counts(texts, {"even": 0, "telling": 1, "rare": 2}, settings)
+    result = counts(texts, {"even": 0, "telling": 1, "rare": 2}, settings)
     outcome = np.array([1.0] * 50 + [0.0] * 50 + [1.0])
-    plain = scales_of(found, outcome, replace(settings, contrast=0))
-    telling = scales_of(found, outcome, settings) / plain
+    plain = scales_of(result, outcome, replace(settings, contrast=0))
+    telling = scales_of(result, outcome, settings) / plain
     assert telling[1] > 2 > 1.2 > telling[2] > telling[0] >= 1
     assert plain == pytest.approx(np.log(102 / np.array([101, 51, 2])) + 1)
 
 
 def test_a_text_is_a_vector_of_length_1() -> None:
-    found = counts(["a a b", "", "c"], {"a": 0, "b": 1}, Settings())
-    values = unit_rows(found, np.array([1.0, 2.0])).toarray()
+    result = counts(["a a b", "", "c"], {"a": 0, "b": 1}, Settings())
+    values = unit_rows(result, np.array([1.0, 2.0])).toarray()
     tf = 1 + np.log(2)
     assert values[0] == pytest.approx(np.array([tf, 2]) / np.hypot(tf, 2))
     assert values[1:].tolist() == [[0, 0], [0, 0]]
@@ -292,7 +292,7 @@ def test_words_and_characters_are_tokens_by_their_script() -> None:
 
 
 def test_the_language_is_told_by_the_script() -> None:
-    told = {
+    given = {
         "I like it": "en",
         "很喜欢": "zh",
         "iPhone 手机很好": "zh",
@@ -300,16 +300,16 @@ def test_the_language_is_told_by_the_script() -> None:
         "15 !": None,
         "": None,
     }
-    assert {text: language(text) for text in told} == told
+    assert {text: language(text) for text in given} == given
     assert language(None) is None
 
 
 def test_topics_are_told_with_the_words_and_clauses_that_made_them() -> None:
-    found = {m.topic: m for m in mentions("Shipping was fast. The fabric is itchy, and it runs small!")}
-    assert list(found) == ["delivery", "material", "size and fit"]
-    assert found["material"].words == ("fabric", "itchy")
-    assert found["material"].passage == "the fabric is itchy,"
-    assert found["size and fit"].words == ("runs small",)
+    result = {m.topic: m for m in mentions("Shipping was fast. The fabric is itchy, and it runs small!")}
+    assert list(result) == ["delivery", "material", "size and fit"]
+    assert result["material"].words == ("fabric", "itchy")
+    assert result["material"].passage == "the fabric is itchy,"
+    assert result["size and fit"].words == ("runs small",)
     chinese = {m.topic: m.passage for m in mentions("快递很快，但是质量太差了，客服态度也不好")}
     assert chinese == {"delivery": "快递很快,", "quality": "但是质量太差了,", "service": "客服态度也不好"}
 
@@ -328,15 +328,15 @@ def test_topics_are_words_and_not_parts_of_words() -> None:
 
 
 def test_no_phrase_is_of_two_topics_and_each_is_found_as_it_is_written() -> None:
-    phrases = [phrase for told in LEXICON.values() for phrase in told]
+    phrases = [phrase for given in LEXICON.values() for phrase in given]
     assert len(phrases) == len(set(phrases))
-    for topic, told in LEXICON.items():
-        for phrase in told:
+    for topic, given in LEXICON.items():
+        for phrase in given:
             assert topic in {m.topic for m in mentions(phrase.replace("*", ""))}, phrase
 
 
 def test_shares_of_topics_are_of_all_texts() -> None:
-    found = shares(["fast delivery", "快递", "nothing", None])
-    assert found["delivery"] == 0.5
-    assert sum(found.values()) == 0.5
+    result = shares(["fast delivery", "快递", "nothing", None])
+    assert result["delivery"] == 0.5
+    assert sum(result.values()) == 0.5
     assert set(shares([]).values()) == {0.0}

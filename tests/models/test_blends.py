@@ -53,8 +53,8 @@ KINDS = pytest.mark.parametrize("kind", ["probability", "money"])
 
 @KINDS
 def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str) -> None:
-    x, y, customers, asked = rows(kind)
-    fitted = blend(kind).fit(x, y, customers, [], asked)
+    x, y, customers, request = rows(kind)
+    fitted = blend(kind).fit(x, y, customers, [], request)
     inner = fitted.chosen["inner"]
     assert set(inner) == set(CANDIDATES[kind])
     assert fitted.chosen["by_time"]
@@ -65,7 +65,7 @@ def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str
     again = open_fitted(fitted.to_files())
     assert isinstance(again, FittedBlend)
     np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
-    assert again.to_files() == fitted.to_files() == blend(kind).fit(x, y, customers, [], asked).to_files()
+    assert again.to_files() == fitted.to_files() == blend(kind).fit(x, y, customers, [], request).to_files()
     assert again.intervals == fitted.intervals
     assert (fitted.intervals is None) == (kind == "probability")
 
@@ -80,9 +80,9 @@ def test_a_row_alone_scores_as_among_others_and_its_parts_add_up(kind: str, cand
     assert len(learnt.parts) == len(weights)
     alone = np.concatenate([learnt.predict(row[None, :]) for row in x[:50]])
     np.testing.assert_array_equal(alone, learnt.predict(x)[:50])
-    found = learnt.contributions(x)
-    assert found.shape == (len(x), x.shape[1] + 1)
-    np.testing.assert_allclose(found.sum(axis=1), learnt.raw(x), rtol=0, atol=1e-9)
+    result = learnt.contributions(x)
+    assert result.shape == (len(x), x.shape[1] + 1)
+    np.testing.assert_allclose(result.sum(axis=1), learnt.raw(x), rtol=0, atol=1e-9)
 
 
 def fitted_with(kind: str, weights: Mapping[str, float], x: Array, y: Array) -> FittedBlend:
@@ -103,23 +103,25 @@ def test_without_moments_trees_are_chosen_on_folds_of_customers() -> None:
 
 
 def test_inner_splits_learn_only_from_what_was_known() -> None:
-    _, y, _, asked = rows("probability")
-    wide = replace(asked, horizon_days=2 * MONTH)
-    for question in (asked, wide):
+    _, y, _, request = rows("probability")
+    wide = replace(request, horizon_days=2 * MONTH)
+    for question in (request, wide):
         splits = by_time(question, y, "probability")
         assert len(splits) > 1
         for split in splits:
             assert split.day is not None
             assert (question.days[split.held_out] == split.day).all()
             assert (question.days[split.learnt] + question.horizon_days <= split.day).all()
-    assert by_time(replace(asked, horizon_days=7 * MONTH), y, "probability") == []  # one moment is no choice
-    assert by_time(asked, np.zeros_like(y), "probability") == []
+    assert (
+        by_time(replace(request, horizon_days=7 * MONTH), y, "probability") == []
+    )  # one moment is no choice
+    assert by_time(request, np.zeros_like(y), "probability") == []
 
 
 def test_later_outcomes_change_no_inner_split() -> None:
-    x, y, customers, asked = rows("money")
-    early = asked.days < 4 * MONTH
-    part = replace(asked, days=asked.days[early], today=5 * MONTH)
+    x, y, customers, request = rows("money")
+    early = request.days < 4 * MONTH
+    part = replace(request, days=request.days[early], today=5 * MONTH)
     one = blend("money").fit(x[early], y[early], customers[early], [], part)
     other = y.copy()
     other[~early] *= 50
@@ -155,9 +157,9 @@ def test_a_line_does_not_go_on_beyond_what_it_saw() -> None:
 def test_parts_of_a_function_make_the_function() -> None:
     rng = np.random.default_rng(2)
     raw = rng.normal(size=(50, 4))
-    found = attributed(raw, log_probability)
-    np.testing.assert_allclose(found.sum(axis=1), log_probability(raw.sum(axis=1)), atol=1e-9)
-    np.testing.assert_allclose(found[:, -1], log_probability(raw[:, -1]))
+    result = attributed(raw, log_probability)
+    np.testing.assert_allclose(result.sum(axis=1), log_probability(raw.sum(axis=1)), atol=1e-9)
+    np.testing.assert_allclose(result[:, -1], log_probability(raw[:, -1]))
 
 
 # Slopes and levels
@@ -200,13 +202,13 @@ def test_the_season_of_the_year_before_is_believed_where_splits_say_so() -> None
 def test_the_year_before_is_compared_with_the_days_that_were_learnt_from() -> None:
     by_day = np.ones(500)
     by_day[:30] = 3.0  # a good season, a year before day 364
-    asked = FitContext((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
-    assert year_before(asked, asked.days, 364) == pytest.approx(3.0)
-    assert year_before(asked, asked.days, 300) is None  # a year before nothing was known
-    assert year_before(replace(asked, horizon_days=270), asked.days, 364) is None
-    assert year_before(replace(asked, revenue=None), asked.days, 364) is None
-    assert asked.revenue is not None
-    assert asked.revenue.within(480, 30) is None
+    request = FitContext((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
+    assert year_before(request, request.days, 364) == pytest.approx(3.0)
+    assert year_before(request, request.days, 300) is None  # a year before nothing was known
+    assert year_before(replace(request, horizon_days=270), request.days, 364) is None
+    assert year_before(replace(request, revenue=None), request.days, 364) is None
+    assert request.revenue is not None
+    assert request.revenue.within(480, 30) is None
 
 
 # Intervals
@@ -217,8 +219,8 @@ def test_intervals_hold_among_all_and_among_the_best_on_customers_not_seen() -> 
     score = rng.lognormal(3, 1, 40_000)
     spread = np.where(score > np.quantile(score, 0.9), 0.2, 1.0)  # the best are surer
     outcome = score * rng.lognormal(0, spread) * (rng.random(len(score)) < 0.8)
-    found = fit_intervals(outcome[::2], score[::2])
-    low, high = found.of(score[1::2])
+    result = fit_intervals(outcome[::2], score[::2])
+    low, high = result.of(score[1::2])
     assert (low <= score[1::2]).all()
     assert (score[1::2] <= high).all()
     top = score[1::2] > np.quantile(score, 0.9)

@@ -29,8 +29,8 @@ MONEY = st.one_of(st.just(0.0), st.integers(1, 50_000).map(lambda cents: cents /
 def rows(outcome: st.SearchStrategy[float], most: int = 40) -> st.SearchStrategy[tuple[Array, Array]]:
     """Outcomes and scores of 2 customers or more, of which the outcomes are not all equal."""
     pairs = st.lists(st.tuples(outcome, SCORES), min_size=2, max_size=most)
-    varied = pairs.filter(lambda found: len({y for y, _ in found}) > 1)
-    return varied.map(lambda found: (array([y for y, _ in found]), array([s for _, s in found])))
+    varied = pairs.filter(lambda result: len({y for y, _ in result}) > 1)
+    return varied.map(lambda result: (array([y for y, _ in result]), array([s for _, s in result])))
 
 
 def draw_scores(count: int, seed: int) -> tuple[Array, Array, Array]:
@@ -55,9 +55,9 @@ def test_auc_is_the_share_of_pairs_ranked_rightly_with_ties_as_half(data: tuple[
 @given(rows(BINARY))
 def test_auc_of_the_opposite_score_or_the_opposite_outcome_is_one_less_it(data: tuple[Array, Array]) -> None:
     outcome, score = data
-    found = metrics.auc(outcome, score)
-    assert metrics.auc(outcome, -score) == pytest.approx(1 - found, abs=1e-12)
-    assert metrics.auc(1 - outcome, score) == pytest.approx(1 - found, abs=1e-12)
+    result = metrics.auc(outcome, score)
+    assert metrics.auc(outcome, -score) == pytest.approx(1 - result, abs=1e-12)
+    assert metrics.auc(1 - outcome, score) == pytest.approx(1 - result, abs=1e-12)
 
 
 def test_a_constant_score_has_an_auc_of_one_half() -> None:
@@ -141,8 +141,8 @@ def test_the_gain_curve_is_the_mean_over_all_orders_of_tied_customers(data: tupl
     curves = []
     for order in permutations(range(len(score))):
         if all(score[a] >= score[b] for a, b in pairwise(order)):
-            held = np.concatenate([[0], np.cumsum(outcome[list(order)]) / outcome.sum()])
-            curves.append(np.interp(np.linspace(0, 1, 101), np.linspace(0, 1, len(held)), held))
+            stored = np.concatenate([[0], np.cumsum(outcome[list(order)]) / outcome.sum()])
+            curves.append(np.interp(np.linspace(0, 1, 101), np.linspace(0, 1, len(stored)), stored))
     assert metrics.gain_curve(outcome, score) == pytest.approx(np.mean(curves, axis=0), abs=1e-9)
 
 

@@ -50,9 +50,9 @@ def test_a_model_says_what_it_asks_and_what_its_score_means(model: CustomerModel
     assert every()[model.name] is model
     assert find(model.name) is model
     assert model.question.endswith("?")
-    said = model.meaning.format(days=model.horizon_days)
-    assert f"{model.horizon_days} days" in said
-    assert "{" not in said
+    text = model.meaning.format(days=model.horizon_days)
+    assert f"{model.horizon_days} days" in text
+    assert "{" not in text
     assert model.kind in {"probability", "money"}
     assert model.eligible
     assert all(condition.otherwise for condition in model.eligible)
@@ -108,7 +108,7 @@ def events_of(lines: Iterable[Line], refunds: Iterable[Line] = ()) -> tuple[Back
     return backend, Events(**tables)
 
 
-def asked(backend: Backend, *pairs: tuple[int, datetime]) -> Any:
+def population_of(backend: Backend, *pairs: tuple[int, datetime]) -> Any:
     keys, moments = zip(*pairs, strict=True)
     naive = pd.Series([moment.replace(tzinfo=None) for moment in moments])
     return populations.population_table(
@@ -125,11 +125,11 @@ def labels(
 ) -> list[float]:
     """The labels of (customer, as_of) pairs, in their order."""
     backend, events = events_of(lines, refunds)
-    found = label(events, asked(backend, *pairs), days).to_pandas()
-    assert len(found) == len(pairs)
+    actual = label(events, population_of(backend, *pairs), days).to_pandas()
+    assert len(actual) == len(pairs)
     by_pair = {
         (key, moment.tz_localize("UTC").to_pydatetime()): value
-        for key, moment, value in zip(found.customer_key, found.as_of, found.label, strict=True)
+        for key, moment, value in zip(actual.customer_key, actual.as_of, actual.label, strict=True)
     }
     return [by_pair[pair] for pair in pairs]
 
@@ -435,9 +435,9 @@ def test_whom_a_question_does_not_apply_to_is_told_why(model: CustomerModel, fit
 
 def test_numbers_and_categories_become_floats_and_everything_missing_becomes_nan() -> None:
     country = Column("country", "string", "", "", ("AT", "DE"))
-    orders, told = Column("orders", "int64", "", ""), Column("told", "boolean", "", "")
+    orders, given = Column("orders", "int64", "", ""), Column("told", "boolean", "", "")
     x = matrix(
-        [country, orders, told],
+        [country, orders, given],
         {"told": [True, False, None], "orders": [3, None, pd.NA], "country": ["DE", "XX", None], "more": [1]},
     )
     assert x[0].tolist() == [1, 3, 1]

@@ -59,7 +59,7 @@ def read(lines: Iterable[Line], as_of: datetime = AS_OF) -> purchases.Purchases:
     return purchases.read(order_lines(lines), as_of, "UTC")
 
 
-def told(bought: purchases.Purchases) -> set[tuple[int, str, int, int]]:
+def rows_of(bought: purchases.Purchases) -> set[tuple[int, str, int, int]]:
     """Each row as customer, product, day and days ago."""
     return {
         (int(bought.customer_keys[c]), bought.product_ids[p], d, ago)
@@ -121,25 +121,25 @@ def test_what_was_known_at_a_moment_is_what_would_have_been_read_then(
     whole = purchases.read(table, AS_OF, "UTC").known_at(moment)
     known = {(c, p, when) for c, when, _, p in lines if when < day and when + late <= day}
     if not known:
-        assert told(whole) == set()
+        assert rows_of(whole) == set()
         with pytest.raises(PatronError, match=r"no order before 2024-01-\d\d names a product"):
             purchases.read(table, moment, "UTC")
         return
-    assert told(whole) == told(purchases.read(table, moment, "UTC"))
-    assert {(c, p, d - FIRST_DAY) for c, p, d, _ in told(whole)} == known
+    assert rows_of(whole) == rows_of(purchases.read(table, moment, "UTC"))
+    assert {(c, p, d - FIRST_DAY) for c, p, d, _ in rows_of(whole)} == known
 
 
 def test_products_that_are_no_merchandise_are_left_out() -> None:
     lines = [(1, 0, "a", "milk"), (1, 0, "a", "postage"), (2, 1, "b", "postage")]
-    found = purchases.read(order_lines(lines), AS_OF, "UTC", never=["postage"])
-    assert found.product_ids == ("milk",)
-    assert told(found) == {(1, "milk", FIRST_DAY, 366)}
+    result = purchases.read(order_lines(lines), AS_OF, "UTC", never=["postage"])
+    assert result.product_ids == ("milk",)
+    assert rows_of(result) == {(1, "milk", FIRST_DAY, 366)}
 
 
 def test_the_first_basket_of_a_time_is_found_for_each_customer() -> None:
     lines = [(1, 0, "a", "p"), (1, 5, "b", "q"), (1, 5, "b", "r"), (1, 6, "c", "p"), (2, 9, "d", "p")]
-    found = read(lines).first_baskets(FIRST_DAY + 1, FIRST_DAY + 9)
-    assert {(c, p) for c, p, _, _ in told(found)} == {(1, "q"), (1, "r")}
+    result = read(lines).first_baskets(FIRST_DAY + 1, FIRST_DAY + 9)
+    assert {(c, p) for c, p, _, _ in rows_of(result)} == {(1, "q"), (1, "r")}
 
 
 def test_histories_count_baskets_and_days() -> None:
@@ -181,10 +181,10 @@ def test_rules_are_those_of_plain_python(baskets: list[set[str]], least: int, la
                 confidence = Fraction(both, with_a)
                 share = Fraction(sum(b in basket for basket in counted), len(counted))
                 expected[a, b] = (both, with_a, Fraction(both, len(counted)), confidence, confidence / share)
-    found = rules.mine(read(in_baskets(baskets)), least, largest)
-    assert found.schema == rules.SCHEMA
-    assert found["lift"].to_pylist() == sorted(found["lift"].to_pylist(), reverse=True)
-    rows = [tuple(row.values()) for row in found.to_pylist()]
+    result = rules.mine(read(in_baskets(baskets)), least, largest)
+    assert result.schema == rules.SCHEMA
+    assert result["lift"].to_pylist() == sorted(result["lift"].to_pylist(), reverse=True)
+    rows = [tuple(row.values()) for row in result.to_pylist()]
     assert {row[:2] for row in rows} == expected.keys()
     for antecedent, consequent, *numbers in rows:
         assert numbers == pytest.approx([float(x) for x in expected[antecedent, consequent]])
@@ -210,13 +210,13 @@ def test_counting_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 def test_links_solve_the_ridge_regression_of_each_product_on_the_others() -> None:
     seen = histories(read(household()))
     x = seen.weights.toarray()
-    found = assortment.links(seen).toarray()
+    result = assortment.links(seen).toarray()
     for product in range(x.shape[1]):
         others = np.delete(np.arange(x.shape[1]), product)
         gram = x[:, others].T @ x[:, others] + assortment.LINK_PENALTY * np.eye(len(others))
         solved = np.linalg.solve(gram, x[:, others].T @ x[:, product])
-        assert found[others, product] == pytest.approx(np.maximum(solved, 0), abs=2e-5)
-        assert found[product, product] == 0
+        assert result[others, product] == pytest.approx(np.maximum(solved, 0), abs=2e-5)
+        assert result[product, product] == 0
 
 
 # The ranking
@@ -292,8 +292,8 @@ def test_a_stranger_is_shown_what_is_popular(learnt: FittedProducts) -> None:
 
 def test_answers_keep_the_order_of_the_question(learnt: FittedProducts) -> None:
     alone = {key: learnt.rank([key], 2).to_pylist() for key in (5, 3, 10**9)}
-    asked = [5, 10**9, 3, 5]
-    assert learnt.rank(asked, 2).to_pylist() == [row for key in asked for row in alone[key]]
+    request = [5, 10**9, 3, 5]
+    assert learnt.rank(request, 2).to_pylist() == [row for key in request for row in alone[key]]
     assert learnt.rank([], 2).num_rows == 0
 
 
@@ -367,8 +367,8 @@ def test_a_customer_of_giant_baskets_has_a_bounded_number_of_candidates() -> Non
     seen = histories(bought)
     goods = assortment.assortment(bought, seen)
     who = np.searchsorted(seen.customers.customer_key, [500])
-    found = candidates.candidates(who, seen, goods, bought.category)
-    assert candidates.OWN <= len(found.product) <= candidates.OWN + candidates.RELATED + candidates.POPULAR
+    result = candidates.candidates(who, seen, goods, bought.category)
+    assert candidates.OWN <= len(result.product) <= candidates.OWN + candidates.RELATED + candidates.POPULAR
 
 
 def test_simple_rankings_have_the_known_order() -> None:

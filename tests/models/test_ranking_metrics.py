@@ -34,14 +34,14 @@ def test_both_measures_are_their_formulae(hits: list[list[bool]], unseen: int) -
 
 def test_ndcg_has_the_values_worked_out_by_hand() -> None:
     hits = np.array([[True, True, False], [False, True, False], [False, False, False]])
-    found = ranking_metrics.ndcg(hits, np.array([2, 1, 4]))
-    assert found == pytest.approx([1, 1 / log2(3), 0])
+    result = ranking_metrics.ndcg(hits, np.array([2, 1, 4]))
+    assert result == pytest.approx([1, 1 / log2(3), 0])
 
 
 def test_an_earlier_hit_is_worth_more() -> None:
     one_hit = np.eye(6, dtype=bool)
-    found = ranking_metrics.ndcg(one_hit, np.full(6, 3))
-    assert (np.diff(found) < 0).all()
+    result = ranking_metrics.ndcg(one_hit, np.full(6, 3))
+    assert (np.diff(result) < 0).all()
 
 
 def test_nothing_relevant_has_no_ndcg() -> None:

@@ -36,12 +36,12 @@ def columns(built: SnapshotSet) -> dict[str, list[Any]]:
 
 
 def columns_of(built: SnapshotSet) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    result: dict[str, list[Any]] = {}
     for group in GROUPS:
         frame = built.frame(group, built.current).sort_values("customer_key")
         for name in group.features:
-            found[name] = frame[name].astype(object).where(frame[name].notna(), None).tolist()
-    return found
+            result[name] = frame[name].astype(object).where(frame[name].notna(), None).tolist()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,13 @@ def rows_of(columns: dict[str, list[Any]]) -> list[Row]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-Asked = tuple[FittedModel, dict[str, list[Any]]]
+ModelAndColumns = tuple[FittedModel, dict[str, list[Any]]]
 
 
 @pytest.fixture(scope="module", params=[*MODELS, *OPTIONAL])
-def asked(request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str, list[Any]]) -> Asked:
+def model_and_columns(
+    request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str, list[Any]]
+) -> ModelAndColumns:
     """Each model's champion, and everyone's features in a shop that it is asked of."""
     if request.param in MODELS:
         return Registry(trained_shop).champion(request.param), columns
@@ -69,8 +71,8 @@ _SHOPS = {"leads": "prospects", "subscription_churn": "subscribers"}
 """By optional model the shop that has what it takes."""
 
 
-def test_contributions_and_what_all_start_from_are_the_raw_score(asked: Asked) -> None:
-    model, columns = asked
+def test_contributions_and_what_all_start_from_are_the_raw_score(model_and_columns: ModelAndColumns) -> None:
+    model, columns = model_and_columns
     x = matrix(model.columns, columns)
     contributions = model.fitted.contributions(x)
     raw = raw_of(model, x)
@@ -89,8 +91,8 @@ def raw_of(model: FittedModel, x: Array) -> Array:
     return model.fitted.raw(x)
 
 
-def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(asked: Asked) -> None:
-    (model, columns), directions = asked, set()
+def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(model_and_columns: ModelAndColumns) -> None:
+    (model, columns), directions = model_and_columns, set()
     sign = -1 if model.manifest["complement"] else 1
     raws = sign * raw_of(model, matrix(model.columns, columns))
     for row, score, raw in list(zip(rows_of(columns), model.score(columns), raws, strict=True))[::7]:
@@ -130,12 +132,14 @@ def test_a_longer_silence_speaks_for_churn_and_against_an_order(trained_shop: Ho
     silent = [row for row in rows if row["recency_days"] and row["recency_days"] > 365]
     assert len(silent) > 100
     for row in silent[::10]:
-        told = {}
+        given_value = {}
         for model in (churn, propensity):
             why = explain(model, row, "EUR", top=99)
-            told[model.name] = next(r for r in why.reasons if r.feature == "recency_days")
-            assert told[model.name].words.startswith(f"The latest order {row['recency_days']} days ago: ")
-        assert told["churn"].contribution > 0 > told["propensity"].contribution
+            given_value[model.name] = next(r for r in why.reasons if r.feature == "recency_days")
+            assert given_value[model.name].words.startswith(
+                f"The latest order {row['recency_days']} days ago: "
+            )
+        assert given_value["churn"].contribution > 0 > given_value["propensity"].contribution
 
 
 LINKS: dict[str, Callable[[Any], Any]] = {
@@ -199,16 +203,16 @@ def test_a_features_value_is_told_by_its_meaning_and_unit(feature: str, value: A
 @pytest.mark.parametrize("feature", FEATURES.values(), ids=str)
 def test_every_feature_has_words_for_every_value(feature: Any) -> None:
     values = {"int64": [0, 1, 2, 10**6], "float64": [0.0, 1.0, 0.5, -2.0], "boolean": [True, False]}
-    told = [
+    given_value = [
         phrase(feature.meaning, feature.unit, value, "EUR")
         for value in [None, *values.get(feature.dtype, ["one", "two"])]
     ]
-    assert len({*told}) == len(told)
-    for words in told:
+    assert len({*given_value}) == len(given_value)
+    for words in given_value:
         assert words[0].isupper() or words[0].isdigit() or words[0] == "−"
         assert not words.endswith((".", ":", ";"))
         assert not words.startswith("1 ") or feature.unit not in words.split()[:3]
-    assert told[0].endswith(" (unknown)")
+    assert given_value[0].endswith(" (unknown)")
 
 
 @pytest.mark.parametrize(
@@ -223,8 +227,8 @@ def test_points_are_said_to_the_digit_that_tells_something(contribution: float, 
 
 
 def test_money_is_said_to_the_digit_that_tells_something() -> None:
-    told = [effect_in_money("GBP")(x) for x in (1234.5, -99.99, -99.999, 0.01, -0.004, 0.0)]
-    assert told == ["+1,234 GBP", "−99.99 GBP", "−100 GBP", "+0.01 GBP", None, None]
+    given_value = [effect_in_money("GBP")(x) for x in (1234.5, -99.99, -99.999, 0.01, -0.004, 0.0)]
+    assert given_value == ["+1,234 GBP", "−99.99 GBP", "−100 GBP", "+0.01 GBP", None, None]
     assert money(-12.5, "EUR") == "−12.50 EUR"
     assert money(0, "EUR") == "0 EUR"
     assert [counted(n, "categories") for n in (0, 1, 1.04, 1.5)] == [

@@ -61,10 +61,10 @@ def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Regi
     for i in range(11):
         assert publish(registry, metrics={"auc": i / 100}) == str(i + 1)
     assert publish(registry, "clv") == "1"
-    found = registry.versions("churn")
-    assert [v.version for v in found] == [str(i) for i in range(11, 0, -1)]
-    assert [v.metrics["auc"] for v in found] == [i / 100 for i in range(10, -1, -1)]
-    assert not any(v.champion or v.failed_gates for v in found)
+    result = registry.versions("churn")
+    assert [v.version for v in result] == [str(i) for i in range(11, 0, -1)]
+    assert [v.metrics["auc"] for v in result] == [i / 100 for i in range(10, -1, -1)]
+    assert not any(v.champion or v.failed_gates for v in result)
     assert [(v.name, v.version) for v in registry.versions("clv")] == [("clv", "1")]
 
 

@@ -71,9 +71,9 @@ def mixture(rows: int, seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("rows", [200, 2_000])
 def test_a_repeat_without_change_is_quiet(rows: int) -> None:
     for seed in range(20):
-        found = compare(describe(mixture(5_000, seed)), mixture(rows, 1_000 + seed))
-        assert len(found) == 20
-        assert not [drift for drift in found if drift.drifted]
+        result = compare(describe(mixture(5_000, seed)), mixture(rows, 1_000 + seed))
+        assert len(result) == 20
+        assert not [drift for drift in result if drift.drifted]
 
 
 def test_psi_without_change_averages_its_noise() -> None:
@@ -150,9 +150,9 @@ def test_no_more_than_twenty_categories_are_kept() -> None:
 
 
 def test_booleans_are_the_same_however_a_store_hands_them_back() -> None:
-    said = pd.Series([True, False, None, True] * 100, dtype="boolean")
-    reference = pd.DataFrame({"newsletter": said})
-    for column in (said.astype(object).where(said.notna(), None), said.astype("Float64").astype("float64")):
+    text = pd.Series([True, False, None, True] * 100, dtype="boolean")
+    reference = pd.DataFrame({"newsletter": text})
+    for column in (text.astype(object).where(text.notna(), None), text.astype("Float64").astype("float64")):
         assert only(reference, pd.DataFrame({"newsletter": column})).psi == 0
     assert only(reference, pd.DataFrame({"newsletter": [False] * 400})).drifted
 
@@ -310,15 +310,15 @@ def test_the_picture_shows_nothing_of_fewer_than_ten_customers() -> None:
 
 def addresses(page: str) -> list[str]:
     """What a page's tags and styles would fetch; addresses inside its scripts are only text."""
-    found: list[str] = []
+    result: list[str] = []
 
     class Reader(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.extend(str(value) for name, value in attrs if name in {"src", "href", "data", "action"})
+            result.extend(str(value) for name, value in attrs if name in {"src", "href", "data", "action"})
 
     Reader().feed(page)
     styles = "".join(re.findall(r"<style.*?</style>", page, re.DOTALL))
-    return found + re.findall(r"url\((?!data:).{30}|@import.{30}", styles)
+    return result + re.findall(r"url\((?!data:).{30}|@import.{30}", styles)
 
 
 def test_evidently_draws_a_page_that_stands_alone_and_shows_no_customer(tmp_path: Path) -> None:
