@@ -97,7 +97,7 @@ CREATE TEMP TABLE steps AS FROM (VALUES
     (true, 0, 'Page Viewed', 'page', 1), (true, 1, 'Products Searched', 'searched', 0.3),
     (true, 2, 'Product Viewed', 'viewed', 0.9), (true, 3, 'Product Viewed', 'viewed', 0.6),
     (true, 4, 'Product Added', 'cart_added', 0.3), (true, 5, 'Checkout Started', 'checkout', 0.15),
-    (true, 6, 'Product Reviewed', 'reviewed', 0.05), (true, 7, 'Survey Prediction', 'survey_answered', 0.03),
+    (true, 6, 'Product Reviewed', 'reviewed', 0.05), (true, 7, 'Survey Answered', 'survey_answered', 0.03),
     (true, 8, 'Complaint Opened', 'complaint_opened', 0.03),
     (true, 9, 'Complaint Resolved', 'complaint_resolved', 0.02),
     (false, 0, 'Email Sent', 'sent', 1), (false, 1, 'Email Bounced', 'bounced', 0.02),

@@ -84,7 +84,7 @@ MEANINGS: dict[str, Meaning] = {
     "Subscription Canceled": Meaning("subscription_cancelled"),
     "Subscription Ended": Meaning("subscription_ended"),
     "Subscription Expired": Meaning("subscription_ended"),
-    "Survey Prediction": Meaning("survey_answered"),
+    "Survey Answered": Meaning("survey_answered"),
     "Complaint Opened": Meaning("complaint_opened"),
     "Complaint Resolved": Meaning("complaint_resolved"),
     "Review Submitted": Meaning("reviewed"),

@@ -151,7 +151,7 @@ def _answers(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: F
             "Complaint Opened", complains, opened, lambda i: {"text": words(i, DISCONTENT, COMPLAINT_WORDS)}
         ),
         answers("Complaint Resolved", complains & (u[:, RESOLUTION] < RESOLVED), resolved, lambda _: {}),
-        answers("Survey Prediction", u[:, SURVEY] < ANSWERED, answered, lambda i: {"score": int(scores[i])}),
+        answers("Survey Answered", u[:, SURVEY] < ANSWERED, answered, lambda i: {"score": int(scores[i])}),
     ]
 
 
