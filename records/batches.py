@@ -78,15 +78,15 @@ def features_of(table: pa.Table) -> list[str]:
     ]
 
 
-def frame(packed: bytes, versions: Mapping[str, str]) -> pd.DataFrame:
+def to_frame(packed: bytes, versions: Mapping[str, str]) -> pd.DataFrame:
     """``customer_key``, the features, and per model ``MODEL.score`` and ``MODEL.version``."""
     table = unpack(packed)
     moments = [name for name in table.column_names if name.startswith(MOMENT)]
-    found: pd.DataFrame = table.drop_columns([AS_OF, *moments]).to_pandas()
-    return found.assign(**{f"{name}.version": version for name, version in versions.items()})
+    frame: pd.DataFrame = table.drop_columns([AS_OF, *moments]).to_pandas()
+    return frame.assign(**{f"{name}.version": version for name, version in versions.items()})
 
 
 def row_of(table: pa.Table, row: int) -> dict[str, Any]:
     """A row by column; None where there is none."""
-    found: list[dict[str, Any]] = table.slice(row, 1).to_pylist()
-    return found[0] if found else {}
+    rows: list[dict[str, Any]] = table.slice(row, 1).to_pylist()
+    return rows[0] if rows else {}

@@ -124,8 +124,8 @@ class DecisionLog:
     def standing(self, keys: Iterable[int], question: DecisionRequest) -> dict[int, Decision]:
         """The decisions that answer this question already, by customer."""
         with self.reading() as connection:
-            found = {key: _standing(connection, key, question) for key in keys}
-        return {key: of_row(row) for key, row in found.items() if row is not None}
+            standing = {key: _standing(connection, key, question) for key in keys}
+        return {key: of_row(row) for key, row in standing.items() if row is not None}
 
     def decide(
         self,
@@ -170,7 +170,7 @@ _STANDING = (
     .where(
         decisions.c.customer_key == sa.bindparam("key"),
         decisions.c.day == sa.bindparam("today"),
-        decisions.c.channels == sa.bindparam("asked"),
+        decisions.c.channels == sa.bindparam("channels"),
         decisions.c.rules == sa.bindparam("digest"),
         ~sa.exists().where(outcomes.c.decision_id == decisions.c.id, outcomes.c.kind.in_(SETTLED)),
     )
@@ -189,13 +189,13 @@ _LAST_DAYS = (
 
 
 def _standing(connection: sa.Connection, key: int, question: DecisionRequest) -> sa.Row[Any] | None:
-    asked = {
+    parameters = {
         "key": key,
         "today": question.day,
-        "asked": json.dumps(question.channels),
+        "channels": json.dumps(question.channels),
         "digest": question.rules,
     }
-    return connection.execute(_STANDING, asked).first()
+    return connection.execute(_STANDING, parameters).first()
 
 
 def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]:
@@ -203,16 +203,16 @@ def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]
 
 
 def _row(decision: Decision) -> dict[str, Any]:
-    asked, chosen = decision.question, decision.choice
+    request, chosen = decision.question, decision.choice
     return {
         "id": decision.id,
-        "at_us": micros(asked.at),
-        "day": asked.day,
+        "at_us": micros(request.at),
+        "day": request.day,
         "customer_key": decision.customer_key,
-        "channels": json.dumps(asked.channels),
-        "rules": asked.rules,
-        "caller": asked.caller,
-        "run_id": asked.run_id,
+        "channels": json.dumps(request.channels),
+        "rules": request.rules,
+        "caller": request.caller,
+        "run_id": request.run_id,
         **{name: getattr(chosen, name) for name in _CHOICE},
         **{name: _compact(getattr(chosen, name)) for name in _JSON},
     }
@@ -225,10 +225,10 @@ def _compact(value: Any) -> str:
 def of_row(row: sa.Row[Any]) -> Decision:
     """The decision of a row of ``decisions``, whatever else is in it."""
     channels = json.loads(row.channels)
-    asked = DecisionRequest(
+    request = DecisionRequest(
         moment(row.at_us), row.day, None if channels is None else tuple(channels),
         row.rules, row.caller, row.run_id,
     )  # fmt: skip
     plain = {name: getattr(row, name) for name in _CHOICE}
     plain |= {name: json.loads(getattr(row, name)) for name in _JSON}
-    return Decision(row.id, row.customer_key, asked, Choice(**plain))
+    return Decision(row.id, row.customer_key, request, Choice(**plain))

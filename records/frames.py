@@ -13,7 +13,7 @@ from records.batches import AS_OF, BOUNDS, KEY
 from records.job_parts import JobPart
 
 _ORDER = ("_after", "_order")
-MOST_FRAMES = 200  # that are held before those that others replace are let go
+MAX_FRAMES = 200  # that are held before those that others replace are let go
 
 
 class Latest:
@@ -39,7 +39,7 @@ class Latest:
         if len(frame):
             self._frames.append(frame.assign(_after=after, _order=order))
         self.answers += answers
-        if len(self._frames) >= MOST_FRAMES:
+        if len(self._frames) >= MAX_FRAMES:
             self._frames = [self._last()]
 
     def add_part(self, part: JobPart) -> None:
@@ -67,14 +67,14 @@ class Latest:
 
 def _stacked(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
     """A column of all frames, one below the other; missing where a frame does not have it."""
-    held = [frame[name].to_numpy() if name in frame else None for frame in frames]
-    kinds = {column.dtype for column in held if column is not None}
-    lacking = any(column is None for column in held)
+    columns = [frame[name].to_numpy() if name in frame else None for frame in frames]
+    kinds = {column.dtype for column in columns if column is not None}
+    lacking = any(column is None for column in columns)
     numbers = all(np.issubdtype(kind, np.number) for kind in kinds)
     kind = object if not numbers and (len(kinds) > 1 or lacking) else None  # a truth value is no number
     missing = np.nan if kind is None else None
     filled = [
         np.full(len(frame), missing) if column is None else column
-        for frame, column in zip(frames, held, strict=True)
+        for frame, column in zip(frames, columns, strict=True)
     ]
     return np.concatenate([column.astype(kind or column.dtype) for column in filled])

@@ -72,7 +72,7 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
         latest_of_day.add(pd.DataFrame(_flat(row[1:] for row in rows)), after=[row[0] for row in rows])
         batch_query = sa.select(scores.c.id, scores.c.day, scores.c.answers, scores.c.many)
         for row in connection.execute(batch_query.where(span, together)):
-            frame = batches.frame(row.many, json.loads(row.answers)).assign(day=row.day)
+            frame = batches.to_frame(row.many, json.loads(row.answers)).assign(day=row.day)
             latest_of_day.add(frame, after=row.id, answers=len(frame))
     for part in parts:
         if micros(since) <= part.at_us <= micros(until):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from core.calendar import moment
 from core.storage.database import Database
-from records import batches as many
+from records import batches
 from records.batches import AS_OF, KEY
 from records.tables import feature_sets, scores
 
@@ -43,12 +43,12 @@ def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
     Raises:
         PatronError: the log cannot be read.
     """
-    if (parts := many.parsed(prediction_id)) is not None:
+    if (parts := batches.parsed(prediction_id)) is not None:
         return _together(database, *parts)
     joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
-    asked = sa.select(scores, feature_sets.c.names).select_from(joined)
+    statement = sa.select(scores, feature_sets.c.names).select_from(joined)
     with database.reading() as connection:
-        row = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
+        row = connection.execute(statement.where(scores.c.prediction_id == prediction_id)).first()
     if row is None:
         return None
     return LoggedPrediction(
@@ -64,28 +64,28 @@ def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
 
 def _together(database: Database, prediction_id: str, row: int) -> LoggedPrediction | None:
     """One of the answers to a large request."""
-    asked = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
+    statement = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
     with database.reading() as connection:
-        found = connection.execute(asked.where(scores.c.prediction_id == prediction_id)).first()
-    if found is None or found.many is None:
+        logged = connection.execute(statement.where(scores.c.prediction_id == prediction_id)).first()
+    if logged is None or logged.many is None:
         return None
-    table = many.unpack(found.many)
-    told = many.row_of(table, row)
-    if not told:
+    table = batches.unpack(logged.many)
+    values = batches.row_of(table, row)
+    if not values:
         return None
     answers = {
-        name: {"version": version, "score": told[name + many.SCORE]}
-        for name, version in json.loads(found.answers).items()
+        name: {"version": version, "score": values[name + batches.SCORE]}
+        for name, version in json.loads(logged.answers).items()
     }
     return LoggedPrediction(
-        told[KEY],
-        moment(found.at_us),
-        told[AS_OF],
-        {name: told[name] for name in many.features_of(table)},
+        values[KEY],
+        moment(logged.at_us),
+        values[AS_OF],
+        {name: values[name] for name in many.features_of(table)},
         {
-            name.removeprefix(many.MOMENT): None if at is None else moment(at)
-            for name, at in told.items()
-            if name.startswith(many.MOMENT)
+            name.removeprefix(batches.MOMENT): None if at is None else moment(at)
+            for name, at in values.items()
+            if name.startswith(batches.MOMENT)
         },
         (),
         answers,

@@ -23,7 +23,7 @@ class ConflictingOutcome(PatronError):
 def record(
     log: DecisionLog, decision_id: str, kind: str, value: float | None, at: datetime
 ) -> tuple[bool, datetime]:
-    """Record an outcome; told again, nothing changes.
+    """Record an outcome; statement again, nothing changes.
 
     Args:
         kind: such as ``clicked``. value: currency, where the kind has one. at: by the shop's clock.
@@ -40,10 +40,10 @@ def record(
         key = connection.execute(whose).scalar()
         if key is None:
             raise UnknownDecision("there is no such decision; its id is in the answer that made it")
-        told = sa.select(outcomes.c.at_us, outcomes.c.value).where(
+        statement = sa.select(outcomes.c.at_us, outcomes.c.value).where(
             outcomes.c.decision_id == decision_id, outcomes.c.kind == kind
         )
-        first = connection.execute(told).first()
+        first = connection.execute(statement).first()
         if first is None:
             row = {"decision_id": decision_id, "kind": kind, "at_us": micros(at), "value": value}
             connection.execute(sa.insert(outcomes), row | {"customer_key": key})

@@ -31,14 +31,11 @@ REASONS = {
 """Words that are no name of a variable, parameter, attribute, function, class or alias, and what to write."""
 
 WRITTEN_DOWN: dict[str, str] = {
-    "events/segment/quarantine.py:kept": "a field of `patron quarantine replay --json`",
     "serving/events/routes.py:kept": "a field of the response to events",
 }
 """Names that stand in files or in responses, and keep their spelling: ``path:name``, and where they stand."""
 
 PENDING: set[str] = {
-    "records",
-    "serving/decisions",
     "tests/records",
     "tests/serving",
     "tests/serving/access",

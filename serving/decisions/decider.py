@@ -19,7 +19,7 @@ from serving.http.services import service
 from serving.scores.score import ScoredCustomer
 from serving.scores.scorer import Scorer
 
-TOLD = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
+FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
 
 
 class Decider:
@@ -27,7 +27,7 @@ class Decider:
 
     def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
         self.scorer, self.log = scorer, log
-        self._held: tuple[tuple[int, ...], Actions] | None = None
+        self._loaded: tuple[tuple[int, ...], Actions] | None = None
 
     def rules(self) -> Actions:
         """The actions as they stand now.
@@ -36,11 +36,11 @@ class Decider:
             PatronError: there is no file, or it cannot be used; says what to do.
         """
         stamp = self._stamp()
-        if self._held is None or self._held[0] != stamp:
-            found = load(self.scorer.home)
-            self.log.keep_rules(found.digest, found.canonical)
-            self._held = stamp, found
-        return self._held[1]
+        if self._loaded is None or self._loaded[0] != stamp:
+            actions = load(self.scorer.home)
+            self.log.keep_rules(actions.digest, actions.canonical)
+            self._loaded = stamp, actions
+        return self._loaded[1]
 
     def question(self, rules: Actions, channels: Sequence[str] | None, caller: str) -> DecisionRequest:
         """What is asked now.
@@ -55,8 +55,8 @@ class Decider:
         shop = self.scorer.shop
         named = tuple(sorted(set(channels or ())))
         # Naming all of them is the same question as naming none.
-        asked = None if named in ((), rules.channels) else named
-        return DecisionRequest(shop.now(), shop.today(), asked, rules.digest, caller)
+        restricted = None if named in ((), rules.channels) else named
+        return DecisionRequest(shop.now(), shop.today(), restricted, rules.digest, caller)
 
     def segment(self, text: str | None) -> dict[int, str]:
         """The customers of a segment ``FEATURE:VALUE``, or all: external ids by key, by key.
@@ -101,18 +101,18 @@ class Decider:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, route))
             known = self._known(key, entries[key], days_since, rules)
-            found = recommend(known, rules, question.day, self.log.salt, question.channels)
-            return _choice(found, known)
+            recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
+            return _choice(recommendation, known)
 
         decided = self.log.decide(list(customers), question, choose, places)
         return [decided[key] for key in customers]
 
     def _stamp(self) -> tuple[int, ...]:
         try:
-            found = self.scorer.home.actions.stat()
+            stat = self.scorer.home.actions.stat()
         except OSError:
             return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, ScoredCustomer]:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
@@ -129,7 +129,7 @@ class Decider:
             )
             for name, score in entry.scores.items()
         }  # fmt: skip
-        used = dict.fromkeys([*rules.features, *features_read(), *TOLD])
+        used = dict.fromkeys([*rules.features, *features_read(), *FACTS])
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
         return CustomerContext(key, scores, facts, days_since, entry.reason)
 
@@ -137,18 +137,19 @@ class Decider:
 DeciderDep = Annotated[Decider, service(Decider)]
 
 
-def _choice(found: Recommendation, known: CustomerContext) -> Choice:
-    chosen = found.chosen
+def _choice(recommendation: Recommendation, known: CustomerContext) -> Choice:
+    chosen = recommendation.chosen
     assert chosen.value is not None
     return Choice(
-        chosen.action, found.how, found.probability, chosen.value, chosen.cost, chosen.channel,
-        probabilities=dict(found.probabilities),
+        chosen.action, recommendation.how, recommendation.probability,
+        chosen.value, chosen.cost, chosen.channel,
+        probabilities=dict(recommendation.probabilities),
         scores={name: asdict(scored) for name, scored in known.scores.items()},
         facts=dict(known.facts),
         reasons={
             "why": _plain(chosen.why),
-            "runners_up": [_option(option) for option in found.runners_up],
-            "not_offered": {option.action: _plain(option.why) for option in found.not_offered},
+            "runners_up": [_option(option) for option in recommendation.runners_up],
+            "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
         },
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Decisions as they are told: the answer to an application, and rows for marketing."""
+"""Decisions as they are facts: the answer to an application, and rows for marketing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from events.identity import Identity
 from records import runs
 from records.decisions import Decision, DecisionLog
 from records.runs import DecisionRun
-from serving.decisions.decider import TOLD
+from serving.decisions.decider import FACTS
 from serving.decisions.schemas import Chosen, NextBestActions, NotOffered, RunnerUp, ScoreUsed
 
 PAGE = 1000
@@ -36,13 +36,13 @@ class Speaker:
             decision_id=decision.id,
             decided_at=decision.question.at,
             chosen=Chosen(**self._offer(chosen | {"value": choice.expected_value}, decision), how=choice.how),
-            reasons=self._said(choice.reasons["why"]),
+            reasons=self._sentences(choice.reasons["why"]),
             runners_up=[
-                RunnerUp(**self._offer(option, decision), why="; ".join(self._said(option["why"])))
+                RunnerUp(**self._offer(option, decision), why="; ".join(self._sentences(option["why"])))
                 for option in choice.reasons["runners_up"]
             ],
             not_offered=[
-                NotOffered(action=action, why="; ".join(self._said(why)))
+                NotOffered(action=action, why="; ".join(self._sentences(why)))
                 for action, why in choice.reasons["not_offered"].items()
             ],
             scores={name: ScoreUsed.model_validate(score) for name, score in choice.scores.items()},
@@ -51,7 +51,7 @@ class Speaker:
     def row(self, decision: Decision, customer_id: str | None, run_id: str) -> dict[str, Any]:
         """A decision as a row; its fields are in the order of ``decision_schemas.Row``."""
         choice = decision.choice
-        told = {name: choice.facts.get(name) for name in TOLD}
+        facts = {name: choice.facts.get(name) for name in FACTS}
         scores = {n: choice.scores.get(n, {}).get("score") for n in ("churn", "propensity", "clv")}
         return {
             "customer_id": customer_id,
@@ -63,8 +63,8 @@ class Speaker:
             "cost": choice.cost,
             "probability": choice.probability,
             "how": choice.how,
-            "reason": "; ".join(self._said(choice.reasons["why"])),
-            **told,
+            "reason": "; ".join(self._sentences(choice.reasons["why"])),
+            **facts,
             **scores,
             "run_id": run_id,
             "decided_at": decision.question.at,
@@ -84,7 +84,7 @@ class Speaker:
     def _text(self, action: str) -> str:
         return text_in(self._language, self._texts.get(action, {}), action)
 
-    def _said(self, why: Sequence[Sequence[Any]]) -> list[str]:
+    def _sentences(self, why: Sequence[Sequence[Any]]) -> list[str]:
         return [DecisionReason(code, values).words(self._language) for code, values in why]
 
 

@@ -32,20 +32,20 @@ DecisionId = Annotated[
     | {200: leads_to("report_outcome", "decision_id", "What the customer did about it.")},
 )
 def next_best_actions(
-    customer_id: CustomerIdPath, asked: ActionsRequest, decider: DeciderDep, caller: CallerDep
+    customer_id: CustomerIdPath, request: ActionsRequest, decider: DeciderDep, caller: CallerDep
 ) -> NextBestActions:
     """What to do for a customer now, why, and why nothing else.
 
     Asked again on the same day of the shop, with the same channels and unchanged actions, the answer is
-    the same decision, until it was accepted or rejected. It is logged before it is told.
+    the same decision, until it was accepted or rejected. It is logged before it is request.
     """
     key = decider.scorer.identity.keys([customer_id]).get(customer_id)
     if key is None:
         raise HTTPException(404, UNKNOWN)
     rules = decider.rules()
-    question = decider.question(rules, asked.channels, caller.name or "api")
+    question = decider.question(rules, request.channels, caller.name or "api")
     (decision,) = decider.decide({key: customer_id}, question, rules)
-    return Speaker(rules.canonical, asked.language).answer(decision)
+    return Speaker(rules.canonical, request.language).answer(decision)
 
 
 @router.post(
@@ -55,13 +55,13 @@ def next_best_actions(
     dependencies=[needs(Scope.OUTCOMES)],
     responses=responses(400, 404, 409, 422, 503),
 )
-def outcome(decision_id: DecisionId, told: OutcomeRequest, decider: DeciderDep) -> OutcomeRecorded:
+def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDep) -> OutcomeRecorded:
     """What the customer did about a decision; told again, it is kept once."""
     now = decider.scorer.shop.now()
     try:
-        new, at = outcomes.record(decider.log, decision_id, told.outcome, told.value, now)
+        new, at = outcomes.record(decider.log, decision_id, request.outcome, request.value, now)
     except outcomes.UnknownDecision as error:
         raise HTTPException(404, str(error)) from error
     except outcomes.ConflictingOutcome as error:
         raise HTTPException(409, str(error)) from error
-    return OutcomeRecorded(decision_id=decision_id, outcome=told.outcome, recorded=new, at=at)
+    return OutcomeRecorded(decision_id=decision_id, outcome=request.outcome, recorded=new, at=at)

@@ -51,14 +51,14 @@ class RunCursor(Cursor):
     | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
 )
 def start(
-    asked: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
+    request: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
 ) -> RunState:
     """Decide for everybody in a segment, in the background; the answer says where to read on.
 
     Who has a standing decision keeps it. One run goes on at a time.
     """
     try:
-        run = running.start(asked.segment, asked.channels, asked.language, caller.name or "api")
+        run = running.start(request.segment, request.channels, request.language, caller.name or "api")
     except JobRunning as error:
         raise HTTPException(409, str(error)) from error
     response.headers["location"] = f"{router.prefix}/{run.id}"
@@ -78,28 +78,28 @@ def start(
     },
 )
 def read(
-    run_id: RunId, asked: Annotated[RunQuery, Query()], running: RunsDep, decider: DeciderDep
+    run_id: RunId, query: Annotated[RunQuery, Query()], running: RunsDep, decider: DeciderDep
 ) -> RunPage | Response:
     """How far a run is, and its rows from a cursor on: a page as JSON, or all of them as NDJSON or CSV.
 
     While it goes on, pages end where it is, and their cursor leads on from there.
     """
     run = _find(running, run_id)
-    begin = _place(run, asked.cursor)
-    found = rows(decider.log, decider.scorer.identity, run, begin, asked.language)
-    if asked.format != "json":
+    begin = _place(run, query.cursor)
+    records = rows(decider.log, decider.scorer.identity, run, begin, query.language)
+    if query.format != "json":
         if run.status != "done":
             raise HTTPException(
                 409, f"the run is {run.status}, {run.done} of {run.total}; files are of whole runs"
             )
-        language = asked.language or cast(Language, run.language)
+        language = query.language or cast(Language, run.language)
         try:
-            kind, chunks = exports.stream((row for _, row in found), asked.format, language, asked.target)
+            kind, chunks = exports.stream((row for _, row in records), query.format, language, query.target)
         except PatronError as error:
             raise Unprocessable(f"for: {error}") from error
-        name = f'attachment; filename="recommendations-{run.id}.{asked.format}"'
+        name = f'attachment; filename="recommendations-{run.id}.{query.format}"'
         return StreamingResponse(chunks, media_type=kind, headers={"content-disposition": name})
-    page = list(islice(found, asked.limit))
+    page = list(islice(records, query.limit))
     after = page[-1][0] + 1 if page else begin
     resumed = run.status == "interrupted" and run.origin == SERVICE
     more = after < run.done or run.status == "running" or resumed
@@ -120,10 +120,10 @@ def _find(running: DecisionRuns, run_id: str) -> DecisionRun:
 def _place(run: DecisionRun, cursor: str | None) -> int:
     if cursor is None:
         return 0
-    found = RunCursor.read(cursor)
-    if found.run_id != run.id:
+    position = RunCursor.read(cursor)
+    if position.run_id != run.id:
         raise Unprocessable("cursor: it is of another run")
-    return found.place
+    return position.place
 
 
 def _state(decider: Decider, run: DecisionRun) -> RunState:

@@ -72,20 +72,20 @@ def recommend_everyone(
         ) or store.create(run, [keys])
         with store.execute(run):
             decide_all(decider, store, run, progress)
-        found = (row for _, row in rows(log, decider.scorer.identity, run))
+        records = (row for _, row in rows(log, decider.scorer.identity, run))
         with files.replacing(out) as draft:
-            _write(out.suffix, language, target, found, draft)
+            _write(out.suffix, language, target, records, draft)
         counted = runs.counts(log, run.id)
     return {"run_id": run.id, "customers": run.total, "out": str(out), "actions": counted}
 
 
 def _write(
-    suffix: str, language: Language, target: str | None, found: Iterable[Mapping[str, Any]], path: Path
+    suffix: str, language: Language, target: str | None, records: Iterable[Mapping[str, Any]], path: Path
 ) -> None:
     if suffix == ".parquet":
         schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
-        pq.write_table(pa.Table.from_pylist(list(found), schema), path)
+        pq.write_table(pa.Table.from_pylist(list(records), schema), path)
         return
-    _, chunks = exports.stream(found, "csv" if suffix == ".csv" else "ndjson", language, target)
+    _, chunks = exports.stream(records, "csv" if suffix == ".csv" else "ndjson", language, target)
     with open(path, "wb") as file:
         file.writelines(chunks)
