@@ -81,7 +81,7 @@ def _together(database: Database, prediction_id: str, row: int) -> LoggedPredict
         values[KEY],
         moment(logged.at_us),
         values[AS_OF],
-        {name: values[name] for name in many.features_of(table)},
+        {name: values[name] for name in batches.features_of(table)},
         {
             name.removeprefix(batches.MOMENT): None if at is None else moment(at)
             for name, at in values.items()
