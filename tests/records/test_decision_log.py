@@ -32,7 +32,7 @@ from records.tables import decisions, run_rows
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = 19_844  # 2024-05-01
-ASKED = DecisionRequest(NOON, DAY, None, "digest", "api")
+REQUEST = DecisionRequest(NOON, DAY, None, "digest", "api")
 CHOICE = Choice(
     action="coupon", how="best", probability=0.9, expected_value=1 / 3, cost=0.1, channel="email",
     probabilities={"coupon": 0.9, "nothing": 0.1}, scores={"churn": {"version": "3", "score": 0.1 + 0.2}},
@@ -62,51 +62,51 @@ def count(log: DecisionLog) -> int:
 
 
 def later(days: int, **changed: Any) -> DecisionRequest:
-    return replace(ASKED, at=NOON + timedelta(days=days), day=DAY + days, **changed)
+    return replace(REQUEST, at=NOON + timedelta(days=days), day=DAY + days, **changed)
 
 
 # Decisions
 
 
 def test_what_was_decided_is_read_as_it_was(home: Home, log: DecisionLog) -> None:
-    made = log.decide([1, 2], ASKED, coupon)
+    made = log.decide([1, 2], REQUEST, coupon)
     assert set(made) == {1, 2}
     assert made[1].id != made[2].id
-    assert (made[1].customer_key, made[1].question, made[1].choice) == (1, ASKED, CHOICE)
+    assert (made[1].customer_key, made[1].question, made[1].choice) == (1, REQUEST, CHOICE)
     with DecisionLog(home) as other:
         assert other.salt == log.salt
         assert len(log.salt) == 32
-        assert other.standing([1, 2, 3], ASKED) == made
+        assert other.standing([1, 2, 3], REQUEST) == made
     with log.reading() as connection:
-        kept = sa.select(decisions.c.customer_key, decisions.c.probabilities, decisions.c.facts)
-        rows = connection.execute(kept.order_by(decisions.c.n)).all()
+        remaining = sa.select(decisions.c.customer_key, decisions.c.probabilities, decisions.c.facts)
+        rows = connection.execute(remaining.order_by(decisions.c.n)).all()
     assert rows[0] == (1, '{"coupon":0.9,"nothing":0.1}', rows[0][2])
     assert "Österreich" in rows[0][2]
 
 
 def test_a_question_asked_again_on_the_same_day_has_the_same_answer(log: DecisionLog) -> None:
-    first = log.decide([1], ASKED, coupon)[1]
+    first = log.decide([1], REQUEST, coupon)[1]
 
     def never(_key: int, _days_since: Mapping[str, int]) -> Choice:
         raise AssertionError("there is a standing decision")
 
-    evening = replace(ASKED, at=NOON + timedelta(hours=8), caller="cli")
+    evening = replace(REQUEST, at=NOON + timedelta(hours=8), caller="cli")
     assert log.decide([1], evening, never) == {1: first}
-    others = [later(1), replace(ASKED, channels=("email",)), replace(ASKED, rules="another")]
+    others = [later(1), replace(REQUEST, channels=("email",)), replace(REQUEST, rules="another")]
     assert log.standing([1], others[0]) == {}
     ids = {log.decide([1], other, coupon)[1].id for other in others}
     assert len(ids | {first.id}) == 4
-    assert log.standing([1], ASKED) == {1: first}
+    assert log.standing([1], REQUEST) == {1: first}
     assert log.standing([1], others[1])[1].question.channels == ("email",)
 
 
 @pytest.mark.parametrize("kind", ["accepted", "rejected", "shown", "clicked", "converted"])
 def test_a_decision_stands_until_it_is_accepted_or_rejected(kind: str, log: DecisionLog) -> None:
-    first = log.decide([1], ASKED, coupon)[1]
+    first = log.decide([1], REQUEST, coupon)[1]
     outcomes.record(log, first.id, kind, None, NOON)
-    second = log.decide([1], ASKED, coupon)[1]
+    second = log.decide([1], REQUEST, coupon)[1]
     assert (second.id == first.id) is (kind not in {"accepted", "rejected"})
-    assert log.decide([1], ASKED, coupon)[1].id == second.id
+    assert log.decide([1], REQUEST, coupon)[1].id == second.id
 
 
 def test_days_are_counted_since_an_action_was_last_chosen(log: DecisionLog) -> None:
@@ -136,9 +136,9 @@ def test_a_choice_that_fails_leaves_nothing_behind(log: DecisionLog) -> None:
         return CHOICE
 
     with pytest.raises(ZeroDivisionError):
-        log.decide([1, 2], ASKED, fails_at_two)
-    assert log.standing([1, 2], ASKED) == {}
-    assert set(log.decide([1, 2], ASKED, coupon)) == {1, 2}
+        log.decide([1, 2], REQUEST, fails_at_two)
+    assert log.standing([1, 2], REQUEST) == {}
+    assert set(log.decide([1, 2], REQUEST, coupon)) == {1, 2}
 
 
 def test_rules_are_kept_by_their_digest(log: DecisionLog) -> None:
@@ -155,7 +155,7 @@ def test_threads_and_connections_that_ask_at_once_get_one_decision(home: Home) -
         def ask(log: DecisionLog) -> None:
             barrier.wait()
             for start in range(0, 60, 20):
-                made.append(log.decide(range(start, start + 20), ASKED, coupon))
+                made.append(log.decide(range(start, start + 20), REQUEST, coupon))
 
         threads = [threading.Thread(target=ask, args=(log,)) for log in (one, other) * 4]
         for thread in threads:
@@ -165,7 +165,7 @@ def test_threads_and_connections_that_ask_at_once_get_one_decision(home: Home) -
         assert len(made) == 24
         for key in range(60):
             assert len({batch[key].id for batch in made if key in batch}) == 1
-        assert one.standing(range(60), ASKED) == {k: d for batch in made for k, d in batch.items()}
+        assert one.standing(range(60), REQUEST) == {k: d for batch in made for k, d in batch.items()}
         assert count(one) == 60
 
 
@@ -175,11 +175,11 @@ from pathlib import Path
 from core.home import Home
 from records.decisions import DecisionLog
 sys.path.insert(0, "tests/records")
-from test_decision_log import ASKED, coupon
+from test_decision_log import REQUEST, coupon
 
 log = DecisionLog(Home(Path(sys.argv[1]), sys.argv[3] or None))
 for start in range(0, 10**9, int(sys.argv[2])):
-    for decision in log.decide(range(start, start + int(sys.argv[2])), ASKED, coupon).values():
+    for decision in log.decide(range(start, start + int(sys.argv[2])), REQUEST, coupon).values():
         print(decision.customer_key, decision.id, flush=True)
 """
 
@@ -194,37 +194,37 @@ def child(home: Home, batch: int) -> subprocess.Popen[str]:
 def test_what_was_answered_outlives_a_killed_process(home: Home) -> None:
     killed = child(home, 3)
     assert killed.stdout is not None
-    said = [killed.stdout.readline().split() for _ in range(200)]
+    text = [killed.stdout.readline().split() for _ in range(200)]
     killed.send_signal(signal.SIGKILL)
-    said += [line.split() for line in killed.stdout if line.endswith("\n")]
+    text += [line.split() for line in killed.stdout if line.endswith("\n")]
     assert killed.wait() == -signal.SIGKILL
     killed.stdout.close()
     with DecisionLog(home) as log:
-        found = log.standing([int(key) for key, _ in said], ASKED)
-        assert {(str(key), decision.id) for key, decision in found.items()} == {(k, i) for k, i in said}
+        result = log.standing([int(key) for key, _ in text], REQUEST)
+        assert {(str(key), decision.id) for key, decision in result.items()} == {(k, i) for k, i in text}
         assert count(log) % 3 == 0  # a batch is there as a whole or not at all
-        assert count(log) >= len(said)
+        assert count(log) >= len(text)
 
 
 def test_processes_that_ask_at_once_get_one_decision(home: Home) -> None:
     children = [child(home, 1) for _ in range(2)]
-    said = []
+    text = []
     for process in children:
         assert process.stdout is not None
-        said.append(dict(process.stdout.readline().split() for _ in range(300)))
+        text.append(dict(process.stdout.readline().split() for _ in range(300)))
     for process in children:
         process.kill()
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-    assert said[0] == said[1]
+    assert text[0] == text[1]
 
 
 # Outcomes
 
 
 def test_an_outcome_is_kept_once_and_never_changed(log: DecisionLog) -> None:
-    made = log.decide([7], ASKED, coupon)[7]
+    made = log.decide([7], REQUEST, coupon)[7]
     assert outcomes.record(log, made.id, "converted", 64.2, NOON) == (True, NOON)
     evening = NOON + timedelta(hours=6)
     assert outcomes.record(log, made.id, "converted", 64.2, evening) == (False, NOON)
@@ -254,13 +254,13 @@ def new_run(store: RunStore, count: int, **fields: Any) -> DecisionRun:
 
 
 def in_run(run: DecisionRun, **fields: Any) -> DecisionRequest:
-    return replace(ASKED, run_id=run.id, **fields)
+    return replace(REQUEST, run_id=run.id, **fields)
 
 
 def state(store: RunStore, run: DecisionRun) -> DecisionRun:
-    found = store.find(run.id)
-    assert found is not None
-    return found
+    result = store.find(run.id)
+    assert result is not None
+    return result
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def store(log: DecisionLog) -> RunStore:
 
 
 def test_a_run_is_read_in_its_order_with_what_stood_before_it(log: DecisionLog, store: RunStore) -> None:
-    stood = log.decide([3], ASKED, coupon)[3]
+    stood = log.decide([3], REQUEST, coupon)[3]
     run = new_run(store, 6, segment="country:DE", language="zh", channels=("email", "post"))
     assert store.customers(run, 4, 25).tolist() == [5, 6]
     with store.execute(run):
@@ -374,7 +374,7 @@ def test_only_so_many_runs_are_stored_and_their_decisions_stay(
 
 
 def test_runs_of_earlier_versions_are_read_as_they_were_and_never_resumed(log: DecisionLog) -> None:
-    made = log.decide([1, 2], ASKED, coupon)
+    made = log.decide([1, 2], REQUEST, coupon)
     row = {
         "at_us": micros(NOON), "segment": "country:DE", "channels": '["email"]', "language": "zh",
         "rules": "digest", "caller": "crm", "total": 2, "done": 2, "error": None,

@@ -49,8 +49,8 @@ def everything(home: Home) -> logs.Logged:
 
 def stored(home: Home) -> list[tuple[Any, ...]]:
     with Database(home).reading() as connection:
-        kept = sa.select(scores.c.customer_key, scores.c.vector, scores.c.answers)
-        return [tuple(row) for row in connection.execute(kept.order_by(scores.c.id))]
+        remaining = sa.select(scores.c.customer_key, scores.c.vector, scores.c.answers)
+        return [tuple(row) for row in connection.execute(remaining.order_by(scores.c.id))]
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -72,9 +72,9 @@ def test_what_was_put_is_read_after_closing(home: Home) -> None:
             [answer(3, features=("orders",), vector=[7.5], answers={"clv": {"version": "1", "score": 9.0}})]
         )
     assert (log.accepted, log.written, log.dropped, log.queued) == (3, 3, 0, 0)
-    found = everything(home)
-    assert (found.answers, found.lost) == (3, 0)
-    frame = found.vectors.astype(object).where(found.vectors.notna(), None).set_index("customer_key")
+    result = everything(home)
+    assert (result.answers, result.lost) == (3, 0)
+    frame = result.vectors.astype(object).where(result.vectors.notna(), None).set_index("customer_key")
     assert frame.loc[1].to_dict() == {
         "day": DAY, "orders": 1, "country": "DE", "churn.score": 0.25, "churn.version": "3",
         "clv.score": None, "clv.version": None,
@@ -100,9 +100,9 @@ def test_a_customer_has_one_vector_per_day_the_last_one(home: Home) -> None:
         log.put([answer(1, vector=[1, "DE"]), answer(2, vector=[2, "DE"])])
         log.put([answer(1, vector=[10, "FR"]), answer(1, 0.9, vector=[11, "AT"])])
         log.put([answer(1, vector=[12, "CH"], day=DAY + 1, at=NOON + timedelta(days=1))])
-    found = everything(home)
-    assert found.answers == 5
-    rows = found.vectors.sort_values(["day", "customer_key"])[["day", "customer_key", "orders", "country"]]
+    result = everything(home)
+    assert result.answers == 5
+    rows = result.vectors.sort_values(["day", "customer_key"])[["day", "customer_key", "orders", "country"]]
     assert rows.to_numpy().tolist() == [[DAY, 1, 11, "AT"], [DAY, 2, 2, "DE"], [DAY + 1, 1, 12, "CH"]]
 
 
@@ -111,9 +111,9 @@ def test_a_span_holds_both_its_ends_and_nothing_outside(home: Home) -> None:
     with ScoreLog(home) as log:
         for i, moment in enumerate((NOON - tick, NOON, NOON + tick, NOON + 2 * tick)):
             log.put([answer(i, at=moment)])
-    found = read(home, NOON, NOON + tick)
-    assert found.answers == 2
-    assert sorted(found.vectors.customer_key) == [1, 2]
+    result = read(home, NOON, NOON + tick)
+    assert result.answers == 2
+    assert sorted(result.vectors.customer_key) == [1, 2]
     nothing = read(home, NOON + timedelta(days=1), NOON + timedelta(days=2))
     assert nothing.answers == 0
     assert nothing.vectors.empty
@@ -224,27 +224,27 @@ def test_a_killed_writer_loses_a_second_at_most_and_what_it_lost_is_known(home: 
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdout is not None
-    said: list[tuple[int, float]] = []
+    text: list[tuple[int, float]] = []
     for line in child.stdout:
         key, at = line.split()
-        said.append((int(key), float(at)))
-        if said[-1][1] - said[0][1] > 2.5:
+        text.append((int(key), float(at)))
+        if text[-1][1] - text[0][1] > 2.5:
             break
-    with ScoreLog(home) as beside:  # another writer, while the child lives
-        assert beside.lost_before == 0
+    with ScoreLog(home) as other_value:  # another writer, while the child lives
+        assert other_value.lost_before == 0
     child.send_signal(signal.SIGKILL)
-    said += [(int(line.split()[0]), float(line.split()[1])) for line in child.stdout if line.count(" ") == 1]
+    text += [(int(line.split()[0]), float(line.split()[1])) for line in child.stdout if line.count(" ") == 1]
     assert child.wait() == -signal.SIGKILL
     child.stdout.close()
 
     with ScoreLog(home) as after:
         lost = after.lost_before
     keys = [key for key, *_ in stored(home)]
-    accepted, last = said[-1]
+    accepted, last = text[-1]
     assert keys == list(range(1, len(keys) + 1))  # the earlier rows are there, without a gap
     assert len(keys) > 0
     assert accepted <= len(keys) + lost <= accepted + 5  # killed between a put and its line, at worst
-    in_the_last_second = sum(5 for _, at in said if at > last - 1)
+    in_the_last_second = sum(5 for _, at in text if at > last - 1)
     assert lost <= in_the_last_second
     assert everything(home).lost == lost
     with ScoreLog(home) as once_more:

@@ -117,8 +117,8 @@ def home(trained_copy: Home) -> Home:
 
 @pytest.fixture(scope="module")
 def ids(example_home: Home) -> list[str]:
-    found: list[str] = Identity(example_home).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(example_home).table()["customer_id"].to_pylist()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +133,8 @@ def facts(built: SnapshotSet, example_home: Home) -> pd.DataFrame:
 def decide(ask: Ask, customer: str, **body: Any) -> dict[str, Any]:
     response = ask("POST", f"/v1/customers/{customer}/next-best-actions", json=body)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    actual: dict[str, Any] = response.json()
+    return actual
 
 
 def refused(response: httpx.Response, status: int, words: str) -> str:
@@ -176,30 +176,32 @@ def test_a_decision_is_told_with_its_reasons_and_logged_before(
     ask: Ask, example_home: Home, ids: list[str], facts: pd.DataFrame
 ) -> None:
     buyer = facts[(facts.orders_365d >= 4) & (facts.recency_days < 30) & (facts.newsletter)].index[0]
-    found = decide(ask, buyer)
-    chosen = found["chosen"]
+    result = decide(ask, buyer)
+    chosen = result["chosen"]
     assert chosen["effect"] == "assumed"
     assert chosen["how"] in {"best", "explored", "control"}
     assert 0 < chosen["probability"] <= 1
-    assert found["reasons"]
-    told = [chosen["action"], *(o["action"] for o in (*found["runners_up"], *found["not_offered"]))]
-    assert sorted(told) == sorted(["nothing", *re.findall(r'^name = "(.*)"', EXAMPLE.read_text(), re.M)])
-    assert all(option["why"] for option in (*found["runners_up"], *found["not_offered"]))
-    why_not = {option["action"]: option["why"] for option in found["not_offered"]}
+    assert result["reasons"]
+    given_value = [chosen["action"], *(o["action"] for o in (*result["runners_up"], *result["not_offered"]))]
+    assert sorted(given_value) == sorted(
+        ["nothing", *re.findall(r'^name = "(.*)"', EXAMPLE.read_text(), re.M)]
+    )
+    assert all(option["why"] for option in (*result["runners_up"], *result["not_offered"]))
+    why_not = {option["action"]: option["why"] for option in result["not_offered"]}
     recency = facts.recency_days[buyer]
     assert why_not["coupon_10"] == f"recency_days is {recency} and must be at least 60"
-    assert {name: score["version"] for name, score in found["scores"].items()} == dict.fromkeys(
+    assert {name: score["version"] for name, score in result["scores"].items()} == dict.fromkeys(
         ("churn", "propensity", "clv"), "1"
     )
-    total = chosen["probability"] + sum(option["probability"] for option in found["runners_up"])
+    total = chosen["probability"] + sum(option["probability"] for option in result["runners_up"])
     assert total == pytest.approx(1)
     (row,) = stored(
         example_home,
         "SELECT action, probability, expected_value, how, scores, facts, probabilities, run_id, caller"
-        f" FROM decisions WHERE id = '{found['decision_id']}'",
+        f" FROM decisions WHERE id = '{result['decision_id']}'",
     )
     assert row[:4] == tuple(chosen[n] for n in ("action", "probability", "expected_value", "how"))
-    assert json.loads(row[4])["propensity"]["score"] == found["scores"]["propensity"]["score"]
+    assert json.loads(row[4])["propensity"]["score"] == result["scores"]["propensity"]["score"]
     assert json.loads(row[5])["recency_days"] == recency
     assert json.loads(row[6])[chosen["action"]] == chosen["probability"]
     assert row[7:] == (None, "api")
@@ -232,8 +234,8 @@ def test_asked_again_the_answer_is_the_same_decision_in_the_language_asked_for(
 
 def test_many_who_ask_at_once_get_one_decision(ask: Ask, ids: list[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: decide(ask, ids[77], channels=["app"]), range(24)))
-    assert len({answer["decision_id"] for answer in found}) == 1
+        result = list(pool.map(lambda _: decide(ask, ids[77], channels=["app"]), range(24)))
+    assert len({answer["decision_id"] for answer in result}) == 1
 
 
 def test_an_unknown_customer_is_not_found_and_not_said_back(ask: Ask) -> None:
@@ -262,22 +264,22 @@ def test_a_question_that_does_not_fit_is_refused_in_words(
 
 def test_scores_that_decisions_rest_on_are_in_the_log_of_scores(home: Home, ids: list[str]) -> None:
     with service(home) as ask:
-        found = decide(ask, ids[5])
+        result = decide(ask, ids[5])
     now = home.shop().now()
     (row,) = logs.read(home, now - timedelta(days=1), now).vectors.to_dict("records")
-    assert row["propensity.score"] == found["scores"]["propensity"]["score"]
+    assert row["propensity.score"] == result["scores"]["propensity"]["score"]
 
 
 def test_who_has_no_features_yet_gets_nothing_with_the_reason(home: Home) -> None:
     Identity(home).assign(["new/customer"])
     with service(home) as ask:
-        found = decide(ask, "new%2Fcustomer")
+        result = decide(ask, "new%2Fcustomer")
         page = run_to_its_end(ask)
-    assert (found["chosen"]["action"], found["chosen"]["probability"]) == ("nothing", 1.0)
-    assert found["reasons"] == ["no features yet: they are made by the next `patron build`"]
-    assert found["not_offered"][0]["why"].startswith("no propensity score: no features yet")
+    assert (result["chosen"]["action"], result["chosen"]["probability"]) == ("nothing", 1.0)
+    assert result["reasons"] == ["no features yet: they are made by the next `patron build`"]
+    assert result["not_offered"][0]["why"].startswith("no propensity score: no features yet")
     assert page["rows"][-1]["customer_id"] == "new/customer"
-    assert page["rows"][-1]["decision_id"] == found["decision_id"]
+    assert page["rows"][-1]["decision_id"] == result["decision_id"]
 
 
 # Rules
@@ -290,11 +292,11 @@ def test_rules_that_are_missing_or_broken_are_a_problem_and_are_read_again_when_
         path = f"/v1/customers/{ids[0]}/next-best-actions"
         first = decide(ask, ids[0])
         home.actions.write_text(rules(LETTER.replace("0.5", "-1")))
-        for asked in (path, RUNS):
-            refused(ask("POST", asked, json={}), 503, r"actions\.toml: action letter: cost: .*equal to 0")
+        for request in (path, RUNS):
+            refused(ask("POST", request, json={}), 503, r"actions\.toml: action letter: cost: .*equal to 0")
         home.actions.unlink()
-        for asked in (path, RUNS):
-            refused(ask("POST", asked, json={}), 503, r"no actions in .*; `patron recommend --draft >")
+        for request in (path, RUNS):
+            refused(ask("POST", request, json={}), 503, r"no actions in .*; `patron recommend --draft >")
         home.actions.write_text("# the same\n" + rules(LETTER))
         assert decide(ask, ids[0]) == first
         home.actions.write_text(rules(LETTER, MAIL))
@@ -329,12 +331,16 @@ def test_an_action_is_not_repeated_too_soon_and_no_outcome_is_needed_for_that(
 def test_outcomes_are_recorded_once(ask: Ask, ids: list[str], example_home: Home) -> None:
     made = decide(ask, ids[40])["decision_id"]
     path = f"/v1/decisions/{made}/outcome"
-    for told in ({"outcome": "shown"}, {"outcome": "clicked"}, {"outcome": "converted", "value": 64.2}):
+    for given_value in (
+        {"outcome": "shown"},
+        {"outcome": "clicked"},
+        {"outcome": "converted", "value": 64.2},
+    ):
         for recorded in (True, False):
-            response = ask("POST", path, json=told)
+            response = ask("POST", path, json=given_value)
             assert response.status_code == 200, response.text
             assert response.json() == {
-                "decision_id": made, "outcome": told["outcome"], "recorded": recorded,
+                "decision_id": made, "outcome": given_value["outcome"], "recorded": recorded,
                 "at": "2024-07-01T09:30:00Z",
             }  # fmt: skip
     response = ask("POST", path, json={"outcome": "converted", "value": 1})
@@ -343,8 +349,10 @@ def test_outcomes_are_recorded_once(ask: Ask, ids: list[str], example_home: Home
     assert ask("POST", path, json={"outcome": "rejected"}).status_code == 200
     assert decide(ask, ids[40])["decision_id"] != made
     (key,) = Identity(example_home).keys([ids[40]]).values()
-    found = stored(example_home, f"SELECT kind, value FROM outcomes WHERE customer_key = {key} ORDER BY kind")
-    assert found == [("clicked", None), ("converted", 64.2), ("rejected", None), ("shown", None)]
+    result = stored(
+        example_home, f"SELECT kind, value FROM outcomes WHERE customer_key = {key} ORDER BY kind"
+    )
+    assert result == [("clicked", None), ("converted", 64.2), ("rejected", None), ("shown", None)]
 
 
 @pytest.mark.parametrize(
@@ -425,8 +433,8 @@ def test_a_run_is_for_its_segment_and_its_pages_are_its_rows(ask: Ask, facts: pd
         read: list[Any] = []
         cursor: str | None = ""
         while cursor is not None:
-            asked = {"limit": limit} | ({"cursor": cursor} if cursor else {})
-            got = ask("GET", place, params=asked).json()
+            request = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+            got = ask("GET", place, params=request).json()
             assert len(got["rows"]) == min(limit, len(inside) - len(read))
             read, cursor = read + got["rows"], got["next_cursor"]
             if limit == 1 and len(read) == 5:

@@ -8,7 +8,7 @@ from torture import fuzz
 
 def test_nothing_undocumented_is_answered_and_nothing_ill_formed_accepted(open_shop: Home) -> None:
     with fuzz.serving(open_shop) as (app, key):
-        found = fuzz.fuzz(app, key, examples=2, seed=1)
-    assert not found.wrong, "\n".join(found.wrong)
-    assert {"examples", "coverage", "fuzzing", "stateful"} <= set(found.cases)
-    assert all(found.cases.values())
+        result = fuzz.fuzz(app, key, examples=2, seed=1)
+    assert not result.wrong, "\n".join(result.wrong)
+    assert {"examples", "coverage", "fuzzing", "stateful"} <= set(result.cases)
+    assert all(result.cases.values())

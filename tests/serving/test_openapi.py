@@ -64,8 +64,8 @@ def answer(open_shop: Home, answering: Any) -> Iterator[Callable[[str], httpx.Re
         def answered(name: str) -> httpx.Response:
             if name not in given:
                 before, parameters = LINKS.get(name, ("", {}))
-                told = answered(before).json() if before else {}
-                linked = {field: at(told, place.partition("#")[2]) for field, place in parameters.items()}
+                body = answered(before).json() if before else {}
+                linked = {field: at(body, place.partition("#")[2]) for field, place in parameters.items()}
                 given[name] = send(ask, name, linked)
                 for _ in range(400):  # a job's file is there when the job is done
                     if given[name].status_code != 409 or name == "stop_score_job":
@@ -77,11 +77,11 @@ def answer(open_shop: Home, answering: Any) -> Iterator[Callable[[str], httpx.Re
         yield answered
 
 
-def at(told: Any, pointer: str) -> Any:
+def at(given_value: Any, pointer: str) -> Any:
     """What a JSON pointer leads to."""
     for part in pointer.split("/")[1:]:
-        told = told[int(part)] if isinstance(told, list) else told[part]
-    return told
+        given_value = given_value[int(part)] if isinstance(given_value, list) else given_value[part]
+    return given_value
 
 
 def example(schema: dict[str, Any]) -> Any:

@@ -352,7 +352,7 @@ def test_one_customer_in_the_shell(case: Case, home: Home, run_patron: Run) -> N
 
 def test_everyone_in_a_file(case: Case, home: Home, run_patron: Run, tmp_path: Path) -> None:
     kind, out, (key, customer_id) = case.kind, tmp_path / "all.parquet", buyer(home)
-    code, said, _ = run_patron(home, kind.items, "--out", out, "--limit", 3, "--json")
+    code, text, _ = run_patron(home, kind.items, "--out", out, "--limit", 3, "--json")
     assert code == 0
     rows = pq.read_table(out).to_pandas()
     columns = ["customer_id", "rank", kind.item, "score", "reason", f"{kind.model}_version"]
@@ -360,7 +360,7 @@ def test_everyone_in_a_file(case: Case, home: Home, run_patron: Run, tmp_path: P
     ids = set(Identity(home).table()["customer_id"].to_pylist())
     without_orders = {NEWCOMER} if kind is PRODUCTS else set()
     ordered = len(champion(home, CATEGORIES).history.customers)
-    assert json.loads(said)["customers"] == rows["customer_id"].nunique()
+    assert json.loads(text)["customers"] == rows["customer_id"].nunique()
     assert len(set(rows["customer_id"])) >= ordered
     assert set(rows["customer_id"]) <= ids
     assert without_orders <= set(rows["customer_id"])
@@ -395,11 +395,11 @@ def test_the_best_customers_of_a_category_in_a_file(home: Home, run_patron: Run,
 
 def test_rules_in_a_file(home: Home, run_patron: Run, tmp_path: Path) -> None:
     out = tmp_path / "rules.csv"
-    code, said, _ = run_patron(home, "products", "--rules", out, "--json")
+    code, text, _ = run_patron(home, "products", "--rules", out, "--json")
     assert code == 0
     with open(out, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == json.loads(said)["rules"] > 10
+    assert len(rows) == json.loads(text)["rules"] > 10
     for row in rows:
         assert int(row["baskets"]) >= 10
         assert float(row["confidence"]) == pytest.approx(int(row["baskets"]) / int(row["antecedent_baskets"]))

@@ -87,8 +87,8 @@ def ask(home: Home) -> Iterator[Ask]:
 
 @pytest.fixture(scope="module")
 def everyone(home: Home) -> list[str]:
-    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(home).table()["customer_id"].to_pylist()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,9 @@ def job(ask: Ask) -> dict[str, Any]:
 
 def ended(ask: Ask, job_id: str, going: tuple[str, ...] = ("running",)) -> dict[str, Any]:
     for _ in range(600):
-        told: dict[str, Any] = ask("GET", f"{JOBS}/{job_id}").json()
-        if told["status"] not in going:
-            return told
+        body: dict[str, Any] = ask("GET", f"{JOBS}/{job_id}").json()
+        if body["status"] not in going:
+            return body
         time.sleep(0.05)
     raise AssertionError("the job did not end")
 
@@ -154,8 +154,8 @@ def test_a_job_answers_everybody_as_requests_are_answered(
     assert all(str(table.schema.field(f"{name}_reason").type) == "string" for name in MODELS)
     rows = {row["customer_id"]: row for row in table.to_pylist()}
     assert "no features yet" in rows["came-after-the-build"]["clv_reason"]
-    for asked in (everyone, everyone[:1]):  # many at once, and one alone, which goes another way
-        answered = ask("POST", "/v1/scores", json={"customer_ids": asked}).json()["customers"]
+    for request in (everyone, everyone[:1]):  # many at once, and one alone, which goes another way
+        answered = ask("POST", "/v1/scores", json={"customer_ids": request}).json()["customers"]
         for entry in answered:
             row = rows[entry["customer_id"]]
             as_of = row["features_as_of"] and row["features_as_of"].strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -194,8 +194,8 @@ def test_files_hold_the_same_and_a_spreadsheet_shows_ids_as_they_are(ask: Ask, j
 
 
 def test_a_segment_and_some_models_alone(ask: Ask, home: Home, job: dict[str, Any]) -> None:
-    asked = {"segment": "country:DE", "models": ["clv"]}
-    made = ended(ask, ask("POST", JOBS, json=asked).json()["job_id"])
+    request = {"segment": "country:DE", "models": ["clv"]}
+    made = ended(ask, ask("POST", JOBS, json=request).json()["job_id"])
     inside = members(home, ["country:DE"]).tolist()
     assert (made["total"], made["segment"], made["models"]) == (len(inside), "country:DE", {"clv": "1"})
     table = pq.read_table(io.BytesIO(file(ask, made["job_id"], "parquet").content))
@@ -216,9 +216,9 @@ def test_parts_of_before_there_were_intervals_make_a_file_without_them(trained_c
     first = store.part(job, 0)
     table = pq.read_table(first)
     pq.write_table(table.drop_columns(["clv.low", "clv.high"]), first)
-    found = pq.read_table(io.BytesIO(b"".join(tables.stream(store, job, "parquet"))))
-    assert found.num_rows == job.total > score_jobs.CHUNK
-    assert [name for name in found.column_names if name.startswith("clv")] == [
+    actual = pq.read_table(io.BytesIO(b"".join(tables.stream(store, job, "parquet"))))
+    assert actual.num_rows == job.total > score_jobs.CHUNK
+    assert [name for name in actual.column_names if name.startswith("clv")] == [
         "clv", "clv_percentile", "clv_version", "clv_reason",
     ]  # fmt: skip
 
@@ -236,8 +236,8 @@ def test_what_cannot_be_asked_is_refused(
     store = ScoreJobStore(home)
     with store.execute(other):
         refused(ask("POST", JOBS, json={}), f"the job {other.id} is running", 409)
-        told = ask("GET", f"{JOBS}/{other.id}").json()
-        assert (told["status"], told["done"]) == ("running", 0)
+        body = ask("GET", f"{JOBS}/{other.id}").json()
+        assert (body["status"], body["done"]) == ("running", 0)
         refused(ask("GET", f"{JOBS}/{other.id}/file"), "the job is running, 0 of", 409)
         with pytest.raises(JobRunning), store.execute(other):
             pass
@@ -293,21 +293,25 @@ def test_a_service_goes_on_with_its_job_by_the_versions_that_it_began_with(
     with monkeypatch.context() as patch:
         stopping_after(patch, 2, Interrupted())
         execute(trained_copy, job)
-    found = ScoreJobStore(trained_copy).find(job.id)
-    assert found is not None
-    assert (found.status, found.done) == ("interrupted", 200)
+    result = ScoreJobStore(trained_copy).find(job.id)
+    assert result is not None
+    assert (result.status, result.done) == ("interrupted", 200)
     registry = Registry(trained_copy)
     (source,) = registry.mlflow.client.search_model_versions("name = 'clv'")
     registry.mlflow.client.create_model_version("clv", source.source, source.run_id, tags=dict(source.tags))
     registry.promote("clv", "2", "tests", "another version answers")
 
     with service(trained_copy) as ask:
-        told = ended(ask, job.id, ("interrupted", "running"))  # a moment passes until it is taken up
-        assert (told["status"], told["started_by"], told["done"]) == ("done", "crm", told["total"])
-        assert told["models"] == dict.fromkeys(MODELS, "1")
+        given_value = ended(ask, job.id, ("interrupted", "running"))  # a moment passes until it is taken up
+        assert (given_value["status"], given_value["started_by"], given_value["done"]) == (
+            "done",
+            "crm",
+            given_value["total"],
+        )
+        assert given_value["models"] == dict.fromkeys(MODELS, "1")
         table = pq.read_table(io.BytesIO(file(ask, job.id, "parquet").content))
         assert set(table["clv_version"].to_pylist()) == {"1"}
-        assert len(set(table["customer_id"].to_pylist())) == told["total"]
+        assert len(set(table["customer_id"].to_pylist())) == given_value["total"]
         assert ask("GET", f"{JOBS}/{theirs.id}").json()["status"] == "interrupted"  # the command's own
 
 
@@ -323,9 +327,9 @@ def test_a_job_that_is_stopped_ends_after_its_chunk_and_for_good(
     monkeypatch.setattr(job_parts, "write", slow)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with service(trained_copy) as ask:
-        told = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
-        assert (told["status"], told["done"]) == ("stopped", 100)
-        refused(ask("GET", f"{JOBS}/{told['job_id']}/file"), "the job is stopped, 100 of", 409)
+        body = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
+        assert (body["status"], body["done"]) == ("stopped", 100)
+        refused(ask("GET", f"{JOBS}/{body['job_id']}/file"), "the job is stopped, 100 of", 409)
         waiting = begun(trained_copy)
         assert ask("POST", f"{JOBS}/{waiting.id}/stop").json()["status"] == "stopped"
         assert ask("GET", f"{JOBS}/{waiting.id}").json()["status"] == "stopped"
@@ -335,9 +339,9 @@ def test_a_job_that_fails_says_why(trained_copy: Home, monkeypatch: pytest.Monke
     monkeypatch.setattr("records.job_worker._log.error", lambda *_: None)
     with service(trained_copy) as ask:
         trained_copy.online_file.rename(trained_copy.path / "away")
-        told = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
-        assert told["status"] == "failed"
-        assert told["error"] == f"the online store {trained_copy.online_file} is missing; run `patron build`"
+        body = ended(ask, ask("POST", JOBS, json={}).json()["job_id"])
+        assert body["status"] == "failed"
+        assert body["error"] == f"the online store {trained_copy.online_file} is missing; run `patron build`"
 
 
 def test_the_oldest_jobs_make_room_but_for_the_one_that_goes_on(
@@ -356,8 +360,8 @@ def test_the_oldest_jobs_make_room_but_for_the_one_that_goes_on(
     first = made()
     with store.execute(first):
         made_later = [made() for _ in range(5)]
-    kept = {job.id for job in ScoreJobStore(trained_copy).list_jobs()}
-    assert kept == {first.id, *(job.id for job in made_later[-3:])}
+    remaining = {job.id for job in ScoreJobStore(trained_copy).list_jobs()}
+    assert remaining == {first.id, *(job.id for job in made_later[-3:])}
 
 
 # The log
@@ -375,9 +379,9 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     execute(trained_copy, begun(trained_copy))
     with service(trained_copy) as ask:
         ask("POST", "/v1/scores", json={"customer_ids": later, "models": ["clv"]})
-    found = logs.read(trained_copy, now, now)
-    assert (single.answers, found.answers, found.lost) == (20, 50 + len(everyone), 0)
-    vectors = found.vectors.set_index("customer_key")
+    result = logs.read(trained_copy, now, now)
+    assert (single.answers, result.answers, result.lost) == (20, 50 + len(everyone), 0)
+    vectors = result.vectors.set_index("customer_key")
     assert len(vectors) == len(everyone)
     assert {name for name in vectors if name.startswith("clv.")} == {"clv.score", "clv.version"}
     keys = Identity(trained_copy).keys(everyone)

@@ -89,8 +89,8 @@ def client(home: Home) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def ids(home: Home) -> list[str]:
     """All customers' ids, by key."""
-    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(home).table()["customer_id"].to_pylist()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def facts(built: SnapshotSet, home: Home) -> pd.DataFrame:
 def ask(client: Client | httpx.Client, customer_ids: list[str], **more: Any) -> list[dict[str, Any]]:
     response = client.post(ASK, json={"customer_ids": customer_ids} | more)
     assert response.status_code == 200, response.text
-    found: list[dict[str, Any]] = response.json()["customers"]
-    assert [entry["customer_id"] for entry in found] == customer_ids
-    return found
+    actual: list[dict[str, Any]] = response.json()["customers"]
+    assert [entry["customer_id"] for entry in actual] == customer_ids
+    return actual
 
 
 # Scores
@@ -176,9 +176,9 @@ def test_unknown_customers_have_a_reason_and_the_others_are_answered_all_the_sam
         " " + ids[0],
         ids[0].lower(),
     ]
-    found = ask(client, [strange[0], ids[0], *strange[1:], ids[1]])
-    assert [entry["known"] for entry in found] == [False, True, *[False] * 5, True]
-    for entry in found:
+    result = ask(client, [strange[0], ids[0], *strange[1:], ids[1]])
+    assert [entry["known"] for entry in result] == [False, True, *[False] * 5, True]
+    for entry in result:
         if not entry["known"]:
             assert entry["reason"].startswith("unknown customer")
             assert entry["features_as_of"] is None
@@ -207,15 +207,15 @@ JSON = {"content-type": "application/json"}
 def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = response.json()
-    assert set(found) == {"type", "title", "status", "detail", "request_id"}
-    assert found["request_id"] == response.headers["x-request-id"]
-    assert found["status"] == status
-    assert found["title"]
-    assert found["detail"]
+    actual: dict[str, Any] = response.json()
+    assert set(actual) == {"type", "title", "status", "detail", "request_id"}
+    assert actual["request_id"] == response.headers["x-request-id"]
+    assert actual["status"] == status
+    assert actual["title"]
+    assert actual["detail"]
     assert SECRET not in response.text
     assert "Traceback" not in response.text
-    return found
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -470,15 +470,15 @@ def read_log(home: Home) -> logs.Logged:
 def test_the_log_holds_what_was_answered_and_by_which_features(
     trained_copy: Home, ids: list[str], facts: pd.DataFrame
 ) -> None:
-    asked = ids[:30]
+    request_value = ids[:30]
     with ScoreLog(trained_copy) as log, open_client(trained_copy, log) as client:
-        entries = ask(client, [*asked, "nobody"])
-        ask(client, [asked[0], asked[0]])  # answered twice, looked up and logged once
+        entries = ask(client, [*request_value, "nobody"])
+        ask(client, [request_value[0], request_value[0]])  # answered twice, looked up and logged once
     assert not log._thread.is_alive()
-    found = read_log(trained_copy)
-    assert (found.answers, found.lost) == (31, 0)
-    keys = Identity(trained_copy).keys(asked)
-    logged = found.vectors.set_index("customer_key")
+    result = read_log(trained_copy)
+    assert (result.answers, result.lost) == (31, 0)
+    keys = Identity(trained_copy).keys(request_value)
+    logged = result.vectors.set_index("customer_key")
     assert len(logged) == 30
     for entry in entries[:-1]:
         row = logged.loc[keys[entry["customer_id"]]]
@@ -491,7 +491,7 @@ def test_the_log_holds_what_was_answered_and_by_which_features(
     with Database(trained_copy).reading() as connection:
         rows = repr(connection.execute(sa.select(predictions.scores)).all())
     assert "nobody" not in rows
-    assert asked[0] not in rows  # customers are named by key only
+    assert request_value[0] not in rows  # customers are named by key only
 
 
 # The real process
@@ -553,8 +553,8 @@ def test_terminated_it_answers_what_it_took_on_and_logs_every_answer(
         f"serving on {address}, docs at /docs"
     ]
     assert answered == sum(1 + i % 20 for i in range(300))
-    found = read_log(trained_copy)
-    assert (found.answers, found.lost) == (answered, 0)
+    result = read_log(trained_copy)
+    assert (result.answers, result.lost) == (answered, 0)
     assert list(trained_copy.logs.glob("*.accepted")) == []
 
 

@@ -27,10 +27,10 @@ from features.live import recompute as live
 ROOT = Path(__file__).parents[2]
 
 
-def until(found: Callable[[], Any]) -> Any:
+def until(result: Callable[[], Any]) -> Any:
     """What is found, once it is; what never is fails the test."""
     for _ in range(6000):  # a build gives way to whatever else the machine does
-        if value := found():
+        if value := result():
             return value
         time.sleep(0.1)
     raise AssertionError("it never came")
@@ -47,8 +47,8 @@ def children(pid: int) -> dict[int, str]:
 
 def of(pid: int, command: str, count: int) -> list[int]:
     """The processes that a process started by this command, once there are so many."""
-    found = [child for child, line in children(pid).items() if command in line]
-    return found if len(found) == count else []
+    result = [child for child, line in children(pid).items() if command in line]
+    return result if len(result) == count else []
 
 
 def gone(pid: int) -> bool:

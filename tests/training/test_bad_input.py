@@ -71,7 +71,7 @@ def imported(folder: Path, of: Sales) -> Home:
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
+    ("of", "messages"),
     [
         (sales(3), {"propensity": "3 customers have a known outcome and it takes 200; import more history"}),
         (
@@ -89,10 +89,10 @@ def imported(folder: Path, of: Sales) -> Home:
     ids=["three customers", "single orders", "more refunded than spent"],
 )
 def test_a_shop_that_cannot_teach_is_refused_in_words(
-    of: Sales, said: dict[str, str], tmp_path: Path, run_patron: Run
+    of: Sales, messages: dict[str, str], tmp_path: Path, run_patron: Run
 ) -> None:
     home = imported(tmp_path, of)
-    for model, words in said.items():
+    for model, words in messages.items():
         code, _, err = run_patron(home, "train", model)
         assert code == 1
         assert words in err
@@ -114,31 +114,31 @@ def test_a_giant_order_drags_nobody_else_after_it(tmp_path: Path, run_patron: Ru
         run_patron(home, "promote", "clv", "1", "--force", "--why", "what it says of others is asked")
     code, _, err = run_patron(home, "score", "--model", "clv", "--out", str(tmp_path / "clv.parquet"))
     assert code == 0, err
-    found = pq.read_table(tmp_path / "clv.parquet").to_pandas().set_index("customer_id")
-    assert np.isfinite(found[["clv", "clv_low", "clv_high"]]).all(axis=None)
+    table = pq.read_table(tmp_path / "clv.parquet").to_pandas().set_index("customer_id")
+    assert np.isfinite(table[["clv", "clv_low", "clv_high"]]).all(axis=None)
     days = model.manifest["horizon_days"]
     usual = sum(paid for who, _, paid in ordinary if who != "C007") * days / DAYS
-    assert 0.4 < found["clv"].drop("C007").sum() / usual < 2.5
+    assert 0.4 < table["clv"].drop("C007").sum() / usual < 2.5
 
 
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_who_is_not_the_giant_is_ranked_and_summed_as_without_it(when: str) -> None:
-    x, y, customers, asked = months()
+    x, y, customers, request = months()
     estimator = money_blend()
-    usual = estimator.fit(x, y, customers, [], asked).predict(x)
+    usual = estimator.fit(x, y, customers, [], request).predict(x)
     giant = y.copy()
     giant[5 if when == "early" else -5] = GIANT
-    found = estimator.fit(x, winsorized(giant), customers, [], asked).predict(x)
-    assert 0.6 < found.sum() / usual.sum() < 1.7
-    assert metrics.normalised_gini(y, found) > metrics.normalised_gini(y, usual) - 0.05
+    result = estimator.fit(x, winsorized(giant), customers, [], request).predict(x)
+    assert 0.6 < result.sum() / usual.sum() < 1.7
+    assert metrics.normalised_gini(y, result) > metrics.normalised_gini(y, usual) - 0.05
 
 
 def test_a_giant_counts_as_the_cap_and_nobody_below_it_is_touched() -> None:
     rng = np.random.default_rng(1)
     amounts = np.append(rng.lognormal(4, 1, 5000), [0.0, -3.0, GIANT])
-    found = winsorized(amounts)
-    assert found[:-1].tolist() == amounts[:-1].tolist()
-    assert found[-1] == cap_of(amounts) < 50_000
+    result = winsorized(amounts)
+    assert result[:-1].tolist() == amounts[:-1].tolist()
+    assert result[-1] == cap_of(amounts) < 50_000
     assert cap_of(np.full(9, 30.0)) == pytest.approx(30 * np.exp(3))  # all alike: 20 times as much
     assert winsorized(np.zeros(3)).tolist() == [0, 0, 0]
 
@@ -175,14 +175,14 @@ def months() -> tuple[Array, Array, np.ndarray, FitContext]:
 def test_features_that_say_nothing_leave_scores_finite_and_their_mean_right(
     kind: str, timed: bool, value: float, columns: list[int]
 ) -> None:
-    x, y, customers, asked = months()
+    x, y, customers, request = months()
     x[:, columns] = value
     y = y if kind == "money" else (y > 0).astype(np.float64)
     estimator = money_blend() if kind == "money" else probability_blend()
-    found = estimator.fit(x, y, customers, [], asked if timed else None).predict(x)
-    assert np.isfinite(found).all()
-    assert (found >= 0).all()
-    assert found.mean() == pytest.approx(y.mean(), rel=0.15)
+    result = estimator.fit(x, y, customers, [], request if timed else None).predict(x)
+    assert np.isfinite(result).all()
+    assert (result >= 0).all()
+    assert result.mean() == pytest.approx(y.mean(), rel=0.15)
 
 
 @pytest.mark.parametrize("family", ["logistic", "normal", "tweedie"])
@@ -200,10 +200,10 @@ def test_a_customer_asked_about_twice_is_told_twice(built_shop: Home) -> None:
     from events.identity import Identity
 
     ids = Identity(built_shop).table()["customer_id"].to_pylist()[:2]
-    asked = pd.DataFrame({"customer_id": [*ids, ids[0]], "as_of": "2024-03-01"})
-    told = snapshot(asked, ["orders_total", "recency_days"], built_shop)
-    assert told["customer_id"].tolist() == asked["customer_id"].tolist()
-    pd.testing.assert_series_equal(told.iloc[0], told.iloc[2], check_names=False)
+    table = pd.DataFrame({"customer_id": [*ids, ids[0]], "as_of": "2024-03-01"})
+    given = snapshot(table, ["orders_total", "recency_days"], built_shop)
+    assert given["customer_id"].tolist() == table["customer_id"].tolist()
+    pd.testing.assert_series_equal(given.iloc[0], given.iloc[2], check_names=False)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])

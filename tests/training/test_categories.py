@@ -37,7 +37,7 @@ AS_OF = AsOf(datetime(2024, 4, 30, 22, tzinfo=UTC), day_of(datetime(2024, 4, 30,
 
 
 @pytest.fixture(scope="module")
-def held(shop: Home) -> pd.DataFrame:
+def baskets(shop: Home) -> pd.DataFrame:
     return read_baskets(lake.read(shop, lake.connect()).order_lines)
 
 
@@ -47,17 +47,17 @@ def origins(shop: Home) -> list[AsOf]:
 
 
 @pytest.fixture(scope="module")
-def exam(held: pd.DataFrame, origins: list[AsOf]) -> CategoryBacktest:
-    return backtest(held, origins, AsOf(NOW, day_of(NOW, ZONE)))
+def exam(baskets: pd.DataFrame, origins: list[AsOf]) -> CategoryBacktest:
+    return backtest(baskets, origins, AsOf(NOW, day_of(NOW, ZONE)))
 
 
 @pytest.fixture(scope="module")
-def learnt(held: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest) -> FittedModel:
-    return learn(held, known_outcomes(origins, exam.test))
+def learnt(baskets: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest) -> FittedModel:
+    return learn(baskets, known_outcomes(origins, exam.test))
 
 
-def rows(held: pd.DataFrame, asked: AsOf) -> pd.DataFrame:
-    return history(held, asked).rows()
+def rows(stored: pd.DataFrame, request: AsOf) -> pd.DataFrame:
+    return history(stored, request).rows()
 
 
 def line(customer: int, days_ago: int, order: str, category: str | None, amount: float) -> dict[str, object]:
@@ -80,9 +80,9 @@ HAND = pd.DataFrame(
 
 
 def test_a_row_says_what_a_customer_did_in_a_category_and_at_all() -> None:
-    found = rows(HAND, AS_OF)
-    assert list(found.columns) == ["customer_key", *UNITS]
-    by_pair = {(row["customer_key"], row["category"]): row for row in found.to_dict("records")}
+    result = rows(HAND, AS_OF)
+    assert list(result.columns) == ["customer_key", *UNITS]
+    by_pair = {(row["customer_key"], row["category"]): row for row in result.to_dict("records")}
     assert list(by_pair) == [(1, "cake"), (1, "tea"), (2, "cake"), (2, "tea")]  # 3 had not ordered
     weights = {days: 0.5 ** (days / 180) for days in (400, 50, 20)}
     fading = sum(weights.values())
@@ -104,20 +104,20 @@ def test_a_row_says_what_a_customer_did_in_a_category_and_at_all() -> None:
 
 
 def test_the_season_of_a_year_ago_is_that_of_the_days_to_come() -> None:
-    asked = [line(c, days, f"{c}-{days}", "tea" if days == 340 else "cake", 1.0)
+    request = [line(c, days, f"{c}-{days}", "tea" if days == 340 else "cake", 1.0)
              for c in range(30) for days in (340, 360, 370, 330)]  # fmt: skip
-    found = history(pd.DataFrame(asked), AS_OF).categories.set_index("category")
-    assert found["category_popularity_year_ago"].to_dict() == {"cake": 0.5, "tea": 0.5}
+    table = history(pd.DataFrame(request), AS_OF).categories.set_index("category")
+    assert table["category_popularity_year_ago"].to_dict() == {"cake": 0.5, "tea": 0.5}
 
 
 def test_a_label_is_an_order_of_the_category_within_the_horizon() -> None:
-    found = rows(HAND, AS_OF)
-    assert ordered_within(HAND, AS_OF, found, 30).tolist() == [1, 0, 0, 0]  # tea comes on the 31st day
-    assert ordered_within(HAND, AS_OF, found, 31).tolist() == [1, 0, 0, 1]
+    result = rows(HAND, AS_OF)
+    assert ordered_within(HAND, AS_OF, result, 30).tolist() == [1, 0, 0, 0]  # tea comes on the 31st day
+    assert ordered_within(HAND, AS_OF, result, 31).tolist() == [1, 0, 0, 1]
 
 
-def test_some_customers_and_categories_have_the_rows_that_they_have_among_all(held: pd.DataFrame) -> None:
-    known = history(held, AS_OF)
+def test_some_customers_and_categories_have_the_rows_that_they_have_among_all(baskets: pd.DataFrame) -> None:
+    known = history(baskets, AS_OF)
     whole = known.rows()
     chosen, names = known.keys[5::50].tolist(), sorted(whole["category"].unique())[2:4]
     some = known.rows([*chosen, 10**9], names)
@@ -125,23 +125,23 @@ def test_some_customers_and_categories_have_the_rows_that_they_have_among_all(he
     pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
 
 
-def test_what_could_not_be_known_changes_no_row(held: pd.DataFrame) -> None:
+def test_what_could_not_be_known_changes_no_row(baskets: pd.DataFrame) -> None:
     moment = pd.Timestamp(AS_OF.as_of).tz_localize(None)
-    past = held[(held["timestamp"] < moment) & (held["received_at"] <= moment)]
+    past = baskets[(baskets["timestamp"] < moment) & (baskets["received_at"] <= moment)]
     late = HAND.iloc[[0]].assign(received_at=moment + timedelta(seconds=1))
-    assert len(past) < len(held)
-    pd.testing.assert_frame_equal(rows(held, AS_OF), rows(past, AS_OF))
+    assert len(past) < len(baskets)
+    pd.testing.assert_frame_equal(rows(baskets, AS_OF), rows(past, AS_OF))
     pd.testing.assert_frame_equal(rows(pd.concat([HAND, late]), AS_OF), rows(HAND, AS_OF))
-    shuffled = held.sample(frac=1.0, random_state=1)
-    pd.testing.assert_frame_equal(rows(shuffled, AS_OF), rows(held, AS_OF))
+    shuffled = baskets.sample(frac=1.0, random_state=1)
+    pd.testing.assert_frame_equal(rows(shuffled, AS_OF), rows(baskets, AS_OF))
 
 
-def test_baskets_hold_the_lines_of_each_category_of_an_order(shop: Home, held: pd.DataFrame) -> None:
+def test_baskets_hold_the_lines_of_each_category_of_an_order(shop: Home, baskets: pd.DataFrame) -> None:
     lines = lake.read(shop, lake.connect()).order_lines.to_pandas()
-    assert held["lines"].sum() == len(lines) > len(held)
-    assert held["amount"].sum() == pytest.approx(float(lines["amount"].sum()))
+    assert baskets["lines"].sum() == len(lines) > len(baskets)
+    assert baskets["amount"].sum() == pytest.approx(float(lines["amount"].sum()))
     by = ["customer_key", "order_id", "category"]
-    assert len(held) == len(lines.drop_duplicates(by)) == len(held.drop_duplicates(by))
+    assert len(baskets) == len(lines.drop_duplicates(by)) == len(baskets.drop_duplicates(by))
 
 
 def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryBacktest) -> None:
@@ -156,9 +156,9 @@ def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryBackt
 
 def test_measures_within_groups_are_those_of_each_group(exam: CategoryBacktest) -> None:
     frame = exam.frame
-    found = auc_within(frame["category"], frame["label"], frame["score"].to_numpy())
+    result = auc_within(frame["category"], frame["label"], frame["score"].to_numpy())
     for category, part in frame.groupby("category"):
-        assert found[category] == pytest.approx(
+        assert result[category] == pytest.approx(
             metrics.auc(part["label"].to_numpy(), part["score"].to_numpy())
         )
     one = frame["customer_key"].where(frame["label"] == 0, 0)
@@ -184,9 +184,9 @@ def test_a_customers_true_taste_scores_higher(exam: CategoryBacktest, shop: Home
 
 
 def test_it_is_written_and_opened_without_a_change(
-    learnt: FittedModel, held: pd.DataFrame, exam: CategoryBacktest
+    learnt: FittedModel, baskets: pd.DataFrame, exam: CategoryBacktest
 ) -> None:
-    known = history(held, exam.test)
+    known = history(baskets, exam.test)
     files = to_files(learnt, known, {"as_of": "2024-06-01T00:00:00+00:00", "horizon_days": 30})
     opened = open_files("1", files, digest(files[MANIFEST]))
     assert np.array_equal(propensity.score(opened.model, opened.history.rows()), exam.frame["score"])
@@ -198,10 +198,10 @@ def test_it_is_written_and_opened_without_a_change(
             open_files("1", files | {name: files[name] + b" "}, digest(files[MANIFEST]))
 
 
-def test_a_version_of_other_columns_is_refused(learnt: FittedModel, held: pd.DataFrame) -> None:
+def test_a_version_of_other_columns_is_refused(learnt: FittedModel, baskets: pd.DataFrame) -> None:
     columns = [column | {"definition": "of old"} for column in learnt.manifest["features"]]
     old = replace(learnt, manifest={**learnt.manifest, "features": columns})
-    files = to_files(old, history(held, AS_OF), {})
+    files = to_files(old, history(baskets, AS_OF), {})
     with pytest.raises(
         PatronError, match="made by other code than this; run `patron train category_propensity`"
     ):
@@ -209,14 +209,16 @@ def test_a_version_of_other_columns_is_refused(learnt: FittedModel, held: pd.Dat
 
 
 def test_the_same_orders_teach_the_same(
-    learnt: FittedModel, held: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest
+    learnt: FittedModel, baskets: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest
 ) -> None:
-    again = learn(held, known_outcomes(origins, exam.test))
+    again = learn(baskets, known_outcomes(origins, exam.test))
     assert again.fitted.to_files() == learnt.fitted.to_files()
 
 
-def test_a_category_that_has_come_up_since_has_a_probability(learnt: FittedModel, held: pd.DataFrame) -> None:
-    known = history(held, AS_OF)
+def test_a_category_that_has_come_up_since_has_a_probability(
+    learnt: FittedModel, baskets: pd.DataFrame
+) -> None:
+    known = history(baskets, AS_OF)
     tea = known.categories["category"].iloc[0]
     renamed = CategoryHistory(
         known.customers,
@@ -243,22 +245,22 @@ def test_reasons_tell_what_was_ordered_of_a_category() -> None:
     [("none", "orders name 0 categories"), ("many", r"orders name \d+ categories, and it takes 2 to 60")],
 )
 def test_a_shop_without_categories_or_with_too_many_is_refused(
-    held: pd.DataFrame, categories: str, words: str
+    baskets: pd.DataFrame, categories: str, words: str
 ) -> None:
-    made = held.assign(category=None if categories == "none" else held["order_id"].astype(str))
+    made = baskets.assign(category=None if categories == "none" else baskets["order_id"].astype(str))
     with pytest.raises(PatronError, match=words):
         backtest(made, [AS_OF], AsOf(NOW, day_of(NOW, ZONE)))
 
 
-def test_too_little_history_or_too_few_outcomes_are_refused(held: pd.DataFrame) -> None:
+def test_too_little_history_or_too_few_outcomes_are_refused(baskets: pd.DataFrame) -> None:
     now = AsOf(NOW, day_of(NOW, ZONE))
     for moments in ([], [AS_OF]):
         with pytest.raises(PatronError, match="import more history"):
-            backtest(held, moments, now)
+            backtest(baskets, moments, now)
     earlier = AS_OF.as_of - timedelta(days=60)
     with pytest.raises(PatronError, match="to learn from, and it takes 200"):
-        backtest(held[held["customer_key"] < 40], [AsOf(earlier, day_of(earlier, ZONE)), AS_OF], now)
+        backtest(baskets[baskets["customer_key"] < 40], [AsOf(earlier, day_of(earlier, ZONE)), AS_OF], now)
     months = [AS_OF.as_of - timedelta(days=days) for days in (180, 120, 60, 0)]
-    closed = held[held["day"] < AS_OF.day]
+    closed = baskets[baskets["day"] < AS_OF.day]
     with pytest.raises(PatronError, match="0 orders of a category are there to test on, and it takes 50"):
         backtest(closed, [AsOf(month, day_of(month, ZONE)) for month in months], now)

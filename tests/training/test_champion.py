@@ -93,8 +93,8 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
         estimator=lambda: CalibratedTrees(rounds=3),
     )
     version = train(Workspace(home, built), reads, registry)
-    (*_, said) = version.failed_gates
-    assert said.startswith("auc over recency is ")
+    (*_, text_value) = version.failed_gates
+    assert text_value.startswith("auc over recency is ")
     assert not version.champion
     with pytest.raises(
         promotion.GatesFailed, match="nothing answers that does not beat the simplest baseline"
@@ -117,9 +117,9 @@ def test_another_recipe_must_surely_be_better() -> None:
     assert better.passed
     assert better.words.startswith("version 3, the champion, is of another recipe: auc over it is +0.")
     for ours, other in ((good, good), (noise, good)):
-        held = over_other_recipe("probability", [exam(ours, other, label, CHAMPION)], "3")
-        assert not held.passed
-        assert "must surely be above 0 to take over" in held.words
+        stored = over_other_recipe("probability", [exam(ours, other, label, CHAMPION)], "3")
+        assert not stored.passed
+        assert "must surely be above 0 to take over" in stored.words
 
 
 def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
@@ -182,21 +182,21 @@ def test_a_held_back_version_is_promoted_by_a_person_without_force(
     two_versions: Home, copy_home: Callable[[Home], Home], run_patron: Callable[..., tuple[int, str, str]]
 ) -> None:
     home = copy_home(two_versions)
-    code, said, _ = run_patron(home, "models", "propensity")
+    code, text_value, _ = run_patron(home, "models", "propensity")
     assert code == 0
-    assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in said
-    code, said, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
-    assert (code, said.split(" answers")[0]) == (0, "propensity version 2")
+    assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in text_value
+    code, text_value, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
+    assert (code, text_value.split(" answers")[0]) == (0, "propensity version 2")
     assert not Registry(home).promotions("propensity")[-1].forced
 
 
 def test_a_recipe_is_known_again_and_can_be_made_again() -> None:
     blend = probability_blend()
-    told = recipes.described(blend)
-    assert recipes.made({"estimator": told}) == blend
+    given = recipes.described(blend)
+    assert recipes.made({"estimator": given}) == blend
     assert recipes.made({}) is None
     column = {"name": "orders_total", "definition": "a"}
-    one = {"estimator": told, "features": [column]}
+    one = {"estimator": given, "features": [column]}
     assert recipes.same(one, {"features": [column | {"vocabulary": ["x"]}]})
     assert not recipes.same(one, one | {"estimator": recipes.described(replace(blend, rounds=9))})
     assert not recipes.same(one, one | {"features": [column | {"definition": "b"}]})
@@ -240,12 +240,12 @@ def test_a_slice_that_is_ranked_worse_than_by_chance_or_surely_off_shuts_the_gat
     good = np.clip(0.25 + 0.2 * label + dice.normal(0, 0.05, 400), 0.01, 0.99)
     backwards = np.clip(0.35 - 0.2 * label + dice.normal(0, 0.05, 400), 0.01, 0.99)
     assert gated(*customers_of(good, good, label)) == ()
-    (said,) = gated(*customers_of(good, backwards, label))
-    assert said.startswith("worst_slice_auc (channel social) is ")
-    assert "and must be at least 0.5: no part of the customers" in said
-    (said,) = gated(*customers_of(good / 6, good, label))
-    assert said.startswith("worst_slice_level (channel search) is ")
-    assert "and must be at most 2: " in said
+    (text_value,) = gated(*customers_of(good, backwards, label))
+    assert text_value.startswith("worst_slice_auc (channel social) is ")
+    assert "and must be at least 0.5: no part of the customers" in text_value
+    (text_value,) = gated(*customers_of(good / 6, good, label))
+    assert text_value.startswith("worst_slice_level (channel search) is ")
+    assert "and must be at most 2: " in text_value
 
 
 def test_few_customers_are_no_reason_to_refuse() -> None:
@@ -257,8 +257,8 @@ def test_few_customers_are_no_reason_to_refuse() -> None:
     few = np.zeros(300)
     few[:10] = 1  # of ten outcomes in a slice nothing is said, and all customers are told of
     frame, score = customers_of(1 - few, 1 - few, few)
-    (said,) = gated(frame.iloc[:300], score[:300])[:1]
-    assert said.startswith("worst_slice_auc (all customers) is 0 ")
+    (text_value,) = gated(frame.iloc[:300], score[:300])[:1]
+    assert text_value.startswith("worst_slice_auc (all customers) is 0 ")
 
 
 @pytest.mark.parametrize("model", every().values(), ids=every())
@@ -296,9 +296,9 @@ def test_an_older_fit_scores_each_month_until_the_test_and_knows_no_outcome_of_t
     assert rows[1].measure == auc(label, score)
     assert rows[1].baseline == auc(label, -part["recency_days"].to_numpy(np.float64))
     assert rows[1].total_ratio == pytest.approx(score.sum() / label.sum())
-    said = table("probability", "recency", rows).splitlines()
-    assert len(said) == 1 + len(rows)
-    assert said[2].split()[:2] == [str(days[1]), "days"]
+    text_value = table("probability", "recency", rows).splitlines()
+    assert len(text_value) == 1 + len(rows)
+    assert text_value[2].split()[:2] == [str(days[1]), "days"]
     # Before the test's moment the scores are the older fit's, at that moment the tested fit's.
     test_sets = test.test_sets(zone)
     assert [test_set.origin for test_set in test_sets] == [row.asked_on for row in rows]

@@ -47,14 +47,14 @@ def test_three_stars_and_missing_values_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"stars": "rating"}, "there is no column stars; the table has text, rating, label"),
         ({"text": "body"}, "there is no column text; the table has body, stars, label"),
     ],
 )
-def test_a_column_that_is_not_there_is_named(change: dict[str, str], said: str) -> None:
-    with pytest.raises(PatronError, match=said):
+def test_a_column_that_is_not_there_is_named(change: dict[str, str], message: str) -> None:
+    with pytest.raises(PatronError, match=message):
         rated(table().rename(columns=change), "text", "stars")
 
 
@@ -109,9 +109,9 @@ def test_texts_of_the_real_reviews_that_are_alike_are_never_on_both_sides() -> N
     file = SHARED / reviews.CHINESE_FILE
     if not file.exists():
         pytest.skip("the Chinese reviews are not in ../shared/data/chinese-reviews")
-    found = reviews.chinese(file)
-    held = reviews.held_out(found)
-    assert 0.19 < held.mean() < 0.21
-    learnt, asked = ({t.strip() for t in found.where(side).texts} for side in (~held, held))
-    assert len(found.texts) > len(learnt) + len(asked)  # some texts are there twice
-    assert learnt & asked == set()
+    result = reviews.chinese(file)
+    stored = reviews.held_out(result)
+    assert 0.19 < stored.mean() < 0.21
+    learnt, request = ({t.strip() for t in result.where(side).texts} for side in (~stored, stored))
+    assert len(result.texts) > len(learnt) + len(request)  # some texts are there twice
+    assert learnt & request == set()

@@ -68,8 +68,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["patron", *words])
         capsys.readouterr()
         code = patron.main()
-        said = capsys.readouterr()
-        return Ran(code, said.out, said.err)
+        output = capsys.readouterr()
+        return Ran(code, output.out, output.err)
 
     return run
 
@@ -126,8 +126,8 @@ def test_promotion_and_rollback_move_the_champion_and_say_who_when_why(
     # A second rollback goes one promotion further back, and the third finds none.
     assert command(versions, "rollback", "propensity", "--why", "still", "--json").done()
     assert champion(versions) == "1"
-    said = command(versions, "rollback", "propensity", "--why", "more").refused()
-    assert "propensity cannot go back: only version 1 was ever promoted" in said
+    message = command(versions, "rollback", "propensity", "--why", "more").refused()
+    assert "propensity cannot go back: only version 1 was ever promoted" in message
     listed = command(versions, "models", "propensity", "--json").done()["models"]["propensity"]
     assert [m["why"] for m in listed["moves"]][-3:] == ["it knows more", "a slip", "still"]
     assert [v["champion"] for v in listed["versions"]] == [False, False, True]
@@ -150,9 +150,9 @@ def test_a_version_whose_gates_stayed_shut_is_promoted_only_by_force_which_is_re
     assert len(Registry(versions).promotions("propensity")) == 2
     assert command(versions, *words, "--force", "--json").done()["promoted"]["forced"] is True
     assert champion(versions) == "3"
-    said = command(versions, "models", "propensity").out
-    assert "promoted, against its gates, by ada: we must" in said
-    assert said.startswith("* propensity            3  2024-07-01  auc 0.")
+    text_value = command(versions, "models", "propensity").out
+    assert "promoted, against its gates, by ada: we must" in text_value
+    assert text_value.startswith("* propensity            3  2024-07-01  auc 0.")
     command(versions, "rollback", "propensity", "--why", "no")
     forced = command(versions, "promote", "propensity", "1", "--why", "w", "--force", "--json").done()
     assert forced["promoted"]["forced"] is False  # there was nothing to force
@@ -228,24 +228,24 @@ def invented(seed: int, noise: float = 1.0) -> TestSet:
 
 def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origin_and_slice() -> None:
     exams = [invented(1), invented(2)]
-    found = compare("probability", exams, "ours", "theirs")
-    assert found is not None
+    result = compare("probability", exams, "ours", "theirs")
+    assert result is not None
     by_hand = [auc(e.frame["label"].to_numpy(), e.scores["ours"]) for e in exams]
-    assert found.all.scores["ours"] == pytest.approx(np.mean(by_hand))
-    over = found.all.over["theirs"]
-    assert over.mean == pytest.approx(found.all.scores["ours"] - found.all.scores["theirs"])
+    assert result.all.scores["ours"] == pytest.approx(np.mean(by_hand))
+    over = result.all.over["theirs"]
+    assert over.mean == pytest.approx(result.all.scores["ours"] - result.all.scores["theirs"])
     assert 0 < over.low < over.mean < over.high
-    assert found.verdict == "Ours ranks better than theirs, by more than chance would."
-    same = found.all.over["same"]
+    assert result.verdict == "Ours ranks better than theirs, by more than chance would."
+    same = result.all.over["same"]
     assert (same.mean, same.low, same.high) == (0, 0, 0)
-    assert [row.of for row in found.by_origin] == ["2024-01-01", "2024-02-01"]
-    assert [row.scores["ours"] for row in found.by_origin] == by_hand
-    sizes = {row.of: row.customers for row in found.by_slice}
+    assert [row.of for row in result.by_origin] == ["2024-01-01", "2024-02-01"]
+    assert [row.scores["ours"] for row in result.by_origin] == by_hand
+    sizes = {row.of: row.customers for row in result.by_slice}
     assert sizes["known for under a year"] == 30
     assert sizes["last order 0 to 30 days ago"] == sizes["last order over 365 days ago"] == 400
     places = [sizes["country Norway"], sizes["country Malta"], sizes["country any other, or not known"]]
     assert sum(places) == 800
-    few = next(row for row in found.by_slice if row.of == "known for under a year")
+    few = next(row for row in result.by_slice if row.of == "known for under a year")
     assert (few.scores, few.over) == ({}, {})  # too few outcomes to rank
     turned = compare("probability", exams, "theirs", None)
     assert turned is not None
@@ -282,11 +282,11 @@ def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_s
     assert {row["of"] for row in done["by_origin"]} == set(done["seen_by"])
     assert len(done["by_slice"]) >= 5
     assert [(m["before"], m["after"]) for m in done["moves"]] == [("1", "2")]
-    said = command(versions, "compare", "propensity", "--version", "2")
-    assert said.code == 0
-    assert "Seen: origins come before version 1 and version 2 was trained" in said.out
-    assert "version 2 less version 1" in said.out
-    assert "promoted by training: passed its gates" in said.out
+    text_value = command(versions, "compare", "propensity", "--version", "2")
+    assert text_value.code == 0
+    assert "Seen: origins come before version 1 and version 2 was trained" in text_value.out
+    assert "version 2 less version 1" in text_value.out
+    assert "promoted by training: passed its gates" in text_value.out
 
 
 def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
@@ -348,8 +348,8 @@ def test_the_window_is_the_one_from_which_on_few_come_back() -> None:
     for customer in range(400):  # everybody orders each 40 days; one in ten once pauses for 200 days
         days = list(range(customer % 40, 1600, 40)) if customer % 10 else [0, 200, 240]
         rows += [(customer, d, n) for d, n in zip(days, [*days[1:], None], strict=True)]
-    found = advise(pd.DataFrame(rows, columns=["customer_key", "day", "next_day"]), 1600)
-    by_days = {w.days: w for w in found.windows}
+    table = advise(pd.DataFrame(rows, columns=["customer_key", "day", "next_day"]), 1600)
+    by_days = {w.days: w for w in table.windows}
     assert list(by_days) == list(WINDOWS)
     assert by_days[30].come_back == pytest.approx(1, abs=0.01)
     assert by_days[60].come_back == pytest.approx(0.5)  # 40 silences end on day 200, and 40 never
@@ -357,8 +357,8 @@ def test_the_window_is_the_one_from_which_on_few_come_back() -> None:
     assert (by_days[240].silences, by_days[240].come_back) == (40, None)
     assert by_days[60].population == 360
     assert by_days[60].churn_rate == 0
-    assert found.window is None
-    assert "may well return" in found.words
+    assert table.window is None
+    assert "may well return" in table.words
     lost = pd.DataFrame({"customer_key": range(200), "day": 0, "next_day": [20.0] * 100 + [None] * 100})
     gone = advise(lost, 1000)
     assert gone.window == 30
@@ -377,9 +377,9 @@ def test_advice_is_a_table_and_json_and_trains_nothing(shop: Home, tmp_path: Pat
     visited = visits(events).to_pandas()
     assert len(visited) == len(lines[["customer_key", "day"]].drop_duplicates())
     assert visited["next_day"].isna().sum() == lines["customer_key"].nunique()
-    said = command(shop, "train", "churn", "--advise")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[-1] == done["words"]
+    text_value = command(shop, "train", "churn", "--advise")
+    assert (text_value.code, text_value.err) == (0, "")
+    assert text_value.out.splitlines()[-1] == done["words"]
     assert not shop.mlflow.exists()
     for words in (("propensity", "--advise"), ("all", "--advise"), ("churn", "--advise", "--horizon", "9")):
         assert command(shop, "train", *words).code == 2

@@ -37,9 +37,9 @@ def test_half_of_those_who_order_in_time_do_so_by_the_day_told() -> None:
     orders = 1 + rng.poisson(rate * tenure)
     wait = np.where(rng.random(count) < 1 / 3, np.inf, rng.exponential(1 / rate))
     in_time = wait < HORIZON_DAYS
-    told = rates.wait(orders, np.zeros(count), tenure)
+    given = rates.wait(orders, np.zeros(count), tenure)
     for few in (orders == 1, orders == 2, (orders > 2) & (orders < 6), orders > 9):
-        by_then = np.floor(wait[in_time & few]) <= told[in_time & few]
+        by_then = np.floor(wait[in_time & few]) <= given[in_time & few]
         # Whole days round up to one day's share of the orders.
         assert 0.49 < by_then.mean() < 0.55
 
@@ -59,9 +59,9 @@ def test_orders_of_one_day_count_once() -> None:
 
 
 def test_an_own_rhythm_takes_three_orders() -> None:
-    told = own_rhythm([1, 2, 3, 4], [5, 5, 5, 30], [np.nan, 9.0, 9.4, 9.0])
-    assert told.tolist()[2:] == [4.0, -21.0]
-    assert np.isnan(told[:2]).all()
+    given = own_rhythm([1, 2, 3, 4], [5, 5, 5, 30], [np.nan, 9.0, 9.4, 9.0])
+    assert given.tolist()[2:] == [4.0, -21.0]
+    assert np.isnan(given[:2]).all()
 
 
 # Which of them is published
@@ -75,10 +75,10 @@ def frame(
 
 
 def test_an_exam_asks_those_who_ordered_lately() -> None:
-    asked = frame(
+    request = frame(
         [4, 4, 4, 1, 0], [10, 30, 181, 9, 0], [100, 120, 300, 9, 0], [20.0, 20, 20, 0, 0], [7.0] * 5
     )
-    exam = exam_of(Rates(0.5, 30.0), asked)
+    exam = exam_of(Rates(0.5, 30.0), request)
     assert exam.customers.tolist() == [0, 1, 3]
     assert exam.rhythm[0] == 10
     assert np.isnan(exam.rhythm[1:]).all()  # overdue, and a single order

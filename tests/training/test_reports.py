@@ -88,8 +88,8 @@ def test_a_silence_lapses_ends_by_an_order_or_is_not_watched() -> None:
         [(5, SINCE - LAPSED_AFTER_DAYS + max(BEFORE) - 1, np.nan)], columns=visited.columns
     )
     later = pd.DataFrame([(4, SINCE, np.nan)], columns=visited.columns)
-    found = silences(pd.concat([visited, long_ago, later]), SINCE, TODAY)
-    assert found.to_dict("list") == {
+    result = silences(pd.concat([visited, long_ago, later]), SINCE, TODAY)
+    assert result.to_dict("list") == {
         "customer_key": [1, 2, 3, 4],
         "lapses": [lapses] * 4,
         "ends": [lapses, lapses, lapses, SINCE],
@@ -161,16 +161,16 @@ def customers(planted: bool) -> pd.DataFrame:
 
 def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> None:
     frame = customers(planted=True)
-    found = {common.feature: common for common in shared_traits(frame, SOME)}
-    assert set(found) == {"recency_days", "country"}
-    recency = found["recency_days"]
+    result = {common.feature: common for common in shared_traits(frame, SOME)}
+    assert set(result) == {"recency_days", "country"}
+    recency = result["recency_days"]
     bound = float(recency.part.removeprefix("at least "))
     inside = frame["recency_days"].fillna(-1) >= bound
     assert recency.customers == inside.sum()
     assert recency.rate == pytest.approx(frame.loc[inside, "label"].mean())
     assert recency.lift == pytest.approx(recency.rate / frame["label"].mean())
     assert recency.of_outcomes == pytest.approx(frame.loc[inside, "label"].sum() / frame["label"].sum())
-    assert found["country"].part == "is FR"
+    assert result["country"].part == "is FR"
     assert shared_traits(customers(planted=False), SOME) == ()
 
 
@@ -202,9 +202,9 @@ def test_a_backtest_reads_nothing_that_came_after_its_moment(built_shop: Home, b
 
 
 def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: SnapshotSet) -> None:
-    told = report(Workspace(built_shop, built), MODELS["churn"])
-    assert told.lead_quality == ()
-    assert [row.share for row in told.early_warning] == list(SHARES)
+    given = report(Workspace(built_shop, built), MODELS["churn"])
+    assert given.lead_quality == ()
+    assert [row.share for row in given.early_warning] == list(SHARES)
     zone = built_shop.shop().time_zone
     since = day_of(split_history(Workspace(built_shop, built), MODELS["churn"]).test, zone)
     lines = lake.read(built_shop, lake.connect()).order_lines.to_pandas()
@@ -213,11 +213,11 @@ def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: 
         before = [day for day in days if day < since]
         recent = before and max(before) + LAPSED_AFTER_DAYS - since >= max(BEFORE)
         lapsed += bool(recent) and not any(since <= day <= max(before) + LAPSED_AFTER_DAYS for day in days)
-    assert told.early_warning[0].lapsed == lapsed > 20
-    caught = [row.caught for row in told.early_warning]
+    assert given.early_warning[0].lapsed == lapsed > 20
+    caught = [row.caught for row in given.early_warning]
     assert all(a[k] <= b[k] for a, b in pairwise(caught) for k in BEFORE)
     assert all(row[90] <= row[60] <= row[30] for row in caught)
-    assert "How early" in told.text()
+    assert "How early" in given.text()
 
 
 def test_the_command_tells_the_same_in_words_and_as_json(
@@ -228,16 +228,18 @@ def test_the_command_tells_the_same_in_words_and_as_json(
     def ran(*words: str) -> Any:
         return CliRunner().invoke(patron.app, ["report", *words])
 
-    told = json.loads(ran("churn", "--json").stdout)
-    assert told["model"] == "churn"
-    assert told["early_warning"]
-    assert told["in_common"]
-    said = ran("churn").stdout
-    assert all(f"{row['threshold']:.3f} (top {row['share']:.0%})" in said for row in told["early_warning"])
-    assert all(f"{row['feature']} {row['part']}" in said for row in told["in_common"])
-    assert all(name in said.splitlines()[-1] for name in told["unused"] or ["none"])
-    assert told["stability"][0]["days"] == 0
-    assert f"{told['stability'][-1]['days']} days  {told['stability'][-1]['asked_on']}" in said
+    parsed = json.loads(ran("churn", "--json").stdout)
+    assert parsed["model"] == "churn"
+    assert parsed["early_warning"]
+    assert parsed["in_common"]
+    text_value = ran("churn").stdout
+    assert all(
+        f"{row['threshold']:.3f} (top {row['share']:.0%})" in text_value for row in parsed["early_warning"]
+    )
+    assert all(f"{row['feature']} {row['part']}" in text_value for row in parsed["in_common"])
+    assert all(name in text_value.splitlines()[-1] for name in parsed["unused"] or ["none"])
+    assert parsed["stability"][0]["days"] == 0
+    assert f"{parsed['stability'][-1]['days']} days  {parsed['stability'][-1]['asked_on']}" in text_value
     money = ran("clv").stdout
     assert "How an older fit did as it aged\nThe history is too short to tell" in money
 
@@ -246,19 +248,19 @@ def test_the_command_tells_the_same_in_words_and_as_json(
 def test_the_card_and_the_run_tell_what_the_report_tells(
     name: str, trained_shop: Home, built: SnapshotSet
 ) -> None:
-    told = report(Workspace(trained_shop, built), MODELS[name])
+    given = report(Workspace(trained_shop, built), MODELS[name])
     workspace = Workspace(trained_shop, built)
-    assert told.unused == backtest(workspace, prepare(workspace, MODELS[name])).fitted.unused
+    assert given.unused == backtest(workspace, prepare(workspace, MODELS[name])).fitted.unused
     registry = Registry(trained_shop)
     version = registry.versions(name)[0]
     (document,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/report.json")
     # The card is of the version that answers, which learnt from more months than the fit that was tested.
-    of_final = replace(told, unused=registry.open(name, version.version).unused)
+    of_final = replace(given, unused=registry.open(name, version.version).unused)
     assert json.loads(document.read_text()) == json.loads(json.dumps(of_final.as_dict()))
     (card,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/card.md")
     for title, text in of_final.sections():
         assert f"## {title}\n```text\n{text}\n```\n" in card.read_text()
-    assert bool(told.early_warning) == (name == "churn")
+    assert bool(given.early_warning) == (name == "churn")
 
 
 def test_features_without_gain_are_those_that_change_no_score() -> None:
@@ -280,12 +282,12 @@ def test_leads_are_reported_by_channel_source_and_country(prospects_shop: Home) 
     from models.questions.leads import leads
 
     built = snapshots.build(prospects_shop)
-    told = report(Workspace(prospects_shop, built), leads)
+    given = report(Workspace(prospects_shop, built), leads)
     by = {
-        kind: [row for row in told.lead_quality if row.by == kind]
+        kind: [row for row in given.lead_quality if row.by == kind]
         for kind in ("acquisition_channel", "source")
     }
-    assert sum(row.prospects for row in by["acquisition_channel"]) == told.customers > 100
+    assert sum(row.prospects for row in by["acquisition_channel"]) == given.customers > 100
     assert [row.of for row in by["source"]] == ["not known"]
-    assert by["source"][0].actual == pytest.approx(told.rate)
-    assert told.early_warning == ()
+    assert by["source"][0].actual == pytest.approx(given.rate)
+    assert given.early_warning == ()

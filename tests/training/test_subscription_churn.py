@@ -31,24 +31,24 @@ from training.reports.reports import report
 AS_OF = datetime(2024, 4, 1, tzinfo=UTC)
 
 
-def label(*told: tuple[str, str, str, str | None], days: int = 60) -> float:
+def label(*given: tuple[str, str, str, str | None], days: int = 60) -> float:
     """The label of one customer as of April 1: (what, reference, day, end of the term) by event."""
     backend = lake.connect()
     rows = []
-    for what, reference, day, ends_at in told:
+    for what, reference, day, ends_at in given:
         moment = datetime.fromisoformat(day).replace(hour=12)
         common = {"customer_key": 1, "timestamp": moment, "received_at": moment, "reference": reference}
-        said = None if ends_at is None else f'{{"ends_at":"{ends_at}"}}'
+        text = None if ends_at is None else f'{{"ends_at":"{ends_at}"}}'
         day_number = day_of(moment.replace(tzinfo=UTC), "UTC")
-        rows.append(common | {"day": day_number, "kind": f"subscription_{what}", "properties": said})
+        rows.append(common | {"day": day_number, "kind": f"subscription_{what}", "properties": text})
     schemas = {name: ibis.schema(schema) for name, schema in SCHEMAS.items()}
     tables = {name: ibis.memtable([], schema=schema) for name, schema in schemas.items()}
     told_of = pd.DataFrame(rows, columns=schemas["activities"].names)
     tables["activities"] = ibis.memtable(told_of, schema=schemas["activities"])
     who = pd.DataFrame({"customer_key": [1], "as_of": [AS_OF.replace(tzinfo=None)]})
-    asked = population_table(backend, who, "UTC")
-    (found,) = backend.to_pandas(unsubscribed_within(Events(**tables), asked, days))["label"]
-    return float(found)
+    request = population_table(backend, who, "UTC")
+    (result,) = backend.to_pandas(unsubscribed_within(Events(**tables), request, days))["label"]
+    return float(result)
 
 
 STARTED = ("started", "a", "2024-03-10", "2024-05-10")
@@ -91,37 +91,37 @@ def test_who_stopped_ordering_is_told_to_leave_likelier_which_is_true_of_the_sim
     refused = pd.Series(model.refusals(columns_of(now)), index=now.index)
     others = refused[now["renewing_subscriptions"] == 0]
     assert others.str.startswith("holds no subscription that goes on").all()
-    asked = now[now["renewing_subscriptions"] > 0]
-    assert refused[asked.index].isna().all()
-    score = pd.Series(model.score(columns_of(asked)), index=asked.index)
+    request = now[now["renewing_subscriptions"] > 0]
+    assert refused[request.index].isna().all()
+    score = pd.Series(model.score(columns_of(request)), index=request.index)
     truth = pd.read_parquet(lake.current(subscribers_shop).folder / "truth.parquet").set_index("customer_key")
     lately = pd.Timestamp(built.current).tz_localize(None) - pd.Timedelta(days=60)
-    gone = truth.loc[asked.index, "dropped_out_at"] < lately
-    monthly = asked["subscription_period_months"] == 1
+    gone = truth.loc[request.index, "dropped_out_at"] < lately
+    monthly = request["subscription_period_months"] == 1
     assert score[gone & monthly].mean() > 2 * score[~gone & monthly].mean()
 
 
 def test_leavers_were_warned_of_before_their_subscriptions_ended(subscribers_shop: Home) -> None:
     built = snapshots.build(subscribers_shop)
-    told = report(Workspace(subscribers_shop, built), subscription_churn)
-    assert told.customers > 150
-    widest, rarest = told.early_warning[-1], told.early_warning[0]
+    given = report(Workspace(subscribers_shop, built), subscription_churn)
+    assert given.customers > 150
+    widest, rarest = given.early_warning[-1], given.early_warning[0]
     assert list(widest.caught) == [30, 14, 7]
     assert widest.lapsed > 10
     assert 0.5 < widest.caught[7] <= 1.0
     assert rarest.right is not None
     assert rarest.right > widest.right
-    assert "30 days   14 days    7 days" in told.text()
+    assert "30 days   14 days    7 days" in given.text()
 
 
 def test_an_ending_is_watched_where_it_could_be_warned_of_for_thirty_days() -> None:
-    held = pd.DataFrame(
+    table = pd.DataFrame(
         {"active_subscriptions": [0, 0, 1, 2], "days_since_subscription_end": [20.0, 61.0, 5.0, np.nan]},
         index=pd.Index([1, 2, 3, 4], name="customer_key"),
     )
-    found = endings(held, since=1000, today=1090).set_index("customer_key")
-    assert found["lapsed"].to_dict() == {1: True, 3: False, 4: False}
-    assert found["lapses"].to_dict() == {1: 1070, 3: 1090, 4: 1090}
+    result = endings(table, since=1000, today=1090).set_index("customer_key")
+    assert result["lapsed"].to_dict() == {1: True, 3: False, 4: False}
+    assert result["lapses"].to_dict() == {1: 1070, 3: 1090, 4: 1090}
 
 
 def test_scores_of_subscribers_have_reasons_in_words(
@@ -140,13 +140,13 @@ def test_scores_of_subscribers_have_reasons_in_words(
     scores = [customer["scores"]["subscription_churn"] for customer in answer["customers"][:-1]]
     assert all(0 < score["score"] < 1 for score in scores)
     words = [reason["words"] for score in scores for reason in score["reasons"]]
-    assert any("subscription" in said for said in words)
+    assert any("subscription" in text for text in words)
 
 
 def test_a_shop_without_subscriptions_is_told_so_in_a_line(prospects_shop: Home) -> None:
     built = snapshots.build(prospects_shop)
     registry = Registry(prospects_shop)
-    told = "subscription_churn cannot be trained: 0 customers have a known outcome and it takes 200"
-    with pytest.raises(PatronError, match=told):
+    given = "subscription_churn cannot be trained: 0 customers have a known outcome and it takes 200"
+    with pytest.raises(PatronError, match=given):
         train(Workspace(prospects_shop, built), subscription_churn, registry)
     assert registry.versions("subscription_churn") == []

@@ -20,10 +20,10 @@ moments = st.lists(st.integers(0, 50), min_size=20, max_size=80).map(lambda days
 
 @given(moments)
 def test_by_time_whoever_is_held_out_comes_after_all_who_are_learnt_from(times: np.ndarray) -> None:
-    held = earlier_and_later(times, 0.8)
-    assert sorted([*held.fit, *held.test]) == list(range(len(times)))
-    assert len(held.test) >= len(times) - int(len(times) * 0.8)
-    assert times[held.fit].max(initial=-1) < times[held.test].min()
+    stored = earlier_and_later(times, 0.8)
+    assert sorted([*stored.fit, *stored.test]) == list(range(len(times)))
+    assert len(stored.test) >= len(times) - int(len(times) * 0.8)
+    assert times[stored.fit].max(initial=-1) < times[stored.test].min()
 
 
 @given(moments)
@@ -41,12 +41,12 @@ def test_random_folds_hold_everybody_once_and_their_share_of_the_outcomes(
     count: int, outcomes: list[bool], seed: int
 ) -> None:
     y = np.array(outcomes, np.float64)
-    found = folds(y, count, seed)
-    assert sorted(np.concatenate([f.test for f in found])) == list(range(len(y)))
-    assert all(set(f.fit) | set(f.test) == set(range(len(y))) for f in found)
-    having = [y[f.test].sum() for f in found]
+    result = folds(y, count, seed)
+    assert sorted(np.concatenate([f.test for f in result])) == list(range(len(y)))
+    assert all(set(f.fit) | set(f.test) == set(range(len(y))) for f in result)
+    having = [y[f.test].sum() for f in result]
     assert max(having) - min(having) <= 1
-    for one, other in zip(found, folds(y, count, seed), strict=True):
+    for one, other in zip(result, folds(y, count, seed), strict=True):
         np.testing.assert_array_equal(one.test, other.test)
 
 
@@ -94,7 +94,7 @@ def test_columns_are_ranked_on_customers_whom_their_bins_were_not_learnt_from() 
     y = (rng.random(2000) < 0.5).astype(np.float64)
     x = np.column_stack([rng.normal(size=2000), y + rng.normal(size=2000)])
     noise, signal = NUMBER, Column("signal", "float64", "number", "")
-    found = single_columns.rank("probability", [noise, signal], x, y)
-    assert list(found) == ["signal", "age"]
-    assert 0.7 < found["signal"] < 0.82
-    assert abs(found["age"] - 0.5) < 0.05
+    result = single_columns.rank("probability", [noise, signal], x, y)
+    assert list(result) == ["signal", "age"]
+    assert 0.7 < result["signal"] < 0.82
+    assert abs(result["age"] - 0.5) < 0.05

@@ -96,8 +96,8 @@ def command(
         monkeypatch.setenv("PATRON_HOME", str(home))
         monkeypatch.setattr(sys, "argv", ["patron", *map(str, words)])
         code = patron.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 
@@ -122,17 +122,17 @@ def test_a_table_means_the_same_in_csv_and_in_parquet(csv: CsvOf, tmp_path: Path
 def test_what_a_column_is_is_found_out_and_what_teaches_nothing_is_named(csv: CsvOf) -> None:
     frame = customers().assign(number=np.arange(ROWS), euros=np.linspace(0, 1, ROWS)[::-1]).astype(object)
     frame.loc[:5, "age"] = ["n/a", "-", "inf", "old", " ", "NaN"]
-    found = read(csv(frame), drop=["spent"]).understood
-    assert found.types == {
+    result = read(csv(frame), drop=["spent"]).understood
+    assert result.types == {
         "visits": "float64", "plan": "string", "newsletter": "boolean", "age": "float64", "euros": "float64",
     }  # fmt: skip
-    assert found.identifiers == ("customer_id", "number")
-    assert set(found.left_out) == {"customer_id", "number", "shop", "fax", "remark", "asked"}
-    assert found.left_out["shop"] == "holds the same value everywhere"
-    assert found.left_out["fax"] == "holds no value"
-    assert "free text" in found.left_out["remark"]
-    assert "moments" in found.left_out["asked"]
-    assert found.notes == ("age: 1 are infinite, and missing", "age: 1 are no numbers, and missing")
+    assert result.identifiers == ("customer_id", "number")
+    assert set(result.left_out) == {"customer_id", "number", "shop", "fax", "remark", "asked"}
+    assert result.left_out["shop"] == "holds the same value everywhere"
+    assert result.left_out["fax"] == "holds no value"
+    assert "free text" in result.left_out["remark"]
+    assert "moments" in result.left_out["asked"]
+    assert result.notes == ("age: 1 are infinite, and missing", "age: 1 are no numbers, and missing")
 
 
 @pytest.mark.parametrize(
@@ -247,11 +247,11 @@ def test_a_part_held_out_without_outcomes_is_refused(csv: CsvOf) -> None:
 
 def test_who_is_held_out_decides_nothing_about_what_is_learnt(csv: CsvOf) -> None:
     data = read(csv(customers()), time="asked", drop=["spent"])
-    held = hold_out(data)
-    _, exam = examine("leavers", data, held)
+    stored = hold_out(data)
+    _, exam = examine("leavers", data, stored)
     turned = data.y.copy()
-    turned[held.test] = 1 - turned[held.test]
-    model, other = examine("leavers", replace(data, y=turned), held)
+    turned[stored.test] = 1 - turned[stored.test]
+    model, other = examine("leavers", replace(data, y=turned), stored)
     np.testing.assert_array_equal(exam.score, other.score)
     assert (exam.configuration, exam.alone) == (other.configuration, other.alone)
     assert exam.evaluation.metrics["auc"] > 0.7 > 0.3 > other.evaluation.metrics["auc"]
@@ -309,8 +309,8 @@ def test_a_category_that_only_those_held_out_share_is_no_trouble(csv: CsvOf) -> 
 def test_a_leak_is_told_and_promoted_only_without_the_column_or_by_force(csv: CsvOf, command: Any) -> None:
     frame = customers()
     path = csv(frame.assign(reason=np.where(frame["left"] == "yes", "moved", None)))
-    asked = ("train", "--table", path, "--target", "left", "--name", "leavers", "--drop", "spent")
-    code, out, _ = command(*asked, "--json")
+    request = ("train", "--table", path, "--target", "left", "--name", "leavers", "--drop", "spent")
+    code, out, _ = command(*request, "--json")
     assert code == 3
     done = json.loads(out)
     assert not done["versions"][0]["champion"]
@@ -321,7 +321,7 @@ def test_a_leak_is_told_and_promoted_only_without_the_column_or_by_force(csv: Cs
     assert code == 3
     assert "reason alone nearly decides left" in out
     assert "train with --drop reason, or promote with --force" in out
-    code, out, _ = command(*asked, "--drop", "reason")
+    code, out, _ = command(*request, "--drop", "reason")
     assert code == 0
     assert "leavers version 2" in out
     code, out, _ = command("promote", "leavers", "1", "--why", "known in time", "--force")

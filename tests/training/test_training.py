@@ -168,9 +168,9 @@ def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_cust
 ) -> None:
     (version,) = registry.versions(model.name)
     if model.name == "clv":  # whom three hundred customers at one moment say too little of
-        (said,) = version.failed_gates
-        assert said.startswith("gini over past_spend is +")
-        assert "must surely be above 0" in said
+        (text_value,) = version.failed_gates
+        assert text_value.startswith("gini over past_spend is +")
+        assert "must surely be above 0" in text_value
     else:
         assert version.failed_gates == ()
     assert version.champion
@@ -182,11 +182,11 @@ def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_cust
         assert version.metrics[f"{ranking}_over_{baseline.name}"] == pytest.approx(ahead)
     champion = registry.champion(model.name)
     assert champion.version == version.version
-    said = champion.manifest
-    assert said["question"] == model.question
-    assert said["meaning"] == model.meaning.format(days=said["horizon_days"])
-    assert said["kind"] == model.kind
-    assert said["horizon_days"] in [h.days for h in (model.horizon, *model.shorter_horizons)]
+    text_value = champion.manifest
+    assert text_value["question"] == model.question
+    assert text_value["meaning"] == model.meaning.format(days=text_value["horizon_days"])
+    assert text_value["kind"] == model.kind
+    assert text_value["horizon_days"] in [h.days for h in (model.horizon, *model.shorter_horizons)]
 
 
 @every_model
@@ -194,14 +194,14 @@ def test_scores_of_everyone_are_like_the_outcomes_learnt_from(
     model: CustomerModel, registry: Registry, today: dict[str, list[Any]]
 ) -> None:
     champion = registry.champion(model.name)
-    asked = np.array([reason is None for reason in champion.refusals(today)])
-    scores = champion.score(today)[asked]
-    assert asked.sum() > 100
+    request = np.array([reason is None for reason in champion.refusals(today)])
+    scores = champion.score(today)[request]
+    assert request.sum() > 100
     outcome = registry.versions(model.name)[0].metrics["outcome_mean"]
     assert scores.mean() == pytest.approx(outcome, rel=0.6)
     percentiles = champion.percentiles(scores)
     assert percentiles.mean() == pytest.approx(50, abs=3)
-    assert champion.reference["rows"] == len(asked)
+    assert champion.reference["rows"] == len(request)
     assert set(champion.reference["columns"]) == {*champion.features, "score"}
 
 
@@ -246,8 +246,8 @@ def test_the_run_holds_what_was_done_with_what_and_how_well(model: CustomerModel
     assert sum(known) == version.metrics["test_customers"]
     (card,) = registry.home.mlflow.rglob(f"{run.info.run_id}/**/card.md")
     for row in rows:
-        told = "too few" if row["measure"] is None else f"{row['measure']:.3f}"
-        assert f"| {row['of']} | {row['customers']:,} | {told} | " in card.read_text()
+        given_value = "too few" if row["measure"] is None else f"{row['measure']:.3f}"
+        assert f"| {row['of']} | {row['customers']:,} | {given_value} | " in card.read_text()
 
 
 def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are_too_few() -> None:
@@ -267,8 +267,8 @@ def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are
     assert rows[2].measure is None
     assert [row.actual for row in rows] == [label[days == d].mean() for d in (10, 60, 400)]
     calibration = [{"predicted": 0.5, "actual": 0.5, "customers": 600.0}]
-    found = Evaluation("probability", {"auc": 0.75}, calibration, {}, rows, 600)
-    (axes,) = plots(found, "probability")["slices"].axes
+    result = Evaluation("probability", {"auc": 0.75}, calibration, {}, rows, 600)
+    (axes,) = plots(result, "probability")["slices"].axes
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([r.measure - 0.5 for r in rows[:2]])
     assert axes.get_ylim() == (2.5, -0.5)  # the first on top, and each with its room
     named = next(tick.get_text() for tick in axes.get_yticklabels())
@@ -295,8 +295,8 @@ def test_mlflow_opens_the_bundle_with_its_signature_and_the_same_scores(
         # MLflow takes no integers for numbers that may be missing.
         numbers = [c.name for c in champion.columns if c.dtype in {"int64", "float64"}]
         frame = frame.astype(dict.fromkeys(numbers, "float64"))
-        found = loaded.predict(frame)
-    assert np.array_equal(found, champion.score(today))
+        result = loaded.predict(frame)
+    assert np.array_equal(result, champion.score(today))
     signature = Model.load(str(mlmodel)).signature
     assert signature.inputs.input_names() == [column.name for column in champion.columns]
     assert signature.outputs.input_names() == ["score"]
@@ -309,8 +309,8 @@ def test_the_features_of_the_version_are_a_service_of_the_store(
     store = Store(trained_shop)
     assert f"{model.name}_v1" in store.services()
     service = store._feast.get_feature_service(f"{model.name}_v1")
-    held = {f.name for view in service.feature_view_projections for f in view.features}
-    assert held == set(registry.champion(model.name).features)
+    stored_value = {f.name for view in service.feature_view_projections for f in view.features}
+    assert stored_value == set(registry.champion(model.name).features)
 
 
 def test_the_same_events_in_another_home_give_the_same_bundle_to_the_digest(
@@ -365,14 +365,14 @@ def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home
     registry = Registry(untrained)
     model = replace(propensity, gates=(*propensity.gates, Gate("auc", "nothing is perfect", at_least=1.01)))
     version = train(Workspace(untrained, built), model, registry)
-    said = f"auc is {version.metrics['auc']:.3g} and must be at least 1.01: nothing is perfect"
-    assert version.failed_gates == (said,)
+    text_value = f"auc is {version.metrics['auc']:.3g} and must be at least 1.01: nothing is perfect"
+    assert version.failed_gates == (text_value,)
     assert not version.champion
     (stored,) = registry.versions("propensity")
-    assert (stored.version, stored.failed_gates, stored.champion) == ("1", (said,), False)
+    assert (stored.version, stored.failed_gates, stored.champion) == ("1", (text_value,), False)
     with pytest.raises(NoChampion, match="version 1 did not pass its gates") as refused:
         registry.champion("propensity")
-    assert said in str(refused.value)
+    assert text_value in str(refused.value)
     assert registry.open("propensity", "1").manifest["model"] == "propensity"
     # Trained again with gates that open, the same data gives the same model, and it answers.
     again = train(Workspace(untrained, built), propensity, registry)

@@ -32,11 +32,11 @@ def registry(tmp_path: Path) -> Registry:
 def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     built_shop: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[list[datetime], int, datetime]] = []
+    request: list[tuple[list[datetime], int, datetime]] = []
     gather = tuning.gather
 
     def watched(store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime) -> Dataset:
-        asked.append((list(as_ofs), days, known_at))
+        request.append((list(as_ofs), days, known_at))
         return gather(store, model, as_ofs, days, known_at)
 
     monkeypatch.setattr(tuning, "gather", watched)
@@ -44,7 +44,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     parts = split_history(Workspace(built_shop, built), propensity)
     splits = inner_splits(Store(built_shop), propensity, parts)
     assert len(splits) == tuning.MAX_SPLITS
-    for learnt, exam in zip(asked[::2], asked[1::2], strict=True):
+    for learnt, exam in zip(request[::2], request[1::2], strict=True):
         (moment,) = exam[0]
         assert moment in parts.fit
         assert learnt[2] == moment
@@ -62,9 +62,9 @@ def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
     name: str, built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ) -> None:
     home = copy_home(built_shop)
-    registry, told = Registry(home), list[float]()
+    registry, given = Registry(home), list[float]()
     tuned = tune(
-        Workspace(home, built), MODELS[name], registry, 7, progress=lambda _words, done: told.append(done)
+        Workspace(home, built), MODELS[name], registry, 7, progress=lambda _words, done: given.append(done)
     )
     assert tuned.best >= tuned.usual
     assert (tuned.trials, tuned.measure) == (7, "auc")
@@ -80,4 +80,4 @@ def test_every_trial_is_recorded_below_the_search_and_the_best_is_trained_with(
     (version,) = registry.versions(name)
     learnt = client.get_run(version.run_id).data.params
     assert {key: float(learnt[key]) for key in tuned.settings} == pytest.approx(tuned.settings)
-    assert told[0] < told[6] <= 1
+    assert given[0] < given[6] <= 1

@@ -112,7 +112,7 @@ def test_the_name_of_an_expired_key_is_free(keys: Keys, wall: Wall) -> None:
     with pytest.raises(KeyExpired):
         keys.find(old)
     assert states(keys) == [("crm", "expired"), ("crm", "current")]
-    assert [found.prefix for found in keys.revoke("crm")] == [key.prefix]
+    assert [result.prefix for result in keys.revoke("crm")] == [key.prefix]
 
 
 @pytest.mark.parametrize(("text", "is_span"), [

@@ -116,11 +116,11 @@ def test_of_many_who_want_one_name_at_once_one_gets_it(keys: Keys) -> None:
     assert len(keys.all()) == 1
 
 
-@pytest.mark.parametrize("said", ["name", "prefix", "key"])
-def test_a_key_is_revoked_by_its_name_its_first_characters_or_itself(said: str, keys: Keys) -> None:
+@pytest.mark.parametrize("named_by", ["name", "prefix", "key"])
+def test_a_key_is_revoked_by_its_name_its_first_characters_or_itself(named_by: str, keys: Keys) -> None:
     keys.create("other", ["all"])
     key, secret = keys.create("crm", ["all"])
-    word = {"name": "crm", "prefix": key.prefix, "key": secret}[said]
+    word = {"name": "crm", "prefix": key.prefix, "key": secret}[named_by]
     (revoked,) = keys.revoke(word)
     assert (revoked.name, revoked.prefix) == ("crm", key.prefix)
     assert revoked.revoked is not None
@@ -314,13 +314,13 @@ def scopes_of(app: FastAPI) -> dict[tuple[str, str], list[str]]:
 
 
 def test_every_route_with_data_declares_one_scope(guarded: FastAPI) -> None:
-    found = scopes_of(guarded)
-    assert {("POST", "/v1/scores"), ("GET", "/v1/models"), ("GET", "/metrics")} <= set(found)
-    bare = [path for (_, path), scopes in found.items() if len(scopes) != 1]
+    result = scopes_of(guarded)
+    assert {("POST", "/v1/scores"), ("GET", "/v1/models"), ("GET", "/metrics")} <= set(result)
+    bare = [path for (_, path), scopes in result.items() if len(scopes) != 1]
     assert [path for path in bare if path.startswith("/v1") or path == "/metrics"] == []
-    assert {scope for scopes in found.values() for scope in scopes} <= set(Scope)
-    assert found["POST", "/v1/scores"] == ["scores"]
-    assert found["GET", "/v1/models"] == found["GET", "/metrics"] == ["operations"]
+    assert {scope for scopes in result.values() for scope in scopes} <= set(Scope)
+    assert result["POST", "/v1/scores"] == ["scores"]
+    assert result["GET", "/v1/models"] == result["GET", "/metrics"] == ["operations"]
 
 
 def test_every_route_lets_in_the_keys_of_its_scope_and_no_others(guarded: FastAPI, keys: Keys) -> None:
@@ -339,9 +339,9 @@ def test_every_route_lets_in_the_keys_of_its_scope_and_no_others(guarded: FastAP
             if scope in (*scopes, Scope.ALL):
                 assert response.status_code not in (401, 403), (path, scope)
             else:
-                said = detail_of(response, 403)
-                assert f"the scope {scopes[0]}" in said
-                assert f"the key {scope.value!r}" in said
+                text = detail_of(response, 403)
+                assert f"the scope {scopes[0]}" in text
+                assert f"the key {scope.value!r}" in text
 
 
 def test_a_key_of_several_scopes_opens_each(guarded: FastAPI, keys: Keys) -> None:
@@ -439,8 +439,8 @@ def test_while_the_keys_cannot_be_read_those_read_last_hold_and_then_nobody_is_l
             assert ask(app, "/v1/models", secret).status_code == 200
             detail_of(ask(app, "/v1/models", NEVER_MADE), 401)
             continue
-        said = detail_of(ask(app, "/v1/models", secret), 503)
-        assert "the keys cannot be read just now" in said
+        text = detail_of(ask(app, "/v1/models", secret), 503)
+        assert "the keys cannot be read just now" in text
         body = {"customer_ids": ["nobody"]}
         detail_of(ask(app, "/v1/scores", secret, "POST", json=body), 503)
         for path in OPEN:

@@ -64,25 +64,25 @@ class Tokens:
 
     per_minute: int
     at_us: int
-    held: Fraction
+    tokens: Fraction
 
     def wait_us(self, now_us: int) -> int:
         each_us = ceil(Fraction(MINUTE_US, self.per_minute))
-        self.held = min(Fraction(self.per_minute), self.held + Fraction(now_us - self.at_us, each_us))
+        self.tokens = min(Fraction(self.per_minute), self.tokens + Fraction(now_us - self.at_us, each_us))
         self.at_us = now_us
-        if self.held < 1:
-            return ceil((1 - self.held) * each_us)
-        self.held -= 1
+        if self.tokens < 1:
+            return ceil((1 - self.tokens) * each_us)
+        self.tokens -= 1
         return 0
 
 
 @given(rate=RATES, pauses=st.lists(st.integers(0, 3 * MINUTE_US) | st.integers(0, 100), max_size=60))
 def test_a_bucket_holds_a_minutes_requests_which_come_back_evenly(rate: int, pauses: list[int]) -> None:
-    told, full_us, now_us = Tokens(rate, NOW_US, Fraction(rate)), 0, NOW_US
+    given_value, full_us, now_us = Tokens(rate, NOW_US, Fraction(rate)), 0, NOW_US
     for pause_us in pauses:
         now_us += pause_us
         full_us, wait_us = taken(full_us, now_us, rate)
-        assert wait_us == told.wait_us(now_us)
+        assert wait_us == given_value.wait_us(now_us)
         if wait_us:
             assert taken(full_us, now_us + wait_us - 1, rate)[1] == 1
             assert taken(full_us, now_us + wait_us, rate)[1] == 0
@@ -195,8 +195,8 @@ def test_processes_take_together_what_there_is_and_the_next_ones_find_the_rest(
     def run(count: int, now_us: int) -> int:
         words = [sys.executable, "-c", TAKING, str(tmp_path / "home"), store or "", str(now_us)]
         started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(count)]
-        said = [process.communicate(timeout=120)[0] for process in started]
-        return sum(map(int, said))
+        text = [process.communicate(timeout=120)[0] for process in started]
+        return sum(map(int, text))
 
     assert run(3, NOW_US) == 500
     assert run(2, NOW_US + MINUTE_US // 10) == 50
@@ -225,8 +225,8 @@ def test_a_process_that_was_stopped_with_the_lock_stops_no_other(tmp_path: Path)
     with closing(FileBuckets(tmp_path)) as place:
         assert place.take("crm", 2, NOW_US) == 0
         (file,) = tmp_path.iterdir()
-        with open(file) as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with open(file) as stored:
+            fcntl.flock(stored, fcntl.LOCK_EX)
             with pytest.raises(PatronError, match="another process holds a lock"):
                 place.take("crm", 2, NOW_US)
         assert place.take("crm", 2, NOW_US) == 0
@@ -327,7 +327,7 @@ def limited(response: httpx.Response) -> tuple[int, str]:
 def counted(app: FastAPI, name: str) -> float:
     """What the metrics say; 0 where they say nothing yet."""
     lines = (line.rpartition(" ") for line in services_of(app)[Metrics].text().decode().splitlines())
-    return next((float(value) for found, _, value in lines if found == name), 0.0)
+    return next((float(value) for result, _, value in lines if result == name), 0.0)
 
 
 def test_two_services_over_one_home_hold_a_key_to_its_limit_together(shops: Shops) -> None:
@@ -338,8 +338,8 @@ def test_two_services_over_one_home_hold_a_key_to_its_limit_together(shops: Shop
     for app in (one, other) * 3:
         assert ask(app, "/v1/models", secret).status_code == 200
     for app in (one, other):
-        said = "the key 'crm' may send 6 requests a minute; ask again in 10 s"
-        assert limited(ask(app, "/v1/models", secret)) == (10, said)
+        text = "the key 'crm' may send 6 requests a minute; ask again in 10 s"
+        assert limited(ask(app, "/v1/models", secret)) == (10, text)
         assert ask(app, "/v1/models", free).status_code == 200
         assert counted(app, 'patron_limited_total{key="crm"}') == 1
         assert counted(app, "patron_unlimited_total") == 0
@@ -501,6 +501,6 @@ def test_a_client_of_events_that_is_told_to_wait_sends_again(tmp_path: Path) -> 
         client.join()
         metrics = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {reader}"}, timeout=60).text
     assert errors == []
-    told = journal.tail(Database(home), 0)["activities"].to_pylist()
-    assert sorted(row["name"] for row in told) == ["first", "second", "third"]
+    given_value = journal.tail(Database(home), 0)["activities"].to_pylist()
+    assert sorted(row["name"] for row in given_value) == ["first", "second", "third"]
     assert re.search(r'^patron_limited_total{key="shop"} [1-9]', metrics, re.M)

@@ -29,8 +29,8 @@ Facts = dict[str, dict[str, Any]]
 def listed(get: Get, **params: Any) -> dict[str, Any]:
     response = get("/v1/customers", params=params)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def everyone(get: Get, limit: int, **params: Any) -> list[str]:
@@ -144,9 +144,9 @@ def test_values_are_listed_only_where_they_are_few(shop_copy: Home) -> None:
     files = {"places": generation / "a.parquet", "segments": generation / "b.parquet"}
     present.write_pointer(generation, datetime(2024, 7, 1, tzinfo=UTC), files)
     now = present.load_current(shop_copy)
-    with pytest.raises(present.NoSuchSegment) as told:
+    with pytest.raises(present.NoSuchSegment) as given:
         now.members(["city:x"])
-    assert str(told.value) == "no customer has that value of city"
+    assert str(given.value) == "no customer has that value of city"
     with pytest.raises(present.NoSuchSegment, match="there are A, B:1"):
         now.members(["value_tier:C"])
     tiers = [None, *tier[1:]]  # the first customer is not in the second file

@@ -39,13 +39,13 @@ MEASURES = [name for name in Measures.model_fields if name != "missing" and not 
 @pytest.fixture(scope="module")
 def portraits(get: Get, present_facts: dict[str, Facts]) -> dict[str, dict[str, Any]]:
     """The portraits of every fifth customer, as the service tells them."""
-    found = {}
+    result = {}
     for customer_id in list(present_facts)[::5]:
         response = get(f"/v1/customers/{customer_id}")
         assert response.status_code == 200, response.text
-        found[customer_id] = response.json()
-    assert len(found) > 100
-    return found
+        result[customer_id] = response.json()
+    assert len(result) > 100
+    return result
 
 
 # The portrait over HTTP
@@ -59,12 +59,12 @@ def test_a_portrait_holds_every_fact_with_its_unit_and_meaning(
         assert (portrait["reason"], portrait["currency"]) == (None, "EUR")
         assert portrait["features_as_of"] == "2024-07-01T09:30:00Z"
         assert list(portrait["facts"]) == [group.name for group in GROUPS]
-        told = {name: fact for group in portrait["facts"].values() for name, fact in group.items()}
-        assert {name: fact["value"] for name, fact in told.items()} == present_facts[customer_id]
+        given_value = {name: fact for group in portrait["facts"].values() for name, fact in group.items()}
+        assert {name: fact["value"] for name, fact in given_value.items()} == present_facts[customer_id]
         segments = [f.name for f in FEATURES.values() if (f.group.name, f.dtype) == ("segments", "string")]
-        assert portrait["segments"] == {name: told[name]["value"] for name in segments}
+        assert portrait["segments"] == {name: given_value[name]["value"] for name in segments}
         assert portrait["stage"] == portrait["segments"].get("lifecycle_stage")
-        for name, fact in told.items():
+        for name, fact in given_value.items():
             assert fact["unit"] == FEATURES[name].unit.replace("currency", "EUR")
             assert " ".join(FEATURES[name].description.split()).startswith(fact["meaning"])
             assert fact["meaning"].endswith(".")
@@ -82,16 +82,18 @@ def test_its_scores_are_those_of_the_scores_route_with_reasons(
         scores = portraits[entry.customer_id]["scores"]
         assert list(scores) == list(entry.scores)
         for name, score in entry.scores.items():
-            told = scores[name]
-            assert (told["score"], told["percentile"]) == (score.score, score.percentile)
-            assert (told["version"], told["reason"]) == (score.version, score.reason)
+            given_value = scores[name]
+            assert (given_value["score"], given_value["percentile"]) == (score.score, score.percentile)
+            assert (given_value["version"], given_value["reason"]) == (score.version, score.reason)
             if score.score is None:
-                assert (told["base"], told["reasons"], told["rest"]) == (None, [], None)
+                assert (given_value["base"], given_value["reasons"], given_value["rest"]) == (None, [], None)
             else:
-                parts = [reason["contribution"] for reason in told["reasons"]]
-                assert told["base"] + sum(parts) + told["rest"] == pytest.approx(score.score, abs=1e-9)
+                parts = [reason["contribution"] for reason in given_value["reasons"]]
+                assert given_value["base"] + sum(parts) + given_value["rest"] == pytest.approx(
+                    score.score, abs=1e-9
+                )
                 assert len(parts) <= 4
-                for reason in told["reasons"]:
+                for reason in given_value["reasons"]:
                     assert re.search(r": [+−]\S+ (points?|EUR)$", reason["words"])
 
 
@@ -105,43 +107,48 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
     given_back = refunds.groupby("customer_key")["amount"].sum()
     rates, today, due = told_by(Registry(served).champion("propensity").manifest), served.shop().today(), 0
     assert rates is not None
-    for customer_id, told in portraits.items():
+    for customer_id, given_value in portraits.items():
         own = of.get(keys[customer_id], lines.iloc[:0])
         paid, back = float(own["amount"].sum()), float(given_back.get(keys[customer_id], 0))
         days = own.groupby("order_id")["day"].min().sort_values()
         gaps = days.diff().dropna()
-        assert told["historic_number_of_orders"] == len(days)
-        assert told["historic_clv"] == pytest.approx(paid - back, abs=1e-4)
+        assert given_value["historic_number_of_orders"] == len(days)
+        assert given_value["historic_clv"] == pytest.approx(paid - back, abs=1e-4)
         if len(days):
-            assert told["average_order_value"] == pytest.approx(paid / len(days))
-            assert told["known_since"] <= date_of(int(days.min())).isoformat()
+            assert given_value["average_order_value"] == pytest.approx(paid / len(days))
+            assert given_value["known_since"] <= date_of(int(days.min())).isoformat()
         if len(days) > 1:
-            assert told["average_days_between_orders"] == pytest.approx(gaps.mean())
+            assert given_value["average_days_between_orders"] == pytest.approx(gaps.mean())
         since = today - int(days.max()) if len(days) else None
-        assert (told["expected_date_of_next_order"] is not None) == (since is not None and since <= 180)
+        assert (given_value["expected_date_of_next_order"] is not None) == (
+            since is not None and since <= 180
+        )
         if since is not None and since <= 180:
             wait = rates.wait(len(days), since, today - int(days.min()))
-            assert told["expected_date_of_next_order"] == date_of(today + int(wait)).isoformat()
+            assert given_value["expected_date_of_next_order"] == date_of(today + int(wait)).isoformat()
             due += len(days) == 1
-        if told["predicted_clv"] is not None:
-            total = told["historic_clv"] + told["predicted_clv"]
-            assert told["total_clv"] == pytest.approx(total, abs=1e-4)
-            score = told["scores"]["clv"]
-            bounds = [told[name] for name in ("predicted_clv_low", "predicted_clv_high")]
+        if given_value["predicted_clv"] is not None:
+            total = given_value["historic_clv"] + given_value["predicted_clv"]
+            assert given_value["total_clv"] == pytest.approx(total, abs=1e-4)
+            score = given_value["scores"]["clv"]
+            bounds = [given_value[name] for name in ("predicted_clv_low", "predicted_clv_high")]
             assert bounds == [score["low"], score["high"]]
-            assert bounds[0] <= told["predicted_clv"] <= bounds[1]
-        assert told["next_order_horizon_days"] == HORIZON_DAYS
-        assert told["churn_horizon_days"] == MODELS["churn"].horizon_days
-        assert told["order_horizon_days"] == MODELS["propensity"].horizon_days
-        assert told["predicted_clv_horizon_days"] == Registry(served).champion("clv").manifest["horizon_days"]
+            assert bounds[0] <= given_value["predicted_clv"] <= bounds[1]
+        assert given_value["next_order_horizon_days"] == HORIZON_DAYS
+        assert given_value["churn_horizon_days"] == MODELS["churn"].horizon_days
+        assert given_value["order_horizon_days"] == MODELS["propensity"].horizon_days
+        assert (
+            given_value["predicted_clv_horizon_days"]
+            == Registry(served).champion("clv").manifest["horizon_days"]
+        )
     assert due > 5
 
 
 def test_every_null_has_its_reason(portraits: dict[str, dict[str, Any]]) -> None:
     reasons = set()
-    for told in portraits.values():
-        assert set(told["missing"]) == {name for name in MEASURES if told[name] is None}
-        reasons |= {(name, why.split(" on 2")[0]) for name, why in told["missing"].items()}
+    for given_value in portraits.values():
+        assert set(given_value["missing"]) == {name for name in MEASURES if given_value[name] is None}
+        reasons |= {(name, why.split(" on 2")[0]) for name, why in given_value["missing"].items()}
     assert ("average_order_value", "has not ordered yet") in reasons
     assert ("average_days_between_orders", "has ordered once") in reasons
     assert ("total_clv", "has not ordered yet") in reasons
@@ -153,8 +160,8 @@ def test_every_null_has_its_reason(portraits: dict[str, dict[str, Any]]) -> None
 def test_it_is_told_in_two_to_four_sentences_in_either_language(
     portraits: dict[str, dict[str, Any]], get: Get
 ) -> None:
-    for customer_id, told in portraits.items():
-        text = told["portrait"]
+    for customer_id, given_value in portraits.items():
+        text = given_value["portrait"]
         assert text.startswith(f"Customer {customer_id} (")
         assert 2 <= len(re.findall(r"\.(?= |$)", text)) <= 4
         assert not re.search(r"\b1 (orders|days)\b|None|nan|  |\(\)|{|}", text)
@@ -175,15 +182,15 @@ def test_what_is_told_is_logged_and_counted_as_what_was_answered(
 ) -> None:
     customer_id = next(iter(present_facts))
     with answering(trained_copy) as get:
-        told = get(f"/v1/customers/{customer_id}").json()
+        body = get(f"/v1/customers/{customer_id}").json()
         refused(get("/v1/customers/nobody"), "unknown customer", 404)
         metrics = get("/metrics").text
-    found = logs.read(trained_copy, datetime(2024, 6, 30, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
-    assert found.answers == 1
-    (row,) = found.vectors.to_dict("records")
-    assert row["clv.score"] == told["scores"]["clv"]["score"]
+    result = logs.read(trained_copy, datetime(2024, 6, 30, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
+    assert result.answers == 1
+    (row,) = result.vectors.to_dict("records")
+    assert row["clv.score"] == body["scores"]["clv"]["score"]
     assert set(Registry(trained_copy).champion("clv").features) <= set(row)
-    outcomes = {name: "refused" if s["score"] is None else "scored" for name, s in told["scores"].items()}
+    outcomes = {name: "refused" if s["score"] is None else "scored" for name, s in body["scores"].items()}
     assert {line for line in metrics.splitlines() if line.startswith("patron_answers_total")} == {
         f'patron_answers_total{{model="{name}",outcome="{outcome}"}} 1.0'
         for name, outcome in outcomes.items()
@@ -209,14 +216,14 @@ def test_strange_ids_are_known_or_not_and_never_an_error(
     with answering(trained_copy) as get:
         for customer_id in strange:
             path = "/v1/customers/" + "".join(f"%{byte:02X}" for byte in customer_id.encode())
-            told = get(path).json()
-            assert told["customer_id"] == customer_id
-            assert (told["facts"], told["features_as_of"], told["segments"]) == (None, None, {})
-            assert "patron build" in told["reason"]
-            assert set(told["missing"]) == {*MEASURES}
-            assert set(told["missing"].values()) == {told["reason"]}
-            assert {score["score"] for score in told["scores"].values()} == {None}
-            assert told["portrait"] == f"Customer {customer_id} is known, and nothing else is told yet."
+            body = get(path).json()
+            assert body["customer_id"] == customer_id
+            assert (body["facts"], body["features_as_of"], body["segments"]) == (None, None, {})
+            assert "patron build" in body["reason"]
+            assert set(body["missing"]) == {*MEASURES}
+            assert set(body["missing"].values()) == {body["reason"]}
+            assert {score["score"] for score in body["scores"].values()} == {None}
+            assert body["portrait"] == f"Customer {customer_id} is known, and nothing else is told yet."
             assert get(f"{path}/timeline").json()["events"] == []
             refused(get(f"{path}?language=fr"), "'en' or 'zh'")
             refused(get(f"{path}?langauge=zh"), "not permitted")
@@ -231,14 +238,14 @@ def test_where_nothing_was_trained_the_facts_are_told_all_the_same(
 ) -> None:
     customer_id = next(iter(present_facts))
     with answering(copy_home(built_shop)) as get:
-        told = get(f"/v1/customers/{customer_id}").json()
-    assert told["facts"]["purchases"]["orders_total"]["value"] == present_facts[customer_id]["orders_total"]
-    assert told["historic_clv"] is not None
+        body = get(f"/v1/customers/{customer_id}").json()
+    assert body["facts"]["purchases"]["orders_total"]["value"] == present_facts[customer_id]["orders_total"]
+    assert body["historic_clv"] is not None
     for name in ("predicted_clv", "total_clv", "churn_probability", "order_probability"):
-        assert told[name] is None
-        assert "was never trained" in told["missing"][name]
-    assert told["predicted_clv_horizon_days"] is None
-    assert told["portrait"].endswith("No model has a score for them.")
+        assert body[name] is None
+        assert "was never trained" in body["missing"][name]
+    assert body["predicted_clv_horizon_days"] is None
+    assert body["portrait"].endswith("No model has a score for them.")
 
 
 # Measures and words, without a shop
@@ -257,18 +264,18 @@ def entry(**facts: Any) -> ScoredCustomer:
 
 
 def measured(**facts: Any) -> Measures:
-    told = entry(**facts)
-    return measures(told, told.facts, {}, SHOP)
+    given_value = entry(**facts)
+    return measures(given_value, given_value.facts, {}, SHOP)
 
 
 def test_days_are_the_shops() -> None:
-    told = measured()
-    assert told.known_since == date(2024, 7, 1) - timedelta(days=120)
+    given_value = measured()
+    assert given_value.known_since == date(2024, 7, 1) - timedelta(days=120)
     assert measured(known_days=None).known_since == date(2024, 7, 1) - timedelta(days=100)
     assert measured(known_days=None, tenure_days=None).missing["known_since"]
-    assert told.historic_clv == 199.8
-    assert told.average_days_between_orders == 30
-    assert told.expected_date_of_next_order == date(2024, 7, 15)
+    assert given_value.historic_clv == 199.8
+    assert given_value.average_days_between_orders == 30
+    assert given_value.expected_date_of_next_order == date(2024, 7, 15)
 
 
 @pytest.mark.parametrize(
@@ -287,30 +294,32 @@ def test_days_are_the_shops() -> None:
 def test_the_next_order_is_expected_by_the_customers_own_rhythm_or_not_at_all(
     given: Facts, expected: date | str
 ) -> None:
-    told = measured(**given)
-    found = told.expected_date_of_next_order or told.missing["expected_date_of_next_order"]
-    assert found == expected
+    given_value = measured(**given)
+    result = given_value.expected_date_of_next_order or given_value.missing["expected_date_of_next_order"]
+    assert result == expected
 
 
 def test_later_the_same_facts_may_make_it_overdue() -> None:
     """Features were built on 1 July, and the clock went on."""
     later = replace(SHOP, clock=Clock(datetime(2024, 7, 15, 22, 30, tzinfo=UTC)))
-    told = measures(entry(), entry().facts, {}, later)
-    assert "overdue" in told.missing["expected_date_of_next_order"]
-    assert told.known_since == date(2024, 3, 3)
+    given_value = measures(entry(), entry().facts, {}, later)
+    assert "overdue" in given_value.missing["expected_date_of_next_order"]
+    assert given_value.known_since == date(2024, 3, 3)
 
 
 def test_the_next_order_is_expected_by_the_shops_rates_where_they_are_known() -> None:
     rates = {"r": 1.0, "alpha": 20.0}
-    told = entry()
+    given_value = entry()
     model = FittedModel("1", {"horizon_days": 30, "next_order": rates}, None, {})  # type: ignore[arg-type]
     later = replace(SHOP, clock=Clock(datetime(2024, 7, 15, 22, 30, tzinfo=UTC)))
     for shop, days in ((SHOP, 0), (later, 15)):
-        found = measures(told, told.facts, {"propensity": model}, shop)
+        result = measures(given_value, given_value.facts, {"propensity": model}, shop)
         due = date(2024, 7, 1) + timedelta(days=days + int(Rates(**rates).wait(4, 10 + days, 100 + days)))
-        assert (found.expected_date_of_next_order, found.next_order_horizon_days) == (due, 180)
+        assert (result.expected_date_of_next_order, result.next_order_horizon_days) == (due, 180)
     assert due == date(2024, 8, 9)
-    words = {language: describe("C1", told.facts, found, "EUR", language) for language in ("en", "zh")}
+    words = {
+        language: describe("C1", given_value.facts, result, "EUR", language) for language in ("en", "zh")
+    }
     assert words["en"].endswith(
         " Half of such customers who order within 180 days have done so by 9 August 2024."
     )
@@ -318,11 +327,11 @@ def test_the_next_order_is_expected_by_the_shops_rates_where_they_are_known() ->
 
 
 def test_a_version_without_intervals_tells_the_score_alone() -> None:
-    told = entry()
-    scored = replace(told, scores=told.scores | {"clv": Score(12.5, 50.0, "1")})
-    found = measures(scored, scored.facts, {}, SHOP)
-    assert (found.predicted_clv, found.predicted_clv_low, found.predicted_clv_high) == (12.5, None, None)
-    assert found.missing["predicted_clv_high"] == "this version of clv tells no interval"
+    given_value = entry()
+    scored = replace(given_value, scores=given_value.scores | {"clv": Score(12.5, 50.0, "1")})
+    result = measures(scored, scored.facts, {}, SHOP)
+    assert (result.predicted_clv, result.predicted_clv_low, result.predicted_clv_high) == (12.5, None, None)
+    assert result.missing["predicted_clv_high"] == "this version of clv tells no interval"
 
 
 BEST = {
@@ -409,8 +418,8 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
     ],
 )
 def test_a_customer_in_words(facts: Facts, changed: Facts, language: Any, sentences: list[str]) -> None:
-    told = measured().model_copy(update=SCORES | changed)
-    assert describe("C{1}", {"recency_days": 10} | facts, told, "EUR", language) == "".join(sentences)
+    given_value = measured().model_copy(update=SCORES | changed)
+    assert describe("C{1}", {"recency_days": 10} | facts, given_value, "EUR", language) == "".join(sentences)
 
 
 @pytest.mark.parametrize(
@@ -418,8 +427,8 @@ def test_a_customer_in_words(facts: Facts, changed: Facts, language: Any, senten
     [(0.4, "more than one a day"), (1.2, "about one a day"), (1.6, "about one every 2 days")],
 )
 def test_a_quick_rhythm_in_words(gap: float, words: str) -> None:
-    told = measured().model_copy(update={"average_days_between_orders": gap})
-    assert f"4 orders, {words}, the latest" in describe("C1", {"recency_days": 10}, told, "EUR", "en")
+    given_value = measured().model_copy(update={"average_days_between_orders": gap})
+    assert f"4 orders, {words}, the latest" in describe("C1", {"recency_days": 10}, given_value, "EUR", "en")
 
 
 def test_text_features_of_the_group_segments_are_the_customers_segments(
@@ -438,11 +447,11 @@ def test_text_features_of_the_group_segments_are_the_customers_segments(
         return order_lines.count()
 
     monkeypatch.setattr(serving.customers.portrait, "FEATURES", FEATURES | segments.features)
-    told = portray(entry(lifecycle_stage="loyal", rank=3, not_of_today=1), {}, SHOP, "en")
-    assert told.stage == "loyal"
-    assert told.segments == {"lifecycle_stage": "loyal"}
-    assert told.facts is not None
-    assert told.facts["segments"]["lifecycle_stage"].meaning == "Where the customer stands."
-    assert told.facts["segments"]["rank"].value == 3
-    assert "stage: loyal" in told.portrait
+    given_value = portray(entry(lifecycle_stage="loyal", rank=3, not_of_today=1), {}, SHOP, "en")
+    assert given_value.stage == "loyal"
+    assert given_value.segments == {"lifecycle_stage": "loyal"}
+    assert given_value.facts is not None
+    assert given_value.facts["segments"]["lifecycle_stage"].meaning == "Where the customer stands."
+    assert given_value.facts["segments"]["rank"].value == 3
+    assert "stage: loyal" in given_value.portrait
     assert portray(entry(lifecycle_stage=float("nan")), {}, SHOP, "en").stage is None

@@ -128,10 +128,10 @@ def ask(app: FastAPI, path: str, **given: Any) -> httpx.Response:
 def rows(home: Home, table: str = "activities") -> list[dict[str, Any]]:
     """What the journal holds of an event table."""
     try:
-        found: list[dict[str, Any]] = journal.tail(Database(home), 0)[table].to_pylist()
+        result: list[dict[str, Any]] = journal.tail(Database(home), 0)[table].to_pylist()
     except NothingThere:
         return []
-    return found
+    return result
 
 
 def names(home: Home) -> list[str]:
@@ -154,11 +154,11 @@ def client_problem(response: httpx.Response, status: int) -> str:
     """What a refusal says, which clients understand."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    told = response.json()
-    assert told["message"] == told["detail"]
-    assert told["code"]
+    body_value = response.json()
+    assert body_value["message"] == body_value["detail"]
+    assert body_value["code"]
     assert "Traceback" not in response.text
-    return str(told["detail"])
+    return str(body_value["detail"])
 
 
 # Clients as they are, over HTTP
@@ -203,9 +203,14 @@ def test_the_clients_as_they_are_tell_everything(
     assert (traits["tag"], traits["group_id"], traits["group.plan"]) == (tag, tag, "gold")
     (line,) = [row for row in rows(service.home, "order_lines") if row["order_id"] == tag]
     assert (str(line["amount"]), line["quantity"]) == ("39.0000", 2)
-    told = [row for row in rows(service.home) if tag in row["name"] + row["properties"]]
-    assert [row["name"] for row in told] == [f"before {tag}", "Page Viewed", "Screen Viewed", f"after {tag}"]
-    assert {row["customer_key"] for row in (*told, line)} == {line["customer_key"]}
+    given_value = [row for row in rows(service.home) if tag in row["name"] + row["properties"]]
+    assert [row["name"] for row in given_value] == [
+        f"before {tag}",
+        "Page Viewed",
+        "Screen Viewed",
+        f"after {tag}",
+    ]
+    assert {row["customer_key"] for row in (*given_value, line)} == {line["customer_key"]}
 
 
 def test_a_refused_client_is_told_why_and_gives_up(service: Service) -> None:
@@ -252,10 +257,10 @@ def test_bad_ones_of_a_batch_wait_in_the_quarantine_and_count_as_of_then_once_th
     assert entry == newest
     assert message == batch[2] | {"sentAt": "2024-05-04T00:00:00Z"}
     dollars = Place(PLACE.time_zone, "USD")
-    for kept in (1, 0):
-        assert quarantine.replay(database, dollars, compacted_seq=0) == quarantine.Replayed(kept, 1)
-    (found,) = [row for row in rows(service.home) if row["name"] == "dear one"]
-    assert found["received_at"].replace(tzinfo=UTC) == newest.received_at
+    for remaining in (1, 0):
+        assert quarantine.replay(database, dollars, compacted_seq=0) == quarantine.Replayed(remaining, 1)
+    (result,) = [row for row in rows(service.home) if row["name"] == "dear one"]
+    assert result["received_at"].replace(tzinfo=UTC) == newest.received_at
     assert quarantine.drop(database) == 1
     assert waiting(service.home) == []
 
@@ -277,8 +282,8 @@ def test_single_events_are_of_the_kind_of_their_route(kind: str, home: Home) -> 
     answer = ask(app, kind, json=event)
     assert (answer.status_code, answer.json()) == (200, {"success": True, "kept": 1, "quarantined": 0})
     assert waiting(home) == []
-    said = client_problem(ask(app, kind, json=event | {"userId": None}), 400)
-    assert "is in the quarantine: " in said
+    text_value = client_problem(ask(app, kind, json=event | {"userId": None}), 400)
+    assert "is in the quarantine: " in text_value
     assert len(waiting(home)) == 1
 
 
@@ -296,7 +301,7 @@ def test_a_key_is_basic_authentications_user_the_bearer_or_in_the_body(home: Hom
         assert ask(app, "track", json=event, headers=headers).status_code == 200
     assert ask(app, "track", json=event | {"writeKey": key}).status_code == 200
     assert ask(app, "batch", json={"batch": [event], "writeKey": key}).status_code == 200
-    kept = len(rows(home))
+    remaining = len(rows(home))
     wrong = (basic("wrong:"), basic(""), basic(f":{key}"), {"authorization": "Basic %%%"})
     for headers in wrong:
         assert "wrong or was revoked" in client_problem(ask(app, "track", json=event, headers=headers), 401)
@@ -306,9 +311,9 @@ def test_a_key_is_basic_authentications_user_the_bearer_or_in_the_body(home: Hom
         assert "a key is needed" in client_problem(ask(app, "track", content=content), 401)
     assert "lacks" in client_problem(ask(app, "track", json=event, headers=basic(f"{other}:")), 403)
     assert "lacks" in client_problem(ask(app, "track", json=event | {"writeKey": other}), 403)
-    assert len(rows(home)) == kept
-    for asked in ({}, basic(f"{other}:")):  # only these routes look into the body
-        answer = ask(app, "scores", json={"writeKey": key}, headers=asked)
+    assert len(rows(home)) == remaining
+    for request_value in ({}, basic(f"{other}:")):  # only these routes look into the body
+        answer = ask(app, "scores", json={"writeKey": key}, headers=request_value)
         assert answer.status_code in (401, 422)
 
 
@@ -317,8 +322,10 @@ def test_a_key_in_the_body_is_kept_nowhere(home: Home) -> None:
     _, key = Keys(home).create("shop", ["events"])
     assert ask(app, "track", json={"writeKey": key, "event": "x"}).status_code == 400
     assert ask(app, "batch", json={"writeKey": key, "batch": [{"writeKey": key}]}).status_code == 200
-    told = [quarantine.show(Database(home), entry.id)[1] for entry in quarantine.entries(Database(home), 9)]
-    assert told == [{}, {"event": "x", "type": "track"}]
+    given_value = [
+        quarantine.show(Database(home), entry.id)[1] for entry in quarantine.entries(Database(home), 9)
+    ]
+    assert given_value == [{}, {"event": "x", "type": "track"}]
 
 
 # Bodies of every kind
@@ -406,14 +413,14 @@ def test_in_a_shop_whose_clock_stands_still_nothing_can_happen(tmp_path: Path) -
 def test_while_the_database_is_away_nothing_is_acknowledged_and_the_service_goes_on(home: Home) -> None:
     app = application(home)
     assert ask(app, "track", json=track("before")).status_code == 200
-    kept = home.database_file.rename(home.path / "away")
+    remaining = home.database_file.rename(home.path / "away")
     for extra in ("-wal", "-shm"):
         home.database_file.with_name(f"patron.db{extra}").unlink(missing_ok=True)
     home.database_file.mkdir()
     assert "cannot be used" in client_problem(ask(app, "batch", json={"batch": [track("lost")]}), 503)
     assert "cannot be used" in client_problem(ask(app, "track", json={"event": "bad"}), 503)
     home.database_file.rmdir()
-    kept.rename(home.database_file)
+    remaining.rename(home.database_file)
     assert ask(app, "track", json=track("after")).status_code == 200
     assert names(home)[-1] == "after"
     assert "lost" not in names(home)

@@ -155,18 +155,18 @@ def test_only_ids_that_would_be_mangled_are_wrapped() -> None:
 
 
 def test_a_file_is_made_bit_by_bit_from_rows_as_they_come() -> None:
-    asked = 0
+    request = 0
 
     def rows() -> Iterator[dict[str, Any]]:
-        nonlocal asked
-        for asked in range(1, 20_001):
-            yield row(customer_id=str(asked))
+        nonlocal request
+        for request in range(1, 20_001):
+            yield row(customer_id=str(request))
 
     _, chunks = stream(rows(), "csv", "en")
-    assert asked == 0
+    assert request == 0
     first = next(chunks)
     assert b'"1",' in first
-    assert asked < 1000
+    assert request < 1000
     assert sum(chunk.count(b"\r\n") for chunk in (first, *chunks)) == 20_001
 
 

@@ -25,7 +25,7 @@ def states(home: Home) -> dict[str, str]:
     return {check.part: check.state for check in examine(home)}
 
 
-def found(home: Home, part: str) -> Check:
+def check_of(home: Home, part: str) -> Check:
     (check,) = (check for check in examine(home) if check.part == part)
     return check
 
@@ -42,22 +42,22 @@ def test_of_a_home_that_is_well_it_says_what_runs(
     monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
     monkeypatch.setattr("sys.argv", ["patron", "doctor", "--json"])
     assert patron.main() == 0
-    said = capsys.readouterr().out
-    checks = {check["part"]: check for check in json.loads(said)["checks"]}
+    output = capsys.readouterr().out
+    checks = {check["part"]: check for check in json.loads(output)["checks"]}
     assert {name: check["state"] for name, check in checks.items()} == WELL
     assert "DuckDB 1." in checks["versions"]["found"]
     assert "tables at step" in checks["database"]["found"]
     assert checks["online store"]["found"].startswith("SQLite 3.")
     assert checks["churn"]["found"] == "version 1 of 1 answers"
-    assert not [name for name in Identity(trained_copy).table()["customer_id"].to_pylist() if name in said]
+    assert not [name for name in Identity(trained_copy).table()["customer_id"].to_pylist() if name in output]
 
 
 def test_where_there_is_no_shop_it_says_so_and_makes_nothing(
     empty_home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = empty_home.database is not None
-    told = {"versions": "ok", "database": "ok" if server else "failed", "shop": "failed"}
-    assert states(empty_home) == told
+    given = {"versions": "ok", "database": "ok" if server else "failed", "shop": "failed"}
+    assert states(empty_home) == given
     monkeypatch.setenv("PATRON_HOME", str(empty_home.path))
     monkeypatch.setattr("sys.argv", ["patron", "doctor"])
     assert patron.main() == 1
@@ -67,12 +67,12 @@ def test_where_there_is_no_shop_it_says_so_and_makes_nothing(
 
 def test_it_says_what_waits_for_the_lake_and_since_when(shop_copy: Home) -> None:
     database, now = Database(shop_copy), datetime.now(UTC)
-    assert found(shop_copy, "journal") == Check("journal", "ok", "the lake holds all of it")
+    assert check_of(shop_copy, "journal") == Check("journal", "ok", "the lake holds all of it")
     append(database, [Message("a", now - timedelta(minutes=5), "somebody")], compacted_seq=0)
-    assert found(shop_copy, "journal").state == "ok"
-    assert "1 messages that the lake does not hold yet" in found(shop_copy, "journal").result
+    assert check_of(shop_copy, "journal").state == "ok"
+    assert "1 messages that the lake does not hold yet" in check_of(shop_copy, "journal").result
     append(database, [Message("b", now - timedelta(days=3), "somebody")], compacted_seq=0)
-    late = found(shop_copy, "journal")
+    late = check_of(shop_copy, "journal")
     assert (late.state, late.result[-6:]) == ("warning", "3 days")
     assert "2 messages" in late.result
     assert "somebody" not in late.result
@@ -82,14 +82,14 @@ def test_it_says_what_lags_behind(trained_copy: Home) -> None:
     shop = trained_copy.shop()
     trained_copy.write_shop(replace(shop, clock=Clock(shop.now() + timedelta(days=2))))
     Registry(trained_copy).mlflow.client.delete_registered_model_alias("churn", CHAMPION)
-    said = {check.part: check for check in examine(trained_copy)}
-    assert {name: check.state for name, check in said.items()} == WELL | {
+    text = {check.part: check for check in examine(trained_copy)}
+    assert {name: check.state for name, check in text.items()} == WELL | {
         "snapshots": "warning", "online store": "warning", "churn": "warning",
     }  # fmt: skip
     for part in ("snapshots", "online store"):
-        assert "2 days behind" in said[part].result
-        assert said[part].advice == "run `patron build`"
-    assert "run `patron train churn`" in said["churn"].result
+        assert "2 days behind" in text[part].result
+        assert text[part].advice == "run `patron build`"
+    assert "run `patron train churn`" in text["churn"].result
 
 
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: Home) -> None:
@@ -100,11 +100,11 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: 
         f"{Registry(trained_copy).versions('clv')[0].run_id}/**/manifest.json"
     )
     bundle.unlink()
-    said = examine(trained_copy)
-    assert {check.part for check in said if check.state == "failed"} == {
+    text = examine(trained_copy)
+    assert {check.part for check in text if check.state == "failed"} == {
         "database", "shop", "journal", "online store", "keys", "MLflow",
     }  # fmt: skip
-    assert "restore it from a backup" in next(check.result for check in said if check.part == "database")
+    assert "restore it from a backup" in next(check.result for check in text if check.part == "database")
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(
@@ -113,11 +113,11 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
     nobody = f"me:secret@{servers.HOST}:1"
     monkeypatch.setenv("PATRON_ONLINE_STORE", f"redis://{nobody}/0")
     monkeypatch.setenv("PATRON_MLFLOW_URI", f"http://{nobody}")
-    said = examine(Home(shop.path, f"postgresql://{nobody}/shop"))
-    assert {check.part for check in said if check.state == "failed"} >= {"database", "online store", "MLflow"}
-    assert "127.0.0.1:1" in found_in(said, "database")
-    assert not [check for check in said if "secret" in f"{check}"]
+    text = examine(Home(shop.path, f"postgresql://{nobody}/shop"))
+    assert {check.part for check in text if check.state == "failed"} >= {"database", "online store", "MLflow"}
+    assert "127.0.0.1:1" in found_in(text, "database")
+    assert not [check for check in text if "secret" in f"{check}"]
 
 
-def found_in(said: list[Check], part: str) -> str:
-    return next(check.result for check in said if check.part == part)
+def found_in(text: list[Check], part: str) -> str:
+    return next(check.result for check in text if check.part == part)

@@ -57,10 +57,10 @@ def test_the_stages_of_scores_are_told_and_counted(get: Get) -> None:
     for count in (1, 40):  # answered at once, and in a thread
         response = get("/v1/scores", method="POST", json={"customer_ids": ["C000001"] * count})
         assert response.status_code == 200
-        told = dict(re.findall(r"(\w+);dur=(\d+\.\d\d)(?:, |$)", response.headers["server-timing"]))
-        assert [*told] == [*names, "total"]
-        parts = sum(float(told[name]) for name in names)
-        assert parts == pytest.approx(float(told["total"]), abs=0.2)
+        given_value = dict(re.findall(r"(\w+);dur=(\d+\.\d\d)(?:, |$)", response.headers["server-timing"]))
+        assert [*given_value] == [*names, "total"]
+        parts = sum(float(given_value[name]) for name in names)
+        assert parts == pytest.approx(float(given_value["total"]), abs=0.2)
     text = get("/metrics").text
     for name in names:
         assert f'patron_stage_seconds_count{{route="/v1/scores",stage="{name}"}} ' in text
@@ -100,12 +100,12 @@ def test_an_unexpected_error_is_logged_as_type_and_place(
 def test_only_what_takes_long_is_logged_and_by_its_route(
     get: Get, lines: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = f"/v1/customers/{SECRET}?language=zh"
+    request = f"/v1/customers/{SECRET}?language=zh"
     monkeypatch.setattr(observed, "SLOW_SECONDS", 1e9)
-    get(asked)
+    get(request)
     assert lines() == []
     monkeypatch.setattr(observed, "SLOW_SECONDS", -1.0)
-    get(asked)
+    get(request)
     (line,) = lines()
     assert (line["level"], line["route"], line["status"]) == (
         "warning",
@@ -127,18 +127,18 @@ def test_processes_follow_the_setting_also_in_warnings_and_threads() -> None:
         "thread.start(); thread.join()\n"
     )
 
-    def told(form: str | None) -> list[str]:
+    def given_value(form: str | None) -> list[str]:
         command = [sys.executable, "-c", code.format(form=form)]
         return subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, check=True
         ).stderr.splitlines()
 
     for form in ("json", None):  # nobody's terminal
-        found = [json.loads(line) for line in told(form)]
-        assert [one["logger"] for one in found] == ["uvicorn.error", "py.warnings", "core.logging_setup"]
-        assert found[0]["message"] == "two\nlines"
-        assert found[2]["error"] == "ZeroDivisionError"
-        assert found[2]["place"] == "<string>:6"
-    text = told("text")
+        parsed = [json.loads(line) for line in given_value(form)]
+        assert [one["logger"] for one in parsed] == ["uvicorn.error", "py.warnings", "core.logging_setup"]
+        assert parsed[0]["message"] == "two\nlines"
+        assert parsed[2]["error"] == "ZeroDivisionError"
+        assert parsed[2]["place"] == "<string>:6"
+    text = given_value("text")
     assert text[:2] == ["WARNING uvicorn.error: two", "lines"]
     assert text[-1] == "ERROR core.logging_setup: the thread t ended: ZeroDivisionError at <string>:6"

@@ -37,8 +37,8 @@ def home(two_versions: Home, copy_trained: Any, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def ids(home: Home) -> list[str]:
-    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(home).table()["customer_id"].to_pylist()
+    return result
 
 
 def begin(home: Home, share: float, bound: float | None = 10) -> Registry:
@@ -55,10 +55,10 @@ def test_one_that_is_watched_answers_nobody_and_is_logged(home: Home, ids: list[
     alone = answers(open_scorer(home, None), ids)
     begin(home, 0)
     with ScoreLog(home) as log:
-        beside = answers(open_scorer(home, log), ids)
-    told = [each for each in beside.values() if each.score is not None]
-    assert len(told) > 100
-    assert {(score.score, score.version) for score in told} == {
+        other_value = answers(open_scorer(home, log), ids)
+    given = [each for each in other_value.values() if each.score is not None]
+    assert len(given) > 100
+    assert {(score.score, score.version) for score in given} == {
         (score.score, "1") for score in alone.values() if score.score is not None
     }
     with Database(home).reading() as connection:
@@ -125,8 +125,8 @@ def _failing(fitted: Any) -> Callable[..., Any]:
     real = type(fitted).predict
 
     def predict(self: Any, x: Any) -> Any:
-        found = real(self, x)
-        return found * np.nan if self is fitted else found
+        result = real(self, x)
+        return result * np.nan if self is fitted else result
 
     return predict
 

@@ -120,10 +120,10 @@ def test_without_the_registry_what_answers_goes_on(
 ) -> None:
     tables = home.mlflow / "mlflow.db"
     with following(home) as scorer:
-        kept = shutil.copy(tables, home.path / "kept.db")
+        remaining = shutil.copy(tables, home.path / "kept.db")
         tables.write_bytes(b"not tables at all" * 1000)
         until(lambda: "promotions cannot be followed" in caplog.text)
         assert version(scorer) == "1"
-        shutil.copy(kept, tables)
+        shutil.copy(remaining, tables)
         promote(Registry(home), "propensity", "2", "a try")
         until(lambda: version(scorer) == "2")

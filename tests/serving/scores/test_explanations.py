@@ -55,32 +55,32 @@ def ask(app: FastAPI) -> Ask:
 
 @pytest.fixture(scope="module")
 def ids(app: FastAPI) -> list[str]:
-    found: list[str] = services_of(app)[Scorer].identity.table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = services_of(app)[Scorer].identity.table()["customer_id"].to_pylist()
+    return result
 
 
 def entries(response: httpx.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     schemas.ScoresResponse.model_validate_json(response.text, strict=False)
-    found: list[dict[str, Any]] = response.json()["customers"]
-    return found
+    actual: list[dict[str, Any]] = response.json()["customers"]
+    return actual
 
 
 def logged(ask: Ask, prediction_id: str) -> dict[str, Any]:
     response = ask(f"/v1/explanations/{prediction_id}")
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    actual: dict[str, Any] = response.json()
+    return actual
 
 
 def test_plain_answers_have_the_documented_shape_and_nothing_more(ask: Ask, ids: list[str]) -> None:
     for entry in entries(ask(ASK, {"customer_ids": [*ids[:3], "nobody"]})):
         whole = schemas.CustomerScores.model_validate(entry).model_dump(mode="json", exclude={"features"})
-        told = {
+        given = {
             name: {key: score[key] for key in entry["scores"][name]}
             for name, score in whole["scores"].items()
         }
-        assert whole | {"scores": told} == entry
+        assert whole | {"scores": given} == entry
         assert set(entry["scores"]["churn"]) == set(schemas.ModelScore.model_fields)
 
 
@@ -133,27 +133,27 @@ def test_later_the_log_says_the_same_by_the_versions_of_then(ask: Ask, ids: list
 
 
 def test_a_prediction_has_an_id_of_its_own_and_who_is_not_known_has_none(ask: Ask, ids: list[str]) -> None:
-    found = [entries(ask(ASK, {"customer_ids": [*ids[:5], "nobody"]})) for _ in range(3)]
-    told = [entry["prediction_id"] for answer in found for entry in answer[:-1]]
-    assert len({*told}) == len(told) == 15
-    assert {answer[-1]["prediction_id"] for answer in found} == {None}
+    result = [entries(ask(ASK, {"customer_ids": [*ids[:5], "nobody"]})) for _ in range(3)]
+    given = [entry["prediction_id"] for answer in result for entry in answer[:-1]]
+    assert len({*given}) == len(given) == 15
+    assert {answer[-1]["prediction_id"] for answer in result} == {None}
 
 
 def test_facts_of_the_request_take_the_place_of_the_stores(ask: Ask, ids: list[str]) -> None:
     """A silence of no days, told by the request, is one as the store would tell it."""
     reads = {feature.name for feature in MODELS["churn"].features}
     assert "recency_days" in reads
-    asked = {"customer_ids": ids[:20], "models": ["churn"], "explain": True}
+    request = {"customer_ids": ids[:20], "models": ["churn"], "explain": True}
     changed = 0
-    for plain, told in zip(
-        entries(ask(ASK, asked)), entries(ask(ASK, asked | {"context": {"recency_days": 0}})), strict=True
+    for plain, given in zip(
+        entries(ask(ASK, request)), entries(ask(ASK, request | {"context": {"recency_days": 0}})), strict=True
     ):
-        if plain["scores"]["churn"]["score"] is None or told["scores"]["churn"]["score"] is None:
+        if plain["scores"]["churn"]["score"] is None or given["scores"]["churn"]["score"] is None:
             continue
-        changed += plain["scores"]["churn"]["score"] != told["scores"]["churn"]["score"]
-        assert told["features"]["recency_days"] == {"value": 0, "as_of": None, "from_request": True}
-        others = {name for name in told["features"] if name != "recency_days"}
-        assert {name: told["features"][name] for name in others} == {
+        changed += plain["scores"]["churn"]["score"] != given["scores"]["churn"]["score"]
+        assert given["features"]["recency_days"] == {"value": 0, "as_of": None, "from_request": True}
+        others = {name for name in given["features"] if name != "recency_days"}
+        assert {name: given["features"][name] for name in others} == {
             name: plain["features"][name] for name in others
         }
     assert changed > 2
@@ -199,8 +199,8 @@ def test_past_so_many_who_wait_for_explanations_others_are_told_to_come_back_and
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
             blocked = asyncio.ensure_future(services_of(app)[Explainer].run(lambda: end.wait(30)))
-            asked = {"customer_ids": ids[:1], "explain": True}
-            waiting = [asyncio.ensure_future(client.post(ASK, json=asked)) for _ in range(MAX_WAITING + 3)]
+            request = {"customer_ids": ids[:1], "explain": True}
+            waiting = [asyncio.ensure_future(client.post(ASK, json=request)) for _ in range(MAX_WAITING + 3)]
             plain = await client.post(ASK, json={"customer_ids": ids[:1]})
             end.set()
             await blocked

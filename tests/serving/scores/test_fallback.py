@@ -44,8 +44,8 @@ def home(trained_copy: Home) -> Home:
 
 @pytest.fixture
 def ids(home: Home) -> list[str]:
-    found: list[str] = Identity(home).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(home).table()["customer_id"].to_pylist()
+    return result
 
 
 class Relay:
@@ -104,14 +104,14 @@ def values(entries: list[ScoredCustomer]) -> list[Any]:
 
 def check_degraded(scorer: Scorer, before: list[ScoredCustomer], strangers: list[str], why: str) -> None:
     """Those who were asked for before are answered as then, others by the defaults; all are marked."""
-    asked = [entry.customer_id for entry in before]
-    now = answered(scorer, [*asked, *strangers])
-    assert values(now[: len(asked)]) == values(before)
+    request = [entry.customer_id for entry in before]
+    now = answered(scorer, [*request, *strangers])
+    assert values(now[: len(request)]) == values(before)
     for entry in now:
         assert entry.degraded is not None
         assert why in entry.degraded
-        assert not {*asked, *strangers} & set(entry.degraded.split())
-    for entry in now[len(asked) :]:
+        assert not {*request, *strangers} & set(entry.degraded.split())
+    for entry in now[len(request) :]:
         assert (entry.features_as_of, entry.fresh) == (None, False)
         assert {name: score.score for name, score in entry.scores.items()} == {
             name: model.default_score for name, model in scorer.champions.models.items()
@@ -152,9 +152,9 @@ def test_who_is_forgotten_is_not_remembered(home: Home, ids: list[str]) -> None:
     store.forget([scorer.identity.keys(ids[:1])[ids[0]]])
     answered(scorer, ids[:2])
     store.online_file.unlink()
-    gone, kept = answered(scorer, ids[:2])
+    gone, remaining = answered(scorer, ids[:2])
     assert gone.scores["churn"].score == scorer.champions.models["churn"].default_score
-    assert kept.features_as_of is not None
+    assert remaining.features_as_of is not None
 
 
 def test_a_redis_that_is_paused_slow_or_stopped_holds_nobody_up(

@@ -31,8 +31,8 @@ LATE = "late"
 
 @pytest.fixture(scope="module")
 def ids(served: Home) -> list[str]:
-    found: list[str] = Identity(served).table()["customer_id"].to_pylist()
-    return found
+    result: list[str] = Identity(served).table()["customer_id"].to_pylist()
+    return result
 
 
 @pytest.fixture
@@ -55,25 +55,25 @@ def read_log(home: Home) -> logs.Logged:
     return logs.read(home, now - timedelta(days=1), now + timedelta(days=1))
 
 
-def unnamed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def unnamed(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Answers without the ids by which the log has them."""
-    return [entry | {"prediction_id": entry["prediction_id"] is not None} for entry in told]
+    return [entry | {"prediction_id": entry["prediction_id"] is not None} for entry in given]
 
 
 @pytest.mark.parametrize("models", [None, ["clv"], ["clv", "churn", "clv"]])
 def test_they_are_told_and_counted_as_customer_by_customer(
     scorer: Scorer, ids: list[str], models: list[str] | None
 ) -> None:
-    asked = [*ids[:40], "nobody", LATE, ids[3], "nobody", *ids[300:340]]
-    told, counts = batch.score(scorer, asked, models)
-    entries = scorer.score(asked, models, allow_fallback=True)
+    request = [*ids[:40], "nobody", LATE, ids[3], "nobody", *ids[300:340]]
+    given, counts = batch.score(scorer, request, models)
+    entries = scorer.score(request, models, allow_fallback=True)
     # As text, since the order of the fields is the same too.
-    assert to_json(unnamed(told)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
+    assert to_json(unnamed(given)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
     assert counts == count_outcomes(entries)
-    money = [entry["scores"]["clv"] for entry in told if entry["scores"]["clv"]["score"] is not None]
+    money = [entry["scores"]["clv"] for entry in given if entry["scores"]["clv"]["score"] is not None]
     assert all(each["low"] <= each["score"] <= each["high"] for each in money)
-    names = {entry["prediction_id"] for entry in told if entry["prediction_id"]}
-    assert len(names) == len({entry["customer_id"] for entry in told if entry["prediction_id"]}) == 80
+    names = {entry["prediction_id"] for entry in given if entry["prediction_id"]}
+    assert len(names) == len({entry["customer_id"] for entry in given if entry["prediction_id"]}) == 80
 
 
 def test_features_that_are_too_old_are_told(
@@ -82,13 +82,13 @@ def test_features_that_are_too_old_are_told(
     monkeypatch.setattr(Store, "fresh_for", lambda store: {"purchases": timedelta(days=-1)} | {
         name: timedelta(days=999) for name in scorer.champions.everything.selections if name != "purchases"
     })  # fmt: skip
-    told, _ = batch.score(open_scorer(scorer.home, None), ids[:20], None)
-    assert {(entry["fresh"], entry["stale"]) for entry in told} == {(False, ("purchases",))}
+    given, _ = batch.score(open_scorer(scorer.home, None), ids[:20], None)
+    assert {(entry["fresh"], entry["stale"]) for entry in given} == {(False, ("purchases",))}
 
 
 def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: list[str]) -> None:
-    told, counts = batch.score(scorer, ["nobody", LATE], None)
-    assert [entry["known"] for entry in told] == [False, True]
+    given, counts = batch.score(scorer, ["nobody", LATE], None)
+    assert [entry["known"] for entry in given] == [False, True]
     assert set(counts) == {(name, outcome) for name in MODELS for outcome in ("unknown", "refused")}
     assert scorer.log is not None
     assert scorer.log.accepted == 0
@@ -107,9 +107,9 @@ def test_the_log_has_the_last_answer_whichever_way_it_was_given(
     scorer.score(ids[70:75], ["churn"])
     scorer.log._flush()
     assert scorer.log.queued == 0
-    found = read_log(home)
-    assert (found.answers, found.lost) == (30 + 50 + 30 + 5, 0)
-    vectors = found.vectors.set_index("customer_key")
+    result = read_log(home)
+    assert (result.answers, result.lost) == (30 + 50 + 30 + 5, 0)
+    vectors = result.vectors.set_index("customer_key")
     keys = Identity(home).keys(ids[:80])
     assert sorted(vectors.index) == sorted(keys.values())
     last = {
@@ -131,17 +131,17 @@ def test_the_log_has_the_last_answer_whichever_way_it_was_given(
 
 
 def test_an_answer_is_found_by_its_id(home: Home, scorer: Scorer, ids: list[str]) -> None:
-    told, _ = batch.score(scorer, ids[:40], None)
+    given, _ = batch.score(scorer, ids[:40], None)
     singly = scorer.score(ids[:40])
     assert scorer.log is not None
     scorer.log._flush()
-    for entry, alone in zip(told, singly, strict=True):
+    for entry, alone in zip(given, singly, strict=True):
         assert alone.prediction_id is not None
-        found = predictions.find(scorer.log.database, entry["prediction_id"])
+        result = predictions.find(scorer.log.database, entry["prediction_id"])
         other = predictions.find(scorer.log.database, alone.prediction_id)
-        assert found is not None
-        assert found == other
-    first = told[0]["prediction_id"]
+        assert result is not None
+        assert result == other
+    first = given[0]["prediction_id"]
     for strange in (f"{first}0000", first.partition(".")[0] + ".40", f"{first}x", f"{alone.prediction_id}.0"):
         assert predictions.find(scorer.log.database, strange) is None
 
@@ -150,12 +150,12 @@ def test_where_a_model_is_challenged_it_goes_customer_by_customer(
     two_versions: Home, copy_trained: Callable[[Home, Path], Home], tmp_path: Path
 ) -> None:
     home = copy_trained(two_versions, tmp_path / "challenged")
-    asked = Identity(home).table()["customer_id"].to_pylist()[:60]
+    request = Identity(home).table()["customer_id"].to_pylist()[:60]
     challenges.begin(Registry(home), "propensity", "probability", "2", 0.5, 10)
     scorer = open_scorer(home, None)
-    told, _ = batch.score(scorer, asked, None)
-    assert told == [customer_as_response(entry) for entry in scorer.score(asked)]
-    versions = {entry["scores"]["propensity"]["version"] for entry in told}
+    given, _ = batch.score(scorer, request, None)
+    assert given == [customer_as_response(entry) for entry in scorer.score(request)]
+    versions = {entry["scores"]["propensity"]["version"] for entry in given}
     assert versions == {"1", "2"}
 
 
