@@ -35,19 +35,6 @@ WRITTEN_DOWN: dict[str, str] = {
 }
 """Names that stand in files or in responses, and keep their spelling: ``path:name``, and where they stand."""
 
-PENDING: set[str] = {
-    "tests/records",
-    "tests/serving",
-    "tests/serving/access",
-    "tests/serving/customers",
-    "tests/serving/events",
-    "tests/serving/files",
-    "tests/serving/operations",
-    "tests/serving/scores",
-    "tests/training",
-}
-"""Folders (without their subfolders) whose names break a rule still; remove it here once it is clean."""
-
 
 def sources(folders: list[str]) -> Iterator[tuple[str, ast.Module]]:
     """The modules of these folders: path relative to the project, and syntax tree."""
@@ -82,14 +69,14 @@ def why_not(name: str) -> str | None:
     return REASONS.get(name.strip("_").lower())
 
 
-def offences() -> dict[str, list[str]]:
-    """The names that break a rule, by folder."""
-    by_folder = defaultdict(list)
-    for path, tree in sources(FOLDERS):
-        for line, name in bindings(tree):
-            if f"{path}:{name}" not in WRITTEN_DOWN and (reason := why_not(name)):
-                by_folder[path.rpartition("/")[0]].append(f"{path}:{line} {name}: {reason}")
-    return by_folder
+def offences() -> list[str]:
+    """The names that break a rule, with their places and the reasons."""
+    return [
+        f"{path}:{line} {name}: {reason}"
+        for path, tree in sources(FOLDERS)
+        for line, name in bindings(tree)
+        if f"{path}:{name}" not in WRITTEN_DOWN and (reason := why_not(name))
+    ]
 
 
 def repeated_classes() -> dict[str, list[str]]:
@@ -103,19 +90,15 @@ def repeated_classes() -> dict[str, list[str]]:
 
 
 def test_names_say_what_they_hold() -> None:
-    remaining = [
-        offence for folder, listed in offences().items() if folder not in PENDING for offence in listed
-    ]
-    assert remaining == [], "\n".join(["rename:", *remaining])
+    listed = offences()
+    assert listed == [], "\n".join(["rename:", *listed])
 
 
 def test_a_class_name_is_defined_once() -> None:
     assert repeated_classes() == {}
 
 
-def test_the_lists_of_exceptions_have_no_more_than_is_needed() -> None:
-    dirty = offences()
-    assert {folder for folder in PENDING if folder not in dirty} == set(), "clean: remove from PENDING"
+def test_the_list_of_exceptions_has_no_more_than_is_needed() -> None:
     bound = {f"{path}:{name}" for path, tree in sources(FOLDERS) for _, name in bindings(tree)}
     assert set(WRITTEN_DOWN) - bound == set(), "gone: remove from WRITTEN_DOWN"
 

@@ -29,7 +29,7 @@ class ScoresRequest(BaseModel):
     )
 
     customer_ids: list[CustomerId] = Field(
-        min_length=1, max_length=MAX_CUSTOMERS, description="Prediction one by one, in this order."
+        min_length=1, max_length=MAX_CUSTOMERS, description="Answered one by one, in this order."
     )
     models: list[str] | None = Field(
         None, min_length=1, max_length=20, description="Which models; all by default."

@@ -97,7 +97,7 @@ def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: 
 def test_the_log_has_the_last_answer_whichever_way_it_was_given(
     home: Home, scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "MOST_FRAMES", 2)
+    monkeypatch.setattr(frames, "MAX_FRAMES", 2)
     assert scorer.log is not None
     scorer.score(ids[:30], ["churn"])
     scorer.log._flush()
