@@ -37,7 +37,7 @@ def next_best_actions(
     """What to do for a customer now, why, and why nothing else.
 
     Asked again on the same day of the shop, with the same channels and unchanged actions, the answer is
-    the same decision, until it was accepted or rejected. It is logged before it is request.
+    the same decision, until it was accepted or rejected. It is logged before the response is sent.
     """
     key = decider.scorer.identity.keys([customer_id]).get(customer_id)
     if key is None:
