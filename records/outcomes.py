@@ -23,7 +23,7 @@ class ConflictingOutcome(PatronError):
 def record(
     log: DecisionLog, decision_id: str, kind: str, value: float | None, at: datetime
 ) -> tuple[bool, datetime]:
-    """Record an outcome; statement again, nothing changes.
+    """Record an outcome; a repetition changes nothing.
 
     Args:
         kind: such as ``clicked``. value: currency, where the kind has one. at: by the shop's clock.

@@ -1,4 +1,4 @@
-"""Decisions as they are facts: the answer to an application, and rows for marketing."""
+"""Decisions as JSON for applications, and as rows for marketing."""
 
 from __future__ import annotations
 
