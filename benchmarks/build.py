@@ -134,7 +134,7 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
 def learn(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
     """The files of the boundaries in force at these moments, which the product learns."""
     folder = home.snapshots / lake.metadata(home).generation / f"boundaries-{boundaries.recipe(home)}"
-    boundaries.load_events(home, lake.connect(), as_ofs)
+    boundaries.load_events(FEATURES.values(), home, lake.connect(), as_ofs)
     return sorted(folder.glob("*.parquet"))
 
 

@@ -67,7 +67,7 @@ def features_of_all(home: Home) -> pd.DataFrame:
     """Everyone's segments, net spend and whether they ordered in the days that followed."""
     backend, zone = lake.connect(), home.shop().time_zone
     moment = midnight(AS_OF, zone)
-    events = boundaries.load_events(home, backend, [moment])
+    events = boundaries.load_events(FEATURES.values(), home, backend, [moment])
     everyone = populations.everyone(events, moment, zone).cache()
     names = [*KINDS, "recency_score", "net_spend_365d"]
     values: pd.DataFrame = compute(events, everyone, [FEATURES[name] for name in names]).to_pandas()

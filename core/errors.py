@@ -17,6 +17,12 @@ class NothingThere(PatronError):
     """What was asked for does not exist yet; the text says which command makes it."""
 
 
+def in_words(error: Exception) -> str:
+    """What a log, a job or a check says of an error: of an unexpected one its type alone, since its text may
+    contain customers' data."""
+    return str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+
+
 def meant(error: Any) -> str:
     """One of pydantic's errors about a settings file, in words."""
     return {"extra_forbidden": "there is no such setting", "missing": "this is missing"}.get(

@@ -17,7 +17,10 @@ from typing import Any, Literal
 
 Format = Literal["json", "text"]
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("commands", "features", "models", "serving", "training")
+PACKAGES = (
+    "commands", "core", "decisions", "events", "features",
+    "models", "monitoring", "records", "serving", "training",
+)  # fmt: skip
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is answered, where one is."""
 

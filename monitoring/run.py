@@ -62,7 +62,7 @@ def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     backend = lake.connect()
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
     features = [FEATURES[name] for name in champion.features if name in FEATURES]
-    events = boundaries.load_events_for(features, home, backend, [as_of])
+    events = boundaries.load_events(features, home, backend, [as_of])
     population = populations.everyone(events, as_of, home.shop().time_zone)
     frame = compute(events, population, features).to_pandas()
     return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None

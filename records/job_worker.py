@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Generic
 
-from core.errors import PatronError
+from core.errors import in_words
 from records.job import SERVICE, JobRunning
 from records.jobs import JobStore, JobT
 
@@ -81,7 +81,5 @@ class JobWorker(Generic[JobT]):
         try:
             with execution:
                 self._work(job, self._shutdown)
-        except PatronError as error:
-            _log.error("the %s %s failed: %s", self._store.noun, job.id, error)
         except Exception as error:
-            _log.error("the %s %s failed: unexpected %s", self._store.noun, job.id, type(error).__name__)
+            _log.error("the %s %s failed: %s", self._store.noun, job.id, in_words(error))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from core import files, locks
 from core.calendar import day_of
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError, in_words
 from core.home import Home
 from records.job import COMMAND, Interrupted, Job, JobRunning, Stopped
 
@@ -161,8 +161,7 @@ class JobStore(ABC, Generic[JobT]):
             except Stopped:
                 write_job(folder, replace(job, status="stopped"))
             except Exception as error:
-                text = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
-                write_job(folder, replace(job, status="failed", error=text))
+                write_job(folder, replace(job, status="failed", error=in_words(error)))
                 raise
             else:
                 write_job(folder, replace(job, status="done"))

@@ -22,7 +22,7 @@ import serving.rankings.routes
 import serving.score_jobs.routes
 import serving.scores.routes
 import serving.segments.routes
-from core.errors import PatronError
+from core.errors import in_words
 from core.home import Home
 from core.settings import FeatureSettings
 from events.queries.timeline import Timeline
@@ -157,10 +157,8 @@ async def _close(name: str, close: Callable[[], None]) -> None:
     """Close a service; a failure is logged, so that the others are closed as well."""
     try:
         await run_in_threadpool(close)
-    except PatronError as error:
-        _log.error("%s could not be closed: %s", name, error)
-    except Exception as error:  # its text may contain customers' data
-        _log.error("%s could not be closed: unexpected %s", name, type(error).__name__)
+    except Exception as error:
+        _log.error("%s could not be closed: %s", name, in_words(error))
 
 
 def _without_services(lifespan: Lifespan | None) -> FastAPI:

@@ -50,7 +50,7 @@ def test_every_command_in_the_documentation_exists() -> None:
 
 def test_every_option_in_the_documentation_exists() -> None:
     def options(command: Any) -> set[str]:
-        own = {option for parameter in command.params for option in parameter.opts}
+        own = {o for parameter in command.params for o in (*parameter.opts, *parameter.secondary_opts)}
         return own.union(*map(options, getattr(command, "commands", {}).values()))
 
     known = {"--backend-store-uri", "--workers", "--require-hashes", "--no-deps", "--port", "--help"}

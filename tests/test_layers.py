@@ -9,6 +9,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+from core import logging_setup
+
 ROOT = Path(__file__).parents[1]
 PRODUCT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
 MAX_MODULES = 15
@@ -21,7 +23,6 @@ LONG_MODULES: dict[str, str] = {
     "events/simulation/activities.py": "the activities of simulated customers",
     "events/simulation/truth.py": "the true parameters of a simulated shop and its customers",
     "features/catalogue/store.py": "the feature store: one class over Feast",
-    "features/offline/boundaries.py": "the boundaries of segments: learned, stored and read",
     "features/online/packed.py": "the format of a cell: written and read",
     "features/online/redis.py": "the cells in Redis: one class and its scripts",
 }
@@ -105,3 +106,7 @@ def test_a_folder_has_few_modules() -> None:
         if path.name != "__init__.py"
     )
     assert [folder for folder, modules in folders.items() if modules > MAX_MODULES] == []
+
+
+def test_the_place_of_an_error_may_be_in_every_package() -> None:
+    assert sorted(logging_setup.PACKAGES) == sorted(PRODUCT)

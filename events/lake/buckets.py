@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
 
 import ibis
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from core import files
 from core.calendar import moment
 from core.errors import PatronError
 from core.home import Home
@@ -33,16 +33,17 @@ _DICTIONARIES = {
     name: [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNIQUE]
     for name, schema in _TYPES.items()
 }
-Stamp: TypeAlias = tuple[int, int, int]
-"""A file's device, inode and time of change. A new version of the lake links the files that it leaves as
-they are, so these stay."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of an event table, sorted by customer; texts that come often are kept once each."""
+    """A bucket of an event table, sorted by customer; texts that come often are kept once each.
 
-    stamp: Stamp
+    Attributes:
+        stamp: of its file. A new version of the lake links the files that it leaves as they are, so it stays.
+    """
+
+    stamp: files.Stamp | None
     table: pa.Table
 
     @cached_property
@@ -115,8 +116,7 @@ class History:
             yield bucket.of(keys).cast(_TYPES[name])
 
     def _bucket(self, name: str, number: int, file: Path) -> Bucket:
-        stat = file.stat()
-        stamp = stat.st_dev, stat.st_ino, stat.st_mtime_ns
+        stamp = files.stamp(file)  # None if it is missing, which reading it says
         bucket = self._buckets.pop((name, number), None)
         if bucket is None or bucket.stamp != stamp:
             bucket = Bucket(stamp, _read(name, file))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from core import files
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.settings import FeatureSettings
@@ -103,7 +104,7 @@ class Store:
         self._address = online_address(home, settings)
         self.online = open_cells(self._address, patience_s)
         self._registry = home.feast / "registry.db"
-        self._cached_views: tuple[tuple[int, ...], dict[str, View]] | None = None
+        self._cached_views: tuple[files.Stamp | None, dict[str, View]] | None = None
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
@@ -249,7 +250,7 @@ class Store:
 
     def _views(self) -> dict[str, View]:
         """The views by name, read anew when the registry has changed: from Feast, or as they were kept."""
-        stamp = self._stamp()
+        stamp = files.stamp(self._registry)
         if self._cached_views is None or self._cached_views[0] != stamp:
             by_name = views.read(self._registry) if stamp else {}
             if by_name is None:
@@ -265,13 +266,6 @@ class Store:
         if not self._cached_views[1]:
             raise NothingThere(f"no features were built in {self.home.path}; run `patron build`")
         return self._cached_views[1]
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            stat = self._registry.stat()
-        except FileNotFoundError:
-            return ()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _views_of(self, features: Sequence[str]) -> dict[str, str]:
         known = {f.name: view.name for view in self._views().values() for f in view.fields}

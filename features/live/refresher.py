@@ -17,7 +17,7 @@ from typing import Protocol
 from core import child_process, locks
 from core.calendar import moment
 from core.child_process import ChildProcess
-from core.errors import PatronError
+from core.errors import PatronError, in_words
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
@@ -145,7 +145,7 @@ def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) ->
                 refresher.tick(stop)
                 pause, last_error = TICK_S, ""
             except Exception as error:
-                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                words = in_words(error)
                 if words != last_error:
                     _log.error("%s", words)
                 if not isinstance(error, PatronError):

@@ -24,37 +24,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
-from numpy.typing import NDArray
 
 import core.files
-from core.home import Home, Tiers
+from core.home import Home
 from events import lake
 from events.schema import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares
+from features.offline.boundary_values import quintiles, taste_centres, taste_names, tier_bounds
 from features.offline.populations import everyone, origins
 from features.offline.snapshot_set import FILE_TIME
 from features.text import opinions
 
-Floats = NDArray[np.float64]
 Stored = Callable[[FeatureGroup, datetime], ir.Table | None]
-FIFTHS = (0.2, 0.4, 0.6, 0.8)
 MIN_CUSTOMERS_FOR_TASTES = 100
-MAX_TASTES = 8
-LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
-SEED = 7
-SAMPLE = 4000  # customers that the number of tastes is chosen on
 RECIPE = 1  # to be raised when what follows learns otherwise
 
 
 def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
     """Nothing was computed before."""
-
-
-def load_events(home: Home, backend: Backend, as_ofs: Sequence[datetime]) -> Events:
-    """The event tables of a home, with what texts say and the boundaries in force at these moments."""
-    events = opinions.with_opinions(backend, lake.read(home, backend), opinions.TextReader.of(home))
-    return with_boundaries(home, backend, events, as_ofs)
 
 
 def with_boundaries(
@@ -76,7 +64,7 @@ def with_boundaries(
     return events
 
 
-def load_events_for(
+def load_events(
     features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
 ) -> Events:
     """The event tables, with opinions and boundaries only where one of the features is made of them."""
@@ -169,36 +157,6 @@ def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> p
     return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
 
 
-def quintiles(values: Floats) -> list[float]:
-    """The least value of each fifth but the lowest; infinite where ties leave a fifth to nobody.
-
-    Equal values never fall apart: a bound is the least value above the quantile.
-    """
-    if not len(values):
-        return [np.inf] * len(FIFTHS)
-    cuts = np.quantile(values, FIFTHS, method="inverted_cdf")
-    return [float(values[values > cut].min(initial=np.inf)) for cut in cuts]
-
-
-def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
-    """The least net spend of tiers A, B and C; infinite where a tier is empty.
-
-    A are the customers who together bring ``rule.share`` of the money (or are that share of those
-    who bring any); B those who bring 15 % more (or are 30 % more); C all others who bring any.
-    """
-    largest = np.sort(net_spend[net_spend > 0])[::-1]
-    if not len(largest):
-        return [np.inf] * 3
-    weight, further = (largest, 0.15) if rule.of == "revenue" else (np.ones(len(largest)), 0.30)
-    reached = np.cumsum(weight) / weight.sum()
-
-    def least(share: float) -> float:
-        # The customer who completes the share belongs to it; sums of money are a little inexact.
-        return float(largest[min(int(np.searchsorted(reached, share - 1e-9)), len(largest) - 1)])
-
-    return [least(rule.share), least(min(rule.share + further, 1.0)), float(largest[-1])]
-
-
 def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
     """The months at which tastes are learnt: the first with customers enough, then each January."""
     lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
@@ -227,39 +185,3 @@ def _tastes(home: Home, events: Events, moment: datetime) -> pd.DataFrame:
         for category, share in zip(matrix.columns, centre, strict=True)
     ]
     return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
-
-
-def taste_centres(matrix: Floats) -> Floats:
-    """Centres of the customers' shares by category (k-means); their number by silhouette.
-
-    Args:
-        matrix: one row per customer, one column per category; rows sum to 1.
-    """
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import silhouette_score
-
-    sample = matrix[np.random.default_rng(SEED).permutation(len(matrix))[:SAMPLE]]
-    kinds = len(np.unique(sample.round(9), axis=0))
-    best, centres = -np.inf, sample.mean(axis=0, keepdims=True)
-    for k in range(2, min(MAX_TASTES, kinds - 1, matrix.shape[1]) + 1):
-        fitted = KMeans(k, n_init=4, random_state=SEED).fit(sample)
-        score = float(silhouette_score(sample, fitted.labels_))
-        if score > best:
-            best, centres = score, fitted.cluster_centers_
-    final: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
-    return final
-
-
-def taste_names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
-    """Each centre by the two categories it spends most on of those it has much more of than usual.
-
-    ``mixed`` where none stands out; of two that would have the same name the second gets a number.
-    """
-    given: list[str] = []
-    for centre in centres:
-        stands_out = (centre >= LEADING_SHARE) & (centre >= LEADING_LIFT * usual)
-        leading = sorted(np.flatnonzero(stands_out).tolist(), key=lambda i: (-centre[i], categories[i]))
-        name = " & ".join(categories[i] for i in leading[:2]) or "mixed"
-        taken = sum(other == name or other.startswith(f"{name} (") for other in given)
-        given.append(f"{name} ({taken + 1})" if taken else name)
-    return given

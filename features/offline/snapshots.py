@@ -80,7 +80,7 @@ def snapshot(
     backend = lake.connect()
     table = populations.population_table(backend, pairs.drop_duplicates(), zone)
     as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in pairs["as_of"].drop_duplicates()]
-    values = compute(boundaries.load_events_for(wanted, home, backend, as_ofs), table, wanted).to_pandas()
+    values = compute(boundaries.load_events(wanted, home, backend, as_ofs), table, wanted).to_pandas()
     merged = pairs.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")

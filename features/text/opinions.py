@@ -147,13 +147,9 @@ def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Event
     return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(taken))))
 
 
-def stamp(home: Home) -> tuple[int, ...]:
-    """Changes with the home's classifier, and is cheap to ask for."""
-    try:
-        stat = home.text_classifier.stat()
-    except FileNotFoundError:
-        return ()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+def stamp(home: Home) -> core.files.Stamp | None:
+    """The stamp of the home's classifier; None if there is none."""
+    return core.files.stamp(home.text_classifier)
 
 
 def install(home: Home, files: Mapping[str, bytes]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from core import files
 from decisions.actions import Actions
 from decisions.actions_file import load
 from decisions.context import CustomerContext, ScoreInput
@@ -27,7 +28,7 @@ class Decider:
 
     def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
         self.scorer, self.log = scorer, log
-        self._loaded: tuple[tuple[int, ...], Actions] | None = None
+        self._loaded: tuple[files.Stamp | None, Actions] | None = None
 
     def rules(self) -> Actions:
         """The actions as they stand now.
@@ -35,7 +36,7 @@ class Decider:
         Raises:
             PatronError: there is no file, or it cannot be used; says what to do.
         """
-        stamp = self._stamp()
+        stamp = files.stamp(self.scorer.home.actions)
         if self._loaded is None or self._loaded[0] != stamp:
             actions = load(self.scorer.home)
             self.log.keep_rules(actions.digest, actions.canonical)
@@ -106,13 +107,6 @@ class Decider:
 
         decided = self.log.decide(list(customers), question, choose, places)
         return [decided[key] for key in customers]
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            stat = self.scorer.home.actions.stat()
-        except OSError:
-            return ()
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, ScoredCustomer]:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core.calendar import day_of, moment
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere, in_words
 from core.home import Home, Shop
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -42,10 +42,8 @@ def run(parts: Mapping[str, Callable[[Home], Iterable[Check]]], home: Home) -> l
     for name, part in parts.items():
         try:
             checks += part(home)
-        except PatronError as error:
-            checks.append(Check(name, FAILED, str(error)))
         except Exception as error:
-            checks.append(Check(name, FAILED, f"unexpected {type(error).__name__}"))
+            checks.append(Check(name, FAILED, in_words(error)))
     return checks
 
 

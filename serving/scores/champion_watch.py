@@ -10,7 +10,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Protocol
 
-from core.errors import PatronError
+from core.errors import PatronError, in_words
 from core.home import Home
 from models.questions import every
 from models.registry import challenges
@@ -147,7 +147,7 @@ class ChampionWatcher:
                 self._look()
                 logged = ""
             except Exception as error:  # whatever it is, the models that are open are still served
-                words = str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
+                words = in_words(error)
                 if words != logged:
                     _log.error("promotions cannot be followed: %s", words)
                 logged = words

@@ -42,7 +42,7 @@ def keys(shop: Home) -> list[int]:
 def whole(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     """By group what the definitions give over the whole history."""
     backend = lake.connect()
-    events = boundaries.load_events(built_shop, backend, [AS_OF])
+    events = boundaries.load_events(FEATURES.values(), built_shop, backend, [AS_OF])
     request = backend.create_table("population", population(keys), temp=True)
     return {
         group.name: backend.to_pyarrow(group.compute(events, request).order_by("customer_key"))

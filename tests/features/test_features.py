@@ -48,7 +48,7 @@ class Lab:
 
     def __init__(self, home: Home) -> None:
         self.backend = lake.connect()
-        events = boundaries.load_events(home, self.backend, [*EARLIER, AS_OF])
+        events = boundaries.load_events(FEATURES.values(), home, self.backend, [*EARLIER, AS_OF])
         self.rows, self.boundaries = {name: t.to_pandas() for name, t in events.items()}, events.boundaries
         self.reader = opinions.TextReader.of(home)
         self.events = self.hold(self.rows)

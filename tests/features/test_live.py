@@ -178,7 +178,7 @@ def whole_sql() -> str:
 def rebuilt(home: Home, moments: dict[int, datetime]) -> dict[int, tuple[datetime, dict[str, Any]]]:
     """What all features are over lake and journal, of customers each as of a moment of their own."""
     backend, connection = lake.connect(), compiled.open_connection()
-    events = boundaries.load_events(home, backend, sorted(set(moments.values())))
+    events = boundaries.load_events(FEATURES.values(), home, backend, sorted(set(moments.values())))
     for name, table in [*events.items(), ("opinions", events.opinions), ("boundaries", events.boundaries)]:
         connection.register(name, backend.to_pyarrow(table))
     rows = [(key, at.replace(tzinfo=None), day_of(at, ZONE)) for key, at in moments.items()]

@@ -20,7 +20,7 @@ from events.identity import Identity
 from features.groups import FEATURES
 from features.groups.segments import RFM, STAGES, TIERS
 from features.groups.segments import segments as group
-from features.offline import boundaries, segment_overview, snapshots
+from features.offline import boundaries, boundary_values, segment_overview, snapshots
 from features.offline.snapshot_set import SnapshotSet
 
 amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).map(np.array)
@@ -38,7 +38,7 @@ def everyone(built: SnapshotSet) -> pd.DataFrame:
 
 @given(amounts)
 def test_fifths_never_part_equals_and_hold_at_most_a_fifth_above_each_quantile(values):
-    bounds = boundaries.quintiles(values)
+    bounds = boundary_values.quintiles(values)
     assert bounds == sorted(bounds)
     for share, bound in zip((0.2, 0.4, 0.6, 0.8), bounds, strict=True):
         assert bound == np.inf or bound in values
@@ -47,7 +47,7 @@ def test_fifths_never_part_equals_and_hold_at_most_a_fifth_above_each_quantile(v
 
 @given(amounts, st.floats(0.05, 1))
 def test_tier_a_is_the_fewest_customers_who_bring_the_share(values, share):
-    a, b, c = boundaries.tier_bounds(values, Tiers("revenue", share))
+    a, b, c = boundary_values.tier_bounds(values, Tiers("revenue", share))
     positive = np.sort(values[values > 0])[::-1]
     if not len(positive):
         assert a == b == c == np.inf
@@ -59,7 +59,7 @@ def test_tier_a_is_the_fewest_customers_who_bring_the_share(values, share):
 
 
 def test_tier_a_can_be_a_share_of_customers():
-    a, b, _ = boundaries.tier_bounds(np.arange(1.0, 11.0), Tiers("customers", 0.2))
+    a, b, _ = boundary_values.tier_bounds(np.arange(1.0, 11.0), Tiers("customers", 0.2))
     assert (a, b) == (9.0, 6.0)
 
 
@@ -73,11 +73,11 @@ def test_centres_find_tastes_that_were_put_there_and_are_named_by_them():
     rng = np.random.default_rng(0)
     made = [np.array(row) for row in ([0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8])]
     matrix = np.vstack([rng.dirichlet(40 * centre, 80) for centre in made])
-    centres = boundaries.taste_centres(matrix)
+    centres = boundary_values.taste_centres(matrix)
     assert sorted(np.argmax(centres, axis=1)) == [0, 1, 2]
-    names = boundaries.taste_names(centres, matrix.mean(axis=0), ["tea", "cake", "jam"])
+    names = boundary_values.taste_names(centres, matrix.mean(axis=0), ["tea", "cake", "jam"])
     assert sorted(names) == ["cake", "jam", "tea"]
-    assert boundaries.taste_names(np.full((2, 3), 1 / 3), np.full(3, 1 / 3), ["tea", "cake", "jam"]) == [
+    assert boundary_values.taste_names(np.full((2, 3), 1 / 3), np.full(3, 1 / 3), ["tea", "cake", "jam"]) == [
         "mixed",
         "mixed (2)",
     ]
@@ -177,7 +177,7 @@ def test_from_one_day_to_the_next_only_those_move_who_have_a_reason(built_shop: 
 def test_boundaries_hold_for_a_month_and_see_none_of_their_future(built_shop: Home):
     def at(*moments: datetime) -> pd.DataFrame:
         backend = lake.connect()
-        return boundaries.load_events(built_shop, backend, moments).boundaries.to_pandas()
+        return boundaries.load_events(FEATURES.values(), built_shop, backend, moments).boundaries.to_pandas()
 
     early, late = at(datetime(2023, 5, 2, tzinfo=UTC)), at(datetime(2023, 5, 30, tzinfo=UTC))
     pd.testing.assert_frame_equal(early, late)

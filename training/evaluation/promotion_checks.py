@@ -37,7 +37,7 @@ def over_baseline(model: Question, test_sets: Sequence[TestSet]) -> Comparison:
     name, baseline = RANKING[model.kind][0], model.baselines[0].name
     result = difference(model.kind, test_sets, OURS, baseline)
     if result is None:
-        return Comparison(f"{name} over {baseline} cannot be told: outcomes are too few", False, {})
+        return Comparison(f"{name} over {baseline} cannot be compared: outcomes are too few", False, {})
     head = f"{name} over {baseline} is {result.words}{_moments(test_sets)}"
     metrics = interval_metrics(f"{name}_over_{baseline}", result)
     if result.low > 0:

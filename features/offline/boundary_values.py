@@ -1,0 +1,83 @@
+"""The mathematics of boundaries: quintiles, tiers by revenue, and tastes by clusters of customers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.home import Tiers
+
+Floats = NDArray[np.float64]
+FIFTHS = (0.2, 0.4, 0.6, 0.8)
+MAX_TASTES = 8
+LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
+SEED = 7
+SAMPLE = 4000  # customers that the number of tastes is chosen on
+
+
+def quintiles(values: Floats) -> list[float]:
+    """The least value of each fifth but the lowest; infinite where ties leave a fifth to nobody.
+
+    Equal values never fall apart: a bound is the least value above the quantile.
+    """
+    if not len(values):
+        return [np.inf] * len(FIFTHS)
+    cuts = np.quantile(values, FIFTHS, method="inverted_cdf")
+    return [float(values[values > cut].min(initial=np.inf)) for cut in cuts]
+
+
+def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
+    """The least net spend of tiers A, B and C; infinite where a tier is empty.
+
+    A are the customers who together bring ``rule.share`` of the money (or are that share of those
+    who bring any); B those who bring 15 % more (or are 30 % more); C all others who bring any.
+    """
+    largest = np.sort(net_spend[net_spend > 0])[::-1]
+    if not len(largest):
+        return [np.inf] * 3
+    weight, further = (largest, 0.15) if rule.of == "revenue" else (np.ones(len(largest)), 0.30)
+    reached = np.cumsum(weight) / weight.sum()
+
+    def least(share: float) -> float:
+        # The customer who completes the share belongs to it; sums of money are a little inexact.
+        return float(largest[min(int(np.searchsorted(reached, share - 1e-9)), len(largest) - 1)])
+
+    return [least(rule.share), least(min(rule.share + further, 1.0)), float(largest[-1])]
+
+
+def taste_centres(matrix: Floats) -> Floats:
+    """Centres of the customers' shares by category (k-means); their number by silhouette.
+
+    Args:
+        matrix: one row per customer, one column per category; rows sum to 1.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    sample = matrix[np.random.default_rng(SEED).permutation(len(matrix))[:SAMPLE]]
+    kinds = len(np.unique(sample.round(9), axis=0))
+    best, centres = -np.inf, sample.mean(axis=0, keepdims=True)
+    for k in range(2, min(MAX_TASTES, kinds - 1, matrix.shape[1]) + 1):
+        fitted = KMeans(k, n_init=4, random_state=SEED).fit(sample)
+        score = float(silhouette_score(sample, fitted.labels_))
+        if score > best:
+            best, centres = score, fitted.cluster_centers_
+    final: Floats = KMeans(len(centres), init=centres, n_init=1).fit(matrix).cluster_centers_
+    return final
+
+
+def taste_names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
+    """Each centre by the two categories it spends most on of those it has much more of than usual.
+
+    ``mixed`` where none stands out; of two that would have the same name the second gets a number.
+    """
+    given: list[str] = []
+    for centre in centres:
+        stands_out = (centre >= LEADING_SHARE) & (centre >= LEADING_LIFT * usual)
+        leading = sorted(np.flatnonzero(stands_out).tolist(), key=lambda i: (-centre[i], categories[i]))
+        name = " & ".join(categories[i] for i in leading[:2]) or "mixed"
+        taken = sum(other == name or other.startswith(f"{name} (") for other in given)
+        given.append(f"{name} ({taken + 1})" if taken else name)
+    return given
