@@ -156,7 +156,8 @@ def _accounts(done: dict[str, Any]) -> str:
     if not done["changed"]:
         return f"{done['file']} has no new rows; nothing changed, {clock}"
     accepted, rejected = sum(done["kept"].values()), sum(done["set_aside"].values())
-    lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,}"]
+    lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,} ({done['format']})"]
+    lines += [f"  {reading}" for reading in done["readings"]]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
     lines += [f"  rejected   {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
     notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}

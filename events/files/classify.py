@@ -47,7 +47,7 @@ def read(
 def _read(
     connection: duckdb.DuckDBPyConnection, place: str, mapping: Mapping, table: str | None
 ) -> RowCounts:
-    torn, ignored = open_raw(connection, place, mapping.file, mapping.columns(), table)
+    raw = open_raw(connection, place, mapping.file, mapping.columns(), table)
     if mapping.orders is not None:
         _classify_orders(connection, mapping.orders, mapping)
         traits = mapping.orders.traits
@@ -55,15 +55,16 @@ def _read(
         assert mapping.customers is not None
         _classify_customers(connection, mapping.customers, mapping)
         traits = mapping.customers.traits
-    rejected = _rejected(connection, place, torn)
+    rejected = _rejected(connection, place, raw.torn)
     _traits(connection, traits)
     _orders(connection, mapping.orders is not None)
     connection.execute("DROP TABLE raw")
     events = {name: _count(connection, f"SELECT count(*) FROM {name}") for name in ("order_lines", "refunds")}
     if mapping.orders is None:
         events = {"customers": _count(connection, "SELECT count(*) FROM classified WHERE reason IS NULL")}
-    read_rows = _count(connection, "SELECT count(*) FROM classified") + torn
-    return RowCounts(read_rows, events, rejected, {"columns_ignored": len(ignored)} if ignored else {})
+    read_rows = _count(connection, "SELECT count(*) FROM classified") + raw.torn
+    notes = {"columns_ignored": len(raw.ignored)} if raw.ignored else {}
+    return RowCounts(read_rows, events, rejected, notes, raw.format, raw.notes)
 
 
 def _classify_orders(connection: duckdb.DuckDBPyConnection, orders: OrdersSection, mapping: Mapping) -> None:

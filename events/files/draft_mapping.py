@@ -10,8 +10,9 @@ from pathlib import Path
 import duckdb
 
 from core.errors import PatronError
+from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.reader import encoding_of, scan
+from events.files.readers.opening import open_source
 
 SAMPLE_ROWS = 20_000
 # What columns are called, in English, German, French, Spanish and Chinese; the first role that fits a column
@@ -64,13 +65,10 @@ def draft(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     Raises:
         PatronError: the file cannot be read as a table, or nothing in it looks like a time or a customer.
     """
-    if not path.is_file():
-        raise PatronError(f"{path}: there is no such file")
-    file = FileSection(encoding=encoding_of(path))
-    relation = scan(connection, path, file)
-    names = [name for name in relation.columns if name != "file_row_number"]
-    texts = ", ".join(f'trim("{name}"::VARCHAR) AS "{name}"' for name in names)
-    relation.limit(SAMPLE_ROWS).project(texts).create("sample")
+    with open_source(connection, str(path), FileSection(), limit=SAMPLE_ROWS) as source:
+        names, file = list(source.names), source.file
+        texts = ", ".join(f"trim({sql.name(name)}::VARCHAR) AS {sql.name(name)}" for name in names)
+        source.relation.limit(SAMPLE_ROWS).project(texts).create("sample")
     roles = _roles(connection, names)
     for role, meant in (("customer", "the customer"), ("time", "the time")):
         if role not in roles:
@@ -150,7 +148,7 @@ def _currency(connection: duckdb.DuckDBPyConnection, out: _Draft, roles: dict[st
 def _file(
     connection: duckdb.DuckDBPyConnection, out: _Draft, file: FileSection, money: Sequence[str]
 ) -> None:
-    lines = [] if file.encoding == "utf-8" else [f'encoding = "{file.encoding}"']
+    lines = [] if file.encoding in (None, "utf-8") else [f'encoding = "{file.encoding}"']
     comma = any(_share(connection, n, r"^\D*\d{1,3}([.\s']\d{3})*,\d{1,2}\D*$") > 0.5 for n in money)
     if comma:
         dots = any(_share(connection, n, r"\d\.\d{3}(,|\D*$)") > 0 for n in money)

@@ -11,6 +11,10 @@ from events.files.reader import raw_column
 
 NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
 """Texts that stand for a missing customer or trait, as an SQL list."""
+EXCEL_DAYS = "excel"
+NUMERIC_TIMES = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, EXCEL_DAYS: 1}
+"""Names of formats of times that are numbers, with their units in a second."""
+_BLANK_BEFORE_OFFSET = r"\s+([+-]\d\d:?\d\d)$"
 _ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 
 
@@ -36,18 +40,57 @@ def number(column: str | None, file: FileSection) -> str:
     return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({bare} AS DOUBLE))"
 
 
-def moment(column: str | None, formats: Sequence[str], zone: str) -> str:
-    """A moment in UTC: with a zone as it says, without one in the shop's."""
-    text = f"trim({raw_column(column)}::VARCHAR)"
-    if formats:
-        zoned = [f for f in formats if re.search("%z", f, re.IGNORECASE)]
-        naive = [f for f in formats if f not in zoned]
-        instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
-        locals_ = [local_moment(_strptime(text, naive), zone)] if naive else []
-        return f"coalesce({', '.join(instants + locals_)})"
-    instant = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
-    local = local_moment(f"TRY_CAST({text} AS TIMESTAMP)", zone)
-    return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+def moment(column: str | Sequence[str] | None, formats: Sequence[str], zone: str) -> str:
+    """A moment in UTC: with a zone as it says, without one in the shop's.
+
+    Args:
+        column: the column, or the columns of a date and a time of day.
+        formats: tried in turn: of ``strptime``, or the names in ``NUMERIC_TIMES``; none for ISO 8601.
+    """
+    return moment_of(moment_text(column), formats, zone)
+
+
+def moment_text(column: str | Sequence[str] | None) -> str:
+    """The text of a moment; a time of day in a column of its own stands in place of the date's midnight."""
+    if column is None or isinstance(column, str):
+        return f"trim({raw_column(column)}::VARCHAR)"
+    texts = [f"trim({raw_column(name)}::VARCHAR)" for name in column]
+    return joined_texts(texts)
+
+
+def joined_texts(texts: Sequence[str]) -> str:
+    """A date and a time of day, as SQL texts, as one text."""
+    if len(texts) == 1:
+        return texts[0]
+    dates = [f"regexp_replace({text}, '[ T]00:00(:00(\\.0+)?)?$', '')" for text in texts[:-1]]
+    return f"concat_ws(' ', {', '.join([*dates, texts[-1]])})"
+
+
+def moment_of(text: str, formats: Sequence[str], zone: str) -> str:
+    """The moment that an SQL text writes, in UTC; NULL if it fits no format."""
+    if not formats:
+        iso = f"regexp_replace({text}, '{_BLANK_BEFORE_OFFSET}', '\\1')"
+        instant = f"timezone('UTC', TRY_CAST({iso} AS TIMESTAMPTZ))"
+        local = local_moment(f"TRY_CAST({text} AS TIMESTAMP)", zone)
+        return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+    written = [f for f in formats if f not in NUMERIC_TIMES]
+    zoned = [f for f in written if re.search("%z", f, re.IGNORECASE)]
+    naive = [f for f in written if f not in zoned]
+    instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
+    locals_ = [local_moment(_strptime(text, naive), zone)] if naive else []
+    numeric = [_numeric_time(text, name, zone) for name in formats if name in NUMERIC_TIMES]
+    return f"coalesce({', '.join([*instants, *locals_, *numeric, 'NULL'])})"
+
+
+def _numeric_time(text: str, name: str, zone: str) -> str:
+    """A moment that is written as a number: of units since 1970 (UTC), or of a spreadsheet's days."""
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    seconds = f"({number} - 25569) * 86400" if name == EXCEL_DAYS else f"{number} / {NUMERIC_TIMES[name]}"
+    stamp = f"CASE WHEN abs({seconds}) < 1e10 THEN make_timestamp(round(({seconds}) * 1e6)::BIGINT) END"
+    if name == EXCEL_DAYS:  # rounded to the second: a day's fraction has no exact number
+        stamp = f"date_trunc('second', {stamp} + INTERVAL 500 MILLISECOND)"
+        return local_moment(stamp, zone)
+    return stamp
 
 
 def _strptime(text: str, formats: Sequence[str]) -> str:

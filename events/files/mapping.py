@@ -40,12 +40,33 @@ class ShopSection(_Section):
 
 
 class FileSection(_Section):
-    """How a text file is written. ``delimiter`` may be ``whitespace``; none is found out."""
+    """How a file is written; what is left out is detected.
 
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
-    delimiter: str | None = None
+    Attributes:
+        encoding: a codec of Python, such as utf-8, utf-16, cp1252, latin-1 or gb18030.
+        delimiter: between cells; ``whitespace`` for runs of blanks.
+        skip_lines: lines of a text file, or rows of a sheet, above the names of the columns.
+        sheet: of a spreadsheet; by default the first that holds a table.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = Field(default=None, pattern='^([^\\r\\n"]|whitespace)$')
+    skip_lines: int | None = Field(default=None, ge=0)
+    sheet: str | None = None
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = ""
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, encoding: str | None) -> str | None:
+        try:
+            if encoding is not None:
+                "".encode(encoding)
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"{encoding!r} is no encoding; use a name such as utf-8, cp1252 or gb18030"
+            ) from error
+        return encoding
 
 
 class Match(_Section):
@@ -77,11 +98,18 @@ class CategoryWords(_Section):
         return words
 
 
+def _listed(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The columns of a role that may have several."""
+    return (columns,) if isinstance(columns, str) else columns or ()
+
+
 class OrdersSection(_Section):
     """One row is one line of an order, or a return.
 
     Attributes:
-        time_formats: tried in turn (strptime); without any, ISO 8601 or the column's own type.
+        time: a column, or those of the date and of the time of day.
+        time_formats: tried in turn: of strptime, or epoch_s, epoch_ms, epoch_us or excel (days); without any,
+            ISO 8601 or the column's own type.
         received_at: when the company could know of the row; ``time`` by default.
         order: the order's number; without it a customer's rows of one day are one order.
         amount: what was paid for the line; or ``quantity`` × ``unit_price``.
@@ -95,7 +123,7 @@ class OrdersSection(_Section):
     """
 
     customer: str
-    time: str
+    time: str | tuple[str, ...]
     time_formats: tuple[str, ...] = ()
     received_at: str | None = None
     order: str | None = None
@@ -124,7 +152,7 @@ class OrdersSection(_Section):
     def columns(self) -> list[str]:
         """Every column of the file that the section names, each once."""
         single = (
-            self.customer, self.time, self.received_at, self.order, self.product, self.category,
+            self.customer, *_listed(self.time), self.received_at, self.order, self.product, self.category,
             self.quantity, self.unit_price, self.amount, self.discount, self.currency,
         )  # fmt: skip
         words = self.category_words
@@ -137,7 +165,7 @@ class CustomersSection(_Section):
     """One row is one customer, and what is known of them since ``time``, or the date ``since``."""
 
     customer: str
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     time_formats: tuple[str, ...] = ()
     since: str | None = None
     traits: dict[str, str]
@@ -150,7 +178,7 @@ class CustomersSection(_Section):
 
     def columns(self) -> list[str]:
         """Every column of the file that the section names, each once."""
-        named = [self.customer, self.time, *self.traits.values()]
+        named = [self.customer, *_listed(self.time), *self.traits.values()]
         return list(dict.fromkeys(name for name in named if name))
 
 

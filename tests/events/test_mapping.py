@@ -491,10 +491,12 @@ def test_another_currency_is_set_aside(home: Home, tmp_path: Path):
 
 def test_a_wrong_encoding_is_named(home: Home, tmp_path: Path):
     path = csv(tmp_path, *ROWS, "André,2024-03-01,9,tea,1", encoding="latin-1")
-    with pytest.raises(PatronError, match='not UTF-8; say encoding = "latin-1"'):
-        imports.import_file(home, path, toml(tmp_path))
-    own = toml(tmp_path, SHOP + '[file]\nencoding = "latin-1"\n' + ORDERS)
-    imports.import_file(home, path, own)
+    own = toml(tmp_path, SHOP + '[file]\nencoding = "utf-8"\n' + ORDERS)
+    with pytest.raises(PatronError, match="this is not utf-8 throughout; it looks like latin-1"):
+        imports.import_file(home, path, own)
+    done = imports.import_file(home, path, toml(tmp_path))
+    assert done["format"] == "text in latin-1, cells separated by ,"
+    assert done["readings"] == ["the file was read as latin-1"]
     assert ("André", 1.0) in amounts(home)
 
 
@@ -515,7 +517,7 @@ def database(folder: Path, rows: Sequence[str] = ROWS) -> str:
 def test_a_databases_table_gives_the_events_of_its_csv(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("events.files.reader.CHUNK_ROWS", 2)  # several chunks
+    monkeypatch.setattr("events.files.readers.source.CHUNK_ROWS", 2)  # several chunks
     url, own = database(tmp_path), toml(tmp_path)
     done = imports.import_file(home, url, own, table="sales")
     assert (done["read"], done["file"]) == (4, "sales")
