@@ -15,6 +15,7 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLE = 1000  # customers whose online rows are looked at
 TAIL_LIVES = timedelta(hours=24)  # by when the lake should hold what came into the journal
 TAIL_MESSAGES = 1_000_000
+NEARLY_FULL = 0.8  # share of a limit of the quarantine
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,28 @@ def journal(home: Home) -> Iterator[Check]:
     yield Check("journal", WARNING if late else OK, result, advice)
 
 
+def quarantine(home: Home) -> Iterator[Check]:
+    """How much waits in the quarantine, and how full it is."""
+    from core.settings import FeatureSettings
+    from core.storage.database import Database
+    from events.segment.retention import MEGABYTE, QuarantineLimits, size
+
+    limits, held = QuarantineLimits.of(FeatureSettings()), size(Database(home))
+    if held.oldest is None:
+        yield Check("quarantine", OK, "empty")
+        return
+    events = "1 event" if held.events == 1 else f"{held.events:,} events"
+    result = (
+        f"{events} that cannot be used, {held.bytes / MEGABYTE:,.1f} MB, the oldest since"
+        f" {held.oldest:%Y-%m-%d}; at most {limits.events:,} events, {limits.bytes // MEGABYTE:,} MB and"
+        f" {limits.age.days} days"
+    )
+    full = held.share_of(limits) >= NEARLY_FULL
+    advice = "the oldest are deleted first; " if full else ""
+    advice += "`patron quarantine list` says why"
+    yield Check("quarantine", WARNING if full else OK, result, advice)
+
+
 def snapshots(home: Home) -> Iterator[Check]:
     """The present features as they were last built."""
     from features.offline.current import load_current
@@ -146,7 +169,7 @@ def online(home: Home) -> Iterator[Check]:
 
 PARTS = {
     "versions": versions, "database": database, "shop": shop, "journal": journal,
-    "snapshots": snapshots, "online store": online,
+    "quarantine": quarantine, "snapshots": snapshots, "online store": online,
 }  # fmt: skip
 
 
