@@ -74,15 +74,15 @@ def prune(database: Database, limits: QuarantineLimits, now: datetime) -> Pruned
     Raises:
         PatronError: the database cannot be used; nothing was deleted.
     """
-    held = size(database)
+    current = size(database)
     earliest = now - limits.age
-    if held.oldest is None or (held.oldest >= earliest and held.share_of(limits) <= 1):
+    if current.oldest is None or (current.oldest >= earliest and current.share_of(limits) <= 1):
         return Pruned(0, 0)  # without the turn of those who write
     old = quarantine.c.received_at_us < micros(earliest)
     with database.writing() as connection:
         expired = connection.execute(sa.delete(quarantine).where(old)).rowcount
         surplus = 0
-        if held.share_of(limits) > 1 and (newest := _newest_surplus(connection, limits)) is not None:
+        if current.share_of(limits) > 1 and (newest := _newest_surplus(connection, limits)) is not None:
             surplus = connection.execute(sa.delete(quarantine).where(quarantine.c.id <= newest)).rowcount
     return Pruned(expired, surplus)
 

@@ -174,7 +174,7 @@ class _KeyOrWriteKey(_BearerKey):
     """
 
     async def __call__(self, request: Request) -> Admit:  # type: ignore[override]
-        caller = request.state.caller
+        caller: Caller | HTTPException = request.state.caller
         if isinstance(caller, Caller) and caller is not ANONYMOUS:
             self.admit(caller)
         elif isinstance(caller, HTTPException) and caller.status_code != 401:

@@ -126,17 +126,17 @@ def quarantine(home: Home) -> Iterator[Check]:
     from core.storage.database import Database
     from events.segment.retention import MEGABYTE, QuarantineLimits, size
 
-    limits, held = QuarantineLimits.of(FeatureSettings()), size(Database(home))
-    if held.oldest is None:
+    limits, current = QuarantineLimits.of(FeatureSettings()), size(Database(home))
+    if current.oldest is None:
         yield Check("quarantine", OK, "empty")
         return
-    events = "1 event" if held.events == 1 else f"{held.events:,} events"
+    events = "1 event" if current.events == 1 else f"{current.events:,} events"
     result = (
-        f"{events} that cannot be used, {held.bytes / MEGABYTE:,.1f} MB, the oldest since"
-        f" {held.oldest:%Y-%m-%d}; at most {limits.events:,} events, {limits.bytes // MEGABYTE:,} MB and"
+        f"{events} that cannot be used, {current.bytes / MEGABYTE:,.1f} MB, the oldest since"
+        f" {current.oldest:%Y-%m-%d}; at most {limits.events:,} events, {limits.bytes // MEGABYTE:,} MB and"
         f" {limits.age.days} days"
     )
-    full = held.share_of(limits) >= NEARLY_FULL
+    full = current.share_of(limits) >= NEARLY_FULL
     advice = "the oldest are deleted first; " if full else ""
     advice += "`patron quarantine list` says why"
     yield Check("quarantine", WARNING if full else OK, result, advice)

@@ -345,13 +345,13 @@ def test_a_write_key_counts_wherever_it_is(keys_needed: bool, home: Home) -> Non
         client_problem(answer, 401 if keys_needed else 415)
     for answer in answers(other):
         assert "lacks" in client_problem(answer, 403)
-    kept = len(rows(home))
+    stored = len(rows(home))
     mixed = {"batch": [track("e", writeKey=key), track("e", writeKey=other)]}
     assert "several write keys" in client_problem(ask(app, "batch", json=mixed), 401)
     headers = {"x-write-key": other}
     answer = ask(app, "track", json=track("e", writeKey=key), headers=headers)
     assert "several write keys" in client_problem(answer, 401)
-    assert len(rows(home)) == kept
+    assert len(rows(home)) == stored
     headers = {"authorization": f"Bearer {key}"}  # which makes write keys of others, as of a relay, none
     assert ask(app, "batch", json=mixed, headers=headers).status_code == 200
 
@@ -397,8 +397,8 @@ def test_further_paths_do_what_their_route_does(path: str, route: str, home: Hom
 
 def test_a_batch_of_too_many_events_is_refused_whole(home: Home) -> None:
     app = application(home)
-    said = client_problem(ask(app, "batch", json={"batch": [0] * (MAX_BATCH_EVENTS + 1)}), 400)
-    assert said == "batch: 2,501 events, at most 2,500; nothing was stored"
+    detail = client_problem(ask(app, "batch", json={"batch": [0] * (MAX_BATCH_EVENTS + 1)}), 400)
+    assert detail == "batch: 2,501 events, at most 2,500; nothing was stored"
     assert waiting(home) == []
     events = [*[track("e", messageId=f"{i}") for i in range(MAX_BATCH_EVENTS - 1)], 0]
     assert ask(app, "batch", json={"batch": events}).json() == {

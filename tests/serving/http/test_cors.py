@@ -72,11 +72,11 @@ def service(home: Home) -> Iterator[Callable[..., tuple[FastAPI, Ask]]]:
 
 
 def preflight(ask: Ask, path: str, origin: str, method: str = "POST") -> httpx.Response:
-    asked = {
+    headers = {
         "access-control-request-method": method,
         "access-control-request-headers": "anonymousid,authorization,content-type,x-retry-count",
     }
-    return ask("OPTIONS", path, origin, headers=asked)
+    return ask("OPTIONS", path, origin, headers=headers)
 
 
 def cors(response: httpx.Response) -> dict[str, str]:
@@ -139,10 +139,10 @@ def test_nothing_else_answers_other_origins(
     paths = [*app.openapi()["paths"], "/docs", "/openapi.json", "/nothing", "/v1/track/", "//b"]
     assert {"/v1/scores", "/v1/customers/{customer_id}", "/metrics"} <= set(paths)
     for path in paths:
-        asked = path.replace("{", "").replace("}", "")
-        assert compile_path(path)[0].match(asked)
-        answers = [preflight(ask, asked, SHOP)]
-        answers += [ask(method, asked, SHOP, headers={"authorization": f"Bearer {key}"}) for method in
+        example = path.replace("{", "").replace("}", "")
+        assert compile_path(path)[0].match(example)
+        answers = [preflight(ask, example, SHOP)]
+        answers += [ask(method, example, SHOP, headers={"authorization": f"Bearer {key}"}) for method in
                     ("GET", "POST")]  # fmt: skip
         if any(cors(answer) for answer in answers):
             reachable.add(path)
