@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, open_home, print_result, progress_bar
+from commands.common import AsJson, Exit, open_home, print_result, progress_bar
 
 app = typer.Typer()
 
@@ -62,9 +62,15 @@ def import_(
     live: Annotated[bool, typer.Option(help="Use wall time from now on, for events that arrive.")] = False,
     replace: Annotated[bool, typer.Option(help="Delete the existing shop first.")] = False,
     report: Annotated[bool, typer.Option(help="List the rejected rows of the last import.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count and summarize as an import would; write nothing.")
+    ] = False,
+    allow_rejects: Annotated[
+        bool, typer.Option("--allow-rejects", help="Import a file even if most of its rows are rejected.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import orders from files or a database, and account for every row."""
+    """Import orders, customers or activities from files or a database, and account for every row."""
     from events.files import imports, rejected_rows
 
     if files and inspect:
@@ -83,11 +89,18 @@ def import_(
         raise typer.BadParameter(
             "--live and --as-of exclude each other: the clock is wall time, or it is frozen"
         )
+    if dry_run:
+        _dry_run(files or [], mapping, table, allow_rejects, as_json)
+        return
     done = []
     for i, file in enumerate(files or []):
         with progress_bar(as_json) as progress:
             fresh = replace and i == 0
-            done.append(imports.import_file(open_home(), file, mapping, as_of, fresh, progress, table, live))
+            done.append(
+                imports.import_file(
+                    open_home(), file, mapping, as_of, fresh, progress, table, live, allow_rejects
+                )
+            )
     if done:
         print_result(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
@@ -151,10 +164,38 @@ def features(
     print_result(as_json, {"features": [vars(f) for f in listed]}, "\n".join(lines))
 
 
+def _dry_run(files: list[str], mapping: str, table: str | None, allow_rejects: bool, as_json: bool) -> None:
+    """Print what imports of files would count; fail if one of them would be refused."""
+    from events.files import imports
+
+    done = [imports.dry_run(open_home(), file, mapping, table) for file in files]
+    lines = []
+    for file in done:
+        lines += [f"{file['file']}: nothing was imported (--dry-run)", *_counts(file), *_review(file)]
+        lines += [f"WARNING it would be refused: {file['refused']}"] if file["refused"] else []
+    refused = any(file["refused"] for file in done) and not allow_rejects
+    result = done[0] if len(done) == 1 else {"files": done}
+    print_result(as_json, result, "\n".join(lines), Exit.FAILED if refused else Exit.DONE)
+
+
+def _review(done: dict[str, Any]) -> list[str]:
+    """The summary by month and the warnings; imports of earlier releases have neither."""
+    from events.files.review import monthly
+
+    warnings = [f"WARNING {warning['text']}" for warning in done.get("warnings", [])]
+    return [*monthly.as_lines(done.get("months", [])), *warnings]
+
+
 def _accounts(done: dict[str, Any]) -> str:
     clock = "the clock is wall time" if done["live"] else f"the clock is frozen at {done['clock']}"
     if not done["changed"]:
         return f"{done['file']} has no new rows; nothing changed, {clock}"
+    span = f"orders from {done['from']} to {done['to']}" if done["from"] else "no orders yet"
+    return "\n".join([*_counts(done), *_review(done), f"{span}; {clock}{_forgotten(done)}"])
+
+
+def _counts(done: dict[str, Any]) -> list[str]:
+    """The rows of a file by what became of them."""
     accepted, rejected = sum(done["kept"].values()), sum(done["set_aside"].values())
     lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,} ({done['format']})"]
     lines += [f"  {reading}" for reading in done["readings"]]
@@ -162,9 +203,7 @@ def _accounts(done: dict[str, Any]) -> str:
     lines += [f"  rejected   {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
     notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
     notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
-    lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
-    lines += [f"orders from {done['from']} to {done['to']}; {clock}{_forgotten(done)}"]
-    return "\n".join(lines)
+    return lines + [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
 
 
 def _forgotten(done: dict[str, Any]) -> str:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from core.storage import sql
-from events.files.mapping import CategoryWords, FileSection, Match, OrdersSection
+from events.files.currencies import TOKEN
+from events.files.mapping import FileSection
+from events.files.orders_section import CategoryWords, Match, OrdersSection
 from events.files.reader import raw_column
 
 NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
@@ -14,6 +16,10 @@ NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
 EXCEL_DAYS = "excel"
 NUMERIC_TIMES = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, EXCEL_DAYS: 1}
 """Names of formats of times that are numbers, with their units in a second."""
+_NO_DIGITS = rf"{TOKEN}|[\s\x{{00A0}}\x{{202F}}]"
+_NEGATIVE = r"^(?:\(([^()]*)\)|([^-]+)-)$"
+_BOTH_MARKS = {",": r"^-?\d{1,3}(,\d{3})+\.\d+$", ".": r"^-?\d{1,3}(\.\d{3})+,\d+$"}
+"""The separator of thousands, and what an amount with both separators looks like then."""
 _BLANK_BEFORE_OFFSET = r"\s+([+-]\d\d:?\d\d)$"
 _ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 
@@ -29,15 +35,38 @@ def customer(column: str) -> str:
     return f"CASE WHEN lower({text}) NOT IN {NO_ONE} THEN {text} END"
 
 
+def text(column: str | None) -> str:
+    """A mapped column's text without blanks around it."""
+    return f"trim({raw_column(column)}::VARCHAR)"
+
+
 def number(column: str | None, file: FileSection) -> str:
-    """A number, also with currency signs, thousands separators and the file's decimal mark."""
-    text = f"trim({raw_column(column)}::VARCHAR)"
-    bare = f"regexp_replace({text}, '[€$£¥￥元\\s\\x{{00A0}}\\x{{202F}}]|[A-Z]{{3}}', '', 'g')"
-    if file.thousands:
-        bare = f"replace({bare}, {sql.literal(file.thousands)}, '')"
+    """A number, also with a currency, thousands separators, the file's decimal mark, ``(5)`` and ``5-``.
+
+    Of a text with both separators, such as ``1.070,00``, the last one is the decimal mark.
+    """
+    given = text(column)
+    bare = f"regexp_replace({given}, {sql.literal(_NO_DIGITS)}, '', 'g')"
+    bare = f"regexp_replace(replace({bare}, '\u2212', '-'), '{_NEGATIVE}', '-\\1\\2')"
+    cases = [
+        f"WHEN regexp_matches({bare}, '{pattern}')"
+        f" THEN TRY_CAST(replace(replace({bare}, '{thousands}', ''), ',', '.') AS DOUBLE)"
+        for thousands, pattern in _BOTH_MARKS.items()
+    ]
+    plain = f"replace({bare}, {sql.literal(file.thousands)}, '')" if file.thousands else bare
     if file.decimal == ",":
-        return f"TRY_CAST(replace({bare}, ',', '.') AS DOUBLE)"
-    return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({bare} AS DOUBLE))"
+        plain = f"replace({plain}, ',', '.')"
+    parsed = f"CASE {' '.join(cases)} ELSE TRY_CAST({plain} AS DOUBLE) END"
+    return parsed if file.decimal == "," else f"coalesce(TRY_CAST({given} AS DOUBLE), {parsed})"
+
+
+def share(column: str | None, file: FileSection) -> str:
+    """A share from 0 to 1, or NULL: of ``20 %``, and of 20 where a number of the column is above 1."""
+    value = number(column, file)
+    percent = f"TRY_CAST(replace(rtrim({text(column)}, ' %'), ',', '.') AS DOUBLE) / 100"
+    whole = f"CASE WHEN max({value}) OVER () > 1 THEN {value} / 100 ELSE {value} END"
+    parsed = f"CASE WHEN ends_with({text(column)}, '%') THEN {percent} ELSE {whole} END"
+    return f"CASE WHEN {parsed} BETWEEN 0 AND 1 THEN {parsed} END"
 
 
 def moment(column: str | Sequence[str] | None, formats: Sequence[str], zone: str) -> str:
@@ -102,11 +131,15 @@ def local_moment(moment_sql: str, zone: str) -> str:
     return f"timezone('UTC', timezone({sql.literal(zone)}, {moment_sql}))"
 
 
-def matches(match: Match | None, file: FileSection) -> str:
-    """Whether a row matches a condition of the mapping."""
+def matches(match: Match | None, file: FileSection, value: str | None = None) -> str:
+    """Whether a row matches a condition of the mapping.
+
+    Args:
+        value: the text to test in place of the column's, as SQL.
+    """
     if match is None:
         return "false"
-    text, tests = f"{raw_column(match.column)}::VARCHAR", []
+    text, tests = value or f"{raw_column(match.column)}::VARCHAR", []
     if match.starts_with is not None:
         tests.append(f"starts_with({text}, {sql.literal(match.starts_with)})")
     if match.one_of:

@@ -1,7 +1,8 @@
 """Opening what is to be imported, of any format, as the DuckDB table ``raw``.
 
-``raw`` has ``row_number`` (from 1, in the file's order) and the mapped columns, each under the name
-that :func:`raw_column` gives it, so that a file's ``Quantity`` is not taken for what was read of it.
+``raw`` has ``row_number`` (from 1, in the file's order), ``unmapped_hashes`` and the mapped columns. A
+mapped column has the name that :func:`raw_column` gives it, so that a file's ``Quantity`` is not taken for
+what was read of it.
 DuckDB reads text and Parquet in a stream, so such a file may be larger than memory.
 """
 
@@ -18,6 +19,9 @@ from events.files.mapping import FileSection
 from events.files.readers.database import is_database
 from events.files.readers.opening import open_source
 
+MAX_HASHED_COLUMNS = 30
+"""Unmapped columns, the first, whose cells ``raw`` has hashes of: do they tell equal rows apart?"""
+
 __all__ = ["RawRows", "is_database", "open_raw", "raw_column"]
 
 
@@ -28,12 +32,14 @@ class RawRows:
     Attributes:
         torn: lines that could not be taken apart; ``reject_errors`` has their numbers.
         ignored: columns that the mapping does not name.
+        hashed: those of them whose cells' hashes ``unmapped_hashes`` has.
         format: what was read, in words, such as ``text in gb18030, cells separated by ;``.
         notes: what was read otherwise than it stands there, in words.
     """
 
     torn: int
     ignored: tuple[str, ...]
+    hashed: tuple[str, ...]
     format: str
     notes: tuple[str, ...]
 
@@ -66,6 +72,10 @@ def open_raw(
                 f"{name}: there is no column {', '.join(missing)}; it has {', '.join(source.names)}"
             )
         named = ", ".join(f"{sql.name(column)} AS {raw_column(column)}" for column in columns)
-        source.relation.project(f"row_number, {named}").create("raw")
         ignored = tuple(column for column in source.names if column not in columns)
-        return RawRows(source.rejected_lines(connection), ignored, source.format, source.notes)
+        hashed = [name for name in ignored if name in source.relation.columns][:MAX_HASHED_COLUMNS]
+        hashes = ", ".join(f"hash({sql.name(name)})" for name in hashed)
+        source.relation.project(f"row_number, [{hashes}]::UBIGINT[] AS unmapped_hashes, {named}").create(
+            "raw"
+        )
+        return RawRows(source.rejected_lines(connection), ignored, tuple(hashed), source.format, source.notes)

@@ -40,3 +40,12 @@ class RowCounts:
             "read": self.read, "kept": self.accepted, "set_aside": self.rejected, "notes": self.notes,
             "format": self.format, "readings": list(self.readings),
         }  # fmt: skip
+
+    def reasons(self) -> str:
+        """The counts of rejected rows by reason, in words."""
+        return in_words(self.rejected)
+
+
+def in_words(rejected: dict[str, int]) -> str:
+    """Counts by reason, in words."""
+    return ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in rejected.items())
