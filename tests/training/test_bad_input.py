@@ -100,6 +100,20 @@ def test_a_shop_that_cannot_teach_is_refused_in_words(
         assert Registry(home).versions(model) == []
 
 
+def test_purchases_without_money_teach_no_value(tmp_path: Path, run_patron: Run) -> None:
+    (tmp_path / "dates.csv").write_text(
+        "\n".join(["who,day", *(f"{who},{day}" for who, day, _ in sales(260))])
+    )
+    mapping = '[shop]\ntime_zone = "UTC"\ncurrency = "EUR"\n[orders]\ncustomer = "who"\ntime = "day"\n'
+    (tmp_path / "dates.toml").write_text(mapping + "no_amounts = true\n")
+    home = Home(tmp_path / "home")
+    imports.import_file(home, str(tmp_path / "dates.csv"), str(tmp_path / "dates.toml"))
+    code, _, err = run_patron(home, "train", "clv")
+    assert code == 1
+    assert "clv cannot be trained: no order of this shop has an amount" in err
+    assert Registry(home).versions("clv") == []
+
+
 # One order of a million among ordinary ones
 
 
