@@ -75,7 +75,7 @@ def import_(
 
     if files and inspect:
         for file in files:
-            print(imports.inspect_file(Path(file)), end="")
+            print(imports.inspect_file(file, table), end="")
         return
     if not files and not report:
         raise typer.BadParameter(

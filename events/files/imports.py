@@ -186,9 +186,9 @@ def _after_the_last_day(metadata: LakeMetadata, time_zone: str) -> datetime:
     return midnight(metadata.clock_day + 1, time_zone)
 
 
-def inspect_file(path: Path) -> str:
-    """A draft of the mapping of a file, as TOML."""
-    return draft_mapping.draft(connect().con, path)
+def inspect_file(place: str | Path, table: str | None = None) -> str:
+    """A draft of the mapping of a file or database table, as TOML."""
+    return draft_mapping.draft(connect().con, str(place), table)
 
 
 def _refuse_another_shop(home: Home, source: str, how: mapping.Mapping) -> None:

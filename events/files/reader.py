@@ -18,6 +18,7 @@ from core.storage import sql
 from events.files.mapping import FileSection
 from events.files.readers.database import is_database
 from events.files.readers.opening import open_source
+from events.files.readers.source import ROW_NUMBER
 
 MAX_HASHED_COLUMNS = 30
 """Unmapped columns, the first, whose cells ``raw`` has hashes of: do they tell equal rows apart?"""
@@ -75,7 +76,6 @@ def open_raw(
         ignored = tuple(column for column in source.names if column not in columns)
         hashed = [name for name in ignored if name in source.relation.columns][:MAX_HASHED_COLUMNS]
         hashes = ", ".join(f"hash({sql.name(name)})" for name in hashed)
-        source.relation.project(f"row_number, [{hashes}]::UBIGINT[] AS unmapped_hashes, {named}").create(
-            "raw"
-        )
+        number = f"{sql.name(ROW_NUMBER)} AS row_number"
+        source.relation.project(f"{number}, [{hashes}]::UBIGINT[] AS unmapped_hashes, {named}").create("raw")
         return RawRows(source.rejected_lines(connection), ignored, tuple(hashed), source.format, source.notes)

@@ -18,11 +18,12 @@ from core.errors import PatronError
 from core.storage import sql
 from events.files.mapping import FileSection
 from events.files.readers.opening import open_source, shown
+from events.files.readers.source import ROW_NUMBER
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
 _COUNTS = ("rows", "filled", "distinct", "unknown", "numbers", "whole", "infinite", "moments", "truths")
-_ROW = '"row of the file"'  # beside the file's own columns
+_ROW = sql.name(ROW_NUMBER)  # beside the file's own columns
 _NUMBER = "TRY_CAST({0} AS DOUBLE)"
 _TYPED = {
     "float64": f"CASE WHEN isfinite({_NUMBER}) THEN {_NUMBER} END",
@@ -160,7 +161,7 @@ def open_table(place: str | Path) -> Table:
             f"nullif(trim({sql.name(name)}::VARCHAR, ' \t\u00a0'), '') AS {sql.name(name)}"
             for name in source.names
         )
-        source.relation.project(f"row_number AS {_ROW}, {trimmed}").create("cells")
+        source.relation.project(f"{_ROW}, {trimmed}").create("cells")
         notes = list(source.notes)
         if torn := source.rejected_lines(connection):
             notes.append(f"{torn:,} lines could not be taken apart and are left out")

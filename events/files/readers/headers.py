@@ -49,7 +49,7 @@ def column_names(header: Sequence[str], columns: int) -> tuple[str, ...]:
         text = header[index].replace("\0", "").strip().lstrip("\ufeff") if index < len(header) else ""
         base = name = text or f"column{index:0{len(str(columns - 1))}}"
         number = 0
-        while name.lower() in taken or name.lower() == "row_number":
+        while name.lower() in taken:
             number += 1
             name = f"{base}_{number}"
         taken.add(name.lower())

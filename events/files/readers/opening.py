@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from core.errors import PatronError
+from core.storage import sql
 from events.files.mapping import FileSection
 from events.files.readers import archives, database, json_lines, spreadsheet, text
 from events.files.readers.source import ROW_NUMBER, Source
@@ -134,5 +135,5 @@ def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSectio
             f"{path}: this is not a Parquet file, or it is damaged; nothing was read"
         ) from error
     names = tuple(name for name in relation.columns if name != "file_row_number")
-    numbered = relation.project(f"file_row_number + 1 AS {ROW_NUMBER}, * EXCLUDE (file_row_number)")
+    numbered = relation.project(f"file_row_number + 1 AS {sql.name(ROW_NUMBER)}, * EXCLUDE (file_row_number)")
     return Source(names, numbered, "Parquet", file)

@@ -13,7 +13,8 @@ from core.storage import sql
 from events.files.mapping import FileSection
 
 CHUNK_ROWS = 50_000
-ROW_NUMBER = "row_number"
+ROW_NUMBER = "row of the file"
+"""The name of the column of row numbers, from 1; hardly a name of a file's own."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Source:
 
     Attributes:
         names: its columns, each different even where case is ignored.
-        relation: ``row_number`` (from 1, in the source's order) and the columns.
+        relation: the column ``ROW_NUMBER`` (from 1, in the source's order) and the columns.
         format: what it is, in words, such as ``CSV in gb18030``.
         file: how it is read, as the ``[file]`` section of a mapping that names it all.
         notes: what was read otherwise than it stands there, in words.
@@ -58,7 +59,7 @@ def load_rows(
     rows: Iterable[Sequence[str | None]],
     limit: int | None = None,
 ) -> int:
-    """Create a table of ``row_number`` and texts from rows, chunk by chunk; blank rows are numbered only.
+    """Create a table of row numbers and texts from rows, chunk by chunk; blank rows are numbered only.
 
     Args:
         limit: how many rows to read at most.
@@ -67,7 +68,7 @@ def load_rows(
         The number of rows read.
     """
     columns = ", ".join(f"{sql.name(name)} VARCHAR" for name in names)
-    connection.execute(f"CREATE TABLE {table} ({ROW_NUMBER} BIGINT, {columns})")
+    connection.execute(f"CREATE TABLE {table} ({sql.name(ROW_NUMBER)} BIGINT, {columns})")
     number = 0
     for chunk in _chunks(iter(rows) if limit is None else islice(rows, limit)):
         numbers = pa.array(range(number + 1, number + len(chunk) + 1), "int64")

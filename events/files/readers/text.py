@@ -94,7 +94,8 @@ def _relation(
     if dialect.pads:
         settings += ", null_padding = true, parallel = false"
     relation = connection.sql(
-        f"SELECT row_number() OVER () AS {ROW_NUMBER}, * FROM read_csv({sql.literal(path)}, {settings},"
+        f"SELECT row_number() OVER () AS {sql.name(ROW_NUMBER)}, *"
+        f" FROM read_csv({sql.literal(path)}, {settings},"
         f" auto_detect = false, columns = {{{columns}}}, delim = {sql.literal(dialect.delimiter)},"
         f" quote = '\"', escape = {sql.literal(dialect.escape)})"
     )
@@ -107,7 +108,7 @@ def _whitespace(
     """Columns separated by runs of blanks: every line is read whole and then taken apart."""
     cells = ", ".join(f"words[{i + 1}] AS {sql.name(name)}" for i, name in enumerate(dialect.names))
     return connection.sql(
-        f"SELECT row_number() OVER () AS {ROW_NUMBER}, {cells} FROM (SELECT"
+        f"SELECT row_number() OVER () AS {sql.name(ROW_NUMBER)}, {cells} FROM (SELECT"
         f" regexp_split_to_array(trim(line), '\\s+') AS words FROM read_csv({sql.literal(path)},"
         " columns = {'line': 'VARCHAR'}, auto_detect = false, delim = '\x01', quote = '', escape = '',"
         f" header = false, skip = {dialect.skip_lines + 1}, store_rejects = true)) WHERE words[1] <> ''"
