@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -55,7 +56,7 @@ def number_style(connection: duckdb.DuckDBPyConnection, table: str, columns: Seq
     return _style(counts, example)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> tuple[object, ...]:
+def _counts(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> tuple[Any, ...]:
     bare = f"regexp_replace({sql.name(column)}, {sql.literal(_BARE)}, '', 'g')"
     tests = ", ".join(
         f"count(*) FILTER (regexp_matches(bare, {sql.literal(pattern)}))" for pattern in _EVIDENCE.values()

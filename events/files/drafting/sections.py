@@ -72,7 +72,12 @@ def _money(out: Draft, findings: Findings) -> None:
     doubt = "is this the whole line's amount, after discounts?"
     if "order" in roles and _is_repeated_in_order(findings, name):
         if hints.ORDER_TOTAL.search(name):
-            out.say("order_total", quoted(name), "it is the same in every row of an order", findings.rivals("amount"))
+            out.say(
+                "order_total",
+                quoted(name),
+                "it is the same in every row of an order",
+                findings.rivals("amount"),
+            )
             return
         doubt = "it is the same in every row of an order: is it order_total? each row will count it"
     by_name = roles.scores["amount"].by_name
