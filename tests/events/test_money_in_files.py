@@ -69,6 +69,37 @@ def test_a_cancelled_row_counts_as_nothing_and_a_refunded_one_as_a_sale_and_its_
     assert (counts.rejected, counts.notes) == ({"cancelled": 1}, {"sales_refunded": 1})
 
 
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ann", "bob"]),
+            st.integers(1, 99_999),
+            st.sampled_from(["paid", "void", "back", ""]),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_only_what_was_paid_and_not_given_back_counts(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
+):
+    """Whatever the mix of statuses, each row counts for one thing, and the money is that of the paid ones."""
+    lines = [
+        f"{who},2024-03-{i + 1:02},{i},{cents / 100},{status}" for i, (who, cents, status) in enumerate(rows)
+    ]
+    book = "\n".join(["who,day,no,paid,status", "eve,2024-03-01,99,1,paid", *lines]) + "\n"
+    tables = read(tmp_path_factory.mktemp("book"), book, BY_STATUS)
+    expected: dict[str, int] = defaultdict(int)
+    for who, cents, status in rows:
+        if status != "void":
+            expected[who] += cents if status in ("paid", "") else 0
+    assert net(tables) == {"eve": 1.0} | {who: cents / 100 for who, cents in expected.items()}
+    counts = tables["counts"]
+    assert counts.rejected.get("cancelled", 0) == sum(status == "void" for _, _, status in rows)
+    assert counts.notes.get("sales_refunded", 0) == sum(status == "back" for _, _, status in rows)
+
+
 def test_a_status_on_the_first_row_of_an_order_is_that_of_the_order(tmp_path: Path):
     rows = "who,day,no,paid,status\nann,2024-03-01,1,30,void\nann,2024-03-01,1,20,\nann,2024-03-02,2,5,paid\n"
     assert net(read(tmp_path, rows, BY_STATUS)) == {"ann": 5}
