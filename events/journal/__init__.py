@@ -11,7 +11,7 @@ out numbers therefore takes the lake's ``compacted_seq`` and raises the counter 
 from events.journal.message import Message, Refused, Rows
 from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
 from events.journal.schema import counter, journal, messages, quarantine
-from events.journal.writing import Appended, advance_to, append, clear, forget
+from events.journal.writing import Appended, advance_to, append, clear, count_conflicts, forget
 
 __all__ = [
     "Appended",
@@ -24,6 +24,7 @@ __all__ = [
     "arrived",
     "changes",
     "clear",
+    "count_conflicts",
     "counter",
     "forget",
     "journal",

@@ -22,6 +22,9 @@ class Message:
         joins: an id that means the same customer from now on, if the message says so; see
             :func:`events.identity.join`, for which it is ``earlier``.
         rows: its events.
+        previous: an id that an alias gives up, a device's or one of the company's own; see
+            :func:`events.identity.join_previous`.
+        content: a digest of the message, without what a retry changes; empty where nobody compares it.
     """
 
     message_id: str
@@ -29,6 +32,8 @@ class Message:
     customer_id: str
     joins: str | None = None
     rows: Rows = field(default_factory=dict)
+    previous: str | None = None
+    content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,11 @@ class Refused:
         reason: why, without personal data.
         message: as it came, JSON.
         message_id: what makes it count once; None where it has none.
+        content: as of :class:`Message`.
     """
 
     received_at: datetime
     reason: str
     message: str
     message_id: str | None = None
+    content: bytes = b""

@@ -46,12 +46,22 @@ def changes(database: Database, after: int) -> Changes:
     with database.reading() as connection:
         upto = newest(connection)
         within = journal.c.seq > after, journal.c.seq <= upto
-        keys = connection.execute(sa.select(journal.c.customer_key).where(*within).distinct()).scalars()
+        stored = connection.execute(sa.select(journal.c.customer_key).where(*within).distinct()).scalars()
+        keys = _current(connection, set(stored))
         merged = connection.execute(
             sa.select(merges.c.customer_key).where(merges.c.seq > after, merges.c.seq <= upto).distinct()
         ).scalars().all()  # fmt: skip
         latest = connection.execute(sa.select(sa.func.max(journal.c.received_at_us)).where(*within)).scalar()
-        return Changes(upto, sorted(set(keys) - set(merged)), sorted(merged), latest or 0)
+        return Changes(upto, sorted(keys - set(merged)), sorted(merged), latest or 0)
+
+
+def _current(connection: sa.Connection, keys: set[int]) -> set[int]:
+    """Those customers who were never merged, and those whom the others became."""
+    of = merges.c.customer_key
+    into = sa.select(merges.c.into).where(among(connection, of, sorted(keys))).distinct()
+    everyone = keys | set(connection.execute(into).scalars())
+    gone = sa.select(of).where(among(connection, of, sorted(everyone))).distinct()
+    return everyone - set(connection.execute(gone).scalars())
 
 
 def oldest(database: Database, after: int) -> int | None:

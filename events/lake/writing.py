@@ -84,9 +84,11 @@ def write(
 def _register_customers(
     connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]
 ) -> None:
-    """Give customers their keys, and make the tables of all ids, of each customer's name, and ``owners``."""
+    """Give customers their keys; make the tables of the keys under which the events of ids are stored, of
+    each customer's name, and ``owners``.
+    """
     identity.assign(db, customer_ids)
-    connection.register("known_customers", identity.table(db, identity.ids))
+    connection.register("known_customers", identity.stored_table(db))
     connection.register("named_customers", identity.table(db, identity.customers))
     staging.know_owners(connection, identity.read_merges(db))
 

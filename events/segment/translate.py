@@ -21,8 +21,10 @@ from events.segment.channels import channel_of
 from events.segment.values import (
     LONGEST_TEXT,
     MAX_UNITS,
+    Placeholder,
     Unfit,
     check,
+    customer_id,
     happened,
     identifier,
     json_text,
@@ -73,7 +75,8 @@ def translate(message: Any, received_at: datetime, place: Place) -> Message | Re
     try:
         return _translate(message, received_at, place)
     except Unfit as unfit:
-        return Refused(received_at, str(unfit), as_it_came(message), _message_id(message))
+        content = as_it_came(message)
+        return Refused(received_at, str(unfit), content, _message_id(message), _digest(message))
     except RecursionError:
         return Refused(received_at, "it is nested too deeply", "null")
 
@@ -85,6 +88,14 @@ def _message_id(message: Any) -> str | None:
         return None
 
 
+def _digest(message: Any) -> bytes:
+    """The digest of a message that tells its retries from another body; empty where it has none."""
+    try:
+        return check(message) if isinstance(message, dict) else b""
+    except (Unfit, RecursionError):
+        return b""
+
+
 def as_it_came(message: Any) -> str:
     """A message as JSON that every database can keep."""
     return json.dumps(message, separators=(",", ":"))
@@ -93,25 +104,40 @@ def as_it_came(message: Any) -> str:
 def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     if not isinstance(message, dict):
         raise Unfit("it is not an object")
-    check(message)
+    content = check(message)
     kind = message.get("type")
     make = _KINDS.get(kind) if isinstance(kind, str) else None
     if make is None:
         raise Unfit(f"type is none of {', '.join(_KINDS)}")
-    user_id, device = identifier(message, "userId"), identifier(message, "anonymousId")
+    user_id = customer_id(message, "userId")
     if user_id is not None and user_id.startswith(ANONYMOUS):
         raise Unfit(f"userId begins with {ANONYMOUS}, as only ids of devices do")
+    device = _device(message, user_id)
     anonymous_id = None if device is None else ANONYMOUS + device
-    customer_id = user_id or anonymous_id
-    if customer_id is None:
+    owner = user_id or anonymous_id
+    if owner is None:
         raise Unfit("there is neither userId nor anonymousId")
     at = happened(message, received_at)
     head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
     name = identifier(message, "messageId") or _made_id(message, received_at)
     hour = hour_of(at, place.time_zone)
     parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
-    joins, rows = make(parsed)
-    return Message(name, received_at, customer_id, joins, {k: v for k, v in rows.items() if v})
+    previous, rows = make(parsed)
+    joins = anonymous_id if user_id is not None else None
+    if previous is not None and previous.startswith(ANONYMOUS):
+        joins, previous = previous, None
+    rows = {k: v for k, v in rows.items() if v}
+    return Message(name, received_at, owner, joins, rows, previous, content)
+
+
+def _device(message: Mapping[str, Any], user_id: str | None) -> str | None:
+    """The device's id; a placeholder there does not spoil a message whose customer is known."""
+    try:
+        return customer_id(message, "anonymousId")
+    except Placeholder:
+        if user_id is None:
+            raise
+        return None
 
 
 def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
@@ -122,18 +148,17 @@ def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
 
 
 Made = tuple[str | None, Rows]
-"""The id that a message joins to its customer's, and its rows."""
+"""The id that an alias gives up, and a message's rows."""
 
 
 def _identify(parsed: _ParsedMessage) -> Made:
     message = parsed.message
     traits = {**mapping(mapping(message, "context"), "traits"), **mapping(message, "traits")}
-    joins = parsed.anonymous_id if parsed.user_id is not None else None
-    return joins, {"traits": _traits(parsed, "", traits)}
+    return None, {"traits": _traits(parsed, "", traits)}
 
 
 def _alias(parsed: _ParsedMessage) -> Made:
-    previous = identifier(parsed.message, "previousId")
+    previous = customer_id(parsed.message, "previousId")
     if previous is None or parsed.user_id is None:
         raise Unfit("an alias needs previousId and userId")
     if parsed.anonymous_id == ANONYMOUS + previous:  # a browser's own id, as its library sends it

@@ -70,7 +70,8 @@ def at(message: Any) -> datetime:
 def test_an_event_is_the_customers_or_else_the_devices() -> None:
     assert fitting(call("track", event="x")).customer_id == "c1"
     assert fitting(call("track", event="x", anonymousId="d1")).customer_id == "c1"
-    assert fitting(call("track", event="x", anonymousId="d1")).joins is None
+    assert fitting(call("track", event="x", anonymousId="d1")).joins == "anonymous:d1"
+    assert fitting(call("track", event="x", anonymousId="undefined")).joins is None
     assert fitting(call("track", event="x", userId=None, anonymousId="d1")).customer_id == "anonymous:d1"
     assert fitting(call("track", event="x", userId="", anonymousId=7)).customer_id == "anonymous:7"
     assert fitting(call("track", event="x", userId=12347)).customer_id == "12347"
@@ -80,10 +81,60 @@ def test_identify_joins_the_device_and_alias_what_the_customer_was_called() -> N
     assert fitting(call("identify", anonymousId="d1")).joins == "anonymous:d1"
     assert fitting(call("identify")).joins is None
     assert fitting(call("identify", userId=None, anonymousId="d1")).joins is None
-    assert fitting(call("alias", previousId="old")).joins == "old"
+    assert fitting(call("alias", previousId="old")).previous == "old"
+    assert fitting(call("alias", previousId="old")).joins is None
     assert fitting(call("alias", previousId="d1", anonymousId="d1")).joins == "anonymous:d1"
     assert fitting(call("alias", previousId="anonymous:d1")).joins == "anonymous:d1"
-    assert fitting(call("alias", previousId="c1")).joins is None
+    assert fitting(call("alias", previousId="c1")).previous is None
+
+
+@pytest.mark.parametrize(
+    ("user_id", "customer_id"),
+    [
+        (" c1 ", "c1"),
+        ("c1\t\n", "c1"),
+        ("\ufeffc1\u00a0", "c1"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("C1", "C1"),
+        ("Ann Lee", "Ann Lee"),
+        ("t-\U0001f468\u200d\U0001f469\u200d\U0001f467", "t-\U0001f468\u200d\U0001f469\u200d\U0001f467"),
+        ("nullable", "nullable"),
+        ("00017", "00017"),
+    ],
+)
+def test_an_id_has_one_spelling(user_id: str, customer_id: str) -> None:
+    assert fitting(call("track", event="x", userId=user_id)).customer_id == customer_id
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "null",
+        "NULL",
+        "undefined",
+        " None ",
+        "NaN",
+        "[object Object]",
+        "anonymous",
+        "n/a",
+        "-1",
+        "0",
+        0,
+        -1,
+        "0000-00",
+    ],
+)
+@pytest.mark.parametrize("field", ["userId", "previousId"])
+def test_a_placeholder_is_no_id(user_id: str, field: str) -> None:
+    kind = "alias" if field == "previousId" else "track"
+    assert f"{field} is a placeholder" in reason(call(kind, event="x", **{field: user_id}))
+
+
+def test_a_retry_has_the_same_content_and_another_body_has_not() -> None:
+    first = fitting(track("x", {"a": 1}, sentAt="2024-05-04T22:00:00Z"))
+    retry = fitting(track("x", {"a": 1}, sentAt="2024-05-04T22:10:00Z", _metadata={"retryCount": 2}))
+    assert first.content == retry.content
+    assert first.content != fitting(track("x", {"a": 2})).content
 
 
 @pytest.mark.parametrize(
@@ -94,6 +145,10 @@ def test_identify_joins_the_device_and_alias_what_the_customer_was_called() -> N
         (call("track", event="x", userId=True), "userId is neither text nor"),
         (call("track", event="x", userId="x" * 201), "userId is longer than 200"),
         (call("track", event="x", userId="anonymous:d1"), "userId begins with anonymous:"),
+        (call("track", event="x", userId="a\nb"), "userId contains a control character"),
+        (call("track", event="x", userId="a\x85b"), "userId contains a control character"),
+        (call("track", event="x", userId="  "), "neither userId nor anonymousId"),
+        (call("track", event="x", userId=None, anonymousId="null"), "anonymousId is a placeholder"),
         (call("track", event="x", messageId=["m"]), "messageId is neither"),
         (call("alias"), "needs previousId and userId"),
         (call("alias", userId=None, anonymousId="d", previousId="d"), "needs previousId and userId"),
