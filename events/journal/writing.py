@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
@@ -68,6 +69,27 @@ def count_conflicts(database: Database) -> int:
     """How many messages came with the id of another message."""
     with database.reading() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(conflicts)).scalar_one()
+
+
+def split(database: Database, customer_id: str, at: datetime, *, compacted_seq: int) -> identity.Split:
+    """Undo a merge from a moment on; both customers come into the journal, so that readers learn of it.
+
+    Args:
+        compacted_seq: as of :func:`append`.
+
+    Raises:
+        PatronError: the id is unknown, or it was never merged; nothing was changed.
+    """
+    with database.writing() as connection:
+        seq, at_us = max(newest(connection), compacted_seq) + 1, micros(at)
+        done = identity.split(connection, customer_id, at_us, seq)
+        rows = [
+            {"seq": seq + i, "customer_key": key, "received_at_us": at_us, "events": "{}"}
+            for i, key in enumerate((done.customer_key, done.other))
+        ]
+        connection.execute(sa.insert(journal), rows)
+        _count(connection, seq + 1)
+    return done
 
 
 def _new(connection: sa.Connection, arrived: Sequence[Message]) -> tuple[dict[bytes, Message], list[bytes]]:

@@ -23,6 +23,7 @@ from serving.customers.schemas import (
 )
 from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
+from serving.http.encoded_slashes import CustomerRoute
 from serving.http.metrics import MetricsDep
 from serving.http.params import CustomerIdPath
 from serving.http.problems import Unprocessable, responses
@@ -31,7 +32,12 @@ from serving.scores.dependencies import ScorerDep
 from serving.scores.inference import UNKNOWN
 from serving.scores.score import count_outcomes
 
-router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
+router = APIRouter(
+    prefix="/v1/customers",
+    tags=["customers"],
+    dependencies=[needs(Scope.CUSTOMERS)],
+    route_class=CustomerRoute,
+)
 # These routes are no coroutines: they read files, so each runs in a thread.
 TimelineDep = Annotated[Timeline, service(Timeline)]
 
