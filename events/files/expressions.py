@@ -10,6 +10,7 @@ from events.files.currencies import TOKEN
 from events.files.mapping import FileSection
 from events.files.orders_section import CategoryWords, Match, OrdersSection
 from events.files.reader import raw_column
+from events.identity import customer_ids
 
 NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
 """Texts that stand for a missing customer or trait, as an SQL list."""
@@ -30,9 +31,19 @@ def identifier(column: str) -> str:
 
 
 def customer(column: str) -> str:
-    """A customer's id; NULL for the texts of ``NO_ONE``."""
-    text = identifier(column)
-    return f"CASE WHEN lower({text}) NOT IN {NO_ONE} THEN {text} END"
+    """A customer's id in its one spelling; NULL for placeholders and ids with control characters.
+
+    See :mod:`events.identity.customer_ids`.
+    """
+    spelt = f"trim(nfc_normalize({raw_column(column)}::VARCHAR), {sql.literal(customer_ids.BLANKS)})"
+    text = f"regexp_replace({spelt}, '^(\\d+)\\.0+$', '\\1')"
+    placeholders = ", ".join(map(sql.literal, customer_ids.PLACEHOLDERS))
+    refused = (
+        f"{text} = '' OR lower({text}) IN ({placeholders})"
+        f" OR regexp_full_match({text}, {sql.literal(customer_ids.ZEROES)})"
+        f" OR regexp_matches({text}, '[\\x00-\\x1f\\x7f-\\x{{9f}}]')"
+    )
+    return f"CASE WHEN NOT ({refused}) THEN {text} END"
 
 
 def text(column: str | None) -> str:

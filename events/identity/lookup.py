@@ -65,6 +65,19 @@ class Identity:
                     known |= {text: keys[folded] for text, folded in respelt.items() if folded in keys}
             return known
 
+    def ids_of(self, customer_id: str) -> list[str]:
+        """All ids of the customer whom an id means.
+
+        Raises:
+            NothingThere: nobody has that id.
+        """
+        key = self.keys([customer_id]).get(customer_id)
+        if key is None:
+            raise NothingThere("there is no customer with that id")
+        with self._open().reading() as connection:
+            rows = sa.select(ids.c.customer_id).where(ids.c.customer_key == key)
+            return sorted(connection.execute(rows).scalars())
+
     def look_alikes(self) -> int:
         """How many customers have an id that differs from another customer's only in case or blanks."""
         with self._open().reading() as connection:

@@ -142,6 +142,24 @@ def quarantine(home: Home) -> Iterator[Check]:
     yield Check("quarantine", WARNING if full else OK, result, advice)
 
 
+def identity(home: Home) -> Iterator[Check]:
+    """Ids that may be one customer's, and message ids that came with two bodies."""
+    from core.storage.database import Database
+    from events.identity import Identity
+    from events.journal import count_conflicts
+
+    database = Database(home)
+    look_alikes, conflicts = Identity(home, database).look_alikes(), count_conflicts(database)
+    if look_alikes:
+        result = f"{look_alikes:,} customers whose ids differ only in case or blanks from another customer's"
+        yield Check("identity", WARNING, result, "see that every source writes an id in the same way")
+    if conflicts:
+        result = f"{conflicts:,} messages came with the messageId of another message; each was stored"
+        yield Check("identity", WARNING, result, "the client must give each message an id of its own")
+    if not look_alikes and not conflicts:
+        yield Check("identity", OK, "every id is spelt in one way, and every messageId is one message's")
+
+
 def snapshots(home: Home) -> Iterator[Check]:
     """The present features as they were last built."""
     from features.offline.current import load_current
