@@ -26,6 +26,7 @@ from events import journal
 from events.lake.buckets import History
 from events.schema import POPULATION
 from features.catalogue.store import Store
+from features.groups import groups_of
 from features.live import compiled
 from features.offline import boundaries
 from features.online.rows import latest_now
@@ -98,7 +99,8 @@ class LiveUpdater:
         self.mark = Watermark.read(home)
         self._history = History(home, self.database)
         self._stamp, self._reader = opinions.stamp(home), TextReader.of(home)
-        self._compiled = compiled.compile_groups()
+        self._groups = groups_of(home)
+        self._compiled = compiled.compile_groups(self._groups)
         self._connection = compiled.open_connection()
         self._divided: tuple[tuple[Path, ...], pa.Table] = (), boundaries.table(())
 
@@ -139,8 +141,8 @@ class LiveUpdater:
             self.store.write_online(compiled.run(self._connection, self._compiled, tables, population))
 
     def reads_as_promoted(self) -> bool:
-        """Whether texts are read by who reads the home's now."""
-        return self._stamp == opinions.stamp(self.home)
+        """Whether texts are read by the home's present classifier, and the declared traits are the same."""
+        return self._stamp == opinions.stamp(self.home) and self._groups is groups_of(self.home)
 
     def advance_to(self, seq: int) -> None:
         """Leave out the messages up to a number, whose customers were all computed otherwise."""

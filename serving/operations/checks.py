@@ -170,13 +170,13 @@ def snapshots(home: Home) -> Iterator[Check]:
 def online(home: Home) -> Iterator[Check]:
     """The online rows: of how many customers, and as of when."""
     from features.catalogue.store import open_online
-    from features.groups import GROUPS
+    from features.groups import groups_of
     from features.online.packed import moment_of
 
     store = open_online(home)
     keys = sorted(store.keys())
     sample = keys[:: max(1, len(keys) // SAMPLE)]
-    cells = store.read(sample, [group.name for group in GROUPS])
+    cells = store.read(sample, [group.name for group in groups_of(home)])
     moments = [moment_of(cell) for column in cells for cell in column if cell]
     result = f"{store.version}, {len(keys):,} customers"
     if not moments:
