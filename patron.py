@@ -21,6 +21,7 @@ from commands import (
     settings,
     shop,
     training,
+    traits,
     up,
 )
 from commands.common import Exit, print_note
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, answers, rankings, feedback, service, settings, up):
+for noun in (shop, training, models, answers, rankings, feedback, service, settings, up, traits):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

@@ -151,13 +151,14 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """List features: meaning, unit, and the models that use them."""
+    from features.groups import features_of
     from models.explain import lineage
 
     if write is not None:
         write.write_text(lineage.page())
         print_result(as_json, {"written": str(write)}, f"wrote {write}")
         return
-    listed = lineage.describe(name)
+    listed = lineage.describe(name, features_of(open_home()))
     lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in listed]
     if name is not None:
         lines = [f"{key:<16}{_plain(value)}" for key, value in vars(listed[0]).items()]

@@ -225,7 +225,8 @@ class Home:
             f"currency = {json.dumps(shop.currency)}\n\n"
             f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n\n"
             "# Value tier A: who bring this share of a year's net revenue, or this share of the customers.\n"
-            f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n" + traits.render(shop.traits or self.traits())
+            f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
+            + traits.render(shop.traits or self.traits())
         )
         self.path.mkdir(parents=True, exist_ok=True)
         files.replace(self.settings_file, text)

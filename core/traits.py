@@ -32,7 +32,7 @@ class TraitDeclaration:
     feature: str
 
     def __post_init__(self) -> None:
-        place = f"[traits.{json.dumps(self.trait, ensure_ascii=False)}]"
+        place = f"home.toml: [traits.{json.dumps(self.trait, ensure_ascii=False)}]"
         if self.kind not in KINDS:
             raise PatronError(f"{place}: kind is {self.kind!r}; use one of {', '.join(KINDS)}")
         if not isinstance(self.meaning, str):
@@ -59,7 +59,10 @@ def parse(sections: Mapping[str, Any]) -> tuple[TraitDeclaration, ...]:
     declared = []
     for trait, section in sections.items():
         if not isinstance(section, dict) or not set(section) <= {"kind", "meaning", "name"}:
-            raise PatronError(f"[traits.{json.dumps(trait)}] takes kind, meaning and name")
+            raise PatronError(
+                f"home.toml: [traits.{json.dumps(trait)}] takes kind, meaning and name;"
+                ' quote a name with dots, as in [traits."address.city"]'
+            )
         name = section.get("name")
         feature = feature_name(trait) if name is None else PREFIX + str(name).removeprefix(PREFIX)
         meaning = section.get("meaning") or f"The trait {trait}."

@@ -9,15 +9,15 @@ that customer's ids. So what was known before a merge can be reproduced, and a m
 from events.identity.lookup import Identity
 from events.identity.merging import Merge, join, join_previous, read_merges
 from events.identity.registering import Owner, assign, keep, keys_of, owners, stored_table, table
-from events.identity.splitting import Split, split
+from events.identity.splitting import IdentitySplit, split
 from events.identity.tables import ANONYMOUS, customers, ids, merges, splits
 
 __all__ = [
     "ANONYMOUS",
     "Identity",
+    "IdentitySplit",
     "Merge",
     "Owner",
-    "Split",
     "assign",
     "customers",
     "ids",

@@ -19,7 +19,7 @@ from events.identity.tables import ANONYMOUS, STORED_UNDER, customers, ids, merg
 
 
 @dataclass(frozen=True)
-class Split:
+class IdentitySplit:
     """What a split made.
 
     Attributes:
@@ -33,7 +33,7 @@ class Split:
     other_ids: tuple[str, ...]
 
 
-def split(connection: sa.Connection, customer_id: str, at_us: int, seq: int) -> Split:
+def split(connection: sa.Connection, customer_id: str, at_us: int, seq: int) -> IdentitySplit:
     """Take the customer whom an id meant before a merge out of the customer whom it means now.
 
     Events that were stored under an id before it was merged, and since, belong to that id's customer again.
@@ -67,7 +67,7 @@ def split(connection: sa.Connection, customer_id: str, at_us: int, seq: int) -> 
         moved = sa.update(ids).where(among(connection, ids.c.customer_id, sorted(names)))
         connection.execute(moved.values(customer_key=key))
     connection.execute(sa.insert(splits), {"customer_key": first, "other": first + 1, "at_us": at_us})
-    return Split(first, first + 1, tuple(sorted(own)), tuple(sorted(rest)))
+    return IdentitySplit(first, first + 1, tuple(sorted(own)), tuple(sorted(rest)))
 
 
 def _inside(connection: sa.Connection, customer_id: str, current: int) -> set[int]:

@@ -71,7 +71,9 @@ def count_conflicts(database: Database) -> int:
         return connection.execute(sa.select(sa.func.count()).select_from(conflicts)).scalar_one()
 
 
-def split(database: Database, customer_id: str, at: datetime, *, compacted_seq: int) -> identity.Split:
+def split(
+    database: Database, customer_id: str, at: datetime, *, compacted_seq: int
+) -> identity.IdentitySplit:
     """Undo a merge from a moment on; both customers come into the journal, so that readers learn of it.
 
     Args:

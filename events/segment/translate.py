@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from events.identity import ANONYMOUS
 from events.journal import Message, Refused, Rows
 from events.segment import orders
 from events.segment.channels import channel_of
+from events.segment.traits import campaign_rows, trait_rows
 from events.segment.values import (
     LONGEST_TEXT,
     MAX_UNITS,
@@ -37,7 +38,6 @@ from events.segment.values import (
 )
 from events.taxonomy import MEANINGS, SUBSCRIPTIONS
 
-_DEEPEST_TRAIT = 5
 # What an event is about, the closest first.
 _REFERENCES = (
     "decision_id", "message_id", "email_id", "notification_id", "campaign_id", "campaign", "campaign_name",
@@ -126,7 +126,8 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     joins = anonymous_id if user_id is not None else None
     if previous is not None and previous.startswith(ANONYMOUS):
         joins, previous = previous, None
-    rows = {k: v for k, v in rows.items() if v}
+    campaign = campaign_rows(parsed.head, message)
+    rows = {k: v for k, v in {**rows, "traits": [*rows.get("traits", ()), *campaign]}.items() if v}
     return Message(name, received_at, owner, joins, rows, previous, content)
 
 
@@ -154,7 +155,7 @@ Made = tuple[str | None, Rows]
 def _identify(parsed: _ParsedMessage) -> Made:
     message = parsed.message
     traits = {**mapping(mapping(message, "context"), "traits"), **mapping(message, "traits")}
-    return None, {"traits": _traits(parsed, "", traits)}
+    return None, {"traits": trait_rows(parsed.head, "", traits)}
 
 
 def _alias(parsed: _ParsedMessage) -> Made:
@@ -171,23 +172,7 @@ def _group(parsed: _ParsedMessage) -> Made:
     if group_id is None:
         raise Unfit("a group needs groupId")
     row = [*parsed.head, "group_id", group_id]
-    return None, {"traits": [row, *_traits(parsed, "group.", mapping(parsed.message, "traits"))]}
-
-
-def _traits(parsed: _ParsedMessage, prefix: str, traits: Mapping[str, Any]) -> list[list[Any]]:
-    named = dict(_flat(prefix, traits, _DEEPEST_TRAIT))
-    if any(len(name) > LONGEST_TEXT for name in named):
-        raise Unfit(f"the name of a trait is longer than {LONGEST_TEXT} characters")
-    return [[*parsed.head, name, value] for name, value in named.items()]
-
-
-def _flat(prefix: str, traits: Mapping[str, Any], deep: int) -> Iterator[tuple[str, str]]:
-    """Names and values, those of an object within as ``address.city``; what is null says nothing."""
-    for name, value in traits.items():
-        if isinstance(value, dict) and deep:
-            yield from _flat(f"{prefix}{name}.", value, deep - 1)
-        elif value is not None:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json_text(value)
+    return None, {"traits": [row, *trait_rows(parsed.head, "group.", mapping(parsed.message, "traits"))]}
 
 
 def _track(parsed: _ParsedMessage) -> Made:

@@ -11,12 +11,12 @@ import ibis.expr.types as ir
 from features.group import KEYS
 
 YES = (
-    "true", "yes", "y", "t", "1", "on", "ja", "j", "oui", "o", "si", "sí", "s", "sim", "tak", "ano", "да", "д",
-    "evet", "是", "是的", "有", "真", "はい", "예", "네", "x", "✓",
+    "true", "yes", "y", "t", "1", "on", "ja", "j", "oui", "o", "si", "sí", "s", "sim", "tak", "ano", "да",
+    "是", "是的", "有", "真", "はい", "예", "네",
 )  # fmt: skip
 NO = (
-    "false", "no", "n", "f", "0", "off", "nein", "nee", "non", "nej", "nei", "não", "nao", "nie", "ne", "нет", "н",
-    "hayır", "否", "不", "不是", "无", "假", "いいえ", "아니요",
+    "false", "no", "n", "f", "0", "off", "nein", "nee", "non", "nej", "nei", "não", "nao", "nie", "ne", "нет",
+    "否", "不", "不是", "无", "假", "いいえ", "아니요",
 )  # fmt: skip
 """Texts of flags in lower case."""
 _NUMBER = r"^[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?$"

@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 
 from events.queries.timeline import Position, Timeline
+from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
@@ -136,4 +137,4 @@ def customer(
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
     metrics.count(count_outcomes([entry]))
-    return portray(entry, entry.models, scorer.shop, query.language)
+    return portray(entry, entry.models, scorer.shop, query.language, features_of(scorer.home))

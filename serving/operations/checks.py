@@ -187,7 +187,7 @@ def online(home: Home) -> Iterator[Check]:
 
 PARTS = {
     "versions": versions, "database": database, "shop": shop, "journal": journal,
-    "quarantine": quarantine, "snapshots": snapshots, "online store": online,
+    "identity": identity, "quarantine": quarantine, "snapshots": snapshots, "online store": online,
 }  # fmt: skip
 
 

@@ -271,10 +271,17 @@ def test_traits_are_told_one_by_one_and_objects_taken_apart() -> None:
     )  # fmt: skip
     assert {r["name"]: r["value"] for r in rows(message, "traits")} == {
         "country": "DE", "address.city": "Köln", "address.geo.lat": "50.9", "vip": "true",
-        "tags": '["a",1]', "age": "40",
+        "tags": '["a",1]', "age": "40", "gone": None,
     }  # fmt: skip
     group = call("group", groupId=5, traits={"plan": "gold"})
     assert {r["name"]: r["value"] for r in rows(group, "traits")} == {"group_id": "5", "group.plan": "gold"}
+
+
+def test_the_campaign_of_any_message_is_a_trait() -> None:
+    context = {"campaign": {"name": "spring", "source": "news", "medium": 5, "other": "x"}}
+    traits = rows(call("page", context=context), "traits")
+    assert {r["name"]: r["value"] for r in traits} == {"campaign.name": "spring", "campaign.source": "news"}
+    assert rows(call("page", context={"campaign": "spring"}), "traits") == []
 
 
 # Orders and what is given back

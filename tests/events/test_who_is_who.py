@@ -34,7 +34,7 @@ def send(home: Home, *messages: dict[str, Any], at: datetime = START) -> journal
     return journal.append(Database(home), arrived, refused, compacted_seq=0)
 
 
-def split(home: Home, customer_id: str, at: datetime) -> identity.Split:
+def split(home: Home, customer_id: str, at: datetime) -> identity.IdentitySplit:
     return journal.split(Database(home), customer_id, at, compacted_seq=0)
 
 
