@@ -60,7 +60,7 @@ def write(home: Home, built: SnapshotSet) -> None:
 
 def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
     """Every segment of every kind, as of the latest build."""
-    groups, known = groups_of(home), features_of(home)
+    groups, by_name = groups_of(home), features_of(home)
     now = everyone(built, built.current, groups)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
     earlier = built.frame(segments, before[0]) if before else None
@@ -69,7 +69,7 @@ def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
         "compared_with": before[0].isoformat() if before else None,
         "currency": home.shop().currency,
         "customers": len(now),
-        "kinds": [_kind(name, now, earlier, known) for name in KINDS],
+        "kinds": [_kind(name, now, earlier, by_name) for name in KINDS],
         "moves": moves(built),
     }
 
@@ -82,12 +82,12 @@ def everyone(built: SnapshotSet, as_of: datetime, groups: Sequence[FeatureGroup]
 
 
 def _kind(
-    name: str, now: pd.DataFrame, earlier: pd.DataFrame | None, known: Mapping[str, Feature]
+    name: str, now: pd.DataFrame, earlier: pd.DataFrame | None, by_name: Mapping[str, Feature]
 ) -> dict[str, Any]:
     counts = now[name].value_counts()
     known = [n for n in KINDS[name] if n in counts] + sorted(n for n in counts.index if n not in KINDS[name])
     sample = now.sample(SAMPLE, random_state=SEED) if len(now) > SAMPLE else now
-    ranks = _ranks(sample, known)
+    ranks = _ranks(sample, by_name)
     revenue = float(now["net_spend_365d"].sum())
     before = None if earlier is None else earlier[name].value_counts()
     described = []
@@ -110,21 +110,21 @@ def _kind(
                 "net_spend_365d_per_customer": round(net / len(members), 2),
                 "newsletter_share": float(newsletter.astype(bool).mean()) if len(newsletter) else None,
                 "customers_before": None if before is None else int(before.get(value, 0)),
-                "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy(), known),
+                "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy(), by_name),
             }
         )
     return {
         "name": name,
-        "meaning": " ".join(known[name].description.split()),
+        "meaning": " ".join(by_name[name].description.split()),
         "customers_in_none": int(now[name].isna().sum()),
         "segments": described,
     }
 
 
-def _ranks(frame: pd.DataFrame, known: Mapping[str, Feature]) -> pd.DataFrame:
+def _ranks(frame: pd.DataFrame, by_name: Mapping[str, Feature]) -> pd.DataFrame:
     """Ranks of the numeric features from 0 to 1, with missing values as NaN; constant ones left out."""
     columns = {}
-    for name, feature in known.items():
+    for name, feature in by_name.items():
         if feature.group is segments or feature.dtype not in ("int64", "float64"):
             continue
         values = frame[name].to_numpy(np.float64)
@@ -134,7 +134,7 @@ def _ranks(frame: pd.DataFrame, known: Mapping[str, Feature]) -> pd.DataFrame:
 
 
 def differences(
-    frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any, known: Mapping[str, Feature] = FEATURES
+    frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any, by_name: Mapping[str, Feature] = FEATURES
 ) -> list[dict[str, Any]]:
     """The features that tell members from others best, with medians on both sides.
 
@@ -159,7 +159,7 @@ def differences(
         ):
             continue
         here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())
-        unit = known[name].unit
+        unit = by_name[name].unit
         chosen.append(
             {
                 "feature": name,

@@ -279,9 +279,10 @@ def test_traits_are_told_one_by_one_and_objects_taken_apart() -> None:
 
 def test_the_campaign_of_any_message_is_a_trait() -> None:
     context = {"campaign": {"name": "spring", "source": "news", "medium": 5, "other": "x"}}
-    traits = rows(call("page", context=context), "traits")
+    traits = rows(call("identify", context=context), "traits")
     assert {r["name"]: r["value"] for r in traits} == {"campaign.name": "spring", "campaign.source": "news"}
-    assert rows(call("page", context={"campaign": "spring"}), "traits") == []
+    assert rows(call("identify", context={"campaign": "spring"}), "traits") == []
+    assert {*fitting(call("page", context=context)).rows} == {"activities", "traits"}
 
 
 # Orders and what is given back

@@ -35,36 +35,36 @@ GROUP = declared_group(DECLARED)
 NAMES = list(GROUP.features)
 COMPILED = compiled.compile_groups((GROUP,))
 CONNECTION = compiled.open_connection()
-Told = tuple[int, str, str | None]  # hours before noon, trait and value
+TraitRow = tuple[int, str, str | None]  # hours before noon, trait and value
 
 
-def tables(told: list[Told]) -> dict[str, pa.Table]:
+def tables(rows: list[TraitRow]) -> dict[str, pa.Table]:
     by_name = {name: ibis.schema(schema).to_pyarrow().empty_table() for name, schema in SCHEMAS.items()}
-    moments = [(NOON - timedelta(hours=hours)).replace(tzinfo=None) for hours, _, _ in told]
+    moments = [(NOON - timedelta(hours=hours)).replace(tzinfo=None) for hours, _, _ in rows]
     columns = [
-        [1] * len(told),
+        [1] * len(rows),
         moments,
         moments,
-        [DAY] * len(told),
-        [t[1] for t in told],
-        [t[2] for t in told],
+        [DAY] * len(rows),
+        [t[1] for t in rows],
+        [t[2] for t in rows],
     ]
     schema = ibis.schema(SCHEMAS["traits"]).to_pyarrow()
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return by_name | {"traits": pa.Table.from_arrays(arrays, schema=schema)}
 
 
-def live(told: list[Told], as_of: datetime = NOON) -> dict[str, Any]:
+def live(rows: list[TraitRow], as_of: datetime = NOON) -> dict[str, Any]:
     """The features by the compiled SQL that live rows are computed by."""
     schema = ibis.schema(POPULATION).to_pyarrow()
     population = pa.table([[1], [as_of.replace(tzinfo=None)], [DAY]], schema=schema)
-    values = compiled.run(CONNECTION, COMPILED, tables(told), population)[GROUP.name].to_pylist()
+    values = compiled.run(CONNECTION, COMPILED, tables(rows), population)[GROUP.name].to_pylist()
     return {name: values[0][name] for name in NAMES}
 
 
-def offline(told: list[Told], as_of: datetime = NOON) -> dict[str, Any]:
+def offline(rows: list[TraitRow], as_of: datetime = NOON) -> dict[str, Any]:
     """The features by the definitions, as a build computes them."""
-    events = Events(**{name: ibis.memtable(table) for name, table in tables(told).items()})
+    events = Events(**{name: ibis.memtable(table) for name, table in tables(rows).items()})
     schema = ibis.schema(POPULATION).to_pyarrow()
     population = ibis.memtable(pa.table([[1], [as_of.replace(tzinfo=None)], [DAY]], schema=schema))
     values = lake.connect().to_pyarrow(GROUP.compute(events, population)).to_pylist()
@@ -88,11 +88,12 @@ def test_a_flag_that_is_not_understood_is_unknown(text: str) -> None:
     ("trait", "value", "expected"),
     [
         ("points", "12.5", 12.5), ("points", " -3 ", -3.0), ("points", "1e3", 1000.0),
-        ("points", "12,5", None),         ("points", "NaN", None), ("points", "1e999", None), ("points", "true", None),
+        ("points", "12,5", None), ("points", "NaN", None), ("points", "1e999", None),
+        ("points", "true", None),
         ("address.city", " Köln ", "Köln"), ("address.city", "", None),
         ("birthday", "2024-04-30", 1), ("birthday", "1970-01-01T23:00:00-08:00", DAY),
-        ("birthday", "2024-13-01", None),         ("birthday", "1714435200", 1), ("birthday", "1714435200000", 1), ("birthday", "2024-05-03", -2),
-        ("birthday", "soon", None),
+        ("birthday", "2024-13-01", None), ("birthday", "1714435200", 1), ("birthday", "1714435200000", 1),
+        ("birthday", "2024-05-03", -2), ("birthday", "soon", None),
     ],
 )  # fmt: skip
 def test_a_kind_reads_what_is_written(trait: str, value: str, expected: object) -> None:
@@ -100,23 +101,23 @@ def test_a_kind_reads_what_is_written(trait: str, value: str, expected: object) 
 
 
 def test_the_latest_value_counts_and_null_clears_from_then_on() -> None:
-    told: list[Told] = [(9, "points", "1"), (6, "points", "2"), (3, "points", None)]
-    counted = [live(told, NOON - timedelta(hours=hours))["trait_points"] for hours in (7, 4, 1)]
+    rows: list[TraitRow] = [(9, "points", "1"), (6, "points", "2"), (3, "points", None)]
+    counted = [live(rows, NOON - timedelta(hours=hours))["trait_points"] for hours in (7, 4, 1)]
     assert counted == [1.0, 2.0, None]
-    assert live([*told, (1, "points", "5")])["trait_points"] == 5.0
+    assert live([*rows, (1, "points", "5")])["trait_points"] == 5.0
 
 
 VALUES = st.sampled_from([None, "", "yes", "no", "1", "0", "7.5", "2024-01-01", "Köln", "maybe"])
-TOLD = st.lists(
+ROWS = st.lists(
     st.tuples(st.integers(0, 5), st.sampled_from(["points", "address.city", "vip", "birthday", "x"]), VALUES),
     max_size=8,
 )
 
 
-@given(TOLD, st.integers(0, 3))
-def test_live_values_are_those_of_a_build(told: list[Told], hours: int) -> None:
+@given(ROWS, st.integers(0, 3))
+def test_live_values_are_those_of_a_build(rows: list[TraitRow], hours: int) -> None:
     as_of = NOON - timedelta(hours=hours)
-    assert live(told, as_of) == offline(told, as_of)
+    assert live(rows, as_of) == offline(rows, as_of)
 
 
 def test_declarations_survive_what_writes_the_settings(tmp_path: Any) -> None:
