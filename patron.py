@@ -21,7 +21,6 @@ from commands import (
     settings,
     shop,
     training,
-    traits,
     up,
 )
 from commands.common import Exit, print_note
@@ -35,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, answers, rankings, feedback, service, settings, up, traits):
+for noun in (shop, training, models, answers, rankings, feedback, service, settings, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

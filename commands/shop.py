@@ -187,6 +187,28 @@ def _review(done: dict[str, Any]) -> list[str]:
     return [*monthly.as_lines(done.get("months", [])), *warnings]
 
 
+@app.command()
+def traits(
+    draft: Annotated[
+        bool, typer.Option(help="Print declarations of the traits that have arrived, for home.toml.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the traits of customers that are features, as home.toml declares them."""
+    from features.offline import trait_draft
+
+    home = open_home()
+    if draft:
+        home.shop()
+        text = trait_draft.draft(home)
+        print_result(as_json, {"draft": text}, text.rstrip())
+        return
+    declared = home.shop().traits
+    lines = [f"{each.feature:<28}{each.kind:<8}{each.trait:<24}{each.meaning}" for each in declared]
+    none = "no trait is declared; `patron traits --draft` proposes those that have arrived"
+    print_result(as_json, {"traits": [vars(each) for each in declared]}, "\n".join(lines) or none)
+
+
 def _accounts(done: dict[str, Any]) -> str:
     clock = "the clock is wall time" if done["live"] else f"the clock is frozen at {done['clock']}"
     if not done["changed"]:

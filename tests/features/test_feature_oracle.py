@@ -1250,5 +1250,5 @@ def test_a_history_worked_by_hand():
         "country": "France",
         "acquisition_channel": None,
         "newsletter": None,
-        "known_days": 182,
+        "known_days": 396,  # its first activity
     }

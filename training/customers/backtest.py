@@ -216,8 +216,7 @@ def with_declared_traits(home: Home, model: CustomerModel) -> CustomerModel:
     """The model with the traits that the shop declares added to its features."""
     declared = tuple(feature for name, feature in features_of(home).items() if name not in FEATURES)
     extended = replace(model, features=(*model.features, *declared))
-    opposite = model.complement_of
-    if opposite is None:
+    if (opposite := model.complement_of) is None:
         return extended
     return replace(extended, complement_of=replace(opposite, features=(*opposite.features, *declared)))
 
