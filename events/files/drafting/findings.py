@@ -9,7 +9,7 @@ import duckdb
 from core.storage import sql
 from events.files.drafting import numbers, skeleton, times
 from events.files.drafting.profiles import SAMPLE, SAMPLE_ROWS
-from events.files.drafting.roles import Columns, Roles, assign, examine
+from events.files.drafting.roles import Roles, SampledColumns, assign, examine
 from events.files.drafting.skeleton import quoted
 from events.files.drafting.times import TimeStyle
 from events.files.readers.source import ROW_NUMBER, Source
@@ -26,7 +26,7 @@ class Findings:
     """
 
     connection: duckdb.DuckDBPyConnection
-    columns: Columns
+    columns: SampledColumns
     roles: Roles
     time_columns: tuple[str, ...]
     style: TimeStyle | None

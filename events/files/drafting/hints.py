@@ -119,6 +119,11 @@ PERSONAL = re.compile(
     re.IGNORECASE,
 )
 """Names of columns whose values may name people; they are never shown."""
+PARTS_OF_TOTAL = {
+    "order_tax": r"^(order.?)?(total.?)?(tax|taxes|vat|mwst)(.?amount)?$|税",
+    "order_shipping": r"^(order.?)?(total.?)?(shipping|freight|versand|porto)(.?(amount|cost))?$|运费",
+}
+"""Settings of what an order's total contains and is no revenue, by the names of columns."""
 ORDER_TOTAL = re.compile(
     r"^(order.?)?total$|order.?(total|value|amount)|gesamt|订单金额|grand.?total", re.IGNORECASE
 )

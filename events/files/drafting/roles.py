@@ -30,7 +30,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Columns:
+class SampledColumns:
     """The columns of the sample.
 
     Attributes:
@@ -62,7 +62,7 @@ class Roles:
         return self.columns.get(role)
 
 
-def examine(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Columns:
+def examine(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> SampledColumns:
     """Profile the columns of the sample, and read their times."""
     profiles = {name: profile(connection, name) for name in names}
     filled = [name for name in names if profiles[name].filled]
@@ -72,10 +72,10 @@ def examine(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Colu
         named = hints.name_score("time", name) > 0
         if name not in clocks and (style := times.time_style(connection, SAMPLE, [name], named_time=named)):
             styles[name] = style
-    return Columns(profiles, styles, clocks)
+    return SampledColumns(profiles, styles, clocks)
 
 
-def assign(connection: duckdb.DuckDBPyConnection, columns: Columns) -> Roles:
+def assign(connection: duckdb.DuckDBPyConnection, columns: SampledColumns) -> Roles:
     """Give each role the column with the highest score, the surest first; no column has two."""
     first = _best(_candidates(connection, columns, {}))
     known: dict[str, str] = {role: first[role].name for role in ("order", "customer") if role in first}
@@ -90,7 +90,7 @@ def assign(connection: duckdb.DuckDBPyConnection, columns: Columns) -> Roles:
 
 
 def _candidates(
-    connection: duckdb.DuckDBPyConnection, columns: Columns, known: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, columns: SampledColumns, known: dict[str, str]
 ) -> dict[str, list[Candidate]]:
     candidates: dict[str, list[Candidate]] = {}
     for role in ("time", "customer", "order", "received_at", "quantity", "unit_price", "amount", "discount",
@@ -124,7 +124,7 @@ def _content(
     connection: duckdb.DuckDBPyConnection,
     role: str,
     column: ColumnProfile,
-    columns: Columns,
+    columns: SampledColumns,
     known: dict[str, str],
 ) -> float | None:
     """The points that a column's content gives it for a role; None if it cannot have the role."""

@@ -36,7 +36,10 @@ def add_orders(out: Draft, findings: Findings) -> None:
     out.lines += ["", "[orders]"]
     _customer_and_time(out, findings)
     for role in ("received_at", "order", "product", "category", "quantity", "discount", "currency"):
-        if role in roles:
+        profile = findings.columns.profiles[roles[role]] if role in roles else None
+        if profile and role == "currency" and profile.filled < 0.95 * profile.rows:
+            out.note(f"{quoted(profile.name)} is blank in some rows, so it is not mapped")
+        elif profile:
             by_name = roles.scores[role].by_name
             out.say(
                 role, quoted(roles[role]), "" if by_name else "by its content alone", findings.rivals(role)
@@ -78,12 +81,22 @@ def _money(out: Draft, findings: Findings) -> None:
                 "it is the same in every row of an order",
                 findings.rivals("amount"),
             )
+            _parts_of_total(out, findings)
             return
         doubt = "it is the same in every row of an order: is it order_total? each row will count it"
     by_name = roles.scores["amount"].by_name
     out.say(
         "amount", quoted(name), doubt, "" if by_name else "by its content alone", findings.rivals("amount")
     )
+
+
+def _parts_of_total(out: Draft, findings: Findings) -> None:
+    """The columns of an order's tax and shipping, which are no revenue."""
+    for setting, hint in hints.PARTS_OF_TOTAL.items():
+        for name, profile in findings.columns.profiles.items():
+            if profile.is_numeric and re.search(hint, name, re.IGNORECASE):
+                out.say(setting, quoted(name), "is it contained in order_total?")
+                break
 
 
 def _is_repeated_in_order(findings: Findings, name: str) -> bool:

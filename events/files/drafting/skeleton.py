@@ -6,13 +6,13 @@ import json
 
 from events.files.drafting import hints
 from events.files.drafting.profiles import ColumnProfile
-from events.files.drafting.roles import Columns, Roles
+from events.files.drafting.roles import Roles, SampledColumns
 
 MAX_SHOWN_LENGTH = 25  # mean characters; longer texts are somebody's words
 _HEADERS = ("column", "content", "filled", "different", "such as")
 
 
-def lines(columns: Columns, roles: Roles, file_name: str) -> list[str]:
+def lines(columns: SampledColumns, roles: Roles, file_name: str) -> list[str]:
     """The comments of the skeleton: what is missing, what to do, and every column with its content."""
     missing = [what for role, what in (("customer", "a customer"), ("time", "a time")) if role not in roles]
     text = [f"# No column looks like {' or '.join(missing)}."]
@@ -50,7 +50,7 @@ def shown_values(column: ColumnProfile) -> str:
     return ", ".join(column.samples)
 
 
-def _row(column: ColumnProfile, columns: Columns) -> tuple[str, ...]:
+def _row(column: ColumnProfile, columns: SampledColumns) -> tuple[str, ...]:
     kind = "times" if column.name in columns.styles and not column.is_numeric else column.kind
     known = kind == "times" and not hints.PERSONAL.search(column.name)
     values = ", ".join(column.samples) if known else shown_values(column)

@@ -1,4 +1,4 @@
-"""Columns that tell kinds of rows apart: sales, cancelled sales, refunded sales, returns."""
+"""SampledColumns that tell kinds of rows apart: sales, cancelled sales, refunded sales, returns."""
 
 from __future__ import annotations
 
