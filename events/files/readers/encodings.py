@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ _BOMS = (
 _MIN_ZERO_SHARE = 0.05  # of the bytes at even or odd places: separators and digits have one zero each
 _MIN_COMMON_SHARE = 0.5  # of the characters beyond ASCII
 _VALID_PER_ERROR = 10
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _LAST_COMMON_LEAD = 0xD7  # first byte; small accented letters of Western text are above
 _C1_UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}  # in cp1252
 
@@ -117,7 +119,9 @@ def _without_mark(head: bytes) -> str | None:
     zeros = (head[0::2].count(0), head[1::2].count(0))
     if max(zeros) < max(1, _MIN_ZERO_SHARE * len(head) / 2) or min(zeros) * 10 > max(zeros):
         return None
-    return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    name = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    text = codecs.getincrementaldecoder(name)("replace").decode(head[:CHUNK_BYTES])
+    return None if _CONTROL.search(text) else name  # a binary file has zeros too
 
 
 def _is_chinese(head: bytes) -> bool:
