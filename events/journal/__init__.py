@@ -11,7 +11,16 @@ out numbers therefore takes the lake's ``compacted_seq`` and raises the counter 
 from events.journal.message import Message, Refused, Rows
 from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
 from events.journal.schema import counter, journal, messages, quarantine
-from events.journal.writing import Appended, advance_to, append, clear, count_conflicts, forget, split
+from events.journal.writing import (
+    Appended,
+    advance_to,
+    append,
+    clear,
+    count_conflicts,
+    forget,
+    reserve_number,
+    split,
+)
 
 __all__ = [
     "Appended",
@@ -32,6 +41,7 @@ __all__ = [
     "messages",
     "oldest",
     "quarantine",
+    "reserve_number",
     "split",
     "tables",
     "tail",

@@ -9,7 +9,8 @@ from typing import Any
 
 Rows = Mapping[str, Sequence[Sequence[Any]]]
 """Per event table its rows: the values of ``SCHEMAS`` but the customer's key, moments in microseconds
-since 1970 (UTC), decimals as text."""
+since 1970 (UTC), decimals as text. A line of ``Order Updated`` and a refund of ``Order Cancelled`` have one
+more value, true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Message:
         previous: an id that an alias gives up, a device's or one of the company's own; see
             :func:`events.identity.join_previous`.
         content: a digest of the message, without what a retry changes; empty where nobody compares it.
+        doubt: the message again, with why a part of it is missing in ``rows``; for the quarantine.
     """
 
     message_id: str
@@ -34,6 +36,7 @@ class Message:
     rows: Rows = field(default_factory=dict)
     previous: str | None = None
     content: bytes = b""
+    doubt: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)

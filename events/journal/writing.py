@@ -58,6 +58,7 @@ def append(
             rows = [{"digest": digest, "content": message.content} for digest, message in fresh.items()]
             connection.execute(sa.insert(messages), rows)
             _insert(connection, list(fresh.values()), compacted_seq)
+            refused = [*refused, *(message.doubt for message in fresh.values() if message.doubt is not None)]
         if conflicting:
             connection.execute(sa.insert(conflicts), [{"digest": digest} for digest in conflicting])
         if refused:
@@ -96,7 +97,7 @@ def split(
 
 def _new(connection: sa.Connection, arrived: Sequence[Message]) -> tuple[dict[bytes, Message], list[bytes]]:
     """The messages that were not stored yet, by digest, and the digests of those with another's id."""
-    digests = [_digest(message.message_id) for message in arrived]
+    digests = [message_digest(message.message_id) for message in arrived]
     known = _known(connection, list(dict.fromkeys(digests)))
     fresh: dict[bytes, Message] = {}
     others: list[tuple[bytes, Message]] = []
@@ -106,7 +107,7 @@ def _new(connection: sa.Connection, arrived: Sequence[Message]) -> tuple[dict[by
             fresh[digest] = message
         elif before and message.content and before != message.content:
             renamed = _renamed(message)
-            others.append((_digest(renamed.message_id), renamed))
+            others.append((message_digest(renamed.message_id), renamed))
     if not others:
         return fresh, []
     known_others = _known(connection, list({digest for digest, _ in others}))
@@ -136,7 +137,7 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
             "message": message.message,
             "digest": None
             if message.message_id is None
-            else _digest(message.message_id + message.content.hex()),
+            else message_digest(message.message_id + message.content.hex()),
         }
         for message in refused
     ]
@@ -180,6 +181,14 @@ def _advance_to(connection: sa.Connection, compacted_seq: int) -> int:
     return max(seq, compacted_seq)
 
 
+def reserve_number(database: Database) -> int:
+    """A number after those of all messages so far, which no message gets."""
+    with database.writing() as connection:
+        seq = newest(connection) + 1
+        _count(connection, seq)
+    return seq
+
+
 def forget(database: Database, upto: int) -> None:
     """Drop the messages up to a number, which the lake holds; their ids are still known."""
     with database.writing() as connection:
@@ -207,5 +216,6 @@ def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, b
     return known
 
 
-def _digest(message_id: str) -> bytes:
+def message_digest(message_id: str) -> bytes:
+    """What a message's id is known by."""
     return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]

@@ -122,13 +122,16 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     name = identifier(message, "messageId") or _made_id(message, received_at)
     hour = hour_of(at, place.time_zone)
     parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
-    previous, rows = make(parsed)
+    previous, rows, *doubts = make(parsed)
+    doubt = next(
+        (Refused(received_at, why, as_it_came(message), partial_id(name)) for why in doubts if why), None
+    )
     joins = anonymous_id if user_id is not None else None
     if previous is not None and previous.startswith(ANONYMOUS):
         joins, previous = previous, None
     campaign = campaign_rows(parsed.head, message)
     rows = {k: v for k, v in {**rows, "traits": [*rows.get("traits", ()), *campaign]}.items() if v}
-    return Message(name, received_at, owner, joins, rows, previous, content)
+    return Message(name, received_at, owner, joins, rows, previous, content, doubt)
 
 
 def _device(message: Mapping[str, Any], user_id: str | None) -> str | None:
@@ -141,6 +144,11 @@ def _device(message: Mapping[str, Any], user_id: str | None) -> str | None:
         return None
 
 
+def partial_id(message_id: str) -> str:
+    """The id under which the quarantine has a message of which only a part could be used."""
+    return f"part:{message_id}"
+
+
 def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
     """What a message without an id is known by: what it says, and its arrival where it says no time."""
     timed = any(message.get(name) for name in ("timestamp", "originalTimestamp"))
@@ -148,8 +156,8 @@ def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
     return f"made:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-Made = tuple[str | None, Rows]
-"""The id that an alias gives up, and a message's rows."""
+Made = tuple[str | None, Rows] | tuple[str | None, Rows, str]
+"""The id that an alias gives up, a message's rows, and why a part of it is missing among them."""
 
 
 def _identify(parsed: _ParsedMessage) -> Made:
@@ -181,14 +189,22 @@ def _track(parsed: _ParsedMessage) -> Made:
         raise Unfit("event, the name of what happened, is missing")
     if len(name) > LONGEST_TEXT:
         raise Unfit(f"event is longer than {LONGEST_TEXT} characters")
-    if name == orders.ORDERED:
-        order_id = text(properties, "order_id", "checkout_id") or parsed.message_id
-        lines = orders.order_lines(properties, order_id, parsed.currency)
-        return None, {"order_lines": [[*parsed.head, *line] for line in lines]}
+    if name in orders.ORDERED:
+        order_id = text(properties, "order_id", "checkout_id")
+        if name == orders.UPDATED and order_id is None:
+            raise Unfit("an update of an order needs order_id")
+        lines, doubt = orders.order_lines(properties, order_id or parsed.message_id, parsed.currency)
+        rows = _order_rows(parsed, lines, flag=name == orders.UPDATED)
+        return None, {"order_lines": rows}, doubt
     if name in orders.GIVEN_BACK:
-        lines = orders.refunds(properties, parsed.currency)
-        return None, {"refunds": [[*parsed.head, *line] for line in lines]}
+        lines, doubt = orders.refunds(properties, parsed.currency)
+        return None, {"refunds": _order_rows(parsed, lines, flag=name == orders.CANCELLED)}, doubt
     return None, _activity(parsed, name, properties, text(properties, "category"))
+
+
+def _order_rows(parsed: _ParsedMessage, lines: list[list[Any]], *, flag: bool) -> list[list[Any]]:
+    """Rows as the journal stores them; a flag that is true stands at their end."""
+    return [[*parsed.head, *line, *([True] if flag else [])] for line in lines]
 
 
 def _seen(name: str) -> Callable[[_ParsedMessage], Made]:

@@ -134,6 +134,7 @@ class LiveUpdater:
         """Compute some customers as of a moment and write their rows, all groups in one step."""
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
+        events = {name: _valid(table, as_of) for name, table in events.items()}
         if len(known):
             texts = self._reader.opinions(events["activities"])
             tables = {**events, "opinions": texts, "boundaries": self._divided[1]}
@@ -199,6 +200,14 @@ def _known(events: Mapping[str, pa.Table], as_of: datetime) -> list[int]:
         seen = pc.and_(pc.less(table["timestamp"], at), pc.less_equal(table["received_at"], at))
         keys |= set(pc.unique(table["customer_key"].filter(seen)).to_pylist())
     return sorted(keys)
+
+
+def _valid(table: pa.Table, as_of: datetime) -> pa.Table:
+    """The rows that no version of their order known at a moment replaces; see ``visible``."""
+    if "replaced_at" not in table.column_names:
+        return table
+    replaced, at = table["replaced_at"], pa.scalar(as_of.replace(tzinfo=None), pa.timestamp("us"))
+    return table.filter(pc.or_kleene(pc.is_null(replaced), pc.greater(replaced, at))).drop(["replaced_at"])
 
 
 def _population(customer_keys: Sequence[int], as_of: datetime, zone: str) -> pa.Table:

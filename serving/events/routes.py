@@ -78,7 +78,8 @@ async def batch(
     accepted = [message for message in read if isinstance(message, Message)]
     refused = [message for message in read if isinstance(message, Refused)]
     await _store(intake, metrics, accepted, refused)
-    return Taken(kept=len(accepted), quarantined=len(refused))
+    parts = sum(one.doubt is not None for one in accepted)
+    return Taken(kept=len(accepted), quarantined=len(refused) + parts)
 
 
 def _single(kind: str) -> Callable[[Endpoint], Endpoint]:
@@ -108,7 +109,7 @@ async def single_event(
         await _store(intake, metrics, [], [read])
         raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
     await _store(intake, metrics, [read], [])
-    return Taken(kept=1, quarantined=0)
+    return Taken(kept=1, quarantined=int(read.doubt is not None))
 
 
 def _place(scorer: ScorerDep) -> Place:

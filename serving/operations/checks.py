@@ -96,6 +96,25 @@ def shop(home: Home) -> Iterator[Check]:
     yield Check("lake", OK, f"{metadata.orders:,} orders {span}")
 
 
+def orders(home: Home) -> Iterator[Check]:
+    """Orders that were stated more than once, refunds that wait, and what was given back too much."""
+    from events.queries.order_counts import order_counts
+
+    counts = order_counts(home)
+    if counts.corrected or counts.cancelled:
+        result = f"{counts.corrected:,} have several versions, {counts.cancelled:,} are cancelled"
+        yield Check("orders", OK, result)
+    if counts.waiting:
+        result = f"{counts.waiting:,} refunds and cancellations name an order that was not received"
+        yield Check("orders", WARNING, result, "send or import these orders; the refunds wait for them")
+    if counts.surplus:
+        result = (
+            f"{counts.surplus:,.2f} {home.shop().currency} of {counts.surplus_orders:,} orders were given"
+            " back beyond what the orders brought, and do not count"
+        )
+        yield Check("orders", WARNING, result, "compare the refunds of these orders with the books")
+
+
 def journal(home: Home) -> Iterator[Check]:
     """How much the lake does not hold yet, and since when."""
     import sqlalchemy as sa
@@ -186,7 +205,7 @@ def online(home: Home) -> Iterator[Check]:
 
 
 PARTS = {
-    "versions": versions, "database": database, "shop": shop, "journal": journal,
+    "versions": versions, "database": database, "shop": shop, "orders": orders, "journal": journal,
     "identity": identity, "quarantine": quarantine, "snapshots": snapshots, "online store": online,
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.calendar import date_of
 from events.journal import Message, Refused, tables
-from events.schema import SCHEMAS
+from events.schema import FACTS, SCHEMAS
 from events.segment.translate import KINDS, Place, translate
 from events.taxonomy import SUBSCRIPTIONS
 
@@ -48,8 +48,8 @@ def rows(message: Any, table: str) -> list[dict[str, Any]]:
     """The rows that a message leaves in an event table, by way of the journal's own types."""
     result = fitting(message)
     assert set(result.rows) <= {table}
-    made: list[dict[str, Any]] = tables([(1, json.dumps(result.rows))])[table].to_pylist()
-    assert all(list(row) == list(SCHEMAS[table]) for row in made)
+    made: list[dict[str, Any]] = tables([(1, 1, json.dumps(result.rows))])[table].to_pylist()
+    assert all(list(row) == list(FACTS.get(table, SCHEMAS[table])) for row in made)
     return made
 
 
@@ -333,6 +333,8 @@ def test_an_order_without_products_is_one_line_and_one_without_prices_is_divided
     cases: list[tuple[dict[str, Any], str]] = [
         ({"revenue": "25.5", "total": 30, "discount": 5}, "25.5"),
         ({"total": 30}, "30"),
+        ({"total": 50, "tax": 8, "shipping": "5.00"}, "37"),
+        ({"total": 50, "tax": 8, "shipping": "by post"}, "42"),
         ({"subtotal": "20", "total": 30}, "20"),
     ]
     for more, amount in cases:
@@ -369,7 +371,7 @@ def test_what_is_given_back_is_the_whole_or_some_products(event: str) -> None:
         ({}, "neither products nor revenue or total"),
         ({"products": []}, "neither products nor revenue or total"),
         ({"products": {}}, "products is not a list"),
-        ({"products": [{"price": 1}, {}]}, "products[1] has no price"),
+        ({"products": [{"price": -1}, {}]}, "products[0].price is negative"),
         ({"products": ["x"]}, "products[0] has no price"),
         ({"products": [{"price": -1}]}, "products[0].price is negative"),
         ({"products": [{"price": "free"}]}, "products[0].price is not a number"),
@@ -397,6 +399,35 @@ def test_what_is_given_back_is_the_whole_or_some_products(event: str) -> None:
 )
 def test_orders_that_cannot_be_are_refused(event: str, properties: dict[str, Any], why: str) -> None:
     assert why in reason(track(event, properties))
+
+
+def test_a_bad_product_of_an_order_is_left_out_and_in_doubt() -> None:
+    message = order(
+        {"product_id": "a", "price": "10"}, {"product_id": "b", "price": "ten"}, {"product_id": "c"},
+        {"product_id": "d", "price": 5, "quantity": 2}, discount=2,
+    )  # fmt: skip
+    result = fitting(message)
+    assert result.doubt is not None
+    assert result.doubt.reason == "products[1].price is not a number"
+    lines = rows(message, "order_lines")
+    assert [(r["product_id"], r["amount"]) for r in lines] == [("a", 9), ("d", 9)]
+    assert fitting(order({"product_id": "a", "price": "10"})).doubt is None
+
+
+@pytest.mark.parametrize("event", ["Order Refunded", "Order Cancelled"])
+def test_what_names_its_order_needs_no_amount(event: str) -> None:
+    (rest,) = rows(track(event, {"order_id": "o1"}), "refunds")
+    assert (rest["order_id"], rest["product_id"], rest["amount"]) == ("o1", None, None)
+    assert rest["cancelled"] == (event == "Order Cancelled")
+    (part,) = rows(track(event, {"order_id": "o1", "products": [{"sku": "a", "quantity": 2}]}), "refunds")
+    assert (part["product_id"], part["quantity"], part["amount"]) == ("a", 2, None)
+    assert "neither products nor" in reason(track(event, {}))
+
+
+def test_an_update_of_an_order_is_a_version_that_names_it() -> None:
+    (line,) = rows(track("Order Updated", {"order_id": "o1", "revenue": 60}), "order_lines")
+    assert (line["order_id"], line["amount"], line["updated"]) == ("o1", 60, True)
+    assert "needs order_id" in reason(track("Order Updated", {"revenue": 60}))
 
 
 # Everything else
@@ -511,7 +542,7 @@ def test_whatever_is_told_becomes_rows_of_the_tables_or_is_refused(message: Any)
         assert result.reason
         json.loads(result.message)
         return
-    for rows_of in tables([(1, json.dumps(result.rows, ensure_ascii=False))]).values():
+    for rows_of in tables([(1, 1, json.dumps(result.rows, ensure_ascii=False))]).values():
         assert all(
             r["timestamp"] <= r["received_at"] == NOW.replace(tzinfo=None) for r in rows_of.to_pylist()
         )
