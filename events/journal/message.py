@@ -55,3 +55,8 @@ class Refused:
     message: str
     message_id: str | None = None
     content: bytes = b""
+
+
+def partial_id(message_id: str) -> str:
+    """The id under which the quarantine has a message of which only a part could be used."""
+    return f"part:{message_id}"

@@ -52,6 +52,11 @@ def order_lines(properties: Mapping[str, Any], order_id: str, currency: str) -> 
     return rows, doubt
 
 
+def with_moments(head: list[int], lines: list[list[Any]], *, flag: bool) -> list[list[Any]]:
+    """Lines as the journal stores them, after the moments; a flag that is true stands at their end."""
+    return [[*head, *line, *([True] if flag else [])] for line in lines]
+
+
 def refunds(properties: Mapping[str, Any], currency: str) -> tuple[list[list[Any]], str]:
     """The rows of a refund or cancellation, and why products are missing, as :func:`order_lines` has them.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.calendar import day_of, hour_of, micros
 from events.identity import ANONYMOUS
-from events.journal import Message, Refused, Rows
+from events.journal import Message, Refused, Rows, partial_id
 from events.segment import orders
 from events.segment.channels import channel_of
 from events.segment.traits import campaign_rows, trait_rows
@@ -120,12 +120,12 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     at = happened(message, received_at)
     head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
     name = identifier(message, "messageId") or _made_id(message, received_at)
-    hour = hour_of(at, place.time_zone)
-    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
+    zone, currency = place.time_zone, place.currency
+    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour_of(at, zone), currency)
     previous, rows, *doubts = make(parsed)
-    doubt = next(
-        (Refused(received_at, why, as_it_came(message), partial_id(name)) for why in doubts if why), None
-    )
+    doubt = None
+    if any(doubts):
+        doubt = Refused(received_at, doubts[0], as_it_came(message), partial_id(name))
     joins = anonymous_id if user_id is not None else None
     if previous is not None and previous.startswith(ANONYMOUS):
         joins, previous = previous, None
@@ -142,11 +142,6 @@ def _device(message: Mapping[str, Any], user_id: str | None) -> str | None:
         if user_id is None:
             raise
         return None
-
-
-def partial_id(message_id: str) -> str:
-    """The id under which the quarantine has a message of which only a part could be used."""
-    return f"part:{message_id}"
 
 
 def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
@@ -194,17 +189,13 @@ def _track(parsed: _ParsedMessage) -> Made:
         if name == orders.UPDATED and order_id is None:
             raise Unfit("an update of an order needs order_id")
         lines, doubt = orders.order_lines(properties, order_id or parsed.message_id, parsed.currency)
-        rows = _order_rows(parsed, lines, flag=name == orders.UPDATED)
+        rows = orders.with_moments(parsed.head, lines, flag=name == orders.UPDATED)
         return None, {"order_lines": rows}, doubt
     if name in orders.GIVEN_BACK:
         lines, doubt = orders.refunds(properties, parsed.currency)
-        return None, {"refunds": _order_rows(parsed, lines, flag=name == orders.CANCELLED)}, doubt
+        rows = orders.with_moments(parsed.head, lines, flag=name == orders.CANCELLED)
+        return None, {"refunds": rows}, doubt
     return None, _activity(parsed, name, properties, text(properties, "category"))
-
-
-def _order_rows(parsed: _ParsedMessage, lines: list[list[Any]], *, flag: bool) -> list[list[Any]]:
-    """Rows as the journal stores them; a flag that is true stands at their end."""
-    return [[*parsed.head, *line, *([True] if flag else [])] for line in lines]
 
 
 def _seen(name: str) -> Callable[[_ParsedMessage], Made]:
