@@ -6,7 +6,7 @@ import hmac
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -45,6 +45,7 @@ class Keys:
         threads = ThreadPoolExecutor(1, "keys") if self._database.on_postgres else None
         self._breaker = CircuitBreaker(f"the database {self._database.name}", BUDGET_S, threads)
         self._background = ThreadPoolExecutor(1, "keys-ahead")
+        self._background_read: Future[None] | None = None
         self._reading = False
         self._cache_seconds = cache_seconds
         self._clock = Clock(wall=home.wall)
@@ -167,7 +168,8 @@ class Keys:
 
     def close(self) -> None:
         """Close the database; the next :meth:`find` opens it again."""
-        self._background.submit(lambda: None).result()  # a read in the background has ended then
+        if self._background_read is not None:
+            wait([self._background_read])
         self._checked_at = float("-inf")
         self._database.close()
 
@@ -184,7 +186,7 @@ class Keys:
         """Read the database in a thread, unless it does so already."""
         if not self._reading:
             self._reading = True
-            self._background.submit(self._read_and_release)
+            self._background_read = self._background.submit(self._read_and_release)
 
     def _read_and_release(self) -> None:
         try:

@@ -13,7 +13,6 @@ import pytest
 
 from core.calendar import day_of
 from core.home import Clock, Home
-from features.catalogue.store import Store
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
@@ -167,13 +166,14 @@ def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
 def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compared(
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, store = Registry(trained_copy), Store(trained_copy)
-    longer = train(Workspace(trained_copy, built), with_horizon(propensity, 60), registry)
+    registry, workspace = Registry(trained_copy), Workspace(trained_copy, built)
+    longer = train(workspace, with_horizon(propensity, 60), registry)
     assert longer.champion
     assert "version 1 answers another question" in registry.promotions("propensity")[-1].why
-    definitions = store.definitions()
-    monkeypatch.setattr(store, "definitions", lambda: definitions | {"recency_days": "another"})
-    back = train(Workspace(trained_copy, built), propensity, registry)
+    definitions = workspace.store.definitions()
+    changed = definitions | {"recency_days": "another"}
+    monkeypatch.setattr(workspace.store, "definitions", lambda: changed)
+    back = train(workspace, propensity, registry)
     assert back.champion
     assert "version 2 cannot answer any longer" in registry.promotions("propensity")[-1].why
 
@@ -186,7 +186,7 @@ def test_a_held_back_version_is_promoted_by_a_person_without_force(
     assert code == 0
     assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in text_value
     code, text_value, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
-    assert (code, text_value.split(" answers")[0]) == (0, "propensity version 2")
+    assert (code, text_value.split(" is the champion")[0]) == (0, "propensity version 2")
     assert not Registry(home).promotions("propensity")[-1].forced
 
 

@@ -16,7 +16,8 @@ from features.catalogue.store import Store
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions import MODELS
-from models.registry.registry import EXPERIMENT, Registry
+from models.registry.registry import Registry
+from models.registry.training_runs import EXPERIMENT
 from training.customers import tuning
 from training.customers.backtest import split_history
 from training.customers.dataset import Dataset, Split
