@@ -21,11 +21,14 @@ def customer_orders(
     arrived: Mapping[str, pa.Table],
     merges: Sequence[Merge],
     customer_key: int,
+    *,
+    refunds: bool = True,
 ) -> dict[str, pa.Table]:
     """The tables ``order_lines`` and ``refunds`` of a customer, with the columns of ``STORED``.
 
     Args:
         arrived: events that the version does not contain. merges: of others into this customer.
+        refunds: whether refunds are wanted; order lines do not depend on the lake's.
 
     Raises:
         PatronError: a table of the lake is missing or cannot be read.
@@ -34,7 +37,9 @@ def customer_orders(
     keys = sorted({customer_key, *(merge.customer_key for merge in merges)})
     stored = {}
     for name in order_book.TABLES:
-        stored[name] = _rows(cursor, version, name, types[name], keys)
+        stored[name] = types[name].empty_table()
+        if name == "order_lines" or refunds:
+            stored[name] = _rows(cursor, version, name, types[name], keys)
         table = order_book.facts_table(name)
         stored[table] = facts[name].empty_table()
         if (version.folder / table).exists():

@@ -161,7 +161,9 @@ class Timeline:
             version, arrived = lake.arrived(self._home, self._database, keys)
         orders = {}
         if {"order", "refund"} & {*kinds}:
-            orders = customer_orders(self._cursor(), version, arrived, merges, customer_key)
+            orders = customer_orders(
+                self._cursor(), version, arrived, merges, customer_key, refunds="refund" in kinds
+            )
         return _Sources(version, arrived, merges, orders)
 
     def _events(
