@@ -30,6 +30,7 @@ test: check                         ## check, and every test
 bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.btyd
+	$(BIN)/python -m benchmarks.files
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving

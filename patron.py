@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from commands import (
     answers,
     feedback,
+    identity,
     keys,
     models,
     quarantine,
@@ -37,6 +38,7 @@ for noun in (shop, training, models, answers, rankings, feedback, service, setti
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(identity.app, name="identity")
 
 
 def _wrong_setting(error: Exception) -> str | None:

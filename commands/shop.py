@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.common import AsJson, open_home, print_result, progress_bar
+from commands.common import AsJson, Exit, open_home, print_result, progress_bar
 
 app = typer.Typer()
 
@@ -62,14 +62,20 @@ def import_(
     live: Annotated[bool, typer.Option(help="Use wall time from now on, for events that arrive.")] = False,
     replace: Annotated[bool, typer.Option(help="Delete the existing shop first.")] = False,
     report: Annotated[bool, typer.Option(help="List the rejected rows of the last import.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count and summarize as an import would; write nothing.")
+    ] = False,
+    allow_rejects: Annotated[
+        bool, typer.Option("--allow-rejects", help="Import a file even if most of its rows are rejected.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import orders from files or a database, and account for every row."""
+    """Import orders, customers or activities from files or a database, and account for every row."""
     from events.files import imports, rejected_rows
 
     if files and inspect:
         for file in files:
-            print(imports.inspect_file(Path(file)), end="")
+            print(imports.inspect_file(file, table), end="")
         return
     if not files and not report:
         raise typer.BadParameter(
@@ -83,11 +89,18 @@ def import_(
         raise typer.BadParameter(
             "--live and --as-of exclude each other: the clock is wall time, or it is frozen"
         )
+    if dry_run:
+        _dry_run(files or [], mapping, table, allow_rejects, as_json)
+        return
     done = []
     for i, file in enumerate(files or []):
         with progress_bar(as_json) as progress:
             fresh = replace and i == 0
-            done.append(imports.import_file(open_home(), file, mapping, as_of, fresh, progress, table, live))
+            done.append(
+                imports.import_file(
+                    open_home(), file, mapping, as_of, fresh, progress, table, live, allow_rejects
+                )
+            )
     if done:
         print_result(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
@@ -138,32 +151,82 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """List features: meaning, unit, and the models that use them."""
+    from features.groups import features_of
     from models.explain import lineage
 
     if write is not None:
         write.write_text(lineage.page())
         print_result(as_json, {"written": str(write)}, f"wrote {write}")
         return
-    listed = lineage.describe(name)
+    listed = lineage.describe(name, features_of(open_home()))
     lines = [f"{f.name:<22}{f.group:<11}{f.unit:<11}{f.meaning}" for f in listed]
     if name is not None:
         lines = [f"{key:<16}{_plain(value)}" for key, value in vars(listed[0]).items()]
     print_result(as_json, {"features": [vars(f) for f in listed]}, "\n".join(lines))
 
 
+def _dry_run(files: list[str], mapping: str, table: str | None, allow_rejects: bool, as_json: bool) -> None:
+    """Print what imports of files would count; fail if one of them would be refused."""
+    from events.files import imports
+
+    done = [imports.dry_run(open_home(), file, mapping, table) for file in files]
+    lines = []
+    for file in done:
+        lines += [f"{file['file']}: nothing was imported (--dry-run)", *_counts(file), *_review(file)]
+        lines += [f"WARNING it would be refused: {file['refused']}"] if file["refused"] else []
+    refused = any(file["refused"] for file in done) and not allow_rejects
+    result = done[0] if len(done) == 1 else {"files": done}
+    print_result(as_json, result, "\n".join(lines), Exit.FAILED if refused else Exit.DONE)
+
+
+def _review(done: dict[str, Any]) -> list[str]:
+    """The summary by month and the warnings; imports of earlier releases have neither."""
+    from events.files.review import monthly
+
+    warnings = [f"WARNING {warning['text']}" for warning in done.get("warnings", [])]
+    return [*monthly.as_lines(done.get("months", [])), *warnings]
+
+
+@app.command()
+def traits(
+    draft: Annotated[
+        bool, typer.Option(help="Print declarations of the traits that have arrived, for home.toml.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the traits of customers that are features, as home.toml declares them."""
+    from features.offline import trait_draft
+
+    home = open_home()
+    if draft:
+        home.shop()
+        text = trait_draft.draft(home)
+        print_result(as_json, {"draft": text}, text.rstrip())
+        return
+    declared = home.shop().traits
+    lines = [f"{each.feature:<28}{each.kind:<8}{each.trait:<24}{each.meaning}" for each in declared]
+    none = "no trait is declared; `patron traits --draft` proposes those that have arrived"
+    print_result(as_json, {"traits": [vars(each) for each in declared]}, "\n".join(lines) or none)
+
+
 def _accounts(done: dict[str, Any]) -> str:
     clock = "the clock is wall time" if done["live"] else f"the clock is frozen at {done['clock']}"
     if not done["changed"]:
         return f"{done['file']} has no new rows; nothing changed, {clock}"
+    span = f"orders from {done['from']} to {done['to']}" if done["from"] else "no orders yet"
+    return "\n".join([*_counts(done), *_review(done), f"{span}; {clock}{_forgotten(done)}"])
+
+
+def _counts(done: dict[str, Any]) -> list[str]:
+    """The rows of a file by what became of them."""
     accepted, rejected = sum(done["kept"].values()), sum(done["set_aside"].values())
-    lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,}"]
+    lines = [f"read {done['read']:,} = kept {accepted:,} + rejected {rejected:,} ({done['format']})"]
+    lines += [f"  {reading}" for reading in done["readings"]]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
     lines += [f"  rejected   {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
     notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
     notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
-    lines += [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
-    lines += [f"orders from {done['from']} to {done['to']}; {clock}{_forgotten(done)}"]
-    return "\n".join(lines)
+    return lines + [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
 
 
 def _forgotten(done: dict[str, Any]) -> str:

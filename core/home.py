@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from core import files
+from core import files, traits
 from core.calendar import day_of
 from core.errors import NothingThere, PatronError
+from core.traits import TraitDeclaration
 
 
 def wall_time() -> datetime:
@@ -57,6 +58,7 @@ class Shop:
     currency: str
     clock: Clock
     tiers: Tiers = Tiers()
+    traits: tuple[TraitDeclaration, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -206,8 +208,15 @@ class Home:
         """The rule for tier A that was set here, also while the shop is replaced."""
         return self.shop().tiers if self.settings_file.exists() else Tiers()
 
+    def traits(self) -> tuple[TraitDeclaration, ...]:
+        """The traits that are declared features, also while the shop is replaced."""
+        return self.shop().traits if self.settings_file.exists() else ()
+
     def write_shop(self, shop: Shop) -> None:
-        """Write the shop's settings in one step, so that a reader sees the old or the new ones."""
+        """Write the shop's settings in one step, so that a reader sees the old or the new ones.
+
+        Traits that are declared stay declared.
+        """
         frozen = shop.clock.frozen_at
         clock = f"frozen_at = {frozen.isoformat()}" if frozen else "# wall time"
         text = (
@@ -217,6 +226,7 @@ class Home:
             f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n\n"
             "# Value tier A: who bring this share of a year's net revenue, or this share of the customers.\n"
             f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
+            + traits.render(shop.traits or self.traits())
         )
         self.path.mkdir(parents=True, exist_ok=True)
         files.replace(self.settings_file, text)
@@ -230,4 +240,5 @@ def _parse(text: bytes) -> Shop:
     clock = Clock(None if frozen is None else frozen.astimezone(UTC))
     shop = settings["shop"]
     tiers = Tiers(**settings.get("tier_a", {}))
-    return Shop(shop["source"], shop["time_zone"], shop["currency"], clock, tiers)
+    declared = traits.parse(settings.get("traits", {}))
+    return Shop(shop["source"], shop["time_zone"], shop["currency"], clock, tiers, declared)

@@ -35,6 +35,27 @@ class FeatureSettings(BaseSettings):
         description="the number of events in the database from which they are moved into the lake",
         json_schema_extra={"unit": "events"},
     )
+    quarantine_events: int = Field(
+        100_000,
+        ge=1,
+        le=100_000_000,
+        description="the number of events that the quarantine holds; the oldest are deleted first",
+        json_schema_extra={"unit": "events"},
+    )
+    quarantine_mb: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="the size of all events that the quarantine holds; the oldest are deleted first",
+        json_schema_extra={"unit": "MB"},
+    )
+    quarantine_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        description="the time after which an event in the quarantine is deleted",
+        json_schema_extra={"unit": "days"},
+    )
     log_format: logging_setup.Format | None = Field(
         None,
         description="the log format of long-running processes",

@@ -63,6 +63,21 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "properties": "string",
     },
 }
+# The tables of orders have versions: a row counts until ``replaced_at`` (UTC), from which on a later version
+# of its order is known; null where none is. Definitions of features do not see the column.
+STORED = {
+    name: schema | ({"replaced_at": "timestamp(6)"} if "order_id" in schema else {})
+    for name, schema in SCHEMAS.items()
+}
+# What was stated about orders, as it arrived: see events.lake.order_versions. All lines of one ``version``
+# (the journal's number of the message or import) belong together; those without one are the first.
+# ``stated_at`` orders versions; ``updated`` marks those that change an order that was placed before.
+FACTS = {
+    "order_lines": SCHEMAS["order_lines"]
+    | {"stated_at": "timestamp(6)", "version": "int64", "updated": "boolean"},
+    # Without ``amount`` a refund is of the order's price of the product, or of the rest of the order.
+    "refunds": SCHEMAS["refunds"] | {"version": "int64", "cancelled": "boolean"},
+}
 # What the lake adds to the columns of a source, which has ``customer_id`` in place of the key.
 OWN_COLUMNS = ("customer_key", "day", "hour")
 # What divides customers into segments, from ``valid_from`` on: see features.offline.boundaries. A bound is
@@ -123,13 +138,24 @@ class Events:
         tables = dict(self.items()) | {"opinions": self.opinions}
         return replace(
             self,
-            **{
-                n: table.filter(table.timestamp < cut, table.received_at <= cut)
-                for n, table in tables.items()
-            },
+            **{n: _known_at(table, cut) for n, table in tables.items()},
             boundaries=self.boundaries.filter(self.boundaries.valid_from <= cut),
             merges=None if self.merges is None else self.merges.filter(self.merges["at"] <= cut),
         )
+
+
+def _known_at(events: ir.Table, cut: ir.TimestampScalar) -> ir.Table:
+    known = events.filter(events.timestamp < cut, events.received_at <= cut)
+    if "replaced_at" not in events.columns:
+        return known
+    return known.mutate(replaced_at=(known.replaced_at <= cut).ifelse(known.replaced_at, ibis.null()))
+
+
+def latest(events: ir.Table) -> ir.Table:
+    """Only the rows that no later version of their order replaces."""
+    if "replaced_at" not in events.columns:
+        return events
+    return events.filter(events.replaced_at.isnull()).drop("replaced_at")
 
 
 def visible(events: ir.Table, population: ir.Table) -> ir.Table:
@@ -139,10 +165,15 @@ def visible(events: ir.Table, population: ir.Table) -> ir.Table:
     """
     joined = population.inner_join(events, "customer_key")
     seen = joined.filter(joined.timestamp < joined.as_of, joined.received_at <= joined.as_of)
+    if "replaced_at" in events.columns:
+        seen = seen.filter(seen.replaced_at.isnull() | (seen.replaced_at > seen.as_of)).drop("replaced_at")
     return seen.mutate(days_ago=seen.as_of_day - seen.day)
 
 
 def following(events: ir.Table, population: ir.Table, days: int) -> ir.Table:
-    """Each (customer, as_of) with the events of the ``days`` days from ``as_of`` on."""
-    joined = population.inner_join(events, "customer_key")
+    """Each (customer, as_of) with the events of the ``days`` days from ``as_of`` on.
+
+    Orders that were corrected or cancelled later are as the last correction has them.
+    """
+    joined = population.inner_join(latest(events), "customer_key")
     return joined.filter(joined.timestamp >= joined.as_of, joined.day - joined.as_of_day < days)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from events.schema import Events
+from events.schema import Events, latest
 from models.outliers import winsorized
 
 
@@ -32,7 +32,7 @@ class Revenue:
 
 def net_revenue_by_day(events: Events, until: int) -> Revenue:
     """The revenue of these events' days before ``until``; a giant day's as :mod:`models.outliers` has it."""
-    paid, back = events.order_lines, events.refunds
+    paid, back = latest(events.order_lines), latest(events.refunds)
     moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
     daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))
     revenue = daily.filter(daily.day < until).order_by("day").to_pandas()

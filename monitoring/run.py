@@ -14,7 +14,7 @@ from core.home import Home
 from core.progress import Progress, silent
 from events import lake
 from features.group import compute
-from features.groups import FEATURES
+from features.groups import features_of
 from features.offline import boundaries, populations
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -61,7 +61,8 @@ def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     """Everyone's features as of the champion's training, computed anew from the events."""
     backend = lake.connect()
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
-    features = [FEATURES[name] for name in champion.features if name in FEATURES]
+    known = features_of(home)
+    features = [known[name] for name in champion.features if name in known]
     events = boundaries.load_events(features, home, backend, [as_of])
     population = populations.everyone(events, as_of, home.shop().time_zone)
     frame = compute(events, population, features).to_pandas()

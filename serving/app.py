@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
 from typing import Any, TypeAlias
 
@@ -38,6 +38,7 @@ from serving.decisions.runs import DecisionRuns
 from serving.events.intake import Intake
 from serving.http import problems, services
 from serving.http.body_limit import BodyLimitMiddleware
+from serving.http.cors import EventsCorsMiddleware
 from serving.http.metrics import Metrics
 from serving.http.observability import ObservabilityMiddleware
 from serving.http.services import Services
@@ -74,6 +75,7 @@ def create_app(
     keys_needed: bool = False,
     limits: Limits | None = None,
     watcher: ChampionWatcher | None = None,
+    origins: Sequence[str] = (),
 ) -> FastAPI:
     """The application over an opened scorer. Its shutdown closes everything that is passed in or opened here.
 
@@ -83,6 +85,7 @@ def create_app(
         keys_needed: whether a request without a key is refused.
         limits: the request limits of the keys; None for no limits.
         watcher: replaces the scorer's models when others are promoted; None to keep those it has.
+        origins: those whose web pages may send events.
     """
     watch = watcher.watch if watcher is not None else ChampionWatch(scorer.home)
     instances = _open_services(scorer, log, watch)
@@ -90,6 +93,8 @@ def create_app(
     services.install(app, instances)
     authentication.install(app, keys, keys_needed, limits, instances[Metrics])
     app.add_middleware(BodyLimitMiddleware)
+    if origins:
+        app.add_middleware(EventsCorsMiddleware, origins=origins)
     app.add_middleware(ObservabilityMiddleware, metrics=instances[Metrics])
     return app
 
@@ -143,6 +148,8 @@ def _lifespan(
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[DecisionRuns].close)
             at_end("the event intake", instances[Intake].close)
+            if instances[Scorer].shop.live:
+                await run_in_threadpool(instances[Intake].start)
             if watcher is not None:
                 watcher.start()
                 at_end("the watch over promotions", watcher.close)
@@ -189,6 +196,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
             scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
             limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),
             watcher=ChampionWatcher(ChampionWatch(home, registry), scorer),
+            origins=settings.origins,
         )  # fmt: skip
         opened.pop_all()
     return app

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.access.key import MAX_PER_MINUTE
+from serving.http.cors import origins_of
 
 
 class ServingSettings(BaseSettings):
@@ -37,6 +39,12 @@ class ServingSettings(BaseSettings):
         description="the rate limit of an API key that was created without `--per-minute`",
         json_schema_extra={"unit": "requests per minute", "default": "no limit"},
     )
+    cors_origins: str = Field(
+        "",
+        description="the origins, separated by commas, whose web pages may send events from a browser,"
+        " such as `https://shop.example`; `*` for all; no other route answers pages of other origins",
+        json_schema_extra={"unit": "origins", "default": "none"},
+    )
     store_budget_ms: float = Field(
         50,
         gt=0,
@@ -49,6 +57,19 @@ class ServingSettings(BaseSettings):
         "child",
         description="`child`: the service starts `patron refresh` as a child process; `off`: it does not",
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        try:
+            return ",".join(origins_of(text))
+        except ValueError as error:
+            raise PydanticCustomError("origins", "{reason}", {"reason": str(error)}) from error
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose web pages may send events."""
+        return origins_of(self.cors_origins)
 
     @property
     def on_loopback(self) -> bool:

@@ -31,7 +31,7 @@ REASONS = {
 """Words that are no name of a variable, parameter, attribute, function, class or alias, and what to write."""
 
 WRITTEN_DOWN: dict[str, str] = {
-    "serving/events/routes.py:kept": "a field of the response to events",
+    "serving/events/schemas.py:kept": "a field of the response to events",
 }
 """Names that stand in files or in responses, and keep their spelling: ``path:name``, and where they stand."""
 

@@ -80,7 +80,7 @@ def features(
         _refunds(seen["refunds"]),
         _prices(orders, lines),
         _tastes(categories, lines),
-        _profile(seen["traits"]),
+        _profile(seen["traits"], lines, acts),
         _engagement(acts, lines),
         _contacts(acts),
         _subscriptions(acts, today),
@@ -214,7 +214,7 @@ def _first(frame: pd.DataFrame, largest: list[str], name: str) -> pd.Series:
     return first
 
 
-def _profile(traits: pd.DataFrame) -> pd.DataFrame:
+def _profile(traits: pd.DataFrame, lines: pd.DataFrame, acts: pd.DataFrame) -> pd.DataFrame:
     latest = traits.dropna(subset="value").sort_values(["timestamp", "value"])
     latest = latest.drop_duplicates([KEY, "name"], keep="last").pivot(
         index=KEY, columns="name", values="value"
@@ -222,7 +222,8 @@ def _profile(traits: pd.DataFrame) -> pd.DataFrame:
     latest = latest.reindex(columns=["country", "channel", "newsletter"])
     f = latest.rename(columns={"channel": "acquisition_channel"})
     f["newsletter"] = (f["newsletter"] == "true").astype(object).where(f["newsletter"].notna())
-    return f.join(traits.groupby(KEY)["days_ago"].max().rename("known_days"), how="outer")
+    events = pd.concat([table[[KEY, "days_ago"]] for table in (traits, lines, acts)])
+    return f.join(events.groupby(KEY)["days_ago"].max().rename("known_days"), how="outer")
 
 
 def _engagement(acts: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:

@@ -97,9 +97,13 @@ WITH lines AS (
         arg_max(value, (timestamp, value)) FILTER (name = 'channel' AND value IS NOT NULL)
             AS acquisition_channel,
         arg_max(value, (timestamp, value)) FILTER (name = 'newsletter' AND value IS NOT NULL) = 'true'
-            AS newsletter,
-        $today - min(day) AS known_days
+            AS newsletter
     FROM told GROUP BY 1
+), by_first AS (
+    SELECT customer_key, $today - min(day) AS known_days FROM (
+        SELECT customer_key, day FROM lines UNION ALL SELECT customer_key, day FROM told
+        UNION ALL SELECT customer_key, day FROM acts
+    ) GROUP BY 1
 ), moments AS (
     SELECT customer_key, timestamp, max(days_ago) AS days_ago, max(hour) AS hour,
         bool_or(kind IN ('cart_added', 'checkout')) AS fills,
@@ -370,7 +374,8 @@ WITH lines AS (
         top_topic_365d, top_complaint_topic_365d
     FROM population LEFT JOIN by_orders USING (customer_key) LEFT JOIN by_products USING (customer_key)
         LEFT JOIN by_categories USING (customer_key) LEFT JOIN by_refunds USING (customer_key)
-        LEFT JOIN by_traits USING (customer_key) LEFT JOIN by_taste USING (customer_key)
+        LEFT JOIN by_traits USING (customer_key) LEFT JOIN by_first USING (customer_key)
+        LEFT JOIN by_taste USING (customer_key)
         LEFT JOIN by_visits USING (customer_key) LEFT JOIN by_visit_hours USING (customer_key)
         LEFT JOIN by_carts USING (customer_key) LEFT JOIN by_views USING (customer_key)
         LEFT JOIN by_viewed USING (customer_key) LEFT JOIN by_searches USING (customer_key)

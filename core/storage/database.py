@@ -128,7 +128,7 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
 
 
 def among(
-    connection: sa.Connection, column: sa.Column[Any], values: Sequence[str] | Sequence[int]
+    connection: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[str] | Sequence[int]
 ) -> sa.ColumnElement[bool]:
     """Whether a column has one of many values, which are sent as one; a list of them costs far more."""
     if connection.dialect.name == "postgresql":

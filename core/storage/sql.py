@@ -11,3 +11,8 @@ def literal(value: object) -> str:
 def name(text: str) -> str:
     """A name (of a column, say) in quotes."""
     return '"' + text.replace('"', '""') + '"'
+
+
+def not_below_zero(number: str) -> str:
+    """A number, 0 where it is below; null stays null, as it does not in ``greatest(0, ...)``."""
+    return f"CASE WHEN {number} < 0 THEN 0 ELSE {number} END"

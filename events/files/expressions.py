@@ -6,11 +6,22 @@ import re
 from collections.abc import Sequence
 
 from core.storage import sql
-from events.files.mapping import CategoryWords, FileSection, Match, OrdersSection
+from events.files.currencies import TOKEN
+from events.files.mapping import FileSection
+from events.files.orders_section import CategoryWords, Match, OrdersSection
 from events.files.reader import raw_column
+from events.identity import customer_ids
 
 NO_ONE = "('', 'nan', 'none', 'null', 'n/a', '-')"
 """Texts that stand for a missing customer or trait, as an SQL list."""
+EXCEL_DAYS = "excel"
+NUMERIC_TIMES = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, EXCEL_DAYS: 1}
+"""Names of formats of times that are numbers, with their units in a second."""
+_NO_DIGITS = rf"{TOKEN}|[\s\x{{00A0}}\x{{202F}}]"
+_NEGATIVE = r"^(?:\(([^()]*)\)|([^-]+)-)$"
+_BOTH_MARKS = {",": r"^-?\d{1,3}(,\d{3})+\.\d+$", ".": r"^-?\d{1,3}(\.\d{3})+,\d+$"}
+"""The separator of thousands, and what an amount with both separators looks like then."""
+_BLANK_BEFORE_OFFSET = r"\s+([+-]\d\d:?\d\d)$"
 _ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 
 
@@ -20,34 +31,106 @@ def identifier(column: str) -> str:
 
 
 def customer(column: str) -> str:
-    """A customer's id; NULL for the texts of ``NO_ONE``."""
-    text = identifier(column)
-    return f"CASE WHEN lower({text}) NOT IN {NO_ONE} THEN {text} END"
+    """A customer's id in its one spelling; NULL for placeholders and ids with control characters.
+
+    See :mod:`events.identity.customer_ids`.
+    """
+    spelt = f"trim(nfc_normalize({raw_column(column)}::VARCHAR), {sql.literal(customer_ids.BLANKS)})"
+    text = f"regexp_replace({spelt}, '^(\\d+)\\.0+$', '\\1')"
+    placeholders = ", ".join(map(sql.literal, customer_ids.PLACEHOLDERS))
+    refused = (
+        f"{text} = '' OR lower({text}) IN ({placeholders})"
+        f" OR regexp_full_match({text}, {sql.literal(customer_ids.ZEROES)})"
+        f" OR regexp_matches({text}, '[\\x00-\\x1f\\x7f-\\x{{9f}}]')"
+    )
+    return f"CASE WHEN NOT ({refused}) THEN {text} END"
+
+
+def text(column: str | None) -> str:
+    """A mapped column's text without blanks around it."""
+    return f"trim({raw_column(column)}::VARCHAR)"
 
 
 def number(column: str | None, file: FileSection) -> str:
-    """A number, also with currency signs, thousands separators and the file's decimal mark."""
-    text = f"trim({raw_column(column)}::VARCHAR)"
-    bare = f"regexp_replace({text}, '[€$£¥￥元\\s\\x{{00A0}}\\x{{202F}}]|[A-Z]{{3}}', '', 'g')"
-    if file.thousands:
-        bare = f"replace({bare}, {sql.literal(file.thousands)}, '')"
+    """A number, also with a currency, thousands separators, the file's decimal mark, ``(5)`` and ``5-``.
+
+    Of a text with both separators, such as ``1.070,00``, the last one is the decimal mark.
+    """
+    given = text(column)
+    bare = f"regexp_replace({given}, {sql.literal(_NO_DIGITS)}, '', 'g')"
+    bare = f"regexp_replace(replace({bare}, '\u2212', '-'), '{_NEGATIVE}', '-\\1\\2')"
+    cases = [
+        f"WHEN regexp_matches({bare}, '{pattern}')"
+        f" THEN TRY_CAST(replace(replace({bare}, '{thousands}', ''), ',', '.') AS DOUBLE)"
+        for thousands, pattern in _BOTH_MARKS.items()
+    ]
+    plain = f"replace({bare}, {sql.literal(file.thousands)}, '')" if file.thousands else bare
     if file.decimal == ",":
-        return f"TRY_CAST(replace({bare}, ',', '.') AS DOUBLE)"
-    return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({bare} AS DOUBLE))"
+        plain = f"replace({plain}, ',', '.')"
+    parsed = f"CASE {' '.join(cases)} ELSE TRY_CAST({plain} AS DOUBLE) END"
+    return parsed if file.decimal == "," else f"coalesce(TRY_CAST({given} AS DOUBLE), {parsed})"
 
 
-def moment(column: str | None, formats: Sequence[str], zone: str) -> str:
-    """A moment in UTC: with a zone as it says, without one in the shop's."""
-    text = f"trim({raw_column(column)}::VARCHAR)"
-    if formats:
-        zoned = [f for f in formats if re.search("%z", f, re.IGNORECASE)]
-        naive = [f for f in formats if f not in zoned]
-        instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
-        locals_ = [local_moment(_strptime(text, naive), zone)] if naive else []
-        return f"coalesce({', '.join(instants + locals_)})"
-    instant = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
-    local = local_moment(f"TRY_CAST({text} AS TIMESTAMP)", zone)
-    return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+def share(column: str | None, file: FileSection) -> str:
+    """A share from 0 to 1, or NULL: of ``20 %``, and of 20 where a number of the column is above 1."""
+    value = number(column, file)
+    percent = f"TRY_CAST(replace(rtrim({text(column)}, ' %'), ',', '.') AS DOUBLE) / 100"
+    whole = f"CASE WHEN max({value}) OVER () > 1 THEN {value} / 100 ELSE {value} END"
+    parsed = f"CASE WHEN ends_with({text(column)}, '%') THEN {percent} ELSE {whole} END"
+    return f"CASE WHEN {parsed} BETWEEN 0 AND 1 THEN {parsed} END"
+
+
+def moment(column: str | Sequence[str] | None, formats: Sequence[str], zone: str) -> str:
+    """A moment in UTC: with a zone as it says, without one in the shop's.
+
+    Args:
+        column: the column, or the columns of a date and a time of day.
+        formats: tried in turn: of ``strptime``, or the names in ``NUMERIC_TIMES``; none for ISO 8601.
+    """
+    return moment_of(moment_text(column), formats, zone)
+
+
+def moment_text(column: str | Sequence[str] | None) -> str:
+    """The text of a moment; a time of day in a column of its own stands in place of the date's midnight."""
+    if column is None or isinstance(column, str):
+        return f"trim({raw_column(column)}::VARCHAR)"
+    texts = [f"trim({raw_column(name)}::VARCHAR)" for name in column]
+    return joined_texts(texts)
+
+
+def joined_texts(texts: Sequence[str]) -> str:
+    """A date and a time of day, as SQL texts, as one text."""
+    if len(texts) == 1:
+        return texts[0]
+    dates = [f"regexp_replace({text}, '[ T]00:00(:00(\\.0+)?)?$', '')" for text in texts[:-1]]
+    return f"concat_ws(' ', {', '.join([*dates, texts[-1]])})"
+
+
+def moment_of(text: str, formats: Sequence[str], zone: str) -> str:
+    """The moment that an SQL text writes, in UTC; NULL if it fits no format."""
+    if not formats:
+        iso = f"regexp_replace({text}, '{_BLANK_BEFORE_OFFSET}', '\\1')"
+        instant = f"timezone('UTC', TRY_CAST({iso} AS TIMESTAMPTZ))"
+        local = local_moment(f"TRY_CAST({text} AS TIMESTAMP)", zone)
+        return f"CASE WHEN regexp_matches({text}, '{_ZONED}') THEN {instant} ELSE {local} END"
+    written = [f for f in formats if f not in NUMERIC_TIMES]
+    zoned = [f for f in written if re.search("%z", f, re.IGNORECASE)]
+    naive = [f for f in written if f not in zoned]
+    instants = [f"timezone('UTC', {_strptime(text, zoned)})"] if zoned else []
+    locals_ = [local_moment(_strptime(text, naive), zone)] if naive else []
+    numeric = [_numeric_time(text, name, zone) for name in formats if name in NUMERIC_TIMES]
+    return f"coalesce({', '.join([*instants, *locals_, *numeric, 'NULL'])})"
+
+
+def _numeric_time(text: str, name: str, zone: str) -> str:
+    """A moment that is written as a number: of units since 1970 (UTC), or of a spreadsheet's days."""
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    seconds = f"({number} - 25569) * 86400" if name == EXCEL_DAYS else f"{number} / {NUMERIC_TIMES[name]}"
+    stamp = f"CASE WHEN abs({seconds}) < 1e10 THEN make_timestamp(round(({seconds}) * 1e6)::BIGINT) END"
+    if name == EXCEL_DAYS:  # rounded to the second: a day's fraction has no exact number
+        stamp = f"date_trunc('second', {stamp} + INTERVAL 500 MILLISECOND)"
+        return local_moment(stamp, zone)
+    return stamp
 
 
 def _strptime(text: str, formats: Sequence[str]) -> str:
@@ -59,11 +142,15 @@ def local_moment(moment_sql: str, zone: str) -> str:
     return f"timezone('UTC', timezone({sql.literal(zone)}, {moment_sql}))"
 
 
-def matches(match: Match | None, file: FileSection) -> str:
-    """Whether a row matches a condition of the mapping."""
+def matches(match: Match | None, file: FileSection, value: str | None = None) -> str:
+    """Whether a row matches a condition of the mapping.
+
+    Args:
+        value: the text to test in place of the column's, as SQL.
+    """
     if match is None:
         return "false"
-    text, tests = f"{raw_column(match.column)}::VARCHAR", []
+    text, tests = value or f"{raw_column(match.column)}::VARCHAR", []
     if match.starts_with is not None:
         tests.append(f"starts_with({text}, {sql.literal(match.starts_with)})")
     if match.one_of:

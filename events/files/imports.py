@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import duckdb
 
 from core.calendar import midnight
 from core.errors import PatronError
@@ -16,7 +20,11 @@ from core.progress import Progress, silent
 from core.storage.duckdb_engine import connect
 from events import lake
 from events.files import classify, draft_mapping, mapping
+from events.files.rates import rates_path
 from events.files.reader import is_database
+from events.files.review import findings
+from events.files.review.findings import Review
+from events.files.row_counts import RowCounts
 from events.lake import shops, staging
 from events.lake.metadata import LakeMetadata
 
@@ -32,8 +40,9 @@ def import_file(
     progress: Progress = silent,
     table: str | None = None,
     live: bool = False,
+    allow_rejects: bool = False,
 ) -> dict[str, Any]:
-    """Import a file or database table; the clock then stands at the end of the last event's day.
+    """Import a file or database table; the clock then stands at the end of the last plausible day.
 
     Where events go on arriving the clock is wall time, and stays so. Into a home that was filled by
     imports, or received its events, those of the file are added, and what is told again stays once.
@@ -44,9 +53,11 @@ def import_file(
         as_of: where the clock shall stand instead, a date or time in the shop's zone.
         replace: whether to forget the shop that is there.
         live: whether events go on arriving from now on.
+        allow_rejects: whether to import a file most of whose rows are rejected.
 
     Returns:
-        What was read, kept and set aside; ``changed`` is False for a file imported before.
+        What was read, kept and set aside, the summary by month and the warnings; ``changed`` is False for a
+        file imported before.
 
     Raises:
         PatronError: it cannot be used, or belongs to another shop; nothing was changed.
@@ -67,29 +78,82 @@ def import_file(
             "file": table or Path(place).name,
             "digests": [*(before.digests if before else ()), digest],
         }
-        metadata, changes = _import(home, place, how, record, before, replace, progress, table)
-    clock = Clock(None if live else frozen or midnight(_last_day(metadata) + 1, shop.time_zone))
+        folder = mapping.folder(mapping_name)
+        metadata, changes = _import(
+            home, place, how, folder, record, before, replace, progress, table, allow_rejects
+        )
+    clock = Clock(None if live else frozen or _after_the_last_day(metadata, shop.time_zone))
     home.write_shop(Shop(metadata.source, shop.time_zone, shop.currency, clock, home.tiers()))
     return metadata.record | changes | {"clock": clock.now().isoformat(), "live": live}
+
+
+def dry_run(home: Home, place: str, mapping_name: str, table: str | None = None) -> dict[str, Any]:
+    """What an import of a file would count and warn of; nothing is written.
+
+    Returns:
+        As :func:`import_file`, without what only the lake knows; ``refused`` says why the file would be
+        refused, or is "".
+
+    Raises:
+        PatronError: the file cannot be used, or belongs to another shop.
+    """
+    how = mapping.load(mapping_name)
+    if lake.exists(home):
+        _refuse_another_shop(home, lake.metadata(home).source, how)
+    _digest(place, mapping_name)  # refuses a file that is not there
+    with tempfile.TemporaryDirectory() as spill:
+        backend = connect(Path(spill))
+        try:
+            counts, review = _classify(backend.con, place, how, mapping.folder(mapping_name), table)
+        finally:
+            backend.disconnect()
+    return {
+        "file": table or Path(place).name,
+        **counts.as_dict(),
+        **_as_record(review),
+        "refused": review.refused_because,
+        "dry_run": True,
+    }
+
+
+def _classify(
+    connection: duckdb.DuckDBPyConnection, place: str, how: mapping.Mapping, folder: Path, table: str | None
+) -> tuple[RowCounts, Review]:
+    classified = classify.read(connection, place, how, table, folder)
+    review = findings.review(connection, classified, how)
+    connection.execute("DROP TABLE classified")
+    return classified.counts, review
+
+
+def _as_record(review: Review) -> dict[str, Any]:
+    """What ``import.json`` keeps of a review."""
+    return {
+        "months": [asdict(month) for month in review.months],
+        "warnings": [asdict(finding) for finding in review.findings],
+    }
 
 
 def _import(
     home: Home,
     place: str,
     how: mapping.Mapping,
+    folder: Path,
     record: dict[str, Any],
     before: LakeMetadata | None,
     replace: bool,
     progress: Progress,
     table: str | None,
+    allow_rejects: bool,
 ) -> tuple[LakeMetadata, dict[str, Any]]:
     """Write the events of a file; returns the new metadata, and what changed for the answer."""
     progress("reading", 0.1)
     created = not home.path.exists()
     backend = connect(home.path)
     try:
-        counts = classify.read(backend.con, place, how, table)
-        if not before:
+        counts, review = _classify(backend.con, place, how, folder, table)
+        if review.refused_because and not allow_rejects:
+            raise PatronError(f"{classify.named(place)}: {review.refused_because}")
+        if how.orders is not None and not before:
             staging.need_orders(backend.con)
     except PatronError:
         backend.disconnect()
@@ -98,6 +162,7 @@ def _import(
         raise
     progress("reading", 0.6)
     record |= {"imported_at": datetime.now(UTC).isoformat(timespec="seconds")} | counts.as_dict()
+    record |= _as_record(review) | {"clock_day": _clock_day(before, review)}
     forgotten = shops.messages_received(home) if replace else 0
     metadata = lake.write(
         home, backend.con, how.shop.time_zone, record, progress, add=before is not None, imported=True
@@ -108,14 +173,22 @@ def _import(
     return metadata, {"messages_forgotten": forgotten, "changed": changed}
 
 
-def _last_day(metadata: LakeMetadata) -> int:
-    assert metadata.last_day is not None  # an import without orders is refused
-    return metadata.last_day
+def _clock_day(before: LakeMetadata | None, review: Review) -> int | None:
+    """The last plausible day of all imports; None where no file had an order."""
+    earlier = before.clock_day if before else None
+    return max((day for day in (earlier, review.last_day) if day is not None), default=None)
 
 
-def inspect_file(path: Path) -> str:
-    """A draft of the mapping of a file, as TOML."""
-    return draft_mapping.draft(connect().con, path)
+def _after_the_last_day(metadata: LakeMetadata, time_zone: str) -> datetime:
+    """The end of the shop's last plausible day; now, where there was no order yet."""
+    if metadata.clock_day is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    return midnight(metadata.clock_day + 1, time_zone)
+
+
+def inspect_file(place: str | Path, table: str | None = None) -> str:
+    """A draft of the mapping of a file or database table, as TOML."""
+    return draft_mapping.draft(connect().con, str(place), table)
 
 
 def _refuse_another_shop(home: Home, source: str, how: mapping.Mapping) -> None:
@@ -146,6 +219,9 @@ def _moment(text: str, zone: str) -> datetime:
 def _digest(place: str, mapping_name: str) -> str:
     """Of a file and how it is read, so that it is read once; anew each time for a database."""
     total = hashlib.sha256(mapping.text(mapping_name).encode())
+    rates = mapping.load(mapping_name).rates
+    if rates and (table := rates_path(rates, mapping.folder(mapping_name))).is_file():
+        total.update(table.read_bytes())
     if is_database(place):
         return f"database {datetime.now(UTC).isoformat()}"
     path = Path(place)

@@ -1,4 +1,4 @@
-"""A company's own table, one row per customer: CSV or Parquet, read as texts that are then understood.
+"""A company's own table, one row per customer, of any format: read as texts that are then understood.
 
 Every cell is read as trimmed text, so that a table means the same in either format. What a column
 holds is found out from all of its cells (:class:`Profile`), and asked for by type (:meth:`Table.typed`).
@@ -17,13 +17,13 @@ import pyarrow as pa
 from core.errors import PatronError
 from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.reader import MIXED_ENDS, encoding_of, mixes_line_ends, scan
+from events.files.readers.opening import open_source, shown
+from events.files.readers.source import ROW_NUMBER
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
 _COUNTS = ("rows", "filled", "distinct", "unknown", "numbers", "whole", "infinite", "moments", "truths")
-_HEAD_BYTES = 4096
-_ROW = '"row of the file"'  # beside the file's own columns
+_ROW = sql.name(ROW_NUMBER)  # beside the file's own columns
 _NUMBER = "TRY_CAST({0} AS DOUBLE)"
 _TYPED = {
     "float64": f"CASE WHEN isfinite({_NUMBER}) THEN {_NUMBER} END",
@@ -149,44 +149,27 @@ class Table:
         return int(row[0])
 
 
-def open_table(place: Path) -> Table:
-    """Read a .parquet file, or any other file as CSV with a header; encoding and separator are found out.
+def open_table(place: str | Path) -> Table:
+    """Read a file of any format that an import reads, or a database's table (``URL#TABLE``).
 
     Raises:
         PatronError: there is no such file, it is empty, or it cannot be read as a table.
     """
-    if not place.is_file():
-        raise PatronError(f"{place}: there is no such file")
-    if place.stat().st_size == 0:
-        raise PatronError(f"{place}: the file is empty; it takes a header and a row per customer")
-    encoding = encoding_of(place)
-    if place.suffix != ".parquet" and encoding != "utf-16":
-        with open(place, "rb") as opened:
-            if b"\0" in opened.read(_HEAD_BYTES):
-                raise PatronError(f"{place}: this is not a text file; save the table as CSV or Parquet")
     connection = duckdb.connect()
-    relation = scan(connection, place, FileSection(encoding=encoding))
-    names = [name for name in relation.columns if name != "file_row_number"]
-    trimmed = ", ".join(
-        f"nullif(trim({sql.name(name)}::VARCHAR, ' \t\u00a0'), '') AS {sql.name(name)}" for name in names
-    )
-    try:
-        relation.project(f"row_number() OVER () AS {_ROW}, {trimmed}").create("cells")
-    except duckdb.Error as error:
-        reason = MIXED_ENDS if mixes_line_ends(place) else str(error).splitlines()[0][:150]
-        raise PatronError(f"{place}: this cannot be read as a table ({reason})") from error
-    table = Table(place, connection, _notes(connection, place, encoding))
+    with open_source(connection, str(place), FileSection()) as source:
+        trimmed = ", ".join(
+            f"nullif(trim({sql.name(name)}::VARCHAR, ' \t\u00a0'), '') AS {sql.name(name)}"
+            for name in source.names
+        )
+        source.relation.project(f"{_ROW}, {trimmed}").create("cells")
+        notes = list(source.notes)
+        if torn := source.rejected_lines(connection):
+            notes.append(f"{torn:,} lines could not be taken apart and are left out")
+        if source.doubts:
+            notes.extend(source.doubts)
+    table = Table(Path(shown(str(place))), connection, tuple(notes))
     if not table.rows:
-        raise PatronError(f"{place}: there is no row below the header; it takes a row per customer")
+        raise PatronError(
+            f"{shown(str(place))}: there is no row below the header; it takes a row per customer"
+        )
     return table
-
-
-def _notes(connection: duckdb.DuckDBPyConnection, place: Path, encoding: str) -> tuple[str, ...]:
-    """What could not be read as it should be, in words."""
-    if place.suffix == ".parquet":
-        return ()
-    row = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchone()
-    notes = ["the file is not UTF-8 and was read as Latin-1"] if encoding == "latin-1" else []
-    if row and row[0]:
-        notes.append(f"{row[0]:,} lines could not be taken apart and are left out")
-    return tuple(notes)

@@ -8,10 +8,19 @@ An older copy of the database may be restored beside a newer lake. Its counter i
 out numbers therefore takes the lake's ``compacted_seq`` and raises the counter to it in its own transaction.
 """
 
-from events.journal.message import Message, Refused, Rows
+from events.journal.message import Message, Refused, Rows, partial_id
 from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
 from events.journal.schema import counter, journal, messages, quarantine
-from events.journal.writing import Appended, advance_to, append, clear, forget
+from events.journal.writing import (
+    Appended,
+    advance_to,
+    append,
+    clear,
+    count_conflicts,
+    forget,
+    reserve_number,
+    split,
+)
 
 __all__ = [
     "Appended",
@@ -24,13 +33,17 @@ __all__ = [
     "arrived",
     "changes",
     "clear",
+    "count_conflicts",
     "counter",
     "forget",
     "journal",
     "last",
     "messages",
     "oldest",
+    "partial_id",
     "quarantine",
+    "reserve_number",
+    "split",
     "tables",
     "tail",
 ]

@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from core.storage.database import Database, among
 from events.identity import merges
 from events.journal.schema import journal, messages, newest
-from events.schema import SCHEMAS
+from events.schema import FACTS, SCHEMAS
+
+_LINE, _REFUND = (len(SCHEMAS[name]) - 1 for name in ("order_lines", "refunds"))
 
 
 def last(database: Database) -> int:
@@ -46,12 +48,22 @@ def changes(database: Database, after: int) -> Changes:
     with database.reading() as connection:
         upto = newest(connection)
         within = journal.c.seq > after, journal.c.seq <= upto
-        keys = connection.execute(sa.select(journal.c.customer_key).where(*within).distinct()).scalars()
+        stored = connection.execute(sa.select(journal.c.customer_key).where(*within).distinct()).scalars()
+        keys = _current(connection, set(stored))
         merged = connection.execute(
             sa.select(merges.c.customer_key).where(merges.c.seq > after, merges.c.seq <= upto).distinct()
         ).scalars().all()  # fmt: skip
         latest = connection.execute(sa.select(sa.func.max(journal.c.received_at_us)).where(*within)).scalar()
-        return Changes(upto, sorted(set(keys) - set(merged)), sorted(merged), latest or 0)
+        return Changes(upto, sorted(keys - set(merged)), sorted(merged), latest or 0)
+
+
+def _current(connection: sa.Connection, keys: set[int]) -> set[int]:
+    """Those customers who were never merged, and those whom the others became."""
+    of = merges.c.customer_key
+    into = sa.select(merges.c.into).where(among(connection, of, sorted(keys))).distinct()
+    everyone = keys | set(connection.execute(into).scalars())
+    gone = sa.select(of).where(among(connection, of, sorted(everyone))).distinct()
+    return everyone - set(connection.execute(gone).scalars())
 
 
 def oldest(database: Database, after: int) -> int | None:
@@ -69,10 +81,14 @@ def tail(
 ) -> dict[str, pa.Table]:
     """The events after a number: per event table its rows, with the columns and types of ``SCHEMAS``.
 
+    Orders and refunds are as they were stated, with the columns of ``FACTS``.
+
     Args:
         upto: the last number. customer_keys: only these customers' own events.
     """
-    statement = sa.select(journal.c.customer_key, journal.c.events).where(journal.c.seq > after)
+    statement = sa.select(journal.c.seq, journal.c.customer_key, journal.c.events).where(
+        journal.c.seq > after
+    )
     statement = statement if upto is None else statement.where(journal.c.seq <= upto)
     with database.reading() as connection:
         if customer_keys is not None:
@@ -83,16 +99,21 @@ def tail(
 
 
 def tables(stored: Iterable[Sequence[Any]]) -> dict[str, pa.Table]:
-    """Rows of (customer_key, events as JSON) as event tables."""
+    """Rows of (seq, customer_key, events as JSON) as event tables."""
     rows: dict[str, list[list[Any]]] = {name: [] for name in SCHEMAS}
-    for key, events in stored:
+    for seq, key, events in stored:
         for name, part in json.loads(events).items():
-            rows[name] += [[key, *row] for row in part]
+            if name == "order_lines":  # the last value of a row, a flag, stands only where it is true
+                rows[name] += [[key, *row[:_LINE], row[0], seq, len(row) > _LINE] for row in part]
+            elif name == "refunds":
+                rows[name] += [[key, *row[:_REFUND], seq, len(row) > _REFUND] for row in part]
+            else:
+                rows[name] += [[key, *row] for row in part]
     return {name: _table(name, part) for name, part in rows.items()}
 
 
 def _table(name: str, rows: list[list[Any]]) -> pa.Table:
-    schema = ibis.schema(SCHEMAS[name]).to_pyarrow()
+    schema = ibis.schema(FACTS.get(name, SCHEMAS[name])).to_pyarrow()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     arrays = [_array(values, column.type) for column, values in zip(schema, columns, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

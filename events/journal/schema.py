@@ -20,6 +20,14 @@ messages = sa.Table(
     "messages",
     METADATA,
     sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("content", sa.LargeBinary),  # null of messages that an earlier release stored
+    sqlite_with_rowid=False,
+)
+# Messages whose id had come before with another body; each is stored under an id of its own.
+conflicts = sa.Table(
+    "message_conflicts",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
     sqlite_with_rowid=False,
 )
 quarantine = sa.Table(

@@ -5,30 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from core.calendar import micros
 from core.storage.database import Database, insert
-from events.identity import assign, join
+from events import identity
+from events.journal.batch_owners import BatchOwners
 from events.journal.message import Message, Refused
 from events.journal.reading import last
-from events.journal.schema import counter, journal, messages, newest, quarantine
+from events.journal.schema import conflicts, counter, journal, messages, newest, quarantine
+from events.schema import SCHEMAS
 
 _BATCH = 500
 _DIGEST_BYTES = 16
+_ORDER_ID = list(SCHEMAS["order_lines"]).index("order_id") - 1  # rows have no customer_key
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of messages; all of it is durable."""
+    """What became of messages; all of it is durable.
+
+    Attributes:
+        conflicts: how many of the new ones came with the id of a message whose body is another.
+    """
 
     new: int
     repeated: int
     refused: int
+    conflicts: int = 0
 
 
 def append(
@@ -36,24 +44,89 @@ def append(
 ) -> Appended:
     """Store messages durably, and unusable ones in the quarantine; a repeated message id is stored once.
 
+    A message whose id came before with another body is no repetition. It gets an id of its own and counts.
+
     Args:
         compacted_seq: the lake's; new messages get higher numbers. 0 if there is no lake.
 
     Raises:
         PatronError: the database cannot be used; none of them was kept.
     """
-    # The first of equal ones.
-    digests = {_digest(message.message_id): message for message in reversed(arrived)}
     with database.writing() as connection:
-        known = _known(connection, list(digests))
-        fresh = [message for digest, message in reversed(digests.items()) if digest not in known]
+        fresh, conflicting = _new(connection, arrived)
         if fresh:
-            new = [{"digest": digest} for digest in digests if digest not in known]
-            connection.execute(sa.insert(messages), new)
-            _insert(connection, fresh, compacted_seq)
+            rows = [{"digest": digest, "content": message.content} for digest, message in fresh.items()]
+            connection.execute(sa.insert(messages), rows)
+            _insert(connection, list(fresh.values()), compacted_seq)
+            refused = [*refused, *(message.doubt for message in fresh.values() if message.doubt is not None)]
+        if conflicting:
+            connection.execute(sa.insert(conflicts), [{"digest": digest} for digest in conflicting])
         if refused:
             connection.execute(insert(connection, quarantine).on_conflict_do_nothing(), _quarantined(refused))
-    return Appended(len(fresh), len(arrived) - len(fresh), len(refused))
+    return Appended(len(fresh), len(arrived) - len(fresh), len(refused), len(conflicting))
+
+
+def count_conflicts(database: Database) -> int:
+    """How many messages came with the id of another message."""
+    with database.reading() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(conflicts)).scalar_one()
+
+
+def split(
+    database: Database, customer_id: str, at: datetime, *, compacted_seq: int
+) -> identity.IdentitySplit:
+    """Undo a merge from a moment on; both customers come into the journal, so that readers learn of it.
+
+    Args:
+        compacted_seq: as of :func:`append`.
+
+    Raises:
+        PatronError: the id is unknown, or it was never merged; nothing was changed.
+    """
+    with database.writing() as connection:
+        seq, at_us = max(newest(connection), compacted_seq) + 1, micros(at)
+        done = identity.split(connection, customer_id, at_us, seq)
+        rows = [
+            {"seq": seq + i, "customer_key": key, "received_at_us": at_us, "events": "{}"}
+            for i, key in enumerate((done.customer_key, done.other))
+        ]
+        connection.execute(sa.insert(journal), rows)
+        _count(connection, seq + 1)
+    return done
+
+
+def _new(connection: sa.Connection, arrived: Sequence[Message]) -> tuple[dict[bytes, Message], list[bytes]]:
+    """The messages that were not stored yet, by digest, and the digests of those with another's id."""
+    digests = [message_digest(message.message_id) for message in arrived]
+    known = _known(connection, list(dict.fromkeys(digests)))
+    fresh: dict[bytes, Message] = {}
+    others: list[tuple[bytes, Message]] = []
+    for digest, message in zip(digests, arrived, strict=True):
+        before = fresh[digest].content if digest in fresh else known.get(digest)
+        if digest not in fresh and digest not in known:
+            fresh[digest] = message
+        elif before and message.content and before != message.content:
+            renamed = _renamed(message)
+            others.append((message_digest(renamed.message_id), renamed))
+    if not others:
+        return fresh, []
+    known_others = _known(connection, list({digest for digest, _ in others}))
+    conflicting = {digest: message for digest, message in others if digest not in known_others}
+    return fresh | conflicting, list(conflicting)
+
+
+def _renamed(message: Message) -> Message:
+    """A message with an id of its own; an order that is known by the message's id is too."""
+    message_id = f"{message.message_id}#{message.content.hex()}"
+    lines = [
+        [
+            message_id if i == _ORDER_ID and value == message.message_id else value
+            for i, value in enumerate(row)
+        ]
+        for row in message.rows.get("order_lines", ())
+    ]
+    rows = {**message.rows, "order_lines": lines} if lines else message.rows
+    return replace(message, message_id=message_id, rows=rows)
 
 
 def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
@@ -62,7 +135,9 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
             "received_at_us": micros(message.received_at),
             "reason": message.reason,
             "message": message.message,
-            "digest": None if message.message_id is None else _digest(message.message_id),
+            "digest": None
+            if message.message_id is None
+            else message_digest(message.message_id + message.content.hex()),
         }
         for message in refused
     ]
@@ -70,19 +145,17 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
 
 def _insert(connection: sa.Connection, fresh: Sequence[Message], compacted_seq: int) -> None:
     seq = max(newest(connection), compacted_seq)
+    people = BatchOwners(connection, fresh)
     rows: list[dict[str, Any]] = []
-    for joins, run in groupby(fresh, key=lambda message: message.joins is not None):
-        batch = list(run)
-        keys = {} if joins else assign(connection, list(dict.fromkeys(m.customer_id for m in batch)))
-        for message in batch:
-            seq, at_us = seq + 1, micros(message.received_at)
-            key = (
-                keys[message.customer_id]
-                if message.joins is None
-                else join(connection, message.joins, message.customer_id, at_us, seq)
-            )
-            events = json.dumps(message.rows, ensure_ascii=False, separators=(",", ":"))
-            rows.append({"seq": seq, "customer_key": key, "received_at_us": at_us, "events": events})
+    for i, message in enumerate(fresh):
+        seq, at_us = seq + 1, micros(message.received_at)
+        if people.joins(message):
+            people.join(message, at_us, seq)
+        elif message.customer_id not in people.known:
+            people.assign(fresh[i:])
+        key = people.known[message.customer_id].stored_under
+        events = json.dumps(message.rows, ensure_ascii=False, separators=(",", ":"))
+        rows.append({"seq": seq, "customer_key": key, "received_at_us": at_us, "events": events})
     connection.execute(sa.insert(journal), rows)
     _count(connection, seq)
 
@@ -108,6 +181,14 @@ def _advance_to(connection: sa.Connection, compacted_seq: int) -> int:
     return max(seq, compacted_seq)
 
 
+def reserve_number(database: Database) -> int:
+    """A number after those of all messages so far, which no message gets."""
+    with database.writing() as connection:
+        seq = newest(connection) + 1
+        _count(connection, seq)
+    return seq
+
+
 def forget(database: Database, upto: int) -> None:
     """Drop the messages up to a number, which the lake holds; their ids are still known."""
     with database.writing() as connection:
@@ -120,18 +201,21 @@ def clear(connection: sa.Connection, compacted_seq: int) -> int:
     Args:
         compacted_seq: the replaced lake's; 0 if there is none.
     """
-    for emptied in (journal, messages, quarantine):
+    for emptied in (journal, messages, conflicts, quarantine):
         connection.execute(sa.delete(emptied))
     return _advance_to(connection, compacted_seq)
 
 
-def _known(connection: sa.Connection, digests: Sequence[bytes]) -> set[bytes]:
-    known: set[bytes] = set()
+def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    """The digests that are stored, each with the digest of its message's content."""
+    known: dict[bytes, bytes | None] = {}
     for start in range(0, len(digests), _BATCH):
         batch = digests[start : start + _BATCH]
-        known |= set(connection.execute(sa.select(messages).where(messages.c.digest.in_(batch))).scalars())
+        rows = connection.execute(sa.select(messages).where(messages.c.digest.in_(batch)))
+        known |= {row[0]: row[1] for row in rows.cursor.fetchall()}
     return known
 
 
-def _digest(message_id: str) -> bytes:
+def message_digest(message_id: str) -> bytes:
+    """What a message's id is known by."""
     return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,16 @@ from core.home import Home
 from core.storage.database import Database
 from events import lake
 from events.identity import Identity, Merge
-from events.schema import SCHEMAS
+from events.lake import order_book
+from events.lake.reading import complete
+from events.schema import STORED
 
 MAX_BYTES = 512 * 1024**2
 """What the buckets held may take, some five million order lines. A shop beyond it reads files again where
 it needs them, which takes some 70 ms for each bucket of a table."""
 _UNIQUE = ("order_id", "reference", "properties")  # texts that seldom come twice
-_TYPES = {name: ibis.schema(schema).to_pyarrow() for name, schema in SCHEMAS.items()}
+_FACTS = {order_book.facts_table(name): schema for name, schema in order_book.FACT_TYPES.items()}
+_TYPES = {name: ibis.schema(schema).to_pyarrow() for name, schema in STORED.items()} | _FACTS
 _DICTIONARIES = {
     name: [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNIQUE]
     for name, schema in _TYPES.items()
@@ -75,7 +78,7 @@ class History:
         self._buckets: OrderedDict[tuple[str, int], Bucket] = OrderedDict()
 
     def of(self, customer_keys: Sequence[int]) -> dict[str, pa.Table]:
-        """The event tables of some customers, with the columns and types of ``SCHEMAS``.
+        """The event tables of some customers, with the columns and types of ``STORED``.
 
         The events of those who turned out to be one of them are told of both, known since the merge.
 
@@ -88,9 +91,7 @@ class History:
         while True:
             version, tail = lake.arrived(self._home, self._database, keys)
             try:
-                parts = {
-                    name: [rows, *self._stored(version.folder, name, keys)] for name, rows in tail.items()
-                }
+                stored = {name: self._stored(version.folder, name, keys) for name in _TYPES}
                 break
             except FileNotFoundError as error:
                 if lake.current(self._home).folder == version.folder:
@@ -99,21 +100,19 @@ class History:
                         " --replace"
                     ) from error
                 # Written twice since: that version is gone, and the newer one holds what it held.
-        wanted = pa.array(customer_keys, "int64")
-        tables = {}
-        for name, rows_of in parts.items():
-            rows = pa.concat_tables(rows_of)
-            own = rows.filter(pc.is_in(rows["customer_key"], wanted))
-            tables[name] = pa.concat_tables([own, *_as_others(rows, merges)])
-        return tables
+        return of_customers(stored, tail, merges, customer_keys)
 
-    def _stored(self, folder: Path, name: str, customer_keys: Sequence[int]) -> Iterator[pa.Table]:
+    def _stored(self, folder: Path, name: str, customer_keys: Sequence[int]) -> pa.Table:
+        if name in _FACTS and not (folder / name).exists():  # which no order needs yet
+            return _TYPES[name].empty_table()
         by_bucket: dict[int, list[int]] = {}
         for key in customer_keys:
             by_bucket.setdefault(key % lake.BUCKETS, []).append(key)
+        parts = [_TYPES[name].empty_table()]
         for number, keys in by_bucket.items():
             bucket = self._bucket(name, number, lake.bucket_file(folder, name, number))
-            yield bucket.of(keys).cast(_TYPES[name])
+            parts.append(bucket.of(keys).cast(_TYPES[name]))
+        return pa.concat_tables(parts)
 
     def _bucket(self, name: str, number: int, file: Path) -> Bucket:
         stamp = files.stamp(file)  # None if it is missing, which reading it says
@@ -130,13 +129,52 @@ def _read(name: str, file: Path) -> pa.Table:
     try:
         # Not by read_table, which makes a column of the folder's name.
         with pq.ParquetFile(file, read_dictionary=_DICTIONARIES[name]) as opened:
-            return opened.read(_TYPES[name].names).combine_chunks()
+            columns = [column for column in _TYPES[name].names if column in opened.schema_arrow.names]
+            return complete(opened.read(columns), _TYPES[name]).combine_chunks()
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
         raise PatronError(
             f"the lake's file {file} cannot be read; bring the shop in again with --replace"
         ) from error
+
+
+def of_customers(
+    stored: Mapping[str, pa.Table],
+    arrived: Mapping[str, pa.Table],
+    merges: Sequence[Merge],
+    customer_keys: Sequence[int],
+) -> dict[str, pa.Table]:
+    """Event tables of customers: rows of the lake and what arrived, also of those merged into them.
+
+    Args:
+        stored: rows of all these customers, in the lake's tables and tables of facts.
+        arrived: their events that the lake does not contain.
+    """
+    shared = _shared([stored[name] for name in stored if name not in ("traits", "activities")], merges)
+    settled = order_book.settle(
+        lambda name, ids: stored[name].filter(pc.is_in(stored[name]["order_id"], ids)),
+        arrived, merges, shared, set(customer_keys),
+    )  # fmt: skip
+    wanted = pa.array(customer_keys, "int64")
+    tables = {}
+    for name, tail in arrived.items():
+        rows = pa.concat_tables([order_book.as_stored(name, tail), stored[name]])
+        if name in settled.tables and len(settled.order_ids):
+            rows = rows.filter(pc.invert(pc.is_in(rows["order_id"], settled.order_ids)))
+        own = rows.filter(pc.is_in(rows["customer_key"], wanted))
+        further = [settled.tables[name]] if name in settled.tables else []
+        tables[name] = pa.concat_tables([own, *_as_others(rows, merges), *further])
+    return tables
+
+
+def _shared(tables: Sequence[pa.Table], merges: Sequence[Merge]) -> pa.Array | None:
+    """The orders that more than one of the customers has, where some were merged."""
+    if not merges:
+        return None
+    rows = pa.concat_tables(table.select(["customer_key", "order_id"]) for table in tables)
+    counts = rows.group_by("order_id").aggregate([("customer_key", "count_distinct")])
+    return counts.filter(pc.greater(counts["customer_key_count_distinct"], 1))["order_id"].drop_null()
 
 
 def _as_others(rows: pa.Table, merges: Sequence[Merge]) -> Iterator[pa.Table]:

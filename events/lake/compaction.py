@@ -6,18 +6,21 @@ journal keeps what the version before does not hold, for those who still read th
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.home import Home
 from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import journal
-from events.lake import staging, versions
+from events.lake import order_book, staging, versions
+from events.lake.reading import stored_orders
 
 SLICE = 100_000  # messages whose events are in memory at once
 
@@ -48,28 +51,72 @@ def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
     for start in range(before.compacted_seq, upto, SLICE):
         tail = journal.tail(database, start, min(start + SLICE, upto))
         record = _grown(connection, record, tail, draft, zone)
-        for name, rows in tail.items():
-            moved += rows.num_rows
-            for table in (name, staging.raw_table(name)):
-                if rows.num_rows and (draft / table).exists():
-                    _add(connection, draft, table, rows)
+        moved += sum(rows.num_rows for rows in tail.values())
+        _move_orders(connection, draft, tail)
+        for name in tail.keys() - set(order_book.TABLES):
+            _add(connection, draft, name, tail[name])
+        for name in staging.RAW_TABLES:
+            if (draft / staging.raw_table(name)).exists():
+                _add(connection, draft, staging.raw_table(name), tail[name])
     record = record | {"arrived": before.metadata.arrived + moved}
     lake = versions.publish(home, draft, record, compacted_seq=upto, forgotten_seq=before.compacted_seq)
     journal.forget(database, before.compacted_seq)
     return lake, moved
 
 
-def _add(connection: duckdb.DuckDBPyConnection, draft: Path, table: str, rows: pa.Table) -> None:
-    """Write the buckets of these rows anew, with them."""
-    connection.register("arrived", rows)
+def _move_orders(connection: duckdb.DuckDBPyConnection, draft: Path, tail: dict[str, pa.Table]) -> None:
+    """Add orders and refunds; those that were stated before, or more than once, are resolved anew."""
+    settled = order_book.settle(partial(stored_orders, connection, draft), tail)
+    for name, resolved in settled.tables.items():
+        rows = tail[name].filter(pc.invert(pc.is_in(tail[name]["order_id"], settled.order_ids)))
+        _add(connection, draft, name, pa.concat_tables([order_book.as_stored(name, rows), resolved]),
+             settled.order_ids)  # fmt: skip
+        facts = order_book.facts_table(name)
+        if settled.facts[name].num_rows and not (draft / facts).exists():
+            create_facts(connection, draft, name)
+        if (draft / facts).exists():
+            _add(connection, draft, facts, settled.facts[name], settled.order_ids)
+
+
+def create_facts(connection: duckdb.DuckDBPyConnection, draft: Path, name: str) -> None:
+    """Create the table of what was stated about orders, without rows."""
+    connection.register("no_facts", order_book.FACT_TYPES[name].empty_table())
+    for bucket in range(versions.BUCKETS):
+        path = versions.bucket_file(draft, order_book.facts_table(name), bucket)
+        versions.write_bucket(connection, "no_facts", path)
+    connection.unregister("no_facts")
+
+
+def _add(
+    connection: duckdb.DuckDBPyConnection,
+    draft: Path,
+    table: str,
+    rows: pa.Table,
+    replaced: pa.Array | None = None,
+) -> None:
+    """Write the buckets of these rows anew, with them.
+
+    Args:
+        replaced: orders whose rows in the table are left out.
+    """
+    pattern = sql.literal(draft / table / "*" / "*.parquet")
     of = f"customer_key % {versions.BUCKETS}"
-    touched = connection.execute(f"SELECT DISTINCT {of} FROM arrived").fetchall()
-    for (bucket,) in touched:
+    touched = set(pc.unique(pc.bit_wise_and(rows["customer_key"], versions.BUCKETS - 1)).to_pylist())
+    connection.register("arrived", rows)
+    connection.register("replaced", pa.table({"order_id": pa.array([], pa.string())}))
+    if replaced is not None and len(replaced):
+        connection.register("replaced", pa.table({"order_id": replaced}))
+        stored = f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+        result = connection.execute(f"SELECT DISTINCT {of} FROM {stored} SEMI JOIN replaced USING (order_id)")
+        touched |= {bucket for (bucket,) in result.fetchall()}
+    without = "ANTI JOIN replaced USING (order_id)" if "order_id" in rows.column_names else ""
+    for bucket in sorted(touched):
         path = versions.bucket_file(draft, table, bucket)
         there = f"read_parquet({sql.literal(path)}, hive_partitioning = false)"
-        both = f"(FROM {there} UNION ALL BY NAME FROM arrived WHERE {of} = {bucket})"
+        both = f"(FROM {there} {without} UNION ALL BY NAME FROM arrived WHERE {of} = {bucket})"
         versions.write_bucket(connection, both, path)
     connection.unregister("arrived")
+    connection.unregister("replaced")
 
 
 def _grown(

@@ -73,6 +73,12 @@ class LakeMetadata:
         )
 
     @property
+    def clock_day(self) -> int | None:
+        """The last plausible day of what was imported; the last day in homes that do not say."""
+        day: int | None = self.record.get("clock_day", self.last_day)
+        return day
+
+    @property
     def first_date(self) -> date | None:
         """``first_day`` as a date."""
         return None if self.first_day is None else date_of(self.first_day)

@@ -7,6 +7,7 @@ history costs one bucket's footer and a row group or two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -18,12 +19,14 @@ from ibis.backends.duckdb import Backend
 from core.calendar import moment
 from core.errors import PatronError
 from core.home import Home
+from core.storage import sql
 from core.storage.database import Database
 from events import journal
-from events.identity import Identity
+from events.identity import Identity, Merge
+from events.lake import order_book
 from events.lake.metadata import LakeMetadata
 from events.lake.versions import BUCKETS, Lake, current
-from events.schema import MERGES, SCHEMAS, Events
+from events.schema import MERGES, SCHEMAS, STORED, Events
 
 
 def metadata(home: Home) -> LakeMetadata:
@@ -38,18 +41,86 @@ def metadata(home: Home) -> LakeMetadata:
 def read(home: Home, backend: Backend) -> Events:
     """The event tables of a home; the boundaries are put beside them by :mod:`features.offline.boundaries`.
 
+    Orders and refunds have the column ``replaced_at``; see ``STORED`` in :mod:`events.schema`.
+
     Raises:
         NothingThere: nothing was imported or simulated yet.
         PatronError: a file of the lake cannot be read.
     """
-    version, tail, merges = _sources(home)
+    version, tail, merged = _sources(home)
+    merges = ibis.memtable(_merge_table(merged)) if merged else None
     tables = {name: _stored(backend, version.folder, name) for name in SCHEMAS}
-    for name, rows in tail.items():
-        if rows.num_rows:
-            tables[name] = tables[name].union(ibis.memtable(rows))
+    settled = None
+    if tail or merged:
+        facts = {name: tail.get(name, schema.empty_table()) for name, schema in order_book.FACT_TYPES.items()}
+        rows = partial(stored_orders, backend.con, version.folder)
+        settled = order_book.settle(rows, facts, merged, _shared(backend, version.folder, merged))
+    for name, arrived_rows in tail.items():
+        if arrived_rows.num_rows:
+            tables[name] = tables[name].union(ibis.memtable(order_book.as_stored(name, arrived_rows)))
     if merges is not None:
         tables = {name: table.union(_as_others(table, merges)) for name, table in tables.items()}
+    if settled is not None and len(settled.order_ids):
+        ids = ibis.memtable(pa.table({"order_id": settled.order_ids}))
+        for name, resolved in settled.tables.items():
+            tables[name] = tables[name].anti_join(ids, "order_id").union(ibis.memtable(resolved))
     return Events(**tables, merges=merges)
+
+
+def stored_orders(
+    connection: duckdb.DuckDBPyConnection, folder: Path, name: str, order_ids: pa.Array
+) -> pa.Table:
+    """The rows of some orders in a table of a version of the lake.
+
+    Args:
+        name: ``order_lines``, ``refunds`` or a table of facts, which may be missing.
+    """
+    types = {order_book.facts_table(table): schema for table, schema in order_book.FACT_TYPES.items()}
+    schema = (types | order_book.STORED_TYPES)[name]
+    if not (folder / name).exists():
+        return schema.empty_table()
+    connection.register("some_orders", pa.table({"order_id": order_ids}))
+    files = sql.literal(folder / name / "*" / "*.parquet")
+    rows = connection.execute(
+        f"FROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
+        " SEMI JOIN some_orders USING (order_id)"
+    ).to_arrow_table()
+    connection.unregister("some_orders")
+    return complete(rows, schema).cast(schema)
+
+
+def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows with the columns of a schema; those that an earlier release did not write are null."""
+    for column in schema:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
+    return rows.select(schema.names)
+
+
+def _shared(backend: Backend, folder: Path, merges: Sequence[Merge]) -> pa.Array | None:
+    """The orders that the lake has of more than one of the customers who are one person."""
+    if not merges:
+        return None
+    backend.con.register("some_merges", _merge_table(merges))
+    names = [n for table in order_book.TABLES for n in (table, order_book.facts_table(table))]
+    parts = [
+        f"SELECT customer_key, order_id FROM"
+        f" read_parquet({sql.literal(folder / name / '*' / '*.parquet')}, hive_partitioning = false)"
+        for name in names
+        if (folder / name).exists()
+    ]
+    rows = backend.con.execute(
+        f"""
+        WITH members AS (SELECT "into" AS person, customer_key FROM some_merges
+            UNION SELECT "into", "into" FROM some_merges)
+        SELECT DISTINCT order_id FROM (
+            SELECT order_id FROM ({" UNION ALL ".join(parts)}) JOIN members USING (customer_key)
+            WHERE order_id IS NOT NULL
+            GROUP BY person, order_id HAVING count(DISTINCT customer_key) > 1)
+        """
+    ).to_arrow_table()
+    backend.con.unregister("some_merges")
+    return rows["order_id"].combine_chunks()
 
 
 def arrived(
@@ -69,21 +140,22 @@ def arrived(
         version = newer  # what followed the older version may have left the journal by now
 
 
-def _sources(home: Home) -> tuple[Lake, Mapping[str, pa.Table], ir.Table | None]:
+def _sources(home: Home) -> tuple[Lake, Mapping[str, pa.Table], list[Merge]]:
     """The version that holds, what arrived since, and who was merged."""
     if not home.has_database:
-        return current(home), {}, None
+        return current(home), {}, []
     database = Database(home)
     version, tail = arrived(home, database)
     # After the tail: a merge that is still to come is not visible yet, but a missing one would be missed.
     merged = Identity(home, database).merges()
     database.close()
-    if not merged:
-        return version, tail, None
-    rows = [(m.customer_key, m.into, moment(m.at_us).replace(tzinfo=None)) for m in merged]
+    return version, tail, merged
+
+
+def _merge_table(merges: Sequence[Merge]) -> pa.Table:
+    rows = [(m.customer_key, m.into, moment(m.at_us).replace(tzinfo=None)) for m in merges]
     columns = dict(zip(MERGES, map(list, zip(*rows, strict=True)), strict=True))
-    table = pa.table(columns).cast(ibis.schema(MERGES).to_pyarrow())
-    return version, tail, ibis.memtable(table)
+    return pa.table(columns).cast(ibis.schema(MERGES).to_pyarrow())
 
 
 def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
@@ -91,17 +163,20 @@ def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
     try:
         # Every footer, since DuckDB opens only the first file until a query needs the others.
         files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
-        complete = files.fetchone() == (BUCKETS,)
-        table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False)
+        complete_files = files.fetchone() == (BUCKETS,)
+        table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False, union_by_name=True)
     except (duckdb.Error, OSError) as error:
         raise PatronError(
             f"the lake's table {folder / name} cannot be read; bring the shop in again with --replace"
         ) from error
-    if not complete:
+    if not complete_files:
         raise PatronError(
             f"files of the lake's table {folder / name} are missing; bring the shop in again with --replace"
         )
-    return table.select(*SCHEMAS[name]).cast(SCHEMAS[name])
+    for column in STORED[name]:
+        if column not in table.columns:  # which an earlier release did not write
+            table = table.mutate(**{column: ibis.null(STORED[name][column])})
+    return table.select(*STORED[name]).cast(STORED[name])
 
 
 def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:

@@ -7,7 +7,6 @@ what the lake is written from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,21 +14,13 @@ import pyarrow as pa
 
 from core.calendar import date_of
 from core.errors import PatronError
-from core.storage import sql
 from events.identity import Merge
 from events.lake.refunds import match_refunds
-from events.schema import OWN_COLUMNS, SCHEMAS
+from events.schema import FACTS, OWN_COLUMNS, SCHEMAS
 
 # What files and messages told, before it was found out what of it was news and what took back what.
 RAW_TABLES = ("traits", "refunds")
-_DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
-# Rows equal in these are the same event, told again by a file that overlaps an earlier one.
-_IDENTITY = {
-    "order_lines": ("customer_key", "timestamp", "order_id", "product_id", "quantity", "amount"),
-    "refunds": ("customer_key", "timestamp", "product_id", "quantity", "amount"),
-    "traits": ("customer_key", "timestamp", "name", "value"),
-    "activities": ("customer_key", "timestamp", "name", "channel", "reference", "product_id", "properties"),
-}
+DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
 
 
 def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
@@ -47,10 +38,12 @@ def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
         "hour": f"hour({_local('t.timestamp', time_zone)})",
         "order_id": f"coalesce(t.order_id, k.customer_key || '-' || {day})",
     }
-    for name, schema in SCHEMAS.items():
+    for name in SCHEMAS:
         own = special if name == "order_lines" else {c: e for c, e in special.items() if c != "order_id"}
+        schema = FACTS.get(name, SCHEMAS[name])
+        own = own | {c: "NULL" for c in schema if c not in SCHEMAS[name]}
         columns = ", ".join(
-            f"{own.get(c, f't.{c}')}::{_DUCKDB_TYPES.get(dtype, dtype)} AS {c}" for c, dtype in schema.items()
+            f"{own.get(c, f't.{c}')}::{DUCKDB_TYPES.get(dtype, dtype)} AS {c}" for c, dtype in schema.items()
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns}"
@@ -83,7 +76,7 @@ def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the event tables that a source does not have, empty."""
     for name, schema in SCHEMAS.items():
         columns_of = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
-        columns = ", ".join(f"{c} {_DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in columns_of.items())
+        columns = ", ".join(f"{c} {DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in columns_of.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
@@ -92,52 +85,6 @@ def know_owners(connection: duckdb.DuckDBPyConnection, merges: Sequence[Merge]) 
     final = {merge.customer_key: merge.into for merge in merges}  # the latest merge comes last
     table = {"customer_key": pa.array(final, "int64"), "owner": pa.array(final.values(), "int64")}
     connection.register("owners", pa.table(table))
-
-
-def merge_with(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
-    """Add a version's events to the ``keyed_`` tables; an event that is there already stays once.
-
-    Of events that a file truly holds n times, the larger n of the two counts. Where two files tell
-    an event differently, the earlier ``received_at`` counts, and the category that sorts first:
-    it does not matter which file came first. What is told again of a merged customer is not told of
-    the one who they turned out to be. Expects the table ``owners``.
-
-    Returns:
-        How many events of each table were new; of traits, how many times something was told.
-    """
-    new: dict[str, int] = {}
-    alike = {"customer_key": "owner", "order_id": "nth_order"}
-    for name, identity in _IDENTITY.items():
-        same = ", ".join(alike.get(c, c) for c in identity)
-        further = [c for c in SCHEMAS[name] if c not in identity]
-        told_by = ", ".join(c for c in further if c in ("received_at", "category", "discount"))
-        picked = dict.fromkeys(further, "min({0}) AS {0}")
-        picked |= {c: "arg_min({0}, is_new) AS {0}" for c in identity if c in alike}
-        columns = ", ".join(picked.get(c, "{0}").format(c) for c in SCHEMAS[name])
-        nth_order = f", {own_order('e')} AS nth_order" if "order_id" in identity else ""
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE there AS
-                FROM read_parquet({_written(folder, name)}, hive_partitioning = false);
-            CREATE OR REPLACE TEMP TABLE keyed_{name} AS SELECT {columns} FROM (
-                SELECT *, row_number() OVER (PARTITION BY is_new, {same} ORDER BY {told_by}) AS copy FROM (
-                    SELECT e.*, coalesce(o.owner, e.customer_key) AS owner{nth_order}
-                    FROM (SELECT *, false AS is_new FROM there
-                        UNION ALL BY NAME SELECT *, true AS is_new FROM keyed_{name}) e
-                    LEFT JOIN owners o USING (customer_key)))
-            GROUP BY {", ".join(c for c in identity if c not in alike)}, {same}, copy
-            """
-        )
-        row = connection.execute(
-            f"SELECT (SELECT count(*) FROM keyed_{name}) - (SELECT count(*) FROM there)"
-        ).fetchone()
-        new[name] = int(row[0]) if row else 0
-    return new
-
-
-def _written(folder: Path, name: str) -> str:
-    table = raw_table(name) if (folder / raw_table(name)).exists() else name
-    return sql.literal(folder / table / "*" / "*.parquet")
 
 
 def keep_raw(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -167,13 +114,24 @@ def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
     """Say in ``keyed_refunds`` which order each refund takes back; return how many take back none.
 
     All of them anew, so that it does not matter in which order files were imported; but one that names an
-    order of its customer and product takes back that one. Expects the table ``owners``.
+    order takes back that one. Orders are those of the versions that count. Expects the table ``owners``, and
+    what :func:`events.lake.settling.settle` leaves.
     """
-    owned = "SELECT t.*, t.rowid AS place, coalesce(o.owner, t.customer_key) AS owner FROM keyed_{} t"
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP VIEW valid_lines AS
+        SELECT customer_key, timestamp, order_id, product_id, quantity FROM keyed_order_lines
+        ANTI JOIN complex_orders USING (customer_key, order_id)
+        UNION ALL SELECT customer_key, timestamp, order_id, product_id, quantity FROM settled_order_lines
+        WHERE replaced_at IS NULL
+        """
+    )
+    owned = "SELECT t.*, {1} AS place, coalesce(o.owner, t.customer_key) AS owner FROM {0} t"
     owned += " LEFT JOIN owners o USING (customer_key)"
     lines = connection.execute(
         f"""
-        WITH lines AS ({owned.format("order_lines")}), returns AS ({owned.format("refunds")}),
+        WITH lines AS ({owned.format("valid_lines", -1)}),
+        returns AS ({owned.format("keyed_refunds", "t.rowid")}),
         pairs AS (SELECT DISTINCT owner, product_id FROM returns)
         SELECT owner, product_id, timestamp, place, order_id, quantity, is_return FROM (
         SELECT timestamp, false AS is_return, order_id, quantity, 0 AS amount, NULL AS received_at,
@@ -181,9 +139,8 @@ def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
         FROM lines l WHERE EXISTS (FROM pairs p WHERE p.owner = l.owner
             AND p.product_id IS NOT DISTINCT FROM l.product_id)
         UNION ALL
-        SELECT timestamp, true, CASE WHEN EXISTS (FROM lines l WHERE l.owner = r.owner
-            AND l.order_id = r.order_id AND (r.product_id IS NULL OR l.product_id = r.product_id))
-            THEN order_id ELSE '' END, quantity, amount, received_at, category, place, owner, product_id
+        SELECT timestamp, true, coalesce(order_id, ''), quantity, amount, received_at, category, place, owner,
+            product_id
         FROM returns r
         ) ORDER BY timestamp, is_return, order_id, quantity, amount, received_at, category, place
         """

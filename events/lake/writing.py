@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from core.progress import Progress, silent
 from core.storage import sql
 from core.storage.database import Database
 from events import identity, journal
-from events.lake import compaction, staging, versions
+from events.lake import compaction, merging, settling, staging, versions
 from events.lake.metadata import LakeMetadata
 from events.lake.versions import BUCKETS, Lake, bucket_file
 from events.schema import SCHEMAS
@@ -64,7 +64,8 @@ def write(
         database = Database(home)
         before = compaction.move(home, database)[0] if add else None
         draft = versions.begin(home)
-        fill = partial(_fill, connection, draft, time_zone, before, progress, imported)
+        number = partial(journal.reserve_number, database)
+        fill = partial(_fill, connection, draft, time_zone, before, progress, imported, number)
         if before:
             seq, forgotten = before.compacted_seq, before.metadata.forgotten_seq
             with database.writing() as db:
@@ -84,9 +85,11 @@ def write(
 def _register_customers(
     connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]
 ) -> None:
-    """Give customers their keys, and make the tables of all ids, of each customer's name, and ``owners``."""
+    """Give customers their keys; make the tables of the keys under which the events of ids are stored, of
+    each customer's name, and ``owners``.
+    """
     identity.assign(db, customer_ids)
-    connection.register("known_customers", identity.table(db, identity.ids))
+    connection.register("known_customers", identity.stored_table(db))
     connection.register("named_customers", identity.table(db, identity.customers))
     staging.know_owners(connection, identity.read_merges(db))
 
@@ -98,18 +101,23 @@ def _fill(
     before: Lake | None,
     progress: Progress,
     imported: bool,
+    number: Callable[[], int],
 ) -> dict[str, Any]:
     """Write a version's tables; return what is to be said of them."""
     staging.key_tables(connection, time_zone)
     notes: dict[str, Any] = {}
     if before:
-        notes["new"] = staging.merge_with(connection, before.folder)
+        notes["new"], corrections = merging.merge_with(connection, before.folder, number)
+        notes |= corrections
     names = [*SCHEMAS]
+    settling.find_complex(connection)
     if imported:
         names += staging.keep_raw(connection)
         staging.keep_changes(connection)
+        settling.settle(connection)
         if unmatched := staging.match_returns(connection):
             notes["refunds_unmatched"] = unmatched
+    names += settling.finish(connection)
     for i, name in enumerate(names):
         _write_table(connection, name, draft / name)
         progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(names))
@@ -127,7 +135,9 @@ def _generation(connection: duckdb.DuckDBPyConnection, before: Lake | None) -> d
     digest = _digest(connection, "keyed_{}")
     if before and before.metadata.arrived:
         pattern = sql.literal(before.folder / "{}" / "*" / "*.parquet")
-        if digest == _digest(connection, f"read_parquet({pattern}, hive_partitioning = false)"):
+        if digest == _digest(
+            connection, f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+        ):
             return {"generation": before.metadata.generation, "arrived": before.metadata.arrived}
     return {"generation": digest}
 
@@ -160,10 +170,19 @@ def _digest(connection: duckdb.DuckDBPyConnection, tables: str) -> str:
     """
     total = hashlib.sha256()
     for name, schema in SCHEMAS.items():
-        replaced = f" REPLACE ({staging.own_order('t')} AS order_id)" if "order_id" in schema else ""
+        own = {"order_id": f"{staging.own_order('t')} AS order_id"} if "order_id" in schema else {}
+        columns = ", ".join(own.get(c, f"t.{c}") for c in schema if c != "customer_key")
+        rows = f"FROM {tables.format(name)} t JOIN named_customers k USING (customer_key)"
         row = connection.execute(
-            f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, t.* EXCLUDE (customer_key)"
-            f"{replaced} FROM {tables.format(name)} t JOIN named_customers k USING (customer_key)) e"
+            f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, {columns} {rows}) e"
         ).fetchone()
         total.update(repr(row).encode())
+        present = connection.execute(f"DESCRIBE FROM {tables.format(name)}").fetchall()
+        if any(column[0] == "replaced_at" for column in present):
+            row = connection.execute(
+                f"SELECT count(*), sum(hash(e)::HUGEINT) FROM (SELECT k.customer_id, {columns}, replaced_at"
+                f" {rows} WHERE replaced_at IS NOT NULL) e"
+            ).fetchone()
+            if row and row[0]:
+                total.update(repr(row).encode())
     return total.hexdigest()[:16]

@@ -18,11 +18,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import duckdb
 import pyarrow as pa
 
-from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
 from events import lake
 from events.identity import Identity, Merge
+from events.queries.customer_orders import customer_orders, unreadable
 
 # Per kind the event table and its events: ``time``, an ``id`` unique at that time, and ``details``.
 _FROM = "FROM events WHERE timestamp < $as_of AND received_at <= $as_of"
@@ -103,11 +103,15 @@ class Page:
 
 @dataclass(frozen=True)
 class _Sources:
-    """Where a customer's events are: the lake, what arrived since, and the merges into the customer."""
+    """Where a customer's events are: the lake, what arrived since, and the merges into the customer.
+
+    Orders and refunds are resolved already (:mod:`events.lake.order_book`), with those of merged customers.
+    """
 
     version: lake.Lake
     arrived: dict[str, pa.Table]
     merges: list[Merge]
+    orders: dict[str, pa.Table]
 
 
 class Timeline:
@@ -139,35 +143,37 @@ class Timeline:
         # Nothing at as_of or later is visible, so its beginning stands above everything.
         start = below or Position(as_of, "", "")
         events: list[Event] = []
-        sources = self._sources(customer_key)
+        sources = self._sources(customer_key, kinds)
         for kind in kinds:
             events += self._events(kind, sources, customer_key, as_of, start, limit + 1)
         events.sort(key=lambda event: event.position, reverse=True)
         shown = tuple(events[:limit])
         return Page(shown, shown[-1].position if len(events) > limit else None)
 
-    def _sources(self, customer_key: int) -> _Sources:
+    def _sources(self, customer_key: int, kinds: Sequence[Kind]) -> _Sources:
+        arrived: dict[str, pa.Table] = {}
+        merges: list[Merge] = []
         if self._database is None:
-            return _Sources(lake.current(self._home), {}, [])
-        merges = Identity(self._home, self._database).merges(into=[customer_key])
-        keys = [customer_key, *(merge.customer_key for merge in merges)]
-        return _Sources(*lake.arrived(self._home, self._database, keys), merges)
+            version = lake.current(self._home)
+        else:
+            merges = Identity(self._home, self._database).merges(into=[customer_key])
+            keys = [customer_key, *(merge.customer_key for merge in merges)]
+            version, arrived = lake.arrived(self._home, self._database, keys)
+        orders = {}
+        if {"order", "refund"} & {*kinds}:
+            orders = customer_orders(
+                self._cursor(), version, arrived, merges, customer_key, refunds="refund" in kinds
+            )
+        return _Sources(version, arrived, merges, orders)
 
     def _events(
         self, kind: str, source: _Sources, customer_key: int, as_of: datetime, below: Position, count: int
     ) -> list[Event]:
         table, events = _LAKE[kind]
-        cursor, arrived = self._cursor(), source.arrived.get(table)
-        sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in source.merges)]
-        parts, files = [], {}
-        for i, (key, at_us) in enumerate(sources):
-            known = "" if at_us is None else _KNOWN.format(at_us)
-            files[f"file{i}"] = str(lake.bucket_file(source.version.folder, table, key))
-            parts.append(f"SELECT *{known} FROM read_parquet($file{i}) WHERE customer_key = {key}")
-            if arrived is not None and arrived.num_rows:
-                parts.append(f"SELECT *{known} FROM arrived WHERE customer_key = {key}")
+        cursor = self._cursor()
+        parts, files, arrived = self._parts(table, source, customer_key)
         try:
-            if arrived is not None and arrived.num_rows:
+            if arrived is not None:
                 cursor.register("arrived", arrived)
             rows = cursor.execute(
                 f"WITH events AS ({' UNION ALL BY NAME '.join(parts)})"
@@ -181,14 +187,29 @@ class Timeline:
                 },
             ).fetchall()  # fmt: skip
         except duckdb.Error as error:
-            raise PatronError(
-                f"the lake's table {source.version.folder / table} is missing or cannot be read;"
-                " bring the shop in again with --replace"
-            ) from error
+            raise unreadable(source.version, table) from error
         return [
             Event(Position(time.replace(tzinfo=UTC), kind, id), _details(details))
             for time, id, details in rows
         ]
+
+    def _parts(
+        self, table: str, source: _Sources, customer_key: int
+    ) -> tuple[list[str], dict[str, str], pa.Table | None]:
+        """SQL of a table's events, the files that it reads, and the table ``arrived`` in it."""
+        if table in source.orders:
+            valid = "replaced_at IS NULL OR replaced_at > $as_of"
+            return [f"SELECT * FROM arrived WHERE {valid}"], {}, source.orders[table]
+        arrived = source.arrived.get(table)
+        sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in source.merges)]
+        parts, files = [], {}
+        for i, (key, at_us) in enumerate(sources):
+            known = "" if at_us is None else _KNOWN.format(at_us)
+            files[f"file{i}"] = str(lake.bucket_file(source.version.folder, table, key))
+            parts.append(f"SELECT *{known} FROM read_parquet($file{i}) WHERE customer_key = {key}")
+            if arrived is not None and arrived.num_rows:
+                parts.append(f"SELECT *{known} FROM arrived WHERE customer_key = {key}")
+        return parts, files, arrived if arrived is not None and arrived.num_rows else None
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own: a DuckDB connection answers one thread at a time."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from core.calendar import moment
 from core.errors import NothingThere
 from core.storage.database import Database
-from events.journal import Message, append, quarantine
+from events.journal import Message, Refused, append, partial_id, quarantine
+from events.journal.writing import message_digest
 from events.segment.translate import Place, translate
 
 _BATCH = 500
@@ -91,13 +92,26 @@ def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
     after, accepted, refused = 0, 0, 0
     while rows := _after(database, after):
         after = rows[-1].id
-        read = {row.id: translate(json.loads(row.message), moment(row.received_at_us), place) for row in rows}
+        read = {row.id: _again(row, place) for row in rows}
         fitting = {id: message for id, message in read.items() if isinstance(message, Message)}
         if fitting:
             append(database, list(fitting.values()), compacted_seq=compacted_seq)
             drop(database, fitting)
         accepted, refused = accepted + len(fitting), refused + len(read) - len(fitting)
     return Replayed(accepted, refused)
+
+
+def _again(row: sa.Row[Any], place: Place) -> Message | Refused:
+    """A message of the quarantine read again.
+
+    One of which a part was used already is used once all of it can be, as a version of its order of its own.
+    """
+    message = translate(json.loads(row.message), moment(row.received_at_us), place)
+    if isinstance(message, Message) and row.digest == message_digest(partial_id(message.message_id)):
+        if message.doubt is not None:
+            return message.doubt
+        return replace(message, message_id=partial_id(message.message_id))
+    return message
 
 
 def drop(database: Database, ids: Iterable[int] | None = None) -> int:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from core.calendar import day_of, hour_of, micros
 from events.identity import ANONYMOUS
-from events.journal import Message, Refused, Rows
+from events.journal import Message, Refused, Rows, partial_id
 from events.segment import orders
 from events.segment.channels import channel_of
+from events.segment.traits import campaign_rows, trait_rows
 from events.segment.values import (
     LONGEST_TEXT,
     MAX_UNITS,
+    Placeholder,
     Unfit,
     check,
+    customer_id,
     happened,
     identifier,
     json_text,
@@ -35,7 +38,6 @@ from events.segment.values import (
 )
 from events.taxonomy import MEANINGS, SUBSCRIPTIONS
 
-_DEEPEST_TRAIT = 5
 # What an event is about, the closest first.
 _REFERENCES = (
     "decision_id", "message_id", "email_id", "notification_id", "campaign_id", "campaign", "campaign_name",
@@ -73,7 +75,8 @@ def translate(message: Any, received_at: datetime, place: Place) -> Message | Re
     try:
         return _translate(message, received_at, place)
     except Unfit as unfit:
-        return Refused(received_at, str(unfit), as_it_came(message), _message_id(message))
+        content = as_it_came(message)
+        return Refused(received_at, str(unfit), content, _message_id(message), _digest(message))
     except RecursionError:
         return Refused(received_at, "it is nested too deeply", "null")
 
@@ -85,6 +88,14 @@ def _message_id(message: Any) -> str | None:
         return None
 
 
+def _digest(message: Any) -> bytes:
+    """The digest of a message that tells its retries from another body; empty where it has none."""
+    try:
+        return check(message) if isinstance(message, dict) else b""
+    except (Unfit, RecursionError):
+        return b""
+
+
 def as_it_came(message: Any) -> str:
     """A message as JSON that every database can keep."""
     return json.dumps(message, separators=(",", ":"))
@@ -93,25 +104,44 @@ def as_it_came(message: Any) -> str:
 def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     if not isinstance(message, dict):
         raise Unfit("it is not an object")
-    check(message)
+    content = check(message)
     kind = message.get("type")
     make = _KINDS.get(kind) if isinstance(kind, str) else None
     if make is None:
         raise Unfit(f"type is none of {', '.join(_KINDS)}")
-    user_id, device = identifier(message, "userId"), identifier(message, "anonymousId")
+    user_id = customer_id(message, "userId")
     if user_id is not None and user_id.startswith(ANONYMOUS):
         raise Unfit(f"userId begins with {ANONYMOUS}, as only ids of devices do")
+    device = _device(message, user_id)
     anonymous_id = None if device is None else ANONYMOUS + device
-    customer_id = user_id or anonymous_id
-    if customer_id is None:
+    owner = user_id or anonymous_id
+    if owner is None:
         raise Unfit("there is neither userId nor anonymousId")
     at = happened(message, received_at)
     head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
     name = identifier(message, "messageId") or _made_id(message, received_at)
-    hour = hour_of(at, place.time_zone)
-    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
-    joins, rows = make(parsed)
-    return Message(name, received_at, customer_id, joins, {k: v for k, v in rows.items() if v})
+    zone, currency = place.time_zone, place.currency
+    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour_of(at, zone), currency)
+    previous, rows, *doubts = make(parsed)
+    doubt = None
+    if any(doubts):
+        doubt = Refused(received_at, doubts[0], as_it_came(message), partial_id(name))
+    joins = anonymous_id if user_id is not None else None
+    if previous is not None and previous.startswith(ANONYMOUS):
+        joins, previous = previous, None
+    campaign = campaign_rows(parsed.head, message)
+    rows = {k: v for k, v in {**rows, "traits": [*rows.get("traits", ()), *campaign]}.items() if v}
+    return Message(name, received_at, owner, joins, rows, previous, content, doubt)
+
+
+def _device(message: Mapping[str, Any], user_id: str | None) -> str | None:
+    """The device's id; a placeholder there does not spoil a message whose customer is known."""
+    try:
+        return customer_id(message, "anonymousId")
+    except Placeholder:
+        if user_id is None:
+            raise
+        return None
 
 
 def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
@@ -121,19 +151,18 @@ def _made_id(message: Mapping[str, Any], received_at: datetime) -> str:
     return f"made:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-Made = tuple[str | None, Rows]
-"""The id that a message joins to its customer's, and its rows."""
+Made = tuple[str | None, Rows] | tuple[str | None, Rows, str]
+"""The id that an alias gives up, a message's rows, and why a part of it is missing among them."""
 
 
 def _identify(parsed: _ParsedMessage) -> Made:
     message = parsed.message
     traits = {**mapping(mapping(message, "context"), "traits"), **mapping(message, "traits")}
-    joins = parsed.anonymous_id if parsed.user_id is not None else None
-    return joins, {"traits": _traits(parsed, "", traits)}
+    return None, {"traits": trait_rows(parsed.head, "", traits)}
 
 
 def _alias(parsed: _ParsedMessage) -> Made:
-    previous = identifier(parsed.message, "previousId")
+    previous = customer_id(parsed.message, "previousId")
     if previous is None or parsed.user_id is None:
         raise Unfit("an alias needs previousId and userId")
     if parsed.anonymous_id == ANONYMOUS + previous:  # a browser's own id, as its library sends it
@@ -146,23 +175,7 @@ def _group(parsed: _ParsedMessage) -> Made:
     if group_id is None:
         raise Unfit("a group needs groupId")
     row = [*parsed.head, "group_id", group_id]
-    return None, {"traits": [row, *_traits(parsed, "group.", mapping(parsed.message, "traits"))]}
-
-
-def _traits(parsed: _ParsedMessage, prefix: str, traits: Mapping[str, Any]) -> list[list[Any]]:
-    named = dict(_flat(prefix, traits, _DEEPEST_TRAIT))
-    if any(len(name) > LONGEST_TEXT for name in named):
-        raise Unfit(f"the name of a trait is longer than {LONGEST_TEXT} characters")
-    return [[*parsed.head, name, value] for name, value in named.items()]
-
-
-def _flat(prefix: str, traits: Mapping[str, Any], deep: int) -> Iterator[tuple[str, str]]:
-    """Names and values, those of an object within as ``address.city``; what is null says nothing."""
-    for name, value in traits.items():
-        if isinstance(value, dict) and deep:
-            yield from _flat(f"{prefix}{name}.", value, deep - 1)
-        elif value is not None:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json_text(value)
+    return None, {"traits": [row, *trait_rows(parsed.head, "group.", mapping(parsed.message, "traits"))]}
 
 
 def _track(parsed: _ParsedMessage) -> Made:
@@ -171,13 +184,17 @@ def _track(parsed: _ParsedMessage) -> Made:
         raise Unfit("event, the name of what happened, is missing")
     if len(name) > LONGEST_TEXT:
         raise Unfit(f"event is longer than {LONGEST_TEXT} characters")
-    if name == orders.ORDERED:
-        order_id = text(properties, "order_id", "checkout_id") or parsed.message_id
-        lines = orders.order_lines(properties, order_id, parsed.currency)
-        return None, {"order_lines": [[*parsed.head, *line] for line in lines]}
+    if name in orders.ORDERED:
+        order_id = text(properties, "order_id", "checkout_id")
+        if name == orders.UPDATED and order_id is None:
+            raise Unfit("an update of an order needs order_id")
+        lines, doubt = orders.order_lines(properties, order_id or parsed.message_id, parsed.currency)
+        rows = orders.with_moments(parsed.head, lines, flag=name == orders.UPDATED)
+        return None, {"order_lines": rows}, doubt
     if name in orders.GIVEN_BACK:
-        lines = orders.refunds(properties, parsed.currency)
-        return None, {"refunds": [[*parsed.head, *line] for line in lines]}
+        lines, doubt = orders.refunds(properties, parsed.currency)
+        rows = orders.with_moments(parsed.head, lines, flag=name == orders.CANCELLED)
+        return None, {"refunds": rows}, doubt
     return None, _activity(parsed, name, properties, text(properties, "category"))
 
 

@@ -5,6 +5,7 @@ Amounts are counted in units of 1/10,000 of the currency, as whole numbers, so t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -14,6 +15,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import accumulate, pairwise
 from typing import Any
 
+from events.identity.customer_ids import fold, has_control_character, is_placeholder
+
 LARGEST_EVENT_BYTES = 32 * 1024
 LONGEST_ID = 200  # characters; as long as an id that scores can be asked for
 LONGEST_TEXT = 1000
@@ -21,6 +24,9 @@ MAX_UNITS = 10**18 - 1  # what decimal(18, 4) holds
 MAX_PIECES = 10**9
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # before it no client can have been
 AHEAD = timedelta(days=1)
+DIGEST_BYTES = 8
+CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey", "_metadata"})
+"""What clients and relays set anew each time that they send a message."""
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
 _SCALE = 10_000
 
@@ -29,15 +35,22 @@ class Unfit(Exception):
     """A message cannot be used; the text says why and holds nothing of what was told."""
 
 
-def check(message: Mapping[str, Any]) -> None:
+class Placeholder(Unfit):
+    """An id is the text of a program that had no id."""
+
+
+def check(message: Mapping[str, Any]) -> bytes:
     """See that a message is not too large, and holds nothing that cannot be kept everywhere.
+
+    Returns:
+        A digest of what a retry leaves as it is.
 
     Raises:
         Unfit: it is, or does.
     """
     try:
         content = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(content.encode())
+        size = len(encoded := content.encode())
     except UnicodeError:
         raise Unfit("it holds text that is not Unicode") from None
     except ValueError:
@@ -46,6 +59,10 @@ def check(message: Mapping[str, Any]) -> None:
         raise Unfit(f"it is larger than {LARGEST_EVENT_BYTES // 1024} KB")
     if "\\u0000" in content:
         raise Unfit("it holds the character NUL")
+    if not CHANGED_BY_RETRIES.isdisjoint(message):
+        lasting = {name: value for name, value in message.items() if name not in CHANGED_BY_RETRIES}
+        encoded = json.dumps(lasting, ensure_ascii=False, separators=(",", ":")).encode()
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
 
 
 def json_text(value: Any) -> str:
@@ -90,6 +107,23 @@ def identifier(message: Mapping[str, Any], name: str) -> str | None:
     value = str(value)
     if len(value) > LONGEST_ID:
         raise Unfit(f"{name} is longer than {LONGEST_ID} characters")
+    return value
+
+
+def customer_id(message: Mapping[str, Any], name: str) -> str | None:
+    """The id of a customer or device in its one spelling; None where there is none, or a blank one.
+
+    Raises:
+        Placeholder: it stands for nobody.
+        Unfit: it is no id.
+    """
+    value = identifier(message, name)
+    if value is None or not (value := fold(value)):
+        return None
+    if has_control_character(value):
+        raise Unfit(f"{name} contains a control character")
+    if is_placeholder(value):
+        raise Placeholder(f"{name} is a placeholder, such as null or undefined, and no id")
     return value
 
 

@@ -6,14 +6,14 @@ import hashlib
 
 from core.home import Home
 from features.group import Feature
-from features.groups import FEATURES
+from features.groups import features_of
 from features.text.opinions import TextReader
 
 
 def definitions(home: Home) -> dict[str, str]:
     """By feature, what it computes; models hold these, and are refused where they are other ones."""
     recipe = TextReader.of(home).recipe
-    return {name: _with(feature, recipe) for name, feature in FEATURES.items()}
+    return {name: _with(feature, recipe) for name, feature in features_of(home).items()}
 
 
 def _with(feature: Feature, recipe: str) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from core.home import Home
+from core.traits import TraitDeclaration
 from features.group import Feature, FeatureGroup
 from features.groups.contacts import contacts
+from features.groups.declared import declared_group
 from features.groups.engagement import engagement
 from features.groups.feedback import feedback
 from features.groups.opinions import opinions
@@ -18,3 +23,19 @@ GROUPS: tuple[FeatureGroup, ...] = (
     purchases, price, taste, engagement, contacts, subscription, profile, segments, feedback, opinions,
 )  # fmt: skip
 FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feature in group.features.items()}
+"""The features of every shop."""
+
+
+def groups_of(home: Home) -> tuple[FeatureGroup, ...]:
+    """The groups of a shop, with that of the traits which it declares."""
+    return _groups_with(home.traits())
+
+
+def features_of(home: Home) -> dict[str, Feature]:
+    """The features of a shop by name, with the traits that it declares."""
+    return {name: feature for group in groups_of(home) for name, feature in group.features.items()}
+
+
+@lru_cache(maxsize=8)
+def _groups_with(declared: tuple[TraitDeclaration, ...]) -> tuple[FeatureGroup, ...]:
+    return (*GROUPS, declared_group(declared)) if declared else GROUPS

@@ -8,18 +8,26 @@ import ibis
 import ibis.expr.types as ir
 
 from features.group import KEYS, FeatureGroup
+from features.groups.trait_values import flag, latest_of
 
 profile = FeatureGroup("profile", fresh_for=timedelta(days=7))
 
 
 @profile.table
 def latest(traits: ir.Table) -> ir.Table:
-    """One row per trait of a customer: its latest value; of two at the same moment the greater one."""
-    known = traits.filter(traits.value.notnull())
-    newest_first = [known.timestamp.desc(), known.value.desc()]
-    place = ibis.row_number().over(group_by=[*KEYS, "name"], order_by=newest_first)
-    ranked = known.mutate(place=place)
-    return ranked.filter(ranked.place == 0)
+    """One row per trait of a customer; ``address.country`` is the country too."""
+    is_country = traits.name == "address.country"
+    return latest_of(traits.mutate(name=ibis.ifelse(is_country, "country", traits.name)))
+
+
+@profile.table
+def beginnings(traits: ir.Table, order_lines: ir.Table, activities: ir.Table) -> ir.Table:
+    """Per customer and table the days since its first event."""
+    first = (
+        table.group_by(KEYS).aggregate(days_ago=table.days_ago.max())
+        for table in (traits, order_lines, activities)
+    )
+    return ibis.union(*first, distinct=False)
 
 
 @profile.feature(unit="country")
@@ -37,10 +45,10 @@ def acquisition_channel(latest: ir.Table) -> ir.StringValue:
 @profile.feature(unit="yes or no")
 def newsletter(latest: ir.Table) -> ir.BooleanValue:
     """Whether the customer takes the newsletter; null when never said."""
-    return latest.value.max(where=latest.name == "newsletter") == "true"
+    return flag(latest.value.max(where=latest.name == "newsletter"))
 
 
 @profile.feature(unit="days")
-def known_days(traits: ir.Table) -> ir.IntegerValue:
+def known_days(beginnings: ir.Table) -> ir.IntegerValue:
     """Days since the company first learnt anything about the customer."""
-    return traits.days_ago.max()
+    return beginnings.days_ago.max()

@@ -26,6 +26,7 @@ from events import journal
 from events.lake.buckets import History
 from events.schema import POPULATION
 from features.catalogue.store import Store
+from features.groups import groups_of
 from features.live import compiled
 from features.offline import boundaries
 from features.online.rows import latest_now
@@ -98,7 +99,8 @@ class LiveUpdater:
         self.mark = Watermark.read(home)
         self._history = History(home, self.database)
         self._stamp, self._reader = opinions.stamp(home), TextReader.of(home)
-        self._compiled = compiled.compile_groups()
+        self._groups = groups_of(home)
+        self._compiled = compiled.compile_groups(self._groups)
         self._connection = compiled.open_connection()
         self._divided: tuple[tuple[Path, ...], pa.Table] = (), boundaries.table(())
 
@@ -132,6 +134,7 @@ class LiveUpdater:
         """Compute some customers as of a moment and write their rows, all groups in one step."""
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
+        events = {name: _valid(table, as_of) for name, table in events.items()}
         if len(known):
             texts = self._reader.opinions(events["activities"])
             tables = {**events, "opinions": texts, "boundaries": self._divided[1]}
@@ -139,8 +142,8 @@ class LiveUpdater:
             self.store.write_online(compiled.run(self._connection, self._compiled, tables, population))
 
     def reads_as_promoted(self) -> bool:
-        """Whether texts are read by who reads the home's now."""
-        return self._stamp == opinions.stamp(self.home)
+        """Whether texts are read by the home's present classifier, and the declared traits are the same."""
+        return self._stamp == opinions.stamp(self.home) and self._groups is groups_of(self.home)
 
     def advance_to(self, seq: int) -> None:
         """Leave out the messages up to a number, whose customers were all computed otherwise."""
@@ -197,6 +200,14 @@ def _known(events: Mapping[str, pa.Table], as_of: datetime) -> list[int]:
         seen = pc.and_(pc.less(table["timestamp"], at), pc.less_equal(table["received_at"], at))
         keys |= set(pc.unique(table["customer_key"].filter(seen)).to_pylist())
     return sorted(keys)
+
+
+def _valid(table: pa.Table, as_of: datetime) -> pa.Table:
+    """The rows that no version of their order known at a moment replaces; see ``visible``."""
+    if "replaced_at" not in table.column_names:
+        return table
+    replaced, at = table["replaced_at"], pa.scalar(as_of.replace(tzinfo=None), pa.timestamp("us"))
+    return table.filter(pc.or_kleene(pc.is_null(replaced), pc.greater(replaced, at))).drop(["replaced_at"])
 
 
 def _population(customer_keys: Sequence[int], as_of: datetime, zone: str) -> pa.Table:

@@ -10,7 +10,7 @@ from events import lake
 from events.identity import Identity
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
-from features.groups import GROUPS
+from features.groups import groups_of
 from features.offline import boundaries, current, snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import TextReader
@@ -29,11 +29,12 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     built = snapshots.build(home, monthly, progress)
     progress("feature store", 0.0)
     store = Store(home)
-    store.apply(GROUPS, built.folders)
+    groups = groups_of(home)
+    store.apply(groups, built.folders)
     if TextReader.of(home) != reader:  # what was computed may not be what the catalogue says
         raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
-    store.fill_online({group.name: built.table(group, built.current) for group in GROUPS})
+    store.fill_online({group.name: built.table(group, built.current) for group in groups})
     # Those who turned out to be somebody else since then have rows again.
     merges = Identity(home).merges()
     store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])

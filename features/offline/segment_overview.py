@@ -6,7 +6,7 @@ Computed at the end of a build from the stored snapshots, and kept as JSON for t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,8 @@ from core import files
 from core.errors import NothingThere
 from core.home import Home
 from events import lake
-from features.groups import FEATURES, GROUPS
+from features.group import Feature, FeatureGroup
+from features.groups import FEATURES, GROUPS, features_of, groups_of
 from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
 from features.offline.populations import month_before
 from features.offline.snapshot_set import SnapshotSet
@@ -59,7 +60,8 @@ def write(home: Home, built: SnapshotSet) -> None:
 
 def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
     """Every segment of every kind, as of the latest build."""
-    now = everyone(built, built.current)
+    groups, by_name = groups_of(home), features_of(home)
+    now = everyone(built, built.current, groups)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
     earlier = built.frame(segments, before[0]) if before else None
     return {
@@ -67,23 +69,25 @@ def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
         "compared_with": before[0].isoformat() if before else None,
         "currency": home.shop().currency,
         "customers": len(now),
-        "kinds": [_kind(name, now, earlier) for name in KINDS],
+        "kinds": [_kind(name, now, earlier, by_name) for name in KINDS],
         "moves": moves(built),
     }
 
 
-def everyone(built: SnapshotSet, as_of: datetime) -> pd.DataFrame:
+def everyone(built: SnapshotSet, as_of: datetime, groups: Sequence[FeatureGroup] = GROUPS) -> pd.DataFrame:
     """All features of everyone, by ``customer_key``; numbers with NaN where they are missing."""
-    frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
-    joined = pd.concat([frame[list(g.features)] for g, frame in zip(GROUPS, frames, strict=True)], axis=1)
+    frames = [built.frame(group, as_of).set_index("customer_key") for group in groups]
+    joined = pd.concat([frame[list(g.features)] for g, frame in zip(groups, frames, strict=True)], axis=1)
     return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
 
-def _kind(name: str, now: pd.DataFrame, earlier: pd.DataFrame | None) -> dict[str, Any]:
+def _kind(
+    name: str, now: pd.DataFrame, earlier: pd.DataFrame | None, by_name: Mapping[str, Feature]
+) -> dict[str, Any]:
     counts = now[name].value_counts()
     known = [n for n in KINDS[name] if n in counts] + sorted(n for n in counts.index if n not in KINDS[name])
     sample = now.sample(SAMPLE, random_state=SEED) if len(now) > SAMPLE else now
-    ranks = _ranks(sample)
+    ranks = _ranks(sample, by_name)
     revenue = float(now["net_spend_365d"].sum())
     before = None if earlier is None else earlier[name].value_counts()
     described = []
@@ -106,31 +110,32 @@ def _kind(name: str, now: pd.DataFrame, earlier: pd.DataFrame | None) -> dict[st
                 "net_spend_365d_per_customer": round(net / len(members), 2),
                 "newsletter_share": float(newsletter.astype(bool).mean()) if len(newsletter) else None,
                 "customers_before": None if before is None else int(before.get(value, 0)),
-                "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy()),
+                "differs_by": differences(sample, ranks, (sample[name] == value).to_numpy(), by_name),
             }
         )
     return {
         "name": name,
-        "meaning": " ".join(FEATURES[name].description.split()),
+        "meaning": " ".join(by_name[name].description.split()),
         "customers_in_none": int(now[name].isna().sum()),
         "segments": described,
     }
 
 
-def _ranks(frame: pd.DataFrame) -> pd.DataFrame:
+def _ranks(frame: pd.DataFrame, by_name: Mapping[str, Feature]) -> pd.DataFrame:
     """Ranks of the numeric features from 0 to 1, with missing values as NaN; constant ones left out."""
     columns = {}
-    for group in GROUPS:
-        for name, feature in group.features.items():
-            if group is segments or feature.dtype not in ("int64", "float64"):
-                continue
-            values = frame[name].to_numpy(np.float64)
-            if len(np.unique(values[~np.isnan(values)])) > 1:
-                columns[name] = pd.Series(values, frame.index).rank(pct=True)
+    for name, feature in by_name.items():
+        if feature.group is segments or feature.dtype not in ("int64", "float64"):
+            continue
+        values = frame[name].to_numpy(np.float64)
+        if len(np.unique(values[~np.isnan(values)])) > 1:
+            columns[name] = pd.Series(values, frame.index).rank(pct=True)
     return pd.DataFrame(columns, index=frame.index)
 
 
-def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[dict[str, Any]]:
+def differences(
+    frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any, by_name: Mapping[str, Feature] = FEATURES
+) -> list[dict[str, Any]]:
     """The features that tell members from others best, with medians on both sides.
 
     ``chance`` is the probability that a member has more than another customer (Mann and Whitney's
@@ -154,7 +159,7 @@ def differences(frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any) -> list[d
         ):
             continue
         here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())
-        unit = FEATURES[name].unit
+        unit = by_name[name].unit
         chosen.append(
             {
                 "feature": name,

@@ -32,7 +32,7 @@ from events import lake
 from events.identity import Identity
 from events.schema import Events, visible
 from features.group import KEYS, Feature, FeatureGroup, compute
-from features.groups import FEATURES, GROUPS
+from features.groups import features_of, groups_of
 from features.offline import boundaries, current, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
@@ -60,7 +60,8 @@ def snapshot(
         PatronError: a column, a feature or a customer is unknown.
     """
     home = home or FeatureSettings().open_home()
-    wanted = [_feature(f) for f in (features if features is not None else FEATURES.values())]
+    known = features_of(home)
+    wanted = [_feature(f, known) for f in (features if features is not None else known.values())]
     for column in ("customer_id", "as_of"):
         if column not in population:
             raise PatronError(f"the population has no column {column}; it needs customer_id and as_of")
@@ -87,12 +88,12 @@ def snapshot(
     return merged.drop(columns="customer_key")
 
 
-def _feature(feature: Feature | str) -> Feature:
+def _feature(feature: Feature | str, known: Mapping[str, Feature]) -> Feature:
     if isinstance(feature, Feature):
         return feature
-    if feature not in FEATURES:
-        raise PatronError(f"there is no feature {feature!r}; there are {', '.join(sorted(FEATURES))}")
-    return FEATURES[feature]
+    if feature not in known:
+        raise PatronError(f"there is no feature {feature!r}; there are {', '.join(sorted(known))}")
+    return known[feature]
 
 
 def version(group: FeatureGroup) -> str:
@@ -112,13 +113,13 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     generation = home.snapshots / lake.metadata(home).generation
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
-    folders = store(home, as_ofs, progress)
+    folders, groups = store(home, as_ofs, progress), groups_of(home)
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
     retained = {*months, now}
     complete = [
-        t for t in sorted(retained) if all(snapshot_path(folders, group, t).exists() for group in GROUPS)
+        t for t in sorted(retained) if all(snapshot_path(folders, group, t).exists() for group in groups)
     ]
     built = SnapshotSet(folders, tuple(complete), now)
     segment_overview.write(home, built)
@@ -126,7 +127,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
         before for before in [current.built_at(home, generation.name)] if before
     }  # may be being read
     current.write_pointer(
-        generation, now, {group.name: snapshot_path(folders, group, now) for group in GROUPS}
+        generation, now, {group.name: snapshot_path(folders, group, now) for group in groups}
     )
     _drop_others(folders, retained)
     return built
@@ -150,26 +151,27 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     zone, metadata = home.shop().time_zone, lake.metadata(home)
     generation = home.snapshots / metadata.generation
     divided = f"-{boundaries.recipe(home)}"
-    reader, groups = opinions.TextReader.of(home), {g.name: f"{g.name}-{version(g)}" for g in GROUPS}
-    groups |= {g.name: f"{groups[g.name]}{divided}" for g in GROUPS if g.reads}
-    groups |= {g.name: f"{groups[g.name]}-{reader.recipe}" for g in GROUPS if g.reads_opinions}
-    folders = {name: generation / folder for name, folder in groups.items()}
+    reader, groups = opinions.TextReader.of(home), groups_of(home)
+    names = {g.name: f"{g.name}-{version(g)}" for g in groups}
+    names |= {g.name: f"{names[g.name]}{divided}" for g in groups if g.reads}
+    names |= {g.name: f"{names[g.name]}-{reader.recipe}" for g in groups if g.reads_opinions}
+    folders = {name: generation / folder for name, folder in names.items()}
     backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
     events, stored = lake.read(home, backend), partial(_stored, backend, folders)
-    of_texts = [group for group in GROUPS if group.reads_opinions]
+    of_texts = [group for group in groups if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
         events = opinions.with_opinions(backend, events, reader)
     chunks = _chunks(as_ofs, metadata.orders)
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
-        _compute(backend, events, folders, chunk, zone)
+        _compute(backend, events, folders, groups, chunk, zone)
     # What divides customers is learnt from these, and the groups that need it come last.
     events = boundaries.with_boundaries(
         home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
     )
     for i, chunk in enumerate(chunks):
         progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
-        _compute(backend, events, folders, chunk, zone, stored)
+        _compute(backend, events, folders, groups, chunk, zone, stored)
     progress("features", 1.0)
     return folders
 
@@ -184,6 +186,7 @@ def _compute(
     backend: Backend,
     events: Events,
     folders: Mapping[str, Path],
+    groups: Sequence[FeatureGroup],
     as_ofs: Sequence[datetime],
     zone: str,
     stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
@@ -194,18 +197,18 @@ def _compute(
         stored: what groups read of others; with it those that read are computed, else the others.
     """
     lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
-    for group in GROUPS:
+    for group in groups:
         missing = tuple(t for t in as_ofs if not snapshot_path(folders, group, t).exists())
         if missing and bool(group.reads) == (stored is not None):
             lacking.setdefault(missing, []).append(group)
-    for missing, groups in lacking.items():
+    for missing, members in lacking.items():
         everyone = populations.everyone_at(events, missing, zone)
         with ExitStack() as stack:
             cached = stack.enter_context(everyone.cache())
             prepared: dict[str, ir.Table] = {}
-            if len(groups) > 1:  # what most of them read, and most columns of it, is read and cut once
+            if len(members) > 1:  # what most of them read, and most columns of it, is read and cut once
                 prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
-            for group in groups:
+            for group in members:
                 if stored is not None and (facts := stored(group, missing)) is not None:
                     prepared["facts"] = facts
                 values = group.compute(events, cached, prepared=prepared)

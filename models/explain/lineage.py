@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import PatronError
+from features.group import Feature
 from features.groups import FEATURES
 from models.questions import every
 
@@ -23,14 +25,17 @@ class FeatureDescription:
     models: tuple[str, ...]
 
 
-def describe(name: str | None = None) -> list[FeatureDescription]:
+def describe(name: str | None = None, known: Mapping[str, Feature] = FEATURES) -> list[FeatureDescription]:
     """All features, or the one of that name.
+
+    Args:
+        known: the features by name.
 
     Raises:
         PatronError: there is no such feature.
     """
-    if name is not None and name not in FEATURES:
-        raise PatronError(f"there is no feature {name!r}; there are {', '.join(sorted(FEATURES))}")
+    if name is not None and name not in known:
+        raise PatronError(f"there is no feature {name!r}; there are {', '.join(sorted(known))}")
     return [
         FeatureDescription(
             feature.name,
@@ -42,7 +47,7 @@ def describe(name: str | None = None) -> list[FeatureDescription]:
             feature.definition(),
             tuple(model.name for model in every().values() if feature in model.features),
         )
-        for feature in FEATURES.values()
+        for feature in known.values()
         if name in (None, feature.name)
     ]
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.errors import PatronError
+from features.earlier_definitions import EARLIER
 from models.estimators.opening import open_fitted
 from models.registry.encoding import Column, matrix, numbers
 from models.spec import Array, Fitted
@@ -144,7 +145,12 @@ class FittedModel:
         Raises:
             PatronError: naming the features that are missing or have changed.
         """
-        changed = [c.name for c in self.columns if current.get(c.name) != c.definition]
+        changed = [
+            c.name
+            for c in self.columns
+            if current.get(c.name) != c.definition
+            and not (c.name in current and c.definition in EARLIER.get(c.name, ()))
+        ]
         if changed:
             raise PatronError(
                 f"{self.name} version {self.version} was trained with other definitions of"

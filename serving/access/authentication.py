@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,7 +24,10 @@ from serving.http.metrics import Metrics
 
 _NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
 _WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
+_SEVERAL_KEYS = "the request has several write keys; send the events of each key in a request of its own"
 _NO_KEYS = "the keys cannot be read just now; ask again later, or see /readyz"
+
+WRITE_KEY_HEADERS = ("x-write-key", "writekey")
 
 
 @dataclass(frozen=True)
@@ -165,18 +168,29 @@ class _BearerKey(SecurityBase):
 
 
 class _KeyOrWriteKey(_BearerKey):
-    """The same where the key may also be ``writeKey`` of the body, which the route reads and passes in."""
+    """The same where the key may also be a write key: a header, in the query, or in the body.
+
+    The route reads the body and passes its write keys in.
+    """
 
     async def __call__(self, request: Request) -> Admit:  # type: ignore[override]
-        caller = request.state.caller
-        if isinstance(caller, Caller):
+        caller: Caller | HTTPException = request.state.caller
+        if isinstance(caller, Caller) and caller is not ANONYMOUS:
             self.admit(caller)
-        elif caller.status_code != 401:
+        elif isinstance(caller, HTTPException) and caller.status_code != 401:
             raise caller
 
-        def admit(write_key: object) -> Caller:
-            shown = isinstance(caller, HTTPException) and isinstance(write_key, str)
-            return self.admit(request.state.caller_of(write_key) if shown else caller)
+        def admit(body_keys: Collection[str]) -> Caller:
+            if isinstance(caller, Caller) and caller is not ANONYMOUS:
+                return caller
+            keys = [key for key in map(request.headers.get, WRITE_KEY_HEADERS) if key is not None]
+            keys += request.query_params.getlist("writeKey") + sorted(body_keys)
+            if len(set(keys)) > 1:
+                raise _unauthorized(_SEVERAL_KEYS)
+            by_key: Caller | HTTPException = request.state.caller_of(keys[0]) if keys else caller
+            if caller is ANONYMOUS and isinstance(by_key, HTTPException) and by_key.status_code == 401:
+                return ANONYMOUS  # a wrong key is like none where none is needed
+            return self.admit(by_key)
 
         return admit
 
@@ -190,12 +204,12 @@ def needs(scope: Scope) -> Any:
     return Security(_BearerKey(scope), scopes=[scope])
 
 
-Admit = Callable[[object], Caller]
-"""Takes the body's ``writeKey`` (any value, None without one); returns the caller, or raises."""
+Admit = Callable[[Collection[str]], Caller]
+"""Takes the write keys of the body, which may be none; returns the caller, or raises."""
 
 
-def needs_here_or_in_body(scope: Scope) -> Any:
-    """The same where the key may be in the body: the route calls the :data:`Admit` that it gets."""
+def needs_key_or_write_key(scope: Scope) -> Any:
+    """The same where the key may be a write key: the route calls the :data:`Admit` that it gets."""
     return Security(_KeyOrWriteKey(scope), scopes=[scope])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from core.calendar import date_of, day_of
 from core.home import Shop
 from decisions.reasons import Language
+from features.group import Feature
 from features.groups import FEATURES
 from features.offline.current import SEGMENTS
 from models.explain.words import is_missing
@@ -33,23 +34,28 @@ _ValueOrReason = tuple[Any, str | None]  # a value, or None and why
 
 
 def portray(
-    entry: ScoredCustomer, models: Mapping[str, FittedModel], shop: Shop, language: Language
+    entry: ScoredCustomer,
+    models: Mapping[str, FittedModel],
+    shop: Shop,
+    language: Language,
+    known: Mapping[str, Feature] = FEATURES,
 ) -> Portrait:
     """The portrait of a known customer.
 
     Args:
         entry: the customer's scores and all facts.
         models: those that answer, by name.
+        known: the shop's features, by name.
     """
     facts = {name: None if is_missing(value) else value for name, value in entry.facts.items()}
-    features = [FEATURES[name] for name in facts if name in FEATURES]
+    features = [known[name] for name in facts if name in known]
     measured = measures(entry, facts, models, shop)
     by_group: dict[str, dict[str, Fact]] = {}
     for f in features:
         unit = shop.currency if f.unit == "currency" else f.unit
         fact = Fact(value=facts[f.name], unit=unit, meaning=f.meaning)
         by_group.setdefault(f.group.name, {})[f.name] = fact
-    segments = {name: facts[name] for name in by_group.get(SEGMENTS, {}) if FEATURES[name].dtype == "string"}
+    segments = {name: facts[name] for name in by_group.get(SEGMENTS, {}) if known[name].dtype == "string"}
     return Portrait(
         **measured.model_dump(),
         customer_id=entry.customer_id,

@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 
 from events.queries.timeline import Position, Timeline
+from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
@@ -23,6 +24,7 @@ from serving.customers.schemas import (
 )
 from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
+from serving.http.encoded_slashes import CustomerRoute
 from serving.http.metrics import MetricsDep
 from serving.http.params import CustomerIdPath
 from serving.http.problems import Unprocessable, responses
@@ -31,7 +33,12 @@ from serving.scores.dependencies import ScorerDep
 from serving.scores.inference import UNKNOWN
 from serving.scores.score import count_outcomes
 
-router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[needs(Scope.CUSTOMERS)])
+router = APIRouter(
+    prefix="/v1/customers",
+    tags=["customers"],
+    dependencies=[needs(Scope.CUSTOMERS)],
+    route_class=CustomerRoute,
+)
 # These routes are no coroutines: they read files, so each runs in a thread.
 TimelineDep = Annotated[Timeline, service(Timeline)]
 
@@ -130,4 +137,4 @@ def customer(
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
     metrics.count(count_outcomes([entry]))
-    return portray(entry, entry.models, scorer.shop, query.language)
+    return portray(entry, entry.models, scorer.shop, query.language, features_of(scorer.home))

@@ -12,11 +12,12 @@ from serving.access.scopes import Scope
 from serving.decisions.decider import DeciderDep
 from serving.decisions.rendering import Speaker
 from serving.decisions.schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
+from serving.http.encoded_slashes import CustomerRoute
 from serving.http.params import CustomerIdPath
 from serving.http.problems import leads_to, responses
 from serving.scores.inference import UNKNOWN
 
-router = APIRouter(prefix="/v1", tags=["decisions"])
+router = APIRouter(prefix="/v1", tags=["decisions"], route_class=CustomerRoute)
 # These routes are no coroutines: they wait for a commit, so each runs in a thread.
 DecisionId = Annotated[
     str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])

@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 
 from core.errors import PatronError
 from core.home import Home
+from core.settings import FeatureSettings
 from core.storage.database import Database, Unstorable
 from events import journal
 from events.journal import Message, Refused
 from events.lake import versions
+from events.segment.retention import QuarantineLimits
+from serving.events.retention import QuarantineRetention
 
 MAX_WAITING = 20_000
 """Events that wait to be committed; further ones are refused."""
@@ -45,10 +48,16 @@ class _Batch:
 
 
 class Intake:
-    """The only writer of events in a process; its thread is started by the first event."""
+    """The only writer of events in a process; its thread is started by :meth:`start`, or by the first event.
 
-    def __init__(self, home: Home) -> None:
+    Args:
+        limits: of the quarantine; by default those of the settings.
+    """
+
+    def __init__(self, home: Home, limits: QuarantineLimits | None = None) -> None:
         self._home, self._database = home, Database(home)
+        limits = limits or QuarantineLimits.of(FeatureSettings())
+        self._retention = QuarantineRetention(self._database, limits, home.wall)
         self._waiting: deque[_Batch] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -67,13 +76,17 @@ class Intake:
         with self._changed:
             if self._closed or (self._size and self._size + batch.size > MAX_WAITING):
                 raise Overloaded("more events arrive than can be kept; send these again in a second")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
-                self._thread.start()
+            self._ensure_thread()
             self._waiting.append(batch)
             self._size += batch.size
             self._changed.notify()
         return batch.committed
+
+    def start(self) -> None:
+        """Prune the quarantine, and start the thread, which does so hourly also without events."""
+        self._retention.prune()
+        with self._changed:
+            self._ensure_thread()
 
     def close(self) -> None:
         """Commit what is queued, and refuse further events."""
@@ -83,16 +96,26 @@ class Intake:
         if self._thread is not None:
             self._thread.join()
 
+    def _ensure_thread(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
         while (group := self._take()) is not None:
-            self._commit(group)
+            if group:
+                self._commit(group)
+            self._retention.prune_if_due()
 
     def _take(self) -> list[_Batch] | None:
-        """The batches of the next commit; None after :meth:`close`, once the queue is empty."""
+        """The batches of the next commit, or none if the quarantine is due before.
+
+        None after :meth:`close`, once the queue is empty.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._closed, self._retention.wait_seconds)
             if not self._waiting:
-                return None
+                return None if self._closed else []
             group: list[_Batch] = []
             size = 0
             while self._waiting and (not group or size + self._waiting[0].size <= MAX_PER_COMMIT):
@@ -118,6 +141,7 @@ class Intake:
             for batch in group:
                 batch.committed.set_exception(error)
         else:
+            self._retention.add(refused)
             for batch in group:
                 batch.committed.set_result(None)
 

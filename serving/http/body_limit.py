@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.http.problems import CLIENT_PATHS
+from serving.http.client_paths import CLIENT_PATHS
 
 MAX_BODY_BYTES = 2**20
 

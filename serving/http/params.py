@@ -8,7 +8,7 @@ from fastapi import Path
 from pydantic import StringConstraints
 
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-# An id may hold slashes, so its routes are declared as ``{customer_id:path}``.
+# An id may contain slashes: its routes have ``{customer_id:path}`` and the class ``CustomerRoute``.
 CustomerIdPath = Annotated[
     CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
 ]

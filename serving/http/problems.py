@@ -15,7 +15,7 @@ from starlette.routing import compile_path
 
 from core.errors import PatronError
 from core.logging_setup import REQUEST_ID
-from events.segment.translate import KINDS
+from serving.http.client_paths import ALIASES, CLIENT_PATHS
 
 
 class Problem(BaseModel):
@@ -36,9 +36,6 @@ class ClientProblem(Problem):
 
     code: str = Field(examples=["bad_request"])
     message: str = Field(description="The same as ``detail``.")
-
-
-CLIENT_PATHS = frozenset(f"/v1/{name}" for name in (*KINDS, "batch"))
 
 
 class Unprocessable(PatronError):
@@ -138,6 +135,7 @@ def _describe(operation: dict[str, Any], path: str) -> None:
 
 def _methods(app: FastAPI, path: str) -> set[str]:
     """The methods that a path accepts."""
+    path = ALIASES.get(path, path)
     return {
         method.upper()
         for template, operations in app.openapi()["paths"].items()

@@ -15,6 +15,7 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLE = 1000  # customers whose online rows are looked at
 TAIL_LIVES = timedelta(hours=24)  # by when the lake should hold what came into the journal
 TAIL_MESSAGES = 1_000_000
+NEARLY_FULL = 0.8  # share of a limit of the quarantine
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,25 @@ def shop(home: Home) -> Iterator[Check]:
     yield Check("lake", OK, f"{metadata.orders:,} orders {span}")
 
 
+def orders(home: Home) -> Iterator[Check]:
+    """Orders that were stated more than once, refunds that wait, and what was given back too much."""
+    from events.queries.order_counts import order_counts
+
+    counts = order_counts(home)
+    if counts.corrected or counts.cancelled:
+        result = f"{counts.corrected:,} have several versions, {counts.cancelled:,} are cancelled"
+        yield Check("orders", OK, result)
+    if counts.waiting:
+        result = f"{counts.waiting:,} refunds and cancellations name an order that was not received"
+        yield Check("orders", WARNING, result, "send or import these orders; the refunds wait for them")
+    if counts.surplus:
+        result = (
+            f"{counts.surplus:,.2f} {home.shop().currency} of {counts.surplus_orders:,} orders were given"
+            " back beyond what the orders brought, and do not count"
+        )
+        yield Check("orders", WARNING, result, "compare the refunds of these orders with the books")
+
+
 def journal(home: Home) -> Iterator[Check]:
     """How much the lake does not hold yet, and since when."""
     import sqlalchemy as sa
@@ -117,6 +137,46 @@ def journal(home: Home) -> Iterator[Check]:
     yield Check("journal", WARNING if late else OK, result, advice)
 
 
+def quarantine(home: Home) -> Iterator[Check]:
+    """How much waits in the quarantine, and how full it is."""
+    from core.settings import FeatureSettings
+    from core.storage.database import Database
+    from events.segment.retention import MEGABYTE, QuarantineLimits, size
+
+    limits, current = QuarantineLimits.of(FeatureSettings()), size(Database(home))
+    if current.oldest is None:
+        yield Check("quarantine", OK, "empty")
+        return
+    events = "1 event" if current.events == 1 else f"{current.events:,} events"
+    result = (
+        f"{events} that cannot be used, {current.bytes / MEGABYTE:,.1f} MB, the oldest since"
+        f" {current.oldest:%Y-%m-%d}; at most {limits.events:,} events, {limits.bytes // MEGABYTE:,} MB and"
+        f" {limits.age.days} days"
+    )
+    full = current.share_of(limits) >= NEARLY_FULL
+    advice = "the oldest are deleted first; " if full else ""
+    advice += "`patron quarantine list` says why"
+    yield Check("quarantine", WARNING if full else OK, result, advice)
+
+
+def identity(home: Home) -> Iterator[Check]:
+    """Ids that may be one customer's, and message ids that came with two bodies."""
+    from core.storage.database import Database
+    from events.identity import Identity
+    from events.journal import count_conflicts
+
+    database = Database(home)
+    look_alikes, conflicts = Identity(home, database).look_alikes(), count_conflicts(database)
+    if look_alikes:
+        result = f"{look_alikes:,} customers whose ids differ only in case or blanks from another customer's"
+        yield Check("identity", WARNING, result, "see that every source writes an id in the same way")
+    if conflicts:
+        result = f"{conflicts:,} messages came with the messageId of another message; each was stored"
+        yield Check("identity", WARNING, result, "the client must give each message an id of its own")
+    if not look_alikes and not conflicts:
+        yield Check("identity", OK, "every id is spelt in one way, and every messageId is one message's")
+
+
 def snapshots(home: Home) -> Iterator[Check]:
     """The present features as they were last built."""
     from features.offline.current import load_current
@@ -127,13 +187,13 @@ def snapshots(home: Home) -> Iterator[Check]:
 def online(home: Home) -> Iterator[Check]:
     """The online rows: of how many customers, and as of when."""
     from features.catalogue.store import open_online
-    from features.groups import GROUPS
+    from features.groups import groups_of
     from features.online.packed import moment_of
 
     store = open_online(home)
     keys = sorted(store.keys())
     sample = keys[:: max(1, len(keys) // SAMPLE)]
-    cells = store.read(sample, [group.name for group in GROUPS])
+    cells = store.read(sample, [group.name for group in groups_of(home)])
     moments = [moment_of(cell) for column in cells for cell in column if cell]
     result = f"{store.version}, {len(keys):,} customers"
     if not moments:
@@ -143,8 +203,8 @@ def online(home: Home) -> Iterator[Check]:
 
 
 PARTS = {
-    "versions": versions, "database": database, "shop": shop, "journal": journal,
-    "snapshots": snapshots, "online store": online,
+    "versions": versions, "database": database, "shop": shop, "orders": orders, "journal": journal,
+    "identity": identity, "quarantine": quarantine, "snapshots": snapshots, "online store": online,
 }  # fmt: skip
 
 

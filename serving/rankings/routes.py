@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query
 
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
+from serving.http.encoded_slashes import CustomerRoute
 from serving.http.params import CustomerIdPath
 from serving.http.problems import responses
 from serving.http.services import service
 from serving.rankings.schemas import CategoriesQuery, CategoriesResponse, ProductsQuery, ProductsResponse
 from serving.rankings.service import CategoryService, ProductService
 
-router = APIRouter(prefix="/v1/customers", tags=["customers"])
+router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=CustomerRoute)
 ProductsDep = Annotated[ProductService, service(ProductService)]
 CategoriesDep = Annotated[CategoryService, service(CategoryService)]
 _RESPONSES = responses(404, 422, 503)

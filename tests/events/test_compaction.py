@@ -35,7 +35,7 @@ from events.journal import Message
 from events.lake import compaction as compact
 from events.lake import shops
 from events.queries.timeline import Timeline
-from events.schema import SCHEMAS, Events
+from events.schema import SCHEMAS, Events, latest
 from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
 from features.group import compute
@@ -66,8 +66,8 @@ def order(who: str, n: int, at: datetime, received: datetime | None = None) -> M
 
 
 def counted(events: Events) -> Seen:
-    """The multiset of events of each table; the same text for the same value."""
-    return {name: _multiset(table.to_pyarrow()) for name, table in events.items()}
+    """The multiset of events of each table, the latest versions; the same text for the same value."""
+    return {name: _multiset(latest(table).to_pyarrow()) for name, table in events.items()}
 
 
 def _multiset(table: pa.Table) -> Counter[tuple[Any, ...]]:

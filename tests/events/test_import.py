@@ -56,7 +56,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def load(home: Home, path: Path, **options: Any) -> dict[str, Any]:
-    return imports.import_file(home, str(path), "online-retail", **options)
+    return imports.import_file(home, str(path), "online-retail", **{"allow_rejects": True} | options)
 
 
 def events(home: Home, name: str) -> list[dict[str, Any]]:

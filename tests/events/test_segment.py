@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.calendar import date_of
 from events.journal import Message, Refused, tables
-from events.schema import SCHEMAS
+from events.schema import FACTS, SCHEMAS
 from events.segment.translate import KINDS, Place, translate
 from events.taxonomy import SUBSCRIPTIONS
 
@@ -48,8 +48,8 @@ def rows(message: Any, table: str) -> list[dict[str, Any]]:
     """The rows that a message leaves in an event table, by way of the journal's own types."""
     result = fitting(message)
     assert set(result.rows) <= {table}
-    made: list[dict[str, Any]] = tables([(1, json.dumps(result.rows))])[table].to_pylist()
-    assert all(list(row) == list(SCHEMAS[table]) for row in made)
+    made: list[dict[str, Any]] = tables([(1, 1, json.dumps(result.rows))])[table].to_pylist()
+    assert all(list(row) == list(FACTS.get(table, SCHEMAS[table])) for row in made)
     return made
 
 
@@ -70,7 +70,8 @@ def at(message: Any) -> datetime:
 def test_an_event_is_the_customers_or_else_the_devices() -> None:
     assert fitting(call("track", event="x")).customer_id == "c1"
     assert fitting(call("track", event="x", anonymousId="d1")).customer_id == "c1"
-    assert fitting(call("track", event="x", anonymousId="d1")).joins is None
+    assert fitting(call("track", event="x", anonymousId="d1")).joins == "anonymous:d1"
+    assert fitting(call("track", event="x", anonymousId="undefined")).joins is None
     assert fitting(call("track", event="x", userId=None, anonymousId="d1")).customer_id == "anonymous:d1"
     assert fitting(call("track", event="x", userId="", anonymousId=7)).customer_id == "anonymous:7"
     assert fitting(call("track", event="x", userId=12347)).customer_id == "12347"
@@ -80,10 +81,60 @@ def test_identify_joins_the_device_and_alias_what_the_customer_was_called() -> N
     assert fitting(call("identify", anonymousId="d1")).joins == "anonymous:d1"
     assert fitting(call("identify")).joins is None
     assert fitting(call("identify", userId=None, anonymousId="d1")).joins is None
-    assert fitting(call("alias", previousId="old")).joins == "old"
+    assert fitting(call("alias", previousId="old")).previous == "old"
+    assert fitting(call("alias", previousId="old")).joins is None
     assert fitting(call("alias", previousId="d1", anonymousId="d1")).joins == "anonymous:d1"
     assert fitting(call("alias", previousId="anonymous:d1")).joins == "anonymous:d1"
-    assert fitting(call("alias", previousId="c1")).joins is None
+    assert fitting(call("alias", previousId="c1")).previous is None
+
+
+@pytest.mark.parametrize(
+    ("user_id", "customer_id"),
+    [
+        (" c1 ", "c1"),
+        ("c1\t\n", "c1"),
+        ("\ufeffc1\u00a0", "c1"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("C1", "C1"),
+        ("Ann Lee", "Ann Lee"),
+        ("t-\U0001f468\u200d\U0001f469\u200d\U0001f467", "t-\U0001f468\u200d\U0001f469\u200d\U0001f467"),
+        ("nullable", "nullable"),
+        ("00017", "00017"),
+    ],
+)
+def test_an_id_has_one_spelling(user_id: str, customer_id: str) -> None:
+    assert fitting(call("track", event="x", userId=user_id)).customer_id == customer_id
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "null",
+        "NULL",
+        "undefined",
+        " None ",
+        "NaN",
+        "[object Object]",
+        "anonymous",
+        "n/a",
+        "-1",
+        "0",
+        0,
+        -1,
+        "0000-00",
+    ],
+)
+@pytest.mark.parametrize("field", ["userId", "previousId"])
+def test_a_placeholder_is_no_id(user_id: str, field: str) -> None:
+    kind = "alias" if field == "previousId" else "track"
+    assert f"{field} is a placeholder" in reason(call(kind, event="x", **{field: user_id}))
+
+
+def test_a_retry_has_the_same_content_and_another_body_has_not() -> None:
+    first = fitting(track("x", {"a": 1}, sentAt="2024-05-04T22:00:00Z"))
+    retry = fitting(track("x", {"a": 1}, sentAt="2024-05-04T22:10:00Z", _metadata={"retryCount": 2}))
+    assert first.content == retry.content
+    assert first.content != fitting(track("x", {"a": 2})).content
 
 
 @pytest.mark.parametrize(
@@ -94,6 +145,10 @@ def test_identify_joins_the_device_and_alias_what_the_customer_was_called() -> N
         (call("track", event="x", userId=True), "userId is neither text nor"),
         (call("track", event="x", userId="x" * 201), "userId is longer than 200"),
         (call("track", event="x", userId="anonymous:d1"), "userId begins with anonymous:"),
+        (call("track", event="x", userId="a\nb"), "userId contains a control character"),
+        (call("track", event="x", userId="a\x85b"), "userId contains a control character"),
+        (call("track", event="x", userId="  "), "neither userId nor anonymousId"),
+        (call("track", event="x", userId=None, anonymousId="null"), "anonymousId is a placeholder"),
         (call("track", event="x", messageId=["m"]), "messageId is neither"),
         (call("alias"), "needs previousId and userId"),
         (call("alias", userId=None, anonymousId="d", previousId="d"), "needs previousId and userId"),
@@ -216,10 +271,18 @@ def test_traits_are_told_one_by_one_and_objects_taken_apart() -> None:
     )  # fmt: skip
     assert {r["name"]: r["value"] for r in rows(message, "traits")} == {
         "country": "DE", "address.city": "Köln", "address.geo.lat": "50.9", "vip": "true",
-        "tags": '["a",1]', "age": "40",
+        "tags": '["a",1]', "age": "40", "gone": None,
     }  # fmt: skip
     group = call("group", groupId=5, traits={"plan": "gold"})
     assert {r["name"]: r["value"] for r in rows(group, "traits")} == {"group_id": "5", "group.plan": "gold"}
+
+
+def test_the_campaign_of_any_message_is_a_trait() -> None:
+    context = {"campaign": {"name": "spring", "source": "news", "medium": 5, "other": "x"}}
+    traits = rows(call("identify", context=context), "traits")
+    assert {r["name"]: r["value"] for r in traits} == {"campaign.name": "spring", "campaign.source": "news"}
+    assert rows(call("identify", context={"campaign": "spring"}), "traits") == []
+    assert {*fitting(call("page", context=context)).rows} == {"activities", "traits"}
 
 
 # Orders and what is given back
@@ -270,6 +333,8 @@ def test_an_order_without_products_is_one_line_and_one_without_prices_is_divided
     cases: list[tuple[dict[str, Any], str]] = [
         ({"revenue": "25.5", "total": 30, "discount": 5}, "25.5"),
         ({"total": 30}, "30"),
+        ({"total": 50, "tax": 8, "shipping": "5.00"}, "37"),
+        ({"total": 50, "tax": 8, "shipping": "by post"}, "42"),
         ({"subtotal": "20", "total": 30}, "20"),
     ]
     for more, amount in cases:
@@ -306,7 +371,7 @@ def test_what_is_given_back_is_the_whole_or_some_products(event: str) -> None:
         ({}, "neither products nor revenue or total"),
         ({"products": []}, "neither products nor revenue or total"),
         ({"products": {}}, "products is not a list"),
-        ({"products": [{"price": 1}, {}]}, "products[1] has no price"),
+        ({"products": [{"price": -1}, {}]}, "products[0].price is negative"),
         ({"products": ["x"]}, "products[0] has no price"),
         ({"products": [{"price": -1}]}, "products[0].price is negative"),
         ({"products": [{"price": "free"}]}, "products[0].price is not a number"),
@@ -334,6 +399,35 @@ def test_what_is_given_back_is_the_whole_or_some_products(event: str) -> None:
 )
 def test_orders_that_cannot_be_are_refused(event: str, properties: dict[str, Any], why: str) -> None:
     assert why in reason(track(event, properties))
+
+
+def test_a_bad_product_of_an_order_is_left_out_and_in_doubt() -> None:
+    message = order(
+        {"product_id": "a", "price": "10"}, {"product_id": "b", "price": "ten"}, {"product_id": "c"},
+        {"product_id": "d", "price": 5, "quantity": 2}, discount=2,
+    )  # fmt: skip
+    result = fitting(message)
+    assert result.doubt is not None
+    assert result.doubt.reason == "products[1].price is not a number"
+    lines = rows(message, "order_lines")
+    assert [(r["product_id"], r["amount"]) for r in lines] == [("a", 9), ("d", 9)]
+    assert fitting(order({"product_id": "a", "price": "10"})).doubt is None
+
+
+@pytest.mark.parametrize("event", ["Order Refunded", "Order Cancelled"])
+def test_what_names_its_order_needs_no_amount(event: str) -> None:
+    (rest,) = rows(track(event, {"order_id": "o1"}), "refunds")
+    assert (rest["order_id"], rest["product_id"], rest["amount"]) == ("o1", None, None)
+    assert rest["cancelled"] == (event == "Order Cancelled")
+    (part,) = rows(track(event, {"order_id": "o1", "products": [{"sku": "a", "quantity": 2}]}), "refunds")
+    assert (part["product_id"], part["quantity"], part["amount"]) == ("a", 2, None)
+    assert "neither products nor" in reason(track(event, {}))
+
+
+def test_an_update_of_an_order_is_a_version_that_names_it() -> None:
+    (line,) = rows(track("Order Updated", {"order_id": "o1", "revenue": 60}), "order_lines")
+    assert (line["order_id"], line["amount"], line["updated"]) == ("o1", 60, True)
+    assert "needs order_id" in reason(track("Order Updated", {"revenue": 60}))
 
 
 # Everything else
@@ -448,7 +542,7 @@ def test_whatever_is_told_becomes_rows_of_the_tables_or_is_refused(message: Any)
         assert result.reason
         json.loads(result.message)
         return
-    for rows_of in tables([(1, json.dumps(result.rows, ensure_ascii=False))]).values():
+    for rows_of in tables([(1, 1, json.dumps(result.rows, ensure_ascii=False))]).values():
         assert all(
             r["timestamp"] <= r["received_at"] == NOW.replace(tzinfo=None) for r in rows_of.to_pylist()
         )

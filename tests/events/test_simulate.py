@@ -10,7 +10,7 @@ import pytest
 from core.errors import PatronError
 from core.home import Home
 from events import lake
-from events.schema import SCHEMAS
+from events.schema import SCHEMAS, STORED
 from events.simulation.simulate import Plan, simulate
 from events.taxonomy import MEANINGS
 
@@ -139,7 +139,7 @@ def test_the_lake_takes_the_tables(tmp_path, small):
     events = lake.read(home, backend)
     for name, table in events.items():
         assert table.count().execute() == number(small, f"SELECT count(*) FROM {name}")
-        assert table.schema().names == tuple(SCHEMAS[name])
+        assert table.schema().names == tuple(STORED[name])
     truth = pq.read_table(lake.current(home).folder / "truth.parquet")
     assert truth.num_rows == number(small, "SELECT count(*) FROM truth")
     assert "customer_id" not in truth.column_names

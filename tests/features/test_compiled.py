@@ -14,7 +14,7 @@ from core.home import Home
 from core.storage.database import Database
 from events import lake
 from events.lake.buckets import History
-from events.schema import POPULATION, SCHEMAS
+from events.schema import POPULATION, STORED
 from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from features.live import compiled
@@ -97,7 +97,7 @@ def test_events_of_a_few_have_exactly_the_canonical_columns(built_shop: Home, ke
     backend = lake.connect()
     there = lake.read(built_shop, backend)
     for name, table in history.of(keys).items():
-        assert table.schema == ibis.schema(SCHEMAS[name]).to_pyarrow()
+        assert table.schema == ibis.schema(STORED[name]).to_pyarrow()
         whole = getattr(there, name)
         own = backend.to_pyarrow(whole.filter(whole.customer_key.isin(keys)))
         columns = [(column, "ascending") for column in table.column_names]

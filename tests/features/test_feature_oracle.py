@@ -72,7 +72,7 @@ class Trait:
     timestamp: datetime
     received_at: datetime
     name: str
-    value: str
+    value: str | None
 
 
 @dataclass(frozen=True)
@@ -304,9 +304,11 @@ class Reading:
 
         return min(sorted(centres), key=distance)
 
-    def trait(self, name: str) -> str | None:
-        text_value = [(trait.timestamp, trait.value) for trait in self.traits if trait.name == name]
-        return max(text_value)[1] if text_value else None
+    def trait(self, *names: str) -> str | None:
+        values = [(trait.timestamp, trait.value) for trait in self.traits if trait.name in names]
+        # Null clears, unless there is a value of the same moment.
+        newest = max(values, key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""), default=None)
+        return newest and newest[1]
 
     def within(self, days: int, events: Iterable[Event]) -> list[Event]:
         return [event for event in events if self.days_ago(event) <= days]
@@ -682,7 +684,7 @@ def total(amounts: Iterable[Decimal | Fraction]) -> Fraction:
 
 
 def yes(value: str | None) -> bool | None:
-    return None if value is None else value == "true"
+    return {"true": True, "false": False, "0": False}.get(value or "")
 
 
 READINGS: dict[str, Callable[[Reading], Any]] = {
@@ -806,10 +808,10 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "value_tier": Reading.tier,
     "lifecycle_stage": Reading.stage,
     "taste_cluster": Reading.taste,
-    "country": lambda r: r.trait("country"),
+    "country": lambda r: r.trait("country", "address.country"),
     "acquisition_channel": lambda r: r.trait("channel"),
     "newsletter": lambda r: yes(r.trait("newsletter")),
-    "known_days": lambda r: max(map(r.days_ago, r.traits), default=None),
+    "known_days": lambda r: max(map(r.days_ago, [*r.traits, *r.lines, *r.activities]), default=None),
 }
 
 
@@ -995,8 +997,8 @@ def customers(draw: st.DrawFn) -> History:
         return Refund(**when(), amount=draw(money))
 
     def trait() -> Trait:
-        name = draw(st.sampled_from(["country", "channel", "newsletter", "shoe_size"]))
-        return Trait(**when(), name=name, value=draw(words))
+        name = draw(st.sampled_from(["country", "address.country", "channel", "newsletter", "shoe_size"]))
+        return Trait(**when(), name=name, value=draw(st.none() | words))
 
     def activity() -> Activity:
         times, apart = when(), draw(st.sampled_from(APART))
@@ -1248,5 +1250,5 @@ def test_a_history_worked_by_hand():
         "country": "France",
         "acquisition_channel": None,
         "newsletter": None,
-        "known_days": 182,
+        "known_days": 396,  # its first activity
     }

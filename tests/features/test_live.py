@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from events.journal import Message
 from events.lake import shops
 from events.lake.buckets import History
 from events.lake.compaction import compact
-from events.schema import POPULATION, Events
+from events.schema import POPULATION, STORED, Events
 from features.group import compute
 from features.groups import FEATURES
 from features.live import compiled
@@ -172,7 +172,9 @@ class World:
 @cache
 def whole_sql() -> str:
     population = ibis.table(POPULATION, name="population")
-    return str(ibis.to_sql(compute(Events.unbound(), population, [*FEATURES.values()]), dialect="duckdb"))
+    versions = {name: ibis.table(STORED[name], name=name) for name in ("order_lines", "refunds")}
+    events = replace(Events.unbound(), **versions)
+    return str(ibis.to_sql(compute(events, population, [*FEATURES.values()]), dialect="duckdb"))
 
 
 def rebuilt(home: Home, moments: dict[int, datetime]) -> dict[int, tuple[datetime, dict[str, Any]]]:

@@ -16,7 +16,8 @@ import pandas as pd
 
 from core.calendar import day_of
 from core.errors import PatronError
-from features.groups import FEATURES
+from core.home import Home
+from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry.bundle import FittedModel
@@ -209,6 +210,15 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
         "complement": complement,
     }
     return FittedModel(version, manifest, fitted, {})
+
+
+def with_declared_traits(home: Home, model: CustomerModel) -> CustomerModel:
+    """The model with the traits that the shop declares added to its features."""
+    declared = tuple(feature for name, feature in features_of(home).items() if name not in FEATURES)
+    extended = replace(model, features=(*model.features, *declared))
+    if (opposite := model.complement_of) is None:
+        return extended
+    return replace(extended, complement_of=replace(opposite, features=(*opposite.features, *declared)))
 
 
 def with_slice_features(model: CustomerModel) -> CustomerModel:

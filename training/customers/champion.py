@@ -90,7 +90,8 @@ def _over_refit(
 
 def with_recipe(model: CustomerModel, features: Sequence[str], estimator: Estimator) -> CustomerModel:
     """The model with other features and another estimator, and without baselines."""
-    columns = tuple(FEATURES[name] for name in features)
+    known = FEATURES | {feature.name: feature for feature in model.features}
+    columns = tuple(known[name] for name in features)
     own = replace(model, features=columns, estimator=lambda: estimator, baselines=())
     if model.complement_of is None:
         return own

@@ -13,7 +13,7 @@ import numpy as np
 from core.calendar import day_of
 from core.errors import PatronError
 from features.catalogue.store import Store
-from features.groups import FEATURES
+from features.groups import features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry import promotion
@@ -144,7 +144,8 @@ def _exam(
     names = [f.name for f in model.features]
     for fitted in opened.values():
         names += fitted.features
-    wanted = tuple(FEATURES[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
+    known = features_of(store.home)
+    wanted = tuple(known[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
     frame = gather(store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
     for fitted in opened.values():
         eligible = [reason is None for reason in fitted.refusals(columns_of(frame))]

@@ -155,11 +155,15 @@ def _labelled(
 
 
 def check_enough(model: CustomerModel, data: Dataset) -> None:
-    """Refuse to train on too few customers, or on too few outcomes of a kind.
+    """Refuse to train on too few customers, on too few outcomes of a kind, or on money that there is not.
 
     Raises:
         PatronError: says how many there are and how many are needed.
     """
+    if data.revenue is not None and not data.revenue.by_day.any():
+        raise PatronError(
+            f"{model.name} cannot be trained: no order of this shop has an amount; import a file with amounts"
+        )
     customers = data.frame["customer_key"].nunique() if len(data.frame) else 0
     if customers < model.minimum_customers:
         raise PatronError(

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.errors import PatronError
-from events.schema import Events
+from events.schema import Events, latest
 from models.spec import Array
 
 WINDOWS = (30, 60, 90, 120, 150, 180, 240, 300, 365)  # days
@@ -90,7 +90,7 @@ class Advice:
 
 def visits(events: Events) -> ir.Table:
     """Each customer's days with an order, and the day of the next one; null where there is none yet."""
-    lines = events.order_lines
+    lines = latest(events.order_lines)
     days = lines.select("customer_key", "day").distinct()
     window = ibis.window(group_by="customer_key", order_by="day")
     return days.mutate(next_day=days.day.lead().over(window))

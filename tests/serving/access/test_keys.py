@@ -35,6 +35,7 @@ from serving.access.key_table import PREFIX_LENGTH
 from serving.access.keys import Keys
 from serving.access.scopes import Scope
 from serving.app import create_app
+from serving.http.client_paths import ALIASES
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
 
@@ -289,8 +290,8 @@ def on_loopback(scorer: tuple[Scorer, ScoreLog], keys: Keys) -> FastAPI:
 
 
 def _as_described(path: str) -> str:
-    """A route's path as OpenAPI has it: without the converters of its parameters."""
-    return re.sub(r":\w+\}", "}", path)
+    """A route's path as OpenAPI has it: no alias, and without the converters of its parameters."""
+    return re.sub(r":\w+\}", "}", ALIASES.get(path, path))
 
 
 def scopes_of(app: FastAPI) -> dict[tuple[str, str], list[str]]:
@@ -320,6 +321,7 @@ def test_every_route_with_data_declares_one_scope(guarded: FastAPI) -> None:
     assert [path for path in bare if path.startswith("/v1") or path == "/metrics"] == []
     assert {scope for scopes in result.values() for scope in scopes} <= set(Scope)
     assert result["POST", "/v1/scores"] == ["scores"]
+    assert result["POST", "/v1/t"] == result["POST", "/b"] == ["events"]
     assert result["GET", "/v1/models"] == result["GET", "/metrics"] == ["operations"]
 
 

@@ -41,8 +41,8 @@ from serving.access.buckets import MINUTE_US, SHARES, Buckets, FileBuckets, Redi
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.app import create_app
+from serving.http.client_paths import ALIASES, CLIENT_PATHS
 from serving.http.metrics import Metrics
-from serving.http.problems import CLIENT_PATHS
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 from serving.settings import ServingSettings
@@ -381,7 +381,11 @@ def test_what_is_refused_takes_nothing_and_a_wrong_key_is_no_ones(shops: Shops) 
 def test_clients_of_events_are_told_in_their_words_wherever_the_key_is(path: str, shops: Shops) -> None:
     app, keys = shops.service(), Keys(shops.home)
     _, secret = keys.create("shop", ["events"], None, 1)
-    body = {"batch": []} if path.endswith("batch") else {"messageId": "1", "userId": "c", "name": "x"}
+    body = (
+        {"batch": []}
+        if ALIASES.get(path, path) == "/v1/batch"
+        else {"messageId": "1", "userId": "c", "name": "x"}
+    )
     more = {"event": "x", "groupId": "g", "previousId": "p"}
     first = ask(app, path, None, "POST", json=body | more | {"writeKey": secret})
     assert first.status_code == 200, first.text

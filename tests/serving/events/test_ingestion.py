@@ -41,7 +41,8 @@ from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app
 from serving.events.intake import MAX_WAITING, Intake, Overloaded
-from serving.http.problems import CLIENT_PATHS
+from serving.events.routes import MAX_BATCH_EVENTS
+from serving.http.client_paths import ALIASES, DESCRIBED_PATHS
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
@@ -120,7 +121,8 @@ def ask(app: FastAPI, path: str, **given: Any) -> httpx.Response:
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
-            return await client.post(f"/v1/{path}", headers=headers, **given)
+            path_from_root = path if path.startswith("/") else f"/v1/{path}"
+            return await client.request(given.pop("method", "POST"), path_from_root, headers=headers, **given)
 
     return asyncio.run(request())
 
@@ -317,18 +319,93 @@ def test_a_key_is_basic_authentications_user_the_bearer_or_in_the_body(home: Hom
         assert answer.status_code in (401, 422)
 
 
+@pytest.mark.parametrize("keys_needed", [True, False])
+def test_a_write_key_counts_wherever_it_is(keys_needed: bool, home: Home) -> None:
+    keys, app = Keys(home), application(home, keys_needed=keys_needed)
+    _, key = keys.create("shop", ["events"])
+    _, other = keys.create("crm", ["scores"])
+    plain = {"content-type": "text/plain;charset=UTF-8"}  # as navigator.sendBeacon; only a key lets it in
+
+    def answers(key: str) -> list[httpx.Response]:
+        event, batch = track("e"), {"batch": [track("e"), track("e")]}
+        each = {"batch": [track("e", writeKey=key), 1, track("e", writeKey=key), track("e")]}
+        return [
+            ask(app, "track", headers=plain, json=event | {"writeKey": key}),
+            ask(app, "batch", headers=plain, json=batch | {"writeKey": key}),
+            ask(app, "batch", headers=plain, json=each),
+            ask(app, f"track?writeKey={key}", headers=plain, json=event),
+            ask(app, f"batch?writeKey={key}", headers=plain, json=batch | {"writeKey": key}),
+            ask(app, "track", headers=plain | {"x-write-key": key}, json=event),
+            ask(app, "batch", headers=plain | {"WriteKey": key}, json=batch),
+        ]
+
+    assert [answer.status_code for answer in answers(key)] == [200] * 7
+    assert waiting(home) == ["it is not an object"]
+    for answer in answers("wrong"):
+        client_problem(answer, 401 if keys_needed else 415)
+    for answer in answers(other):
+        assert "lacks" in client_problem(answer, 403)
+    stored = len(rows(home))
+    mixed = {"batch": [track("e", writeKey=key), track("e", writeKey=other)]}
+    assert "several write keys" in client_problem(ask(app, "batch", json=mixed), 401)
+    headers = {"x-write-key": other}
+    answer = ask(app, "track", json=track("e", writeKey=key), headers=headers)
+    assert "several write keys" in client_problem(answer, 401)
+    assert len(rows(home)) == stored
+    headers = {"authorization": f"Bearer {key}"}  # which makes write keys of others, as of a relay, none
+    assert ask(app, "batch", json=mixed, headers=headers).status_code == 200
+
+
+def test_only_routes_of_events_look_at_write_keys(home: Home) -> None:
+    app = application(home, keys_needed=True)
+    _, key = Keys(home).create("shop", ["all"])
+    for path in ("scores", "segments", "models"):
+        answer = ask(app, f"{path}?writeKey={key}", headers={"x-write-key": key}, json={"writeKey": key})
+        assert answer.status_code in (401, 405)
+
+
 def test_a_key_in_the_body_is_kept_nowhere(home: Home) -> None:
     app = application(home, keys_needed=True)
     _, key = Keys(home).create("shop", ["events"])
     assert ask(app, "track", json={"writeKey": key, "event": "x"}).status_code == 400
-    assert ask(app, "batch", json={"writeKey": key, "batch": [{"writeKey": key}]}).status_code == 200
+    assert ask(app, "batch", json={"batch": [{"writeKey": key}]}).status_code == 200
     given_value = [
         quarantine.show(Database(home), entry.id)[1] for entry in quarantine.entries(Database(home), 9)
     ]
     assert given_value == [{}, {"event": "x", "type": "track"}]
 
 
+@pytest.mark.parametrize(("path", "route"), sorted(ALIASES.items()))
+def test_further_paths_do_what_their_route_does(path: str, route: str, home: Home) -> None:
+    app = application(home)
+    event = {"userId": "c1", "event": "e", "traits": {"a": 1}, "groupId": "g", "previousId": "p"}
+    body = {"batch": [event | {"type": "track"}]} if route == "/v1/batch" else event | {"messageId": "1"}
+    for again in (path, route):
+        answer = ask(app, again, json=body)
+        assert (answer.status_code, answer.json()["kept"]) == (200, 1)
+    kind = route.removeprefix("/v1/")
+    made = {"identify": "traits", "group": "traits", "alias": None}.get(kind, "activities")
+    assert {name for name in ("traits", "activities") if rows(home, name)} == ({made} if made else set())
+    assert ask(app, path, content=b"x").json()["code"] == "bad_request"
+    wrong = ask(app, path, method="GET")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert path not in app.openapi()["paths"]
+
+
 # Bodies of every kind
+
+
+def test_a_batch_of_too_many_events_is_refused_whole(home: Home) -> None:
+    app = application(home)
+    detail = client_problem(ask(app, "batch", json={"batch": [0] * (MAX_BATCH_EVENTS + 1)}), 400)
+    assert detail == "batch: 2,501 events, at most 2,500; nothing was stored"
+    assert waiting(home) == []
+    events = [*[track("e", messageId=f"{i}") for i in range(MAX_BATCH_EVENTS - 1)], 0]
+    assert ask(app, "batch", json={"batch": events}).json() == {
+        "success": True,
+        "kept": MAX_BATCH_EVENTS - 1,
+        "quarantined": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -508,7 +585,7 @@ def test_what_waits_when_the_service_ends_is_kept(home: Home) -> None:
 def test_the_routes_are_described_with_examples_that_hold(home: Home) -> None:
     app = application(home)
     described = app.openapi()["paths"]
-    for path in CLIENT_PATHS:
+    for path in DESCRIBED_PATHS:
         operation = described[path]["post"]
         body = operation["requestBody"]["content"]["application/json"]
         answer = ask(app, path.removeprefix("/v1/"), json=body["example"] | {"timestamp": None})

@@ -22,7 +22,7 @@ from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import ROUTERS, create_app
 from serving.http.body_limit import MAX_BODY_BYTES
-from serving.http.problems import CLIENT_PATHS
+from serving.http.client_paths import CLIENT_PATHS
 from serving.scores.scorer import Scorer
 
 NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers

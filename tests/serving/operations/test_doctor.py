@@ -31,8 +31,8 @@ def check_of(home: Home, part: str) -> Check:
 
 
 WELL = dict.fromkeys(
-    ("versions", "database", "shop", "lake", "journal", "snapshots", "online store", "MLflow",
-     "keys", "churn", "propensity", "clv"), "ok",
+    ("versions", "database", "shop", "lake", "journal", "identity", "quarantine", "snapshots",
+     "online store", "MLflow", "keys", "churn", "propensity", "clv"), "ok",
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: 
     bundle.unlink()
     text = examine(trained_copy)
     assert {check.part for check in text if check.state == "failed"} == {
-        "database", "shop", "journal", "online store", "keys", "MLflow",
+        "database", "shop", "orders", "journal", "identity", "quarantine", "online store", "keys", "MLflow",
     }  # fmt: skip
     assert "restore it from a backup" in next(check.result for check in text if check.part == "database")
 

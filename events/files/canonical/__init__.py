@@ -1,0 +1,1 @@
+"""Rows of a file → the canonical event tables."""

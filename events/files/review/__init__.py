@@ -1,0 +1,1 @@
+"""The judgement of an import: a summary by month, and warnings."""

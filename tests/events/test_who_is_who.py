@@ -1,0 +1,241 @@
+"""Who is who, from the journal to the readers: one spelling, linked ids, conflicts of messages, splits."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import PatronError
+from core.home import Clock, Home, Shop
+from core.storage.database import Database
+from events import identity, journal, lake
+from events.identity import Identity
+from events.identity.customer_ids import BLANKS, fold
+from events.journal import Message, Refused
+from events.segment.translate import Place, translate
+
+START = datetime(2024, 5, 1, 12, tzinfo=UTC)
+PLACE = Place("UTC", "EUR")
+
+
+def send(home: Home, *messages: dict[str, Any], at: datetime = START) -> journal.Appended:
+    """Store messages as they arrive, those that cannot be used in the quarantine."""
+    results = [translate({"type": "track", "event": "x"} | m, at, PLACE) for m in messages]
+    arrived = [m for m in results if isinstance(m, Message)]
+    refused = [m for m in results if isinstance(m, Refused)]
+    return journal.append(Database(home), arrived, refused, compacted_seq=0)
+
+
+def split(home: Home, customer_id: str, at: datetime) -> identity.IdentitySplit:
+    return journal.split(Database(home), customer_id, at, compacted_seq=0)
+
+
+def keys(home: Home, *customer_ids: str) -> list[int | None]:
+    known = Identity(home).keys(customer_ids)
+    return [known.get(customer_id) for customer_id in customer_ids]
+
+
+def activities(home: Home, customer_id: str, as_of: datetime) -> list[str]:
+    """The names of a customer's activities that were known at a moment, through the lake's reader."""
+    (key,) = keys(home, customer_id)
+    backend = lake.connect()
+    table = lake.read(home, backend).known_at(as_of).activities
+    rows = table.filter(table.customer_key == key).select("name")
+    return sorted(backend.to_pyarrow(rows)["name"].to_pylist())
+
+
+@pytest.fixture
+def shop(empty_home: Home) -> Home:
+    empty_home.write_shop(Shop("live", "UTC", "EUR", Clock()))
+    lake.write(empty_home, lake.connect().con, "UTC", {"source": "live"})
+    return empty_home
+
+
+TEXTS = st.text(
+    st.sampled_from("aé\u0308\u0301ÅA\u212b\u1e9b\u0323 \t\u00a0\u200b\u3000ﬁ가ᄀ\u200d"), max_size=8
+)
+
+
+@given(TEXTS, st.text(BLANKS, max_size=3), st.text(BLANKS, max_size=3))
+def test_folding_takes_compositions_and_outer_blanks_and_nothing_else(
+    text: str, before: str, after: str
+) -> None:
+    folded = fold(text)
+    assert fold(folded) == folded
+    assert fold(before + text + after) == folded
+    for form in ("NFC", "NFD"):
+        assert fold(unicodedata.normalize(form, text)) == folded
+    assert fold(text.upper() + "x") == fold(unicodedata.normalize("NFD", text.upper()) + "x")
+    assert folded in unicodedata.normalize("NFC", text)
+
+
+def test_every_spelling_of_an_id_means_its_customer(shop: Home) -> None:
+    send(shop, {"userId": " Zo\u00eb "}, {"userId": "Zoe\u0308"}, {"userId": "zo\u00eb"})
+    assert keys(shop, "Zo\u00eb", "Zoe\u0308", "\ufeffZo\u00eb", "zo\u00eb") == [1, 1, 1, 2]
+    assert [keys(shop, one) for one in ("Zoe\u0308 ", "ZO\u00cb")] == [[1], [None]]
+    assert Identity(shop).look_alikes() == 2
+
+
+def test_a_message_with_both_ids_links_them(shop: Home) -> None:
+    send(shop, {"anonymousId": "d", "event": "a"})
+    send(shop, {"userId": "u", "anonymousId": "d", "event": "b"}, at=START + timedelta(hours=1))
+    send(shop, {"anonymousId": "d", "event": "c"}, at=START + timedelta(hours=2))
+    (key,) = {*keys(shop, "u", "anonymous:d")}
+    assert Identity(shop).ids([key or 0]) == {key: "u"}
+    assert activities(shop, "u", START + timedelta(days=1)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("device_first", [True, False])
+def test_alias_joins_a_device_that_only_the_previous_id_names(shop: Home, device_first: bool) -> None:
+    alias = {"type": "alias", "previousId": "d", "userId": "u"}
+    device = {"anonymousId": "d"}
+    for message in (device, alias) if device_first else (alias, device):
+        send(shop, message)
+    assert keys(shop, "anonymous:d") == keys(shop, "u") != [None]
+
+
+def test_alias_of_an_id_of_the_companys_own_leaves_a_device_of_that_name_alone(shop: Home) -> None:
+    send(
+        shop,
+        {"userId": "old"},
+        {"type": "alias", "previousId": "old", "userId": "new"},
+        {"anonymousId": "old"},
+    )
+    old, new, device = keys(shop, "old", "new", "anonymous:old")
+    assert old == new != device
+
+
+def test_one_message_id_with_two_bodies_is_two_messages_and_counted(shop: Home) -> None:
+    order = {"event": "Order Completed", "messageId": "m", "properties": {"revenue": 10}}
+    other = order | {"userId": "b", "properties": {"revenue": 99}}
+    first = send(shop, order | {"userId": "a"}, other)
+    assert (first.new, first.conflicts) == (2, 1)
+    again = send(shop, other | {"sentAt": START.isoformat()}, order | {"userId": "a"})
+    assert (again.new, again.repeated, again.conflicts) == (0, 2, 0)
+    assert journal.count_conflicts(Database(shop)) == 1
+    lines = journal.tail(Database(shop), 0)["order_lines"].to_pylist()
+    assert [int(line["amount"]) for line in lines] == [10, 99]
+    assert len({line["order_id"] for line in lines}) == 2
+
+
+def test_two_bodies_that_cannot_be_used_both_wait_in_the_quarantine(shop: Home) -> None:
+    send(shop, {"messageId": "m", "userId": "null"}, {"messageId": "m", "userId": "NaN"})
+    send(shop, {"messageId": "m", "userId": "null"})
+    with Database(shop).reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(journal.quarantine)).scalar() == 2
+
+
+# Splits
+
+
+def test_a_split_gives_each_their_own_events_from_then_on(shop: Home) -> None:
+    hour = timedelta(hours=1)
+    send(shop, {"userId": "a", "event": "a0"}, {"userId": "b", "event": "b0"})
+    send(shop, {"type": "alias", "previousId": "a", "userId": "b"}, at=START + hour)
+    send(shop, {"userId": "a", "event": "a1"}, {"userId": "b", "event": "b1"}, at=START + 2 * hour)
+    before = activities(shop, "b", START + 3 * hour)
+    merged = Identity(shop).keys(["b"])["b"]
+    assert before == ["a0", "a1", "b0", "b1"]
+    split(shop, "a", START + 4 * hour)
+    send(shop, {"userId": "a", "event": "a2"}, {"userId": "b", "event": "b2"}, at=START + 5 * hour)
+    assert activities(shop, "a", START + 6 * hour) == ["a0", "a1", "a2"]
+    assert activities(shop, "b", START + 6 * hour) == ["b0", "b1", "b2"]
+    assert activities(shop, "a", START + 3 * hour) == activities(shop, "b", START + 3 * hour) == []
+    backend = lake.connect()
+    as_it_was = lake.read(shop, backend).known_at(START + 3 * hour).activities
+    names = backend.to_pyarrow(as_it_was.filter(as_it_was.customer_key == merged).select("name"))
+    assert sorted(names["name"].to_pylist()) == before
+    changes = journal.changes(Database(shop), 0)
+    assert set(changes.customer_keys) == {*keys(shop, "a", "b")}
+    with pytest.raises(PatronError, match="the only one"):
+        split(shop, "a", START + 7 * hour)
+
+
+def test_a_split_stands_against_messages_that_would_merge_again(shop: Home) -> None:
+    send(shop, {"anonymousId": "d"}, {"userId": "u"}, {"userId": "u", "anonymousId": "d"})
+    split(shop, "anonymous:d", START)
+    send(shop, {"userId": "u", "anonymousId": "d"}, {"type": "alias", "previousId": "d", "userId": "u"})
+    device, customer = keys(shop, "anonymous:d", "u")
+    assert device != customer
+
+
+def test_an_id_without_events_of_its_own_is_taken_out_alone(shop: Home) -> None:
+    send(shop, {"anonymousId": "d", "event": "a"}, {"userId": "u", "anonymousId": "d", "event": "b"})
+    split(shop, "anonymous:d", START)
+    later = START + timedelta(hours=1)
+    send(shop, {"anonymousId": "d", "event": "c"}, at=later)
+    assert activities(shop, "u", later + timedelta(hours=1)) == ["a", "b"]
+    assert activities(shop, "anonymous:d", later + timedelta(hours=1)) == ["c"]
+
+
+def test_a_split_of_an_unknown_id_changes_nothing(shop: Home) -> None:
+    send(shop, {"userId": "u"})
+    for customer_id, why in (("v", "no customer"), ("u", "the only one")):
+        with pytest.raises(PatronError, match=why):
+            split(shop, customer_id, START)
+
+
+ALIASES = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=8)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["join", "split"]), st.sampled_from("abc"), st.sampled_from("abc")), max_size=9
+)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    return Database(Home(tmp_path_factory.mktemp("ids")))
+
+
+@contextmanager
+def five_customers(database: Database) -> Iterator[tuple[sa.Connection, dict[str, int]]]:
+    with database.writing() as connection:
+        for table in (identity.splits, identity.merges, identity.ids, identity.customers):
+            connection.execute(sa.delete(table))
+        yield connection, identity.assign(connection, list("abcde"))
+
+
+@given(ALIASES, st.data())
+def test_merges_in_any_order_end_with_the_same_customers_and_cycles_are_harmless(
+    database: Database, aliases: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    def groups(pairs: Sequence[tuple[str, str]]) -> set[frozenset[str]]:
+        with five_customers(database) as (connection, _):
+            for seq, (earlier, later) in enumerate(pairs):
+                identity.join(connection, earlier, later, seq, seq)
+            known = identity.keys_of(connection, list("abcde"))
+        return {frozenset(i for i in known if known[i] == key) for key in known.values()}
+
+    assert groups(aliases) == groups(data.draw(st.permutations(aliases)))
+
+
+@given(STEPS)
+def test_after_merges_and_splits_each_event_is_one_customers(
+    database: Database, steps: list[tuple[str, str, str]]
+) -> None:
+    """Every id leads to a customer who has that id's own events, and no event is of two customers."""
+    with five_customers(database) as (connection, origin):
+        for seq, (step, one, other) in enumerate(steps, 1):
+            if step == "join":
+                identity.join(connection, one, other, seq, seq)
+            else:
+                with suppress(PatronError):
+                    identity.split(connection, one, seq, seq)
+        owners = identity.owners(connection, list("abcde"))
+        merged = identity.read_merges(connection)
+    gone = {merge.customer_key for merge in merged}
+    assert not gone & {owner.customer_key for owner in owners.values()}
+
+    def readers(key: int) -> set[int]:
+        return ({key} | {merge.into for merge in merged if merge.customer_key == key}) - gone
+
+    for customer_id, owner in owners.items():
+        assert readers(origin[customer_id]) == {owner.customer_key}
+        assert readers(owner.stored_under) == {owner.customer_key}
