@@ -11,10 +11,11 @@ import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -198,10 +199,25 @@ def build_features() -> Callable[..., SnapshotSet]:
     return _build_features
 
 
+def _copy(home: Home, folder: Path) -> Home:
+    """A copy of a home that another process may have open: its databases by SQLite's own backup.
+
+    A plain copy fails when a connection closes meanwhile, because SQLite removes the write-ahead log.
+    """
+    shutil.copytree(home.path, folder, ignore=shutil.ignore_patterns("*.db", "*.db-*"))
+    for path in home.path.rglob("*.db"):
+        with (
+            closing(sqlite3.connect(path)) as source,
+            closing(sqlite3.connect(folder / path.relative_to(home.path))) as target,
+        ):
+            source.backup(target)
+    return Home(folder)
+
+
 @pytest.fixture
 def copy_home(tmp_path: Path) -> Callable[[Home], Home]:
     """A function that copies a home into the test's own folder."""
-    return lambda home: Home(Path(shutil.copytree(home.path, tmp_path / "home")))
+    return lambda home: _copy(home, tmp_path / "home")
 
 
 @pytest.fixture
@@ -217,8 +233,7 @@ def built_shop(shop: Home, made_once: Callable[..., Path]) -> Home:
 
 
 def _build(shop: Home, path: Path) -> None:
-    shutil.copytree(shop.path, path)
-    _build_features(Home(path))
+    _build_features(_copy(shop, path))
 
 
 @pytest.fixture(scope="session")
@@ -283,7 +298,7 @@ def trained_shop(built_shop: Home, built: SnapshotSet, made_once: Callable[..., 
         from models.registry.registry import Registry
         from training.customers.pipeline import train
 
-        home = Home(Path(shutil.copytree(built_shop.path, path)))
+        home = _copy(built_shop, path)
         registry = Registry(home)
         for model in MODELS.values():
             version = train(Workspace(home, built), model, registry)
@@ -302,7 +317,7 @@ def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
         from training.categories.pipeline import train_categories
         from training.products.pipeline import train_products
 
-        home = _copy_trained(trained_shop, path)
+        home = _copy(trained_shop, path)
         assert train_products(home, Registry(home)).champion
         assert train_categories(home, Registry(home)).champion
 
@@ -355,20 +370,16 @@ def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
     train(Workspace(home, _build_features(home)), model, Registry(home))
 
 
-def _copy_trained(home: Home, folder: Path) -> Home:
-    return Home(Path(shutil.copytree(home.path, folder)))
-
-
 @pytest.fixture(scope="session")
 def copy_trained() -> Callable[[Home, Path], Home]:
-    """A function that copies a home with models to a folder that is not there yet: (home, folder)."""
-    return _copy_trained
+    """A function that copies a home to a folder that does not exist: (home, folder)."""
+    return _copy
 
 
 @pytest.fixture
 def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
     """The trained shop, for a test to change."""
-    return _copy_trained(trained_shop, tmp_path / "home")
+    return _copy(trained_shop, tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
@@ -378,7 +389,7 @@ def two_versions(trained_shop: Home, built: SnapshotSet, tmp_path_factory: pytes
     from models.registry.registry import Registry
     from training.customers.pipeline import train
 
-    home = _copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
+    home = _copy(trained_shop, tmp_path_factory.mktemp("versions") / "home")
     poorer = replace(propensity, features=propensity.features[:6])
     assert not train(Workspace(home, built), poorer, Registry(home)).champion
     return home
@@ -456,7 +467,7 @@ def answering() -> Callable[[Home], AbstractContextManager[Callable[..., httpx.R
 @pytest.fixture(scope="session")
 def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop that tests of the service may log into, and change nothing else of."""
-    return _copy_trained(trained_shop, tmp_path_factory.mktemp("served") / "home")
+    return _copy(trained_shop, tmp_path_factory.mktemp("served") / "home")
 
 
 @pytest.fixture(scope="module")
@@ -464,7 +475,7 @@ def open_shop(ranked_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Ho
     """A copy of the trained shop where everything can be done: its clock runs on, and it has actions."""
     from decisions.actions import EXAMPLE
 
-    home = _copy_trained(ranked_shop, tmp_path_factory.mktemp("open") / "home")
+    home = _copy(ranked_shop, tmp_path_factory.mktemp("open") / "home")
     home.write_shop(replace(home.shop(), clock=Clock()))
     shutil.copy(EXAMPLE, home.actions)
     return home

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -241,9 +240,9 @@ def test_scores_are_needed_before_they_can_be_watched(trained_copy: Home, comman
 
 
 def test_scores_need_a_champion_and_say_what_makes_one(
-    built_shop: Home, tmp_path: Path, command: Command
+    built_shop: Home, copy_home: Callable[[Home], Home], tmp_path: Path, command: Command
 ) -> None:
-    home = Path(shutil.copytree(built_shop.path, tmp_path / "home"))
+    home = copy_home(built_shop).path
     message = command(home, "score", "--out", str(tmp_path / "scores.csv"), "--model", "clv").refused()
     assert "clv has no champion: it was never trained; run `patron train clv`" in message
     assert not (tmp_path / "scores.csv").exists()

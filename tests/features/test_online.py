@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sqlite3
 import struct
@@ -354,10 +353,11 @@ def store(
     request: pytest.FixtureRequest,
     built_shop: Home,
     built: SnapshotSet,
+    copy_trained: Any,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Store:
     """A store over a copy of the built shop, filled as `patron build` does it."""
-    home = Home(Path(shutil.copytree(built_shop.path, tmp_path_factory.mktemp("online") / "home")))
+    home = copy_trained(built_shop, tmp_path_factory.mktemp("online") / "home")
     address = request.getfixturevalue("redis_address") if request.param == "redis" else None
     if address:
         address = address.replace("/0", "/1")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,9 +164,9 @@ def test_a_server_that_is_named_is_used_in_place_of_the_homes_own(template: Home
 
 
 def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
-    trained_shop: Home, tmp_path: Path
+    trained_shop: Home, copy_trained: Any, tmp_path: Path
 ) -> None:
-    moved = Home(Path(shutil.copytree(trained_shop.path, tmp_path / "elsewhere")))
+    moved: Home = copy_trained(trained_shop, tmp_path / "elsewhere")
     registry = Registry(moved)
     before = Registry(trained_shop).champion("churn")
     assert registry.champion("churn").manifest == before.manifest

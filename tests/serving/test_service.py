@@ -423,9 +423,9 @@ def test_over_a_damaged_store_it_is_not_ready_and_scores_are_degraded(
 
 
 def test_where_nothing_was_trained_each_model_has_a_reason(
-    built_shop: Home, ids: list[str], tmp_path: Path
+    built_shop: Home, ids: list[str], copy_home: Callable[[Home], Home]
 ) -> None:
-    home = Home(Path(shutil.copytree(built_shop.path, tmp_path / "home")))
+    home = copy_home(built_shop)
     with ScoreLog(home) as log, open_client(home, log) as client:
         why = {
             name: f"{name} has no champion: it was never trained; run `patron train {name}`"

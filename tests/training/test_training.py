@@ -356,9 +356,9 @@ def test_churn_asked_with_propensitys_horizon_is_exactly_its_complement(
 
 
 @pytest.fixture
-def untrained(built_shop: Home, tmp_path: Path) -> Home:
+def untrained(built_shop: Home, copy_home: Callable[[Home], Home]) -> Home:
     """The built shop, in which nothing was trained."""
-    return Home(Path(shutil.copytree(built_shop.path, tmp_path / "home")))
+    return copy_home(built_shop)
 
 
 def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home, built: SnapshotSet) -> None:
