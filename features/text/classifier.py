@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
+from core import parquet
 from features.text.tokens import as_written, ngrams, tokens
 
 Array = NDArray[np.float64]
@@ -149,7 +150,7 @@ class TextClassifier:
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> TextClassifier:
         """Open what :meth:`to_files` wrote."""
-        table = pq.read_table(io.BytesIO(files[TERMS]))
+        table = parquet.read_bytes(files[TERMS])
         parameters = json.loads(files[PARAMETERS])
         names = {field.name for field in fields(Settings)}
         settings = Settings(**{k: v for k, v in parameters["settings"].items() if k in names})

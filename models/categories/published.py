@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from core import parquet
 from core.errors import PatronError
 from models.categories.history import UNITS, CategoryHistory
 from models.categories.model import NAME, definition, score
@@ -104,7 +105,7 @@ def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -
             f"version {version} of {NAME} was made by other code than this; run `patron train {NAME}`"
         )
     model = FittedModel(version, manifest, open_fitted(files), {})
-    tables = (pd.read_parquet(io.BytesIO(files[f"{name}.parquet"])) for name in _TABLES)
+    tables = (parquet.read_bytes(files[f"{name}.parquet"]).to_pandas() for name in _TABLES)
     return CategoryRanking(model, CategoryHistory(*tables))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import parquet
 from core.errors import PatronError
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.candidates import COLUMNS
@@ -116,5 +117,5 @@ def _bytes(table: pa.Table) -> bytes:
 
 
 def _columns(content: bytes) -> dict[str, np.ndarray]:
-    table = pq.read_table(io.BytesIO(content))
+    table = parquet.read_bytes(content)
     return {name: table[name].to_numpy() for name in table.column_names}
