@@ -17,7 +17,9 @@ def show_identity(customer_id: CustomerId, as_json: AsJson = False) -> None:
     """Show all ids of a customer."""
     from events.identity import Identity
 
-    ids = Identity(open_home()).ids_of(customer_id)
+    home = open_home()
+    home.shop()
+    ids = Identity(home).ids_of(customer_id)
     print_result(as_json, {"customer_ids": ids}, "\n".join(ids))
 
 

@@ -31,7 +31,9 @@ from core.storage.database import Database
 from decisions import actions_file
 from decisions.actions import EXAMPLE
 from events.identity import Identity
-from events.journal import Refused, append
+from events.journal import Message, Refused, append
+from events.lake.shops import begin_live
+from events.segment.translate import Place, translate
 from events.simulation import simulated_shop
 from features.groups import FEATURES
 from models import questions as catalogue
@@ -48,6 +50,7 @@ COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
+    "identity", "traits",
 )  # fmt: skip
 
 
@@ -124,6 +127,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
     }
     assert groups["keys"] == {"create", "list", "rotate", "revoke"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
+    assert groups["identity"] == {"show", "split"}
     for name in (
         *COMMANDS,
         *(f"{group} {own}" for group, all_own in groups.items() for own in sorted(all_own)),
@@ -131,7 +135,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "up", "keys", "quarantine"}:
+        if name not in {"serve", "up", "keys", "quarantine", "identity"}:
             assert "--json" in ran.out
 
 
@@ -142,6 +146,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ["simulate", "--customers", "0"], ["simulate", "--customers", "many"], ["simulate", "--years", "-1"],
         ["keys", "make"], ["keys", "create", "crm"], ["keys", "create", "--scopes", "all"],
         ["keys", "revoke"], ["keys", "rotate"],
+        ["identity", "split"], ["identity", "show"], ["traits", "all"],
         ["keys", "create", "x", "--scopes", "all", "--per-minute", "0"],
         ["import"], ["recommend"], ["recommend", "--out", "x.ndjson", "--language", "fr"],
         ["serve", "--port", "65536"], ["serve", "--port", "-1"], ["build", "--quickly"],
@@ -180,6 +185,7 @@ def test_wrong_use_ends_the_process_with_2(tmp_path: Path) -> None:
         ["recommend", "--out", "actions.ndjson"],
         ["monitor"], ["serve", "--port", "PORT"], ["train", "products"], ["products", "C1"],
         ["products", "--rules", "rules.csv"], ["products", "--out", "products.csv"], ["feedback", "good"],
+        ["traits"], ["traits", "--draft"], ["identity", "show", "C1"], ["identity", "split", "C1"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -524,6 +530,66 @@ def test_the_quarantine_is_listed_shown_tried_again_and_dropped(tmp_path: Path, 
     assert command(home.path, "quarantine", "drop", "2", "--json").done() == {"dropped": 1}
     assert command(home.path, "quarantine", "drop", "--all", "--json").done() == {"dropped": 0}
     assert command(home.path, "quarantine", "list").out == "the quarantine is empty\n"
+
+
+def live_shop(home: Home, *messages: dict[str, Any]) -> Home:
+    """A shop that began now and received these messages an hour ago."""
+    begin_live(home, "UTC", "EUR")
+    at = datetime.now(UTC) - timedelta(hours=1)
+    place = Place("UTC", "EUR")
+    arrived = [translate({"type": "track", "event": "x"} | message, at, place) for message in messages]
+    append(Database(home), [m for m in arrived if isinstance(m, Message)], [], compacted_seq=0)
+    return home
+
+
+def test_a_mistaken_merge_is_shown_and_undone_from_then_on(tmp_path: Path, command: Command) -> None:
+    alias = {"type": "alias", "previousId": "phone", "userId": "ann"}
+    home = live_shop(Home(tmp_path / "home"), {"userId": "ann"}, {"anonymousId": "phone"}, alias)
+    shown = command(home.path, "identity", "show", "ann", "--json").done()
+    assert shown == {"customer_ids": ["ann", "anonymous:phone"]}
+    assert command(home.path, "identity", "show", "anonymous:phone").out == "ann\nanonymous:phone\n"
+    assert "no customer with that id" in command(home.path, "identity", "split", "bob").refused()
+    begun = datetime.now(UTC)
+    done = command(home.path, "identity", "split", "anonymous:phone", "--json").done()
+    assert done["customer_ids"] == ["anonymous:phone"]
+    assert done["other_customer_ids"] == ["ann"]
+    assert begun <= datetime.fromisoformat(done["at"]) <= datetime.now(UTC)
+    assert command(home.path, "identity", "show", "ann", "--json").done() == {"customer_ids": ["ann"]}
+    message = command(home.path, "identity", "split", "ann").refused()
+    assert "the only one of its customer; nothing was changed" in message
+
+
+def test_nothing_is_split_in_a_shop_whose_clock_is_frozen(command: Command, shop_copy: Home) -> None:
+    message = command(shop_copy.path, "identity", "split", "C000001").refused()
+    assert "the clock of this shop is frozen" in message
+
+
+def test_traits_are_drafted_declared_and_listed(tmp_path: Path, command: Command) -> None:
+    plans = ("basic", "gold", "basic")
+    messages = [
+        {"type": "identify", "userId": f"c{i}", "traits": {"plan": plan, "visits": 7}}
+        for i, plan in enumerate(plans)
+    ]
+    home = live_shop(Home(tmp_path / "home"), *messages)
+    assert "no trait is declared; `patron traits --draft`" in command(home.path, "traits").out
+    assert command(home.path, "traits", "--json").done() == {"traits": []}
+    draft = command(home.path, "traits", "--draft", "--json").done()["draft"]
+    assert command(home.path, "traits", "--draft").out.strip() == draft.strip()
+    with home.settings_file.open("a", encoding="utf-8") as settings:
+        settings.write(f"\n{draft}")
+    listed = command(home.path, "traits", "--json").done()["traits"]
+    assert {(trait["trait"], trait["kind"], trait["feature"]) for trait in listed} == {
+        ("plan", "text", "trait_plan"),
+        ("visits", "number", "trait_visits"),
+    }
+    assert "trait_plan" in command(home.path, "traits").out
+    assert "[traits." not in command(home.path, "traits", "--draft", "--json").done()["draft"]
+    features = command(home.path, "features", "--json").done()["features"]
+    assert "trait_plan" in {row["name"] for row in features}
+    with home.settings_file.open("a", encoding="utf-8") as settings:
+        settings.write('[traits.colour]\nkind = "paint"\nmeaning = "What they like."\n')
+    message = command(home.path, "traits").refused()
+    assert "home.toml: [traits.\"colour\"]: kind is 'paint'" in message
 
 
 def test_it_makes_no_shop_that_others_could_ask_without_a_key(

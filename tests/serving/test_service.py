@@ -173,7 +173,7 @@ def test_unknown_customers_have_a_reason_and_the_others_are_answered_all_the_sam
         "'; DROP TABLE customers; --",
         "Zoë \N{SNOWMAN}",
         "a\x00b",
-        " " + ids[0],
+        "null",
         ids[0].lower(),
     ]
     result = ask(client, [strange[0], ids[0], *strange[1:], ids[1]])
@@ -187,6 +187,12 @@ def test_unknown_customers_have_a_reason_and_the_others_are_answered_all_the_sam
         else:
             assert entry["reason"] is None
     assert ask(client, ["nobody"])[0]["known"] is False
+
+
+def test_blanks_around_an_id_do_not_count(client: Client, ids: list[str]) -> None:
+    plain, padded = ask(client, [ids[0], f" {ids[0]}\t"])
+    assert padded["known"]
+    assert padded["scores"] == plain["scores"]
 
 
 def test_only_the_models_asked_for_answer(client: Client, ids: list[str]) -> None:

@@ -57,7 +57,8 @@ def open_source(
             yield _open(connection, path, file, Path(folder), limit)
     except duckdb.Error as error:
         raise PatronError(
-            f"{shown(place)}: this cannot be read as a table ({first_line(error)}); nothing was read"
+            f"{shown(place)}: this cannot be read as a table, or it is damaged ({first_line(error)});"
+            " nothing was read"
         ) from error
 
 

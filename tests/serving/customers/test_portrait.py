@@ -13,7 +13,6 @@ import ibis.expr.types as ir
 import pytest
 
 import records as logs
-import serving.customers.portrait
 from core.calendar import date_of
 from core.home import Clock, Home, Shop
 from events import lake
@@ -431,9 +430,7 @@ def test_a_quick_rhythm_in_words(gap: float, words: str) -> None:
     assert f"4 orders, {words}, the latest" in describe("C1", {"recency_days": 10}, given_value, "EUR", "en")
 
 
-def test_text_features_of_the_group_segments_are_the_customers_segments(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_text_features_of_the_group_segments_are_the_customers_segments() -> None:
     segments = FeatureGroup("segments", fresh_for=timedelta(days=2))
 
     @segments.feature(unit="stage")
@@ -446,8 +443,8 @@ def test_text_features_of_the_group_segments_are_the_customers_segments(
         """A number beside the segments."""
         return order_lines.count()
 
-    monkeypatch.setattr(serving.customers.portrait, "FEATURES", FEATURES | segments.features)
-    given_value = portray(entry(lifecycle_stage="loyal", rank=3, not_of_today=1), {}, SHOP, "en")
+    known = FEATURES | segments.features
+    given_value = portray(entry(lifecycle_stage="loyal", rank=3, not_of_today=1), {}, SHOP, "en", known)
     assert given_value.stage == "loyal"
     assert given_value.segments == {"lifecycle_stage": "loyal"}
     assert given_value.facts is not None
