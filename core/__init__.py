@@ -1,1 +1,1 @@
-"""The ground of every package: home, clock, settings, errors, storage and child processes."""
+"""The foundation of all packages: home, clock, settings, errors, storage and child processes."""

@@ -47,11 +47,11 @@ def months(first_day: int, last_day: int) -> list[date]:
 
 
 def micros(moment: datetime) -> int:
-    """A moment, in UTC where it has no zone, as microseconds since 1970-01-01 UTC: exact."""
+    """A moment as whole microseconds since 1970-01-01 UTC; a moment without a zone counts as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - _START) // timedelta(microseconds=1)
 
 
 def moment(micros: int) -> datetime:
-    """The moment (UTC) so many microseconds after 1970-01-01 UTC."""
+    """The moment (UTC) that is ``micros`` microseconds after 1970-01-01 UTC."""
     return _START + timedelta(microseconds=micros)

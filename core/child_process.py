@@ -63,7 +63,7 @@ def end_with_parent() -> bool:
         return False
 
     def wait_for_parent() -> None:
-        os.read(0, 1)  # not through sys.stdin: a thread must not hold its lock when Python exits
+        os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when Python exits
         os._exit(1)
 
     threading.Thread(target=wait_for_parent, daemon=True).start()

@@ -20,17 +20,19 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Calls a store until it fails several times in a row; then once after each pause (Nygard, Release It!).
+    """Calls a store until several calls in a row fail; then tries one call after each pause (Nygard, Release
+    It!).
 
-    A pause is twice as long as the one before, up to ``longest_pause_s``. Threads may share it.
+    A pause is twice as long as the one before, up to ``longest_pause_s``. Threads may share a breaker.
 
     Args:
-        name: of the store, for messages.
+        name: the store's name, for messages.
         budget_s: how many seconds a call in ``threads`` may take.
-        threads: make the calls, for a store whose client has no timeout; None for one that has.
-        clock: seconds that only rise.
-        failures: how many in a row open the circuit.
-        opened, closed: what is logged then, and when the store answers again.
+        threads: the executor of the calls, for a store whose client has no timeout; None for a client
+            that has one.
+        clock: a monotonic clock, in seconds.
+        failures: how many failures in a row open the circuit.
+        opened, closed: the log messages for an opened circuit, and for a store that answers again.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class CircuitBreaker:
             with self._lock:
                 if self.open and self._clock() < self._retry_at:
                     raise PatronError(self._why)
-                self._retry_at = self._clock() + self._pause_s  # for this call only
+                self._retry_at = self._clock() + self._pause_s  # other threads do not try meanwhile
         return self.call_even_if_open(function, *args, **kwargs)
 
     def call_even_if_open(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same without a pause, for a check of the store's state.
+        """Call the function without regard to the pause, to check the store's state.
 
         Raises:
             PatronError: the call failed or took too long.

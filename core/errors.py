@@ -1,4 +1,4 @@
-"""The one exception that speaks to the person: what is wrong, where, what to do."""
+"""The exception whose message is shown to the user: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class PatronError(Exception):
-    """Something a person can mend.
+    """An error that the user can correct.
 
     Its text is shown as it is, by the command line and by the service, so it names what is
     wrong, where, and what to do about it, and holds no personal data.
@@ -14,17 +14,18 @@ class PatronError(Exception):
 
 
 class NothingThere(PatronError):
-    """What was asked for does not exist yet; the text says which command makes it."""
+    """The requested thing does not exist yet; the message names the command that creates it."""
 
 
 def in_words(error: Exception) -> str:
-    """What a log, a job or a check says of an error: of an unexpected one its type alone, since its text may
-    contain customers' data."""
+    """An error as text for a log, a job or a check. Of an unexpected error only the type is given, since its
+    message may contain customers' data.
+    """
     return str(error) if isinstance(error, PatronError) else f"unexpected {type(error).__name__}"
 
 
 def meant(error: Any) -> str:
-    """One of pydantic's errors about a settings file, in words."""
+    """The message of a pydantic validation error of a settings file."""
     return {"extra_forbidden": "there is no such setting", "missing": "this is missing"}.get(
         error["type"], str(error["msg"]).removeprefix("Value error, ")
     )

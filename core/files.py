@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TypeAlias
 
 Stamp: TypeAlias = tuple[int, int, int, int]
-"""A file's device, inode, size and time of change (ns); it differs once a file was replaced."""
+"""A file's device, inode, size and time of change (ns); a replaced file has another stamp."""
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A draft beside a file, which takes the file's place when the block ends without an error.
+    """Yield a draft next to a file; the draft replaces the file when the block ends without an error.
 
-    The draft is named ``NAME.TOKEN.draft``, so two writers never share one. After an error it is removed.
+    The draft is named ``NAME.TOKEN.draft``, so that two writers never share one. After an error it is
+    removed.
 
     Args:
-        durable: whether the new content outlives a power cut once the block has ended.
+        durable: whether the new content survives a power cut once the block has ended.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
     try:

@@ -1,4 +1,4 @@
-"""A home: the folder that holds one shop, its settings and its clock."""
+"""A home: the folder that contains one shop, with its settings and its clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wall_time() -> datetime:
 
 @dataclass(frozen=True)
 class Clock:
-    """What "now" is: wall time, or the moment at which imported history stands still."""
+    """The shop's clock: wall time, or the fixed moment at which an imported history ends."""
 
     frozen_at: datetime | None = None
     wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
@@ -37,7 +37,9 @@ class Clock:
 
 @dataclass(frozen=True)
 class Tiers:
-    """Who is in value tier A: who bring ``share`` of the ``revenue``, or that share of ``customers``."""
+    """The rule for value tier A: customers who bring ``share`` of the ``revenue``, or that share of
+    ``customers``.
+    """
 
     of: str = "revenue"
     share: float = 0.8
@@ -51,7 +53,7 @@ class Tiers:
 
 @dataclass(frozen=True)
 class Shop:
-    """The settings of a home: where the events came from, and how its days, money and tiers count."""
+    """The settings of a home: source of the events, time zone, currency, clock and rule for tier A."""
 
     source: str
     time_zone: str
@@ -70,7 +72,7 @@ class Shop:
 
     @property
     def live(self) -> bool:
-        """Whether events go on arriving: its clock is wall time."""
+        """Whether new events are expected: the clock is wall time."""
         return self.clock.frozen_at is None
 
     def now(self) -> datetime:
@@ -84,11 +86,12 @@ class Shop:
 
 @dataclass(frozen=True)
 class Home:
-    """The paths below ``PATRON_HOME``; nothing is read or made until it is asked for.
+    """The paths below ``PATRON_HOME``. Files and connections are opened lazily.
 
     Attributes:
-        database: the address of a PostgreSQL database that serves this home alone; None for a file in it.
-        wall: what a clock that does not stand still tells.
+        database: the URL of a PostgreSQL database used by this home alone; None for an SQLite file in the
+            home.
+        wall: the wall clock, which :class:`Clock` uses unless it is frozen.
     """
 
     path: Path
@@ -102,19 +105,21 @@ class Home:
 
     @property
     def database_file(self) -> Path:
-        """SQLite: customers' ids, what arrived, what was answered, and keys, where no server is named."""
+        """SQLite: customers' ids, the journal, predictions, decisions and keys; unused if a server is
+        configured.
+        """
         return self.path / "patron.db"
 
     @property
     def database_address(self) -> str:
-        """Where the database is, for SQLAlchemy."""
+        """The URL of the database, for SQLAlchemy."""
         if self.database is None:
             return f"sqlite:///{self.database_file}"
         return re.sub("^postgres(ql)?://", "postgresql+psycopg://", self.database)
 
     @property
     def has_database(self) -> bool:
-        """Whether there is a database yet; a server is taken to have one."""
+        """Whether the database exists; a configured server counts as existing."""
         return self.database is not None or self.database_file.exists()
 
     @property
@@ -124,7 +129,7 @@ class Home:
 
     @property
     def snapshots(self) -> Path:
-        """Features as of many moments: Parquet that Feast reads."""
+        """The feature snapshots: Parquet files that Feast reads."""
         return self.path / "snapshots"
 
     @property
@@ -134,62 +139,62 @@ class Home:
 
     @property
     def online_file(self) -> Path:
-        """SQLite: the online rows, where no Redis is named."""
+        """SQLite: the online rows, if no Redis is configured."""
         return self.feast / "online.db"
 
     @property
     def mlflow(self) -> Path:
-        """MLflow's tables and artifacts, where no server is named."""
+        """MLflow's tables and artifacts, if no server is configured."""
         return self.path / "mlflow"
 
     @property
     def logs(self) -> Path:
-        """What those who write the logs know of each other: counters and locks."""
+        """Counters and locks of the processes that write the score log."""
         return self.path / "logs"
 
     @property
     def score_jobs(self) -> Path:
-        """What customers were scored in bulk: a folder per job, see :mod:`records.score_jobs`."""
+        """Scores computed in bulk: a folder per job, see :mod:`records.score_jobs`."""
         return self.path / "score-jobs"
 
     @property
     def recommendation_runs(self) -> Path:
-        """For whom decisions were made in bulk: a folder per run, see :mod:`records.runs`."""
+        """Decisions made in bulk: a folder per run, see :mod:`records.runs`."""
         return self.path / "recommendation-runs"
 
     @property
     def limits(self) -> Path:
-        """How much keys have used of their limits lately, a few bytes each, where no Redis is named."""
+        """The recent use of the keys' limits, a few bytes per key, if no Redis is configured."""
         return self.path / "limits"
 
     @property
     def actions(self) -> Path:
-        """TOML: what the company can do for a customer, with costs, effects and rules."""
+        """TOML: the available actions, with costs, effects and rules."""
         return self.path / "actions.toml"
 
     @property
     def text_classifier(self) -> Path:
-        """ZIP of a table and JSON: who reads customers' texts for features, see
+        """ZIP of a table and JSON: the classifier that derives features from customers' texts, see
         :mod:`features.text.opinions`.
         """
         return self.path / "text-classifier.zip"
 
     @property
     def refreshed(self) -> Path:
-        """JSON: how far the refresher is."""
+        """JSON: the progress of the refresher."""
         return self.path / "refreshed.json"
 
     @property
     def reports(self) -> Path:
-        """What the monitor wrote."""
+        """The reports of the drift monitor."""
         return self.path / "reports"
 
     def shop(self) -> Shop:
         """The shop's settings.
 
         Raises:
-            NothingThere: no shop was imported or simulated here yet.
-            PatronError: the settings file cannot be understood.
+            NothingThere: no shop was imported or simulated in this home yet.
+            PatronError: the settings file is invalid.
         """
         try:
             written = self.settings_file.read_bytes()
@@ -205,17 +210,17 @@ class Home:
             raise PatronError(f"{self.settings_file} cannot be understood: {error}") from error
 
     def tiers(self) -> Tiers:
-        """The rule for tier A that was set here, also while the shop is replaced."""
+        """The configured rule for tier A; it outlives the replacement of a shop."""
         return self.shop().tiers if self.settings_file.exists() else Tiers()
 
     def traits(self) -> tuple[TraitDeclaration, ...]:
-        """The traits that are declared features, also while the shop is replaced."""
+        """The traits that are declared as features; the declarations outlive the replacement of a shop."""
         return self.shop().traits if self.settings_file.exists() else ()
 
     def write_shop(self, shop: Shop) -> None:
-        """Write the shop's settings in one step, so that a reader sees the old or the new ones.
+        """Write the shop's settings in one step; readers see the old or the new ones.
 
-        Traits that are declared stay declared.
+        Declarations of traits are preserved.
         """
         frozen = shop.clock.frozen_at
         clock = f"frozen_at = {frozen.isoformat()}" if frozen else "# wall time"
@@ -234,7 +239,7 @@ class Home:
 
 @lru_cache(maxsize=8)
 def _parse(text: bytes) -> Shop:
-    """The settings in the text of ``home.toml``; each text is parsed once in a process."""
+    """The settings in the text of ``home.toml``; a process parses each text once."""
     settings = tomllib.loads(text.decode())
     frozen = settings["clock"].get("frozen_at")
     clock = Clock(None if frozen is None else frozen.astimezone(UTC))

@@ -18,7 +18,7 @@ def acquire(file: _Open | int, *, shared: bool = False) -> bool:
     """Lock a file without waiting; returns whether this succeeded.
 
     Args:
-        shared: exclude only those who lock the file for themselves alone.
+        shared: take a shared lock, which excludes only exclusive ones.
     """
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

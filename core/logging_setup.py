@@ -1,6 +1,7 @@
-"""What processes that stay tell on stderr: one line per event, as JSON for machines or as text for people.
+"""Logging of long-running processes to stderr: one line per event, as JSON for machines or as text for
+people.
 
-Lines hold no values of an error that nobody expected, only its type and its place: values may name customers.
+A line holds the type and the place of an unexpected error, not its message, which may name customers.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ PACKAGES = (
     "models", "monitoring", "records", "serving", "training",
 )  # fmt: skip
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is answered, where one is."""
+"""The id of the request that is being answered; empty outside requests."""
 
 
 def place(error: BaseException) -> str:
-    """Where an error arose: ``file:line`` of the innermost frame of ours, else of the innermost one."""
+    """Where an error arose: ``file:line`` of the innermost frame in Patron's code, else of the innermost
+    frame.
+    """
     frames = [
         (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
@@ -37,10 +40,10 @@ def place(error: BaseException) -> str:
 
 
 class _LineFormatter(logging.Formatter):
-    """What both forms share."""
+    """The common part of both formats."""
 
     def record_fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a record tells besides its message."""
+        """The fields of a record besides its message."""
         fields: dict[str, Any] = {}
         if (request_id := REQUEST_ID.get()) is not None:
             fields["request_id"] = request_id
@@ -52,10 +55,10 @@ class _LineFormatter(logging.Formatter):
 
 
 class JsonLine(_LineFormatter):
-    """A record as a JSON object: its time in UTC, level, logger and message, and what else is known."""
+    """Formats a record as a JSON object: its time in UTC, level, logger, message and further fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record in one line."""
+        """The record as one line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
             "time": at.replace("+00:00", "Z"),
@@ -67,10 +70,10 @@ class JsonLine(_LineFormatter):
 
 
 class TextLine(_LineFormatter):
-    """A record in words."""
+    """Formats a record as text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record in one line, unless its message has more."""
+        """The record as one line; more if its message has more."""
         fields = self.record_fields(record)
         error = f": {fields['error']} at {fields['place']}" if "error" in fields else ""
         request = f" [request {fields['request_id']}]" if "request_id" in fields else ""
@@ -78,10 +81,10 @@ class TextLine(_LineFormatter):
 
 
 def configure(form: Format | None) -> None:
-    """Have this process log to stderr, warnings of Python and threads that fail included.
+    """Log to stderr, including Python's warnings and exceptions in threads.
 
     Args:
-        form: None for text where stderr is a terminal, and JSON elsewhere.
+        form: the format; None for text if stderr is a terminal, and JSON otherwise.
     """
     form = form or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()

@@ -63,5 +63,5 @@ class FeatureSettings(BaseSettings):
     )
 
     def open_home(self) -> Home:
-        """The home; reads nothing yet."""
+        """The home; opens no file yet."""
         return Home(self.home.absolute(), self.database)

@@ -1,4 +1,4 @@
-"""Which traits of customers are features, as ``home.toml`` declares them."""
+"""The traits of customers that ``home.toml`` declares as features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TraitDeclaration:
     Attributes:
         trait: the trait's name, such as ``address.city``.
         kind: one of ``KINDS``.
-        meaning: what it says of a customer, a sentence.
+        meaning: a sentence about what the trait says of a customer.
         feature: the name of the feature; it begins with ``PREFIX``.
     """
 
@@ -36,10 +36,10 @@ class TraitDeclaration:
         if self.kind not in KINDS:
             raise PatronError(f"{place}: kind is {self.kind!r}; use one of {', '.join(KINDS)}")
         if not isinstance(self.meaning, str):
-            raise PatronError(f"{place}: meaning is no text")
+            raise PatronError(f"{place}: meaning must be a text")
         if not _FEATURE.fullmatch(self.feature):
             raise PatronError(
-                f"{place}: {self.feature!r} is no name of a feature; add name = with lower-case letters,"
+                f"{place}: {self.feature!r} is not a valid feature name; add name = with lower-case letters,"
                 " digits and underscores"
             )
 
@@ -54,7 +54,7 @@ def parse(sections: Mapping[str, Any]) -> tuple[TraitDeclaration, ...]:
     """The declarations in the section ``traits``.
 
     Raises:
-        PatronError: one cannot be understood, or two have one name.
+        PatronError: a declaration is invalid, or two have the same name.
     """
     declared = []
     for trait, section in sections.items():

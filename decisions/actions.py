@@ -53,7 +53,7 @@ class Action(TomlSection):
         if self.name == NOTHING:
             raise ValueError("doing nothing is always among the options; leave it out")
         if self.channel == NO_CHANNEL:
-            raise ValueError("the channel none is that of doing nothing; name another")
+            raise ValueError("the channel name none is reserved for doing nothing; use another")
         return self
 
 
@@ -79,7 +79,7 @@ class Actions(TomlSection):
     def _names_differ(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         names = [action.name for action in actions]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"there are two actions {min(twice)}; name one of them otherwise")
+            raise ValueError(f"there are two actions {min(twice)}; rename one of them")
         return tuple(sorted(actions, key=lambda action: action.name))
 
     @property

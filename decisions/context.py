@@ -1,4 +1,4 @@
-"""What the policy reads of a customer: scores, features and earlier contacts."""
+"""The policy's input about a customer: scores, features and earlier contacts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class CustomerContext:
         key: the customer's number, from which the random draws are made.
         scores: by model.
         facts: features by name; None where missing.
-        days_since: days since each action was last chosen for the customer, without those never chosen.
-        unknown: why the customer has no features; None where there are some.
+        days_since: days since each action was last chosen for the customer; actions never chosen are missing.
+        unknown: why the customer has no features; None if there are some.
     """
 
     key: int

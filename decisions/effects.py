@@ -38,7 +38,7 @@ class Effect(TomlSection):
     @model_validator(mode="after")
     def _changes_something(self) -> Effect:
         if not {"times", "plus"} & self.model_fields_set:
-            raise ValueError("say what it does: times = 1.25, or plus = 0.02")
+            raise ValueError("the effect changes nothing; give it times = 1.25, or plus = 0.02")
         return self
 
     def after(self, probability: float) -> float:

@@ -1,1 +1,1 @@
-"""Whether the customers a model answers for still look like those it was trained on."""
+"""Drift monitoring: compares the customers that a model scores with those it was trained on."""

@@ -1,4 +1,4 @@
-"""One model's drift check: the customers it answered for, against those it was accepted with."""
+"""The drift check of one model: customers scored lately against its reference customers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pandas as pd
 
 from models.measures.drift import ColumnDrift, compare
 
-MIN_CUSTOMERS = 200  # customers; below, the noise of a ten-bin PSI alone nears its threshold
+MIN_CUSTOMERS = 200  # with fewer, the noise of a ten-bin PSI alone approaches its threshold
 MAX_NAMED = 5
 IDS = ("day", "customer_key", "customer_id", "as_of")
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What a check found.
+    """The result of a drift check.
 
     Attributes:
-        since, until: the span of answers looked at, by the shop's clock.
-        customers: how many customers this version answered for.
-        vectors: what was compared: one vector per customer and day.
-        others: how many customers other versions of the model answered for.
-        answers: all answers logged in the span, whatever the model.
-        verdict: ``quiet``, ``drifted``, or ``too_few`` for less than ``MIN_CUSTOMERS`` customers.
-        words: the verdict for a person.
-        columns: the features and the ``score``, the most moved first; empty when too few.
+        since, until: the span of the checked predictions, by the shop's clock.
+        customers: the number of customers scored by this version.
+        vectors: the number of compared vectors, one per customer and day.
+        others: the number of customers scored by other versions of the model.
+        answers: the number of predictions logged in the span, of all models.
+        verdict: ``quiet``, ``drifted``, or ``too_few`` for fewer than ``MIN_CUSTOMERS`` customers.
+        words: the verdict as text.
+        columns: the features and the ``score``, the most drifted first; empty if there are too few customers.
     """
 
     model: str
@@ -59,21 +59,22 @@ def check(
     until: datetime,
     version: str,
 ) -> DriftReport:
-    """Compare the customers ``version`` answered for with those it was accepted with.
+    """Compare the customers that ``version`` scored with the reference customers.
 
     Args:
         reference: :func:`models.measures.bins.describe` of the training features and of ``score``.
         vectors: one row per customer and day, as :func:`records.read` returns them.
-        answers: how many answers the log holds of the span; passed on to the report.
+        answers: the number of predictions logged in the span; copied into the report.
     """
     current, customers = answered(model, version, vectors), _customers(model, version, vectors)
-    # A customer's days are much alike: together they weigh as one, or chance would look certain.
+    # The days of one customer are correlated: together they weigh as one vector, or noise would look
+    # significant.
     weights = 1 / customers.groupby(customers).transform("size").to_numpy(np.float64)
     known = int(customers.nunique())
     others = _by_others(model, version, vectors)
     columns: tuple[ColumnDrift, ...] = ()
     if known >= MIN_CUSTOMERS:
-        # A customer without a score was not eligible, which is no change in the scores.
+        # A customer without a score was not eligible; that is no change in the scores.
         columns_found = compare(reference, current, present_only=("score",), weights=weights)
         columns = tuple(sorted(columns_found, key=lambda column: -column.psi))
     drifted = [column for column in columns if column.drifted]
@@ -84,14 +85,14 @@ def check(
         words = _words(f"{model} version {version}", known, len(columns), drifted)
     if others:
         left_out = "a customer" if others == 1 else f"{others:,} customers"
-        words += f" Other versions answered for {left_out}; those answers are left out."
+        words += f" Other versions scored {left_out}; those predictions are left out."
     return DriftReport(
         model, version, since, until, known, len(current), others, answers, verdict, words, columns
     )
 
 
 def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
-    """The features and the ``score`` of the vectors a version answered for; no ids."""
+    """The features and the ``score`` of the vectors that a version scored; without ids."""
     if f"{model}.version" not in vectors:
         return pd.DataFrame()
     rows = vectors[_answered_by(model, version, vectors)]
@@ -101,7 +102,7 @@ def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
 
 
 def _customers(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[int]:
-    """The customer of each vector that a version answered for."""
+    """The customer of each vector that a version scored."""
     if f"{model}.version" not in vectors:
         return pd.Series(dtype="int64")
     return vectors.loc[_answered_by(model, version, vectors), "customer_key"]
@@ -122,20 +123,20 @@ def _by_others(model: str, version: str, vectors: pd.DataFrame) -> int:
 def _too_few(model: str, version: str, customers: int) -> str:
     had = "1 customer" if customers == 1 else f"{customers:,} customers"
     return (
-        f"Too few to say: {model} version {version} answered for {had} in this span,"
-        f" and a comparison takes {MIN_CUSTOMERS}."
+        f"Too few to compare: {model} version {version} scored {had} in this span,"
+        f" and a comparison needs {MIN_CUSTOMERS}."
     )
 
 
 def _words(who: str, customers: int, compared: int, drifted: Sequence[ColumnDrift]) -> str:
     if not drifted:
         return (
-            f"Quiet: the {customers:,} customers {who} answered for look like those it was accepted with"
+            f"Quiet: the {customers:,} customers scored by {who} resemble its reference customers"
             f" ({compared} columns compared)."
         )
     named = "; ".join(f"{column.column} ({column.detail})" for column in drifted[:MAX_NAMED])
     more = f"; and {len(drifted) - MAX_NAMED} more" if len(drifted) > MAX_NAMED else ""
     return (
-        f"Drifted: {len(drifted)} of {compared} columns of the {customers:,} customers {who} answered"
-        f" for no longer look like those it was accepted with. What changed: {named}{more}."
+        f"Drifted: {len(drifted)} of {compared} columns of the {customers:,} customers scored by {who}"
+        f" no longer resemble those of its reference customers. What changed: {named}{more}."
     )

@@ -1,6 +1,6 @@
-"""A check's files: the verdict as JSON, and Evidently's picture of it as HTML. The only door to Evidently.
+"""The files of a drift check: the verdict as JSON, and Evidently's report as HTML.
 
-Evidently is imported when a picture is asked for: it takes seconds, and no server needs it.
+Only this module uses Evidently. It is imported on demand, since that takes seconds and no server needs it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from core import files
 from models.measures.bins import MAX_CATEGORIES, MIN_CUSTOMERS
 from monitoring.check import IDS, DriftReport, answered
 
-MAX_ROWS = 20_000  # of each side: the picture stays the same, its making minutes shorter
+MAX_ROWS = 20_000  # of each side: the report looks the same, and is made minutes faster
 SEED = 0
-# The page carries its own scripts, styles and fonts; with this no browser will fetch any other.
+
+# The page contains its own scripts, styles and fonts; this policy stops browsers from fetching others.
 _ALONE = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
     " font-src data:; img-src data: blob:"
@@ -32,15 +33,15 @@ _ALONE = (
 def write(
     report: DriftReport, reference: pd.DataFrame | None, current: pd.DataFrame, folder: Path
 ) -> tuple[Path, Path | None]:
-    """Write ``MODEL-UNTIL.json`` and, where it can be made, ``.html`` beside it.
+    """Write ``MODEL-UNTIL.json`` and, if Evidently succeeds, ``MODEL-UNTIL.html``.
 
     Args:
-        reference: customers as at training, one column per feature and ``score``; None if not kept.
+        reference: the training customers, one column per feature and ``score``; None if not stored.
         current: the vectors that were checked, or :func:`monitoring.check.answered` of them.
-        folder: made when missing.
+        folder: created if it is missing.
 
     Returns:
-        The JSON file, and the HTML file or None; the reason then stands in the JSON.
+        The JSON file, and the HTML file; None for the latter if it failed, with the reason in the JSON.
 
     Raises:
         OSError: the folder cannot be written.
@@ -58,7 +59,7 @@ def write(
 
 
 def _picture(report: DriftReport, reference: pd.DataFrame | None, current: pd.DataFrame) -> tuple[str, str]:
-    """The page, or else the reason why there is none."""
+    """Evidently's page, or the reason why there is none."""
     if reference is None:
         return "", "the model's training customers were not kept"
     if f"{report.model}.version" in current:
@@ -66,18 +67,18 @@ def _picture(report: DriftReport, reference: pd.DataFrame | None, current: pd.Da
     then, now = _sample(reference), _sample(current)
     columns = _usable(then, now)
     if len(columns) < 2:
-        return "", f"it takes 2 columns with values on both sides, and there are {len(columns)}"
+        return "", f"it needs 2 columns with values on both sides, and there are {len(columns)}"
     categorical = [name for name in columns if _categorical(then[name]) or _categorical(now[name])]
     then, now = _anonymous(then[columns], now[columns], categorical)
     try:
         page = _evidently(then, now, categorical)
-    except Exception as error:  # whatever fails inside a picture, the verdict must still be written
+    except Exception as error:  # the verdict must be written whatever fails inside Evidently
         return "", f"Evidently could not draw it ({type(error).__name__})"
     return _titled(page, report), ""
 
 
 def _usable(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
-    """The columns with enough values on both sides to show, ids left out."""
+    """The columns with enough values on both sides to show, without ids."""
     both = [str(name) for name in reference.columns if name in current and name not in IDS]
     sides = reference, current
     return [name for name in both if all(side[name].count() >= MIN_CUSTOMERS for side in sides)]
@@ -97,10 +98,10 @@ def _categorical(column: pd.Series[Any]) -> bool:
 def _anonymous(
     then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both sides with every value shared by several customers and no two columns in one order.
+    """Both sides anonymised: several customers share every value, and each column is permuted on its own.
 
-    The page prints categories, extremes and means of a few neighbouring rows. None of Evidently's
-    drift measures looks at more than one column, so they do not notice.
+    The page prints categories, extremes and means of a few neighbouring rows. Evidently's drift measures look
+    at one column at a time, so the anonymisation does not change them.
     """
     draw = np.random.default_rng(SEED)
     sides: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -113,7 +114,7 @@ def _anonymous(
 
 
 def _pooled(*columns: pd.Series[Any]) -> tuple[Any, ...]:
-    """Texts, the rare ones as one."""
+    """Texts, with the rare ones merged into one category."""
     texts = [side.astype(object).where(side.notna(), "(missing)").map(str) for side in columns]
     counts = pd.concat(texts).value_counts()
     common = counts[counts >= MIN_CUSTOMERS].index[:MAX_CATEGORIES]
@@ -124,14 +125,14 @@ def _in_tens(column: pd.Series[Any]) -> Any:
     """Numbers in order, each run of ten replaced by its middle one (microaggregation); missing ones last."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     present = np.sort(values[np.isfinite(values)])
-    last = max(len(present) // MIN_CUSTOMERS - 1, 0)  # the odd ones join the last full ten
+    last = max(len(present) // MIN_CUSTOMERS - 1, 0)  # a remainder joins the last full group of ten
     tens = np.minimum(np.arange(len(present)) // MIN_CUSTOMERS, last)
     shared = present[np.minimum(tens * MIN_CUSTOMERS + MIN_CUSTOMERS // 2, len(present) - 1)]
     return np.append(shared, np.full(len(values) - len(present), np.nan))
 
 
 def _evidently(then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]) -> str:
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # the switch of its telemetry
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # turns off Evidently's telemetry
     # Evidently 0.7 uses numpy's and litestar's deprecated names, and divides by empty bins.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -146,12 +147,12 @@ def _evidently(then: pd.DataFrame, now: pd.DataFrame, categorical: list[str]) ->
 
 
 def _titled(page: str, report: DriftReport) -> str:
-    """Say above the picture whose verdict counts, and shut the page off from the network."""
+    """Add a note that the JSON verdict counts, and a policy that forbids the page network access."""
     title = html.escape(f"{report.model} version {report.version}, drift until {report.until.isoformat()}")
     words = html.escape(report.words)
     head = f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}"><title>{title}</title>'
     note = (
-        f"<p><b>{title}</b><br>{words}<br>The verdict stands in the JSON file beside this page;"
+        f"<p><b>{title}</b><br>{words}<br>The verdict is in the JSON file next to this page;"
         " the picture below shows Evidently's own measures, on a sample, and may differ.</p>"
     )
     return page.replace("<head>", f"<head>{head}", 1).replace("<body>", f"<body>{note}", 1)

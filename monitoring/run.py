@@ -1,4 +1,4 @@
-"""Monitoring a home: each champion's reference against what the log says was scored lately."""
+"""Drift monitoring of a home: each champion's reference against the predictions logged lately."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from monitoring.check import DriftReport, answered, check
 
 @dataclass(frozen=True)
 class Watched:
-    """A report, and where it was written; ``html`` is None where Evidently could not make one."""
+    """A report and its files; ``html`` is None if Evidently failed."""
 
     report: DriftReport
     json: Path
@@ -34,7 +34,7 @@ class Watched:
 def monitor(
     home: Home, names: Sequence[str], days: int, registry: Registry, progress: Progress = silent
 ) -> list[Watched]:
-    """Compare the last ``days`` of answers with each champion's reference, and write reports.
+    """Compare the predictions of the last ``days`` with each champion's reference, and write reports.
 
     Raises:
         PatronError: nothing was scored yet, or a model has no champion.
@@ -58,7 +58,7 @@ def monitor(
 
 
 def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
-    """Everyone's features as of the champion's training, computed anew from the events."""
+    """All customers' features as of the champion's training, recomputed from the events."""
     backend = lake.connect()
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
     known = features_of(home)

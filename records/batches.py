@@ -1,6 +1,6 @@
-"""Answers to one large request as the log holds them: a table of Arrow within a row, LZ4 compressed.
+"""The predictions of one large request as the score log stores them: an Arrow table in a row, LZ4 compressed.
 
-A row of JSON per customer would take longer to write than the answer takes. The table has ``customer_key``,
+Writing a row of JSON per customer would take longer than the request. The table has ``customer_key``,
 ``as_of`` (of the features), the features, per model ``MODEL.score``, and per group ``as_of.GROUP``.
 """
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 KEY, AS_OF = "customer_key", "as_of"
-BOUNDS = ("low", "high")  # of money, where the model has intervals
+BOUNDS = ("low", "high")  # of an amount, for models with intervals
 SCORE, MOMENT = ".score", "as_of."
 _NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -24,13 +24,13 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True)
 class PredictionBatch:
-    """The answers to a request.
+    """The predictions of a request.
 
     Attributes:
-        at: when, by the shop's clock. day: the shop's day of it.
-        table: one row per customer, as said above.
-        versions: per model the one that answered.
-        prediction_id: of all; that of a customer has a point and the row's number after it.
+        at: the moment by the shop's clock. day: the shop's day of ``at``.
+        table: one row per customer, as described above.
+        versions: the version of each model.
+        prediction_id: the id of the batch; a customer's id is this, a point and the number of the row.
     """
 
     at: datetime
@@ -45,18 +45,18 @@ class PredictionBatch:
 
 
 def name_of(prediction_id: str, row: int) -> str:
-    """By which the answer of a row can be asked for later."""
+    """The id of the prediction in a row."""
     return f"{prediction_id}.{row}"
 
 
 def parsed(prediction_id: str) -> tuple[str, int] | None:
-    """The id of all answers of a request and a row's number; None for an answer that is alone."""
+    """The id of the batch and the number of the row; None for the id of a single prediction."""
     together, _, row = prediction_id.partition(".")
     return (together, int(row)) if _NUMBER.fullmatch(row) else None
 
 
 def pack(table: pa.Table) -> bytes:
-    """A table as a row of the log holds it."""
+    """Serialise a table for the log."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
         writer.write_table(table)
@@ -65,7 +65,7 @@ def pack(table: pa.Table) -> bytes:
 
 
 def unpack(packed: bytes) -> pa.Table:
-    """The table that was packed."""
+    """Deserialise a packed table."""
     return pa.ipc.open_stream(packed).read_all()
 
 
@@ -79,7 +79,7 @@ def features_of(table: pa.Table) -> list[str]:
 
 
 def to_frame(packed: bytes, versions: Mapping[str, str]) -> pd.DataFrame:
-    """``customer_key``, the features, and per model ``MODEL.score`` and ``MODEL.version``."""
+    """A frame with ``customer_key``, the features, and per model ``MODEL.score`` and ``MODEL.version``."""
     table = unpack(packed)
     moments = [name for name in table.column_names if name.startswith(MOMENT)]
     frame: pd.DataFrame = table.drop_columns([AS_OF, *moments]).to_pandas()
@@ -87,6 +87,6 @@ def to_frame(packed: bytes, versions: Mapping[str, str]) -> pd.DataFrame:
 
 
 def row_of(table: pa.Table, row: int) -> dict[str, Any]:
-    """A row by column; None where there is none."""
+    """The values of a row by column; None for missing ones."""
     rows: list[dict[str, Any]] = table.slice(row, 1).to_pylist()
     return rows[0] if rows else {}

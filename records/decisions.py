@@ -1,9 +1,9 @@
 """The log of decisions, in the home's database; outcomes and runs are part of it.
 
-A decision is committed before it is answered, so it outlives a killed process and a power cut. Rows
-name customers by ``customer_key`` only. One write transaction at a time looks for a standing decision,
-counts the days since each action was last chosen, decides and writes; so two who ask about a customer
-at the same moment, in whichever processes, get one decision.
+A decision is committed before the response is sent, so it survives a killed process and a power cut. Rows
+name customers by ``customer_key`` only. A single write transaction at a time looks for a standing decision,
+counts the days since each action was last chosen, decides and writes; therefore concurrent requests for a
+customer, in whichever processes, get the same decision.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _JSON = ("probabilities", "scores", "facts", "reasons")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was decided for a customer, and from what.
+    """The decision about a customer, and its inputs.
 
     Attributes:
-        expected_value: currency. cost: currency per contact.
-        probability: with which the action was chosen; ``probabilities``: of every permitted option.
+        expected_value: in currency. cost: in currency per contact.
+        probability: of the chosen action; ``probabilities``: of every permitted option.
         scores: per model ``{"version", "score", "reason"}``. facts: the features used.
-        reasons: why, and why nothing else, as plain data.
+        reasons: for the chosen and against the other actions, as plain data.
     """
 
     action: str
@@ -55,13 +55,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
-    """What is asked about customers: the same one on the same day has the same answer.
+    """A request for decisions; the same request on the same day returns the same decisions.
 
     Attributes:
-        at: when, by the shop's clock. day: the shop's day of it.
-        channels: those asked for, in alphabetical order; None for all.
+        at: the moment by the shop's clock. day: the shop's day of ``at``.
+        channels: the requested channels, in alphabetical order; None for all.
         rules: the digest of the actions' rules.
-        caller: who asks, such as ``api``. run_id: the run it is asked in.
+        caller: the origin, such as ``api``. run_id: the run that the request is part of, if any.
     """
 
     at: datetime
@@ -74,7 +74,7 @@ class DecisionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision as it is logged."""
+    """A logged decision."""
 
     id: str
     customer_key: int
@@ -83,7 +83,7 @@ class Decision:
 
 
 class DecisionLog:
-    """A home's decisions. Any thread may use it; close it at the end."""
+    """The decision log of a home. Threads may share it; close it at the end."""
 
     def __init__(self, home: Home) -> None:
         self.home, self.database = home, Database(home)
@@ -93,7 +93,7 @@ class DecisionLog:
             self.salt: bytes = connection.execute(sa.select(salts.c.salt)).scalar_one()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
         self.database.close()
 
     def __enter__(self) -> DecisionLog:
@@ -103,26 +103,26 @@ class DecisionLog:
         self.close()
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
-        """A connection that sees one moment of the log."""
+        """A read-only connection with a consistent snapshot of the log."""
         return self.database.reading()
 
     def writing(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction that waits for whoever decides, and keeps others from it."""
+        """A transaction, serialised with all others that decide."""
         return self.database.writing(Turn.DECISIONS)
 
     def keep_rules(self, digest: str, content: str) -> None:
-        """Keep what the rules of this digest say, for whoever reads the log later."""
+        """Store the rules of a digest, for later readers of the log."""
         with self.writing() as connection:
             known = insert(connection, rules).on_conflict_do_nothing()
             connection.execute(known, {"digest": digest, "content": content})
 
     def rules(self, digest: str) -> str | None:
-        """What the rules of this digest said; None for a digest that never was."""
+        """The stored rules of a digest; None for an unknown one."""
         with self.reading() as connection:
             return connection.execute(sa.select(rules.c.content).where(rules.c.digest == digest)).scalar()
 
     def standing(self, keys: Iterable[int], question: DecisionRequest) -> dict[int, Decision]:
-        """The decisions that answer this question already, by customer."""
+        """The standing decisions for this request, by customer."""
         with self.reading() as connection:
             standing = {key: _standing(connection, key, question) for key in keys}
         return {key: of_row(row) for key, row in standing.items() if row is not None}
@@ -137,9 +137,9 @@ class DecisionLog:
         """Decide for customers who have no standing decision; all are committed on return.
 
         Args:
-            keys: each once.
-            choose: of a customer's key, and per action ever chosen for them the days since.
-            places: the positions of the customers in the run of the question, which lists the decisions.
+            keys: without duplicates.
+            choose: called with a customer's key and, per action, the days since it was last chosen for them.
+            places: the positions of the customers in the request's run, which lists the decisions.
         """
         decided, numbers = {}, []
         with self.writing() as connection:
@@ -163,7 +163,7 @@ class DecisionLog:
         return decided
 
 
-# Made once, since they are asked for each customer.
+# Compiled once, since they run for each customer.
 _INSERT = sa.insert(decisions)
 _STANDING = (
     sa.select(decisions)
@@ -223,7 +223,7 @@ def _compact(value: Any) -> str:
 
 
 def of_row(row: sa.Row[Any]) -> Decision:
-    """The decision of a row of ``decisions``, whatever else is in it."""
+    """The decision in a row of ``decisions``; other columns are ignored."""
     channels = json.loads(row.channels)
     request = DecisionRequest(
         moment(row.at_us), row.day, None if channels is None else tuple(channels),

@@ -1,4 +1,4 @@
-"""Answers that were logged one by one, together, and by score jobs, as one frame."""
+"""Single predictions, batches and parts of score jobs merged into one frame."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from records.batches import AS_OF, BOUNDS, KEY
 from records.job_parts import JobPart
 
 _ORDER = ("_after", "_order")
-MAX_FRAMES = 200  # that are held before those that others replace are let go
+MAX_FRAMES = 200  # in memory before superseded rows are dropped
 
 
 class Latest:
-    """The last answer of each customer and day, out of frames that are added in any order.
+    """The last prediction of each customer and day, from frames added in any order.
 
     Args:
-        answers: how many there were already.
+        answers: the initial number of predictions.
     """
 
     def __init__(self, answers: int) -> None:
@@ -28,13 +28,13 @@ class Latest:
         self._frames: list[pd.DataFrame] = []
 
     def add(self, frame: pd.DataFrame, after: Sequence[int] | int, order: int = 0, answers: int = 0) -> None:
-        """Take answers in.
+        """Add predictions.
 
         Args:
             frame: ``day``, ``customer_key``, features, scores and versions.
-            after: the number in the log of each, or of the last row that was there before all of them.
-            order: among those with the same number, who comes later.
-            answers: how many these are.
+            after: the log's row number of each, or of the last row that was committed before all of them.
+            order: among predictions with the same number, the higher order is later.
+            answers: the number of these predictions.
         """
         if len(frame):
             self._frames.append(frame.assign(_after=after, _order=order))
@@ -43,7 +43,7 @@ class Latest:
             self._frames = [self._last()]
 
     def add_part(self, part: JobPart) -> None:
-        """Take a part of a score job in; who had no features was not answered."""
+        """Add a part of a score job; customers without features got no prediction."""
         table = pq.read_table(part.path)
         table = table.filter(pc.is_valid(table[AS_OF]))
         unlogged = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason", *BOUNDS)]
@@ -66,7 +66,7 @@ class Latest:
 
 
 def _stacked(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
-    """A column of all frames, one below the other; missing where a frame does not have it."""
+    """A column of all frames, concatenated; missing where a frame lacks it."""
     columns = [frame[name].to_numpy() if name in frame else None for frame in frames]
     kinds = {column.dtype for column in columns if column is not None}
     lacking = any(column is None for column in columns)

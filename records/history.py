@@ -27,7 +27,7 @@ class Logged:
         vectors: one row per customer and day, with the day's last prediction: ``day``, ``customer_key``,
             the features, and per model ``MODEL.score`` and ``MODEL.version``.
         answers: the number of predictions in the span.
-        lost: the number that was ever lost with killed writers.
+        lost: the number of all predictions ever lost with killed writers.
     """
 
     vectors: pd.DataFrame
@@ -36,7 +36,7 @@ class Logged:
 
 
 def latest(home: Home) -> int:
-    """The number of the last committed row; parts of score jobs record it, to be ordered among the rows."""
+    """The number of the last committed row; parts of score jobs store it, to be ordered among the rows."""
     row = Database(home).first("SELECT max(id) FROM scores", ())
     return (row and row[0]) or 0
 
@@ -45,11 +45,11 @@ def read(home: Home, since: datetime, until: datetime) -> Logged:
     """The predictions from ``since`` up to and including ``until``, by the shop's clock.
 
     Raises:
-        NothingThere: nothing was ever scored.
+        NothingThere: nothing was scored yet.
         PatronError: the log cannot be read.
     """
     database, span = Database(home), scores.c.at_us.between(micros(since), micros(until))
-    nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or ask /v1/scores")
+    nothing = NothingThere(f"nothing was scored yet in {home.path}; run `patron score` or call /v1/scores")
     parts = job_parts.read_all(home)
     try:
         with database.reading() as connection:

@@ -29,12 +29,13 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every kind of job has.
+    """The fields of every kind of job.
 
     Attributes:
         status: ``running``, ``done``, ``failed`` (``error`` says why), ``stopped`` by a request, or
             ``interrupted``: its process ended, and it can be resumed.
-        at: when it was created, by the shop's clock. order: the same in nanoseconds of this machine's.
+        at: the moment of creation by the shop's clock. order: the same by the machine's clock, in
+            nanoseconds.
         segment: its customers, such as ``country:DE``; None for everybody.
         origin: ``command``, or ``service``, which resumes its own jobs when it starts.
         caller: the name of the API key that created it; None without keys.

@@ -1,4 +1,4 @@
-"""Parts of score jobs, as the score log reads them: the features that were used and the predictions.
+"""Parts of score jobs, as the score log reads them: the features used, and the predictions.
 
 Rows name customers by ``customer_key`` only.
 """
@@ -43,8 +43,8 @@ class JobPart:
         at_us: when they were made, by the shop's clock, in microseconds since 1970.
         day: the shop's day of that moment.
         after: the number of the last row of the log's table at that moment.
-        order: that of the job among all jobs.
-        models: per model the version.
+        order: the order of the job among all jobs.
+        models: the version of each model.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class JobPart:
 
 
 def read_all(home: Home) -> list[JobPart]:
-    """All parts of all stored jobs; a missing or damaged one is left out."""
+    """All parts of all stored jobs; missing or damaged parts are skipped."""
     parts = []
     store = ScoreJobStore(home)
     for job in store.list_jobs():

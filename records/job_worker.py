@@ -1,4 +1,4 @@
-"""The jobs of one kind in a thread of this process, one at a time; interrupted ones are resumed."""
+"""Executes the jobs of one kind in a thread, one at a time; resumes interrupted ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class JobWorker(Generic[JobT]):
     """Executes jobs in the background.
 
     Args:
-        work: does what is left of a job; calls :meth:`JobStore.check` between two batches, with the event
-            that it is given.
+        work: does the remaining work of a job; calls :meth:`JobStore.check` between two batches, with the
+            event that it is given.
     """
 
     def __init__(self, store: JobStore[JobT], work: Callable[[JobT, threading.Event], None]) -> None:
@@ -30,7 +30,7 @@ class JobWorker(Generic[JobT]):
         self._thread: threading.Thread | None = None
 
     def start(self, create: Callable[[], JobT]) -> JobT:
-        """Create a job and execute it in the background; returns once it runs.
+        """Create a job and execute it in the background; returns once the job runs.
 
         Raises:
             JobRunning: another job of this kind is running.
@@ -42,14 +42,14 @@ class JobWorker(Generic[JobT]):
             execution = ExitStack()
             try:
                 execution.enter_context(self._store.execute(job))
-            except JobRunning:  # another process was faster
+            except JobRunning:  # another process started one first
                 self._store.delete(job.id)
                 raise
             self._run(lambda: self._finish(job, execution))
         return job
 
     def resume(self) -> None:
-        """Resume, the oldest first, the interrupted jobs of services that no other process executes."""
+        """Resume the interrupted jobs of services, the oldest first, unless another process executes them."""
         waiting = [
             job for job in self._store.list_jobs() if (job.status, job.origin) == ("interrupted", SERVICE)
         ]
@@ -57,7 +57,7 @@ class JobWorker(Generic[JobT]):
             self._run(lambda: self._resume(waiting[::-1]))
 
     def close(self) -> None:
-        """Leave the running job after its present batch, interrupted."""
+        """Interrupt the running job after its current batch."""
         self._shutdown.set()
         if self._thread is not None:
             self._thread.join()
@@ -72,7 +72,7 @@ class JobWorker(Generic[JobT]):
             try:
                 execution.enter_context(self._store.execute(job))
             except JobRunning:
-                return  # another process was faster
+                return  # another process started one first
             self._finish(job, execution)
             if self._shutdown.is_set():
                 return

@@ -1,9 +1,9 @@
 """Background jobs: work on many customers that outlives the process which does it.
 
-A job is a folder ``ID`` below the folder of its kind: ``job.json`` holds the request and the status,
+A job is a folder ``ID`` below the folder of its kind: ``job.json`` contains the request and the status,
 ``customers`` the keys of the customers in their order (8 bytes each, little-endian). One job of a kind runs
-at a time: its process holds the lock ``going-on``, which contains the job's id. A job with the status
-``running`` whose lock is free was interrupted, and can be resumed.
+at a time: its process holds a lock on the file ``going-on``, which contains the job's id. A job with the
+status ``running`` whose lock is free was interrupted, and can be resumed.
 
 A kind of job is a subclass of :class:`JobStore` and of :class:`Job`. The subclass records which customers
 are done, so that a resumed job continues where it stopped.
@@ -35,7 +35,7 @@ from records.job import COMMAND, Interrupted, Job, JobRunning, Stopped
 
 KEY_BYTES = 8
 _LOCK, _STOP = "going-on", "stop"
-_DEAD_SECONDS = 86_400.0  # the age at which a draft has no writer any more
+_DEAD_SECONDS = 86_400.0  # after this, the writer of a draft is taken to be dead
 _ID = re.compile("[0-9a-f]{32}")
 
 
@@ -46,12 +46,12 @@ class JobStore(ABC, Generic[JobT]):
     """The jobs of one kind in a home.
 
     Args:
-        folder: the folder of the kind. record: its type of job.
+        folder: the folder of the kind. record: the class of its jobs.
 
     Attributes:
-        noun: the word for such a job in messages.
-        max_jobs: how many are stored; a new one replaces the oldest that does not run.
-        no_customers: the error for a job without customers; None if that is none.
+        noun: the name of the kind in messages.
+        max_jobs: the maximum number of stored jobs; a new job replaces the oldest one that is not running.
+        no_customers: the error message for a job without customers; None if such jobs are allowed.
     """
 
     noun: ClassVar[str]
@@ -66,16 +66,16 @@ class JobStore(ABC, Generic[JobT]):
         """The number of customers whose results are stored."""
 
     def delete_results(self, job_id: str) -> None:
-        """Delete what is stored about a job outside its folder."""
+        """Delete a job's results outside its folder."""
 
     def create(self, job: JobT, keys: Iterable[NDArray[np.int64]]) -> JobT:
-        """Store a new job, to be executed; the oldest beyond ``max_jobs`` are deleted.
+        """Store a new job, not yet executed; the oldest jobs beyond ``max_jobs`` are deleted.
 
         Args:
-            keys: of its customers, in batches.
+            keys: the keys of its customers, in batches.
 
         Raises:
-            NothingThere: there are no customers, and the kind needs some.
+            NothingThere: there are no customers, and the kind requires some.
             PatronError: the folder cannot be written.
         """
         draft = self.folder / f"{job.id}.draft"
@@ -97,7 +97,7 @@ class JobStore(ABC, Generic[JobT]):
         return job
 
     def find(self, job_id: str) -> JobT | None:
-        """The job of that id; None where none is stored."""
+        """The job with that id; None if there is none."""
         job = self._read(job_id)
         if job is not None and job.status == "running" and self.running_id() != job_id:
             job = self._read(job_id) or job  # its last status is written before its lock is released
@@ -112,7 +112,7 @@ class JobStore(ABC, Generic[JobT]):
         return sorted(jobs, key=lambda job: -job.order)
 
     def interrupted_command(self, **request: Any) -> JobT | None:
-        """The newest interrupted job of the command line with these fields, of the shop's present day."""
+        """The newest interrupted job of the command line with these fields, from the shop's present day."""
         shop = self.home.shop()
         fields = request | {"status": "interrupted", "origin": COMMAND}
         for job in self.list_jobs():
@@ -122,7 +122,7 @@ class JobStore(ABC, Generic[JobT]):
         return None
 
     def running_id(self) -> str | None:
-        """The id of the job that a living process executes; "" where that job has only begun."""
+        """The id of the job that a living process executes; "" if it has not written the id yet."""
         try:
             with open(self.folder / _LOCK) as lock:
                 return None if locks.acquire(lock, shared=True) else lock.read()
@@ -139,7 +139,7 @@ class JobStore(ABC, Generic[JobT]):
 
     @contextmanager
     def execute(self, job: JobT) -> Iterator[None]:
-        """The work on a job, under the lock of its kind; its last status is written however it ends.
+        """A context for the work on a job, under the lock of its kind; writes the final status on exit.
 
         Raises:
             JobRunning: another job of this kind is running.
@@ -147,7 +147,7 @@ class JobStore(ABC, Generic[JobT]):
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder / job.id
         with open(self.folder / _LOCK, "a+") as lock:
-            while not locks.acquire(lock):  # a reader of the status holds it for microseconds
+            while not locks.acquire(lock):  # a status reader holds the lock for microseconds
                 self.refuse_if_running()
                 time.sleep(0.001)
             lock.truncate(0)
@@ -167,7 +167,7 @@ class JobStore(ABC, Generic[JobT]):
                 write_job(folder, replace(job, status="done"))
 
     def stop(self, job: JobT) -> None:
-        """End a job for good: the process that executes it leaves it after the present batch."""
+        """Stop a job for good: the process that executes it leaves it after the current batch."""
         (self.folder / job.id / _STOP).touch()
         if job.status == "interrupted":
             write_job(self.folder / job.id, replace(job, status="stopped"))
@@ -177,7 +177,7 @@ class JobStore(ABC, Generic[JobT]):
         return (self.folder / job.id / _STOP).exists()
 
     def check(self, job: JobT, shutdown: threading.Event) -> None:
-        """Raise, between two batches, where the job is not to continue.
+        """Raise, between two batches, if the job must not continue.
 
         Raises:
             Interrupted: the process shuts down.

@@ -1,4 +1,4 @@
-"""Answers of the score log one by one, by the id that they were given with."""
+"""Reading single predictions of the score log by their id."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from records.tables import feature_sets, scores
 
 @dataclass(frozen=True)
 class LoggedPrediction:
-    """An answer as it was given.
+    """A logged prediction.
 
     Attributes:
-        values: the features it rests on, by name; None where missing.
-        moments: per group the as_of of its features.
-        context: the names of those values that came with the request.
-        answers: per model the ``version`` and the ``score``.
+        values: the features used, by name; None for missing ones.
+        moments: the as_of of the features, per group.
+        context: the names of the values that were sent with the request.
+        answers: the ``version`` and the ``score``, per model.
     """
 
     customer_key: int
@@ -38,7 +38,7 @@ class LoggedPrediction:
 
 
 def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
-    """The answer of this id; None where the log has none.
+    """The prediction with this id; None if the log has none.
 
     Raises:
         PatronError: the log cannot be read.
@@ -63,7 +63,7 @@ def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
 
 
 def _together(database: Database, prediction_id: str, row: int) -> LoggedPrediction | None:
-    """One of the answers to a large request."""
+    """A prediction of a large request."""
     statement = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
     with database.reading() as connection:
         logged = connection.execute(statement.where(scores.c.prediction_id == prediction_id)).first()

@@ -1,7 +1,7 @@
-"""How many predictions were lost with killed writers of the score log.
+"""Counts the predictions lost with killed writers of the score log.
 
-A writer counts the rows that it accepts in a locked, memory-mapped file, which outlives a killed process. The
-log's table has the number of rows that it committed. Once its lock is free, the difference is lost.
+A writer counts the rows that it accepts in a locked, memory-mapped file, which survives a killed process. A
+table of the log counts the rows that it committed. Once the file's lock is free, the difference is lost.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from records.tables import writers
 
 
 def open_counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
-    """A new counter of eight bytes, little-endian; the lock on its file shows that the writer lives."""
-    with files.replacing(path) as draft:  # named once it is locked, or another process could count it as dead
-        file = open(draft, "w+b")  # noqa: SIM115 - open for the writer's life
+    """Create a counter of eight bytes, little-endian; its file is locked as long as the writer lives."""
+    with files.replacing(path) as draft:  # renamed once locked, or another process could take it for dead
+        file = open(draft, "w+b")  # noqa: SIM115 - stays open as long as the writer lives
         locks.acquire(file)
         file.write(bytes(8))
         file.flush()
@@ -38,11 +38,13 @@ def record(connection: sa.Connection, session: str, counts: Mapping[str, Any]) -
 
 
 def settle(database: Database, folder: Path) -> int:
-    """Record what killed writers of this machine accepted and did not commit; returns all rows ever lost."""
+    """Record the rows that dead writers of this machine accepted but did not commit; return all rows ever
+    lost.
+    """
     for path in folder.glob("*.accepted"):
-        with suppress(FileNotFoundError), open(path, "rb") as file:  # another process may be faster
+        with suppress(FileNotFoundError), open(path, "rb") as file:  # another process may have removed it
             if not locks.acquire(file):
-                continue  # its writer lives
+                continue  # its writer is alive
             accepted = int.from_bytes(file.read(8), "little")
             with database.writing(Turn.ANY) as connection:
                 query = sa.select(writers.c.written).where(writers.c.session == path.stem)

@@ -1,4 +1,4 @@
-"""What customers did about decisions: kept once, never changed, in the decision log."""
+"""Outcomes of decisions: recorded once in the decision log, never changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class UnknownDecision(NothingThere):
 
 
 class ConflictingOutcome(PatronError):
-    """The same kind of outcome came before with another content."""
+    """The same kind of outcome was recorded before with another value."""
 
 
 def record(
@@ -26,14 +26,14 @@ def record(
     """Record an outcome; a repetition changes nothing.
 
     Args:
-        kind: such as ``clicked``. value: currency, where the kind has one. at: by the shop's clock.
+        kind: such as ``clicked``. value: in currency, for kinds that have one. at: by the shop's clock.
 
     Returns:
-        Whether it was new, and when it first came.
+        Whether it was new, and when it was first recorded.
 
     Raises:
         UnknownDecision: there is no such decision.
-        ConflictingOutcome: it came before with another value; the text says when.
+        ConflictingOutcome: it was recorded before with another value; the message says when.
     """
     with log.writing() as connection:
         whose = sa.select(decisions.c.customer_key).where(decisions.c.id == decision_id)

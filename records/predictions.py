@@ -1,4 +1,4 @@
-"""The score log: which predictions were made for which customer, from which features. In the home's database.
+"""The score log: predictions with their features and customers, in the home's database.
 
 Serving writes it, training and monitoring read it. Rows name customers by ``customer_key`` only.
 
@@ -44,14 +44,14 @@ class Prediction:
     """One customer's prediction, of one or more models.
 
     Attributes:
-        at: when, by the shop's clock. day: the shop's day of it.
+        at: the moment by the shop's clock. day: the shop's day of ``at``.
         as_of: the moment of the features used.
         route: ``api``, ``portrait`` or ``bulk``.
-        features: the names of the values in ``vector``, which are as they are in the store.
+        features: the names of the values in ``vector``, which are as stored.
         answers: per model ``{"version": "3", "score": 0.41}``.
-        prediction_id: the id by which it can be read later.
+        prediction_id: the id by which the prediction can be read later.
         moments: per group the as_of of its features, in microseconds since 1970.
-        context: the values of the vector that came with the request.
+        context: the values of the vector that were sent with the request.
     """
 
     at: datetime
@@ -68,7 +68,7 @@ class Prediction:
 
 
 class ScoreLog:
-    """Appends predictions to a home's log. Close it, or leave its ``with``, to commit the queue."""
+    """Appends predictions to a home's log. Closing it, or leaving its ``with`` block, commits the queue."""
 
     def __init__(self, home: Home) -> None:
         self.home, self.database = home, Database(home)
@@ -81,7 +81,7 @@ class ScoreLog:
         except OSError as error:
             raise PatronError(f"the folder {home.logs} cannot be written: {error}") from error
         self._queue: deque[Prediction | PredictionBatch] = deque()
-        self._sets: dict[tuple[str, ...], int] = {}  # known to be in the database
+        self._sets: dict[tuple[str, ...], int] = {}  # those known to be in the database
         self.accepted = self.written = self.dropped = self._ids = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -117,7 +117,7 @@ class ScoreLog:
         return self.accepted - self.written - self.dropped
 
     def wait(self) -> None:
-        """Wait until the queue has room; writers in bulk are faster than the disk."""
+        """Wait until the queue has space; bulk writers are faster than the disk."""
         while self.queued > MAX_QUEUED_ROWS // 4 and self._thread.is_alive():
             time.sleep(FLUSH_SECONDS / 5)
 
@@ -157,15 +157,15 @@ class ScoreLog:
                     connection.execute(sa.insert(scores), written)
                     lost_rows.record(connection, self.session, {"written": self.written + count})
             except PatronError as error:
-                self._sets.clear()  # it may have been another database
+                self._sets.clear()  # the database may have been replaced
                 self._queue.extendleft(reversed(rows))
-                _log.error("the score log cannot be written, and is tried again: %s", error)
+                _log.error("the score log cannot be written; it will be retried: %s", error)
                 return
             self.written += count
             self._sets |= fresh
 
     def _next_rows(self) -> tuple[list[Prediction | PredictionBatch], int]:
-        """The rows of one transaction, and the number of their predictions."""
+        """The rows of the next transaction, and the number of their predictions."""
         rows: list[Prediction | PredictionBatch] = []
         count = 0
         while self._queue and count < BATCH:
@@ -211,5 +211,5 @@ def _row(row: Prediction | PredictionBatch, sets: Mapping[tuple[str, ...], int])
 
 
 def _json(value: Any) -> str:
-    # Requests wait for the interpreter while the log is written; json.dumps takes five times as long.
+    # Encoding holds the GIL, which blocks requests; json.dumps would take five times as long.
     return to_json(value, inf_nan_mode="constants", fallback=float).decode()

@@ -1,4 +1,4 @@
-"""Runs: a decision for everybody in a segment, in the decision log to be read page by page.
+"""Runs: decisions for all customers of a segment, stored in the decision log and read page by page.
 
 A run is a job (:mod:`records.jobs`) in ``recommendation-runs/ID`` of the home. Its decisions are listed in
 the table ``run_rows``, each at the position of its customer in the job's ``customers``. A batch of decisions
@@ -34,8 +34,8 @@ class DecisionRun(Job):
     """A run.
 
     Attributes:
-        channels: the requested ones, in alphabetical order; None for all.
-        language: of texts and reasons, where a reader names no other.
+        channels: the requested channels, in alphabetical order; None for all.
+        language: the default language of texts and reasons.
         rules: the digest of the actions' rules, the same for all customers.
     """
 
@@ -45,13 +45,13 @@ class DecisionRun(Job):
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The run of a ``job.json``."""
+        """The run in the content of a ``job.json``."""
         channels = fields["channels"]
         return super().from_json(dict(fields) | {"channels": channels and tuple(channels)})
 
 
 class RunStore(JobStore[DecisionRun]):
-    """The runs of a home. The last 100 can be read; the decisions of older ones stay in the log."""
+    """The runs of a home. The last 100 are readable; the decisions of older runs stay in the log."""
 
     noun = "run"
     max_jobs = 100
@@ -67,9 +67,9 @@ class RunStore(JobStore[DecisionRun]):
             return _next_place(connection, job.id)
 
     def resume_at(self, job: DecisionRun) -> int:
-        """The position of the first customer to decide for.
+        """The position of the first customer without a decision.
 
-        It waits for other writers: a server may still commit the last batch of a process that was killed.
+        Waits for other writers: a server may still commit the last batch of a process that was killed.
         """
         with self.log.writing() as connection:
             return _next_place(connection, job.id)
@@ -81,7 +81,9 @@ class RunStore(JobStore[DecisionRun]):
 
 
 def rows(log: DecisionLog, run_id: str, start: int, limit: int) -> list[tuple[int, Decision]]:
-    """Up to ``limit`` decisions of a run in order, from the position ``start`` on, with positions."""
+    """Up to ``limit`` decisions of a run with their positions, in order, beginning at the position
+    ``start``.
+    """
     query = (
         sa.select(run_rows.c.place, decisions)
         .join(decisions, decisions.c.n == run_rows.c.decision)
@@ -115,7 +117,7 @@ def _next_place(connection: sa.Connection, run_id: str) -> int:
 def _move_old_runs(log: DecisionLog, folder: Path) -> None:
     """Write the runs of earlier versions, which are rows of ``runs``, as jobs, and delete the rows.
 
-    Their customers were not stored, so one that was interrupted stays so.
+    The customers of these runs were not stored, so interrupted ones cannot be resumed.
 
     Raises:
         PatronError: the folder cannot be written; the rows stay.
@@ -135,7 +137,7 @@ def _move_old_runs(log: DecisionLog, folder: Path) -> None:
 
 
 def _write_old_run(folder: Path, row: dict[str, Any]) -> None:
-    if (folder / row["id"]).exists():  # the process ended before the row was deleted
+    if (folder / row["id"]).exists():  # a process ended between the two steps
         return
     fields = {name: row[name] for name in ("id", "error", "segment", "language", "rules", "caller", "total")}
     fields |= {

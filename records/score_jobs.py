@@ -1,7 +1,8 @@
-"""Score jobs: the predictions for everybody in a segment, stored in columns.
+"""Score jobs: predictions for all customers of a segment, stored in columns.
 
-Each chunk of the customers that was scored is a Parquet file in the job's folder (``score-jobs/ID`` of the
-home), written in one step. A chunk with a file is done. :mod:`records.job_parts` writes and reads the files.
+Each scored chunk of the customers is a Parquet file in the job's folder (``score-jobs/ID`` of the
+home), written in one step; a chunk is done if its file exists. :mod:`records.job_parts` writes and reads
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from core.home import Home
 from records.job import Job
 from records.jobs import JobStore
 
-CHUNK = 25_000  # customers of a part, which are in memory at a time
+CHUNK = 25_000  # customers in a part, which is held in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class ScoreJob(Job):
     """A score job.
 
     Attributes:
-        models: per model its version, the same for all customers.
-        absent: per requested model without a champion, why.
+        models: the version of each model, the same for all customers.
+        absent: for each requested model without a champion, the reason.
         chunk: the number of customers per part.
     """
 
@@ -43,7 +44,7 @@ class ScoreJob(Job):
 
 
 class ScoreJobStore(JobStore[ScoreJob]):
-    """The score jobs of a home. The last 40 are stored, with their files and their rows of the log."""
+    """The score jobs of a home. The last 40 are stored, with their files and their rows in the log."""
 
     noun = "job"
     max_jobs = 40  # a month of one a day, and some
@@ -53,7 +54,7 @@ class ScoreJobStore(JobStore[ScoreJob]):
         super().__init__(home, home.score_jobs, ScoreJob)
 
     def count_done(self, job: ScoreJob) -> int:
-        """The number of customers in parts that exist."""
+        """The number of customers in existing parts."""
         last = job.chunks - 1
         done = [chunk for chunk in range(job.chunks) if self.part(job, chunk).exists()]
         short = job.chunks * job.chunk - job.total if last in done else 0
@@ -64,7 +65,7 @@ class ScoreJobStore(JobStore[ScoreJob]):
         return self.customers(job, chunk * job.chunk, job.chunk)
 
     def open_chunks(self, job: ScoreJob) -> list[int]:
-        """The chunks without a part, or with one that a power cut damaged."""
+        """The chunks without a part, or with a part that a power cut damaged."""
         return [chunk for chunk in range(job.chunks) if not _is_whole(self.part(job, chunk))]
 
     def part(self, job: ScoreJob, chunk: int) -> Path:

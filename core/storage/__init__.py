@@ -1,1 +1,1 @@
-"""Storage engines: the shop's database by SQLAlchemy, SQLite files and DuckDB."""
+"""Storage engines: the shop's database (SQLAlchemy), SQLite files and DuckDB."""

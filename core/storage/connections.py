@@ -22,21 +22,21 @@ from core.home import Home
 from core.storage import migrations, sqlite_file
 
 _LOCKS = 0x5041_5452
-# So that a server which is gone is noticed: seconds to connect, milliseconds until what was sent is received.
+# To detect a lost server: seconds to connect, milliseconds until sent data is acknowledged.
 _PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
 class Turn(IntEnum):
-    """Writers of one kind wait for each other; in an SQLite file all writers do."""
+    """Which writers wait for each other: those of one kind in PostgreSQL, all in an SQLite file."""
 
-    EVENTS = 1  # so that a reader of a number of the journal has read all lower ones
-    DECISIONS = 2  # so that concurrent requests get one decision
+    EVENTS = 1  # a reader of a number of the journal has then read all lower ones
+    DECISIONS = 2  # concurrent requests for a customer then get the same decision
     TABLES = 3
-    ANY = 0  # waits for no other
+    ANY = 0  # waits for no other writer
 
 
 class Connections:
-    """The pool of connections to one database in this process, and the revision of its tables."""
+    """A process's connection pool to one database, and the revision of the database's tables."""
 
     def __init__(self, home: Home) -> None:
         self.file: Path | None = None if home.database is not None else home.database_file
@@ -44,7 +44,7 @@ class Connections:
         url = self.engine.url
         server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
         self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
-        self._quick: deque[sqlite3.Connection] = deque()  # past SQLAlchemy's pool, which costs twice the read
+        self._quick: deque[sqlite3.Connection] = deque()  # bypasses SQLAlchemy's pool, which is slower
         self._seen = self._identity()
         self._revision: str | None = None
         weakref.finalize(self, _close, self.engine, self._quick)
@@ -76,7 +76,7 @@ class Connections:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that sees one moment of the database."""
+        """A read-only connection with a consistent snapshot of the database."""
         level = {} if self.file else {"isolation_level": "REPEATABLE READ"}
         with self.engine.connect().execution_options(**level) as connection:
             yield connection
@@ -107,7 +107,7 @@ class Connections:
 
     @contextmanager
     def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
-        """A transaction, in its turn."""
+        """A transaction, serialised with other writers of the same turn."""
         options = {sqlite_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
         turns = sqlite_file.alone(self.file) if self.file else nullcontext()
         with turns, self.engine.connect().execution_options(**options) as connection, connection.begin():
@@ -119,7 +119,7 @@ class Connections:
             yield connection
 
     def close(self) -> None:
-        """Close the connections; the next use opens others."""
+        """Close the connections; the next use opens new ones."""
         _close(self.engine, self._quick)
 
     def _stored_revision(self) -> str | None:
@@ -129,7 +129,7 @@ class Connections:
             return migrations.revision(connection)
 
     def _close_if_replaced(self) -> None:
-        """Close the connections to a file that was replaced."""
+        """Close the connections if the database file was replaced."""
         if (now := self._identity()) != self._seen:
             self.close()
             self._seen, self._revision = now, None
@@ -156,7 +156,7 @@ _sharing = threading.Lock()
 
 
 def connections_of(home: Home) -> Connections:
-    """The connections to a home's database, which all of the process share while one uses them."""
+    """The connections to a home's database, shared by all users in this process."""
     _close_before_fork()
     with _sharing:
         connections = _shared.get(home.database_address)
@@ -167,7 +167,7 @@ def connections_of(home: Home) -> Connections:
 
 @cache
 def _close_before_fork() -> None:
-    """Neither SQLite's locks nor a server's connections can be shared with a child."""
+    """SQLite's locks and a server's connections must not be shared with a forked child."""
 
     def close_all() -> None:
         for connections in list(_shared.values()):

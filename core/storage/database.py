@@ -1,7 +1,7 @@
-"""A home's database: a file of its own, or PostgreSQL where ``PATRON_DATABASE`` names one.
+"""A home's database: an SQLite file, or PostgreSQL if ``PATRON_DATABASE`` is set.
 
 Tables are declared next to the code that uses them, on ``METADATA``; ``core/storage/migrations`` creates
-them. A reader changes nothing; the first writer brings the tables up to date.
+them. Readers change nothing; the first writer migrates the tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.storage.connections import Turn, connections_of
 
 METADATA = sa.MetaData()
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-"""The type of row numbers: SQLite assigns them itself only where they are INTEGER."""
+"""The type of row numbers: SQLite assigns numbers automatically only to INTEGER columns."""
 _ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError)
 
 
@@ -30,10 +30,10 @@ class Unstorable(PatronError):
 
 
 class Database:
-    """A home's database; threads may share it, and all of a process share its connections.
+    """A home's database. Threads may share it; all instances in a process share their connections.
 
     Attributes:
-        name: what and where it is, for messages; without credentials.
+        name: the kind and place of the database, for messages; without credentials.
     """
 
     def __init__(self, home: Home) -> None:
@@ -46,17 +46,17 @@ class Database:
         return self._connections.file is None
 
     def prepare(self) -> None:
-        """Create the database, or bring its tables up to date, if needed.
+        """Create the database or migrate its tables, if needed.
 
         Raises:
-            PatronError: it cannot be used, or is of a newer Patron.
+            PatronError: the database cannot be used, or a newer Patron has migrated it.
         """
         with self._translating():
             self._connections.open(write=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that sees one moment of the database.
+        """A read-only connection with a consistent snapshot of the database.
 
         Raises:
             NothingThere: the database is empty.
@@ -68,7 +68,7 @@ class Database:
                 yield connection
 
     def first(self, statement: str, values: Sequence[Any]) -> Sequence[Any] | None:
-        """The first row of a SELECT, without SQLAlchemy, which would cost more than the query.
+        """The first row of a SELECT. Bypasses SQLAlchemy, which would cost more than the query.
 
         Args:
             statement: as SQL, with a question mark for each value.
@@ -77,7 +77,7 @@ class Database:
             NothingThere: the database is empty.
             PatronError: the database cannot be used.
         """
-        try:  # part of every score request: a context would cost more than SQLite
+        try:  # in the path of every score request: a context manager would cost more than SQLite
             self._connections.open(write=False)
             row: Sequence[Any] | None = self._connections.first(statement, values)
         except _ERRORS as error:
@@ -86,11 +86,11 @@ class Database:
 
     @contextmanager
     def writing(self, turn: Turn = Turn.EVENTS, *, durable: bool = True) -> Iterator[sa.Connection]:
-        """A transaction: all of it or nothing.
+        """A transaction, which is committed on exit and rolled back on an error.
 
         Args:
             turn: which writers wait for each other.
-            durable: whether it outlives a power cut once left; it outlives a killed process either way.
+            durable: whether it survives a power cut once committed; it survives a killed process either way.
 
         Raises:
             PatronError: the database cannot be used; nothing was written.
@@ -101,7 +101,7 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Close the connections; the next use opens others."""
+        """Close the connections; the next use opens new ones."""
         self._connections.close()
 
     @contextmanager
@@ -112,16 +112,16 @@ class Database:
             raise self._in_words(error) from error
 
     def _in_words(self, error: Exception) -> PatronError:
-        """An error of the database, as a person reads it."""
+        """A database error as a PatronError with a readable message."""
         cause = getattr(error, "orig", None) or error
-        # The first line only: PostgreSQL quotes values in those that follow.
+        # Only the first line: the following lines of PostgreSQL's messages quote values.
         why = str(cause).strip().partition("\n")[0]
         kind = Unstorable if isinstance(error, sa.exc.DataError) else PatronError
         return kind(f"the database {self.name} cannot be used: {why}{_advice(cause)}")
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT for this kind of database, which can say what to do ``on_conflict``."""
+    """An INSERT for this kind of database, which supports ``on_conflict``."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
@@ -130,7 +130,7 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
 def among(
     connection: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[str] | Sequence[int]
 ) -> sa.ColumnElement[bool]:
-    """Whether a column has one of many values, which are sent as one; a list of them costs far more."""
+    """Whether a column has one of many values; they are sent as a single parameter, which is much faster."""
     if connection.dialect.name == "postgresql":
         return column == sa.any_(sa.literal(values, postgresql.ARRAY(column.type)))
     listed = sa.func.json_each(json.dumps(values)).table_valued("value")

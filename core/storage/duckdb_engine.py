@@ -1,4 +1,4 @@
-"""DuckDB as Patron uses it."""
+"""DuckDB with Patron's settings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ibis.backends.duckdb import Backend
 from core.storage import sql
 
 SPILL_BEYOND = "1200MB"
-MAX_MEMORY = "4GB"  # of a build; the tables it makes of it come on top
+MAX_MEMORY = "4GB"  # of a build; its result tables come on top
 
 
 def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:
-    """An in-memory DuckDB that never reaches for the network and keeps time in UTC.
+    """An in-memory DuckDB that uses no network and keeps time in UTC.
 
     Args:
-        spill: a folder for what does not fit into memory.
-        beyond: how much of it that may be.
+        spill: a folder for data that does not fit into memory.
+        beyond: the memory limit above which data is spilled, such as ``"4GB"``.
     """
     backend = ibis.duckdb.connect()
     if spill is not None:
@@ -26,6 +26,6 @@ def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:
         where = sql.literal(spill / "spill")
         backend.con.execute(f"SET memory_limit = '{beyond}'; SET temp_directory = {where}")
     backend.con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
-    # The pragma, since a notebook without ipywidgets refuses every setting of the bar.
+    # As a pragma: in a notebook without ipywidgets, DuckDB refuses every setting of the progress bar.
     backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")
     return backend

@@ -1,4 +1,4 @@
-"""An SQLite file as a home's database: how it is made and opened."""
+"""An SQLite file as a home's database: creating and opening it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from core import locks
 
 WRITING = "patron_writing"
-"""The option of a connection that is about to write: whether what it writes shall outlive a power cut."""
+"""The execution option of a connection that is about to write: whether the write must survive a power cut."""
 BUSY_SECONDS = 10.0
-QUICK_BUSY_SECONDS = 0.05  # of a read in a request's path
-LARGEST_WAL_BYTES = 64 * 2**20  # to which the write-ahead log shrinks after a reader kept it from ending
+QUICK_BUSY_SECONDS = 0.05  # of a read in the path of a request
+LARGEST_WAL_BYTES = 64 * 2**20  # to which the write-ahead log shrinks after a long reader let it grow
 
 
 def engine(path: Path) -> sa.Engine:
-    """Connections to a file that is there; nothing is opened yet."""
+    """An SQLAlchemy engine for an existing file; opens nothing yet."""
     made = sa.create_engine("sqlite://", creator=partial(connect, path), poolclass=sa.QueuePool)
     sa.event.listen(made, "begin", _begin)
     return made
@@ -30,10 +30,10 @@ def engine(path: Path) -> sa.Engine:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Let one of all threads and processes in at a time.
+    """Admit one thread or process at a time.
 
-    They queue in the kernel. SQLite by itself would let them sleep and try again, in no order, so that one
-    of many writers could be kept waiting for long.
+    Waiting writers queue in the kernel. SQLite alone would let them sleep and retry in no order, so that one
+    of many could wait for a long time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -45,8 +45,8 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def make(path: Path) -> None:
-    """Make the file where it is missing, for its owner's eyes only, and let it keep a write-ahead log."""
-    with alone(path):  # two who switch the log on at once would refuse each other
+    """Create the file if it is missing, readable only by its owner, with a write-ahead log."""
+    with alone(path):  # two processes that enable the write-ahead log at once would both fail
         path.touch(0o600)
         connection = connect(path)
         try:
@@ -56,8 +56,8 @@ def make(path: Path) -> None:
 
 
 def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """A connection that waits so long for whoever keeps all others out."""
-    # Transactions begin where we say so, not where the driver guesses.
+    """A connection that waits up to ``busy_seconds`` for a lock."""
+    # Transactions begin where the code says so; the driver's implicit ones are turned off.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=busy_seconds,
         isolation_level=None, check_same_thread=False,
@@ -65,7 +65,7 @@ def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connectio
 
 
 def _mode(path: Path) -> str:
-    """On a disk that cannot be written nothing changes, and no log beside the file is needed to read it."""
+    """Read-only and immutable on a disk that cannot be written, so that no log file is needed for reading."""
     if not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
         return "mode=rw"
     log = path.with_name(f"{path.name}-wal")

@@ -221,12 +221,12 @@ def test_a_quiet_check_says_so_and_leaves_other_versions_out() -> None:
     report = checked(pd.concat([logged(2_000), logged(40, "2", seed=11)], ignore_index=True))
     assert (report.verdict, report.customers, report.others) == ("quiet", 2_000, 40)
     assert report.words == (
-        "Quiet: the 2,000 customers churn version 3 answered for look like those it was accepted with"
-        " (23 columns compared). Other versions answered for 40 customers; those answers are left out."
+        "Quiet: the 2,000 customers scored by churn version 3 resemble its reference customers"
+        " (23 columns compared). Other versions scored 40 customers; those predictions are left out."
     )
     assert [c.psi for c in report.columns] == sorted((c.psi for c in report.columns), reverse=True)
     score = next(column for column in report.columns if column.column == "score")
-    assert not score.drifted  # though a fifth were not asked
+    assert not score.drifted  # though a fifth were not scored
 
 
 def test_a_drifted_check_names_the_features_and_the_score() -> None:
@@ -236,7 +236,9 @@ def test_a_drifted_check_names_the_features_and_the_score() -> None:
     report = checked(vectors)
     assert report.verdict == "drifted"
     assert {column.column for column in report.columns if column.drifted} == {"spend_0", "score"}
-    assert report.words.startswith("Drifted: 2 of 23 columns of the 2,000 customers churn version 3 answered")
+    assert report.words.startswith(
+        "Drifted: 2 of 23 columns of the 2,000 customers scored by churn version 3"
+    )
     assert "spend_0 (median bin moved from " in report.words
     assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["since"] == "2026-02-22T12:30:00+00:00"
 
@@ -253,9 +255,7 @@ def test_many_days_of_few_customers_are_not_many_customers(customers: int) -> No
 def test_too_few_to_say(vectors: pd.DataFrame) -> None:
     report = checked(vectors)
     assert (report.verdict, report.columns) == ("too_few", ())
-    assert (
-        f"answered for {report.customers} customers in this span, and a comparison takes 200" in report.words
-    )
+    assert f"scored {report.customers} customers in this span, and a comparison needs 200" in report.words
 
 
 def test_importing_the_check_imports_neither_evidently_nor_mlflow() -> None:
@@ -266,7 +266,7 @@ def test_importing_the_check_imports_neither_evidently_nor_mlflow() -> None:
     assert not {"evidently", "mlflow", "scipy.stats"} & set(loaded.stdout.split())
 
 
-def test_without_a_picture_the_reason_stands_in_the_json(tmp_path: Path) -> None:
+def test_if_evidently_fails_the_json_has_the_reason(tmp_path: Path) -> None:
     vectors = logged(300)
     for reference, reason in [(None, "not kept"), (trained()[0][["spend_0", "never"]], "there are 1")]:
         verdict, picture = write(checked(vectors), reference, vectors, tmp_path / "drift")
@@ -321,7 +321,7 @@ def addresses(page: str) -> list[str]:
     return result + re.findall(r"url\((?!data:).{30}|@import.{30}", styles)
 
 
-def test_evidently_draws_a_page_that_stands_alone_and_shows_no_customer(tmp_path: Path) -> None:
+def test_the_html_page_is_self_contained_and_anonymous(tmp_path: Path) -> None:
     reference = trained()[0]
     vectors = logged(2_500)
     vectors.loc[7, "country_0"], vectors.loc[7, "spend_0"] = "Herr Meier, Dorfweg 3", 98765.4321
@@ -334,7 +334,7 @@ def test_evidently_draws_a_page_that_stands_alone_and_shows_no_customer(tmp_path
     assert content.pop("html_missing_because") is None
     assert content == json.loads(json.dumps(report.as_dict()))
     page = picture.read_text(encoding="utf-8")
-    assert "The verdict stands in the JSON file" in page
+    assert "The verdict is in the JSON file" in page
     assert "spend_1" in page
     for secret in ("customer_key", "7654321", "7111111111", "Meier", "98765.4"):
         assert secret not in page

@@ -186,7 +186,7 @@ def test_rows_that_could_not_be_committed_are_committed_later_in_their_order(
         with Database(home).writing() as other:
             other.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         log.put([answer(key) for key in range(5)])
-        until(lambda: "cannot be written, and is tried again" in caplog.text)
+        until(lambda: "cannot be written; it will be retried" in caplog.text)
         assert log.written == 0
         with Database(home).writing() as other:
             other.execute(sa.text("ALTER TABLE away RENAME TO scores"))

@@ -1,6 +1,6 @@
-"""How the tables came to be what they are: one file per step in ``versions``, carried out by Alembic.
+"""Migrations of the database: one file per step in ``versions``, executed by Alembic.
 
-A step is never changed once it was released. Its number is its name: ``v0002_what.py`` has
+A released step is never changed. Its number is in its name: ``v0002_what.py`` has
 ``revision = "0002"`` and ``down_revision = "0001"``.
 """
 
@@ -21,7 +21,7 @@ _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
 def revision(connection: sa.Connection) -> str | None:
-    """The step that a database's tables are at; None where there are none."""
+    """The last step that was applied to a database; None if it has no tables."""
     if not sa.inspect(connection).has_table(_VERSION.name):
         return None
     number: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
@@ -29,7 +29,7 @@ def revision(connection: sa.Connection) -> str | None:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Bring the tables to the newest step, within the transaction that has begun."""
+    """Migrate the tables to the newest step, within the open transaction."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory

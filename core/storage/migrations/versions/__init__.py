@@ -1,1 +1,1 @@
-"""The steps, the oldest first."""
+"""The migration steps, the oldest first."""

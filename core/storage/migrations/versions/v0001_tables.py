@@ -1,4 +1,4 @@
-"""The tables of the beginning: customers and their journal, what was answered and decided, and keys."""
+"""The first tables: customers and their journal, predictions, decisions and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message counts once in the quarantine too; those that waited before this step are not compared."""
+"""Deduplicate messages in the quarantine; those stored before this step are not compared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Know messages in the quarantine by their ids."""
+    """Add the message ids to the quarantine."""
     op.add_column("quarantine", sa.Column("digest", sa.LargeBinary))
     op.create_index("quarantine_by_digest", "quarantine", ["digest"], unique=True)

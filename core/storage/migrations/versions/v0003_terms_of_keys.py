@@ -1,4 +1,4 @@
-"""Keys expire, give way to others of their name, and may ask so often; those of before live as they did."""
+"""Keys can expire, be replaced and have rate limits; existing keys have no limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Keep the terms of keys; a name has one key that nobody revoked or replaced."""
+    """Add the columns; a name has at most one key that is neither revoked nor replaced."""
     op.add_column("keys", sa.Column("expires", sa.Text))
     op.add_column("keys", sa.Column("replaced", sa.Text))
     op.add_column("keys", sa.Column("per_minute", sa.Integer))

@@ -1,4 +1,4 @@
-"""An answer can be asked for later, by its id; those of before have none."""
+"""Predictions can be read by their id; earlier ones have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Keep what an answer was named, the moments of its features, and what came with the request."""
+    """Add the id of a prediction, the moments of its features, and the values sent with the request."""
     for name in ("prediction_id", "moments", "context"):
         op.add_column("scores", sa.Column(name, sa.Text))
     op.create_index("ix_scores_prediction_id", "scores", ["prediction_id"])

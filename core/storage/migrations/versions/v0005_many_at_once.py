@@ -1,4 +1,4 @@
-"""Answers to large requests are kept together, one row for all customers of a request."""
+"""Predictions of a large request are stored as one row."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Make room for a table within a row."""
+    """Add columns for a table within a row."""
     op.add_column("scores", sa.Column("many", sa.LargeBinary))

@@ -1,4 +1,4 @@
-"""Ids have one spelling, merges can be undone, and a message id that comes with two bodies is noticed."""
+"""Ids have one canonical spelling, merges can be undone, and a message id with two bodies is detected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLANKS = (
 
 
 def upgrade() -> None:
-    """Add what splits and conflicts need; let ids that are spelt otherwise be found by the one spelling."""
+    """Add the tables of splits and conflicts; add the canonical spelling of each id."""
     op.add_column("customer_ids", sa.Column("origin_key", _KEY))
     op.create_table(
         "splits",
