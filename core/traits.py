@@ -32,7 +32,7 @@ class TraitDeclaration:
     feature: str
 
     def __post_init__(self) -> None:
-        place = f"home.toml: [traits.{json.dumps(self.trait, ensure_ascii=False)}]"
+        place = f"[traits.{_quoted(self.trait)}]"
         if self.kind not in KINDS:
             raise PatronError(f"{place}: kind is {self.kind!r}; use one of {', '.join(KINDS)}")
         if not isinstance(self.meaning, str):
@@ -50,26 +50,64 @@ def feature_name(trait: str) -> str:
     return PREFIX + re.sub(r"[^\w]+", "_", snake).strip("_").lower()
 
 
-def parse(sections: Mapping[str, Any]) -> tuple[TraitDeclaration, ...]:
+def parse(sections: Mapping[str, Any], place: str = "home.toml: ") -> tuple[TraitDeclaration, ...]:
     """The declarations in the section ``traits``.
+
+    Args:
+        place: the file, for the message.
 
     Raises:
         PatronError: a declaration is invalid, or two have the same name.
     """
-    declared = []
-    for trait, section in sections.items():
-        if not isinstance(section, dict) or not set(section) <= {"kind", "meaning", "name"}:
+    try:
+        declared = tuple(_declaration(trait, section) for trait, section in sections.items())
+        _need_different_names(declared)
+    except PatronError as error:
+        raise PatronError(f"{place}{error}") from error
+    return declared
+
+
+def _declaration(trait: str, section: Any) -> TraitDeclaration:
+    if not isinstance(section, dict) or not set(section) <= {"kind", "meaning", "name"}:
+        raise PatronError(
+            f"[traits.{_quoted(trait)}] takes kind, meaning and name;"
+            ' quote a name with dots, as in [traits."address.city"]'
+        )
+    name = section.get("name")
+    feature = feature_name(trait) if name is None else PREFIX + str(name).removeprefix(PREFIX)
+    meaning = section.get("meaning") or f"The trait {trait}."
+    return TraitDeclaration(trait, section.get("kind", "text"), meaning, feature)
+
+
+def _need_different_names(declared: Iterable[TraitDeclaration]) -> None:
+    by_name: dict[str, str] = {}
+    for declaration in declared:
+        other = by_name.setdefault(declaration.feature, declaration.trait)
+        if other != declaration.trait:
             raise PatronError(
-                f"home.toml: [traits.{json.dumps(trait)}] takes kind, meaning and name;"
-                ' quote a name with dots, as in [traits."address.city"]'
+                f"the traits {_quoted(other)} and {_quoted(declaration.trait)} would be features of one name,"
+                f" {declaration.feature}; give one of them another name ="
             )
-        name = section.get("name")
-        feature = feature_name(trait) if name is None else PREFIX + str(name).removeprefix(PREFIX)
-        meaning = section.get("meaning") or f"The trait {trait}."
-        declared.append(TraitDeclaration(trait, section.get("kind", "text"), meaning, feature))
-    if len({declaration.feature for declaration in declared}) < len(declared):
-        raise PatronError("two traits would be features of one name; give one of them another name =")
-    return tuple(declared)
+
+
+def merge(
+    declared: Iterable[TraitDeclaration], added: Iterable[TraitDeclaration]
+) -> tuple[TraitDeclaration, ...]:
+    """The declarations of a home with those of a mapping; of a trait that both declare, the home's stands.
+
+    Raises:
+        PatronError: they contradict each other, or two traits have one name.
+    """
+    merged = {declaration.trait: declaration for declaration in declared}
+    for declaration in added:
+        there = merged.setdefault(declaration.trait, declaration)
+        if (there.kind, there.feature) != (declaration.kind, declaration.feature):
+            raise PatronError(
+                f"home.toml declares the trait {_quoted(there.trait)} as {there.feature} ({there.kind}), and"
+                f" the mapping as {declaration.feature} ({declaration.kind}); make them the same"
+            )
+    _need_different_names(merged.values())
+    return tuple(merged.values())
 
 
 def render(declared: Iterable[TraitDeclaration]) -> str:
@@ -87,4 +125,4 @@ def render(declared: Iterable[TraitDeclaration]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # which TOML does not allow

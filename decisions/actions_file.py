@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +13,8 @@ from core.errors import NothingThere, PatronError, meant
 from core.home import Home
 from decisions.actions import Action, Actions
 from decisions.effects import Effect
+from features.group import Feature
+from features.groups import FEATURES, features_of
 
 
 def load(home: Home) -> Actions:
@@ -32,14 +33,18 @@ def load(home: Home) -> Actions:
         ) from error
     except OSError as error:
         raise PatronError(f"{home.actions} cannot be read ({error})") from error
-    return parse(content, str(home.actions))
+    return parse(content, str(home.actions), features_of(home))
 
 
-def parse(content: bytes, path: str) -> Actions:
-    """Parse the content of a file; errors name its ``path``."""
+def parse(content: bytes, path: str, known: Mapping[str, Feature] = FEATURES) -> Actions:
+    """Parse the content of a file; errors name its ``path``.
+
+    Args:
+        known: the shop's features by name, which conditions can read.
+    """
     try:
         table = tomllib.loads(content.decode())
-        return Actions.model_validate(table)
+        return Actions.model_validate(table, context=known)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PatronError(f"{path}: this is not a TOML file: {error}") from error
     except ValidationError as error:
@@ -50,20 +55,18 @@ def parse(content: bytes, path: str) -> Actions:
         raise PatronError(f"{path}: {wrong}") from error
 
 
-def restore(canonical: str, file: Path) -> Actions:
-    """The actions of an :attr:`Actions.canonical` that was stored.
-
-    Args:
-        file: the file that declared them, for the message.
+def restore(canonical: str, home: Home) -> Actions:
+    """The actions of an :attr:`Actions.canonical` that was stored for a home.
 
     Raises:
         PatronError: this version does not know a feature or setting of them.
     """
     try:
-        return Actions.model_validate(json.loads(canonical))
+        return Actions.model_validate(json.loads(canonical), context=features_of(home))
     except ValueError as error:
         raise PatronError(
-            f"{file} was changed, and the actions of before the change cannot be used any more; start again"
+            f"{home.actions} was changed, and the actions of before the change cannot be used any more;"
+            " start again"
         ) from error
 
 

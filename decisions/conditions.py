@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo, field_validator, model_validator
 
 from decisions.reasons import DecisionReason, reason
 from decisions.sections import TomlSection
+from features.group import Feature
 from features.groups import FEATURES
 
 
@@ -24,7 +25,10 @@ Scalar = Annotated[Any, AfterValidator(_scalar)]
 
 
 class TargetCondition(TomlSection):
-    """A feature, and the values that it must have. A customer whose value is missing does not match."""
+    """A feature, and the values that it must have. A customer whose value is missing does not match.
+
+    The context of validation is a shop's features by name; without it those of every shop are known.
+    """
 
     feature: str
     equals: Scalar = None
@@ -34,13 +38,14 @@ class TargetCondition(TomlSection):
 
     @field_validator("feature")
     @classmethod
-    def _exists(cls, name: str) -> str:
-        if name not in FEATURES:
-            raise ValueError(f"there is no feature {name!r}; {_suggestion(name)}")
+    def _exists(cls, name: str, info: ValidationInfo) -> str:
+        known = _known(info)
+        if name not in known:
+            raise ValueError(f"there is no feature {name!r}; {_suggestion(name, known)}")
         return name
 
     @model_validator(mode="after")
-    def _fits(self) -> TargetCondition:
+    def _fits(self, info: ValidationInfo) -> TargetCondition:
         bounded = self.at_least is not None or self.at_most is not None
         if (self.equals is not None) + (self.one_of is not None) + bounded != 1:
             raise ValueError("say equals, or one_of, or at_least and at_most")
@@ -48,7 +53,7 @@ class TargetCondition(TomlSection):
             raise ValueError(
                 f"at_least {self.at_least:g} is above at_most {self.at_most:g}: no customer matches"
             )
-        dtype = FEATURES[self.feature].dtype
+        dtype = _known(info)[self.feature].dtype
         kinds = {"string": (str,), "boolean": (bool,)}.get(dtype, (int, float))
         values = self.one_of or ((0.0,) if bounded else (self.equals,))
         if not all(
@@ -74,6 +79,10 @@ class TargetCondition(TomlSection):
         return None
 
 
-def _suggestion(name: str) -> str:
-    matches = difflib.get_close_matches(name, FEATURES, n=3)
+def _known(info: ValidationInfo) -> Mapping[str, Feature]:
+    return FEATURES if info.context is None else info.context
+
+
+def _suggestion(name: str, known: Mapping[str, Feature]) -> str:
+    matches = difflib.get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(matches)}?" if matches else "`patron features` lists them"

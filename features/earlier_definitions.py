@@ -2,7 +2,7 @@
 
 A model refuses a feature whose definition is another than the one that it learnt from. These features mean
 the same as before and only read more of what is written: other spellings of yes and no, ``address.country``,
-cleared traits, and events before the first trait. Models trained on them go on.
+cleared traits, events before the first trait, and ``createdAt``. Models trained on them go on.
 """
 
 from __future__ import annotations

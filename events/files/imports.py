@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from core import traits
 from core.calendar import midnight
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
@@ -45,7 +46,8 @@ def import_file(
     """Import a file or database table; the clock then stands at the end of the last plausible day.
 
     Where events go on arriving the clock is wall time, and stays so. Into a home that was filled by
-    imports, or received its events, those of the file are added, and what is told again stays once.
+    imports, or received its events, those of the file are added, and what is told again stays once. The
+    traits that the mapping declares as features are added to ``home.toml``.
 
     Args:
         place: a CSV or Parquet file, or an SQLAlchemy URL (with ``table``).
@@ -63,7 +65,7 @@ def import_file(
         PatronError: it cannot be used, or belongs to another shop; nothing was changed.
     """
     how = mapping.load(mapping_name)
-    shop = how.shop
+    shop, declared = how.shop, traits.merge(home.traits(), how.declared_traits())
     frozen = _moment(as_of, shop.time_zone) if as_of else None
     before = lake.metadata(home) if lake.exists(home) and not replace else None
     if before:
@@ -83,7 +85,7 @@ def import_file(
             home, place, how, folder, record, before, replace, progress, table, allow_rejects
         )
     clock = Clock(None if live else frozen or _after_the_last_day(metadata, shop.time_zone))
-    home.write_shop(Shop(metadata.source, shop.time_zone, shop.currency, clock, home.tiers()))
+    home.write_shop(Shop(metadata.source, shop.time_zone, shop.currency, clock, home.tiers(), declared))
     return metadata.record | changes | {"clock": clock.now().isoformat(), "live": live}
 
 
@@ -98,6 +100,7 @@ def dry_run(home: Home, place: str, mapping_name: str, table: str | None = None)
         PatronError: the file cannot be used, or belongs to another shop.
     """
     how = mapping.load(mapping_name)
+    traits.merge(home.traits(), how.declared_traits())
     if lake.exists(home):
         _refuse_another_shop(home, lake.metadata(home).source, how)
     _digest(place, mapping_name)  # refuses a file that is not there

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core import traits
 from core.errors import PatronError, meant
+from core.traits import TraitDeclaration
 from events.files.orders_section import OrdersSection
 from events.files.sections import ActivitiesSection, CustomersSection, RatesSection, Section
 
@@ -67,7 +69,11 @@ class FileSection(Section):
 
 
 class Mapping(Section):
-    """What a file says: about orders, customers, or activities."""
+    """What a file says: about orders, customers, or activities.
+
+    Attributes:
+        traits: which of the mapped traits are features, as ``home.toml`` declares them.
+    """
 
     shop: ShopSection
     file: FileSection = FileSection()
@@ -75,6 +81,7 @@ class Mapping(Section):
     customers: CustomersSection | None = None
     activities: ActivitiesSection | None = None
     rates: RatesSection | None = None
+    traits: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Mapping:
@@ -86,6 +93,24 @@ class Mapping(Section):
         if self.file.thousands and self.file.thousands == self.file.decimal:
             raise ValueError("file.thousands and file.decimal are the same sign; they must differ")
         return self
+
+    @model_validator(mode="after")
+    def _declares_traits_that_it_maps(self) -> Mapping:
+        try:
+            declared = self.declared_traits()
+        except PatronError as error:
+            raise ValueError(str(error)) from error
+        section = self.orders or self.customers
+        mapped = section.traits if section else {}
+        for declaration in declared:
+            if declaration.trait not in mapped:
+                there = f"the mapped traits are {', '.join(mapped)}" if mapped else "no trait is mapped"
+                raise ValueError(f"[traits] declares {declaration.trait!r}, which no column is; {there}")
+        return self
+
+    def declared_traits(self) -> tuple[TraitDeclaration, ...]:
+        """The traits that become features, in the order of the section ``traits``."""
+        return traits.parse(self.traits, "")
 
     def columns(self) -> list[str]:
         """Every column of the file that is mapped."""

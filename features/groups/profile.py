@@ -8,7 +8,9 @@ import ibis
 import ibis.expr.types as ir
 
 from features.group import KEYS, FeatureGroup
-from features.groups.trait_values import flag, latest_of
+from features.groups.trait_values import day, flag, latest_of
+
+EARLIEST_ACCOUNT_DAY = 7305  # 1990-01-01; an earlier day is a program's empty date
 
 profile = FeatureGroup("profile", fresh_for=timedelta(days=7))
 
@@ -21,13 +23,19 @@ def latest(traits: ir.Table) -> ir.Table:
 
 
 @profile.table
-def beginnings(traits: ir.Table, order_lines: ir.Table, activities: ir.Table) -> ir.Table:
-    """Per customer and table the days since its first event."""
+def beginnings(latest: ir.Table, traits: ir.Table, order_lines: ir.Table, activities: ir.Table) -> ir.Table:
+    """Per customer the days since the first event of each table, and since the account was created.
+
+    A day of creation that cannot be (``createdAt`` before 1990 or after the moment) is left out.
+    """
     first = (
-        table.group_by(KEYS).aggregate(days_ago=table.days_ago.max())
+        table.group_by(KEYS).aggregate(days_ago=table.days_ago.max().cast("int64"))
         for table in (traits, order_lines, activities)
     )
-    return ibis.union(*first, distinct=False)
+    accounts = latest.filter(latest.name == "createdAt").select(*KEYS, "as_of_day", created=day(latest.value))
+    accounts = accounts.filter(accounts.created.between(EARLIEST_ACCOUNT_DAY, accounts.as_of_day))
+    created = accounts.select(*KEYS, days_ago=accounts.as_of_day.cast("int64") - accounts.created)
+    return ibis.union(*first, created, distinct=False)
 
 
 @profile.feature(unit="country")
@@ -50,5 +58,5 @@ def newsletter(latest: ir.Table) -> ir.BooleanValue:
 
 @profile.feature(unit="days")
 def known_days(beginnings: ir.Table) -> ir.IntegerValue:
-    """Days since the company first learnt anything about the customer."""
+    """Days since the customer's first event or trait, or since the account was created if that is earlier."""
     return beginnings.days_ago.max()

@@ -36,11 +36,11 @@ class NoSuchSegment(PatronError):
 
 @dataclass(frozen=True)
 class CurrentSnapshot:
-    """The text features of everyone as of the last build, by ``customer_key``.
+    """The features of everyone as of the last build that are texts or flags, by ``customer_key``.
 
     Attributes:
         groups: the group of each feature.
-        values: per feature one value per key, null where missing.
+        values: per feature one value per key, null where missing; those of a flag are true and false.
     """
 
     as_of: datetime
@@ -139,13 +139,18 @@ def _read(_written: int, pointer: Path) -> CurrentSnapshot:
     values: dict[str, pa.DictionaryArray] = {}
     for group, place in content["files"].items():
         file = pq.ParquetFile(pointer.parent / place)
-        names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        names = [
+            field.name
+            for field in file.schema_arrow
+            if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)
+        ]
         table = file.read(["customer_key", *names]).combine_chunks()
         keys = table["customer_key"].combine_chunks() if keys is None else keys
         # Groups describe the same customers; one that lacked some would have nulls for them.
         places = pc.index_in(keys, table["customer_key"])
         groups |= dict.fromkeys(names, group)
-        values |= {name: table[name].combine_chunks().take(places).dictionary_encode() for name in names}
+        texts = {name: pc.cast(table[name].combine_chunks(), pa.string()) for name in names}
+        values |= {name: texts[name].take(places).dictionary_encode() for name in names}
     if keys is None:
         raise ValueError(f"{pointer} names no files")
     return CurrentSnapshot(datetime.fromisoformat(content["as_of"]), np.asarray(keys), groups, values)

@@ -6,8 +6,8 @@ Computed at the end of a build from the stored snapshots, and kept as JSON for t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +18,8 @@ from core import files
 from core.errors import NothingThere
 from core.home import Home
 from events import lake
-from features.group import Feature, FeatureGroup
-from features.groups import FEATURES, GROUPS, features_of, groups_of
+from features.group import Feature
+from features.groups import FEATURES, features_of
 from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
 from features.offline.populations import month_before
 from features.offline.snapshot_set import SnapshotSet
@@ -60,8 +60,8 @@ def write(home: Home, built: SnapshotSet) -> None:
 
 def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
     """Every segment of every kind, as of the latest build."""
-    groups, by_name = groups_of(home), features_of(home)
-    now = everyone(built, built.current, groups)
+    by_name = features_of(home)
+    now = built.everyone(built.current)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
     earlier = built.frame(segments, before[0]) if before else None
     return {
@@ -72,13 +72,6 @@ def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
         "kinds": [_kind(name, now, earlier, by_name) for name in KINDS],
         "moves": moves(built),
     }
-
-
-def everyone(built: SnapshotSet, as_of: datetime, groups: Sequence[FeatureGroup] = GROUPS) -> pd.DataFrame:
-    """All features of everyone, by ``customer_key``; numbers with NaN where they are missing."""
-    frames = [built.frame(group, as_of).set_index("customer_key") for group in groups]
-    joined = pd.concat([frame[list(g.features)] for g, frame in zip(groups, frames, strict=True)], axis=1)
-    return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
 
 def _kind(

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from features.group import FeatureGroup
 
 FILE_TIME = "%Y%m%dT%H%M%SZ"
+_NO_FEATURES = ["as_of", "created_at"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,19 @@ class SnapshotSet:
 
     def frame(self, group: FeatureGroup, as_of: datetime) -> pd.DataFrame:
         """One stored snapshot as a frame; integer columns stay integer where values are missing."""
-        dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: pd.DataFrame = self.table(group, as_of).to_pandas(types_mapper=dtypes.get)
-        return frame
+        return _frame(self.table(group, as_of))
+
+    def everyone(self, as_of: datetime) -> pd.DataFrame:
+        """The features of all groups, declared traits included, by ``customer_key``.
+
+        Numbers are float64, with NaN where they are missing.
+        """
+        frames = [
+            _frame(pq.read_table(_file(folder, as_of))).set_index("customer_key").drop(columns=_NO_FEATURES)
+            for folder in self.folders.values()
+        ]
+        joined = pd.concat(frames, axis=1)
+        return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
     def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
         """One stored snapshot as an Arrow table, with the types of its file."""
@@ -43,4 +54,14 @@ class SnapshotSet:
 
 def snapshot_path(folders: Mapping[str, Path], group: FeatureGroup, as_of: datetime) -> Path:
     """The file of a group's snapshot as of a moment."""
-    return folders[group.name] / f"{as_of:{FILE_TIME}}.parquet"
+    return _file(folders[group.name], as_of)
+
+
+def _file(folder: Path, as_of: datetime) -> Path:
+    return folder / f"{as_of:{FILE_TIME}}.parquet"
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    return frame

@@ -11,18 +11,17 @@ from core.errors import PatronError
 from core.home import Home
 from core.traits import TraitDeclaration, feature_name, render
 from events import lake
-from features.groups import FEATURES, trait_values
+from features.groups import trait_values
 
 UNDERSTOOD = 0.9
 """The share of the values that a kind must understand."""
 MAX_TEXTS = 50
-READ_ALREADY = ("country", "address.country", "channel", "newsletter")
+READ_ALREADY = ("country", "address.country", "channel", "newsletter", "createdAt")
 """Traits that features of every shop are made of."""
 MEANINGS = {
     "gender": "The customer's gender.",
     "birthday": "Days since the customer was born.",
     "age": "The customer's age in years.",
-    "createdAt": "Days since the customer's account was created.",
     "title": "The customer's job title.",
     "address.city": "The customer's city.",
     "address.state": "The customer's state or region.",
@@ -35,6 +34,14 @@ MEANINGS = {
     "campaign.name": "The campaign that last brought the customer.",
 }
 """Traits of the Segment specification, and what they mean."""
+PERSONAL = frozenset(
+    map(
+        feature_name,
+        ("id", "name", "firstName", "lastName", "username", "email", "phone", "avatar", "website",
+         "description", "address.street", "groupId"),
+    )
+)  # fmt: skip
+"""The features of traits of the specification that name a customer, whatever their values look like."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,9 @@ class TraitSummary:
 
     @property
     def is_personal(self) -> bool:
-        """Whether nearly every customer has a text of their own, as of names and addresses."""
-        return self.kind == "text" and self.values > max(MAX_TEXTS, self.customers // 2)
+        """Whether it names a customer, or nearly every customer has a text of their own."""
+        many = self.values > max(MAX_TEXTS, self.customers // 2)
+        return feature_name(self.trait) in PERSONAL or (self.kind == "text" and many)
 
 
 def summaries(home: Home) -> list[TraitSummary]:
@@ -85,29 +93,33 @@ def _kind(row: dict[str, float]) -> str:
 
 def draft(home: Home) -> str:
     """The traits that have arrived as TOML; those that nobody should learn from are commented out."""
-    declared = {each.trait for each in home.traits()}
+    declared = home.traits()
+    known, names = {each.trait for each in declared}, {each.feature for each in declared}
     parts = ["# For home.toml. A trait that is declared is a feature from the next `patron build` on.\n"]
     for summary in summaries(home):
-        if summary.trait in declared:
+        if summary.trait in known:
             continue
         head = f"\n# {summary.customers:,} customers, {summary.values:,} different values"
-        text = _section(summary)
+        text, name = _section(summary), feature_name(summary.trait)
         if text is None:
             parts.append(f"{head}; give it a name = of letters, digits and underscores: {summary.trait!r}\n")
+        elif name in names:
+            parts.append(f"{head}; {name} is another trait's, so give it a name =\n{_commented(text)}")
         elif summary.is_personal:
-            lines = "\n".join(f"# {line}" for line in text.strip().splitlines())
-            parts.append(f"{head}; nearly each customer has another, so it is left out\n{lines}\n")
+            parts.append(f"{head}; it tells who a customer is, so it is left out\n{_commented(text)}")
         else:
             parts.append(f"{head}{text}")
+            names.add(name)
     return "".join(parts)
 
 
+def _commented(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.strip().splitlines())
+
+
 def _section(summary: TraitSummary) -> str | None:
-    feature = feature_name(summary.trait)
-    if feature in FEATURES:
-        return None
     meaning = MEANINGS.get(summary.trait, f"The trait {summary.trait}.")
     try:
-        return render([TraitDeclaration(summary.trait, summary.kind, meaning, feature)])
+        return render([TraitDeclaration(summary.trait, summary.kind, meaning, feature_name(summary.trait))])
     except PatronError:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from features.group import Feature
 from features.groups import FEATURES
 from models.estimators.attribution import attributed
 from models.explain.words import counted, is_missing, money, phrase
@@ -63,13 +64,20 @@ class ScoreExplanation:
     raw_rest: float
 
 
-def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: int = TOP) -> ScoreExplanation:
+def explain(
+    model: FittedModel,
+    values: Mapping[str, Any],
+    currency: str,
+    top: int = TOP,
+    known: Mapping[str, Feature] = FEATURES,
+) -> ScoreExplanation:
     """Why a model scores one customer as it does.
 
     Args:
         values: the customer's features by name; None where missing.
         currency: the shop's.
         top: at most so many reasons; those too small to be said in words are left out.
+        known: the shop's features by name, for their meanings.
     """
     x = matrix(model.columns, {column.name: [values[column.name]] for column in model.columns})
     contributions = model.fitted.contributions(x)[0]
@@ -83,7 +91,7 @@ def explain(model: FittedModel, values: Mapping[str, Any], currency: str, top: i
         column, contribution = model.columns[i], float(parts[i])
         if effect := effect_of(contribution):
             value = None if is_missing(values[column.name]) else values[column.name]
-            value_in_words = phrase(_meaning(column.name), column.unit, value, currency)
+            value_in_words = phrase(_meaning(column.name, known), column.unit, value, currency)
             reasons.append(
                 FeatureReason(column.name, value, contribution, float(raw[i]), f"{value_in_words}: {effect}")
             )
@@ -127,6 +135,6 @@ def _signed(value: float, amount: str) -> str:
     return f"{'+' if value > 0 else '−'}{amount}"
 
 
-def _meaning(name: str) -> str:
-    """A feature's meaning; of one that a model knows and today's code does not, its name."""
-    return FEATURES[name].meaning if name in FEATURES else name.replace("_", " ")
+def _meaning(name: str, known: Mapping[str, Feature]) -> str:
+    """A feature's meaning; of one that a model knows and today's shop does not, its name."""
+    return known[name].meaning if name in known else name.replace("_", " ")

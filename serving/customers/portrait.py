@@ -66,7 +66,7 @@ def portray(
         stage=facts.get("lifecycle_stage"),
         segments=segments,
         scores={
-            name: explained(score, models.get(name), facts, shop.currency)
+            name: explained(score, models.get(name), facts, shop.currency, known)
             for name, score in entry.scores.items()
         },
         facts=by_group or None,

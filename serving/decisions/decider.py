@@ -24,11 +24,14 @@ FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision
 
 
 class Decider:
-    """Decides for a home's customers by its ``actions.toml``, which is read again when it changes."""
+    """Decides for a home's customers by its ``actions.toml``.
+
+    The file is read again when it changes, or ``home.toml``, which declares traits that conditions read.
+    """
 
     def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
         self.scorer, self.log = scorer, log
-        self._loaded: tuple[files.Stamp | None, Actions] | None = None
+        self._loaded: tuple[tuple[files.Stamp | None, ...], Actions] | None = None
 
     def rules(self) -> Actions:
         """The actions as they stand now.
@@ -36,11 +39,12 @@ class Decider:
         Raises:
             PatronError: there is no file, or it cannot be used; says what to do.
         """
-        stamp = files.stamp(self.scorer.home.actions)
-        if self._loaded is None or self._loaded[0] != stamp:
-            actions = load(self.scorer.home)
+        home = self.scorer.home
+        stamps = files.stamp(home.actions), files.stamp(home.settings_file)
+        if self._loaded is None or self._loaded[0] != stamps:
+            actions = load(home)
             self.log.keep_rules(actions.digest, actions.canonical)
-            self._loaded = stamp, actions
+            self._loaded = stamps, actions
         return self._loaded[1]
 
     def question(self, rules: Actions, channels: Sequence[str] | None, caller: str) -> DecisionRequest:

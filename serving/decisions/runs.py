@@ -104,7 +104,7 @@ def _rules(decider: Decider, run: DecisionRun) -> Actions:
     rules = decider.rules()
     if rules.digest == run.rules:
         return rules
-    return restore(decider.log.rules(run.rules) or "", decider.scorer.home.actions)
+    return restore(decider.log.rules(run.rules) or "", decider.scorer.home)
 
 
 def _keys(customers: dict[int, str]) -> np.ndarray:

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
+from events import journal
 from features.live import recompute
 from records import ScoreLog
 from serving.http.services import service
@@ -55,7 +56,7 @@ class Metrics:
         self._series = functools.cache(Histogram.labels)
         self.registry.register(_LogCollector(log))
         if home.shop().live:
-            self.registry.register(_LagCollector(home))
+            self.registry.register(_EventsCollector(home))
 
     def observe(self, route: str, status: int, stages: Stages) -> float:
         """Count a request that ends now; returns its duration in seconds."""
@@ -96,8 +97,8 @@ class _LogCollector:
         yield GaugeMetricFamily("patron_log_queued", "Answers waiting to be committed.", log.queued)
 
 
-class _LagCollector:
-    """Reads at each scrape how far online rows are behind the events."""
+class _EventsCollector:
+    """Reads at each scrape how far online rows are behind the events, and how many messages conflicted."""
 
     def __init__(self, home: Home) -> None:
         self._home, self._database = home, Database(home)
@@ -106,6 +107,7 @@ class _LagCollector:
         """The metrics; none while the database is unavailable."""
         try:
             lag = recompute.lag(self._home, self._database)
+            conflicts = journal.count_conflicts(self._database)
         except PatronError:
             return
         yield GaugeMetricFamily(
@@ -113,4 +115,9 @@ class _LagCollector:
         )
         yield GaugeMetricFamily(
             "patron_live_lag_seconds", "Age of the oldest message that they do not know.", lag.seconds
+        )
+        yield CounterMetricFamily(
+            "patron_message_conflicts",
+            "Messages that came with the messageId of another message; both are stored.",
+            conflicts,
         )

@@ -12,6 +12,8 @@ import numpy as np
 
 from core.calendar import moment
 from core.storage.database import Database
+from features.group import Feature
+from features.groups import FEATURES, features_of
 from models.explain.reasons import explain
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
@@ -83,8 +85,11 @@ class Explainer(SingleWorker):
     def _explained(
         self, scores: Mapping[str, Score], models: Mapping[str, FittedModel], values: Mapping[str, Any]
     ) -> dict[str, ExplainedScore]:
-        currency = self._scorer.shop.currency
-        return {name: explained(score, models.get(name), values, currency) for name, score in scores.items()}
+        currency, known = self._scorer.shop.currency, features_of(self._scorer.home)
+        return {
+            name: explained(score, models.get(name), values, currency, known)
+            for name, score in scores.items()
+        }
 
     def _features(
         self,
@@ -105,17 +110,22 @@ class Explainer(SingleWorker):
 
 
 def explained(
-    score: Score, model: FittedModel | None, values: Mapping[str, Any], currency: str
+    score: Score,
+    model: FittedModel | None,
+    values: Mapping[str, Any],
+    currency: str,
+    known: Mapping[str, Feature] = FEATURES,
 ) -> ExplainedScore:
     """A score with its reasons, if there is a score.
 
     Args:
         model: the version that gave it.
         values: the features that it is computed from, by name.
+        known: the shop's features by name, for their meanings.
     """
     if score.score is None or model is None:
         return ExplainedScore(**score_as_response(score))
-    return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency)))
+    return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency, known=known)))
 
 
 def _score(

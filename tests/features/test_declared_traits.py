@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,12 +15,16 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
-from core.traits import feature_name, parse, render
-from events import lake
+from core.storage.database import Database
+from core.traits import KINDS, TraitDeclaration, feature_name, parse, render
+from events import journal, lake
+from events.journal import Message
 from events.schema import POPULATION, SCHEMAS, Events
+from events.segment.translate import Place, translate
 from features.groups import FEATURES, declared_group, features_of, groups_of
 from features.groups.trait_values import NO, YES
 from features.live import compiled
+from features.offline.trait_draft import draft
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = (date(2024, 5, 1) - date(1970, 1, 1)).days
@@ -131,6 +136,50 @@ def test_declarations_survive_what_writes_the_settings(tmp_path: Any) -> None:
     assert home.shop().traits == DECLARED
     assert [*features_of(home)] == [*FEATURES, *NAMES]
     assert groups_of(home) is groups_of(home)
+
+
+NAMES_OF_TRAITS = st.text(st.characters(codec="utf-8"), max_size=6)
+
+
+@given(st.dictionaries(NAMES_OF_TRAITS, st.tuples(st.sampled_from(KINDS), NAMES_OF_TRAITS), max_size=4))
+def test_what_is_written_in_home_toml_is_read_again(traits: dict[str, tuple[str, str]]) -> None:
+    declared = tuple(
+        TraitDeclaration(trait, kind, meaning or "?", f"trait_t{i}")
+        for i, (trait, (kind, meaning)) in enumerate(traits.items())
+    )
+    assert parse(tomllib.loads(render(declared)).get("traits", {})) == declared
+
+
+def test_a_draft_can_be_appended_to_home_toml_whatever_arrived(empty_home: Home) -> None:
+    empty_home.write_shop(Shop("live", "UTC", "EUR", Clock()))
+    lake.write(empty_home, lake.connect().con, "UTC", {"source": "live"})
+    odd = {
+        "firstName": "A",
+        "first_name": "B",
+        "fooBar": 1,
+        "foo_bar": 2,
+        "会员": 1,
+        "a\n[b]": 1,
+        "x\u2028y": 1,
+    }
+    phones = {"phone": "491511234567", "createdAt": "2020-01-01", "country": "DE", "vip": True, "gone": None}
+    messages = [
+        translate({"type": "identify", "userId": f"u{i}", "traits": odd | phones}, NOON, Place("UTC", "EUR"))
+        for i in range(3)
+    ]
+    journal.append(Database(empty_home), [m for m in messages if isinstance(m, Message)], compacted_seq=0)
+    with open(empty_home.settings_file, "a", encoding="utf-8") as file:
+        file.write(draft(empty_home))
+    declared = {each.trait: each.kind for each in empty_home.shop().traits}
+    assert declared == {
+        "fooBar": "flag",
+        "first_name": "text",
+        "a\n[b]": "flag",
+        "x\u2028y": "flag",
+        "vip": "flag",
+    }
+    assert "trait_foo_bar is another trait's" in empty_home.settings_file.read_text()
+    assert draft(empty_home).count("\n[traits") == 0  # what is declared is not drafted again
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,16 @@ class Reading:
         newest = max(values, key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""), default=None)
         return newest and newest[1]
 
+    def known(self) -> int | None:
+        """Days since the first event, or since the account's creation, which is no later than today."""
+        days = [*map(self.days_ago, [*self.traits, *self.lines, *self.activities])]
+        try:
+            created = date.fromisoformat((self.trait("createdAt") or "").strip()[:10])
+        except ValueError:
+            return max(days, default=None)
+        today = self.as_of.astimezone(self.zone).date()
+        return max(days + [(today - created).days] * (date(1990, 1, 1) <= created <= today))
+
     def within(self, days: int, events: Iterable[Event]) -> list[Event]:
         return [event for event in events if self.days_ago(event) <= days]
 
@@ -811,7 +821,7 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "country": lambda r: r.trait("country", "address.country"),
     "acquisition_channel": lambda r: r.trait("channel"),
     "newsletter": lambda r: yes(r.trait("newsletter")),
-    "known_days": lambda r: max(map(r.days_ago, [*r.traits, *r.lines, *r.activities]), default=None),
+    "known_days": Reading.known,
 }
 
 
@@ -969,6 +979,9 @@ properties = st.one_of(
               st.sampled_from(TEXTS)),
 )  # fmt: skip
 words = st.sampled_from(["", "true", "false", "DE", "de", "Österreich", "中国", "0", "zz"])
+creations = st.sampled_from(
+    ["2009-06-30", " 2023-01-01T23:59:59-08:00", "1989-12-31", "2999-01-01", "2023-02-30"]
+)
 categories = st.sampled_from(["a", "b", "c", None])
 
 
@@ -997,8 +1010,10 @@ def customers(draw: st.DrawFn) -> History:
         return Refund(**when(), amount=draw(money))
 
     def trait() -> Trait:
-        name = draw(st.sampled_from(["country", "address.country", "channel", "newsletter", "shoe_size"]))
-        return Trait(**when(), name=name, value=draw(st.none() | words))
+        name = draw(
+            st.sampled_from(["country", "address.country", "channel", "newsletter", "createdAt", "x"])
+        )
+        return Trait(**when(), name=name, value=draw(st.none() | words | creations))
 
     def activity() -> Activity:
         times, apart = when(), draw(st.sampled_from(APART))

@@ -33,7 +33,7 @@ def overview(built: SnapshotSet, built_shop: Home) -> dict:
 
 @pytest.fixture(scope="module")
 def everyone(built: SnapshotSet) -> pd.DataFrame:
-    return segment_overview.everyone(built, built.current)
+    return built.everyone(built.current)
 
 
 @given(amounts)
@@ -202,7 +202,7 @@ def test_another_rule_for_tier_a_is_followed_by_the_next_build(
     home.write_shop(Shop(shop.source, shop.time_zone, shop.currency, shop.clock, Tiers("customers", 0.1)))
     assert home.shop().tiers == Tiers("customers", 0.1)
     built = snapshots.build(home, monthly=False)
-    result = segment_overview.everyone(built, built.current)
+    result = built.everyone(built.current)
     bringing = (result["net_spend_365d"] > 0).sum()
     assert (result["value_tier"] == "A").sum() == pytest.approx(0.1 * bringing, rel=0.3)
     assert (everyone["value_tier"] == "A").sum() > 2 * (result["value_tier"] == "A").sum()

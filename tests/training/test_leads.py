@@ -15,7 +15,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import silent
 from events import lake
-from features.offline import segment_overview, snapshots
+from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions.leads import leads
@@ -40,7 +40,7 @@ def test_a_score_of_leads_is_asked_of_prospects_alone_and_told_of_nobody_else(
 ) -> None:
     built = snapshots.build(prospects_shop)
     model = Registry(prospects_shop).champion("leads")
-    now = segment_overview.everyone(built, built.current)
+    now = built.everyone(built.current)
     refused = pd.Series(model.refusals(columns_of(now)), index=now.index)
     ordered = now["orders_total"] >= 1
     assert refused[ordered].eq("has ordered already, so is no prospect").all()
@@ -58,7 +58,7 @@ def test_a_score_of_leads_is_asked_of_prospects_alone_and_told_of_nobody_else(
 def test_who_will_order_scores_above_who_never_will(prospects_shop: Home) -> None:
     """The truth of the simulation: a prospect who never orders has dropped out on arrival."""
     built = snapshots.build(prospects_shop)
-    now = segment_overview.everyone(built, built.current)
+    now = built.everyone(built.current)
     now = now[now["orders_total"] == 0]
     model = Registry(prospects_shop).champion("leads")
     score = pd.Series(model.score(columns_of(now)), index=now.index)

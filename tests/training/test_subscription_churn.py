@@ -18,7 +18,7 @@ from core.home import Home
 from events import lake
 from events.identity import Identity
 from events.schema import SCHEMAS, Events
-from features.offline import segment_overview, snapshots
+from features.offline import snapshots
 from features.offline.populations import population_table
 from features.workspace import Workspace
 from models.questions.labels import unsubscribed_within
@@ -86,7 +86,7 @@ def test_who_stopped_ordering_is_told_to_leave_likelier_which_is_true_of_the_sim
     subscribers_shop: Home,
 ) -> None:
     built = snapshots.build(subscribers_shop)
-    now = segment_overview.everyone(built, built.current)
+    now = built.everyone(built.current)
     model = Registry(subscribers_shop).champion("subscription_churn")
     refused = pd.Series(model.refusals(columns_of(now)), index=now.index)
     others = refused[now["renewing_subscriptions"] == 0]
@@ -131,7 +131,7 @@ def test_scores_of_subscribers_have_reasons_in_words(
     tmp_path: Path,
 ) -> None:
     built = snapshots.build(subscribers_shop)
-    now = segment_overview.everyone(built, built.current)
+    now = built.everyone(built.current)
     keys = now.index[now["renewing_subscriptions"] > 0][:5].tolist()
     ids = list(Identity(subscribers_shop).ids(keys).values())
     body = {"customer_ids": [*ids, "nobody"], "models": ["subscription_churn"], "explain": True}

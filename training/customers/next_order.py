@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from core.calendar import day_of
 from core.errors import PatronError
-from features.offline import segment_overview
 from features.workspace import Workspace
 from models.btyd.bg_nbd import fit_bg_nbd
 from models.questions.labels import days_until_order
@@ -83,7 +82,7 @@ def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]
         if why:
             return NextOrderFit(None, "; ".join(why), measures)
         return NextOrderFit(
-            fit(segment_overview.everyone(workspace.snapshots, workspace.snapshots.current)),
+            fit(workspace.snapshots.everyone(workspace.snapshots.current)),
             "passed its gates",
             measures,
         )

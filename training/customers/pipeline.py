@@ -10,7 +10,6 @@ import pandas as pd
 
 from core.home import Home
 from core.progress import Progress, silent
-from features.offline import segment_overview
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.estimators.blend import FittedBlend
@@ -173,7 +172,7 @@ def _manifest(prepared: Preparation, final: FittedModel, built: SnapshotSet) -> 
 
 def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     """The files to publish, with the population of today as the reference for drift."""
-    today = segment_overview.everyone(built, built.current)
+    today = built.everyone(built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(eligible))

@@ -17,7 +17,7 @@ import pandas as pd
 from core.calendar import day_of
 from core.home import Home
 from events import lake
-from features.offline import populations, segment_overview
+from features.offline import populations
 from features.workspace import Workspace
 from models.questions.churn import churn
 from models.questions.leads import leads
@@ -140,7 +140,7 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
     scores = with_scores(test.fitted, frame).assign(day=frame["as_of"].map(days))
     first, since, today = test.frame["score"].to_numpy(np.float64), day(test.split.test), day(now)
     if test.model.name == subscription_churn.name:
-        customers = segment_overview.everyone(workspace.snapshots, now)
+        customers = workspace.snapshots.everyone(now)
         watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
         return early_warning.by_threshold(scores, watched, first, BEFORE_THE_END)
     orders = visits(lake.read(workspace.home, lake.connect()).known_at(now)).to_pandas()
