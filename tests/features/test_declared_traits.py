@@ -173,7 +173,6 @@ def test_a_draft_can_be_appended_to_home_toml_whatever_arrived(empty_home: Home)
     declared = {each.trait: each.kind for each in empty_home.shop().traits}
     assert declared == {
         "fooBar": "flag",
-        "first_name": "text",
         "a\n[b]": "flag",
         "x\u2028y": "flag",
         "vip": "flag",
