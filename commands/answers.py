@@ -37,9 +37,10 @@ def score(
         typer.Option(help="Resume this job, or write its file again.", metavar="ID"),
     ] = None,
     table: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Score the rows of this file with a model that was trained on a table.", metavar="FILE"
+            help="Score the rows of this file, or URL#TABLE, with a model that was trained on a table.",
+            metavar="FILE",
         ),
     ] = None,
     as_json: AsJson = False,

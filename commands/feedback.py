@@ -18,7 +18,8 @@ app = typer.Typer()
 def feedback(
     words: Annotated[str | None, typer.Argument(help="A text; not with --table.", metavar="TEXT")] = None,
     table: Annotated[
-        Path | None, typer.Option(help="Classify every row of this CSV or Parquet file.", metavar="FILE")
+        str | None,
+        typer.Option(help="Classify every row of this file, or database's URL#TABLE.", metavar="FILE"),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="The column of texts in the table.", metavar="COLUMN")
@@ -40,7 +41,7 @@ def feedback(
 
 
 def train_feedback(
-    table: Path | None, text: str | None, rating: str | None, label: str | None, as_json: bool
+    table: str | None, text: str | None, rating: str | None, label: str | None, as_json: bool
 ) -> None:
     """Train the classifier of texts on a file, and print its report."""
     outcome = rating or label
@@ -49,13 +50,14 @@ def train_feedback(
             "feedback takes --table FILE --text COLUMN, and --rating COLUMN (1 to 5 stars) or --label COLUMN"
             " (1 or yes if the author is content, else 0 or no)"
         )
+    from events.files.readers.database import described
     from events.files.table import open_table
     from models.registry.registry import Registry
     from training.texts.pipeline import of_table, train_feedback
 
     home = open_home()
     with progress_bar(as_json) as progress:
-        progress(f"reading {table}", 0.0)
+        progress(f"reading {described(table)}", 0.0)
         # The table is checked before the home is changed.
         texts = of_table(open_table(table), text, outcome, stars=rating is not None)
         progress("training on texts", 0.2)
@@ -86,7 +88,7 @@ def _lines(done: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _judge_table(table: Path, text: str, out: Path, as_json: bool) -> None:
+def _judge_table(table: str, text: str, out: Path, as_json: bool) -> None:
     from serving.files.feedback import judge_table
 
     with progress_bar(as_json) as progress:

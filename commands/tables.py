@@ -9,9 +9,10 @@ from commands.reporting import exit_code, version_line
 
 
 def train_table(
-    table: Path, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
+    table: str, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
 ) -> None:
     """Train a model on a table, and print its report."""
+    from events.files.readers.database import described
     from events.files.table import open_table
     from models.registry.registry import Registry
     from training.tables.facts import AT_RANDOM, LATER
@@ -20,7 +21,7 @@ def train_table(
 
     home = open_home()
     with progress_bar(as_json) as progress:
-        progress(f"reading {table}", 0.0)
+        progress(f"reading {described(table)}", 0.0)
         data = label(open_table(table), target, time, drop)  # fails before the home is changed
         trained = train_table(home, Registry(home), data, name, progress)
     version = trained.version
@@ -32,7 +33,7 @@ def train_table(
     print_result(as_json, result, "\n".join(lines), exit_code([version]))
 
 
-def score_table(table: Path, model: str, out: Path, as_json: bool) -> None:
+def score_table(table: str, model: str, out: Path, as_json: bool) -> None:
     """Score the rows of a table into a file."""
     from models.registry.registry import Registry
     from serving.files.score_table import score_table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,9 +38,10 @@ def train(
         bool, typer.Option(help="Only for churn: advise on the horizon; trains nothing.")
     ] = False,
     table: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Train on this CSV or Parquet file: a row per customer, or per text.", metavar="FILE"
+            help="Train on this file, or database's URL#TABLE: a row per customer, or per text.",
+            metavar="FILE",
         ),
     ] = None,
     target: Annotated[

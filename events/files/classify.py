@@ -23,7 +23,8 @@ from core.errors import PatronError
 from events.files.canonical import activities, customers, orders, rows
 from events.files.mapping import Mapping
 from events.files.rates import read_rates
-from events.files.reader import is_database, open_raw
+from events.files.reader import open_raw
+from events.files.readers.database import described
 from events.files.rejected_rows import make_set_aside, samples
 from events.files.review.order_numbers import Repeated, repeated_numbers
 from events.files.row_counts import RowCounts, in_words
@@ -65,7 +66,7 @@ def read(
     except duckdb.Error as error:  # an unknown time format, for example
         first = str(error).splitlines()[0][:150]
         raise PatronError(
-            f"{named(place)} cannot be read by this mapping ({first}); nothing was imported"
+            f"{described(place, table)} cannot be read by this mapping ({first}); nothing was imported"
         ) from error
 
 
@@ -83,7 +84,7 @@ def _read(
         assert mapping.customers is not None
         customers.classify_customers(connection, mapping.customers, mapping)
     connection.execute("DROP TABLE raw")
-    rejected = _rejected(connection, place, raw.torn, mapping)
+    rejected = _rejected(connection, described(place, table), raw.torn, mapping)
     repeated, notes = Repeated(), {}
     section = mapping.orders or mapping.customers
     customers.make_traits(connection, section.traits if section else {})
@@ -115,9 +116,13 @@ def _by_return(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _rejected(
-    connection: duckdb.DuckDBPyConnection, place: str, torn: int, mapping: Mapping
+    connection: duckdb.DuckDBPyConnection, source: str, torn: int, mapping: Mapping
 ) -> dict[str, int]:
-    """Make ``set_aside``, without customers, of the rejected rows, and count them by reason."""
+    """Make ``set_aside``, without customers, of the rejected rows, and count them by reason.
+
+    Args:
+        source: the file or table, for a message.
+    """
     counts: dict[str, int] = dict(
         connection.execute(
             "SELECT reason, count(*) FROM classified WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -129,15 +134,10 @@ def _rejected(
     total = _count(connection, "SELECT count(*) FROM classified") + torn
     if sum(counts.values()) == total:
         raise PatronError(
-            f"{named(place)}: none of its {total:,} rows can be used ({in_words(counts)});"
+            f"{source}: none of its {total:,} rows can be used ({in_words(counts)});"
             f" nothing was imported{samples(connection)}"
         )
     return counts
-
-
-def named(place: str) -> str:
-    """A place without a database's password."""
-    return "the database's table" if is_database(place) else place
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

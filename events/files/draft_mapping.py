@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import duckdb
 
@@ -14,7 +13,8 @@ from events.files.drafting.profiles import SAMPLE
 from events.files.drafting.sections import Draft, add_customers, add_orders
 from events.files.drafting.skeleton import quoted
 from events.files.mapping import FileSection
-from events.files.readers.opening import open_source, shown
+from events.files.readers.database import is_database, short_name
+from events.files.readers.opening import open_source
 
 MAX_DATABASE_ROWS = 200_000
 _CONTROLS = re.compile(r"[\x00-\x08\n-\x1f\x7f]")  # TOML allows none, also not in comments
@@ -40,11 +40,12 @@ def draft(connection: duckdb.DuckDBPyConnection, place: str, table: str | None =
     """
     with open_source(connection, place, FileSection(), table, limit=MAX_DATABASE_ROWS) as source:
         findings = find_out(connection, source)
-    name = shown(place) if "://" in place else Path(place).name
+    name = short_name(place, table)
+    argument = f"URL#{name}" if is_database(place) else name
     out = Draft(
         [
             f"# Drafted from {name}; check what is marked unsure, then:"
-            f" patron import {name} --as THIS_FILE.toml"
+            f" patron import {argument} --as THIS_FILE.toml"
         ]
     )
     out.lines += [f"# It was read as {source.format}.", *(f"# {note}" for note in source.notes), ""]
@@ -56,7 +57,7 @@ def draft(connection: duckdb.DuckDBPyConnection, place: str, table: str | None =
     _file(out, source.file, findings.number_style)
     roles = findings.roles
     if "customer" not in roles or "time" not in roles:
-        out.lines += ["", *skeleton.lines(findings.columns, roles, name)]
+        out.lines += ["", *skeleton.lines(findings.columns, roles, argument)]
     elif "amount" in roles or "unit_price" in roles or "order" in roles:
         add_orders(out, findings)
     else:

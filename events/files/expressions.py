@@ -21,6 +21,7 @@ _NO_DIGITS = rf"{TOKEN}|[\s\x{{00A0}}\x{{202F}}]"
 _NEGATIVE = r"^(?:\(([^()]*)\)|([^-]+)-)$"
 _BOTH_MARKS = {",": r"^-?\d{1,3}(,\d{3})+\.\d+$", ".": r"^-?\d{1,3}(\.\d{3})+,\d+$"}
 """The separator of thousands, and what an amount with both separators looks like then."""
+_FOLDED = "[!-~]([ -~]*[!-~])?"
 _BLANK_BEFORE_OFFSET = r"\s+([+-]\d\d:?\d\d)$"
 _ZONED = r":\d\d(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 
@@ -35,7 +36,10 @@ def customer(column: str) -> str:
 
     See :mod:`events.identity.customer_ids`.
     """
-    spelt = f"trim(nfc_normalize({raw_column(column)}::VARCHAR), {sql.literal(customer_ids.BLANKS)})"
+    given = f"{raw_column(column)}::VARCHAR"
+    folded = f"trim(nfc_normalize({given}), {sql.literal(customer_ids.BLANKS)})"
+    # Most ids are of ASCII and without outer blanks: tested first, since trimming Unicode's blanks is slow.
+    spelt = f"CASE WHEN regexp_full_match({given}, '{_FOLDED}') THEN {given} ELSE {folded} END"
     text = f"regexp_replace({spelt}, '^(\\d+)\\.0+$', '\\1')"
     placeholders = ", ".join(map(sql.literal, customer_ids.PLACEHOLDERS))
     refused = (

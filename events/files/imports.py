@@ -22,7 +22,7 @@ from core.storage.duckdb_engine import connect
 from events import lake
 from events.files import classify, draft_mapping, mapping
 from events.files.rates import rates_path
-from events.files.reader import is_database
+from events.files.readers.database import described, is_database, short_name
 from events.files.review import findings
 from events.files.review.findings import Review
 from events.files.row_counts import RowCounts
@@ -77,7 +77,7 @@ def import_file(
     else:
         record = {
             "source": mapping_name if mapping_name in mapping.BUILT_IN else "mapping",
-            "file": table or Path(place).name,
+            "file": short_name(place, table),
             "digests": [*(before.digests if before else ()), digest],
         }
         folder = mapping.folder(mapping_name)
@@ -111,7 +111,7 @@ def dry_run(home: Home, place: str, mapping_name: str, table: str | None = None)
         finally:
             backend.disconnect()
     return {
-        "file": table or Path(place).name,
+        "file": short_name(place, table),
         **counts.as_dict(),
         **_as_record(review),
         "refused": review.refused_because,
@@ -155,7 +155,7 @@ def _import(
     try:
         counts, review = _classify(backend.con, place, how, folder, table)
         if review.refused_because and not allow_rejects:
-            raise PatronError(f"{classify.named(place)}: {review.refused_because}")
+            raise PatronError(f"{described(place, table)}: {review.refused_because}")
         if how.orders is not None and not before:
             staging.need_orders(backend.con)
     except PatronError:

@@ -16,14 +16,12 @@ import duckdb
 from core.errors import PatronError
 from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.readers.database import is_database
+from events.files.readers.database import described
 from events.files.readers.opening import open_source
 from events.files.readers.source import ROW_NUMBER
 
 MAX_HASHED_COLUMNS = 30
 """Unmapped columns, the first, whose cells ``raw`` has hashes of: do they tell equal rows apart?"""
-
-__all__ = ["RawRows", "is_database", "open_raw", "raw_column"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,10 @@ def open_raw(
         PatronError: what is there cannot be read, or lacks a column; says which it has.
     """
     with open_source(connection, place, file, table, columns) as source:
-        name = f"table {table}" if is_database(place) else place
         if missing := [column for column in columns if column not in source.names]:
             raise PatronError(
-                f"{name}: there is no column {', '.join(missing)}; it has {', '.join(source.names)}"
+                f"{described(place, table)}: there is no column {', '.join(missing)};"
+                f" it has {', '.join(source.names)}"
             )
         named = ", ".join(f"{sql.name(column)} AS {raw_column(column)}" for column in columns)
         ignored = tuple(column for column in source.names if column not in columns)

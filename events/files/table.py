@@ -17,7 +17,8 @@ import pyarrow as pa
 from core.errors import PatronError
 from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.readers.opening import open_source, shown
+from events.files.readers.database import described, short_name
+from events.files.readers.opening import open_source
 from events.files.readers.source import ROW_NUMBER
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
@@ -63,13 +64,18 @@ class Profile:
 
 
 class Table:
-    """The rows of a file, as texts without blanks around them; blank cells are null."""
+    """The rows of a file or database table, as texts without blanks around them; blank cells are null.
 
-    def __init__(self, place: Path, connection: duckdb.DuckDBPyConnection, notes: tuple[str, ...]) -> None:
-        self.place, self.notes = place, notes
+    Attributes:
+        place: the file's path, or which table of a database; for messages.
+        name: of the file or table alone.
+    """
+
+    def __init__(self, place: str, connection: duckdb.DuckDBPyConnection, notes: tuple[str, ...]) -> None:
+        self.place, self.name, self.notes = described(place), short_name(place), notes
         self._connection = connection
-        described = connection.execute("DESCRIBE cells").fetchall()
-        self.names: tuple[str, ...] = tuple(str(row[0]) for row in described[1:])
+        columns = connection.execute("DESCRIBE cells").fetchall()
+        self.names: tuple[str, ...] = tuple(str(row[0]) for row in columns[1:])
         self.rows = int(self._one("SELECT count(*) FROM cells"))
 
     def need(self, names: Sequence[str]) -> None:
@@ -167,9 +173,7 @@ def open_table(place: str | Path) -> Table:
             notes.append(f"{torn:,} lines could not be taken apart and are left out")
         if source.doubts:
             notes.extend(source.doubts)
-    table = Table(Path(shown(str(place))), connection, tuple(notes))
+    table = Table(str(place), connection, tuple(notes))
     if not table.rows:
-        raise PatronError(
-            f"{shown(str(place))}: there is no row below the header; it takes a row per customer"
-        )
+        raise PatronError(f"{table.place}: there is no row below the header; it takes a row per customer")
     return table

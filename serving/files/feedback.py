@@ -34,7 +34,7 @@ def open_champion(registry: Registry) -> tuple[str, TextClassifier]:
 
 
 def judge_table(
-    registry: Registry, place: Path, text: str, out: Path, progress: Progress = silent
+    registry: Registry, place: str | Path, text: str, out: Path, progress: Progress = silent
 ) -> dict[str, Any]:
     """Judge every text of a table, into ``out`` (.parquet, .ndjson or .csv), a row each in the table's order.
 

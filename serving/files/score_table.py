@@ -18,7 +18,7 @@ from serving.files import tables, writing
 
 
 def score_table(
-    registry: Registry, place: Path, name: str, out: Path, progress: Progress = silent
+    registry: Registry, place: str | Path, name: str, out: Path, progress: Progress = silent
 ) -> dict[str, Any]:
     """Score every row of a table by a model's champion, into ``out`` (.parquet, .ndjson or .csv).
 

@@ -529,6 +529,8 @@ def test_a_databases_table_gives_the_events_of_its_csv(
     imports.import_file(other, csv(tmp_path, *ROWS), own)
     assert generation(home) == generation(other)
     assert imports.import_file(home, url, own, table="sales")["changed"] is False
+    done = imports.import_file(home, f"{url}#sales", own)
+    assert (done["changed"], done["file"]) == (False, "sales")
     assert str(tmp_path) not in (home.events / "import.json").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -463,6 +464,25 @@ def test_a_table_is_scored_row_by_row_into_a_file(
     assert scores["leavers"].between(0, 1).all()
     rare = frame["visits"] <= 4
     assert scores["leavers"][rare].mean() > scores["leavers"][~rare].mean() + 0.2
+
+
+def test_a_databases_table_is_learnt_from_and_scored_by_hand(command: Any, tmp_path: Path) -> None:
+    url, out = f"sqlite:///{tmp_path / 'secret.db'}", tmp_path / "scores.csv"
+    with sqlite3.connect(tmp_path / "secret.db") as database:
+        customers(600).to_sql("people", database, index=False)
+    database.close()
+    code, text, err = command(
+        "train", "--table", f"{url}#people", "--target", "left", "--time", "asked", "--drop", "spent"
+    )
+    assert (code, err) == (0, "")
+    assert text.startswith("people version 1")
+    code, text, _ = command("score", "--table", f"{url}#people", "--model", "people", "--out", out)
+    assert (code, len(pd.read_csv(out))) == (0, 600)
+    code, _, err = command("train", "--table", f"{url}#nobody", "--target", "left")
+    assert (code, err.startswith("patron: the database's table nobody cannot be read")) == (1, True)
+    assert "secret" not in err
+    code, _, err = command("train", "--table", f"{url}#people", "--target", "gone")
+    assert err.startswith("patron: the database's table people: there is no column gone")
 
 
 def test_what_the_model_does_not_know_counts_as_missing_is_told_and_never_gives_no_score(

@@ -59,7 +59,7 @@ def card_facts(
         meaning=model.meaning,
         asked_of=["whoever stands in a table with the columns below"],
         data=[
-            f"{data.table.place.name}: {len(data.y):,} customers with a known `{data.target}`",
+            f"{data.table.name}: {len(data.y):,} customers with a known `{data.target}`",
             f"tested on {how}, {len(holdout.test):,} customers; learnt for it from {len(holdout.fit):,}",
             f"published: learnt from all {len(data.y):,}",
             *(f"left out: `{name}` {why}" for name, why in left_out.items()),

@@ -66,7 +66,7 @@ def train_table(
     Raises:
         PatronError: the name is taken, or the part held out is too poor; says what is wrong.
     """
-    name = _name(registry, data.table.place, name)
+    name = _name(registry, data.table.name, name)
     holdout = hold_out(data)
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
     model, exam = examine(name, data, holdout)
@@ -99,9 +99,9 @@ def currency(home: Home) -> str:
     return home.shop().currency if home.settings_file.exists() else "the table's currency"
 
 
-def _name(registry: Registry, place: Path, name: str | None) -> str:
+def _name(registry: Registry, table: str, name: str | None) -> str:
     """The name asked for, or one made of the file's; neither a built-in one nor somebody else's."""
-    name = name or re.sub(r"[^a-z0-9]+", "_", place.stem.lower()).strip("_")
+    name = name or re.sub(r"[^a-z0-9]+", "_", Path(table).stem.lower()).strip("_")
     if not _NAME.fullmatch(name):
         raise PatronError(
             f"{name!r} cannot be a model's name; say --name with small letters, digits and _, a letter first"

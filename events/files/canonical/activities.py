@@ -8,7 +8,7 @@ import duckdb
 
 from core.storage import sql
 from events.files import expressions
-from events.files.canonical.rows import UNTIMELY, duplicate_of
+from events.files.canonical.rows import UNTIMELY, with_duplicates
 from events.files.mapping import Mapping
 from events.files.sections import ActivitiesSection
 from events.taxonomy import MEANINGS
@@ -33,9 +33,9 @@ def classify_activities(
         WITH parsed AS (
             SELECT *, {expressions.customer(activities.customer)} AS customer_id,
                 {expressions.moment(activities.time, formats, zone)} AS timestamp, {amount} AS amount,
-                {_name(activities)} AS event_name FROM raw),
-        received AS (SELECT *, {received} AS received_at,
-            {duplicate_of(activities.columns(), activities.identical_lines)} AS duplicate_of FROM parsed)
+                {_name(activities)} AS event_name
+            FROM ({with_duplicates(activities.columns(), activities.identical_lines)})),
+        received AS (SELECT *, {received} AS received_at FROM parsed)
         SELECT *, NULL::VARCHAR AS order_id, CASE
             WHEN {UNTIMELY} OR event_name IS NULL OR {wrong} THEN 'unreadable'
             WHEN customer_id IS NULL THEN 'no_customer'

@@ -68,7 +68,7 @@ def _parsed(orders: OrdersSection, mapping: Mapping) -> str:
             {number(orders.amount)} AS amount, {number(orders.quantity, "1::DOUBLE")} AS quantity,
             {number(orders.unit_price)} AS price, {discount} AS discount{further},
             {_currency(orders, mapping)} AS currency
-        FROM raw"""
+        FROM ({with_duplicates(orders.columns(), orders.identical_lines)})"""
 
 
 def _blank(column: str) -> str:
@@ -148,8 +148,7 @@ def _valued(orders: OrdersSection, mapping: Mapping) -> str:
             {off} * coalesce(factor, 1) AS off, coalesce({returned}, false) AS is_return,
             {_of_order(orders, orders.cancelled, mapping)} AS is_cancelled,
             {_of_order(orders, orders.refunded, mapping)} AS is_refunded,
-            {expressions.category(orders, mapping.file)} AS event_category,
-            {duplicate_of(orders.columns(), orders.identical_lines)} AS duplicate_of
+            {expressions.category(orders, mapping.file)} AS event_category
         FROM priced"""
 
 
@@ -190,8 +189,11 @@ def _nonpositive_price(orders: OrdersSection) -> str:
     return f"price {limit} 0" if orders.unit_price else "gross = 0" if limit == "<=" else "false"
 
 
-def duplicate_of(columns: list[str], identical_lines: str) -> str:
-    """The first row that is the same in these columns, as SQL; the row itself where all are kept."""
-    if identical_lines == "all":
-        return "row_number"
-    return f"min(row_number) OVER (PARTITION BY {', '.join(map(raw_column, columns))})"
+def with_duplicates(columns: list[str], identical_lines: str) -> str:
+    """``raw`` with ``duplicate_of``: the first row that is the same in these columns, as SQL.
+
+    It is the row itself where all identical lines are kept. The window stands before everything else that is
+    computed of a row, since a window copies what it reads.
+    """
+    first = f"min(row_number) OVER (PARTITION BY {', '.join(map(raw_column, columns))})"
+    return f"SELECT *, {'row_number' if identical_lines == 'all' else first} AS duplicate_of FROM raw"

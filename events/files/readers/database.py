@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +16,19 @@ from events.files.readers.source import CHUNK_ROWS, Source, load_rows
 def is_database(place: str) -> bool:
     """Whether a place is an SQLAlchemy URL and not a file."""
     return "://" in place
+
+
+def described(place: str, table: str | None = None) -> str:
+    """A file by its path, a database's table by its name; no part of the URL, which may hold a password."""
+    if not is_database(place):
+        return place
+    name = short_name(place, table)
+    return f"the database's table {name}" if name else "the database's table"
+
+
+def short_name(place: str, table: str | None = None) -> str:
+    """The name of a file or of a database's table alone; "" where the URL names no table."""
+    return table or place.partition("#")[2] if is_database(place) else Path(place).name
 
 
 def open_database(
@@ -43,10 +57,14 @@ def open_database(
         raise PatronError("name the database's table with --table, or after the URL as URL#TABLE")
     try:
         engine = sa.create_engine(url)
-        names = tuple(str(column["name"]) for column in sa.inspect(engine).get_columns(table))
+        schema, name = _schema_and_name(sa.inspect(engine), table)
+        columns_there = sa.inspect(engine).get_columns(name, schema=schema)
+        names = tuple(str(column["name"]) for column in columns_there)
         copied = [name for name in names if columns is None or name in columns] or list(names)
         query: Any = (
-            sa.select(*(sa.column(name) for name in copied)).select_from(sa.table(table)).limit(limit)
+            sa.select(*(sa.column(column) for column in copied))
+            .select_from(sa.table(name, schema=schema))
+            .limit(limit)
         )
         with engine.connect().execution_options(stream_results=True) as opened:
             read = load_rows(connection, "database_rows", copied, _rows(opened.execute(query)))
@@ -60,6 +78,12 @@ def open_database(
     if not read:
         raise PatronError(f"table {table} is empty; nothing was read")
     return Source(names, connection.table("database_rows"), f"table {table} of a database", file)
+
+
+def _schema_and_name(inspector: Any, table: str) -> tuple[str | None, str]:
+    """The schema and the name of a table; ``sales.orders`` is the table orders of the schema sales."""
+    schema, point, name = table.rpartition(".")
+    return (schema, name) if point and not inspector.has_table(table) else (None, table)
 
 
 def _rows(result: Any) -> Iterator[list[str | None]]:

@@ -57,14 +57,9 @@ def open_source(
             yield _open(connection, path, file, Path(folder), limit)
     except duckdb.Error as error:
         raise PatronError(
-            f"{shown(place)}: this cannot be read as a table, or it is damaged ({first_line(error)});"
-            " nothing was read"
+            f"{database.described(place, table)}: this cannot be read as a table, or it is damaged"
+            f" ({first_line(error)}); nothing was read"
         ) from error
-
-
-def shown(place: str) -> str:
-    """A place without a database's password."""
-    return "the database's table" if database.is_database(place) else place
 
 
 def first_line(error: Exception) -> str:
