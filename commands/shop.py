@@ -224,7 +224,7 @@ def _counts(done: dict[str, Any]) -> list[str]:
     lines += [f"  {reading}" for reading in done["readings"]]
     lines += [f"  kept       {n:>9,}  {name.replace('_', ' ')}" for name, n in done["kept"].items()]
     lines += [f"  rejected   {n:>9,}  {name.replace('_', ' ')}" for name, n in done["set_aside"].items()]
-    notes = done["notes"] | {"refunds_unmatched": done.get("refunds_unmatched", 0)}
+    notes = done["notes"] | {name: done.get(name, 0) for name in ("refunds_unmatched", "orders_corrected")}
     notes |= {f"{name}_new": n for name, n in done.get("new", {}).items()}
     return lines + [f"  of note    {n:>9,}  {name.replace('_', ' ')}" for name, n in notes.items() if n]
 

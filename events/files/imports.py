@@ -23,7 +23,7 @@ from events import lake
 from events.files import classify, draft_mapping, mapping
 from events.files.rates import rates_path
 from events.files.readers.database import described, is_database, short_name
-from events.files.review import findings
+from events.files.review import findings, order_money
 from events.files.review.findings import Review
 from events.files.row_counts import RowCounts
 from events.lake import shops, staging
@@ -173,7 +173,9 @@ def _import(
     if not before:
         shops.remove_features(home)
     changed = not before or metadata.generation != before.generation
-    return metadata, {"messages_forgotten": forgotten, "changed": changed}
+    doubts = [asdict(doubt) for doubt in order_money.doubts(metadata.record, how.shop.currency)]
+    warnings = [*record["warnings"], *doubts]
+    return metadata, {"messages_forgotten": forgotten, "changed": changed, "warnings": warnings}
 
 
 def _clock_day(before: LakeMetadata | None, review: Review) -> int | None:

@@ -44,13 +44,13 @@ class Settled:
         order_ids: whose rows in the lake and among what arrived are to be left out.
         tables: the rows in place of them, with the columns of ``STORED``.
         facts: what was stated of those of whose rows do not say it all, with the columns of ``FACTS``.
-        orders: each order's customer and money.
+        orders: each order's customer, number and money.
     """
 
     order_ids: pa.Array
     tables: Mapping[str, pa.Table]
     facts: Mapping[str, pa.Table]
-    orders: Sequence[tuple[int, OrderMoney]] = ()
+    orders: Sequence[tuple[int, str, OrderMoney]] = ()
 
 
 @dataclass
@@ -168,12 +168,12 @@ def _resolved(
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
     facts: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
     resolved = []
-    for customers in orders.values():
+    for order_id, customers in orders.items():
         for key, stated in _by_customer(customers, into).items():
             if customer_keys is not None and key not in customer_keys:
                 continue
             money = resolve(stated.lines, stated.refunds)
-            resolved.append((key, money))
+            resolved.append((key, order_id, money))
             rows["order_lines"] += money.lines
             rows["refunds"] += money.refunds
             if not money.plain:

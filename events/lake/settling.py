@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
 import duckdb
 
 from events.lake import order_book
@@ -50,11 +54,12 @@ def settle(connection: duckdb.DuckDBPyConnection) -> order_book.Settled:
     return settled
 
 
-def finish(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def finish(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], dict[str, Any]]:
     """Let ``keyed_order_lines`` and ``keyed_refunds`` be the rows of the lake.
 
     Returns:
-        The tables of facts to write, as of others without ``keyed_``; none where no order needs them.
+        The tables of facts to write, as of others without ``keyed_``; none where no order needs them. And
+        what :func:`_surplus` counts.
     """
     settled = settle(connection)
     tables = []
@@ -76,4 +81,21 @@ def finish(connection: duckdb.DuckDBPyConnection) -> list[str]:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{table} AS FROM facts_of_orders")
             connection.unregister("facts_of_orders")
             tables.append(table)
-    return tables
+    return tables, _surplus(connection, settled)
+
+
+def _surplus(connection: duckdb.DuckDBPyConnection, settled: order_book.Settled) -> dict[str, Any]:
+    """Of the source's orders, how many had more given back than they brought, and how much; {} for none."""
+    surplus: dict[str, list[Decimal]] = defaultdict(list)
+    for _, order_id, money in settled.orders:
+        if money.surplus:
+            surplus[order_id].append(money.surplus)
+    if not surplus:
+        return {}
+    stated = connection.execute(
+        "SELECT order_id FROM order_lines WHERE list_contains($ids, order_id)"
+        " UNION SELECT order_id FROM refunds WHERE list_contains($ids, order_id)",
+        {"ids": list(surplus)},
+    ).fetchall()
+    amounts = [amount for (order_id,) in stated for amount in surplus[order_id]]
+    return {"surplus_orders": len(amounts), "surplus": float(sum(amounts))} if amounts else {}

@@ -98,6 +98,26 @@ def keep_raw(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [raw_table(name) for name in RAW_TABLES]
 
 
+def name_returns(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the number of a file's return for its order's where the customer has such an order.
+
+    Other returns have a number of their own, such as that of the credit note. Expects the table ``owners``.
+    """
+    connection.execute(
+        f"""
+        UPDATE keyed_refunds SET order_id = NULL WHERE rowid IN (
+            WITH named AS (
+                SELECT r.rowid AS place, coalesce(o.owner, r.customer_key) AS owner,
+                    {own_order("r")} AS nth_order
+                FROM keyed_refunds r LEFT JOIN owners o USING (customer_key)
+                WHERE r.order_id IS NOT NULL AND NOT r.matched AND r.version IS NULL)
+            SELECT place FROM named ANTI JOIN (
+                SELECT coalesce(o.owner, l.customer_key) AS owner, {own_order("l")} AS nth_order
+                FROM keyed_order_lines l LEFT JOIN owners o USING (customer_key)) USING (owner, nth_order))
+        """
+    )
+
+
 def keep_changes(connection: duckdb.DuckDBPyConnection) -> None:
     """Leave in ``keyed_traits`` what was new or changed when it was told."""
     connection.execute(

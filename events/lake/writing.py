@@ -110,14 +110,18 @@ def _fill(
         notes["new"], corrections = merging.merge_with(connection, before.folder, number)
         notes |= corrections
     names = [*SCHEMAS]
-    settling.find_complex(connection)
     if imported:
         names += staging.keep_raw(connection)
+        staging.name_returns(connection)
         staging.keep_changes(connection)
+    settling.find_complex(connection)
+    if imported:
         settling.settle(connection)
         if unmatched := staging.match_returns(connection):
             notes["refunds_unmatched"] = unmatched
-    names += settling.finish(connection)
+    tables_of_facts, surplus = settling.finish(connection)
+    names += tables_of_facts
+    notes |= surplus
     for i, name in enumerate(names):
         _write_table(connection, name, draft / name)
         progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(names))

@@ -10,7 +10,6 @@ import ibis.expr.types as ir
 from core.home import Home
 from events import lake
 from events.files import mapping
-from events.schema import latest
 
 
 @dataclass(frozen=True)
@@ -18,8 +17,8 @@ class Merchandise:
     """A shop's order lines up to its present.
 
     Attributes:
-        order_lines: see :mod:`events.schema`; the latest version of each order, and of customers who turned
-            out to be another, only the other's.
+        order_lines: see :mod:`events.schema`; all versions of each order (``replaced_at``), and of customers
+            who turned out to be another, only the other's.
         never: products that are no merchandise, such as postage.
     """
 
@@ -38,7 +37,7 @@ def merchandise(home: Home) -> Merchandise:
     shop = home.shop()
     now = shop.now()
     events = lake.read(home, lake.connect()).known_at(now)
-    lines = latest(events.order_lines)
+    lines = events.order_lines
     if events.merges is not None:  # their orders stand under the other's key too
         lines = lines.anti_join(events.merges, "customer_key")
     return Merchandise(lines, now, shop.time_zone, _no_merchandise(shop.source))

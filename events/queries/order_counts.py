@@ -60,7 +60,7 @@ def order_counts(home: Home) -> OrderCounts:
     rows = partial(stored_orders, connection, version.folder)
     settled = order_book.settle(rows, arrived, merges, pa.concat_arrays(ids))
     merged = {merge.customer_key for merge in merges}
-    orders = [money for key, money in settled.orders if key not in merged]
+    orders = [money for key, _, money in settled.orders if key not in merged]
     surplus = [money.surplus for money in orders if money.surplus]
     return OrderCounts(
         corrected=sum(money.versions > 1 for money in orders),

@@ -134,7 +134,7 @@ class LiveUpdater:
         """Compute some customers as of a moment and write their rows, all groups in one step."""
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
-        events = {name: _valid(table, as_of) for name, table in events.items()}
+        events = {name: valid_at(table, as_of) for name, table in events.items()}
         if len(known):
             texts = self._reader.opinions(events["activities"])
             tables = {**events, "opinions": texts, "boundaries": self._divided[1]}
@@ -202,7 +202,7 @@ def _known(events: Mapping[str, pa.Table], as_of: datetime) -> list[int]:
     return sorted(keys)
 
 
-def _valid(table: pa.Table, as_of: datetime) -> pa.Table:
+def valid_at(table: pa.Table, as_of: datetime) -> pa.Table:
     """The rows that no version of their order known at a moment replaces; see ``visible``."""
     if "replaced_at" not in table.column_names:
         return table

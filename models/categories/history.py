@@ -130,9 +130,10 @@ def history(baskets: pd.DataFrame, as_of: AsOf) -> CategoryHistory:
     Args:
         baskets: what orders hold of each category: ``customer_key``, ``timestamp`` and ``received_at`` (UTC,
             without zone), ``day``, ``order_id``, ``category`` (may be missing), ``lines`` and ``amount`` in
-            currency. Those that could not be known at the moment count for nothing.
+            currency; and, where orders have several versions, ``replaced_at`` (UTC, without zone). Those that
+            were not known or not valid at the moment count for nothing.
     """
-    known = known_at(baskets, as_of.as_of)
+    known = latest(known_at(baskets, as_of.as_of))
     known = known.assign(days_ago=as_of.day - known["day"])
     orders = known.groupby(["customer_key", "order_id"], as_index=False).agg(days_ago=("days_ago", "min"))
     named = known[known["category"].notna()].groupby([*KEYS, "order_id"], as_index=False)
@@ -184,9 +185,17 @@ def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_at(baskets: pd.DataFrame, moment: datetime) -> pd.DataFrame:
-    """What had been ordered before a moment and was known by then."""
+    """What had been ordered before a moment and was known by then, in all versions of that time."""
     cut = _naive(moment)
-    return baskets[(baskets["timestamp"] < cut) & (baskets["received_at"] <= cut)]
+    known = baskets[(baskets["timestamp"] < cut) & (baskets["received_at"] <= cut)]
+    if "replaced_at" not in known:
+        return known
+    return known.assign(replaced_at=known["replaced_at"].where(known["replaced_at"] <= cut))
+
+
+def latest(baskets: pd.DataFrame) -> pd.DataFrame:
+    """Only the latest version of each order."""
+    return baskets[baskets["replaced_at"].isna()] if "replaced_at" in baskets else baskets
 
 
 def _naive(moment: datetime) -> pd.Timestamp:
@@ -196,9 +205,12 @@ def _naive(moment: datetime) -> pd.Timestamp:
 def ordered_within(baskets: pd.DataFrame, as_of: AsOf, pairs: pd.DataFrame, days: int) -> Array:
     """1 for pairs of customer and category that were ordered in the ``days`` days from a moment on, else 0.
 
+    Orders count in their latest version.
+
     Args:
         baskets: as :func:`history` reads them. pairs: ``customer_key`` and ``category``.
     """
+    baskets = latest(baskets)
     later = baskets[(baskets["timestamp"] >= _naive(as_of.as_of)) & (baskets["day"] - as_of.day < days)]
     ordered = pd.MultiIndex.from_frame(later.loc[later["category"].notna(), KEYS])
     return pd.MultiIndex.from_frame(pairs[KEYS]).isin(ordered).astype(np.float64)

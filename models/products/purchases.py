@@ -22,6 +22,8 @@ from core.errors import PatronError
 
 Ints = NDArray[np.int64]
 NO_CATEGORY = -1
+NEVER = np.iinfo(np.int64).max
+"""When a row is replaced that no later version of its order replaces."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Purchases:
         customer, product, basket: of each row. Baskets are numbered by their time.
         day: of each row, the shop's day of its basket, as days since 1970-01-01.
         known_us: of each row, the first moment at which it was visible, in microseconds since 1970-01-01 UTC.
+        replaced_us: of each row, the moment since which another version of its order is known, or ``NEVER``.
         as_of_day: the shop's day on which the question is asked.
         time_zone: the shop's.
     """
@@ -47,6 +50,7 @@ class Purchases:
     basket: Ints
     day: Ints
     known_us: Ints
+    replaced_us: Ints
     as_of_day: int
     time_zone: str
 
@@ -57,13 +61,27 @@ class Purchases:
 
     def rows(self, chosen: NDArray[np.bool_]) -> Purchases:
         """Only the chosen rows; places mean what they meant."""
-        named = ("customer", "product", "basket", "day", "known_us")
+        named = ("customer", "product", "basket", "day", "known_us", "replaced_us")
         return replace(self, **{name: getattr(self, name)[chosen] for name in named})
 
     def known_at(self, moment: datetime) -> Purchases:
-        """Only what had happened before ``moment`` and was known by then, as asked at that moment."""
-        known = self.rows(self.known_us <= micros(moment))
+        """Only what had happened before ``moment``, as it was known then, as asked at that moment."""
+        known = self.rows((self.known_us <= micros(moment)) & (self.replaced_us > micros(moment)))
         return replace(known, as_of_day=day_of(moment, self.time_zone))
+
+    def latest(self) -> Purchases:
+        """Only the latest version of each order, and only its customers and products."""
+        if (self.replaced_us == NEVER).all():
+            return self
+        rows = self.rows(self.replaced_us == NEVER)
+        customers, customer = np.unique(rows.customer, return_inverse=True)
+        products, product = np.unique(rows.product, return_inverse=True)
+        return replace(
+            rows,
+            customer_keys=self.customer_keys[customers], customer=customer,
+            product_ids=tuple(self.product_ids[place] for place in products), product=product,
+            category=self.category[products],
+        )  # fmt: skip
 
     def within_baskets_of(self, largest: int) -> Purchases:
         """Only baskets of at most ``largest`` products."""
@@ -71,18 +89,18 @@ class Purchases:
         return self.rows(sizes[self.basket] <= largest)
 
     def first_baskets(self, since_day: int, until_day: int) -> Purchases:
-        """Each customer's first basket from ``since_day`` on and before ``until_day``."""
-        later = self.rows((self.day >= since_day) & (self.day < until_day))
+        """Each customer's first basket from ``since_day`` on and before ``until_day``, as it is known now."""
+        later = self.rows((self.day >= since_day) & (self.day < until_day) & (self.replaced_us == NEVER))
         first = np.full(len(self.customer_keys), np.iinfo(np.int64).max)
         np.minimum.at(first, later.customer, later.basket)
         return later.rows(later.basket == first[later.customer])
 
 
 def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collection[str] = ()) -> Purchases:
-    """The purchases that had happened before ``as_of`` and were known by then.
+    """The purchases that had happened before ``as_of`` and were known by then, in all versions of orders.
 
     Args:
-        order_lines: canonical, see :mod:`events.schema`.
+        order_lines: canonical, see :mod:`events.schema`; with ``replaced_at`` or without.
         as_of: with a time zone.
         time_zone: the shop's, which its days are of.
         never: products that are no merchandise, such as postage; they are left out.
@@ -93,10 +111,15 @@ def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collecti
     cut = ibis.literal(as_of.astimezone(UTC).replace(tzinfo=None), "timestamp(6)")
     lines = order_lines.filter(order_lines.timestamp < cut, order_lines.received_at <= cut)
     lines = lines.filter(lines.product_id.notnull())
+    never_replaced = ibis.null("timestamp(6)")
+    if "replaced_at" in lines.columns:
+        lines = lines.mutate(replaced_at=(lines.replaced_at <= cut).ifelse(lines.replaced_at, never_replaced))
+    else:
+        lines = lines.mutate(replaced_at=never_replaced)
     if never:
         lines = lines.filter(lines.product_id.notin(sorted(never)))
     rows = _one_per_product(lines).to_pyarrow()
-    if not rows.num_rows:
+    if rows["replaced_at"].null_count == 0:
         raise PatronError(
             f"no order before {as_of:%Y-%m-%d} names a product; import orders with a column of products"
         )
@@ -111,29 +134,39 @@ def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collecti
         customer=customer, product=product, basket=rows["basket"].to_numpy(),
         day=rows["day"].to_numpy().astype(np.int64),
         known_us=rows["known_at"].cast(pa.int64()).to_numpy(),
+        replaced_us=rows["replaced_at"].cast(pa.int64()).fill_null(NEVER).to_numpy(),
         as_of_day=day_of(as_of, time_zone), time_zone=time_zone,
     )  # fmt: skip
 
 
 def _one_per_product(lines: ir.Table) -> ir.Table:
-    """One row per customer, order and product; baskets numbered by their time."""
+    """One row per customer, order, product and version of the order; baskets numbered by their time."""
     # What happened at a moment is visible after it.
     known = ibis.greatest(lines.timestamp + ibis.interval(microseconds=1), lines.received_at)
     items = (
         lines.mutate(known_at=known)
-        .group_by("customer_key", "order_id", "product_id")
+        .group_by("customer_key", "order_id", "product_id", "replaced_at")
         .aggregate(timestamp=_.timestamp.min(), day=_.day.min(), known_at=_.known_at.min())
     )
     order = ibis.window(group_by=("customer_key", "order_id"))
     items = items.mutate(timestamp=items.timestamp.min().over(order), day=items.day.min().over(order))
     by_time = ibis.window(order_by=("timestamp", "customer_key", "order_id"))
-    return items.mutate(basket=ibis.dense_rank().over(by_time)).order_by("basket", "product_id")
+    return items.mutate(basket=ibis.dense_rank().over(by_time)).order_by("basket", "product_id", "known_at")
 
 
 def _latest_categories(lines: ir.Table) -> ir.Table:
-    """Each product's latest category, of equals the last by name; without those that have none."""
+    """Each product's latest category, of equals the last by name; without those that have none.
+
+    Lines that no later version of their order replaces come first.
+    """
     categorised = lines.filter(lines.category.notnull())
-    place = ibis.struct({"timestamp": categorised.timestamp, "category": categorised.category})
+    place = ibis.struct(
+        {
+            "current": categorised.replaced_at.isnull(),
+            "timestamp": categorised.timestamp,
+            "category": categorised.category,
+        }
+    )
     return categorised.group_by("product_id").aggregate(category=place.max()["category"])
 
 

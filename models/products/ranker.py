@@ -133,13 +133,14 @@ def fit(
     Raises:
         PatronError: there are no baskets, fewer than two products, or too little history.
     """
-    purchases = read(order_lines, as_of, time_zone, never)
+    versions = read(order_lines, as_of, time_zone, never)
+    purchases = versions.latest()
     if len(purchases.product_ids) < 2:
         raise PatronError(
             f"the orders before {as_of:%Y-%m-%d} have one product, so there is nothing to rank;"
             " import orders with a column of products"
         )
-    booster = learn(examples(purchases, seed))
+    booster = learn(examples(versions, seed))
     seen = histories(purchases)
     goods = assortment(purchases, seen)
     return FittedProducts(as_of, purchases.product_ids, purchases.category, seen, goods, booster)

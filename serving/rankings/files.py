@@ -139,7 +139,8 @@ def write_rules(home: Home, out: Path, min_baskets: int) -> dict[str, Any]:
 
     writing.check_place(out, tables.KINDS)
     goods = merchandise(home)
-    rules = mine(read(goods.order_lines, goods.as_of, goods.time_zone, goods.never), min_baskets)
+    purchases = read(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
+    rules = mine(purchases.latest(), min_baskets)
     if not rules.num_rows:
         raise PatronError(
             f"no two products are in {min_baskets} baskets or more together; choose a smaller --least-baskets"

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from commands.shop import _accounts
 from core.calendar import day_of
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
@@ -31,7 +32,8 @@ from events.lake.order_versions import resolve
 from events.queries.timeline import Timeline
 from events.schema import visible
 from events.segment.translate import Place, translate
-from features.live.recompute import _valid
+from features.live.recompute import valid_at
+from serving.operations import checks
 
 ZONE = "Europe/Berlin"
 PLACE = Place(ZONE, "EUR")
@@ -77,7 +79,7 @@ def online(home: Home, as_of: datetime, customer: str = "c1") -> Money:
     tables = History(home, database).of([key])
     database.close()
     at = as_of.replace(tzinfo=None)
-    valid = (_valid(tables[name], as_of).to_pylist() for name in ("order_lines", "refunds"))
+    valid = (valid_at(tables[name], as_of).to_pylist() for name in ("order_lines", "refunds"))
     rows = [[r for r in part if r["timestamp"] < at and r["received_at"] <= at] for part in valid]
     return money(*rows)
 
@@ -374,6 +376,45 @@ def test_events_and_files_state_versions_of_one_order(tmp_path: Path) -> None:
     imported(home, tmp_path, "sunday", "c2,2024-03-10,8,hat,1,1.00")
     assert offline(home, at_day(5)) == (1, 40, 40)
     assert offline(home, at_day(9)) == online(home, at_day(9)) == (0, 0, 0)
+
+
+def test_an_import_shows_what_it_made_of_orders_that_were_there(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    first = imported(home, tmp_path, "monday", *MONDAY, "c2,2024-03-03,3,a,1,1.00")
+    assert first["warnings"] == []
+    second = imported(home, tmp_path, "friday", "c1,2024-03-01,1,socks,1,45.00", "c2,2024-03-03,3,b,1,2.00",
+                      "c2,2024-03-05,4,tie,1,5.00", "c1,2024-03-06,1,socks,-1,-60.00")  # fmt: skip
+    assert (second["orders_corrected"], second["orders_united"]) == (1, 1)
+    assert (second["surplus_orders"], second["surplus"]) == (1, 15.0)
+    assert [(w["code"], w["count"]) for w in second["warnings"]] == [
+        ("orders_united", 1), ("refunds_beyond_orders", 1),
+    ]  # fmt: skip
+    shown = _accounts(second)
+    assert "of note            1  orders corrected" in shown
+    assert (
+        "WARNING orders with other lines than imported before, of which the file may not have all: 1" in shown
+    )
+    assert "by 15.00 EUR together, which does not count" in shown
+    third = imported(home, tmp_path, "sunday", "c2,2024-03-07,5,tie,1,5.00")
+    assert third["warnings"] == []  # of the orders of this file
+    (check,) = (check for check in checks.orders(home) if check.state == checks.WARNING)
+    assert check.result.startswith("15.00 EUR of 1 orders were given back beyond what the orders brought")
+
+
+def test_a_return_takes_back_the_order_that_it_names_whichever_file_has_it(tmp_path: Path) -> None:
+    sales = ("c1,2024-03-01,1,socks,1,50.00", "c1,2024-03-02,2,socks,1,20.00", "c1,2024-03-03,3,tie,1,5.00")
+    back = "c1,2024-03-05,1,socks,-1,-80.00"
+    credit_note = "c1,2024-03-06,C9,tie,-1,-5.00"
+    files = [sales, (back, credit_note)]
+    for i, order in enumerate((files, files[::-1], [(*sales, back, credit_note)])):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        home = Home(folder / "home")
+        imported(home, folder, "start", "c2,2024-02-01,9,hat,1,1.00")
+        for part in order:
+            done = imported(home, folder, f"part{len(part)}", *part)
+        assert offline(home, at_day(9)) == (3, 75, 55)
+        assert (done["surplus_orders"], done["surplus"]) == (1, 30.0)
 
 
 # The shared cases

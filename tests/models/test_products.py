@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import PatronError
@@ -127,6 +127,55 @@ def test_what_was_known_at_a_moment_is_what_would_have_been_read_then(
         return
     assert rows_of(whole) == rows_of(purchases.read(table, moment, "UTC"))
     assert {(c, p, d - FIRST_DAY) for c, p, d, _ in rows_of(whole)} == known
+
+
+VERSIONS = st.lists(st.frozensets(st.sampled_from("pqrs").map(str), max_size=3), min_size=1, max_size=4)
+ORDERS = st.dictionaries(st.tuples(st.integers(1, 3), st.integers(0, 6)), VERSIONS, max_size=6)
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(st.tuples(st.integers(1, 3), st.integers(0, 6)), VERSIONS, max_size=6), st.integers(1, 12)
+)
+@example({(1, 0): [frozenset("p"), frozenset("q"), frozenset("p")]}, 2)
+@example({(1, 0): [frozenset("p"), frozenset()], (2, 1): [frozenset("q")]}, 9)
+def test_a_moment_sees_the_version_of_an_order_that_was_known_then(
+    orders: dict[tuple[int, int], list[frozenset[str]]], day: int
+) -> None:
+    """Version i of an order is known i days after the first one; a version without products is cancelled."""
+    rows, valid, latest = [], set(), set()
+    for (customer, placed), versions in orders.items():
+        for i, products in enumerate(versions):
+            replaced = placed + i + 1 if i + 1 < len(versions) else None
+            for product in sorted(products):
+                line = order_lines([(customer, placed, f"{customer}-{placed}", product)]).mutate(
+                    received_at=ibis.literal(naive(placed + i), "timestamp(6)"),
+                    replaced_at=ibis.null("timestamp(6)")
+                    if replaced is None
+                    else ibis.literal(naive(replaced), "timestamp(6)"),
+                )
+                rows.append(line)
+                known = (customer, product, FIRST_DAY + placed, day - placed)
+                if placed < day and placed + i <= day and (replaced is None or replaced > day):
+                    valid.add(known)
+                if replaced is None:
+                    latest.add((customer, product, FIRST_DAY + placed, 366 - placed))
+    if not latest:
+        return
+    table = ibis.union(*rows, distinct=False) if len(rows) > 1 else rows[0]
+    moment = START + timedelta(days=day)
+    whole = purchases.read(table, AS_OF, "UTC")
+    assert rows_of(whole.known_at(moment)) == valid
+    assert rows_of(whole.latest()) == latest
+    assert set(whole.latest().product_ids) == {product for _, product, *_ in latest}
+    if valid:
+        assert rows_of(purchases.read(table, moment, "UTC").latest()) == valid
+    first = whole.first_baskets(FIRST_DAY, FIRST_DAY + 20)
+    assert {row[:2] for row in rows_of(first)} <= {row[:2] for row in latest}
+
+
+def naive(day: int) -> datetime:
+    return (START + timedelta(days=day)).replace(tzinfo=None)
 
 
 def test_products_that_are_no_merchandise_are_left_out() -> None:

@@ -103,6 +103,35 @@ def test_a_row_says_what_a_customer_did_in_a_category_and_at_all() -> None:
     assert np.isnan(never["days_since_category"])
 
 
+def test_a_moment_counts_the_version_of_an_order_that_was_known_then() -> None:
+    moment = pd.Timestamp(AS_OF.as_of).tz_localize(None)
+
+    def version(row: dict[str, object], known: int, replaced: int | None) -> dict[str, object]:
+        """The row, valid from so many days after AS_OF until so many."""
+        until = pd.NaT if replaced is None else moment + timedelta(days=replaced)
+        return row | {"received_at": moment + timedelta(days=known), "replaced_at": until}
+
+    later = replace(AS_OF, as_of=AS_OF.as_of + timedelta(days=6), day=AS_OF.day + 6)
+    versions = pd.DataFrame(
+        [
+            version(line(1, 20, "a", "tea", 10.0), -20, 5), version(line(1, 20, "a", "cake", 4.0), 5, None),
+            version(line(2, 10, "b", "cake", 8.0), -10, None),
+            version(line(2, 8, "c", "tea", 8.0), -8, 3),  # cancelled
+            version(line(2, -2, "d", "tea", 1.0), 2, 4), version(line(2, -2, "d", "cake", 1.0), 4, None),
+        ]
+    )  # fmt: skip
+    before = pd.DataFrame(
+        [line(1, 20, "a", "tea", 10.0), line(2, 10, "b", "cake", 8.0), line(2, 8, "c", "tea", 8.0)]
+    )
+    after = pd.DataFrame(
+        [line(1, 20, "a", "cake", 4.0), line(2, 10, "b", "cake", 8.0), line(2, -2, "d", "cake", 1.0)]
+    )
+    pd.testing.assert_frame_equal(rows(versions, AS_OF), rows(before, AS_OF))
+    pd.testing.assert_frame_equal(rows(versions, later), rows(after, later))
+    pairs = rows(versions, AS_OF)
+    assert ordered_within(versions, AS_OF, pairs, 30).tolist() == [0, 0, 1, 0]  # in their latest versions
+
+
 def test_the_season_of_a_year_ago_is_that_of_the_days_to_come() -> None:
     request = [line(c, days, f"{c}-{days}", "tea" if days == 340 else "cake", 1.0)
              for c in range(30) for days in (340, 360, 370, 330)]  # fmt: skip

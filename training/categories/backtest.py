@@ -69,11 +69,14 @@ def read_baskets(order_lines: ir.Table) -> pd.DataFrame:
         order_lines: canonical, see :mod:`events.schema`.
     """
     by = ["customer_key", "order_id", "category", "timestamp", "received_at", "day"]
+    by += ["replaced_at"] if "replaced_at" in order_lines.columns else []
     grouped = order_lines.group_by(by).aggregate(
         lines=order_lines.count().cast("float64"), amount=order_lines.amount.sum().cast("float64")
     )
     # Sorted, since sums of floating point depend on the order of rows.
     rows: pd.DataFrame = grouped.order_by(by).to_pandas()
+    if "replaced_at" in rows and rows["replaced_at"].isna().all():
+        rows = rows.drop(columns="replaced_at")
     return rows.assign(order_id=pd.factorize(rows["order_id"])[0])
 
 

@@ -59,7 +59,7 @@ class TestCases:
 def came_back(whole: Purchases, since_day: int, until_day: int) -> Ints:
     """The keys of customers who bought before ``since_day``, and again before ``until_day``."""
     before = np.unique(whole.known_at(midnight(since_day, whole.time_zone)).customer)
-    after = np.unique(whole.customer[(whole.day >= since_day) & (whole.day < until_day)])
+    after = np.unique(whole.first_baskets(since_day, until_day).customer)
     return whole.customer_keys[np.intersect1d(before, after)]
 
 

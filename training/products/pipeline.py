@@ -16,7 +16,7 @@ from events.queries.merchandise import Merchandise, merchandise
 from models.measures.metrics import paired_bootstrap, total_ratio
 from models.products import learning
 from models.products.files import NAME, to_files
-from models.products.purchases import Purchases, read
+from models.products.purchases import NEVER, Purchases, read
 from models.products.ranker import FittedProducts, fit
 from models.registry.bundle import digest
 from models.registry.registry import Registry
@@ -162,6 +162,8 @@ def _about_version(tested: RankingBacktest) -> dict[str, object]:
 
 def _digest(whole: Purchases) -> str:
     """SHA-256 of the purchases, with the moments at which they were known."""
-    columns = (whole.customer_keys[whole.customer], whole.product, whole.basket, whole.day, whole.known_us)
+    columns = [whole.customer_keys[whole.customer], whole.product, whole.basket, whole.day, whole.known_us]
+    if (whole.replaced_us != NEVER).any():
+        columns.append(whole.replaced_us)
     content = "\n".join(whole.product_ids).encode() + np.stack(columns).tobytes()
     return digest(content)

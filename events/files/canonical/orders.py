@@ -105,21 +105,17 @@ def _divided(orders: OrdersSection) -> str:
 def _refunds(
     connection: duckdb.DuckDBPyConnection, orders: OrdersSection, repeated_numbers: bool
 ) -> dict[str, int]:
-    """Make ``refunds``: of rows that take something back, and of sales that were refunded."""
+    """Make ``refunds``: of rows that take something back, and of sales that were refunded.
+
+    The number of a row that takes something back may be that of the order, or its own; the lake knows.
+    """
     columns = "customer_id, timestamp, received_at, product_id, category, quantity, amount, order_id, matched"
-    named = "NULL::VARCHAR"
-    if orders.order and not repeated_numbers:
-        connection.execute(
-            "CREATE TABLE sold AS SELECT DISTINCT customer_id, order_key AS order_id FROM sales"
-        )
-        named = "s.order_id"
-    joined = " LEFT JOIN sold s USING (customer_id, order_id)" if named != "NULL::VARCHAR" else ""
+    named = "order_id" if orders.order and not repeated_numbers else "NULL::VARCHAR"
     connection.execute(
         f"CREATE TABLE refunds AS SELECT customer_id, timestamp, received_at, product_id,"
         f" event_category AS category, {_PIECES}, round(abs(total), {_CENTS}) AS amount,"
-        f" {named} AS order_id, false AS matched FROM classified{joined} WHERE reason IS NULL AND is_return"
+        f" {named} AS order_id, false AS matched FROM classified WHERE reason IS NULL AND is_return"
     )
-    connection.execute("DROP TABLE IF EXISTS sold")
     line_back = (
         "CASE WHEN refunded_amount > 0 THEN least(refunded_amount, amount) WHEN is_refunded THEN amount END"
     )
