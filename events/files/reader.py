@@ -18,10 +18,7 @@ from core.storage import sql
 from events.files.mapping import FileSection
 from events.files.readers.database import described
 from events.files.readers.opening import open_source
-from events.files.readers.source import ROW_NUMBER
-
-MAX_HASHED_COLUMNS = 30
-"""Unmapped columns, the first, whose cells ``raw`` has hashes of: do they tell equal rows apart?"""
+from events.files.readers.source import MAX_HASHED_COLUMNS, ROW_NUMBER
 
 
 @dataclass(frozen=True)

@@ -37,19 +37,25 @@ def need_different_columns(roles: Iterable[tuple[str, str | None]]) -> None:
 
 
 class RatesSection(Section):
-    """A table of daily rates, CSV or Parquet, with a row per day and currency.
+    """A table of daily rates, with a row per day and currency, or with a column per currency.
 
     Attributes:
-        file: its path; relative to the folder of the mapping.
+        file: its path, of any format that an import reads; relative to the folder of the mapping.
+        day_formats: of strptime, tried in turn; without any, ISO 8601 or the column's own type.
         rate: a column: what one unit of the currency is worth in the shop's currency.
-        inverse: whether ``rate`` is how many units of the currency one of the shop's is worth.
+        inverse: whether rates are how many units of the currency one of the shop's is worth.
         max_age_days: an amount takes the latest rate that is at most so many days old; 0 is its own day's.
+
+    Without ``currency`` and ``rate`` these are the columns of those names; where the file has neither, each
+    column with the name of a currency, such as ``USD``, holds its rates.
     """
 
     file: str
     day: str = "day"
-    currency: str = "currency"
-    rate: str = "rate"
+    day_formats: tuple[str, ...] = ()
+    currency: str | None = None
+    rate: str | None = None
+    decimal: Literal[".", ","] = "."
     inverse: bool = False
     max_age_days: int = Field(default=0, ge=0, le=31)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -232,6 +233,24 @@ def test_one_customer_with_a_fifth_of_the_orders_is_named_by_a_row(tmp_path: Pat
 )  # fmt: skip
 def test_ids_that_are_written_wrongly(tmp_path: Path, rows: list[str], expected: dict[str, int]):
     assert warnings(dry(tmp_path, *GOOD, *rows)) == expected
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_lines_of_a_database_that_only_another_column_tells_apart(tmp_path: Path, readable: bool):
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("CREATE TABLE sold (who, day, no, paid, photo BLOB, item, note)")
+        rows = [[*row.split(","), b"x", "t", "same"] for row in GOOD]
+        rows += [["ann", "2024-03-01", "1", "5", bytes([i]), "x" * 200 + sku, "same"]
+                 for i, sku in enumerate(("red", "blue", "green"))]  # fmt: skip
+        database.executemany("INSERT INTO sold VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if not readable:  # SQLite has no rights of columns, but columns that cannot be computed
+            database.execute("ALTER TABLE sold ADD COLUMN secret AS (abs(-9223372036854775807 - 1))")
+    database.close()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    done = imports.dry_run(Home(tmp_path / "no-home"), url, own(tmp_path), "sold")
+    assert warnings(done) == {"rows_rejected": 2} | ({"lines_alike": 2} if readable else {})
+    if readable:
+        assert "the columns are item." in done["warnings"][1]["text"]
 
 
 def test_lines_that_only_another_column_tells_apart(tmp_path: Path):

@@ -253,11 +253,81 @@ def test_rates_may_be_written_the_other_way_round(tmp_path: Path):
     assert net(read(tmp_path, FOREIGN, 'amount = "paid"\n', RATES + "inverse = true\n")) == {"ann": 140}
 
 
+# As a central bank publishes its history: the newest day first, a column per currency, an empty last one.
+WIDE = """Date,USD,JPY,BGN,CYP,
+2024-03-04,1.25,160,1.9558,N/A,
+2024-03-01,1.25,160,1.9558,N/A,
+2024-02-29,1.28,N/A,1.9558,N/A,
+"""
+WIDE_RATES = '[rates]\nfile = "rates.csv"\nday = "Date"\ninverse = true\n'
+
+
+def test_a_table_of_rates_may_have_a_column_per_currency(tmp_path: Path):
+    write(tmp_path, WIDE, "rates.csv")
+    tables = read(tmp_path, FOREIGN, 'amount = "paid"\n', WIDE_RATES)
+    assert net(tables) == {"ann": 140}
+    assert [(row["reason"], row["text"]) for row in tables["set_aside"]] == [
+        ("no_rate", "paid: JPY 8000"), ("other_currency", "paid: 500 kr"),  # a Saturday; SEK has no column
+    ]  # fmt: skip
+    tables = read(tmp_path, FOREIGN, 'amount = "paid"\n', WIDE_RATES + "max_age_days = 3\n")
+    assert net(tables) == {"ann": 140, "bob": 50}
+    gap = WIDE.replace("160,1.9558,N/A,\n2024-02", " ,1.9558,N/A,\n2024-02")  # Friday has none of JPY
+    write(tmp_path, gap, "rates.csv")
+    assert net(read(tmp_path, FOREIGN, 'amount = "paid"\n', WIDE_RATES + "max_age_days = 3\n")) == {
+        "ann": 140
+    }
+
+
+@settings(max_examples=20)
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(1, 9), st.sampled_from(["USD", "JPY", "SEK"])), st.integers(1, 4000), min_size=1
+    ),
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_a_long_and_a_wide_table_of_rates_say_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rates: dict[tuple[int, str], int], german: bool, age: int
+):
+    """Rates of a day and currency, in 1/16 units per euro; an amount without one is rejected."""
+    folder = tmp_path_factory.mktemp("rates")
+
+    def shown(rate: int) -> str:
+        return str(rate / 16).replace(".", "," if german else ".")
+
+    def dated(day: int) -> str:
+        return f"{day:02}.03.2024" if german else f"2024-03-{day:02}"
+
+    rows = "".join(f"c{day},2024-03-{day:02},{day}-{code},{code} 100\n" for day in range(1, 10)
+                   for code in ("USD", "JPY", "SEK"))  # fmt: skip
+    expected: dict[str, float] = defaultdict(float)
+    for day in range(1, 10):
+        for code in ("USD", "JPY", "SEK"):
+            latest = next((d for d in range(day, day - age - 1, -1) if (d, code) in rates), None)
+            if latest is not None:
+                expected[f"c{day}"] += round(100 / (rates[latest, code] / 16), 4)
+    days, codes = sorted({day for day, _ in rates}, reverse=True), sorted({code for _, code in rates})
+    wide = ";".join(["Date", *codes]) + "\n" + "".join(
+        ";".join([dated(d), *(shown(rates[d, c]) if (d, c) in rates else "N/A" for c in codes)]) + "\n"
+        for d in days
+    )  # fmt: skip
+    long = "Date;currency;rate\n" + "".join(f"{dated(d)};{c};{shown(r)}\n" for (d, c), r in rates.items())
+    own = WIDE_RATES + f"max_age_days = {age}\n"
+    own += 'decimal = ","\nday_formats = ["%d.%m.%Y"]\n' if german else ""
+    table = "who,day,no,paid\nsure,2024-03-01,s,€1\n" + rows
+    for text in (wide, long):
+        write(folder, text, "rates.csv")
+        tables = read(folder, table, 'amount = "paid"\n', own)
+        assert net(tables) == pytest.approx({"sure": 1} | expected)
+        assert tables["counts"].read == 28 == len(tables["order_lines"]) + len(tables["set_aside"])
+
+
 @pytest.mark.parametrize(
     ("table", "text"),
     [
+        ("date,USD\n2024-03-01,much\n", "there is no column code, rate, and it has date, USD"),
         ("date,code\n2024-03-01,USD\n", "there is no column rate"),
-        ("date,code,rate\n2024-03-01,USD,much\n", "1 of its rows have no day"),
+        ("date,code,rate\n2024-03-01,USD,much\n", "1 of its rates have no day"),
         ("date,code,rate\n2024-03-01,USD,1\n2024-03-01,USD,2\n", "USD has two rates on 2024-03-01"),
     ],
 )
@@ -265,6 +335,12 @@ def test_a_bad_table_of_rates_is_refused(tmp_path: Path, table: str, text: str):
     write(tmp_path, table, "rates.csv")
     with pytest.raises(PatronError, match=text):
         read(tmp_path, FOREIGN, 'amount = "paid"\n', RATES)
+
+
+def test_a_rate_that_is_no_number_is_refused_in_a_column_of_its_own_too(tmp_path: Path):
+    write(tmp_path, "Date,USD,JPY\n2024-03-01,much,N/A\n", "rates.csv")
+    with pytest.raises(PatronError, match="1 of its rates have no day such as 2024-03-01"):
+        read(tmp_path, FOREIGN, 'amount = "paid"\n', WIDE_RATES)
 
 
 # Orders without numbers, numbers without meaning, purchases without money

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import duckdb
 
 from core.errors import PatronError
 from events.files.mapping import FileSection
-from events.files.readers.source import CHUNK_ROWS, Source, load_rows
+from events.files.readers.source import CHUNK_ROWS, MAX_HASHED_COLUMNS, Source, load_rows
+
+_MAX_UNMAPPED = 100
+"""Characters of a cell of an unmapped column; of longer ones the digest is copied."""
 
 
 def is_database(place: str) -> bool:
@@ -43,7 +47,8 @@ def open_database(
 
     Args:
         table: the table's name; without it, the part of the URL after ``#``.
-        columns: those to copy, as far as there are such; all by default.
+        columns: those to copy, as far as there are such; all by default. Of the first
+            ``MAX_HASHED_COLUMNS`` others short texts are copied, if the database's user may read them.
         limit: how many rows to copy at most.
 
     Raises:
@@ -60,14 +65,16 @@ def open_database(
         schema, name = _schema_and_name(sa.inspect(engine), table)
         columns_there = sa.inspect(engine).get_columns(name, schema=schema)
         names = tuple(str(column["name"]) for column in columns_there)
-        copied = [name for name in names if columns is None or name in columns] or list(names)
-        query: Any = (
-            sa.select(*(sa.column(column) for column in copied))
-            .select_from(sa.table(name, schema=schema))
-            .limit(limit)
-        )
+        binary = {str(c["name"]) for c in columns_there if isinstance(c["type"], sa.LargeBinary)}
+        mapped = [column for column in names if columns is None or column in columns] or list(names)
+        others = [column for column in names if column not in {*mapped, *binary}][:MAX_HASHED_COLUMNS]
+        source = sa.table(name, schema=schema)
+        if others and not _may_read(engine, _query(source, others, 1)):
+            others = []
+        copied = [*mapped, *others]
         with engine.connect().execution_options(stream_results=True) as opened:
-            read = load_rows(connection, "database_rows", copied, _rows(opened.execute(query)))
+            rows = _rows(opened.execute(_query(source, copied, limit)), len(mapped))
+            read = load_rows(connection, "database_rows", copied, rows)
         engine.dispose()
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError, ValueError) as error:
         # The error's own text may hold the URL and with it a password.
@@ -86,9 +93,36 @@ def _schema_and_name(inspector: Any, table: str) -> tuple[str | None, str]:
     return (schema, name) if point and not inspector.has_table(table) else (None, table)
 
 
-def _rows(result: Any) -> Iterator[list[str | None]]:
+def _query(table: Any, names: Sequence[str], limit: int | None) -> Any:
+    import sqlalchemy as sa
+
+    return sa.select(*(sa.column(name) for name in names)).select_from(table).limit(limit)
+
+
+def _may_read(engine: Any, query: Any) -> bool:
+    """Whether the user of the database may read the columns of a query."""
+    import sqlalchemy as sa
+
+    try:
+        with engine.connect() as connection:
+            connection.execute(query).fetchall()
+    except sa.exc.SQLAlchemyError:
+        return False
+    return True
+
+
+def _rows(result: Any, mapped: int) -> Iterator[list[str | None]]:
+    """The rows as texts; of cells after the first ``mapped`` ones that are long, digests."""
     for chunk in result.partitions(CHUNK_ROWS):
-        yield from ([_text(value) for value in row] for row in chunk)
+        for row in chunk:
+            texts = [_text(value) for value in row]
+            yield texts[:mapped] + [_shortened(text) for text in texts[mapped:]]
+
+
+def _shortened(text: str | None) -> str | None:
+    if text is None or len(text) <= _MAX_UNMAPPED:
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _text(value: Any) -> str | None:

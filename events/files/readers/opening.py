@@ -40,7 +40,7 @@ def open_source(
     Args:
         place: a path, or an SQLAlchemy URL.
         table: the database's table.
-        columns: those that will be read; a database copies no others.
+        columns: those that will be read; of others a database copies short texts of the first.
         limit: how many rows will be read at most; of a database or a spreadsheet no more are copied.
 
     Raises:

@@ -13,6 +13,8 @@ from core.storage import sql
 from events.files.mapping import FileSection
 
 CHUNK_ROWS = 50_000
+MAX_HASHED_COLUMNS = 30
+"""Unmapped columns, the first, whose cells are hashed: do they tell equal rows apart?"""
 ROW_NUMBER = "row of the file"
 """The name of the column of row numbers, from 1; hardly a name of a file's own."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import duckdb
 
 from events.files.mapping import Mapping
-from events.files.reader import MAX_HASHED_COLUMNS
+from events.files.readers.source import MAX_HASHED_COLUMNS
 from events.files.review.finding import Finding
 
 _EXPONENT = r"^\d([.,]\d+)?[eE]\+?\d+$"
