@@ -1,4 +1,4 @@
-"""The history of a shop: event tables as Parquet, bucketed by customer and sorted by customer and time."""
+"""The lake: the event tables of a shop as Parquet, bucketed by customer and sorted by customer and time."""
 
 from core.storage.duckdb_engine import connect
 from events.lake.metadata import LakeMetadata

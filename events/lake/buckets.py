@@ -1,4 +1,6 @@
-"""The events of a handful of customers: the lake's buckets, held in memory, and what arrived since."""
+"""The events of a few customers: buckets of the lake, cached in memory, and the events since the last
+compaction.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,9 @@ from events.lake.reading import complete
 from events.schema import STORED
 
 MAX_BYTES = 512 * 1024**2
-"""What the buckets held may take, some five million order lines. A shop beyond it reads files again where
-it needs them, which takes some 70 ms for each bucket of a table."""
-_UNIQUE = ("order_id", "reference", "properties")  # texts that seldom come twice
+"""The size of the bucket cache, enough for some five million order lines. A larger shop reads files again,
+which takes some 70 ms for each bucket of a table."""
+_UNIQUE = ("order_id", "reference", "properties")  # columns whose texts seldom repeat
 _FACTS = {order_book.facts_table(name): schema for name, schema in order_book.FACT_TYPES.items()}
 _TYPES = {name: ibis.schema(schema).to_pyarrow() for name, schema in STORED.items()} | _FACTS
 _DICTIONARIES = {
@@ -40,10 +42,11 @@ _DICTIONARIES = {
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of an event table, sorted by customer; texts that come often are kept once each.
+    """A bucket of an event table, sorted by customer; repeated texts are dictionary-encoded.
 
     Attributes:
-        stamp: of its file. A new version of the lake links the files that it leaves as they are, so it stays.
+        stamp: the stamp of its file. A new version of the lake hard-links unchanged files, so it stays
+            the same.
     """
 
     stamp: files.Stamp | None
@@ -51,26 +54,26 @@ class Bucket:
 
     @cached_property
     def keys(self) -> NDArray[np.int64]:
-        """Each row's customer."""
+        """The customer of each row."""
         keys: NDArray[np.int64] = self.table["customer_key"].to_numpy()
         return keys
 
     @cached_property
     def bytes(self) -> int:
-        """What it takes in memory."""
+        """Its size in memory."""
         return int(self.table.nbytes)
 
     def of(self, customer_keys: Sequence[int]) -> pa.Table:
-        """The rows of customers."""
+        """The rows of these customers."""
         starts, ends = (np.searchsorted(self.keys, customer_keys, side) for side in ("left", "right"))
         return self.table.take(np.concatenate([np.arange(*span) for span in zip(starts, ends, strict=True)]))
 
 
 class History:
-    """Reads the events of customers; for one thread.
+    """Reads the events of customers; not thread-safe.
 
     Args:
-        most_bytes: what the buckets in memory may take; those that were not asked for longest go first.
+        most_bytes: the size of the bucket cache; the least recently used buckets are evicted.
     """
 
     def __init__(self, home: Home, database: Database, most_bytes: int = MAX_BYTES) -> None:
@@ -78,14 +81,14 @@ class History:
         self._buckets: OrderedDict[tuple[str, int], Bucket] = OrderedDict()
 
     def of(self, customer_keys: Sequence[int]) -> dict[str, pa.Table]:
-        """The event tables of some customers, with the columns and types of ``STORED``.
+        """The event tables of these customers, with the columns and types of ``STORED``.
 
-        The events of those who turned out to be one of them are told of both, known since the merge.
+        Events of customers merged into one of them are included, as known since the merge.
 
         Raises:
             PatronError: the lake or the database cannot be read.
         """
-        # Before the rest: a merge that comes after is news of its own.
+        # Read first: a later merge arrives as a change of its own.
         merges = Identity(self._home, self._database).merges(into=customer_keys)
         keys = sorted({*customer_keys, *(merge.customer_key for merge in merges)})
         while True:
@@ -99,11 +102,11 @@ class History:
                         f"files of the lake {version.folder} are missing; bring the shop in again with"
                         " --replace"
                     ) from error
-                # Written twice since: that version is gone, and the newer one holds what it held.
+                # Replaced twice since: that version was removed, and the newer one contains its events.
         return of_customers(stored, tail, merges, customer_keys)
 
     def _stored(self, folder: Path, name: str, customer_keys: Sequence[int]) -> pa.Table:
-        if name in _FACTS and not (folder / name).exists():  # which no order needs yet
+        if name in _FACTS and not (folder / name).exists():  # no order needs facts yet
             return _TYPES[name].empty_table()
         by_bucket: dict[int, list[int]] = {}
         for key in customer_keys:
@@ -115,7 +118,7 @@ class History:
         return pa.concat_tables(parts)
 
     def _bucket(self, name: str, number: int, file: Path) -> Bucket:
-        stamp = files.stamp(file)  # None if it is missing, which reading it says
+        stamp = files.stamp(file)  # None if it is missing; reading it then raises the error
         bucket = self._buckets.pop((name, number), None)
         if bucket is None or bucket.stamp != stamp:
             bucket = Bucket(stamp, _read(name, file))
@@ -127,7 +130,7 @@ class History:
 
 def _read(name: str, file: Path) -> pa.Table:
     try:
-        # Not by read_table, which makes a column of the folder's name.
+        # read_table would make a column of the folder's name.
         with pq.ParquetFile(file, read_dictionary=_DICTIONARIES[name]) as opened:
             columns = [column for column in _TYPES[name].names if column in opened.schema_arrow.names]
             return complete(opened.read(columns), _TYPES[name]).combine_chunks()
@@ -145,11 +148,12 @@ def of_customers(
     merges: Sequence[Merge],
     customer_keys: Sequence[int],
 ) -> dict[str, pa.Table]:
-    """Event tables of customers: rows of the lake and what arrived, also of those merged into them.
+    """Event tables of customers: rows of the lake and later events, including those of customers merged into
+    them.
 
     Args:
-        stored: rows of all these customers, in the lake's tables and tables of facts.
-        arrived: their events that the lake does not contain.
+        stored: rows of all these customers, from the lake's tables and tables of facts.
+        arrived: their events that are not in the lake yet.
     """
     shared = _shared([stored[name] for name in stored if name not in ("traits", "activities")], merges)
     settled = order_book.settle(
@@ -169,7 +173,7 @@ def of_customers(
 
 
 def _shared(tables: Sequence[pa.Table], merges: Sequence[Merge]) -> pa.Array | None:
-    """The orders that more than one of the customers has, where some were merged."""
+    """The orders shared by several of the customers, if any were merged."""
     if not merges:
         return None
     rows = pa.concat_tables(table.select(["customer_key", "order_id"]) for table in tables)
@@ -178,7 +182,9 @@ def _shared(tables: Sequence[pa.Table], merges: Sequence[Merge]) -> pa.Array | N
 
 
 def _as_others(rows: pa.Table, merges: Sequence[Merge]) -> Iterator[pa.Table]:
-    """The events of merged customers as of those who they turned out to be, known since the merge."""
+    """The events of merged customers, assigned to the customer they were merged into, as known since the
+    merge.
+    """
     key, received = (rows.schema.get_field_index(name) for name in ("customer_key", "received_at"))
     for merge in merges:
         theirs = rows.filter(pc.equal(rows["customer_key"], merge.customer_key))

@@ -1,7 +1,7 @@
-"""Compaction: what arrived moves from the journal into the lake; each event is seen once all the while.
+"""Compaction moves events from the journal into the lake; readers see each event exactly once meanwhile.
 
-The new version is written beside the old one and named in one step (:mod:`events.lake.versions`). The
-journal keeps what the version before does not hold, for those who still read that one.
+A new version is written next to the current one and published in one step (:mod:`events.lake.versions`). The
+journal keeps the events that the previous version lacks, for readers that still use it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ SLICE = 100_000  # messages whose events are in memory at once
 
 
 def compact(home: Home, database: Database) -> int:
-    """Move what arrived into the lake.
+    """Move the journal's events into the lake.
 
     Returns:
         The number of events that were moved.
 
     Raises:
-        PatronError: another writer is at work, or there is no shop; nothing was changed.
+        PatronError: another writer is running, or there is no shop; nothing was changed.
     """
     with versions.writing(home):
         return move(home, database)[1]
 
 
 def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
-    """The version that holds then, and what :func:`compact` returns; for who holds the writer's lock."""
+    """Compact under the writer's lock, which the caller holds; return the new version and the number of
+    events.
+    """
     before = versions.current(home)
     upto = journal.advance_to(database, before.compacted_seq)
     if upto == before.compacted_seq:
@@ -65,7 +67,7 @@ def move(home: Home, database: Database) -> tuple[versions.Lake, int]:
 
 
 def _move_orders(connection: duckdb.DuckDBPyConnection, draft: Path, tail: dict[str, pa.Table]) -> None:
-    """Add orders and refunds; those that were stated before, or more than once, are resolved anew."""
+    """Add orders and refunds; orders with several facts are resolved again."""
     settled = order_book.settle(partial(stored_orders, connection, draft), tail)
     for name, resolved in settled.tables.items():
         rows = tail[name].filter(pc.invert(pc.is_in(tail[name]["order_id"], settled.order_ids)))
@@ -79,7 +81,7 @@ def _move_orders(connection: duckdb.DuckDBPyConnection, draft: Path, tail: dict[
 
 
 def create_facts(connection: duckdb.DuckDBPyConnection, draft: Path, name: str) -> None:
-    """Create the table of what was stated about orders, without rows."""
+    """Create the empty table of the facts about orders."""
     connection.register("no_facts", order_book.FACT_TYPES[name].empty_table())
     for bucket in range(versions.BUCKETS):
         path = versions.bucket_file(draft, order_book.facts_table(name), bucket)
@@ -94,10 +96,10 @@ def _add(
     rows: pa.Table,
     replaced: pa.Array | None = None,
 ) -> None:
-    """Write the buckets of these rows anew, with them.
+    """Rewrite the buckets of these rows, with the rows added.
 
     Args:
-        replaced: orders whose rows in the table are left out.
+        replaced: orders whose stored rows are dropped.
     """
     pattern = sql.literal(draft / table / "*" / "*.parquet")
     of = f"customer_key % {versions.BUCKETS}"
@@ -126,9 +128,9 @@ def _grown(
     draft: Path,
     zone: str,
 ) -> dict[str, Any]:
-    """The metadata with the orders' number and span as they are with these events.
+    """The metadata with the number and the span of the orders updated for these events.
 
-    The first day is the first on which an order was known: one that is told of later is no history.
+    The first day is the first on which an order was known: an order reported later is not history by then.
     """
     connection.register("lines", tail["order_lines"])
     connection.register("returned", tail["refunds"])

@@ -1,8 +1,8 @@
-"""A file's events merged with those of the lake: what is equal stays once, and orders may be corrected.
+"""Merging a file's events with those of the lake: equal events are stored once, and orders may be corrected.
 
-A later export states an order again. Equal lines are the same event. Where lines differ, the file's lines
-are a new version of the order, which replaces the earlier one, unless lines would be lost that the file may
-just not contain: those of an order at the file's edge, or of an order whose products are mostly others.
+A later export may repeat an order. Equal lines are the same event. If lines differ, the file's lines are a
+new version of the order and replace the earlier one, unless the file may be missing lines: those of an order
+at the edge of the file's span, or of an order most of whose products differ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from events.lake import order_book
 from events.lake.staging import DUCKDB_TYPES, own_order, raw_table
 from events.schema import FACTS, SCHEMAS
 
-# Rows equal in these are the same event, told again by a file that overlaps an earlier one.
+# Rows equal in these columns are the same event, repeated by a file that overlaps an earlier one.
 _IDENTITY = {
     "order_lines": ("customer_key", "timestamp", "order_id", "product_id", "quantity", "amount"),
     "refunds": ("customer_key", "timestamp", "product_id", "quantity", "amount"),
@@ -33,20 +33,20 @@ _RANK = (
 def merge_with(
     connection: duckdb.DuckDBPyConnection, folder: Path, number: Callable[[], int]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Add a version's events to the ``keyed_`` tables; an event that is there already stays once.
+    """Add a version's events to the ``keyed_`` tables; duplicates are stored once.
 
-    Of events that a file truly holds n times, the larger n of the two counts. Where two files tell
-    an event differently, the earlier ``received_at`` counts, and the category that sorts first:
-    it does not matter which file came first. What is told again of a merged customer is not told of
-    the one who they turned out to be. Orders that the file corrects get a new version
-    (:func:`find_corrections`). Expects the table ``owners``.
+    If one file contains an event n times and another m times, max(n, m) are stored. If two files differ about
+    an event, the earlier ``received_at`` and the category that sorts first are stored, so that the result
+    does not depend on the order of imports. A repeated event of a merged customer is not duplicated for the
+    customer it was merged into. Orders that the file corrects get a new version (:func:`find_corrections`).
+    Expects the table ``owners``.
 
     Args:
-        number: gives a number of the journal's for versions of orders.
+        number: returns the next number of the journal, for versions of orders.
 
     Returns:
-        How many events of each table were new; of traits, how many times something was told. And how many
-        orders were corrected or united.
+        The number of new events per table (for traits, the number of new statements), and the numbers of
+        corrected and united orders.
     """
     new: dict[str, int] = {}
     corrected: dict[str, int] = {}
@@ -90,7 +90,7 @@ def merge_with(
 
 
 def _written(connection: duckdb.DuckDBPyConnection, folder: Path, name: str) -> str:
-    """What a version of the lake was told of a table, as SQL with the columns of ``keyed_`` tables."""
+    """The stated rows of a table in a version of the lake, as SQL with the columns of ``keyed_`` tables."""
 
     def source(table: str) -> str:
         files = sql.literal(folder / table / "*" / "*.parquet")
@@ -120,13 +120,13 @@ def find_corrections(connection: duckdb.DuckDBPyConnection, number: Callable[[],
     """Make new versions of the lines in ``new_lines`` that correct orders in ``stated_lines``.
 
     Both tables have the columns of ``FACTS``, ``owner`` and ``nth_order``. Lines that correct nothing get
-    the version of the order that is there, to which they belong.
+    the version of the stored order to which they belong.
 
     Args:
-        number: gives the new versions' number.
+        number: returns the number of the new versions.
 
     Returns:
-        How many orders were corrected, and how many were united although their lines differ.
+        The number of corrected orders, and of orders united although their lines differ.
     """
     _compare(connection)
     corrected, united = connection.execute(
@@ -151,7 +151,9 @@ def find_corrections(connection: duckdb.DuckDBPyConnection, number: Callable[[],
 
 
 def _compare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``verdicts``: what becomes of each order that both have, with its current version there."""
+    """Create ``verdicts``: the treatment of each order that both tables have, with its current stored
+    version.
+    """
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE numbered AS

@@ -1,4 +1,4 @@
-"""What a version of the lake says about itself: the content of ``events/import.json``."""
+"""The metadata of a version of the lake: the content of ``events/import.json``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class LakeMetadata:
     Attributes:
         source: a built-in mapping, ``mapping``, ``simulate`` or ``live``.
         version: the name of its folder.
-        before: the name of the version before, whose folder is kept; None for the first.
+        before: the name of the previous version, whose folder still exists; None for the first.
         compacted_seq: the last number of the journal whose events the version contains.
-        forgotten_seq: the last number whose messages the journal may have deleted.
+        forgotten_seq: the last number whose messages may have been deleted from the journal.
         generation: a digest of the imported or simulated events; snapshots are stored under it.
         orders: the number of orders.
         first_day: the first day on which an order was known; None without orders.
         last_day: the last day of an order or refund; None without orders.
-        arrived: how many events compactions added since the import.
+        arrived: the number of events that compactions added since the import.
         digests: of the imported files and their mappings.
         plan: the simulation's, with ``start`` as text; None for other sources.
         simulated_day: the day up to which the shop is simulated.
-        record: the whole content of the file, with what the last import counted.
+        record: the whole content of the file, including the counts of the last import.
     """
 
     source: str
@@ -51,7 +51,7 @@ class LakeMetadata:
         """The metadata in the content of the file.
 
         Raises:
-            KeyError: something is missing.
+            KeyError: a field is missing.
         """
         compacted_seq: int = record["compacted_seq"]
         return cls(
@@ -74,7 +74,7 @@ class LakeMetadata:
 
     @property
     def clock_day(self) -> int | None:
-        """The last plausible day of what was imported; the last day in homes that do not say."""
+        """The last plausible day of the imported events; in homes without this field, the last day."""
         day: int | None = self.record.get("clock_day", self.last_day)
         return day
 

@@ -1,9 +1,9 @@
-"""The orders that more than one fact states: looked up, resolved, and put in place of what is stored of them.
+"""Orders with more than one fact: reading the facts, resolving them, and replacing the stored rows.
 
-A fact is a version of an order, a refund or a cancellation. Most orders have one, and are left to whoever
-reads whole tables; the others are named by :class:`Settled` and resolved by
-:mod:`events.lake.order_versions`. Facts of merged customers count for both, so that a refund of the customer
-finds the order of the device.
+A fact is a version of an order, a refund or a cancellation. Most orders have one fact, and their rows are
+read unchanged; the others are listed by :class:`Settled` and resolved by :mod:`events.lake.order_versions`.
+Facts of merged customers count for both customers, so that a refund of a customer matches an order made on
+their device.
 """
 
 from __future__ import annotations
@@ -28,23 +28,25 @@ TABLES = ("order_lines", "refunds")
 STORED_TYPES = {name: ibis.schema(STORED[name]).to_pyarrow() for name in TABLES}
 FACT_TYPES = {name: ibis.schema(FACTS[name]).to_pyarrow() for name in TABLES}
 StoredRows = Callable[[str, pa.Array], pa.Table]
-"""The rows of a table of the lake (``order_lines``, ``refunds``, or the table of their facts) of orders."""
+"""Called with a table's name (``order_lines``, ``refunds``, or a table of facts) and order ids; returns the
+rows.
+"""
 
 
 def facts_table(name: str) -> str:
-    """The lake's table of what was stated about orders whose rows do not say it all."""
+    """The lake's table of facts, for orders whose rows do not contain all facts."""
     return {"order_lines": "order_line_facts", "refunds": "refund_facts"}[name]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Orders of more than one fact, resolved.
+    """Resolved orders with more than one fact.
 
     Attributes:
-        order_ids: whose rows in the lake and among what arrived are to be left out.
-        tables: the rows in place of them, with the columns of ``STORED``.
-        facts: what was stated of those of whose rows do not say it all, with the columns of ``FACTS``.
-        orders: each order's customer, number and money.
+        order_ids: the orders whose rows in the lake and among later events must be left out.
+        tables: the rows that replace them, with the columns of ``STORED``.
+        facts: the facts of the orders whose rows do not contain them all, with the columns of ``FACTS``.
+        orders: the customer, the number and the money of each order.
     """
 
     order_ids: pa.Array
@@ -60,7 +62,7 @@ class _Facts:
 
 
 def as_stored(name: str, facts: pa.Table) -> pa.Table:
-    """Facts as rows of the lake's table, for orders that have one fact."""
+    """Facts as rows of the lake's table, for orders with one fact."""
     if name not in TABLES:
         return facts
     table = facts.select(STORED_TYPES[name].names[:-1])
@@ -74,13 +76,13 @@ def settle(
     further: pa.Array | None = None,
     customer_keys: Collection[int] | None = None,
 ) -> Settled:
-    """Resolve the orders that what arrived and what is stored state more than once.
+    """Resolve the orders with several facts among stored rows and later events.
 
     Args:
-        arrived: facts of ``order_lines`` and ``refunds`` that the lake does not contain.
-        merges: customers whose facts are others' too.
-        further: orders to resolve besides, such as those that merges bring together.
-        customer_keys: only for these customers; for all who have facts by default.
+        arrived: facts of ``order_lines`` and ``refunds`` that are not in the lake yet.
+        merges: merges of customers, whose facts are then shared.
+        further: additional orders to resolve, such as those united by merges.
+        customer_keys: only these customers; by default all that have facts.
     """
     lines, refunds = arrived["order_lines"], arrived["refunds"]
     named = [lines["order_id"], refunds["order_id"]] + ([] if further is None else [further])
@@ -98,7 +100,7 @@ def settle(
 
 
 def resolve_facts(facts: Mapping[str, pa.Table]) -> Settled:
-    """Resolve orders of which these are all facts, without regard to merges."""
+    """Resolve orders from all of their facts, without regard to merges."""
     nothing = {
         name: schema.empty_table()
         for table in TABLES
@@ -122,7 +124,7 @@ def _distinct(columns: Sequence[pa.ChunkedArray | pa.Array]) -> pa.Array:
 
 
 def _repeated(lines: pa.Table) -> pa.ChunkedArray:
-    """The orders of which more than one version arrived, or one that changes another."""
+    """The orders with several versions among these lines, or with a version that changes another."""
     versions = lines.group_by("order_id").aggregate(
         [("version", "min"), ("version", "max"), ("updated", "any")]
     )
@@ -133,7 +135,7 @@ def _repeated(lines: pa.Table) -> pa.ChunkedArray:
 def _collected(
     stored: Mapping[str, pa.Table], arrived: Mapping[str, pa.Table]
 ) -> dict[str, dict[int, _Facts]]:
-    """Per order and customer the facts: the stored ones where there are any, else the stored rows."""
+    """The facts per order and customer: the stored facts if there are any, else the stored rows."""
     orders: dict[str, dict[int, _Facts]] = defaultdict(lambda: defaultdict(_Facts))
 
     def add(name: str, table: pa.Table, skipped: Collection[tuple[int, str]] = ()) -> None:
@@ -190,7 +192,7 @@ def _resolved(
 def _by_customer(
     customers: Mapping[int, _Facts], into: Mapping[int, Sequence[Merge]]
 ) -> Mapping[int, _Facts]:
-    """Each customer's facts of an order, with those of whoever was merged into them, known since then."""
+    """The facts of an order by customer, including those of merged customers, as known since the merge."""
     if not any(key in into for key in customers):
         return customers
     together: dict[int, _Facts] = defaultdict(_Facts)
@@ -200,7 +202,7 @@ def _by_customer(
         for merge in into.get(key, ()):
             at = moment(merge.at_us).replace(tzinfo=None)
             theirs = together[merge.into]
-            # Two customers' lines without a number are two versions.
+            # Lines of two customers without a number are two versions.
             lines = [line._replace(version=-key) if line.version is None else line for line in facts.lines]
             theirs.lines.extend(_known_since(at, merge.into, lines))
             theirs.refunds.extend(_known_since(at, merge.into, facts.refunds))

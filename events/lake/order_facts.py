@@ -1,4 +1,4 @@
-"""What is stated about an order: lines of versions, refunds and cancellations; and what it comes to."""
+"""Facts about an order (lines of versions, refunds, cancellations), and the order resolved from them."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class RefundFact(NamedTuple):
 
 @dataclass
 class OrderMoney:
-    """An order as rows of the lake.
+    """An order resolved to rows of the lake.
 
     Attributes:
-        lines: rows with the columns of ``STORED``, the validity at the end.
+        lines: rows with the columns of ``STORED``, the validity last.
         refunds: likewise.
-        plain: whether the rows say all that was stated, so that nothing else needs to be stored.
-        surplus: what was given back beyond what the order brings.
-        waiting: how many refunds wait for the order.
-        versions: how many versions there are.
+        plain: whether the rows contain all facts, so that nothing else must be stored.
+        surplus: the amount refunded beyond the order's value.
+        waiting: the number of refunds that wait for the order.
+        versions: the number of versions.
         cancelled: whether the order is cancelled.
     """
 

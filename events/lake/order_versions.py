@@ -1,11 +1,11 @@
-"""The money of one order: its versions, refunds and cancellations as rows that are valid for a time.
+"""Resolves one order: its versions, refunds and cancellations become rows that are valid for a time.
 
-The rules. Of the versions known at a moment the latest counts, by when it was stated; the first ``Order
-Completed`` precedes every other one. The order stays at its earliest time. Refunds are paid out in order of
-arrival, together at most what the order brings; without an amount a refund is the order's price of the
-product, or the rest of the order. A refund without an order waits for it. A cancelled order has no rows: its
-cancellation lists no products, or all of the order's. The rows of any moment are a function of the set of
-facts known then, so that the order of arrival does not change the money in the end.
+The rules. Of the versions known at a moment, the one stated last counts; the first ``Order Completed``
+precedes all others. The order keeps its earliest time. Refunds are paid in order of arrival, in total at most
+the order's value; a refund without an amount is the order's price of the product, or the rest of the order. A
+refund without an order waits for it. A cancelled order has no rows: its cancellation lists no products, or
+all of the order's. The rows of any moment are a function of the set of facts known then, so the order of
+arrival does not change the final amounts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 from events.lake.order_facts import LineFact, OrderMoney, RefundFact
 
 MAX_REPEATED = 1_000_000
-"""How many refunds may be paid out again because versions changed, per order. Of an order beyond it, the
-versions in between are passed over, so that a loop of corrections and refunds takes bounded time."""
+"""The maximum number of times that refunds are paid again because versions changed, per order. Beyond it, the
+versions in between are skipped, so that a loop of corrections and refunds takes bounded time."""
 _CENT = Decimal("0.0001")
 
 
@@ -52,18 +52,18 @@ class _OpenRow:
         since = max(self.row.received_at, self.since)
         if self.until is not None and self.until <= since:
             return None
-        end = 10  # the columns that lines and refunds have in the lake
+        end = 10  # the number of columns of lines and refunds in the lake
         return (*self.row[:2], since, *self.row[3:end], self.until)
 
 
 @dataclass
 class _Book:
-    """The state of an order while its facts arrive."""
+    """The state of an order as its facts arrive."""
 
     rows: list[_OpenRow] = field(default_factory=list)
     back: list[_OpenRow] = field(default_factory=list)
     open_lines: list[_OpenRow] = field(default_factory=list)
-    paid: list[_OpenRow | None] = field(default_factory=list)  # of each refund its open row
+    paid: list[_OpenRow | None] = field(default_factory=list)  # the open row of each refund
     refunds: list[RefundFact] = field(default_factory=list)
     first: _Version | None = None
     other: _Version | None = None
@@ -129,7 +129,7 @@ class _Book:
             self.pay(refund, moment, row)
 
     def pay(self, refund: RefundFact, moment: datetime, row: _OpenRow | None = None) -> None:
-        """Pay a refund out of what is left; ``row`` is the one that is open for it."""
+        """Pay a refund from the remaining value; ``row`` is the refund's open row."""
         self.refunds.append(refund)
         amount = min(self._requested(refund), self.left)
         self.left -= amount
@@ -160,7 +160,7 @@ def resolve(lines: Iterable[LineFact], refunds: Iterable[RefundFact]) -> OrderMo
     """The rows of one order of one customer.
 
     Args:
-        lines: of all versions that were stated. refunds: likewise, and of cancellations.
+        lines: of all stated versions. refunds: all refunds and cancellations.
     """
     stated = list(refunds)
     versions, book = _versions(lines), _Book()
@@ -176,7 +176,7 @@ def resolve(lines: Iterable[LineFact], refunds: Iterable[RefundFact]) -> OrderMo
 
 
 def _give_back(book: _Book, refunds: Sequence[RefundFact], moment: datetime) -> None:
-    """Take the refunds of one message."""
+    """Apply the refunds of one message."""
     if refunds[0].cancelled:
         if all(refund.product_id is None for refund in refunds):
             book.voided = True
@@ -196,7 +196,7 @@ def _versions(lines: Iterable[LineFact]) -> list[_Version]:
     by_version: dict[tuple[Any, ...], list[LineFact]] = {}
     for line in lines:
         by_version.setdefault((line.stated_at, line.version, bool(line.updated)), []).append(line)
-    # Those of the lake without a number are the first version, together.
+    # Lines from the lake without a number are together the first version.
     return [_Version(group) for group in by_version.values()]
 
 
@@ -211,7 +211,7 @@ def _arrivals(
     for version in versions:
         arrivals.append(((version.known_at, version.number, ""), version.known_at, version))
     for (moment, number, _), group in messages.items():
-        # Without a number, by content: the lake has no order of its rows.
+        # Without a number, ordered by content: the lake does not order its rows.
         content = "" if number >= 0 else repr([_content(refund) for refund in group])
         arrivals.append(((moment, max(number, 0), "~" + content), moment, group))
     arrivals.sort(key=lambda arrival: arrival[0])
@@ -240,4 +240,4 @@ def _money(book: _Book, versions: Sequence[_Version], stated: Sequence[RefundFac
 
 
 def _as_stated(row: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(str(value) for i, value in enumerate(row) if i != 9)  # whatever it was matched with
+    return tuple(str(value) for i, value in enumerate(row) if i != 9)  # without the column `matched`

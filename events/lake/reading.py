@@ -1,7 +1,7 @@
 """Reading the history: the lake's tables, the events that arrived since, and the events of merged customers.
 
-:mod:`events.lake.versions` says how the tables are stored. Row groups are small and sorted, so one customer's
-history costs one bucket's footer and a row group or two.
+:mod:`events.lake.versions` describes the storage. Row groups are small and sorted, so reading one customer's
+history reads one bucket's footer and a row group or two.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def metadata(home: Home) -> LakeMetadata:
 
 
 def read(home: Home, backend: Backend) -> Events:
-    """The event tables of a home; the boundaries are put beside them by :mod:`features.offline.boundaries`.
+    """The event tables of a home; :mod:`features.offline.boundaries` adds the boundaries.
 
     Orders and refunds have the column ``replaced_at``; see ``STORED`` in :mod:`events.schema`.
 
@@ -90,7 +90,7 @@ def stored_orders(
 
 
 def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows with the columns of a schema; those that an earlier release did not write are null."""
+    """Rows with all columns of a schema; columns that an earlier release did not write are null."""
     for column in schema:
         if column.name not in rows.column_names:
             rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
@@ -98,7 +98,7 @@ def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _shared(backend: Backend, folder: Path, merges: Sequence[Merge]) -> pa.Array | None:
-    """The orders that the lake has of more than one of the customers who are one person."""
+    """The orders that the lake has under several customers of one merged group."""
     if not merges:
         return None
     backend.con.register("some_merges", _merge_table(merges))
@@ -126,7 +126,7 @@ def _shared(backend: Backend, folder: Path, merges: Sequence[Merge]) -> pa.Array
 def arrived(
     home: Home, database: Database, customer_keys: Sequence[int] | None = None
 ) -> tuple[Lake, dict[str, pa.Table]]:
-    """The version that holds, and the events that arrived since, as event tables.
+    """The current version of the lake, and the events that arrived since, as event tables.
 
     Args:
         customer_keys: only these customers' own events.
@@ -137,16 +137,16 @@ def arrived(
         newer = current(home)
         if newer.metadata.forgotten_seq <= version.compacted_seq:
             return version, tail
-        version = newer  # what followed the older version may have left the journal by now
+        version = newer  # events compacted since may be gone from the journal
 
 
 def _sources(home: Home) -> tuple[Lake, Mapping[str, pa.Table], list[Merge]]:
-    """The version that holds, what arrived since, and who was merged."""
+    """The current version, the events that arrived since, and the merges."""
     if not home.has_database:
         return current(home), {}, []
     database = Database(home)
     version, tail = arrived(home, database)
-    # After the tail: a merge that is still to come is not visible yet, but a missing one would be missed.
+    # After the events: a merge read too early has no effect yet, but a merge read too late would be missed.
     merged = Identity(home, database).merges()
     database.close()
     return version, tail, merged
@@ -161,7 +161,7 @@ def _merge_table(merges: Sequence[Merge]) -> pa.Table:
 def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
     pattern = str(folder / name / "*" / "*.parquet")
     try:
-        # Every footer, since DuckDB opens only the first file until a query needs the others.
+        # Read every footer, since DuckDB opens only the first file until a query needs the others.
         files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
         complete_files = files.fetchone() == (BUCKETS,)
         table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False, union_by_name=True)
@@ -174,13 +174,15 @@ def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
             f"files of the lake's table {folder / name} are missing; bring the shop in again with --replace"
         )
     for column in STORED[name]:
-        if column not in table.columns:  # which an earlier release did not write
+        if column not in table.columns:  # an earlier release did not write it
             table = table.mutate(**{column: ibis.null(STORED[name][column])})
     return table.select(*STORED[name]).cast(STORED[name])
 
 
 def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:
-    """The events of merged customers as of those who they turned out to be, known since the merge."""
+    """The events of merged customers, assigned to the customer they were merged into, as known since the
+    merge.
+    """
     joined = events.inner_join(merges, "customer_key")
     known = ibis.greatest(joined.received_at, joined["at"])
     return joined.mutate(customer_key=joined.into, received_at=known).select(events.columns)

@@ -1,4 +1,4 @@
-"""Which order a return takes back."""
+"""Matching returns with the orders they belong to."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class _OpenLine:
 def match_refunds(
     lines: Iterable[tuple[str | int, str | None, datetime, int, str, int, bool]],
 ) -> dict[int, str | None]:
-    """Find the order that each return takes back.
+    """Find the order of each return.
 
     Args:
-        lines: (customer, product, time, row number, order, quantity, is a return), by time; of a return
-            the order that it says it takes back, or nothing.
+        lines: (customer, product, time, row number, order, quantity, is a return), by time; for a return,
+            the order that it names, or an empty text.
 
     Returns:
-        For each return's row number the order that it said, or that of the latest earlier line of the same
-        customer and product that still has the quantity unreturned; None where there is none.
+        For each return's row number the order that it names, or else that of the latest earlier line of the
+        same customer and product with enough quantity not yet returned; None if there is none.
     """
     open_lines: dict[tuple[str | int, str | None], list[_OpenLine]] = defaultdict(list)
     matches: dict[int, str | None] = {}

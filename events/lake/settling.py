@@ -1,4 +1,4 @@
-"""The orders of a whole history settled, in the tables that a version of the lake is written from."""
+"""Resolves the orders of a whole history in the tables from which a version of the lake is written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PAIR = "customer_key, order_id"
 
 
 def find_complex(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``complex_orders``: the customers and orders of more than one fact that matters.
+    """Create ``complex_orders``: the customers and orders with more than one relevant fact.
 
-    Those have several versions, a cancellation, a refund without an amount, without its order, before it, or
-    of more than the order brings. The rows of all others are what was stated.
+    These have several versions, a cancellation, or a refund without an amount, without an order, before its
+    order, or above the order's value. The rows of all other orders are the stated ones.
     """
     connection.execute(
         f"""
@@ -39,7 +39,7 @@ def find_complex(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def settle(connection: duckdb.DuckDBPyConnection) -> order_book.Settled:
-    """Resolve ``complex_orders``; their rows are in ``settled_order_lines`` and ``settled_refunds`` then."""
+    """Resolve ``complex_orders`` into the tables ``settled_order_lines`` and ``settled_refunds``."""
     facts = {}
     for name in order_book.TABLES:
         columns = ", ".join(FACTS[name])
@@ -55,11 +55,11 @@ def settle(connection: duckdb.DuckDBPyConnection) -> order_book.Settled:
 
 
 def finish(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], dict[str, Any]]:
-    """Let ``keyed_order_lines`` and ``keyed_refunds`` be the rows of the lake.
+    """Turn ``keyed_order_lines`` and ``keyed_refunds`` into the rows of the lake.
 
     Returns:
-        The tables of facts to write, as of others without ``keyed_``; none where no order needs them. And
-        what :func:`_surplus` counts.
+        The names, without ``keyed_``, of the tables of facts to write (none if no order needs them), and the
+        counts of :func:`_surplus`.
     """
     settled = settle(connection)
     tables = []

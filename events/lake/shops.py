@@ -1,4 +1,4 @@
-"""The shop of a home: begun without history, or replaced by another."""
+"""The shop of a home: creating one without history, and replacing it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from core.storage.duckdb_engine import connect
 from events import journal, lake
 
 LIVE = "live"
-"""The source of a shop that began without history."""
+"""The source of a shop created without history."""
 
 
 def begin_live(home: Home, time_zone: str, currency: str) -> dict[str, Any]:
-    """Make a shop without events, on wall time, that receives events as they happen.
+    """Create a shop without events, on wall time, that receives events as they happen.
 
     Raises:
         PatronError: the home has a shop already, or the time zone is unknown; nothing was changed.
@@ -33,7 +33,7 @@ def begin_live(home: Home, time_zone: str, currency: str) -> dict[str, Any]:
 
 
 def messages_received(home: Home) -> int:
-    """How many messages a home's shop has received over HTTP."""
+    """The number of messages that a home's shop received over HTTP."""
     if not home.has_database:
         return 0
     database = Database(home)
@@ -49,6 +49,6 @@ def replacement_loss(home: Home) -> str:
 
 
 def remove_features(home: Home) -> None:
-    """Remove what was computed from the events of a replaced shop."""
+    """Remove the features computed from the events of a replaced shop."""
     for folder in (home.snapshots, home.feast):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""A source's events brought into the lake's form, and together with those that are there.
+"""Converts a source's events to the lake's schema and combines them with the stored ones.
 
-Works on the DuckDB connection that holds the source's tables: ``keyed_order_lines`` and so on are
-what the lake is written from.
+Works on the DuckDB connection with the source's tables; the lake is written from the resulting tables
+``keyed_order_lines`` and so on.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from events.identity import Merge
 from events.lake.refunds import match_refunds
 from events.schema import FACTS, OWN_COLUMNS, SCHEMAS
 
-# What files and messages told, before it was found out what of it was news and what took back what.
+# The statements of files and messages, before changes are filtered and refunds matched.
 RAW_TABLES = ("traits", "refunds")
 DUCKDB_TYPES = {"string": "VARCHAR", "timestamp(6)": "TIMESTAMP"}
 
 
 def key_tables(connection: duckdb.DuckDBPyConnection, time_zone: str) -> None:
-    """Make the ``keyed_`` tables: ``customer_key`` for ``customer_id``, the shop's ``day`` and ``hour``.
+    """Create the ``keyed_`` tables, with ``customer_key`` for ``customer_id``, and the shop's ``day`` and
+    ``hour``.
 
-    Types become those of the schemas.
-
-    Expects the table ``known_customers``. An order without a number becomes one order per
-    customer and day.
+    Types become those of the schemas. Expects the table ``known_customers``. Lines without an order number
+    become one order per customer and day.
     """
     day = local_day("t.timestamp", time_zone)
     special = {
@@ -61,19 +60,21 @@ def _local(moment: str, time_zone: str) -> str:
 
 
 def own_order(table: str) -> str:
-    """An order's number among its customer's, as SQL: without the customer's key that stands in for one."""
+    """An order's number within its customer, as SQL: without a customer key that stands in for a missing
+    number.
+    """
     order, key = f"{table}.order_id", f"{table}.customer_key::VARCHAR"
     without = f"substr({order}, length({key}) + 1)"
     return f"CASE WHEN starts_with({order}, {key} || '-') THEN {without} ELSE {order} END"
 
 
 def raw_table(name: str) -> str:
-    """The table that keeps what was told of one of ``TOLD``."""
+    """The table of the unfiltered statements of a table in ``RAW_TABLES``."""
     return f"told_{name}"
 
 
 def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the event tables that a source does not have, empty."""
+    """Create the event tables that a source lacks, empty."""
     for name, schema in SCHEMAS.items():
         columns_of = {"customer_id": "string"} | {c: t for c, t in schema.items() if c not in OWN_COLUMNS}
         columns = ", ".join(f"{c} {DUCKDB_TYPES.get(dtype, dtype)}" for c, dtype in columns_of.items())
@@ -81,17 +82,17 @@ def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def know_owners(connection: duckdb.DuckDBPyConnection, merges: Sequence[Merge]) -> None:
-    """Make the table ``owners``: who each merged customer turned out to be, in the end."""
+    """Create the table ``owners``: the final customer of each merged customer."""
     final = {merge.customer_key: merge.into for merge in merges}  # the latest merge comes last
     table = {"customer_key": pa.array(final, "int64"), "owner": pa.array(final.values(), "int64")}
     connection.register("owners", pa.table(table))
 
 
 def keep_raw(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Keep what was told in tables of its own, since a later file may tell of what was in between.
+    """Keep the unfiltered statements in separate tables, since a later file may fill gaps between them.
 
     Returns:
-        The tables' names, as of others without ``keyed_``.
+        The tables' names without ``keyed_``.
     """
     for name in RAW_TABLES:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE keyed_{raw_table(name)} AS FROM keyed_{name}")
@@ -119,7 +120,7 @@ def name_returns(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def keep_changes(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave in ``keyed_traits`` what was new or changed when it was told."""
+    """Remove from ``keyed_traits`` the statements that changed nothing at their time."""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE keyed_traits AS FROM keyed_{raw_table("traits")}
@@ -131,11 +132,11 @@ def keep_changes(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
-    """Say in ``keyed_refunds`` which order each refund takes back; return how many take back none.
+    """Set the order of each refund in ``keyed_refunds``; return the number of refunds without one.
 
-    All of them anew, so that it does not matter in which order files were imported; but one that names an
-    order takes back that one. Orders are those of the versions that count. Expects the table ``owners``, and
-    what :func:`events.lake.settling.settle` leaves.
+    All refunds are matched again, so that the order of imports does not matter; a refund that names an order
+    keeps it. Only orders of current versions match. Expects the table ``owners`` and the result of
+    :func:`events.lake.settling.settle`.
     """
     connection.execute(
         """
@@ -180,17 +181,17 @@ def match_returns(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def need_orders(connection: duckdb.DuckDBPyConnection) -> None:
-    """A shop begins with its orders.
+    """Refuse a first import without orders.
 
     Raises:
-        PatronError: a source has none.
+        PatronError: there are no orders.
     """
     if connection.execute("SELECT 1 FROM order_lines LIMIT 1").fetchone() is None:
         raise PatronError("there is no order among the events; nothing was changed. Import orders first")
 
 
 def span(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """The orders' number, their first day, and the last day of orders and refunds; see :func:`days`."""
+    """The number of orders, their first day, and the last day of orders and refunds; see :func:`days`."""
     row = connection.execute(
         "SELECT count(DISTINCT order_id), min(day), greatest(max(day), (SELECT max(day) FROM keyed_refunds))"
         " FROM keyed_order_lines"
@@ -199,7 +200,7 @@ def span(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def days(orders: int, first_day: int | None, last_day: int | None) -> dict[str, Any]:
-    """What a lake's description says of its orders; without any the days are None."""
+    """The fields of a lake's metadata about its orders; without orders the days are None."""
     fields = {"first_day": first_day, "last_day": last_day, "orders": orders}
     dates = {"from": first_day, "to": last_day}
     return fields | {n: None if day is None else date_of(day).isoformat() for n, day in dates.items()}

@@ -1,9 +1,9 @@
 """The lake's versions on disk: folders that never change once they are named, and one pointer.
 
-``events/v000017/order_lines/bucket=03/part-0.parquet`` and so on. ``events/import.json`` names the
-version that holds; replacing that file is the only commit. Readers read it once, and then use that
-version's folder and the journal after its ``compacted_seq``. The version before stays for them until
-something is written again.
+``events/v000017/order_lines/bucket=03/part-0.parquet`` and so on. ``events/import.json`` names the current
+version; replacing that file is the only commit. Readers read it once, and then use that version's folder and
+the journal after its ``compacted_seq``. The previous version stays until the next write, for readers that
+still use it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lake:
     """One version of the lake.
 
     Attributes:
-        folder: of its tables.
+        folder: the folder of its tables.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Lake:
 
     @property
     def compacted_seq(self) -> int:
-        """The last number of the journal whose events it contains."""
+        """The last number of the journal whose events the version contains."""
         return self.metadata.compacted_seq
 
 
@@ -57,7 +57,7 @@ def exists(home: Home) -> bool:
 
 
 def current(home: Home) -> Lake:
-    """The version that holds now. Who reads several files asks once.
+    """The current version. Readers of several files call this once.
 
     Raises:
         NothingThere: nothing was imported or simulated yet.
@@ -92,16 +92,16 @@ def compacted_seq(home: Home) -> int:
 
 
 def bucket_file(folder: Path, table: str, customer_key: int) -> Path:
-    """The file of an event table that holds a customer, below a version's folder."""
+    """The file of an event table that contains a customer, below a version's folder."""
     return folder / table / f"bucket={customer_key % BUCKETS:02d}" / "part-0.parquet"
 
 
 @contextmanager
 def writing(home: Home) -> Iterator[None]:
-    """Be the only writer of the lake; imports, simulations and compactions come one after the other.
+    """Hold the writer's lock; imports, simulations and compactions run one after the other.
 
     Raises:
-        PatronError: another one has been writing for ``PATIENCE_S``.
+        PatronError: another process has held the lock for ``PATIENCE_S``.
     """
     home.events.mkdir(parents=True, exist_ok=True)
     with open(home.events / LOCK, "ab") as file:
@@ -114,7 +114,7 @@ def writing(home: Home) -> Iterator[None]:
 
 
 def begin(home: Home) -> Path:
-    """A folder for the next version; older ones and what was left half-written are removed."""
+    """Create a folder for the next version; remove older versions and unfinished drafts."""
     folders = sorted(path for path in home.events.iterdir() if _VERSION.fullmatch(path.name))
     if name := _current_version(home):
         retained = {name, current(home).metadata.before}
@@ -127,7 +127,7 @@ def begin(home: Home) -> Path:
 
 
 def _current_version(home: Home) -> str | None:
-    """The version that holds; None where there is none, or one that can only be replaced."""
+    """The name of the current version; None if there is none, or only one of an unreadable format."""
     try:
         return current(home).folder.name
     except PatronError:
@@ -135,7 +135,7 @@ def _current_version(home: Home) -> str | None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Let a folder hold the files of another one, which are never changed in place."""
+    """Hard-link the files of a folder, which never change, into another."""
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_dir():
@@ -148,10 +148,10 @@ def link(source: Path, target: Path) -> None:
 
 
 def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
-    """Write a bucket's file, sorted by customer and time, in place of one that is only linked.
+    """Write a bucket's file, sorted by customer and time, replacing a hard link.
 
     Args:
-        rows: what to write, as SQL that can follow ``FROM``.
+        rows: the rows as SQL that can follow ``FROM``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(path) as draft:
@@ -167,13 +167,13 @@ def publish(
     """Make a finished folder the current version, in one step and durably.
 
     Args:
-        record: the rest of :class:`LakeMetadata`.
+        record: the other fields of :class:`LakeMetadata`.
     """
     record = record | {"version": draft.name, "before": _current_version(home)}
     record |= {"compacted_seq": compacted_seq, "forgotten_seq": forgotten_seq}
     metadata = LakeMetadata.parse(record)
     for path in (*draft.rglob("*"), draft):
-        if path.is_dir() or path.stat().st_nlink == 1:  # what is linked was synced when it was written
+        if path.is_dir() or path.stat().st_nlink == 1:  # hard-linked files were synced when they were written
             files.sync(path)
     files.sync(home.events)
     files.replace(home.events / POINTER, json.dumps(record, indent=2), durable=True)

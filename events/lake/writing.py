@@ -1,4 +1,4 @@
-"""Writing the history: a source's events replace the lake, or are added to it."""
+"""Writing the lake: a source's events replace it or are added to it."""
 
 from __future__ import annotations
 
@@ -33,26 +33,25 @@ def write(
     add: bool = False,
     imported: bool = False,
 ) -> LakeMetadata:
-    """Replace the lake by the tables of a source, or add them to it; all of it or nothing.
+    """Replace the lake by the tables of a source, or add them to it; atomically.
 
-    Replacing begins a new shop: what arrived, merges, and customers of whom the source does not tell are
-    forgotten.
+    Replacing creates a new shop: journal, merges, and customers that are not in the source are deleted.
 
     Args:
-        connection: holds the event tables, or those that the source has, with
-            ``customer_id`` (text) in place of ``customer_key`` and without ``day`` and ``hour``, and
-            optionally ``set_aside``, ``truth`` (one row per customer, with ``customer_id``).
-        time_zone: the shop's; decides each event's ``day``.
-        record: what the source says of itself, stored in ``import.json``; :class:`LakeMetadata` names the
-            rest, which is added.
-        add: keep the events that are there, and what arrived; what is told again stays once.
-        imported: from a file: find the order that each refund takes back, and which traits are news.
+        connection: contains the source's event tables, with ``customer_id`` (text) in place of
+            ``customer_key`` and without ``day`` and ``hour``, and optionally ``set_aside`` and ``truth`` (one
+            row per customer, with ``customer_id``).
+        time_zone: the shop's; determines each event's ``day``.
+        record: the source's own fields of ``import.json``; the other fields of :class:`LakeMetadata` are
+            added.
+        add: keep the stored and arrived events; duplicates are stored once.
+        imported: the source is a file: match refunds with orders, and filter traits for changes.
 
     Returns:
         The metadata of the new version.
 
     Raises:
-        PatronError: the events are being written by somebody else; nothing was changed.
+        PatronError: another process writes the events; nothing was changed.
     """
     staging.add_missing(connection)
     union = " UNION ALL ".join(f"SELECT customer_id, timestamp FROM {name}" for name in SCHEMAS)
@@ -72,7 +71,7 @@ def write(
                 _register_customers(connection, db, customer_ids)
             record = record | fill()
         else:
-            with database.writing() as db:  # what is forgotten stays where the new shop cannot be written
+            with database.writing() as db:  # rolled back if the new shop cannot be written
                 seq = forgotten = journal.clear(db, versions.compacted_seq(home))
                 identity.keep(db, customer_ids)
                 _register_customers(connection, db, customer_ids)
@@ -85,9 +84,7 @@ def write(
 def _register_customers(
     connection: duckdb.DuckDBPyConnection, db: sa.Connection, customer_ids: Sequence[str]
 ) -> None:
-    """Give customers their keys; make the tables of the keys under which the events of ids are stored, of
-    each customer's name, and ``owners``.
-    """
+    """Assign keys to customers; create tables of the keys of ids, of each customer's name, and ``owners``."""
     identity.assign(db, customer_ids)
     connection.register("known_customers", identity.stored_table(db))
     connection.register("named_customers", identity.table(db, identity.customers))
@@ -103,7 +100,7 @@ def _fill(
     imported: bool,
     number: Callable[[], int],
 ) -> dict[str, Any]:
-    """Write a version's tables; return what is to be said of them."""
+    """Write a version's tables; return its metadata."""
     staging.key_tables(connection, time_zone)
     notes: dict[str, Any] = {}
     if before:
@@ -135,7 +132,7 @@ def _fill(
 
 
 def _generation(connection: duckdb.DuckDBPyConnection, before: Lake | None) -> dict[str, Any]:
-    """The digest of what was written; the one that was there if only what arrived has come to it since."""
+    """The digest of the written events; the previous digest if only journal events were added since."""
     digest = _digest(connection, "keyed_{}")
     if before and before.metadata.arrived:
         pattern = sql.literal(before.folder / "{}" / "*" / "*.parquet")
@@ -149,7 +146,7 @@ def _generation(connection: duckdb.DuckDBPyConnection, before: Lake | None) -> d
 def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
     """Write a ``keyed_`` table bucket by bucket, each sorted.
 
-    The table is split into buckets in one pass first, since it may lie spilled on the disk.
+    The table is first split into buckets in one pass, since it may be spilled to disk.
     """
     split = folder.with_name(f"{name}.split")
     connection.execute(
@@ -165,12 +162,12 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path)
 
 
 def _digest(connection: duckdb.DuckDBPyConnection, tables: str) -> str:
-    """A digest of the events themselves, whatever the order of their rows and of the customers' keys.
+    """A digest of the events, independent of the order of rows and of customer keys.
 
-    An order without a number has one that begins with its customer's key.
+    The id of an order without a number begins with its customer's key, which is removed.
 
     Args:
-        tables: where each event table is, as SQL with its name to be filled in.
+        tables: the location of each event table, as SQL with a placeholder for its name.
     """
     total = hashlib.sha256()
     for name, schema in SCHEMAS.items():

@@ -1,8 +1,8 @@
-"""What the simulated shop's customers do besides ordering: visits, carts, and what becomes of messages.
+"""Activities of the simulated customers besides orders: visits, carts, and reactions to messages.
 
-Orders are what they are without it: every customer has four more random streams of their own, for
-their habits and for each of their orders, weeks and mailings a row of uniform numbers. A longer run
-has more rows. Nothing is told of a customer before they arrive.
+Orders do not depend on activities: each customer has four further random streams, one for their habits, and
+one each for orders, weeks and mailings with a row of uniform numbers per item. A longer run has more rows.
+A customer has no activities before they arrive.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ Bools = NDArray[np.bool_]
 HABITS, ORDERS, WEEKS, MAILINGS = 1, 2, 3, 4  # the streams, from 1: a last 0 would not make another
 APP_SHARE, SPAM_SHARE = 0.3, 0.2  # of all customers; of those who unsubscribe
 BROWSING = 1.2  # visits without an order, per order that is expected of an active customer
-# Who dropped out browses at this share of their rate at first, fading in so many days, and opens less.
+# Customers who dropped out browse at this share of their rate, fading within so many days, and open less.
 ASLEEP, ASLEEP_DAYS, ASLEEP_OPENS = 0.3, 60.0, 0.4
 MAILING_WEEKS = (8, 13, 22, 35, 40, 50)  # ISO weeks with an email besides those of campaigns
-EMAIL_AT, PUSH_AT = 1 + 10 / 24, 4 + 18 / 24  # days after Monday's beginning
+EMAIL_AT, PUSH_AT = 1 + 10 / 24, 4 + 18 / 24  # days after the beginning of Monday
 MINUTE = 1 / 1440
 
 
 @dataclass(frozen=True)
 class Habits:
-    """The truth about how each customer takes messages.
+    """The true habits of customers regarding messages.
 
     Attributes:
-        open_probability: of an email while active.
-        click_probability: of an email that was opened, and of a push message, while active.
-        uses_app: visits in the app and takes push messages. marks_as_spam: when unsubscribing.
+        open_probability: of an email, while active.
+        click_probability: of an opened email, and of a push message, while active.
+        uses_app: visits through the app and receives push messages. marks_as_spam: when unsubscribing.
     """
 
     open_probability: Floats
@@ -56,7 +56,7 @@ class Habits:
 
     @classmethod
     def of(cls, plan: Plan, numbers: list[int]) -> Habits:
-        """Those of the customers with these numbers."""
+        """The habits of the customers with these numbers."""
         rngs = [_stream(plan, number, HABITS) for number in numbers]
         drawn = [(rng.beta(2.2, 3.8), rng.beta(2.0, 4.0), *rng.random(2)) for rng in rngs]
         opens, clicks, app, spam = np.array(drawn, float).reshape(-1, 4).T
@@ -65,7 +65,7 @@ class Habits:
 
 @dataclass
 class _ActivityRows:
-    """Activities as columns that grow; ``who`` are positions in the batch."""
+    """Activities as growing columns; ``who`` are positions in the batch."""
 
     who: list[Ints] = field(default_factory=list)
     moments: list[Floats] = field(default_factory=list)
@@ -78,7 +78,7 @@ class _ActivityRows:
         self, name: str, where: Bools, who: Ints, moments: Floats, delays_s: Ints,
         products: Ints | None = None, mailings: Ints | None = None,
     ) -> None:  # fmt: skip
-        """Add an activity for every row that is ``where``."""
+        """Add an activity for every row for which ``where`` is true."""
         rows = np.flatnonzero(where)
         self.who.append(who[rows])
         self.moments.append(moments[rows])
@@ -95,8 +95,8 @@ def activity_columns(
     """The columns of ``activities``.
 
     Args:
-        ids: the customers'.
-        products: the first of each order, by number.
+        ids: the customers' ids.
+        products: the first product of each order, by number.
     """
     activities, mailings = _ActivityRows(), _mailing_plan(plan, time)
     _visits_to_order(activities, batch, habits, plan, products)
@@ -111,7 +111,7 @@ def activity_columns(
     meanings = [MEANINGS[name] for name in activities.names]
     who, product = who[visible], np.concatenate(activities.products)[visible]
     seconds = time.utc_seconds(moments[visible])
-    # A channel that the name does not say is the web or the app.
+    # If the name does not imply the channel, it is the web or the app.
     words = np.array([meaning.channel is not None for meaning in meanings])
     channel = np.where(words[part], part, len(meanings) + habits.uses_app[who])
     codes = [f"{c}-{i + 1:02d}" for c in CATEGORIES for i in range(PRODUCTS_PER_CATEGORY)]
@@ -143,7 +143,7 @@ def _stream(plan: Plan, number: int, stream: int) -> np.random.Generator:
 
 
 def _rows(batch: Batch, plan: Plan, stream: int, counts: Ints, draws: int) -> tuple[Ints, Ints, Floats]:
-    """(customer, place among the customer's, uniform numbers) for so many rows of each customer."""
+    """(customer, index within the customer, uniform numbers) for the given number of rows per customer."""
     drawn = [
         _stream(plan, number, stream).random((count, draws))
         for number, count in zip(batch.numbers, counts.tolist(), strict=True)
@@ -163,7 +163,7 @@ def _begin(
 def _visits_to_order(
     activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, product: Ints
 ) -> None:
-    """A visit before each order, on its day: a product looked at, put into the cart and paid for."""
+    """A visit before each order, on the same day: a product viewed, added to the cart and paid."""
     counts = np.bincount(np.array(batch.buyers, np.int64), minlength=len(batch.numbers))
     who, _, u = _rows(batch, plan, ORDERS, counts, 5)
     ordered = np.array(batch.moments, float)
@@ -185,7 +185,7 @@ def _visits_to_order(
 
 
 def _browsing(activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, time: ShopTime) -> None:
-    """At most one visit a week that is not to order: products looked at, some carts left."""
+    """At most one visit a week without an order: products viewed, some carts abandoned."""
     first_days = np.floor([c.arrival for c in batch.customers])
     counts = np.ceil((time.end - first_days) / 7).astype(np.int64)
     who, week, u = _rows(batch, plan, WEEKS, counts, 9)
@@ -219,7 +219,7 @@ class _Mailing:
 
 
 def _mailing_plan(plan: Plan, time: ShopTime) -> list[_Mailing]:
-    """What is sent, earliest first: emails in some weeks, push messages in campaigns."""
+    """All mailings, earliest first: emails in some weeks, push messages in campaigns."""
     first = (plan.start - EPOCH).days
     mailings: list[_Mailing] = []
     for monday in range(-date_of(first).weekday(), int(time.end), 7):
@@ -234,7 +234,7 @@ def _mailing_plan(plan: Plan, time: ShopTime) -> list[_Mailing]:
 def _mailings(
     activities: _ActivityRows, batch: Batch, habits: Habits, plan: Plan, mailings: list[_Mailing]
 ) -> None:
-    """Emails to subscribers, and in campaigns push messages to who uses the app; some open and click."""
+    """Emails to subscribers, and in campaigns push messages to app users; some are opened and clicked."""
     moments = np.array([mailing.moment for mailing in mailings], float)
     after = np.searchsorted(moments, [c.arrival for c in batch.customers])
     who, nth, u = _rows(batch, plan, MAILINGS, len(mailings) - after, 4)
@@ -246,7 +246,7 @@ def _mailings(
     received, at_once = np.where(is_email, subscribed, habits.uses_app[who]), np.zeros(len(who), np.int64)
     awake = np.where(at < dropouts[who], 1.0, ASLEEP_OPENS)
     opens = received & is_email & (u[:, 0] < habits.open_probability[who] * awake)
-    opened_at = at + 5 * MINUTE - np.log1p(-u[:, 1]) / 4  # six hours in the mean
+    opened_at = at + 5 * MINUTE - np.log1p(-u[:, 1]) / 4  # six hours on average
     clicks = opens & (u[:, 2] < habits.click_probability[who])
     taps = received & ~is_email & (u[:, 0] < habits.click_probability[who] * awake)
     clicked_at = opened_at + (0.5 + 5 * u[:, 3]) * MINUTE
@@ -267,7 +267,7 @@ def _changes(batch: Batch) -> Floats:
 
 
 def _refusals(activities: _ActivityRows, batch: Batch, habits: Habits, time: ShopTime) -> None:
-    """Who no longer wants the newsletter says so, and some call it spam."""
+    """Customers who leave the newsletter unsubscribe, and some mark it as spam."""
     who, changes = np.arange(len(batch.numbers)), _changes(batch)
     leaves = np.array([c.newsletter for c in batch.customers], bool) & (changes < time.end)
     at_once = np.zeros(len(who), np.int64)

@@ -1,8 +1,8 @@
-"""What the simulated shop's customers say: reviews with stars and a few words, complaints, surveys.
+"""Feedback of the simulated customers: reviews with stars and a few words, complaints, surveys.
 
-Each order leaves its customer more or less content: less where it is returned, and where it was the last
-one. Stars, words, scores and complaints follow from that, with noise. One random stream per customer, so
-that all else is what it is without it.
+Each order leaves its customer more or less content, less if it is returned or is the last order. Stars,
+words, scores and complaints follow from that, with noise. Each customer has a separate random stream for
+feedback, so that all other events do not depend on it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ STREAM = 6  # after those of the other activities
 # Shares of the orders: with a review, a complaint, one where it is returned, a survey that is answered; and
 # of the complaints, those that are resolved.
 REVIEWED, COMPLAINED, COMPLAINED_RETURNED, ANSWERED, RESOLVED = 0.35, 0.08, 0.5, 0.25, 0.65
-# How content an order leaves its customer, 0 to 1: usually, and what a return and a farewell take from it.
+# The contentment with an order, 0 to 1: usually, and how much a return and the last order reduce it.
 USUALLY, RETURNED, LAST, NOISE = 0.8, 0.4, 0.15, 0.5
 CHINESE = 0.15  # of the customers write in Chinese
-# Half-sentences by how content who writes them is, and by language: two make a text.
+# Half-sentences by contentment and language; two make a text.
 CONTENT: Phrases = {
     "en": (
         "Very happy with it", "The quality is excellent", "Fast delivery, well wrapped",
@@ -59,13 +59,13 @@ DISCONTENT: Phrases = {
     ),
 }  # fmt: skip
 DRAWS = 13
-# Where the uniform random numbers of an order are; words take two each, and so does the mood.
+# The columns of an order's uniform random numbers; words and contentment take two each.
 REVIEW, COMPLAINT, RESOLUTION, SURVEY, WAIT, LATE, DELAY, WORDS, COMPLAINT_WORDS, MOOD = (*range(8), 9, 11)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """What some orders, by number, made their customers say, and when; properties are JSON."""
+    """The feedback about some orders, by number, and its moments; properties are JSON."""
 
     name: str
     orders: Ints
@@ -74,11 +74,11 @@ class _Answers:
 
 
 def feedback_columns(batch: Batch, plan: Plan, time: ShopTime, ids: Any, products: Ints) -> dict[str, Any]:
-    """The columns of further rows of ``activities``.
+    """Further rows of ``activities``, as columns.
 
     Args:
-        ids: the customers'.
-        products: the first of each order, by number.
+        ids: the customers' ids.
+        products: the first product of each order, by number.
     """
     buyers, (u, chinese) = np.array(batch.buyers, np.int64), _draws(batch, plan)
     parts = _answers(batch, time, u, chinese[buyers], _content(batch, buyers, u))
@@ -113,7 +113,7 @@ def _draws(batch: Batch, plan: Plan) -> tuple[Floats, Bools]:
 
 
 def _content(batch: Batch, buyers: Ints, u: Floats) -> Floats:
-    """How content each order left its customer, 0 to 1."""
+    """The customer's contentment with each order, 0 to 1."""
     ordered, returned = np.array(batch.moments, float), np.array(batch.refunds, float)
     left = np.array(batch.dropouts, float)[buyers]
     last = (left == ordered) | (np.isfinite(returned) & (left == returned))
@@ -125,7 +125,7 @@ def _content(batch: Batch, buyers: Ints, u: Floats) -> Floats:
 def _answers(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: Floats) -> list[_Answers]:
     ordered, returned = np.array(batch.moments, float), np.array(batch.refunds, float)
     comes_back = np.isfinite(returned)
-    opened = ordered + 1.5 + 1.5 * u[:, WAIT]  # before anything can come back
+    opened = ordered + 1.5 + 1.5 * u[:, WAIT]  # before any return
     resolved = opened + 0.2 + 12 * u[:, RESOLUTION]
     reviewed = np.where(comes_back, returned, ordered + 3 + 9 * u[:, WAIT]) + 0.1
     answered = reviewed + 1
@@ -156,7 +156,7 @@ def _answers(batch: Batch, time: ShopTime, u: Floats, chinese: Bools, content: F
 
 
 def _words(phrases: Phrases, chinese: bool, shares: Floats) -> str:
-    """A text of one phrase or two."""
+    """A text of one or two phrases."""
     chosen = phrases["zh" if chinese else "en"]
     parts = dict.fromkeys(chosen[int(share * len(chosen))] for share in shares)
     return ("，".join(parts) + "。") if chinese else (". ".join(parts) + ".")

@@ -1,4 +1,4 @@
-"""What the simulated shop's customers order and give back: baskets of products, discounts, refunds."""
+"""Orders and refunds of the simulated customers: baskets of products, discounts, returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from events.simulation.truth import CATEGORIES, PRODUCTS_PER_CATEGORY, Customer,
 MAX_LINES = 5
 LINE_SHARES = (0.36, 0.28, 0.19, 0.11, 0.06)  # of orders with 1, 2, ... lines
 RETURN_DAYS = (3.0, 25.0)
-# Where the uniform random numbers of an order are; the last six are one for each possible line.
+# The columns of an order's uniform random numbers; the last six are one for each possible line.
 DROPOUT, RETURNED, RETURN_WAIT, RETURN_DROPOUT, LATE, DELAY, REFUND_LATE, REFUND_DELAY, LINES = range(9)
 WEIGHT, CATEGORY, QUANTITY, PRODUCT, OFFER, COMES_BACK = range(9, 9 + 6 * MAX_LINES, MAX_LINES)
 DRAWS = 9 + 6 * MAX_LINES
@@ -22,9 +22,9 @@ ID_FACTOR, ID_MASK = np.uint64(0x9E3779B97F4A7C15), np.uint64(2**48 - 1)
 
 @dataclass
 class Batch:
-    """What some customers did; ``refunds`` is infinite for orders that are kept.
+    """The events of some customers; ``refunds`` is infinite for orders that are not returned.
 
-    ``draws`` holds the uniform random numbers of each order.
+    ``draws`` contains the uniform random numbers of each order.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -76,7 +76,7 @@ def order_tables(
     every = np.arange(len(order))
     lines = columns(every, time.utc_seconds(moments)[order], delays_s(plan, u[:, LATE], u[:, DELAY]))
     lines |= {"quantity": quantity, "amount": amount, "discount": discount}
-    # The first line of a returned order always comes back; the others as it happens.
+    # The first line of a returned order is always returned; the others at random.
     first = np.diff(order, prepend=-1) > 0
     when = np.array(batch.refunds, float)[order]
     back = np.flatnonzero((when < time.end) & (first | (draws[1] < 0.5)))
@@ -90,10 +90,10 @@ def order_tables(
 def _basket(
     batch: Batch, u: Floats, buyers: Ints, prices: Ints
 ) -> tuple[Ints, Ints, Ints, tuple[Floats, Floats]]:
-    """Turn what an order is to cost into products: (order, product, quantity, two draws) by line.
+    """Turn order values into products: (order, product, quantity, two draws) by line.
 
-    The value is divided among the lines; each buys, in a category of the customer's taste, a
-    product whose price is close to its part.
+    The value is divided among the lines; each line is a product, from a category of the customer's taste,
+    whose price is close to its part of the value.
     """
 
     def drawn(column: int) -> Floats:
@@ -110,10 +110,10 @@ def _basket(
     quantity = np.maximum(quantity, np.round(part / highest).astype(np.int64))
     step = np.log(highest / lowest) / (PRODUCTS_PER_CATEGORY - 1)
     rank = np.log(np.maximum(part / quantity, 1) / lowest) / step
-    # Up to one and a half places off the fitting price, for variety.
+    # Up to one and a half places away from the fitting price, for variety.
     rank = np.clip(np.round(rank + 3 * drawn(PRODUCT) - 1.5), 0, PRODUCTS_PER_CATEGORY - 1)
     product = category * PRODUCTS_PER_CATEGORY + rank.astype(np.int64)
-    # Lines of one order with the same product become one.
+    # Lines of one order with the same product are combined.
     key = (np.arange(len(u))[:, None] * prices.size + product)[present]
     unique, first, merged = np.unique(key, return_index=True, return_inverse=True)
     total = np.bincount(merged, quantity[present], len(unique)).astype(np.int64)

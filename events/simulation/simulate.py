@@ -1,8 +1,8 @@
 """Source ``simulate``: a web shop whose customers' true rates are known.
 
-Every customer has a random stream of their own and draws from it in the order of their life, so
-a longer run repeats a shorter one exactly and adds to it. The laws are in
-:mod:`events.simulation.truth`; here customers live by them and leave events.
+Every customer has a random stream of their own and draws from it in chronological order, so a longer run
+repeats a shorter one exactly and adds to it. The distributions are in :mod:`events.simulation.truth`; this
+module generates the events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH = 2000  # customers whose random numbers are held in memory at once
 
 _ENDS = ("dropped_out_at", "subscriptions_ended_at")
 
-# How columns are handed to DuckDB (text unless said here) and how it stores them.
+# The types in which columns are passed to DuckDB (text by default), and in which it stores them.
 _ARROW = {
     **dict.fromkeys(("timestamp", "received_at", *_ENDS), pa.timestamp("s")),
     **dict.fromkeys(("quantity", "amount", "discount"), pa.int64()),  # money in cents
@@ -66,14 +66,14 @@ def simulate(
     Args:
         connection: where to create the tables.
         plan: the shop.
-        until: emit the events with a timestamp before this moment (UTC if naive). News of the
-            last of them may be received after it.
+        until: emit the events with a timestamp before this moment (UTC if naive). The last ones may be
+            received after it.
         progress: called with a message and the share done.
 
     ``truth`` has one row per customer: ``purchase_rate_per_day`` (orders a day while active, over
     the year and outside campaigns), ``dropout_probability`` (after each order; a refund adds
-    ``plan.refund_dropout``), ``dropped_out_at`` (null while active; the arrival of who never
-    orders), ``order_value_mean`` (currency, before discounts, up to the rounding to products'
+    ``plan.refund_dropout``), ``dropped_out_at`` (null while active; for customers who never order, their
+    arrival), ``order_value_mean`` (currency, before discounts, up to the rounding to products'
     prices), ``refund_probability`` (per order), ``discount_sensitivity`` (0 to 1), ``open_probability``
     and ``click_probability`` (see :class:`Habits`), ``favourite_category``, and of subscribers
     ``subscription_leave_probability`` (see :class:`Subscriber`) and ``subscriptions_ended_at`` (the end of
@@ -106,7 +106,7 @@ def _before(until: datetime, columns: dict[str, Any]) -> pa.Table:
 
 
 def _store(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    """Create the table ``name``, by time, money as decimals in the shop's currency."""
+    """Create the table ``name``, sorted by time, with money as decimals in the shop's currency."""
     stored = [column for column in rows.column_names if (name, column) != ("truth", "timestamp")]
     select = ", ".join(_STORED_AS.get(column, "{0}").format(column) for column in stored)
     order = [c for c in ("timestamp", "customer_id", "order_id", "product_id", "name") if c in stored]
@@ -116,7 +116,7 @@ def _store(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> 
 
 
 def _live(batch: Batch, plan: Plan, time: ShopTime, numbers: range) -> bool:
-    """Let customers live to the end of time; False once one would arrive after it."""
+    """Simulate customers up to the end of time; return False once a customer would arrive after it."""
     for number in numbers:
         rng = np.random.default_rng([plan.seed, number])
         customer = draw_customer(rng, plan, time, number)
@@ -131,7 +131,7 @@ def _live(batch: Batch, plan: Plan, time: ShopTime, numbers: range) -> bool:
 def _order_until_dropout(
     batch: Batch, customer: Customer, rng: np.random.Generator, plan: Plan, time: ShopTime
 ) -> float:
-    """Add a customer's orders to the batch; return when they drop out (may lie past the end)."""
+    """Add a customer's orders to the batch; return when they drop out, possibly after the end."""
     if np.isinf(customer.first_order):
         return customer.arrival
     lift = plan.campaign_lift * customer.discount_sensitivity
@@ -162,7 +162,7 @@ def _order_until_dropout(
 def _tables(
     batch: Batch, plan: Plan, time: ShopTime, until: datetime, prices: Ints
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Tables by name; several of a name are one."""
+    """Tables by name; parts with the same name belong to one table."""
     ids = [f"C{number:06d}" for number in batch.numbers]
     array, habits = np.array(ids, object), Habits.of(plan, batch.numbers)
     holders = subscribers(batch, plan, time)
@@ -223,7 +223,7 @@ def _truth(
 
 
 def _come_true(moments: list[float], time: ShopTime, until: datetime) -> NDArray[np.object_]:
-    """Moments as seconds since 1970-01-01, UTC; None for those that have not come before ``until``."""
+    """Moments as seconds since 1970-01-01 UTC; None for those not before ``until``."""
     at = np.array(moments, float)
     known = at < time.end
     known[known] = time.utc_seconds(at[known]) < until.timestamp()

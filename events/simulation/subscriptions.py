@@ -1,8 +1,8 @@
-"""What the simulated shop's customers subscribe to: free delivery, and some a box of samples on top.
+"""Subscriptions of the simulated customers: free delivery, and for some a box of samples.
 
-Fees are paid month by month or year by year until the customer leaves. Who leaves is seen beforehand: it is
-mostly those who have stopped ordering, and those who were given money back shortly before. Every customer has
-one more random stream of their own, so that all else is what it is without subscriptions.
+Fees are paid monthly or yearly until the customer leaves. Leaving is predictable: customers who have stopped
+ordering, or who recently received a refund, are more likely to leave. Each customer has a separate random
+stream for subscriptions, so that all other events do not depend on it.
 """
 
 from __future__ import annotations

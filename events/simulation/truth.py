@@ -1,4 +1,4 @@
-"""What is true of the simulated shop: its plan, its calendar, its products and its customers.
+"""The true parameters of the simulated shop: its plan, calendar, products and customers.
 
 Customers follow the BG/NBD model (Fader, Hardie & Lee 2005, "Counting your customers the easy
 way"): while active they order as a Poisson process, with rates that are gamma distributed over
@@ -197,9 +197,9 @@ def season_of(day: date, seasonality: float) -> float:
 class Customer:
     """The truth about one customer. Moments are those of :class:`ShopTime`.
 
-    ``first_order`` is infinite for who never orders. ``taste`` holds the cumulative shares of the
-    categories. The ``newsletter_*`` fields say when the customer changes their mind, and whether
-    and after how many days they unsubscribe once they have dropped out.
+    ``first_order`` is infinite for customers who never order. ``taste`` holds the cumulative shares of the
+    categories. The ``newsletter_*`` fields determine when the customer changes their mind, and whether and
+    how many days after dropping out they unsubscribe.
     """
 
     arrival: float
