@@ -1,1 +1,1 @@
-"""The questions about customers, and the mathematics that answers them."""
+"""The models: questions about customers, estimators, measures and the registry."""

@@ -1,4 +1,4 @@
-"""One order of a million among orders of thirty: the rule by which it drags nobody else after it.
+"""Winsorizing of amounts: one order of a million among orders of thirty must not dominate.
 
 Amounts above a cap count as the cap: the median times exp(6 s), where s is the robust standard deviation of
 the logarithms (1.4826 × their median absolute deviation), at least 0.5.
@@ -13,10 +13,10 @@ CAP_DEVIATIONS, MIN_DEVIATION = 6.0, 0.5
 
 
 def cap_of(amounts: NDArray[np.float64]) -> float:
-    """The largest amount that counts as it is; infinite where none is above 0.
+    """The largest amount that is not capped; infinite if no amount is above 0.
 
     Args:
-        amounts: those of 0 or less say nothing about it.
+        amounts: those of 0 or less are ignored.
     """
     logs = np.log(amounts[amounts > 0])
     if not len(logs):
@@ -27,5 +27,5 @@ def cap_of(amounts: NDArray[np.float64]) -> float:
 
 
 def winsorized(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Amounts, those above the cap as the cap."""
+    """The amounts, capped."""
     return np.minimum(amounts, cap_of(amounts))

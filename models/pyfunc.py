@@ -1,4 +1,4 @@
-"""Opens a bundle for ``mlflow.pyfunc.load_model``, for scientists; serving never does."""
+"""Opens a bundle for ``mlflow.pyfunc.load_model``; for notebooks, not used by serving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.registry.bundle import MANIFEST, digest, open_bundle
 
 
 def _load_pyfunc(path: str) -> Any:
-    """Open a bundle (the name is MLflow's): ``predict`` takes a DataFrame."""
+    """Load a bundle (MLflow requires this name); ``predict`` takes a DataFrame."""
     files = {p.name: p.read_bytes() for p in Path(path).iterdir() if p.is_file()}
     model = open_bundle("pyfunc", files, digest(files[MANIFEST]))
 

@@ -1,4 +1,4 @@
-"""What the whole shop took in, day by day: how one season compares with others."""
+"""The shop's revenue by day, to compare seasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.outliers import winsorized
 
 @dataclass(frozen=True)
 class Revenue:
-    """Net revenue (paid less given back) per day, in currency, from ``first_day`` on.
+    """Net revenue (paid less refunded) per day, in currency, from ``first_day`` on.
 
     Attributes:
         first_day: counted from 1970-01-01.
@@ -23,7 +23,7 @@ class Revenue:
     by_day: NDArray[np.float64]
 
     def within(self, day: int, days: int) -> float | None:
-        """Of the ``days`` days from ``day`` on; None where not all of them are known."""
+        """The revenue of the ``days`` days from ``day`` on; None unless all of them are known."""
         start = day - self.first_day
         if start < 0 or start + days > len(self.by_day):
             return None
@@ -31,7 +31,7 @@ class Revenue:
 
 
 def net_revenue_by_day(events: Events, until: int) -> Revenue:
-    """The revenue of these events' days before ``until``; a giant day's as :mod:`models.outliers` has it."""
+    """The revenue of the days before ``until``, with outliers capped as in :mod:`models.outliers`."""
     paid, back = latest(events.order_lines), latest(events.refunds)
     moved = paid.select("day", "amount").union(back.select("day", amount=-back.amount))
     daily = moved.group_by("day").aggregate(amount=moved.amount.sum().cast("float64"))

@@ -1,4 +1,4 @@
-"""CustomerModel: a question about customers, said once, as data."""
+"""The specification of a model about customers, as data, and the protocol of estimators."""
 
 from __future__ import annotations
 
@@ -18,62 +18,64 @@ from models.revenue import Revenue
 
 Array = NDArray[np.float64]
 Label = Callable[[Events, ir.Table, int], ir.Table]
-"""Of events, a population and a horizon in days: ``customer_key``, ``as_of`` and ``label``."""
+"""A function of events, a population and a horizon in days; returns ``customer_key``, ``as_of`` and
+``label``.
+"""
 
 
 class Ranges(Protocol):
-    """Where the outcomes of most customers will lie, given their scores."""
+    """Prediction intervals by score."""
 
     @property
     def level(self) -> float:
-        """The share of outcomes that are to lie within."""
+        """The share of outcomes that should lie within."""
         ...
 
     def of(self, score: Array) -> tuple[Array, Array]:
-        """The lowest and the highest likely outcome of each score, in its unit."""
+        """The lower and upper bound for each score, in its unit."""
         ...
 
 
 class Fitted(Protocol):
-    """An estimator that has learnt; it is written to and read from files without pickle."""
+    """A fitted estimator; it is written to and read from files without pickle."""
 
     def predict(self, x: Array) -> Array:
         """The scores of a matrix with one row per customer, one column per feature."""
         ...
 
     def contributions(self, x: Array) -> Array:
-        """Per row what each column adds to the raw score, and last what all rows start from."""
+        """Per row what each column adds to the raw score, and last the base common to all rows."""
         ...
 
     def corrected(self, raw: Array) -> Array:
-        """The scores of raw scores; it rises with them."""
+        """Convert raw scores to scores; monotonically increasing."""
         ...
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns that may change a score: trees split by them, or a line gives them weight."""
+        """The columns that can change the score: trees split on them, or a line gives them weight."""
         ...
 
     @property
     def intervals(self) -> Ranges | None:
-        """Where outcomes will lie, by score; None where it was not learnt."""
+        """Prediction intervals by score; None if there are none."""
         ...
 
     def to_files(self) -> dict[str, bytes]:
-        """Everything needed to open it again, by file name."""
+        """All files needed to load it again, by name."""
         ...
 
 
 @dataclass(frozen=True)
 class FitContext:
-    """What the rows of a matrix ask.
+    """The meaning of the rows of a training matrix.
 
     Attributes:
         features: the name of each column.
         days: the day of each row's as_of, counted from 1970-01-01.
-        horizon_days: how far ahead the labels look.
-        today: the day from which on the model is to answer; every label was known by then.
-        revenue: the shop's, of the days before today; None where the label is no money.
+        horizon_days: the length of the labels' window.
+        today: the day of training; every label was known by then.
+        revenue: the shop's, of the days before today; None if the label is not money.
     """
 
     features: tuple[str, ...]
@@ -84,7 +86,7 @@ class FitContext:
 
 
 class Estimator(Protocol):
-    """Something that can learn a label from a matrix of features."""
+    """An estimator of a label from a matrix of features."""
 
     def fit(
         self,
@@ -94,25 +96,24 @@ class Estimator(Protocol):
         categorical: list[int],
         context: FitContext | None = None,
     ) -> Fitted:
-        """Learn.
+        """Fit the estimator.
 
         Args:
             x: one row per (customer, as_of), one column per feature; missing values are NaN.
             y: the labels.
-            customers: the customer of each row: one customer never stands on both sides of a
-                split that the estimator makes.
-            categorical: the columns that hold codes of categories.
-            asked: what the rows ask and when; None for rows of no particular moment.
+            customers: the customer of each row; no split of the estimator may put a customer on both sides.
+            categorical: the columns with codes of categories.
+            context: the meaning and the days of the rows; None for rows without a moment.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Who a question makes sense for: a feature within bounds, both included.
+    """An eligibility condition: a feature within bounds, both included.
 
     Attributes:
-        otherwise: what is told about a customer who is outside.
+        otherwise: the text about a customer who is not eligible.
     """
 
     feature: Feature
@@ -121,7 +122,7 @@ class Condition:
     at_most: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The condition as a manifest holds it."""
+        """The condition as part of a manifest."""
         return {
             "feature": self.feature.name,
             "at_least": self.at_least,
@@ -132,10 +133,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The simplest thing a model has to beat: a score made from features without learning.
+    """A simple score to beat, computed from features without training.
 
     Attributes:
-        score: of a frame of features and the horizon in days.
+        score: a function of a frame of features and the horizon in days.
     """
 
     name: str
@@ -144,7 +145,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a model must show on customers and a time it has not seen, before it may answer."""
+    """A requirement for promotion: bounds of a metric on held-out customers and a later time."""
 
     metric: str
     why: str
@@ -152,10 +153,10 @@ class Gate:
     at_most: float | None = None
 
     def refusal(self, metrics: Mapping[str, float], part: str | None = None) -> str | None:
-        """Why the gate stays shut, in words; None when it opens.
+        """Why the gate fails, as text; None if it passes.
 
         Args:
-            part: of the customers, where the metric is about some of them.
+            part: the slice of customers, if the metric is about a slice.
         """
         value = metrics[self.metric]
         low, high = self.at_least, self.at_most
@@ -167,7 +168,7 @@ class Gate:
 
 
 class Question(Protocol):
-    """What evaluation, gates and cards read of a question, whether about a shop or about a table."""
+    """What evaluation, gates and cards need to know of a model, about customers or about a table."""
 
     @property
     def name(self) -> str:
@@ -176,7 +177,7 @@ class Question(Protocol):
 
     @property
     def question(self) -> str:
-        """What is asked, for people."""
+        """The question as text."""
         ...
 
     @property
@@ -186,29 +187,29 @@ class Question(Protocol):
 
     @property
     def baselines(self) -> tuple[Baseline, ...]:
-        """The simplest things it has to beat."""
+        """The simple scores it has to beat."""
         ...
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """What it must show before it may answer."""
+        """The requirements for its promotion."""
         ...
 
 
 @dataclass(frozen=True)
 class CustomerModel:
-    """One question about customers.
+    """A model about customers.
 
     Attributes:
         kind: ``probability`` (of the label being 1) or ``money`` (the label, in currency).
-        meaning: what the score says, with ``{days}`` for the horizon.
-        horizon: how far ahead it asks. ``shorter_horizons`` are tried, in this order, where the
+        meaning: the meaning of the score, with ``{days}`` for the horizon.
+        horizon: the length of the predicted window. ``shorter_horizons`` are tried, in this order, if the
             history is too short for it.
-        eligible: all of these must hold, in training as in serving.
-        complement_of: the model of the opposite question, if there is one: that question is what
-            is learnt, at this model's horizon, and the score is 1 − its score.
-        tells_next_order: whether its versions also tell the day of the next order
-            (:mod:`models.questions.next_order`), where that proves better than the customer's own rhythm.
+        eligible: conditions that must all hold, in training as in serving.
+        complement_of: the model of the opposite question, if there is one: its question is trained, at this
+            model's horizon, and the score is 1 − its score.
+        tells_next_order: whether its versions also predict the day of the next order
+            (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
     """
 
     name: str

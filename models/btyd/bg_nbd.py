@@ -25,11 +25,11 @@ MINIMUM_CUSTOMERS = 10
 
 @dataclass(frozen=True)
 class BgNbd(MaximumLikelihood):
-    """The model with its four parameters.
+    """The BG/NBD model with its four parameters.
 
     Attributes:
         r, alpha: shape and rate of the purchase rates; alpha is in the unit of time of the data.
-        a, b: of the dropout probabilities.
+        a, b: the parameters of the dropout probabilities.
     """
 
     NAMES: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
@@ -44,15 +44,15 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, start: Bg
 
     Args:
         frequency, recency, T: one per customer; see the package's docstring.
-        start: where to begin instead of the usual places; it ends at the same maximum.
+        start: a starting point instead of the usual ones; the maximum is the same.
 
     Raises:
-        PatronError: a customer cannot be, they are too few, or none of them bought again.
+        PatronError: a customer's data are impossible, there are too few customers, or none bought again.
     """
     x, t_x, age = checked(frequency, recency, T)
     if len(x) < MINIMUM_CUSTOMERS:
         raise PatronError(
-            f"BG/NBD was given {len(x)} customers and takes {MINIMUM_CUSTOMERS}; import more history"
+            f"BG/NBD was given {len(x)} customers and needs {MINIMUM_CUSTOMERS}; import more history"
         )
     if not x.any():
         raise PatronError(
@@ -70,7 +70,7 @@ def checked(frequency: ArrayLike, recency: ArrayLike, T: ArrayLike) -> tuple[Arr
     """Frequency, recency and T as arrays of equal length.
 
     Raises:
-        PatronError: values are impossible; the message says which, and of how many customers.
+        PatronError: values are impossible; the message says which, and for how many customers.
     """
     x, t_x, age = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(values, np.float64)) for values in (frequency, recency, T))

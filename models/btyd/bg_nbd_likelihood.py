@@ -15,11 +15,11 @@ from models.spec import Array
 
 @dataclass(frozen=True)
 class GroupedCustomers:
-    """Equal customers, counted together.
+    """Identical customers, counted together.
 
     Attributes:
         all: every x, with its weight.
-        never: T of who did not buy again, with its weight.
+        never: T of the customers who did not buy again, with its weight.
         again: x, t_x and T of the others, with its weight.
     """
 
@@ -44,8 +44,8 @@ class GroupedCustomers:
 def log_likelihood(logs: Array, data: GroupedCustomers) -> tuple[float, Array, Array]:
     """Equation 7 in nats, with its first and second derivatives in the logarithms of r, alpha, a and b.
 
-    Of equation 6 the factors that hold x alone are counted once per x, and the sum that remains, of who is
-    alive at T and of who dropped out at t_x, is taken in logarithms.
+    The factors of equation 6 that depend on x alone are computed once per x. The remaining sum, over being
+    alive at T and having dropped out at t_x, is computed in logarithms.
     """
     parameters = np.exp(logs)
     parts = [

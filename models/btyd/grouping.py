@@ -1,4 +1,4 @@
-"""Group equal customers, so that a likelihood is computed once for each."""
+"""Grouping of identical customers, so that a likelihood is computed once per group."""
 
 from __future__ import annotations
 

@@ -14,11 +14,13 @@ from core.errors import PatronError
 from models.spec import Array
 
 Objective = Callable[[Array], tuple[float, Array, Array]]
-"""Of the parameters' logarithms: the log-likelihood of all customers, its first and second derivatives."""
+"""Called with the logarithms of the parameters; returns the log-likelihood and its first and second
+derivatives.
+"""
 
 MAX_STEP = 2.0  # in logarithms, of the search
-GRADIENT, FLAT = 1e-9, 1e-4  # per customer: the target, and what rounding may leave
-MIN_INFORMATION = 0.01  # below it a logarithm's standard error is above 10, which says nothing
+GRADIENT, FLAT = 1e-9, 1e-4  # per customer: the tolerance, and what rounding errors may leave
+MIN_INFORMATION = 0.01  # below it the standard error of a logarithm is above 10, which is meaningless
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Evidence:
     Attributes:
         customers: the number of customers of the fit.
         log_likelihood: in nats, summed over the customers.
-        covariance: of the parameters' logarithms, the inverse of the observed information; None where the
-            likelihood has no peak inside the range, so that there are no intervals.
+        covariance: of the parameters' logarithms, the inverse of the observed information; None if the
+            likelihood has no peak within the range, so that there are no intervals.
     """
 
     customers: int
@@ -39,7 +41,7 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class MaximumLikelihood:
-    """A model of positive parameters, which are its fields of the names ``NAMES``.
+    """A model with positive parameters, the fields listed in ``NAMES``.
 
     Raises:
         PatronError: a parameter is not a finite number above 0.
@@ -71,9 +73,9 @@ def maximise(
 ) -> tuple[Array, Evidence]:
     """The logarithms of the most likely parameters, and their evidence.
 
-    Newton's method within a region of trust (Conn, Gould & Toint, 2000, ch. 7), whose small steps do not
-    leap onto the plains far out, where every likelihood is flat. Parameters that the data drive out of every
-    bound, such as those of a dropout that nobody shows, stop where driving them on changes nothing.
+    Newton's method within a trust region (Conn, Gould & Toint, 2000, ch. 7), whose bounded steps avoid the
+    far regions in which every likelihood is flat. Parameters that grow without bound, such as those of a
+    dropout that the data do not show, stop where further growth changes nothing.
 
     Args:
         starts: logarithms to start from, tried in this order.
@@ -121,13 +123,13 @@ def maximise(
 
 
 def in_logarithms(parameters: Array, gradient: Array, curvature: Array) -> tuple[Array, Array]:
-    """First and second derivatives in the logarithms of parameters, of those in the parameters."""
+    """First and second derivatives in the logarithms of parameters, from those in the parameters."""
     steepness = gradient * parameters
     return steepness, curvature * np.outer(parameters, parameters) + np.diag(steepness)
 
 
 def _inverse(information: Array) -> tuple[tuple[float, ...], ...] | None:
-    """The covariance for this information; None where some direction has almost none."""
+    """The covariance for this information; None if it is almost singular."""
     values, vectors = np.linalg.eigh(information)
     if not values[0] > MIN_INFORMATION:
         return None

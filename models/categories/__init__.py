@@ -1,1 +1,1 @@
-"""Propensity per product category: which categories does a customer order of soon?"""
+"""Propensity per product category: which categories a customer will order from soon."""

@@ -1,7 +1,8 @@
-"""What customers had ordered of each category by a moment, and the rows that the model reads of it.
+"""The order history of customers per category as of a moment, and the rows that the model reads.
 
-One model for all categories: a row is a customer and a category, and says what the customer did in it, what
-all customers do in it, and what the customer does at all. So a rare category learns from the common ones.
+There is one model for all categories. A row is a customer and a category, with the customer's behaviour in
+the category, all customers' behaviour in it, and the customer's behaviour overall. Rare categories thus
+benefit from common ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pandas as pd
 from models.spec import Array
 
 KEYS = ["customer_key", "category"]
-# What a row holds beside its keys: by column its unit. Days are the shop's, windows reach back from as_of.
+# The columns of a row besides its keys, with their units. Days are the shop's; windows end at as_of.
 # Shares are per mille, so that a regression on log(1 + amount) reads nearly their logarithms.
 UNITS = {
     "category": "category",
@@ -39,11 +40,11 @@ UNITS = {
     "tenure_days": "days",
     "distinct_categories": "categories",
 }
-FADING_DAYS = 180  # after which an order counts half, after twice as many a quarter
-SEASON_DAYS = 30  # of the year before, from as_of's day on
-MIN_SEASON_ORDERS = 50  # or the last 90 days stand in for it
+FADING_DAYS = 180  # the half-life of an order's weight
+SEASON_DAYS = 30  # of the previous year, from as_of's day on
+MIN_SEASON_ORDERS = 50  # with fewer, the last 90 days are used instead
 LINES_DRAWN = 3
-"""So many lines draw a customer's share of lines to that of everybody."""
+"""The weight, in lines, of the shares of all customers in a customer's smoothed share."""
 _OF_CUSTOMER = {
     "orders": "orders_total", "orders_365d": "orders_365d", "orders_90d": "orders_90d",
     "fading": "orders_fading", "latest": "recency_days",
@@ -54,7 +55,7 @@ _OF_PAIR = {
     "orders_90d": "orders_in_category_90d", "fading": "fading",
     "latest": "days_since_category",
 }  # fmt: skip
-"""What counts of orders are called of a customer, and of a customer's category."""
+"""The names of the counts of orders, for a customer and for a customer's category."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class AsOf:
 
 @dataclass(frozen=True)
 class CategoryHistory:
-    """What was known at a moment of those who had ordered.
+    """The history of customers as of a moment.
 
     Attributes:
-        customers: a row per customer, by ``customer_key``.
-        pairs: a row per customer and category ordered of, by both.
-        categories: a row per category, by name.
+        customers: a row per customer who had ordered, sorted by ``customer_key``.
+        pairs: a row per customer and category ordered from, sorted by both.
+        categories: a row per category, sorted by name.
     """
 
     customers: pd.DataFrame
@@ -81,7 +82,7 @@ class CategoryHistory:
 
     @property
     def keys(self) -> Array:
-        """Who had ordered, in ascending order."""
+        """The customers who had ordered, in ascending order."""
         keys: Array = self.customers["customer_key"].to_numpy()
         return keys
 
@@ -91,7 +92,7 @@ class CategoryHistory:
         """Customers with categories, each pair once, by customer and category.
 
         Args:
-            keys: of customers, others than those who had ordered are passed over; all by default.
+            keys: the customers; those who had not ordered are skipped. All by default.
             categories: all by default.
 
         Returns:
@@ -112,7 +113,9 @@ class CategoryHistory:
 
 
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """A customer's shares of a category, drawn to what is usual: by one order's weight, or some lines'."""
+    """A customer's shares per category, smoothed towards the usual ones, with the weight of an order or of
+    lines.
+    """
     usual, spend = frame["category_popularity_90d"], frame["spend_total"]
     drawn_lines = frame["lines"] + LINES_DRAWN * frame["share_of_all_lines"]
     shares = {
@@ -125,10 +128,10 @@ def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def history(baskets: pd.DataFrame, as_of: AsOf) -> CategoryHistory:
-    """What was known at a moment.
+    """The history as of a moment.
 
     Args:
-        baskets: what orders hold of each category: ``customer_key``, ``timestamp`` and ``received_at`` (UTC,
+        baskets: the orders per category: ``customer_key``, ``timestamp`` and ``received_at`` (UTC,
             without zone), ``day``, ``order_id``, ``category`` (may be missing), ``lines`` and ``amount`` in
             currency; and, where orders have several versions, ``replaced_at`` (UTC, without zone). Those that
             were not known or not valid at the moment count for nothing.
@@ -150,7 +153,9 @@ def history(baskets: pd.DataFrame, as_of: AsOf) -> CategoryHistory:
 
 
 def _counts(orders: pd.DataFrame, by: list[str], called: Mapping[str, str]) -> pd.DataFrame:
-    """Orders so far, in two windows and fading, and the days since the latest and the earliest."""
+    """Numbers of orders so far, in two windows and with fading, and the days since the latest and the
+    earliest.
+    """
     ago = orders["days_ago"]
     frame = orders.assign(
         orders=1, orders_365d=ago <= 365, orders_90d=ago <= 90, fading=0.5 ** (ago / FADING_DAYS)
@@ -162,7 +167,7 @@ def _counts(orders: pd.DataFrame, by: list[str], called: Mapping[str, str]) -> p
 
 
 def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
-    """By category the share of orders that hold something of it: lately, and in this season a year ago."""
+    """Per category the share of orders that contain it: lately, and in the same season a year ago."""
     names = pd.Index(sorted(parts["category"].unique()), name="category")
 
     def share(low: int, high: int) -> pd.Series[float]:
@@ -203,7 +208,7 @@ def _naive(moment: datetime) -> pd.Timestamp:
 
 
 def ordered_within(baskets: pd.DataFrame, as_of: AsOf, pairs: pd.DataFrame, days: int) -> Array:
-    """1 for pairs of customer and category that were ordered in the ``days`` days from a moment on, else 0.
+    """1 for pairs of customer and category with an order in the ``days`` days from a moment on, else 0.
 
     Orders count in their latest version.
 
@@ -217,9 +222,10 @@ def ordered_within(baskets: pd.DataFrame, as_of: AsOf, pairs: pd.DataFrame, days
 
 
 def habit(frame: pd.DataFrame) -> Array:
-    """The baseline: the customer's orders of a year times the share that the category has of them.
+    """The baseline: the customer's number of orders in a year times the category's share of them.
 
-    Who had none in that year counts for a tenth of one, so that their categories are told apart, too.
+    Customers without an order in that year count as having a tenth of one, so that their categories are
+    ranked.
     """
     orders = frame["orders_365d"].clip(lower=0.1)
     expected: Array = (frame["share_of_orders_in_category"] * orders).to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""The probability that a customer orders something of a category soon: learnt, and answered."""
+"""The probability that a customer orders from a category soon: fitting and scoring."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.registry.encoding import Column, column_matrix, vocabulary
 from models.spec import Array
 
 NAME = "category_propensity"
-"""What the registry has the model by."""
+"""The model's name in the registry."""
 MEANING = "probability of at least one order with something of the category within {days} days"
 HORIZON_DAYS = 30
 ROUNDS = 150
@@ -31,13 +31,13 @@ LINE = (
     "category_popularity_90d", "category_popularity_year_ago", "orders_total", "orders_365d", "orders_90d",
     "orders_fading", "recency_days", "tenure_days",
 )  # fmt: skip
-"""The columns that the regression reads."""
+"""The columns that the regression uses."""
 LINE_WEIGHT = 0.3
-_MEANING = 1  # to be raised where a column comes to mean something else
+_MEANING = 1  # increase it when the meaning of a column changes
 
 
 def columns(frame: pd.DataFrame) -> tuple[Column, ...]:
-    """The columns that the model reads, with the categories of these rows."""
+    """The columns of the model, with the categories in these rows."""
     return tuple(
         Column(
             name,
@@ -51,15 +51,15 @@ def columns(frame: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def definition(name: str) -> str:
-    """The hash of what a column means."""
+    """The hash of a column's meaning."""
     return digest(f"{NAME} {_MEANING} {name}".encode())
 
 
 def fit(frame: pd.DataFrame, version: str = "1") -> FittedModel:
-    """Learn ``label`` (1 or 0) from rows.
+    """Fit the model to ``label`` (1 or 0).
 
-    Trees and, at a weight, a regression, on the scale of log-odds. Both are learnt by the logarithmic loss,
-    so they are probabilities as they stand; a test by time says how true.
+    The model is a weighted sum of trees and a regression, on the scale of log-odds. Both minimise the log
+    loss, so no calibration is applied; a test by time measures how well calibrated they are.
     """
     read = columns(frame)
     x = column_matrix(read, _arrays(frame))
@@ -79,9 +79,9 @@ def fit(frame: pd.DataFrame, version: str = "1") -> FittedModel:
 
 
 def score(model: FittedModel, frame: pd.DataFrame) -> Array:
-    """The probability of each row's customer ordering something of its category.
+    """The probability that each row's customer orders from its category.
 
-    A category that has come up since the model learnt is told by the other columns alone.
+    A category that appeared after training is scored by the other columns alone.
     """
     return model.score_matrix(column_matrix(model.columns, _arrays(frame)))
 

@@ -1,7 +1,7 @@
-"""Versions of propensity per category in the registry: the model, and what it knew of customers.
+"""Versions of propensity per category in the registry: the model, and the history of the customers.
 
-The bundle has LightGBM's text, JSON and three Parquet files: ``customers.parquet`` and ``pairs.parquet`` are
-about customers, by their keys, ``categories.parquet`` about categories.
+The bundle contains LightGBM's text, JSON and three Parquet files: ``customers.parquet`` and ``pairs.parquet``
+are about customers, by key, ``categories.parquet`` about categories.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _RANKED = {
 
 @dataclass(frozen=True)
 class CategoryRanking:
-    """A published version, opened; a :class:`serving.rankings.ranking.Ranking`.
+    """A loaded published version; implements :class:`serving.rankings.ranking.Ranking`.
 
     Attributes:
-        history: what was known of customers when the version was trained.
-        categories: those that are ranked; None for all.
+        history: the history of the customers at training time.
+        categories: the ranked categories; None for all.
     """
 
     model: FittedModel
@@ -50,7 +50,7 @@ class CategoryRanking:
 
     @property
     def as_of(self) -> datetime:
-        """The orders known by this moment are the basis of the ranking."""
+        """The ranking is based on the orders known by this moment."""
         return datetime.fromisoformat(self.model.manifest["as_of"])
 
     @property
@@ -63,10 +63,10 @@ class CategoryRanking:
         return bool((self.history.keys == customer_key).any())
 
     def rank(self, customer_keys: Sequence[int], limit: int | None) -> pa.Table:
-        """The categories of customers who had ordered, by customer, the likeliest first.
+        """Rank the categories of customers who had ordered, by customer, the most probable first.
 
         Args:
-            limit: at most so many categories of each customer; None for all.
+            limit: the maximum number of categories per customer; None for all.
 
         Returns:
             ``customer_key``, ``category``, ``score`` (the probability of an order of the category within
@@ -83,27 +83,25 @@ class CategoryRanking:
 def to_files(
     model: FittedModel, known: CategoryHistory, about_version: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The files of a version, by name; the manifest holds the digests of the others.
+    """The files of a version, by name; the manifest contains the digests of the others.
 
     Args:
-        told: what else the manifest says.
+        about_version: further fields of the manifest.
     """
     files = {f"{name}.parquet": _bytes(getattr(known, name)) for name in _TABLES}
     return sealed(dict(model.manifest) | dict(about_version), model.fitted.to_files() | files)
 
 
 def open_files(version: str, files: Mapping[str, bytes], manifest_digest: str) -> CategoryRanking:
-    """Check every digest, then open.
+    """Check every digest, then load.
 
     Raises:
-        PatronError: a file is missing, was changed, or is of another format than this code reads.
+        PatronError: a file is missing, was changed, or has another format than this code reads.
     """
     manifest = verified(version, files, manifest_digest)
     read = {column["name"]: column["definition"] for column in manifest["features"]}
     if read != {name: definition(name) for name in UNITS}:
-        raise PatronError(
-            f"version {version} of {NAME} was made by other code than this; run `patron train {NAME}`"
-        )
+        raise PatronError(f"version {version} of {NAME} has another format; run `patron train {NAME}`")
     model = FittedModel(version, manifest, open_fitted(files), {})
     tables = (parquet.read_bytes(files[f"{name}.parquet"]).to_pandas() for name in _TABLES)
     return CategoryRanking(model, CategoryHistory(*tables))
@@ -113,7 +111,7 @@ def open_version(registry: Registry, version: str) -> CategoryRanking:
     """A published version, with every digest checked.
 
     Raises:
-        PatronError: its files are missing or damaged, or of other code than this.
+        PatronError: its files are missing or damaged, or have another format than this code reads.
     """
     return open_files(version, *registry.files(NAME, version))
 

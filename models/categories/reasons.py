@@ -1,4 +1,4 @@
-"""Why a category is likely for a customer, in words: what the customer ordered of it, else what all do."""
+"""Why a category is probable for a customer, as text: the customer's orders of it, else its popularity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.explain.words import counted, days_ago
 
 
 def reasons(frame: pd.DataFrame) -> list[str]:
-    """Of each row, see :meth:`models.categories.history.History.rows`."""
+    """The reason of each row, see :meth:`models.categories.history.CategoryHistory.rows`."""
     columns = ("orders_in_category", "orders_total", "days_since_category", "category_popularity_90d")
     return [_reason(*row) for row in zip(*(frame[name].tolist() for name in columns), strict=True)]
 

@@ -1,1 +1,1 @@
-"""What learns from features: one file per family."""
+"""Estimators, one module per family."""

@@ -1,7 +1,7 @@
-"""Parts of a sum as parts of a function of it: the attribution of Aumann and Shapley (1974).
+"""Attributes a function of a sum to the terms of the sum (Aumann and Shapley, 1974).
 
-Each part is multiplied by one factor, the mean slope of the function along the straight way from where
-all rows start to where a row ends; so the start and the parts make the function's value.
+All terms are multiplied by one factor, the mean slope of the function along the straight line from the common
+base to the row's sum; so the base and the attributions add up to the function's value.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 from models.spec import Array
 
-_NEAR = 1e-7  # so close to the start, the mean slope would be one rounding error over another
+_NEAR = 1e-7  # closer to the base, the mean slope would be a quotient of rounding errors
 
 
 def attributed(contributions: Array, function: Callable[[Array], Array]) -> Array:
-    """Contributions to a sum → contributions to a function of it, a row each.
+    """Turn contributions to a sum into contributions to a function of it, row by row.
 
     Args:
-        contributions: per row what each column adds, and last what all start from.
-        function: of sums; it rises or falls with them.
+        contributions: per row what each column adds, and last the common base.
+        function: of sums; monotonic.
     """
     parts, start = contributions[:, :-1], contributions[:, -1]
     total = parts.sum(axis=1)

@@ -1,7 +1,7 @@
-"""Several models' raw scores as one: a weighted sum, then one correction.
+"""A blend: the weighted sum of several models' raw scores, with one correction.
 
-On a log scale the blend of expectations is their geometric mean, on log-odds that of odds. A model in two
-parts (probability of any order × value if there is one) is a sum of logarithms too, so it takes part.
+On a log scale the blend of expectations is their geometric mean; on log-odds, that of odds. A two-part model
+(probability of any order × value of the orders) is a sum of logarithms too, so it can be a part.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ class RawScorer(Protocol):
         ...
 
     def contributions(self, x: Array) -> Array:
-        """Per row what each column adds to it, and last what all rows start from."""
+        """Per row what each column adds to the raw score, and last the base common to all rows."""
         ...
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns that may change it."""
+        """The columns that can change the raw score."""
         ...
 
 
 def log_probability(log_odds: Array) -> Array:
-    """Log-odds → logarithm of the probability."""
+    """Convert log-odds to the logarithm of the probability."""
     result: Array = -np.logaddexp(0, -log_odds)
     return result
 
 
 @dataclass(frozen=True)
 class BlendPart:
-    """One model of a blend, with its weight, and what is done to its raw score before it is weighed."""
+    """A model in a blend, with its weight and the transformation of its raw score."""
 
     model: RawScorer
     weight: float = 1.0
     link: Link = "identity"
 
     def raw(self, x: Array) -> Array:
-        """What it adds to the blend's raw score of each row."""
+        """The part's contribution to the blend's raw score of each row."""
         raw = self.model.raw(x)
         return self.weight * (log_probability(raw) if self.link == "log_probability" else raw)
 
     def contributions(self, x: Array) -> Array:
-        """What each column adds to that, and last what all rows start from."""
+        """Per row what each column adds to the part's contribution, and last the base."""
         contributions = self.model.contributions(x)
         return self.weight * (
             attributed(contributions, log_probability) if self.link == "log_probability" else contributions
@@ -72,13 +72,13 @@ class BlendPart:
 
 @dataclass(frozen=True)
 class FittedBlend:
-    """Parts by name, and the correction of the sum of their raw scores.
+    """A fitted blend: parts by name, and the correction of the sum of their raw scores.
 
     Attributes:
         kind: ``probability`` or ``money``.
-        slope, intercept: raw score → log-odds, or logarithm of money.
-        chosen: how it came about: the measure of each candidate on the inner splits, among others.
-        intervals: of what will be true, by score; None where they were not learnt.
+        slope, intercept: from the raw score to log-odds, or to the logarithm of money.
+        chosen: how the blend was chosen: among others the measure of each candidate on the inner splits.
+        intervals: prediction intervals by score; None if they were not fitted.
     """
 
     kind: str
@@ -96,17 +96,17 @@ class FittedBlend:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         raw = self.raw(x)
-        if len(raw) == 1:  # as a number: the same bits in a third of the time
+        if len(raw) == 1:  # as a scalar: the same bits in a third of the time
             return np.array([self.corrected(float(raw[0]))])
         return self.corrected(raw)
 
     def contributions(self, x: Array) -> Array:
-        """What each column adds to the raw score of each row, and last what all rows start from."""
+        """Per row what each column adds to the raw score, and last the base common to all rows."""
         first, *others = (part.contributions(x) for part in self.parts.values())
         return sum(others, first)
 
     def corrected(self, raw: Numbers) -> Numbers:
-        """Raw scores, or one, as probabilities, or money."""
+        """Convert raw scores, or a single one, to probabilities or money."""
         line: Numbers = self.slope * raw + self.intercept
         if self.kind == "probability":
             return sigmoid(line)
@@ -115,7 +115,7 @@ class FittedBlend:
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns that may change a score by any part."""
+        """The columns that can change a score through any part."""
         return frozenset().union(*(part.model.used for part in self.parts.values()))
 
     @property
@@ -124,7 +124,7 @@ class FittedBlend:
         return [part.model.booster for part in self.parts.values() if isinstance(part.model, Trees)]
 
     def to_files(self) -> dict[str, bytes]:
-        """LightGBM's text of each part that is trees, all else as JSON."""
+        """LightGBM's text of each part made of trees, everything else as JSON."""
         files: dict[str, bytes] = {}
         parts: dict[str, Any] = {}
         for name, part in self.parts.items():
@@ -147,7 +147,7 @@ class FittedBlend:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> FittedBlend:
-        """Open what :meth:`to_files` wrote."""
+        """Load what :meth:`to_files` wrote."""
         parameters = json.loads(files["parameters.json"])
         parts = {
             name: BlendPart(_opened(part, files), part["weight"], part["link"])

@@ -1,6 +1,6 @@
-"""Scores put right by splits: one slope for all, and a level of each split's own.
+"""Calibration by splits: one slope for all splits, and an intercept per split.
 
-Splits are moments, whose levels differ by season; one line through all of them would be too flat.
+Splits are moments, whose levels differ by season; a single line through all of them would be too flat.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import numpy as np
 from models.measures.metrics import sigmoid
 from models.spec import Array
 
-TWEEDIE_POWER = 1.5  # of the mean, that the variance of money grows by: between Poisson and gamma
+TWEEDIE_POWER = 1.5  # the power of the mean by which the variance of money grows: between Poisson and gamma
 
 
 def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tuple[float, Array]:
-    """The most likely slope of outcomes on raw scores, and the intercept of each split.
+    """The maximum-likelihood slope of outcomes on raw scores, and the intercept of each split.
 
-    Of probabilities the logistic regression (Platt, 1999); of money the Tweedie regression with a log link
-    (Jørgensen, 1987), whose loss is the deviance less what does not depend on the line.
+    Probabilities use logistic regression (Platt, 1999); money uses Tweedie regression with a log link
+    (Jørgensen, 1987), whose loss is the deviance without the terms that do not depend on the line.
 
     Args:
         kind: ``probability`` or ``money``.
         outcome, raw: one array per split.
     """
-    from scipy.optimize import minimize  # only training needs it, and a service is to be ready soon
+    from scipy.optimize import minimize  # imported here, since only training needs it and it slows the start
 
     count = np.array([len(y) for y in outcome])
     where = np.repeat(np.arange(len(count)), count)
@@ -45,9 +45,9 @@ def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tu
 
 
 def money_slope(outcome: Array, money: Array) -> float:
-    """Slope of money on the logarithm of its prediction: below 1 predictions lie too far apart.
+    """Slope of money on the logarithm of its prediction; below 1 the predictions are spread too far.
 
-    What Cox's line (1958) is for probabilities; predictions are kept at 0.01 or more.
+    The analogue for money of Cox's calibration line (1958); predictions are at least 0.01.
     """
     return common_line("money", [outcome], [np.log(np.maximum(money, 0.01))])[0]
 

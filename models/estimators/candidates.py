@@ -1,4 +1,4 @@
-"""What may take part in a blend, and the blends that compete."""
+"""The parts of a blend, and the candidate blends."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ CANDIDATES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         },
     },
 }  # fmt: skip
-"""By the kind of score each candidate's parts, with their weights."""
+"""For each kind of score the candidates, with their parts and weights."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How parts are learnt.
+    """How parts are fitted.
 
     Attributes:
-        parameters: LightGBM's.
-        line: the columns that lines read; none where lines are to take no part.
+        parameters: LightGBM's parameters.
+        line: the columns that lines read; empty to exclude lines.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Recipe:
 
     @property
     def candidates(self) -> Mapping[str, Mapping[str, float]]:
-        """Those that can be learnt."""
+        """The candidates that can be fitted."""
         candidates = CANDIDATES[self.kind]
         if self.line:
             return candidates
@@ -64,9 +64,11 @@ class Recipe:
         }
 
     def learn(self, name: str, x: Array, y: Array) -> RawScorer:
-        """One part: ``trees`` or a ``line`` of the label, of an ``order`` at all, or of its ``value``."""
+        """Fit one part: ``trees`` or a ``line`` for the label, for any ``order``, or for the ``value`` of
+        orders.
+        """
         target, _, learner = name.rpartition("_")
-        if target == "value":  # of who ordered; its logarithm, since values differ by factors
+        if target == "value":  # of customers who ordered; its logarithm, since values differ by factors
             x, y = x[y > 0], np.log(y[y > 0])
         elif target == "order":
             y = (y > 0).astype(np.float64)
@@ -76,7 +78,7 @@ class Recipe:
         return Trees(grow(parameters, self.rounds, x, y, list(self.categorical)))
 
     def part(self, name: str, model: RawScorer, weight: float) -> BlendPart:
-        """It as it takes part in a blend."""
+        """A fitted model as a part of a blend."""
         link: Link = "log_probability" if name.startswith("order") else "identity"
         return BlendPart(model, weight, link)
 

@@ -1,7 +1,7 @@
-"""The blend that ranks best on inner splits by time, with its scores put right and intervals for money.
+"""Selects the blend that ranks best on inner splits by time, calibrates it, and fits intervals for money.
 
-Every choice rests on rows that were held out: each moment is answered by what was known before it. The
-parts that answer are then fitted on all rows.
+Every choice uses held-out rows: each moment is scored by models of what was known before it. The parts of
+the selected blend are then fitted on all rows.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Learners = dict[str, BlendPart]
 
 @dataclass(frozen=True)
 class Blend:
-    """Trees, and trees with regressions on recency, frequency and money, compete by inner splits.
+    """Selects between trees, and trees blended with regressions on recency, frequency and money.
 
     Attributes:
         kind: of the label, ``probability`` (0 or 1) or ``money`` (0 or more, in currency).
-        rounds, parameters: LightGBM's, of all trees.
+        rounds, parameters: LightGBM's parameters, of all trees.
     """
 
     kind: str
@@ -46,10 +46,10 @@ class Blend:
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
         context: FitContext | None = None,
     ) -> FittedBlend:  # fmt: skip
-        """Choose, learn from all rows, then correct by what was held out."""
+        """Select a blend, fit it on all rows, then calibrate it on held-out rows."""
         holdouts = [] if context is None else by_time(context, y, self.kind)
         timed, holdouts = bool(holdouts), holdouts or by_customer(customers)
-        # Whether a line carries over into a later time, folds of customers cannot tell.
+        # Folds by customer cannot show whether a line extrapolates to a later time.
         names = context.features if context is not None and timed else ()
         line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
         recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
@@ -65,12 +65,14 @@ class Blend:
 
 
 def probability_blend() -> Blend:
-    """Of a 0/1 label."""
+    """The estimator of a 0/1 label."""
     return Blend("probability", parameters=PARAMETERS | SMALL_TREES | {"objective": "binary"})
 
 
 def money_blend() -> Blend:
-    """Of money: 0 for many and heavy-tailed for the rest, for which Tweedie's is the usual distribution."""
+    """The estimator of money: 0 for many customers and heavy-tailed for the rest, as a Tweedie
+    distribution.
+    """
     return Blend(
         "money", parameters=PARAMETERS | SMALL_TREES | {"objective": "tweedie", "tweedie_variance_power": 1.5}
     )
@@ -81,7 +83,7 @@ def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Ar
 
 
 def _learn_abreast(recipe: Recipe, holdouts: Sequence[ValidationSplit], x: Array, y: Array) -> list[Learners]:
-    """Every part of every candidate, by what each split may learn from."""
+    """Fit every part of every candidate on the training rows of each split."""
     names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
 
     def learn(holdout: ValidationSplit) -> Learners:
@@ -92,7 +94,7 @@ def _learn_abreast(recipe: Recipe, holdouts: Sequence[ValidationSplit], x: Array
 
 
 def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> FittedBlend:
-    """Not yet corrected."""
+    """The blend of fitted parts, not yet calibrated."""
     parts = {name: replace(learners[name], weight=weight) for name, weight in weights.items()}
     return FittedBlend(recipe.kind, parts, 1.0, 0.0)
 
@@ -100,7 +102,7 @@ def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> 
 def _choose(
     recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[ValidationSplit], x: Array, y: Array
 ) -> tuple[str, dict[str, float]]:
-    """The candidate that ranks best on average over the splits, and the mean measure of each."""
+    """The candidate that ranks best on average over the splits, and the mean measure of each candidate."""
     _, measure = RANKING[recipe.kind]
     measures = {}
     for name, weights in recipe.candidates.items():
@@ -117,7 +119,7 @@ def _choose(
 def _as_probability(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array
 ) -> FittedBlend:
-    """The slope and, on average over the splits, the intercept by what was held out."""
+    """Set the slope and the mean intercept over the splits from held-out rows."""
     raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
     slope, intercepts = common_line("probability", [y[h.held_out] for h in holdouts], raw)
     return replace(final, slope=rounded(slope), intercept=rounded(float(intercepts.mean())))
@@ -127,7 +129,7 @@ def _as_money(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit],
     x: Array, y: Array, context: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
-    """The slope and the level by what was held out and by the year before, then intervals."""
+    """Set the slope and the level from held-out rows and the previous year, then fit intervals."""
     raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
     outcome = [y[h.held_out] for h in holdouts]
     slope = rounded(common_line("money", outcome, raw)[0])

@@ -1,4 +1,4 @@
-"""What is learnt from and what it is tried on: inner splits by time, or by customer where time is short."""
+"""Inner splits into training and held-out rows: by time, or by customer if the history is short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.spec import Array, FitContext
 
-FEWEST_MOMENTS, MAX_MOMENTS = 2, 4  # one alone is one season
+FEWEST_MOMENTS, MAX_MOMENTS = 2, 4  # a single moment is a single season
 FOLDS = 4
 MIN_OUTCOMES = 20  # of each kind, on either side
 Rows = NDArray[np.intp]
@@ -17,10 +17,10 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Places of rows.
+    """The positions of the training and held-out rows.
 
     Attributes:
-        day: on which the rows held out are asked; None where they are of all days.
+        day: the day of the held-out rows; None if they are of all days.
     """
 
     learnt: Rows
@@ -29,7 +29,8 @@ class ValidationSplit:
 
 
 def by_time(context: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
-    """Some of the moments, spread over time, each learnt only from what was known before it; none if too few.
+    """Moments spread over time, each with the rows known before it as training rows; none if there are too
+    few.
 
     Args:
         kind: of the labels, ``probability`` or ``money``.
@@ -46,7 +47,7 @@ def by_time(context: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
 
 
 def by_customer(customers: NDArray[np.int64]) -> list[ValidationSplit]:
-    """Folds, each customer in one."""
+    """Folds by customer."""
     from sklearn.model_selection import GroupKFold
 
     split = GroupKFold(FOLDS).split(customers, groups=customers)

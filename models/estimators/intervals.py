@@ -1,8 +1,8 @@
-"""Where an outcome will lie, given its score: split conformal prediction, apart for each range of scores.
+"""Prediction intervals of an outcome given its score: split conformal prediction per range of scores.
 
-The ratios of outcome to score, of customers and moments that were not learnt from, are taken as they fell
-in each range of scores (Vovk, 2012, Conditional validity of inductive conformal predictors; the ranges are
-its categories), so that the intervals hold among the best customers as they do among all.
+The intervals are quantiles of the ratio of outcome to score, of held-out customers and moments, in each range
+of scores (Vovk, 2012, Conditional validity of inductive conformal predictors; the ranges are its
+categories). So they are valid among the best customers as well as among all.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FEWEST_IN_A_RANGE = 50
 
 @dataclass(frozen=True)
 class Intervals:
-    """Lowest and highest outcome by score.
+    """Lower and upper bounds of the outcome by score.
 
     Attributes:
-        level: the share of outcomes that are to lie within.
-        edges: the scores that part the ranges, rising, in the score's unit.
+        level: the share of outcomes that should lie within.
+        edges: the boundaries between the ranges of scores, ascending, in the score's unit.
         low, high: per range, as multiples of the score.
     """
 
@@ -38,7 +38,7 @@ class Intervals:
     high: tuple[float, ...]
 
     def of(self, score: Array) -> tuple[Array, Array]:
-        """The lowest and the highest likely outcome of each score, in its unit."""
+        """The lower and upper bound for each score, in its unit."""
         edges, low, high = self._arrays
         here = edges.searchsorted(score, side="right")
         return low[here] * score, high[here] * score
@@ -48,20 +48,20 @@ class Intervals:
         return np.array(self.edges), np.array(self.low), np.array(self.high)
 
     def as_dict(self) -> dict[str, Any]:
-        """It as JSON holds it."""
+        """The intervals as JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Intervals:
-        """Of what :meth:`as_dict` gave."""
+        """The intervals from the result of :meth:`as_dict`."""
         return cls(fields["level"], tuple(fields["edges"]), tuple(fields["low"]), tuple(fields["high"]))
 
 
 def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Intervals:
-    """Learn from scores of outcomes that were not learnt from.
+    """Fit intervals to the scores of outcomes that were not used in training.
 
-    Half of what may lie outside lies below and half above; where so many bring nothing that nobody can
-    lie below, all of it lies above. No interval leaves out its own score.
+    Half of the outcomes outside lie below and half above; if so many outcomes are 0 that none can lie below,
+    all of them lie above. Every interval contains its score.
 
     Args:
         score: above 0.
@@ -79,12 +79,12 @@ def _range(ratio: Array, level: float) -> tuple[float, float]:
     if not count:
         return 0.0, 1.0
     low = _quantile(ratio, outside / 2, count)
-    # Among n ratios the conformal quantile is the one of rank (n + 1) × level, which finite n calls for.
+    # The conformal quantile among n ratios is the one of rank (n + 1) × level.
     high = _quantile(ratio, (1 - outside / 2 if low > 0 else level) * (count + 1) / count, count)
     return rounded(min(low, 1.0)), rounded(max(high, 1.0))
 
 
 def _quantile(ratio: Array, share: float, count: int) -> float:
-    """The value that ``share`` of the ratios do not exceed, one of theirs."""
+    """The smallest ratio that at least ``share`` of the ratios do not exceed."""
     rank = min(max(int(np.ceil(share * count)) - 1, 0), count - 1)
     return float(np.sort(ratio)[rank])

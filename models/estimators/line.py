@@ -1,7 +1,7 @@
-"""A regression on a few amounts, each as its logarithm: what trees leave in steps it follows smoothly.
+"""Regression on the logarithms of a few amounts; it is smooth where trees have steps.
 
-Amounts enter as log(1 + amount), standardised, and kept within what was learnt from, since nothing is
-known of how a line goes on beyond.
+Amounts enter as log(1 + amount), standardised and clipped to the range seen in training, since a line must
+not extrapolate.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _LINKS: Mapping[Family, Callable[[float], float]] = {
     "tweedie": np.log,
 }
 PENALTY = 1e-3  # on the squared coefficients, per row
-CONSTANT = 1e-9  # a column that varies less does not tell rows apart
+CONSTANT = 1e-9  # a column that varies less is treated as constant
 POWER = 1.5  # Tweedie's: between Poisson (1) and gamma (2)
-DIGITS = 10  # that are kept: the last ones depend on the machine
+DIGITS = 10  # of stored numbers: the remaining ones depend on the machine
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Raw scores: an intercept, and a coefficient for each of some columns.
+    """A linear raw score: an intercept, and a coefficient for each of some columns.
 
     Attributes:
-        columns: which columns of the matrix.
-        low, high: of the logarithms that were learnt from.
-        mean, scale: to standardise them with.
+        columns: the positions of the columns in the matrix.
+        low, high: the range of the logarithms in training.
+        mean, scale: for standardising the logarithms.
     """
 
     columns: tuple[int, ...]
@@ -61,14 +61,14 @@ class Regression:
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns that have weight."""
+        """The columns with a nonzero coefficient."""
         weighed = zip(self.columns, self.coefficients, strict=True)
         return frozenset(column for column, coefficient in weighed if coefficient)
 
     def _terms(self, x: Array) -> Array:
         low, high, mean, slope = self._arrays
         terms = logarithms(x, self._places)
-        # In place, and past np.clip: a single row is mostly the time that these calls take.
+        # In place, and without np.clip: the calls themselves take most of the time for a single row.
         np.maximum(terms, low, out=terms)
         np.minimum(terms, high, out=terms)
         terms -= mean
@@ -85,12 +85,12 @@ class Regression:
         return np.array(self.low), np.array(self.high), np.array(self.mean), slope
 
     def as_dict(self) -> dict[str, Any]:
-        """It as JSON holds it."""
+        """The regression as JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Regression:
-        """Of what :meth:`as_dict` gave."""
+        """The regression from the result of :meth:`as_dict`."""
         lists: dict[str, Any] = {name: tuple(v) for name, v in fields.items() if name != "intercept"}
         return cls(intercept=fields["intercept"], **lists)
 
@@ -123,7 +123,7 @@ def _tuple(values: Array) -> tuple[float, ...]:
 
 def _regression(family: Family, z: NDArray[Any], y: Array) -> tuple[Array, float]:
     """Coefficients and intercept."""
-    if not (np.abs(z) > CONSTANT).any():  # solvers would find nothing to go down
+    if not (np.abs(z) > CONSTANT).any():  # there is nothing to fit but the intercept
         return np.zeros(z.shape[1]), float(_LINKS[family](y.mean()))
     from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 
@@ -139,5 +139,5 @@ def _regression(family: Family, z: NDArray[Any], y: Array) -> tuple[Array, float
 
 
 def rounded(value: float) -> float:
-    """A number to so many digits that every machine finds the same."""
+    """Round to the number of digits that are equal on every machine."""
     return float(f"{value:.{DIGITS}g}")

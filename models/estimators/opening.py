@@ -1,4 +1,4 @@
-"""What estimators wrote, opened again: which kind it is stands in ``parameters.json``."""
+"""Loads fitted estimators; ``parameters.json`` determines the kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.spec import Fitted
 
 
 def open_fitted(files: Mapping[str, bytes]) -> Fitted:
-    """A blend where its parameters name parts, trees alone elsewhere."""
+    """A blend if the parameters name parts, else trees."""
     if "parts" in json.loads(files["parameters.json"]):
         return FittedBlend.from_files(files)
     return FittedTrees.from_files(files)

@@ -1,4 +1,4 @@
-"""The level of money: totals that come true, with the same days of the year before where they help."""
+"""The level of predicted money: totals are matched to held-out totals, and adjusted by last year's season."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from models.revenue import Revenue
 from models.spec import Array, FitContext
 
 YEAR_DAYS = 364  # whole weeks
-LONGEST_DAYS = 183  # what looks further ahead sees most seasons
-EXPONENTS = (0.0, 0.5, 1.0)  # how much of the year before is believed
-UNJUDGED = 0.5  # where no split can say: halfway, since a season and a growing shop look alike in one year
+LONGEST_DAYS = 183  # a longer horizon covers most seasons
+EXPONENTS = (0.0, 0.5, 1.0)  # the weight given to the previous year
+UNJUDGED = 0.5  # if no split can tell: halfway, since in one year a season and growth look alike
 
 
 @dataclass(frozen=True)
 class Level:
-    """Factors of money, by what was learnt from.
+    """Factors of predicted money.
 
     Attributes:
-        usual: actual over predicted total, of all days.
-        year_before: the shop's revenue in the same days of the year before over that of the days that were
-            learnt from; None where that year is not known.
+        usual: actual over predicted total, over all days.
+        year_before: the shop's revenue in the same days of the previous year, divided by that of the days in
+            training; None if the previous year is not known.
     """
 
     usual: float
     year_before: float | None
 
     def factor(self, exponent: float) -> float:
-        """The factor, if so much of the year before is believed."""
+        """The factor, if the previous year has this exponent."""
         return self.usual if self.year_before is None else self.usual * float(self.year_before**exponent)
 
 
 def year_before(context: FitContext, days: NDArray[np.int64], day: int | None) -> float | None:
-    """How the season that begins on a day went in the year before, over how the days learnt from went.
+    """The ratio of last year's revenue in the season that begins on a day to that of the training days.
 
     Args:
-        days: on which each row that is learnt from was asked.
+        days: the day of each training row.
     """
     if context.revenue is None or day is None or context.horizon_days > LONGEST_DAYS:
         return None
@@ -50,10 +50,10 @@ def year_before(context: FitContext, days: NDArray[np.int64], day: int | None) -
 
 
 def believed(levels: Sequence[Level], actual: Sequence[float], predicted: Sequence[float]) -> float:
-    """The exponent by which the totals of splits come truest, of those that have a year before.
+    """The exponent with the smallest error of the splits' totals, of those splits that have a previous year.
 
     Args:
-        actual, predicted: totals of what each split held out, the latter before any factor.
+        actual, predicted: the totals of each split's held-out rows, predicted before any factor.
     """
     seen = [(o, a, p) for o, a, p in zip(levels, actual, predicted, strict=True) if o.year_before is not None]
     if not seen:
@@ -66,7 +66,7 @@ def believed(levels: Sequence[Level], actual: Sequence[float], predicted: Sequen
 
 
 def mean_ratio(outcome: Sequence[Array], predicted: Sequence[Array]) -> float:
-    """Actual over predicted total, the geometric mean over splits."""
+    """Actual over predicted total, as the geometric mean over splits."""
     ratios = [o.sum() / p.sum() for o, p in zip(outcome, predicted, strict=True)]
     return float(np.exp(np.mean(np.log(ratios))))
 

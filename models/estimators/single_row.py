@@ -1,7 +1,7 @@
-"""One row at a time through LightGBM's C interface: what ``Booster.predict`` costs around it is left out.
+"""Scores single rows through LightGBM's C interface, without the overhead of ``Booster.predict``.
 
-``LGBM_BoosterPredictForMatSingleRowFast`` (LightGBM's c_api.h) reads a row from memory that it was told of
-once. Its raw scores are those of ``Booster.predict`` to the last bit.
+``LGBM_BoosterPredictForMatSingleRowFast`` (LightGBM's c_api.h) reads a row from a buffer registered once.
+Its raw scores are those of ``Booster.predict`` to the last bit.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _DOUBLE, _RAW_SCORE = 1, 1  # C_API_DTYPE_FLOAT64, C_API_PREDICT_RAW_SCORE
 
 
 class SingleRow:
-    """Raw scores of single rows; threads may share it."""
+    """Raw scores of single rows; thread-safe."""
 
     def __init__(self, booster: lgb.Booster) -> None:
         from lightgbm import basic
 
-        # Keeps the interpreter's lock: letting it go for some microseconds may cost milliseconds.
+        # PyDLL keeps the GIL: releasing it for some microseconds may cost milliseconds.
         self._library = ctypes.PyDLL(basic._LIB._name)
-        self._booster = booster  # or it would be freed
+        self._booster = booster  # keeps it from being freed
         self._row = np.empty(booster.num_feature())
         self._score, self._length = ctypes.c_double(), ctypes.c_int64()
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class SingleRow:
         )  # fmt: skip
 
     def raw(self, row: Sequence[float]) -> float:
-        """The raw score of a row; NaN where a value is missing."""
+        """The raw score of a row; NaN stands for a missing value."""
         with self._lock:
             self._row[:] = row
             self._checked(self._library.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))

@@ -1,8 +1,8 @@
-"""Gradient-boosted trees (LightGBM) with scores put right on customers they were not fitted to.
+"""Gradient-boosted trees (LightGBM), calibrated on held-out customers.
 
 Both estimators cross-fit: every row is scored by trees that have not seen its customer, and the
-correction (Platt's line for probabilities, a factor for money) is learnt from those scores. The
-trees that answer are then fitted on all rows.
+correction (Platt's line for probabilities, a factor for money) is fitted to those scores. The
+trees of the published model are then fitted on all rows.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ PARAMETERS: dict[str, Any] = {
     "seed": 7,
     "deterministic": True,
     "force_row_wise": True,
-    # On busy cores OpenMP's threads wait for one another: two were slower than one. Folds run abreast.
+    # One thread: on busy cores OpenMP's threads wait for one another. Folds run in parallel instead.
     "num_threads": 1,
     "verbosity": -1,
 }
 
 
 def import_lightgbm_alone() -> None:
-    """Import LightGBM without scikit-learn, for a process that only answers and is to be ready soon.
+    """Import LightGBM without scikit-learn, for a process that only scores and must start quickly.
 
-    Scikit-learn takes longer to import than models take to open. LightGBM's classes in its manner, which
-    nothing here uses, cannot be used in such a process.
+    Importing scikit-learn takes longer than loading the models. LightGBM's scikit-learn classes, which are
+    not used here, do not work in such a process.
     """
     if "sklearn" in sys.modules or "lightgbm" in sys.modules:
         return
-    sys.modules["sklearn"] = None  # type: ignore[assignment] # so that its import fails, which LightGBM expects
+    sys.modules["sklearn"] = None  # type: ignore[assignment] # its import then fails, which LightGBM handles
     try:
         import lightgbm  # noqa: F401
     finally:
@@ -97,7 +97,7 @@ class CalibratedTrees:
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
         context: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
     ) -> FittedTrees:  # fmt: skip
-        """Cross-fit, correct, then fit on all rows."""
+        """Cross-fit, calibrate, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         slope, intercept = logistic_line(y, raw)
         booster = grow(self.parameters, self.rounds, x, y, categorical)
@@ -106,7 +106,7 @@ class CalibratedTrees:
 
 @dataclass(frozen=True)
 class MoneyTrees:
-    """Expected money, 0 for many and heavy-tailed for the rest: Tweedie trees with a log link.
+    """Expected money, 0 for many customers and heavy-tailed for the rest: Tweedie trees with a log link.
 
     Tweedie's compound Poisson-gamma is the usual model of a sum of few payments (Jørgensen, 1987).
     The factor brings the total of cross-fitted predictions to the actual total.
@@ -121,7 +121,7 @@ class MoneyTrees:
         self, x: Array, y: Array, customers: NDArray[np.int64], categorical: list[int],
         context: FitContext | None = None,  # noqa: ARG002 # folds by customer need no time
     ) -> FittedTrees:  # fmt: skip
-        """Cross-fit, correct, then fit on all rows."""
+        """Cross-fit, calibrate, then fit on all rows."""
         raw = _cross_fitted(self.parameters, self.rounds, x, y, customers, categorical)
         factor = float(y.sum() / np.exp(raw).sum())
         booster = grow(self.parameters, self.rounds, x, y, categorical)
@@ -130,7 +130,7 @@ class MoneyTrees:
 
 @dataclass(frozen=True)
 class Trees:
-    """Raw scores of a booster."""
+    """The raw scores of a booster."""
 
     booster: lgb.Booster
 
@@ -138,7 +138,7 @@ class Trees:
         """The raw score of each row."""
         if len(x) == 1:
             return np.array([self._single.raw(x[0])])
-        # One thread: with more, OpenMP's waiting makes the slowest answers a hundred times slower.
+        # One thread: with more, OpenMP's waiting makes the slowest responses a hundred times slower.
         return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1))
 
     @cached_property
@@ -146,24 +146,24 @@ class Trees:
         return SingleRow(self.booster)
 
     def contributions(self, x: Array) -> Array:
-        """What each column adds to the raw score of each row, and last what all rows start from.
+        """Per row what each column adds to the raw score, and last the base common to all rows.
 
-        SHAP values of trees (Lundberg et al., 2020): a row adds up to its raw score.
+        SHAP values of trees (Lundberg et al., 2020), which add up to the raw score.
         """
         return np.asarray(self.booster.predict(x, pred_contrib=True, num_threads=1))
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns by which trees split."""
+        """The columns that the trees split on."""
         return frozenset(np.flatnonzero(self.booster.feature_importance("gain") > 0).tolist())
 
 
 @dataclass(frozen=True)
 class FittedTrees:
-    """Trees and the correction of their raw score.
+    """Trees and the calibration of their raw score.
 
     Attributes:
-        intervals: none are learnt.
+        intervals: always None.
         correction: ``{"link": "logit", "slope", "intercept"}`` or ``{"link": "log", "factor"}``.
     """
 
@@ -174,7 +174,7 @@ class FittedTrees:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         if len(x) == 1:
-            # As a number: numpy gives the same bits as for an array of one, in a third of the time.
+            # As a scalar: the same bits as for an array of one, in a third of the time.
             return np.array([self.corrected(float(self._grown.raw(x)[0]))])
         return self.corrected(self._grown.raw(x))
 
@@ -183,16 +183,16 @@ class FittedTrees:
         return Trees(self.booster)
 
     def contributions(self, x: Array) -> Array:
-        """What each column adds to the raw score of each row, and last what all rows start from."""
+        """Per row what each column adds to the raw score, and last the base common to all rows."""
         return self._grown.contributions(x)
 
     @property
     def used(self) -> frozenset[int]:
-        """The columns by which trees split."""
+        """The columns that the trees split on."""
         return self._grown.used
 
     def corrected(self, raw: Numbers) -> Numbers:
-        """Raw scores, or one, as probabilities, or money."""
+        """Convert raw scores, or a single one, to probabilities or money."""
         if self.correction["link"] == "logit":
             log_odds: Numbers = self.correction["slope"] * raw + self.correction["intercept"]
             return sigmoid(log_odds)
@@ -209,7 +209,7 @@ class FittedTrees:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> FittedTrees:
-        """Open what :meth:`to_files` wrote."""
+        """Load what :meth:`to_files` wrote."""
         import lightgbm as lgb
 
         booster = lgb.Booster(model_str=files["trees.lgb"].decode())

@@ -1,1 +1,1 @@
-"""Explanations: the reasons of a score, in words, and the lineage of features."""
+"""Explanations: the reasons for a score as text, and the lineage of features."""

@@ -1,4 +1,4 @@
-"""What each feature is, and which models read it."""
+"""Descriptions of the features, with the models that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.questions import every
 
 @dataclass(frozen=True)
 class FeatureDescription:
-    """A feature for people; ``definition`` is the hash of what it computes."""
+    """A feature's description; ``definition`` is the hash of its SQL."""
 
     name: str
     group: str
@@ -26,7 +26,7 @@ class FeatureDescription:
 
 
 def describe(name: str | None = None, known: Mapping[str, Feature] = FEATURES) -> list[FeatureDescription]:
-    """All features, or the one of that name.
+    """All features, or the one with that name.
 
     Args:
         known: the features by name.
@@ -53,7 +53,7 @@ def describe(name: str | None = None, known: Mapping[str, Feature] = FEATURES) -
 
 
 def page() -> str:
-    """The page of the features, in Markdown."""
+    """The documentation page of the features, in Markdown."""
     lines = ["# Features", "", "Made by `patron features --write docs/features.md`."]
     group = None
     for feature in describe():

@@ -1,8 +1,8 @@
-"""Why a score is what it is: what each feature added to it, in words.
+"""Explains a score by the contribution of each feature, as text.
 
-The trees say what each feature adds to the raw score (SHAP). People want it in points of
-probability or in money, which are no sums of such parts. So the parts are turned into parts of the
-score (:mod:`models.estimators.attribution`), and they add up: the base and all parts make the score.
+SHAP values are contributions to the raw score. Readers need points of probability or money, which are not
+sums of such contributions. So the contributions are converted to the score's scale
+(:mod:`models.estimators.attribution`); the base and all contributions add up to the score.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _POINT = 0.01
 
 @dataclass(frozen=True, slots=True)
 class FeatureReason:
-    """What one feature's value added to a score.
+    """The contribution of one feature's value to a score.
 
     Attributes:
-        value: the feature's; None where it is missing.
+        value: the feature's value; None if missing.
         contribution: in the score's unit: probability, or the shop's currency.
-        raw_contribution: to the raw score of the trees.
-        words: value and contribution, as people say them.
+        raw_contribution: to the raw score.
+        words: the value and the contribution as text.
     """
 
     feature: str
@@ -45,15 +45,15 @@ class FeatureReason:
 
 @dataclass(frozen=True, slots=True)
 class ScoreExplanation:
-    """A score taken apart: ``base``, the contributions of ``reasons``, and ``rest`` make the score.
+    """An explained score: ``base``, the contributions of ``reasons``, and ``rest`` add up to the score.
 
-    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` make ``raw_score``: what the
-    trees say before it is turned into a probability or into money.
+    Likewise ``bias``, the raw contributions of ``reasons``, and ``raw_rest`` add up to ``raw_score``, the
+    score before it is converted to a probability or to money.
 
     Attributes:
-        base: what the model says of a customer before it looks at any feature.
-        reasons: the largest contributions, up or down, the largest first.
-        rest: what all other features contributed together.
+        base: the model's score without any feature.
+        reasons: the largest contributions by absolute value, in descending order.
+        rest: the sum of all other contributions.
     """
 
     base: float
@@ -74,7 +74,7 @@ def explain(
     """Why a model scores one customer as it does.
 
     Args:
-        values: the customer's features by name; None where missing.
+        values: the customer's features by name; None for missing ones.
         currency: the shop's.
         top: at most so many reasons; those too small to be said in words are left out.
         known: the shop's features by name, for their meanings.
@@ -101,14 +101,14 @@ def explain(
 
 
 def attribute(contributions: Array, corrected: Callable[[Array], Array]) -> tuple[float, Array]:
-    """Parts of a raw score → parts of the score.
+    """Convert contributions to a raw score to contributions to the score.
 
     Args:
-        contributions: what each feature adds to the raw score, and last what all start from.
-        corrected: raw score → score.
+        contributions: what each feature adds to the raw score, and last the base.
+        corrected: converts raw scores to scores.
 
     Returns:
-        The base, and per feature its part; together they make the score.
+        The base, and the contribution of each feature; together they add up to the score.
     """
     parts = attributed(contributions[None, :], corrected)[0]
     return float(parts[-1]), parts[:-1]

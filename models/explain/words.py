@@ -1,4 +1,4 @@
-"""Numbers and features in words, by rule: from a feature's meaning and unit, without a table by name."""
+"""Numbers and features as text, derived from a feature's meaning and unit."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount as people say it: whole from 100 on and at 0, else with two decimals."""
+    """An amount as text: without decimals from 100 on and at 0, else with two."""
     digits = 2 if 0.005 <= abs(amount) < 99.995 else 0
     return f"{amount:,.{digits}f} {currency}".replace("-", "−")
 
 
 def counted(count: float, noun: str) -> str:
-    """A number and its noun, given in the plural: ``1 order``, ``2 orders``, ``1.5 days``."""
+    """A number and its noun, passed in the plural: ``1 order``, ``2 orders``, ``1.5 days``."""
     digits = f"{count:,.1f}".removesuffix(".0").replace("-", "−")
     return f"{digits} {singular(noun) if digits == '1' else noun}"
 
 
 def singular(noun: str) -> str:
-    """One of what a plural names."""
+    """The singular of a plural noun."""
     return f"{noun[:-3]}y" if noun.endswith("ies") else noun.removesuffix("s")
 
 
@@ -34,13 +34,13 @@ def is_missing(value: Any) -> bool:
 
 
 def phrase(meaning: str, unit: str, value: Any, currency: str) -> str:
-    """A feature's value in words, such as ``The latest order 84 days ago``.
+    """A feature's value as text, such as ``The latest order 84 days ago``.
 
     Args:
-        meaning: what the feature is, as its description's first sentence says.
-        unit: the feature's.
-        value: None where it is missing.
-        currency: the shop's, which the unit ``currency`` means.
+        meaning: the first sentence of the feature's description.
+        unit: the feature's unit.
+        value: None if missing.
+        currency: the shop's currency, for the unit ``currency``.
     """
     what = re.split(r"[;:]|\.$", meaning, maxsplit=1)[0].removeprefix("Whether ")
     what = what[:1].upper() + what[1:]

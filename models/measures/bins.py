@@ -1,7 +1,7 @@
-"""Bins: customers described by counts per bin, frozen at training.
+"""Bins: the distribution of features as counts per bin, stored at training time.
 
-Numbers get the reference's own quantiles as bins: of equal-width bins a heavy tail leaves most customers in
-one, where spend can grow by half unseen, and a single enormous order stretches them further.
+Numeric bins are quantiles of the reference. With bins of equal width, a heavy tail would put most customers
+into one bin and hide a shift by half, and a single enormous order would widen the bins further.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MIN_CUSTOMERS = 10  # behind every published number, so that none is one customer's
+MIN_CUSTOMERS = 10  # per published number, so that none is about a single customer
 MAX_CATEGORIES = 20
-_DIGITS = 6  # engines and stores differ in the last ones, which must not move a value off its tie
+_DIGITS = 6  # engines and stores differ in the remaining digits, which must not break ties
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 
 
 def describe(frame: pd.DataFrame, bins: int = 10) -> dict[str, Any]:
     """Describe customers by shares per bin: small, JSON-serialisable, aggregates only.
 
-    Numbers are cut at the unique quantiles; a value held by a bin's worth of customers or more has
-    a bin of its own, with one below and one above. Infinite counts as missing. Categories of fewer
-    than ``LEAST_CUSTOMERS``, or beyond the ``MOST_CATEGORIES`` most frequent, are pooled.
+    Numeric bins are cut at the unique quantiles; a value that a bin's worth of customers or more share has
+    a bin of its own, with one below and one above. Infinite values count as missing. Categories of fewer
+    than ``MIN_CUSTOMERS``, or beyond the ``MAX_CATEGORIES`` most frequent, are pooled.
 
     Args:
         frame: one row per customer and moment, one column per feature.
-        bins: the most quantile bins; fewer where a bin would hold under ``LEAST_CUSTOMERS``.
+        bins: the maximum number of quantile bins; fewer if a bin would hold fewer than ``MIN_CUSTOMERS``.
     """
     columns = {str(name): _describe(frame[name], bins) for name in frame.columns}
     return {"rows": len(frame), "columns": columns}
@@ -49,7 +49,7 @@ def _kind(column: pd.Series[Any]) -> str:
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred == "boolean":
         return "boolean"
-    # Of a column without any value the type is unknown, and as text whatever comes is seen.
+    # A column without values has an unknown type; treating it as text makes every later value visible.
     return "number" if inferred in _NUMBERS and column.notna().any() else "text"
 
 
@@ -64,7 +64,7 @@ def _numbers(column: pd.Series[Any]) -> Array:
 
 
 def _texts(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
-    if kind == "boolean":  # stores hand booleans back as numbers, and 1.0 is True to a dict
+    if kind == "boolean":  # stores return booleans as numbers, and a dict takes 1.0 for True
         return column.map({True: "true", False: "false"}.get, na_action="ignore")
     return column.astype(object).where(column.notna()).map(str, na_action="ignore")
 
@@ -87,13 +87,13 @@ def _categories(column: pd.Series[Any], kind: str) -> dict[str, Any]:
 
 
 def _cuts(spec: Mapping[str, Any]) -> Array:
-    """The upper ends of all bins but the last, each bin holding its own upper end."""
+    """The upper bounds of all bins but the last; each bin includes its upper bound."""
     below = np.nextafter(np.array(spec["ties"], dtype=np.float64), -np.inf)
     return np.union1d(np.array(spec["edges"], dtype=np.float64), below)
 
 
 def counts_of(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -> Array:
-    """Customers per bin, the missing ones last."""
+    """The number of customers per bin, missing values last."""
     if spec["kind"] == "number":
         values, cuts = _numbers(column), _cuts(spec)
         present = ~np.isnan(values)
@@ -109,7 +109,7 @@ def counts_of(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -
 
 
 def bin_names(spec: Mapping[str, Any]) -> list[str]:
-    """What to call each bin, the missing one apart."""
+    """The name of each bin, without that of missing values."""
     if spec["kind"] != "number":
         return [*map(repr, spec["values"]), "other values"]
     cuts = _cuts(spec).tolist()
@@ -126,6 +126,6 @@ def bin_names(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: float) -> str:
-    if abs(value) < 1e-290:  # the cut just below a tie at 0
+    if abs(value) < 1e-290:  # the cut just below ties at 0
         return "0"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

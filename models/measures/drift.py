@@ -1,4 +1,4 @@
-"""How far customers have moved from those that a model was trained on."""
+"""Drift: the change of features and scores between the reference customers and others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pandas as pd
 from models.measures.bins import Array, bin_names, counts_of
 
 PSI_THRESHOLD = 0.1  # Siddiqi (2006): below it, no change worth acting on
-MISSING_RISE = 0.03  # of all customers; a share up by this much and by half is a feed that broke
+MISSING_RISE = 0.03  # of all customers; a rise by this much and by half indicates a broken feed
 FALSE_DISCOVERIES = 0.01
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How far one column moved.
+    """The drift of one column.
 
     Attributes:
         psi: population stability index in nats, 0 for none: sum over bins of (q - p) ln(q / p).
-        noise: the PSI to expect when nothing changed: (bins - 1) (1 / reference + 1 / current).
-        p_value: of Pearson's chi-square test that both were drawn from one distribution.
-        detail: what changed, in words.
-        drifted: whether it changed enough, and surely enough, to act on.
+        noise: the expected PSI without a change: (bins - 1) (1 / reference + 1 / current).
+        p_value: of Pearson's chi-square test that both are samples of one distribution.
+        detail: the change as text.
+        drifted: whether the change is large and significant enough to act on.
     """
 
     column: str
@@ -42,7 +42,7 @@ def compare(
     present_only: Collection[str] = (),
     weights: Array | None = None,
 ) -> list[ColumnDrift]:
-    """How far each column of ``frame`` moved from what :func:`models.measures.bins.describe` saw.
+    """The drift of each column of ``frame`` from the result of :func:`models.measures.bins.describe`.
 
     A column drifted when its PSI less its noise exceeds ``PSI_THRESHOLD``, or its missing share rose
     by half and by ``MISSING_RISE`` or more; and, either way, when its p-value survives Benjamini
@@ -50,9 +50,9 @@ def compare(
 
     Args:
         frame: one row per customer, or per customer and day.
-        weights: what each row counts; 1 by default. Where customers have several rows, theirs must
-            add up to 1, or chance would look like certainty: one customer's days are much alike.
-        present_only: columns whose missing values mean "not asked", and do not count.
+        weights: the weight of each row; 1 by default. If customers have several rows, theirs must add up to
+            1: the days of one customer are correlated, and noise would look significant.
+        present_only: columns whose missing values mean "not scored", and are ignored.
 
     Returns:
         One entry per column that both have, in the reference's order.
@@ -85,8 +85,8 @@ def population_stability(then: Array, now: Array) -> tuple[float, float]:
     """The population stability index of two rows of counts, in nats, and its expectation under no change.
 
     PSI = sum (q - p) ln(q / p) (Siddiqi, Credit Risk Scorecards, 2006), Jeffreys' symmetric
-    divergence. Each bin gets half a customer more (Krichevsky and Trofimov, 1981), so that an
-    empty one costs much and not infinitely much. Expected without change:
+    divergence. Half a customer is added to each bin (Krichevsky and Trofimov, 1981), so that empty bins
+    have a large but finite effect. The expectation without change is
     (B - 1) (1 / n + 1 / m) (Yurdakul and Naranjo, 2020). Bins empty in both are left out.
     """
     if not then.sum() or not now.sum():
@@ -124,7 +124,7 @@ def _survivors(p_values: Sequence[float]) -> list[bool]:
 
 
 def _detail(spec: Mapping[str, Any], then: Array, now: Array, lost: bool) -> str:
-    """The bin that moved most, and for numbers where the middle customer went."""
+    """The bin that changed most, and for numbers the shift of the median."""
     if not then.sum() or not now.sum():
         return "nothing to compare"
     p, q = then / then.sum(), now / now.sum()

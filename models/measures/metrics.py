@@ -15,15 +15,16 @@ Numbers = TypeVar("Numbers", float, Array)
 
 
 def auc(outcome: Array, score: Array) -> float:
-    """Area under the ROC curve: the chance that one with the outcome scores above one without.
+    """Area under the ROC curve: the probability that a customer with the outcome has a higher score than one
+    without.
 
-    By the ranks of the scores (Mann and Whitney, 1947), which thousands of resamples can afford; not a
-    number where all have the outcome, or none.
+    Computed from the ranks of the scores (Mann and Whitney, 1947), which is fast enough for thousands of
+    resamples; NaN if all customers have the outcome, or none.
     """
     if not np.isfinite(score).all():
         raise ValueError("scores must be numbers")
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal scores share the mean of their ranks
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal scores have their mean rank
     having = outcome > 0
     with_it, without = int(having.sum()), int((~having).sum())
     if not with_it or not without:
@@ -37,13 +38,13 @@ def brier(outcome: Array, probability: Array) -> float:
 
 
 def log_loss(outcome: Array, probability: Array) -> float:
-    """Mean negative log-likelihood, in nats; probabilities are kept 1e-7 off 0 and 1."""
+    """Mean negative log-likelihood, in nats; probabilities are clipped to 1e-7 from 0 and 1."""
     p = np.clip(probability, 1e-7, 1 - 1e-7)
     return float(-np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)))
 
 
 def logit(probability: Array) -> Array:
-    """Log-odds, with probabilities kept 1e-7 off 0 and 1."""
+    """Log-odds; probabilities are clipped to 1e-7 from 0 and 1."""
     p = np.clip(probability, 1e-7, 1 - 1e-7)
     result: Array = np.log(p / (1 - p))
     return result
@@ -61,7 +62,7 @@ def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
     On a model's own log-odds this is Cox's calibration line (1958): slope 1 and intercept 0 for a
     calibrated model. As a fit it is Platt scaling (1999).
     """
-    from scipy.optimize import minimize  # only training needs it, and a service is to be ready soon
+    from scipy.optimize import minimize  # imported here, since only training needs it and it slows the start
 
     def loss(line: Array) -> tuple[float, Array]:
         z = line[0] * log_odds + line[1]
@@ -75,12 +76,12 @@ def logistic_line(outcome: Array, log_odds: Array) -> tuple[float, float]:
 
 
 def coverage(outcome: Array, low: Array, high: Array) -> float:
-    """Share of the outcomes that lie within their intervals, ends included."""
+    """Share of the outcomes within their intervals, bounds included."""
     return float(np.mean((low <= outcome) & (outcome <= high)))
 
 
 def calibration_slope(outcome: Array, probability: Array) -> float:
-    """Slope of Cox's calibration line: below 1 the model is overconfident, above 1 timid."""
+    """Slope of Cox's calibration line: below 1 the model is overconfident, above 1 underconfident."""
     return logistic_line(outcome, logit(probability))[0]
 
 
@@ -98,7 +99,7 @@ def calibration_table(outcome: Array, score: Array, bins: int = 10) -> list[dict
 
 
 def gain_curve(outcome: Array, score: Array) -> Array:
-    """Share of the total outcome held by the best-scored customers, at 0 %, 1 %, ... 100 % of them.
+    """Share of the total outcome of the best-scored customers, at 0 %, 1 %, ... 100 % of them.
 
     Customers with equal scores share their outcome equally, so that the curve does not depend on
     the order of rows. The outcome may be money; a total of 0 gives the diagonal.
@@ -116,9 +117,9 @@ def gain_curve(outcome: Array, score: Array) -> Array:
 
 
 def gini(outcome: Array, score: Array) -> float:
-    """Gini coefficient of the outcome as ordered by the score: 2 × area under the gain curve − 1.
+    """Gini coefficient of the outcome ordered by the score: 2 × area under the gain curve − 1.
 
-    Equal scores share their outcome, so a constant score has 0.
+    Equal scores share their outcome, so a constant score has a coefficient of 0.
     """
     if len(score) == 0 or outcome.sum() == 0:
         return 0.0
@@ -136,7 +137,7 @@ def normalised_gini(outcome: Array, score: Array) -> float:
 
 
 def lift_at(outcome: Array, score: Array, share: float = 0.1) -> float:
-    """How many times the average outcome the best-scored ``share`` of customers has."""
+    """The average outcome of the best-scored ``share`` of customers, as a multiple of the average of all."""
     return float(gain_curve(outcome, score)[round(share * 100)] / share)
 
 
@@ -146,7 +147,7 @@ def mean_absolute_error(outcome: Array, prediction: Array) -> float:
 
 
 def total_ratio(outcome: Array, prediction: Array) -> float:
-    """Predicted total over actual total; not a number where the actual total is 0."""
+    """Predicted total over actual total; NaN if the actual total is 0."""
     total = outcome.sum()
     return float(prediction.sum() / total) if total else float("nan")
 
@@ -155,7 +156,8 @@ def wilson_interval(having: int, customers: int) -> tuple[float, float]:
     """95 % interval of a share by Wilson's score (1927), which holds for few customers too.
 
     Args:
-        having: those with the outcome, of ``customers``; of nobody the share may be anything.
+        having: the number of those with the outcome, of ``customers``; without customers the interval is
+            [0, 1].
     """
     if not customers:
         return 0.0, 1.0
@@ -181,8 +183,8 @@ def paired_bootstrap(
     Args:
         origins: per origin the outcome, our score and the other's.
         metric: a function of outcome and score; higher is better.
-        customers: per origin whose rows these are. Who is drawn then is drawn at every origin, since
-            one customer's outcomes are alike; without it, origins are drawn apart from each other.
+        customers: per origin the customer of each row. A drawn customer is drawn at every origin, since
+            the outcomes of one customer are correlated; without it, origins are resampled independently.
 
     Returns:
         The mean difference (ours − the other's), and its 2.5 % and 97.5 % quantiles.
@@ -199,12 +201,12 @@ def paired_bootstrap(
             rows = _times(rng, len(y)) if times is None else times[whose]
             values.append(ours(rows) - other(rows))
         drawn[i] = np.mean(values)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])  # a draw may hold no outcome, and says nothing then
+    low, high = np.nanquantile(drawn, [0.025, 0.975])  # NaN for a draw without any outcome
     return float(observed), float(low), float(high)
 
 
 def of_draw(metric: Callable[[Array, Array], float], outcome: Array, score: Array) -> resampled.OfDraw:
-    """The metric of a resample, given how often each row was drawn; quick for those that rank."""
+    """The metric of a resample, given how often each row was drawn; fast for ranking metrics."""
     quick = _QUICK.get(metric)
     if quick is not None:
         return quick(outcome, score)
@@ -223,7 +225,7 @@ _QUICK: dict[Callable[[Array, Array], float], Callable[[Array, Array], resampled
 
 
 def _times(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """How often each of so many is drawn, where as many are drawn with replacement."""
+    """How often each of ``count`` items is drawn, in ``count`` draws with replacement."""
     return np.bincount(rng.integers(0, count, count), minlength=count)
 
 
@@ -241,4 +243,4 @@ RANKING: dict[str, tuple[str, Callable[[Array, Array], float]]] = {
     "probability": ("auc", auc),
     "money": ("gini", normalised_gini),
 }
-"""By the kind of score what it is ranked by, with its name."""
+"""For each kind of score the ranking metric, with its name."""

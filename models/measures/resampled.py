@@ -1,4 +1,4 @@
-"""Measures of resamples: rows are weighed by how often they were drawn, so that scores are sorted once."""
+"""Measures of resamples: rows are weighted by how often they were drawn, so scores are sorted only once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 OfDraw = Callable[[NDArray[np.int64]], float]
-"""Of how often each row was drawn: the measure."""
+"""Called with how often each row was drawn; returns the measure."""
 
 
 def auc(outcome: Array, score: Array) -> OfDraw:
@@ -23,7 +23,7 @@ def auc(outcome: Array, score: Array) -> OfDraw:
         with_it = np.bincount(place, np.where(having, times, 0))
         without = np.bincount(place, np.where(having, 0, times))
         pairs = with_it.sum() * without.sum()
-        below = np.cumsum(without) - without / 2  # those of equal score count half
+        below = np.cumsum(without) - without / 2  # equal scores count half
         return float((with_it * below).sum() / pairs) if pairs else float("nan")
 
     return measure

@@ -1,1 +1,1 @@
-"""What a customer buys next: association rules, and products ranked for each customer."""
+"""Products that customers buy next: association rules, and a ranking per customer."""

@@ -1,4 +1,4 @@
-"""What is known of the products themselves: how they sell, and which go with which."""
+"""Facts about products: their sales, and which are bought together."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from models.products.sparse import at, largest, matrix
 from models.spec import Array
 
 WINDOWS_DAYS = (30, 90, 365)
-LINKS = 100  # kept per product
-LINKED_PRODUCTS = 5000  # the most bought ones; their links take a matrix of so many rows and columns
+LINKS = 100  # per product
+LINKED_PRODUCTS = 5000  # the most bought ones; computing links needs a dense matrix of this size squared
 LINK_PENALTY = 200.0
-CUSTOMERS_PRIOR = 5  # a product bought by fewer is not trusted to be bought again
+CUSTOMERS_PRIOR = 5  # pseudo-customers who bought once, so that few customers do not make a high repeat share
 
 
 @dataclass(frozen=True)
 class Assortment:
-    """Facts by product, by its place; the sparse matrices are products × products.
+    """Facts by product, by position; the sparse matrices are products × products.
 
     Attributes:
-        popularity: a row per window of ``WINDOWS_DAYS``: share of its baskets that have the product.
-        repeat_share: share of its customers who bought it in two baskets or more, drawn towards 0 for few.
-        first_days_ago, last_days_ago: days of the shop since it was first and last sold.
-        baskets: how many have it, of those of at most ``LARGEST_BASKET`` products.
-        links: how much having bought A (the row) speaks for B, all else of the customer considered.
-        together: where there is a link, how many of these baskets have both.
+        popularity: a row per window of ``WINDOWS_DAYS``: the share of its baskets with the product.
+        repeat_share: the share of its customers who bought it in two baskets or more, smoothed towards 0.
+        first_days_ago, last_days_ago: days of the shop since its first and last sale.
+        baskets: the number of baskets with it, among those of at most ``LARGEST_BASKET`` products.
+        links: the weight by which a purchase of A (the row) raises the score of B, given the other purchases.
+        together: for each link, the number of these baskets with both.
     """
 
     popularity: Array
@@ -46,12 +46,12 @@ class Assortment:
 
     @cached_property
     def linked_from(self) -> sp.csr_array:
-        """The links by the product that they speak for: B is the row, and A the column."""
+        """The links transposed: the row is the raised product B, the column the purchased product A."""
         return self.links.T.tocsr()
 
 
 def assortment(purchases: Purchases, histories: Histories) -> Assortment:
-    """The products as they are seen at the purchases' ``as_of``."""
+    """Compute the facts as of the purchases' ``as_of``."""
     count = histories.products
     days_ago = purchases.days_ago
     first_days, last_days = np.full(count, -1), np.full(count, np.iinfo(np.int32).max)
@@ -74,14 +74,14 @@ def assortment(purchases: Purchases, histories: Histories) -> Assortment:
 
 
 def popularity(purchases: Purchases, days: int, count: int) -> Array:
-    """Share of the last ``days`` days' baskets that have each product; 0 where there were no baskets."""
+    """Share of the baskets of the last ``days`` days with each product; 0 if there were no baskets."""
     recent = purchases.rows(purchases.days_ago <= days)
     baskets = len(np.unique(recent.basket))
     return np.bincount(recent.product, minlength=count) / max(1, baskets)
 
 
 def _together(purchases: Purchases, related: sp.csr_array) -> tuple[Ints, sp.csr_array]:
-    """Baskets of each product, and with each product that it is related to."""
+    """The number of baskets with each product, and with each pair of related products."""
     counted = purchases.within_baskets_of(LARGEST_BASKET)
     baskets, basket = np.unique(counted.basket, return_inverse=True)
     baskets_with = incidence(basket, counted.product, len(baskets), related.shape[0])
@@ -94,7 +94,7 @@ def _together(purchases: Purchases, related: sp.csr_array) -> tuple[Ints, sp.csr
 
 
 def links(histories: Histories) -> sp.csr_array:
-    """Item-to-item weights that rebuild each customer's purchases best from all their others.
+    """The item-to-item weights that best reconstruct each customer's purchases from their other purchases.
 
     EASE (Steck, 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8): with P the inverse
     of X'X + λI, having bought A adds −P(A, B) / P(B, B) to B, and nothing where A is B. X is customers ×
@@ -108,7 +108,7 @@ def links(histories: Histories) -> sp.csr_array:
     inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
     weights = np.maximum(-inverse / np.diag(inverse), 0)
     np.fill_diagonal(weights, 0)
-    if len(linked) > LINKS:  # dense rows are cut faster than sparse ones
+    if len(linked) > LINKS:  # cutting dense rows is faster than sparse ones
         weights[weights < np.partition(weights, -LINKS, axis=1)[:, [-LINKS]]] = 0
     best = largest(sp.csr_array(weights), LINKS).tocoo()
     shape = (histories.products, histories.products)

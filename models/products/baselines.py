@@ -1,4 +1,4 @@
-"""The simplest rankings, which a learnt one has to beat."""
+"""Baseline rankings, which a learned ranking has to beat."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from models.spec import Array
 
 
 def most_popular(who: Ints, goods: Assortment) -> Array:
-    """The same for everyone: the products in most of the last 90 days' baskets first.
+    """The same ranking for everyone: by the share of the last 90 days' baskets with the product.
 
     Returns:
-        Customers × products, the higher the better; as those below.
+        Scores, customers × products; higher is better. The same holds for the functions below.
     """
     return np.tile(goods.popularity[1], (len(who), 1))
 
 
 def bought_before(who: Ints, histories: Histories, goods: Assortment) -> Array:
-    """What the customer bought in most baskets first, of equals the most popular, then what is popular.
+    """The customer's own products by number of baskets, ties by popularity; then other products by
+    popularity.
 
-    Personal frequency filled up by the general one, the strongest of the simple rankings of next
+    Personal frequency followed by general popularity is the strongest of the simple rankings of next
     baskets (Li, Jullien, Ariannezhad & de Rijke, 2023, "A next basket recommendation reality check").
     """
     times: sp.csr_array = histories.times[who]

@@ -1,4 +1,4 @@
-"""The products that may be what a customer buys next, and what the ranking knows of each."""
+"""The candidates for a customer's next purchase, with the columns that the ranking reads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.products.purchases import NO_CATEGORY, Ints
 from models.products.sparse import at, largest, rows_of
 from models.spec import Array
 
-OWN = 300  # candidates of a customer that were bought before, the most recent and frequent ones
-RELATED = 150  # candidates by their links with what was bought
+OWN = 300  # candidates per customer that were bought before, the most recent and frequent ones
+RELATED = 150  # candidates per customer that are linked to purchases
 POPULAR = 60
 POPULARITY = tuple(f"popularity_{days}d" for days in WINDOWS_DAYS)
 COLUMNS = (
@@ -33,9 +33,9 @@ class Candidates:
     """One row per customer and product.
 
     Attributes:
-        customer: place in the histories.
-        product: place among the shop's products.
-        x: a column per name of ``COLUMNS``; what does not apply is NaN.
+        customer: the position in the histories.
+        product: the position among the shop's products.
+        x: a column per name of ``COLUMNS``; NaN if not applicable.
     """
 
     customer: Ints
@@ -56,11 +56,11 @@ class Candidates:
 def candidates(who: Ints, histories: Histories, goods: Assortment, category: Ints) -> Candidates:
     """The candidates of some customers, by customer and then product.
 
-    They are what was bought before, what is linked with it, and what is popular.
+    They are products bought before, products linked to those, and popular products.
 
     Args:
-        who: places in the histories, rising.
-        category: of each product, ``NO_CATEGORY`` where it has none.
+        who: positions in the histories, ascending.
+        category: of each product, ``NO_CATEGORY`` if it has none.
     """
     count = histories.products
     recent = histories.recent_times[who]
@@ -83,7 +83,7 @@ def candidates(who: Ints, histories: Histories, goods: Assortment, category: Int
 
 
 def _own(customer: Ints, product: Ints, histories: Histories) -> dict[str, Numbers]:
-    """What the customer did with the product; times are 0 and the rest is missing where nothing."""
+    """The customer's purchases of the product; without any, counts are 0 and other values are missing."""
     everyone, bought = histories.customers, histories.bought
     row = histories.rows(customer, product)
     bought_before = row >= 0
@@ -124,7 +124,9 @@ def _of_customer(customer: Ints, histories: Histories) -> dict[str, Numbers]:
 
 
 def _category_shares(histories: Histories, category: Ints, who: Ints) -> Array:
-    """Customers × categories: share of the purchases in each; the last column is of those without one."""
+    """Customers × categories: the share of purchases per category; the last column is for those
+    without one.
+    """
     kinds = int(category.max(initial=NO_CATEGORY)) + 2
     times = histories.times[who]
     place = rows_of(times) * kinds + category[times.indices] % kinds

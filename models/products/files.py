@@ -1,7 +1,7 @@
-"""A ranking as files: Parquet, JSON and LightGBM's text, no pickle.
+"""The files of a ranking: Parquet, JSON and LightGBM's text, no pickle.
 
-``customers.parquet`` and ``bought.parquet`` are about customers, by their keys; the others are about
-products: ``products.parquet`` a row each, ``links.parquet`` a row per pair, ``trees.lgb`` what was learnt.
+``customers.parquet`` and ``bought.parquet`` are about customers, by key; the others are about products:
+``products.parquet`` has a row per product, ``links.parquet`` a row per pair, ``trees.lgb`` the trees.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from models.registry.bundle import sealed, verified
 from models.registry.other_models import OTHER_MODELS
 
 NAME = "products"
-"""What the registry has the ranking by."""
+"""The ranking's name in the registry."""
 
 
 def to_files(fitted: FittedProducts, about_version: Mapping[str, Any] | None = None) -> dict[str, bytes]:
-    """The files of a ranking, by name; the manifest holds the digests of the others.
+    """The files of a ranking, by name; the manifest contains the digests of the others.
 
     Args:
-        told: what else the manifest says.
+        about_version: further fields of the manifest.
     """
     links = fitted.goods.links.tocoo()
     tables = {
@@ -65,16 +65,14 @@ def to_files(fitted: FittedProducts, about_version: Mapping[str, Any] | None = N
 
 
 def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedProducts:
-    """Check every digest, then open.
+    """Check every digest, then load.
 
     Raises:
-        PatronError: a file is missing, was changed, or is of another format than this code reads.
+        PatronError: a file is missing, was changed, or has another format than this code reads.
     """
     manifest = verified(version, files, manifest_digest)
     if manifest.get("columns") != list(COLUMNS):
-        raise PatronError(
-            f"version {version} of the ranking of products was made by other code than this; train it again"
-        )
+        raise PatronError(f"version {version} of the ranking of products has another format; train it again")
     products = _columns(files["products.parquet"])
     customers, bought = (_columns(files[name]) for name in ("customers.parquet", "bought.parquet"))
     pairs = _columns(files["links.parquet"])

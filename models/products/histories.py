@@ -1,4 +1,4 @@
-"""What each customer has bought so far: one row per customer and product, and one per customer."""
+"""The purchase history of customers: one row per customer and product, and one per customer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.products.purchases import Ints, Purchases
 from models.products.sparse import matrix
 from models.spec import Array
 
-HALF_LIFE_DAYS = 180  # after which a purchase weighs half in ``recent_times``
+HALF_LIFE_DAYS = 180  # of a purchase's weight in ``recent_times``
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Buyers:
     """One row per customer who has bought, by key.
 
     Attributes:
-        baskets: how many there were.
-        items: products over all of them, each once per basket.
+        baskets: the number of baskets.
+        items: the number of products over all baskets, each counted once per basket.
         first_days_ago, last_days_ago: days of the shop since the first and the last basket.
     """
 
@@ -38,12 +38,12 @@ class Bought:
     """One row per customer and product, by customer and then product.
 
     Attributes:
-        customer: place in :class:`Customers`.
-        product: place among the shop's products.
+        customer: the position in :class:`Buyers`.
+        product: the position among the shop's products.
         times: baskets of the customer with the product.
         days_ago: days of the shop since the last of them.
         baskets_since: baskets of the customer after the last of them.
-        recent_times: baskets with the product, each halved in weight every ``HALF_LIFE_DAYS`` days.
+        recent_times: baskets with the product, weighted by ``0.5 ** (age / HALF_LIFE_DAYS)``.
     """
 
     customer: Ints
@@ -56,7 +56,7 @@ class Bought:
 
 @dataclass(frozen=True)
 class Histories:
-    """The customers, what they bought, and of how many products the shop has."""
+    """The customers, their purchases, and the number of the shop's products."""
 
     customers: Buyers
     bought: Bought
@@ -74,7 +74,7 @@ class Histories:
 
     @cached_property
     def weights(self) -> sp.csr_array:
-        """Customers × products: the logarithm of 1 + ``recent_times``, which products are linked by."""
+        """Customers × products: the logarithm of 1 + ``recent_times``, from which the links are computed."""
         return self._matrix(np.log1p(self.bought.recent_times))
 
     def _matrix(self, values: Array) -> sp.csr_array:
@@ -83,30 +83,30 @@ class Histories:
 
     @cached_property
     def place(self) -> Ints:
-        """Each row of ``bought`` as one rising number: customer × products + product."""
+        """Each row of ``bought`` as an ascending number: customer × products + product."""
         return self.bought.customer * self.products + self.bought.product
 
     @cached_property
     def distinct(self) -> Ints:
-        """Per customer how many different products were bought."""
+        """The number of different products bought, per customer."""
         return np.bincount(self.bought.customer, minlength=len(self.customers.customer_key))
 
     def rows(self, customer: Ints, product: Ints) -> Ints:
-        """The row of ``bought`` of each customer and product, −1 where it was not bought."""
+        """The row of ``bought`` for each customer and product, −1 if it was not bought."""
         wanted = customer * self.products + product
         row = np.minimum(np.searchsorted(self.place, wanted), len(self.place) - 1)
         return np.where(self.place[row] == wanted, row, -1)
 
 
 def histories(purchases: Purchases) -> Histories:
-    """The histories of everyone who bought, as seen at the purchases' ``as_of``."""
+    """The histories of all customers, as of the purchases' ``as_of``."""
     count = len(purchases.product_ids)
     who, customer = np.unique(purchases.customer, return_inverse=True)
     place, row, times = np.unique(
         customer * count + purchases.product, return_inverse=True, return_counts=True
     )
     last = np.zeros(len(place), np.int64)
-    np.maximum.at(last, row, np.arange(len(row)))  # rows are in the order of time
+    np.maximum.at(last, row, np.arange(len(row)))  # rows are sorted by time
     ordinal, baskets = _ordinals(customer, purchases.basket, len(who))
     days_ago = purchases.days_ago
     first_days, last_days = np.zeros(len(who), np.int64), np.full(len(who), np.iinfo(np.int64).max)
@@ -133,7 +133,9 @@ def histories(purchases: Purchases) -> Histories:
 
 
 def _ordinals(customer: Ints, basket: Ints, customers: int) -> tuple[Ints, Ints]:
-    """Per row which of its customer's baskets it is in (from 0), and per customer how many there are."""
+    """Per row the position (from 0) of its basket among its customer's, and per customer the number of
+    baskets.
+    """
     numbers, first, row = np.unique(basket, return_index=True, return_inverse=True)
     owner = customer[first]
     by_owner = np.lexsort((numbers, owner))

@@ -1,4 +1,4 @@
-"""What the ranking learns: whether a candidate was in the customer's next basket, at moments of the past."""
+"""Training of the ranking: whether a candidate was in the customer's next basket, at moments of the past."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from models.products.histories import histories
 from models.products.purchases import Purchases
 
 CUTS = 6
-CUT_DAYS = 30  # between cuts, and how long a cut's next baskets are waited for
+CUT_DAYS = 30  # between cuts, and within which a next basket counts
 HISTORY_DAYS = 90  # before the earliest cut
 CUSTOMERS = 4000  # of a cut, at most
 CUSTOMERS_AT_ONCE = 500
-MIN_BASKETS = 50  # next baskets to learn from, over all cuts
-OTHERS = 0.25  # share of the candidates never bought and not in the basket that is learnt from
+MIN_BASKETS = 50  # next baskets for training, over all cuts
+OTHERS = 0.25  # sampled share of the candidates that were never bought and are not in the basket
 ROUNDS = 100
 SETTINGS = PARAMETERS | {"objective": "binary", "num_leaves": 31, "min_data_in_leaf": 100}
 
@@ -34,9 +34,9 @@ class Examples:
 
     Attributes:
         x: a column per name of ``COLUMNS``.
-        y: 1 where the product was in the customer's next basket.
-        weight: how many candidates a row stands for.
-        baskets: next baskets behind all rows.
+        y: 1 if the product was in the customer's next basket, else 0.
+        weight: the number of candidates that a row represents.
+        baskets: the number of next baskets.
     """
 
     x: NDArray[np.float32]
@@ -46,10 +46,10 @@ class Examples:
 
 
 def examples(purchases: Purchases, seed: int = 0) -> Examples:
-    """The candidates at up to ``CUTS`` moments before the purchases' ``as_of``, each knowing what came after.
+    """The candidates at up to ``CUTS`` moments before the purchases' ``as_of``, with their outcomes.
 
-    At a cut only what was known by then makes candidates and columns. Whether a candidate is right is said
-    by the customer's first basket in the ``CUT_DAYS`` days from the cut on.
+    Candidates and columns at a cut use only what was known by then. The outcome is the customer's first
+    basket in the ``CUT_DAYS`` days from the cut on.
 
     Raises:
         PatronError: the history is too short, or too few customers came back.
@@ -60,7 +60,7 @@ def examples(purchases: Purchases, seed: int = 0) -> Examples:
     days = [day for day in days if day - first_day >= HISTORY_DAYS]
     if not days:
         raise PatronError(
-            f"products cannot be ranked: orders go back to {date_of(first_day)}, and learning takes"
+            f"products cannot be ranked: orders go back to {date_of(first_day)}, and training needs"
             f" {HISTORY_DAYS + CUT_DAYS} days before {date_of(purchases.as_of_day)}; import more history"
         )
     parts = [part for day in days for part in _at_cut(purchases, day, rng)]
@@ -68,14 +68,14 @@ def examples(purchases: Purchases, seed: int = 0) -> Examples:
     if baskets < MIN_BASKETS:
         raise PatronError(
             f"products cannot be ranked: {baskets} customers came back in the {CUT_DAYS * len(days)} days"
-            f" before {date_of(purchases.as_of_day)}, and learning takes {MIN_BASKETS}; import more orders"
+            f" before {date_of(purchases.as_of_day)}, and training needs {MIN_BASKETS}; import more orders"
         )
     x, y, weight = (np.concatenate([getattr(part, n) for part in parts]) for n in ("x", "y", "weight"))
     return Examples(x, y, weight, baskets)
 
 
 def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterator[Examples]:
-    """The examples of one cut, some customers at a time."""
+    """The examples of one cut, in batches of customers."""
     known = purchases.known_at(midnight(day, purchases.time_zone))
     after = purchases.first_baskets(day, day + CUT_DAYS)
     if not len(known.basket):
@@ -87,7 +87,7 @@ def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterato
     if len(who) > CUSTOMERS:
         who = np.sort(rng.choice(who, CUSTOMERS, replace=False))
     bought = np.unique(after.customer * seen.products + after.product)
-    # Places of customers in the histories are not those in the purchases.
+    # Positions of customers in the histories differ from those in the purchases.
     customer = np.searchsorted(purchases.customer_keys, seen.customers.customer_key)
     for start in range(0, len(who), CUSTOMERS_AT_ONCE):
         part = who[start : start + CUSTOMERS_AT_ONCE]
@@ -99,7 +99,7 @@ def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterato
 def _sampled(
     drawn_from: Candidates, right: NDArray[np.bool_], baskets: int, rng: np.random.Generator
 ) -> Examples:
-    """All candidates that were right or bought before, and a share of the others with the weight of all."""
+    """All candidates that were in the next basket or bought before, and a weighted sample of the others."""
     sure = right | drawn_from.bought
     sampled = sure | (rng.random(len(sure)) < OTHERS)
     weight = np.where(sure, 1, 1 / OTHERS)[sampled]
@@ -109,10 +109,10 @@ def _sampled(
 
 
 def learn(known: Examples) -> lgb.Booster:
-    """Trees for the probability that a candidate is in the customer's next basket.
+    """Fit trees for the probability that a candidate is in the customer's next basket.
 
-    The logarithmic loss of each candidate by itself, since its probability means something and
-    orders the candidates (Robertson, 1977, the probability ranking principle).
+    The loss is the log loss of each candidate on its own: its probability is calibrated, and ranks the
+    candidates (Robertson, 1977, the probability ranking principle).
     """
     data = lgb.Dataset(
         known.x, known.y, weight=known.weight, feature_name=list(COLUMNS), params={"verbosity": -1}
@@ -121,7 +121,7 @@ def learn(known: Examples) -> lgb.Booster:
 
 
 def probabilities(booster: lgb.Booster, rows: Candidates) -> NDArray[np.float64]:
-    """Of each candidate that it is in the customer's next basket."""
-    if not len(rows.x):  # LightGBM refuses to predict nothing
+    """The probability of each candidate to be in the customer's next basket."""
+    if not len(rows.x):  # LightGBM refuses an empty matrix
         return np.empty(0)
     return np.asarray(booster.predict(rows.x, num_threads=1), np.float64)

@@ -1,4 +1,4 @@
-"""How often two products were bought together: the counts behind rules and reasons."""
+"""Counts of how often two products were bought together, for rules and reasons."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import scipy.sparse as sp
 
 from models.products.purchases import Ints
 
-BLOCK = 2000  # products whose pairs are counted at a time: bounds the memory
+BLOCK = 2000  # products whose pairs are counted at a time, to bound memory
 
 
 def incidence(row: Ints, product: Ints, rows: int, products: int) -> sp.csr_array:
-    """A matrix of zeros and ones: which products are in which basket, or a customer's."""
+    """A 0/1 matrix of the products in each basket, or of each customer."""
     ones = np.ones(len(row), np.int32)
     matrix = sp.csr_array((ones, (row, product)), shape=(rows, products))
     matrix.sum_duplicates()
@@ -22,7 +22,7 @@ def incidence(row: Ints, product: Ints, rows: int, products: int) -> sp.csr_arra
 
 
 def together(matrix: sp.csr_array) -> Iterator[tuple[int, sp.csr_array]]:
-    """In how many rows of an incidence matrix two products stand together, a block of products at a time.
+    """Count the rows of an incidence matrix that contain both of two products, a block of products at a time.
 
     Yields:
         The first product of the block, and the counts: a row per product of the block, a column per

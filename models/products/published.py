@@ -15,10 +15,10 @@ from models.registry.registry import Registry
 
 @dataclass(frozen=True)
 class ProductRanking:
-    """A published version, opened; a :class:`serving.rankings.ranking.Ranking`.
+    """A loaded published version; implements :class:`serving.rankings.ranking.Ranking`.
 
     Attributes:
-        new_only: whether it leaves out the products that a customer has bought before.
+        new_only: whether products that a customer has bought before are left out.
     """
 
     version: str
@@ -27,12 +27,12 @@ class ProductRanking:
 
     @property
     def as_of(self) -> datetime:
-        """The orders known by this moment are the basis of the ranking."""
+        """The ranking is based on the orders known by this moment."""
         return self.fitted.as_of
 
     @property
     def horizon_days(self) -> None:
-        """A score is about the next basket, whenever it comes."""
+        """None: a score is about the next basket, whenever it comes."""
         return None
 
     def knows(self, customer_key: int) -> bool:
@@ -49,6 +49,6 @@ def open_version(registry: Registry, version: str) -> ProductRanking:
     """A published version, with every digest checked.
 
     Raises:
-        PatronError: its files are missing or damaged, or of other code than this.
+        PatronError: its files are missing or damaged, or have another format than this code reads.
     """
     return ProductRanking(version, open_products(version, *registry.files(NAME, version)))

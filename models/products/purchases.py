@@ -1,6 +1,6 @@
-"""What was bought by whom in which basket, as arrays: what rules and rankings are counted from.
+"""Purchases as arrays, one row per basket and product; rules and rankings are computed from them.
 
-A basket is an order of a customer; a product stands in it once, however many of it were bought.
+A basket is an order of a customer; each product of it counts once, whatever its quantity.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Purchases:
-    """One row per product of a basket, the oldest basket first; customers, products and baskets as places.
+    """One row per product of a basket, the oldest basket first; customers, products and baskets as positions.
 
     Attributes:
-        customer_keys, product_ids, categories: whose and what a place stands for; sorted, without doubles.
-        category: per product the place of its category, ``NO_CATEGORY`` where it has none.
-        customer, product, basket: of each row. Baskets are numbered by their time.
+        customer_keys, product_ids, categories: the values at the positions; sorted, without duplicates.
+        category: per product the position of its category, ``NO_CATEGORY`` if it has none.
+        customer, product, basket: of each row. Baskets are numbered by time.
         day: of each row, the shop's day of its basket, as days since 1970-01-01.
         known_us: of each row, the first moment at which it was visible, in microseconds since 1970-01-01 UTC.
         replaced_us: of each row, the moment since which another version of its order is known, or ``NEVER``.
@@ -84,7 +84,7 @@ class Purchases:
         )  # fmt: skip
 
     def within_baskets_of(self, largest: int) -> Purchases:
-        """Only baskets of at most ``largest`` products."""
+        """The baskets of at most ``largest`` products."""
         sizes = np.bincount(self.basket, minlength=int(self.basket.max(initial=-1)) + 1)
         return self.rows(sizes[self.basket] <= largest)
 
@@ -102,11 +102,11 @@ def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collecti
     Args:
         order_lines: canonical, see :mod:`events.schema`; with ``replaced_at`` or without.
         as_of: with a time zone.
-        time_zone: the shop's, which its days are of.
-        never: products that are no merchandise, such as postage; they are left out.
+        time_zone: the shop's, for its days.
+        never: products that are not merchandise, such as postage; they are left out.
 
     Raises:
-        PatronError: there is no product in any order known by then.
+        PatronError: no order known by then names a product.
     """
     cut = ibis.literal(as_of.astimezone(UTC).replace(tzinfo=None), "timestamp(6)")
     lines = order_lines.filter(order_lines.timestamp < cut, order_lines.received_at <= cut)
@@ -171,7 +171,7 @@ def _latest_categories(lines: ir.Table) -> ir.Table:
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:
-    """The distinct values, sorted, and each row's place among them."""
+    """The distinct values, sorted, and the position of each row's value among them."""
     values = sorted(column.unique().to_pylist())
     places = pc.index_in(column, pa.array(values, pa.string()))
     return tuple(values), places.to_numpy().astype(np.int64)

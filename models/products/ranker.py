@@ -1,4 +1,4 @@
-"""The products that a customer is likeliest to buy next, with the reason of each."""
+"""Ranks the products that a customer is most likely to buy next, with reasons."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class FittedProducts:
-    """A ranking that has learnt, with what it knew of customers and products at ``as_of``.
+    """A fitted ranking, with the facts about customers and products as of ``as_of``.
 
     Attributes:
-        product_ids: what a place of a product stands for.
-        category: of each product, ``NO_CATEGORY`` where it has none.
+        product_ids: the product at each position.
+        category: of each product, ``NO_CATEGORY`` if it has none.
     """
 
     as_of: datetime
@@ -46,15 +46,15 @@ class FittedProducts:
     booster: lgb.Booster
 
     def rank(self, customer_keys: Sequence[int], k: int = 10, new_only: bool = False) -> pa.Table:
-        """The ``k`` products that each customer is likeliest to buy next, the likeliest first.
+        """The ``k`` products that each customer is most likely to buy next, the most probable first.
 
-        Of a customer who bought nothing before ``as_of`` it says what is popular; the score then is the
-        share of the last 90 days' baskets that have the product.
+        Customers without purchases before ``as_of`` get the most popular products; the score then is the
+        share of the last 90 days' baskets with the product.
 
         Args:
-            customer_keys: in any order, which the answer keeps.
-            k: how many products of each; there are fewer where the shop has fewer candidates.
-            new_only: only products that the customer has not bought before.
+            customer_keys: in any order; the result has the same order.
+            k: the number of products per customer; fewer if the shop has fewer candidates.
+            new_only: leave out products that the customer has bought before.
 
         Returns:
             ``customer_key``, ``product_id``, ``score`` (the probability that the customer's next basket
@@ -64,7 +64,7 @@ class FittedProducts:
             PatronError: ``k`` is less than 1.
         """
         if k < 1:
-            raise PatronError(f"{k} products per customer were asked for; ask for at least 1")
+            raise PatronError(f"{k} products per customer were requested; request at least 1")
         keys = np.array(customer_keys, np.int64)
         known = self.histories.customers.customer_key
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -81,7 +81,7 @@ class FittedProducts:
         return place < len(known) and bool(known[place] == customer_key)
 
     def _ranked(self, who: Ints, k: int, new_only: bool) -> Iterator[pa.Table]:
-        """The best of the candidates of customers, some customers at a time."""
+        """Rank the candidates of customers, in batches."""
         for start in range(0, len(who), CUSTOMERS_AT_ONCE):
             part = who[start : start + CUSTOMERS_AT_ONCE]
             rows = candidates(part, self.histories, self.goods, self.category)
@@ -96,7 +96,7 @@ class FittedProducts:
             yield self._table(self.histories.customers.customer_key[customer], product, score[best], why)
 
     def _popular(self, keys: Ints, k: int) -> pa.Table:
-        """The most popular products, for each of the customers of whom nothing is known."""
+        """The most popular products, for customers without history."""
         share = self.goods.popularity[1]
         best = np.argsort(-share, kind="stable")[:k]
         why = [popular(value) for value in share[best].tolist()]
@@ -111,7 +111,7 @@ class FittedProducts:
 
 
 def _in_order(ranked: pa.Table, keys: Ints) -> pa.Table:
-    """The rows of each customer in the order of ``keys``, repeated where a key is."""
+    """The rows of each customer in the order of ``keys``, repeated for repeated keys."""
     ranked = ranked.take(np.argsort(ranked["customer_key"].to_numpy(), kind="stable"))
     customer = ranked["customer_key"].to_numpy()
     start, end = np.searchsorted(customer, keys), np.searchsorted(customer, keys, side="right")

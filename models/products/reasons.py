@@ -1,4 +1,4 @@
-"""Why a product is ranked for a customer, in words."""
+"""The reason why a product is ranked for a customer, as text."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from models.products.histories import Histories
 from models.products.purchases import Ints
 
 POPULAR_DAYS = WINDOWS_DAYS[1]
-MIN_TOGETHER = 3  # baskets that have both; fewer are chance
+MIN_TOGETHER = 3  # baskets with both; fewer may be chance
 
 
 def again(times: int, days_ago: int) -> str:
-    """Of a product that the customer has bought."""
+    """The reason for a product that the customer has bought."""
     often = "once" if times == 1 else f"{times} times"
     last = "today" if days_ago == 0 else "1 day ago" if days_ago == 1 else f"{days_ago} days ago"
     return f"bought {often}, last {last}" if times > 1 else f"bought {often}, {last}"
 
 
 def together(product_id: str, both: int, baskets: int) -> str:
-    """Of a product that stands with one that the customer has bought, in so many of that one's baskets."""
+    """The reason for a product bought together with one that the customer has bought."""
     return f"bought with {product_id} in {both:,} of {baskets:,} baskets"
 
 
 def popular(share: float) -> str:
-    """Of a product that many buy: the share of the last baskets that have it."""
+    """The reason for a popular product: the share of the last baskets with it."""
     return f"popular: in {share:.1%} of the baskets of the last {POPULAR_DAYS} days"
 
 
 def reasons(
     customer: Ints, product: Ints, product_ids: tuple[str, ...], histories: Histories, goods: Assortment
 ) -> list[str]:
-    """Of each customer and product the first of these that holds.
+    """The first reason that applies to each customer and product.
 
-    It was bought before; it was bought with something that the customer has bought, of which the one
-    is named that speaks for it most; it is popular.
+    The reasons are, in this order: bought before; bought together with a product that the customer has bought
+    (the one with the largest weight is named); popular.
     """
     rows = histories.rows(customer, product)
     texts = []
@@ -54,7 +54,7 @@ def reasons(
 
 
 def _speaking_most(weights: sp.csr_array, links: sp.csr_array, customer: int, product: int) -> int:
-    """The product of the customer that speaks most for another one; −1 where none does."""
+    """The customer's product with the largest weight for another product; −1 if there is none."""
     own = slice(weights.indptr[customer], weights.indptr[customer + 1])
     others = slice(links.indptr[product], links.indptr[product + 1])
     shared, i, j = np.intersect1d(weights.indices[own], links.indices[others], return_indices=True)

@@ -1,4 +1,4 @@
-"""Association rules between pairs of products: who buys this buys that too."""
+"""Association rules between pairs of products: customers who buy A also buy B."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from core.errors import PatronError
 from models.products.pairs import incidence, together
 from models.products.purchases import Purchases
 
-LARGEST_BASKET = 100  # products; a larger basket says little of any two, and has pairs by the square
-MIN_BASKETS = 10  # that have both, else a rule rests on chance
+LARGEST_BASKET = 100  # products; larger baskets say little about pairs, and have quadratically many
+MIN_BASKETS = 10  # with both products; fewer may be chance
 SCHEMA = pa.schema(
     [
         ("antecedent", pa.string()),
@@ -27,16 +27,15 @@ SCHEMA = pa.schema(
 def mine(
     purchases: Purchases, min_baskets: int = MIN_BASKETS, largest_basket: int = LARGEST_BASKET
 ) -> pa.Table:
-    """Every rule "baskets with A have B too" that enough baskets show, the highest lift first.
+    """All rules "baskets with A also have B" with enough baskets, the highest lift first.
 
     With n baskets, of which n(A) have A: support = n(A, B) / n, the share with both; confidence =
     n(A, B) / n(A), the share of those with A that have B too (Agrawal, Imieliński & Swami, 1993,
     section 2); lift = confidence / (n(B) / n), how many times as often as among all baskets (Brin, Motwani,
-    Ullman & Tsur, 1997, who call it interest). A lift of 1 says that the two have nothing to do with each
-    other.
+    Ullman & Tsur, 1997, who call it interest). A lift of 1 means that the two are independent.
 
     Args:
-        least_baskets: rules that fewer baskets show are left out.
+        min_baskets: the minimum number of baskets with both; rules with fewer are left out.
         largest_basket: in products; larger baskets are left out of every count.
 
     Returns:
@@ -44,7 +43,7 @@ def mine(
         ``antecedent_baskets`` n(A), ``support``, ``confidence``, ``lift``.
 
     Raises:
-        PatronError: there are no two products to relate, or every basket is too large.
+        PatronError: there are fewer than two products, or every basket is too large.
     """
     counted = purchases.within_baskets_of(largest_basket)
     names = np.array(purchases.product_ids)

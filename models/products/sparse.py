@@ -15,7 +15,7 @@ Places = NDArray[np.signedinteger[Any]]
 
 
 def matrix(row: Places, column: Places, values: Array, shape: tuple[int, int]) -> sp.csr_array:
-    """A matrix of values at places, of which none is named twice."""
+    """A matrix of values at distinct positions."""
     return sp.csr_array((values, (row, column)), shape=shape)
 
 
@@ -25,7 +25,7 @@ def rows_of(values: sp.csr_array) -> Ints:
 
 
 def largest(values: sp.csr_array, count: int) -> sp.csr_array:
-    """Only the ``count`` largest values of each row, of equals the first by column."""
+    """The ``count`` largest values of each row, ties resolved by column."""
     row = rows_of(values)
     order = np.lexsort((values.indices, -values.data, row))
     place = np.arange(len(order)) - values.indptr[row[order]]
@@ -34,8 +34,8 @@ def largest(values: sp.csr_array, count: int) -> sp.csr_array:
 
 
 def at(values: sp.csr_array, row: Places, column: Places) -> Array:
-    """The values at places, 0 where none is stored."""
-    if not len(row):  # SciPy answers no places by a matrix
+    """The values at positions, 0 if none is stored."""
+    if not len(row):  # SciPy would return a matrix
         return np.empty(0)
     stored: Array = np.asarray(values[row, column], np.float64).ravel()
     return stored

@@ -1,4 +1,4 @@
-"""The models of this shop: one file each, one line here."""
+"""The models about customers, one module each; registered here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from models.questions.propensity import propensity
 from models.questions.subscription_churn import subscription_churn
 from models.spec import CustomerModel
 
-# Every shop with orders can ask these: where one does not answer, the service says why.
+# Every shop with orders can have these; the service explains why one is missing.
 MODELS: dict[str, CustomerModel] = {model.name: model for model in (churn, propensity, clv)}
-# These ask for what some shops lack. Where one was never trained, nobody is told that it is absent.
+# These need data that some shops lack; the service does not mention them unless they were trained.
 OPTIONAL: dict[str, CustomerModel] = {model.name: model for model in (leads, subscription_churn)}
 
 
@@ -22,10 +22,10 @@ def every() -> dict[str, CustomerModel]:
 
 
 def find(name: str) -> CustomerModel:
-    """The model of that name.
+    """The model with that name.
 
     Raises:
-        PatronError: there is none; the text says which there are.
+        PatronError: there is none; the message lists the models.
     """
     models = every()
     if name not in models:

@@ -1,6 +1,6 @@
-"""Churn: has this customer, who ordered lately, stopped ordering?
+"""Churn: will this customer, who ordered lately, stop ordering?
 
-Non-contractual: nobody says that they leave, so churn is defined by time without an order.
+Non-contractual: customers do not give notice, so churn is defined by a time without an order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gates that are the same whatever a model is asked."""
+"""Gates shared by all models of a kind."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WORST_SLICE: Mapping[str, tuple[Gate, ...]] = {
         Gate("worst_slice_auc", _RANKED, at_least=0.5),
         Gate("worst_slice_level", _TRUE, at_most=2),
     ),
-    # A few customers hold much of a slice's money.
+    # A few customers have much of a slice's money.
     "money": (
         Gate("worst_slice_gini", _RANKED, at_least=0),
         Gate("worst_slice_level", _TRUE, at_most=3),
     ),
 }
-"""By the kind of score: see :func:`training.evaluation.worst_slice.worst`."""
+"""The gates by kind of score: see :func:`training.evaluation.worst_slice.worst`."""

@@ -1,4 +1,4 @@
-"""What turned out to be true: labels as Ibis expressions over what followed as_of."""
+"""Labels: outcomes after as_of, as Ibis expressions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lapsed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
 
 
 def days_until_order(events: Events, population: ir.Table, days: int) -> ir.Table:
-    """Days from as_of to the next order, 0 on the day itself; null for who places none in ``days`` days."""
+    """Days from as_of to the next order, 0 on the day itself; null without an order within ``days`` days."""
     orders = following(events.order_lines, population, days)
     waits = orders.group_by(KEYS).aggregate(wait=(orders.day - orders.as_of_day).min())
     who = population.select(*KEYS)
@@ -34,7 +34,7 @@ def days_until_order(events: Events, population: ir.Table, days: int) -> ir.Tabl
 
 
 def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Table:
-    """Paid less given back in the ``days`` days from as_of on, in currency, and never below 0."""
+    """Paid less refunded in the ``days`` days from as_of on, in currency, and at least 0."""
     paid = following(events.order_lines, population, days)
     back = following(events.refunds, population, days)
     moved = paid.select(*KEYS, "amount").union(back.select(*KEYS, amount=-back.amount))
@@ -45,10 +45,10 @@ def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Ta
 
 
 def unsubscribed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
-    """1 for customers who hold no active subscription when the ``days`` days from as_of on are over, else 0.
+    """1 for customers without an active subscription at the end of the ``days`` days from as_of on, else 0.
 
-    What is active is read as the feature reads it, of events up to then. Who lets one end and takes another
-    meanwhile has not left.
+    Active subscriptions are computed as by the feature, from the events up to then. A customer who replaces a
+    subscription by another has not left.
     """
     joined = population.inner_join(events.activities, "customer_key")
     activities = joined.filter(joined.day - joined.as_of_day < days)

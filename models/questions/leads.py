@@ -1,4 +1,4 @@
-"""Leads: will this prospect, who is known and has not ordered, place a first order?"""
+"""Leads: will this prospect, who has not ordered yet, place a first order?"""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ leads = CustomerModel(
     gates=(
         Gate("auc", "it must tell prospects apart", at_least=0.6),
         Gate("auc_over_visits", "it must not be clearly worse than counting visits", at_least=-0.02),
-        # First orders are few, and tell little of a slope: only one that is clearly overconfident is refused.
+        # First orders are few, so the slope is uncertain: only a clearly overconfident model is refused.
         Gate("calibration_slope", "its probabilities must not be far too bold", at_least=0.5),
         *WORST_SLICE["probability"],
     ),

@@ -1,8 +1,8 @@
-"""The day of the next order: by the shop's rates of ordering, or by the customer's own rhythm alone.
+"""The day of the next order, by the shop's ordering rates or by the customer's own rhythm.
 
-While customers go on buying, their orders come as Poisson processes, with rates that are Gamma(r, rate alpha)
-over customers: the rates of BG/NBD (:mod:`models.btyd.bg_nbd`). Of those who order within a time, half have
-done so by a day that does not depend on who has dropped out: whoever orders is still a customer.
+While active, customers order as Poisson processes, with rates that are Gamma(r, rate alpha) over customers:
+the rates of BG/NBD (:mod:`models.btyd.bg_nbd`). Of those who order within a time, half have done so by a day
+that does not depend on dropout, since a customer who orders has not dropped out.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from features.groups.segments import LAPSED_AFTER_DAYS
 from models.spec import Array
 
 HORIZON_DAYS = LAPSED_AFTER_DAYS
-MIN_ORDERS = 3  # two gaps are the least that can be called a rhythm
-KEY = "next_order"  # of a manifest
+MIN_ORDERS = 3  # a rhythm needs at least two gaps
+KEY = "next_order"  # in a manifest
 HABITS = (orders_total, recency_days, tenure_days, median_gap_days)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How often the customers of a shop order.
+    """The distribution of a shop's ordering rates.
 
     Attributes:
         r, alpha: shape and rate of the rates over customers; alpha is in days.
@@ -36,13 +36,13 @@ class Rates:
     alpha: float
 
     def wait(self, orders: ArrayLike, recency_days: ArrayLike, tenure_days: ArrayLike) -> Array:
-        """Whole days from now in which half of those who order within ``HORIZON_DAYS`` have done so.
+        """Whole days from now in which half of the customers who order within ``HORIZON_DAYS`` have ordered.
 
         A customer's rate is Gamma(r + x, rate alpha + T) given x repeat orders in T days, and the wait has
         Lomax's distribution: no order within t has the probability ((alpha + T) / (alpha + T + t))^(r + x).
 
         Args:
-            orders, recency_days, tenure_days: the features of these names, of customers who have ordered.
+            orders, recency_days, tenure_days: the features with these names, of customers who have ordered.
         """
         shape = self.r + repeats(orders, recency_days, tenure_days)
         scale = self.alpha + np.asarray(tenure_days, np.float64)
@@ -51,25 +51,26 @@ class Rates:
         return days
 
     def as_dict(self) -> dict[str, Any]:
-        """It as a manifest holds it."""
+        """The rates as part of a manifest."""
         return asdict(self)
 
 
 def told_by(manifest: Mapping[str, Any]) -> Rates | None:
-    """The rates that a version of propensity tells; None of one that tells none."""
+    """The rates in the manifest of a version of propensity; None if it has none."""
     return Rates(**manifest[KEY]) if manifest.get(KEY) else None
 
 
 def repeats(orders: ArrayLike, recency_days: ArrayLike, tenure_days: ArrayLike) -> Array:
-    """Orders after the first, one a day: no more of them than days from the first to the latest."""
+    """Orders after the first, at most one per day: the number is capped by the days from the first to the
+    latest.
+    """
     later = np.asarray(orders, np.float64) - 1
     return np.minimum(later, np.asarray(tenure_days, np.float64) - np.asarray(recency_days, np.float64))
 
 
 def own_rhythm(orders: ArrayLike, recency_days: ArrayLike, median_gap_days: ArrayLike) -> Array:
-    """Whole days from now to the latest order plus the median gap; below 0 where that day is past.
-
-    NaN for customers of fewer than ``LEAST_ORDERS`` orders.
+    """Whole days from now to the latest order plus the median gap; below 0 if that day is past.
+    NaN for customers with fewer than ``MIN_ORDERS`` orders.
     """
     gap = np.round(np.asarray(median_gap_days, np.float64))
     return np.where(np.asarray(orders) >= MIN_ORDERS, gap - np.asarray(recency_days, np.float64), np.nan)

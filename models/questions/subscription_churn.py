@@ -1,6 +1,6 @@
-"""Subscription churn: will this customer, who holds a subscription, hold none any more?
+"""Subscription churn: will this subscriber hold no subscription any more?
 
-Contractual: a customer leaves by notice or by not paying again, so churn is an event and not a silence.
+Contractual: a customer leaves by notice or by not renewing, so churn is an observed event.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from models.questions.gates import WORST_SLICE
 from models.questions.labels import unsubscribed_within
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
-FAR_DAYS = 9999  # what is paid without an end in sight
+FAR_DAYS = 9999  # for a subscription paid without an end date
 
 subscription_churn = CustomerModel(
     name="subscription_churn",

@@ -1,1 +1,1 @@
-"""The registry of model versions: the only door to MLflow."""
+"""The registry of model versions; only this package uses MLflow."""

@@ -1,8 +1,8 @@
-"""The model bundle: what training publishes and serving opens. Text and JSON, no pickle.
+"""The model bundle, published by training and loaded by serving. Text and JSON, no pickle.
 
-``manifest.json`` says what the model answers and reads, and holds the digest of every other file:
-``parameters.json``, ``trees.lgb`` (LightGBM's own text; a blend may hold more such files) and
-``reference.json`` (the distribution of features and scores it was accepted with).
+``manifest.json`` contains the model's question and features, and the digest of every other file:
+``parameters.json``, ``trees.lgb`` (LightGBM's own text; a blend may have several such files) and
+``reference.json`` (the distribution of features and scores at training time).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def digest(content: bytes) -> str:
 
 
 def pack(manifest: Mapping[str, Any], fitted: Fitted, reference: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a bundle, the manifest with the digests of the others among them."""
+    """The files of a bundle, including the manifest with the digests of the others."""
     return sealed(manifest, fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()})
 
 
 def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Files with a manifest that holds the digest of each."""
+    """The files with a manifest that contains the digest of each."""
     full = {"format": FORMAT} | dict(manifest) | {"files": {n: digest(c) for n, c in files.items()}}
     return dict(files) | {MANIFEST: json.dumps(full, indent=2).encode()}
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model version that can answer. It carries its own features, not those of today's code."""
+    """A model version that can score. It contains its own features, not those of the current code."""
 
     version: str
     manifest: Mapping[str, Any]
@@ -59,7 +59,7 @@ class FittedModel:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The features it scores by, in the order of its matrix."""
+        """The features of its matrix, in order."""
         return tuple(
             Column(**{**column, "vocabulary": tuple(column["vocabulary"])})
             for column in self.manifest["features"]
@@ -67,13 +67,13 @@ class FittedModel:
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        """The features it needs, those that decide on eligibility included."""
+        """The features it needs, including those for eligibility."""
         conditions = (condition["feature"] for condition in self.manifest["eligible"])
         return tuple(dict.fromkeys([*(c.name for c in self.columns), *conditions]))
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The features that change no score: without gain in the trees, and without weight in a line."""
+        """The features without effect on the score: no tree splits on them, and no line gives them weight."""
         used = self.fitted.used
         return tuple(column.name for i, column in enumerate(self.columns) if i not in used)
 
@@ -81,22 +81,22 @@ class FittedModel:
         """Scores of customers.
 
         Args:
-            values: feature values by name, one per customer; None where missing.
+            values: feature values by name, one per customer; None for missing ones.
         """
         return self.score_matrix(matrix(self.columns, values))
 
     def score_matrix(self, x: Array) -> Array:
-        """Scores of customers, by a matrix of ``columns``."""
+        """Scores of customers, from a matrix of ``columns``."""
         scores = self.fitted.predict(x)
         return 1 - scores if self.manifest["complement"] else scores
 
     def interval(self, scores: Array) -> tuple[Array, Array] | None:
-        """The lowest and the highest likely outcome of each score; None of a model that learnt none."""
+        """The lower and upper bound for each score; None if the model has no intervals."""
         intervals = self.fitted.intervals
         return None if intervals is None else intervals.of(scores)
 
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
-        """Per customer why the question does not apply; None where it does."""
+        """Per customer why they are not eligible; None if they are."""
         count = len(values[self.columns[0].name])
         reasons: list[str | None] = [None] * count
         for condition in self.manifest["eligible"]:
@@ -108,7 +108,7 @@ class FittedModel:
         return reasons
 
     def column_refusals(self, values: Mapping[str, pa.Array]) -> pa.DictionaryArray:
-        """The same of many customers' features as Arrow arrays by name; null where the question applies."""
+        """The same for features as Arrow arrays by name; null for eligible customers."""
         conditions = self.manifest["eligible"]
         first = np.full(len(values[self.columns[0].name]), len(conditions), np.int32)
         for i, condition in reversed(list(enumerate(conditions))):
@@ -124,7 +124,7 @@ class FittedModel:
         return pa.DictionaryArray.from_arrays(pa.array(first, mask=first == len(conditions)), reasons)
 
     def percentiles(self, scores: Array) -> Array:
-        """Share (0 to 100) of the customers at training time whose score was not above each."""
+        """The share (0 to 100) of the customers at training time with at most each score."""
         return self._percentiles.searchsorted(scores, side="right") / 1.01
 
     @cached_property
@@ -133,17 +133,17 @@ class FittedModel:
 
     @property
     def default_score(self) -> float:
-        """What it says of somebody of whom nothing is known: the median score when it was trained."""
+        """The score for unknown customers: the median score at training time."""
         return float(self._percentiles[50])
 
     def check_definitions(self, current: Mapping[str, str]) -> None:
-        """Refuse features whose definition is not the one the model learnt from.
+        """Refuse features whose definition has changed since training.
 
         Args:
-            current: hash of the definition, by name, of the features on offer.
+            current: the hash of the definition of each available feature, by name.
 
         Raises:
-            PatronError: naming the features that are missing or have changed.
+            PatronError: features are missing or have changed; the message names them.
         """
         changed = [
             c.name
@@ -154,27 +154,29 @@ class FittedModel:
         if changed:
             raise PatronError(
                 f"{self.name} version {self.version} was trained with other definitions of"
-                f" {', '.join(changed)} than the feature store holds now; run `patron train {self.name}`"
+                f" {', '.join(changed)} than the current ones; run `patron train {self.name}`"
             )
 
 
 def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedModel:
-    """Check every digest, then open.
+    """Check every digest, then load.
 
     Raises:
-        PatronError: a file is missing, was changed, or is of a format this code does not know.
+        PatronError: a file is missing, was changed, or has a format that this code does not read.
     """
     manifest = verified(version, files, manifest_digest)
     if "reference.json" not in manifest["files"]:
-        raise PatronError(f"version {version} of {manifest.get('model')} is no model that scores customers")
+        raise PatronError(
+            f"version {version} of {manifest.get('model')} is not a model that scores customers"
+        )
     return FittedModel(version, manifest, open_fitted(files), json.loads(files["reference.json"]))
 
 
 def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:
-    """The manifest of a bundle whose files are all as they were published.
+    """The manifest of a bundle, after checking that all files are as published.
 
     Raises:
-        PatronError: a file is missing, was changed, or is of a format this code does not know.
+        PatronError: a file is missing, was changed, or has a format that this code does not read.
     """
     changed = []
     manifest: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Challenges: a version that is scored beside the champion, unseen, or answers a share of the customers."""
+"""Challenges: a version that is scored in shadow of the champion, or serves a share of the customers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from models.registry import promotion
 from models.registry.registry import Registry
 
 BOUNDS = {"probability": 0.2, "money": 0.5}
-"""How far a challenger may stray, by the kind of model: see :attr:`Challenge.bound`."""
+"""The maximum deviation of a challenger, by kind of model: see :attr:`Challenge.bound`."""
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """A version that challenges a champion.
+    """A version that challenges the champion.
 
     Attributes:
-        share: of the customers whom it answers; at 0 it is scored and logged and answers nobody.
-        bound: how far its answers may be from the champion's before it is ended: on the average customer,
-            in probability; or the total, as a share of the champion's total.
-        since: the shop's moment at which it began, ISO 8601 in UTC.
-        ended: why it is over; empty while it goes on.
+        share: the share of the customers that it serves; at 0 it is scored and logged only.
+        bound: the deviation from the champion at which it is ended: of the mean score in probability, or of
+            the total, as a share of the champion's total.
+        since: the shop's moment of its beginning, ISO 8601 in UTC.
+        ended: why it ended; empty while it is running.
     """
 
     version: str
@@ -39,12 +39,12 @@ class Challenge:
 
     @classmethod
     def from_json(cls, text: str) -> Challenge:
-        """Read what :meth:`to_json` wrote."""
+        """Parse the result of :meth:`to_json`."""
         return cls(**json.loads(text))
 
     @property
     def words(self) -> str:
-        """What it does, or why it is over."""
+        """What the challenger does, or why it ended."""
         if self.ended:
             return f"version {self.version} challenged until {self.ended}"
         role = f"answers {self.share:.0%} of the customers" if self.share else "is scored and answers nobody"
@@ -52,7 +52,7 @@ class Challenge:
 
 
 def in_challenger_share(model: str, version: str, customer_key: int, share: float) -> bool:
-    """Whether a challenger answers a customer: always the same ones, whichever process answers."""
+    """Whether a challenger serves a customer: the same ones in every process."""
     digest = blake2b(f"{model}/{version}/{customer_key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
 
@@ -60,10 +60,11 @@ def in_challenger_share(model: str, version: str, customer_key: int, share: floa
 def begin(
     registry: Registry, name: str, kind: str, version: str, share: float, bound: float | None = None
 ) -> Challenge:
-    """Let a version challenge the champion, in place of another that did.
+    """Begin a challenge; it replaces the present challenger, if any.
 
     Raises:
-        PatronError: there is no such version, it is the champion, there is no champion, or a term cannot be.
+        PatronError: there is no such version or no champion, the version is the champion, or a value is
+            invalid.
     """
     if not 0 <= share <= 0.5:
         raise PatronError("a challenger answers a share from 0 (nobody) to 0.5 of the customers")
@@ -80,13 +81,13 @@ def begin(
 
 
 def last(registry: Registry, name: str) -> Challenge | None:
-    """The challenge of a model that goes on, or else the last one; None where there was none."""
+    """The running challenge of a model, or else the last one; None if there was none."""
     record = registry.challenges([name]).get(name)
     return Challenge.from_json(record) if record else None
 
 
 def end(registry: Registry, name: str, version: str | None, why: str) -> Challenge | None:
-    """End the challenge of a version, or whichever goes on; None where it does not go on.
+    """End the challenge of a version, or of any if None; returns None if there is nothing to end.
 
     Raises:
         PatronError: MLflow cannot be reached.

@@ -1,4 +1,4 @@
-"""The connection to a home's MLflow, and its errors in a person's words."""
+"""The connection to a home's MLflow, with readable errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUNDLE = "bundle"
 
 
 class MlflowConnection:
-    """A home's MLflow: an SQLite file by default, a server where ``PATRON_MLFLOW_URI`` names one.
+    """A home's MLflow: an SQLite file by default, a server if ``PATRON_MLFLOW_URI`` is set.
 
     Attributes:
         version: MLflow's name and version.
@@ -36,12 +36,12 @@ class MlflowConnection:
         # An unreachable server is reported after seconds, not minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         with warnings.catch_warnings():
-            # MLflow's own imports use names that their libraries have deprecated.
+            # MLflow's own imports use deprecated names of their libraries.
             warnings.simplefilter("ignore")
             from mlflow import MlflowClient, __version__
 
         self.version = f"MLflow {__version__}"
-        for name in ("alembic", "mlflow"):  # they log every table that they make
+        for name in ("alembic", "mlflow"):  # they log every table that they create
             logging.getLogger(name).setLevel(logging.WARNING)
         self.home = home
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
@@ -63,28 +63,28 @@ class MlflowConnection:
     def bundle(self, run_id: str, folder: str) -> Path:
         """The folder of a run's bundle, downloaded to ``folder`` from a server.
 
-        MLflow records an absolute path, so that of a local run is derived: a home may have been moved.
+        MLflow records absolute paths; the path of a local run is derived instead, since a home may be moved.
         """
         if self.is_local:
             return self.home.mlflow / "artifacts" / run_id / "artifacts" / BUNDLE
         return Path(self.client.download_artifacts(run_id, BUNDLE, folder))
 
     def stamp(self) -> tuple[tuple[int, int], ...] | None:
-        """Times and sizes of the files of local tables, which change with them; None for a server."""
+        """Modification times and sizes of the local files, as a change marker; None for a server."""
         if not self.is_local:
             return None
         stats = (path.stat() for path in sorted(self.home.mlflow.glob("mlflow.db*")))
         try:
             return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
-        except FileNotFoundError:  # SQLite's log beside it, which comes and goes
+        except FileNotFoundError:  # SQLite's write-ahead log comes and goes
             return None
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn MLflow's errors into ones that a person can act on.
+        """Translate MLflow's errors into readable ones.
 
         Raises:
-            PatronError: MLflow cannot be reached, or refuses.
+            PatronError: MLflow cannot be reached, or refuses a request.
         """
         try:
             yield
@@ -94,18 +94,18 @@ class MlflowConnection:
 
 
 def local_uri(home: Home) -> str:
-    """The URI of the tables of a home's own MLflow."""
+    """The URI of a home's local MLflow."""
     return f"sqlite:///{home.mlflow / 'mlflow.db'}"
 
 
 def may_have_versions(home: Home) -> bool:
-    """Whether there may be versions: a home's own MLflow has no tables before the first training."""
+    """Whether there may be versions: a local MLflow has no tables before the first training."""
     return ModelSettings().mlflow_uri is not None or (home.mlflow / "mlflow.db").exists()
 
 
 def mlflow_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of MLflow, which are expensive to import."""
+    """MLflow's exceptions; a function, since importing them is slow."""
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError  # MLflow passes it on where its tables are damaged
+    from sqlalchemy.exc import SQLAlchemyError  # MLflow lets it through if its tables are damaged
 
     return MlflowException, SQLAlchemyError

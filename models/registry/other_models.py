@@ -1,4 +1,4 @@
-"""The models beside the customers' scores: they answer otherwise, and share the registry and its verbs."""
+"""Models other than those that score customers; they share the registry and its commands."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ OTHER_MODELS: Mapping[str, str] = {
     "category_propensity": "Of which categories will this customer order something soon?",
     "feedback": "Is the author of this text content?",
 }
-"""By name what each asks. Where one was never trained, nobody is told that it is absent."""
+"""The question of each model, by name. The service does not mention them unless they were trained."""

@@ -1,4 +1,4 @@
-"""Promotion by hand: a version that failed its gates only when forced; and rollback."""
+"""Promotion by the user: versions that failed their gates need force; and rollback."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from models.registry.registry import Registry
 from models.registry.settings import ModelSettings
 from models.registry.versions import ROLLED_BACK, ModelVersion, Promotion, earlier
 
-MAX_REASON_LENGTH = 1000  # characters; a tag of a registered model holds 5,000
+MAX_REASON_LENGTH = 1000  # characters; MLflow limits a tag to 5,000
 
 Hook = Callable[[Registry], None]
-"""What follows a promotion or a rollback, such as installing the champion for the features."""
+"""Called after a promotion or a rollback, for example to install the champion for the features."""
 
 
 class GatesFailed(PatronError):
@@ -22,18 +22,18 @@ class GatesFailed(PatronError):
 
 
 def user() -> str:
-    """Who promotes: ``PATRON_USER``, else the operating system's name of the user."""
+    """The name of the user: ``PATRON_USER``, else the operating system's name."""
     try:
         return ModelSettings().user or getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a number without a name
+    except (OSError, KeyError):  # a container may run under a user id without a name
         return f"uid {os.getuid()}"
 
 
 def find(registry: Registry, name: str, version: str | None = None) -> ModelVersion:
-    """A version of a model; the newest for None.
+    """The version of a model with that number; the newest for None.
 
     Raises:
-        PatronError: there is no such version; the message lists those there are.
+        PatronError: there is no such version; the message lists the existing ones.
     """
     versions = registry.versions(name)
     if not versions:
@@ -55,7 +55,7 @@ def promote(
 
     Raises:
         GatesFailed: the version failed its gates, and ``force`` is not given.
-        PatronError: there is no such version, it is the champion already, or no reason is given.
+        PatronError: there is no such version, it is the champion already, or the reason is missing.
     """
     why = _one_line(why)
     chosen = find(registry, name, version)
@@ -73,13 +73,13 @@ def promote(
 
 
 def rollback(registry: Registry, name: str, why: str, hook: Hook | None = None) -> Promotion:
-    """Make the version the champion again that was promoted before the present one.
+    """Make the version the champion that was promoted before the present one.
 
     Args:
         hook: called after the rollback is recorded.
 
     Raises:
-        PatronError: there is no such version, or no reason is given.
+        PatronError: there is no such version, or the reason is missing.
     """
     why = _one_line(why)
     champion = find_champion(registry, name)
@@ -97,10 +97,10 @@ def rollback(registry: Registry, name: str, why: str, hook: Hook | None = None) 
 
 
 def find_champion(registry: Registry, name: str) -> str | None:
-    """The champion's version; None where there is none.
+    """The champion's version; None if there is no champion.
 
     Raises:
-        PatronError: the model has no version at all.
+        PatronError: the model has no versions.
     """
     find(registry, name)
     return next((v.version for v in registry.versions(name) if v.champion), None)
@@ -109,7 +109,7 @@ def find_champion(registry: Registry, name: str) -> str | None:
 def _one_line(why: str) -> str:
     why = " ".join(why.split())
     if not why:
-        raise PatronError('say why, for those who come after: --why "..."')
+        raise PatronError('give a reason for the record: --why "..."')
     if len(why) > MAX_REASON_LENGTH:
         raise PatronError(f"the reason has {len(why):,} characters; {MAX_REASON_LENGTH:,} are the most")
     return why

@@ -1,4 +1,4 @@
-"""What a version was learnt by, as its manifest tells it: enough to know it again, and to fit it again."""
+"""The recipe of a version (estimator and settings) in its manifest, to compare and to refit it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
 
 
 def described(estimator: Estimator) -> dict[str, Any]:
-    """An estimator's name and settings, as JSON can hold them."""
+    """An estimator's name and settings as JSON."""
     settings = json.loads(json.dumps(vars(estimator), default=repr))
     return {"name": type(estimator).__name__, "settings": settings}
 
 
 def made(manifest: Mapping[str, Any]) -> Estimator | None:
-    """The estimator of a published version; None of one that is not Patron's, or not recorded."""
+    """The estimator of a published version; None if it is not one of Patron's, or not recorded."""
     recipe = manifest.get("estimator", {"name": ""})
     make = _ESTIMATORS.get(recipe["name"])
     return None if make is None else make(**recipe["settings"])
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two manifests tell of one recipe: estimator, settings, features and their definitions.
+    """Whether two manifests have the same recipe: estimator, settings, features and their definitions.
 
-    A version that does not say by what it was learnt is taken for one of the same estimator.
+    A version without a recorded estimator is assumed to have the same one.
     """
     estimators = {json.dumps(m["estimator"], sort_keys=True) for m in (one, other) if "estimator" in m}
     return len(estimators) < 2 and _features(one) == _features(other)
 
 
 def same_question(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two manifests answer one question: as far ahead, of the same customers."""
+    """Whether two manifests have the same question: horizon and eligibility."""
     return all(one[key] == other[key] for key in ("horizon_days", "eligible", "complement", "kind"))
 
 

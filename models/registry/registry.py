@@ -37,7 +37,7 @@ class Registry:
     """The models of a home's MLflow.
 
     Attributes:
-        runs: the training runs behind them.
+        runs: the training runs of the versions.
     """
 
     def __init__(self, home: Home, settings: ModelSettings | None = None) -> None:
@@ -58,7 +58,8 @@ class Registry:
         """Record a run and register its bundle as a new version, without promoting it.
 
         Args:
-            not_promoted_because: why training does not promote it although it passed its gates; else empty.
+            not_promoted_because: why training does not promote it although it passed its gates; empty
+                otherwise.
         """
         with self.mlflow.errors(), TemporaryDirectory() as folder:
             run_id = self.runs.record(name, run)
@@ -94,9 +95,9 @@ class Registry:
     def promote(
         self, name: str, version: str, who: str, why: str, how: str = PROMOTED, forced: bool = False
     ) -> Promotion:
-        """Make a version the champion; the promotion is recorded first.
+        """Make a version the champion, after recording the promotion.
 
-        Each promotion is a tag of its own on the registered model, so that recording one never changes
+        Each promotion is a separate tag of the registered model, so that recording one never changes
         another; the latest one is also a tag of the version.
         """
         with self.mlflow.errors():
@@ -113,7 +114,7 @@ class Registry:
         return promotion
 
     def promotions(self, name: str) -> list[Promotion]:
-        """Every promotion and rollback of a model, the oldest first."""
+        """All promotions and rollbacks of a model, the oldest first."""
         with self.mlflow.errors():
             if not self._client.search_registered_models(f"name = '{name}'"):
                 return []
@@ -157,7 +158,7 @@ class Registry:
         )
 
     def champions(self, names: Iterable[str]) -> dict[str, str]:
-        """The champion of each model that has one; quick, since it is cached until MLflow's files change.
+        """The champion of each model that has one; fast, since it is cached until MLflow's files change.
 
         Raises:
             PatronError: MLflow cannot be read.
@@ -165,7 +166,7 @@ class Registry:
         return {name: version for name, (version, _) in self._standing(names).items() if version}
 
     def challenges(self, names: Iterable[str]) -> dict[str, str]:
-        """The last challenge of each model that had one, as it was recorded; as quick as ``champions``.
+        """The last challenge of each model that had one, as recorded; as fast as ``champions``.
 
         Raises:
             PatronError: MLflow cannot be read.
@@ -182,7 +183,7 @@ class Registry:
                 self._client.set_registered_model_alias(name, CHALLENGER, version)
 
     def moment(self) -> str:
-        """The time of the shop, or the wall clock's where the home has no shop; ISO 8601 in UTC."""
+        """The shop's time, or wall time if the home has no shop; ISO 8601 in UTC."""
         now = self.home.shop().now() if self.home.settings_file.exists() else datetime.now(UTC)
         return f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -191,7 +192,7 @@ class Registry:
         stamp, names = self.mlflow.stamp(), tuple(names)
         if stamp is None or (stamp, names) != self._seen[0]:
             with self.mlflow.errors():
-                # By name, since a server may have more models than fit on a page of its response.
+                # Queried by name, since a server may have more models than fit on a page of its response.
                 pages = (self._client.search_registered_models(f"name = '{name}'") for name in names)
                 models = [model for page in pages for model in page]
             standing = {
@@ -202,7 +203,7 @@ class Registry:
         return self._seen[1]
 
     def champion(self, name: str) -> FittedModel:
-        """The champion, with every digest checked.
+        """Load the champion, checking every digest.
 
         Raises:
             NoChampion: no version was promoted; the message says why.
@@ -223,7 +224,7 @@ class Registry:
         return chosen.version
 
     def open(self, name: str, version: str) -> FittedModel:
-        """A published version, with every digest checked."""
+        """Load a published version, checking every digest."""
         return open_bundle(version, *self.files(name, version))
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
@@ -231,10 +232,10 @@ class Registry:
         return verified(version, *self.files(name, version))
 
     def files(self, name: str, version: str) -> tuple[dict[str, bytes], str]:
-        """The files of a published version, unchecked, and the digest that its manifest must have.
+        """The files of a published version, unverified, and the expected digest of its manifest.
 
         Raises:
-            PatronError: they cannot be read.
+            PatronError: the files cannot be read.
         """
         with self.mlflow.errors(), TemporaryDirectory() as folder:
             stored = self._client.get_model_version(name, version)

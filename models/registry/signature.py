@@ -13,9 +13,9 @@ _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean":
 
 
 def write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> None:
-    """Write MLflow's ``MLmodel``, whose signature MLflow's page shows as inputs and outputs.
+    """Write MLflow's ``MLmodel``; MLflow's page shows its signature as inputs and outputs.
 
-    It also lets ``mlflow.pyfunc.load_model`` open the bundle; serving never does.
+    It also lets ``mlflow.pyfunc.load_model`` open the bundle; serving does not use it.
     """
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema

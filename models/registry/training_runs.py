@@ -10,7 +10,7 @@ from models.registry.connection import MlflowConnection
 from models.registry.versions import TrainingRun
 
 EXPERIMENT = "patron"
-_PARENT_TAG = "mlflow.parentRunId"  # MLflow's own, by which it shows runs below another
+_PARENT_TAG = "mlflow.parentRunId"  # MLflow's own tag for nested runs
 
 
 class TrainingRuns:
@@ -61,6 +61,6 @@ class TrainingRuns:
             return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
         if location in (None, experiment.artifact_location):
             return str(experiment.experiment_id)
-        # The home was moved, and the location of an experiment is fixed: rename this one, and make another.
+        # The home was moved, but an experiment's location is fixed: rename the old one, and create a new one.
         self._client.rename_experiment(experiment.experiment_id, f"{EXPERIMENT} before {uuid4().hex[:8]}")
         return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))

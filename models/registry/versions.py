@@ -1,4 +1,4 @@
-"""What the registry holds, as data: versions, the runs behind them, and who let which one answer."""
+"""The registry's data types: versions, training runs and promotions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _JSON_KEYS = {"failed_gates": "refusals", "not_promoted_because": "held_back"}
 
 
 class NoChampion(NothingThere):
-    """No version of a model may answer; the text says why."""
+    """A model has no champion; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ModelVersion:
 
     Attributes:
         failed_gates: a message for each gate that it failed; empty if it passed all.
-        not_promoted_because: why training did not promote it although it passed its gates; else empty.
-        trained: the shop's moment of training, ISO 8601 in UTC; empty where not recorded.
+        not_promoted_because: why training did not promote it although it passed its gates; empty otherwise.
+        trained: the shop's moment of training, ISO 8601 in UTC; empty if not recorded.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a training run leaves behind beside its bundle; ``texts`` by file name."""
+    """The record of a training run besides its bundle; ``texts`` by file name."""
 
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -59,14 +59,14 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Promotion:
-    """Another version may answer from here on.
+    """A change of the champion.
 
     Attributes:
         when: the shop's moment, ISO 8601 in UTC.
-        before: the version that answered until then; None where there was none.
-        after: the version that answers since.
+        before: the previous champion; None if there was none.
+        after: the new champion.
         how: ``promoted`` or ``rolled back``.
-        forced: whether gates of ``after`` had stayed shut.
+        forced: whether ``after`` was promoted although it failed gates.
     """
 
     when: str
@@ -83,27 +83,27 @@ class Promotion:
 
     @classmethod
     def from_json(cls, text: str) -> Promotion:
-        """Read what :meth:`to_json` wrote."""
+        """Parse the result of :meth:`to_json`."""
         return cls(**json.loads(text))
 
     @property
     def words(self) -> str:
-        """The move in a line."""
+        """The promotion as a line of text."""
         since = f"version {self.before} to version {self.after}" if self.before else f"version {self.after}"
         how = f"{self.how}, against its gates," if self.forced else self.how
         return f"{self.when[:16].replace('T', ' ')} UTC  {since} {how} by {self.who}: {self.why}"
 
 
 def earlier(moves: Sequence[Promotion], champion: str | None, there: Collection[str]) -> str | None:
-    """The version to go back to: the one promoted before the champion; None where there is none.
+    """The version to roll back to: the one promoted before the champion; None if there is none.
 
-    A promotion puts a version on top of the one before it, and a rollback takes it off again, so
-    two rollbacks go back two promotions and never to and fro.
+    Promotions form a stack: a promotion pushes a version and a rollback pops it, so two rollbacks undo two
+    promotions instead of alternating.
 
     Args:
-        moves: all moves, the oldest first.
-        champion: the version that answers now.
-        there: versions that still exist; others are passed over.
+        moves: all promotions, the oldest first.
+        champion: the present champion.
+        there: the versions that still exist; others are skipped.
     """
     stack: list[str] = []
     for move in moves:
@@ -119,7 +119,7 @@ def earlier(moves: Sequence[Promotion], champion: str | None, there: Collection[
 
 
 def why_none(name: str, versions: Sequence[ModelVersion]) -> str:
-    """Why no version of a model answers, in words, and what to do."""
+    """Why a model has no champion, and what to do."""
     if not versions:
         return f"{name} has no champion: it was never trained; run `patron train {name}`"
     newest = versions[0]

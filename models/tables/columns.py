@@ -1,4 +1,4 @@
-"""What each column of a company's own table is: a number, a category, a truth, or nothing to learn from."""
+"""Classifies the columns of a company's own table: number, category, boolean, or unusable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from events.files.table import Profile, Table
 from models.registry.encoding import SMALLEST_CATEGORY, Array, Column, column_matrix, vocabulary
 
 UNITS = {"float64": "number", "boolean": "yes or no", "string": "category"}
-NUMERIC_SHARE = 0.9  # of filled cells; the others of such a column count as missing
+NUMERIC_SHARE = 0.9  # of filled cells; other cells of such a column count as missing
 _NAMES_CUSTOMERS = re.compile(
     r"(^|_)(id|uuid|guid|key)$|^(customer|client|user|member)(_?(no|number|code))?$|mail"
 )
@@ -27,10 +27,10 @@ class Understood:
     """The columns of a table.
 
     Attributes:
-        types: by column that can be learnt from ``float64``, ``boolean`` or ``string``.
-        left_out: by other column why.
-        identifiers: those of them that name customers.
-        notes: what was read otherwise than it stands there, in words.
+        types: by usable column ``float64``, ``boolean`` or ``string``.
+        left_out: by other column the reason.
+        identifiers: the columns among them that identify customers.
+        notes: conversions of values, as text.
     """
 
     types: dict[str, str]
@@ -40,13 +40,13 @@ class Understood:
 
 
 def understand(table: Table, set_aside: Collection[str]) -> Understood:
-    """Find out what each column is, by all of its cells.
+    """Classify each column by all of its cells.
 
     Args:
-        set_aside: columns that are not asked about: the target, the time, and those to drop.
+        set_aside: columns to ignore: the target, the time, and those to drop.
 
     Raises:
-        PatronError: a column that names customers names some twice, or nothing is left to learn from.
+        PatronError: a column with customer ids has duplicates, or no usable column is left.
     """
     types: dict[str, str] = {}
     left_out: dict[str, str] = {}
@@ -74,10 +74,10 @@ def understand(table: Table, set_aside: Collection[str]) -> Understood:
 
 
 def columns_of(table: Table, types: dict[str, str], rows: NDArray[np.int64]) -> tuple[Column, ...]:
-    """Columns as a model reads them, with the categories that enough customers share.
+    """The columns of a model, with the categories that enough customers share.
 
     Args:
-        rows: whose categories count, by number from 0.
+        rows: the rows whose categories count, by number from 0.
     """
     texts = table.typed({name: dtype for name, dtype in types.items() if dtype == "string"})
     return tuple(
@@ -93,12 +93,12 @@ def columns_of(table: Table, types: dict[str, str], rows: NDArray[np.int64]) -> 
 
 
 def matrix_of(table: Table, columns: Iterable[Column]) -> tuple[Array, tuple[str, ...]]:
-    """One row per customer, one column per feature, and what was not understood, in words.
+    """The matrix with one row per customer and one column per feature, and notes about unknown values.
 
-    A category that was not learnt, and what is no finite number where numbers were learnt, is missing.
+    Unknown categories, and values in numeric columns that are not finite numbers, count as missing.
 
     Raises:
-        PatronError: a column is not there, or holds no number at all where numbers were learnt.
+        PatronError: a column is missing, or a numeric column contains no number.
     """
     columns = tuple(columns)
     values = table.typed({column.name: column.dtype for column in columns})
@@ -120,7 +120,7 @@ def matrix_of(table: Table, columns: Iterable[Column]) -> tuple[Array, tuple[str
 
 
 def _names_customers(profile: Profile) -> bool:
-    """Whether it names customers: by its own name, or as a number that rises from row to row."""
+    """Whether the column identifies customers: by its name, or as a number that rises from row to row."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s.-]+", "_", profile.name).lower()
     if _NAMES_CUSTOMERS.search(snake) and profile.distinct > profile.filled / 2:
         return True

@@ -1,1 +1,1 @@
-"""How a classifier of texts learns, is published and gives its reasons; features.text is what reads."""
+"""Training, publishing and explaining classifiers of texts; :mod:`features.text` applies them."""

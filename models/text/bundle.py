@@ -1,4 +1,4 @@
-"""A published classifier of texts: its files, checked and opened."""
+"""A published classifier of texts: loading its files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from models.registry.bundle import verified
 from models.registry.registry import Registry
 
 NAME = "feedback"
-"""What the registry has the classifier of customers' feedback by."""
+"""The registry's name of the classifier of customers' feedback."""
 
 
 def open_classifier(version: str, files: Mapping[str, bytes], manifest_digest: str) -> TextClassifier:
-    """Check every digest, then open.
+    """Check every digest, then load.
 
     Raises:
-        PatronError: a file is missing, was changed, or the version is no classifier of texts.
+        PatronError: a file is missing, was changed, or the version is not a classifier of texts.
     """
     if TERMS not in verified(version, files, manifest_digest)["files"]:
         raise PatronError(f"model version {version} does not read texts; name one that was learnt from texts")
@@ -26,10 +26,10 @@ def open_classifier(version: str, files: Mapping[str, bytes], manifest_digest: s
 
 
 def install(registry: Registry) -> None:
-    """Have the version that answers also read the texts of its home, for features.
+    """Install the champion in the home, for the features that read texts.
 
     Raises:
-        PatronError: there is none, or its files are missing or damaged.
+        PatronError: there is no champion, or its files are missing or damaged.
     """
     version = registry.champion_version(NAME)
     files, manifest_digest = registry.files(NAME, version)

@@ -1,4 +1,4 @@
-"""What a text says: how content its author is, about what, and the words that tell so."""
+"""The assessment of a text: its sentiment, its topics, and the deciding words."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class TopicJudgement:
     """A topic of a text.
 
     Attributes:
-        words: those that made it.
-        probability: calibrated, that the author is content, of the clauses that mention it.
+        words: the words that indicate it.
+        probability: calibrated, that the author is content, from the clauses that mention it.
     """
 
     topic: str
@@ -27,11 +27,11 @@ class TopicJudgement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A text as it was read.
+    """The assessment of a text.
 
     Attributes:
         probability, confidence: see :class:`features.text.classifier.Predictions`.
-        in_favour, against: the n-grams that spoke most for and against a content author, the strongest first.
+        in_favour, against: the n-grams with the largest weights for and against, the largest first.
         topics: in the lexicon's order.
     """
 
@@ -44,11 +44,11 @@ class Judgement:
 
 
 def judge(classifier: TextClassifier, texts: Sequence[Any], top: int = TOP) -> Iterator[Judgement]:
-    """Read texts, one judgement each, in order.
+    """Assess texts, in order.
 
     Args:
-        texts: None and not a number are empty texts, of which nothing is known.
-        top: at most so many n-grams for and as many against.
+        texts: None and NaN count as empty texts.
+        top: the maximum number of n-grams for, and against.
     """
     prediction = classifier.predict(texts)
     numbers = zip(prediction.probability.tolist(), prediction.confidence.tolist(), strict=True)

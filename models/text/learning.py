@@ -1,4 +1,4 @@
-"""How a classifier of texts learns: terms, their scales, logistic regression, calibration."""
+"""Training a classifier of texts: terms, their scales, logistic regression, calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.measures.metrics import Array, logistic_line, logit
 
 FOLDS = 3
 FEWEST = 10
-"""Of either label it takes at least so many texts."""
+"""The minimum number of texts with either label."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FittedLine:
     intercept: float
 
     def raw(self, term_counts: sparse.csr_array) -> Array:
-        """Log-odds of each row of counts, not calibrated."""
+        """Log-odds of each row of counts, uncalibrated."""
         values = unit_rows(sparse.csr_array(term_counts[:, self.columns]), self.scales)
         result: Array = values @ self.weights + self.intercept
         return result
@@ -41,11 +41,11 @@ class FittedLine:
 def fit(
     texts: Sequence[Any], labels: Sequence[Any] | Array, settings: Settings | None = None
 ) -> TextClassifier:
-    """Learn to tell texts of label 1 from those of label 0; the same input gives the same classifier.
+    """Train a classifier of label 1 against label 0; deterministic.
 
-    Every text is also scored by weights that have not seen it (nor its like), and the line that
-    calibrates those scores (Platt, 1999) becomes part of weights and intercept. Where they do not rank
-    texts at all, weights are 0, and every text has the share of label 1.
+    Every text is also scored by weights trained without it (and its near-duplicates), and the line that
+    calibrates those scores (Platt, 1999) is merged into weights and intercept. If the scores do not rank
+    texts at all, weights are 0, and every text gets the share of label 1.
 
     Raises:
         PatronError: labels are not 0 and 1, or too few texts have one of them.
@@ -70,7 +70,7 @@ def fit(
 def folds(texts: Sequence[Any], count: int, salt: str = "") -> NDArray[np.int64]:
     """The fold (0 to count − 1) that each text falls into, by a digest of its letters and digits.
 
-    Texts that differ only in case, spaces and signs are in the same fold.
+    Texts that differ only in case, spaces and punctuation are in the same fold.
     """
 
     def fold(text: Any) -> int:
@@ -81,7 +81,7 @@ def folds(texts: Sequence[Any], count: int, salt: str = "") -> NDArray[np.int64]
 
 
 def frequent_terms(texts: Sequence[Any], settings: Settings) -> list[str]:
-    """The n-grams that are in at least ``min_documents`` of the texts, in order."""
+    """The n-grams that occur in at least ``min_documents`` texts, sorted."""
     documents: Counter[str] = Counter()
     for text in texts:
         documents.update(set(ngrams(tokens(text), settings.words, settings.characters)))
@@ -89,11 +89,11 @@ def frequent_terms(texts: Sequence[Any], settings: Settings) -> list[str]:
 
 
 def scales_of(term_counts: sparse.csr_array, outcome: Array, settings: Settings) -> Array:
-    """What each term counts for: ``idf × (1 + contrast × |log ratio|)``.
+    """The scale of each term: ``idf × (1 + contrast × |log ratio|)``.
 
-    The log ratio is that of the shares of texts of either label which have the term (Wang and Manning,
-    2012, "Baselines and Bigrams", section 2.1), here as a weight of tf-idf. Smoothing adds texts of both
-    labels as they are among all, so that a rare term has little contrast.
+    The log ratio is that of the shares of texts of either label with the term (Wang and Manning,
+    2012, "Baselines and Bigrams", section 2.1), here as a weight of tf-idf. Smoothing adds pseudo-texts with
+    the overall shares of labels, so that a rare term has little contrast.
     """
     total, positive = len(outcome), float(outcome.sum())
     having = np.bincount(term_counts.indices, minlength=term_counts.shape[1]).astype(np.float64)
@@ -108,7 +108,7 @@ def scales_of(term_counts: sparse.csr_array, outcome: Array, settings: Settings)
 
 
 def learn(term_counts: sparse.csr_array, outcome: Array, settings: Settings) -> FittedLine:
-    """Weights of all terms, and then anew of those that matter most."""
+    """Fit weights of all terms, and refit those that matter most."""
     scales = scales_of(term_counts, outcome, settings)
     everything = np.arange(term_counts.shape[1])
     line = _regression(term_counts, everything, scales, outcome, settings)
@@ -141,10 +141,10 @@ def _regression(
 def _calibration(
     term_counts: sparse.csr_array, outcome: Array, fold: NDArray[np.int64], settings: Settings
 ) -> tuple[float, float]:
-    """Slope and intercept that put scores right on texts that were not learnt from.
+    """Slope and intercept that calibrate scores of held-out texts.
 
-    Labels are drawn in a little, as Platt (1999, section 2.2) does: a text more of either label keeps
-    the slope finite where scores never err.
+    Labels are smoothed as by Platt (1999, section 2.2): an additional text per label keeps the slope finite
+    if the scores make no error.
     """
     raw = np.zeros(len(outcome))
     scored = np.zeros(len(outcome), bool)
@@ -160,7 +160,7 @@ def _calibration(
         known = outcome[scored]
         target = np.where(known > 0, 1 - 1 / (known.sum() + 2), 1 / ((1 - known).sum() + 2))
         slope, intercept = logistic_line(target, raw[scored])
-    if slope <= 0:  # nothing was learnt that holds for other texts: all that is known is the share
+    if slope <= 0:  # nothing generalises to other texts: only the share is known
         return 0.0, float(logit(np.array([outcome.mean()]))[0])
     return slope, intercept
 

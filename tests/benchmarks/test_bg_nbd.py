@@ -259,7 +259,7 @@ def test_customers_who_cannot_be_are_refused(
 
 
 def test_too_few_customers_impossible_parameters_and_times_are_refused() -> None:
-    with pytest.raises(PatronError, match="given 9 customers and takes 10"):
+    with pytest.raises(PatronError, match="given 9 customers and needs 10"):
         fit_bg_nbd([1] * 9, 3, 10)
     with pytest.raises(PatronError, match="a = 0"):
         BgNbd(1, 1, 0, 1)

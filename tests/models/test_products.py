@@ -400,13 +400,13 @@ def test_changed_files_are_refused(learnt: FittedProducts, name: str) -> None:
 def test_files_of_other_code_are_refused(learnt: FittedProducts) -> None:
     files = to_files(learnt)
     manifest = json.dumps(json.loads(files[MANIFEST]) | {"columns": ["times"]}).encode()
-    with pytest.raises(PatronError, match="made by other code than this; train it again"):
+    with pytest.raises(PatronError, match="has another format; train it again"):
         open_products("3", files | {MANIFEST: manifest}, digest(manifest))
 
 
 def test_a_ranking_is_no_model_that_scores_customers(learnt: FittedProducts) -> None:
     files = to_files(learnt)
-    with pytest.raises(PatronError, match="version 3 of products is no model that scores customers"):
+    with pytest.raises(PatronError, match="version 3 of products is not a model that scores customers"):
         open_bundle("3", files, digest(files[MANIFEST]))
 
 
@@ -442,7 +442,7 @@ def test_simple_rankings_have_the_known_order() -> None:
         ([(1, 0, "a", "milk"), (2, 3, "b", "milk")], "have one product, so there is nothing to rank"),
         (
             [(1, 330, "a", "milk"), (1, 340, "b", "tea")],
-            "orders go back to 2024-11-26, and learning takes 120 days",
+            "orders go back to 2024-11-26, and training needs 120 days",
         ),
         ([(1, 0, "a", "milk"), (1, 340, "b", "tea")], "1 customers came back"),
     ],
@@ -453,5 +453,5 @@ def test_shops_that_cannot_be_ranked_are_refused_in_words(lines: list[Line], wor
 
 
 def test_less_than_one_product_is_refused(learnt: FittedProducts) -> None:
-    with pytest.raises(PatronError, match="ask for at least 1"):
+    with pytest.raises(PatronError, match="request at least 1"):
         learnt.rank([1], 0)

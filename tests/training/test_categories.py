@@ -231,9 +231,7 @@ def test_a_version_of_other_columns_is_refused(learnt: FittedModel, baskets: pd.
     columns = [column | {"definition": "of old"} for column in learnt.manifest["features"]]
     old = replace(learnt, manifest={**learnt.manifest, "features": columns})
     files = to_files(old, history(baskets, AS_OF), {})
-    with pytest.raises(
-        PatronError, match="made by other code than this; run `patron train category_propensity`"
-    ):
+    with pytest.raises(PatronError, match="has another format; run `patron train category_propensity`"):
         open_files("1", files, digest(files[MANIFEST]))
 
 

@@ -166,7 +166,7 @@ def test_orders_of_a_customer_who_turned_out_to_be_another_are_counted_once(shop
         ([row for row in household() if row[1] == "milk"], "have one product, so there is nothing to rank"),
         (
             [row for row in household() if row[3] > START + timedelta(days=260)],
-            "learning takes 120 days before",
+            "training needs 120 days before",
         ),
     ],
 )
