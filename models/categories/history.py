@@ -133,8 +133,8 @@ def history(baskets: pd.DataFrame, as_of: AsOf) -> CategoryHistory:
     Args:
         baskets: the orders per category: ``customer_key``, ``timestamp`` and ``received_at`` (UTC,
             without zone), ``day``, ``order_id``, ``category`` (may be missing), ``lines`` and ``amount`` in
-            currency; and, where orders have several versions, ``replaced_at`` (UTC, without zone). Those that
-            were not known or not valid at the moment count for nothing.
+            currency; and, where orders have several versions, ``replaced_at`` (UTC, without zone). Orders
+            that were not known or not valid at the moment count for nothing.
     """
     known = latest(known_at(baskets, as_of.as_of))
     known = known.assign(days_ago=as_of.day - known["day"])
@@ -190,7 +190,7 @@ def _popularity(orders: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_at(baskets: pd.DataFrame, moment: datetime) -> pd.DataFrame:
-    """What had been ordered before a moment and was known by then, in all versions of that time."""
+    """The orders placed before a moment and known by then, in all versions of that time."""
     cut = _naive(moment)
     known = baskets[(baskets["timestamp"] < cut) & (baskets["received_at"] <= cut)]
     if "replaced_at" not in known:

@@ -71,12 +71,12 @@ def explain(
     top: int = TOP,
     known: Mapping[str, Feature] = FEATURES,
 ) -> ScoreExplanation:
-    """Why a model scores one customer as it does.
+    """Explain a model's score of one customer.
 
     Args:
         values: the customer's features by name; None for missing ones.
         currency: the shop's.
-        top: at most so many reasons; those too small to be said in words are left out.
+        top: the maximum number of reasons; negligible ones are left out.
         known: the shop's features by name, for their meanings.
     """
     x = matrix(model.columns, {column.name: [values[column.name]] for column in model.columns})
@@ -136,5 +136,5 @@ def _signed(value: float, amount: str) -> str:
 
 
 def _meaning(name: str, known: Mapping[str, Feature]) -> str:
-    """A feature's meaning; of one that a model knows and today's shop does not, its name."""
+    """A feature's meaning; its name if the shop does not have the feature any more."""
     return known[name].meaning if name in known else name.replace("_", " ")

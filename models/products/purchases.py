@@ -37,7 +37,7 @@ class Purchases:
         day: of each row, the shop's day of its basket, as days since 1970-01-01.
         known_us: of each row, the first moment at which it was visible, in microseconds since 1970-01-01 UTC.
         replaced_us: of each row, the moment since which another version of its order is known, or ``NEVER``.
-        as_of_day: the shop's day on which the question is asked.
+        as_of_day: the shop's day of ``as_of``.
         time_zone: the shop's.
     """
 
@@ -60,12 +60,12 @@ class Purchases:
         return self.as_of_day - self.day
 
     def rows(self, chosen: NDArray[np.bool_]) -> Purchases:
-        """Only the chosen rows; places mean what they meant."""
+        """The chosen rows; positions keep their meaning."""
         named = ("customer", "product", "basket", "day", "known_us", "replaced_us")
         return replace(self, **{name: getattr(self, name)[chosen] for name in named})
 
     def known_at(self, moment: datetime) -> Purchases:
-        """Only what had happened before ``moment``, as it was known then, as asked at that moment."""
+        """The purchases before ``moment``, as known and as of that moment."""
         known = self.rows((self.known_us <= micros(moment)) & (self.replaced_us > micros(moment)))
         return replace(known, as_of_day=day_of(moment, self.time_zone))
 
@@ -97,7 +97,7 @@ class Purchases:
 
 
 def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collection[str] = ()) -> Purchases:
-    """The purchases that had happened before ``as_of`` and were known by then, in all versions of orders.
+    """Read the purchases that happened before ``as_of`` and were known by then, in all versions of orders.
 
     Args:
         order_lines: canonical, see :mod:`events.schema`; with ``replaced_at`` or without.
@@ -141,7 +141,7 @@ def read(order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collecti
 
 def _one_per_product(lines: ir.Table) -> ir.Table:
     """One row per customer, order, product and version of the order; baskets numbered by their time."""
-    # What happened at a moment is visible after it.
+    # An event is visible after its moment, not at it.
     known = ibis.greatest(lines.timestamp + ibis.interval(microseconds=1), lines.received_at)
     items = (
         lines.mutate(known_at=known)
@@ -155,9 +155,9 @@ def _one_per_product(lines: ir.Table) -> ir.Table:
 
 
 def _latest_categories(lines: ir.Table) -> ir.Table:
-    """Each product's latest category, of equals the last by name; without those that have none.
+    """Each product's latest category, ties resolved by name; products without category are left out.
 
-    Lines that no later version of their order replaces come first.
+    Lines of current versions of orders take precedence.
     """
     categorised = lines.filter(lines.category.notnull())
     place = ibis.struct(
