@@ -1,10 +1,12 @@
 """Routes that tell a slash of an id, written %2F, from the slashes of the path.
 
-A server hands paths over decoded. The id ``x/timeline`` would then be read as the timeline of ``x``.
+A server hands paths over decoded. The id ``x/timeline`` would then be read as the timeline of ``x``. Likewise
+a line break, written %0A, would match no route.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +14,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
-_SLASH = "\udc2f"  # half of a character, which no decoded path contains
+_SLASH, _LINE_BREAK = "\udc2f", "\udc0a"  # halves of characters, which no decoded path contains
+_ENCODED = re.compile(b"%2[fF]|%0[aA]")
 
 
 class CustomerRoute(APIRoute):
@@ -21,13 +24,14 @@ class CustomerRoute(APIRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether the route is the request's, and the parameters of its path."""
         raw = scope.get("raw_path") or b""
-        if b"%2f" not in raw and b"%2F" not in raw:
+        if _ENCODED.search(raw) is None:
             return super().matches(scope)
-        path = _SLASH.join(unquote(part) for part in raw.decode("latin-1").replace("%2f", "%2F").split("%2F"))
+        text = raw.decode("latin-1").replace("%2f", "%2F").replace("%2F", _SLASH)
+        path = unquote(text.replace("%0a", "%0A").replace("%0A", _LINE_BREAK))
         match, child = super().matches({**scope, "path": path})
         parameters: dict[str, Any] = child.get("path_params", {})
         child_parameters = {
-            name: value.replace(_SLASH, "/") if isinstance(value, str) else value
+            name: value.replace(_SLASH, "/").replace(_LINE_BREAK, "\n") if isinstance(value, str) else value
             for name, value in parameters.items()
         }
         return match, {**child, "path_params": child_parameters} if parameters else child

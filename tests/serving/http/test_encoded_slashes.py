@@ -51,6 +51,9 @@ def get() -> Callable[[str], list[str]]:
         "客户/timeline",
         "//",
         "x/",
+        "x\n",
+        "\n/timeline\n",
+        "é\u200b\n",
     ],
 )
 def test_an_encoded_id_is_one_part_of_the_path(get: Callable[[str], list[str]], customer_id: str) -> None:
