@@ -58,8 +58,7 @@ class Registry:
         """Record a run and register its bundle as a new version, without promoting it.
 
         Args:
-            not_promoted_because: why training does not promote it although it passed its gates; empty
-                otherwise.
+            not_promoted_because: why it is not promoted although it passed its gates; empty otherwise.
         """
         with self.mlflow.errors(), TemporaryDirectory() as folder:
             run_id = self.runs.record(name, run)
