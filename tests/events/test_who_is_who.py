@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import PatronError
@@ -20,7 +23,11 @@ from events import identity, journal, lake
 from events.identity import Identity
 from events.identity.customer_ids import BLANKS, fold
 from events.journal import Message, Refused
+from events.lake import compaction, shops
+from events.lake.buckets import History
+from events.schema import latest
 from events.segment.translate import Place, translate
+from features.offline import populations
 
 START = datetime(2024, 5, 1, 12, tzinfo=UTC)
 PLACE = Place("UTC", "EUR")
@@ -181,6 +188,160 @@ def test_a_split_of_an_unknown_id_changes_nothing(shop: Home) -> None:
     for customer_id, why in (("v", "no customer"), ("u", "the only one")):
         with pytest.raises(PatronError, match=why):
             split(shop, customer_id, START)
+
+
+@dataclass(frozen=True)
+class View:
+    """What readers of the lake see at a moment, by the keys of the customers of whom something is known.
+
+    Attributes:
+        activities: the names of each customer's activities.
+        orders: the lines of each customer's orders, by number and amount.
+    """
+
+    activities: dict[int, list[str]]
+    orders: dict[int, list[tuple[str, int]]]
+
+
+def view(home: Home, as_of: datetime) -> View:
+    events = lake.read(home, lake.connect())
+    alive = populations.everyone(events, as_of, "UTC").to_pyarrow()["customer_key"].to_pylist()
+    known = events.known_at(as_of)
+    activities = known.activities.to_pyarrow().to_pylist()
+    lines = latest(known.order_lines).to_pyarrow().to_pylist()
+    return View(
+        {key: sorted(row["name"] for row in activities if row["customer_key"] == key) for key in alive},
+        {
+            key: sorted((row["order_id"], int(row["amount"])) for row in lines if row["customer_key"] == key)
+            for key in alive
+        },
+    )
+
+
+def live_view(home: Home, as_of: datetime, customer_keys: Sequence[int]) -> View:
+    """The same of some customers as live rows read it."""
+    database = Database(home)
+    tables = History(home, database).of(customer_keys)
+    database.close()
+    at = as_of.replace(tzinfo=None)
+    rows = {
+        name: [
+            row
+            for row in table.to_pylist()
+            if row["timestamp"] < at
+            and row["received_at"] <= at
+            and (row.get("replaced_at") is None or row["replaced_at"] > at)
+        ]
+        for name, table in tables.items()
+    }
+    return View(
+        {k: sorted(r["name"] for r in rows["activities"] if r["customer_key"] == k) for k in customer_keys},
+        {
+            k: sorted(
+                (r["order_id"], int(r["amount"])) for r in rows["order_lines"] if r["customer_key"] == k
+            )
+            for k in customer_keys
+        },
+    )
+
+
+def from_file(home: Home, *customer_ids: str) -> None:
+    """Add an order of each customer as an import does; all have the number ``file``."""
+    connection = lake.connect().con
+    rows = ", ".join(f"('{each}', {i + 1})" for i, each in enumerate(customer_ids))
+    connection.execute(
+        "CREATE TABLE order_lines AS SELECT id AS customer_id, TIMESTAMP '2024-04-01 10:00:00' AS timestamp,"
+        " TIMESTAMP '2024-04-01 10:00:00' AS received_at, 'file' AS order_id, 'tea' AS product_id,"
+        " 'food' AS category, 1::BIGINT AS quantity, amount::DECIMAL(18, 4) AS amount,"
+        f" 0::DECIMAL(18, 4) AS discount FROM (VALUES {rows}) AS people(id, amount)"
+    )
+    lake.write(home, connection, "UTC", {"source": "live"}, add=True, imported=True)
+
+
+ACTS = st.one_of(
+    st.tuples(st.just("event"), st.sampled_from(["a", "b", "c", "anonymous:d"]), st.just("")),
+    st.tuples(st.just("alias"), st.sampled_from("abcd"), st.sampled_from("abc")),
+    st.tuples(st.just("split"), st.sampled_from(["a", "b", "c", "anonymous:d"]), st.just("")),
+    st.tuples(st.just("compact"), st.just(""), st.just("")),
+)
+
+
+def act(home: Home, number: int, step: tuple[str, str, str], at: datetime) -> None:
+    """Do one step in the life of a shop; every call opens the home anew, as after a restart."""
+    kind, one, other = step
+    compacted_seq = lake.metadata(home).compacted_seq
+    if kind == "compact":
+        compaction.compact(home, Database(home))
+        return
+    if kind == "split":
+        with suppress(PatronError):
+            journal.split(Database(home), one, at, compacted_seq=compacted_seq)
+        return
+    owner = {"anonymousId": "d"} if one == "anonymous:d" else {"userId": one}
+    messages: list[dict[str, Any]] = [{"type": "alias", "previousId": one, "userId": other}]
+    if kind == "event":
+        order = {"event": "Order Completed", "properties": {"order_id": f"o{number % 2}", "revenue": number}}
+        messages = [owner | {"event": f"e{number}"}, owner | order]
+    results = [translate({"type": "track"} | message, at, PLACE) for message in messages]
+    arrived = [message for message in results if isinstance(message, Message)]
+    journal.append(Database(home), arrived, compacted_seq=compacted_seq)
+
+
+@given(st.lists(ACTS, min_size=4, max_size=7), st.booleans())
+@settings(max_examples=6)
+@example(
+    [("event", "a", ""), ("event", "b", ""), ("alias", "a", "b"), ("alias", "b", "a"), ("event", "a", ""),
+     ("compact", "", ""), ("split", "a", ""), ("event", "b", ""), ("compact", "", "")],
+    True,
+)  # fmt: skip
+@example(
+    [("event", "a", ""), ("alias", "a", "b"), ("alias", "b", "c"), ("alias", "c", "a"), ("event", "c", ""),
+     ("split", "b", ""), ("alias", "a", "c"), ("split", "a", ""), ("event", "a", "")],
+    False,
+)  # fmt: skip
+def test_the_past_stays_as_it_was_known_and_live_rows_are_those_of_the_lake(
+    steps: list[tuple[str, str, str]], with_file: bool
+) -> None:
+    with TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        shops.begin_live(home, "UTC", "EUR")
+        if with_file:
+            from_file(home, "a", "b")
+        seen: dict[datetime, View] = {}
+        for number, step in enumerate(steps, 1):
+            at = START + timedelta(hours=number)
+            act(home, number, step, at)
+            now = at + timedelta(minutes=30)
+            seen[now] = view(home, now)
+            alive = list(seen[now].activities)
+            assert live_view(home, now, alive) == seen[now]
+            current = {key for key in keys(home, "a", "b", "c", "anonymous:d") if key is not None}
+            assert {key for key in alive if seen[now].activities[key] or seen[now].orders[key]} <= current
+            owners = [name for names in seen[now].activities.values() for name in names]
+            assert len(owners) == len(set(owners))  # no event is two customers'
+            happened = {f"e{i}" for i, step in enumerate(steps[:number], 1) if step[0] == "event"}
+            assert set(owners) == happened
+        for moment, before in seen.items():
+            assert view(home, moment) == before
+
+
+def test_a_later_file_of_both_customers_is_each_ones_after_a_split(shop: Home) -> None:
+    hour = timedelta(hours=1)
+    from_file(shop, "a", "b")
+    act(shop, 1, ("alias", "a", "b"), START + hour)
+    merged = view(shop, START + 2 * hour)
+    (both,) = {*keys(shop, "a", "b")}
+    split(shop, "a", START + 3 * hour)
+    for _ in range(2):
+        a, b = keys(shop, "a", "b")
+        after = view(shop, START + 4 * hour)
+        assert (after.orders[a or 0], after.orders[b or 0]) == ([("file", 1)], [("file", 2)])
+        assert view(shop, START + 2 * hour) == merged
+        assert both in merged.orders
+        from_file(shop, "a", "b", "z")  # the next export has them again
+        compaction.compact(shop, Database(shop))
+        merged.activities[keys(shop, "z")[0] or 0] = []
+        merged.orders[keys(shop, "z")[0] or 0] = [("file", 3)]
 
 
 ALIASES = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=8)
