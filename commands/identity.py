@@ -37,8 +37,8 @@ def split_identity(customer_id: CustomerId, as_json: AsJson = False) -> None:
     home = open_home()
     if not home.shop().live:
         raise PatronError("the clock of this shop is frozen, so nothing can happen in it")
-    at, seq = home.wall(), versions.compacted_seq(home)
-    done = journal.split(Database(home), customer_id, at, compacted_seq=seq)
+    at = home.wall()
+    done = journal.split(Database(home), customer_id, at, **versions.position(home)._asdict())
     fields = {"customer_ids": list(done.customer_ids), "other_customer_ids": list(done.other_ids)}
     text = f"split: {', '.join(done.customer_ids)} | {', '.join(done.other_ids)}"
     print_result(as_json, fields | {"at": at.isoformat()}, text)

@@ -57,8 +57,8 @@ def replay_quarantine(as_json: AsJson = False) -> None:
 
     home = open_home()
     shop = home.shop()
-    seq = versions.compacted_seq(home)
-    done = replay(Database(home), Place(shop.time_zone, shop.currency), compacted_seq=seq)
+    position = versions.position(home)._asdict()
+    done = replay(Database(home), Place(shop.time_zone, shop.currency), **position)
     counts = {"kept": done.accepted, "refused": done.refused}
     print_result(as_json, counts, f"accepted {done.accepted:,}; still rejected {done.refused:,}")
 

@@ -8,7 +8,16 @@ that customer's ids. So what was known before a merge can be reproduced, and a m
 
 from events.identity.lookup import Identity
 from events.identity.merging import Merge, join, join_previous, read_merges
-from events.identity.registering import Owner, assign, keep, keys_of, owners, stored_table, table
+from events.identity.registering import (
+    Owner,
+    assign,
+    keep,
+    keys_of,
+    owners,
+    reserve,
+    stored_table,
+    table,
+)
 from events.identity.splitting import IdentitySplit, split
 from events.identity.tables import ANONYMOUS, customers, ids, merges, splits
 
@@ -28,6 +37,7 @@ __all__ = [
     "merges",
     "owners",
     "read_merges",
+    "reserve",
     "split",
     "splits",
     "stored_table",

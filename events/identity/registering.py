@@ -88,6 +88,12 @@ def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, 
     return known
 
 
+def reserve(connection: sa.Connection, last_key: int) -> None:
+    """Let new customers get keys above ``last_key``, and above the next, which stays nobody's."""
+    if next_key(connection) <= last_key:
+        connection.execute(sa.insert(customers), {"customer_key": last_key + 1, "customer_id": ""})
+
+
 def next_key(connection: sa.Connection) -> int:
     """The key of the next customer."""
     last: int = connection.execute(

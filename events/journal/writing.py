@@ -40,7 +40,12 @@ class Appended:
 
 
 def append(
-    database: Database, arrived: Sequence[Message], refused: Sequence[Refused] = (), *, compacted_seq: int
+    database: Database,
+    arrived: Sequence[Message],
+    refused: Sequence[Refused] = (),
+    *,
+    compacted_seq: int,
+    last_key: int = 0,
 ) -> Appended:
     """Store messages durably, and unusable ones in the quarantine; a repeated message id is stored once.
 
@@ -48,6 +53,7 @@ def append(
 
     Args:
         compacted_seq: the lake's; new messages get higher numbers. 0 if there is no lake.
+        last_key: the lake's; new customers get higher keys.
 
     Raises:
         PatronError: the database cannot be used; none of them was kept.
@@ -57,6 +63,7 @@ def append(
         if fresh:
             rows = [{"digest": digest, "content": message.content} for digest, message in fresh.items()]
             connection.execute(sa.insert(messages), rows)
+            identity.reserve(connection, last_key)
             _insert(connection, list(fresh.values()), compacted_seq)
             refused = [*refused, *(message.doubt for message in fresh.values() if message.doubt is not None)]
         if conflicting:
@@ -73,18 +80,19 @@ def count_conflicts(database: Database) -> int:
 
 
 def split(
-    database: Database, customer_id: str, at: datetime, *, compacted_seq: int
+    database: Database, customer_id: str, at: datetime, *, compacted_seq: int, last_key: int = 0
 ) -> identity.IdentitySplit:
     """Undo a merge from a moment on; both customers come into the journal, so that readers learn of it.
 
     Args:
-        compacted_seq: as of :func:`append`.
+        compacted_seq, last_key: as of :func:`append`.
 
     Raises:
         PatronError: the id is unknown, or it was never merged; nothing was changed.
     """
     with database.writing() as connection:
         seq, at_us = max(newest(connection), compacted_seq) + 1, micros(at)
+        identity.reserve(connection, last_key)
         done = identity.split(connection, customer_id, at_us, seq)
         rows = [
             {"seq": seq + i, "customer_key": key, "received_at_us": at_us, "events": "{}"}

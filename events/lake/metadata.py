@@ -28,6 +28,7 @@ class LakeMetadata:
         digests: of the imported files and their mappings.
         plan: the simulation's, with ``start`` as text; None for other sources.
         simulated_day: the day up to which the shop is simulated.
+        last_key: the greatest customer key of the version's events; None where an earlier release wrote it.
         record: the whole content of the file, including the counts of the last import.
     """
 
@@ -44,6 +45,7 @@ class LakeMetadata:
     digests: tuple[str, ...]
     plan: Mapping[str, Any] | None
     simulated_day: int | None
+    last_key: int | None
     record: dict[str, Any]
 
     @classmethod
@@ -69,6 +71,7 @@ class LakeMetadata:
             digests=tuple(record.get("digests", ())),
             plan=record.get("plan"),
             simulated_day=record.get("simulated_day"),
+            last_key=record.get("last_key"),
             record=record,
         )
 

@@ -15,10 +15,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow.parquet as pq
 
 from core import files, locks
 from core.errors import NothingThere, PatronError
@@ -49,6 +51,22 @@ class Lake:
     def compacted_seq(self) -> int:
         """The last number of the journal whose events the version contains."""
         return self.metadata.compacted_seq
+
+    @property
+    def last_key(self) -> int:
+        """The greatest customer key of the version's events; 0 where it has none."""
+        key = self.metadata.last_key
+        return _cached_last_key(self.folder) if key is None else key
+
+
+class LakePosition(NamedTuple):
+    """What the lake contains already; later messages and new customers get greater numbers.
+
+    The database may be an older copy, whose own counters are below it.
+    """
+
+    compacted_seq: int = 0
+    last_key: int = 0
 
 
 def exists(home: Home) -> bool:
@@ -83,12 +101,27 @@ def current(home: Home) -> Lake:
         raise PatronError(f"{pointer} is damaged; bring the shop in again with --replace") from error
 
 
-def compacted_seq(home: Home) -> int:
-    """The last number of the journal that the lake contains; 0 where there is no lake that can be read."""
+def position(home: Home) -> LakePosition:
+    """The position of the current version; zeroes where there is no lake that can be read."""
     try:
-        return current(home).compacted_seq
+        lake = current(home)
     except PatronError:
-        return 0
+        return LakePosition()
+    return LakePosition(lake.compacted_seq, lake.last_key)
+
+
+def _last_key(folder: Path) -> int:
+    """The greatest customer key in the tables of a version, by the footers of their files."""
+    keys = [0]
+    for path in folder.glob("*/*/*.parquet"):
+        footer = pq.read_metadata(path)
+        column = footer.schema.names.index("customer_key")
+        groups = (footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups))
+        keys += [group.max for group in groups if group is not None and group.has_min_max]
+    return int(max(keys))
+
+
+_cached_last_key = lru_cache(maxsize=4)(_last_key)  # of published versions, which never change
 
 
 def bucket_file(folder: Path, table: str, customer_key: int) -> Path:
@@ -170,7 +203,7 @@ def publish(
         record: the other fields of :class:`LakeMetadata`.
     """
     record = record | {"version": draft.name, "before": _current_version(home)}
-    record |= {"compacted_seq": compacted_seq, "forgotten_seq": forgotten_seq}
+    record |= {"compacted_seq": compacted_seq, "forgotten_seq": forgotten_seq, "last_key": _last_key(draft)}
     metadata = LakeMetadata.parse(record)
     for path in (*draft.rglob("*"), draft):
         if path.is_dir() or path.stat().st_nlink == 1:  # hard-linked files were synced when they were written

@@ -68,12 +68,15 @@ def write(
         if before:
             seq, forgotten = before.compacted_seq, before.metadata.forgotten_seq
             with database.writing() as db:
+                identity.reserve(db, before.last_key)
                 _register_customers(connection, db, customer_ids)
             record = record | fill()
         else:
+            replaced = versions.position(home)
             with database.writing() as db:  # rolled back if the new shop cannot be written
-                seq = forgotten = journal.clear(db, versions.compacted_seq(home))
+                seq = forgotten = journal.clear(db, replaced.compacted_seq)
                 identity.keep(db, customer_ids)
+                identity.reserve(db, replaced.last_key)
                 _register_customers(connection, db, customer_ids)
                 record = record | fill()
         database.close()

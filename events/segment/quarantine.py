@@ -81,13 +81,13 @@ def show(database: Database, id: int) -> tuple[Entry, Any]:
     return Entry(row.id, moment(row.received_at_us), row.reason), json.loads(row.message)
 
 
-def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
+def replay(database: Database, place: Place, *, compacted_seq: int, last_key: int = 0) -> Replayed:
     """Try all again; those that can be used now are kept as of when they were received.
 
     Killed in between, it may be run again: what was kept counts once.
 
     Args:
-        compacted_seq: the lake's, see :func:`events.journal.append`.
+        compacted_seq, last_key: the lake's, see :func:`events.journal.append`.
     """
     after, accepted, refused = 0, 0, 0
     while rows := _after(database, after):
@@ -95,7 +95,7 @@ def replay(database: Database, place: Place, *, compacted_seq: int) -> Replayed:
         read = {row.id: _again(row, place) for row in rows}
         fitting = {id: message for id, message in read.items() if isinstance(message, Message)}
         if fitting:
-            append(database, list(fitting.values()), compacted_seq=compacted_seq)
+            append(database, list(fitting.values()), compacted_seq=compacted_seq, last_key=last_key)
             drop(database, fitting)
         accepted, refused = accepted + len(fitting), refused + len(read) - len(fitting)
     return Replayed(accepted, refused)

@@ -146,5 +146,5 @@ class Intake:
                 batch.committed.set_result(None)
 
     def _append(self, messages: Sequence[Message], refused: Sequence[Refused]) -> None:
-        seq = versions.compacted_seq(self._home)
-        journal.append(self._database, messages, refused, compacted_seq=seq)
+        position = versions.position(self._home)._asdict()
+        journal.append(self._database, messages, refused, **position)

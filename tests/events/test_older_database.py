@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -15,11 +15,12 @@ from core.calendar import day_of, micros
 from core.home import Home
 from core.storage.database import METADATA, Database
 from events import journal, lake
+from events.identity import Identity
 from events.journal import Message, Refused
 from events.lake import compaction, shops, versions
 from events.queries.timeline import Timeline
 from events.segment import quarantine
-from events.segment.translate import Place
+from events.segment.translate import Place, translate
 
 ZONE = "Europe/Berlin"
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -40,16 +41,16 @@ def ends_in_time() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def order(n: int) -> Message:
-    """The order ``o<n>`` of the customer ``ann``."""
+def order(n: int, customer_id: str = "ann") -> Message:
+    """The order ``o<n>`` of a customer."""
     at = START + timedelta(hours=n)
     line = [micros(at), micros(at), day_of(at, ZONE), f"o{n}", "tea", "food", 2, "12.5000", "0.0000"]
-    return Message(f"m{n}", at, "ann", rows={"order_lines": [line]})
+    return Message(f"m{n}", at, customer_id, rows={"order_lines": [line]})
 
 
-def append(home: Home, *numbers: int) -> None:
-    seq = versions.current(home).compacted_seq
-    journal.append(Database(home), [order(n) for n in numbers], compacted_seq=seq)
+def append(home: Home, *numbers: int, customer_id: str = "ann") -> None:
+    arrived = [order(n, customer_id) for n in numbers]
+    journal.append(Database(home), arrived, **versions.position(home)._asdict())
 
 
 def orders(home: Home) -> list[str]:
@@ -161,3 +162,80 @@ def test_a_lake_that_claims_to_have_forgotten_more_than_it_holds_is_read(home: H
     write_order(home, 7)
     assert orders(home) == ["o1", "o2", "o3", "o4", "o5", "o6", "o7"]
     assert in_order(home)
+
+
+# The keys of customers
+
+
+@pytest.fixture(params=["now", "by an earlier release"])
+def home_of_three(request: pytest.FixtureRequest, empty_home: Home) -> Home:
+    """A shop whose lake has the customers 1 to 3, and whose database is a copy that knows only the first."""
+    database = Database(empty_home)
+    shops.begin_live(empty_home, ZONE, "EUR")
+    append(empty_home, 1)
+    compaction.compact(empty_home, database)
+    journal.append(database, [], [REFUSED], compacted_seq=0)
+    copy = copy_of(database)
+    append(empty_home, 2, customer_id="bob")
+    append(empty_home, 3, customer_id="cleo")
+    compaction.compact(empty_home, database)
+    restore(database, copy)
+    if request.param == "by an earlier release":  # which did not write the key
+        pointer = empty_home.events / "import.json"
+        pointer.write_text(json.dumps({k: v for k, v in json.loads(pointer.read_text()).items() if k != KEY}))
+    return empty_home
+
+
+KEY = "last_key"
+REFUSED = Refused(
+    START, "not yet", json.dumps({"type": "track", "event": "x", "userId": "dora", "messageId": "q"}), "q"
+)
+
+
+def arrives(home: Home) -> None:
+    append(home, 7, customer_id="dora")
+
+
+def arrives_after_a_compaction(home: Home) -> None:
+    compaction.compact(home, Database(home))
+    append(home, 7, customer_id="dora")
+
+
+def is_imported(home: Home) -> None:
+    write_order(home, 7)
+
+
+def is_replayed(home: Home) -> None:
+    position = versions.position(home)
+    replayed = quarantine.replay(Database(home), Place(ZONE, "EUR"), **position._asdict())
+    assert replayed.accepted == 1
+
+
+def is_split_off(home: Home) -> None:
+    event = {"type": "identify", "userId": "ann", "anonymousId": "dora"}
+    message = translate(event, START, Place(ZONE, "EUR"))
+    assert isinstance(message, Message)
+    journal.append(Database(home), [message], compacted_seq=versions.current(home).compacted_seq)
+    at = START + timedelta(days=1)
+    journal.split(Database(home), "anonymous:dora", at, **versions.position(home)._asdict())
+
+
+@pytest.mark.parametrize(
+    "begins", [arrives, arrives_after_a_compaction, is_imported, is_replayed, is_split_off]
+)
+def test_a_new_customer_does_not_get_the_history_of_one_whom_the_copy_does_not_know(
+    home_of_three: Home, begins: Callable[[Home], None]
+) -> None:
+    before = set(Identity(home_of_three).keys(["ann"]).values())
+    begins(home_of_three)
+    for _ in range(2):
+        known = Identity(home_of_three).table().to_pylist()
+        new = {row["customer_key"] for row in known} - before
+        assert new
+        assert min(new) > 3
+        lines = lake.read(home_of_three, lake.connect()).order_lines.to_pyarrow().to_pylist()
+        orders_of_new = {row["order_id"] for row in lines if row["customer_key"] in new}
+        assert orders_of_new <= {"o7", "o1"}
+        compaction.compact(home_of_three, Database(home_of_three))
+    assert lake.metadata(home_of_three).last_key >= 3
+    assert "" not in Identity(home_of_three).ids([1, 2, 3]).values()
