@@ -30,12 +30,13 @@ test: check                         ## check, and every test
 bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.btyd
-	$(BIN)/python -m benchmarks.files
+	$(BIN)/python -m benchmarks.files --drafts
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.serving
 
-bench-full: install-dev             ## the longer ones: events, stores, a million scores, builds of up to 50 million events
+bench-full: install-dev             ## the longer ones: files, events, stores, a million scores, builds of up to 50 million events
+	$(BIN)/python -m benchmarks.files
 	$(BIN)/python -m benchmarks.categories
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.online

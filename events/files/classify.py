@@ -25,6 +25,7 @@ from events.files.mapping import Mapping
 from events.files.rates import read_rates
 from events.files.reader import open_raw
 from events.files.readers.database import described
+from events.files.readers.opening import first_line
 from events.files.rejected_rows import make_set_aside, samples
 from events.files.review.order_numbers import Repeated, repeated_numbers
 from events.files.row_counts import RowCounts, in_words
@@ -64,9 +65,9 @@ def read(
     try:
         return _read(connection, place, mapping, table, folder)
     except duckdb.Error as error:  # an unknown time format, for example
-        first = str(error).splitlines()[0][:150]
         raise PatronError(
-            f"{described(place, table)} cannot be read by this mapping ({first}); nothing was imported"
+            f"{described(place, table)} cannot be read by this mapping ({first_line(error)});"
+            " nothing was imported"
         ) from error
 
 

@@ -49,8 +49,6 @@ def draft(connection: duckdb.DuckDBPyConnection, place: str, table: str | None =
         ]
     )
     out.lines += [f"# It was read as {source.format}.", *(f"# {note}" for note in source.notes), ""]
-    for doubt in source.doubts:
-        out.note(doubt)
     out.lines += ["[shop]"]
     out.say("time_zone", '"UTC"', "the file does not say; use the shop's, such as Europe/London")
     _currency(out, findings)
@@ -96,6 +94,8 @@ def _file(out: Draft, file: FileSection, style: numbers.NumberStyle) -> None:
         settings.say("sheet", quoted(file.sheet))
     if file.skip_lines:
         settings.say("skip_lines", str(file.skip_lines))
+    if file.header is False:
+        settings.say("header", "false", "the first line looks like data; if it names the columns, write true")
     if style.decimal == "," or style.doubt:
         settings.say("decimal", quoted(style.decimal), style.doubt)
     if style.thousands:

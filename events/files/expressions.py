@@ -60,19 +60,23 @@ def number(column: str | None, file: FileSection) -> str:
 
     Of a text with both separators, such as ``1.070,00``, the last one is the decimal mark.
     """
-    given = text(column)
+    return number_of(text(column), file.decimal, file.thousands)
+
+
+def number_of(given: str, decimal: str, thousands: str) -> str:
+    """The number that an SQL text writes; see :func:`number`."""
     bare = f"regexp_replace({given}, {sql.literal(_NO_DIGITS)}, '', 'g')"
     bare = f"regexp_replace(replace({bare}, '\u2212', '-'), '{_NEGATIVE}', '-\\1\\2')"
     cases = [
         f"WHEN regexp_matches({bare}, '{pattern}')"
-        f" THEN TRY_CAST(replace(replace({bare}, '{thousands}', ''), ',', '.') AS DOUBLE)"
-        for thousands, pattern in _BOTH_MARKS.items()
+        f" THEN TRY_CAST(replace(replace({bare}, '{separator}', ''), ',', '.') AS DOUBLE)"
+        for separator, pattern in _BOTH_MARKS.items()
     ]
-    plain = f"replace({bare}, {sql.literal(file.thousands)}, '')" if file.thousands else bare
-    if file.decimal == ",":
+    plain = f"replace({bare}, {sql.literal(thousands)}, '')" if thousands else bare
+    if decimal == ",":
         plain = f"replace({plain}, ',', '.')"
     parsed = f"CASE {' '.join(cases)} ELSE TRY_CAST({plain} AS DOUBLE) END"
-    return parsed if file.decimal == "," else f"coalesce(TRY_CAST({given} AS DOUBLE), {parsed})"
+    return parsed if decimal == "," else f"coalesce(TRY_CAST({given} AS DOUBLE), {parsed})"
 
 
 def share(column: str | None, file: FileSection) -> str:

@@ -45,12 +45,14 @@ class FileSection(Section):
         encoding: a codec of Python, such as utf-8, utf-16, cp1252, latin-1 or gb18030.
         delimiter: between cells; ``whitespace`` for runs of blanks.
         skip_lines: lines of a text file, or rows of a sheet, above the names of the columns.
+        header: false where there are no names of columns; they are ``column0``, ``column1`` ... then.
         sheet: of a spreadsheet; by default the first that holds a table.
     """
 
     encoding: str | None = None
     delimiter: str | None = Field(default=None, pattern='^([^\\r\\n"]|whitespace)$')
     skip_lines: int | None = Field(default=None, ge=0)
+    header: bool | None = None
     sheet: str | None = None
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = ""

@@ -61,6 +61,7 @@ def open_raw(
     Raises:
         PatronError: what is there cannot be read, or lacks a column; says which it has.
     """
+    file = file.model_copy(update={"header": file.header is not False})
     with open_source(connection, place, file, table, columns) as source:
         if missing := [column for column in columns if column not in source.names]:
             raise PatronError(

@@ -16,6 +16,7 @@ from core.storage.duckdb_engine import connect
 from events import lake
 from events.files import expressions
 from events.files.canonical.rows import UNTIMELY
+from events.files.drafting import hints
 from events.files.mapping import Mapping
 from events.files.sections import listed
 
@@ -23,6 +24,7 @@ REPORT_ROWS = 20
 MAX_TEXT = 60
 """Characters of a cell that are shown."""
 MAX_SAMPLES = 5
+HIDDEN = "(not shown: it may name a person)"
 _COLUMNS = ("order_id", "product_id", "quantity", "amount", "price", "timestamp")
 
 
@@ -115,11 +117,25 @@ def _text(mapping: Mapping) -> str:
         tests.append(("unreadable", "event_name IS NULL", mapping.activities.name))
     cells = [
         f"CASE WHEN reason = '{reason}' AND {test} THEN {sql.literal(' '.join(listed(columns)) + ': ')}"
-        f" || left(coalesce({expressions.moment_text(columns)}, ''), {MAX_TEXT}) END"
+        f" || {_shown(columns, is_time=columns == _time_columns(mapping))} END"
         for reason, test, columns in tests
         if columns is not None
     ]
     return f"nullif(concat_ws('; ', {', '.join(cells)}), '')" if cells else "NULL::VARCHAR"
+
+
+def _shown(columns: str | tuple[str, ...], *, is_time: bool) -> str:
+    """The text of a cell as far as it names nobody, as SQL.
+
+    A wrong mapping may take a column of people for one of times or amounts.
+    """
+    if any(hints.PERSONAL.search(name) for name in listed(columns)):
+        return sql.literal(HIDDEN)
+    text = f"coalesce({expressions.moment_text(columns)}, '')"
+    nameless = f"NOT contains({text}, '@')"
+    if is_time:  # a time has digits, a name has none
+        nameless += f" AND ({text} = '' OR regexp_matches({text}, '[0-9]'))"
+    return f"CASE WHEN {nameless} THEN left({text}, {MAX_TEXT}) ELSE {sql.literal(HIDDEN)} END"
 
 
 def _time_columns(mapping: Mapping) -> str | tuple[str, ...] | None:

@@ -20,14 +20,13 @@ from events.files.mapping import FileSection
 from events.files.readers.database import described, short_name
 from events.files.readers.opening import open_source
 from events.files.readers.source import ROW_NUMBER
+from events.files.table_numbers import NOT_KNOWN, table_numbers
 
 YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
-NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
 _COUNTS = ("rows", "filled", "distinct", "unknown", "numbers", "whole", "infinite", "moments", "truths")
 _ROW = sql.name(ROW_NUMBER)  # beside the file's own columns
-_NUMBER = "TRY_CAST({0} AS DOUBLE)"
 _TYPED = {
-    "float64": f"CASE WHEN isfinite({_NUMBER}) THEN {_NUMBER} END",
+    "float64": "CASE WHEN isfinite({1}) THEN {1} END",
     "boolean": f"CASE WHEN lower({{0}}) IN {YES} THEN true WHEN lower({{0}}) IN {NO} THEN false END",
     "string": "{0}",
     "moment": "epoch(TRY_CAST({0} AS TIMESTAMP))",  # seconds since 1970-01-01
@@ -72,11 +71,13 @@ class Table:
     """
 
     def __init__(self, place: str, connection: duckdb.DuckDBPyConnection, notes: tuple[str, ...]) -> None:
-        self.place, self.name, self.notes = described(place), short_name(place), notes
+        self.place, self.name = described(place), short_name(place)
         self._connection = connection
         columns = connection.execute("DESCRIBE cells").fetchall()
         self.names: tuple[str, ...] = tuple(str(row[0]) for row in columns[1:])
         self.rows = int(self._one("SELECT count(*) FROM cells"))
+        self._numbers = table_numbers(connection, self.names)
+        self.notes = (*notes, *self._numbers.notes)
 
     def need(self, names: Sequence[str]) -> None:
         """Refuse a table without these columns.
@@ -92,7 +93,7 @@ class Table:
     def profile(self, name: str) -> Profile:
         """What stands in a column."""
         self.need([name])
-        cell, number = sql.name(name), _NUMBER.format(sql.name(name))
+        cell, number = sql.name(name), self._numbers.expressions[name]
         words, unknown = YES + NO, f"lower({cell}) IN {NOT_KNOWN}"
         counted = (
             f"count(*), count({cell}), count(DISTINCT {cell}), count(*) FILTER ({unknown}),"
@@ -138,7 +139,8 @@ class Table:
         if not types:
             return {}
         expressions = ", ".join(
-            f"{_TYPED[dtype].format(sql.name(name))} AS {sql.name(name)}" for name, dtype in types.items()
+            f"{_TYPED[dtype].format(sql.name(name), self._numbers.expressions[name])} AS {sql.name(name)}"
+            for name, dtype in types.items()
         )
         table = self._connection.execute(f"SELECT {expressions} FROM cells ORDER BY {_ROW}").to_arrow_table()
         return {name: table[name].combine_chunks() for name in types}
@@ -171,8 +173,8 @@ def open_table(place: str | Path) -> Table:
         notes = list(source.notes)
         if torn := source.rejected_lines(connection):
             notes.append(f"{torn:,} lines could not be taken apart and are left out")
-        if source.doubts:
-            notes.extend(source.doubts)
+        if source.file.header is False:
+            notes.append("the first line looks like data, so the columns are named column0, column1 ...")
     table = Table(str(place), connection, tuple(notes))
     if not table.rows:
         raise PatronError(f"{table.place}: there is no row below the header; it takes a row per customer")

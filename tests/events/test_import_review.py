@@ -293,25 +293,3 @@ def test_an_import_by_hand_prints_the_months_and_warnings_also_as_json(home: Hom
     )  # fmt: skip
     _, text = run(home, path, "--as", own(tmp_path), "--replace")
     assert "WARNING rows in the future: 1" in text
-
-
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "files"
-
-
-@pytest.mark.parametrize(
-    ("case", "own_name", "codes"),
-    [
-        ("typo_year", "orders4", {"days_in_future": 1}),
-        ("identical_unmapped", "orders4", {"rows_rejected": 2, "lines_alike": 2}),
-        ("receipt_numbers_per_day", "items", {"order_numbers_repeated": 1}),
-        ("currency_in_amount", "orders4", {"rows_rejected": 3, "other_currencies": 3}),
-        ("negative_formats", "orders4", {"rows_rejected": 4, "other_currencies": 4}),
-        ("weighed_goods", "weighed_goods", {}),
-    ],
-)
-def test_the_case_has_its_warnings(tmp_path: Path, case: str, own_name: str, codes: dict[str, int]):
-    if not CASES.is_dir():
-        pytest.skip("the cases are not in ../shared/cases/files")
-    path, own_mapping = CASES / f"{case}.csv", CASES / f"{own_name}.toml"
-    done = imports.dry_run(Home(tmp_path / "home"), str(path), str(own_mapping))
-    assert (warnings(done), done["refused"]) == (codes, "")

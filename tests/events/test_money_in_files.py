@@ -18,7 +18,6 @@ from events import lake
 from events.files import classify, imports, mapping
 from events.identity import Identity
 
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "files"
 SHOP = '[shop]\ntime_zone = "Europe/Berlin"\ncurrency = "EUR"\n'
 ORDERS = '[orders]\ncustomer = "who"\ntime = "day"\norder = "no"\n'
 
@@ -439,37 +438,3 @@ def test_a_log_becomes_activities_by_the_names_of_its_events(tmp_path: Path):
         ("Product Reviewed", "reviewed", None, None), ("Points Earned", "points_earned", None, None),
     ]  # fmt: skip
     assert (rows[2]["product_id"], rows[2]["properties"]) == ("tea", '{"rating":"4","text":"good"}')
-
-
-# The cases of real files
-
-
-CASE_STATUS = (
-    'cancelled = { column = "status", one_of = ["cancelled"] }\n'
-    'refunded = { column = "status", one_of = ["refunded"] }\n'
-)
-
-
-@pytest.mark.parametrize(
-    ("case", "own", "settings", "money"),
-    [
-        ("status_column", "orders4", CASE_STATUS, {"K1": 100, "K3": 70}),
-        ("weighed_goods", "weighed_goods", "", {"K1": 18, "K2": 13.47}),
-        ("currency_in_amount", "orders4", "", {"K1": 100}),
-        ("negative_formats", "orders4", "", {"K1": 50, "K2": -80, "K3": 1070, "K4": 1070}),
-        ("receipt_numbers_per_day", "items", "", {"K1": 9}),
-    ],
-)  # fmt: skip
-def test_the_case_comes_out_right(
-    tmp_path: Path, case: str, own: str, settings: str, money: dict[str, float]
-):
-    if not CASES.is_dir():
-        pytest.skip("the cases are not in ../shared/cases/files")
-    text = (CASES / f"{own}.toml").read_text(encoding="utf-8") + settings
-    connection = connect().con
-    classify.read(connection, str(CASES / f"{case}.csv"), mapping.load(write(tmp_path, text, "own.toml")))
-    union = "SELECT customer_id, amount FROM order_lines UNION ALL SELECT customer_id, -amount FROM refunds"
-    rows = connection.execute(
-        f"SELECT customer_id, round(sum(amount), 4) FROM ({union}) GROUP BY 1"
-    ).fetchall()
-    assert dict(rows) == money

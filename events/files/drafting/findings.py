@@ -46,7 +46,7 @@ def find_out(connection: duckdb.DuckDBPyConnection, source: Source) -> Findings:
     texts = {name: f"trim({sql.name(name)}::VARCHAR) AS {sql.name(name)}" for name in source.names}
     number = sql.name(ROW_NUMBER)
     source.relation.limit(SAMPLE_ROWS).project(", ".join([number, *texts.values()])).create(SAMPLE)
-    columns = examine(connection, source.names)
+    columns = examine(connection, source.names, are_named=source.file.header is not False)
     roles = assign(connection, columns)
     money = [roles[role] for role in ("amount", "unit_price", "discount", "quantity") if role in roles]
     time_columns: tuple[str, ...] = ()

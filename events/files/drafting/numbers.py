@@ -16,7 +16,7 @@ NUMBER = (
 )
 """A number with what stands around it, as a pattern of DuckDB."""
 _BARE = r"[^\d.,']"
-_EVIDENCE = {
+EVIDENCE = {
     # Two separators, or another number of digits than three behind the last one, decide.
     "comma": r"(\d\.\d{3},\d+$)|(^0,\d+$)|(^[^,]*,(\d{1,2}|\d{4,})$)|(\d\.\d{3}\.\d{3}$)",
     "point": r"(\d,\d{3}\.\d+$)|(^0\.\d+$)|(^[^.]*\.(\d{1,2}|\d{4,})$)|(\d,\d{3},\d{3}$)",
@@ -46,22 +46,29 @@ def number_style(connection: duckdb.DuckDBPyConnection, table: str, columns: Seq
 
     ``1.200`` alone may be 1.2 or 1200; it is read as 1200, and the style has a doubt.
     """
-    counts = dict.fromkeys(_EVIDENCE, 0)
+    return style_of(*evidence(connection, table, columns))
+
+
+def evidence(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> tuple[dict[str, int], str]:
+    """How many cells of these columns match each pattern of ``EVIDENCE``, and one that decides nothing."""
+    counts = dict.fromkeys(EVIDENCE, 0)
     example = ""
     for column in columns:
         row = _counts(connection, table, column)
-        for name, count in zip(_EVIDENCE, row, strict=False):
+        for name, count in zip(EVIDENCE, row, strict=False):
             counts[name] += int(count or 0)
         example = example or str(row[-1] or "")
-    return _style(counts, example)
+    return counts, example
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> tuple[Any, ...]:
     bare = f"regexp_replace({sql.name(column)}, {sql.literal(_BARE)}, '', 'g')"
     tests = ", ".join(
-        f"count(*) FILTER (regexp_matches(bare, {sql.literal(pattern)}))" for pattern in _EVIDENCE.values()
+        f"count(*) FILTER (regexp_matches(bare, {sql.literal(pattern)}))" for pattern in EVIDENCE.values()
     )
-    either = f"'{_EVIDENCE['either_comma']}|{_EVIDENCE['either_point']}'"
+    either = f"'{EVIDENCE['either_comma']}|{EVIDENCE['either_point']}'"
     row = connection.execute(
         f"SELECT {tests}, min(bare) FILTER (regexp_matches(bare, {either}))"
         f" FROM (SELECT {bare} AS bare FROM {table})"
@@ -70,7 +77,8 @@ def _counts(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> t
     return row
 
 
-def _style(counts: dict[str, int], example: str) -> NumberStyle:
+def style_of(counts: dict[str, int], example: str) -> NumberStyle:
+    """The style that the counts of :func:`evidence` speak for."""
     comma, point = counts["comma"], counts["point"]
     if comma or point:
         by_comma = comma > point

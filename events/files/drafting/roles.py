@@ -36,11 +36,13 @@ class SampledColumns:
     Attributes:
         styles: of columns that hold times, how they are written.
         clocks: columns that hold a time of day alone.
+        are_named: whether the file names its columns.
     """
 
     profiles: dict[str, ColumnProfile]
     styles: dict[str, TimeStyle]
     clocks: tuple[str, ...]
+    are_named: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,14 @@ class Roles:
         return self.columns.get(role)
 
 
-def examine(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> SampledColumns:
-    """Profile the columns of the sample, and read their times."""
+def examine(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], *, are_named: bool = True
+) -> SampledColumns:
+    """Profile the columns of the sample, and read their times.
+
+    Args:
+        are_named: whether the file names its columns.
+    """
     profiles = {name: profile(connection, name) for name in names}
     filled = [name for name in names if profiles[name].filled]
     clocks = tuple(name for name in filled if _is_clock(connection, name))
@@ -72,7 +80,7 @@ def examine(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Samp
         named = hints.name_score("time", name) > 0
         if name not in clocks and (style := times.time_style(connection, SAMPLE, [name], named_time=named)):
             styles[name] = style
-    return SampledColumns(profiles, styles, clocks)
+    return SampledColumns(profiles, styles, clocks, are_named)
 
 
 def assign(connection: duckdb.DuckDBPyConnection, columns: SampledColumns) -> Roles:
@@ -133,16 +141,23 @@ def _content(
     style = columns.styles.get(column.name)
     if role in ("time", "received_at"):
         named = hints.name_score("time", column.name) > 0 or role == "received_at"
-        if style is None or (style.digits and not named):
+        if style is None or (style.digits and not named and columns.are_named):
             return None
         return style.share + 0.5 * style.has_clock
-    if style is not None and not style.digits:
+    if style is not None and not (style.digits and columns.are_named):
         return None
     match role:
         case "customer":
-            return _as_customer(connection, column, known)
+            points = _as_customer(connection, column, known)
+            return (
+                points
+                if points is None or columns.are_named
+                else points + _as_customer_by_times(connection, column, columns)
+            )
         case "order":
-            return _as_order(connection, column, known)
+            points = _as_order(connection, column, known)
+            by_times = not columns.are_named and _has_one_time(connection, column, columns)
+            return points if points is None else points + by_times
         case "amount":
             return None if not column.is_numeric else 1.0 if column.whole < 0.9 else 0.0
         case "quantity" | "unit_price" | "discount":
@@ -184,6 +199,23 @@ def _as_order(
     if customer and customer != column.name:
         points += 0.5 if determines(connection, column.name, customer) > 0.95 else -0.5
     return points
+
+
+def _as_customer_by_times(
+    connection: duckdb.DuckDBPyConnection, column: ColumnProfile, columns: SampledColumns
+) -> float:
+    """Points of a column without a name: customers come again at other times, and there are many of them."""
+    if not 1.0 < column.repeats < column.rows / 2 or _has_one_time(connection, column, columns):
+        return -1.0
+    return 0.5 + column.distinct / column.filled
+
+
+def _has_one_time(
+    connection: duckdb.DuckDBPyConnection, column: ColumnProfile, columns: SampledColumns
+) -> bool:
+    """Whether each text of a column has one time, as an order's number does."""
+    times_of = [name for name in columns.styles if name != column.name]
+    return column.unique or any(determines(connection, column.name, name) > 0.95 for name in times_of)
 
 
 def _is_clock(connection: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -53,7 +53,8 @@ def shown_values(column: ColumnProfile) -> str:
 def _row(column: ColumnProfile, columns: SampledColumns) -> tuple[str, ...]:
     kind = "times" if column.name in columns.styles and not column.is_numeric else column.kind
     known = kind == "times" and not hints.PERSONAL.search(column.name)
-    values = ", ".join(column.samples) if known else shown_values(column)
+    shown = column.is_numeric or columns.are_named  # texts of a column without a name may be anybody's
+    values = ", ".join(column.samples) if known else shown_values(column) if shown else ""
     name = " ".join(column.name.split())
     return (
         name, "times of day" if column.name in columns.clocks else kind,

@@ -162,15 +162,22 @@ def _together(
 def _decide(
     connection: duckdb.DuckDBPyConnection, filled: str, whole: list[tuple[str, ...]]
 ) -> tuple[tuple[str, ...], str]:
-    """Of formats that read every cell the one whose times rise with the rows, and what speaks for another."""
+    """Of formats that read every cell the one whose times rise with the rows, and what speaks for another.
+
+    Where both rise, months come first in a time of 12 hours, which is written so in America.
+    """
     different = {formats: _steps_back(connection, filled, formats) for formats in whole}
     first = whole[0]
     distinct = [f for f in whole[1:] if _differs(connection, filled, first, f)]
     if first == () or not distinct:
         return first, ""
-    best = min([first, *distinct], key=lambda formats: different[formats])
+    best = min([first, *distinct], key=lambda formats: (different[formats], not _is_american(formats)))
     others = ", ".join(f[0] for f in [first, *distinct] if f and f != best)
     return best, f"days, months and years could also be the other way round ({others})"
+
+
+def _is_american(formats: Sequence[str]) -> bool:
+    return formats[0].startswith("%m/%d") and "%p" in formats[0]
 
 
 def _steps_back(connection: duckdb.DuckDBPyConnection, filled: str, formats: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,21 +19,33 @@ MAX_RATIO = 100
 _CHUNK = 1 << 20
 
 
-def unpack_gzip(path: Path, folder: Path) -> Path:
+def max_unpacked(path: Path) -> int:
+    """Bytes that a compressed file, with all archives within it, may unpack to."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    return min(max(MIN_UNPACKED, MAX_RATIO * path.stat().st_size), free // 2)
+
+
+def unpack_gzip(path: Path, folder: Path, limit: int) -> Path:
     """Unpack a gzip file into a folder; returns the unpacked file.
+
+    Args:
+        limit: how many bytes it may unpack to.
 
     Raises:
         PatronError: it is damaged, or unpacks to more than the limit.
     """
     try:
         with gzip.open(path, "rb") as packed:
-            return _copy(packed, path, folder / (path.stem or "unpacked"))
+            return _copy(packed, path, folder / (path.stem or "unpacked"), limit)
     except (OSError, EOFError, zlib.error) as error:
         raise PatronError(f"{path}: this gzip file is damaged or cut off; nothing was read") from error
 
 
-def unpack_zip(path: Path, folder: Path) -> Path:
+def unpack_zip(path: Path, folder: Path, limit: int) -> Path:
     """Unpack the one file of a zip archive into a folder; returns the unpacked file.
+
+    Args:
+        limit: how many bytes it may unpack to.
 
     Raises:
         PatronError: it has no file or several, is protected by a password, is damaged, or unpacks to more
@@ -50,20 +63,22 @@ def unpack_zip(path: Path, folder: Path) -> Path:
             if members[0].flag_bits & 1:
                 raise PatronError(f"{path}: this archive is protected by a password; unpack it first")
             with archive.open(members[0]) as packed:
-                return _copy(packed, path, folder / (Path(members[0].filename).name or "unpacked"))
+                return _copy(packed, path, folder / (Path(members[0].filename).name or "unpacked"), limit)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, RuntimeError) as error:
         raise PatronError(f"{path}: this zip archive is damaged; nothing was read") from error
 
 
-def check_workbook(path: Path) -> None:
-    """Refuse a workbook, itself a zip archive, that unpacks to more than the limit.
+def check_workbook(path: Path, limit: int) -> None:
+    """Refuse a workbook, itself a zip archive, that unpacks to more than the limit, or to more than it says.
 
     Raises:
-        PatronError: naming the limit.
+        PatronError: it does, or it is damaged.
     """
     with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > _limit(path):
-            raise PatronError(_too_large(path))
+        if sum(member.file_size for member in archive.infolist()) > limit:
+            raise PatronError(_too_large(path, limit))
+        if archive.testzip():
+            raise PatronError(f"{path}: this workbook is damaged; nothing was read")
 
 
 def _is_content(member: zipfile.ZipInfo) -> bool:
@@ -71,23 +86,19 @@ def _is_content(member: zipfile.ZipInfo) -> bool:
     return not (member.is_dir() or name.parts[0] == "__MACOSX" or name.name in (".DS_Store", "Thumbs.db"))
 
 
-def _copy(packed: IO[bytes] | gzip.GzipFile, path: Path, out: Path) -> Path:
-    limit, size = min(_limit(path), shutil.disk_usage(out.parent).free // 2), 0
+def _copy(packed: IO[bytes] | gzip.GzipFile, path: Path, out: Path, limit: int) -> Path:
+    size = 0
     with open(out, "wb") as written:
         while chunk := packed.read(_CHUNK):
             size += len(chunk)
             if size > limit:
-                raise PatronError(_too_large(path))
+                raise PatronError(_too_large(path, limit))
             written.write(chunk)
     return out
 
 
-def _limit(path: Path) -> int:
-    return max(MIN_UNPACKED, MAX_RATIO * path.stat().st_size)
-
-
-def _too_large(path: Path) -> str:
+def _too_large(path: Path, limit: int) -> str:
     return (
-        f"{path}: this unpacks to more than {_limit(path) >> 20:,} MB, {MAX_RATIO} times its size, or to more"
-        " than the disk has room for; if it is a table, unpack it and pass the file; nothing was read"
+        f"{path}: this unpacks to more than {limit >> 20:,} MB, which is too much for its size or for the"
+        " disk; if it is a table, unpack it and pass the file; nothing was read"
     )

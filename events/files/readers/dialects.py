@@ -26,18 +26,18 @@ class Dialect:
     Attributes:
         delimiter: between cells; ``whitespace`` for runs of blanks.
         escape: before a quote within quotes: another quote, or a backslash.
-        skip_lines: lines above the header.
+        skip_lines: lines above the header, or above the first row where there is none.
+        header: whether a line names the columns.
         names: the columns, each different.
         pads: whether most rows leave out empty cells at their end.
-        headerless: whether the first row looks like data.
     """
 
     delimiter: str
     escape: str
     skip_lines: int
+    header: bool
     names: tuple[str, ...]
     pads: bool
-    headerless: bool
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class _Parsed:
         return common, count / lengths.total()
 
 
-def detect(path: Path, delimiter: str | None, skip_lines: int | None) -> Dialect:
+def detect(
+    path: Path, delimiter: str | None, skip_lines: int | None, has_header: bool | None = None
+) -> Dialect:
     """The dialect of a UTF-8 file, by its beginning.
 
     Args:
         delimiter: the delimiter if it is known.
         skip_lines: the lines above the header if that is known.
+        has_header: whether a line names the columns if that is known.
 
     Raises:
         PatronError: there is no line that could name columns.
@@ -81,11 +84,13 @@ def detect(path: Path, delimiter: str | None, skip_lines: int | None) -> Dialect
         raise PatronError(f"{path.name}: there is no line that names columns; nothing was read")
     index = 0 if skip_lines is not None else headers.header_index(parsed.rows)
     header, below = parsed.rows[index], [row for row in parsed.rows[index + 1 :] if row]
+    if has_header is None:
+        has_header = headers.is_header(header, below)
     columns = headers.width(header, below)
     shorter = sum(len(row) < columns for row in below)
     return Dialect(
-        delimiter, escape, above + parsed.starts[index], headers.column_names(header, columns),
-        pads=2 * shorter > len(below), headerless=headers.looks_like_data(header),
+        delimiter, escape, above + parsed.starts[index], has_header,
+        headers.column_names(header if has_header else [], columns), pads=2 * shorter > len(below),
     )  # fmt: skip
 
 

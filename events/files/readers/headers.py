@@ -23,10 +23,32 @@ def header_index(rows: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def looks_like_data(header: Sequence[str]) -> bool:
-    """Whether half of a header's cells or more are numbers or dates: the file then has no header."""
-    cells = [cell.strip() for cell in header if cell.strip()]
-    return bool(cells) and 2 * sum(bool(_DATA.fullmatch(cell)) for cell in cells) >= len(cells)
+def is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a row names the columns of the rows below it.
+
+    It does not where it has numbers or dates, all of them in columns of numbers or dates, and each of those
+    columns has one. Numbers that count up, such as years, are names.
+    """
+    cells = [cell.strip() for cell in row]
+    numbers = {i for i, cell in enumerate(cells) if _DATA.fullmatch(cell)}
+    in_numbers = {i for i, cell in enumerate(cells) if cell and _holds_numbers(i, below)}
+    return not numbers or numbers != in_numbers or _counts_up([cells[i] for i in sorted(numbers)])
+
+
+def _holds_numbers(column: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether most filled cells of a column are numbers or dates."""
+    cells = [row[column].strip() for row in rows[:SAMPLE_ROWS] if len(row) > column and row[column].strip()]
+    return 2 * sum(bool(_DATA.fullmatch(cell)) for cell in cells) > len(cells)
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    """Whether cells are whole numbers, each one more than the one before it; one alone is a year."""
+    if not all(cell.isdecimal() for cell in cells):
+        return False
+    values = [int(cell) for cell in cells]
+    return values == list(range(values[0], values[0] + len(values))) and (
+        len(values) > 1 or 1900 <= values[0] <= 2100
+    )
 
 
 def width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

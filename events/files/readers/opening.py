@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from events.files.readers import archives, database, json_lines, spreadsheet, te
 from events.files.readers.source import ROW_NUMBER, Source
 
 _HEAD_BYTES = 4096
+_INNER = "within"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|table|script|meta|div)", re.I | re.S)
 _XML = re.compile(rb"\s*<\?xml", re.I)
 _JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*\{)")
@@ -54,7 +56,7 @@ def open_source(
         if not path.is_file():
             raise PatronError(f"{place}: there is no such file")
         with tempfile.TemporaryDirectory(prefix="patron-reading-") as folder:
-            yield _open(connection, path, file, Path(folder), limit)
+            yield _open_unpacked(connection, path, file, Path(folder), limit)
     except duckdb.Error as error:
         raise PatronError(
             f"{database.described(place, table)}: this cannot be read as a table, or it is damaged"
@@ -63,23 +65,50 @@ def open_source(
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of a DuckDB error; what it quotes of the file is on other lines."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:150]
+    """The beginning of a DuckDB error, without what it quotes, which may be of a customer's row."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"'.*'|\".*\"", "...", line)[:150]
 
 
-def _open(
+def _open_unpacked(
     connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection, folder: Path, limit: int | None
 ) -> Source:
+    """Open a file, or what is in it where it is compressed; errors name the file and what is in it."""
+    reading = _Reading(connection, file, limit, archives.max_unpacked(path))
+    try:
+        return _open(reading, path, folder)
+    except PatronError as error:
+        inner = re.escape(str(folder)) + rf"(/{_INNER})*/"
+        raise PatronError(re.sub(inner, lambda _: f"{path}: ", str(error))) from error
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What does not change on the way from an archive to the file in it.
+
+    Attributes:
+        limit: how many rows will be read at most.
+        max_unpacked: bytes that all archives may unpack to.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    file: FileSection
+    limit: int | None
+    max_unpacked: int
+
+
+def _open(reading: _Reading, path: Path, folder: Path) -> Source:
+    connection, file, limit = reading.connection, reading.file, reading.limit
     with open(path, "rb") as opened:
         head = opened.read(_HEAD_BYTES)
     if not head.strip():
         raise PatronError(f"{path}: the file is empty; nothing was read")
     if head.startswith(b"\x1f\x8b"):
-        return _open(connection, archives.unpack_gzip(path, folder), file, _inner(folder), limit)
+        return _open(reading, archives.unpack_gzip(path, folder, reading.max_unpacked), _inner(path, folder))
     if head.startswith(b"PK\x03\x04") and not _is_workbook(path):
-        return _open(connection, archives.unpack_zip(path, folder), file, _inner(folder), limit)
+        return _open(reading, archives.unpack_zip(path, folder, reading.max_unpacked), _inner(path, folder))
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return spreadsheet.open_spreadsheet(connection, path, file, limit)
+        return spreadsheet.open_spreadsheet(connection, path, file, limit, reading.max_unpacked)
     if head.startswith(b"PAR1"):
         return _parquet(connection, path, file)
     _refuse_others(path, head.removeprefix(b"\xef\xbb\xbf"))
@@ -88,11 +117,13 @@ def _open(
     return text.open_text(connection, path, file, folder)
 
 
-def _inner(folder: Path) -> Path:
+def _inner(path: Path, folder: Path) -> Path:
     """A folder for what stands in an unpacked file; archives within archives stop at the third."""
-    inner = folder / "inner"
-    if len([part for part in inner.parts if part == "inner"]) > 2:
-        raise PatronError("an archive within an archive within an archive; unpack it; nothing was read")
+    inner = folder / _INNER
+    if len([part for part in inner.parts if part == _INNER]) > 2:
+        raise PatronError(
+            f"{path}: an archive within an archive within an archive; unpack it; nothing was read"
+        )
     inner.mkdir()
     return inner
 

@@ -29,7 +29,6 @@ class Source:
         format: what it is, in words, such as ``CSV in gb18030``.
         file: how it is read, as the ``[file]`` section of a mapping that names it all.
         notes: what was read otherwise than it stands there, in words.
-        doubts: what may be wrong, in words for the person who drafts a mapping.
         has_rejects: whether DuckDB keeps the lines that cannot be taken apart in ``reject_errors``.
     """
 
@@ -38,7 +37,6 @@ class Source:
     format: str
     file: FileSection = field(default_factory=FileSection)
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
     has_rejects: bool = False
 
     def rejected_lines(self, connection: duckdb.DuckDBPyConnection) -> int:

@@ -12,19 +12,23 @@ import duckdb
 
 from core.errors import PatronError
 from events.files.mapping import FileSection
-from events.files.readers import archives, headers
+from events.files.readers import archives, formulas, headers
 from events.files.readers.source import Source, load_rows, without_blank_rows
 
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
 def open_spreadsheet(
-    connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection, limit: int | None = None
+    connection: duckdb.DuckDBPyConnection, path: Path, file: FileSection, limit: int | None, max_unpacked: int
 ) -> Source:
     """Read the sheet that ``file`` names, or the first that holds a table, into a DuckDB table.
 
     Formulas count as the values that were saved with them. A cell that is merged downwards counts in each of
     its rows.
+
+    Args:
+        limit: how many rows to read at most.
+        max_unpacked: bytes that the workbook may unpack to.
 
     Raises:
         PatronError: it is protected by a password, damaged or too large, or has no such sheet or no table.
@@ -37,7 +41,7 @@ def open_spreadsheet(
         )
     try:
         if zipfile.is_zipfile(path):
-            archives.check_workbook(path)
+            archives.check_workbook(path, max_unpacked)
         workbook = calamine.CalamineWorkbook.from_path(str(path))
         sheet, rows = _sheet(workbook, path, file.sheet)
     except calamine.PasswordError as error:
@@ -50,20 +54,22 @@ def open_spreadsheet(
         file.skip_lines if file.skip_lines is not None else headers.header_index(rows[: headers.SAMPLE_ROWS])
     )
     header, below = rows[index], rows[index + 1 :]
-    names = headers.column_names(header, headers.width(header, below[: headers.SAMPLE_ROWS]))
+    sample = below[: headers.SAMPLE_ROWS]
+    has_header = headers.is_header(header, sample) if file.header is None else file.header
+    names = headers.column_names(header if has_header else [], headers.width(header, sample))
+    below = below if has_header else rows[index:]
     padded = ([*row[: len(names)], *[""] * (len(names) - len(row))] for row in below)
     load_rows(connection, "sheet_rows", names, padded, limit)
     others = [name for name in workbook.sheet_names if name != sheet]
-    notes = [f"the sheet {sheet!r} was read; there are also {', '.join(map(repr, others[:9]))}"]
+    notes = formulas.notes(path, sheet)
+    if others and file.sheet is None:
+        notes.append(f"the sheet {sheet!r} was read; there are also {', '.join(map(repr, others[:9]))}")
     return Source(
         names,
         without_blank_rows(connection.table("sheet_rows"), names),
         f"spreadsheet, sheet {sheet!r}",
-        file.model_copy(update={"sheet": sheet, "skip_lines": index}),
-        tuple(notes if others and file.sheet is None else ()),
-        ("the first row looks like data, and was read as the names of columns",)
-        if headers.looks_like_data(header)
-        else (),
+        file.model_copy(update={"sheet": sheet, "skip_lines": index, "header": has_header}),
+        tuple(notes),
     )
 
 

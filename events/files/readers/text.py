@@ -22,15 +22,14 @@ def open_text(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSecti
     encoding = file.encoding or encodings.detect(path)
     _refuse_binary(path, encoding)
     utf8, damaged, notes = _as_utf8(path, encoding, folder)
-    dialect = dialects.detect(utf8, file.delimiter, file.skip_lines)
+    dialect = dialects.detect(utf8, file.delimiter, file.skip_lines, file.header)
     mark = " with a byte order mark" if encoding == "utf-8" and encodings.has_mark(path) else ""
     if encoding != "utf-8":
         notes.append(f"the file was read as {encoding}")
     if damaged:
         notes.append(f"{damaged:,} places are not {encoding}; each was read as \N{REPLACEMENT CHARACTER}")
     if dialect.skip_lines and file.skip_lines is None:
-        notes.append(f"{dialect.skip_lines} lines above the header were skipped")
-    doubts = ["the first line looks like data, and was read as the names of columns"]
+        notes.append(f"{dialect.skip_lines} lines above the table were skipped")
     return Source(
         dialect.names,
         _relation(connection, utf8, dialect),
@@ -40,10 +39,10 @@ def open_text(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSecti
                 "encoding": encoding,
                 "delimiter": dialect.delimiter,
                 "skip_lines": dialect.skip_lines,
+                "header": dialect.header,
             }
         ),
         tuple(notes),
-        tuple(doubts if dialect.headerless else ()),
         has_rejects=True,
     )
 
@@ -90,7 +89,9 @@ def _relation(
     if dialect.delimiter == dialects.WHITESPACE:
         return _whitespace(connection, path, dialect)
     columns = ", ".join(f"{sql.literal(name)}: 'VARCHAR'" for name in dialect.names)
-    settings = f"header = true, skip = {dialect.skip_lines}, store_rejects = true, rejects_limit = 0"
+    settings = (
+        f"header = {dialect.header}, skip = {dialect.skip_lines}, store_rejects = true, rejects_limit = 0"
+    )
     if dialect.pads:
         settings += ", null_padding = true, parallel = false"
     relation = connection.sql(
@@ -111,7 +112,8 @@ def _whitespace(
         f"SELECT row_number() OVER () AS {sql.name(ROW_NUMBER)}, {cells} FROM (SELECT"
         f" regexp_split_to_array(trim(line), '\\s+') AS words FROM read_csv({sql.literal(path)},"
         " columns = {'line': 'VARCHAR'}, auto_detect = false, delim = '\x01', quote = '', escape = '',"
-        f" header = false, skip = {dialect.skip_lines + 1}, store_rejects = true)) WHERE words[1] <> ''"
+        f" header = false, skip = {dialect.skip_lines + dialect.header}, store_rejects = true))"
+        " WHERE words[1] <> ''"
     )
 
 
