@@ -41,17 +41,17 @@ def table_numbers(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -
     written = _written(connection, names)
     counts = {name: numbers.evidence(connection, "cells", [name])[0] for name in written}
     total = {key: sum(own[key] for own in counts.values()) for key in numbers.EVIDENCE}
-    found, notes = {name: plain(name) for name in names}, []
+    readings, notes = {name: plain(name) for name in names}, []
     for name, is_plain in written.items():
         style, doubt = _style(counts[name], total)
         if style != NumberStyle(".", "") or not is_plain:
             text = f"rtrim({sql.name(name)}, ' %')"
-            found[name] = expressions.number_of(text, style.decimal, style.thousands)
+            readings[name] = expressions.number_of(text, style.decimal, style.thousands)
         if style.decimal == ",":
             notes.append(f"{name}: numbers are read with a decimal comma")
         if doubt:
             notes.append(f"{name}: {doubt}")
-    return TableNumbers(found, tuple(notes))
+    return TableNumbers(readings, tuple(notes))
 
 
 def _written(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, bool]:

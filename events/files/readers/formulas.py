@@ -28,15 +28,15 @@ def notes(path: Path, sheet: str) -> list[str]:
         part = _part(archive, sheet)
         content = archive.read(part) if part else b""
     unsaved, errors = len(_UNSAVED.findall(content)), len(_ERROR.findall(content))
-    said = []
+    texts = []
     if unsaved:
-        said.append(
+        texts.append(
             f"{unsaved:,} formulas have no saved result and were read as blank; open the workbook in a"
             " spreadsheet program, save it, and read it again"
         )
     if errors:
-        said.append(f"{errors:,} cells show an error such as #REF! and were read as blank")
-    return said
+        texts.append(f"{errors:,} cells show an error such as #REF! and were read as blank")
+    return texts
 
 
 def _part(archive: zipfile.ZipFile, sheet: str) -> str | None:

@@ -21,7 +21,7 @@ from core.home import Home
 from events import lake
 from events.identity import Identity
 
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "files"
+CASES = Path(__file__).parents[4] / "shared" / "cases" / "files"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not in ../shared/cases/files")
 Import = Callable[..., tuple[dict[str, Any], Home]]
 
