@@ -1,1 +1,1 @@
-"""Answers offline: datasets, training, evaluation."""
+"""Training: datasets, backtests, fitting, evaluation and publication of models."""

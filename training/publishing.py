@@ -1,4 +1,4 @@
-"""Publishes a fitted version, promotes it if it may answer, and records which code and libraries made it.
+"""Publishes a fitted version, promotes it if it passes, and records the code and libraries that made it.
 
 All pipelines publish through :func:`publish`: customers, products, categories, tables and texts.
 """
@@ -28,7 +28,7 @@ def check_gates(gates: Iterable[Gate], metrics: Mapping[str, float]) -> tuple[st
 
 
 def not_promoted_because(failed_gates: tuple[str, ...], against_champion: Comparison | None) -> str:
-    """Why a version that passed its gates is still not promoted; empty if it is, or if gates failed."""
+    """Why a version that passed its gates is not promoted; empty if it is promoted, or if gates failed."""
     if failed_gates or against_champion is None or against_champion.passed:
         return ""
     return against_champion.words
@@ -50,7 +50,7 @@ def publish(
         files: the version's bundle.
         failed_gates: the reason of each failed gate.
         against_champion: the comparison with the champion; None if the model is not compared.
-        before_promotion: called with the registered version; what it needs to answer is prepared here.
+        before_promotion: called with the registered version, to prepare what serving needs.
 
     Returns:
         The version; ``champion`` is set if it was promoted.
@@ -79,7 +79,7 @@ def run_tags(data_digest: str, moment: str) -> dict[str, str]:
 
 
 def provenance(scores: Array) -> dict[str, Any]:
-    """The manifest's percentiles of the scores (0 to 100) and the versions of what made the bundle."""
+    """The manifest's percentiles of the scores (0 to 100), and the versions of code and libraries."""
     return {
         "score_percentiles": np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
         "versions": versions({"lightgbm": lightgbm.__version__}),

@@ -316,7 +316,7 @@ def test_a_shop_is_simulated_built_and_too_short_to_train_on(tmp_path: Path, com
     assert described["as_ofs"] >= 1
     assert datetime.fromisoformat(described["current"]).tzinfo is not None
     message = command(home, "train", "clv").refused()
-    assert re.search(r"clv cannot be trained: asking 90 days ahead takes about \d+ days of history", message)
+    assert re.search(r"clv cannot be trained: a horizon of 90 days needs about \d+ days of history", message)
     assert command(home, "train", "propensity", "--horizon", "4000").refused()
     assert command(home, *words).done()["orders"] == done["orders"]  # again, it is the same shop
     assert "--replace" in command(home, "simulate", "--customers", "61", "--seed", "3").refused()
@@ -364,7 +364,7 @@ def test_settings_are_listed_with_default_and_meaning(tmp_path: Path, command: C
     assert "| `PATRON_PORT` | 1 to 65,535 | | `8000` |" in page.read_text()
 
 
-def test_training_tells_its_measures_and_ends_with_3_when_a_gate_stays_shut(
+def test_training_prints_its_measures_and_exits_with_3_if_a_gate_fails(
     trained_copy: Home, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (version,) = command(trained_copy.path, "train", "propensity", "--json").done()["versions"]

@@ -50,7 +50,7 @@ def drawn(customers: int, seed: int = 5) -> tuple[Array, Array, Array]:
 # The simplest baseline
 
 
-def test_only_what_surely_ranks_better_than_the_first_baseline_passes() -> None:
+def test_a_version_passes_only_if_it_ranks_significantly_better_than_the_first_baseline() -> None:
     label, good, noise = drawn(600)
     passed = over_baseline(propensity, [exam(good, noise, label, "recency")])
     assert passed.passed
@@ -59,7 +59,7 @@ def test_only_what_surely_ranks_better_than_the_first_baseline_passes() -> None:
     for ours, other in ((noise, good), (good, good), (noise, np.roll(noise, 1))):
         refused = over_baseline(propensity, [exam(ours, other, label, "recency")])
         assert not refused.passed
-        assert "must surely be above 0" in refused.words
+        assert "must be significantly above 0" in refused.words
     few = over_baseline(propensity, [exam(good[:30], noise[:30], label[:30], "recency")])
     assert (few.passed, few.metrics) == (False, {})
     assert "outcomes are too few" in few.words
@@ -95,30 +95,30 @@ def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
     (*_, text_value) = version.failed_gates
     assert text_value.startswith("auc over recency is ")
     assert not version.champion
-    with pytest.raises(
-        promotion.GatesFailed, match="nothing answers that does not beat the simplest baseline"
-    ):
+    with pytest.raises(promotion.GatesFailed, match="a model must beat the simplest baseline"):
         promotion.promote(registry, "propensity", "1", "it is quick")
     assert promotion.promote(registry, "propensity", "1", "it is quick", force=True).forced
-    # The usual recipe surely ranks better than that one, fitted again from what its manifest says.
+    # The usual recipe ranks significantly better than that one, which is refitted from its manifest.
     assert train(Workspace(home, built), propensity, registry).champion
     assert registry.promotions("propensity")[-1].why.startswith(
-        "passed its gates; version 1, the champion, is of another recipe: auc over it is +0."
+        "passed its gates; version 1, the champion, has another recipe: the difference in auc is +0."
     )
 
 
 # The champion
 
 
-def test_another_recipe_must_surely_be_better() -> None:
+def test_another_recipe_must_be_significantly_better() -> None:
     label, good, noise = drawn(600)
     better = over_other_recipe("probability", [exam(good, noise, label, CHAMPION)], "3")
     assert better.passed
-    assert better.words.startswith("version 3, the champion, is of another recipe: auc over it is +0.")
+    assert better.words.startswith(
+        "version 3, the champion, has another recipe: the difference in auc is +0."
+    )
     for ours, other in ((good, good), (noise, good)):
         stored = over_other_recipe("probability", [exam(ours, other, label, CHAMPION)], "3")
         assert not stored.passed
-        assert "must surely be above 0 to take over" in stored.words
+        assert "must be significantly above 0 to replace it" in stored.words
 
 
 def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
@@ -127,7 +127,7 @@ def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
     return train(Workspace(home, snapshots.build(home)), model, Registry(home))
 
 
-def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
+def test_a_refit_replaces_the_champion_and_a_poorer_recipe_does_not(
     two_versions: Home, tmp_path: Path
 ) -> None:
     registry = Registry(two_versions)
@@ -135,22 +135,21 @@ def test_a_nightly_retrain_takes_over_and_a_poorer_recipe_is_held_back(
     assert (first.champion, first.not_promoted_because) == (True, "")
     assert (poorer.champion, poorer.failed_gates) == (False, ())
     assert poorer.not_promoted_because.startswith(
-        "version 1, the champion, is of another recipe: auc over it is "
+        "version 1, the champion, has another recipe: the difference in auc is "
     )
     assert poorer.metrics["auc_over_champion_low"] <= 0
     (move,) = registry.promotions("propensity")
-    assert move.why == "passed its gates; no version answers yet"
+    assert move.why == "passed its gates; there is no champion yet"
 
 
-def test_the_same_recipe_learnt_anew_takes_over_unless_it_is_surely_worse(
+def test_a_refit_replaces_the_champion_unless_it_is_significantly_worse(
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry(trained_copy)
     again = train(Workspace(trained_copy, built), propensity, registry)
     assert again.champion
     assert registry.promotions("propensity")[-1].why == (
-        "passed its gates; the same recipe as version 1, learnt anew;"
-        " all outcomes known were known to that one, too"
+        "passed its gates; the same recipe as version 1, refitted; it knew all outcomes that are known now"
     )
     # A champion that was learnt months ago has not seen the outcomes since: it is asked them.
     now = trained_copy.shop().clock.frozen_at
@@ -175,7 +174,7 @@ def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compa
     monkeypatch.setattr(workspace.store, "definitions", lambda: changed)
     back = train(workspace, propensity, registry)
     assert back.champion
-    assert "version 2 cannot answer any longer" in registry.promotions("propensity")[-1].why
+    assert "version 2 cannot be used any more" in registry.promotions("propensity")[-1].why
 
 
 def test_a_held_back_version_is_promoted_by_a_person_without_force(
@@ -184,13 +183,13 @@ def test_a_held_back_version_is_promoted_by_a_person_without_force(
     home = copy_home(two_versions)
     code, text_value, _ = run_patron(home, "models", "propensity")
     assert code == 0
-    assert "passed its gates, not promoted: version 1, the champion, is of another recipe" in text_value
+    assert "passed its gates, not promoted: version 1, the champion, has another recipe" in text_value
     code, text_value, _ = run_patron(home, "promote", "propensity", "2", "--why", "it is easier to vouch for")
     assert (code, text_value.split(" is the champion")[0]) == (0, "propensity version 2")
     assert not Registry(home).promotions("propensity")[-1].forced
 
 
-def test_a_recipe_is_known_again_and_can_be_made_again() -> None:
+def test_recipes_are_compared_and_rebuilt_from_their_manifests() -> None:
     blend = probability_blend()
     given = recipes.described(blend)
     assert recipes.made({"estimator": given}) == blend
@@ -207,11 +206,11 @@ def test_a_recipe_is_known_again_and_can_be_made_again() -> None:
 def test_the_card_says_what_a_version_was_held_against(name: str, trained_shop: Home) -> None:
     version = Registry(trained_shop).versions(name)[0]
     text = (trained_shop.mlflow / "artifacts" / version.run_id / "artifacts" / "card.md").read_text()
-    section = text.partition("## Held against\n")[2].partition("\n\n")[0].splitlines()
+    section = text.partition("## Compared with\n")[2].partition("\n\n")[0].splitlines()
     model = MODELS[name]
     measure = "gini" if model.kind == "money" else "auc"
     assert section[0].startswith(f"- {measure} over {model.baselines[0].name} is ")
-    assert section[1] == "- no version answers yet"
+    assert section[1] == "- there is no champion yet"
 
 
 # The worst slice
@@ -234,7 +233,7 @@ def gated(frame: pd.DataFrame, score: Array) -> tuple[str, ...]:
     return evaluate(model, frame, 30, score).failed_gates(model)
 
 
-def test_a_slice_that_is_ranked_worse_than_by_chance_or_surely_off_shuts_the_gate_by_name() -> None:
+def test_a_gate_fails_for_a_slice_that_is_ranked_worse_than_chance_or_badly_calibrated() -> None:
     dice = np.random.default_rng(2)
     label = (dice.random(400) < 0.3).astype(np.float64)
     good = np.clip(0.25 + 0.2 * label + dice.normal(0, 0.05, 400), 0.01, 0.99)

@@ -78,7 +78,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def three_versions(
     trained_shop: Home, built: SnapshotSet, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
-    """The trained shop with two more versions of propensity: of fewer features, and with a gate shut."""
+    """The trained shop with two more versions of propensity: of fewer features, and with a failed gate."""
     home: Home = copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
     registry = Registry(home)
     poorer = replace(propensity, features=propensity.features[:6])
@@ -137,7 +137,7 @@ def test_promotion_and_rollback_move_the_champion_and_say_who_when_why(
     assert json.loads(tag)["why"] == "still"
 
 
-def test_a_version_whose_gates_stayed_shut_is_promoted_only_by_force_which_is_recorded(
+def test_a_version_that_failed_its_gates_is_promoted_only_by_force_which_is_recorded(
     versions: Home, command: Command
 ) -> None:
     words = ("promote", "propensity", "3", "--why", "we must")
@@ -235,7 +235,7 @@ def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origi
     over = result.all.over["theirs"]
     assert over.mean == pytest.approx(result.all.scores["ours"] - result.all.scores["theirs"])
     assert 0 < over.low < over.mean < over.high
-    assert result.verdict == "Ours ranks better than theirs, by more than chance would."
+    assert result.verdict == "Ours ranks significantly better than theirs."
     same = result.all.over["same"]
     assert (same.mean, same.low, same.high) == (0, 0, 0)
     assert [row.of for row in result.by_origin] == ["2024-01-01", "2024-02-01"]
@@ -277,14 +277,14 @@ def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_s
     assert set(done["all"]["over"]["version 2"].values()) == {0.0}
     assert done["all"]["over"]["recency"]["mean"] > 0
     assert done["verdict"] == (
-        "On outcomes that were seen, between version 3 and version 2 there is no difference beyond chance."
+        "On outcomes that were seen, between version 3 and version 2 there is no significant difference."
     )
     assert {row["of"] for row in done["by_origin"]} == set(done["seen_by"])
     assert len(done["by_slice"]) >= 5
     assert [(m["before"], m["after"]) for m in done["moves"]] == [("1", "2")]
     text_value = command(versions, "compare", "propensity", "--version", "2")
     assert text_value.code == 0
-    assert "Seen: origins come before version 1 and version 2 was trained" in text_value.out
+    assert "Seen: origins are before version 1 and version 2 was trained" in text_value.out
     assert "version 2 less version 1" in text_value.out
     assert "promoted by training: passed its gates" in text_value.out
 
@@ -302,7 +302,7 @@ def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
     done = command(versions, "compare", "propensity", "--against", "4", "--json").done()
     assert (done["version"], done["against"], done["seen"]) == ("5", "4", False)
     assert done["seen_by"] == {"2024-04-01": [], "2024-05-01": [], "2024-06-01": []}
-    assert "news to them" in done["note"]
+    assert "new to them" in done["note"]
     over = done["all"]["over"]["version 4"]
     assert over["low"] <= over["mean"] <= over["high"]
     assert over["low"] < over["high"]
@@ -400,4 +400,4 @@ def test_a_version_has_a_card_that_says_what_it_answers_how_well_and_for_whom(
     assert "| known for a year or more | " in text
     # Moments are the shop's midnights, and told as its days.
     assert re.search(r"tested on \d{4}-\d\d-01, learnt for it from .* to \d{4}-\d\d-01\n", text)
-    assert ("All open." in text) == (not version.failed_gates)
+    assert ("All passed." in text) == (not version.failed_gates)

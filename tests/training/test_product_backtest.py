@@ -122,8 +122,8 @@ def test_it_learns_the_household_and_is_promoted_by_its_gates(
     assert first.metrics["ndcg_10_over_bought_before"] > 0
     assert 0.8 < first.metrics["total_ratio"] < 1.25
     assert first.metrics["test_customers"] == 240
-    shut = Gate("ndcg_10", "nobody is as good", at_least=2)
-    monkeypatch.setattr(pipeline, "GATES", (*pipeline.GATES, shut))
+    failing = Gate("ndcg_10", "nobody is as good", at_least=2)
+    monkeypatch.setattr(pipeline, "GATES", (*pipeline.GATES, failing))
     code, out, _ = run_patron(home, "train", "products")
     assert code == 3
     assert out.startswith("products version 2: ndcg_10 0.")

@@ -115,7 +115,7 @@ def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> 
             split(model, as_ofs, midday(day_of(as_ofs[-1], ZONE)), ZONE)
         needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
         assert str(refused.value) == (
-            f"{model.name} cannot be trained: asking {days} days ahead takes about {needs} days of history"
+            f"{model.name} cannot be trained: a horizon of {days} days needs about {needs} days of history"
             f" and there are about {has}; use a shorter --horizon or import more history"
         )
 
@@ -136,7 +136,7 @@ def test_a_history_without_a_full_month_is_refused() -> None:
 
 @pytest.mark.parametrize("days", [0, -30])
 def test_a_horizon_of_no_days_is_refused(days: int) -> None:
-    with pytest.raises(PatronError, match=rf"a horizon of {days} days is not one; use at least 1"):
+    with pytest.raises(PatronError, match=rf"a horizon of {days} days is not possible; use at least 1"):
         with_horizon(churn, days)
 
 
@@ -170,7 +170,7 @@ def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_cust
     if model.name == "clv":  # whom three hundred customers at one moment say too little of
         (text_value,) = version.failed_gates
         assert text_value.startswith("gini over past_spend is +")
-        assert "must surely be above 0" in text_value
+        assert "must be significantly above 0" in text_value
     else:
         assert version.failed_gates == ()
     assert version.champion
@@ -273,7 +273,7 @@ def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are
     assert axes.get_ylim() == (2.5, -0.5)  # the first on top, and each with its room
     named = next(tick.get_text() for tick in axes.get_yticklabels())
     assert named == "last order 0 to 30 days ago  (n = 200)"
-    assert {text.get_text().strip() for text in axes.texts} >= {"1.00", "too few outcomes to say"}
+    assert {text.get_text().strip() for text in axes.texts} >= {"1.00", "too few outcomes"}
     (overall,) = (line for line in axes.lines if line.get_label() == "all customers: 0.75")
     assert list(overall.get_xdata()) == [0.75, 0.75]
 
@@ -361,7 +361,9 @@ def untrained(built_shop: Home, copy_home: Callable[[Home], Home]) -> Home:
     return copy_home(built_shop)
 
 
-def test_a_gate_that_stays_shut_leaves_a_version_and_no_champion(untrained: Home, built: SnapshotSet) -> None:
+def test_a_version_that_fails_its_gates_is_stored_without_becoming_champion(
+    untrained: Home, built: SnapshotSet
+) -> None:
     registry = Registry(untrained)
     model = replace(propensity, gates=(*propensity.gates, Gate("auc", "nothing is perfect", at_least=1.01)))
     version = train(Workspace(untrained, built), model, registry)
@@ -417,7 +419,7 @@ def everybody_ordered(events: Any, population: Any, days: int) -> Any:
         ),
         (
             with_horizon(propensity, 800),
-            r"propensity cannot be trained: asking 800 days ahead takes about 1783",
+            r"propensity cannot be trained: a horizon of 800 days needs about 1783",
         ),
     ],
     ids=["few customers", "nobody eligible", "nobody did", "everybody did", "no money", "long horizon"],

@@ -1,1 +1,1 @@
-"""Propensity per product category, learnt and tested by time."""
+"""Training of propensity per product category, with a test by time."""

@@ -21,13 +21,13 @@ from training.evaluation.slices import enough
 
 MAX_CATEGORIES = 60  # a shop with more needs broader categories
 MIN_LEARNT, MIN_TESTED = 200, 50  # orders of a category
-MAX_MOMENTS = 12  # a year, so that every season is learnt from
-MAX_ROWS = 200_000  # of the training set; of more, each moment takes other customers
+MAX_MOMENTS = 12  # a year, so that every season is covered
+MAX_ROWS = 200_000  # of the training set; with more, each moment uses a different sample of customers
 
 
 @dataclass(frozen=True)
 class CategoryQuestion:
-    """The question, its baselines and its gates; see ``models.spec.Question``."""
+    """The model's question, baselines and gates; see ``models.spec.Question``."""
 
     name: str = NAME
     question: str = OTHER_MODELS[NAME]
@@ -37,7 +37,7 @@ class CategoryQuestion:
         Gate(
             "auc_within_category_over_habit", "it must tell who orders of a category from habit", at_least=0
         ),
-        # Where tastes never change, counting is as good as can be: a hundredth is allowed for.
+        # If tastes never change, counting is optimal: allow for a hundredth.
         Gate(
             "auc_within_customer_over_habit_high",
             "it must not surely be worse than habit at which category a customer orders of",
@@ -167,7 +167,7 @@ def evaluation_of(rows: pd.DataFrame, days: int = HORIZON_DAYS) -> Evaluation:
             f"auc_within_{name}_habit": float(others.mean()),
             f"auc_within_{name}_over_habit": float((values - others).mean()),
         }
-    own, simple = (np.asarray(values, np.float64) for values in (values, others))  # now of customers
+    own, simple = (np.asarray(values, np.float64) for values in (values, others))  # per customer from here on
     _, low, high = metrics.paired_bootstrap([(own, own, simple)], lambda _, v: float(v.mean()))
     measures |= {"auc_within_customer_over_habit_low": low, "auc_within_customer_over_habit_high": high}
     measures["test_customers"] = float(rows["customer_key"].nunique())

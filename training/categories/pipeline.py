@@ -88,15 +88,15 @@ def _parameters(tested: CategoryBacktest, labelled: int) -> dict[str, object]:
 
 
 def _card_facts(tested: CategoryBacktest, labelled: int, data: str) -> CardFacts:
-    """The text of the card, without the measures."""
+    """The texts of the card, apart from the measures."""
     first, last = date_of(tested.learnt[0].day), date_of(tested.learnt[-1].day)
     return CardFacts(
         meaning=MEANING.format(days=HORIZON_DAYS),
-        asked_of=["every customer who has ordered, with every category that anybody ordered of"],
+        asked_of=["every customer who has ordered, with every category that anybody has ordered from"],
         data=[
-            f"tested on {date_of(tested.test.day)}, learnt for it from {len(tested.learnt)} months,"
+            f"tested on {date_of(tested.test.day)}, after training on {len(tested.learnt)} months,"
             f" {first} to {last}",
-            f"published: learnt from {labelled} months",
+            f"published: trained on {labelled} months",
             f"digest of the orders: `{data}`",
         ],
         shown_on="a later time",
@@ -104,7 +104,7 @@ def _card_facts(tested: CategoryBacktest, labelled: int, data: str) -> CardFacts
         limits=[
             f"One later moment was tested, with {tested.frame['customer_key'].nunique():,} customers; another"
             " season may differ.",
-            "A customer or a category that is new since it was trained counts when it is trained again.",
+            "New customers and categories are included when the model is trained again.",
             "It says what customers like these did, not what an action would change.",
         ],
     )

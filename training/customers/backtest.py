@@ -37,16 +37,16 @@ from training.evaluation.compare import TestSet
 from training.evaluation.promotion_checks import OURS
 
 OLDER_FIT_MONTHS = 3
-"""The older fit is made this many months before the test."""
+"""The number of months between the older fit and the test."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a model is fitted on and tested at.
+    """The input of a fit and its test.
 
     Attributes:
-        model: at the horizon that the history allows.
-        recipe: the model that is fitted, see :func:`recipe_of`.
+        model: with a horizon that the history allows.
+        recipe: the fitted model, see :func:`recipe_of`.
         data: the recipe's rows at every moment of ``split.all``, with the labels known today.
     """
 
@@ -72,12 +72,12 @@ class OlderFit:
 
 @dataclass(frozen=True)
 class Backtest:
-    """A model fitted on what was known at the test's moment, and its scores of that moment's customers.
+    """A model fitted on the data known at the test's moment, and its scores of that moment's customers.
 
     Attributes:
         model: at the split's horizon.
         data: the recipe's rows with the labels known at that moment.
-        frame: a row per customer: features, those of the slices, ``label`` and ``score``.
+        frame: a row per customer: features, the features of slices, ``label`` and ``score``.
         later: the moments with features from the test's on, the test's first.
         older: None if the history is too short for an older fit.
     """
@@ -91,7 +91,8 @@ class Backtest:
     older: OlderFit | None
 
     def test_sets(self, zone: str) -> tuple[TestSet, ...]:
-        """The customers of each moment with the scores ``OURS`` and those of the baselines, the test's last.
+        """The customers of each moment with the scores ``OURS`` and those of the baselines; the test's is
+        last.
 
         Before the test's moment the scores are those of the older fit. No fit knew the outcomes it is
         measured on.
@@ -110,15 +111,15 @@ def with_horizon(model: CustomerModel, horizon_days: int | None) -> CustomerMode
     if horizon_days is None:
         return model
     if horizon_days < 1:
-        raise PatronError(f"a horizon of {horizon_days} days is not one; use at least 1")
+        raise PatronError(f"a horizon of {horizon_days} days is not possible; use at least 1")
     return replace(model, horizon=timedelta(days=horizon_days), shorter_horizons=())
 
 
 def recipe_of(model: CustomerModel) -> tuple[CustomerModel, bool]:
-    """The model that is fitted, and whether the score is the complement (1 − its score).
+    """The model to fit, and whether the score is the complement (1 − its score).
 
-    A model with an opposite is always fitted as that opposite, at its own horizon. So if the
-    horizons coincide, the fits are the same and the two can never contradict each other.
+    A model with an opposite is always fitted as that opposite, at its own horizon. If the horizons coincide,
+    the fits are therefore the same, and the two models never contradict each other.
     """
     if model.complement_of is not None:
         return replace(model.complement_of, horizon=model.horizon, shorter_horizons=()), True
@@ -154,7 +155,7 @@ def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
 
 
 def backtest(workspace: Workspace, prepared: Preparation) -> Backtest:
-    """Fit the recipe on what was known at the test's moment, and score the customers of that moment."""
+    """Fit the recipe on the data known at the test's moment, and score the customers of that moment."""
     data = as_known(workspace.home, prepared.data, prepared.split.fit, prepared.split.test)
     return backtest_on(workspace, prepared.model, prepared.split, data)
 
@@ -234,7 +235,7 @@ def with_scores(fitted: FittedModel, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_scores(ours: Sequence[TestSet], theirs: Sequence[TestSet], name: str) -> tuple[TestSet, ...]:
-    """The test sets with the scores that another recipe gave the same customers at the same moments."""
+    """The test sets, with another recipe's scores of the same customers at the same moments."""
     return tuple(
         replace(mine, scores={**mine.scores, name: other.scores[OURS]})
         for mine, other in zip(ours, theirs, strict=True)

@@ -1,4 +1,4 @@
-"""What the card of a customer model says besides its measures."""
+"""The texts of a customer model's card, apart from its measures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, diges
         "It says what customers like these did, not what an action would change.",
     ]
     if model.complement_of is not None:
-        limits.append(f"Learnt as the opposite of {model.complement_of.name}; the two never contradict.")
+        limits.append(f"Trained as the opposite of {model.complement_of.name}; the two never contradict.")
     return CardFacts(
         meaning=model.meaning.format(days=split.horizon_days),
         asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
         data=[
-            f"tested on {split.test:%Y-%m-%d}, learnt for it from {len(split.fit)} months,"
+            f"tested on {split.test:%Y-%m-%d}, after training on {len(split.fit)} months,"
             f" {split.fit[0]:%Y-%m-%d} to {split.fit[-1]:%Y-%m-%d}",
-            f"published: learnt from {len(split.all)} months, to {split.all[-1]:%Y-%m-%d}",
+            f"published: trained on {len(split.all)} months, to {split.all[-1]:%Y-%m-%d}",
             f"digest of the rows: `{digest}`",
         ],
         shown_on="a later time",

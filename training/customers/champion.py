@@ -33,48 +33,48 @@ def over_champion(
 ) -> Comparison:  # fmt: skip
     """Whether a version may replace the champion.
 
-    A refit of the champion's recipe replaces it unless it is surely worse on outcomes new to both. Another
-    recipe must surely be better: the champion's recipe is fitted again on what was known at the test's
-    moment, and both fits score the same customers.
+    A refit of the champion's recipe replaces it unless it is significantly worse on outcomes new to both.
+    Another recipe must be significantly better: the champion's recipe is refitted on the data known at the
+    test's moment, and both fits score the same customers.
 
     Args:
-        test_sets: of ``test``.
-        manifest: of the version that is about to be published.
+        test_sets: the test sets of ``test``.
+        manifest: the manifest of the version to be published.
     """
     champion = next((v.version for v in registry.versions(test.model.name) if v.champion), None)
     if champion is None:
-        return Comparison("no version answers yet", True, {})
+        return Comparison("there is no champion yet", True, {})
     try:
         theirs = registry.open(test.model.name, champion)
         theirs.check_definitions(workspace.store.definitions())
     except PatronError:
-        return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
+        return Comparison(f"version {champion} cannot be used any more, so is not compared", True, {})
     if not recipes.same_question(manifest, theirs.manifest):
         return Comparison(f"version {champion} answers another question, so is not compared", True, {})
     if recipes.same(manifest, theirs.manifest):
         return _over_same_recipe(test, test_sets[-1], theirs)
     estimator = recipes.made(theirs.manifest)
     if estimator is None:
-        words = f"the recipe of version {champion} cannot be fitted again, so nothing says which ranks better"
+        words = f"the recipe of version {champion} cannot be refitted, so the two cannot be compared"
         return Comparison(words, False, {})
     return _over_refit(workspace, test, test_sets, theirs, estimator)
 
 
 def _over_same_recipe(test: Backtest, test_set: TestSet, theirs: FittedModel) -> Comparison:
-    same = f"the same recipe as version {theirs.version}, learnt anew"
+    same = f"the same recipe as version {theirs.version}, refitted"
     if test.split.test < datetime.fromisoformat(theirs.manifest["as_of"]):
-        return Comparison(f"{same}; all outcomes known were known to that one, too", True, {})
+        return Comparison(f"{same}; it knew all outcomes that are known now", True, {})
     scores = theirs.score(columns_of(test.frame))
     both = replace(test_set, scores={**test_set.scores, CHAMPION: scores})
     result = difference(test.model.kind, [both], OURS, CHAMPION)
     if result is None:
         return Comparison(f"{same}; outcomes since are too few to compare them", True, {})
     name = RANKING[test.model.kind][0]
-    words = f"{same}; {name} over it is {result.words}, on outcomes new to both"
+    words = f"{same}; the difference in {name} is {result.words}, on outcomes new to both"
     metrics = interval_metrics(f"{name}_over_{CHAMPION}", result)
     if result.high >= 0:
         return Comparison(words, True, metrics)
-    return Comparison(f"{words}: surely worse, so see what changed in the data", False, metrics)
+    return Comparison(f"{words}: significantly worse; check what changed in the data", False, metrics)
 
 
 def _over_refit(

@@ -1,4 +1,4 @@
-"""Brings versions of a model to the same customers: which versions, which origins, which scores."""
+"""Compares versions of a model on the same customers at the same moments (origins)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ ORIGINS = 3
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """A comparison, between whom, and what must be known to read it.
+    """A comparison of versions.
 
     Attributes:
-        against: the other version; None where there are only the baselines.
-        seen: whether a version was trained after an origin, and so may have learnt its outcomes.
+        against: the other version; None if there are only the baselines.
+        seen: whether a version was trained after an origin, and so may have been trained on its outcomes.
     """
 
     model: str
@@ -47,16 +47,16 @@ class VersionComparison:
     result: RankingComparison
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """The comparison as JSON."""
         head = {key: value for key, value in vars(self).items() if key != "result"}
         return head | self.result.as_dict()
 
 
 def choose(registry: Registry, name: str, version: str | None, against: str | None) -> tuple[str, str | None]:
-    """Who is compared: by default the newest version with the champion.
+    """The versions to compare: by default the newest version with the champion.
 
-    Where that is the champion itself, it is compared with the one promoted before it, and where
-    there is none, with the baselines alone.
+    If the newest version is the champion, it is compared with the champion before it; without one, with the
+    baselines alone.
 
     Raises:
         PatronError: a version does not exist, or the two are the same.
@@ -82,8 +82,8 @@ def compare_versions(
 ) -> VersionComparison:
     """Compare a version with another and with the model's baselines, on the same customers.
 
-    The customers are those that the model and both versions are about, as of the last monthly
-    origins whose outcome is known; where there are such after both were trained, only those.
+    The customers are those eligible for the model and both versions, as of the last monthly origins whose
+    outcomes are known; if there are origins after both were trained, only those.
 
     Raises:
         PatronError: versions are missing, of other horizons or features, or outcomes too few.
@@ -120,7 +120,7 @@ def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
 
 
 def _origins(workspace: Workspace, opened: Sequence[FittedModel], horizon: int) -> list[datetime]:
-    """The last monthly moments of known outcome, if possible after all versions were trained."""
+    """The last monthly moments with known outcomes, if possible after all versions were trained."""
     zone, months = workspace.shop.time_zone, set(populations.origins(workspace.home))
     today = day_of(workspace.snapshots.current, zone)
     known = [t for t in workspace.snapshots.as_ofs if t in months and day_of(t, zone) + horizon <= today]
@@ -140,7 +140,7 @@ def _trained(fitted: FittedModel) -> datetime:
 def _exam(
     store: Store, model: CustomerModel, opened: dict[str, FittedModel], origin: datetime, now: datetime
 ) -> TestSet:
-    """The outcome and everybody's scores at one origin, of those whom every version is about."""
+    """The customers eligible for all versions at an origin, with their outcomes and scores."""
     names = [f.name for f in model.features]
     for fitted in opened.values():
         names += fitted.features
@@ -161,12 +161,12 @@ def _exam(
 
 
 def _note(exams: Sequence[TestSet], other: str | None) -> str:
-    """What a reader must know about the origins, in words."""
+    """What a reader must know about the origins, as text."""
     seen = sorted({name for exam in exams for name in exam.seen_by})
     if not seen:
         who = "the version was" if other is None else "both versions were"
-        return f"All origins come after {who} trained: their outcomes are news to them."
+        return f"All origins are after {who} trained, so their outcomes are new to them."
     return (
-        f"Seen: origins come before {' and '.join(seen)} was trained, on all outcomes known by then, so these"
-        " may be among what it learnt from and flatter it. The measure of a later time is in `patron models`."
+        f"Seen: origins are before {' and '.join(seen)} was trained, so their outcomes may be training data"
+        " and flatter it. The measure of a later time is in `patron models`."
     )

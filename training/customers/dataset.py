@@ -34,7 +34,7 @@ class Dataset:
     Attributes:
         known_at: labels ignore events that happened or arrived after it.
         zone: the shop's time zone.
-        revenue: the shop's until then; None unless the model predicts money.
+        revenue: the shop's up to ``known_at``; None unless the model predicts money.
         definitions: hash of each feature's definition, by name.
     """
 
@@ -87,7 +87,7 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of the rows, features and labels, to about seven digits.
 
-        Sums of the same numbers in another order differ in their last digits, and are no other data.
+        Floating-point sums depend on the order of the terms; the same data must have the same digest.
         """
         numbers = self.frame.select_dtypes("float64").columns
         frame = self.frame.astype(dict.fromkeys(numbers, "float32"))
@@ -128,7 +128,7 @@ def gather(
 def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
     """The rows of some moments with the labels known at an earlier time.
 
-    Returns what :func:`gather` returns for them, without reading the features again.
+    The same as :func:`gather`, without reading the features again.
     """
     rows = data.at(as_ofs).frame.drop(columns="label")
     return _labelled(home, data.model, data.horizon_days, rows, known_at, data.definitions)
@@ -155,10 +155,10 @@ def _labelled(
 
 
 def check_enough(model: CustomerModel, data: Dataset) -> None:
-    """Refuse to train on too few customers, on too few outcomes of a kind, or on money that there is not.
+    """Refuse to train on too few customers, too few outcomes of a kind, or orders without amounts.
 
     Raises:
-        PatronError: says how many there are and how many are needed.
+        PatronError: the message says how many there are and how many are needed.
     """
     if data.revenue is not None and not data.revenue.by_day.any():
         raise PatronError(
@@ -188,7 +188,7 @@ def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
 class Split:
     """The monthly moments of a backtest.
 
-    Every label of ``fit`` was known at ``test``, so the test repeats what would have happened.
+    All labels of ``fit`` were known at ``test``, so the test reproduces a training at that moment.
 
     Attributes:
         fit: the moments that the tested model is fitted on.
@@ -211,7 +211,7 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
     """Divide the stored moments by time, at the longest horizon that the history allows.
 
     Raises:
-        PatronError: the history is too short for every horizon; says how long it is and must be.
+        PatronError: the history is too short for every horizon; the message says how long it is and must be.
     """
     if not as_ofs:
         raise PatronError(
@@ -230,6 +230,6 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
     has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
     needs = 2 * shortest + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
     raise PatronError(
-        f"{model.name} cannot be trained: asking {shortest} days ahead takes about {needs} days of"
+        f"{model.name} cannot be trained: a horizon of {shortest} days needs about {needs} days of"
         f" history and there are about {has}; use a shorter --horizon or import more history"
     )

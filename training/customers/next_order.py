@@ -1,4 +1,4 @@
-"""The shop's rates of ordering, and whether they tell the next order's day better than own rhythms do."""
+"""Fits the shop's ordering rates, and tests their predictions of the next order against own rhythms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm,
 from models.spec import Array, CustomerModel, Gate
 from training.customers.dataset import gather
 
-MIN_CUSTOMERS = 50  # customers on whom anything is measured
+MIN_CUSTOMERS = 50  # for every measure
 GATES = (
     Gate("next_order_over_own_rhythm_days", "it must come nearer than the customer's own rhythm", at_most=0),
     Gate("next_order_by_then", "about half are to have ordered by the day told", at_least=0.35, at_most=0.65),
@@ -28,10 +28,10 @@ GATES = (
 
 @dataclass(frozen=True)
 class NextOrderFit:
-    """What there is to publish.
+    """The result of the fit.
 
     Attributes:
-        rates: None where the own rhythm goes on answering; ``why`` says so.
+        rates: None if the customers' own rhythm is better; ``why`` gives the reason.
         measures: by name, see :func:`measures_of`.
     """
 
@@ -42,11 +42,11 @@ class NextOrderFit:
 
 @dataclass(frozen=True)
 class NextOrderTest:
-    """What was told at a moment of customers who had ordered in the ``HORIZON_DAYS`` before, in days from it.
+    """Predictions at a moment for customers who had ordered in the ``HORIZON_DAYS`` before, in days from it.
 
     Attributes:
-        wait: until the order that came; NaN where none came within ``HORIZON_DAYS``.
-        ours, rhythm: what was expected, by the shop's rates and by own rhythms; NaN where none was told.
+        wait: the days until the next order; NaN if there was none within ``HORIZON_DAYS``.
+        ours, rhythm: the predictions by the shop's rates and by own rhythms; NaN if there is none.
     """
 
     customers: NDArray[np.int64]
@@ -55,12 +55,12 @@ class NextOrderTest:
     rhythm: Array
 
     def of(self, rows: NDArray[np.bool_]) -> NextOrderTest:
-        """Only some of the customers."""
+        """The chosen customers."""
         return NextOrderTest(self.customers[rows], self.wait[rows], self.ours[rows], self.rhythm[rows])
 
 
 def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]) -> NextOrderFit:
-    """Fit on everyone of today, and test on the latest month whose orders are known.
+    """Fit on today's customers, and test on the latest month whose orders are known.
 
     Args:
         months: the monthly moments that have features.
@@ -91,10 +91,10 @@ def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]
 
 
 def fit(frame: pd.DataFrame) -> Rates:
-    """The rates of all customers in a frame of features who have ordered.
+    """Fit the rates to all customers in a frame of features who have ordered.
 
     Raises:
-        PatronError: they are too few, or none of them ordered again.
+        PatronError: there are too few customers, or none of them ordered again.
     """
     orders, recency, tenure = _habits(frame[frame["orders_total"] > 0])
     fitted = fit_bg_nbd(repeats(orders, recency, tenure), tenure - recency, tenure)
@@ -102,7 +102,7 @@ def fit(frame: pd.DataFrame) -> Rates:
 
 
 def exam_of(rates: Rates, frame: pd.DataFrame) -> NextOrderTest:
-    """What is told of a frame of features whose ``label`` is the wait for the next order."""
+    """The predictions for a frame of features whose ``label`` is the wait for the next order."""
     frame = frame[(frame["orders_total"] > 0) & (frame["recency_days"] <= HORIZON_DAYS)]
     orders, recency, tenure = _habits(frame)
     rhythm = own_rhythm(orders, recency, frame["median_gap_days"].to_numpy(np.float64, na_value=np.nan))
@@ -115,12 +115,12 @@ def exam_of(rates: Rates, frame: pd.DataFrame) -> NextOrderTest:
 
 
 def measures_of(exam: NextOrderTest) -> dict[str, float]:
-    """How near the days told came to those of the orders that were placed within ``HORIZON_DAYS``.
+    """The errors of the predicted days, for customers who ordered within ``HORIZON_DAYS``.
 
-    ``next_order_error_days`` is the mean absolute error, which the median of a wait makes least;
-    ``next_order_by_then`` the share who had ordered by the day told, which is to be half;
-    ``…_own_rhythm_days`` and ``…_over_own_rhythm_days`` of those whom their own rhythm tells a day.
-    What rests on fewer than ``MIN_CUSTOMERS`` customers is left out.
+    ``next_order_error_days`` is the mean absolute error, which the median of the wait minimises;
+    ``next_order_by_then`` the share who had ordered by the predicted day, which should be half;
+    ``…_own_rhythm_days`` and ``…_over_own_rhythm_days`` are about customers with a rhythm of their own.
+    Measures of fewer than ``MIN_CUSTOMERS`` customers are left out.
     """
     measures: dict[str, float] = {}
     ordered = exam.of(~np.isnan(exam.wait))

@@ -35,10 +35,10 @@ from training.reports.reports import ModelReport, report_of
 
 @dataclass(frozen=True)
 class TestResults:
-    """What the backtest of a recipe showed.
+    """The results of a recipe's backtest.
 
     Attributes:
-        waits: the rates behind the next order's day; None if the model does not predict that day.
+        waits: the rates that predict the next order's day; None if the model does not predict it.
     """
 
     test: Backtest
@@ -55,12 +55,12 @@ def train(
 ) -> ModelVersion:
     """Backtest a model, fit it on all known labels, and publish it.
 
-    It is promoted if it passes every gate, surely beats the simplest baseline, and may replace the champion
-    (:mod:`training.customers.champion`). The published version is fitted on all labels known now; its metrics
-    are those of the same recipe fitted on what was known at the test's moment.
+    It is promoted if it passes every gate, beats the simplest baseline significantly, and may replace the
+    champion (:mod:`training.customers.champion`). The published version is fitted on all labels known now;
+    its metrics are those of the same recipe fitted on the data known at the test's moment.
 
     Raises:
-        PatronError: the history or the outcomes do not suffice; says what is missing.
+        PatronError: the history or the outcomes do not suffice; the message says what is missing.
     """
     model = with_declared_traits(workspace.home, model)
     progress(f"{model.name}: dataset", 0.05)
@@ -74,7 +74,7 @@ def train(
         manifest[NEXT_ORDER] = results.waits.rates.as_dict()
     final = replace(final, manifest=manifest)
 
-    progress(f"{model.name}: held against baseline and champion", 0.85)
+    progress(f"{model.name}: comparison with baseline and champion", 0.85)
     test_sets = results.test.test_sets(workspace.shop.time_zone)
     baseline = over_baseline(prepared.model, test_sets)
     champion = over_champion(workspace, registry, results.test, test_sets, manifest)
@@ -107,7 +107,7 @@ def _run(
     home: Home, results: TestResults, data: Dataset, final: FittedModel, comparisons: tuple[Comparison, ...],
     failed_gates: tuple[str, ...],
 ) -> TrainingRun:  # fmt: skip
-    """What MLflow records of a training besides the bundle."""
+    """The MLflow record of a training, without the bundle."""
     shop, model, waits = home.shop(), results.test.model, results.waits
     metrics = dict(results.evaluation.metrics) | (dict(waits.measures) if waits else {})
     for comparison in comparisons:
@@ -144,22 +144,22 @@ def _parameters(model: CustomerModel, split: Split) -> dict[str, Any]:
 
 
 def chosen(final: FittedModel) -> dict[str, Any]:
-    """Which candidate a blend became, as a run records it."""
+    """The selected candidate of a blend, as recorded in a run."""
     return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
 
 
 def settings_of(estimator: Estimator) -> dict[str, Any]:
-    """An estimator's settings by name, as a run records them."""
+    """An estimator's settings by name, as recorded in a run."""
     own = {name: value for name, value in vars(estimator).items() if name != "parameters"}
     return {"estimator": type(estimator).__name__} | own | getattr(estimator, "parameters", {})
 
 
 def _manifest(prepared: Preparation, final: FittedModel, built: SnapshotSet) -> dict[str, Any]:
-    """The manifest of a bundle, without what depends on its scores."""
+    """The manifest of a bundle, without the fields that depend on its scores."""
     model = prepared.model
     return dict(final.manifest) | {
         "model": model.name,
-        # Fitted on the recipe's customers, the version answers for the model's own.
+        # Fitted on the recipe's customers, but applied to the model's own.
         "eligible": [condition.as_dict() for condition in model.eligible],
         "estimator": recipes.described(prepared.recipe.estimator()),
         "question": model.question,
@@ -171,7 +171,7 @@ def _manifest(prepared: Preparation, final: FittedModel, built: SnapshotSet) -> 
 
 
 def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
-    """The files to publish, with the population of today as the reference for drift."""
+    """The files to publish, with today's population as the reference for drift."""
     today = built.everyone(built.current)
     scores = pd.Series(final.score(columns_of(today)), index=today.index)
     eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])

@@ -1,9 +1,9 @@
-"""tune(model): search for better trees on inner splits by time, then train with the best of them.
+"""tune(model): search for better trees on inner splits by time, then train with the best.
 
-Only what was known at the test's moment takes part in the search: each inner split asks at one of the
-months learnt from, having learnt from those whose labels were known by then. So the test is as honest
-as without a search. Optuna proposes (tree-structured Parzen estimator, Bergstra et al., 2011) and gives
-up trials that are behind the median of the others after a split.
+The search uses only data known at the test's moment: each inner split scores one of the training months with
+a fit on the months whose labels were known by then. So the test stays unbiased. Optuna proposes
+configurations (tree-structured Parzen estimator, Bergstra et al., 2011) and prunes trials that are worse than
+the median after a split.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough
 
 MAX_SPLITS = 3
-STARTUP_TRIALS = 5  # none of the first ones is given up early
+STARTUP_TRIALS = 5  # which are not pruned
 SEED = 7
 Trees = CalibratedTrees | MoneyTrees | Blend
 
 
 @dataclass(frozen=True)
 class InnerSplit:
-    """A matrix and labels to learn from, and a later moment's to be tested on."""
+    """A matrix and labels for training, and those of a later moment for testing."""
 
     x: Array
     y: Array
@@ -49,13 +49,13 @@ class InnerSplit:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        measure: what the configurations were ranked by, ``auc`` or ``gini``.
-        usual, best: its mean over the inner splits, of the model's own configuration and of the best.
-        pruned: trials that were given up early.
-        version: trained with the best.
+        measure: the measure that ranks configurations, ``auc`` or ``gini``.
+        usual, best: its mean over the inner splits, for the model's own configuration and for the best one.
+        pruned: the number of pruned trials.
+        version: trained with the best configuration.
     """
 
     measure: str
@@ -75,11 +75,11 @@ def tune(
     timeout_s: float | None = None,
     progress: Progress = silent,
 ) -> Tuned:
-    """Search, record every trial below one run, and train, test and publish with the best.
+    """Search, record every trial in a run, and train, test and publish with the best configuration.
 
     Args:
-        trials: at most so many, the model's own configuration the first of them.
-        timeout_s: no trial begins later than so many seconds after the first.
+        trials: the maximum number; the first is the model's own configuration.
+        timeout_s: no trial begins later than this number of seconds after the first.
 
     Raises:
         PatronError: Optuna is not installed, or the history is too short for an inner split.
@@ -119,10 +119,10 @@ def tune(
 
 
 def inner_splits(store: Store, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
-    """Up to three months learnt from, the latest ones, each asked by what was known before it.
+    """Up to three splits, for the latest training months, each with the data known before it.
 
     Raises:
-        PatronError: the history holds none with enough outcomes.
+        PatronError: no month has enough outcomes.
     """
     zone, days = store.home.shop().time_zone, parts.horizon_days
     splits: list[InnerSplit] = []
@@ -138,8 +138,8 @@ def inner_splits(store: Store, recipe: CustomerModel, parts: Split) -> list[Inne
             splits.append(InnerSplit(learnt.x(columns), learnt.y, categorical, exam.x(columns), exam.y))
     if not splits:
         raise PatronError(
-            f"the history is too short to tune on: {len(parts.fit)} months are learnt from, and none of them"
-            f" lies {days} days after another with enough outcomes; import more history"
+            f"the history is too short to tune on: of the {len(parts.fit)} training months, none is"
+            f" {days} days after another with enough outcomes; import more history"
         )
     return splits
 
@@ -151,7 +151,7 @@ def configured(usual: Trees, settings: dict[str, Any]) -> Trees:
 
 
 def _study(optuna: Any, usual: Trees) -> Any:
-    """A search that begins with the usual configuration, so that the best is never worse than it."""
+    """A search that begins with the model's own configuration, so that the best is never worse."""
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=SEED),
@@ -180,7 +180,7 @@ def _proposed(trial: Any) -> dict[str, Any]:
 def _objective(
     optuna: Any, kind: str, usual: Trees, splits: Sequence[InnerSplit], record: Callable[..., None]
 ) -> Callable[[Any], float]:
-    """What Optuna raises: the mean ranking measure over the splits."""
+    """The objective that Optuna maximises: the mean ranking measure over the splits."""
     _, ranking = RANKING[kind]
 
     def tried(trial: Any) -> float:

@@ -1,4 +1,4 @@
-"""The card of a model version: what it answers, for whom, how well, and its limits. As Markdown."""
+"""The model card of a version as Markdown: its question, customers, measures and limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from training.evaluation.evaluate import RANKING, Evaluation
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says beside what was measured; each text is a line.
+    """The texts of a card, apart from the measures; each text is a line.
 
     Attributes:
         meaning: of the score.
-        asked_of: who is asked about.
-        data: what it learnt from and was tested on.
-        shown_on: what the measures come from, such as ``a later time``.
-        reads: per feature its description.
+        asked_of: the customers that the model is about.
+        data: the training and test data.
+        shown_on: the test data of the measures, such as ``a later time``.
+        reads: the description of each feature.
     """
 
     meaning: str
@@ -37,22 +37,22 @@ def card(
     held_against: Sequence[str] = (),
     findings: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """The card.
+    """Render the card.
 
     Args:
-        held_against: what it was compared with, and what came of that, a line each.
-        found: title and text of what else the test showed.
+        held_against: the comparisons with other models, a line each.
+        findings: title and text of further results.
     """
     sections = [
         [f"# {model.name}", model.question, f"Score: {facts.meaning}."],
-        ["## Asked of", *(f"- {line}" for line in facts.asked_of)],
+        ["## Customers", *(f"- {line}" for line in facts.asked_of)],
         ["## Data", *(f"- {line}" for line in facts.data)],
-        [f"## Shown on {facts.shown_on}", *_measures(evaluation)],
+        [f"## Measured on {facts.shown_on}", *_measures(evaluation)],
         *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
-        ["## Gates", *([f"- shut: {words}" for words in failed_gates] or ["All open."])],
-        *([["## Held against", *(f"- {line}" for line in held_against)]] if held_against else []),
+        ["## Gates", *([f"- failed: {words}" for words in failed_gates] or ["All passed."])],
+        *([["## Compared with", *(f"- {line}" for line in held_against)]] if held_against else []),
         *([f"## {title}", "```text", text, "```"] for title, text in findings),
-        ["## Reads", *(f"- `{name}`: {meaning}" for name, meaning in facts.reads.items())],
+        ["## Features", *(f"- `{name}`: {meaning}" for name, meaning in facts.reads.items())],
         ["## Limits", *(f"- {line}" for line in facts.limits)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"

@@ -1,4 +1,4 @@
-"""Two versions and the simplest baselines on the same customers: who ranks them better, and how surely."""
+"""Compares the ranking of versions and baselines on the same customers, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import Mask, enough, slices
 
 DRAWS, DRAWS_OF_PARTS = 1000, 300
-MIN_OUTCOMES_PER_TEST_SET = 5  # outcomes of each kind, where several exams are told together
+MIN_OUTCOMES_PER_TEST_SET = 5  # of each kind, if several test sets are combined
 Measure = Callable[[Array, Array], float]
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """Everyone asked about at one moment.
+    """The customers of one moment, with outcomes and scores.
 
     Attributes:
         origin: the day of the moment, ISO 8601.
-        seen_by: scorers trained after the moment, so that its outcomes may be what they learnt from.
+        seen_by: scorers trained after the moment, whose training data may include its outcomes.
         frame: ``customer_key``, ``label`` and the features of the slices.
-        scores: by scorer (a version, or a baseline), one per row.
+        scores: by scorer (a version or a baseline), one per row.
     """
 
     origin: str
@@ -39,7 +39,7 @@ class TestSet:
 
 @dataclass(frozen=True)
 class RankingDifference:
-    """By how much the first scorer's measure exceeds another's: mean over origins, 95 % interval."""
+    """The first scorer's measure minus another's: mean over origins, 95 % interval."""
 
     mean: float
     low: float
@@ -53,12 +53,12 @@ class RankingDifference:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """The measure among some of the customers.
+    """The measures of a slice of the customers.
 
     Attributes:
-        customers: different ones, over all origins.
-        scores: mean measure over origins by scorer; empty where outcomes were too few.
-        over: the first scorer's difference by other scorer.
+        customers: the number of different customers over all origins.
+        scores: the mean measure over origins by scorer; empty if there are too few outcomes.
+        over: the first scorer's difference from each other scorer.
     """
 
     of: str
@@ -69,7 +69,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class RankingComparison:
-    """How the first scorer stands against the others; ``rival`` is the one that parts are shown for."""
+    """The comparison of the first scorer with the others; slices are compared with the ``rival``."""
 
     measure: str
     first: str
@@ -80,29 +80,29 @@ class RankingComparison:
     by_slice: tuple[ComparisonRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """The comparison as JSON."""
         return asdict(self) | {"verdict": self.verdict}
 
     @property
     def verdict(self) -> str:
-        """Which one ranks better, in a sentence."""
+        """Which scorer ranks better, as a sentence."""
         difference = self.all.over[self.rival]
         pair = f"{self.first} and {self.rival}"
-        sentence = f"between {pair} there is no difference beyond chance."
+        sentence = f"between {pair} there is no significant difference."
         if difference.low > 0 or difference.high < 0:
             better = "better" if difference.low > 0 else "worse"
-            sentence = f"{self.first} ranks {better} than {self.rival}, by more than chance would."
+            sentence = f"{self.first} ranks significantly {better} than {self.rival}."
         if any(self.seen_by.values()):
             return f"On outcomes that were seen, {sentence}"
         return sentence[0].upper() + sentence[1:]
 
 
 def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) -> RankingComparison | None:
-    """Compare the first scorer with all others; None where outcomes are too few to say anything.
+    """Compare the first scorer with all others; None if there are too few outcomes.
 
     Args:
-        kind: the model's, which decides on the measure.
-        rival: whom parts are compared with; the best of the others for None.
+        kind: the model's kind, which determines the measure.
+        rival: the scorer with which slices are compared; by default the best of the others.
     """
     name, measure = RANKING[kind]
     whole = _row("all", kind, measure, [(e, _all(e)) for e in exams], first, None, DRAWS)
@@ -131,7 +131,7 @@ def _all(exam: TestSet) -> Mask:
 
 
 def _sliced(exams: Sequence[TestSet]) -> dict[str, list[tuple[TestSet, Mask]]]:
-    """The rows of each slice in each exam; who counts as common is decided over all of them."""
+    """The rows of each slice in each test set; the common values are those over all test sets."""
     together = pd.concat([exam.frame for exam in exams], ignore_index=True)
     ends = np.cumsum([len(exam.frame) for exam in exams])[:-1]
     return {
@@ -143,7 +143,7 @@ def _row(
     of: str, kind: str, measure: Measure, chosen: list[tuple[TestSet, Mask]],
     first: str, others: Sequence[str] | None, draws: int,
 ) -> ComparisonRow:  # fmt: skip
-    """The measures of some rows, over the origins at which they hold outcomes enough."""
+    """The measures of some rows, over the origins at which there are enough outcomes."""
     keys = [exam.frame["customer_key"].to_numpy(np.int64)[mask] for exam, mask in chosen]
     customers = len(np.unique(np.concatenate(keys)))
     outcomes = [exam.frame["label"].to_numpy(np.float64)[mask] for exam, mask in chosen]
@@ -178,9 +178,9 @@ def _difference(
 
 
 def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> RankingDifference | None:
-    """By how much the first scorer ranks better than another.
+    """How much better the first scorer ranks than another.
 
-    Only test sets with ``MIN_OUTCOMES_PER_TEST_SET`` outcomes of each kind count; None if all together hold
+    Only test sets with ``MIN_OUTCOMES_PER_TEST_SET`` outcomes of each kind count; None if all together have
     too few outcomes.
     """
     outcomes = [exam.frame["label"].to_numpy(np.float64) for exam in exams]
@@ -202,7 +202,7 @@ def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> R
 
 
 def table(comparison: RankingComparison) -> str:
-    """The comparison as a table, with words above and below."""
+    """The comparison as a text table."""
     names = list(comparison.all.scores)
     widths = [max(len(name), 7) for name in names]
     wide = max(len(row.of) for row in (comparison.all, *comparison.by_origin, *comparison.by_slice))

@@ -1,4 +1,4 @@
-"""What a model shows on customers and a time it has not seen, beside its baselines."""
+"""Evaluates a model on held-out customers at a later time, compared with its baselines."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ MEASURES: dict[str, dict[str, Measure]] = {
 
 @dataclass(frozen=True)
 class SliceRow:
-    """Some of the customers.
+    """The measures of a slice of the customers.
 
     Attributes:
-        measure: how well they are ranked, by the measure of ``RANKING``; None where outcomes are too few.
+        measure: the ranking measure of ``RANKING``; None if there are too few outcomes.
         predicted: mean score.
         actual: mean outcome.
     """
@@ -57,7 +57,7 @@ class Evaluation:
     """Measures by name (``auc``, ``auc_recency``, ``auc_over_recency`` ...) and the plots' data.
 
     Attributes:
-        slices: by measure of a worst slice which one that is.
+        slices: for each worst-slice measure the slice.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Evaluation:
     slices: Mapping[str, str] = field(default_factory=dict)
 
     def failed_gates(self, model: Question) -> tuple[str, ...]:
-        """Which gates stay shut, in words."""
+        """A message for each failed gate."""
         refusals = (gate.refusal(self.metrics, self.slices.get(gate.metric)) for gate in model.gates)
         return tuple(words for words in refusals if words is not None)
 
@@ -86,10 +86,10 @@ def evaluate(
     score: Array,
     interval: tuple[Array, Array] | None = None,
 ) -> Evaluation:
-    """Measure scores of a frame that holds the features and the label.
+    """Evaluate the scores of a frame that has the features and the label.
 
     Args:
-        interval: the lowest and the highest likely outcome of each row.
+        interval: the lower and upper bound of each row's outcome.
     """
     outcome = frame["label"].to_numpy(np.float64)
     measures = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
@@ -126,7 +126,7 @@ def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str
 
 
 def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:
-    """Each slice of the frame that holds anybody: how well the scores rank it, and how true they are."""
+    """The ranking measure and the calibration of each nonempty slice of the frame."""
     _, ranking = RANKING[kind]
     return tuple(
         SliceRow(of, len(y), ranking(y, s) if enough(kind, y) else None, float(s.mean()), float(y.mean()))
@@ -135,5 +135,5 @@ def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ..
 
 
 def _parts(frame: pd.DataFrame, outcome: Array, score: Array) -> list[tuple[str, Array, Array]]:
-    """The name, the outcomes and the scores of each slice that holds anybody."""
+    """The name, the outcomes and the scores of each nonempty slice."""
     return [(of, outcome[mask], score[mask]) for of, mask in slices(frame) if mask.any()]

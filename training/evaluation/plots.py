@@ -1,4 +1,4 @@
-"""The figures of an evaluation: calibration, gain, and how well each slice is ranked."""
+"""The figures of an evaluation: calibration, gain, and the ranking measure per slice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _calibration(evaluation: Evaluation, unit: str) -> Figure:
 
 
 def _gain(evaluation: Evaluation) -> Figure:
-    """Share of the outcome among the customers of best score, beside the baselines."""
+    """Share of the outcome among the best-scored customers, compared with the baselines."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     grid = np.linspace(0, 100, 101)
@@ -50,22 +50,22 @@ def _gain(evaluation: Evaluation) -> Figure:
 
 
 def _slices(evaluation: Evaluation) -> Figure:
-    """How well each slice is ranked, from chance on, beside all customers."""
+    """The ranking measure of each slice, from chance level on, compared with all customers."""
     name, _ = RANKING[evaluation.kind]
     rows, overall, chance = evaluation.by_slice, evaluation.metrics[name], _NO_SKILL[name]
     figure = Figure(figsize=(8, 1.6 + 0.38 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    values_column = axes.get_yaxis_transform()  # values stand in a column of their own, right of the bars
+    values_column = axes.get_yaxis_transform()  # values are in a column to the right of the bars
     for place, row in enumerate(rows):
         if row.measure is None:
-            axes.text(chance, place, " too few outcomes to say", va="center", color=_AIDS, fontsize=9)
+            axes.text(chance, place, " too few outcomes", va="center", color=_AIDS, fontsize=9)
             continue
         axes.barh(place, row.measure - chance, left=chance, color=_OURS, height=0.65)
         axes.text(1.01, place, f"{row.measure:.2f}", va="center", fontsize=9, transform=values_column)
     axes.axvline(chance, color=_AIDS, linewidth=1)
     axes.axvline(overall, color="black", linewidth=1.2, linestyle="--", label=f"all customers: {overall:.2f}")
     axes.set_yticks(range(len(rows)), [f"{row.of}  (n = {row.customers:,})" for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top, and room for a last one without a bar
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top, with space for a last one without a bar
     axes.set(xlabel=_CALLED[name], title="How well customers are ranked, by slice")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False)

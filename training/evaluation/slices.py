@@ -1,4 +1,4 @@
-"""Groups of customers in which a model is looked at apart: by time known, last order, segment, and origin."""
+"""Slices: groups of customers that are evaluated separately, by tenure, last order, segment and origin."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NAMED = {
     "acquisition_channel": "channel",
     "country": "country",
 }
-"""Features whose most common values are slices, with what they are called."""
+"""Features whose most common values are slices, with their labels."""
 FEATURES = ("known_days", "recency_days", *NAMED)
-MIN_CUSTOMERS = 100  # of a named value that is shown apart
+MIN_CUSTOMERS = 100  # with a value, to be a slice of its own
 MAX_VALUES = 5
-MIN_OUTCOMES = 20  # of each kind, or a measure of ranking says little and a resample may hold none
+MIN_OUTCOMES = 20  # of each kind; with fewer, a ranking measure is too noisy
 _RECENCY = ((0, 30), (31, 90), (91, 180), (181, 365), (366, None))
 
 
@@ -50,7 +50,7 @@ def slices(frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
 
 
 def _values(frame: pd.DataFrame, name: str, called: str) -> Iterator[tuple[str, Mask]]:
-    """The values of most customers, ``MIN_CUSTOMERS`` at least; the rest are one slice."""
+    """Slices of the most common values, with at least ``MIN_CUSTOMERS``; the rest is one slice."""
     values = frame[name].astype(object)
     customers = frame["customer_key"].groupby(values).nunique()
     common = customers[customers >= MIN_CUSTOMERS].sort_values(ascending=False, kind="stable")
@@ -67,6 +67,6 @@ def _numbers(column: pd.Series[Any]) -> Array:
 
 
 def enough(kind: str, outcome: Array, least: int = MIN_OUTCOMES) -> bool:
-    """Whether outcomes suffice to say how well they are ranked: so many at least, of each kind."""
+    """Whether there are enough outcomes of each kind for a ranking measure."""
     having = int((outcome > 0).sum())
     return min(having, len(outcome) - having if kind == "probability" else having) >= least

@@ -1,4 +1,4 @@
-"""The slice for which a model works worst, as far as chance lets tell."""
+"""Finds the slice for which a model is worst, beyond noise."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from training.evaluation.slices import enough
 
 DRAWS = 200
 SEED = 0
-LITTLE = (
-    0.1  # of the mean outcome of all: what is added to both sides, so that nothing times many is still little
-)
-EVERYBODY = "all customers"  # where no slice holds enough outcomes
+LITTLE = 0.1  # of the overall mean outcome, added to both sides, so that ratios of tiny amounts do not count
+EVERYBODY = "all customers"  # if no slice has enough outcomes
 
 
 @dataclass(frozen=True)
 class Worst:
-    """Measures of the worst slices, and by measure which slice that is.
+    """The measures of the worst slices, and for each measure the slice.
 
-    ``worst_slice_auc`` (or ``_gini``) is the upper end of the slice's 95 % interval. ``worst_slice_level`` is
-    by how many times mean score over mean outcome surely differs from that of all customers, whose level is
-    another gate's matter and moves with the season: the end of the interval that is nearer to 1, or 1. So few
-    customers are no reason to refuse a model, and many are. Both means have ``LITTLE`` of everybody's mean
-    outcome added: who is told 4 and brings 1, where the mean is 100, is told right.
+    ``worst_slice_auc`` (or ``_gini``) is the upper bound of the slice's 95 % interval. ``worst_slice_level``
+    is the factor by which the ratio of mean score to mean outcome differs significantly from that of all
+    customers (which another gate checks, and which moves with the season): the bound of the interval that is
+    nearer to 1, or 1. So noise in small slices is no reason to refuse a model, but errors in large ones are.
+    ``LITTLE`` of the overall mean outcome is added to both means: a prediction of 4 for an outcome of 1 is
+    right if the mean is 100.
     """
 
     metrics: dict[str, float]
@@ -35,10 +34,10 @@ class Worst:
 
 
 def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
-    """The slices with the lowest measure of ranking and with the level that is furthest off.
+    """The slices with the lowest ranking measure and with the largest deviation of the level.
 
     Args:
-        parts: of each slice the name, the outcomes and the scores; the first is everybody.
+        parts: for each slice the name, the outcomes and the scores; the first is all customers.
     """
     measured = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
     _, outcome, score = parts[0]
@@ -55,10 +54,10 @@ def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
 
 
 def _of(kind: str, outcome: Array, score: Array, little: float) -> tuple[float, float]:
-    """The best that the ranking may be, and the least that the level may be off.
+    """The upper bound of the ranking measure, and the smallest deviation of the level.
 
     Args:
-        score: at the level of everybody's outcomes.
+        score: scaled to the overall level of outcomes.
     """
     dice, ranking = np.random.default_rng(SEED), of_draw(RANKING[kind][1], outcome, score)
     measures, ratios = np.empty(DRAWS), np.empty(DRAWS)

@@ -1,1 +1,1 @@
-"""Trains the ranking of products, and tests it by time."""
+"""Training of the ranking of products, with a test by time."""

@@ -1,4 +1,4 @@
-"""Tests a ranking of products on the next baskets of customers, after the moment that it was fitted at."""
+"""Tests a ranking of products on the next baskets of customers after the moment of the fit."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class RankingResults:
 
     Attributes:
         customers: keys.
-        values: a value per customer, by ranking and measure. ``HITS``: how many of the products shown were
-            bought; ``EXPECTED``, only of ours: the sum of their scores.
+        values: a value per customer, by ranking and measure. ``HITS``: the number of shown products that were
+            bought; ``EXPECTED``, only for our ranking: the sum of their scores.
     """
 
     customers: Ints
@@ -43,10 +43,10 @@ class RankingResults:
 
 @dataclass(frozen=True)
 class TestCases:
-    """Customers, and the products that they bought next.
+    """Test customers, with the products that they bought next.
 
     Attributes:
-        who: places in the histories of the ranking, ascending.
+        who: positions in the histories of the ranking, ascending.
         wanted: customers × products: whether the next basket has the product.
         hidden: customers × products: whether rankings leave the product out; None to leave out none.
     """
@@ -82,7 +82,7 @@ def backtest(
     came = np.intersect1d(buyer, keys)
     if len(came) > MAX_CUSTOMERS:
         came = np.sort(np.random.default_rng(seed).choice(came, MAX_CUSTOMERS, replace=False))
-    # Products that nobody had bought by then follow those that could be ranked.
+    # Products without any purchase by then come after those that can be ranked.
     unsold = sorted(set(whole.product_ids) - set(learnt.product_ids))
     place = {product: i for i, product in enumerate([*learnt.product_ids, *unsold])}
     product = np.array([place[name] for name in whole.product_ids])[after.product]
@@ -132,7 +132,7 @@ def results_of(learnt: FittedProducts, cases: TestCases) -> RankingResults:
 
 
 def _shown(learnt: FittedProducts, keys: Ints, new_only: bool) -> tuple[Ints, Array]:
-    """The places of our first K products for each customer (−1 where there are fewer), and their scores."""
+    """The positions of our first K products for each customer (−1 if there are fewer), and their scores."""
     ranked = learnt.rank(keys.tolist(), K, new_only)
     place = {product: i for i, product in enumerate(learnt.product_ids)}
     row = np.searchsorted(keys, ranked["customer_key"].to_numpy())

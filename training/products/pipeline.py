@@ -37,7 +37,7 @@ from training.products.backtest import (
 from training.publishing import check_gates, publish, run_tags, versions
 
 TEST_DAYS = (30, 60, 90)
-"""Lengths of the test set; the first one in which enough customers come back is used."""
+"""Lengths of the test set; the first one in which enough customers return is used."""
 MIN_CUSTOMERS = 100
 RANKING = f"ndcg_{K}"
 GATES = (
@@ -68,7 +68,7 @@ def train_products(home: Home, registry: Registry, progress: Progress = silent) 
     on the orders known before the test set.
 
     Raises:
-        PatronError: there is no shop, or there are too few orders, products or customers who came back.
+        PatronError: there is no shop, or there are too few orders, products or returning customers.
     """
     goods = merchandise(home)
     progress("products: orders", 0.05)
@@ -94,7 +94,7 @@ def backtest_ranking(goods: Merchandise, whole: Purchases) -> RankingBacktest:
     """Fit on the orders known before the last baskets, and measure on those baskets.
 
     Raises:
-        PatronError: too few customers came back, or there is too little history before.
+        PatronError: too few customers returned, or the history before is too short.
     """
     today = day_of(goods.as_of, goods.time_zone)
     came = {days: len(came_back(whole, today - days, today)) for days in TEST_DAYS}

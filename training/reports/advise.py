@@ -1,9 +1,8 @@
-"""Which churn window is sensible: how long a silence must be before few come back from it.
+"""Advises a churn window: how long a silence must be before few customers return.
 
-A gap is the days from one day with an order to the customer's next one. The last gap of each customer
-is censored: it has lasted until today and may yet end. So shares are by Kaplan and Meier's estimate
-(1958), which lets each gap count for as long as it was watched; gaps still open are taken to go on as
-others of their length did.
+A gap is the number of days from a day with an order to the customer's next one. Each customer's last gap is
+censored: it has lasted until today and may still end. Shares are therefore Kaplan-Meier estimates (1958), in
+which each gap counts for as long as it was observed.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from models.spec import Array
 
 WINDOWS = (30, 60, 90, 120, 150, 180, 240, 300, 365)  # days
 FOLLOWING_DAYS = 365
-FEW = 0.10  # of the silent, who come back
-MIN_SILENCES = 50  # behind a share that is shown
+FEW = 0.10  # of the silent customers, who return
+MIN_SILENCES = 50  # for a share to be shown
 
 
 @dataclass(frozen=True)
 class Window:
-    """What calling customers lost after ``days`` without an order would mean.
+    """A churn window: the effect of counting customers as lost after ``days`` without an order.
 
     Attributes:
-        silences: gaps that lasted at least so long; a customer may have several.
-        come_back: share of them that end within the following year; None where too few lasted so long.
-        within: days after the window in which they were looked for: a year, or the history left.
+        silences: gaps that lasted at least ``days``; a customer may have several.
+        come_back: the share of them that end within the following year; None if there are too few.
+        within: the days after the window in which returns were counted: a year, or the remaining history.
         population: customers who had ordered in the ``days`` before the moment ``days`` ago.
-        churn_rate: share of those who placed no order since; None where the history is too short.
+        churn_rate: the share of those who placed no order since; None if the history is too short.
     """
 
     days: int
@@ -50,14 +49,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Advice:
-    """The windows, and the first one from which on few come back; None where none is."""
+    """The windows, and the first one after which few customers return; None if there is none."""
 
     windows: tuple[Window, ...]
     window: int | None
     history_days: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """The advice as JSON."""
         return asdict(self) | {"words": self.words}
 
     @property
@@ -66,7 +65,7 @@ class Advice:
         if self.window is None:
             return (
                 f"In {self.history_days} days of history no window up to {WINDOWS[-1]} days leaves fewer than"
-                f" {FEW:.0%} to come back: whoever is called lost may well return."
+                f" {FEW:.0%} to come back: customers counted as lost may well return."
             )
         return (
             f"After {self.window} days without an order fewer than {FEW:.0%} come back: the shortest sensible"
@@ -82,14 +81,14 @@ class Advice:
             people = "-" if w.population is None else f"{w.population:,}"
             rows.append(f"{w.days:>4}  {w.silences:>8,}  {back:>9}  {w.within:>6}  {people:>10}  {rate:>10}")
         legend = (
-            "come back: of silences so long, the share that ends within so many days more; the last silence"
-            " of each customer is still open and counts for as long as it was watched."
+            "come back: the share of such silences that end within so many further days; each customer's last"
+            " silence is still open and counts for as long as it was observed."
         )
         return "\n".join([*rows, legend, self.words])
 
 
 def visits(events: Events) -> ir.Table:
-    """Each customer's days with an order, and the day of the next one; null where there is none yet."""
+    """Each customer's days with an order, and the day of the next one; null if there is none yet."""
     lines = latest(events.order_lines)
     days = lines.select("customer_key", "day").distinct()
     window = ibis.window(group_by="customer_key", order_by="day")
@@ -97,11 +96,11 @@ def visits(events: Events) -> ir.Table:
 
 
 def advise(visited: pd.DataFrame, today: int) -> Advice:
-    """What each window would mean.
+    """Compute the effect of each window.
 
     Args:
-        visited: ``customer_key``, ``day`` and ``next_day``, as :func:`visits` gives them.
-        today: the shop's day up to which silences were watched.
+        visited: ``customer_key``, ``day`` and ``next_day``, as :func:`visits` returns them.
+        today: the shop's last observed day.
 
     Raises:
         PatronError: there are no orders.
@@ -141,7 +140,7 @@ def _window(days: int, visited: pd.DataFrame, lasted: NDArray[np.int64], alive: 
 
 
 def _shortest(windows: Sequence[Window]) -> int | None:
-    """The shortest window from which on, in all longer ones as far as can be told, few come back."""
+    """The shortest window after which, as after all longer ones, few customers return."""
     chosen = None
     for window in reversed(windows):
         if window.come_back is None or window.within < FOLLOWING_DAYS:

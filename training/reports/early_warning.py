@@ -1,9 +1,9 @@
-"""How early a churn score warns: the days between its crossing a threshold and the customer's lapse.
+"""Early warning: the days between a churn score's crossing of a threshold and the customer's lapse.
 
-A customer lapses at the end of the day on which their silence has lasted for ``LAPSED_AFTER_DAYS``.
-Watched are those whose last order before the first moment is so recent that they could be warned of at every
-number of days of ``BEFORE``. A silence that ends in an order ends the watch: whoever was warned of until then
-was a false alarm. A subscriber lapses when the last of their subscriptions ends (:func:`endings`).
+A customer lapses at the end of the day on which their silence has lasted for ``LAPSED_AFTER_DAYS``. The
+report is about customers whose last order before the first moment is recent enough for a warning at every
+number of days of ``BEFORE``. A silence that ends in an order ends the observation: a warning until then was a
+false alarm. A subscriber lapses when the last of their subscriptions ends (:func:`endings`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,31 @@ from models.spec import Array
 
 BEFORE = (90, 60, 30)  # days before the lapse
 BEFORE_THE_END = (30, 14, 7)  # days before the last subscription ends
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the customers, whom a threshold warns of at first
+SHARES = (
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+)  # of the customers with a warning at first, by threshold
 
 
 @dataclass(frozen=True)
 class EarlyWarning:
-    """What warning of everybody at or above a threshold would have done.
+    """The result of warning about all customers at or above a threshold.
 
     Attributes:
-        share: of the customers asked about at the first moment who stood at or above it.
-        threshold: the score at which a customer is warned of.
-        caught: by days before the lapse, the share of the lapsed who had been warned of by then.
-        median_days: before the lapse, of those of the lapsed who were warned of; None for nobody.
-        warned: customers warned of, ``right`` of whom lapsed (as a share; None where nobody was warned of).
+        share: the share of the customers at or above it at the first moment.
+        threshold: the score from which on there is a warning.
+        caught: by days before the lapse, the share of the lapsed customers with a warning by then.
+        median_days: from the warning to the lapse, for lapsed customers with a warning; None if there are
+            none.
+        warned: the customers with a warning; ``right`` is the share of them who lapsed, None without
+            warnings.
     """
 
     share: float
@@ -44,18 +56,18 @@ class EarlyWarning:
 
 
 def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
-    """The silences that go on at a day, and how they ended.
+    """The silences that are open on a day, and how they ended.
 
     Args:
         visited: ``customer_key``, ``day`` and ``next_day``, as
-            :func:`training.reports.advise.visits` gives them.
+            :func:`training.reports.advise.visits` returns them.
         since: the shop's day of the first moment.
-        today: the shop's day up to which silences were watched.
+        today: the shop's last observed day.
 
     Returns:
-        ``customer_key``, ``lapses`` (the day on which it would lapse), ``ends`` (the day it ended by an
-        order or by the lapse) and ``lapsed``, of those whose end is known and who could be caught at every
-        number of days of ``BEFORE``.
+        ``customer_key``, ``lapses`` (the day of the lapse, if it comes), ``ends`` (the day on which the
+        silence ended by an order or the lapse) and ``lapsed``, for silences whose end is known and that allow
+        a warning at every number of days of ``BEFORE``.
     """
     before = visited[visited["day"] < since]
     last = before.sort_values(["customer_key", "day"]).drop_duplicates("customer_key", keep="last")
@@ -70,15 +82,16 @@ def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
 
 
 def endings(subscriptions: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
-    """Which subscribers of a day have none that is active at a later one, and since when.
+    """The subscribers of a day, whether they have no active subscription at a later one, and since when.
 
     Args:
-        held: as of ``today``, ``active_subscriptions`` and ``days_since_subscription_end`` by customer.
+        subscriptions: as of ``today``, ``active_subscriptions`` and ``days_since_subscription_end`` by
+            customer.
         since: the shop's day of the first moment.
 
     Returns:
-        As :func:`silences`, of those who could be caught at every number of days of ``BEFORE_THE_END``.
-        Whoever still holds one was a false alarm, if they were warned of.
+        As :func:`silences`, for subscribers that allow a warning at every number of days of
+        ``BEFORE_THE_END``. For those who still have a subscription, a warning was a false alarm.
     """
     lapsed = (subscriptions["active_subscriptions"] == 0).to_numpy(np.bool_)
     ended = today - subscriptions["days_since_subscription_end"].fillna(0).to_numpy(np.float64)
@@ -90,14 +103,14 @@ def endings(subscriptions: pd.DataFrame, since: int, today: int) -> pd.DataFrame
 def by_threshold(
     scored: pd.DataFrame, watched: pd.DataFrame, first: Array, before: Sequence[int] = BEFORE
 ) -> tuple[EarlyWarning, ...]:
-    """What each threshold would have done, the highest first.
+    """The result of each threshold, the highest first.
 
     Args:
-        scored: ``customer_key``, ``day`` and ``score``: what the model said, day by day.
-        watched: as :func:`silences` gives it.
-        first: scores of everyone at the first moment; thresholds are their quantiles, and so rest on no
-            outcome.
-        before: by how many days before the lapse those who had been warned of are counted.
+        scored: ``customer_key``, ``day`` and ``score``: the model's scores day by day.
+        watched: the result of :func:`silences`.
+        first: the scores of all customers at the first moment; thresholds are their quantiles, so they do not
+            depend on outcomes.
+        before: the numbers of days before the lapse by which warnings are counted.
     """
     scores = scored.merge(watched, on="customer_key")
     scores = scores[scores["day"] < scores["ends"]]
@@ -109,7 +122,7 @@ def _warning(
     scores: pd.DataFrame, watched: pd.DataFrame, share: float, threshold: float, before: Sequence[int]
 ) -> EarlyWarning:
     crossed = scores[scores["score"] >= threshold].groupby("customer_key")["day"].min()
-    days = watched["lapses"] - watched["customer_key"].map(crossed)  # NaN for those never warned of
+    days = watched["lapses"] - watched["customer_key"].map(crossed)  # NaN without a warning
     lapsed = watched["lapsed"].to_numpy(np.bool_)
     ahead = days[lapsed]
     warned = int(days.notna().sum())

@@ -1,4 +1,4 @@
-"""What those with an outcome have in common: the parts of features among which it is frequent."""
+"""Shared traits: ranges of features in which customers with an outcome are frequent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from features.group import Feature
 from models.spec import Array
 from training.evaluation.slices import Mask
 
-MOST = 8  # parts that are named
+MOST = 8  # number of reported parts
 MIN_CUSTOMERS = 50  # in a part
-MIN_Z = 3.5  # standard errors from the overall rate: with some hundred parts few come so far by chance
-MAX_SHARED = 0.6  # of the customers of two parts that are both named (Jaccard's index)
+MIN_Z = 3.5  # standard errors from the overall rate: among some hundred parts, few exceed this by chance
+MAX_SHARED = 0.6  # maximum overlap of two reported parts (Jaccard's index)
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -25,10 +25,10 @@ class Common:
     """A part of the customers in which the outcome is frequent.
 
     Attributes:
-        part: the values of the feature, in words.
-        rate: share of them who had the outcome; ``lift``: that over the rate of all.
-        of_outcomes: share of all who had the outcome who are in this part.
-        z: standard errors by which the rate exceeds that of a random part of this size.
+        part: the values of the feature, as text.
+        rate: the share of them with the outcome; ``lift``: that over the rate of all.
+        of_outcomes: the share of all customers with the outcome who are in this part.
+        z: the deviation of the rate from that of a random part of this size, in standard errors.
     """
 
     feature: str
@@ -41,9 +41,9 @@ class Common:
 
 
 def shared_traits(frame: pd.DataFrame, features: Sequence[Feature], most: int = MOST) -> tuple[Common, ...]:
-    """The parts in which the outcome is surest to be frequent, one per feature at most.
+    """The parts with the most significant excess of the outcome, at most one per feature.
 
-    Of parts that hold much the same customers only the surest is named.
+    Of parts with largely the same customers only the most significant is reported.
 
     Args:
         frame: a row per customer: the features and ``label`` (0 or 1).
@@ -71,14 +71,14 @@ def _surest(name: str, values: pd.Series[Any], outcome: Array) -> tuple[Common, 
 def _common(name: str, part: str, inside: Mask, outcome: Array) -> Common:
     n, everyone, base = int(inside.sum()), len(outcome), float(outcome.mean())
     rate = float(outcome[inside].mean())
-    # A part drawn without replacement: the hypergeometric distribution's variance.
+    # A random part is drawn without replacement: the variance of the hypergeometric distribution.
     error = np.sqrt(base * (1 - base) / n * (everyone - n) / (everyone - 1))
     z = float((rate - base) / error) if error else 0.0
     return Common(name, part, n, rate, rate / base, float(outcome[inside].sum() / outcome.sum()), z)
 
 
 def parts(values: pd.Series[Any]) -> Iterator[tuple[str, Mask]]:
-    """The parts of a feature's values of ``LEAST_CUSTOMERS`` at least: fifths of numbers, words, missing."""
+    """The parts of a feature's values with ``MIN_CUSTOMERS`` or more: fifths of numbers, texts, missing."""
     missing = values.isna().to_numpy(np.bool_)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         named = _tails(values.to_numpy(np.float64, na_value=np.nan))
@@ -93,7 +93,7 @@ def parts(values: pd.Series[Any]) -> Iterator[tuple[str, Mask]]:
 
 
 def _tails(numbers: Array) -> list[tuple[str, Mask]]:
-    """What lies at or below, and at or above, each fifth's bound."""
+    """The parts at or below, and at or above, the bound of each fifth."""
     known = numbers[~np.isnan(numbers)]
     if not len(known):
         return []

@@ -1,4 +1,4 @@
-"""How good the leads are that each channel and source brings: told beforehand, and as it turned out."""
+"""The quality of leads by channel and source: predicted and actual."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from features.groups.profile import latest
 from models.measures.metrics import wilson_interval
 
 UNKNOWN = "not known"
-MIN_PROSPECTS = 30  # of one origin, for a lift to be told
-SOURCE = "source"  # the trait that says where within a channel: a campaign, a partner, a page
+MIN_PROSPECTS = 30  # of an origin, for a lift to be shown
+SOURCE = "source"  # the trait with the origin within a channel: a campaign, a partner, a page
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class LeadQuality:
     """The prospects of one origin.
 
     Attributes:
-        by: what kind of origin, such as ``acquisition_channel``; ``of``: which one.
-        predicted: mean probability of a first order within the horizon.
-        actual: share who placed one, between ``low`` and ``high`` with 95 % confidence.
-        lift: ``actual`` over that of all prospects; None where prospects or outcomes are too few.
+        by: the kind of origin, such as ``acquisition_channel``; ``of``: its value.
+        predicted: the mean probability of a first order within the horizon.
+        actual: the share who placed one, between ``low`` and ``high`` with 95 % confidence.
+        lift: ``actual`` over that of all prospects; None if there are too few prospects or outcomes.
     """
 
     by: str
@@ -41,11 +41,11 @@ class LeadQuality:
 
 
 def by_origin(frame: pd.DataFrame, by: Sequence[str]) -> tuple[LeadQuality, ...]:
-    """The quality of prospects by each of some columns, within each the most promising first.
+    """The quality of prospects by each of some columns; within each, the most promising first.
 
     Args:
-        frame: a row per prospect: ``score``, ``label`` (0 or 1), and the columns ``by``, where a missing
-            value is an origin of its own.
+        frame: a row per prospect: ``score``, ``label`` (0 or 1), and the columns ``by``; a missing value
+            is an origin of its own.
     """
     overall = float(frame["label"].mean()) if len(frame) else 0.0
     rows_of_all = []
@@ -65,7 +65,7 @@ def _quality(by: str, of: str, part: pd.DataFrame, overall: float) -> LeadQualit
 
 
 def sources(events: Events, population: ir.Table) -> ir.Table:
-    """Each (customer_key, as_of) of the population with the trait ``source`` last known; null without."""
+    """The last known trait ``source`` of each (customer_key, as_of) of the population; null if missing."""
     traits = latest(visible(events.traits, population))
     known = traits.filter(traits.name == SOURCE).select(*KEYS, source=traits.value)
     who = population.select(*KEYS)

@@ -1,7 +1,6 @@
-"""What a question's answers showed about a shop's customers: leads by origin, early warning, common traits,
-how a fit ages, and which features it left alone.
+"""Reports on a model's backtest: leads by origin, early warning, shared traits, stability, unused features.
 
-Everything is told of a model that was fitted on what was known at its test's moment, and of the time after.
+The model is fitted on the data known at the test's moment; the reports are about the time after it.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ from training.reports.in_common import Common, shared_traits
 from training.reports.lead_quality import LeadQuality
 from training.reports.stability import Age
 
-LEAVING = (churn.name, subscription_churn.name)  # questions of who leaves, which a warning answers early
+LEAVING = (churn.name, subscription_churn.name)  # the models with an early warning report
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What was found; what does not concern the model is empty.
+    """The reports of a model; those that do not apply are empty.
 
     Attributes:
-        tested_on: the day of the moment asked about, ISO 8601.
-        rate: share of the customers asked about who had the outcome; of money, who brought any.
-        stability: an older fit at each month until the test; empty where the history is too short.
-        unused: features that the fit learnt nothing from.
+        tested_on: the day of the test's moment, ISO 8601.
+        rate: the share of the customers with the outcome; for money, with any.
+        stability: an older fit at each month until the test; empty if the history is too short.
+        unused: features that the fit does not use.
     """
 
     model: str
@@ -61,35 +60,41 @@ class ModelReport:
     unused: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """The reports as JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """Everything, for people."""
+        """The reports as text."""
         head = (
             f"{self.model}: {self.question}\n"
-            f"{self.customers:,} customers asked about on {self.tested_on}, {self.horizon_days} days ahead,"
-            f" of whom {self.rate:.1%} had the outcome. The model learnt only from before."
+            f"{self.customers:,} customers tested on {self.tested_on}, {self.horizon_days} days ahead,"
+            f" of whom {self.rate:.1%} had the outcome. The model was trained on earlier data only."
         )
         return "\n\n".join([head, *(f"{title}\n{text}" for title, text in self.sections())])
 
     def sections(self) -> Iterator[tuple[str, str]]:
-        """Title and text of each part."""
+        """Title and text of each report."""
         if self.lead_quality:
             yield "Leads by origin", lead_quality.table(self.lead_quality)
         if self.early_warning:
             lapsed = self.early_warning[0].lapsed
-            yield f"How early {lapsed:,} who lapsed were warned of", early_warning.table(self.early_warning)
-        yield "What those with the outcome have in common", in_common.table(self.in_common)
-        yield "How an older fit did as it aged", stability.table(self.kind, self.baseline, self.stability)
+            yield (
+                f"How early {lapsed:,} lapsed customers had a warning",
+                early_warning.table(self.early_warning),
+            )
+            yield "What customers with the outcome have in common", in_common.table(self.in_common)
+            yield (
+                "How an older fit performs as it ages",
+                stability.table(self.kind, self.baseline, self.stability),
+            )
         yield (
-            "Features without gain, which change no score",
-            ", ".join(self.unused) or "none: the fit goes by all of them",
+            "Features without effect on the score",
+            ", ".join(self.unused) or "none: the fit uses all of them",
         )
 
 
 def report(workspace: Workspace, model: CustomerModel) -> ModelReport:
-    """Backtest a model, and report what it showed.
+    """Backtest a model, and report the results.
 
     Raises:
         PatronError: the history does not suffice.
@@ -98,7 +103,7 @@ def report(workspace: Workspace, model: CustomerModel) -> ModelReport:
 
 
 def report_of(workspace: Workspace, test: Backtest) -> ModelReport:
-    """What a backtest showed."""
+    """The reports of a backtest."""
     model, zone = test.model, workspace.shop.time_zone
     frame = test.frame.assign(label=(test.frame["label"] > 0).astype("float64"))
     days = test.split.horizon_days

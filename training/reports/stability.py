@@ -1,4 +1,4 @@
-"""How a fit ages: how well it ranks, and how true it is, some months after it was learnt."""
+"""Stability: the ranking and the calibration of a fit, months after it was made."""
 
 from __future__ import annotations
 
@@ -14,21 +14,18 @@ from training.customers.backtest import OLDER_FIT_MONTHS, OlderFit
 from training.evaluation.evaluate import MEASURES, RANKING
 from training.evaluation.slices import enough
 
-TOO_SHORT = (
-    f"The history is too short to tell: nothing could have been learnt {OLDER_FIT_MONTHS} months"
-    " before the test."
-)
+TOO_SHORT = f"The history is too short for a fit {OLDER_FIT_MONTHS} months before the test."
 
 
 @dataclass(frozen=True)
 class Age:
-    """A fit of some age, on customers of a moment and what they did after it.
+    """A fit of some age, on the customers of a moment and their outcomes.
 
     Attributes:
-        days: from the fit's moment to the one asked about.
-        measure, baseline: how well the scores rank, and the model's first baseline; None where outcomes are
-            too few, as ``calibration_slope`` is.
-        total_ratio: mean score over mean outcome; None where nobody had the outcome.
+        days: from the fit's moment to the tested one.
+        measure, baseline: the ranking measure of the scores, and of the model's first baseline; None, like
+            ``calibration_slope``, if there are too few outcomes.
+        total_ratio: mean score over mean outcome; None if nobody had the outcome.
     """
 
     days: int
@@ -43,7 +40,7 @@ class Age:
 def ages(
     kind: str, baseline: Baseline, horizon_days: int, older: OlderFit | None, zone: str
 ) -> tuple[Age, ...]:
-    """An older fit at each month until the test, the freshest first; empty where there is none."""
+    """An older fit at each month until the test, the freshest first; empty if there is none."""
     if older is None:
         return ()
     moments = older.frame.groupby("as_of", sort=True)
@@ -71,13 +68,13 @@ def _age(
 
 
 def table(kind: str, baseline: str, rows: Sequence[Age]) -> str:
-    """The rows as text, a line each; says so where there are none."""
+    """The rows as text, a line each; a sentence if there are none."""
     if not rows:
         return TOO_SHORT
     name, _ = RANKING[kind]
     width = max(len(baseline), 8)
     lines = [
-        f"{'age':>8}  {'asked on':<10}{'customers':>11}{name:>8}{baseline:>{width + 2}}"
+        f"{'age':>8}  {'tested on':<10}{'customers':>11}{name:>8}{baseline:>{width + 2}}"
         f"{'slope':>8}{'predicted/actual':>18}"
     ]
     for row in rows:

@@ -1,1 +1,1 @@
-"""Training on a company's own table: one row per customer, the outcome known."""
+"""Training on a company's own table, with one row per customer and a known outcome."""

@@ -1,4 +1,4 @@
-"""Whether a table's new version may take over from the one that answers now."""
+"""Whether a new version of a table's model may replace the champion."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from training.tables.labelled import Labelled
 def over_champion(
     registry: Registry, name: str, data: Labelled, holdout: Holdout, exam: Examination
 ) -> Comparison:
-    """Whether a version learnt from these columns may take over.
+    """Whether a version trained on these columns may replace the champion.
 
-    Which rows a champion has seen is not known, as tables do not say where their rows come from. So what
-    was learnt from the same columns takes over: how many trees there are, and how large, is chosen anew each
-    time. Other columns must surely rank better than the champion's do, both learnt from the rows that are
-    not held out.
+    Tables do not identify their rows, so it is unknown which rows the champion was trained on. A version with
+    the same columns therefore replaces it; the number and the size of trees is chosen again each time. Other
+    columns must rank significantly better than the champion's columns, both fitted on the rows that are not
+    held out.
     """
     champion = next((v.version for v in registry.versions(name) if v.champion), None)
     if champion is None:
-        return Comparison("no version answers yet", True, {})
+        return Comparison("there is no champion yet", True, {})
     try:
         theirs = registry.open(name, champion)
     except PatronError:
-        return Comparison(f"version {champion} cannot answer any longer, so is not compared", True, {})
+        return Comparison(f"version {champion} cannot be used any more, so is not compared", True, {})
     if (theirs.manifest["target"], theirs.manifest["kind"]) != (data.target, data.kind):
         return Comparison(f"version {champion} answers another question, so is not compared", True, {})
     types = {column.name: column.dtype for column in theirs.columns}
     if types == data.understood.types:
-        return Comparison(f"the same columns as version {champion}, learnt anew", True, {})
+        return Comparison(f"the same columns as version {champion}, refitted", True, {})
     if not types.items() <= data.understood.types.items():
         return Comparison(
-            f"version {champion} reads columns that are left out now, so is not compared", True, {}
+            f"version {champion} uses columns that are left out now, so is not compared", True, {}
         )
     narrower = replace(data, understood=replace(data.understood, types=types))
     scores = {OURS: exam.score, CHAMPION: examine(name, narrower, holdout)[1].score}

@@ -1,4 +1,4 @@
-"""Which trees: how many leaves and how many rounds, chosen on inner splits."""
+"""Selection of the number of leaves and rounds of trees, on inner splits."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ ROUNDS = (50, 100, 150, 200, 300)
 
 @dataclass(frozen=True)
 class Configuration:
-    """Trees of so many leaves, and how many of them."""
+    """The number of leaves and of trees."""
 
     leaves: int = 15
     rounds: int = 150
 
     def estimator(self, kind: str) -> CalibratedTrees | MoneyTrees:
-        """What learns with it, for ``probability`` or ``money``."""
+        """The estimator for ``probability`` or ``money``."""
         usual = CalibratedTrees() if kind == "probability" else MoneyTrees()
         return replace(usual, rounds=self.rounds, parameters=usual.parameters | {"num_leaves": self.leaves})
 
 
 def choose(kind: str, x: Array, y: Array, categorical: list[int], splits: Sequence[Holdout]) -> Configuration:
-    """The configuration that ranks best, on average over the splits; the usual one without any.
+    """The configuration that ranks best, on average over the splits; the default one without splits.
 
     Args:
-        splits: rows of ``x`` and ``y`` to learn from and to be tested on.
+        splits: training and test rows of ``x`` and ``y``.
     """
     if not splits:
         return Configuration()
@@ -53,7 +53,7 @@ def choose(kind: str, x: Array, y: Array, categorical: list[int], splits: Sequen
 def _by_rounds(
     kind: str, leaves: int, x: Array, y: Array, categorical: list[int], split: Holdout
 ) -> list[float]:
-    """How well the first trees of one fit rank the split's test, for each of ``ROUNDS``."""
+    """The ranking measure of one fit's first trees on the split's test rows, for each of ``ROUNDS``."""
     parameters = Configuration(leaves).estimator(kind).parameters
     trees = grow(parameters, ROUNDS[-1], x[split.fit], y[split.fit], categorical)
     _, ranking = RANKING[kind]

@@ -1,4 +1,4 @@
-"""What a table's trees show on customers held out, beside a constant and the best single column."""
+"""Tests a table's model on held-out customers, against a constant and the best single column."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from training.tables.configurations import Configuration, choose
 from training.tables.holdouts import Holdout, inner
 from training.tables.labelled import Labelled, Rows
 
-MANY = 20_000  # customers held out, from which on fewer resamples suffice
+MANY = 20_000  # held-out customers; above this, fewer resamples suffice
 
 
 @dataclass(frozen=True)
 class TableModel:
-    """A question about one table's customers; see ``models.spec.Question``.
+    """A question about a table's customers; see ``models.spec.Question``.
 
     Attributes:
-        meaning: what the score says.
+        meaning: of the score.
     """
 
     name: str
@@ -39,11 +39,11 @@ class TableModel:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was shown on those held out.
+    """The results on held-out customers.
 
     Attributes:
-        alone: how well each column alone ranks, the best first, on those learnt from.
-        leaks: columns that nearly decide the outcome alone.
+        alone: the ranking measure of each single column on the training rows, the best first.
+        leaks: columns that nearly determine the outcome alone.
     """
 
     configuration: Configuration
@@ -54,7 +54,7 @@ class Examination:
 
 
 def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> TableModel:
-    """The question that a table with a target asks, with its baselines and gates."""
+    """The question of a table's target, with its baselines and gates."""
     target, kind = data.target, data.kind
     measure, _ = RANKING[kind]
     probability = kind == "probability"
@@ -94,9 +94,9 @@ def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> Ta
 
 
 def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Examination]:
-    """Choose a configuration on inner splits, learn, and measure on those held out.
+    """Choose a configuration on inner splits, fit, and measure on the held-out customers.
 
-    Nothing of those held out is looked at before they are scored.
+    The held-out rows are used for nothing before they are scored.
     """
     columns = data.columns(holdout.fit)
     x = data.x(columns)
@@ -122,7 +122,7 @@ def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Ex
 
 
 def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:
-    """Learn from some rows, with their categories."""
+    """Fit on some rows, with their categories."""
     columns = data.columns(rows)
     fitted = configuration.estimator(data.kind).fit(
         data.x(columns)[rows], data.y[rows], rows, categorical(columns)
@@ -137,12 +137,12 @@ def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, ver
 
 
 def categorical(columns: tuple[Column, ...]) -> list[int]:
-    """The places of the columns that hold codes of categories."""
+    """The positions of the columns with codes of categories."""
     return [i for i, column in enumerate(columns) if column.dtype == "string"]
 
 
 def _intervals(model: TableModel, frame: pd.DataFrame, score: Array) -> dict[str, float]:
-    """By how much the ranking exceeds each baseline's: the ends of the 95 % interval (paired bootstrap)."""
+    """The bounds of the 95 % intervals of the ranking's difference from each baseline (paired bootstrap)."""
     name, measure = RANKING[model.kind]
     outcome = frame["label"].to_numpy(np.float64)
     draws = DRAWS if len(frame) < MANY else DRAWS_OF_PARTS

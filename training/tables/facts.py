@@ -1,4 +1,4 @@
-"""What a person should know of a table's model, in words: notes, and the lines of its card."""
+"""Notes about a table's model, and the lines of its card."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DRAWN = (
 
 
 def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> tuple[str, ...]:
-    """What to know, the gravest first.
+    """Notes about the model, the most serious first.
 
     Args:
-        gains: by column how much it lowered the trees' loss.
+        gains: by column the reduction of the trees' loss.
     """
     measure, _ = RANKING[data.kind]
     notes = [] if data.moments is not None else [DRAWN]
     for leak in exam.leaks:
         notes.append(
-            f"{leak} alone reaches {measure} {exam.alone[leak]:.3f}: it looks like a leak, written down after"
+            f"{leak} alone reaches {measure} {exam.alone[leak]:.3f}: it may be a leak, recorded after"
             f" {data.target} was known"
         )
     total = sum(gains.values())
@@ -41,8 +41,8 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
         )
     if not exam.leaks and exam.evaluation.metrics[measure] >= NEARLY_DECIDES:
         notes.append(
-            f"{measure} {exam.evaluation.metrics[measure]:.3f} is too good for most questions: see that no"
-            f" column was written down after {data.target}"
+            f"{measure} {exam.evaluation.metrics[measure]:.3f} is too good for most questions: check that no"
+            f" column was recorded after {data.target}"
         )
     if idle := [name for name, gain in gains.items() if not gain]:
         notes.append(f"columns without gain, which the trees do not use: {', '.join(idle)}")
@@ -52,16 +52,16 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
 def card_facts(
     model: TableModel, data: Labelled, holdout: Holdout, notes: Sequence[str], digest: str
 ) -> CardFacts:
-    """What the card says beside what was measured."""
+    """The texts of the card, apart from the measures."""
     how = "the last fifth by time" if data.moments is not None else "a fifth, drawn at random"
     left_out = data.understood.left_out
     return CardFacts(
         meaning=model.meaning,
-        asked_of=["whoever stands in a table with the columns below"],
+        asked_of=["customers in a table with the columns below"],
         data=[
             f"{data.table.name}: {len(data.y):,} customers with a known `{data.target}`",
-            f"tested on {how}, {len(holdout.test):,} customers; learnt for it from {len(holdout.fit):,}",
-            f"published: learnt from all {len(data.y):,}",
+            f"tested on {how}, {len(holdout.test):,} customers, after training on {len(holdout.fit):,}",
+            f"published: trained on all {len(data.y):,}",
             *(f"left out: `{name}` {why}" for name, why in left_out.items()),
             f"digest of the rows: `{digest}`",
         ],
@@ -72,5 +72,5 @@ def card_facts(
 
 
 def shown_on(data: Labelled) -> str:
-    """What the measures come from."""
+    """The test data of the measures."""
     return LATER if data.moments is not None else AT_RANDOM

@@ -1,7 +1,7 @@
-"""Who is learnt from and who is held out: by time where times are known, else at random.
+"""Training and held-out rows of a table: by time if times are known, else at random.
 
-The customers held out for the test decide nothing. What is chosen (see ``configurations.py``) is chosen
-on inner splits of those learnt from, made the same way.
+The held-out test rows influence nothing. Choices (see ``configurations.py``) are made on inner splits of the
+training rows, made the same way.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from models.spec import Array
 from training.evaluation.slices import MIN_OUTCOMES, enough
 from training.tables.labelled import Labelled, Rows
 
-HELD_OUT = 5  # one in so many
+HELD_OUT = 5  # one row in this many
 INNER_FOLDS = 4
-INNER_CUTS = (0.4, 0.6, 0.8, 1.0)  # shares of the time order between which inner tests lie
+INNER_CUTS = (0.4, 0.6, 0.8, 1.0)  # shares of the time order that delimit the inner tests
 SEED = 7
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Rows learnt from and rows held out, each by number from 0."""
+    """Training rows and held-out rows, by number from 0."""
 
     fit: Rows
     test: Rows
 
 
 def hold_out(data: Labelled) -> Holdout:
-    """The last fifth by time; of customers without times, a fifth drawn at random.
+    """The last fifth by time; a random fifth if times are not known.
 
     Customers of one moment stay together: those of the moment at the cut are held out.
 
     Raises:
-        PatronError: the part held out, or what is left, holds too few outcomes to say anything.
+        PatronError: the held-out part, or the rest, has too few outcomes.
     """
     if data.moments is None:
         holdout = folds(data.y, HELD_OUT)[0]
@@ -54,9 +54,9 @@ def hold_out(data: Labelled) -> Holdout:
 
 
 def inner(data: Labelled, rows: Rows) -> list[Holdout]:
-    """Splits of some rows to choose on: forward in time where times are known, else random folds.
+    """Inner splits of some rows: forward in time if times are known, else random folds.
 
-    Those whose test holds too few outcomes are left out, so there may be none.
+    Splits with too few test outcomes are left out, so there may be none.
     """
     y = data.y[rows]
     splits = folds(y, INNER_FOLDS) if data.moments is None else forward(data.moments[rows])
@@ -65,7 +65,7 @@ def inner(data: Labelled, rows: Rows) -> list[Holdout]:
 
 
 def folds(y: Array, count: int, seed: int = SEED) -> list[Holdout]:
-    """Random folds, each with its share of those who have the outcome and of those who do not."""
+    """Random folds, stratified by whether there is an outcome."""
     rng, fold = np.random.default_rng(seed), np.empty(len(y), np.int64)
     for rows in (np.flatnonzero(y > 0), np.flatnonzero(y <= 0)):
         fold[rng.permutation(rows)] = np.arange(len(rows)) % count
@@ -73,13 +73,13 @@ def folds(y: Array, count: int, seed: int = SEED) -> list[Holdout]:
 
 
 def earlier_and_later(moments: Array, share: float) -> Holdout:
-    """Those before the moment that ``share`` of all come before, and the others."""
+    """The rows before the moment that ``share`` of all rows precede, and the other rows."""
     cut = np.sort(moments)[int(len(moments) * share)]
     return Holdout(np.flatnonzero(moments < cut), np.flatnonzero(moments >= cut))
 
 
 def forward(moments: Array) -> list[Holdout]:
-    """Learnt from all before a moment, tested on those up to the next one; ``INNER_CUTS`` says where."""
+    """Train on all rows before a moment, test on those up to the next one; ``INNER_CUTS`` are the moments."""
     ordered = np.sort(moments)
     cuts = [*(ordered[int(len(ordered) * share)] for share in INNER_CUTS[:-1]), np.inf]
     return [

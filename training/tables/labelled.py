@@ -1,4 +1,4 @@
-"""The rows of a table whose outcome is known, and what kind of outcome it is."""
+"""The rows of a table with a known outcome, and the kind of outcome."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from models.spec import Array
 from models.tables.columns import Understood, columns_of, matrix_of, understand
 
 MINIMUM_CUSTOMERS, MINIMUM_OUTCOMES = 200, 100
-FEW_VALUES = 5  # may be shown; more may be names
+FEW_VALUES = 5  # may be shown in a message; more may be names
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The customers of known outcome, in the file's order.
+    """The customers with a known outcome, in the file's order.
 
     Attributes:
         kind: ``probability`` (of ``y`` being 1) or ``money`` (``y``, in the shop's currency).
-        positive: what the outcome is called where it happened, such as ``yes``; of money nothing.
-        places: the row of each in the table, from 0.
-        moments: when each outcome was asked about, in any unit that rises with time; None if not known.
-        notes: what was left out or read otherwise, in words.
+        positive: the value for an outcome that happened, such as ``yes``; empty for money.
+        places: each customer's row in the table, from 0.
+        moments: the moment of each row, in any unit that rises with time; None if not known.
+        notes: rows left out and values converted, as text.
     """
 
     table: Table
@@ -46,11 +46,11 @@ class Labelled:
     notes: tuple[str, ...]
 
     def columns(self, rows: Rows) -> tuple[Column, ...]:
-        """The columns to learn from, with the categories of these rows."""
+        """The columns to train on, with the categories of these rows."""
         return columns_of(self.table, self.understood.types, self.places[rows])
 
     def x(self, columns: Sequence[Column]) -> Array:
-        """Everybody's features as a matrix of these columns."""
+        """The features of all customers as a matrix of these columns."""
         return matrix_of(self.table, columns)[0][self.places]
 
 
@@ -60,17 +60,17 @@ def digest(x: Array, y: Array) -> str:
 
 
 def label(table: Table, target: str, time: str | None = None, drop: Collection[str] = ()) -> Labelled:
-    """Read the outcome, the time, and what each other column is.
+    """Read the outcome and the time, and classify the other columns.
 
-    An outcome that is blank, or no finite number, is not known: such rows are left out and counted.
+    A blank outcome, or one that is not a finite number, is unknown: such rows are left out and counted.
 
     Args:
         target: 0 and 1, yes and no (or true and false), or an amount of money.
-        time: when each row's customer was asked about: ISO 8601, or numbers that rise with time.
-        drop: columns to leave alone.
+        time: the moment of each row: ISO 8601, or numbers that rise with time.
+        drop: columns to ignore.
 
     Raises:
-        PatronError: a column is not there, the target is none of these, or too few outcomes are known.
+        PatronError: a column is missing, the target is none of these, or too few outcomes are known.
     """
     table.need([target, *drop, *([time] if time else [])])
     if target in drop or target == time:
@@ -102,7 +102,7 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
 
 
 def _outcome(table: Table, target: str) -> tuple[str, Array]:
-    """The kind of the outcome, and the outcome of every row; NaN where it is not known."""
+    """The kind of the outcome, and the outcome of every row; NaN if it is unknown."""
     profile = table.profile(target)
     stated = profile.filled - profile.unknown
     if not stated:

@@ -35,11 +35,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 @dataclass(frozen=True)
 class Trained:
-    """A version of a table's model.
+    """A trained version of a table's model.
 
     Attributes:
-        notes: what to know of it, in words; warnings among them.
-        left_out: by column that it does not read why.
+        notes: notes and warnings, as text.
+        left_out: the reason for each column that it does not use.
     """
 
     version: ModelVersion
@@ -54,17 +54,17 @@ def train_table(
     name: str | None = None,
     progress: Progress = silent,
 ) -> Trained:
-    """Learn from a table with one row per customer and a known outcome, test, and publish.
+    """Train on a table with one row per customer and a known outcome, test, and publish.
 
-    It is tested on the last fifth by time, or without times on a fifth drawn at random. It is promoted if
-    every gate opens, unless the version that answers now holds it back. The version published is fitted on
-    all rows of known outcome.
+    The test is on the last fifth by time, or without times on a random fifth. The version is promoted if it
+    passes every gate, unless the champion ranks better. The published version is fitted on all rows with a
+    known outcome.
 
     Args:
-        name: the model's; made of the file's name by default.
+        name: the model's; derived from the file's name by default.
 
     Raises:
-        PatronError: the name is taken, or the part held out is too poor; says what is wrong.
+        PatronError: the name is taken, or the held-out part has too few outcomes; the message says which.
     """
     name = _name(registry, data.table.name, name)
     holdout = hold_out(data)
@@ -95,12 +95,14 @@ def train_table(
 
 
 def currency(home: Home) -> str:
-    """The shop's currency; amounts of a table without a shop have none that is known."""
+    """The shop's currency; without a shop it is unknown."""
     return home.shop().currency if home.settings_file.exists() else "the table's currency"
 
 
 def _name(registry: Registry, table: str, name: str | None) -> str:
-    """The name asked for, or one made of the file's; neither a built-in one nor somebody else's."""
+    """The given name, or one derived from the file's; neither a built-in one nor that of another kind of
+    model.
+    """
     name = name or re.sub(r"[^a-z0-9]+", "_", Path(table).stem.lower()).strip("_")
     if not _NAME.fullmatch(name):
         raise PatronError(
@@ -141,14 +143,14 @@ def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:
 
 
 def _gains(final: FittedModel) -> dict[str, float]:
-    """By column how much it lowered the trees' loss."""
+    """By column the reduction of the trees' loss."""
     assert isinstance(final.fitted, FittedTrees)
     gains = final.fitted.booster.feature_importance("gain").tolist()
     return {column.name: float(gain) for column, gain in zip(final.columns, gains, strict=True)}
 
 
 def _columns(data: Labelled, exam: Examination, gains: dict[str, float]) -> dict[str, object]:
-    """What became of each column, for MLflow."""
+    """The treatment of each column, for MLflow."""
     read = {
         name: {"type": dtype, "gain": gains[name], "alone": exam.alone.get(name)}
         for name, dtype in data.understood.types.items()

@@ -1,7 +1,7 @@
-"""What one column alone says of the outcome: the baseline to beat, and the alarm for a leak.
+"""The ranking by a single column: the baseline to beat, and the detection of leaks.
 
-A column that nearly decides the outcome was most likely written down after it (Kaufman et al., 2012,
-Leakage in Data Mining): a model that reads it is brilliant in every test and useless on customers
+A column that nearly determines the outcome was most likely recorded after it (Kaufman et al., 2012,
+Leakage in Data Mining): a model that reads it is excellent in every test and useless for customers
 whose outcome is still open.
 """
 
@@ -28,9 +28,9 @@ class OneColumn:
     """Ranks customers by the mean outcome of their bin, and within it by the value itself.
 
     Attributes:
-        edges: between the bins of a number, quantiles; None for a category, which is its own bin.
+        edges: the boundaries between the bins of a number, which are quantiles; None for a category.
         means: mean outcome by bin, that of missing values last.
-        direction: 1 where the outcome rises with the value, else −1; 0 for a category.
+        direction: 1 if the outcome rises with the value, else −1; 0 for a category.
     """
 
     edges: Array | None
@@ -38,7 +38,7 @@ class OneColumn:
     direction: float
 
     def score(self, values: Array) -> Array:
-        """Ranks from 0; only their order means anything."""
+        """Scores from 0; only their order has a meaning."""
         order = np.column_stack(
             [
                 self.means[_bins(self.edges, values, len(self.means))],
@@ -50,7 +50,7 @@ class OneColumn:
 
 
 def fit(column: Column, values: Array, y: Array) -> OneColumn:
-    """Learn the bins of one column; a bin without customers gets the mean of all."""
+    """Fit the bins of one column; a bin without customers gets the overall mean."""
     edges, count, direction = None, len(column.vocabulary) + 1, 0.0
     if column.dtype != "string":
         known = np.isfinite(values)
@@ -70,7 +70,7 @@ def fit(column: Column, values: Array, y: Array) -> OneColumn:
 
 
 def rank(kind: str, columns: Sequence[Column], x: Array, y: Array) -> dict[str, float]:
-    """Per column how well it alone ranks customers whom its bins were not learnt from, the best first."""
+    """The ranking measure of each single column on customers outside of its fit, the best first."""
     _, measure = RANKING[kind]
     halves = folds(y, _HALVES)
     by_column = {

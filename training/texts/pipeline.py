@@ -1,4 +1,4 @@
-"""Learn from reviews who is content: a table of texts with ratings → a published classifier of texts."""
+"""Training of the text classifier: from a table of texts with ratings to a published classifier."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from training.publishing import check_gates, code_version, publish, versions
 
 GATES = (Gate("auc", "it must tell content customers from others", at_least=0.8),)
 HELD_OUT = 5
-"""One in so many texts is held out."""
+"""One text in this many is held out."""
 _WORST, _BEST = 1, 5
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """Texts, and whether their authors were content: 1 or 0."""
+    """Texts with labels: 1 if the author is content, else 0."""
 
     texts: list[str]
     content: Array
 
     def where(self, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> Feedback:
-        """Some of them."""
+        """The chosen texts."""
         return Feedback([self.texts[i] for i in np.flatnonzero(chosen)], self.content[chosen])
 
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier as it is published.
+    """A classifier ready to be published.
 
     Attributes:
-        files: the bundle, its manifest among them.
-        run: measures on texts held out, and what it was learnt from and with.
-        refusals: why gates stay shut, in words; empty when all open.
+        files: the bundle, including its manifest.
+        run: measures on held-out texts, and the training's parameters.
+        refusals: a message for each failed gate.
     """
 
     files: Mapping[str, bytes]
@@ -58,7 +58,7 @@ class TrainedClassifier:
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest, which holds those of all other files."""
+        """The digest of the manifest, which contains those of all other files."""
         return digest(self.files[MANIFEST])
 
 
@@ -67,10 +67,10 @@ def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
 
     Args:
         outcome: the column; labels in it are numbers (0 and 1) or words (yes and no).
-        stars: whether it holds ratings.
+        stars: whether the column has ratings.
 
     Raises:
-        PatronError: a column is missing, or holds something else.
+        PatronError: a column is missing, or has other values.
     """
     table.need([text, outcome])
     profile = table.profile(outcome)
@@ -80,7 +80,7 @@ def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
         wrong = profile.filled - profile.unknown - profile.numbers
         raise PatronError(
             f"{table.place}: {wrong:,} of {profile.filled:,} cells of column {outcome} are not {what};"
-            " mend or empty them"
+            " correct or empty them"
         )
     values = table.numbers(outcome, "boolean" if words else "float64")
     frame = pd.DataFrame({text: table.typed({text: "string"})[text].to_pylist(), outcome: values})
@@ -88,7 +88,7 @@ def of_table(table: Table, text: str, outcome: str, stars: bool) -> Feedback:
 
 
 def rated(table: pd.DataFrame, text: str, rating: str) -> Feedback:
-    """Texts by their stars: 4 and 5 are content, 1 and 2 are not, 3 and rows without either are left out.
+    """Texts by their stars: 4 and 5 are content, 1 and 2 are not; 3 and rows without either are left out.
 
     Raises:
         PatronError: a column is missing, or ratings are not from 1 to 5.
@@ -104,7 +104,7 @@ def rated(table: pd.DataFrame, text: str, rating: str) -> Feedback:
 
 
 def labelled(table: pd.DataFrame, text: str, label: str) -> Feedback:
-    """Texts by a label, 1 where their author was content and else 0; rows without either are left out.
+    """Texts by a label, 1 if their author is content, else 0; rows without either are left out.
 
     Raises:
         PatronError: a column is missing, or labels are not numbers.
@@ -114,7 +114,7 @@ def labelled(table: pd.DataFrame, text: str, label: str) -> Feedback:
 
 
 def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | None = None) -> ModelVersion:
-    """Learn, measure on texts held out, and publish; promote if every gate opens, for features too.
+    """Train, measure on held-out texts, and publish; if every gate passes, promote and install for features.
 
     Raises:
         PatronError: there are too few texts of either kind.
@@ -128,9 +128,9 @@ def train_feedback(registry: Registry, feedback: Feedback, settings: Settings | 
 
 
 def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> TrainedClassifier:
-    """Measure on a fifth of the texts what the rest teaches, and then learn from all.
+    """Fit on four fifths of the texts and measure on the rest, then fit on all.
 
-    Texts that are alike are on the same side (see :func:`models.text.learning.folds`).
+    Near-duplicate texts are on the same side (see :func:`models.text.learning.folds`).
 
     Raises:
         PatronError: there are too few texts of either kind.
@@ -165,7 +165,7 @@ def learn_feedback(feedback: Feedback, settings: Settings | None = None) -> Trai
 
 
 def _measures(exam: Feedback, probability: Array) -> dict[str, float]:
-    """On held-out texts, and for each language of which there are enough of both kinds."""
+    """The measures on held-out texts, also for each language with enough texts of both kinds."""
     measures = {
         "auc": metrics.auc(exam.content, probability),
         "brier": metrics.brier(exam.content, probability),
