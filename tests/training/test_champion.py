@@ -62,7 +62,7 @@ def test_a_version_passes_only_if_it_ranks_significantly_better_than_the_first_b
         assert "must be significantly above 0" in refused.words
     few = over_baseline(propensity, [exam(good[:30], noise[:30], label[:30], "recency")])
     assert (few.passed, few.metrics) == (False, {})
-    assert "outcomes are too few" in few.words
+    assert "there are too few outcomes" in few.words
 
 
 def test_several_moments_tell_more_than_one() -> None:
