@@ -23,9 +23,9 @@ from serving.http import problems
 from serving.http.metrics import Metrics
 
 _NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
-_WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows those that live"
+_WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows the valid ones"
 _SEVERAL_KEYS = "the request has several write keys; send the events of each key in a request of its own"
-_NO_KEYS = "the keys cannot be read just now; ask again later, or see /readyz"
+_NO_KEYS = "the keys cannot be read at present; try again later, or see /readyz"
 
 WRITE_KEY_HEADERS = ("x-write-key", "writekey")
 
@@ -48,8 +48,9 @@ ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 class AuthenticationMiddleware:
     """ASGI middleware: identifies the caller. It refuses an invalid key, and one over its request limit.
 
-    A missing key, or one without the route's scope, is refused by the dependency of the route, since some
-    routes need none; or before that, when the body is read, so that it is not read for nothing.
+    A missing key, or one without the route's scope, is refused by the route's dependency, since some routes
+    need none. For routes with a body, it is refused when the body is first read, so that no body is read in
+    vain.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class AuthenticationMiddleware:
             await self.app(scope, receive, send)
             return
         sent = _sent(scope)
-        # In a thread when the database is read: a slow one must not block all requests.
+        # In a thread if the database is read, since a slow read must not block all requests.
         known = sent is None or self.keys is None or self.keys.fresh
         caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
         if isinstance(caller, HTTPException) and caller.status_code in (401, 429) and sent is not None:
@@ -82,7 +83,7 @@ class AuthenticationMiddleware:
         except KeyExpired as over:
             return _unauthorized(str(over))
         except PatronError:
-            return HTTPException(503, _NO_KEYS)  # without the address of the database, which /readyz names
+            return HTTPException(503, _NO_KEYS)  # without the database's address, which /readyz shows
         if key is None:
             return _unauthorized(_WRONG_KEY)
         return self._limit_error(key) or Caller(key.name, frozenset(key.scopes))
@@ -162,13 +163,13 @@ class _BearerKey(SecurityBase):
             raise caller
         if self.scope and not caller.may(self.scope):
             raise HTTPException(
-                403, f"this takes the scope {self.scope}, which the key {caller.name!r} lacks"
+                403, f"this needs the scope {self.scope}, which the key {caller.name!r} lacks"
             )
         return caller
 
 
 class _KeyOrWriteKey(_BearerKey):
-    """The same where the key may also be a write key: a header, in the query, or in the body.
+    """The same if the key may also be a write key: in a header, in the query, or in the body.
 
     The route reads the body and passes its write keys in.
     """
@@ -189,7 +190,7 @@ class _KeyOrWriteKey(_BearerKey):
                 raise _unauthorized(_SEVERAL_KEYS)
             by_key: Caller | HTTPException = request.state.caller_of(keys[0]) if keys else caller
             if caller is ANONYMOUS and isinstance(by_key, HTTPException) and by_key.status_code == 401:
-                return ANONYMOUS  # a wrong key is like none where none is needed
+                return ANONYMOUS  # if no key is needed, a wrong key is treated like none
             return self.admit(by_key)
 
         return admit
@@ -205,11 +206,11 @@ def needs(scope: Scope) -> Any:
 
 
 Admit = Callable[[Collection[str]], Caller]
-"""Takes the write keys of the body, which may be none; returns the caller, or raises."""
+"""Called with the write keys of the body, if any; returns the caller, or raises."""
 
 
 def needs_key_or_write_key(scope: Scope) -> Any:
-    """The same where the key may be a write key: the route calls the :data:`Admit` that it gets."""
+    """The same if the key may be a write key; the route calls the :data:`Admit` that it gets."""
     return Security(_KeyOrWriteKey(scope), scopes=[scope])
 
 
@@ -225,13 +226,13 @@ def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None
 
 
 def check(keys: Keys, host: str, *, on_loopback: bool) -> None:
-    """Refuse to listen where other machines can connect while there is no valid key.
+    """Refuse to listen on an address that other machines can reach while there is no valid key.
 
     Raises:
         PatronError: there is none; the message says how to create one.
     """
     if not on_loopback and not keys.living():
         raise PatronError(
-            f"listening on {host} takes a key, since others than this machine can reach it, and"
-            " none lives; run `patron keys create NAME --scopes all`, or listen on 127.0.0.1"
+            f"listening on {host} needs a key, since other machines can reach it, and there is no valid"
+            " one; run `patron keys create NAME --scopes all`, or listen on 127.0.0.1"
         )

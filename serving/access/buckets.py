@@ -1,7 +1,7 @@
 """The token buckets of request limits, shared by all processes: in files, or in Redis.
 
-A bucket is stored as one moment: when it will be full again. A request moves it by the time in which one
-token comes back; if the moment is too far ahead, the request must wait.
+A bucket is stored as one moment: when it will be full again. A request moves it forward by the time in which
+one token is refilled; if the moment is too far ahead, the request must wait.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from core.home import Home
 MINUTE_US = 60_000_000
 PATIENCE_SECONDS = 0.25  # for a call of microseconds; the other requests of the process wait too
 _SIZE = 8
-SHARES = 300  # a process asks Redis for this part of a minute's requests at a time, or for one
-# KEYS: a bucket. ARGV: the present, what :func:`terms` says, how far ahead no bucket is, how many to take.
-# Gives how many there are of them; where there is none, the time to wait as a negative number.
+SHARES = 300  # a process takes this part of a minute's requests from Redis at a time, or one request
+# KEYS: a bucket. ARGV: the present, the results of :func:`terms`, the maximum of a valid bucket, tokens to
+# take.
+# Returns the number of tokens taken; if there are none, the time to wait as a negative number.
 _TAKE = """
 local full, now = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])
 local each, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -36,7 +37,7 @@ return got
 
 
 def terms(per_minute: int) -> tuple[int, int]:
-    """The time in which one token comes back, and how far ahead a bucket may be that still has one.
+    """The time in which one token is refilled, and the maximum of a bucket's moment that still has a token.
 
     Both in microseconds; the first is rounded up.
     """
@@ -45,9 +46,10 @@ def terms(per_minute: int) -> tuple[int, int]:
 
 
 def taken(full_us: int, now_us: int, per_minute: int) -> tuple[int, int]:
-    """When a bucket is full after a request now, and the microseconds to wait; if any, no token is taken.
+    """The moment of a full bucket after a request now, and the microseconds to wait; if any, no token is
+    taken.
 
-    A moment that no bucket can reach is from before the clock was set back: the bucket counts as full.
+    A moment beyond what a bucket can reach is from before the clock was set back: the bucket counts as full.
     """
     each_us, ahead_us = terms(per_minute)
     if not now_us <= full_us <= now_us + 2 * MINUTE_US:
@@ -72,7 +74,7 @@ class Buckets(Protocol):
 
 
 def open_buckets(home: Home, online_store: str | None) -> Buckets:
-    """Buckets in the Redis of this address, else in files of the home; nothing is opened yet."""
+    """Buckets in the Redis of this address, or in files of the home; opens nothing yet."""
     if online_store and online_store.startswith(("redis://", "rediss://")):
         return RedisBuckets(online_store)
     return FileBuckets(home.limits)
@@ -84,7 +86,7 @@ class FileBuckets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, int] = {}
-        self._mine = threading.Lock()  # the kernel's lock is one of processes
+        self._mine = threading.Lock()  # the kernel's lock excludes processes, not threads
 
     def take(self, name: str, per_minute: int, now_us: int) -> int:
         """Take one token, see :class:`Buckets`."""
@@ -127,8 +129,8 @@ def _lock(file: int) -> None:
 class RedisBuckets:
     """One string per bucket, which a script on the server reads and writes.
 
-    A call costs too much time for each request, so a process takes a share of a large bucket at a time and
-    uses it up: by so much the limit is inexact.
+    Calling Redis for each request would take too long, so a process takes several tokens of a large bucket at
+    a time; the limit is inexact by as many.
     """
 
     def __init__(self, address: str) -> None:
@@ -139,7 +141,7 @@ class RedisBuckets:
         at = urlsplit(address)
         self._name = f"{at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
         self._errors = redis.RedisError
-        # One connection: taking it out of a pool and putting it back would cost as much as the call.
+        # One connection: a pool would take as long as the call.
         self._connect = partial(
             redis.Redis.from_url, address, single_connection_client=True, retry=Retry(NoBackoff(), 1),
             socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS,
@@ -167,7 +169,7 @@ class RedisBuckets:
                 self._client = self._connect()
             return int(self._client.eval(_TAKE, 1, f"patron:limit:{name}", *args))
         except self._errors as error:
-            raise PatronError(f"{self._name} cannot be asked: {type(error).__name__}") from error
+            raise PatronError(f"{self._name} cannot be used: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Close the connection."""

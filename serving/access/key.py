@@ -22,11 +22,11 @@ class Key:
     """A key without its secret.
 
     Attributes:
-        prefix: its first characters, to recognise it by.
+        prefix: its first characters, which identify it.
         created, revoked: wall time in UTC, as all moments here; revoked is None for a valid key.
-        expires: from when on it is invalid; None if never.
-        replaced: when another key took its name; it stays valid until it expires.
-        per_minute: how many requests a minute it may send; None for the service's own limit.
+        expires: the moment from which it is invalid; None if never.
+        replaced: the moment when another key took its name; it stays valid until it expires.
+        per_minute: the maximum number of requests a minute; None for the service's own limit.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Key:
         return self.revoked is None and (self.expires is None or now < self.expires)
 
     def state(self, now: datetime) -> str:
-        """``revoked``, ``expired``, ``replaced`` (and works yet), or ``current``."""
+        """``revoked``, ``expired``, ``replaced`` (but still valid), or ``current``."""
         if self.revoked:
             return "revoked"
         if not self.lives(now):
@@ -78,7 +78,7 @@ def name_of(name: str) -> str:
     """The name without space around it, checked."""
     name = name.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise PatronError(f"a key's name takes 1 to {MAX_NAME_LENGTH} printable characters")
+        raise PatronError(f"a key's name must have 1 to {MAX_NAME_LENGTH} printable characters")
     if name.startswith(MARK):
         raise PatronError(f"a key's name must not begin with {MARK}, as keys do")
     return name
@@ -105,5 +105,5 @@ def span(text: str) -> timedelta:
     """A time span such as ``90d`` or ``24h``."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
-        raise PatronError(f"{text[:20]!r} is no time span; say it in days or hours, such as 90d or 24h")
+        raise PatronError(f"{text[:20]!r} is not a time span; write days or hours, such as 90d or 24h")
     return int(match[1]) * (timedelta(days=1) if match[2] == "d" else timedelta(hours=1))

@@ -1,7 +1,7 @@
 """The table of API keys in the home's database.
 
-A key is 256 random bits, and only its SHA-256 is stored. Slow hashing protects secrets that can be guessed;
-this one cannot be, and every request would pay for it.
+A key is 256 random bits, and only its SHA-256 is stored. Slow hashing is for secrets that can be guessed; a
+key cannot be, and the hashing would slow every request.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def with_secret(key: Key) -> tuple[Key, str]:
 
 
 def digest_of(secret: str) -> bytes:
-    """What is stored of a secret."""
+    """The stored digest of a secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -124,5 +124,5 @@ def _insert(connection: sa.Connection, key: Key, secret: str) -> None:
         connection.execute(sa.insert(table), row)
     except sa.exc.IntegrityError as error:
         raise PatronError(
-            f"there is a living key {key.name!r}; choose another name, or revoke that one first"
+            f"there is a valid key {key.name!r}; choose another name, or revoke that key first"
         ) from error

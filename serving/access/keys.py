@@ -28,10 +28,10 @@ class KeyExpired(PatronError):
 class Keys:
     """The keys of a home.
 
-    :meth:`find` is called for every request. It reads memory. If what it read from the database is older than
-    ``recheck_seconds``, a thread reads the database again, and nobody waits; only if it is older than twice
-    that time, :meth:`find` reads the database itself. While the database cannot be read, the keys that were
-    read last are valid for ``cache_seconds``. Threads may share it.
+    :meth:`find` is called for every request and reads memory. If the data in memory are older than
+    ``recheck_seconds``, a thread reads the database again in the background; only if they are older than
+    twice that time, :meth:`find` reads the database itself. If the database cannot be read, the last data are
+    used for ``cache_seconds``. Threads may share it.
 
     Raises:
         PatronError: from every method, if the database cannot be read.
@@ -65,7 +65,7 @@ class Keys:
         lifetime: timedelta | None = None,
         per_minute: int | None = None,
     ) -> tuple[Key, str]:
-        """Create a key, and return it with the secret that its holder sends, which is not stored.
+        """Create a key, and return it with its secret, which is not stored.
 
         Args:
             lifetime: after which it expires; None if it never does.
@@ -76,7 +76,7 @@ class Keys:
                 lifetime or the limit is out of range.
         """
         if lifetime is not None and lifetime <= timedelta(0):
-            raise PatronError("a key lives for some time, such as 90d")
+            raise PatronError("a key's lifetime must be above 0, such as 90d")
         now = self.now()
         key, secret = with_secret(
             Key(
@@ -128,7 +128,7 @@ class Keys:
         keys = self._named(name_or_prefix)
         if not keys:
             raise PatronError(
-                f"no living key has the name or prefix {_without_secret(name_or_prefix)!r}; see"
+                f"no valid key has the name or prefix {_without_secret(name_or_prefix)!r}; see"
                 " `patron keys list`"
             )
         now = self.now()
@@ -155,7 +155,7 @@ class Keys:
         by_prefix = self._by_prefix
         if isinstance(by_prefix, PatronError):
             raise by_prefix
-        # The prefix, which selects the candidate, is no secret; the rest is compared in constant time.
+        # The prefix, which selects the candidate, is not secret; the rest is compared in constant time.
         digest, key = by_prefix.get(secret[:PREFIX_LENGTH], (b"", None))
         if key is None or not hmac.compare_digest(digest, digest_of(secret)):
             return None
@@ -183,7 +183,7 @@ class Keys:
         ]
 
     def _read_in_background(self) -> None:
-        """Read the database in a thread, unless it does so already."""
+        """Read the database in a thread, unless one is reading it already."""
         if not self._reading:
             self._reading = True
             self._background_read = self._background.submit(self._read_and_release)
@@ -207,5 +207,5 @@ class Keys:
 
 
 def _without_secret(name_or_prefix: str) -> str:
-    """A name unchanged, and of a whole key its prefix, so that no secret gets into a message."""
+    """A name unchanged; of a whole key only its prefix, so that no secret gets into a message."""
     return name_or_prefix[:PREFIX_LENGTH] if name_or_prefix.startswith(MARK) else name_or_prefix

@@ -13,19 +13,19 @@ from core.home import Home
 from serving.access.buckets import PATIENCE_SECONDS, open_buckets
 from serving.access.key import Key
 
-RETRY_SECONDS = 5.0  # until buckets that could not be read are read again
+RETRY_SECONDS = 5.0  # between attempts to read unavailable buckets
 
 
 class LimitsUnavailable(PatronError):
-    """The buckets cannot be read just now."""
+    """The buckets cannot be read at present."""
 
 
 class Limits:
     """The request limits of a home's keys; threads may share them.
 
     Args:
-        online_store: what ``PATRON_ONLINE_STORE`` names: in a Redis the buckets are shared by all machines,
-            else they are files of the home.
+        online_store: the value of ``PATRON_ONLINE_STORE``: with a Redis all machines share the buckets,
+            otherwise they are files of the home.
         default: the requests a minute of a key without a limit of its own; None for no limit.
     """
 
@@ -36,11 +36,12 @@ class Limits:
         self._breaker = CircuitBreaker(
             "the request limits", PATIENCE_SECONDS, failures=1,
             first_pause_s=RETRY_SECONDS, longest_pause_s=RETRY_SECONDS,
-            opened="keys are not held to their limits for now", closed="keys are held to their limits again",
+            opened="the limits of keys are not enforced for now",
+            closed="the limits of keys are enforced again",
         )  # fmt: skip
 
     def of(self, key: Key) -> int | None:
-        """How many requests a minute a key may send; None for no limit."""
+        """The maximum number of requests a minute of a key; None for no limit."""
         return key.per_minute or self._default
 
     def wait_seconds(self, key: Key) -> int:

@@ -1,4 +1,4 @@
-"""What API keys may be for: one scope per kind of use."""
+"""The scopes of API keys, one per kind of use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Scope(StrEnum):
-    """What a key lets its holder do."""
+    """What a key permits."""
 
     meaning: str
 

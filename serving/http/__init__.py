@@ -1,1 +1,1 @@
-"""HTTP without a subject: problems, cursors, body limits, observability and metrics."""
+"""HTTP building blocks shared by all slices: problems, cursors, body limits, observability and metrics."""

@@ -50,4 +50,4 @@ def _declared_bytes(scope: Scope) -> int:
 
 def _too_large() -> HTTPException:
     limit = MAX_BODY_BYTES // 2**20
-    return HTTPException(413, f"the body is larger than {limit} MB; ask in parts")
+    return HTTPException(413, f"the body is larger than {limit} MB; send several requests")

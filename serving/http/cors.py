@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http.client_paths import CLIENT_PATHS
 
-MAX_AGE_SECONDS = 7200  # that a browser may remember a preflight; none remembers it longer
+MAX_AGE_SECONDS = 7200  # for which a browser may cache a preflight; browsers allow no more
 EVERY_ORIGIN = "*"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]*,]+)(:\d{1,5})?")
 
@@ -32,7 +32,7 @@ def origins_of(text: str) -> tuple[str, ...]:
 
 
 class EventsCorsMiddleware:
-    """ASGI middleware: pages of these origins may send events. Other routes do not answer other origins.
+    """ASGI middleware: pages of these origins may send events. Other routes do not allow other origins.
 
     Credentials are never allowed: the page sends the key, and the browser adds no cookies or passwords.
     """
@@ -55,7 +55,7 @@ def from_other_origin(origin: str | None, host: str) -> bool:
     """Whether a request comes from a page of another origin.
 
     Args:
-        origin: the header ``Origin``; None without it, as other programs than browsers send requests.
+        origin: the header ``Origin``; None without it, as from programs other than browsers.
         host: the header ``Host``.
     """
     return origin is not None and origin.partition("://")[2].lower() != host.lower()

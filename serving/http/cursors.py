@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, as opaque text that clients send back."""
+"""Cursors: the beginning of the next page, as opaque text that clients send back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.http.problems import Unprocessable
 
 MAX_CURSOR_LENGTH = 4000
 CursorText = Annotated[str, Field(max_length=MAX_CURSOR_LENGTH)]
-# As an import takes them, so that no sum or zone leads out of the calendar.
+# The same bounds as for imports, so that no sum or time zone leaves the calendar's range.
 _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 2, tzinfo=UTC))
 ]
@@ -39,7 +39,7 @@ class Cursor(BaseModel):
             return cls.model_validate_json(content)
         except ValueError as error:
             raise Unprocessable(
-                "cursor: this is not one that this route gave; leave it out to get the first page"
+                "cursor: this is not one that this route returned; leave it out to get the first page"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""A faster route: FastAPI documents it, and handles only the requests that do not validate."""
+"""A faster route: FastAPI documents it, but handles only the requests that fail validation."""
 
 from __future__ import annotations
 

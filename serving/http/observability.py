@@ -14,16 +14,16 @@ from serving.http.problems import problem
 from serving.http.timing import CURRENT, Stages
 
 SLOW_SECONDS = 1.0
-_UNEXPECTED = "an unexpected error; the service's log says more"
-_random = Random()  # not the module's, which others may seed; ids need not be secret
+_UNEXPECTED = "an unexpected error; the service's log has its type and place"
+_random = Random()  # not the module's, which other code may seed; ids need not be secret
 _sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 _log = logging.getLogger(__name__)
 
 
 class ObservabilityMiddleware:
-    """ASGI middleware, outside of all others: they cost more than what they do.
+    """The outermost ASGI middleware, written without a framework, whose overhead would exceed its work.
 
-    Responses get the headers ``X-Request-ID`` (the request's own, where it is sane) and ``Server-Timing``;
+    Responses get the headers ``X-Request-ID`` (the request's own, if it is valid) and ``Server-Timing``;
     an unexpected error becomes a problem document.
     """
 
@@ -53,7 +53,7 @@ class ObservabilityMiddleware:
             await self.app(scope, receive, send_with_headers)
         except Exception as unexpected:
             error = unexpected
-            if not status:  # else the server closes the connection, since the response is incomplete
+            if not status:  # otherwise the response is incomplete, and the server closes the connection
                 await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, send_with_headers)
         finally:
             self._record(scope, 500 if error else status or 500, stages, error)

@@ -1,4 +1,4 @@
-"""Parameters that the routes of several slices share."""
+"""Parameters shared by the routes of several slices."""
 
 from __future__ import annotations
 

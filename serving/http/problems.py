@@ -32,14 +32,14 @@ class Problem(BaseModel):
 
 
 class ClientProblem(Problem):
-    """A problem as clients of the Segment specification understand it, which else repeat what was wrong."""
+    """A problem with the field that clients of the Segment specification display."""
 
     code: str = Field(examples=["bad_request"])
     message: str = Field(description="The same as ``detail``.")
 
 
 class Unprocessable(PatronError):
-    """The request is understood and cannot be answered; the text says why."""
+    """The request is valid but cannot be fulfilled; the message says why."""
 
 
 class ProblemResponse(JSONResponse):
@@ -61,25 +61,25 @@ def problem(
 
 
 _MEANINGS = {
-    400: "The body cannot be read: no JSON, cut off, or not what the route takes at all.",
+    400: "The body cannot be parsed: it is not JSON, incomplete, or of another structure.",
     401: "The key is missing, wrong, revoked or expired.",
     403: "The key lacks the scope of this route.",
-    404: "There is no such thing, or nobody knows of it.",
-    409: "It cannot be done in the present state; the text says what stands in the way.",
+    404: "The resource does not exist.",
+    409: "The request conflicts with the present state; the text says why.",
     413: "The body is too large.",
-    415: "The body is of a type or an encoding that the route does not take.",
-    422: "The request can be read and does not fit; the text says where.",
-    429: "The key has sent all it may; `Retry-After` says in how many seconds it may again.",
-    503: "A store is away or not filled yet; the text says which.",
+    415: "The route does not accept the body's media type or encoding.",
+    422: "The request is well-formed, but a value is invalid; the text says which.",
+    429: "The key has reached its request limit; `Retry-After` is the number of seconds to wait.",
+    503: "A store is unavailable or still empty; the text says which.",
 }
 _HEADERS = {
     "X-Request-ID": {
-        "description": "The request's own, where that is 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`;"
+        "description": "The request's own id, if it is 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`;"
         " else a new one.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "Server-Timing": {
-        "description": "Milliseconds of the stages that the request went through, and of all together.",
+        "description": "Milliseconds of each stage of the request, and in total.",
         "schema": {"type": "string"},
     },
 }
@@ -92,7 +92,7 @@ def responses(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, 
 
 
 def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> dict[str, Any]:
-    """The OpenAPI description of a response with a field that is a parameter of another operation.
+    """The OpenAPI link from a field of the response to a parameter of another operation.
 
     Args:
         within: the JSON pointer of what has the field; by default the body itself.
@@ -106,14 +106,14 @@ def leads_to(operation_id: str, field: str, meaning: str, within: str = "") -> d
 
 
 def _status_and_detail(error: RequestValidationError) -> tuple[int, str]:
-    """Status and detail of a validation error; never repeats what was sent."""
+    """Status and detail of a validation error; never repeats the sent values."""
     errors = error.errors()
     if any(e["type"] == "json_invalid" for e in errors):
         where = errors[0].get("ctx", {}).get("error", "")
         return 400, f"the body is not JSON: {where}"
     parts = []
     for e in errors[:5]:
-        # Of an unknown field, the last part of the location is its name: what was sent.
+        # For an unknown field, the last part of the location is its name, which the client sent.
         places = e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"]
         where = ".".join(str(part) for part in places if part != "body") or "body"
         parts.append(f"{where}: {e['msg']}")
@@ -169,7 +169,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names those of one route only
+        if (
+            error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        ):  # the router lists the methods of one route only
             headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
         return problem(error.status_code, str(error.detail), headers, request.url.path)
 

@@ -1,4 +1,4 @@
-"""The services of an application, which routes get by their class.
+"""The services of an application; routes get them by their class.
 
 A slice declares what its routes need, ``ScorerDep = Annotated[Scorer, service(Scorer)]``, and the application
 adds one instance of each class.

@@ -1,4 +1,4 @@
-"""A thread that does the work of requests one at a time, so that other requests do not wait for it."""
+"""A thread that runs slow work one at a time, so that other requests do not wait for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SingleWorker:
         """
         if self._waiting >= MAX_WAITING:
             raise HTTPException(
-                503, f"too many ask for {self._what} at once; ask again in 1 s", {"Retry-After": "1"}
+                503, f"too many requests for {self._what} at once; try again in 1 s", {"Retry-After": "1"}
             )
         self._waiting += 1
         try:

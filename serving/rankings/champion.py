@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 class LazyChampion(Generic[R]):
     """Opens the promoted version of a model when it is first used, and another once it is promoted.
 
-    A service without requests opens nothing. It is used in one thread.
+    A service without requests opens nothing. Not thread-safe.
 
     Args:
         model: its name in the registry.
@@ -26,12 +26,12 @@ class LazyChampion(Generic[R]):
     def __init__(self, model: str, watch: ChampionWatch, open_version: Callable[[Registry, str], R]) -> None:
         self._model, self._watch, self._open_version = model, watch, open_version
         self._opened: R | None = None
-        self._failed: tuple[str | None, PatronError] | None = None  # which version could not be opened
+        self._failed: tuple[str | None, PatronError] | None = None  # the version that could not be opened
         self._retry_at = 0.0
         self._logged = ""
 
     def current(self) -> R:
-        """The promoted version; the one before while that cannot be opened.
+        """The promoted version; the previous one if the promoted one cannot be opened.
 
         Raises:
             PatronError: no version was promoted, or it cannot be opened, and none was open before.
@@ -45,12 +45,12 @@ class LazyChampion(Generic[R]):
             if self._opened is None:
                 raise
             if str(error) != self._logged:
-                _log.error("%s version %s goes on answering: %s", self._model, self._opened.version, error)
+                _log.error("%s version %s is still used: %s", self._model, self._opened.version, error)
             self._logged = str(error)
         return self._opened
 
     def _open(self, version: str | None) -> R:
-        """A version; one that could not be opened is tried again after a while."""
+        """Open a version; after a failure it is retried later."""
         now, registry = self._watch.clock(), self._watch.registry
         if self._failed is not None and self._failed[0] == version and now < self._retry_at:
             raise self._failed[1]

@@ -37,7 +37,7 @@ def rank_everyone(
 
     Args:
         out: a .parquet, .ndjson or .csv file.
-        limit: at most so many items of each customer; None for all.
+        limit: the maximum number of items per customer; None for all.
 
     Raises:
         PatronError: the file cannot be written there, or the database cannot be read.
@@ -67,13 +67,14 @@ def best_customers(
     limit: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write the customers of a category into ``out``, the likeliest first; columns of :func:`rank_everyone`.
+    """Write the customers of a category into ``out``, the most probable first; columns of
+    :func:`rank_everyone`.
 
     Args:
-        limit: at most so many customers; None for all.
+        limit: the maximum number of customers; None for all.
 
     Raises:
-        PatronError: nobody ordered of the category, or as :func:`rank_everyone`.
+        PatronError: nobody ordered from the category, or as :func:`rank_everyone`.
     """
     writing.check_place(out, tables.KINDS)
     categories = ranking.history.categories["category"].tolist()
@@ -89,7 +90,7 @@ def best_customers(
     def batches() -> Iterator[pa.Table]:
         for start in range(0, max(len(best), 1), CATEGORIES.batch_size):
             keys = best[start : start + CATEGORIES.batch_size]
-            rows = only.rank(keys.tolist(), None)  # by customer, and one row of each
+            rows = only.rank(keys.tolist(), None)  # by customer, one row per customer
             rows = rows.take(np.searchsorted(rows["customer_key"].to_numpy(), keys))
             yield _table(identity, CATEGORIES, only, rows, np.arange(len(keys)) + start + 1)
 
@@ -98,7 +99,7 @@ def best_customers(
 
 
 def _best(identity: Identity, ranking: CategoryRanking) -> NDArray[np.int64]:
-    """The keys of the customers of a ranking with one category, the likeliest first."""
+    """The keys of the customers of a ranking with one category, the most probable first."""
     keys, scores = [np.empty(0, np.int64)], [np.empty(0)]
     for batch in identity.everyone(CATEGORIES.batch_size):
         rows = ranking.rank(batch.tolist(), None)
@@ -110,7 +111,7 @@ def _best(identity: Identity, ranking: CategoryRanking) -> NDArray[np.int64]:
 def _table(
     identity: Identity, kind: RankingKind[Any], ranking: Ranking, rows: pa.Table, rank: NDArray[np.int64]
 ) -> pa.Table:
-    """The rows as they are written: with the ids of customers, ranks and the version."""
+    """The rows as written, with customer ids, ranks and the version."""
     keys, row = np.unique(rows["customer_key"].to_numpy(), return_inverse=True)
     return pa.table(
         {
@@ -131,7 +132,7 @@ def write_rules(home: Home, out: Path, min_baskets: int) -> dict[str, Any]:
         min_baskets: rules with fewer baskets are left out.
 
     Raises:
-        PatronError: there are no orders or no two products, or no rule has so many baskets.
+        PatronError: there are no orders or fewer than two products, or no rule has so many baskets.
     """
     from events.queries.merchandise import merchandise
     from models.products.purchases import read

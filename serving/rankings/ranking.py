@@ -1,4 +1,4 @@
-"""What products and categories have in common: a version ranks items for customers, each with a reason."""
+"""The interface of rankings, of products and of categories: items per customer, each with a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ranking(Protocol):
-    """A published version of a model that ranks items for customers, opened."""
+    """A loaded version of a model that ranks items for customers."""
 
     @property
     def version(self) -> str:
@@ -26,12 +26,12 @@ class Ranking(Protocol):
 
     @property
     def as_of(self) -> datetime:
-        """The orders known by this moment are the basis of the ranking."""
+        """The ranking is based on the orders known by this moment."""
         ...
 
     @property
     def horizon_days(self) -> int | None:
-        """The length of the window that a score is about, in days; None where it has no end."""
+        """The length of the window that a score is about, in days; None if it is unlimited."""
         ...
 
     def knows(self, customer_key: int) -> bool:
@@ -39,11 +39,11 @@ class Ranking(Protocol):
         ...
 
     def rank(self, customer_keys: Sequence[int], limit: int | None) -> pa.Table:
-        """The items of each customer, by customer, the likeliest first.
+        """The items of each customer, by customer, the most probable first.
 
         Args:
             customer_keys: in ascending order.
-            limit: at most so many items of each customer; None for all.
+            limit: the maximum number of items per customer; None for all.
 
         Returns:
             ``customer_key``, the column of :attr:`RankingKind.item`, ``score`` and ``reason``.
@@ -63,7 +63,7 @@ class RankingKind(Generic[R]):
         items: its key in a response, and its verb.
         item: the column of an item.
         no_orders: the reason in a response for a customer without orders.
-        batch_size: customers who are ranked at once when all are.
+        batch_size: customers per batch when all are ranked.
         open_version: opens a published version; raises PatronError.
     """
 
@@ -79,7 +79,7 @@ class RankingKind(Generic[R]):
 
         Raises:
             NoChampion: no version was promoted; the text gives the reason.
-            PatronError: its files are missing or damaged, or of other code than this.
+            PatronError: its files are missing or damaged, or have another format.
         """
         return self.open_version(registry, registry.champion_version(self.model))
 

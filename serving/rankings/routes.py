@@ -1,4 +1,4 @@
-"""The products that a customer buys next, and the categories that a customer orders of soon."""
+"""Routes of a customer's most probable next products and categories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RESPONSES = responses(404, 422, 503)
 @router.get(
     "/{customer_id:path}/products",
     operation_id="rank_products",
-    response_description="Products, the likeliest first.",
+    response_description="Products, the most probable first.",
     response_model=ProductsResponse,
     responses=_RESPONSES,
     dependencies=[needs(Scope.CUSTOMERS)],
@@ -33,10 +33,10 @@ _RESPONSES = responses(404, 422, 503)
 async def products(
     customer_id: CustomerIdPath, query: Annotated[ProductsQuery, Query()], ranker: ProductsDep
 ) -> dict[str, Any]:
-    """The products that a customer is likeliest to buy next, each with its reason.
+    """The products that a customer is most likely to buy next, each with its reason.
 
-    A customer without orders gets the products that are popular with everyone, and a `reason`. There are
-    fewer than `limit` where the shop has fewer candidates. Events after `as_of` count once the ranking is
+    A customer without orders gets the products that are most popular overall, and a `reason`. There are
+    fewer than `limit` if the shop has fewer candidates. Events after `as_of` count once the ranking is
     trained again (`patron train products`).
     """
     return await ranker.respond(
@@ -47,7 +47,7 @@ async def products(
 @router.get(
     "/{customer_id:path}/categories",
     operation_id="score_categories",
-    response_description="Categories, the likeliest first.",
+    response_description="Categories, the most probable first.",
     response_model=CategoriesResponse,
     responses=_RESPONSES,
     dependencies=[needs(Scope.SCORES)],
@@ -55,7 +55,7 @@ async def products(
 async def categories(
     customer_id: CustomerIdPath, query: Annotated[CategoriesQuery, Query()], ranker: CategoriesDep
 ) -> dict[str, Any]:
-    """The probability of an order of each product category, with what the customer ordered of it so far.
+    """The probability of an order from each product category, with the customer's orders from it so far.
 
     A customer who has not ordered gets a `reason` in place of categories. Events after `as_of` count once the
     model is trained again (`patron train category_propensity`).

@@ -14,7 +14,7 @@ class ProductsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(10, ge=1, le=MAX_ITEMS, description="At most so many products.")
+    limit: int = Field(10, ge=1, le=MAX_ITEMS, description="The maximum number of products.")
     new_only: bool = Field(False, description="Only products that the customer has not bought before.")
 
 
@@ -27,20 +27,20 @@ class RankedProduct(BaseModel):
         " orders: the share of the last 90 days' baskets that have it."
     )
     reason: str = Field(
-        description="The reason in words; days are counted to `as_of`.",
+        description="The reason as text; days are counted to `as_of`.",
         examples=["bought 3 times, last 12 days ago"],
     )
 
 
 class ProductsResponse(BaseModel):
-    """The products that one customer buys next, the likeliest first."""
+    """The products that one customer is most likely to buy next, the most probable first."""
 
     customer_id: str
     version: str = Field(description="The version of `products` that ranked them.")
-    as_of: datetime = Field(description="The ranking rests on the orders known by this moment.")
+    as_of: datetime = Field(description="The ranking is based on the orders known by this moment.")
     reason: str | None = Field(
-        description="Why these are the products that are popular with everyone; null where they are the"
-        " customer's own."
+        description="Why these are the products that are most popular overall; null if they are the"
+        " customer's own ranking."
     )
     products: list[RankedProduct]
 
@@ -51,31 +51,31 @@ class CategoriesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int | None = Field(
-        None, ge=1, le=MAX_ITEMS, description="At most so many categories; all by default."
+        None, ge=1, le=MAX_ITEMS, description="The maximum number of categories; all by default."
     )
 
 
 class CategoryPropensity(BaseModel):
-    """A category that a customer may order of."""
+    """A category that a customer may order from."""
 
     category: str
     score: float = Field(
-        description="Probability of at least one order of the category within `horizon_days` days."
+        description="Probability of at least one order from the category within `horizon_days` days."
     )
     reason: str = Field(
-        description="What the customer ordered of the category so far; days are counted to `as_of`.",
+        description="The customer's orders from the category so far; days are counted to `as_of`.",
         examples=["in 3 of 7 orders, last 12 days ago"],
     )
 
 
 class CategoriesResponse(BaseModel):
-    """The categories that one customer orders of soon, the likeliest first."""
+    """The categories that one customer is likely to order from soon, the most probable first."""
 
     customer_id: str
     version: str = Field(description="The version of `category_propensity` that scored them.")
     as_of: datetime = Field(
-        description="The scores rest on the orders known by this moment; days are counted to it."
+        description="The scores are based on the orders known by this moment; days are counted to it."
     )
-    horizon_days: int = Field(description="How far ahead the probabilities look, in days.")
-    reason: str | None = Field(description="Why there are no categories; null where there are.")
+    horizon_days: int = Field(description="The length of the predicted window, in days.")
+    reason: str | None = Field(description="Why there are no categories; null if there are some.")
     categories: list[CategoryPropensity]

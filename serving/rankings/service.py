@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RankingService(SingleWorker, Generic[R]):
-    """The promoted version of a ranking, in a thread of its own: scores wait for none of its work."""
+    """Ranks with the promoted version in a thread of its own, so that scores do not wait."""
 
     kind: RankingKind[R]
 
@@ -35,7 +35,7 @@ class RankingService(SingleWorker, Generic[R]):
         """The items of one customer, see :meth:`RankingKind.response`.
 
         Args:
-            restrict: returns the ranking of those items that are asked for.
+            restrict: returns the ranking of the requested items only.
 
         Raises:
             HTTPException: no event named the customer, or too many requests wait.
@@ -52,12 +52,12 @@ class RankingService(SingleWorker, Generic[R]):
 
 
 class ProductService(RankingService["ProductRanking"]):
-    """Ranks the products that a customer buys next."""
+    """Ranks the products that a customer is likely to buy next."""
 
     kind = PRODUCTS
 
 
 class CategoryService(RankingService["CategoryRanking"]):
-    """Ranks the categories that a customer orders of soon."""
+    """Ranks the categories that a customer is likely to order from soon."""
 
     kind = CATEGORIES

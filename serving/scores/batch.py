@@ -1,4 +1,4 @@
-"""The scores of many customers in one request: in columns, from the store's cells to the log."""
+"""Scores many customers of one request in columns, from the store's cells to the log."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def score(
 def _with_features(
     fetched: Fetched, columns: OnlineColumns
 ) -> tuple[dict[str, int], NDArray[np.int64], OnlineColumns]:
-    """Of the customers with features: the row of each id, their keys, and their columns."""
+    """The customers with features: the row of each id, their keys, and their columns."""
     valid = columns.as_of.is_valid()
     keys = np.array(list(fetched.keys.values()), np.int64)
     if columns.as_of.null_count:
@@ -81,7 +81,7 @@ def _with_features(
 def _log(
     scorer: Scorer, champions: Champions, names: Sequence[str], table: pa.Table, columns: OnlineColumns
 ) -> str | None:
-    """Log the predictions; the id of the batch."""
+    """Log the predictions; return the id of the batch."""
     if scorer.log is None:
         return None
     (batch_id,) = scorer.log.prediction_ids(1)

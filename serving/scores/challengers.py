@@ -13,7 +13,7 @@ from models.registry.challenges import Challenge
 from models.spec import Array
 
 MAX_ERRORS = 3
-WINDOW = 200  # customers, after which their scores are compared
+WINDOW = 200  # customers between two comparisons
 
 
 @dataclass
@@ -35,14 +35,14 @@ class Watch:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count_error(self, kind: str) -> None:
-        """Count a failure to give scores."""
+        """Count a failure to score."""
         with self._lock:
             self._errors += 1
             if self._errors >= MAX_ERRORS and not self.ended_because:
                 self.ended_because = f"it failed {self._errors} times, at last by {kind}"
 
     def compare(self, champion: Array, challenger: Array) -> None:
-        """Compare the scores that both gave the same customers."""
+        """Compare the scores that both gave to the same customers."""
         with self._lock:
             self._count += len(champion)
             self._apart += float(np.abs(champion - challenger).sum())
@@ -55,12 +55,12 @@ class Watch:
     def _judge(self) -> None:
         if self.money:
             total = max(abs(self._champion), 1e-9)
-            strays, words = abs(self._challenger - self._champion) / total, "its total was off by a share of"
+            strays, words = abs(self._challenger - self._champion) / total, "its total differed by a share of"
         else:
-            strays, words = self._apart / self._count, "it was off on average by"
+            strays, words = self._apart / self._count, "it differed on average by"
         if strays > self.bound and not self.ended_because:
             self.ended_because = (
-                f"{words} {strays:.3g}, and may be by {self.bound:g} ({self._count} customers)"
+                f"{words} {strays:.3g}, and the bound is {self.bound:g} ({self._count} customers)"
             )
 
 
@@ -80,7 +80,7 @@ class Challenger:
             scores = self.model.score(columns)
             if not np.isfinite(scores).all():
                 raise ArithmeticError("a score is no number")
-        except Exception as error:  # the champion answers after any error
+        except Exception as error:  # the champion's scores are used after any error
             self.watch.count_error(type(error).__name__)
             return None
         self.watch.compare(champion, scores)

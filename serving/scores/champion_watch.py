@@ -1,4 +1,4 @@
-"""Watches which versions are promoted, for everything in a process that serves models."""
+"""Watches the registry for promotions, on behalf of everything in a process that serves models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.registry.registry import Registry
 from serving.scores.champions import Champions, open_champions
 
 POLL_S = 0.5
-RETRY_S = 10.0  # after which what failed is tried again
+RETRY_S = 10.0  # between attempts after a failure
 _log = logging.getLogger(__name__)
 
 
@@ -98,7 +98,7 @@ class ChampionWatch:
         models = (*every(), *OTHER_MODELS)
         wait = POLL_S
         try:
-            # To read a home in which nothing was trained would make the registry's tables.
+            # Reading the registry of a home without trained models would create its tables.
             known = may_have_versions(self.home)
             self._last = RegistryState(
                 self.registry.champions(models) if known else {},
@@ -116,13 +116,13 @@ class ChampionWatch:
 
 
 class HasChampions(Protocol):
-    """What scores with champions."""
+    """A scorer with champions."""
 
     champions: Champions
 
 
 class ChampionWatcher:
-    """A thread that looks every ``POLL_S`` seconds, and replaces champions when others are promoted."""
+    """A thread that checks every ``POLL_S`` seconds, and replaces the champions after a promotion."""
 
     def __init__(self, watch: ChampionWatch, scorer: HasChampions) -> None:
         self.watch, self._scorer = watch, scorer
@@ -146,7 +146,7 @@ class ChampionWatcher:
             try:
                 self._look()
                 logged = ""
-            except Exception as error:  # whatever it is, the models that are open are still served
+            except Exception as error:  # whatever it is, the loaded models are still served
                 words = in_words(error)
                 if words != logged:
                     _log.error("promotions cannot be followed: %s", words)
@@ -157,7 +157,9 @@ class ChampionWatcher:
         for name, challenger in now.challengers.items():
             why = challenger.watch.ended_because
             if why and challenges.end(self.watch.registry, name, challenger.challenge.version, why):
-                _log.warning("%s version %s challenges no more: %s", name, challenger.challenge.version, why)
+                _log.warning(
+                    "%s version %s is no longer a challenger: %s", name, challenger.challenge.version, why
+                )
         state = self.watch.read().only(every())
         retry = now.behind and self.watch.clock() >= self._retry_at
         if state == RegistryState(now.named, now.challenges) and not retry:
@@ -165,6 +167,6 @@ class ChampionWatcher:
         newer = open_champions(now.store, self.watch.registry, now)
         for name, why in newer.pending.items():
             if now.pending.get(name) != why:
-                _log.error("%s version %s goes on answering: %s", name, now.models[name].version, why)
+                _log.error("%s version %s is still used: %s", name, now.models[name].version, why)
         self._scorer.champions = newer
         self._retry_at = self.watch.clock() + RETRY_S

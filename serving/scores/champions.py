@@ -1,4 +1,4 @@
-"""The models that answer: opened, checked and warm, and replaced as a whole when others are promoted."""
+"""The models in use: loaded, verified and warmed up; replaced together after a promotion."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Champions:
-    """What answers at a moment; it never changes, so whoever took it has versions that belong together.
+    """The models in use at a moment. Immutable, so a caller that holds it has consistent versions.
 
     Attributes:
-        named: per model the version that is the champion, as the registry has it.
-        models: the models that answer, by name.
-        absent: per model that does not answer, why.
-        waiting: per model that answers with an earlier version than it should, why.
-        challenges: per model that was ever challenged, the last challenge as the registry has it.
-        challengers: the versions that are scored beside those that answer, by model.
+        named: the champion's version of each model, as in the registry.
+        models: the loaded models, by name.
+        absent: for each model that is not loaded, the reason.
+        waiting: for each model that is loaded in an earlier version than the champion, the reason.
+        challenges: the last challenge of each model that ever had one, as in the registry.
+        challengers: the loaded challengers, by model.
     """
 
     store: Store
@@ -43,26 +43,26 @@ class Champions:
 
     @property
     def behind(self) -> bool:
-        """Whether a champion does not answer, or an earlier version in its place."""
+        """Whether a champion is not loaded, or an earlier version is used in its place."""
         answering = {name: model.version for name, model in self.models.items()}
         return any(name in self.unavailable or answering[name] != self.named[name] for name in self.named)
 
     def names(self, models: Sequence[str] | None) -> list[str]:
-        """The models that are asked for, each once; all of them by default."""
+        """The requested models, without duplicates; all by default."""
         return list(dict.fromkeys(models)) if models is not None else [*self.models, *self.unavailable]
 
     def oldest(self, now_us: int) -> dict[str, int]:
-        """Per group the moment before which its features are stale, in microseconds since 1970."""
+        """For each group the moment before which its features are stale, in microseconds since 1970."""
         return {group: now_us - span_us for group, span_us in self.fresh_for_us.items()}
 
     def model(self, name: str, version: str | None) -> FittedModel | None:
-        """The model that gave an answer: the one that answers, or its challenger."""
+        """The model of a logged score: the loaded version, or its challenger."""
         if name in self.challengers and self.challengers[name].model.version == version:
             return self.challengers[name].model
         return self.models.get(name)
 
     def reader(self, names: Sequence[str]) -> OnlineReader:
-        """Reads what these models need; without any champion one feature, to tell who is known.
+        """A reader of the features of these models; without any champion one feature, to see who is known.
 
         Raises:
             NothingThere: there are no features yet.
@@ -81,37 +81,37 @@ class Champions:
 
     @cached_property
     def alike(self) -> dict[str, str]:
-        """Per model the first that reads the same features in the same way, whose matrix serves both."""
+        """For each model the first one with the same matrix, which is computed once for both."""
         first = {model.columns: name for name, model in [*self.models.items()][::-1]}
         return {name: first[model.columns] for name, model in self.models.items()}
 
     @cached_property
     def fresh_for_us(self) -> dict[str, int]:
-        """Per group of features how old they may be, in microseconds."""
+        """The maximum age of the features of each group, in microseconds."""
         return {name: span // timedelta(microseconds=1) for name, span in self.store.fresh_for().items()}
 
     @cached_property
     def types(self) -> dict[str, str]:
-        """The type of each feature that the store holds."""
+        """The type of each feature in the store."""
         layouts = [selection.layout for selection in self.everything.selections.values()]
         return {field.name: field.dtype for layout in layouts for field in layout.fields}
 
     @cached_property
     def groups(self) -> dict[str, str]:
-        """The group of each feature that the store holds."""
+        """The group of each feature in the store."""
         return {name: group for group, part in self.everything.selections.items() for name in part.names}
 
     @cached_property
     def everything(self) -> OnlineReader:
-        """Reads all features of customers."""
+        """A reader of all features."""
         return self.store.reader([*self.store.definitions()])
 
 
 def open_champions(store: Store, registry: Registry, before: Champions | None = None) -> Champions:
     """The champions, verified against their digests and the store's definitions.
 
-    A model whose champion is missing or refused does not stop the others. It is absent, with the reason in
-    words; or, where an earlier version answered ``before``, that one goes on.
+    A model whose champion is missing or refused does not stop the others. It is absent, with the reason as
+    text; if an earlier version was loaded ``before``, that one stays in use.
 
     Raises:
         PatronError: there is a ``before``, and the registry cannot be read.
@@ -144,7 +144,7 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
                 absent[name] = str(error)
     challengers = _challengers(registry, challenged, models, definitions, before)
     champions = Champions(store, named, models, absent, waiting, challenged, challengers)
-    with suppress(NothingThere):  # a shop that waits for its first events
+    with suppress(NothingThere):  # a shop without events yet
         _ = (
             champions.reader(champions.names(None)),
             champions.everything,
@@ -157,10 +157,10 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
 def _opened(
     registry: Registry, name: str, version: str | None, definitions: Mapping[str, str]
 ) -> FittedModel:
-    # The very version that was named: another may be promoted by now.
+    # This very version: another may have been promoted meanwhile.
     model = registry.open(name, version) if version else registry.champion(name)
     model.check_definitions(definitions)
-    for count in (1, 2):  # one row goes another way than many
+    for count in (1, 2):  # a single row takes another code path than several
         model.score({column.name: [None] * count for column in model.columns})
     return model
 
@@ -172,7 +172,7 @@ def _challengers(
     definitions: Mapping[str, str],
     before: Champions | None,
 ) -> dict[str, Challenger]:
-    """Who challenges models that answer; one that cannot be opened is told in the log, and does not."""
+    """The challengers of loaded models; those that cannot be opened are logged and left out."""
     challengers = {}
     for name, text in challenged.items():
         challenge = Challenge.from_json(text)
@@ -187,5 +187,5 @@ def _challengers(
                 _opened(registry, name, challenge.version, definitions), challenge
             )
         except PatronError as error:
-            _log.error("%s version %s does not challenge: %s", name, challenge.version, error)
+            _log.error("%s version %s cannot be a challenger: %s", name, challenge.version, error)
     return challengers

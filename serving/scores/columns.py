@@ -21,14 +21,14 @@ def score_columns(
     features: OnlineColumns,
     map_models: Callable[..., Iterable[Any]] = map,
 ) -> pa.Table:
-    """The scores of customers and the features that they are computed from, as the log stores them.
+    """The scores of customers, and the features that they are computed from, as the log stores them.
 
     Args:
-        found: the features of ``keys``.
+        features: the features of ``keys``.
         map_models: calls a function for every model; the ``map`` of an executor does so in several threads.
 
     Returns:
-        ``customer_key``, ``as_of`` (null where there are no features yet), the features, and per model
+        ``customer_key``, ``as_of`` (null if there are no features yet), the features, and per model
         ``MODEL.score``, ``MODEL.percentile`` and ``MODEL.reason``; of a model with intervals also
         ``MODEL.low`` and ``MODEL.high``.
     """

@@ -1,4 +1,4 @@
-"""Features in a request: values that the application knows before the store does."""
+"""Features in a request: values that the application knows earlier than the store."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_context(context: Mapping[str, Any] | None, champions: Champions) -> di
             )
         words, fits = _FITS[dtype]
         if value is not None and not fits(value):
-            raise Unprocessable(f"context.{name}: the feature is {words}, or null where it is missing")
+            raise Unprocessable(f"context.{name}: the feature is {words}, or null if it is missing")
         fitting[name] = float(value) if dtype == "float64" and value is not None else value
     return fitting
 

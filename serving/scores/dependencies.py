@@ -12,10 +12,10 @@ ScorerDep = Annotated[Scorer, service(Scorer)]
 
 
 def known_models(scorer: Scorer, names: list[str] | None) -> list[str] | None:
-    """The names unchanged, once each is the name of a model.
+    """Check that each name is the name of a model, and return the names.
 
     Raises:
-        Unprocessable: there is no such model; the message lists those there are.
+        Unprocessable: there is no such model; the message lists the models.
     """
     champions = scorer.champions
     all_names = [*champions.models, *champions.unavailable]

@@ -1,4 +1,4 @@
-"""Explains scores, in a thread of its own, so that scores do not wait for explanations."""
+"""Explains scores in a thread of its own, so that scores do not wait for explanations."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Explainer(SingleWorker):
         }
 
     def explain_logged(self, prediction_id: str) -> ExplainedPrediction | None:
-        """The explanation of a logged prediction, by the versions that gave it; None if it is not in the log.
+        """The explanation of a logged prediction, by the versions that made it; None if it is not in the log.
 
         Raises:
             PatronError: the log or a version cannot be read.
@@ -98,7 +98,7 @@ class Explainer(SingleWorker):
         as_of: Mapping[str, datetime | None],
         context: Collection[str],
     ) -> dict[str, Basis]:
-        """The features that the models read: each value, and the moment that it describes."""
+        """The features that the models read: each value, and its as_of."""
         groups = self._scorer.champions.groups
         names = dict.fromkeys(name for model in models.values() for name in model.features)
         return {
@@ -119,7 +119,7 @@ def explained(
     """A score with its reasons, if there is a score.
 
     Args:
-        model: the version that gave it.
+        model: the version that computed it.
         values: the features that it is computed from, by name.
         known: the shop's features by name, for their meanings.
     """

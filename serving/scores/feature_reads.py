@@ -1,4 +1,4 @@
-"""Reads the keys and features of customers from the stores, or from a cache while a store fails."""
+"""Reads customers' keys and features from the stores, or from a cache if a store fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Fetched:
     Attributes:
         keys: by id; unknown customers are missing.
         cells: by group of the reader, a cell for each of ``keys``, in order.
-        degraded: why the cells are not from the stores, by id of those customers.
+        degraded: by id, the reason why a customer's cells are not from the stores.
     """
 
     keys: Mapping[str, int]
@@ -52,7 +52,7 @@ class FeatureReader:
     def __init__(self, home: Home, budget_s: float, most: int = MAX_CACHED) -> None:
         database = Database(home)
         self.identity = Identity(home)
-        # A file answers or fails at once; a server may hang, and the request with it.
+        # A file responds or fails at once; a server may hang, and the request with it.
         self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
         self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
         self.online = CircuitBreaker("the online store", budget_s)
@@ -83,7 +83,7 @@ class FeatureReader:
         return Fetched(keys, cells)
 
     def close(self) -> None:
-        """Wait for calls that were given up."""
+        """Wait for calls that timed out."""
         if self._threads is not None:
             self._threads.shutdown()
 
@@ -104,7 +104,7 @@ class FeatureReader:
         groups = tuple(reader.selections)
         with self._lock:
             for customer_id in customer_ids:
-                if customer_id not in keys:  # deleted since
+                if customer_id not in keys:  # deleted meanwhile
                     self._cache.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
                 now, before = dict(zip(groups, row, strict=True)), self._cache.get(customer_id)

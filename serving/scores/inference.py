@@ -15,13 +15,13 @@ from serving.scores.score import Score, ScoredCustomer
 
 UNKNOWN = "unknown customer: no event has named this id"
 UNBUILT = "no features yet: they are made by the next `patron build`"
-DEFAULT = "the model's default: nothing is known of this customer while a store is away"
+DEFAULT = "the model's default: nothing is known of this customer while a store is unavailable"
 
 
 def predict(
     champions: Champions, names: Sequence[str], columns: dict[str, list[Any]], keys: Sequence[int]
 ) -> list[list[Score]]:
-    """Per model its scores of customers.
+    """The scores of customers, per model.
 
     Args:
         columns: the features of the customers ``keys``, by name.
@@ -50,7 +50,7 @@ def _with_challenger(
     scores: Array,
     keys: Sequence[int],
 ) -> list[Score]:
-    """A champion's scores, or for its challenger's share of the customers those of the challenger."""
+    """A champion's scores, or those of its challenger for the challenger's share of the customers."""
     champion_scores, name = scores_of(model, columns, scores), model.name
     if name not in champions.challengers:
         return champion_scores
@@ -69,7 +69,7 @@ def _with_challenger(
 
 
 def scores_of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
-    """A version's values as scores; a customer to whom its question does not apply gets the reason."""
+    """A version's values as scores; customers who are not eligible get the reason."""
     return [
         Score(None, version=model.version, reason=refusal)
         if refusal
@@ -85,7 +85,7 @@ def scores_of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) 
 
 
 def intervals(model: FittedModel, scores: Array) -> list[tuple[float | None, float | None]]:
-    """Per score its interval, in money; None twice of a model without intervals."""
+    """The interval of each score, in money; None twice if the model has no intervals."""
     bounds = model.interval(scores)
     if bounds is None:
         return [(None, None)] * len(scores)

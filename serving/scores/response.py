@@ -57,13 +57,13 @@ def columns_as_response(
     """All scores of many customers, without ``customer_id``.
 
     Args:
-        table: the scores of the models called ``names``, a row per customer.
+        table: the scores of the models in ``names``, a row per customer.
         columns: the features that they are computed from.
         oldest: per feature group the moment before which it is stale, in microseconds since 1970.
-        batch_id: names the predictions in the log; None if they were not logged.
+        batch_id: the id of the predictions in the log; None if they were not logged.
     """
     as_of = columns.as_of.to_numpy().tolist()
-    moments = {at: moment(at) for at in set(as_of)}  # few: all rows of a build have the same
+    moments = {at: moment(at) for at in set(as_of)}  # few: all rows of a build have the same one
     stale_groups = _stale_groups(columns.moments, oldest, len(as_of))
     rows = zip(*(_scores_of_model(champions, name, table) for name in names), strict=True)
     return [

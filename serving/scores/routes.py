@@ -1,4 +1,4 @@
-"""Scores of customers, and their explanations later."""
+"""Scores of customers, and explanations of earlier scores."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=FastRoute)
 ExplainerDep = Annotated[Explainer, service(Explainer)]
-FEW = 16  # so few customers are scored faster than a thread takes over the work
-MAX_LARGE = 2  # larger requests that are scored at the same time
+FEW = 16  # the number of customers up to which scoring is faster than a switch of threads
+MAX_LARGE = 2  # larger requests scored at the same time
 _large = CapacityLimiter(MAX_LARGE)
 
 
@@ -43,18 +43,20 @@ _large = CapacityLimiter(MAX_LARGE)
 async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     """The scores of 1 to 1,000 customers, one entry per customer, in order.
 
-    A customer who is not known, or whom a question does not apply to, has a reason in place of a
-    score; the others are answered all the same. While a store is away, scores rest on what was last
-    known of a customer, or are the models' defaults, and are marked as degraded.
+    A customer who is unknown, or to whom a model does not apply, has a reason in place of a score; the others
+    get their scores all the same. While a store is unavailable, scores are computed from the customer's last
+    known features, or are the models' defaults, and are marked as degraded.
     """
-    # Not as dependencies: resolving them takes a part of the response's time.
+    # Not dependencies: resolving them would take a large part of the response time.
     services = services_of(request.app)
     scorer, metrics = services[Scorer], services[Metrics]
     timing.current().mark("receive")
     models = known_models(scorer, body.models)
     context = check_context(body.context, scorer.champions) if body.context else None
     if body.explain and len(body.customer_ids) > schemas.MAX_EXPLAINED:
-        raise Unprocessable(f"explain: ask for {schemas.MAX_EXPLAINED} customers at most, or without it")
+        raise Unprocessable(
+            f"explain: at most {schemas.MAX_EXPLAINED} customers can be explained in a request"
+        )
 
     few = len(body.customer_ids) <= FEW
     if not (few or body.explain or context):
@@ -80,23 +82,28 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
 
 
 def _response(customers: list[dict[str, Any]]) -> Response:
-    # Not validated by the response model for each request; tests compare them.
+    # Not validated by the response model at run time; tests compare the two.
     return Response(to_json({"customers": customers}, inf_nan_mode="null"), media_type="application/json")
 
 
 @router.get(
     "/explanations/{prediction_id}",
     operation_id="explain_prediction",
-    response_description="The answer, and what it rested on.",
+    response_description="The scores, and the features that they were computed from.",
     responses=responses(404, 422, 503),
 )
 async def explanation(
     prediction_id: Annotated[
-        str, Path(max_length=64, description="As the answer had it.", examples=["5c1e0b7a9d3f4e26a1"])
+        str,
+        Path(
+            max_length=64, description="As in the response with the scores.", examples=["5c1e0b7a9d3f4e26a1"]
+        ),
     ],
     explainer: ExplainerDep,
 ) -> schemas.ExplainedPrediction:
-    """Why an answer was given: from the log, by the versions that gave it and the features of then."""
+    """Why a customer got these scores: from the log, by the model versions and the features of that
+    moment.
+    """
     for _ in range(3):  # the log commits a prediction shortly after the response
         prediction = await explainer.run(lambda: explainer.explain_logged(prediction_id))
         if prediction is not None:

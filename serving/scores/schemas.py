@@ -1,4 +1,4 @@
-"""What is asked and answered over HTTP."""
+"""Requests and responses of scores and explanations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FeatureValue: TypeAlias = bool | int | float | str | None
 
 
 class ScoresRequest(BaseModel):
-    """Whose scores, from which models."""
+    """The customers to score, and the models."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -29,101 +29,105 @@ class ScoresRequest(BaseModel):
     )
 
     customer_ids: list[CustomerId] = Field(
-        min_length=1, max_length=MAX_CUSTOMERS, description="Answered one by one, in this order."
+        min_length=1,
+        max_length=MAX_CUSTOMERS,
+        description="The response has an entry for each, in this order.",
     )
     models: list[str] | None = Field(
-        None, min_length=1, max_length=20, description="Which models; all by default."
+        None, min_length=1, max_length=20, description="The models; all by default."
     )
-    explain: StrictBool = Field(False, description=f"Also say why, for {MAX_EXPLAINED} customers at most.")
+    explain: StrictBool = Field(
+        False, description=f"Explain the scores, of at most {MAX_EXPLAINED} customers."
+    )
     context: dict[str, FeatureValue] | None = Field(
         None,
         max_length=MAX_FACTS,
-        description="Features as the application knows them just now, by name: they take the place of the"
-        " store's for every customer of this request, and are logged with the answers.",
+        description="Current features that the application knows, by name: they replace the store's for every"
+        " customer of this request, and are logged with the scores.",
     )
 
 
 class ModelScore(BaseModel):
-    """One model's answer about one customer."""
+    """One model's score of one customer."""
 
     score: float | None = Field(
         description="Probability, or money in the shop's currency; null with a reason."
     )
     low: float | None = Field(
         None,
-        description="Of money: what the customer brings lies between `low` and `high` nine times out of ten.",
+        description="For money: the outcome lies between `low` and `high` nine times out of ten.",
     )
-    high: float | None = Field(None, description="See `low`; both are null of a probability.")
+    high: float | None = Field(None, description="See `low`; both are null for a probability.")
     percentile: float | None = Field(
         None,
-        description="Share (0–100) of customers whose score was not above it when the model was trained.",
+        description="Share (0–100) of customers with at most this score when the model was trained.",
     )
-    version: str | None = Field(None, description="The model version that answered.")
+    version: str | None = Field(None, description="The model version that computed the score.")
     reason: str | None = Field(None, description="Why there is no score.")
 
 
 class Reason(BaseModel):
-    """What one feature's value did to a score."""
+    """The contribution of one feature's value to a score."""
 
     feature: str
     value: FeatureValue
-    contribution: float = Field(description="Added to the score, in its unit; below 0 it was taken away.")
-    raw_contribution: float = Field(description="Added to the raw score of the trees.")
+    contribution: float = Field(description="Contribution to the score, in its unit; may be negative.")
+    raw_contribution: float = Field(description="Contribution to the raw score.")
     words: str = Field(examples=["The latest order 84 days ago: +12 points"])
 
 
 class ExplainedScore(ModelScore):
-    """A model's answer, and what it rests on: `base`, all contributions and `rest` add up to `score`.
+    """A score with its explanation: `base`, all contributions and `rest` add up to `score`.
 
     Likewise `bias`, all raw contributions and `raw_rest` add up to `raw_score`.
     """
 
-    base: float | None = Field(None, description="The score before any feature is looked at.")
-    reasons: list[Reason] = Field([], description="The largest contributions either way, largest first.")
-    rest: float | None = Field(None, description="What all other features contributed together.")
-    bias: float | None = Field(None, description="The raw score before any feature is looked at.")
+    base: float | None = Field(None, description="The score without any feature.")
+    reasons: list[Reason] = Field([], description="The largest contributions by absolute value, in order.")
+    rest: float | None = Field(None, description="The sum of all other contributions.")
+    bias: float | None = Field(None, description="The raw score without any feature.")
     raw_score: float | None = Field(
-        None, description="What the trees say, before it is made a probability or money."
+        None, description="The score before it is converted to a probability or to money."
     )
-    raw_rest: float | None = Field(None, description="What all other features added to the raw score.")
+    raw_rest: float | None = Field(None, description="The sum of all other raw contributions.")
 
 
 class Basis(BaseModel):
-    """A feature as a score rests on it."""
+    """A feature that a score was computed from."""
 
     value: FeatureValue
-    as_of: datetime | None = Field(description="The moment it describes; null where the request brought it.")
-    from_request: bool = Field(description="Whether it came with the request, and not from the store.")
+    as_of: datetime | None = Field(description="The moment it describes; null if it was sent in the request.")
+    from_request: bool = Field(description="Whether it was sent in the request and not read from the store.")
 
 
 class CustomerScores(BaseModel):
-    """All answers about one customer."""
+    """All scores of one customer."""
 
     customer_id: str
-    known: bool | None = Field(description="Null while the database that would say so is away.")
+    known: bool | None = Field(description="Null while the database of customers is unavailable.")
     reason: str | None = Field(None, description="Why nothing is known of the customer.")
     features_as_of: datetime | None = Field(None, description="The moment the features describe.")
-    fresh: bool = Field(description="Whether the features are no older than their groups may be.")
-    stale: list[str] = Field([], description="The groups of features that are older than they may be.")
+    fresh: bool = Field(description="Whether no feature is older than its group's limit.")
+    stale: list[str] = Field([], description="The groups of features that are older than their limit.")
     degraded: str | None = Field(
         None,
-        description="Why the scores rest on what was last known, or are the models' defaults: a store is"
-        " away. Null when they rest on what the stores say now.",
+        description="Why the scores are computed from the last known features, or are the models' defaults: a"
+        " store is unavailable. Null if they are computed from the stores' current features.",
     )
     prediction_id: str | None = Field(
-        None, description="Asks for the explanation later; null where the scores rest on no features."
+        None, description="The id for a later explanation; null if the scores use no features."
     )
     scores: dict[str, ExplainedScore | ModelScore]
     features: dict[str, Basis] | None = Field(
-        None, description="What the models read, where an explanation was asked for."
+        None, description="The features that the models read, if an explanation was requested."
     )
 
 
 class ExplainedPrediction(BaseModel):
-    """An answer that was given before, and what it rested on then."""
+    """Earlier scores, and the features that they were computed from."""
 
     prediction_id: str
-    customer_id: str | None = Field(description="Null where the customer was forgotten since.")
+    customer_id: str | None = Field(description="Null if the customer was deleted since.")
     answered_at: datetime
     features_as_of: datetime | None
     scores: dict[str, ExplainedScore]
@@ -131,38 +135,39 @@ class ExplainedPrediction(BaseModel):
 
 
 class ScoresResponse(BaseModel):
-    """One entry per customer asked for, in order."""
+    """One entry per requested customer, in order."""
 
     customers: list[CustomerScores]
 
 
 class ModelState(BaseModel):
-    """A model as the service holds it."""
+    """The state of a model in the service."""
 
     name: str
     question: str
     version: str | None = None
-    meaning: str | None = Field(None, description="What its score says.")
+    meaning: str | None = Field(None, description="The meaning of its score.")
     unit: str | None = Field(None, description="Of the score: probability, or the shop's currency.")
     horizon_days: int | None = None
     trained_as_of: datetime | None = None
     default_score: float | None = Field(
         None,
-        description="What is answered, marked as degraded, of a customer of whom nothing is known while a"
-        " store is away: the median score when the model was trained.",
+        description="The score, marked as degraded, of a customer of whom nothing is known while a store is"
+        " unavailable: the median score when the model was trained.",
     )
     challenger: str | None = Field(
-        None, description="The version that is scored beside the one that answers, and for whom it answers."
+        None,
+        description="The version scored in shadow of the champion, and the share of customers it serves.",
     )
     features: list[str] = []
     reason: str | None = Field(
-        None, description="Why no version answers, or not yet the one that was promoted."
+        None, description="Why there is no champion, or why the promoted version is not in use yet."
     )
 
 
 class Readiness(BaseModel):
-    """Whether scores can be had, and what stands in the way."""
+    """Whether scores are available, and if not, why."""
 
     ready: bool
     reasons: list[str]
-    models: dict[str, str] = Field(description="Per model the version that answers, or why none does.")
+    models: dict[str, str] = Field(description="For each model its version in use, or why there is none.")

@@ -1,4 +1,4 @@
-"""The scores of a customer, and how many came out how."""
+"""The scores of a customer, and counts of their outcomes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Score(NamedTuple):
     """One model's score of a customer, or the reason why there is none.
 
     Attributes:
-        low, high: the interval of an amount of money; None of a model without intervals.
-        shadow: the score of the version that was computed too: of the challenger, or of the champion that a
-            challenger replaces. It is logged and not part of the response.
+        low, high: the interval of an amount of money; None for a model without intervals.
+        shadow: the score of the other version that was computed: of the challenger, or of the champion that a
+            challenger replaces. It is logged but not part of the response.
     """
 
     score: float | None
@@ -39,13 +39,13 @@ class ScoredCustomer:
     """All scores of one customer, and the moment of the features that they are computed from.
 
     Attributes:
-        known: None while the database, which knows the customers, is unavailable.
-        stale: the feature groups that are older than they may be.
+        known: None while the database of customers is unavailable.
+        stale: the feature groups that are older than their limit.
         degraded: why the scores are computed from cached features, or are defaults; None if neither.
-        prediction_id: names the prediction in the log; None if it was not logged.
-        values: the features that were read, by name: those of all customers of the request.
+        prediction_id: the id of the prediction in the log; None if it was not logged.
+        values: the features that were read, by name, for all customers of the request.
         moments: the as_of of these features by group, in microseconds since 1970.
-        index: of this customer in ``values`` and ``moments``.
+        index: the position of this customer in ``values`` and ``moments``.
         models: the models that gave the scores, by name.
     """
 
@@ -69,7 +69,7 @@ class ScoredCustomer:
 
     @property
     def fresh(self) -> bool:
-        """Whether there are features, and none is older than it may be."""
+        """Whether there are features, and none is older than its limit."""
         return self.features_as_of is not None and not self.stale
 
 

@@ -25,7 +25,7 @@ class Scorer:
     """Scores customers with the current champions.
 
     Attributes:
-        champions: may be replaced at any time; a caller that needs the same ones twice keeps a reference.
+        champions: may be replaced at any time; a caller that needs the same ones twice must keep a reference.
         threads: apply several models to many customers at the same time.
     """
 
@@ -39,7 +39,7 @@ class Scorer:
         self.threads = ThreadPoolExecutor(os.cpu_count(), "models")
 
     def close(self) -> None:
-        """Wait for calls to a store that were given up, and end the threads."""
+        """Wait for calls that timed out, and end the threads."""
         self.feature_reader.close()
         self.threads.shutdown()
 
@@ -53,7 +53,7 @@ class Scorer:
         allow_fallback: bool = False,
         context: Mapping[str, Any] | None = None,
     ) -> list[ScoredCustomer]:
-        """The scores of each customer, in order; an unknown customer gets a reason in index of them.
+        """The scores of each customer, in order; an unknown customer gets a reason instead of scores.
 
         Args:
             facts: read every feature of the store, not only those that the models need.
@@ -81,7 +81,7 @@ class Scorer:
         route: str = "api",
         context: Mapping[str, Any] | None = None,
     ) -> list[ScoredCustomer]:
-        """The same of customers whose features were fetched by ``reader``, one of these champions'."""
+        """The same for customers whose features were fetched by ``reader``, one of these champions'."""
         marks = timing.current()
         rows = reader.unpack(fetched.cells)
         values = rows.values
@@ -121,7 +121,7 @@ class Scorer:
         by_key: Mapping[int, dict[str, Score]],
         context: Mapping[str, Any] | None,
     ) -> dict[int, str]:
-        """Log the predictions; their ids by customer key."""
+        """Log the predictions; return their ids by customer key."""
         if self.log is None:
             return {}
         now, features = self.shop.now(), tuple(columns)
@@ -183,6 +183,6 @@ def open_scorer(
     Args:
         budget_s: how many seconds a call to a store may take.
     """
-    home.shop()  # fails before a store is created where there is no shop
+    home.shop()  # raises if there is no shop, before a store is created
     champions = open_champions(Store(home, patience_s=budget_s), registry or Registry(home))
     return Scorer(home, champions, log, budget_s)

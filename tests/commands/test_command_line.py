@@ -454,14 +454,14 @@ def test_keys_are_made_listed_and_revoked_also_before_there_is_a_shop(
     secret = ran.out.strip()  # alone, for a script to take; what is to be read is beside it
     assert re.fullmatch(r"patron_[\w-]{43}", secret)
     assert ran.err == "the key 'crm' of scores, decisions; store it, it is not shown again\n"
-    assert "living key 'crm'" in command(home, "keys", "create", "crm", "--scopes", "all").refused()
+    assert "valid key 'crm'" in command(home, "keys", "create", "crm", "--scopes", "all").refused()
     made = command(home, "keys", "create", "shop", "--scopes", "all", "--json").done()
     assert made["key"].startswith(made["prefix"])
     assert made["key"] != made["prefix"]
 
     (revoked,) = command(home, "keys", "revoke", "crm", "--json").done()["revoked"]
     assert (revoked["prefix"], revoked["state"]) == (secret[:15], "revoked")
-    assert "no living key" in command(home, "keys", "revoke", "crm").refused()
+    assert "no valid key" in command(home, "keys", "revoke", "crm").refused()
     crm, shop = command(home, "keys", "list", "--json").done()["keys"]
     assert (crm["name"], crm["prefix"], crm["scopes"]) == ("crm", secret[:15], ["scores", "decisions"])
     assert datetime.fromisoformat(crm["created"]) <= datetime.fromisoformat(crm["revoked"])
@@ -477,12 +477,12 @@ def test_keys_are_made_for_some_time_and_so_many_requests_and_rotated(
 ) -> None:
     home = tmp_path / "home"
     create = ["keys", "create", "crm", "--scopes", "all"]
-    assert "'soon' is no time span" in command(home, *create, "--expires-in", "soon").refused()
+    assert "'soon' is not a time span" in command(home, *create, "--expires-in", "soon").refused()
     assert not home.exists()
     made = command(home, *create, "--expires-in", "90d", "--per-minute", "600", "--json").done()
     days = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(made["created"])
     assert (days.days, made["per_minute"], made["state"]) == (90, 600, "current")
-    assert "'1w' is no time span" in command(home, "keys", "rotate", "crm", "--overlap", "1w").refused()
+    assert "'1w' is not a time span" in command(home, "keys", "rotate", "crm", "--overlap", "1w").refused()
 
     ran = command(home, "keys", "rotate", "crm")
     assert re.fullmatch(r"patron_[\w-]{43}\n", ran.out)
@@ -597,7 +597,7 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
 ) -> None:
     monkeypatch.setenv("PATRON_HOST", "0.0.0.0")
     message = command(tmp_path / "home", "up").refused()
-    assert "listening on 0.0.0.0 takes a key" in message
+    assert "listening on 0.0.0.0 needs a key" in message
     assert "patron keys create NAME --scopes all" in message
     assert not (tmp_path / "home").exists()
 

@@ -104,7 +104,7 @@ def test_a_key_that_expires_is_known_between_two_looks_at_the_database(home: Hom
 
 def test_the_name_of_an_expired_key_is_free(keys: Keys, wall: Wall) -> None:
     _, old = keys.create("crm", ["all"], DAY)
-    with pytest.raises(PatronError, match="there is a living key 'crm'"):
+    with pytest.raises(PatronError, match="there is a valid key 'crm'"):
         keys.create("crm", ["all"])
     wall.at += DAY
     key, secret = keys.create("crm", ["scores"])
@@ -124,12 +124,12 @@ def test_spans_are_told_in_days_or_hours(text: str, is_span: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "d", "-1d", "1.5d", "90m", "90 d", "100000d", "٣d", "1d1h"])
 def test_what_is_no_span_is_refused_in_words(text: str) -> None:
-    with pytest.raises(PatronError, match="is no time span; say it in days or hours, such as 90d or 24h"):
+    with pytest.raises(PatronError, match="is not a time span; write days or hours, such as 90d or 24h"):
         span(text)
 
 
 @pytest.mark.parametrize(("lifetime", "per_minute", "words"), [
-    (timedelta(0), None, "a key lives for some time"), (-DAY, None, "a key lives for some time"),
+    (timedelta(0), None, "lifetime must be above 0"), (-DAY, None, "lifetime must be above 0"),
     (None, 0, "1 to 1,000,000 requests a minute"), (None, 1_000_001, "1 to 1,000,000 requests a minute"),
 ])  # fmt: skip
 def test_terms_that_cannot_be_are_refused(
@@ -195,7 +195,7 @@ def test_revoking_a_name_ends_all_its_keys_and_a_prefix_one(keys: Keys) -> None:
     assert len(keys.revoke("crm")) == 2
     assert keys.find(second) is keys.find(third) is None
     assert keys.find(other)
-    with pytest.raises(PatronError, match="no living key has the name or prefix 'crm'"):
+    with pytest.raises(PatronError, match="no valid key has the name or prefix 'crm'"):
         keys.revoke("crm")
     with pytest.raises(PatronError, match="no key that could be rotated"):
         keys.rotate("crm", DAY)
@@ -260,7 +260,7 @@ def test_an_expired_key_lets_no_service_start_where_others_can_ask(keys: Keys, w
     keys.create("crm", ["all"], DAY)
     check(keys, "0.0.0.0", on_loopback=False)
     wall.at += DAY
-    with pytest.raises(PatronError, match="none lives"):
+    with pytest.raises(PatronError, match="there is no valid"):
         check(keys, "0.0.0.0", on_loopback=False)
 
 
@@ -290,6 +290,6 @@ def test_keys_of_an_older_database_live_on(home: Home, monkeypatch: pytest.Monke
     Database(home).prepare()
     keys = Keys(home)
     assert states(keys) == [("crm", "current"), ("gone", "revoked")]
-    with pytest.raises(PatronError, match="there is a living key 'crm'"):
+    with pytest.raises(PatronError, match="there is a valid key 'crm'"):
         keys.create("crm", ["all"])
     assert keys.rotate("crm", DAY)[0].expires is None

@@ -96,7 +96,7 @@ def test_a_key_that_cannot_be_is_refused_in_words(
 
 def test_names_are_unique_among_the_living(keys: Keys) -> None:
     keys.create("crm", ["all"])
-    with pytest.raises(PatronError, match="there is a living key 'crm'"):
+    with pytest.raises(PatronError, match="there is a valid key 'crm'"):
         keys.create("crm", ["scores"])
     keys.revoke("crm")
     keys.create("crm", ["scores"])
@@ -128,13 +128,13 @@ def test_a_key_is_revoked_by_its_name_its_first_characters_or_itself(named_by: s
     assert keys.find(secret) is None
     assert keys.all()[1] == revoked
     assert [living.name for living in keys.living()] == ["other"]
-    with pytest.raises(PatronError, match="no living key has the name or prefix") as refused:
+    with pytest.raises(PatronError, match="no valid key has the name or prefix") as refused:
         keys.revoke(word)
     assert secret not in str(refused.value)
 
 
 def test_revoking_what_is_not_there_is_refused_and_makes_nothing(keys: Keys, empty_home: Home) -> None:
-    with pytest.raises(PatronError, match="no living key has the name or prefix 'crm'"):
+    with pytest.raises(PatronError, match="no valid key has the name or prefix 'crm'"):
         keys.revoke("crm")
     assert not empty_home.path.exists()
 
@@ -442,7 +442,7 @@ def test_while_the_keys_cannot_be_read_those_read_last_hold_and_then_nobody_is_l
             detail_of(ask(app, "/v1/models", NEVER_MADE), 401)
             continue
         text = detail_of(ask(app, "/v1/models", secret), 503)
-        assert "the keys cannot be read just now" in text
+        assert "the keys cannot be read at present" in text
         body = {"customer_ids": ["nobody"]}
         detail_of(ask(app, "/v1/scores", secret, "POST", json=body), 503)
         for path in OPEN:
@@ -514,7 +514,7 @@ def test_it_does_not_start_where_others_can_ask_and_no_key_lives(trained_copy: H
         out, err = service.communicate(timeout=120)
     assert (service.returncode, out) == (1, "")
     (line,) = err.splitlines()
-    assert line.startswith("patron: listening on 0.0.0.0 takes a key")
+    assert line.startswith("patron: listening on 0.0.0.0 needs a key")
     assert "run `patron keys create NAME --scopes all`, or listen on 127.0.0.1" in line
 
 

@@ -414,7 +414,7 @@ def test_where_the_limits_are_away_requests_are_let_through_and_that_is_said_onc
     with caplog.at_level(logging.WARNING, "serving.access.limits"):
         assert [ask(app, "/v1/models", secret).status_code for _ in range(3)] == [200] * 3
     (line,) = caplog.messages
-    assert line.startswith("keys are not held to their limits for now: ")
+    assert line.startswith("the limits of keys are not enforced for now: ")
     assert "secret" not in line
     assert counted(app, "patron_unlimited_total") == 3
 
@@ -431,7 +431,7 @@ def test_limits_that_are_back_hold_again(
         shops.home.limits.unlink()
         assert [ask(app, "/v1/models", secret).status_code for _ in range(3)] == [200, 429, 429]
     assert [line.partition(":")[0] for line in caplog.messages] == [
-        "keys are not held to their limits for now", "keys are held to their limits again",
+        "the limits of keys are not enforced for now", "the limits of keys are enforced again",
     ]  # fmt: skip
     for opened in shops.opened:
         opened.close()

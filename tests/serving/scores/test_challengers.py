@@ -160,12 +160,12 @@ def test_it_is_judged_by_windows_of_customers() -> None:
     watch.compare(ours[:-1], far[:-1])
     assert not watch.ended_because
     watch.compare(ours[:1], far[:1])
-    assert watch.ended_because.startswith("it was off on average by 0.3")
+    assert watch.ended_because.startswith("it differed on average by 0.3")
     totals = Watch(0.5, money=True)
     totals.compare(100 * ours, 140 * ours)
     assert not totals.ended_because
     totals.compare(100 * ours, 160 * ours)
-    assert totals.ended_because.startswith("its total was off by a share of 0.6")
+    assert totals.ended_because.startswith("its total differed by a share of 0.6")
 
 
 def test_shares_are_nested_and_as_large_as_they_say() -> None:

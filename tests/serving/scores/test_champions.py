@@ -99,7 +99,7 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
         trees.write_bytes(whole)
         until(lambda: version(scorer) == "2")
         assert not scorer.champions.pending
-    assert "propensity version 1 goes on answering" in caplog.text
+    assert "propensity version 1 is still used" in caplog.text
 
 
 def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
