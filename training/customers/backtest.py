@@ -91,9 +91,7 @@ class Backtest:
     older: OlderFit | None
 
     def test_sets(self, zone: str) -> tuple[TestSet, ...]:
-        """The customers of each moment with the scores ``OURS`` and those of the baselines; the test's is
-        last.
-
+        """The customers of each moment with the scores ``OURS`` and those of the baselines, the test's last.
         Before the test's moment the scores are those of the older fit. No fit knew the outcomes it is
         measured on.
         """
