@@ -1,1 +1,1 @@
-"""The feature catalogue: the only door to Feast."""
+"""The feature catalogue; only this package uses Feast."""

@@ -1,4 +1,6 @@
-"""The hash of each feature's definition in a home: of those made of opinions, with who reads the texts."""
+"""The hash of each feature's definition in a home; for features of opinions it includes the text
+classifier.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from features.text.opinions import TextReader
 
 
 def definitions(home: Home) -> dict[str, str]:
-    """By feature, what it computes; models hold these, and are refused where they are other ones."""
+    """The definitions by feature; models store these, and are refused if they have changed."""
     recipe = TextReader.of(home).recipe
     return {name: _with(feature, recipe) for name, feature in features_of(home).items()}
 

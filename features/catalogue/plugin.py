@@ -1,13 +1,13 @@
-"""The online store as Feast knows it: the SDK reads, writes, pushes and materialises packed cells.
+"""The online store as a Feast plugin: the SDK reads, writes, pushes and materialises packed cells.
 
-In a ``feature_store.yaml`` it is::
+Configuration in a ``feature_store.yaml``::
 
     online_store:
         type: features.catalogue.plugin.PackedOnlineStore
         address: redis://127.0.0.1:6379/0        # or the path of an SQLite file
 
-Feast hands rows over as protocol buffers, which costs more than all the rest, so those who need the
-speed (:meth:`features.catalogue.store.Store.reader` and ``write_online``) go to the cells directly.
+Feast passes rows as protocol buffers, which takes longer than everything else, so fast paths
+(:meth:`features.catalogue.store.Store.reader` and ``write_online``) use the cells directly.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from features.online.packed import CellLayout, Field, Selection, encode
 from features.online.rows import CLOCKS_APART, unpacked
 
 DTYPES = {Int64: "int64", Float64: "float64", String: "string", Bool: "boolean"}
-# Per type the field of Feast's value that holds it, and Arrow's type.
+# For each type the field of Feast's value that contains it, and Arrow's type.
 _VALUE_FIELDS = {
     "int64": ("int64_val", pa.int64()),
     "float64": ("double_val", pa.float64()),
@@ -46,7 +46,7 @@ _Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
 class PackedOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """Where the cells are: ``redis://host:port/db``, or the path of an SQLite file."""
+    """The location of the cells: ``redis://host:port/db``, or the path of an SQLite file."""
 
     type: Literal["features.catalogue.plugin.PackedOnlineStore"] = (
         "features.catalogue.plugin.PackedOnlineStore"
@@ -60,7 +60,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
     _cells: CellStore | None = None
 
     def cells(self, config: RepoConfig) -> CellStore:
-        """The place of the cells, opened once."""
+        """The cell store, opened once."""
         if self._cells is None:
             self._cells = open_cells(config.online_store.address)
         return self._cells
@@ -72,7 +72,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         data: list[_Row],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Write rows of one view; a row that is older than what is there changes nothing."""
+        """Write rows of one view; a row older than the stored one is ignored."""
         layout = layout_of(table)
         rows = pa.table({f.name: _column(f, [values for _, values, *_ in data]) for f in layout.fields})
         as_of = np.array([micros(at) for _, _, at, _ in data], np.int64)
@@ -89,10 +89,10 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """Per customer the moment and the values; nothing for one without a row.
+        """Per customer the moment and the values; nothing for a customer without a row.
 
         Raises:
-            PatronError: the store is missing, cannot be read, or holds other definitions.
+            PatronError: the store is missing, cannot be read, or has other definitions.
         """
         layout, place = layout_of(table), self.cells(config)
         names = requested_features or [field.name for field in layout.fields]
@@ -111,7 +111,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         tables_to_keep: Sequence[FeatureView],
         **_: Any,
     ) -> None:
-        """Forget views that are gone, and make room for those that are new or mean something new."""
+        """Remove deleted views, and prepare new views and those with changed definitions."""
         place = self.cells(config)
         if tables_to_keep:
             place.prepare([layout_of(view) for view in tables_to_keep])
@@ -124,7 +124,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
 
 
 def view_of(view: FeatureView) -> View:
-    """A feature view as it is kept."""
+    """The stored form of a feature view."""
     fields = (
         Field(field.name, DTYPES.get(field.dtype, str(field.dtype)), field.tags.get("definition", ""))
         for field in view.features
@@ -133,10 +133,10 @@ def view_of(view: FeatureView) -> View:
 
 
 def layout_of(view: FeatureView) -> CellLayout:
-    """How the cells of a feature view are laid out.
+    """The layout of a feature view's cells.
 
     Raises:
-        PatronError: a feature is of a type that cells do not hold.
+        PatronError: a feature has a type that cells do not support.
     """
     return view_of(view).layout
 
@@ -150,7 +150,7 @@ def _key(entity: EntityKey) -> int:
 
 
 def _column(field: Field, rows: list[dict[str, Value]]) -> pa.Array:
-    """One feature of Feast's rows; a value that is not set is null."""
+    """One feature of Feast's rows; unset values are null."""
     value_field, kind = _VALUE_FIELDS[field.dtype]
     values = [row.get(field.name, _NOTHING) for row in rows]
     return pa.array(

@@ -1,8 +1,8 @@
-"""The only door to Feast: the catalogue, point-in-time retrieval and the online store.
+"""The only module that uses Feast: the catalogue, point-in-time retrieval and the online store.
 
 Entity, views and services are applied through the SDK from the groups in ``features.groups``,
 one feature view per group. Each field carries its unit and the hash of its definition as tags,
-so that whoever reads the online store can tell by which definitions it was filled.
+so that readers of the online store can check by which definitions it was filled.
 """
 
 from __future__ import annotations
@@ -45,12 +45,8 @@ _METRICS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 
 
 def import_feast() -> None:
-    """Import Feast, without the checks of types that it has typeguard write into its functions.
-
-    Writing them takes two thirds of the seconds that the import takes otherwise.
-    """
-    # Before Feast, whose import makes every metric of the process, and of its children, a file in a folder
-    # that they share.
+    """Import Feast without typeguard, whose generated type checks take two thirds of the import time."""
+    # Before Feast: its import makes every metric of this process and its children a file in a shared folder.
     import prometheus_client  # noqa: F401
     import typeguard
 
@@ -60,7 +56,7 @@ def import_feast() -> None:
     typeguard.typechecked = lambda target: target  # type: ignore[assignment]
     try:
         with warnings.catch_warnings():
-            # Feast's own imports use names that their libraries have deprecated.
+            # Feast's own imports use deprecated names of their libraries.
             warnings.simplefilter("ignore")
             import feast
             import feast.infra.offline_stores.duckdb  # noqa: F401
@@ -73,27 +69,27 @@ def import_feast() -> None:
 
 
 def online_address(home: Home, settings: FeatureSettings | None = None) -> str:
-    """Where a home's online rows are: a file of it, or the Redis that ``PATRON_ONLINE_STORE`` names."""
+    """The location of a home's online rows: a file of the home, or the Redis in ``PATRON_ONLINE_STORE``."""
     return (settings or FeatureSettings()).online_store or str(home.online_file)
 
 
 def open_online(home: Home) -> CellStore:
-    """A home's online rows by themselves, without Feast."""
+    """A home's online rows, without Feast."""
     return open_cells(online_address(home))
 
 
 class Store:
     """A home's Feast store.
 
-    Feast takes seconds to import, so it is imported only where its registry has to be read or written; what
-    readers need of it is kept beside it (:mod:`features.catalogue.views`).
+    Importing Feast takes seconds, so it is imported only to read or write its registry; readers use a copy of
+    the views in a separate file (:mod:`features.catalogue.views`).
 
-    The online rows are in a file of the home, or in Redis where ``PATRON_ONLINE_STORE`` names one.
-    Reading them is safe from many threads at a time.
+    The online rows are in a file of the home, or in Redis if ``PATRON_ONLINE_STORE`` is set.
+    Reading them is thread-safe.
 
     Args:
-        patience_s: how many seconds one waits for the online rows at most; by default some that no
-            reader in a request path would wait.
+        patience_s: the maximum seconds to wait for the online rows; the default is longer than a reader in a
+            request path should wait.
     """
 
     def __init__(
@@ -174,7 +170,7 @@ class Store:
         )  # fmt: skip
 
     def publish_service(self, name: str, features: Sequence[str]) -> None:
-        """Register a FeatureService: exactly the features that one model version reads."""
+        """Register a FeatureService with the features of one model version."""
         store, where = self._feast, self._views_of(features)
         import feast
 
@@ -183,18 +179,18 @@ class Store:
             for view in dict.fromkeys(where.values())
         ]
         store.apply([feast.FeatureService(name=name, features=chosen)])
-        self._views()  # keeps them anew, now that the registry has changed
+        self._views()  # updates the copy, since the registry has changed
 
     def services(self) -> list[str]:
         """The names of all published services."""
         return sorted(service.name for service in self._feast.list_feature_services())
 
     def definitions(self) -> dict[str, str]:
-        """The hash of each feature's definition by which the store was last filled."""
+        """The hash of each feature's definition at the time of the last build."""
         return {field.name: field.definition for view in self._views().values() for field in view.fields}
 
     def fresh_for(self) -> dict[str, timedelta]:
-        """Per group how old its features may be before an answer that rests on them is stale."""
+        """Per group the age above which its features are stale."""
         return {name: view.fresh_for for name, view in self._views().items()}
 
     def historical(self, population: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
@@ -211,15 +207,15 @@ class Store:
         values = self._feast.get_historical_features(
             entity_df=entities, features=[f"{where[name]}:{name}" for name in features]
         ).to_df()
-        # The join keeps neither the rows' order nor the moment's resolution.
+        # The join preserves neither the order of rows nor the resolution of the moment.
         values["event_timestamp"] = values["event_timestamp"].astype(entities["event_timestamp"].dtype)
         ordered = entities.merge(values, on=[KEY, "event_timestamp"], how="left", validate="1:1")
         return ordered.rename(columns={"event_timestamp": "as_of"})
 
     def fill_online(self, snapshots: Mapping[str, Snapshot]) -> None:
-        """Put everyone's features into the online store, by group.
+        """Write the features of all customers into the online store, by group.
 
-        Whoever is in none of the snapshots is erased, unless news of them came after these.
+        Customers in none of the snapshots are deleted, unless they have newer events.
         """
         shop, layouts = self.home.shop(), self._layouts()
         written = rows.write(self.online, layouts, snapshots, shop)
@@ -227,29 +223,29 @@ class Store:
         rows.erase_others(self.online, list(layouts), written, until, shop)
 
     def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
-        """Put the rows of snapshots, by group, into the online store; each row keeps its as_of.
+        """Write the rows of snapshots, by group, into the online store; each row keeps its as_of.
 
-        An older row never takes the place of a newer one.
+        An older row never replaces a newer one.
         """
         rows.write(self.online, self._layouts(), snapshots, self.home.shop())
 
     def forget(self, keys: Sequence[int]) -> None:
-        """Erase customers from the online store."""
+        """Delete customers from the online store."""
         self.online.delete([int(key) for key in keys])
 
     def reader(self, features: Sequence[str]) -> OnlineReader:
-        """Reads these features for customers by key; threads may share it."""
+        """A reader of these features by customer key; threads may share it."""
         return rows.reader(self.online, self._layouts(), self._views_of(features))
 
     def patient_reader(self, features: Sequence[str]) -> OnlineReader:
-        """The same for tens of thousands of customers at a time: it waits longer for a store that is slow."""
+        """The same for tens of thousands of customers at a time, with a longer timeout."""
         return rows.reader(open_cells(self._address), self._layouts(), self._views_of(features))
 
     def _layouts(self) -> dict[str, CellLayout]:
         return {name: view.layout for name, view in self._views().items()}
 
     def _views(self) -> dict[str, View]:
-        """The views by name, read anew when the registry has changed: from Feast, or as they were kept."""
+        """The views by name, read again if the registry has changed: from Feast, or from the copy."""
         stamp = files.stamp(self._registry)
         if self._cached_views is None or self._cached_views[0] != stamp:
             by_name = views.read(self._registry) if stamp else {}
@@ -257,7 +253,7 @@ class Store:
                 from_which, feast_store = (
                     views.digest(self._registry),
                     self._feast,
-                )  # imports Feast as it should be
+                )  # imports Feast through import_feast
                 from features.catalogue.plugin import view_of
 
                 by_name = {view.name: view_of(view) for view in feast_store.list_feature_views()}

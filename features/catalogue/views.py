@@ -1,6 +1,6 @@
-"""The feature views as Feast's registry has them, kept beside it in JSON: Feast takes seconds to import.
+"""The feature views of Feast's registry, copied to a JSON file, since importing Feast takes seconds.
 
-The file names the digest of the registry that it was made from, so one of another registry is not believed.
+The file contains the digest of the registry that it was made from; a copy of another registry is ignored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class View:
 
     Attributes:
         fields: its features, in Feast's order.
-        fresh_for: how old they may be before an answer that rests on them is stale.
+        fresh_for: the age above which they are stale.
     """
 
     name: str
@@ -35,12 +35,12 @@ class View:
 
     @cached_property
     def layout(self) -> CellLayout:
-        """How its cells are laid out; the order of its fields does not matter."""
+        """The layout of its cells; the order of its fields does not matter."""
         return CellLayout(self.name, tuple(sorted(self.fields, key=lambda field: field.name)))
 
 
 def digest(registry: Path) -> str | None:
-    """What a registry's file is known by; None where there is none."""
+    """The digest of a registry's file; None if there is none."""
     try:
         return sha256(registry.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def digest(registry: Path) -> str | None:
 
 
 def read(registry: Path) -> dict[str, View] | None:
-    """The views that were kept beside a registry; None where it has changed since."""
+    """The copied views of a registry; None if it has changed since."""
     try:
         stored = json.loads(_views_file(registry).read_text())
         if (stored["format"], stored["registry"]) != (FORMAT, digest(registry)):
@@ -61,12 +61,12 @@ def read(registry: Path) -> dict[str, View] | None:
             )
             for view in stored["views"]
         }
-    except (OSError, ValueError, KeyError, TypeError):  # it is only a copy
+    except (OSError, ValueError, KeyError, TypeError):  # the copy can be made again
         return None
 
 
 def keep(registry: Path, of: str | None, views: Mapping[str, View]) -> None:
-    """Keep the views of a registry of this digest beside it, where that can be written."""
+    """Write the views of a registry with this digest next to it, if possible."""
     as_json = [
         {
             "name": view.name,

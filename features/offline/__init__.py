@@ -1,1 +1,1 @@
-"""Offline features: populations, snapshots and the features of everyone as of now."""
+"""Offline features: populations, snapshots and the current features of all customers."""

@@ -1,9 +1,9 @@
-"""What divides customers into segments, learnt once a month from everyone and kept.
+"""Boundaries of segments, computed once a month from all customers and stored.
 
-At a snapshot's moment the boundaries in force are those of the latest first of a month: they are
-learnt from what was known then, so history sees none of its future, and a customer's segment does
-not move because others did, but once a month. Tastes are learnt at the first month with
-``MIN_CUSTOMERS_FOR_TASTES`` customers to learn from, and on each first of January after.
+The boundaries in force at a snapshot's moment are those of the latest first of a month. They are computed
+from the data known then, so history does not see its future, and a customer's segment changes because of
+other customers once a month at most. Tastes are computed at the first month with ``MIN_CUSTOMERS_FOR_TASTES``
+customers, and on each first of January after that.
 
 ``snapshots/<generation>/boundaries-<recipe>/measures-<moment>.parquet`` and ``taste-<moment>.parquet``.
 """
@@ -38,11 +38,11 @@ from features.text import opinions
 
 Stored = Callable[[FeatureGroup, datetime], ir.Table | None]
 MIN_CUSTOMERS_FOR_TASTES = 100
-RECIPE = 1  # to be raised when what follows learns otherwise
+RECIPE = 1  # increase it when the computation below changes
 
 
 def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
-    """Nothing was computed before."""
+    """A ``stored`` function for when nothing was computed before."""
 
 
 def with_boundaries(
@@ -55,7 +55,7 @@ def with_boundaries(
     """The event tables with the boundaries in force at these moments.
 
     Args:
-        stored: what a group reads as of a moment, where it was computed before.
+        stored: returns the values that a group reads as of a moment, if they were computed before.
     """
     files = _learnt(home, backend, events, as_ofs, stored)
     if files:
@@ -67,7 +67,7 @@ def with_boundaries(
 def load_events(
     features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
 ) -> Events:
-    """The event tables, with opinions and boundaries only where one of the features is made of them."""
+    """The event tables, with opinions and boundaries only if one of the features needs them."""
     events, groups = lake.read(home, backend), {feature.group for feature in features}
     if any(group.reads_opinions for group in groups):
         events = opinions.with_opinions(backend, events, opinions.TextReader.of(home))
@@ -77,7 +77,7 @@ def load_events(
 def _learnt(
     home: Home, backend: Backend, events: Events, as_ofs: Sequence[datetime], stored: Stored
 ) -> set[Path]:
-    """The files that hold the boundaries in force at these moments; what is missing is learnt."""
+    """The files with the boundaries in force at these moments; missing ones are computed."""
     months = origins(home)
     tastes = _taste_months(home, backend, events, months)
     wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
@@ -97,13 +97,13 @@ def _learnt(
 
 
 def missing(home: Home, as_of: datetime) -> bool:
-    """Whether boundaries in force at a moment were not learnt yet."""
+    """Whether boundaries in force at a moment were not computed yet."""
     month = max((m for m in origins(home) if m <= as_of), default=None)
     return month is not None and not _file(home, "measures", month).exists()
 
 
 def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
-    """The files of the boundaries that were learnt for a moment or last before it, one of each kind."""
+    """The files of the boundaries in force at a moment, one of each kind."""
     newest = []
     for kind in ("measures", "taste"):
         files = sorted(_folder(home).glob(f"{kind}-*.parquet"))  # by time, as they are named
@@ -112,7 +112,7 @@ def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
 
 
 def table(files: Sequence[Path]) -> pa.Table:
-    """Boundaries as they were kept."""
+    """Stored boundaries."""
     schema = ibis.schema(BOUNDARIES).to_pyarrow()
     return pa.concat_tables([schema.empty_table(), *(pq.read_table(file).cast(schema) for file in files)])
 
@@ -127,7 +127,7 @@ def _folder(home: Home) -> Path:
 
 
 def recipe(home: Home) -> str:
-    """A short digest of how boundaries are learnt: what they are made from, and the rule for tier A."""
+    """A short digest of the computation of boundaries: the inputs, and the rule for tier A."""
     definitions = "".join(feature.definition() for feature in segments.reads.values())
     text = f"{RECIPE} {home.shop().tiers} {definitions}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -158,7 +158,7 @@ def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> p
 
 
 def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
-    """The months at which tastes are learnt: the first with customers enough, then each January."""
+    """The months at which tastes are computed: the first with enough customers, then each January."""
     lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
     known = lines.group_by("customer_key").aggregate(
         since=ibis.greatest(lines.timestamp, lines.received_at).min()

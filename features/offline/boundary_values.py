@@ -1,4 +1,4 @@
-"""The mathematics of boundaries: quintiles, tiers by revenue, and tastes by clusters of customers."""
+"""The mathematics of boundaries: quintiles, tiers by revenue, and tastes as clusters of customers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from core.home import Tiers
 Floats = NDArray[np.float64]
 FIFTHS = (0.2, 0.4, 0.6, 0.8)
 MAX_TASTES = 8
-LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # of a taste's categories that name it
+LEADING_SHARE, LEADING_LIFT = 0.12, 1.5  # minimum share and lift of the categories in a taste's name
 SEED = 7
-SAMPLE = 4000  # customers that the number of tastes is chosen on
+SAMPLE = 4000  # customers on which the number of tastes is chosen
 
 
 def quintiles(values: Floats) -> list[float]:
-    """The least value of each fifth but the lowest; infinite where ties leave a fifth to nobody.
+    """The smallest value of each fifth but the lowest; infinite if ties leave a fifth empty.
 
-    Equal values never fall apart: a bound is the least value above the quantile.
+    Equal values are never separated: a bound is the smallest value above the quantile.
     """
     if not len(values):
         return [np.inf] * len(FIFTHS)
@@ -29,9 +29,9 @@ def quintiles(values: Floats) -> list[float]:
 
 
 def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
-    """The least net spend of tiers A, B and C; infinite where a tier is empty.
+    """The smallest net spend of tiers A, B and C; infinite if a tier is empty.
 
-    A are the customers who together bring ``rule.share`` of the money (or are that share of those
+    Tier A are the customers who together bring ``rule.share`` of the money (or are that share of those
     who bring any); B those who bring 15 % more (or are 30 % more); C all others who bring any.
     """
     largest = np.sort(net_spend[net_spend > 0])[::-1]
@@ -41,14 +41,14 @@ def tier_bounds(net_spend: Floats, rule: Tiers) -> list[float]:
     reached = np.cumsum(weight) / weight.sum()
 
     def least(share: float) -> float:
-        # The customer who completes the share belongs to it; sums of money are a little inexact.
+        # The customer who completes the share belongs to it; floating-point sums are slightly inexact.
         return float(largest[min(int(np.searchsorted(reached, share - 1e-9)), len(largest) - 1)])
 
     return [least(rule.share), least(min(rule.share + further, 1.0)), float(largest[-1])]
 
 
 def taste_centres(matrix: Floats) -> Floats:
-    """Centres of the customers' shares by category (k-means); their number by silhouette.
+    """Centres of the customers' shares by category (k-means), their number chosen by silhouette.
 
     Args:
         matrix: one row per customer, one column per category; rows sum to 1.
@@ -69,9 +69,9 @@ def taste_centres(matrix: Floats) -> Floats:
 
 
 def taste_names(centres: Floats, usual: Floats, categories: Sequence[str]) -> list[str]:
-    """Each centre by the two categories it spends most on of those it has much more of than usual.
+    """Names for centres: up to two categories with the largest shares among those with a high lift.
 
-    ``mixed`` where none stands out; of two that would have the same name the second gets a number.
+    ``mixed`` if there is none; a second centre with the same name gets a number.
     """
     given: list[str] = []
     for centre in centres:

@@ -1,4 +1,4 @@
-"""Everyone's features: computed, catalogued and put online; and when that is due."""
+"""The build: computes the features of all customers, registers and publishes them; and when it is due."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from features.text.opinions import TextReader
 
 
 def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
-    """Compute what is not there yet, and put everyone's present into the online store.
+    """Compute missing snapshots, and write the current features of all customers into the online store.
 
-    News that came meanwhile stays: online rows of a later moment are kept, and so are customers who were
-    not known yet.
+    Newer online rows, and customers who arrived meanwhile, are preserved.
 
     Args:
         monthly: see :func:`features.offline.snapshots.build`.
@@ -31,11 +30,11 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     store = Store(home)
     groups = groups_of(home)
     store.apply(groups, built.folders)
-    if TextReader.of(home) != reader:  # what was computed may not be what the catalogue says
+    if TextReader.of(home) != reader:  # the computed features may differ from the catalogue
         raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
     store.fill_online({group.name: built.table(group, built.current) for group in groups})
-    # Those who turned out to be somebody else since then have rows again.
+    # Customers merged since then have rows again.
     merges = Identity(home).merges()
     store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])
     progress("online store", 1.0)
@@ -43,7 +42,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
 
 
 def catalogued(store: Store) -> bool:
-    """Whether the store was filled by the definitions of this code, and texts by the home's reader."""
+    """Whether the store was filled by the definitions of this code and the home's text classifier."""
     try:
         return store.definitions() == definitions(store.home)
     except NothingThere:
@@ -51,7 +50,7 @@ def catalogued(store: Store) -> bool:
 
 
 def due(home: Home) -> bool:
-    """Whether everyone is to be computed: another day, other events, or a month to learn from.
+    """Whether a build is due: on a new day, after new events, or for missing monthly boundaries.
 
     Raises:
         PatronError: the home cannot be read.

@@ -1,7 +1,7 @@
-"""Everyone's features as of the last build: where they lie, and who has which value.
+"""The features of all customers as of the last build: the location of the files, and the segments.
 
 ``snapshots/<generation>/current.json`` names the files. It is written last, in one step, so that
-whoever reads it finds every group as of the same moment, also while the next build is under way.
+readers find every group as of the same moment, also during the next build.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from core.home import Home
 
 POINTER = "current.json"
 SEGMENTS = "segments"  # the group whose text features are the segments a customer is in
-FEW = 50  # so many values or fewer are listed where one is not known
+FEW = 50  # maximum number of values listed in a message about an unknown one
 
 Keys = NDArray[np.int64]
 
 
 class NoSuchSegment(PatronError):
-    """A feature or a value that no customer has; the text says which there are."""
+    """A feature or a value that no customer has; the message lists the existing ones."""
 
 
 @dataclass(frozen=True)
 class CurrentSnapshot:
-    """The features of everyone as of the last build that are texts or flags, by ``customer_key``.
+    """The text and boolean features of all customers as of the last build, by ``customer_key``.
 
     Attributes:
         groups: the group of each feature.
-        values: per feature one value per key, null where missing; those of a flag are true and false.
+        values: per feature one value per key, null if missing; those of a boolean are true and false.
     """
 
     as_of: datetime
@@ -49,7 +49,7 @@ class CurrentSnapshot:
     values: Mapping[str, pa.DictionaryArray]
 
     def members(self, segments: Sequence[str]) -> Keys:
-        """The keys, in order, of customers to whom all of ``FEATURE:VALUE`` apply; everyone's for none.
+        """The keys, in order, of customers who match all of ``FEATURE:VALUE``; all customers without any.
 
         Raises:
             NoSuchSegment: a feature or a value is unknown.
@@ -60,7 +60,7 @@ class CurrentSnapshot:
         return self.keys[inside]
 
     def segments(self, keys: Keys) -> list[dict[str, str | None]]:
-        """For each of these keys the segments it is in, by feature."""
+        """The segments of each of these keys, by feature."""
         names = [name for name, group in self.groups.items() if group == SEGMENTS]
         places = np.searchsorted(self.keys, keys)
         columns = {name: self.values[name].take(places).to_pylist() for name in names}
@@ -82,14 +82,14 @@ class CurrentSnapshot:
 
 
 def load_current(home: Home) -> CurrentSnapshot:
-    """Everyone as of the last build; read once per build.
+    """The features as of the last build; read once per build.
 
     Raises:
         NothingThere: nothing was built yet.
         PatronError: the snapshots cannot be read.
     """
     try:
-        # Two generations lie side by side only while a build takes the old one away.
+        # Two generations exist only while a build removes the old one.
         written = [(path.stat().st_mtime_ns, path) for path in home.snapshots.glob(f"*/{POINTER}")]
         if not written:
             raise NothingThere(f"no features were built in {home.path}; run `patron build`")
@@ -99,10 +99,10 @@ def load_current(home: Home) -> CurrentSnapshot:
 
 
 def built_at(home: Home, generation: str) -> datetime | None:
-    """The moment that the last build of a generation of events describes; None where there was none.
+    """The moment of the last build of a generation of events; None if there was none.
 
     Raises:
-        PatronError: what it left cannot be read.
+        PatronError: the build's files cannot be read.
     """
     pointer = home.snapshots / generation / POINTER
     try:
@@ -114,17 +114,17 @@ def built_at(home: Home, generation: str) -> datetime | None:
 
 
 def members(home: Home, segments: Sequence[str]) -> Keys:
-    """The keys of the customers, as of the last build, to whom all of ``FEATURE:VALUE`` apply.
+    """The keys of the customers who match all of ``FEATURE:VALUE``, as of the last build.
 
     Raises:
-        NoSuchSegment: a feature or a value is unknown; the text says which there are.
+        NoSuchSegment: a feature or a value is unknown; the message lists the existing ones.
         PatronError: nothing was built yet, or it cannot be read.
     """
     return load_current(home).members(segments)
 
 
 def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
-    """Say which file of each group is the present one, below a generation's folder."""
+    """Write which file of each group is the current one, below a generation's folder."""
     places = {group: str(path.relative_to(generation)) for group, path in files.items()}
     core.files.replace(
         generation / POINTER, json.dumps({"as_of": as_of.isoformat(), "files": places}, indent=1)
@@ -146,7 +146,7 @@ def _read(_written: int, pointer: Path) -> CurrentSnapshot:
         ]
         table = file.read(["customer_key", *names]).combine_chunks()
         keys = table["customer_key"].combine_chunks() if keys is None else keys
-        # Groups describe the same customers; one that lacked some would have nulls for them.
+        # All groups have the same customers; a missing row would become nulls.
         places = pc.index_in(keys, table["customer_key"])
         groups |= dict.fromkeys(names, group)
         texts = {name: pc.cast(table[name].combine_chunks(), pa.string()) for name in names}

@@ -1,4 +1,4 @@
-"""Populations: who is asked about, and when."""
+"""Populations: customers at moments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.home import Home
 from events import lake
 from events.schema import POPULATION, Events
 
-HISTORY_DAYS = 90  # a monthly snapshot needs at least this much history to say anything
+HISTORY_DAYS = 90  # minimum history of a monthly snapshot
 
 
 def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
@@ -35,13 +35,13 @@ def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> i
 
 
 def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
-    """All customers of whom anything was known at ``as_of``, as a population; merged ones once."""
+    """All customers known at ``as_of``, as a population; merged customers once."""
     return everyone_at(events, [as_of], zone)
 
 
 def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
-    """All customers of whom anything was known at each of these moments; the events are read once."""
-    tick = ibis.interval(microseconds=1)  # what happened at a moment is known after it
+    """All customers known at each of these moments; the events are read once."""
+    tick = ibis.interval(microseconds=1)  # an event is known after its moment, not at it
     sightings = ibis.union(
         *(
             table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
@@ -75,5 +75,5 @@ def origins(home: Home) -> list[datetime]:
 
 
 def month_before(months: Sequence[datetime], now: datetime) -> Sequence[datetime]:
-    """The first of a month, four weeks ago or more, that the present is compared with; none or one."""
+    """The first of a month at least four weeks ago, with which the present is compared; none or one."""
     return [moment for moment in months if now - moment >= timedelta(days=28)][-1:]

@@ -1,6 +1,6 @@
-"""What the segments are like: size, value, change, reach, moves between stages, and what sets them apart.
+"""The segment overview: size, value, change, reach, transitions between stages, and distinguishing features.
 
-Computed at the end of a build from the stored snapshots, and kept as JSON for the service.
+Computed at the end of a build from the stored snapshots, and stored as JSON for the service.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ KINDS: dict[str, Mapping[str, Segment]] = {
 }
 MAX_DIFFERENCES = 3
 MIN_DIFFERENCE = 0.15  # from 0.5, of the chance that a member exceeds another
-MAX_CORRELATION = 0.8  # of the ranks of two features that are both named
-SAMPLE = 20_000  # customers on whom differences are told
-MONTHS = 12  # over which moves between stages are counted
+MAX_CORRELATION = 0.8  # of the ranks of two features that are both listed
+SAMPLE = 20_000  # customers from whom differences are computed
+MONTHS = 12  # over which transitions between stages are counted
 SEED = 7
 
 
 def read(home: Home) -> dict[str, Any]:
-    """The overview as the last build left it.
+    """The overview of the last build.
 
     Raises:
-        NothingThere: nothing was built from the events as they are now.
+        NothingThere: nothing was built from the current events.
     """
     path = home.snapshots / lake.metadata(home).generation / "segments.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise NothingThere(f"no segments were told in {home.path}; run `patron build`") from error
+        raise NothingThere(f"there are no segments in {home.path}; run `patron build`") from error
     return content
 
 
 def write(home: Home, built: SnapshotSet) -> None:
-    """Tell of the segments of a build, in one step."""
+    """Write the overview of a build, in one step."""
     path = home.snapshots / lake.metadata(home).generation / "segments.json"
     files.replace(path, json.dumps(overview(home, built), ensure_ascii=False, indent=1))
 
@@ -129,10 +129,10 @@ def _ranks(frame: pd.DataFrame, by_name: Mapping[str, Feature]) -> pd.DataFrame:
 def differences(
     frame: pd.DataFrame, ranks: pd.DataFrame, inside: Any, by_name: Mapping[str, Feature] = FEATURES
 ) -> list[dict[str, Any]]:
-    """The features that tell members from others best, with medians on both sides.
+    """The features that best distinguish members from other customers, with medians of both.
 
-    ``chance`` is the probability that a member has more than another customer (Mann and Whitney's
-    statistic, 1947), which no outlier moves. Of features that go together only the first is named.
+    ``chance`` is the probability that a member has a higher value than another customer (Mann and Whitney's
+    statistic, 1947), which is robust to outliers. Of correlated features only the first is listed.
     """
     by_strength: list[tuple[float, str, float]] = []
     for name in ranks:
@@ -167,9 +167,9 @@ def differences(
 
 
 def moves(built: SnapshotSet) -> dict[str, Any] | None:
-    """How many of each stage are in which stage a month later, over the last year's months.
+    """The number of customers per pair of stages in successive months, over the last year.
 
-    None where no two months in succession are stored.
+    None if no two successive months are stored.
     """
     stored = [t for t in built.as_ofs if t < built.current][-MONTHS - 1 :]
     pairs = [(a, b) for a, b in pairwise(stored) if b - a < timedelta(days=32)]
@@ -186,6 +186,6 @@ def moves(built: SnapshotSet) -> dict[str, Any] | None:
         "to": pairs[-1][1].isoformat(),
         "months": len(pairs),
         "customers": table.to_dict(orient="index"),
-        # Where nobody was in a stage there are no rates.
+        # Rates are undefined for a stage without customers.
         "rates": table[totals > 0].div(totals[totals > 0], axis=0).to_dict(orient="index"),
     }

@@ -1,4 +1,4 @@
-"""The stored snapshots that a build leaves behind: one folder per feature group, one file per moment."""
+"""The stored snapshots of a build: one folder per feature group, one file per moment."""
 
 from __future__ import annotations
 

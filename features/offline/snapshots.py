@@ -1,8 +1,8 @@
-"""Populations × feature groups → snapshots, kept as Parquet for Feast or handed to a scientist.
+"""Computes snapshots of feature groups for populations, as Parquet for Feast or as a frame.
 
 ``snapshots/<generation of the events>/<group>-<definitions>/<as_of>.parquet``: a change of the
-events, of any definition of a group, or of who reads texts, leads to a new folder, so files never mix.
-A pointer beside the groups' folders names the files of the latest build.
+events, of a group's definitions, or of the text classifier leads to a new folder, so files never mix.
+A pointer next to the groups' folders names the files of the latest build.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from features.offline import boundaries, current, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
-MAX_ORDERS_PER_QUERY = 1_000_000  # orders times moments that one query goes through
+MAX_ORDERS_PER_QUERY = 1_000_000  # orders times moments in one query
 
 
 def snapshot(
@@ -48,10 +48,10 @@ def snapshot(
     """The features of any customers as of any moments, computed from the events.
 
     Args:
-        population: columns ``customer_id`` and ``as_of``; a moment without a zone is taken in
-            the shop's, so ``2011-09-01`` is that day's beginning in the shop.
+        population: columns ``customer_id`` and ``as_of``; a moment without a zone is in the shop's zone, so
+            ``2011-09-01`` is the beginning of that day in the shop.
         features: features or their names; all by default.
-        home: the shop; the one of ``PATRON_HOME`` by default.
+        home: the home; by default the one of ``PATRON_HOME``.
 
     Returns:
         ``customer_id``, ``as_of`` (UTC) and one column per feature, in the population's order.
@@ -103,11 +103,11 @@ def version(group: FeatureGroup) -> str:
 
 
 def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
-    """Compute what is not there yet: monthly snapshots, and everyone as of now.
+    """Compute missing snapshots: monthly ones, and the current features of all customers.
 
     Args:
-        monthly: with False only the present is computed, which is all that serving needs, and the
-            month before, which segments are compared with.
+        monthly: if False, only the current features, which suffice for serving, and the month before, with
+            which segments are compared.
     """
     now = home.shop().now()
     generation = home.snapshots / lake.metadata(home).generation
@@ -125,7 +125,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     segment_overview.write(home, built)
     retained |= {
         before for before in [current.built_at(home, generation.name)] if before
-    }  # may be being read
+    }  # may still be read
     current.write_pointer(
         generation, now, {group.name: snapshot_path(folders, group, now) for group in groups}
     )
@@ -134,7 +134,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
 
 
 def _drop_others(folders: Mapping[str, Path], retained: set[datetime]) -> None:
-    """Let go of former presents: one more comes every day."""
+    """Remove snapshots of former presents, since every day adds one."""
     names = {f"{as_of:{FILE_TIME}}.parquet" for as_of in retained}
     for folder in folders.values():
         for file in folder.glob("*.parquet"):
@@ -143,7 +143,7 @@ def _drop_others(folders: Mapping[str, Path], retained: set[datetime]) -> None:
 
 
 def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -> dict[str, Path]:
-    """Compute everyone's features as of these moments, so far as they are not there yet.
+    """Compute the features of all customers as of these moments, unless they are stored.
 
     Returns:
         The folder of each group, by its name.
@@ -165,7 +165,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
         _compute(backend, events, folders, groups, chunk, zone)
-    # What divides customers is learnt from these, and the groups that need it come last.
+    # Boundaries are computed from these; the groups that need boundaries come last.
     events = boundaries.with_boundaries(
         home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
     )
@@ -177,7 +177,7 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
 
 
 def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
-    """The moments that are computed together: a query costs a second however small it is."""
+    """The moments that are computed together, since each query takes at least a second."""
     size = max(1, MAX_ORDERS_PER_QUERY // max(orders, 1))
     return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
 
@@ -191,10 +191,11 @@ def _compute(
     zone: str,
     stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
 ) -> None:
-    """Store the groups that are not stored as of these moments.
+    """Compute and store the groups that are not stored as of these moments.
 
     Args:
-        stored: what groups read of others; with it those that read are computed, else the others.
+        stored: the values that groups read from other groups; if given, the groups that read them are
+            computed, else the others.
     """
     lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
     for group in groups:
@@ -206,7 +207,7 @@ def _compute(
         with ExitStack() as stack:
             cached = stack.enter_context(everyone.cache())
             prepared: dict[str, ir.Table] = {}
-            if len(members) > 1:  # what most of them read, and most columns of it, is read and cut once
+            if len(members) > 1:  # read and filter shared inputs once
                 prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
             for group in members:
                 if stored is not None and (facts := stored(group, missing)) is not None:
@@ -218,7 +219,7 @@ def _compute(
 def _stored(
     backend: Backend, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
 ) -> ir.Table | None:
-    """What a group reads from others, as of some moments, where that was computed before."""
+    """The values that a group reads from others, as of some moments, if they were computed before."""
     facts: ir.Table | None = None
     for other in dict.fromkeys(feature.group for feature in group.reads.values()):
         paths = [snapshot_path(folders, other, as_of) for as_of in as_ofs]
@@ -233,9 +234,9 @@ def _stored(
 def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> None:
     """Write values into a file for each moment, each in one step."""
     moment = values.as_of.cast("timestamp('UTC', 6)")
-    # Feast may be asked for what was known by then, so a backfill is stamped with its as_of.
+    # Feast may filter by the time of creation, so a backfill is stamped with its as_of.
     stamped = values.mutate(as_of=moment, created_at=moment).order_by("customer_key")
-    # Through Arrow, which takes the types Ibis says; DuckDB's own differ (a sum is a HUGEINT).
+    # Through Arrow, with the types that Ibis declares; DuckDB's own differ (a sum is a HUGEINT).
     table = backend.to_pyarrow(stamped)
     for as_of, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)

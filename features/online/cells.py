@@ -1,4 +1,4 @@
-"""What a place for cells must do; SQLite and Redis are two such places."""
+"""The interface of cell stores, implemented for SQLite and Redis."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from typing import Protocol
 from features.online.packed import CellLayout
 
 Cells = list[bytes | None]
-"""One cell per customer asked for, in order; None where there is none."""
+"""One cell per requested customer, in order; None for those without one."""
 
 
 class CellStore(Protocol):
-    """One row per customer, with one cell per feature view; safe to use from many threads.
+    """A row per customer, with a cell per feature view; thread-safe.
 
     Attributes:
-        name: what and where it is, for messages; without credentials.
+        name: the kind and location of the store, for messages; without credentials.
     """
 
     name: str
 
     @property
     def version(self) -> str:
-        """What keeps the rows, and its version."""
+        """The storage engine and its version."""
         ...
 
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
-        """Make room for the views; cells that other definitions left there are cleared."""
+        """Prepare the views; cells written by other definitions are cleared."""
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget views and all their cells."""
+        """Remove views and all their cells."""
 
     def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
-        """Put cells of one view or more, all of the same customers, into their rows.
+        """Write cells of one or more views, all for the same customers, into their rows.
 
-        A cell stays where it is newer than the one to be written, so that a slow batch does not undo
-        what happened meanwhile; unless it is from after ``now_us``, by another clock.
+        A stored cell that is newer than the written one is preserved, so that a slow batch does not undo
+        later updates; unless it is from after ``now_us``, written by another clock.
 
         Args:
-            cells: per view one per key.
+            cells: per view one cell per key.
             now_us: the present, in microseconds since 1970.
         """
 
     def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
-        """Per view the cells of customers, in one round trip.
+        """The cells of customers per view, in one round trip.
 
         Raises:
-            NothingThere: nothing was ever written here.
-            PatronError: the place cannot be read.
+            NothingThere: nothing was written yet.
+            PatronError: the store cannot be read.
         """
         ...
 
     def keys(self) -> list[int]:
-        """All customers who have a row."""
+        """All customers with a row."""
         ...
 
     def delete(self, keys: Sequence[int]) -> None:
-        """Erase the rows of customers; those without one are passed over."""
+        """Delete the rows of customers; missing ones are ignored."""
 
     def clear(self) -> None:
         """Erase everything."""

@@ -1,7 +1,7 @@
-"""Many customers' features out of packed cells, column by column, for those who score everybody.
+"""Decodes packed cells of many customers column by column, for bulk scoring.
 
-``packed.decode`` goes cell by cell and suits the few of a request; here numpy takes whole cells apart at
-once. Both give the same values to the last bit.
+``packed.decode`` works cell by cell and is faster for the few cells of a request; here numpy processes whole
+cells at once. Both give the same values to the last bit.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Words = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class OnlineColumns:
-    """Features of customers, in the order of the keys asked for.
+    """Features of customers, in the order of the requested keys.
 
     Attributes:
-        values: per feature an Arrow array of the feature's own type; null where missing.
-        as_of: per customer the oldest as_of of the groups read, in microseconds since 1970 (int64); null
-            for one without a row.
-        moments: per group the same of its part.
+        values: per feature an Arrow array of the feature's own type; null if missing.
+        as_of: per customer the oldest as_of of the requested groups, in microseconds since 1970 (int64); null
+            for a customer without a row.
+        moments: per group the as_of of each customer's cell.
     """
 
     values: Mapping[str, pa.Array]
@@ -59,7 +59,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
 
 
 def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
-    """The same as :func:`features.online.packed.decode` gives, sooner where there are hundreds.
+    """The same result as :func:`features.online.packed.decode`, faster for hundreds of cells.
 
     Raises:
         LayoutMismatch: a cell was written by other definitions.
@@ -87,12 +87,12 @@ def _blank_out(values: list[Any], where: NDArray[np.bool_] | None) -> None:
 def _taken_apart(
     layout: CellLayout, cells: Sequence[bytes | None]
 ) -> tuple[Words, list[bytes], NDArray[np.bool_] | None]:
-    """The words of cells, the cells with blank ones for those that are missing, and which these are."""
+    """The words of cells, the cells with blank ones in place of missing ones, and which are missing."""
     size = layout.fixed.size
     missing = np.array([cell is None for cell in cells]) if None in cells else None
     blank = _blank(layout)
     full = [blank if cell is None else cell for cell in cells]
-    # Only slices are taken cell by cell: texts make cells of unlike length.
+    # Only slices are taken cell by cell, since texts make the cells' lengths differ.
     fixed = b"".join([cell[:size] for cell in full])
     if len(fixed) != len(full) * size:
         raise LayoutMismatch(layout.view)
@@ -124,7 +124,7 @@ def _column(layout: CellLayout, words: Words, place: int, texts: pa.Array | None
 
 
 def _plain(layout: CellLayout, words: Words, place: int) -> NDArray[Any]:
-    """A feature that is no text, with anything where it is null."""
+    """A feature that is not a text; values at nulls are arbitrary."""
     word: NDArray[Any] = words[_first(layout) + place]
     return {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(
         layout.fields[place].dtype, word
@@ -132,13 +132,13 @@ def _plain(layout: CellLayout, words: Words, place: int) -> NDArray[Any]:
 
 
 def _null(words: Words, place: int) -> NDArray[np.bool_] | None:
-    """Where a feature is null; None if nowhere."""
+    """A mask of the nulls of a feature; None if there are none."""
     bit = words[NULLS + place // 64].view(np.uint64) & np.uint64(1 << place % 64)
     return bit.astype(bool) if bit.any() else None
 
 
 def _texts(layout: CellLayout, words: Words, cells: Sequence[bytes]) -> pa.Array:
-    """All texts of all cells, customer by customer: they lie in a row, and words say their ends."""
+    """All texts of all cells, customer by customer; they are concatenated, and words contain their ends."""
     places = [_first(layout) + i for i, field in enumerate(layout.fields) if field.dtype == "string"]
     ends = words[places].T
     begins = np.cumsum(ends[:, -1]) - ends[:, -1]
@@ -157,5 +157,5 @@ def _texts_before(layout: CellLayout, place: int) -> int:
 
 
 def _first(layout: CellLayout) -> int:
-    """The word of the first feature."""
+    """The index of the first feature's word."""
     return NULLS + layout.null_bytes // WORD

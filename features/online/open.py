@@ -22,7 +22,7 @@ def open_cells(address: str, patience_s: float | None = None) -> CellStore:
     """
     patience = () if patience_s is None else (patience_s,)
     if address.startswith(("redis://", "rediss://")):
-        from features.online.redis import RedisCells  # its client takes a tenth of a second to import
+        from features.online.redis import RedisCells  # importing its client takes a tenth of a second
 
         return RedisCells(address, *patience)
     if "://" in address:

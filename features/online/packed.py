@@ -1,14 +1,14 @@
-"""The features of one group of one customer as one packed cell, and cells back into columns.
+"""The packed cell: the features of one group of one customer; encoding, and decoding into columns.
 
-A cell is a run of 8-byte little-endian words, then text::
+A cell is a sequence of 8-byte little-endian words, followed by text::
 
     layout | as_of | reserved | null bits ... | one word per feature ... | UTF-8 of the strings
 
-Integers and floats keep every bit, a boolean is 0 or 1, a string's word says where its text ends. The
-first word is a digest of the features' names, types and definitions, so a cell that was written by
-other definitions is recognised and never misread. ``as_of`` alone is big-endian, so that a store can
+Integers and floats keep every bit, a boolean is 0 or 1, a string's word is the end of its text. The
+first word is a digest of the features' names, types and definitions, so a cell written by other
+definitions is recognised and never misread. ``as_of`` alone is big-endian, so that a store can
 compare the moments of two cells as bytes. The reserved word is written as 0 and ignored: earlier versions
-wrote a moment there, and a store contains cells of both kinds.
+wrote a moment there, and a store may contain cells of both kinds.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "b
 _CODES = {"int64": "q", "float64": "d", "string": "q", "boolean": "?7x"}
 
 Micros = NDArray[np.int64]
-"""Moments as microseconds since 1970-01-01 UTC; 0 where there is none."""
+"""Moments as microseconds since 1970-01-01 UTC; 0 for none."""
 
 
 class LayoutMismatch(Exception):
-    """A cell was written by other definitions than those it is read by."""
+    """A cell was written by other definitions than the reader's."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A feature as a cell holds it.
+    """A feature in a cell.
 
     Attributes:
         dtype: ``int64``, ``float64``, ``string`` or ``boolean``.
-        definition: the hash of what it is computed by.
+        definition: the hash of its SQL.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Field:
 
 @dataclass(frozen=True)
 class CellLayout:
-    """What the cells of a feature view hold, and in which order."""
+    """The contents of a feature view's cells, in order."""
 
     view: str
     fields: tuple[Field, ...]
@@ -79,12 +79,12 @@ class CellLayout:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Where each feature stands among the features."""
+        """The position of each feature."""
         return {field.name: i for i, field in enumerate(self.fields)}
 
     @cached_property
     def null_bytes(self) -> int:
-        """The bytes that hold one bit per feature, filled up to whole words."""
+        """The number of bytes of the null bits, one per feature, padded to whole words."""
         return -(-len(self.fields) // 64) * WORD
 
     @cached_property
@@ -129,11 +129,11 @@ def encode(layout: CellLayout, rows: pa.Table, as_of: Micros) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Cells, unpacked.
+    """Decoded cells.
 
     Attributes:
-        values: per feature one value per cell; None where it is null or there is no cell.
-        as_of: per cell, in microseconds since 1970; None where there is no cell.
+        values: per feature one value per cell; None if it is null or there is no cell.
+        as_of: per cell, in microseconds since 1970; None if there is no cell.
     """
 
     values: dict[str, list[Any]]
@@ -142,21 +142,21 @@ class Columns:
 
 @dataclass(frozen=True)
 class Selection:
-    """Some features of a layout, ready to be read out of many cells."""
+    """Some features of a layout, prepared for decoding many cells."""
 
     layout: CellLayout
     names: Sequence[str]
 
     @cached_property
     def parts(self) -> list[tuple[str, int, int | None, int]]:
-        """Per feature its name, its place in an unpacked cell, that of a string's beginning, its null bit.
+        """Per feature its name, its position in an unpacked cell, that of a string's beginning, its null bit.
 
-        The first string begins at 0, which is said by -1.
+        The position −1 stands for a beginning at 0, of the first string.
         """
         fields, parts = self.layout.fields, []
         for name in self.names:
             i = self.layout.place[name]
-            # A string begins where the one before it ends.
+            # A string begins at the end of the previous one.
             before = [j for j in range(i) if fields[j].dtype == "string"]
             begin = (_FIRST + before[-1] if before else -1) if fields[i].dtype == "string" else None
             parts.append((name, _FIRST + i, begin, 1 << i))
@@ -164,19 +164,19 @@ class Selection:
 
     @cached_property
     def numbers(self) -> tuple[Callable[[Sequence[Any]], Sequence[Any]], list[str]]:
-        """Takes what is no string out of an unpacked cell, and the names of that."""
+        """A function that takes the non-string features from an unpacked cell, and their names."""
         chosen = [(place, name) for name, place, begin, _ in self.parts if begin is None]
         take = itemgetter(*(place for place, _ in chosen)) if len(chosen) > 1 else None
         return take or (lambda row: [row[place] for place, _ in chosen]), [name for _, name in chosen]
 
     @cached_property
     def strings(self) -> list[tuple[str, int, int]]:
-        """Of each string its name, its place in an unpacked cell, and that of its beginning."""
+        """For each string its name, its position in an unpacked cell, and that of its beginning."""
         return [(name, place, begin) for name, place, begin, _ in self.parts if begin is not None]
 
     @cached_property
     def bits(self) -> int:
-        """The null bits of all of them."""
+        """The null bits of all selected features."""
         return sum(bit for *_, bit in self.parts)
 
 
@@ -193,7 +193,7 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
             raise LayoutMismatch(layout.view)
     if len(present) == len(cells) == 1:
         return _decode_one(selection, present[0])
-    # For few cells this beats numpy ten times, for a thousand it is about as fast.
+    # For few cells this is ten times faster than numpy, for a thousand about as fast.
     columns = list(zip(*map(layout.fixed.unpack_from, present), strict=True))
     if not columns:
         nothing: list[None] = [None] * len(cells)
@@ -220,10 +220,10 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
 
 
 def _decode_one(selection: Selection, cell: bytes) -> Columns:
-    """The same of one cell, as most of those who ask at once want it: in half the time."""
+    """The same for a single cell, the most common request, in half the time."""
     row = selection.layout.fixed.unpack_from(cell)
     take, names = selection.numbers
-    values: dict[str, list[Any]] = {name: [] for name in selection.names}  # in their order
+    values: dict[str, list[Any]] = {name: [] for name in selection.names}  # in the order of names
     for name, value in zip(names, take(row), strict=True):
         values[name] = [value]
     size = selection.layout.fixed.size
@@ -238,7 +238,7 @@ def _decode_one(selection: Selection, cell: bytes) -> Columns:
 
 
 def _nulls(selection: Selection, rows: Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """The rows with nulls, and which features of them are null; few patterns stand for many rows."""
+    """The rows with nulls, and their null features; rows share few patterns, which are decoded once."""
     names_by_bits: dict[bytes, list[str]] = {}
     for row, bits in enumerate(rows):
         if bits not in names_by_bits:

@@ -1,7 +1,7 @@
-"""Cells in Redis: one string per customer, so that a thousand customers are one ``MGET``.
+"""Cells in Redis: one string per customer, so that a thousand customers are read by one ``MGET``.
 
-A row is a run of cells, each with a tag (the digest of its view's name) and its size before it. Scripts
-on the server splice cells in and out, so that a row is never half written. One database holds one shop.
+A row is a sequence of cells, each preceded by a tag (the digest of its view's name) and its size. Scripts
+on the server insert and remove cells atomically. One database is used by one shop.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from features.online.cells import Cells
 from features.online.packed import FORMAT, CellLayout
 
 TIMEOUT_SECONDS = 5.0
-BATCH = 500  # rows per call, so that others are not kept waiting
+BATCH = 500  # rows per call, so that other clients do not wait long
 READ_BATCH = 5_000
 _ROW, _META = b"patron:online:%d", b"patron:online"
 _HEAD = struct.Struct("<4sI")
-# What both scripts do: take a row apart, and put it together again.
+# The common part of both scripts: parse a row, and serialise it.
 _ROWS = """
 local function cells_of(key)
   local row, held, at = redis.call('GET', key) or '', {}, 1
@@ -63,7 +63,7 @@ for i, key in ipairs(KEYS) do
 end
 """
 )
-# ARGV: the tags of the views to take out.
+# ARGV: the tags of the views to remove.
 _DROP = (
     _ROWS
     + """
@@ -91,7 +91,7 @@ class RedisCells:
         try:
             self._client: Any = redis.Redis.from_url(
                 address, socket_timeout=patience_s, socket_connect_timeout=patience_s,
-                # Once, since a server that was started again has closed the connections to the old one.
+                # One retry, since a restarted server has closed the old connections.
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )  # fmt: skip
         except ValueError as error:
@@ -102,13 +102,13 @@ class RedisCells:
 
     @property
     def version(self) -> str:
-        """What keeps the rows, and its version."""
-        with self._speaking():
+        """The storage engine and its version."""
+        with self._readable_errors():
             return f"Redis {self._client.info('server')['redis_version']}"
 
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
-        """Make room for the views; cells that other definitions left there are cleared."""
-        with self._speaking():
+        """Prepare the views; cells written by other definitions are cleared."""
+        with self._readable_errors():
             layouts_before = self._read_layouts()
             wanted = {layout.view: layout.digest.hex() for layout in layouts}
             self._take_out(
@@ -117,24 +117,24 @@ class RedisCells:
             self._write_layouts(layouts_before | wanted)
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget views and all their cells."""
-        with self._speaking():
+        """Remove views and all their cells."""
+        with self._readable_errors():
             layouts = self._read_layouts()
             self._take_out([view for view in views if view in layouts])
             self._write_layouts({view: digest for view, digest in layouts.items() if view not in views})
 
     def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
-        """Put cells of one view or more into the rows of customers; newer ones stay."""
+        """Write cells of one or more views into the rows of customers; newer cells are preserved."""
         tags, rows = [_tag(view) for view in cells], list(zip(*cells.values(), strict=True))
         head = [now_us.to_bytes(8, "big"), len(tags), *tags]
-        with self._speaking():
+        with self._readable_errors():
             for start in range(0, len(keys), BATCH):
                 names = [_ROW % key for key in keys[start : start + BATCH]]
                 part = [cell for row in rows[start : start + BATCH] for cell in row]
                 self._write(keys=names, args=[*head, *part])
 
     def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
-        """Per view the cells of customers, by one command where they are few."""
+        """The cells of customers per view, in a single command for few customers."""
         rows: list[bytes | None] = []
         for start in range(0, max(1, len(keys)), READ_BATCH):
             names = [_ROW % key for key in keys[start : start + READ_BATCH]]
@@ -155,7 +155,7 @@ class RedisCells:
         return by_view
 
     def _mget(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Values by name, past the client, whose part takes as long as the server's."""
+        """Values by name, without the client's parser, which takes as long as the server."""
         try:
             while True:
                 fresh = not self._idle
@@ -167,9 +167,9 @@ class RedisCells:
                     connection.disconnect()
                     if fresh:
                         raise
-                    continue  # the server was started again since
+                    continue  # the server was restarted
                 except BaseException:
-                    connection.disconnect()  # or its answer would be the next one's
+                    connection.disconnect()  # otherwise the next command would read this response
                     raise
                 self._idle.append(connection)
                 return values
@@ -177,20 +177,20 @@ class RedisCells:
             raise self._error(error) from error
 
     def keys(self) -> list[int]:
-        """All customers who have a row."""
-        with self._speaking():
+        """All customers with a row."""
+        with self._readable_errors():
             self._check(self._client.get(_META))
             return [int(name.rsplit(b":", 1)[1]) for name in self._names()]
 
     def delete(self, keys: Sequence[int]) -> None:
-        """Erase the rows of customers; those without one are passed over."""
-        with self._speaking():
+        """Delete the rows of customers; missing ones are ignored."""
+        with self._readable_errors():
             for start in range(0, len(keys), BATCH):
                 self._client.delete(*(_ROW % key for key in keys[start : start + BATCH]))
 
     def clear(self) -> None:
         """Erase everything."""
-        with self._speaking():
+        with self._readable_errors():
             for names in _batches(self._names()):
                 self._client.delete(*names)
             self._client.delete(_META)
@@ -223,8 +223,8 @@ class RedisCells:
         self._checked = meta
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turn the client's errors into ones for a person."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Translate the client's errors into readable ones."""
         try:
             yield
         except self._errors as error:
@@ -238,12 +238,12 @@ class RedisCells:
 
 
 def _tag(view: str) -> bytes:
-    """Four bytes that stand for a view before each of its cells."""
+    """The four bytes that identify a view before each of its cells."""
     return sha256(view.encode()).digest()[:4]
 
 
 def _batches(names: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """Names by the ``BATCH``."""
+    """Names in batches of ``BATCH``."""
     batch: list[bytes] = []
     for name in names:
         batch.append(name)

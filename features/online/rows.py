@@ -1,4 +1,4 @@
-"""Rows of features in and out of the online store, past Feast's protocol buffers."""
+"""Reads and writes rows of features in the online store, without Feast's protocol buffers."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from features.online.packed import (
 )
 
 KEY = "customer_key"
-MANY = 200  # cells, from which on numpy takes them apart sooner
-CLOCKS_APART = timedelta(minutes=1)  # what clocks of machines may differ by, and now is to the second
+MANY = 200  # cells, above which numpy decodes faster
+CLOCKS_APART = timedelta(minutes=1)  # allowed difference between machines' clocks; now is rounded to seconds
 Snapshot: TypeAlias = pd.DataFrame | pa.Table
 """``customer_key``, ``as_of`` and the features of a group, one row per customer."""
 
 
 @dataclass(frozen=True)
 class OnlineRows:
-    """Feature values of customers as the online store holds them.
+    """Feature values of customers from the online store.
 
     Attributes:
-        values: one list per feature, in the order of the keys asked for; None where missing.
-        as_of: per customer the oldest as_of of the groups read; None for one without a row.
-        moments: per group the as_of of each customer's part, in microseconds since 1970; None where there
-            is none.
+        values: one list per feature, in the order of the requested keys; None if missing.
+        as_of: per customer the oldest as_of of the requested groups; None for a customer without a row.
+        moments: per group the as_of of each customer's cell, in microseconds since 1970; None if there is
+            none.
     """
 
     values: dict[str, list[Any]]
@@ -53,12 +53,12 @@ class OnlineRows:
 
 @dataclass(frozen=True)
 class OnlineReader:
-    """Reads some features of customers by key; threads may share it.
+    """Reads features of customers by key; threads may share it.
 
     Attributes:
-        place: where they are.
-        selections: by group, what is read of it.
-        names: the features, in the order of the answer.
+        place: the cell store.
+        selections: the requested features, by group.
+        names: the features, in the order of the result.
     """
 
     place: CellStore
@@ -74,7 +74,7 @@ class OnlineReader:
         return self.unpack(self.fetch(keys))
 
     def fetch(self, keys: Sequence[int]) -> list[Cells]:
-        """Per group the cells of customers, as they are.
+        """The packed cells of customers, per group.
 
         Raises:
             PatronError: the store is missing or cannot be read.
@@ -82,10 +82,10 @@ class OnlineReader:
         return self.place.read([int(key) for key in keys], list(self.selections))
 
     def unpack(self, cells: Sequence[Cells]) -> OnlineRows:
-        """The features in cells that were fetched.
+        """Decode fetched cells.
 
         Raises:
-            PatronError: they were written by other definitions than those they are read by.
+            PatronError: they were written by other definitions than the reader's.
         """
         parts = [unpacked(self.place, *both) for both in zip(self.selections.values(), cells, strict=True)]
         values = {name: column for part in parts for name, column in part.values.items()}
@@ -93,7 +93,7 @@ class OnlineReader:
         return OnlineRows({name: values[name] for name in self.names}, _oldest(parts), moments)
 
     def columns(self, cells: Sequence[Cells]) -> OnlineColumns:
-        """The same as Arrow arrays, for those who score many.
+        """The same as Arrow arrays, for bulk scoring.
 
         Raises:
             PatronError: as :meth:`unpack`.
@@ -108,10 +108,10 @@ class OnlineReader:
         return OnlineColumns({name: values[name] for name in self.names}, oldest, moments)
 
     def only(self, names: Sequence[str]) -> OnlineReader:
-        """Reads some of the features, which asks nothing of the store.
+        """A reader of some of the features, without access to the store.
 
         Raises:
-            PatronError: one of them is not read here.
+            PatronError: a feature is not one of this reader's.
         """
         views = {name: view for view, part in self.selections.items() for name in part.names}
         if missing := [name for name in names if name not in views]:
@@ -120,10 +120,10 @@ class OnlineReader:
         return reader(self.place, layouts, {name: views[name] for name in names})
 
     def check(self, cells: Sequence[Cells]) -> None:
-        """Refuse cells that were written by other definitions than those they are read by.
+        """Refuse cells written by other definitions than the reader's.
 
         Raises:
-            PatronError: some were.
+            PatronError: there are such cells.
         """
         for selection, some in zip(self.selections.values(), cells, strict=True):
             digest = selection.layout.digest
@@ -132,11 +132,11 @@ class OnlineReader:
 
 
 def reader(place: CellStore, layouts: Mapping[str, CellLayout], views: Mapping[str, str]) -> OnlineReader:
-    """Reads features.
+    """A reader of features.
 
     Args:
         layouts: by view.
-        views: of each feature to be read, in the order of the answer.
+        views: the view of each requested feature, in the order of the result.
     """
     parts = {
         view: Selection(layouts[view], [name for name in views if views[name] == view])
@@ -146,10 +146,10 @@ def reader(place: CellStore, layouts: Mapping[str, CellLayout], views: Mapping[s
 
 
 def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | None]) -> Columns:
-    """The selected features of cells that were read from a place.
+    """Decode the selected features of cells read from a store.
 
     Raises:
-        PatronError: they were written by other definitions than those they are read by.
+        PatronError: they were written by other definitions than the reader's.
     """
     try:
         return (decode if len(cells) < MANY else decode_lists)(selection, cells)
@@ -158,9 +158,9 @@ def unpacked(place: CellStore, selection: Selection, cells: Sequence[bytes | Non
 
 
 def _filled_otherwise(place: CellStore, error: LayoutMismatch) -> PatronError:
-    """What a person is told of cells that other definitions wrote."""
+    """The error for cells written by other definitions."""
     return PatronError(
-        f"{place.name} holds {error} by other definitions than it is read by; run `patron build`,"
+        f"{place.name} has {error}, written by other definitions than the reader's; run `patron build`,"
         " and restart a service that was running before"
     )
 
@@ -182,10 +182,10 @@ def write(
 def erase_others(
     place: CellStore, views: Sequence[str], retained: set[int], until_us: int, shop: Shop
 ) -> None:
-    """Erase who is not among ``kept``, but for those of whom there was news.
+    """Delete customers who are not in ``retained``, unless they have newer rows.
 
     Args:
-        until_us: a row that is newer than this is news, unless another clock wrote it.
+        until_us: a row newer than this is preserved, unless another clock wrote it.
     """
     others, now = list(set(place.keys()) - retained), latest_now(shop)
     rows = zip(*place.read(others, views), strict=True)
@@ -194,12 +194,12 @@ def erase_others(
 
 
 def latest_now(shop: Shop) -> int:
-    """The last moment that may be now: what is from after it was written by another clock."""
+    """The latest moment that can be now: a later one was written by another clock."""
     return micros(shop.now() + CLOCKS_APART)
 
 
 def moments(snapshot: Snapshot) -> Micros:
-    """Each row's as_of."""
+    """The as_of of each row."""
     column = _table(snapshot)["as_of"].cast(pa.timestamp("us", "UTC"), safe=False)
     values: Micros = column.cast(pa.int64()).to_numpy()
     return values
@@ -214,7 +214,7 @@ def _table(snapshot: Snapshot) -> pa.Table:
 def _oldest(groups: Sequence[Columns]) -> list[datetime | None]:
     """Per customer the oldest moment of the groups; None for one without any."""
     rows = list(zip(*(group.as_of for group in groups), strict=True))
-    # Most rows are alike.
+    # Most rows are equal.
     by_row = {row: min((at for at in row if at is not None), default=None) for row in set(rows)}
     as_of = {row: None if at is None else moment(at) for row, at in by_row.items()}
     return [as_of[row] for row in rows]

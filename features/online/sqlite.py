@@ -1,7 +1,7 @@
 """Cells in an SQLite file: a row per customer, a column per feature view.
 
 The file is in WAL mode, so readers and a writer do not wait for each other. Readers take a connection
-from a pool, a writer opens its own; after each write the log is folded back into the file.
+from a pool, a writer opens its own; after each write the log is checkpointed into the file.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from core.storage import sql
 from features.online.cells import Cells
 from features.online.packed import FORMAT, WORD, CellLayout
 
-BUSY_SECONDS = 30.0  # how long one writer waits for another
-CHECKPOINT_MS = 200  # how long folding the log back waits for readers; the next write does it else
+BUSY_SECONDS = 30.0  # that a writer waits for another
+CHECKPOINT_MS = 200  # that a checkpoint waits for readers; otherwise the next write does it
 _APPLICATION = 0x5061  # marks a file of this kind, with the format, in SQLite's header
 _VERSION = _APPLICATION << 8 | FORMAT
 _TABLES = (
@@ -43,11 +43,11 @@ class SqliteCells:
 
     @property
     def version(self) -> str:
-        """What keeps the rows, and its version."""
+        """The storage engine and its version."""
         return f"SQLite {sqlite3.sqlite_version}"
 
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
-        """Make room for the views; cells that other definitions left there are cleared."""
+        """Prepare the views; cells written by other definitions are cleared."""
         with self._writing(create=True) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
                 _drop_all(connection)  # a file of another kind or format
@@ -65,7 +65,7 @@ class SqliteCells:
                 connection.execute("INSERT OR REPLACE INTO layouts VALUES (?, ?)", row)
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget views and all their cells."""
+        """Remove views and all their cells."""
         with self._writing() as connection:
             for (view,) in connection.execute("SELECT view FROM layouts").fetchall():
                 if view in views:
@@ -73,7 +73,7 @@ class SqliteCells:
                     connection.execute("DELETE FROM layouts WHERE view = ?", (view,))
 
     def write(self, keys: Sequence[int], cells: Mapping[str, Sequence[bytes]], now_us: int) -> None:
-        """Put cells of one view or more into the rows of customers; newer ones stay."""
+        """Write cells of one or more views into the rows of customers; newer cells are preserved."""
         columns = [sql.name(view) for view in cells]
         places = ", ".join("?" * (1 + len(columns)))
         updates = ", ".join(f"{column} = {_newest(column, now_us)}" for column in columns)
@@ -85,15 +85,15 @@ class SqliteCells:
             connection.executemany(statement, zip(keys, *cells.values(), strict=True))
 
     def read(self, keys: Sequence[int], views: Sequence[str]) -> list[Cells]:
-        """Per view the cells of customers, by one query."""
-        # With the table's name, or SQLite would take the name of a missing column for a text.
+        """The cells of customers per view, in one query."""
+        # With the table's name, since SQLite would take the name of a missing column for a text.
         values: list[Any]
         columns = "".join(f", customers.{sql.name(view)}" for view in views)
         where, values = "IN (SELECT value FROM json_each(?))", [json.dumps(keys)]
-        if len(keys) == 1:  # as most of those who ask at once do
+        if len(keys) == 1:  # the most common case
             where, values = "= ?", [*keys]
         elif keys and keys == list(range(keys[0], keys[0] + len(keys))):
-            where, values = "BETWEEN ? AND ?", [keys[0], keys[-1]]  # sooner read than each looked up
+            where, values = "BETWEEN ? AND ?", [keys[0], keys[-1]]  # faster than a lookup per key
         query = f"SELECT customer_key{columns} FROM customers WHERE customer_key {where}"
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
@@ -104,12 +104,12 @@ class SqliteCells:
         return [list(map(itemgetter(i), rows)) for i in range(1, 1 + len(views))]
 
     def keys(self) -> list[int]:
-        """All customers who have a row."""
+        """All customers with a row."""
         with self._reading() as connection:
             return [key for (key,) in connection.execute("SELECT customer_key FROM customers")]
 
     def delete(self, keys: Sequence[int]) -> None:
-        """Erase the rows of customers, so that the file holds nothing of them."""
+        """Delete the rows of customers, so that the file contains nothing of them."""
         with self._writing() as connection:
             connection.executemany("DELETE FROM customers WHERE customer_key = ?", [(key,) for key in keys])
 
@@ -121,7 +121,7 @@ class SqliteCells:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._speaking():
+        with self._readable_errors():
             self._look()
             try:
                 connection = self._idle.pop()
@@ -136,7 +136,7 @@ class SqliteCells:
 
     @contextmanager
     def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._speaking():
+        with self._readable_errors():
             if create:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             else:
@@ -145,7 +145,7 @@ class SqliteCells:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("PRAGMA secure_delete = ON")  # what is erased or replaced is gone
+                connection.execute("PRAGMA secure_delete = ON")  # overwrites deleted and replaced data
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -161,15 +161,15 @@ class SqliteCells:
         )  # fmt: skip
 
     def _look(self) -> None:
-        """Let go of the connections where another file stands in the old one's place."""
+        """Close the connections if the file was replaced."""
         stat = self.path.stat()
         if self._file != (stat.st_dev, stat.st_ino):
             _close(self._idle)
             self._file = stat.st_dev, stat.st_ino
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turn SQLite's errors into ones for a person."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Translate SQLite's errors into readable ones."""
         try:
             yield
         except FileNotFoundError as error:
@@ -187,7 +187,7 @@ def _close(connections: deque[sqlite3.Connection]) -> None:
 
 
 def _newest(column: str, now_us: int) -> str:
-    """SQL for the cell to keep: as_of is big-endian at the second word, so bytes compare as moments."""
+    """SQL for the cell to store: as_of is big-endian at the second word, so bytes compare as moments."""
 
     def moment(cell: str) -> str:
         return f"substr({cell}, {1 + WORD}, {WORD})"

@@ -475,7 +475,7 @@ def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
     rows = built.table(GROUPS[1], built.current).slice(0, 1)
     at = np.array([micros(built.current)])
     changed.online.write([key], {"price": encode(other, rows, at)}, micros(built.current))
-    refused = r"holds price by other definitions than it is read by; run `patron build`"
+    refused = r"has price, written by other definitions than the reader's; run `patron build`"
     with pytest.raises(PatronError, match=refused):
         changed.reader(ALL)([key])
     with pytest.raises(PatronError, match=refused):
