@@ -18,11 +18,11 @@ class Scope(StrEnum):
         scope.meaning = meaning
         return scope
 
-    SCORES = "scores", "ask for customers' scores"
+    SCORES = "scores", "request customers' scores"
     CUSTOMERS = "customers", "read customers: portraits, timelines, lists"
     SEGMENTS = "segments", "read the segments"
-    DECISIONS = "decisions", "have next best actions decided, one by one or in runs"
-    OUTCOMES = "outcomes", "report what came of a decision"
+    DECISIONS = "decisions", "request next best actions, for one customer or in runs"
+    OUTCOMES = "outcomes", "report outcomes of decisions"
     EVENTS = "events", "send events"
     OPERATIONS = "operations", "read models, metrics and monitoring"
     ALL = "all", "everything"
