@@ -653,7 +653,7 @@ trades = st.lists(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(trades, st.permutations("abc"), st.booleans())
 def test_any_files_that_overlap_in_any_order_are_the_whole(
     raw: list[tuple[str, int, str, int, str, str]], order: list[str], numbered: bool

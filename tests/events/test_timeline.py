@@ -114,7 +114,7 @@ def all_pages(timeline: Timeline, key: int, as_of: datetime, limit: int, **more:
         below = page.end
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     key=st.integers(1, 600),
     limit=st.integers(1, 60),

@@ -221,7 +221,7 @@ steps = st.lists(
 
 
 # Not shrunk, since an example takes a second.
-@settings(max_examples=25, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=12, phases=(Phase.explicit, Phase.generate))
 @given(steps)
 def test_rows_are_what_the_definitions_give(empty_live: Home, steps: list[tuple[Any, ...]]) -> None:
     with TemporaryDirectory() as folder:
