@@ -41,12 +41,14 @@ def fail(breaker: CircuitBreaker, store: Store, times: int) -> None:
             breaker(store)
 
 
-def test_what_answers_is_asked_each_time(breaker: CircuitBreaker, store: Store) -> None:
+def test_a_working_store_is_called_each_time(breaker: CircuitBreaker, store: Store) -> None:
     assert [breaker(store) for _ in range(5)] == ["here"] * 5
     assert store.calls == 5
 
 
-def test_failures_that_are_not_in_a_row_change_nothing(breaker: CircuitBreaker, store: Store) -> None:
+def test_failures_that_are_not_in_a_row_do_not_open_the_circuit(
+    breaker: CircuitBreaker, store: Store
+) -> None:
     for _ in range(3):
         fail(breaker, store, FAILURES - 1)
         store.away = False
@@ -54,7 +56,7 @@ def test_failures_that_are_not_in_a_row_change_nothing(breaker: CircuitBreaker, 
     assert not breaker.open
 
 
-def test_after_failures_in_a_row_it_is_left_alone_and_one_tries_after_each_pause(
+def test_after_failures_in_a_row_the_circuit_opens_and_one_call_tries_after_each_pause(
     breaker: CircuitBreaker, store: Store
 ) -> None:
     fail(breaker, store, FAILURES + 10)
@@ -73,7 +75,7 @@ def test_after_failures_in_a_row_it_is_left_alone_and_one_tries_after_each_pause
     assert pauses[-2:] == [LONGEST_PAUSE_S] * 2
 
 
-def test_once_it_answers_all_is_as_before_and_the_next_pause_is_short_again(
+def test_a_successful_call_closes_the_circuit_and_resets_the_pause(
     breaker: CircuitBreaker, store: Store
 ) -> None:
     fail(breaker, store, FAILURES + 1)
@@ -89,16 +91,14 @@ def test_once_it_answers_all_is_as_before_and_the_next_pause_is_short_again(
     assert breaker(store) == "here"
 
 
-def test_who_wants_to_know_how_things_stand_asks_at_once_and_what_they_find_holds(
-    breaker: CircuitBreaker, store: Store
-) -> None:
+def test_a_check_calls_the_store_at_once_and_its_result_counts(breaker: CircuitBreaker, store: Store) -> None:
     fail(breaker, store, FAILURES)
     store.away = False
     assert breaker.call_even_if_open(store) == "here"
     assert breaker(store) == "here"
 
 
-def test_others_do_not_wait_for_the_one_who_tries(breaker: CircuitBreaker, store: Store) -> None:
+def test_other_callers_do_not_wait_for_the_one_that_tries(breaker: CircuitBreaker, store: Store) -> None:
     fail(breaker, store, FAILURES)
     store.seconds += FIRST_PAUSE_S
     begun, end = threading.Event(), threading.Event()
@@ -119,7 +119,7 @@ def test_others_do_not_wait_for_the_one_who_tries(breaker: CircuitBreaker, store
     assert breaker(store) == "here"
 
 
-def test_a_call_in_a_thread_is_given_up_when_its_budget_is_spent(store: Store) -> None:
+def test_a_call_in_a_thread_times_out_after_its_budget(store: Store) -> None:
     end = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         breaker = CircuitBreaker("the store", 0.01, pool)

@@ -65,7 +65,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 # Tables
 
 
-def test_the_steps_make_the_tables_that_the_code_declares(home: Home) -> None:
+def test_the_migrations_create_the_declared_tables(home: Home) -> None:
     for folder in ("features", "serving"):
         for path in (ROOT / folder).rglob("*.py"):
             if "    METADATA,\n" in path.read_text():  # it declares a table
@@ -76,13 +76,13 @@ def test_the_steps_make_the_tables_that_the_code_declares(home: Home) -> None:
         assert migrations.revision(connection) == migrations.HEAD
 
 
-def test_the_steps_follow_one_another_up_to_the_newest() -> None:
+def test_the_migrations_form_one_chain_up_to_the_newest() -> None:
     names = sorted(path.stem for path in Path(migrations.__path__[0], "versions").glob("v*.py"))
     assert [name[1:5] for name in names] == [f"{n + 1:04}" for n in range(len(names))]
     assert names[-1][1:5] == migrations.HEAD
 
 
-def test_reading_makes_nothing(home: Home) -> None:
+def test_reading_creates_no_file(home: Home) -> None:
     database = Database(home)
     with pytest.raises(NothingThere, match="import or simulate a shop first"), database.reading():
         pass
@@ -98,7 +98,7 @@ def test_reading_makes_nothing(home: Home) -> None:
     assert Identity(home).keys(["a", "b"]) == {"a": 1}
 
 
-def test_processes_that_start_at_once_make_the_tables_once(home: Home) -> None:
+def test_processes_that_start_at_once_create_the_tables_once(home: Home) -> None:
     code = "Identity(home).assign(words); print(Identity(home).keys(words))"
     started = [python(home, code, f"c{i}", "all") for i in range(4)]
     keys = [eval(answer(process)) for process in started]
@@ -107,7 +107,7 @@ def test_processes_that_start_at_once_make_the_tables_once(home: Home) -> None:
 
 
 @pytest.mark.parametrize("use", ["reading", "writing", "prepare"])
-def test_a_database_of_a_newer_patron_is_refused_in_words(use: str, home: Home) -> None:
+def test_a_database_of_a_newer_patron_is_refused_with_the_reason(use: str, home: Home) -> None:
     database = Database(home)
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
@@ -117,9 +117,7 @@ def test_a_database_of_a_newer_patron_is_refused_in_words(use: str, home: Home) 
         database.prepare() if use == "prepare" else getattr(database, use)().__enter__()
 
 
-def test_an_older_one_is_brought_up_to_date_by_writers_alone(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_database_is_migrated_by_writers_only(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     Database(home).prepare()
     monkeypatch.setattr(migrations, "HEAD", "9999")
     with (
@@ -152,7 +150,7 @@ def put(connection: sa.Connection, digest: str) -> None:
     connection.execute(insert(connection, rules).on_conflict_do_nothing(), {"digest": digest, "content": ""})
 
 
-def test_a_transaction_is_there_as_a_whole_or_not_at_all(home: Home) -> None:
+def test_a_transaction_is_atomic(home: Home) -> None:
     database = Database(home)
     with database.writing() as connection:
         put(connection, "a")
@@ -162,7 +160,7 @@ def test_a_transaction_is_there_as_a_whole_or_not_at_all(home: Home) -> None:
         assert count(connection) == 1
 
 
-def test_a_reader_sees_one_moment(home: Home) -> None:
+def test_a_reader_sees_a_consistent_snapshot(home: Home) -> None:
     database = Database(home)
     database.prepare()
     with database.reading() as reader:
@@ -175,7 +173,7 @@ def test_a_reader_sees_one_moment(home: Home) -> None:
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_what_is_committed_outlives_a_killed_process(durable: bool, home: Home) -> None:
+def test_committed_data_survive_a_killed_process(durable: bool, home: Home) -> None:
     code = (
         "from records.tables import rules\n"
         "for n in range(10**9):\n"
@@ -194,7 +192,7 @@ def test_what_is_committed_outlives_a_killed_process(durable: bool, home: Home) 
         assert len(text_value) <= count(connection) <= len(text_value) + 1
 
 
-def test_only_what_must_not_be_lost_waits_for_the_disk(home: Home) -> None:
+def test_only_durable_transactions_wait_for_the_disk(home: Home) -> None:
     database = Database(home)
     for durable in (True, False, True):
         with database.writing(durable=durable) as connection:
@@ -206,7 +204,7 @@ def test_only_what_must_not_be_lost_waits_for_the_disk(home: Home) -> None:
                 assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == (2 if durable else 1)
 
 
-def test_writers_of_one_kind_wait_for_each_other_and_on_a_server_only_they(home: Home) -> None:
+def test_writers_of_one_turn_wait_for_each_other_and_on_a_server_only_they(home: Home) -> None:
     database = Database(home)
     database.prepare()
     order: list[str] = []
@@ -235,7 +233,7 @@ def message_of(message_id: str, customer: str, joins: str | None = None) -> Mess
     return Message(message_id, NOON, customer, joins, {"traits": [[0, 0, 0, "plan", message_id]]})
 
 
-def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> None:
+def test_messages_are_deduplicated_and_numbers_are_never_reused(home: Home) -> None:
     database = Database(home)
     refused = [Refused(NOON, "no customer", "{}")]
     done = append(
@@ -258,7 +256,7 @@ def test_a_message_counts_once_and_numbers_are_never_given_twice(home: Home) -> 
     assert journal.last(database) == 4
 
 
-def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(home: Home) -> None:
+def test_quarantined_messages_are_deduplicated_by_id_only(home: Home) -> None:
     database = Database(home)
     bad = [Refused(NOON, "no customer", text, id) for text, id in (("1", "a"), ("2", None), ("3", "b"))]
     append(database, [], bad, compacted_seq=0)
@@ -272,7 +270,7 @@ def test_a_refused_message_waits_once_and_one_without_an_id_is_like_no_other(hom
     assert journal.last(database) == 1
 
 
-def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
+def test_numbers_continue_after_those_in_the_lake(home: Home) -> None:
     database = Database(home)
     append(database, [message_of("a", "ann")], compacted_seq=0)
     journal.advance_to(database, 7)
@@ -282,7 +280,7 @@ def test_numbers_go_on_after_what_the_lake_holds(home: Home) -> None:
     assert journal.changes(database, 7).customer_keys == [1]
 
 
-def test_who_joins_is_news_of_both(home: Home) -> None:
+def test_a_merge_is_a_change_of_both_customers(home: Home) -> None:
     database = Database(home)
     append(
         database,
@@ -332,7 +330,7 @@ def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(ho
 # Connections
 
 
-def test_all_of_a_process_share_the_connections_as_long_as_somebody_has_them(home: Home) -> None:
+def test_users_in_a_process_share_the_connections_while_any_is_open(home: Home) -> None:
     one, other = Database(home), Database(home)
     assert one._connections is other._connections
     one.prepare()
@@ -361,7 +359,7 @@ def test_threads_share_it(home: Home) -> None:
     assert max(seen) == 20
 
 
-def test_after_a_fork_both_go_on(home: Home) -> None:
+def test_parent_and_child_work_after_a_fork(home: Home) -> None:
     code = (
         "import os\n"
         "identity = Identity(home); identity.assign(['before'])\n"
@@ -376,7 +374,7 @@ def test_after_a_fork_both_go_on(home: Home) -> None:
     assert answer(python(home, code)) == "['before', 'child', 'parent']"
 
 
-def test_it_heals_when_the_server_was_restarted(
+def test_connections_recover_after_a_restart_of_the_server(
     postgres: PostgresServer, postgres_address: str, tmp_path: Path
 ) -> None:
     database = Database(Home(tmp_path, postgres_address))
@@ -419,12 +417,12 @@ def file_home(tmp_path: Path) -> Home:
     return home
 
 
-def test_the_file_is_its_owners_and_is_whole_when_all_have_closed_it(file_home: Home) -> None:
+def test_the_file_is_private_and_complete_once_closed(file_home: Home) -> None:
     assert stat.S_IMODE(file_home.database_file.stat().st_mode) == 0o600
     assert list(file_home.path.iterdir()) == [file_home.database_file]
 
 
-def test_a_damaged_file_is_refused_in_words_and_one_put_in_its_place_is_found(file_home: Home) -> None:
+def test_a_damaged_file_is_refused_with_the_reason_and_its_replacement_is_opened(file_home: Home) -> None:
     identity = Identity(file_home)
     assert identity.keys(["a"]) == {"a": 1}
     file = file_home.database_file

@@ -90,7 +90,7 @@ def test_months_are_every_first_there_is(start: date, days: int):
 # The clock
 
 
-def test_a_frozen_clock_stands_and_the_other_runs():
+def test_a_frozen_clock_is_constant_and_wall_time_advances():
     moment = datetime(2011, 12, 10, tzinfo=UTC)
     assert Clock(moment).now() == Clock(moment).now() == moment
     before = datetime.now(UTC).replace(microsecond=0)
@@ -103,7 +103,7 @@ def test_a_frozen_clock_stands_and_the_other_runs():
     "frozen",
     [None, datetime(2011, 12, 10, tzinfo=UTC), datetime(2011, 12, 10, 8, tzinfo=ZoneInfo("Asia/Tokyo"))],
 )
-def test_a_shop_is_read_as_it_was_written(tmp_path: Path, frozen: datetime | None):
+def test_a_shops_settings_survive_a_round_trip(tmp_path: Path, frozen: datetime | None):
     home = Home(tmp_path / "new" / "home")
     shop = Shop('a "quoted" \\ source', "Europe/London", "GBP", Clock(frozen))
     home.write_shop(shop)
@@ -151,7 +151,7 @@ frozen_at = 2011-12-10T00:00:00+00:00
 """
 
 
-def test_the_settings_the_damage_is_done_to_are_good(tmp_path: Path):
+def test_the_undamaged_settings_are_valid(tmp_path: Path):
     home = Home(tmp_path)
     home.settings_file.write_text(GOOD)
     assert home.shop().now() == datetime(2011, 12, 10, tzinfo=UTC)
@@ -180,13 +180,13 @@ def test_a_damaged_settings_file_is_named(tmp_path: Path, damaged: bytes):
         home.shop()
 
 
-def test_where_there_is_no_shop_the_way_to_one_is_said(tmp_path: Path):
+def test_the_error_without_a_shop_says_how_to_create_one(tmp_path: Path):
     with pytest.raises(NothingThere, match="run `patron simulate` or `patron import FILE`"):
         Home(tmp_path / "nowhere").shop()
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_the_environment_says_where_the_home_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_home_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATRON_HOME", str(tmp_path / "there"))
     assert FeatureSettings().open_home() == Home(tmp_path / "there")
     monkeypatch.delenv("PATRON_HOME")

@@ -144,7 +144,7 @@ def who(condition: str) -> str:
         (who('{ feature = "orders_total", at_least = nan }'), r"who.1.at_least: .* finite number"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_by_action_and_setting(text: str, words: str) -> None:
+def test_errors_name_the_action_and_the_setting(text: str, words: str) -> None:
     assert re.search(words, refused(text)), refused(text)
 
 

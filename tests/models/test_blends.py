@@ -52,7 +52,7 @@ KINDS = pytest.mark.parametrize("kind", ["probability", "money"])
 
 
 @KINDS
-def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str) -> None:
+def test_the_best_blend_on_inner_splits_is_selected_and_reloads_exactly(kind: str) -> None:
     x, y, customers, request = rows(kind)
     fitted = blend(kind).fit(x, y, customers, [], request)
     inner = fitted.chosen["inner"]
@@ -72,7 +72,7 @@ def test_what_ranks_best_on_inner_splits_answers_and_is_opened_exactly(kind: str
 
 @KINDS
 @pytest.mark.parametrize("candidate", [0, 1, -1])
-def test_a_row_alone_scores_as_among_others_and_its_parts_add_up(kind: str, candidate: int) -> None:
+def test_a_single_row_scores_as_in_a_batch_and_its_contributions_add_up(kind: str, candidate: int) -> None:
     x, y, _, _ = rows(kind)
     x[::7, 2] = np.nan
     weights = [*CANDIDATES[kind].values()][candidate]
@@ -102,7 +102,7 @@ def test_without_moments_trees_are_chosen_on_folds_of_customers() -> None:
         assert not set(customers[split.learnt]) & set(customers[split.held_out])
 
 
-def test_inner_splits_learn_only_from_what_was_known() -> None:
+def test_inner_splits_use_only_data_known_then() -> None:
     _, y, _, request = rows("probability")
     wide = replace(request, horizon_days=2 * MONTH)
     for question in (request, wide):
@@ -147,14 +147,14 @@ def test_a_line_finds_the_coefficients_that_made_the_outcomes() -> None:
         assert Regression.from_dict(line.as_dict()) == line
 
 
-def test_a_line_does_not_go_on_beyond_what_it_saw() -> None:
+def test_a_line_does_not_extrapolate() -> None:
     x = np.linspace(0, 100, 200)[:, None]
     line = fit_line("normal", x, (0,), np.log1p(x[:, 0]))
     np.testing.assert_allclose(line.raw(np.array([[1e9]])), line.raw(np.array([[100.0]])), rtol=1e-8)
     np.testing.assert_array_equal(line.raw(np.array([[np.nan], [-5.0]])), line.raw(np.zeros((2, 1))))
 
 
-def test_parts_of_a_function_make_the_function() -> None:
+def test_attributions_add_up_to_the_function() -> None:
     rng = np.random.default_rng(2)
     raw = rng.normal(size=(50, 4))
     result = attributed(raw, log_probability)
@@ -165,7 +165,7 @@ def test_parts_of_a_function_make_the_function() -> None:
 # Slopes and levels
 
 
-def test_one_slope_for_all_is_not_flattened_by_levels_of_splits() -> None:
+def test_the_common_slope_is_not_flattened_by_the_levels_of_splits() -> None:
     rng = np.random.default_rng(3)
     raw = [rng.normal(0, 1, 20_000) for _ in range(2)]
     outcome = [
@@ -182,7 +182,7 @@ def test_one_slope_for_all_is_not_flattened_by_levels_of_splits() -> None:
     )
 
 
-def test_the_slope_of_money_says_by_which_power_predictions_are_off() -> None:
+def test_the_slope_of_money_is_the_power_by_which_predictions_are_off() -> None:
     rng = np.random.default_rng(4)
     truth = rng.lognormal(3, 1, 50_000)
     outcome = rng.gamma(2, truth / 2) * (rng.random(len(truth)) < 0.5)
@@ -191,7 +191,7 @@ def test_the_slope_of_money_says_by_which_power_predictions_are_off() -> None:
     assert money_slope(100 * outcome, 7 * truth) == pytest.approx(money_slope(outcome, truth), abs=1e-3)
 
 
-def test_the_season_of_the_year_before_is_believed_where_splits_say_so() -> None:
+def test_last_years_season_is_used_if_it_improves_the_splits() -> None:
     levels = [Level(1.0, 2.0), Level(1.0, 0.5), Level(1.0, None)]
     assert believed(levels, [200.0, 50.0, 3.0], [100.0, 100.0, 100.0]) == 1.0
     assert believed(levels, [100.0, 100.0, 3.0], [100.0, 100.0, 100.0]) == 0.0
@@ -199,7 +199,7 @@ def test_the_season_of_the_year_before_is_believed_where_splits_say_so() -> None
     assert (Level(3.0, 4.0).factor(0.5), Level(3.0, None).factor(0.5)) == (6.0, 3.0)
 
 
-def test_the_year_before_is_compared_with_the_days_that_were_learnt_from() -> None:
+def test_the_year_before_is_compared_with_the_training_days() -> None:
     by_day = np.ones(500)
     by_day[:30] = 3.0  # a good season, a year before day 364
     request = FitContext((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
@@ -214,7 +214,7 @@ def test_the_year_before_is_compared_with_the_days_that_were_learnt_from() -> No
 # Intervals
 
 
-def test_intervals_hold_among_all_and_among_the_best_on_customers_not_seen() -> None:
+def test_intervals_cover_held_out_customers_overall_and_among_the_best() -> None:
     rng = np.random.default_rng(5)
     score = rng.lognormal(3, 1, 40_000)
     spread = np.where(score > np.quantile(score, 0.9), 0.2, 1.0)  # the best are surer
@@ -229,7 +229,7 @@ def test_intervals_hold_among_all_and_among_the_best_on_customers_not_seen() -> 
     assert metrics.coverage(y[top], low[top], high[top]) == pytest.approx(0.9, abs=0.03)
 
 
-def test_trees_alone_are_opened_as_before_and_have_no_intervals() -> None:
+def test_trees_alone_reload_exactly_and_have_no_intervals() -> None:
     x, y, customers, _ = rows("money")
     fitted = MoneyTrees(rounds=3).fit(x, y, customers, [])
     again = open_fitted(fitted.to_files())

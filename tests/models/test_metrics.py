@@ -82,13 +82,13 @@ def test_errors_have_the_values_worked_out_by_hand() -> None:
     assert np.isnan(metrics.total_ratio(np.zeros(2), np.ones(2)))
 
 
-def test_a_certain_and_wrong_probability_costs_much_but_not_infinitely_much() -> None:
+def test_the_log_loss_of_a_certain_and_wrong_probability_is_finite() -> None:
     assert metrics.log_loss(array([1]), array([0])) == pytest.approx(-np.log(1e-7), rel=1e-6)
     assert metrics.log_loss(array([1]), array([1])) == pytest.approx(0, abs=1e-6)
 
 
 @given(st.floats(1e-6, 1 - 1e-6))
-def test_sigmoid_undoes_logit(probability: float) -> None:
+def test_sigmoid_is_the_inverse_of_logit(probability: float) -> None:
     assert metrics.sigmoid(metrics.logit(array([probability])))[0] == pytest.approx(probability, rel=1e-9)
 
 

@@ -46,7 +46,7 @@ def test_a_model_reads_known_features_each_once(model: CustomerModel) -> None:
 
 
 @every_model
-def test_a_model_says_what_it_asks_and_what_its_score_means(model: CustomerModel) -> None:
+def test_a_model_has_a_question_and_a_meaning(model: CustomerModel) -> None:
     assert every()[model.name] is model
     assert find(model.name) is model
     assert model.question.endswith("?")
@@ -60,12 +60,12 @@ def test_a_model_says_what_it_asks_and_what_its_score_means(model: CustomerModel
     assert all(shorter < model.horizon for shorter in model.shorter_horizons)
 
 
-def test_a_model_that_is_not_there_is_answered_with_those_that_are() -> None:
+def test_the_error_for_an_unknown_model_lists_the_models() -> None:
     with pytest.raises(PatronError, match=r"no model 'chrun'; there are churn, propensity, clv, leads, subs"):
         find("chrun")
 
 
-def test_a_gate_says_the_measure_the_bound_and_the_reason() -> None:
+def test_a_failed_gate_names_the_measure_the_bound_and_the_reason() -> None:
     gate = Gate("auc", "it must tell customers apart", at_least=0.6, at_most=0.9)
     assert gate.refusal({"auc": 0.6}) is None
     assert gate.refusal({"auc": 0.9}) is None
@@ -138,7 +138,7 @@ AS_OF = datetime(2024, 3, 20, 23, 0, tzinfo=UTC)  # midnight of March 21st in Be
 SECOND = timedelta(seconds=1)
 
 
-def test_the_moment_asked_at_belongs_to_the_future_and_what_was_before_it_does_not() -> None:
+def test_events_at_as_of_count_for_the_label_and_earlier_ones_do_not() -> None:
     for moment, label in ((AS_OF - timedelta(microseconds=1), 0), (AS_OF, 1), (AS_OF + SECOND, 1)):
         assert labels(ordered_within, 30, [(1, AS_OF)], [(1, moment, 5.0)]) == [label]
 
@@ -152,7 +152,7 @@ def test_the_horizon_ends_at_the_shops_midnight_also_across_a_change_of_the_cloc
         assert labels(net_revenue_within, 30, [(1, AS_OF)], [(1, moment, 5.0)]) == [5 * label]
 
 
-def test_asked_in_the_middle_of_a_day_the_day_counts_as_the_horizons_first() -> None:
+def test_an_as_of_within_a_day_counts_that_day_as_the_first_of_the_horizon() -> None:
     noon = AS_OF + timedelta(hours=12)
     end = midnight(day_of(noon, ZONE) + 1, ZONE)
     lines = [(1, noon - SECOND, 1.0), (2, noon, 1.0), (3, end - SECOND, 1.0), (4, end, 1.0)]
@@ -160,7 +160,7 @@ def test_asked_in_the_middle_of_a_day_the_day_counts_as_the_horizons_first() -> 
     assert labels(ordered_within, 1, pairs, lines) == [0, 1, 1, 0]
 
 
-def test_net_revenue_is_paid_less_given_back_and_never_below_nothing() -> None:
+def test_net_revenue_is_paid_less_refunded_and_at_least_0() -> None:
     day = timedelta(days=1)
     lines = [
         (1, AS_OF + day, 30.0),
@@ -208,9 +208,7 @@ def test_labels_are_those_of_a_plain_loop_over_the_events() -> None:
 
 
 @every_model
-def test_a_label_sees_nothing_before_the_question_nor_after_its_horizon(
-    model: CustomerModel, shop: Home
-) -> None:
+def test_a_label_uses_only_events_within_its_horizon(model: CustomerModel, shop: Home) -> None:
     backend = lake.connect()
     events, zone = lake.read(shop, backend), shop.shop().time_zone
     as_of, days = datetime(2023, 6, 1, 10, 20, tzinfo=UTC), 30
@@ -315,7 +313,7 @@ def test_the_same_seed_gives_the_same_scores_and_the_same_files(model: CustomerM
 
 
 @every_model
-def test_saved_and_opened_a_model_gives_exactly_the_same_scores(model: CustomerModel, fits: Fits) -> None:
+def test_a_reloaded_model_gives_exactly_the_same_scores(model: CustomerModel, fits: Fits) -> None:
     _, fitted, files = fits(model)
     model_again = opened(files)
     assert model_again.name == model.name
@@ -328,7 +326,7 @@ def test_saved_and_opened_a_model_gives_exactly_the_same_scores(model: CustomerM
 
 
 @every_model
-def test_a_row_alone_scores_as_among_others_to_the_last_bit(model: CustomerModel, fits: Fits) -> None:
+def test_a_single_row_scores_as_in_a_batch_to_the_last_bit(model: CustomerModel, fits: Fits) -> None:
     data, fitted, files = fits(model)
     values = values_of(data)
     for one in (fitted, opened(files)):
@@ -362,7 +360,7 @@ def test_scores_are_probabilities_or_money_also_of_extreme_customers(
 
 
 @every_model
-def test_customers_of_whom_nothing_is_known_are_scored(model: CustomerModel, fits: Fits) -> None:
+def test_customers_with_all_features_missing_are_scored(model: CustomerModel, fits: Fits) -> None:
     _, fitted, _ = fits(model)
     missing = {name: [None, float("nan"), pd.NA] for name in fitted.features}
     scores = fitted.score(missing)
@@ -384,7 +382,7 @@ def test_a_category_never_seen_counts_as_missing(model: CustomerModel, fits: Fit
 
 
 @every_model
-def test_neither_the_order_of_columns_nor_further_ones_nor_the_other_rows_matter(
+def test_scores_do_not_depend_on_column_order_extra_columns_or_other_rows(
     model: CustomerModel, fits: Fits
 ) -> None:
     data, fitted, _ = fits(model)
@@ -418,7 +416,7 @@ def test_percentiles_rise_with_the_score_from_0_to_100(model: CustomerModel, fit
 
 
 @every_model
-def test_whom_a_question_does_not_apply_to_is_told_why(model: CustomerModel, fits: Fits) -> None:
+def test_an_ineligible_customer_gets_the_reason(model: CustomerModel, fits: Fits) -> None:
     _, _, files = fits(model)
     bundle = opened(files)
     (condition,) = model.eligible
@@ -461,7 +459,7 @@ def bundle(fits: Fits) -> dict[str, bytes]:
 FILES = (MANIFEST, "parameters.json", "reference.json", "trees.lgb")
 
 
-def test_a_bundle_is_text_and_says_the_digest_of_its_files(bundle: dict[str, bytes]) -> None:
+def test_a_bundle_is_text_and_contains_the_digests_of_its_files(bundle: dict[str, bytes]) -> None:
     assert sorted(bundle) == sorted(FILES)
     manifest = json.loads(bundle[MANIFEST])
     assert manifest["format"] == FORMAT

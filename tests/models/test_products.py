@@ -109,7 +109,7 @@ SOME_LINES = st.lists(
 
 @settings(max_examples=40)
 @given(SOME_LINES, st.integers(1, 10), st.integers(0, 3))
-def test_what_was_known_at_a_moment_is_what_would_have_been_read_then(
+def test_known_at_returns_what_a_read_at_that_moment_would_have_returned(
     lines: list[Line], day: int, late: int
 ) -> None:
     moment = START + timedelta(days=day)
@@ -178,7 +178,7 @@ def naive(day: int) -> datetime:
     return (START + timedelta(days=day)).replace(tzinfo=None)
 
 
-def test_products_that_are_no_merchandise_are_left_out() -> None:
+def test_products_that_are_not_merchandise_are_left_out() -> None:
     lines = [(1, 0, "a", "milk"), (1, 0, "a", "postage"), (2, 1, "b", "postage")]
     result = purchases.read(order_lines(lines), AS_OF, "UTC", never=["postage"])
     assert result.product_ids == ("milk",)
@@ -239,13 +239,13 @@ def test_rules_are_those_of_plain_python(baskets: list[set[str]], least: int, la
         assert numbers == pytest.approx([float(x) for x in expected[antecedent, consequent]])
 
 
-def test_one_giant_basket_changes_no_rule() -> None:
+def test_a_giant_basket_does_not_change_the_rules() -> None:
     usual = in_baskets([{"p", "q"}] * 12 + [{"q"}, {"r"}])
     giant = [(2, 50, "all", f"thing {n}") for n in range(20_000)] + [(2, 50, "all", p) for p in "pqr"]
     assert rules.mine(read(usual + giant)) == rules.mine(read(usual))
 
 
-def test_counting_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_in_blocks_gives_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     bought = read(household())
     whole = rules.mine(bought)
     monkeypatch.setattr("models.products.pairs.BLOCK", 3)
@@ -271,7 +271,7 @@ def test_links_solve_the_ridge_regression_of_each_product_on_the_others() -> Non
 # The ranking
 
 
-def test_what_is_bought_in_every_basket_comes_first_and_says_so(learnt: FittedProducts) -> None:
+def test_a_product_in_every_basket_is_ranked_first_with_that_reason(learnt: FittedProducts) -> None:
     lines = household()
     for customer in (1, 2, 8):
         ranked = learnt.rank([customer], 3).to_pylist()
@@ -325,7 +325,7 @@ def test_a_customer_who_has_everything_is_shown_nothing_new() -> None:
     assert learnt.rank([1], 5)["product_id"].to_pylist() == ["p", "q"]
 
 
-def test_a_stranger_is_shown_what_is_popular(learnt: FittedProducts) -> None:
+def test_a_customer_without_history_gets_popular_products(learnt: FittedProducts) -> None:
     ranked = learnt.rank([999_999, 1], 3)
     assert ranked["customer_key"].to_pylist() == [999_999] * 3 + [1] * 3
     strange = ranked.to_pylist()[:3]
@@ -339,14 +339,14 @@ def test_a_stranger_is_shown_what_is_popular(learnt: FittedProducts) -> None:
     }
 
 
-def test_answers_keep_the_order_of_the_question(learnt: FittedProducts) -> None:
+def test_results_have_the_order_of_the_requested_customers(learnt: FittedProducts) -> None:
     alone = {key: learnt.rank([key], 2).to_pylist() for key in (5, 3, 10**9)}
     request = [5, 10**9, 3, 5]
     assert learnt.rank(request, 2).to_pylist() == [row for key in request for row in alone[key]]
     assert learnt.rank([], 2).num_rows == 0
 
 
-def test_what_comes_at_or_after_as_of_or_is_known_later_changes_nothing(learnt: FittedProducts) -> None:
+def test_later_events_and_events_known_later_have_no_effect(learnt: FittedProducts) -> None:
     later = [(customer, 366 + customer, f"late {customer}", "kettle") for customer in range(200)]
     same_moment = order_lines([(1, 0, "now", "mug")]).mutate(
         timestamp=ibis.literal(AS_OF.replace(tzinfo=None), "timestamp(6)"),
@@ -363,7 +363,7 @@ def test_the_order_of_rows_changes_nothing(learnt: FittedProducts) -> None:
     assert to_files(fit(order_lines(lines), AS_OF, "UTC")) == to_files(learnt)
 
 
-def test_a_cut_of_the_past_learns_nothing_from_after_it() -> None:
+def test_training_at_a_cut_uses_nothing_after_it() -> None:
     bought = read(household())
     day = bought.as_of_day - learning.CUT_DAYS
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
@@ -379,7 +379,7 @@ def test_a_cut_of_the_past_learns_nothing_from_after_it() -> None:
     assert set(learnt_from) <= possible
 
 
-def test_files_open_to_the_same_answers_and_hold_no_pickle(learnt: FittedProducts) -> None:
+def test_reloaded_files_give_the_same_ranking_and_contain_no_pickle(learnt: FittedProducts) -> None:
     files = to_files(learnt)
     opened = open_products("3", files, digest(files[MANIFEST]))
     keys = [1, 2, 3, 4, 10**9]
@@ -397,14 +397,14 @@ def test_changed_files_are_refused(learnt: FittedProducts, name: str) -> None:
         open_products("3", files | {name: files[name] + b" "}, known)
 
 
-def test_files_of_other_code_are_refused(learnt: FittedProducts) -> None:
+def test_files_of_another_format_are_refused(learnt: FittedProducts) -> None:
     files = to_files(learnt)
     manifest = json.dumps(json.loads(files[MANIFEST]) | {"columns": ["times"]}).encode()
     with pytest.raises(PatronError, match="has another format; train it again"):
         open_products("3", files | {MANIFEST: manifest}, digest(manifest))
 
 
-def test_a_ranking_is_no_model_that_scores_customers(learnt: FittedProducts) -> None:
+def test_a_ranking_cannot_be_opened_as_a_model_that_scores_customers(learnt: FittedProducts) -> None:
     files = to_files(learnt)
     with pytest.raises(PatronError, match="version 3 of products is not a model that scores customers"):
         open_bundle("3", files, digest(files[MANIFEST]))
@@ -447,7 +447,7 @@ def test_simple_rankings_have_the_known_order() -> None:
         ([(1, 0, "a", "milk"), (1, 340, "b", "tea")], "1 customers came back"),
     ],
 )
-def test_shops_that_cannot_be_ranked_are_refused_in_words(lines: list[Line], words: str) -> None:
+def test_shops_with_too_little_data_are_refused_with_the_reason(lines: list[Line], words: str) -> None:
     with pytest.raises(PatronError, match=words):
         fit(order_lines(lines), AS_OF, "UTC")
 

@@ -44,7 +44,7 @@ def test_an_earlier_hit_is_worth_more() -> None:
     assert (np.diff(result) < 0).all()
 
 
-def test_nothing_relevant_has_no_ndcg() -> None:
+def test_ndcg_is_undefined_without_relevant_items() -> None:
     assert np.isnan(ranking_metrics.ndcg(np.zeros((1, 3), bool), np.array([0])))[0]
 
 

@@ -71,7 +71,7 @@ _SHOPS = {"leads": "prospects", "subscription_churn": "subscribers"}
 """By optional model the shop that has what it takes."""
 
 
-def test_contributions_and_what_all_start_from_are_the_raw_score(model_and_columns: ModelAndColumns) -> None:
+def test_contributions_and_base_add_up_to_the_raw_score(model_and_columns: ModelAndColumns) -> None:
     model, columns = model_and_columns
     x = matrix(model.columns, columns)
     contributions = model.fitted.contributions(x)
@@ -114,7 +114,7 @@ def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(model_and_colu
     assert directions == {True, False}
 
 
-def test_of_the_opposite_question_the_reasons_turn_round(trained_shop: Home, rows: list[Row]) -> None:
+def test_the_opposite_model_has_the_opposite_contributions(trained_shop: Home, rows: list[Row]) -> None:
     model = Registry(trained_shop).champion("propensity")
     opposite = replace(model, manifest={**model.manifest, "complement": True})
     for row in rows[::50]:
@@ -127,7 +127,7 @@ def test_of_the_opposite_question_the_reasons_turn_round(trained_shop: Home, row
         assert [r.words for r in why_not.reasons] == [r.words.translate(turned) for r in why.reasons]
 
 
-def test_a_longer_silence_speaks_for_churn_and_against_an_order(trained_shop: Home, rows: list[Row]) -> None:
+def test_a_longer_silence_raises_churn_and_lowers_propensity(trained_shop: Home, rows: list[Row]) -> None:
     churn, propensity = (Registry(trained_shop).champion(name) for name in ("churn", "propensity"))
     silent = [row for row in rows if row["recency_days"] and row["recency_days"] > 365]
     assert len(silent) > 100
@@ -151,7 +151,7 @@ sizes = st.floats(-3, 3) | st.floats(-1e-8, 1e-8) | st.just(0.0)
 
 @pytest.mark.parametrize("link", LINKS)
 @given(parts=st.lists(sizes, min_size=1, max_size=30), start=st.floats(-5, 5), balanced=st.booleans())
-def test_parts_of_the_raw_score_become_parts_of_the_score(
+def test_raw_contributions_become_contributions_to_the_score(
     link: str, parts: list[float], start: float, balanced: bool
 ) -> None:
     parts = [*parts, *(-part for part in reversed(parts))] if balanced else parts
@@ -196,7 +196,7 @@ def test_parts_of_the_raw_score_become_parts_of_the_score(
         ("country", "DE", "The country last known (DE)"),
     ],
 )
-def test_a_features_value_is_told_by_its_meaning_and_unit(feature: str, value: Any, words: str) -> None:
+def test_a_features_value_is_described_by_its_meaning_and_unit(feature: str, value: Any, words: str) -> None:
     assert phrase(FEATURES[feature].meaning, FEATURES[feature].unit, value, "EUR") == words
 
 
@@ -222,11 +222,11 @@ def test_every_feature_has_words_for_every_value(feature: Any) -> None:
         (0.004, "+0.4 points"), (-0.0005, "−0.1 points"), (0.0004, None), (0.0, None), (1.0, "+100 points"),
     ],
 )  # fmt: skip
-def test_points_are_said_to_the_digit_that_tells_something(contribution: float, words: str | None) -> None:
+def test_points_are_rounded_to_a_meaningful_digit(contribution: float, words: str | None) -> None:
     assert effect_in_points(contribution) == words
 
 
-def test_money_is_said_to_the_digit_that_tells_something() -> None:
+def test_money_is_rounded_to_a_meaningful_digit() -> None:
     given_value = [effect_in_money("GBP")(x) for x in (1234.5, -99.99, -99.999, 0.01, -0.004, 0.0)]
     assert given_value == ["+1,234 GBP", "−99.99 GBP", "−100 GBP", "+0.01 GBP", None, None]
     assert money(-12.5, "EUR") == "−12.50 EUR"

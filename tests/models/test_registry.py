@@ -69,7 +69,7 @@ def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Regi
     assert [(v.name, v.version) for v in registry.versions("clv")] == [("clv", "1")]
 
 
-def test_only_the_promoted_version_answers_also_when_promoted_back(registry: Registry) -> None:
+def test_only_the_promoted_version_is_champion_also_after_a_promotion_back(registry: Registry) -> None:
     first, second = publish(registry), publish(registry)
     for promoted in (first, second, first):
         registry.promote("churn", promoted, "a test", "to see")
@@ -88,7 +88,7 @@ def test_the_published_digest_is_that_of_the_opened_files(registry: Registry) ->
     assert opened.features == ("orders_30d",)
 
 
-def test_never_trained_is_a_reason(registry: Registry) -> None:
+def test_a_model_that_was_never_trained_has_that_as_the_reason(registry: Registry) -> None:
     with pytest.raises(
         NoChampion, match=r"churn has no champion: it was never trained; .*`patron train churn`"
     ):
@@ -96,7 +96,7 @@ def test_never_trained_is_a_reason(registry: Registry) -> None:
     assert issubclass(NoChampion, NothingThere)
 
 
-def test_gates_that_stayed_shut_are_the_reason_in_words(registry: Registry) -> None:
+def test_failed_gates_are_the_reason_for_having_no_champion(registry: Registry) -> None:
     publish(registry)
     refusals = ("auc is 0.4 and must be at least 0.6: it must tell", "brier is 1 and must be at most 0: so")
     publish(registry, failed_gates=refusals)
@@ -120,7 +120,7 @@ def folder_of(registry: Registry) -> Path:
     return trees.parent
 
 
-def test_a_missing_artifact_folder_is_an_error_a_person_can_act_on(registry: Registry) -> None:
+def test_a_missing_artifact_folder_is_a_readable_error(registry: Registry) -> None:
     registry.promote("churn", publish(registry), "a test", "to see")
     shutil.rmtree(folder_of(registry))
     with pytest.raises(
@@ -142,9 +142,7 @@ def test_a_damaged_artifact_is_refused_with_its_name(name: str, registry: Regist
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 1000, b""], ids=["garbage", "empty"])
-def test_damaged_tables_are_an_error_a_person_can_act_on(
-    content: bytes, template: Home, tmp_path: Path
-) -> None:
+def test_damaged_tables_are_a_readable_error(content: bytes, template: Home, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.mlflow.mkdir(parents=True)
     (home.mlflow / "mlflow.db").write_bytes(content)

@@ -68,7 +68,7 @@ def later(days: int, **changed: Any) -> DecisionRequest:
 # Decisions
 
 
-def test_what_was_decided_is_read_as_it_was(home: Home, log: DecisionLog) -> None:
+def test_a_decision_survives_a_round_trip(home: Home, log: DecisionLog) -> None:
     made = log.decide([1, 2], REQUEST, coupon)
     assert set(made) == {1, 2}
     assert made[1].id != made[2].id
@@ -84,7 +84,7 @@ def test_what_was_decided_is_read_as_it_was(home: Home, log: DecisionLog) -> Non
     assert "Österreich" in rows[0][2]
 
 
-def test_a_question_asked_again_on_the_same_day_has_the_same_answer(log: DecisionLog) -> None:
+def test_the_same_request_on_the_same_day_returns_the_same_decision(log: DecisionLog) -> None:
     first = log.decide([1], REQUEST, coupon)[1]
 
     def never(_key: int, _days_since: Mapping[str, int]) -> Choice:
@@ -129,7 +129,7 @@ def test_days_are_counted_since_an_action_was_last_chosen(log: DecisionLog) -> N
     assert seen[5:] == [{}, {"coupon": 1}]
 
 
-def test_a_choice_that_fails_leaves_nothing_behind(log: DecisionLog) -> None:
+def test_a_failed_choice_is_rolled_back(log: DecisionLog) -> None:
     def fails_at_two(key: int, _days_since: Mapping[str, int]) -> Choice:
         if key == 2:
             raise ZeroDivisionError
@@ -141,14 +141,14 @@ def test_a_choice_that_fails_leaves_nothing_behind(log: DecisionLog) -> None:
     assert set(log.decide([1, 2], REQUEST, coupon)) == {1, 2}
 
 
-def test_rules_are_kept_by_their_digest(log: DecisionLog) -> None:
+def test_rules_are_stored_by_their_digest(log: DecisionLog) -> None:
     assert log.rules("digest") is None
     log.keep_rules("digest", "margin = 1")
     log.keep_rules("digest", "what it said first stays")
     assert log.rules("digest") == "margin = 1"
 
 
-def test_threads_and_connections_that_ask_at_once_get_one_decision(home: Home) -> None:
+def test_concurrent_threads_and_connections_get_one_decision(home: Home) -> None:
     with DecisionLog(home) as one, DecisionLog(home) as other:
         barrier, made = threading.Barrier(8), []
 
@@ -191,7 +191,7 @@ def child(home: Home, batch: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_what_was_answered_outlives_a_killed_process(home: Home) -> None:
+def test_returned_decisions_survive_a_killed_process(home: Home) -> None:
     killed = child(home, 3)
     assert killed.stdout is not None
     text = [killed.stdout.readline().split() for _ in range(200)]
@@ -206,7 +206,7 @@ def test_what_was_answered_outlives_a_killed_process(home: Home) -> None:
         assert count(log) >= len(text)
 
 
-def test_processes_that_ask_at_once_get_one_decision(home: Home) -> None:
+def test_concurrent_processes_get_one_decision(home: Home) -> None:
     children = [child(home, 1) for _ in range(2)]
     text = []
     for process in children:
@@ -223,7 +223,7 @@ def test_processes_that_ask_at_once_get_one_decision(home: Home) -> None:
 # Outcomes
 
 
-def test_an_outcome_is_kept_once_and_never_changed(log: DecisionLog) -> None:
+def test_an_outcome_is_recorded_once_and_never_changed(log: DecisionLog) -> None:
     made = log.decide([7], REQUEST, coupon)[7]
     assert outcomes.record(log, made.id, "converted", 64.2, NOON) == (True, NOON)
     evening = NOON + timedelta(hours=6)
@@ -268,7 +268,7 @@ def store(log: DecisionLog) -> RunStore:
     return RunStore(log)
 
 
-def test_a_run_is_read_in_its_order_with_what_stood_before_it(log: DecisionLog, store: RunStore) -> None:
+def test_a_run_is_read_in_order_with_standing_decisions(log: DecisionLog, store: RunStore) -> None:
     stood = log.decide([3], REQUEST, coupon)[3]
     run = new_run(store, 6, segment="country:DE", language="zh", channels=("email", "post"))
     assert store.customers(run, 4, 25).tolist() == [5, 6]
@@ -300,7 +300,7 @@ def test_a_run_is_read_in_its_order_with_what_stood_before_it(log: DecisionLog, 
         (ZeroDivisionError("C000001"), "failed", "unexpected ZeroDivisionError"),
     ],
 )
-def test_a_run_says_how_it_ended(
+def test_a_run_records_how_it_ended(
     raised: BaseException, status: str, error: str | None, store: RunStore
 ) -> None:
     run = new_run(store, 5)
@@ -329,7 +329,7 @@ with store.execute(run):
 """
 
 
-def test_a_run_whose_process_was_killed_is_interrupted_and_not_before(
+def test_a_run_is_interrupted_once_its_process_is_killed(
     home: Home, log: DecisionLog, store: RunStore
 ) -> None:
     killed = subprocess.Popen(
@@ -373,7 +373,7 @@ def test_only_so_many_runs_are_stored_and_their_decisions_stay(
     assert all(log.standing([1], later(day)) for day in range(5))
 
 
-def test_runs_of_earlier_versions_are_read_as_they_were_and_never_resumed(log: DecisionLog) -> None:
+def test_runs_of_earlier_versions_are_readable_and_never_resumed(log: DecisionLog) -> None:
     made = log.decide([1, 2], REQUEST, coupon)
     row = {
         "at_us": micros(NOON), "segment": "country:DE", "channels": '["email"]', "language": "zh",

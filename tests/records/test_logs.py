@@ -65,7 +65,7 @@ def until(true: Callable[[], bool]) -> None:
 # Put, close, read
 
 
-def test_what_was_put_is_read_after_closing(home: Home) -> None:
+def test_queued_rows_are_readable_after_closing(home: Home) -> None:
     with ScoreLog(home) as log:
         log.put([answer(1, 0.25), answer(2, None, vector=[None, None])])
         log.put(
@@ -83,7 +83,7 @@ def test_what_was_put_is_read_after_closing(home: Home) -> None:
     assert frame.loc[3, ["orders", "clv.score", "churn.version"]].tolist() == [7.5, 9.0, None]
 
 
-def test_values_come_back_exactly_as_they_were(home: Home) -> None:
+def test_values_survive_a_round_trip_exactly(home: Home) -> None:
     values = [0.1 + 0.2, 1e300, -0.0, 2**53 + 1, True, "Zoë \N{SNOWMAN} \"'", None]
     names = tuple(f"f{i}" for i in range(len(values)))
     with ScoreLog(home) as log:
@@ -164,7 +164,7 @@ def test_two_writers_and_their_threads_lose_nothing_and_mix_nothing(home: Home) 
     assert everything(home).lost == 0
 
 
-def test_what_does_not_fit_the_queue_is_dropped_and_counted(
+def test_rows_beyond_the_queues_limit_are_dropped_and_counted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictions, "MAX_QUEUED_ROWS", 10)
@@ -218,7 +218,7 @@ while True:
 """
 
 
-def test_a_killed_writer_loses_a_second_at_most_and_what_it_lost_is_known(home: Home) -> None:
+def test_a_killed_writer_loses_at_most_a_second_and_the_loss_is_counted(home: Home) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(home.path), home.database or ""],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -88,7 +88,7 @@ def imported(folder: Path, of: Sales) -> Home:
     ],
     ids=["three customers", "single orders", "more refunded than spent"],
 )
-def test_a_shop_that_cannot_teach_is_refused_in_words(
+def test_a_shop_with_too_little_data_is_refused_with_the_reason(
     of: Sales, messages: dict[str, str], tmp_path: Path, run_patron: Run
 ) -> None:
     home = imported(tmp_path, of)
@@ -100,7 +100,7 @@ def test_a_shop_that_cannot_teach_is_refused_in_words(
         assert Registry(home).versions(model) == []
 
 
-def test_purchases_without_money_teach_no_value(tmp_path: Path, run_patron: Run) -> None:
+def test_training_on_money_is_refused_for_purchases_without_amounts(tmp_path: Path, run_patron: Run) -> None:
     (tmp_path / "dates.csv").write_text(
         "\n".join(["who,day", *(f"{who},{day}" for who, day, _ in sales(260))])
     )
@@ -117,7 +117,7 @@ def test_purchases_without_money_teach_no_value(tmp_path: Path, run_patron: Run)
 # One order of a million among ordinary ones
 
 
-def test_a_giant_order_drags_nobody_else_after_it(tmp_path: Path, run_patron: Run) -> None:
+def test_a_giant_order_does_not_affect_other_customers(tmp_path: Path, run_patron: Run) -> None:
     """The shop's clv, and its files: totals of the others stay what they were, and no score is NaN."""
     ordinary = sales(260)
     home = imported(tmp_path, [*ordinary, ("C007", START + timedelta(days=DAYS - 60), GIANT)])
@@ -136,7 +136,7 @@ def test_a_giant_order_drags_nobody_else_after_it(tmp_path: Path, run_patron: Ru
 
 
 @pytest.mark.parametrize("when", ["early", "late"])
-def test_who_is_not_the_giant_is_ranked_and_summed_as_without_it(when: str) -> None:
+def test_ranking_and_total_of_other_customers_are_the_same_without_the_outlier(when: str) -> None:
     x, y, customers, request = months()
     estimator = money_blend()
     usual = estimator.fit(x, y, customers, [], request).predict(x)
@@ -147,7 +147,7 @@ def test_who_is_not_the_giant_is_ranked_and_summed_as_without_it(when: str) -> N
     assert metrics.normalised_gini(y, result) > metrics.normalised_gini(y, usual) - 0.05
 
 
-def test_a_giant_counts_as_the_cap_and_nobody_below_it_is_touched() -> None:
+def test_an_outlier_counts_as_the_cap_and_smaller_amounts_are_unchanged() -> None:
     rng = np.random.default_rng(1)
     amounts = np.append(rng.lognormal(4, 1, 5000), [0.0, -3.0, GIANT])
     result = winsorized(amounts)
@@ -157,7 +157,7 @@ def test_a_giant_counts_as_the_cap_and_nobody_below_it_is_touched() -> None:
     assert winsorized(np.zeros(3)).tolist() == [0, 0, 0]
 
 
-def test_a_giant_in_a_table_counts_as_the_cap_and_is_told(tmp_path: Path) -> None:
+def test_an_outlier_in_a_table_counts_as_the_cap_and_is_reported(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     spent = np.round(rng.lognormal(3, 0.7, 400), 2)
     spent[9] = GIANT
@@ -186,7 +186,7 @@ def months() -> tuple[Array, Array, np.ndarray, FitContext]:
 @pytest.mark.parametrize("timed", [True, False], ids=["by time", "by customer"])
 @pytest.mark.parametrize("value", [7.0, np.nan, -1e9], ids=str)
 @pytest.mark.parametrize("columns", [[4], [0, 1, 2, 3, 4]], ids=["one", "all"])
-def test_features_that_say_nothing_leave_scores_finite_and_their_mean_right(
+def test_uninformative_features_give_finite_scores_with_the_right_mean(
     kind: str, timed: bool, value: float, columns: list[int]
 ) -> None:
     x, y, customers, request = months()
@@ -210,7 +210,7 @@ def test_a_line_of_constants_is_the_mean(family: str) -> None:
 # Files and populations
 
 
-def test_a_customer_asked_about_twice_is_told_twice(built_shop: Home) -> None:
+def test_a_customer_requested_twice_is_scored_twice(built_shop: Home) -> None:
     from events.identity import Identity
 
     ids = Identity(built_shop).table()["customer_id"].to_pylist()[:2]

@@ -79,7 +79,7 @@ HAND = pd.DataFrame(
 )  # fmt: skip
 
 
-def test_a_row_says_what_a_customer_did_in_a_category_and_at_all() -> None:
+def test_a_row_has_the_customers_orders_of_the_category_and_overall() -> None:
     result = rows(HAND, AS_OF)
     assert list(result.columns) == ["customer_key", *UNITS]
     by_pair = {(row["customer_key"], row["category"]): row for row in result.to_dict("records")}
@@ -132,7 +132,7 @@ def test_a_moment_counts_the_version_of_an_order_that_was_known_then() -> None:
     assert ordered_within(versions, AS_OF, pairs, 30).tolist() == [0, 0, 1, 0]  # in their latest versions
 
 
-def test_the_season_of_a_year_ago_is_that_of_the_days_to_come() -> None:
+def test_last_years_season_is_that_of_the_coming_days() -> None:
     request = [line(c, days, f"{c}-{days}", "tea" if days == 340 else "cake", 1.0)
              for c in range(30) for days in (340, 360, 370, 330)]  # fmt: skip
     table = history(pd.DataFrame(request), AS_OF).categories.set_index("category")
@@ -145,7 +145,7 @@ def test_a_label_is_an_order_of_the_category_within_the_horizon() -> None:
     assert ordered_within(HAND, AS_OF, result, 31).tolist() == [1, 0, 0, 1]
 
 
-def test_some_customers_and_categories_have_the_rows_that_they_have_among_all(baskets: pd.DataFrame) -> None:
+def test_rows_of_some_customers_and_categories_equal_those_among_all(baskets: pd.DataFrame) -> None:
     known = history(baskets, AS_OF)
     whole = known.rows()
     chosen, names = known.keys[5::50].tolist(), sorted(whole["category"].unique())[2:4]
@@ -154,7 +154,7 @@ def test_some_customers_and_categories_have_the_rows_that_they_have_among_all(ba
     pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
 
 
-def test_what_could_not_be_known_changes_no_row(baskets: pd.DataFrame) -> None:
+def test_events_not_known_yet_change_no_row(baskets: pd.DataFrame) -> None:
     moment = pd.Timestamp(AS_OF.as_of).tz_localize(None)
     past = baskets[(baskets["timestamp"] < moment) & (baskets["received_at"] <= moment)]
     late = HAND.iloc[[0]].assign(received_at=moment + timedelta(seconds=1))
@@ -173,7 +173,7 @@ def test_baskets_hold_the_lines_of_each_category_of_an_order(shop: Home, baskets
     assert len(baskets) == len(lines.drop_duplicates(by)) == len(baskets.drop_duplicates(by))
 
 
-def test_it_tells_better_than_habit_who_orders_of_a_category(exam: CategoryBacktest) -> None:
+def test_the_model_ranks_customers_of_a_category_better_than_habit(exam: CategoryBacktest) -> None:
     shown = evaluation_of(exam.frame).metrics
     assert shown["auc_within_category_over_habit"] > 0
     assert shown["auc_within_customer"] > 0.75
@@ -196,7 +196,7 @@ def test_measures_within_groups_are_those_of_each_group(exam: CategoryBacktest) 
     assert [row.of for row in shown.by_slice[:8]] == sorted(frame["category"].unique())
 
 
-def test_who_has_not_ordered_for_a_year_still_has_a_habit() -> None:
+def test_customers_without_an_order_in_a_year_have_a_baseline_score() -> None:
     later = AsOf(AS_OF.as_of + timedelta(days=700), AS_OF.day + 700)
     frame = rows(HAND.iloc[:6], later)
     assert frame["orders_365d"].eq(0).all()
@@ -212,7 +212,7 @@ def test_a_customers_true_taste_scores_higher(exam: CategoryBacktest, shop: Home
     assert score[favourite].mean() > 1.5 * score[~favourite].mean()
 
 
-def test_it_is_written_and_opened_without_a_change(
+def test_a_reloaded_version_is_identical(
     learnt: FittedModel, baskets: pd.DataFrame, exam: CategoryBacktest
 ) -> None:
     known = history(baskets, exam.test)
@@ -235,16 +235,14 @@ def test_a_version_of_other_columns_is_refused(learnt: FittedModel, baskets: pd.
         open_files("1", files, digest(files[MANIFEST]))
 
 
-def test_the_same_orders_teach_the_same(
+def test_training_on_the_same_orders_is_reproducible(
     learnt: FittedModel, baskets: pd.DataFrame, origins: list[AsOf], exam: CategoryBacktest
 ) -> None:
     again = learn(baskets, known_outcomes(origins, exam.test))
     assert again.fitted.to_files() == learnt.fitted.to_files()
 
 
-def test_a_category_that_has_come_up_since_has_a_probability(
-    learnt: FittedModel, baskets: pd.DataFrame
-) -> None:
+def test_a_category_new_since_training_gets_a_probability(learnt: FittedModel, baskets: pd.DataFrame) -> None:
     known = history(baskets, AS_OF)
     tea = known.categories["category"].iloc[0]
     renamed = CategoryHistory(
@@ -258,7 +256,7 @@ def test_a_category_that_has_come_up_since_has_a_probability(
     assert len(np.unique(scores)) > 10  # by what customers did
 
 
-def test_reasons_tell_what_was_ordered_of_a_category() -> None:
+def test_reasons_describe_the_orders_of_a_category() -> None:
     assert reasons(rows(HAND, AS_OF)) == [
         "in 1 of 3 orders, last 50 days ago",
         "in 2 of 3 orders, last 50 days ago",

@@ -65,7 +65,7 @@ def test_a_version_passes_only_if_it_ranks_significantly_better_than_the_first_b
     assert "there are too few outcomes" in few.words
 
 
-def test_several_moments_tell_more_than_one() -> None:
+def test_several_moments_narrow_the_interval() -> None:
     several = [exam(good, noise, label, "recency") for label, good, noise in map(drawn, [90] * 4, range(4))]
     apart = [over_baseline(propensity, [one]).metrics for one in several]
     together = over_baseline(propensity, several)
@@ -177,7 +177,7 @@ def test_versions_of_another_question_or_of_features_that_are_gone_are_not_compa
     assert "version 2 cannot be used any more" in registry.promotions("propensity")[-1].why
 
 
-def test_a_held_back_version_is_promoted_by_a_person_without_force(
+def test_a_version_that_passed_its_gates_is_promoted_by_the_user_without_force(
     two_versions: Home, copy_home: Callable[[Home], Home], run_patron: Callable[..., tuple[int, str, str]]
 ) -> None:
     home = copy_home(two_versions)
@@ -203,7 +203,7 @@ def test_recipes_are_compared_and_rebuilt_from_their_manifests() -> None:
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_the_card_says_what_a_version_was_held_against(name: str, trained_shop: Home) -> None:
+def test_the_card_lists_the_comparisons_of_a_version(name: str, trained_shop: Home) -> None:
     version = Registry(trained_shop).versions(name)[0]
     text = (trained_shop.mlflow / "artifacts" / version.run_id / "artifacts" / "card.md").read_text()
     section = text.partition("## Compared with\n")[2].partition("\n\n")[0].splitlines()
@@ -247,7 +247,7 @@ def test_a_gate_fails_for_a_slice_that_is_ranked_worse_than_chance_or_badly_cali
     assert "and must be at most 2: " in text_value
 
 
-def test_few_customers_are_no_reason_to_refuse() -> None:
+def test_small_slices_do_not_fail_the_gate() -> None:
     dice = np.random.default_rng(4)
     label = np.tile([1.0, 0.0, 0.0], 100)
     noise = dice.uniform(0.2, 0.45, 300)

@@ -53,7 +53,7 @@ def test_three_stars_and_missing_values_are_left_out() -> None:
         ({"text": "body"}, "there is no column text; the table has body, stars, label"),
     ],
 )
-def test_a_column_that_is_not_there_is_named(change: dict[str, str], message: str) -> None:
+def test_a_missing_column_is_named(change: dict[str, str], message: str) -> None:
     with pytest.raises(PatronError, match=message):
         rated(table().rename(columns=change), "text", "stars")
 
@@ -65,7 +65,7 @@ def test_ratings_of_another_scale_or_in_words_are_refused() -> None:
         rated(table().assign(stars="fine"), "text", "stars")
 
 
-def test_it_is_measured_on_texts_held_out_by_language_too() -> None:
+def test_the_classifier_is_measured_on_held_out_texts_overall_and_by_language() -> None:
     learnt = learn_feedback(rated(table(), "text", "stars"))
     assert learnt.refusals == ()
     assert learnt.run.metrics["auc"] > 0.95
@@ -80,7 +80,7 @@ def test_the_same_table_gives_the_same_digest() -> None:
     assert first.run.tags["data_digest"] == again.run.tags["data_digest"] != other.run.tags["data_digest"]
 
 
-def test_one_kind_of_text_alone_is_refused() -> None:
+def test_texts_of_a_single_label_are_refused() -> None:
     rows = table()
     with pytest.raises(PatronError, match="add texts of both kinds"):
         learn_feedback(rated(rows[rows["stars"] > 3], "text", "stars"))
@@ -89,7 +89,7 @@ def test_one_kind_of_text_alone_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_it_is_promoted_by_its_gates_and_opens_as_it_was_learnt(tmp_path: Path) -> None:
+def test_the_classifier_is_promoted_by_its_gates_and_reloads_exactly(tmp_path: Path) -> None:
     registry = Registry(Home(tmp_path / "home"))
     content = rated(table(), "text", "stars")
     first = train_feedback(registry, content)
@@ -105,7 +105,7 @@ def test_it_is_promoted_by_its_gates_and_opens_as_it_was_learnt(tmp_path: Path) 
     assert [v.champion for v in registry.versions(NAME)] == [False, True]
 
 
-def test_texts_of_the_real_reviews_that_are_alike_are_never_on_both_sides() -> None:
+def test_near_duplicate_reviews_are_never_on_both_sides() -> None:
     file = SHARED / reviews.CHINESE_FILE
     if not file.exists():
         pytest.skip("the Chinese reviews are not in ../shared/data/chinese-reviews")

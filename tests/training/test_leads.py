@@ -24,7 +24,7 @@ from training.customers.dataset import columns_of
 from training.customers.pipeline import train
 
 
-def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_shop: Home) -> None:
+def test_the_leads_model_passes_its_gates_in_a_shop_with_prospects(prospects_shop: Home) -> None:
     (version,) = Registry(prospects_shop).versions("leads")
     assert version.failed_gates == ()
     assert version.champion
@@ -32,7 +32,7 @@ def test_a_model_of_leads_passes_its_gates_where_there_are_prospects(prospects_s
     assert version.metrics["test_customers"] > 100
 
 
-def test_a_score_of_leads_is_asked_of_prospects_alone_and_told_of_nobody_else(
+def test_only_prospects_get_a_leads_score(
     prospects_shop: Home,
     answering: Callable[[Home], Any],
     copy_trained: Callable[[Home, Path], Home],
@@ -55,7 +55,7 @@ def test_a_score_of_leads_is_asked_of_prospects_alone_and_told_of_nobody_else(
         assert "never trained" in states["clv"]["reason"]
 
 
-def test_who_will_order_scores_above_who_never_will(prospects_shop: Home) -> None:
+def test_prospects_who_will_order_score_above_those_who_never_will(prospects_shop: Home) -> None:
     """The truth of the simulation: a prospect who never orders has dropped out on arrival."""
     built = snapshots.build(prospects_shop)
     now = built.everyone(built.current)
@@ -68,14 +68,14 @@ def test_who_will_order_scores_above_who_never_will(prospects_shop: Home) -> Non
     assert score[will].mean() > 2 * score[~will].mean()
 
 
-def test_the_service_says_nothing_of_leads_where_they_were_never_trained(
+def test_the_service_does_not_mention_leads_if_they_were_never_trained(
     get: Callable[..., httpx.Response],
 ) -> None:
     assert [state["name"] for state in get("/v1/models").json()] == ["churn", "propensity", "clv"]
     assert "leads" not in get("/readyz").json()["models"]
 
 
-def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_are_trained(
+def test_a_shop_with_few_prospects_is_refused_with_their_number_and_other_models_are_trained(
     trained_copy: Home, built: SnapshotSet
 ) -> None:
     with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
@@ -89,7 +89,7 @@ def test_a_shop_with_few_prospects_is_refused_with_what_it_has_and_the_others_ar
     assert Registry(trained_copy).versions("leads") == []
 
 
-def test_all_leaves_out_what_the_shop_cannot_ask_and_says_so(
+def test_train_all_skips_and_reports_models_that_the_shop_lacks_data_for(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``patron train all`` in words; a shop of a file without prospects is not stopped by it."""

@@ -158,7 +158,7 @@ def test_a_version_that_failed_its_gates_is_promoted_only_by_force_which_is_reco
     assert forced["promoted"]["forced"] is False  # there was nothing to force
 
 
-def test_what_cannot_be_promoted_is_said_in_a_line(
+def test_a_refused_promotion_is_a_one_line_error(
     versions: Home, built_shop: Home, tmp_path: Path, copy_home: Any, command: Command
 ) -> None:
     def why(*words: str, reason: str = "because") -> str:
@@ -188,7 +188,7 @@ def test_without_versions_lists_are_empty_and_nothing_can_be_moved(shop_copy: Ho
     assert "clv has no versions" in command(shop_copy, "compare", "clv").refused()
 
 
-def test_going_back_passes_over_versions_that_are_gone_and_alias_moves_by_others() -> None:
+def test_rollback_skips_deleted_versions_and_alias_moves_by_others() -> None:
     def moves(*steps: tuple[str | None, str, str]) -> list[Promotion]:
         return [Promotion("", "", "", before, after, how) for before, after, how in steps]
 
@@ -253,7 +253,7 @@ def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origi
     assert turned.verdict.startswith("Theirs ranks worse than ")
 
 
-def test_customers_drawn_at_all_origins_alike_give_a_wider_interval_than_origins_apart() -> None:
+def test_resampling_the_same_customers_at_all_origins_widens_the_interval() -> None:
     exam = invented(1)
     y, ours, theirs = exam.frame["label"].to_numpy(), exam.scores["ours"], exam.scores["theirs"]
     keys = exam.frame["customer_key"].to_numpy()
@@ -263,7 +263,7 @@ def test_customers_drawn_at_all_origins_alike_give_a_wider_interval_than_origins
     assert (alike[2] - alike[1]) / (apart[2] - apart[1]) == pytest.approx(np.sqrt(3), rel=0.25)
 
 
-def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_said(
+def test_the_newest_version_is_compared_with_the_champion_and_seen_outcomes_are_reported(
     versions: Home, command: Command
 ) -> None:
     done = command(versions, "compare", "propensity", "--json").done()
@@ -289,7 +289,7 @@ def test_the_newest_version_is_compared_with_the_champion_and_what_was_seen_is_s
     assert "promoted by training: passed its gates" in text_value.out
 
 
-def test_origins_after_both_versions_were_trained_are_news_and_are_taken_alone(
+def test_only_origins_after_both_versions_were_trained_are_used_if_there_are_any(
     versions: Home, command: Command
 ) -> None:
     shop, registry = versions.shop(), Registry(versions)
@@ -319,7 +319,7 @@ def test_a_first_version_is_compared_with_the_baselines(trained_copy: Home, comm
     assert done["rival"] == max(scores.keys() - {"version 1"}, key=lambda name: scores[name])
 
 
-def test_what_cannot_be_compared_is_said_in_a_line(
+def test_a_refused_comparison_is_a_one_line_error(
     versions: Home, built: SnapshotSet, tmp_path: Path, command: Command
 ) -> None:
     def why(*words: str) -> str:
@@ -337,13 +337,13 @@ def test_what_cannot_be_compared_is_said_in_a_line(
 # Advice on churn's window
 
 
-def test_open_silences_count_for_as_long_as_they_were_watched() -> None:
+def test_open_silences_are_censored_at_the_end_of_observation() -> None:
     # Of four gaps one ends after 1 day; one is open since day 2; of the two left one ends after 3 days.
     alive = survival(np.array([1, 2, 3, 4]), np.array([True, False, True, False]))
     assert alive.tolist() == pytest.approx([1, 3 / 4, 3 / 4, 3 / 8, 3 / 8])
 
 
-def test_the_window_is_the_one_from_which_on_few_come_back() -> None:
+def test_the_advised_window_is_the_shortest_after_which_few_customers_return() -> None:
     rows = []
     for customer in range(400):  # everybody orders each 40 days; one in ten once pauses for 200 days
         days = list(range(customer % 40, 1600, 40)) if customer % 10 else [0, 200, 240]
@@ -387,9 +387,7 @@ def test_advice_is_a_table_and_json_and_trains_nothing(shop: Home, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_a_version_has_a_card_that_says_what_it_answers_how_well_and_for_whom(
-    trained_shop: Home, name: str
-) -> None:
+def test_a_version_has_a_card_with_question_measures_and_customers(trained_shop: Home, name: str) -> None:
     version = Registry(trained_shop).versions(name)[0]
     text = (trained_shop.mlflow / "artifacts" / version.run_id / "artifacts" / "card.md").read_text()
     model = MODELS[name]

@@ -28,7 +28,7 @@ from training.customers.next_order import (
 # What the rates say
 
 
-def test_half_of_those_who_order_in_time_do_so_by_the_day_told() -> None:
+def test_half_of_those_who_order_in_time_do_so_by_the_predicted_day() -> None:
     """Customers drawn from the model itself, of every past; a third of them never order again."""
     rng = np.random.default_rng(5)
     rates, count = Rates(0.6, 40.0), 400_000
@@ -44,7 +44,7 @@ def test_half_of_those_who_order_in_time_do_so_by_the_day_told() -> None:
         assert 0.49 < by_then.mean() < 0.55
 
 
-def test_who_orders_more_often_is_expected_sooner_and_nobody_beyond_the_horizon() -> None:
+def test_frequent_customers_are_expected_sooner_and_never_beyond_the_horizon() -> None:
     rates = Rates(0.5, 30.0)
     waits = rates.wait([1, 2, 5, 50, 5000], 0, 300)
     assert (np.diff(waits) < 0).all()
@@ -58,7 +58,7 @@ def test_orders_of_one_day_count_once() -> None:
     assert repeats([1, 4, 4, 4], [10, 10, 10, 10], [10, 10, 12, 40]).tolist() == [0, 0, 2, 3]
 
 
-def test_an_own_rhythm_takes_three_orders() -> None:
+def test_a_rhythm_needs_three_orders() -> None:
     given = own_rhythm([1, 2, 3, 4], [5, 5, 5, 30], [np.nan, 9.0, 9.4, 9.0])
     assert given.tolist()[2:] == [4.0, -21.0]
     assert np.isnan(given[:2]).all()
@@ -74,7 +74,7 @@ def frame(
     return pd.DataFrame(columns | {"median_gap_days": gap, "label": wait, "customer_key": range(len(orders))})
 
 
-def test_an_exam_asks_those_who_ordered_lately() -> None:
+def test_the_test_set_has_customers_who_ordered_lately() -> None:
     request = frame(
         [4, 4, 4, 1, 0], [10, 30, 181, 9, 0], [100, 120, 300, 9, 0], [20.0, 20, 20, 0, 0], [7.0] * 5
     )
@@ -85,7 +85,7 @@ def test_an_exam_asks_those_who_ordered_lately() -> None:
     assert exam.ours.tolist() == Rates(0.5, 30.0).wait([4, 4, 1], [10, 30, 9], [100, 120, 9]).tolist()
 
 
-def test_customers_who_keep_their_rhythm_are_told_by_it() -> None:
+def test_customers_with_a_regular_rhythm_are_predicted_by_it() -> None:
     count = 2 * MIN_CUSTOMERS
     wait = np.arange(count) % 20.0
     exam = NextOrderTest(np.arange(count), wait, np.full(count, 9.0), wait)
@@ -97,12 +97,12 @@ def test_customers_who_keep_their_rhythm_are_told_by_it() -> None:
     assert refused[1] is None
 
 
-def test_nothing_is_measured_on_a_handful() -> None:
+def test_measures_of_few_customers_are_left_out() -> None:
     few = np.ones(MIN_CUSTOMERS - 1)
     assert measures_of(NextOrderTest(np.arange(MIN_CUSTOMERS - 1), few, few, few)) == {}
 
 
-def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
+def test_propensity_publishes_rates_with_their_measures(served: Home) -> None:
     registry = Registry(served)
     (version, *_) = registry.versions("propensity")
     rates = told_by(registry.open("propensity", version.version).manifest)
@@ -113,7 +113,7 @@ def test_propensity_publishes_rates_with_what_they_showed(served: Home) -> None:
     assert told_by(registry.champion("churn").manifest) is None
 
 
-def test_without_a_month_of_known_orders_the_own_rhythm_goes_on(served: Home) -> None:
+def test_without_a_month_of_known_orders_the_own_rhythm_is_used(served: Home) -> None:
     now = served.shop().now()
     learnt = learn(Workspace(served, SnapshotSet({}, (), now)), propensity, [now - timedelta(days=179)])
     assert (learnt.rates, learnt.why) == (None, "no month's next 180 days are known yet")

@@ -97,7 +97,7 @@ def test_measures_are_those_of_plain_python(shop_of: Callable[[list[Row]], Home]
     assert set(new.customers) == set(every.customers) - old
 
 
-def test_what_the_last_baskets_hold_changes_nothing_that_is_learnt_before(
+def test_the_test_baskets_do_not_affect_the_fit(
     shop_of: Callable[[list[Row]], Home],
 ) -> None:
     home = shop_of(household())
@@ -112,7 +112,7 @@ def test_what_the_last_baskets_hold_changes_nothing_that_is_learnt_before(
     assert shown.measures == examined.measures
 
 
-def test_it_learns_the_household_and_is_promoted_by_its_gates(
+def test_the_ranking_learns_the_household_pattern_and_passes_its_gates(
     shop_of: Callable[[list[Row]], Home], monkeypatch: pytest.MonkeyPatch, run_patron: Run
 ) -> None:
     home = shop_of(household())
@@ -146,7 +146,7 @@ def test_postage_is_neither_ranked_nor_in_rules(
     assert "POST" not in pq.read_table(out)["antecedent"].to_pylist()
 
 
-def test_orders_of_a_customer_who_turned_out_to_be_another_are_counted_once(shop_copy: Home) -> None:
+def test_orders_of_merged_customers_are_counted_once(shop_copy: Home) -> None:
     before = merchandise(shop_copy).order_lines.customer_key.value_counts().to_pyarrow().to_pydict()
     lines = dict(zip(*before.values(), strict=True))
     gone, into = sorted(lines)[:2]
@@ -170,7 +170,7 @@ def test_orders_of_a_customer_who_turned_out_to_be_another_are_counted_once(shop
         ),
     ],
 )
-def test_shops_that_cannot_be_ranked_are_refused_in_a_line(
+def test_shops_with_too_little_data_are_refused_in_one_line(
     rows: list[Row], words: str, shop_of: Callable[[list[Row]], Home], run_patron: Run
 ) -> None:
     home = shop_of(rows)
@@ -181,7 +181,7 @@ def test_shops_that_cannot_be_ranked_are_refused_in_a_line(
     assert Registry(home).versions("products") == []
 
 
-def test_rules_of_one_product_are_refused_in_a_line(
+def test_rules_of_a_single_product_are_refused_in_one_line(
     shop_of: Callable[[list[Row]], Home], run_patron: Run, tmp_path: Path
 ) -> None:
     home = shop_of([row for row in household(3) if row[1] == "milk"])
@@ -192,7 +192,7 @@ def test_rules_of_one_product_are_refused_in_a_line(
     assert not out.exists()
 
 
-def test_an_empty_shop_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> None:
+def test_an_empty_shop_is_refused_in_one_line(tmp_path: Path, run_patron: Run) -> None:
     home = Home(tmp_path / "home")
     shops.begin_live(home, "UTC", "EUR")
     for words in (("train", "products"), ("products", "--rules", tmp_path / "r.csv")):
@@ -202,7 +202,7 @@ def test_an_empty_shop_is_refused_in_a_line(tmp_path: Path, run_patron: Run) -> 
 
 
 @pytest.mark.parametrize("name", OTHER_MODELS)
-def test_a_table_may_not_take_its_name(name: str, tmp_path: Path) -> None:
+def test_a_table_model_cannot_have_the_name_products(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.csv"
     file.write_text("x,y\n" + "".join(f"{i % 7},{int(i % 7 > 3)}\n" for i in range(400)))
     with pytest.raises(PatronError, match="is the name of a model that comes with Patron"):

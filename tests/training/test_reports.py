@@ -44,7 +44,7 @@ def prospects() -> pd.DataFrame:
     return pd.concat([search, social, nowhere], ignore_index=True)
 
 
-def test_leads_are_told_by_origin_beforehand_and_as_they_turned_out() -> None:
+def test_lead_quality_has_predicted_and_actual_rates_by_origin() -> None:
     rows = by_origin(prospects(), ["channel"])
     assert [(row.by, row.of, row.prospects) for row in rows] == [
         ("channel", "social", 40), ("channel", "not known", 10), ("channel", "search", 80),
@@ -81,7 +81,7 @@ def orders(**next_days: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["customer_key", "day", "next_day"])
 
 
-def test_a_silence_lapses_ends_by_an_order_or_is_not_watched() -> None:
+def test_a_silence_lapses_or_ends_by_an_order_or_is_not_observed() -> None:
     lapses = LAST + LAPSED_AFTER_DAYS
     visited = orders(c1=np.nan, c2=lapses + 1, c3=lapses, c4=SINCE)
     long_ago = pd.DataFrame(
@@ -128,7 +128,7 @@ def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_ar
     assert (everyone.warned, everyone.right) == (4, pytest.approx(3 / 4))
 
 
-def test_what_is_said_from_the_end_of_a_silence_on_warns_of_nobody() -> None:
+def test_scores_after_the_end_of_a_silence_are_no_warnings() -> None:
     watched = silences(orders(c4=SINCE + 50), SINCE, TODAY)
     scored = pd.DataFrame({"customer_key": [4], "day": [SINCE + 50], "score": [0.9]})
     (row, *_) = by_threshold(scored, watched, np.array([0.1, 0.2]))
@@ -159,7 +159,7 @@ def customers(planted: bool) -> pd.DataFrame:
     return frame.assign(label=(rng.random(n) < chance).astype(float))
 
 
-def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> None:
+def test_planted_traits_are_found_with_their_lift_and_noise_is_not() -> None:
     frame = customers(planted=True)
     result = {common.feature: common for common in shared_traits(frame, SOME)}
     assert set(result) == {"recency_days", "country"}
@@ -174,14 +174,14 @@ def test_what_was_planted_is_found_with_its_lift_and_what_is_chance_is_not() -> 
     assert shared_traits(customers(planted=False), SOME) == ()
 
 
-def test_of_parts_that_hold_the_same_customers_only_the_surest_is_named() -> None:
+def test_of_overlapping_parts_only_the_most_significant_is_reported() -> None:
     frame = customers(planted=True)
     frame["spend_90d"] = frame["recency_days"].astype("float64")
     named = [common.feature for common in shared_traits(frame, SOME)]
     assert len({"recency_days", "spend_90d"} & set(named)) == 1
 
 
-def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
+def test_few_customers_or_a_single_outcome_give_no_traits() -> None:
     assert shared_traits(customers(planted=True).assign(label=1.0), SOME) == ()
     assert shared_traits(customers(planted=True).iloc[: MIN_CUSTOMERS - 1], SOME) == ()
 
@@ -189,7 +189,7 @@ def test_few_customers_or_one_outcome_alone_say_nothing() -> None:
 # Of a shop
 
 
-def test_a_backtest_reads_nothing_that_came_after_its_moment(built_shop: Home, built: SnapshotSet) -> None:
+def test_a_backtest_uses_nothing_received_after_its_moment(built_shop: Home, built: SnapshotSet) -> None:
     """Fitted on what was known at the test's moment, it is the model that training tests."""
     churn, workspace = MODELS["churn"], Workspace(built_shop, built)
     test = backtest(workspace, prepare(workspace, churn))
@@ -220,7 +220,7 @@ def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: 
     assert "How early" in given.text()
 
 
-def test_the_command_tells_the_same_in_words_and_as_json(
+def test_the_command_reports_the_same_as_text_and_as_json(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
@@ -245,9 +245,7 @@ def test_the_command_tells_the_same_in_words_and_as_json(
 
 
 @pytest.mark.parametrize("name", ["churn", "clv"])
-def test_the_card_and_the_run_tell_what_the_report_tells(
-    name: str, trained_shop: Home, built: SnapshotSet
-) -> None:
+def test_the_card_and_the_run_contain_the_report(name: str, trained_shop: Home, built: SnapshotSet) -> None:
     given = report(Workspace(trained_shop, built), MODELS[name])
     workspace = Workspace(trained_shop, built)
     assert given.unused == backtest(workspace, prepare(workspace, MODELS[name])).fitted.unused

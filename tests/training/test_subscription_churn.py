@@ -54,7 +54,7 @@ def label(*given: tuple[str, str, str, str | None], days: int = 60) -> float:
 STARTED = ("started", "a", "2024-03-10", "2024-05-10")
 
 
-def test_a_subscription_ends_by_notice_by_an_end_or_for_want_of_a_renewal() -> None:
+def test_a_subscription_ends_by_notice_by_its_end_or_without_renewal() -> None:
     assert label(STARTED) == 1.0  # May 10 and 14 days more are over on May 31
     assert label(STARTED, days=53) == 1.0
     assert label(STARTED, days=52) == 0.0
@@ -67,14 +67,14 @@ def test_a_subscription_ends_by_notice_by_an_end_or_for_want_of_a_renewal() -> N
     assert label(("started", "a", "2024-03-10", None)) == 0.0  # nobody knows an end
 
 
-def test_who_takes_it_up_again_or_holds_another_has_not_left() -> None:
+def test_a_customer_who_resubscribes_or_has_another_subscription_has_not_left() -> None:
     notice = ("cancelled", "a", "2024-04-15", "2024-04-16")
     assert label(STARTED, notice, ("started", "a", "2024-05-01", "2024-07-01")) == 0.0
     assert label(STARTED, notice, ("started", "b", "2024-01-01", "2025-01-01")) == 0.0
     assert label(STARTED, notice, ("started", "b", "2024-06-01", "2025-01-01")) == 1.0  # after the horizon
 
 
-def test_the_model_passes_its_gates_where_there_are_subscribers(subscribers_shop: Home) -> None:
+def test_the_model_passes_its_gates_in_a_shop_with_subscribers(subscribers_shop: Home) -> None:
     (version,) = Registry(subscribers_shop).versions("subscription_churn")
     assert version.failed_gates == ()
     assert version.champion
@@ -82,7 +82,7 @@ def test_the_model_passes_its_gates_where_there_are_subscribers(subscribers_shop
     assert version.metrics["test_customers"] > 150
 
 
-def test_who_stopped_ordering_is_told_to_leave_likelier_which_is_true_of_the_simulation(
+def test_customers_who_stopped_ordering_get_a_higher_score_as_in_the_simulation(
     subscribers_shop: Home,
 ) -> None:
     built = snapshots.build(subscribers_shop)
@@ -101,7 +101,7 @@ def test_who_stopped_ordering_is_told_to_leave_likelier_which_is_true_of_the_sim
     assert score[gone & monthly].mean() > 2 * score[~gone & monthly].mean()
 
 
-def test_leavers_were_warned_of_before_their_subscriptions_ended(subscribers_shop: Home) -> None:
+def test_customers_who_left_had_a_warning_before_their_subscriptions_ended(subscribers_shop: Home) -> None:
     built = snapshots.build(subscribers_shop)
     given = report(Workspace(subscribers_shop, built), subscription_churn)
     assert given.customers > 150
@@ -114,7 +114,7 @@ def test_leavers_were_warned_of_before_their_subscriptions_ended(subscribers_sho
     assert "30 days   14 days    7 days" in given.text()
 
 
-def test_an_ending_is_watched_where_it_could_be_warned_of_for_thirty_days() -> None:
+def test_an_ending_is_observed_if_a_warning_was_possible_for_thirty_days() -> None:
     table = pd.DataFrame(
         {"active_subscriptions": [0, 0, 1, 2], "days_since_subscription_end": [20.0, 61.0, 5.0, np.nan]},
         index=pd.Index([1, 2, 3, 4], name="customer_key"),
@@ -143,7 +143,7 @@ def test_scores_of_subscribers_have_reasons_in_words(
     assert any("subscription" in text for text in words)
 
 
-def test_a_shop_without_subscriptions_is_told_so_in_a_line(prospects_shop: Home) -> None:
+def test_a_shop_without_subscriptions_is_refused_in_one_line(prospects_shop: Home) -> None:
     built = snapshots.build(prospects_shop)
     registry = Registry(prospects_shop)
     given = "subscription_churn cannot be trained: 0 customers have a known outcome and it takes 200"

@@ -19,7 +19,7 @@ moments = st.lists(st.integers(0, 50), min_size=20, max_size=80).map(lambda days
 
 
 @given(moments)
-def test_by_time_whoever_is_held_out_comes_after_all_who_are_learnt_from(times: np.ndarray) -> None:
+def test_a_split_by_time_holds_out_the_latest_rows(times: np.ndarray) -> None:
     stored = earlier_and_later(times, 0.8)
     assert sorted([*stored.fit, *stored.test]) == list(range(len(times)))
     assert len(stored.test) >= len(times) - int(len(times) * 0.8)
@@ -27,7 +27,7 @@ def test_by_time_whoever_is_held_out_comes_after_all_who_are_learnt_from(times: 
 
 
 @given(moments)
-def test_inner_splits_go_forward_in_time_and_test_nobody_twice(times: np.ndarray) -> None:
+def test_inner_splits_go_forward_in_time_and_test_each_row_at_most_once(times: np.ndarray) -> None:
     splits = forward(times)
     assert len(splits) == len(INNER_CUTS) - 1
     for split in splits:
@@ -37,7 +37,7 @@ def test_inner_splits_go_forward_in_time_and_test_nobody_twice(times: np.ndarray
 
 
 @given(st.integers(2, 6), st.lists(st.booleans(), min_size=20, max_size=80), st.integers(0, 3))
-def test_random_folds_hold_everybody_once_and_their_share_of_the_outcomes(
+def test_random_folds_partition_the_rows_and_are_stratified(
     count: int, outcomes: list[bool], seed: int
 ) -> None:
     y = np.array(outcomes, np.float64)
@@ -51,7 +51,7 @@ def test_random_folds_hold_everybody_once_and_their_share_of_the_outcomes(
 
 
 @pytest.mark.parametrize(("kind", "estimator"), [("probability", CalibratedTrees), ("money", MoneyTrees)])
-def test_a_configuration_is_chosen_by_the_splits_alone(kind: str, estimator: type) -> None:
+def test_a_configuration_is_chosen_on_the_splits_only(kind: str, estimator: type) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(900, 2))
     y = (x[:, 0] + rng.normal(size=900) > 0.5).astype(np.float64)
@@ -89,7 +89,7 @@ def test_missing_values_are_a_bin_of_their_own_and_what_was_never_seen_gets_the_
     assert single_columns.fit(NUMBER, np.arange(4.0), np.ones(4)).means[-1] == 1  # nobody was missing
 
 
-def test_columns_are_ranked_on_customers_whom_their_bins_were_not_learnt_from() -> None:
+def test_columns_are_ranked_on_customers_outside_of_the_fit() -> None:
     rng = np.random.default_rng(1)
     y = (rng.random(2000) < 0.5).astype(np.float64)
     x = np.column_stack([rng.normal(size=2000), y + rng.normal(size=2000)])

@@ -120,7 +120,7 @@ def test_a_table_means_the_same_in_csv_and_in_parquet(csv: CsvOf, tmp_path: Path
     np.testing.assert_array_equal(ours.y, theirs.y)
 
 
-def test_what_a_column_is_is_found_out_and_what_teaches_nothing_is_named(csv: CsvOf) -> None:
+def test_columns_are_classified_and_unusable_ones_are_reported(csv: CsvOf) -> None:
     frame = customers().assign(number=np.arange(ROWS), euros=np.linspace(0, 1, ROWS)[::-1]).astype(object)
     frame.loc[:5, "age"] = ["n/a", "-", "inf", "old", " ", "NaN"]
     result = read(csv(frame), drop=["spent"]).understood
@@ -140,7 +140,7 @@ def test_what_a_column_is_is_found_out_and_what_teaches_nothing_is_named(csv: Cs
     ("encoding", "separator"),
     [("utf-8", ";"), ("utf-16", "\t"), ("latin-1", ","), ("cp1252", "|")],
 )
-def test_encodings_and_separators_are_found_out(encoding: str, separator: str, csv: CsvOf) -> None:
+def test_encodings_and_separators_are_detected(encoding: str, separator: str, csv: CsvOf) -> None:
     frame = customers(400).replace({"plan": {"top": "\u201cété\u201d" if encoding == "cp1252" else "été"}})
     data = read(csv(frame, encoding=encoding, sep=separator))
     plan = next(c for c in data.columns(np.arange(400)) if c.name == "plan")
@@ -183,7 +183,7 @@ def some(values: list[Any]) -> list[Any]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_a_table_that_cannot_teach_is_refused_in_words(
+def test_an_unusable_table_is_refused_with_the_reason(
     frame: pd.DataFrame, how: dict[str, Any], words: str, csv: CsvOf
 ) -> None:
     with pytest.raises(PatronError) as refused:
@@ -219,7 +219,7 @@ def test_a_file_that_is_no_table_is_refused_and_makes_no_home(
     assert not (tmp_path / "home").exists()
 
 
-def test_unknown_outcomes_are_left_out_and_amounts_below_0_count_as_0_and_both_are_told(csv: CsvOf) -> None:
+def test_unknown_outcomes_are_left_out_and_negative_amounts_count_as_0_with_notes(csv: CsvOf) -> None:
     frame = customers()
     frame.loc[:3, "left"] = ["", None, " ", "NaN"]
     data = read(csv(frame))
@@ -250,7 +250,7 @@ def test_a_part_held_out_without_outcomes_is_refused(csv: CsvOf) -> None:
 # Examination
 
 
-def test_who_is_held_out_decides_nothing_about_what_is_learnt(csv: CsvOf) -> None:
+def test_held_out_rows_do_not_affect_the_fit(csv: CsvOf) -> None:
     data = read(csv(customers()), time="asked", drop=["spent"])
     stored = hold_out(data)
     _, exam = examine("leavers", data, stored)
@@ -263,7 +263,7 @@ def test_who_is_held_out_decides_nothing_about_what_is_learnt(csv: CsvOf) -> Non
     assert any("auc_over_constant_low" in words for words in other.evaluation.failed_gates(model))
 
 
-def test_differences_from_the_baselines_stand_with_their_intervals(trained: Home) -> None:
+def test_differences_from_the_baselines_have_intervals(trained: Home) -> None:
     shown = Registry(trained).versions("leavers")[0].metrics
     for baseline in ("constant", "best_column"):
         low, mean, high = (shown[f"auc_over_{baseline}{end}"] for end in ("_low", "", "_high"))
@@ -303,7 +303,7 @@ def test_a_column_that_nearly_is_the_amount_is_a_leak_too(csv: CsvOf) -> None:
     assert (data.kind, exam.leaks) == ("money", ("invoiced",))
 
 
-def test_a_category_that_only_those_held_out_share_is_no_trouble(csv: CsvOf) -> None:
+def test_a_category_only_among_held_out_rows_is_handled(csv: CsvOf) -> None:
     frame = customers().assign(source=[None] * (ROWS - 30) + ["fair"] * 30)
     data = read(csv(frame), time="asked", drop=["spent"])
     _, exam = examine("leavers", data, hold_out(data))
@@ -311,7 +311,9 @@ def test_a_category_that_only_those_held_out_share_is_no_trouble(csv: CsvOf) -> 
     assert np.isfinite(exam.score).all()
 
 
-def test_a_leak_is_told_and_promoted_only_without_the_column_or_by_force(csv: CsvOf, command: Any) -> None:
+def test_a_leak_is_reported_and_promoted_only_without_the_column_or_by_force(
+    csv: CsvOf, command: Any
+) -> None:
     frame = customers()
     path = csv(frame.assign(reason=np.where(frame["left"] == "yes", "moved", None)))
     request = ("train", "--table", path, "--target", "left", "--name", "leavers", "--drop", "spent")
@@ -402,9 +404,7 @@ def test_a_table_version_replaces_the_champion_with_the_same_columns_or_if_it_ra
         ("x' OR name LIKE '%", "cannot be a model's name"),
     ],
 )
-def test_names_that_are_taken_or_no_names_are_refused(
-    name: str, words: str, trained: Home, csv: CsvOf
-) -> None:
+def test_taken_and_invalid_names_are_refused(name: str, words: str, trained: Home, csv: CsvOf) -> None:
     data = read(csv(customers(400)))
     with pytest.raises(PatronError) as refused:
         train_table(trained, Registry(trained), data, name)
@@ -483,7 +483,7 @@ def test_a_databases_table_is_learnt_from_and_scored_by_hand(command: Any, tmp_p
     assert err.startswith("patron: the database's table people: there is no column gone")
 
 
-def test_what_the_model_does_not_know_counts_as_missing_is_told_and_never_gives_no_score(
+def test_unknown_values_count_as_missing_and_are_reported_and_rows_still_get_scores(
     trained: Home, csv: CsvOf, tmp_path: Path
 ) -> None:
     frame = customers(60, seed=1).astype(object)

@@ -61,7 +61,7 @@ def midday(day: int) -> datetime:
     st.sampled_from(list(MODELS)), st.one_of(st.none(), st.integers(1, 500)),
     st.integers(1, 60), st.integers(0, 40),
 )  # fmt: skip
-def test_whatever_the_history_no_label_learnt_from_reaches_past_the_test_nor_the_present(
+def test_no_training_label_reaches_past_the_test_or_the_present(
     name: str, horizon: int | None, count: int, later: int
 ) -> None:
     model = with_horizon(MODELS[name], horizon)
@@ -107,7 +107,7 @@ def test_the_longest_horizon_that_the_history_allows_is_taken() -> None:
         split(with_horizon(clv, 365), as_ofs[:20], midday(day_of(as_ofs[20], ZONE)), ZONE)
 
 
-def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> None:
+def test_too_short_a_history_is_refused_with_its_length_and_the_needed_one() -> None:
     as_ofs = firsts("2024-01-01", "2024-03-01")
     has = day_of(as_ofs[-1], ZONE) - day_of(as_ofs[0], ZONE) + populations.HISTORY_DAYS
     for model, days in ((propensity, 30), (churn, 180), (clv, 90), (with_horizon(clv, 4000), 4000)):
@@ -120,7 +120,7 @@ def test_too_short_a_history_is_refused_with_what_it_has_and_what_it_takes() -> 
         )
 
 
-def test_the_history_that_is_said_to_suffice_does() -> None:
+def test_a_history_of_the_length_in_the_message_suffices() -> None:
     for model, days in ((propensity, 30), (churn, 180), (clv, 90)):
         needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
         as_ofs = firsts("2020-02-01", "2025-01-01")
@@ -163,7 +163,7 @@ def today(built: SnapshotSet) -> dict[str, list[Any]]:
 
 
 @every_model
-def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_customers_suffice(
+def test_every_model_of_a_simulated_shop_passes_its_gates_if_there_are_enough_customers(
     model: CustomerModel, registry: Registry
 ) -> None:
     (version,) = registry.versions(model.name)
@@ -190,7 +190,7 @@ def test_every_model_of_a_simulated_shop_answers_and_passes_its_gates_where_cust
 
 
 @every_model
-def test_scores_of_everyone_are_like_the_outcomes_learnt_from(
+def test_the_mean_score_is_close_to_the_mean_training_outcome(
     model: CustomerModel, registry: Registry, today: dict[str, list[Any]]
 ) -> None:
     champion = registry.champion(model.name)
@@ -206,7 +206,7 @@ def test_scores_of_everyone_are_like_the_outcomes_learnt_from(
 
 
 @every_model
-def test_the_run_holds_what_was_done_with_what_and_how_well(model: CustomerModel, registry: Registry) -> None:
+def test_the_run_records_parameters_data_and_measures(model: CustomerModel, registry: Registry) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own imports
         import mlflow
@@ -334,7 +334,7 @@ def trees_of(home: Home, registry: Registry, name: str) -> bytes:
     return path.read_bytes()
 
 
-def test_churn_asked_with_propensitys_horizon_is_exactly_its_complement(
+def test_churn_at_propensitys_horizon_is_exactly_its_complement(
     trained_copy: Home, built: SnapshotSet, today: dict[str, list[Any]]
 ) -> None:
     registry = Registry(trained_copy)
@@ -424,7 +424,7 @@ def everybody_ordered(events: Any, population: Any, days: int) -> Any:
     ],
     ids=["few customers", "nobody eligible", "nobody did", "everybody did", "no money", "long horizon"],
 )
-def test_training_that_cannot_teach_is_refused_with_what_is_missing_and_publishes_nothing(
+def test_training_with_too_little_data_is_refused_and_publishes_nothing(
     model: CustomerModel, words: str, trained_shop: Home, built: SnapshotSet, registry: Registry
 ) -> None:
     with pytest.raises(PatronError, match=words):
@@ -471,7 +471,7 @@ def late_news(home: Home, zone: str) -> tuple[int, datetime, datetime]:
     raise AssertionError("no news of 2023 was late over a midnight")
 
 
-def test_a_shop_that_knows_the_future_learns_what_one_that_does_not_learns(
+def test_later_data_do_not_change_the_backtest(
     built_shop: Home,
     built: SnapshotSet,
     build_features: Callable[..., SnapshotSet],
