@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from core import traits
 from core.errors import NothingThere, PatronError
-from core.home import Home
+from core.home import Clock, Home, Shop
 from decisions import actions_file
 from decisions.actions import EXAMPLE, Action, Actions, text_in, texts
 from decisions.conditions import TargetCondition
@@ -146,6 +148,26 @@ def who(condition: str) -> str:
 )  # fmt: skip
 def test_errors_name_the_action_and_the_setting(text: str, words: str) -> None:
     assert re.search(words, refused(text)), refused(text)
+
+
+def test_conditions_read_the_traits_that_the_home_declares(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.write_shop(Shop("live", "UTC", "EUR", Clock()))
+    text = who('{ feature = "trait_vip", equals = true }')
+    home.actions.write_text(text)
+    with pytest.raises(PatronError, match="there is no feature 'trait_vip'"):
+        actions_file.load(home)
+    declared = traits.parse({"vip": {"kind": "flag"}, "points": {"kind": "number"}})
+    home.write_shop(replace(home.shop(), traits=declared))
+    actions = actions_file.load(home)
+    assert actions.features == ("trait_vip",)
+    assert actions_file.restore(actions.canonical, home) == actions
+    home.actions.write_text(who('{ feature = "trait_vips", equals = true }'))
+    with pytest.raises(PatronError, match="did you mean trait_vip"):
+        actions_file.load(home)
+    home.actions.write_text(who('{ feature = "trait_points", equals = "many" }'))
+    with pytest.raises(PatronError, match="trait_points is a number"):
+        actions_file.load(home)
 
 
 def test_an_effect_of_an_unknown_kind_is_refused_with_the_action_the_kind_and_those_there_are() -> None:

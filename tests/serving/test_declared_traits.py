@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 import pandas as pd
 import pytest
 
+import records
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
@@ -26,10 +28,13 @@ from features.live.recompute import LiveUpdater
 from features.offline.build import build
 from features.offline.trait_draft import draft
 from features.workspace import Workspace
+from models.questions.churn import churn
 from models.questions.propensity import propensity
 from models.registry import promotion
 from models.registry.registry import Registry
+from models.spec import CustomerModel
 from monitoring.run import monitor
+from training.customers.backtest import prepare, with_declared_traits, with_horizon
 from training.customers.pipeline import train
 
 START, DAYS, CUSTOMERS = date(2024, 1, 1), 300, 360
@@ -182,6 +187,19 @@ def test_a_model_learns_from_them_and_answers_with_them(home: Home, ask: Ask) ->
     assert imagined["score"] < high["score"] - 0.1
 
 
+@pytest.mark.parametrize("model", [propensity, churn])
+def test_every_training_and_report_prepares_the_same_recipe(home: Home, model: CustomerModel) -> None:
+    workspace = Workspace(home, build(home))
+    extended = with_declared_traits(home, model)
+    assert with_declared_traits(home, extended) == extended
+    with suppress(PatronError):  # nobody was away for long enough to learn churn from
+        prepared = prepare(workspace, with_horizon(model, 30))
+        for recipe in (prepared.model, prepared.recipe):
+            names = [feature.name for feature in recipe.features]
+            assert {name for name in names if name.startswith("trait_")} == set(TRAITS)
+            assert len(set(names)) == len(names)
+
+
 def test_segments_portraits_and_conditions_read_them(home: Home, ask: Ask) -> None:
     values = snapshot(
         pd.DataFrame({"customer_id": [c for c, *_ in people()], "as_of": [NOW] * CUSTOMERS}), TRAITS, home
@@ -211,10 +229,14 @@ def test_segments_portraits_and_conditions_read_them(home: Home, ask: Ask) -> No
         assert ("trait_vip" in response.text and "must be yes" in response.text) is not offered
 
 
-def test_drift_of_a_declared_trait_is_found(home: Home, ask: Ask) -> None:
+def test_drift_of_a_declared_trait_is_found(
+    home: Home, ask: Ask, until: Callable[[Callable[[], bool]], None]
+) -> None:
     customers = [(customer, pointed) for customer, _, pointed in people() if customer not in ("c0", "c2")]
     few = [customer for customer, pointed in customers if not pointed][::4]
-    score(ask, *few, *(customer for customer, pointed in customers if pointed))
+    scored = [*few, *(customer for customer, pointed in customers if pointed)]
+    score(ask, *scored)
+    until(lambda: len(records.read(home, NOW - timedelta(days=1), NOW).vectors) >= len(scored))
     (watched,) = monitor(home, ["propensity"], 7, Registry(home))
     columns = {column.column: column for column in watched.report.columns}
     assert columns["trait_points"].drifted
@@ -224,12 +246,15 @@ def test_drift_of_a_declared_trait_is_found(home: Home, ask: Ask) -> None:
 def test_live_values_follow_the_events(home: Home, ask: Ask) -> None:
     before = score(ask, "c2")[0]["score"]
     at = NOW - timedelta(minutes=1)
-    body = {"type": "identify", "userId": "c2", "traits": {"points": 1, "vip": None, "city": " Wien "}}
+    traits = {"points": 1, "vip": None, "city": " Wien ", "createdAt": "2020-02-29T12:00:00Z"}
+    body = {"type": "identify", "userId": "c2", "traits": traits}
     message = translate(body, at, Place("UTC", "EUR"))
     assert isinstance(message, Message)
     journal.append(Database(home), [message], compacted_seq=0)
     LiveUpdater(home).catch_up()
-    facts = ask("/v1/customers/c2").json()["facts"]["traits"]
+    portrait = ask("/v1/customers/c2").json()
+    assert portrait["known_since"] == "2020-02-29"
+    facts = portrait["facts"]["traits"]
     assert [facts[name]["value"] for name in TRAITS] == [1, None, "Wien"]
     assert score(ask, "c2")[0]["score"] != before
     as_of = pd.DataFrame({"customer_id": ["c2"] * 2, "as_of": [at, NOW]})

@@ -139,11 +139,12 @@ def split_history(workspace: Workspace, model: CustomerModel) -> Split:
 
 
 def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
-    """Split the history of a model and read its rows.
+    """Split the history of a model, with the traits that the shop declares, and read its rows.
 
     Raises:
         PatronError: the history is too short, or customers or outcomes are too few.
     """
+    model = with_declared_traits(workspace.home, model)
     moments = split_history(workspace, model)
     model = with_horizon(model, moments.horizon_days)
     recipe, complement = recipe_of(model)
@@ -212,12 +213,14 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
 
 
 def with_declared_traits(home: Home, model: CustomerModel) -> CustomerModel:
-    """The model with the traits that the shop declares added to its features."""
+    """The model with the traits that the shop declares added to its features, unless they are among them."""
     declared = tuple(feature for name, feature in features_of(home).items() if name not in FEATURES)
-    extended = replace(model, features=(*model.features, *declared))
-    if (opposite := model.complement_of) is None:
-        return extended
-    return replace(extended, complement_of=replace(opposite, features=(*opposite.features, *declared)))
+    opposite = model.complement_of
+    return replace(
+        model,
+        features=tuple(dict.fromkeys((*model.features, *declared))),
+        complement_of=opposite and with_declared_traits(home, opposite),
+    )
 
 
 def with_slice_features(model: CustomerModel) -> CustomerModel:

@@ -21,7 +21,7 @@ from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import CustomerModel, Estimator
 from training.customers import next_order
-from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare, with_declared_traits
+from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare
 from training.customers.card_facts import card_facts
 from training.customers.champion import over_champion
 from training.customers.dataset import Dataset, Split, columns_of
@@ -62,7 +62,6 @@ def train(
     Raises:
         PatronError: the history or the outcomes do not suffice; the message says what is missing.
     """
-    model = with_declared_traits(workspace.home, model)
     progress(f"{model.name}: dataset", 0.05)
     prepared = prepare(workspace, model)
     progress(f"{model.name}: test fits and evaluation", 0.2)

@@ -24,7 +24,7 @@ from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Array, CustomerModel
-from training.customers.backtest import recipe_of, split_history, with_horizon
+from training.customers.backtest import recipe_of, split_history, with_declared_traits, with_horizon
 from training.customers.dataset import Split, gather
 from training.customers.pipeline import settings_of, train
 from training.evaluation.evaluate import RANKING
@@ -87,6 +87,7 @@ def tune(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    model = with_declared_traits(workspace.home, model)
     parts = split_history(workspace, model)
     recipe, complement = recipe_of(with_horizon(model, parts.horizon_days))
     usual = recipe.estimator()

@@ -28,6 +28,7 @@ from events.lake import compaction, shops
 from events.segment.retention import size
 from records import ScoreLog
 from serving.app import create_app
+from serving.operations import checks
 from serving.scores.scorer import Scorer
 
 CASES = Path(__file__).parents[3].parent / "shared" / "cases" / "events"
@@ -219,3 +220,29 @@ def test_a_case_about_ids_comes_out_as_it_should(tmp_path: Path, name: str) -> N
         assert journal.count_conflicts(database) == conflicts
         assert f"patron_message_conflicts_total {conflicts}.0" in ask("/metrics").text
         compaction.compact(home, database)
+
+
+def test_one_message_id_with_two_bodies_is_counted_by_metrics_and_doctor(tmp_path: Path) -> None:
+    home = live_home(tmp_path)
+    ask = service(home)
+    first = {"messageId": "m", "userId": "ann", "event": "a", "sentAt": "2024-05-01T00:00:00Z"}
+    assert "patron_message_conflicts_total 0.0" in ask("/metrics").text
+    again = first | {"sentAt": "2024-05-01T00:00:09Z"}
+    for body in (first, again, first | {"event": "b"}, first | {"userId": "bob"}, first | {"event": "b"}):
+        assert post(ask, body).status_code == 200
+    assert (timeline(ask, "ann"), timeline(ask, "bob")) == (["a", "b"], ["a"])
+    assert "patron_message_conflicts_total 2.0" in ask("/metrics").text
+    (check,) = checks.identity(home)
+    assert (check.state, check.result) == (
+        checks.WARNING,
+        "2 messages came with the messageId of another message; each was stored",
+    )
+
+
+def test_doctor_counts_ids_that_differ_only_in_case(tmp_path: Path) -> None:
+    home = live_home(tmp_path)
+    ask = service(home)
+    for customer_id in ("Ann", "ANN", "ann ", "bob", "Zoë", "ZOË"):
+        assert sent(ask, customer_id, "x").status_code == 200
+    (check,) = checks.identity(home)
+    assert check.result.startswith("5 customers whose ids differ only in case")
