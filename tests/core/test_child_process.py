@@ -1,4 +1,4 @@
-"""Child processes: what their parent learns of them, and that they end with it."""
+"""Child processes: exit codes, logged errors, and their end with the parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The circuit breaker: the budget of a call, when it opens, and who waits."""
+"""The circuit breaker: the budget of calls, opening, closing, and concurrent callers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.errors import PatronError
 
 
 class Store:
-    """Fails while it is away; counts who asks. Time passes when told."""
+    """A store that fails while ``away``; counts the calls. Its clock is set by the test."""
 
     def __init__(self) -> None:
         self.away, self.calls, self.seconds = False, 0, 0.0

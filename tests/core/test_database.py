@@ -1,4 +1,4 @@
-"""A home's database, in a file and on PostgreSQL: made once, read without a trace, shared by many."""
+"""A home's database, in a file and on PostgreSQL: migrations, transactions and concurrency."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def home(empty_home: Home) -> Home:
 
 
 def python(home: Home, code: str, *words: str) -> subprocess.Popen[str]:
-    """Another process over the home, which is ``home`` there; its words follow in ``words``."""
+    """Run code in another process, with the home as ``home`` and the further arguments as ``words``."""
     head = (
         "import sys; from pathlib import Path; import sqlalchemy as sa\n"
         "from core.home import Home; from core.storage.database import *; from events.identity import *\n"
@@ -310,13 +310,13 @@ def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(ho
     writers = [python(home, APPENDING, str(n)) for n in range(3)]
     seen, upto = [0], 0
     while any(writer.poll() is None for writer in writers):
-        # Whoever has read up to a number has read all below it: none turns up later.
+        # A reader that has read up to a number has read all lower ones: none appears later.
         with database.reading() as connection:
             numbers = connection.execute(sa.select(journal.journal.c.seq)).scalars().all()
         assert sorted(numbers) == list(range(1, len(numbers) + 1))
         upto = journal.changes(database, upto).upto
         seen.append(upto)
-        time.sleep(0.01)  # the writers want the processor too
+        time.sleep(0.01)  # leaves processor time to the writers
     assert [answer(writer) for writer in writers] == [""] * 3
     assert seen == sorted(seen)
     assert journal.last(database) == 3 * 30 + 30

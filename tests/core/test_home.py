@@ -1,4 +1,4 @@
-"""The home, its clock and its calendar: what the present is, and when the shop's days begin."""
+"""The home, its clock, and the calendar of the shop's days."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_the_home_is_read_from_the_environment(tmp_path: Path, monkeypatch: pyte
 
 
 def with_history(tmp_path: Path, first: date, now: datetime) -> Home:
-    """A home of which only the history's first day and the present are known."""
+    """A home with only the history's first day and the present."""
     home = Home(tmp_path)
     home.events.mkdir()
     day = (first - EPOCH).days

@@ -1,4 +1,4 @@
-"""Parquet in memory: read as it was written, and by no thread that outlives the call."""
+"""Parquet in memory: a round trip, without threads that outlive the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blends of trees and lines: how they are chosen, put right, taken apart, and opened again."""
+"""Blends of trees and lines: selection, calibration, contributions, and reloading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Rows = tuple[Array, Array, NDArray[np.int64], FitContext]
 
 
 def rows(kind: str, seed: int = 0) -> Rows:
-    """Customers asked month after month: who ordered much and lately orders again, for as much as before."""
+    """Customers at monthly moments: those who ordered much and lately order again, for the same amounts."""
     rng = np.random.default_rng(seed)
     count = MONTHS * CUSTOMERS
     orders, recency = rng.poisson(3, count) + 1.0, rng.exponential(60, count).round()

@@ -1,4 +1,4 @@
-"""Measures of models: against brute force, against scikit-learn, and what must hold for any data."""
+"""Measures of models, compared with brute force and scikit-learn, and properties for any data."""
 
 from __future__ import annotations
 

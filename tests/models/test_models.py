@@ -1,4 +1,4 @@
-"""What every model of the catalogue must hold: its labels, its estimator, and the bundle it becomes."""
+"""Contract tests of every model: its labels, its estimator, and its bundle."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ Line = tuple[int, datetime, float]  # customer, moment, amount
 
 
 def events_of(lines: Iterable[Line], refunds: Iterable[Line] = ()) -> tuple[Backend, Events]:
-    """Hand-made orders and refunds as a lake would hold them."""
+    """Hand-made orders and refunds as tables of the lake."""
     backend = lake.connect()
     tables = {}
     for name, rows in {"order_lines": lines, "refunds": refunds, "traits": (), "activities": ()}.items():

@@ -1,4 +1,4 @@
-"""What customers buy next: rules and rankings of small shops whose answers are known."""
+"""Association rules and rankings of products, in small shops with known results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures of rankings: against their formulae written out, and by values worked out by hand."""
+"""Measures of rankings, compared with their formulae and with values computed by hand."""
 
 from __future__ import annotations
 

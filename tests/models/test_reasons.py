@@ -1,4 +1,4 @@
-"""Why a score is what it is: parts that add up, told in words."""
+"""Explanations of scores: contributions that add up, and their texts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def columns(built: SnapshotSet) -> dict[str, list[Any]]:
-    """Everyone's present features by name; None where missing."""
+    """The current features of all customers by name; None for missing ones."""
     return columns_of(built)
 
 
@@ -60,7 +60,7 @@ ModelAndColumns = tuple[FittedModel, dict[str, list[Any]]]
 def model_and_columns(
     request: pytest.FixtureRequest, trained_shop: Home, columns: dict[str, list[Any]]
 ) -> ModelAndColumns:
-    """Each model's champion, and everyone's features in a shop that it is asked of."""
+    """Each model's champion, and the features of all customers of a shop that it applies to."""
     if request.param in MODELS:
         return Registry(trained_shop).champion(request.param), columns
     home: Home = request.getfixturevalue(f"{_SHOPS[request.param]}_shop")
@@ -68,7 +68,7 @@ def model_and_columns(
 
 
 _SHOPS = {"leads": "prospects", "subscription_churn": "subscribers"}
-"""By optional model the shop that has what it takes."""
+"""For each optional model a shop with the data that it needs."""
 
 
 def test_contributions_and_base_add_up_to_the_raw_score(model_and_columns: ModelAndColumns) -> None:

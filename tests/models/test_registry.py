@@ -1,4 +1,4 @@
-"""The registry over a real MLflow: versions, the champion, and why there may be none."""
+"""The registry with a real MLflow: versions, champions, and reasons for having none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.registry.settings import ModelSettings
 
 
 def small_bundle(name: str) -> dict[str, bytes]:
-    """A model of one feature, small enough to be fitted at once."""
+    """A model with one feature, which is fitted quickly."""
     rng = np.random.default_rng(0)
     x = rng.random((400, 1))
     y = (rng.random(400) < x[:, 0]).astype(np.float64)
@@ -115,7 +115,7 @@ def test_a_version_that_passed_but_was_not_promoted_is_no_champion(registry: Reg
 
 
 def folder_of(registry: Registry) -> Path:
-    """Where the only version's bundle lies."""
+    """The folder of the only version's bundle."""
     (trees,) = registry.home.mlflow.rglob("trees.lgb")
     return trees.parent
 

@@ -1,4 +1,4 @@
-"""Drift: what must be found, what must stay quiet, and what the files may hold."""
+"""Drift: what must be detected, what must not be, and what the files may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of decisions: one standing decision per question, kept whatever happens to the process."""
+"""The decision log: one standing decision per request, which survives a killed process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of answers: what is put is kept, and what a killed process takes with it is counted."""
+"""The score log: queued rows are stored, and the losses of killed processes are counted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def stored(home: Home) -> list[tuple[Any, ...]]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for what must come about, at most a minute."""
+    """Wait for a condition, at most a minute."""
     for _ in range(600):
         if true():
             return

@@ -1,4 +1,4 @@
-"""What models do with bad input, where a person meets it: refused in words, or answered as the docs say.
+"""Bad input to models: refused with a reason, or handled as documented.
 
 What stands elsewhere: columns, infinities, outcomes and customers named twice of tables in test_tables.py;
 BG/NBD and gamma-gamma in theirs; too few or equal outcomes in test_training.py; extreme, infinite and unseen
@@ -58,7 +58,7 @@ def sales(customers: int, orders: float = 6.0) -> Sales:
 
 
 def imported(folder: Path, of: Sales) -> Home:
-    """A shop of these sales; negative ones give money back."""
+    """A shop with these sales; negative ones are refunds."""
     rows = [f"{who},{day},{no},tea,{paid}" for no, (who, day, paid) in enumerate(of)]
     (folder / "orders.csv").write_text("\n".join(["who,day,no,sku,paid", *rows]) + "\n")
     (folder / "own.toml").write_text(MAPPING)
@@ -67,7 +67,7 @@ def imported(folder: Path, of: Sales) -> Home:
     return home
 
 
-# A shop that cannot teach, by the command line
+# A shop with too little data, on the command line
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_an_outlier_in_a_table_counts_as_the_cap_and_is_reported(tmp_path: Path)
     assert [note for note in data.notes if "1 amounts of spent above" in note]
 
 
-# Features that say nothing
+# Uninformative features
 
 
 def months() -> tuple[Array, Array, np.ndarray, FitContext]:
-    """What 200 customers were like in 7 months, and what they spent within 30 days."""
+    """The features of 200 customers in 7 months, and what they spent within 30 days."""
     rng = np.random.default_rng(0)
     rows = 7 * 200
     orders, recency = rng.poisson(3, rows) + 1.0, rng.exponential(60, rows).round()

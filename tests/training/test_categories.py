@@ -1,4 +1,4 @@
-"""Propensity per category: its rows and labels by a plain reading, what it learns, and what it refuses."""
+"""Propensity per category: rows and labels against a plain implementation, training, and refusals."""
 
 from __future__ import annotations
 

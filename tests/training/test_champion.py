@@ -1,4 +1,4 @@
-"""Which version may answer: against the simplest baseline and the champion, and the parts that work worst."""
+"""Promotion: comparisons with the simplest baseline and the champion, and the worst slice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def exam(ours: Array, other: Array, label: Array, name: str) -> TestSet:
 
 
 def drawn(customers: int, seed: int = 5) -> tuple[Array, Array, Array]:
-    """Outcomes, a score that tells something of them, and one that tells nothing."""
+    """Outcomes, an informative score, and an uninformative one."""
     dice = np.random.default_rng(seed)
     label = (dice.random(customers) < 0.3).astype(np.float64)
     return label, label + dice.normal(0, 1, customers), dice.normal(0, 1, customers)
@@ -82,7 +82,7 @@ def test_several_moments_narrow_the_interval() -> None:
 def test_a_model_that_does_not_beat_the_simplest_baseline_needs_force(
     built_shop: Home, built: SnapshotSet, copy_home: Callable[[Home], Home]
 ) -> None:
-    """Its first baseline here is what it reads, and all there is to know."""
+    """A model whose first baseline is its only feature, so that it cannot be better."""
     home = copy_home(built_shop)
     registry = Registry(home)
     reads = replace(
@@ -122,7 +122,7 @@ def test_another_recipe_must_be_significantly_better() -> None:
 
 
 def trained_on(home: Home, model: CustomerModel, now: datetime) -> ModelVersion:
-    """The model trained where the shop's clock stands at a moment."""
+    """Train the model with the shop's clock at a moment."""
     home.write_shop(replace(home.shop(), clock=Clock(now)))
     return train(Workspace(home, snapshots.build(home)), model, Registry(home))
 
@@ -151,7 +151,7 @@ def test_a_refit_replaces_the_champion_unless_it_is_significantly_worse(
     assert registry.promotions("propensity")[-1].why == (
         "passed its gates; the same recipe as version 1, refitted; it knew all outcomes that are known now"
     )
-    # A champion that was learnt months ago has not seen the outcomes since: it is asked them.
+    # A champion trained months ago has not seen the outcomes since then, so it is compared on them.
     now = trained_copy.shop().clock.frozen_at
     assert now is not None
     old = trained_on(trained_copy, propensity, datetime(2024, 3, 10, tzinfo=UTC))
@@ -254,7 +254,7 @@ def test_small_slices_do_not_fail_the_gate() -> None:
     assert auc(label, noise) < 0.53
     assert gated(*customers_of(noise, noise, label)) == ()
     few = np.zeros(300)
-    few[:10] = 1  # of ten outcomes in a slice nothing is said, and all customers are told of
+    few[:10] = 1  # ten outcomes in a slice are too few, so all customers are reported
     frame, score = customers_of(1 - few, 1 - few, few)
     (text_value,) = gated(frame.iloc[:300], score[:300])[:1]
     assert text_value.startswith("worst_slice_auc (all customers) is 0 ")

@@ -1,4 +1,4 @@
-"""Learning from feedback: which rows count, what is measured, gates, and the way into the registry."""
+"""Training of the text classifier: the rows used, measures, gates, and publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leads: prospects are asked about, who will order is found, and a shop without prospects goes on."""
+"""Leads: only prospects are scored, the ranking, and shops without prospects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's life: versions compared, promoted and taken back on the record, described, and advised on."""
+"""The life of a model: comparison, promotion and rollback on the record, cards, and advice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHUT = Gate("auc", "nothing is perfect", at_least=1.01)
 
 
 class Ran:
-    """What a command left behind."""
+    """The result of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err

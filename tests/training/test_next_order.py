@@ -1,4 +1,4 @@
-"""The day of the next order: what rates say, what own rhythms say, and which of them is published when."""
+"""The day of the next order: predictions by rates and by own rhythms, and which is published."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.customers.next_order import (
     measures_of,
 )
 
-# What the rates say
+# Predictions by rates
 
 
 def test_half_of_those_who_order_in_time_do_so_by_the_predicted_day() -> None:

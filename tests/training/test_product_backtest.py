@@ -1,4 +1,4 @@
-"""How the ranking of products is tested: by time, on small shops whose answers are known."""
+"""Backtests of the ranking of products, on small shops with known results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test showed: leads by origin, early warning of churn, and what leavers have in common."""
+"""Reports on a test: lead quality, early warning of churn, and shared traits."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ LAST = 990  # everyone's last order, so that they lapse on day 1170
 
 
 def orders(**next_days: float) -> pd.DataFrame:
-    """A customer by key, whose last order before ``SINCE`` was on ``LAST`` and the next one as told."""
+    """A customer by key, whose last order before ``SINCE`` was on ``LAST``, and their next order's day."""
     rows = [(int(key[1:]), LAST, following) for key, following in next_days.items()]
     return pd.DataFrame(rows, columns=["customer_key", "day", "next_day"])
 
@@ -252,7 +252,7 @@ def test_the_card_and_the_run_contain_the_report(name: str, trained_shop: Home, 
     registry = Registry(trained_shop)
     version = registry.versions(name)[0]
     (document,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/report.json")
-    # The card is of the version that answers, which learnt from more months than the fit that was tested.
+    # The card is about the published version, which is fitted on more months than the tested fit.
     of_final = replace(given, unused=registry.open(name, version.version).unused)
     assert json.loads(document.read_text()) == json.loads(json.dumps(of_final.as_dict()))
     (card,) = trained_shop.mlflow.rglob(f"{version.run_id}/**/card.md")

@@ -1,4 +1,4 @@
-"""Contractual churn: what became of subscribers, who will leave, and how early that is told."""
+"""Contractual churn: labels of subscribers, the model, and its early warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is held out of a table, which configuration is chosen on whom, and what one column says alone."""
+"""Hold-outs of a table, the choice of a configuration, and rankings by a single column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A company's own table: trained on, examined, gated, published and scored, whatever stands in it."""
+"""Models of a company's own table: reading, training, gates, publication and scoring."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = 1200
 
 
 def customers(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
-    """Made-up customers: who visits seldom, and has the basic plan, leaves more often."""
+    """Made-up customers: those who visit seldom or have the basic plan leave more often."""
     rng = np.random.default_rng(seed)
     visits = rng.poisson(6, rows)
     plan = rng.choice(["basic", "plus", "top"], rows)
@@ -91,7 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: (*words, home=...) to its code, and what it said on both channels."""
+    """Run a command in this process: (*words, home=...) returns its exit code, stdout and stderr."""
 
     def run(*words: object, home: Path = tmp_path / "home") -> tuple[int, str, str]:
         monkeypatch.setenv("PATRON_HOME", str(home))

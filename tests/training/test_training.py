@@ -1,4 +1,4 @@
-"""Training: split by time, refuse in words, gate, publish, and learn nothing from the future."""
+"""Training: splits by time, refusals, gates, publication, and no use of future data."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_churn_at_propensitys_horizon_is_exactly_its_complement(
     assert trees_of(trained_copy, registry, "churn") == trees_of(trained_copy, registry, "propensity")
     assert np.array_equal(ours.score(today), 1 - opposite.score(today))
     assert ours.manifest["meaning"] == churn.meaning.format(days=30)
-    # It is asked of churn's own customers and tested on them, not on propensity's.
+    # The test uses churn's own customers, not propensity's.
     assert ours.manifest["eligible"] == [c.as_dict() for c in churn.eligible]
     assert version.metrics["test_customers"] < registry.versions("propensity")[0].metrics["test_customers"]
     assert version.metrics["outcome_mean"] > 0.5
@@ -376,7 +376,7 @@ def test_a_version_that_fails_its_gates_is_stored_without_becoming_champion(
         registry.champion("propensity")
     assert text_value in str(refused.value)
     assert registry.open("propensity", "1").manifest["model"] == "propensity"
-    # Trained again with gates that open, the same data gives the same model, and it answers.
+    # Trained again with gates that pass, the same data give the same model, which becomes champion.
     again = train(Workspace(untrained, built), propensity, registry)
     assert (again.version, again.champion) == ("2", True)
     assert again.metrics == version.metrics
@@ -432,11 +432,11 @@ def test_training_with_too_little_data_is_refused_and_publishes_nothing(
     assert len(registry.versions(model.name)) == 1
 
 
-# Nothing is learnt from the future
+# No use of future data
 
 
 def cut(home: Home, moment: datetime, folder: Path) -> Home:
-    """A home that holds only what had happened and was known before a moment; the same keys."""
+    """A home with only the events that had happened and were known before a moment; the same keys."""
     past = Home(folder)
     past.path.mkdir()
     shutil.copy(home.database_file, past.database_file)
@@ -460,7 +460,7 @@ def cut(home: Home, moment: datetime, folder: Path) -> Home:
 
 
 def late_news(home: Home, zone: str) -> tuple[int, datetime, datetime]:
-    """An old customer whose order of one day in 2023 was heard of on the next: who, when, when heard."""
+    """A customer with an order in 2023 that was received a day later: key, timestamp, received_at."""
     lines = lake.read(home, lake.connect()).order_lines.order_by("timestamp").to_pandas()
     first = lines.groupby("customer_key")["timestamp"].transform("min")
     old = lines[(lines["timestamp"] - first > timedelta(days=31)) & (lines["timestamp"].dt.year == 2023)]
@@ -485,7 +485,7 @@ def test_later_data_do_not_change_the_backtest(
     full_store, past_store = Store(built_shop), Store(past)
     monthly = [t for t in built.as_ofs if t < moment]
     assert monthly == populations.origins(past)
-    # The last question's horizon ends with the day of the order that was not heard of in time.
+    # The last label's horizon ends on the day of the order that was received too late.
     last = day_of(happened, zone) + 1 - day_of(monthly[-1], zone)
     for model, days in ((propensity, 30), (churn, 60), (clv, last)):
         known = [t for t in monthly if day_of(t, zone) + days <= day_of(moment, zone)]
@@ -494,7 +494,7 @@ def test_later_data_do_not_change_the_backtest(
         assert len(full.frame) > 500
         pd.testing.assert_frame_equal(full.frame, cut_off.frame)
         assert full.digest() == cut_off.digest()
-    # A second later one label is another, and the digest tells.
+    # A second later one label differs, and so does the digest.
     later = gather(full_store, clv, known, last, heard)
     changed = later.frame[later.frame["label"] != full.frame["label"]]
     assert customer in set(changed["customer_key"])

@@ -1,4 +1,4 @@
-"""Tuning: inner splits by time, every trial recorded below its search, and the best one trained with."""
+"""Tuning: inner splits by time, recorded trials, and training with the best one."""
 
 from __future__ import annotations
 
