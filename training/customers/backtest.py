@@ -130,12 +130,9 @@ def split_history(workspace: Workspace, model: CustomerModel) -> Split:
     Raises:
         PatronError: the history is too short.
     """
-    monthly = [
-        t
-        for t in workspace.snapshots.as_ofs
-        if t in set(populations.origins(workspace.home)) and t <= workspace.snapshots.current
-    ]
-    return split(model, monthly, workspace.snapshots.current, workspace.shop.time_zone)
+    months, now = set(populations.origins(workspace.home)), workspace.snapshots.current
+    monthly = [t for t in workspace.snapshots.as_ofs if t in months and t <= now]
+    return split(model, monthly, now, workspace.shop.time_zone)
 
 
 def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
