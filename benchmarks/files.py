@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -86,7 +87,9 @@ def draft_all() -> int:
     files = [*(SHARED / "data").rglob("*.*"), *(SHARED / "cases" / "files").glob("*.csv")]
     unmarked = 0
     print("| file | roles found | of these unsure | wrong | missing |\n|---|---|---|---|---|")
-    for path in sorted((p for p in files if p.suffix != ".md"), key=lambda p: p.name):
+    files = sorted((path for path in files if path.suffix != ".md"), key=lambda path: path.name)
+    repeated = Counter(path.name for path in files)
+    for path in files:
         text = inspect_file(path)
         section = tomllib.loads(text)
         roles: dict[str, Any] = section.get("orders") or section.get("customers") or {}
@@ -98,7 +101,8 @@ def draft_all() -> int:
         unmarked += len(set(wrong) - set(unsure))
         cells = [", ".join(names) or "–" for names in (named, unsure, wrong, missing)]
         kind = "" if roles else " (skeleton)"
-        print(f"| {path.name} | {cells[0]}{kind} | {cells[1]} | {cells[2]} | {cells[3]} |")
+        name = path.name if repeated[path.name] == 1 else f"{path.parent.name}/{path.name}"
+        print(f"| {name} | {cells[0]}{kind} | {cells[1]} | {cells[2]} | {cells[3]} |")
     return unmarked
 
 

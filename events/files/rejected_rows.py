@@ -133,8 +133,9 @@ def _shown(columns: str | tuple[str, ...], *, is_time: bool) -> str:
         return sql.literal(HIDDEN)
     text = f"coalesce({expressions.moment_text(columns)}, '')"
     nameless = f"NOT contains({text}, '@')"
-    if is_time:  # a time has digits, a name has none
-        nameless += f" AND ({text} = '' OR regexp_matches({text}, '[0-9]'))"
+    if is_time:  # a column most of whose texts are no times may be one of names, which have no digits
+        mostly_times = f"(SELECT avg(({UNTIMELY})::INT) FROM classified) < 0.5"
+        nameless += f" AND ({mostly_times} OR {text} = '' OR regexp_matches({text}, '[0-9]'))"
     return f"CASE WHEN {nameless} THEN left({text}, {MAX_TEXT}) ELSE {sql.literal(HIDDEN)} END"
 
 

@@ -43,12 +43,15 @@ def repeated_numbers(connection: duckdb.DuckDBPyConnection, orders: OrdersSectio
     sales = "FROM classified WHERE reason IS NULL AND NOT is_return"
     row = connection.execute(
         f"""
-        WITH pairs AS (SELECT customer_id, order_id, count(*) AS lines, count(DISTINCT day) AS days,
-                count(DISTINCT product_id) AS products, min(timestamp) AS first, max(timestamp) AS last
+        WITH pairs AS (SELECT customer_id, order_id, count(*) AS lines, min(day) <> max(day) AS days_differ,
+                min(timestamp) AS first, max(timestamp) AS last
             {sales} GROUP BY ALL),
         numbers AS (SELECT count(*) > 1 AND max(last) - min(first) > INTERVAL {FAR_APART_HOURS} HOUR AS shared
             FROM pairs GROUP BY order_id),
-        apart AS (SELECT * FROM pairs WHERE last - first > INTERVAL {FAR_APART_HOURS} HOUR AND days > 1)
+        far AS (SELECT * FROM pairs WHERE last - first > INTERVAL {FAR_APART_HOURS} HOUR AND days_differ),
+        products AS (SELECT customer_id, order_id, count(DISTINCT product_id) AS products
+            {sales} AND (customer_id, order_id) IN (SELECT (customer_id, order_id) FROM far) GROUP BY ALL),
+        apart AS (SELECT * FROM far JOIN products USING (customer_id, order_id))
         SELECT (SELECT count(*) FROM apart), (SELECT avg(shared::INT) FROM numbers),
             (SELECT count(*) FROM apart WHERE products < lines) * 2 >= (SELECT count(*) FROM apart)
         """
