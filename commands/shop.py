@@ -55,7 +55,9 @@ def import_(
     inspect: Annotated[
         bool, typer.Option(help="Print a draft of a mapping of the file; imports nothing.")
     ] = False,
-    table: Annotated[str | None, typer.Option(help="The table of the database.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="The table of the database; or its URL#TABLE in place of FILES.")
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="Freeze the clock at this time instead of after the last event.")
     ] = None,
@@ -72,7 +74,10 @@ def import_(
 ) -> None:
     """Import orders, customers or activities from files or a database, and account for every row."""
     from events.files import imports, rejected_rows
+    from events.files.readers.database import is_database
 
+    if table and not files and is_database(table):
+        files, table = [table], None
     if files and inspect:
         for file in files:
             print(imports.inspect_file(file, table), end="")

@@ -209,6 +209,20 @@ def as_database(path: Path, rows: list[tuple[object, ...]]) -> str:
     return f"sqlite:///{path.with_suffix('.db')}#sales; --"
 
 
+def test_a_databases_table_is_named_in_one_argument_or_two(tmp_path: Path, run: Run, own: Path) -> None:
+    place = as_database(tmp_path / "orders", [HEADER, *ROWS])
+    url, _, table = place.partition("#")
+    for words in ((place,), (url, "--table", table), ("--table", place)):
+        code, out, _ = run("import", *words, "--inspect")
+        assert code == 0
+        assert 'customer = "who"' in out
+        assert str(tmp_path) not in out
+        code, out, _ = run("import", *words, "--as", own, "--json", "--replace")
+        assert (code, json.loads(out)["file"]) == (0, table)
+    code, _, err = run("import", url, "--as", own)
+    assert (code, "name the database's table with --table, or after the URL as URL#TABLE" in err) == (1, True)
+
+
 @pytest.mark.parametrize("render", [as_csv, as_workbook, as_json, as_parquet, as_database])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_of_columns_never_reach_sql_in_any_format(
