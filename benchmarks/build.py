@@ -1,13 +1,13 @@
-"""Features of everyone from the events: five moments of a shop of five million events.
+"""Features of all customers computed from the events: five moments of a shop of five million events.
 
-``ours`` is what ``patron build`` computes and stores, ``limit`` is SQL written by hand for the same columns
+``ours`` is what ``patron build`` computes and stores, ``limit`` is hand-written SQL for the same columns
 (:mod:`benchmarks.peers.features_sql`), ``peer`` is pandas (:mod:`benchmarks.peers.features_pandas`), which
-does a share of the customers and is scaled to all of them. All three read the same Parquet and are given the
-same boundaries of segments, and the others what texts say as well, which the product reads itself. Fails
-where their values differ: integers and text at all, others beyond 1e-9.
+processes a share of the customers and is scaled to all. All three read the same Parquet and get the same
+boundaries of segments; ``limit`` and ``peer`` also get the classified texts, which ``ours`` computes. Fails
+if values differ: integers and text exactly, others beyond 1e-9.
 
 ``--full`` also builds one moment of shops of 1 to 50 million events, each in a process of its own. There the
-``limit`` is what an event took in the smallest shop, and the memory a build may use.
+``limit`` is the time per event in the smallest shop, and the memory that a build may use.
 
     python -m benchmarks.build [--events N] [--rounds N] [--full]
 """
@@ -50,11 +50,11 @@ MAX_GIGABYTES = 8.0
 
 @dataclass(frozen=True)
 class Sides:
-    """A lake and where each side writes what it made of it.
+    """A lake, and the output folders of each side.
 
     Attributes:
         as_ofs: the moments.
-        bounds: the files of boundaries, as the product learnt them.
+        bounds: the files of boundaries, as computed by the product.
     """
 
     home: Home
@@ -63,7 +63,7 @@ class Sides:
 
     @property
     def opinions(self) -> Path:
-        """What texts say, as the product reads them; it reads them again."""
+        """The classified texts, as computed by the product, which computes them again when measured."""
         path = self.home.path / "opinions.parquet"
         if not path.exists():
             backend = lake.connect()
@@ -74,21 +74,21 @@ class Sides:
         return path
 
     def ours(self) -> None:
-        """Compute and store all groups anew; the boundaries stay."""
+        """Compute and store all groups again; the boundaries are reused."""
         for group in GROUPS:
             for folder in self.home.snapshots.glob(f"*/{group.name}-*"):
                 shutil.rmtree(folder)
         snapshots.store(self.home, self.as_ofs)
 
     def limit(self) -> None:
-        """The same by SQL."""
+        """Compute the same by SQL."""
         events = versions.current(self.home).folder
         features_sql.build(
             events, self.opinions, self.bounds, self.as_ofs, lakes.ZONE, self.home.path / "sql"
         )
 
     def peer(self) -> None:
-        """The same by pandas, of ``PEER_BUCKETS`` alone."""
+        """Compute the same by pandas, for ``PEER_BUCKETS`` only."""
         events, out = versions.current(self.home).folder, self.home.path / "pandas"
         features_pandas.build(events, self.opinions, self.bounds, self.as_ofs, lakes.ZONE, out, PEER_BUCKETS)
 
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
-    """Seconds that each side takes for all moments; an error where their values differ."""
+    """The seconds of each side for all moments; raises if their values differ."""
     _note(f"making a shop of {events:,} events")
     made = lakes.make(home, events)
     _note(f"{made:,} events; learning the boundaries of segments, which all three are given")
@@ -125,26 +125,26 @@ def compare(home: Home, events: int, times: int) -> dict[str, report.Result]:
     )
     check(sides)
     seconds = {side: medians["seconds"] for side, medians in measured.items()}
-    # Named by what was asked for: so many events, give or take a little.
+    # Named by the requested number of events, which is met approximately.
     return {
         f"build_{events / 1e6:g}m": report.Result(seconds["ours"], "s", seconds["peer"], seconds["limit"])
     }
 
 
 def learn(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
-    """The files of the boundaries in force at these moments, which the product learns."""
+    """The files of the boundaries in force at these moments, computed by the product."""
     folder = home.snapshots / lake.metadata(home).generation / f"boundaries-{boundaries.recipe(home)}"
     boundaries.load_events(FEATURES.values(), home, lake.connect(), as_ofs)
     return sorted(folder.glob("*.parquet"))
 
 
 def check(sides: Sides) -> None:
-    """Hold the sides' values against each other.
+    """Compare the sides' values.
 
     Raises:
-        PatronError: a customer or a value is not the same.
+        PatronError: customers or values differ.
     """
-    folders = snapshots.store(sides.home, sides.as_ofs)  # all of it is there
+    folders = snapshots.store(sides.home, sides.as_ofs)  # all are stored already
     built = SnapshotSet(folders, tuple(sides.as_ofs), sides.as_ofs[-1])
     for place, as_of in enumerate(sides.as_ofs):
         frames = [built.frame(group, as_of).set_index("customer_key") for group in GROUPS]
@@ -157,7 +157,7 @@ def check(sides: Sides) -> None:
 
 
 def differing(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
-    """The features whose values differ: integers and text at all, others by more than 1e-9."""
+    """The features whose values differ: integers and text exactly, others by more than 1e-9."""
     if not np.array_equal(np.sort(ours.index), np.sort(theirs.index)):
         return ["the population"]
     theirs = theirs.reindex(ours.index)
@@ -176,7 +176,7 @@ def _same(ours: pd.Series, theirs: pd.Series, dtype: str) -> bool:
 
 
 def growth(sizes: Sequence[int]) -> dict[str, report.Result]:
-    """What an event takes, and the memory, as shops grow: one moment, boundaries learnt too."""
+    """The time per event, and the memory, as shops grow: one moment, including the boundaries."""
     results: dict[str, report.Result] = {}
     first: float | None = None
     for size in sizes:
@@ -193,7 +193,7 @@ def growth(sizes: Sequence[int]) -> dict[str, report.Result]:
 
 
 def _build_alone(path: Path) -> tuple[float, float]:
-    """Seconds, and gigabytes at the peak of this process."""
+    """Seconds, and the peak memory of this process in gigabytes."""
     began = time.perf_counter()
     snapshots.store(Home(path), lakes.AS_OFS[-1:])
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

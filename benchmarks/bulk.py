@@ -1,9 +1,9 @@
-"""Everybody's scores: a job of `patron score` against LightGBM alone.
+"""Scores of all customers: a job of `patron score` against LightGBM alone.
 
-``ours`` is everything of a job: who there is, online rows read from a file, three models' scores,
+``ours`` is a whole job: the list of customers, online rows from a file, three models' scores,
 percentiles and refusals, the log's columns, and a Parquet file with ids. ``limit`` is ``Booster.predict``
-of the same three models' trees, with as many threads, on a matrix that lies ready. Both score the same
-customers: those of a simulated shop, many times over.
+of the same three models' trees, with as many threads, on a prepared matrix. Both score the same
+customers: those of a simulated shop, repeated many times.
 
     python -m benchmarks.bulk [--customers N] [--rounds N] [--home FOLDER]
 """
@@ -37,7 +37,7 @@ from serving.files import writing as files
 from serving.score_jobs.scoring import create_job, score_job
 from serving.scores.scorer import open_scorer
 
-STRIDE = 1_000_003  # a prime: the simulated customers come in another order each time
+STRIDE = 1_000_003  # a prime, so that each repetition has the simulated customers in another order
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def multiply(home: Home, customers: int) -> None:
-    """Let a home have so many customers, each with the online row of one who is there."""
+    """Extend a home to this number of customers, each with a copy of an existing online row."""
     there = Identity(home).table().num_rows
     numbers = (
         f"WITH RECURSIVE numbers(n) AS (VALUES ({there + 1}) UNION ALL SELECT n + 1 FROM numbers"
@@ -87,7 +87,7 @@ def multiply(home: Home, customers: int) -> None:
 
 
 def measure(home: Home, out: Path, times: int) -> dict[str, dict[str, float]]:
-    """Per side the seconds in which everybody is scored; both give the same scores."""
+    """Per side the seconds to score all customers; checks that the scores are equal."""
     import_feast()
     champions = open_scorer(home, None).champions
     models = [champions.models[name] for name in MODELS]

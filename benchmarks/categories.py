@@ -1,12 +1,11 @@
 """Propensity per category against habit: `python -m benchmarks.categories [--data FILE] [--seeds N]`.
 
-On Online Retail (UCI; its categories are words of the descriptions) and on simulated shops, each tested by
-time, 30 days ahead, at the last moments of its history: a model knows what was known at the moment, no more.
-Habit is each customer's orders of the last year times the category's smoothed share of them. Columns and
-settings were chosen on other simulated shops, and on moments of Online Retail before 2011-08-01; that the
-regression reads the season, after a look at the months reported, where one without it was weaker.
-Differences within customers have 95 % intervals (paired bootstrap over customers, drawn at all moments at
-once).
+On Online Retail (UCI; categories are words of the descriptions) and on simulated shops, each tested by time,
+30 days ahead, at the last moments of its history, with models trained on the data known at the moment. Habit
+is each customer's orders of the last year times the category's smoothed share of them. Columns and settings
+were chosen on other simulated shops, and on moments of Online Retail before 2011-08-01; the season was added
+to the regression after a look at the reported months, on which a regression without it was worse. Differences
+within customers have 95 % intervals (paired bootstrap over customers, drawn at all moments at once).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ FILE = DATA / "online-retail/online_retail_2009_2011.parquet"
 
 
 def retail(file: Path) -> list[pd.DataFrame]:
-    """The exams at the last moments of Online Retail."""
+    """The test sets at the last moments of Online Retail."""
     with TemporaryDirectory() as folder:
         home = Home(Path(folder))
         import_file(home, str(file), "online-retail")
@@ -48,7 +47,7 @@ def retail(file: Path) -> list[pd.DataFrame]:
 
 
 def simulated(seed: int, customers: int) -> list[pd.DataFrame]:
-    """The exams at the last moments of a simulated shop."""
+    """The test sets at the last moments of a simulated shop."""
     plan = Plan(start=date(2021, 7, 1), seed=seed, customers=customers)
     with TemporaryDirectory() as folder:
         home, backend = Home(Path(folder)), lake.connect()
@@ -59,7 +58,7 @@ def simulated(seed: int, customers: int) -> list[pd.DataFrame]:
 
 
 def exams(home: Home) -> list[pd.DataFrame]:
-    """At each of the last moments the rows with outcome and score, of a model that knew no more."""
+    """The rows with outcome and score at each of the last moments, from models trained on earlier data."""
     goods = merchandise(home)
     baskets_by_month, months = read_baskets(goods.order_lines), populations.origins(home)
     origins = [AsOf(moment, day_of(moment, goods.time_zone)) for moment in months]
@@ -68,7 +67,7 @@ def exams(home: Home) -> list[pd.DataFrame]:
 
 
 def compared(shop: str, tests: Sequence[pd.DataFrame]) -> dict[str, Result]:
-    """The measures as means over the tests, and how far apart ours is from habit within customers."""
+    """The mean measures over the tests, and the difference from habit within customers."""
     metrics = [evaluation_of(frame).metrics for frame in tests]
 
     def mean(name: str) -> float:
@@ -111,7 +110,7 @@ def main() -> None:
         print(f"online_retail: {arguments.data} is not there")
     tests = []
     for seed in range(1, arguments.seeds + 1):
-        shift = seed * 10_000_000  # so that customers of two shops are two
+        shift = seed * 10_000_000  # so that customers of different shops have different keys
         tests += [
             frame.assign(customer_key=frame["customer_key"] + shift)
             for frame in simulated(seed, arguments.customers)

@@ -1,8 +1,8 @@
-"""Lakes to measure on: a made-up shop of any size, in the product's own layout.
+"""Made-up shops of any size, in the product's own layout of the lake.
 
-Three years of orders, refunds, traits, visits and messages, about 50 events per customer. How often a
-customer orders is log-normal, so a few have a hundred times what most have. Every value is a hash of its
-row's number and the seed: the same lake each time, in any order of rows and on any number of threads.
+Three years of orders, refunds, traits, visits and messages, about 50 events per customer. The customers'
+order frequency is log-normal, so a few order a hundred times as often as most. Every value is a hash of its
+row's number and the seed: the lake is the same each time, for any order of rows and number of threads.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ FROM customers, (VALUES ('country', 0), ('channel', 0), ('newsletter', 1), ('new
 WHERE (name <> 'newsletter' OR u(i, 'says' || again) < 0.5) AND timestamp < TIMESTAMP '2026-01-01'
 """
 
-# Visits of a few pages that may lead to a cart, to reviews and complaints; and messages that may be opened,
+# Visits of a few pages, which may lead to carts, reviews and complaints; and messages, which may be opened,
 # clicked and refused.
 CONTENT = (
     "the quality is excellent", "fast delivery", "very happy", "polite service", "质量很好", "物流很快",
@@ -133,7 +133,7 @@ FROM occasions JOIN steps USING (visit)
 WHERE u(id || step, 'far') < likely AND timestamp < TIMESTAMP '2026-01-01'
 """
 
-# Some pay for something month by month or year by year, and some of them stop.
+# Some customers have a monthly or yearly subscription, and some of them cancel it.
 _SUBSCRIPTIONS = """
 INSERT INTO activities BY NAME
 WITH held AS (
@@ -159,7 +159,7 @@ FROM told WHERE what IS NOT NULL AND timestamp < TIMESTAMP '2026-01-01'
 
 
 def make(home: Home, events: int, seed: int = 7) -> int:
-    """Fill a home with about so many events; return how many they are."""
+    """Fill a home with about this number of events; return the exact number."""
     home.write_shop(Shop("synthetic", ZONE, CURRENCY, Clock(END)))
     connection = lake.connect(home.path / "making").con
     for statement in (

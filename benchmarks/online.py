@@ -1,9 +1,9 @@
 """The online store against Feast's own: reading one and a thousand customers, writing all of them.
 
-Both sides hold the same features of the same simulated customers. ``ours`` is what the service reads
-by and ``patron build`` writes by, ``peer`` is Feast's SDK over Feast's own SQLite or Redis store,
-``limit`` is SQLite or Redis alone, asked for one opaque value per customer. Redis takes part where
-``redis-server`` and its client are installed.
+Both sides store the same features of the same simulated customers. ``ours`` is the code of the service and of
+``patron build``, ``peer`` is Feast's SDK with Feast's own SQLite or Redis store, ``limit`` is SQLite or Redis
+alone, with one opaque value per customer. Redis is included if ``redis-server`` and its client are
+installed.
 
     python -m benchmarks.online [--customers N] [--rounds N]
 """
@@ -37,7 +37,7 @@ from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 
 SEED, YEARS = 7, 3.0
-VALUE_BYTES = 500  # about what one customer's features take
+VALUE_BYTES = 500  # the approximate size of one customer's features
 READS = {
     "read_one": (1, {"ours": 200, "peer": 40, "limit": 200}),
     "read_1000": (1000, {"ours": 10, "peer": 1, "limit": 10}),
@@ -46,11 +46,11 @@ READS = {
 
 @dataclass(frozen=True)
 class Side:
-    """An online store to be measured.
+    """An online store to measure.
 
     Attributes:
-        empty: makes it hold nothing.
-        write: puts everyone's features into it.
+        empty: clears it.
+        write: writes the features of all customers into it.
         read: reads all features of customers.
     """
 
@@ -73,7 +73,7 @@ def main() -> None:
 def measure(
     folder: Path, customers: int, times: int, kinds: Sequence[str] = ("sqlite", "redis")
 ) -> dict[str, dict[str, report.Result]]:
-    """Per kind of store what it takes to ``materialise`` everyone, ``read_one`` and ``read_1000``."""
+    """Per kind of store the results of ``materialise`` (all customers), ``read_one`` and ``read_1000``."""
     _note(f"simulating {customers:,} customers and building their features")
     folder.mkdir(exist_ok=True)
     home, results = Home(folder / "home"), {}
@@ -180,7 +180,7 @@ def _redis_alone(client: Any, keys: list[int]) -> Side:
 
 
 def _measure(name: str, side: Side, keys: list[int], number: int) -> rounds.Measured:
-    """One round: seconds to write everyone into an empty store, and median milliseconds of a read."""
+    """One round: seconds to write all customers into an empty store, and median milliseconds of a read."""
     side.empty()
     measured = {"materialise": _seconds(side.write)}
     choose = random.Random(SEED + number)
@@ -205,7 +205,7 @@ def _results(measured: dict[str, dict[str, float]]) -> dict[str, report.Result]:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[int | None]:
-    """The port of a Redis of this run's own; None where there is none to be had."""
+    """The port of a Redis started for this run; None if Redis is not installed."""
     program = shutil.which("redis-server")
     if program is None or find_spec("redis") is None:
         _note("redis-server or its Python client is not installed: SQLite alone is measured")

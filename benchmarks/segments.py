@@ -1,8 +1,8 @@
-"""What segments say of what follows: `python -m benchmarks.segments [FILE]`.
+"""Later orders by segment: `python -m benchmarks.segments [FILE]`.
 
-Online Retail, asked on 2011-09-01: for each segment its size, its share of a year's net revenue, and
-the share of its customers who order within the 90 days that follow, which no segment could see.
-Fails where value tiers or recency scores do not put customers in the order of their repeat rate.
+Online Retail as of 2011-09-01: for each segment its size, its share of a year's net revenue, and
+the share of its customers who order within the following 90 days.
+Fails if value tiers or recency scores do not order customers by their repeat rate.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def features_of_all(home: Home) -> pd.DataFrame:
-    """Everyone's segments, net spend and whether they ordered in the days that followed."""
+    """The segments and the net spend of all customers, and whether they ordered in the following days."""
     backend, zone = lake.connect(), home.shop().time_zone
     moment = midnight(AS_OF, zone)
     events = boundaries.load_events(FEATURES.values(), home, backend, [moment])

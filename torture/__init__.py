@@ -1,1 +1,1 @@
-"""What takes too long for the tests: processes killed at random, and nonsense at length."""
+"""Tests that take too long for the test suite: killed processes, and malformed requests."""

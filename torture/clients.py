@@ -32,7 +32,7 @@ class Truth:
     """The valid answers: each version's scores, and when a version or a degraded answer is valid.
 
     Attributes:
-        scores: by model, version and customer; None where the question does not apply.
+        scores: by model, version and customer; None if the customer is not eligible.
         moves: the earliest first.
         away: periods in which Redis was unavailable, or had just become available again.
     """
@@ -43,7 +43,7 @@ class Truth:
     away: list[tuple[float, float]] = field(default_factory=list)
 
     def wrong(self, entry: dict[str, Any], asked_at: float, answered_at: float) -> str | None:
-        """What is wrong about an answer, or None."""
+        """What is wrong with a response, or None."""
         degraded = entry["degraded"] is not None
         if degraded and not any(start <= answered_at and asked_at <= end for start, end in self.away):
             return f"degraded while Redis was available: {entry['degraded']}"
@@ -59,7 +59,7 @@ class Truth:
         return None
 
     def _valid_versions(self, asked_at: float, answered_at: float) -> set[str]:
-        """The versions that may answer: the last one that every worker must have loaded, and later ones."""
+        """The valid versions: the last one that every worker must have loaded, and later ones."""
         known = [move for move in self.moves if move.made + REACHED_S < asked_at]
         since = [m for m in self.moves if m.made + REACHED_S >= asked_at and m.begun <= answered_at]
         return {move.version for move in [*known[-1:], *since]}
@@ -102,7 +102,7 @@ class Client(threading.Thread):
                 return response.status, response.read()
             except TimeoutError:
                 return 0, b"no answer within 10 s"
-            except (OSError, http.client.HTTPException):  # the worker was killed; another one answers
+            except (OSError, http.client.HTTPException):  # the worker was killed; another one responds
                 self.broken += 1
                 self._connection = None
                 time.sleep(0.02)

@@ -1,8 +1,8 @@
-"""Thousands of requests, well and ill formed, made from the service's own description of itself.
+"""Thousands of valid and invalid requests, generated from the service's OpenAPI document.
 
-Schemathesis derives them from ``/openapi.json`` in all its phases: documented examples, the edges of every
-schema, random requests, and sequences that follow links. No answer may be a 5xx, nor one of a status, type,
-header or shape that is not documented; what is ill formed may not be accepted.
+Schemathesis derives them from ``/openapi.json`` in all its phases: documented examples, boundary values of
+every schema, random requests, and sequences that follow links. No response may be a 5xx, or have a status,
+type, header or structure that is not documented; invalid requests must not be accepted.
 
     python -m torture.fuzz [--cases N] [--seed N]
 """
@@ -36,29 +36,29 @@ from serving.scores.scorer import open_scorer
 
 EXAMPLES = 400  # random requests per operation and round
 MAX_ROUNDS = 20
-LONGEST = 600  # characters of what is said of a failure
+LONGEST = 600  # characters of a failure's description
 
 
 @dataclass
 class Findings:
-    """What came of it: cases by phase, and what was wrong, each kind once."""
+    """The result: cases by phase, and the failures, each kind once."""
 
     cases: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
 
 
 def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Findings:
-    """Ask an application in this process.
+    """Send requests to an application in this process.
 
     Args:
-        key: of the scope ``all``; the application answers nobody without one.
+        key: a key of the scope ``all``, which the application requires.
         examples: random requests per operation, and random sequences.
     """
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
             "generation": {"max-examples": examples, "database": "none"},
-            # No schema can say which segments, models, cursors and runs there are.
+            # Schemas cannot say which segments, models, cursors and runs exist.
             "checks": {"positive_data_acceptance": {"enabled": False}},
             "headers": {"Authorization": f"Bearer {key}"},
         }
@@ -111,7 +111,7 @@ def main() -> None:
 
 @contextmanager
 def serving(home: Home) -> Iterator[tuple[FastAPI, str]]:
-    """The service over a home, and a key without which it answers nobody."""
+    """The service with a home that requires keys, and a key."""
     keys = Keys(home)
     _, key = keys.create(f"fuzz-{token_hex(4)}", ["all"])
     with ScoreLog(home) as log:

@@ -1,7 +1,7 @@
-"""Kill -9 at random moments: every acknowledged event is there once, and online features equal a rebuild.
+"""Kill -9 at random moments: every acknowledged event is stored once, and online features equal a rebuild.
 
-A service takes in events over HTTP, a refresher recomputes features and compacts the journal; both are
-killed again and again while a client sends, and repeats what was not acknowledged, as clients do.
+A service receives events over HTTP, a refresher recomputes features and compacts the journal; both are
+killed repeatedly while a client sends events, and resends those that were not acknowledged.
 
     python -m torture.kill [--kills N] [--database sqlite|postgres] [--seed N]
 """
@@ -39,18 +39,18 @@ from features.groups import FEATURES
 from features.offline import snapshots
 
 CUSTOMERS, BATCH, PAUSE_SECONDS = 150, 20, 0.2
-LIFE_SECONDS = 4.0  # what a process that is at work lives at most
-STILLBORN = 0.25  # the share of kills that come while it starts
+LIFE_SECONDS = 4.0  # the maximum life of a process that has begun its work
+STILLBORN = 0.25  # the share of kills during the start of a process
 START_SECONDS = 120.0
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "patron.py")]
 
 
 @dataclass
 class Victim:
-    """A process that is started again whenever it was killed.
+    """A process that is restarted after each kill.
 
     Attributes:
-        works: whether one that was started at a moment (seconds since 1970) has begun its work.
+        works: whether a process started at a moment (seconds since 1970) has begun its work.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Victim:
     born: float = field(init=False)
 
     def start(self) -> None:
-        """Start it; what it prints is added to its log."""
+        """Start it; its output is appended to its log."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, *self.arguments], env=self.environment, stdin=subprocess.DEVNULL,
@@ -72,7 +72,7 @@ class Victim:
         self.born = time.time()
 
     def live(self, rng: random.Random) -> None:
-        """Let it be for a while: mostly until it is at work, and then a moment longer."""
+        """Wait: mostly until it has begun its work, and then a moment longer."""
         if rng.random() < STILLBORN:
             time.sleep(rng.uniform(0, LIFE_SECONDS))
             return
@@ -83,19 +83,19 @@ class Victim:
         time.sleep(rng.uniform(0, LIFE_SECONDS))
 
     def kill(self) -> None:
-        """End it and all its children at once, as a power cut would."""
+        """Kill it and all its children at once, like a power cut."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.kills += 1
 
     def stop(self) -> None:
-        """End it as an operator would."""
+        """Stop it as an operator would."""
         self.process.terminate()
         self.process.wait(60)
 
 
 class Sender(threading.Thread):
-    """Sends batch after batch, each until it was acknowledged; knows what each event must leave."""
+    """Sends batch after batch, each until it is acknowledged; computes the expected effect of each event."""
 
     def __init__(self, port: int, seed: int) -> None:
         super().__init__(daemon=True)
@@ -105,7 +105,7 @@ class Sender(threading.Thread):
         self.batches = self.repeats = 0
 
     def run(self) -> None:
-        """Send until told to end, and until the last batch is acknowledged."""
+        """Send until stopped, and until the last batch is acknowledged."""
         messages = stream(self._seed, CUSTOMERS, merging=True)
         while not self._enough.is_set():
             batch = [next(messages) for _ in range(BATCH)]
@@ -151,7 +151,7 @@ def main() -> None:
 
 
 def torment(home: Home, kills: int, seed: int) -> None:
-    """Send, kill, and look at what is left.
+    """Send, kill, and check the result.
 
     Raises:
         SystemExit: an event is missing or counted twice, or an online row differs from a rebuild.
@@ -210,7 +210,7 @@ def _answers(port: int) -> bool:
 
 
 def check_events(home: Home, expected: Counter[str]) -> None:
-    """Hold what the lake and the journal show against what was acknowledged."""
+    """Compare the events in the lake and the journal with the acknowledged ones."""
     events = lake.read(home, lake.connect())
     merged = {merge.customer_key for merge in Identity(home).merges()}
     counts: Counter[str] = Counter()
@@ -228,7 +228,9 @@ def check_events(home: Home, expected: Counter[str]) -> None:
 
 
 def check_online(home: Home) -> int:
-    """Hold every online row against the definitions over all events as of its moment; how many there are."""
+    """Compare every online row with the definitions over all events as of its moment; return the number of
+    rows.
+    """
     ids = Identity(home).table().to_pandas().drop_duplicates("customer_key", ignore_index=True)
     rows = Store(home).reader([*FEATURES])(ids["customer_key"].tolist())
     ids["as_of"] = pd.to_datetime(pd.Series(rows.as_of), utc=True)

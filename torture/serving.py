@@ -1,10 +1,10 @@
-"""Promotions, killed workers and a Redis that goes away, under load: every answer is right and marked.
+"""Promotions, killed workers and an unavailable Redis under load: every response is right and marked.
 
-A service of several workers answers clients that never pause. Meanwhile versions are promoted and rolled
-back, workers are killed, and Redis is stopped and paused for ten seconds. No request may fail (a client
-asks again where a killed worker broke its connection off), each score must be that of the version it
-names, two seconds after a move only the version that was moved to may answer, and an answer may be
-degraded only while Redis is away, and must then be what was last known or the model's default.
+A service of several workers responds to clients that send without pause. Meanwhile versions are promoted and
+rolled back, workers are killed, and Redis is stopped and paused for ten seconds. No request may fail (a
+client resends a request whose connection a killed worker broke), each score must be that of the named
+version, two seconds after a promotion only the promoted version may be used, and a response may be degraded
+only while Redis is unavailable, and must then have the last known scores or the model's default.
 
     python -m torture.serving [--moves N] [--seed N]
 """
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def prepare(home: Home, redis: Redis) -> tuple[list[str], Truth]:
-    """Two versions of a model, everyone's features in Redis, and what each version says of whom."""
+    """Two versions of a model, the features of all customers in Redis, and the scores of each version."""
     registry = Registry(home)
     built = snapshots.build(home)
     train(Workspace(home, built), replace(propensity, features=propensity.features[:8]), registry)
@@ -125,10 +125,10 @@ def prepare(home: Home, redis: Redis) -> tuple[list[str], Truth]:
 def torment(
     home: Home, redis: Redis, prepared: tuple[list[str], Truth], moves: int, rng: random.Random
 ) -> None:
-    """Move, kill, take Redis away, and look at what was answered.
+    """Promote, kill, stop Redis, and check the responses.
 
     Raises:
-        SystemExit: a request failed or an answer was wrong.
+        SystemExit: a request failed or a response was wrong.
     """
     (ids, truth), registry = prepared, Registry(home)
     with serving(home, redis) as (port, process, ready_s):
@@ -186,7 +186,7 @@ def _take_away(redis: Redis, truth: Truth, *, paused: bool) -> None:
 
 @contextmanager
 def serving(home: Home, redis: Redis) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
-    """The service: its port, its process, and the seconds until one worker alone was ready."""
+    """The service: its port, its process, and the seconds until the first worker was ready."""
     environment = {**os.environ, **homes.environment(home.path), "PATRON_ONLINE_STORE": redis.address}
     command = [sys.executable, "-m", "patron", "serve", "--port"]
     with _started([*command, str(port := servers.free_port())], environment, port) as (_, ready_s):
@@ -226,10 +226,10 @@ def _status(port: int) -> int | None:
 
 
 def _workers(pid: int) -> list[int]:
-    """The processes that answer, which a supervisor started."""
+    """The worker processes, which a supervisor started."""
     pids = []
     for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # it has ended meanwhile
             parent = int(status.read_text().rpartition(")")[2].split()[1])
             if parent == pid and b"spawn_main" in (status.parent / "cmdline").read_bytes():
                 pids.append(int(status.parent.name))

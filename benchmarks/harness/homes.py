@@ -13,7 +13,7 @@ VERBS = (["simulate"], ["train", "all"])
 
 
 def environment(home: Path) -> Mapping[str, str]:
-    """What a process needs, beside its own environment, to work on a home and tell nobody."""
+    """The environment variables of a process on a home, besides the inherited ones; telemetry is off."""
     return {
         "PATRON_HOME": str(home),
         "TZ": "UTC",  # Feast's SQLite store keeps local time

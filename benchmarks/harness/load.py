@@ -1,8 +1,7 @@
 """A load generator: HTTP/1.1 over connections that stay open, in a process of its own.
 
-It is small on purpose, so that it costs far less than what it measures: one loop over
-non-blocking sockets, requests made beforehand, and of a response only its status and its length
-are read. It imports nothing beyond the standard library.
+It is small, so that it costs far less than the measured service: one loop over non-blocking sockets, prepared
+requests, and of a response only the status and the length are read. It uses the standard library alone.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from itertools import cycle
 from statistics import median
 
 HOST = "127.0.0.1"
-ANSWER_SECONDS = 20.0  # a server silent for so long is taken for dead
+ANSWER_SECONDS = 20.0  # after which a server without response is taken to be dead
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to ask, and how hard.
+    """The requests, and their rate.
 
     Attributes:
-        bodies: JSON documents, posted in this order and then again from the first.
-        connections: how many, each with one request under way at most.
-        warm_up, seconds: how long to ask before measuring, and how long to measure.
-        rate: requests per second, sent when they are due; by default each connection asks again as soon as
-            it is answered.
+        bodies: JSON documents, posted in this order, cyclically.
+        connections: the number of connections, each with at most one open request.
+        warm_up, seconds: the durations before and of the measurement.
+        rate: requests per second, sent when due; by default each connection sends the next request as soon as
+            it has the response.
         headers: sent with every request.
     """
 
@@ -47,12 +46,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """The result of a load.
 
     Attributes:
         p50, p99: the median time from the request's last byte sent (at a given rate, from when it was due) to
             the response's last byte read, and that of the slowest hundredth, in milliseconds.
-        rate: answers per second.
+        rate: responses per second.
     """
 
     p50: float
@@ -64,7 +63,7 @@ def run(load: Load) -> Outcome:
     """Apply the load from another process.
 
     Raises:
-        RuntimeError: an answer was not 200, or the load could not be applied.
+        RuntimeError: a response was not 200, or the load could not be applied.
     """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.harness.load"], input=json.dumps(asdict(load)),
@@ -77,19 +76,19 @@ def run(load: Load) -> Outcome:
 
 @dataclass
 class _Connection:
-    """A socket with one request under way."""
+    """A socket with one open request."""
 
     socket: socket.socket
     sent_at: float = 0.0
     got: bytearray = field(default_factory=bytearray)
 
     def send(self, request: bytes, due: float | None = None) -> None:
-        # A request is smaller than the socket's buffer, so it goes at once.
+        # A request is smaller than the socket's buffer, so it is sent at once.
         self.socket.sendall(request)
         self.sent_at = due or time.perf_counter()
 
     def receive(self) -> bool:
-        """Read what is there; True once the response is whole.
+        """Read the available data; True once the response is complete.
 
         Raises:
             RuntimeError: its status is not 200.
@@ -135,7 +134,7 @@ def _ask(
     start = time.perf_counter()
     begin = start + load.warm_up
     end = begin + load.seconds
-    # In turn, since a server closes a connection that is idle for seconds.
+    # In turn, since a server closes connections that are idle for seconds.
     idle, sent, now = list(connections), 0, start
     while now < end:
         while idle and (load.rate is None or start + sent / load.rate <= now):

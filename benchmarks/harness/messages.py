@@ -15,11 +15,11 @@ PRODUCTS = 200
 
 
 def stream(seed: int, customers: int, merging: bool = False) -> Iterator[dict[str, Any]]:
-    """Messages without end, each with an id of its own: orders, views, carts, mails, traits.
+    """An endless stream of messages, each with its own id: orders, views, carts, mails, traits.
 
     Args:
         customers: ids are ``C000000`` and so on, as in a simulated shop.
-        merging: also of people who have not signed in, some of whom do later.
+        merging: include people who are not signed in, some of whom sign in later.
     """
     rng, n = random.Random(seed), 0
     while True:
@@ -75,7 +75,7 @@ class Client:
             self._headers["authorization"] = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
 
     def send(self, messages: list[dict[str, Any]]) -> int:
-        """Post a batch; the status."""
+        """Post a batch; returns the status."""
         return self._post("/v1/batch", {"batch": messages, "sentAt": datetime.now(UTC).isoformat()})[0]
 
     def scores(self, customer_id: str) -> Any:
@@ -86,7 +86,7 @@ class Client:
         return json.loads(answer)["customers"][0]["scores"]
 
     def _post(self, path: str, body: Any) -> tuple[int, bytes]:
-        """Status and body; a connection that breaks raises OSError or HTTPException."""
+        """Status and body; a broken connection raises OSError or HTTPException."""
         try:
             self._connection.request("POST", path, json.dumps(body), self._headers)
             response = self._connection.getresponse()

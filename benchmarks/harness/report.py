@@ -1,4 +1,4 @@
-"""What a benchmark says at its end: a table for people, then one line of JSON for programs."""
+"""The report of a benchmark: a table for people, then one line of JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Result:
-    """One measure, of this project and of what it is compared with in the same run.
+    """One measure, of this project and of its peer and limit in the same run.
 
     Attributes:
-        ours, peer, limit: the measured values in ``unit``; None where there is nothing to compare with.
+        ours, peer, limit: the measured values in ``unit``; None if there is no peer or limit.
         unit: of all three values, such as "ms" or "requests/s".
         better: whether a higher or a lower value is the better one.
     """
@@ -38,7 +38,7 @@ class Result:
         return None if self.limit is None else self._times_better(self.limit, self.ours)
 
     def _times_better(self, one: float, other: float | None) -> float | None:
-        """How many times ``one`` is better than ``other``; None where that is not a number."""
+        """How many times ``one`` is better than ``other``; None if that is not a number."""
         if other is None:
             return None
         over, under = (one, other) if self.better == "higher" else (other, one)
@@ -71,5 +71,5 @@ def _plain(result: Result) -> dict[str, float | str | None]:
 
 
 def _short(number: float | None) -> str:
-    """Four digits that mean something; a dash for what was not measured."""
+    """Four significant digits; a dash for a missing value."""
     return "–" if number is None else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"

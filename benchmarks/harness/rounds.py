@@ -1,6 +1,6 @@
-"""Interleaved rounds: each side is measured in turn, again and again, and its median is taken.
+"""Interleaved rounds: the sides are measured in turn, repeatedly, and the medians are compared.
 
-On a machine that others use too, both sides of a ratio then meet the same neighbours.
+On a shared machine both sides of a ratio are thus measured under the same load.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def interleaved(sides: Mapping[str, Callable[[int], Measured]], rounds: int) -> 
     """Measure every side once per round, each round beginning with another one.
 
     Args:
-        sides: per side a function of the round's number that measures it once.
+        sides: per side a function that takes the round's number and measures it once.
 
     Returns:
         Side → measure → the median over the rounds.
@@ -39,6 +39,6 @@ def _medians(measured: Sequence[Measured]) -> dict[str, float]:
 
 
 def apart(work: Callable[[], T]) -> T:
-    """Do it in a new process, whose memory is its own and is given back."""
+    """Run a function in a new process, so that its memory is separate and is released."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work).result()

@@ -23,8 +23,8 @@ class Service:
     """How to start a server.
 
     Attributes:
-        command: for a port of the loopback interface, what to run.
-        ready: the path that answers 200 once the server is up.
+        command: takes a port of the loopback interface, and returns the command to run.
+        ready: the path that returns 200 once the server is up.
     """
 
     command: Callable[[int], list[str]]
@@ -52,14 +52,14 @@ def uvicorn(factory: str) -> Service:
 def running(
     services: Mapping[str, Service], environment: Mapping[str, str], logs: Path
 ) -> Iterator[dict[str, Server]]:
-    """Start services side by side; they are up when the block begins and ended after it.
+    """Start services in parallel; they are up when the block begins, and are ended after it.
 
     Args:
-        environment: added to this process' own.
-        logs: a folder for what they print.
+        environment: added to this process's own.
+        logs: a folder for their output.
 
     Raises:
-        RuntimeError: one is not up within ``START_SECONDS``; the text has the end of what it printed.
+        RuntimeError: one is not up within ``START_SECONDS``; the message has the end of its output.
     """
     with ExitStack() as stack:
         started = {
@@ -73,11 +73,11 @@ def running(
 
 @contextmanager
 def redis(program: str, folder: Path) -> Iterator[int]:
-    """A Redis that keeps nothing, while the block lasts; its port.
+    """A Redis without persistence for the duration of the block; yields its port.
 
     Args:
         program: the path of ``redis-server``.
-        folder: where it runs.
+        folder: its working directory.
     """
     port = free_port()
     options = ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
@@ -111,7 +111,7 @@ def _started(name: str, service: Service, environment: Mapping[str, str], logs: 
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port that is not in use at present."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,20 +1,20 @@
-"""What decisions are worth: `python -m benchmarks.policy`.
+"""The value of decisions: `python -m benchmarks.policy`.
 
-Five simulated shops of other seeds. In each the three models are trained and everyone is decided for by
-the example's actions, all by the code that a shop runs; a version that so small a shop cannot prove better
-than the simplest baseline is promoted by hand. The assumed effects are then true by definition: each changes
-the customer's *true* probability exactly as declared. The profit is its expectation under that truth and not
-a draw, so nothing but the shops differs between the policies compared:
+Five simulated shops with different seeds. In each, the three models are trained, and decisions are made for
+all customers with the example's actions, by the product's own code; a version that cannot beat the simplest
+baseline significantly in so small a shop is promoted by force. The assumed effects are true by definition:
+each changes the customer's *true* probability exactly as declared. The profit is its expectation under that
+truth, not a draw, so the shops are the only source of randomness. The compared policies:
 
-- ours: the option of the highest expected value by the scores; also with control and exploration;
-- random: a permitted option, nothing among them, each alike;
+- ours: the option with the highest expected value by the scores; also with control and exploration;
+- random: each permitted option, including nothing, with the same probability;
 - cheapest: the cheapest permitted action;
-- propensity alone: as many contacts as ours, to those of the highest propensity, each with the strongest
-  permitted offer (the one that raises the propensity most);
-- one campaign: the one action, chosen in hindsight, that earns most when all who are permitted get it;
-- the limit: the best permitted option for who knows the truth.
+- propensity alone: as many contacts as ours, to the customers with the highest propensity, each with the
+  strongest permitted offer (the one that raises the propensity most);
+- one campaign: the single action, chosen in hindsight, that earns most if all permitted customers get it;
+- the limit: the best permitted option, given the truth.
 
-All keep to the same rules, and doing nothing is worth 0. Differences come with their 95 % interval over
+All follow the same rules, and doing nothing is worth 0. Differences have 95 % intervals over
 the shops (Student's t).
 """
 
@@ -74,7 +74,7 @@ def compare(shops: Sequence[Known]) -> dict[str, Result]:
 
 
 def probabilities(decisions: Sequence[Decision]) -> dict[str, Result]:
-    """How far the shares of the actions chosen are from the probabilities that the log holds."""
+    """The difference between the shares of the chosen actions and the logged probabilities."""
     off, deviations = 0.0, []
     for name in (NOTHING, *ACTIONS):
         p = np.array([decision.choice.probabilities.get(name, 0.0) for decision in decisions])

@@ -13,7 +13,7 @@ Policy = Callable[[Sequence[Decision], Mapping[int, Customer]], float]
 
 
 def _profit(choose: Callable[[Decision, Customer], Shares]) -> Policy:
-    """Of a policy that gives each customer's options their probabilities: mean profit per customer."""
+    """The mean profit per customer of a policy that gives each customer's options their probabilities."""
 
     def profit(decisions: Sequence[Decision], known: Mapping[int, Customer]) -> float:
         total = 0.0
@@ -26,7 +26,7 @@ def _profit(choose: Callable[[Decision, Customer], Shares]) -> Policy:
 
 
 def _ours(decision: Decision, _customer: Customer) -> Shares:
-    """The best option, as the policy judged it before it drew."""
+    """The best option in the policy's ranking, before any random draw."""
     values = {option["action"]: option["value"] for option in decision.choice.reasons["runners_up"]}
     values[decision.choice.action] = decision.choice.expected_value
     return {max(values, key=lambda name: values[name]): 1.0}

@@ -1,10 +1,10 @@
-"""Orders again and net spend on Online Retail (UCI), 90 days ahead, asked at four moments.
+"""Next orders and net spend on Online Retail (UCI), 90 days ahead, at four moments.
 
-At each the models learn only from what was known before it. Ours against the simplest baselines (recency,
-frequency, past spend), by origin, and the mean paired difference from the best of them with its 95 % interval
-(paired bootstrap over customers, who are drawn once for all origins). Spend is ranked without the customer
-who spent most, too. Then what scores mean: calibration, totals, and how often intervals of money hold.
-Before that, the labels are held against what the raw lines say, rule by rule of the import.
+At each moment the models are trained on earlier data only. Ours is compared with the simplest baselines
+(recency, frequency, past spend), by origin, and by the mean paired difference from the best of them with its
+95 % interval (paired bootstrap over customers, drawn once for all origins). Spend is also ranked without the
+customer who spent most. Then calibration, totals, and the coverage of the intervals of money.
+Before that, the labels are compared with the raw lines, rule by rule of the import.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def measure(file: Path) -> dict[str, Result]:
 
 
 def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
-    """Customers and their spend in the 90 days from the last origin: raw lines, rule by rule, and ours."""
+    """Customers and their spend in the 90 days from the last origin: from raw lines, rule by rule,
+    and ours.
+    """
     orders = mapping.load(SOURCE).orders
     assert orders is not None
     assert orders.adjustments is not None
@@ -75,7 +77,7 @@ def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
     counted.append((len(ours.y), float(ours.y.sum())))
     for rule, (customers, spend) in zip([*rules, "ours"], counted, strict=True):
         print(f"  {rule:<40}{customers:>7,} customers {spend:>13,.0f}")
-    # By these rules the raw lines must give what the import and the labels give.
+    # With these rules the raw lines must give the results of the import and the labels.
     if counted[-1][0] != counted[-2][0] or not np.isclose(counted[-1][1], counted[-2][1], atol=0.5):
         raise PatronError("the labels do not agree with the raw lines")
     raw = counted[0]
@@ -86,7 +88,7 @@ def labels(file: Path, home: Home, store: Store) -> dict[str, Result]:
 
 
 def _from_raw(file: Path, rule: str) -> tuple[int, float]:
-    """Straight from the file: net spend per customer, floored at 0, of those who had ordered."""
+    """Computed from the file: net spend per customer, at least 0, of customers who had ordered."""
     row = duckdb.execute(
         f"""
         WITH raw AS (SELECT * FROM read_parquet($file) WHERE CustomerID IS NOT NULL AND UnitPrice > 0),
@@ -100,16 +102,16 @@ def _from_raw(file: Path, rule: str) -> tuple[int, float]:
         {"file": str(file), "origin": ORIGINS[-1].isoformat()},
     ).fetchone()
     assert row is not None
-    return int(row[0]), round(float(row[1]), 2)  # threads add up in any order
+    return int(row[0]), round(float(row[1]), 2)  # threads add up in varying order
 
 
 @dataclass(frozen=True)
 class Exam:
-    """One origin, answered by what was known before it.
+    """One origin, scored by models of earlier data.
 
     Attributes:
         others: the baselines' scores by name.
-        interval: the lowest and the highest likely outcome; None for probabilities.
+        interval: the lower and upper bounds of outcomes; None for probabilities.
     """
 
     customers: NDArray[np.int64]
@@ -119,7 +121,7 @@ class Exam:
     interval: tuple[Array, Array] | None
 
     def without_the_top_customer(self) -> Exam:
-        """All but the one who spent most."""
+        """All customers but the one who spent most."""
         rest = np.arange(len(self.outcome)) != self.outcome.argmax()
         others = {name: score[rest] for name, score in self.others.items()}
         return Exam(self.customers[rest], self.outcome[rest], self.ours[rest], others, None)
@@ -139,7 +141,7 @@ def compare(
 
 
 def ranked(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result]:
-    """How well customers are ranked, by us and by the baselines."""
+    """The ranking of customers by us and by the baselines."""
     _, measure = RANKING[kind]
     means = {
         baseline: np.mean([measure(e.outcome, e.others[baseline]) for e in exams.values()])
@@ -163,7 +165,7 @@ def ranked(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result
 
 
 def trusted(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Result]:
-    """Whether scores mean what they say: calibration, totals, and how often intervals hold."""
+    """Calibration, totals, and the coverage of intervals."""
     measures: dict[str, Measure] = {"calibration_slope": MEASURES[kind]["calibration_slope"]}
     measures["total_ratio"] = metrics.total_ratio
     improvements: dict[str, list[float]] = {}
@@ -182,7 +184,7 @@ def trusted(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Resul
 def examine(
     model: CustomerModel, home: Home, store: Store, as_ofs: Sequence[datetime], origin: datetime
 ) -> Exam:
-    """Everyone at an origin, by a model that learnt only from before it."""
+    """All customers at an origin, scored by a model of earlier data."""
     now = home.shop().now()
     zone = home.shop().time_zone
     known = [t for t in as_ofs if day_of(t, zone) + DAYS <= day_of(origin, zone)]

@@ -1,11 +1,11 @@
-"""What customers buy next, on Online Retail (UCI): their first basket from each of seven months on.
+"""Next products on Online Retail (UCI): customers' first baskets from each of seven months on.
 
-Of each customer who had bought before and came back within ``DAYS`` days the first basket is held against the
-first ten products of each ranking; products that are no merchandise (postage) are left out everywhere. Each
-ranking knows only what was known at the moment. "New" asks for products that the customer had not bought
-before, since buying again hides discovery. Settings were chosen on moments from 2010-09-01 to 2010-12-01
-and baskets before 2011-03-01. Differences have 95 % intervals (paired bootstrap over customers, who are
-drawn at all moments at once).
+For each customer who had bought before and returned within ``DAYS`` days, the first basket is compared with
+the first ten products of each ranking; products that are not merchandise (postage) are left out everywhere.
+Each ranking uses only data known at the moment. "New" is about products that the customer had not bought
+before, since repeat purchases hide discovery. Settings were chosen on moments from 2010-09-01 to 2010-12-01
+and baskets before 2011-03-01. Differences have 95 % intervals (paired bootstrap over customers, who are drawn
+at all moments at once).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def measure(file: Path) -> dict[str, Result]:
     results: dict[str, Result] = {}
     for name in MEASURES:
         results |= compare(f"products_{name}", name, [every for every, _ in exams], (BEFORE, POPULAR))
-    for name in MEASURES:  # without what was bought before, the two baselines are one
+    for name in MEASURES:  # without products bought before, the two baselines are equal
         results |= compare(f"products_new_{name}", name, [new for _, new in exams], (POPULAR,))
     return results
 

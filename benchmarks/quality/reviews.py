@@ -1,12 +1,12 @@
-"""Sentiment of shop reviews, on texts held out by a digest of what they say; the settings' choice, again.
+"""Sentiment of shop reviews, on held-out texts; and the choice of the settings.
 
-A fifth of the texts is held out, and only measured on. Texts that differ only in case, spaces and signs are
-on the same side. The peer is TF-IDF with logistic regression as scikit-learn has it, of words and pairs of
-words (Chinese: of characters and pairs), learnt from the same texts in the same run.
+A fifth of the texts is held out by a digest of their content. Texts that differ only in case, spaces and
+punctuation are on the same side. The peer is scikit-learn's TF-IDF with logistic regression, on words and
+pairs of words (Chinese: characters and pairs), fitted on the same texts in the same run.
 
-``python -m benchmarks.quality.reviews`` makes the choice again that ``Settings``' defaults hold: every
-candidate's mean AUC over both kinds of reviews, learnt from two thirds of the training texts and measured
-on the last third, with each third in turn. Held-out texts have no part in it.
+``python -m benchmarks.quality.reviews`` repeats the choice of ``Settings``' defaults: the mean AUC of every
+candidate over both kinds of reviews, fitted on two thirds of the training texts and measured on the last
+third, with each third in turn. Held-out texts are not used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ ENGLISH_FILE = "womens-reviews/womens_clothing_reviews.csv"
 CHINESE_FILE = "chinese-reviews/online_shopping_10_cats.zip"
 FOLDS, INNER_FOLDS = 5, 3
 START = Settings(words=3, characters=4, min_documents=2, contrast=1, smoothing=5, C=10, most_terms=10**9)
-"""Where the choice begins: one setting after the other is changed, and stays where it helps."""
+"""The starting point of the choice: settings are changed one after the other, and a change stays if
+it helps.
+"""
 CANDIDATES: dict[str, tuple[Any, ...]] = {
     "contrast": (0, 2),
     "smoothing": (2, 10),
@@ -49,25 +51,25 @@ CANDIDATES: dict[str, tuple[Any, ...]] = {
 }
 
 Numbers = tuple[sparse.csr_array, Array, sparse.csr_array, Array]
-"""Counts and labels to learn from, and those to measure on."""
+"""Training counts and labels, and those to measure on."""
 
 
 def english(file: Path, titles: bool = False) -> Feedback:
-    """Reviews of women's clothing, 4 or 5 stars against 1 or 2; with their titles before them or without."""
+    """Reviews of women's clothing, 4 or 5 stars against 1 or 2; with or without their titles."""
     table = pd.read_csv(file)
     titled = table["Title"].fillna("") + ". " + table["Review Text"]
     return rated(table.assign(titled=titled), "titled" if titles else "Review Text", "Rating")
 
 
 def chinese(file: Path) -> Feedback:
-    """Reviews of ten kinds of things and services, as they were labelled."""
+    """Labelled reviews of ten kinds of products and services."""
     with zipfile.ZipFile(file) as archive:
         table = pd.read_csv(io.BytesIO(archive.read("online_shopping_10_cats.csv")))
     return labelled(table, "review", "label")
 
 
 def held_out(reviews: Feedback) -> NDArray[np.bool_]:
-    """Whether each text is in the fixed fifth that is only measured on."""
+    """Whether each text is in the held-out fifth."""
     return np.equal(folds(reviews.texts, FOLDS), 0)
 
 
@@ -80,7 +82,7 @@ def peer(learnt: Feedback, test: Feedback, analyzer: str) -> Array:
 
 
 def measure(name: str, reviews: Feedback, in_test: NDArray[np.bool_], analyzer: str) -> dict[str, Result]:
-    """AUC on the texts held out, ours and the peer's, and the size of the artefact."""
+    """AUC on the held-out texts, of ours and of the peer, and the size of the artefact."""
     learnt, test = reviews.where(~in_test), reviews.where(in_test)
     classifier = fit(learnt.texts, learnt.content)
     probability = classifier.predict(test.texts).probability
@@ -102,7 +104,9 @@ def measure(name: str, reviews: Feedback, in_test: NDArray[np.bool_], analyzer: 
 
 
 def choose(data: Path) -> Settings:
-    """Change one setting after the other, and keep what is better in the mean over both kinds of reviews."""
+    """Change one setting after the other, and keep changes that improve the mean over both kinds of
+    reviews.
+    """
     kinds = (english(data / ENGLISH_FILE), chinese(data / CHINESE_FILE))
     training = [reviews.where(~held_out(reviews)) for reviews in kinds]
     splits = [split for reviews in training for split in _splits(reviews)]
@@ -122,13 +126,13 @@ def choose(data: Path) -> Settings:
 
 
 def _splits(reviews: Feedback) -> Iterator[tuple[Feedback, Feedback]]:
-    """Texts to learn from and to measure on, each third in turn."""
+    """Training texts and texts to measure on, with each third in turn."""
     fold = folds(reviews.texts, INNER_FOLDS, "inner")
     return ((reviews.where(fold != i), reviews.where(fold == i)) for i in range(INNER_FOLDS))
 
 
 def _numbers(splits: list[tuple[Feedback, Feedback]], settings: Settings) -> list[Numbers]:
-    """Each split in numbers, which the weights' settings change nothing about."""
+    """The counts of each split, which do not depend on the settings of weights."""
     made = []
     for learnt, test in splits:
         index = {term: i for i, term in enumerate(frequent_terms(learnt.texts, settings))}
@@ -138,7 +142,7 @@ def _numbers(splits: list[tuple[Feedback, Feedback]], settings: Settings) -> lis
 
 
 def _mean_auc(numbers: list[Numbers], settings: Settings) -> float:
-    """Mean over the splits; it is printed, since it is what the choice rests on."""
+    """The mean over the splits; printed, since the choice is based on it."""
     values = [auc(y, learn(known, x, settings).raw(new)) for known, x, new, y in numbers]
     print(f"{np.mean(values):.5f}  {' '.join(f'{value:.4f}' for value in values)}  {settings}", flush=True)
     return float(np.mean(values))

@@ -1,6 +1,6 @@
-"""Tables with one row per customer, learnt and examined by the functions of ``patron train --table``.
+"""Tables with one row per customer, trained and tested by the functions of ``patron train --table``.
 
-Configurations are chosen on inner splits; who is held out decides nothing.
+Configurations are chosen on inner splits; held-out rows have no influence.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Scores over HTTP: this service, the usual way to write one, MLflow's own, and the least there is.
+"""Scores over HTTP: this service, a typical implementation, MLflow's server, and a minimal endpoint.
 
-Processes with one worker each on the loopback interface, all over one home whose online rows are in Redis.
-``ours`` is ``patron serve`` with keys required, limits, score log, metrics and freshness on; ``peer`` is
-FastAPI over the Feast SDK on Feast's own Redis store and ``mlflow.pyfunc``; ``mlflow`` is `mlflow models
-serve` for one model, given the features; ``limit`` is a FastAPI endpoint that reads the same request and does
-nothing. Each is asked for other customers each time, by the same sequence. The peers give scores only; ours
-also looks up who is known, refuses whom a question does not apply to, adds percentiles, counts, and logs.
+Processes with one worker each on the loopback interface, all with one home whose online rows are in Redis.
+``ours`` is ``patron serve`` with keys required, limits, score log, metrics and refresher on; ``peer`` is
+FastAPI with the Feast SDK on Feast's own Redis store and ``mlflow.pyfunc``; ``mlflow`` is `mlflow models
+serve` for one model, given the features; ``limit`` is a FastAPI endpoint that parses the same request and
+does nothing. Each gets the same sequence of requests for changing customers. The peers return scores only;
+ours also looks up customers, checks eligibility, adds percentiles, counts, and logs.
 
 ``score_one_p50`` is one customer and three models over one connection, ``score_rps_16`` the same over sixteen
 (``score_rps_16_mlflow`` against MLflow's), ``score_100`` and ``score_1000`` so many customers in a request.
@@ -34,7 +34,7 @@ from typing import Any
 from benchmarks.harness import homes, load, report, rounds, servers
 from benchmarks.serving.sides import MODELS, SIZES, Side, print_note, start_sides
 
-COMPARED = 20  # customers whose scores are compared before anything is measured
+COMPARED = 20  # customers whose scores are compared before the measurement
 TOLERANCE = 1e-9
 WARM_UP, SECONDS = 0.5, 3.0
 TAIL_SECONDS, TAIL_SHARE, TAIL_TIMES = 20.0, 0.6, 4.0
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="How often each side is measured.")
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="Also load ours for so long.")
     arguments = parser.parse_args()
-    # A benchmark that is told to end, such as by `timeout`, still ends the services it started.
+    # After SIGTERM, such as from `timeout`, the benchmark still ends the services that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with TemporaryDirectory() as folder:
         home = arguments.home.absolute() if arguments.home else Path(folder, "home")
@@ -72,10 +72,10 @@ def _compare(sides: Mapping[str, Side], bodies: Sequence[str]) -> int:
     """Check that ours and the peer give the same scores.
 
     Returns:
-        How many scores of ours were compared: those that were not refused.
+        The number of compared scores, without those that were refused.
 
     Raises:
-        RuntimeError: some differ, or a model gave no score at all.
+        RuntimeError: scores differ, or a model returned no score.
     """
     compared = dict.fromkeys(MODELS, 0)
     for body in bodies:
@@ -108,7 +108,7 @@ def _ask(side: Side, body: str) -> Any:
 
 
 def _measure(name: str, side: Side, number: int) -> rounds.Measured:
-    """One round: per measure the median time of an answer (ms), or answers per second."""
+    """One round: per measure the median time of a response (ms), or responses per second."""
     measured = {}
     for measure, (size, connections) in SIZES.items():
         if size in side.bodies and not (name == "limit" and size > 1):
@@ -121,7 +121,7 @@ def _load(
     side: Side, number: int, size: int, connections: int, seconds: float = SECONDS, rate: float | None = None
 ) -> load.Outcome:
     bodies = side.bodies[size]
-    # Each round asks for other customers, the same ones of every side.
+    # Each round requests other customers, the same ones from every side.
     start = number * len(bodies) // 7 % len(bodies)
     turned = bodies[start:] + bodies[:start]
     plan = load.Load(

@@ -79,7 +79,7 @@ def start_sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
 
 
 def _fill(home: Home, address: str) -> None:
-    """Put everyone's present features into a Redis."""
+    """Write the current features of all customers into a Redis."""
     built = snapshots.build(home, monthly=False)
     store = Store(home, FeatureSettings(online_store=address))
     store.apply(GROUPS, built.folders)
@@ -103,7 +103,7 @@ def _bodies(home: Path, size: int) -> list[str]:
     """Requests for known customers, in random order, the same ones every time."""
     customer_ids = Identity(Home(home)).table()["customer_id"].to_pylist()
     random.Random(SEED).shuffle(customer_ids)
-    # Of the last ones there may be too few for a request.
+    # The last group may be too small for a request.
     starts = range(0, max(1, len(customer_ids) - size + 1), size)
     parts = (customer_ids[start : start + size] for start in starts)
     return [json.dumps({"customer_ids": part, "models": MODELS}) for part in parts]

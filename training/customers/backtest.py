@@ -1,7 +1,6 @@
 """Backtest of a customer model: fit it as of an earlier moment, and score the customers as of later ones.
 
-A model is tested at the last month whose outcomes are known. The fit that is tested reads only what was known
-at that month; an older fit, made some months before, shows how a fit ages.
+The test is at the last month with known outcomes, of a fit on the data known then. An older fit shows aging.
 """
 
 from __future__ import annotations
@@ -62,8 +61,7 @@ class OlderFit:
     """The recipe fitted ``OLDER_FIT_MONTHS`` before the test.
 
     Attributes:
-        frame: the customers at each month from ``fitted_at`` to the test, with the columns of
-            ``Backtest.frame``.
+        frame: the customers at each month from ``fitted_at`` to the test, as in ``Backtest.frame``.
     """
 
     fitted_at: datetime
@@ -92,8 +90,8 @@ class Backtest:
 
     def test_sets(self, zone: str) -> tuple[TestSet, ...]:
         """The customers of each moment with the scores ``OURS`` and those of the baselines, the test's last.
-        Before the test's moment the scores are those of the older fit. No fit knew the outcomes it is
-        measured on.
+
+        Before the test's moment the scores are those of the older fit. No fit knew its test outcomes.
         """
         older = [] if self.older is None else [f for _, f in self.older.frame.groupby("as_of", sort=True)]
         frames = [*(frame.reset_index(drop=True) for frame in older[:-1]), self.frame]
