@@ -125,7 +125,10 @@ class Store:
         )
 
     def apply(self, groups: Sequence[FeatureGroup], folders: Mapping[str, Path]) -> None:
-        """Register the customer entity and one feature view per group over its snapshots."""
+        """Register the customer entity and one feature view per group over its snapshots.
+
+        Views of other groups, such as that of traits that are no longer declared, are removed.
+        """
         store = self._feast
         import feast
 
@@ -136,6 +139,9 @@ class Store:
         hashes = definitions(self.home)
         made = [self._view(group, folders[group.name], customer, hashes) for group in groups]
         store.apply([customer, *made])
+        for view in store.list_feature_views():
+            if view.name not in folders:
+                store.delete_feature_view(view.name)
 
     def _view(
         self, group: FeatureGroup, folder: Path, customer: feast.Entity, hashes: Mapping[str, str]

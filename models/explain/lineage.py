@@ -45,11 +45,16 @@ def describe(name: str | None = None, known: Mapping[str, Feature] = FEATURES) -
             feature.dtype,
             feature.group.fresh_for.total_seconds() / 86_400,
             feature.definition(),
-            tuple(model.name for model in every().values() if feature in model.features),
+            tuple(m.name for m in every().values() if feature in m.features or _is_declared(feature)),
         )
         for feature in known.values()
         if name in (None, feature.name)
     ]
+
+
+def _is_declared(feature: Feature) -> bool:
+    """Whether a feature is a trait that the shop declares; every customer model learns from those."""
+    return feature.name not in FEATURES
 
 
 def page() -> str:

@@ -24,10 +24,12 @@ from events.journal import Message
 from events.segment.translate import Place, translate
 from features import snapshot
 from features.catalogue.store import Store
+from features.groups import features_of
 from features.live.recompute import LiveUpdater
-from features.offline.build import build
+from features.offline.build import build, catalogued
 from features.offline.trait_draft import draft
 from features.workspace import Workspace
+from models.explain import lineage
 from models.questions.churn import churn
 from models.questions.propensity import propensity
 from models.registry import promotion
@@ -150,6 +152,16 @@ def test_a_mapping_and_a_draft_declare_traits(home: Home) -> None:
         "trait_city": ("city", "text", "The trait city."),
     }
     assert '# [traits."name"]' in home.settings_file.read_text()
+
+
+def test_the_list_of_features_says_what_they_are(home: Home) -> None:
+    (listed,) = lineage.describe("trait_points", features_of(home))
+    assert (listed.group, listed.type, listed.meaning) == (
+        "traits",
+        "float64",
+        "Points on the customer's card.",
+    )
+    assert {"propensity", "churn", "clv"} <= set(listed.models)
 
 
 def test_declared_traits_are_point_in_time_in_snapshots_and_in_feast(home: Home) -> None:
@@ -285,14 +297,23 @@ def test_a_mapping_that_contradicts_the_home_changes_nothing(home: Home, tmp_pat
 def test_a_model_does_not_answer_without_a_trait_that_it_learned_from(
     home: Home, tmp_path: Path, copy_trained: Callable[[Home, Path], Home], answering: Callable[..., Any]
 ) -> None:
-    copy = copy_trained(home, tmp_path / "home")
-    copy = Home(copy.path, wall=lambda: NOW)
+    copy = Home(copy_trained(home, tmp_path / "home").path, wall=lambda: NOW)
     text = copy.settings_file.read_text()
     city = '[traits."city"]\nkind = '
-    copy.settings_file.write_text(text.replace(f'{city}"text"', f'{city}"flag"'))
-    assert {each.kind for each in copy.traits()} == {"number", "flag"}
+    other_kind, undeclared = text.replace(f'{city}"text"', f'{city}"flag"'), text.partition("[traits.")[0]
+    for changed, names in ((other_kind, set(TRAITS)), (undeclared, set())):
+        copy.settings_file.write_text(changed)
+        assert {each.feature for each in copy.traits()} == names
+        build(copy)
+        store = Store(copy)
+        assert catalogued(store)
+        assert {name for name in store.definitions() if name.startswith("trait_")} == names
+        with answering(copy) as ask:
+            (answer,) = score(ask, "c4")
+            assert answer["score"] is None
+            assert "trait_" in answer["reason"]
+            assert set(ask("/v1/customers/c4").json()["facts"].get("traits", {})) == names
+    copy.settings_file.write_text(text)
     build(copy)
     with answering(copy) as ask:
-        (answer,) = score(ask, "c4")
-        assert answer["score"] is None
-        assert "trait_city" in answer["reason"]
+        assert score(ask, "c4")[0]["score"] is not None
