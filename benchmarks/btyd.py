@@ -1,10 +1,10 @@
 """BG/NBD of many customers: `python -m benchmarks.btyd [--customers N] [--lifetimes PYTHON]`.
 
-Customers are simulated by the parameters of the whole of CDNOW, in continuous time, so that hardly two are
-alike and grouping them saves nothing. ``btyd_speed`` is what fitting and the expected purchases of everybody
-take; its limits are 10 s and 2 GB. ``--lifetimes`` names a Python that has the lifetimes package (archived,
-it is no part of this project): the peer fits and answers for fewer of the same customers, in turn with ours.
-Fails where the peer finds parameters that are more likely.
+Customers are simulated with the parameters of the whole of CDNOW, in continuous time, so that hardly two are
+identical and grouping them saves nothing. ``btyd_speed`` is the cost of fitting and of the expected purchases
+of all customers; its limits are 10 s and 2 GB. ``--lifetimes`` names a Python with the lifetimes package
+(archived, not part of this project): the peer fits and predicts fewer of the same customers, in turn with
+ours. Fails if the peer finds parameters with a higher likelihood.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def compare(file: Path, customers: int, python: Path, rounds: int) -> dict[str, 
         for side, measured in medians.items()
     }
     if likelihood["ours"] < likelihood["peer"] - 1e-3:
-        raise PatronError(f"lifetimes found parameters that are more likely than ours: {likelihood}")
+        raise PatronError(f"lifetimes found parameters with a higher likelihood than ours: {likelihood}")
     return {
         f"btyd_{step}_peer": Result(medians["ours"][step], "s", medians["peer"][step])
         for step in ("fit", "predict")

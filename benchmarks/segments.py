@@ -38,7 +38,7 @@ ORDERED: dict[str, list[object]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run on the file named, or on the one beside the project."""
+    """Run on the given file, or on the one next to the project."""
     file = Path(arguments[0]) if arguments else DATA / FILE
     if not file.exists():
         print(f"benchmarks.segments needs Online Retail as Parquet; {file} is not there: name it")

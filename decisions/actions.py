@@ -64,7 +64,7 @@ class Actions(TomlSection):
         margin: the share of the revenue that is left, before discounts.
         control_share: the share of the customers who get nothing for a month.
         exploration_share: the share of the decisions in which a random permitted option is chosen, so that
-            effects can be learnt.
+            effects can be measured.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")

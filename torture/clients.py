@@ -29,7 +29,7 @@ class Move:
 
 @dataclass
 class Truth:
-    """The valid answers: each version's scores, and when a version or a degraded answer is valid.
+    """The valid responses: each version's scores, and when a version or a degraded response is valid.
 
     Attributes:
         scores: by model, version and customer; None if the customer is not eligible.

@@ -37,7 +37,7 @@ class GammaGamma(MaximumLikelihood):
         p: shape of a customer's purchases.
         q, v: shape and rate of the customers; v is in currency.
         cap: mean values above it count as it, in currency.
-        winsorized: how many of the customers it was learnt from that were.
+        winsorized: the number of customers in the fit whose mean value was above it.
     """
 
     NAMES: ClassVar[tuple[str, ...]] = ("p", "q", "v")
@@ -86,7 +86,7 @@ def fit_gamma_gamma(
     """The most likely parameters, by the customers who bought again: the maximum of equation 1a.
 
     Args:
-        frequency: repeat purchases; who has none is left out.
+        frequency: repeat purchases; customers without any are left out.
         monetary_value: mean value of them, above 0, in currency.
         start: where to begin instead of the usual places; it ends at the same maximum.
 

@@ -1,4 +1,4 @@
-"""How sure parameters and answers are, by the information that the customers hold.
+"""Standard errors and intervals of parameters and predictions, from the observed information.
 
 All of it is about the parameters: an interval of expected purchases is where the expectation lies, not where
 one customer's next count will.
@@ -24,7 +24,7 @@ def standard_errors(model: MaximumLikelihood) -> dict[str, float]:
     """Standard error of each parameter: the observed information's, by the delta method from its logarithm.
 
     Raises:
-        PatronError: the customers do not tell.
+        PatronError: the data do not determine every parameter.
     """
     deviations = np.sqrt(np.diag(_covariance(model)))
     return {
@@ -36,7 +36,7 @@ def confidence_intervals(model: MaximumLikelihood, level: float = 0.95) -> dict[
     """Interval of each parameter: Wald's, of its logarithm, so that it stays above 0.
 
     Raises:
-        PatronError: the customers do not tell.
+        PatronError: the data do not determine every parameter.
     """
     half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(_covariance(model)))
     return {
@@ -48,7 +48,7 @@ def confidence_intervals(model: MaximumLikelihood, level: float = 0.95) -> dict[
 def prediction_interval(
     model: M, answer: Callable[[M], Array], level: float = 0.95, draws: int = 200, seed: int = 0
 ) -> tuple[Array, Array]:
-    """Interval of anything that the model answers, by a parametric bootstrap (Krinsky & Robb, 1986).
+    """Interval of any prediction of the model, by a parametric bootstrap (Krinsky & Robb, 1986).
 
     Parameters are drawn from the normal distribution that their logarithms have in large samples, and the
     answers' quantiles taken.
@@ -60,7 +60,7 @@ def prediction_interval(
         The lower and the upper end, shaped like the answer.
 
     Raises:
-        PatronError: the customers do not tell.
+        PatronError: the data do not determine every parameter.
     """
     rng = np.random.default_rng(seed)
     drawn = np.exp(rng.multivariate_normal(model.logs, _covariance(model), draws, method="eigh"))

@@ -1,4 +1,4 @@
-"""What a customer will bring: how many purchases, times what one is worth."""
+"""Expected lifetime value: expected purchases times the expected value of a purchase."""
 
 from __future__ import annotations
 

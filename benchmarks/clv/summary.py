@@ -1,4 +1,4 @@
-"""From orders to what buy-till-you-die models read: frequency, recency, T and mean repeat value."""
+"""Summarises orders for buy-till-you-die models: frequency, recency, T and mean repeat value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit of serving: the same request, read and checked, and a small constant answer."""
+"""The limit of serving: parses and validates the same request, and returns a small constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good answers are on real data: a module per kind of data, each with ``FILE`` and ``measure``."""
+"""The quality of the models on real data: a module per kind of data, each with ``FILE`` and ``measure``."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""How good answers are on real data: `python -m benchmarks.quality [--data FOLDER] [--only NAME]`.
+"""The quality of the models on real data: `python -m benchmarks.quality [--data FOLDER] [--only NAME]`.
 
-Deterministic. Each part says what it measures; one whose data is not in the folder is passed over.
+Deterministic. Each part describes its measures; parts without data in the folder are skipped.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def read(file: Path) -> Orders:
 
 
 def fit(customers: Summary) -> tuple[BgNbd, GammaGamma]:
-    """Both models; gamma-gamma leaves out who was given everything for nothing."""
+    """Both models; gamma-gamma leaves out customers whose purchases were all free."""
     paid = customers.monetary_value > 0
     return (
         fit_bg_nbd(customers.frequency, customers.recency, customers.T),
@@ -94,7 +94,7 @@ def fit(customers: Summary) -> tuple[BgNbd, GammaGamma]:
 
 
 def measure(file: Path) -> dict[str, Result]:
-    """Everything, of the master file and of the sample beside it."""
+    """All measures, on the master file and on the sample next to it."""
     results: dict[str, Result] = {}
     for name, path in (("sample", file.with_name(SAMPLE)), ("full", file)):
         counts, values = fit(read(path).summary(WEEKS))

@@ -1,12 +1,13 @@
-"""The day of the next order, on Online Retail and CDNOW: as propensity's versions tell it, and simpler ways.
+"""The day of the next order, on Online Retail and CDNOW: propensity's prediction compared with simpler ones.
 
-At each origin the shop's rates are fitted to what was known then, and asked about everyone who had ordered in
-the 180 days before. Of those who order within the next 180 days: the mean and the median absolute error in
-days, and the share who had ordered by the day told, which is to be half. Beside it the customer's own rhythm
-(latest order plus median gap), where that tells a day from the origin on; the median wait of the latest month
-whose waits were known; and trees that learn the wait from propensity's numbers at all such months (LightGBM,
-absolute error). Differences have 95 % intervals (paired bootstrap over customers, drawn at all origins
-of a shop at once). Whether rates would have answered is said by training's own gates, on that latest month.
+At each origin the shop's rates are fitted to the data known then, and predict the day for all customers who
+had ordered in the 180 days before. The measures, for those who order within the next 180 days, are the mean
+and the median absolute error in days, and the share who had ordered by the predicted day, which should be
+half. The peers are the customer's own rhythm (latest order plus median gap), if that day is not before the
+origin; the median wait of the latest month with known waits; and trees that predict the wait from
+propensity's features at all such months (LightGBM, absolute error). Differences have 95 % intervals (paired
+bootstrap over customers, drawn at all origins of a shop at once). Training's own gates, on that latest month,
+decide whether rates would have been used.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def cases_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
 
 
 def chosen(latest: pd.DataFrame) -> bool | None:
-    """Whether training would have let the rates answer, by the latest month of known waits."""
+    """Whether training would have published the rates, by the latest month of known waits."""
     measures = measures_of(exam_of(fit(latest), latest))
     if any(gate.metric not in measures for gate in GATES):
         return None
@@ -105,7 +106,9 @@ def chosen(latest: pd.DataFrame) -> bool | None:
 
 
 def others(learnt: Sequence[pd.DataFrame], frame: pd.DataFrame, exam: NextOrderTest) -> tuple[Array, Array]:
-    """What those examined are told by the latest month's median wait, and by trees of all months."""
+    """The predictions for the test customers by the latest month's median wait, and by trees of all
+    months.
+    """
     names = [f.name for f in propensity.features if f.dtype in ("int64", "float64")]
     ordered = [part[(part["recency_days"] <= HORIZON_DAYS) & part["label"].notna()] for part in learnt]
     rows = pd.concat(ordered)

@@ -15,7 +15,7 @@ LIMIT, ALARM = 0.845, 0.87  # AUC; above the alarm something leaks
 
 
 def measure(file: Path) -> dict[str, Result]:
-    """The mean AUC over ten halves, beside that of the best single column."""
+    """The mean AUC over ten halves, and that of the best single column."""
     data = label(open_table(file), "Churn")
     splits = [in_test for seed in range(5) for in_test in folds(data.y, 2, seed)]
     ours, best_column = mean_auc("telco", data, splits)

@@ -85,7 +85,7 @@ def finish(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], dict[str, 
 
 
 def _surplus(connection: duckdb.DuckDBPyConnection, settled: order_book.Settled) -> dict[str, Any]:
-    """Of the source's orders, how many had more given back than they brought, and how much; {} for none."""
+    """The number of the source's orders with refunds above their value, and the amounts; {} for none."""
     surplus: dict[str, list[Decimal]] = defaultdict(list)
     for _, order_id, money in settled.orders:
         if money.surplus:

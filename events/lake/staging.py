@@ -100,9 +100,9 @@ def keep_raw(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def name_returns(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take the number of a file's return for its order's where the customer has such an order.
+    """Treat the number of a return in a file as its order's number if the customer has such an order.
 
-    Other returns have a number of their own, such as that of the credit note. Expects the table ``owners``.
+    Other numbers identify the return itself, such as a credit note. Expects the table ``owners``.
     """
     connection.execute(
         f"""

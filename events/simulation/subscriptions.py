@@ -50,8 +50,8 @@ class Subscriber:
     """One customer's subscriptions to the end of time; the first begins with the first order.
 
     Attributes:
-        leave_probability: of each per month, while the customer orders and nothing was given back lately.
-        ended: the end of the last that was paid; it may lie past the end of time, infinite for who stays.
+        leave_probability: per month and subscription, for a customer who orders and got no recent refund.
+        ended: the end of the last paid time; may be past the end of time, and infinite for those who stay.
     """
 
     leave_probability: float
@@ -109,7 +109,7 @@ def _terms(
     began: float,
     months: int,
 ) -> tuple[list[SubscriptionEvent], float]:  # fmt: skip
-    """What is told of one subscription, and the end of what was paid; infinite while it goes on."""
+    """The events of one subscription, and the end of its paid time; infinite if it is never cancelled."""
     events: list[SubscriptionEvent] = []
     at, cents = began, YEARLY_CENTS if months == 12 else MONTHLY_CENTS
     for nth in count(1):
@@ -135,7 +135,7 @@ def _terms(
 
 
 def months_after(day: date, months: int) -> date:
-    """The same day so many months later; the last of a month that is shorter."""
+    """The same day ``months`` months later, or the last day of a shorter month."""
     years, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return date(years, month + 1, min(day.day, calendar.monthrange(years, month + 1)[1]))
 
@@ -143,7 +143,7 @@ def months_after(day: date, months: int) -> date:
 def subscription_columns(
     subscribers: Iterable[Subscriber | None], time: ShopTime, ids: Sequence[str]
 ) -> dict[str, Any]:
-    """The columns of ``activities`` that tell of subscriptions."""
+    """The subscription events as columns of ``activities``."""
     lives = zip(ids, subscribers, strict=True)
     rows = [
         (customer_id, event)

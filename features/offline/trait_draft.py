@@ -92,7 +92,7 @@ def _kind(row: dict[str, float]) -> str:
 
 
 def draft(home: Home) -> str:
-    """The traits that have arrived as TOML; those that nobody should learn from are commented out."""
+    """The received traits as TOML; those unsuitable for training are commented out."""
     declared = home.traits()
     known, names = {each.trait for each in declared}, {each.feature for each in declared}
     parts = ["# For home.toml. A trait that is declared is a feature from the next `patron build` on.\n"]

@@ -1,6 +1,6 @@
-"""Routes that tell a slash of an id, written %2F, from the slashes of the path.
+"""Routes that distinguish a slash in an id, sent as %2F, from the slashes of the path.
 
-A server hands paths over decoded. The id ``x/timeline`` would then be read as the timeline of ``x``. Likewise
+A server passes decoded paths on. The id ``x/timeline`` would then be read as the timeline of ``x``. Likewise
 a line break, written %0A, would match no route.
 """
 
@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
-_SLASH, _LINE_BREAK = "\udc2f", "\udc0a"  # halves of characters, which no decoded path contains
+_SLASH, _LINE_BREAK = "\udc2f", "\udc0a"  # lone surrogates, which no decoded path contains
 _ENCODED = re.compile(b"%2[fF]|%0[aA]")
 
 
