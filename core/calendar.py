@@ -10,17 +10,19 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 EPOCH = date(1970, 1, 1)
+_EPOCH_ORDINAL = EPOCH.toordinal()
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def day_of(moment: datetime, zone: str) -> int:
     """The shop's day on which ``moment`` (aware) falls."""
-    return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
+    return moment.astimezone(ZoneInfo(zone)).toordinal() - _EPOCH_ORDINAL
 
 
-def hour_of(moment: datetime, zone: str) -> int:
-    """The shop's local hour (0 to 23) of ``moment`` (aware)."""
-    return moment.astimezone(ZoneInfo(zone)).hour
+def day_and_hour_of(moment: datetime, zone: str) -> tuple[int, int]:
+    """The shop's day on which ``moment`` (aware) falls, and its local hour (0 to 23)."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return local.toordinal() - _EPOCH_ORDINAL, local.hour
 
 
 def date_of(day: int) -> date:
@@ -49,7 +51,8 @@ def months(first_day: int, last_day: int) -> list[date]:
 def micros(moment: datetime) -> int:
     """A moment as whole microseconds since 1970-01-01 UTC; a moment without a zone counts as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _START) // timedelta(microseconds=1)
+    since = aware - _START  # three times as fast as its division by a microsecond
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def moment(micros: int) -> datetime:

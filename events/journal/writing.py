@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.calendar import micros
-from core.storage.database import Database, insert
+from core.storage.database import Database, insert, insert_rows, mark
 from events import identity
 from events.journal.batch_owners import BatchOwners
 from events.journal.message import Message, Refused
@@ -21,6 +21,7 @@ from events.journal.schema import conflicts, counter, journal, messages, newest,
 from events.schema import SCHEMAS
 
 _BATCH = 500
+_as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _DIGEST_BYTES = 16
 _ORDER_ID = list(SCHEMAS["order_lines"]).index("order_id") - 1  # rows have no customer_key
 
@@ -61,8 +62,7 @@ def append(
     with database.writing() as connection:
         fresh, conflicting = _new(connection, arrived)
         if fresh:
-            rows = [{"digest": digest, "content": message.content} for digest, message in fresh.items()]
-            connection.execute(sa.insert(messages), rows)
+            insert_rows(connection, messages, [(digest, m.content) for digest, m in fresh.items()])
             identity.reserve(connection, last_key)
             _insert(connection, list(fresh.values()), compacted_seq)
             refused = [*refused, *(message.doubt for message in fresh.values() if message.doubt is not None)]
@@ -154,7 +154,7 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
 def _insert(connection: sa.Connection, fresh: Sequence[Message], compacted_seq: int) -> None:
     seq = max(newest(connection), compacted_seq)
     people = BatchOwners(connection, fresh)
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[int, int, int, str]] = []
     for i, message in enumerate(fresh):
         seq, at_us = seq + 1, micros(message.received_at)
         if people.joins(message):
@@ -162,9 +162,8 @@ def _insert(connection: sa.Connection, fresh: Sequence[Message], compacted_seq: 
         elif message.customer_id not in people.known:
             people.assign(fresh[i:])
         key = people.known[message.customer_id].stored_under
-        events = json.dumps(message.rows, ensure_ascii=False, separators=(",", ":"))
-        rows.append({"seq": seq, "customer_key": key, "received_at_us": at_us, "events": events})
-    connection.execute(sa.insert(journal), rows)
+        rows.append((seq, key, at_us, _as_json(message.rows)))
+    insert_rows(connection, journal, rows)
     _count(connection, seq)
 
 
@@ -219,8 +218,9 @@ def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, b
     known: dict[bytes, bytes | None] = {}
     for start in range(0, len(digests), _BATCH):
         batch = digests[start : start + _BATCH]
-        rows = connection.execute(sa.select(messages).where(messages.c.digest.in_(batch)))
-        known |= {row[0]: row[1] for row in rows.cursor.fetchall()}
+        marks = ", ".join([mark(connection)] * len(batch))
+        statement = f"SELECT digest, content FROM messages WHERE digest IN ({marks})"
+        known |= {row[0]: row[1] for row in connection.exec_driver_sql(statement, tuple(batch))}
     return known
 
 

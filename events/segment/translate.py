@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from core.calendar import day_of, hour_of, micros
+from core.calendar import day_and_hour_of, micros
 from events.identity import ANONYMOUS
 from events.journal import Message, Refused, Rows, partial_id
 from events.segment import orders
@@ -54,8 +54,7 @@ class Place:
     currency: str
 
 
-@dataclass(frozen=True)
-class _ParsedMessage:
+class _ParsedMessage(NamedTuple):
     """A message that has been looked at: whose it is, and the moments that each of its rows begins with."""
 
     message: Mapping[str, Any]
@@ -118,10 +117,10 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     if owner is None:
         raise Unfit("there is neither userId nor anonymousId")
     at = happened(message, received_at)
-    head = [micros(at), micros(received_at), day_of(at, place.time_zone)]
+    day, hour = day_and_hour_of(at, place.time_zone)
+    head = [micros(at), micros(received_at), day]
     name = identifier(message, "messageId") or _made_id(message, received_at)
-    zone, currency = place.time_zone, place.currency
-    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour_of(at, zone), currency)
+    parsed = _ParsedMessage(message, name, user_id, anonymous_id, head, hour, place.currency)
     previous, rows, *doubts = make(parsed)
     doubt = None
     if any(doubts):
@@ -129,8 +128,10 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     joins = anonymous_id if user_id is not None else None
     if previous is not None and previous.startswith(ANONYMOUS):
         joins, previous = previous, None
-    campaign = campaign_rows(parsed.head, message)
-    rows = {k: v for k, v in {**rows, "traits": [*rows.get("traits", ()), *campaign]}.items() if v}
+    if campaign := campaign_rows(parsed.head, message):
+        rows = {**rows, "traits": [*rows.get("traits", ()), *campaign]}
+    if not all(rows.values()):
+        rows = {name: part for name, part in rows.items() if part}
     return Message(name, received_at, owner, joins, rows, previous, content, doubt)
 
 

@@ -29,6 +29,11 @@ CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey", "_metadata"}
 """What clients and relays set anew each time that they send a message."""
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
 _SCALE = 10_000
+# Made once, since json.dumps makes one each time; what was read from JSON has no circles.
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_finite_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+).encode
 
 
 class Unfit(Exception):
@@ -49,7 +54,7 @@ def check(message: Mapping[str, Any]) -> bytes:
         Unfit: it is, or does.
     """
     try:
-        content = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        content = _finite_json(message)
         size = len(encoded := content.encode())
     except UnicodeError:
         raise Unfit("it holds text that is not Unicode") from None
@@ -61,13 +66,13 @@ def check(message: Mapping[str, Any]) -> bytes:
         raise Unfit("it holds the character NUL")
     if not CHANGED_BY_RETRIES.isdisjoint(message):
         lasting = {name: value for name, value in message.items() if name not in CHANGED_BY_RETRIES}
-        encoded = json.dumps(lasting, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded = json_text(lasting).encode()
     return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
 
 
 def json_text(value: Any) -> str:
     """A value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _json(value)
 
 
 def scalar(value: Any) -> str | None:

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from core.calendar import day_of, hour_of, micros, moment
+from core.calendar import day_and_hour_of, day_of, micros, moment
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.progress import silent
@@ -56,7 +56,17 @@ def row(at: datetime, received: datetime, *rest: Any) -> list[Any]:
 def order(who: str, n: int, at: datetime, received: datetime | None = None) -> Message:
     """A message of one order line, and of a trait and a page seen."""
     received = received or at
-    page = (hour_of(at, ZONE), "Page Viewed", "page", "web", None, None, None, None, f'{{"n":{n}}}')
+    page = (
+        day_and_hour_of(at, ZONE)[1],
+        "Page Viewed",
+        "page",
+        "web",
+        None,
+        None,
+        None,
+        None,
+        f'{{"n":{n}}}',
+    )
     rows = {
         "order_lines": [row(at, received, f"o{n}", "tea", "food", 2, "12.5000", "0.0000")],
         "traits": [row(at, received, "visits", str(n))],
