@@ -47,6 +47,9 @@ bench-full: install-dev             ## the longer ones: files, events, stores, a
 torture: install-dev                ## ill-formed requests; kill -9 at random moments, on SQLite and on PostgreSQL: hours
 	$(BIN)/python -m torture.fuzz
 	$(BIN)/python -m torture.serving
+	$(BIN)/python -m torture.corrections
+	$(BIN)/python -m torture.corrections --refunds
+	$(BIN)/python -m torture.corrections --files
 	$(BIN)/python -m torture.kill --database sqlite
 	$(BIN)/python -m torture.kill --database postgres
 

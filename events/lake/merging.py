@@ -201,7 +201,7 @@ def _compare(connection: duckdb.DuckDBPyConnection) -> None:
         by_day AS (  -- of all versions: an update is stated on a day of its own
             SELECT DISTINCT owner, nth_order, true AS same_day
             FROM stated_lines SEMI JOIN different USING (owner, nth_order)
-            JOIN new_lines USING (owner, nth_order, day)),
+            SEMI JOIN new_lines USING (owner, nth_order, day)),
         spans AS (
             SELECT (SELECT min(timestamp) FROM stated_lines) AS there_first,
                 (SELECT max(timestamp) FROM stated_lines) AS there_last,

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from core.calendar import moment
 from events.identity import Merge
 from events.lake.order_facts import LineFact, OrderMoney, RefundFact
-from events.lake.order_versions import resolve
+from events.lake.order_versions import limit_versions, resolve
 from events.schema import FACTS, STORED
 
 TABLES = ("order_lines", "refunds")
@@ -174,12 +174,13 @@ def _resolved(
         for key, stated in _by_customer(customers, into).items():
             if customer_keys is not None and key not in customer_keys:
                 continue
-            money = resolve(stated.lines, stated.refunds)
+            lines = limit_versions(stated.lines)
+            money = resolve(lines, stated.refunds)
             resolved.append((key, order_id, money))
             rows["order_lines"] += money.lines
             rows["refunds"] += money.refunds
             if not money.plain:
-                facts["order_lines"] += stated.lines
+                facts["order_lines"] += lines
                 facts["refunds"] += stated.refunds
     return Settled(
         order_ids,

@@ -22,6 +22,9 @@ from events.lake.order_facts import LineFact, OrderMoney, RefundFact
 MAX_REPEATED = 1_000_000
 """The maximum number of times that refunds are paid again because versions changed, per order. Beyond it, the
 versions in between are skipped, so that a loop of corrections and refunds takes bounded time."""
+MAX_VERSIONS = 500
+"""How many of an order's first versions and how many of its last ones are kept, each. Those in between are
+passed over, so that corrections without end take bounded time and memory."""
 _CENT = Decimal("0.0001")
 
 
@@ -173,6 +176,25 @@ def resolve(lines: Iterable[LineFact], refunds: Iterable[RefundFact]) -> OrderMo
         if book.repeated <= MAX_REPEATED or last is None or moment >= last:
             book.show(moment)
     return _money(book, versions, stated)
+
+
+def limit_versions(lines: list[LineFact]) -> list[LineFact]:
+    """The lines without the versions that ``MAX_VERSIONS`` passes over.
+
+    What the order comes to now and after any further fact is the same: the first ``Order Completed``, the
+    version that counts and the one of the earliest time are among those that stay.
+    """
+    if len(lines) <= 2 * MAX_VERSIONS:
+        return lines
+    versions = sorted(_versions(lines), key=lambda version: (version.known_at, version.number))
+    if len(versions) <= 2 * MAX_VERSIONS:
+        return lines
+    first = min((v for v in versions if not v.updated), key=lambda version: version.rank, default=None)
+    counting = max((v for v in versions if v is not first), key=lambda version: version.rank)
+    earliest = min(versions, key=lambda version: version.placed)
+    ends = [*versions[:MAX_VERSIONS], *versions[-MAX_VERSIONS:]]
+    kept = {id(v): v for v in (*ends, counting, earliest, *([first] if first else []))}
+    return [line for version in kept.values() for line in version.lines]
 
 
 def _give_back(book: _Book, refunds: Sequence[RefundFact], moment: datetime) -> None:

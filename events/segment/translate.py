@@ -44,6 +44,7 @@ _REFERENCES = (
     "ticket_id", "complaint_id", "subscription_id", "survey_id", "review_id", "promotion_id", "coupon_id",
     "cart_id", "checkout_id", "order_id", "wishlist_id",
 )  # fmt: skip
+_ANY_REFERENCE = frozenset(_REFERENCES)
 
 
 @dataclass(frozen=True)
@@ -216,11 +217,12 @@ def _activity(parsed: _ParsedMessage, name: str, properties: Mapping[str, Any], 
     # A renewal has orders and campaigns too, each its own; it is about the subscription alone.
     references = ("subscription_id",) if meaning and meaning.kind in SUBSCRIPTIONS else _REFERENCES
     channel = (meaning and meaning.channel) or channel_of(parsed.message, properties)
+    reference = None if _ANY_REFERENCE.isdisjoint(properties) else text(properties, *references)
     amount = _amount(properties)
     if amount is not None:
         orders.check_currency(properties, parsed.currency)
     row = [
-        *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, text(properties, *references),
+        *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, reference,
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
         json_text(properties),
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
@@ -24,10 +24,10 @@ from events import journal, lake
 from events.files.imports import import_file
 from events.identity import Identity
 from events.journal import Message
-from events.lake import compaction, shops
+from events.lake import compaction, order_versions, shops
 from events.lake.buckets import History
 from events.lake.order_facts import LineFact, RefundFact
-from events.lake.order_versions import resolve
+from events.lake.order_versions import limit_versions, resolve
 from events.queries.timeline import Timeline
 from events.schema import visible
 from events.segment.translate import Place, translate
@@ -192,6 +192,19 @@ def test_any_order_of_arrival_ends_in_the_same_money(
 @settings(max_examples=200, deadline=None)
 def test_the_money_of_an_order_is_that_of_the_oracle_at_every_moment(facts: list[Fact], random: Any) -> None:
     random.shuffle(facts)
+    lines, refunds = stated_facts(facts)
+    result = resolve(lines, refunds)
+    for i in range(1, len(facts) + 1):
+        at = START + timedelta(days=10, hours=i)
+        valid = [
+            [row for row in rows if row[2] <= at and (row[10] is None or row[10] > at)]
+            for rows in (result.lines, result.refunds)
+        ]
+        assert money_of(*valid) == oracle(facts[:i])
+
+
+def stated_facts(facts: list[Fact]) -> tuple[list[LineFact], list[RefundFact]]:
+    """The facts in the order of their arrival, one each hour."""
     lines, refunds = [], []
     for i, fact in enumerate(facts, 1):
         at, stated = START + timedelta(days=10, hours=i), START + timedelta(hours=fact.stated)
@@ -202,14 +215,7 @@ def test_the_money_of_an_order_is_that_of_the_oracle_at_every_moment(facts: list
         else:
             refunds.append(RefundFact(1, stated, at, 0, "o1", None, None, 1, amount, True, i,
                                   fact.kind == "cancel"))  # fmt: skip
-    result = resolve(lines, refunds)
-    for i in range(1, len(facts) + 1):
-        at = START + timedelta(days=10, hours=i)
-        valid = [
-            [row for row in rows if row[2] <= at and (row[10] is None or row[10] > at)]
-            for rows in (result.lines, result.refunds)
-        ]
-        assert money_of(*valid) == oracle(facts[:i])
+    return lines, refunds
 
 
 def money_of(lines: list[tuple[Any, ...]], refunds: list[tuple[Any, ...]]) -> Money:
@@ -234,6 +240,58 @@ def test_a_loop_of_corrections_and_refunds_takes_bounded_time() -> None:
     final = [[row for row in rows if row[10] is None] for rows in (result.lines, result.refunds)]
     assert money_of(*final)[1] == money_of(*final)[2] == lines[-1].amount
     assert result.surplus == 5 * len(refunds) - lines[-1].amount
+
+
+@given(histories(), histories(), st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_versions_that_are_passed_over_do_not_change_what_the_order_comes_to(
+    earlier: list[Fact], later: list[Fact], random: Any
+) -> None:
+    """With at most two versions kept, in one compaction or in two, in whatever order they arrived."""
+    facts = [replace(fact, stated=i) for i, fact in enumerate(earlier + later)]
+    random.shuffle(facts)
+    lines, refunds = stated_facts(facts)
+    known = START + timedelta(days=10, hours=len(earlier))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order_versions, "MAX_VERSIONS", 1)
+        first = limit_versions([line for line in lines if line.received_at <= known])
+        kept = limit_versions(first + [line for line in lines if line.received_at > known])
+    assert len(kept) <= 5
+    for stored in (lines, kept):
+        result = resolve(stored, refunds)
+        valid = [[row for row in rows if row[10] is None] for rows in (result.lines, result.refunds)]
+        assert money_of(*valid) == oracle(facts)
+        if result.lines and not result.cancelled:
+            assert {row[1] for row in valid[0]} == {min(line.timestamp for line in lines)}
+
+
+def test_corrections_without_end_keep_an_order_small_through_compactions_and_imports(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_versions, "MAX_VERSIONS", 10)
+    for start in range(0, 300, 100):
+        for i in range(start, start + 100):
+            post(home, body(Fact("update" if i else "order", i + 1, i)), START + timedelta(days=20, hours=i))
+        compact(home)
+        rows = lake.read(home, lake.connect()).order_lines.count().execute()
+        assert rows <= 2 * 10 + 2
+        now = START + timedelta(days=20, hours=start + 99, minutes=1)
+        assert offline(home, now) == online(home, now) == by_timeline(home, now) == (1, start + 100, 0)
+    assert offline(home, START + timedelta(days=20, hours=5, minutes=1)) == (1, 6, 0)
+    imported(home, tmp_path, "monday", *MONDAY)
+    assert lake.read(home, lake.connect()).order_lines.count().execute() <= 2 * 10 + 2 + len(MONDAY)
+    assert offline(home, now) == (2, 350, 0)
+
+
+def test_two_exports_of_an_order_of_many_lines_are_compared(tmp_path: Path) -> None:
+    """A comparison of each line with each would take hours."""
+    home = Home(tmp_path / "home")
+    lines = [f"c1,2024-03-01,1,p{i},1,1.00" for i in range(100_000)]
+    imported(home, tmp_path, "monday", *lines, "c2,2024-03-02,2,a,1,1.00")
+    later = [*(line.replace("1.00", "2.00") for line in lines[:5]), *lines[5:]]
+    done = imported(home, tmp_path, "friday", *later, "c2,2024-03-04,3,a,1,1.00")
+    assert done["orders_corrected"] == 1
+    assert offline(home, at_day(9)) == (1, 100_005, 0)
 
 
 # Who is who
