@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from core.calendar import moment
 from events.identity import Merge
-from events.lake.order_facts import LineFact, OrderMoney, RefundFact
-from events.lake.order_versions import limit_versions, resolve
+from events.lake.order_facts import LineFact, OrderMoney, RefundFact, limit_versions
+from events.lake.order_versions import resolve
 from events.schema import FACTS, STORED
 
 TABLES = ("order_lines", "refunds")

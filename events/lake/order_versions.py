@@ -17,29 +17,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from events.lake.order_facts import LineFact, OrderMoney, RefundFact
+from events.lake.order_facts import LineFact, OrderMoney, RefundFact, Version, versions_of
 
 MAX_REPEATED = 1_000_000
 """The maximum number of times that refunds are paid again because versions changed, per order. Beyond it, the
 versions in between are skipped, so that a loop of corrections and refunds takes bounded time."""
-MAX_VERSIONS = 500
-"""How many of an order's first versions and how many of its last ones are kept, each. Those in between are
-passed over, so that corrections without end take bounded time and memory."""
 _CENT = Decimal("0.0001")
-
-
-@dataclass
-class _Version:
-    lines: list[LineFact]
-
-    def __post_init__(self) -> None:
-        first = self.lines[0]
-        self.updated = bool(first.updated)
-        self.known_at = min(line.received_at for line in self.lines)
-        self.placed = min((line.timestamp, line.day) for line in self.lines)
-        self.number = first.version or 0
-        self.rank = (first.stated_at or self.placed[0], self.updated, self.number)
-        self.amount = sum((line.amount for line in self.lines), Decimal(0))
 
 
 @dataclass
@@ -68,8 +51,8 @@ class _Book:
     open_lines: list[_OpenRow] = field(default_factory=list)
     paid: list[_OpenRow | None] = field(default_factory=list)  # the open row of each refund
     refunds: list[RefundFact] = field(default_factory=list)
-    first: _Version | None = None
-    other: _Version | None = None
+    first: Version | None = None
+    other: Version | None = None
     placed: tuple[datetime, int] | None = None
     shown: tuple[int, Any] | None = None
     left: Decimal = Decimal(0)
@@ -78,12 +61,12 @@ class _Book:
     repeated: int = 0
 
     @property
-    def current(self) -> _Version | None:
+    def current(self) -> Version | None:
         return self.other or self.first
 
-    def add_version(self, version: _Version) -> None:
+    def add_version(self, version: Version) -> None:
         self.placed = version.placed if self.placed is None else min(self.placed, version.placed)
-        later: _Version | None = version
+        later: Version | None = version
         if not version.updated and (self.first is None or version.rank < self.first.rank):
             self.first, later = version, self.first
         if later is not None and (self.other is None or later.rank > self.other.rank):
@@ -166,35 +149,16 @@ def resolve(lines: Iterable[LineFact], refunds: Iterable[RefundFact]) -> OrderMo
         lines: of all stated versions. refunds: all refunds and cancellations.
     """
     stated = list(refunds)
-    versions, book = _versions(lines), _Book()
+    versions, book = versions_of(lines), _Book()
     last = max((version.known_at for version in versions), default=None)
     for moment, fact in _arrivals(versions, stated):
-        if isinstance(fact, _Version):
+        if isinstance(fact, Version):
             book.add_version(fact)
         else:
             _give_back(book, fact, moment)
         if book.repeated <= MAX_REPEATED or last is None or moment >= last:
             book.show(moment)
     return _money(book, versions, stated)
-
-
-def limit_versions(lines: list[LineFact]) -> list[LineFact]:
-    """The lines without the versions that ``MAX_VERSIONS`` passes over.
-
-    What the order comes to now and after any further fact is the same: the first ``Order Completed``, the
-    version that counts and the one of the earliest time are among those that stay.
-    """
-    if len(lines) <= 2 * MAX_VERSIONS:
-        return lines
-    versions = sorted(_versions(lines), key=lambda version: (version.known_at, version.number))
-    if len(versions) <= 2 * MAX_VERSIONS:
-        return lines
-    first = min((v for v in versions if not v.updated), key=lambda version: version.rank, default=None)
-    counting = max((v for v in versions if v is not first), key=lambda version: version.rank)
-    earliest = min(versions, key=lambda version: version.placed)
-    ends = [*versions[:MAX_VERSIONS], *versions[-MAX_VERSIONS:]]
-    kept = {id(v): v for v in (*ends, counting, earliest, *([first] if first else []))}
-    return [line for version in kept.values() for line in version.lines]
 
 
 def _give_back(book: _Book, refunds: Sequence[RefundFact], moment: datetime) -> None:
@@ -214,22 +178,14 @@ def _give_back(book: _Book, refunds: Sequence[RefundFact], moment: datetime) -> 
             book.pay(refund, moment)
 
 
-def _versions(lines: Iterable[LineFact]) -> list[_Version]:
-    by_version: dict[tuple[Any, ...], list[LineFact]] = {}
-    for line in lines:
-        by_version.setdefault((line.stated_at, line.version, bool(line.updated)), []).append(line)
-    # Lines from the lake without a number are together the first version.
-    return [_Version(group) for group in by_version.values()]
-
-
 def _arrivals(
-    versions: Sequence[_Version], refunds: Sequence[RefundFact]
-) -> Iterator[tuple[datetime, _Version | list[RefundFact]]]:
+    versions: Sequence[Version], refunds: Sequence[RefundFact]
+) -> Iterator[tuple[datetime, Version | list[RefundFact]]]:
     messages: dict[tuple[Any, ...], list[RefundFact]] = {}
     for i, refund in enumerate(refunds):
         number = -1 - i if refund.version is None else refund.version
         messages.setdefault((refund.received_at, number, bool(refund.cancelled)), []).append(refund)
-    arrivals: list[tuple[tuple[Any, ...], datetime, _Version | list[RefundFact]]] = []
+    arrivals: list[tuple[tuple[Any, ...], datetime, Version | list[RefundFact]]] = []
     for version in versions:
         arrivals.append(((version.known_at, version.number, ""), version.known_at, version))
     for (moment, number, _), group in messages.items():
@@ -244,7 +200,7 @@ def _content(refund: RefundFact) -> tuple[str, ...]:
     return tuple(str(value) for value in (refund.timestamp, *refund[5:10]))
 
 
-def _money(book: _Book, versions: Sequence[_Version], stated: Sequence[RefundFact]) -> OrderMoney:
+def _money(book: _Book, versions: Sequence[Version], stated: Sequence[RefundFact]) -> OrderMoney:
     lines = [row for opened in book.rows if (row := opened.stored()) is not None]
     back = [row for opened in book.back if (row := opened.stored()) is not None]
     current = book.current

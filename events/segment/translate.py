@@ -44,7 +44,6 @@ _REFERENCES = (
     "ticket_id", "complaint_id", "subscription_id", "survey_id", "review_id", "promotion_id", "coupon_id",
     "cart_id", "checkout_id", "order_id", "wishlist_id",
 )  # fmt: skip
-_ANY_REFERENCE = frozenset(_REFERENCES)
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,7 @@ def _translate(message: Any, received_at: datetime, place: Place) -> Message:
     if not isinstance(message, dict):
         raise Unfit("it is not an object")
     content = check(message)
-    kind = message.get("type")
-    make = _KINDS.get(kind) if isinstance(kind, str) else None
+    make = _KINDS.get(str(message.get("type")))
     if make is None:
         raise Unfit(f"type is none of {', '.join(_KINDS)}")
     user_id = customer_id(message, "userId")
@@ -217,12 +215,11 @@ def _activity(parsed: _ParsedMessage, name: str, properties: Mapping[str, Any], 
     # A renewal has orders and campaigns too, each its own; it is about the subscription alone.
     references = ("subscription_id",) if meaning and meaning.kind in SUBSCRIPTIONS else _REFERENCES
     channel = (meaning and meaning.channel) or channel_of(parsed.message, properties)
-    reference = None if _ANY_REFERENCE.isdisjoint(properties) else text(properties, *references)
     amount = _amount(properties)
     if amount is not None:
         orders.check_currency(properties, parsed.currency)
     row = [
-        *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, reference,
+        *parsed.head, parsed.hour, name, meaning and meaning.kind, channel, text(properties, *references),
         text(properties, "product_id", "sku"), category, None if amount is None else money(amount),
         json_text(properties),
     ]  # fmt: skip

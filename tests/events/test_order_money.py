@@ -24,10 +24,10 @@ from events import journal, lake
 from events.files.imports import import_file
 from events.identity import Identity
 from events.journal import Message
-from events.lake import compaction, order_versions, shops
+from events.lake import compaction, order_facts, shops
 from events.lake.buckets import History
-from events.lake.order_facts import LineFact, RefundFact
-from events.lake.order_versions import limit_versions, resolve
+from events.lake.order_facts import LineFact, RefundFact, limit_versions
+from events.lake.order_versions import resolve
 from events.queries.timeline import Timeline
 from events.schema import visible
 from events.segment.translate import Place, translate
@@ -253,11 +253,11 @@ def test_versions_that_are_passed_over_do_not_change_what_the_order_comes_to(
     lines, refunds = stated_facts(facts)
     known = START + timedelta(days=10, hours=len(earlier))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order_versions, "MAX_VERSIONS", 1)
+        patch.setattr(order_facts, "MAX_VERSIONS", 1)
         first = limit_versions([line for line in lines if line.received_at <= known])
-        kept = limit_versions(first + [line for line in lines if line.received_at > known])
-    assert len(kept) <= 5
-    for stored in (lines, kept):
+        limited = limit_versions(first + [line for line in lines if line.received_at > known])
+    assert len(limited) <= 5
+    for stored in (lines, limited):
         result = resolve(stored, refunds)
         valid = [[row for row in rows if row[10] is None] for rows in (result.lines, result.refunds)]
         assert money_of(*valid) == oracle(facts)
@@ -268,7 +268,7 @@ def test_versions_that_are_passed_over_do_not_change_what_the_order_comes_to(
 def test_corrections_without_end_keep_an_order_small_through_compactions_and_imports(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order_versions, "MAX_VERSIONS", 10)
+    monkeypatch.setattr(order_facts, "MAX_VERSIONS", 10)
     for start in range(0, 300, 100):
         for i in range(start, start + 100):
             post(home, body(Fact("update" if i else "order", i + 1, i)), START + timedelta(days=20, hours=i))
