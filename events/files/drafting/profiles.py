@@ -14,6 +14,7 @@ SAMPLE = "sample"
 """The table of sampled rows: their numbers and the columns, as trimmed texts."""
 SAMPLE_ROWS = 20_000
 MAX_SAMPLES = 3
+_EXPONENT = r"'^\d[.,]\d+[Ee]\+\d+$'"  # what a spreadsheet makes of a long number
 _MAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 _PHONE = r"^\+?\(?\d[\d\s()/.-]{6,}\d$"
 
@@ -74,7 +75,7 @@ def profile(connection: duckdb.DuckDBPyConnection, name: str) -> ColumnProfile:
     bare = f"regexp_replace({cell}, '[^0-9.,-]', '', 'g')"
     shares = {
         "numbers": f"regexp_matches({cell}, {sql.literal(NUMBER)})",
-        "whole": rf"regexp_matches({bare}, '^-?\d+([.,]0+)?$')",
+        "whole": rf"(regexp_matches({bare}, '^-?\d+([.,]0+)?$') OR regexp_matches({cell}, {_EXPONENT}))",
         "negative": rf"regexp_matches({cell}, '^\(?-.*\d|\d-$|^\(.*\d.*\)$')",
         "mails": f"regexp_matches({cell}, {sql.literal(_MAIL)})",
         "phones": f"regexp_matches({cell}, {sql.literal(_PHONE)})",

@@ -9,7 +9,7 @@ import duckdb
 from core.errors import PatronError
 from core.storage import sql
 from events.files.mapping import FileSection
-from events.files.readers import dialects, encodings
+from events.files.readers import dialects, encodings, quotes
 from events.files.readers.source import ROW_NUMBER, Source, without_blank_rows
 
 
@@ -23,6 +23,10 @@ def open_text(connection: duckdb.DuckDBPyConnection, path: Path, file: FileSecti
     _refuse_binary(path, encoding)
     utf8, damaged, notes = _as_utf8(path, encoding, folder)
     dialect = dialects.detect(utf8, file.delimiter, file.skip_lines, file.header)
+    if dialect.delimiter != dialects.WHITESPACE:
+        utf8, opened = quotes.close_quotes(utf8, lambda copy: _select(copy, dialect), folder)
+        if opened:
+            notes.append(f"{opened:,} lines have a quote that is not closed; they were read without quotes")
     mark = " with a byte order mark" if encoding == "utf-8" and encodings.has_mark(path) else ""
     if encoding != "utf-8":
         notes.append(f"the file was read as {encoding}")
@@ -88,19 +92,23 @@ def _relation(
 ) -> duckdb.DuckDBPyRelation:
     if dialect.delimiter == dialects.WHITESPACE:
         return _whitespace(connection, path, dialect)
+    return without_blank_rows(connection.sql(_select(path, dialect)), dialect.names)
+
+
+def _select(path: Path, dialect: dialects.Dialect) -> str:
+    """The SQL that reads the rows with their numbers, and stores those that it rejects."""
     columns = ", ".join(f"{sql.literal(name)}: 'VARCHAR'" for name in dialect.names)
     settings = (
         f"header = {dialect.header}, skip = {dialect.skip_lines}, store_rejects = true, rejects_limit = 0"
     )
     if dialect.pads:
         settings += ", null_padding = true, parallel = false"
-    relation = connection.sql(
+    return (
         f"SELECT row_number() OVER () AS {sql.name(ROW_NUMBER)}, *"
         f" FROM read_csv({sql.literal(path)}, {settings},"
         f" auto_detect = false, columns = {{{columns}}}, delim = {sql.literal(dialect.delimiter)},"
         f" quote = '\"', escape = {sql.literal(dialect.escape)})"
     )
-    return without_blank_rows(relation, dialect.names)
 
 
 def _whitespace(

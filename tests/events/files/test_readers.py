@@ -242,6 +242,32 @@ def test_a_header_never_reaches_sql_unescaped(name: str) -> None:
         assert [row[2] for row in lines(path)] == [Decimal("1.50"), Decimal(2)]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("opened", [{3}, {3, 9}, {0, 1, 19}])
+@pytest.mark.parametrize("cell", ['"5 inch', '"5 inch, long', '5" pipe'])
+def test_a_quote_that_is_not_closed_costs_no_other_row(
+    tmp_path: Path, cell: str, opened: set[int], end: str
+) -> None:
+    path = tmp_path / "file.csv"
+    rows = [f"K{i},{i}.50,{cell}" if i in opened else f'K{i},{i}.50,"two{end}lines"' for i in range(20)]
+    path.write_text(end.join(["who,paid,item", *rows, ""]), newline="")
+    connection = duckdb.connect()
+    with open_source(connection, str(path), FileSection()) as source:
+        read_ids = {row[1] for row in source.relation.fetchall()}
+        torn = source.rejected_lines(connection)
+    assert read_ids >= {f"K{i}" for i in range(20) if i not in opened}
+    assert len(read_ids) + torn == 20
+    if "," not in cell:  # with a comma there is one cell more than there are columns
+        assert read_ids >= {f"K{i}" for i in range(19)}
+
+
+def test_many_quotes_that_are_not_closed_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text("who,item\n" + 'K1,"5 inch\nK2,x\n' * 45)
+    with pytest.raises(PatronError, match="more than 20 lines have a quote that is not closed"):
+        read(path)
+
+
 # What is no table
 
 
