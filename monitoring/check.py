@@ -66,7 +66,7 @@ def check(
         vectors: one row per customer and day, as :func:`records.read` returns them.
         answers: the number of predictions logged in the span; copied into the report.
     """
-    current, customers = answered(model, version, vectors), _customers(model, version, vectors)
+    current, customers = scored_rows(model, version, vectors), _customers(model, version, vectors)
     # The days of one customer are correlated: together they weigh as one vector, or noise would look
     # significant.
     weights = 1 / customers.groupby(customers).transform("size").to_numpy(np.float64)
@@ -91,11 +91,11 @@ def check(
     )
 
 
-def answered(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
+def scored_rows(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
     """The features and the ``score`` of the vectors that a version scored; without ids."""
     if f"{model}.version" not in vectors:
         return pd.DataFrame()
-    rows = vectors[_answered_by(model, version, vectors)]
+    rows = vectors[_scored_by(model, version, vectors)]
     features = [name for name in rows.columns if "." not in str(name) and name not in (*IDS, "score")]
     scored = [f"{model}.score"] if f"{model}.score" in rows else []
     return rows[features + scored].rename(columns={f"{model}.score": "score"})
@@ -105,10 +105,10 @@ def _customers(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[int
     """The customer of each vector that a version scored."""
     if f"{model}.version" not in vectors:
         return pd.Series(dtype="int64")
-    return vectors.loc[_answered_by(model, version, vectors), "customer_key"]
+    return vectors.loc[_scored_by(model, version, vectors), "customer_key"]
 
 
-def _answered_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[bool]:
+def _scored_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[bool]:
     versions = vectors[f"{model}.version"]
     return versions.notna() & (versions.astype(str) == str(version))
 
@@ -116,7 +116,7 @@ def _answered_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[b
 def _by_others(model: str, version: str, vectors: pd.DataFrame) -> int:
     if f"{model}.version" not in vectors:
         return 0
-    others = vectors[f"{model}.version"].notna() & ~_answered_by(model, version, vectors)
+    others = vectors[f"{model}.version"].notna() & ~_scored_by(model, version, vectors)
     return int(vectors.loc[others, "customer_key"].nunique())
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from core import files
 from models.measures.bins import MAX_CATEGORIES, MIN_CUSTOMERS
-from monitoring.check import IDS, DriftReport, answered
+from monitoring.check import IDS, DriftReport, scored_rows
 
 MAX_ROWS = 20_000  # of each side: the report looks the same, and is made minutes faster
 SEED = 0
@@ -37,7 +37,7 @@ def write(
 
     Args:
         reference: the training customers, one column per feature and ``score``; None if not stored.
-        current: the vectors that were checked, or :func:`monitoring.check.answered` of them.
+        current: the vectors that were checked, or :func:`monitoring.check.scored_rows` of them.
         folder: created if it is missing.
 
     Returns:
@@ -63,7 +63,7 @@ def _picture(report: DriftReport, reference: pd.DataFrame | None, current: pd.Da
     if reference is None:
         return "", "the model's training customers were not kept"
     if f"{report.model}.version" in current:
-        current = answered(report.model, report.version, current)
+        current = scored_rows(report.model, report.version, current)
     then, now = _sample(reference), _sample(current)
     columns = _usable(then, now)
     if len(columns) < 2:

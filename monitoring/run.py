@@ -19,7 +19,7 @@ from features.offline import boundaries, populations
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from monitoring import report
-from monitoring.check import DriftReport, answered, check
+from monitoring.check import DriftReport, check, scored_rows
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def monitor(
             champion.name, champion.reference, logged.vectors, logged.answers, since, now, champion.version
         )
         progress(f"report of {champion.name}", (i + 0.4) / len(champions))
-        current = answered(champion.name, champion.version, logged.vectors)
+        current = scored_rows(champion.name, champion.version, logged.vectors)
         paths = report.write(verdict, _reference_rows(home, champion), current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)

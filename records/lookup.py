@@ -44,7 +44,7 @@ def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
         PatronError: the log cannot be read.
     """
     if (parts := batches.parsed(prediction_id)) is not None:
-        return _together(database, *parts)
+        return _find_in_batch(database, *parts)
     joined = scores.join(feature_sets, feature_sets.c.id == scores.c.feature_set)
     statement = sa.select(scores, feature_sets.c.names).select_from(joined)
     with database.reading() as connection:
@@ -62,7 +62,7 @@ def find(database: Database, prediction_id: str) -> LoggedPrediction | None:
     )
 
 
-def _together(database: Database, prediction_id: str, row: int) -> LoggedPrediction | None:
+def _find_in_batch(database: Database, prediction_id: str, row: int) -> LoggedPrediction | None:
     """A prediction of a large request."""
     statement = sa.select(scores.c.at_us, scores.c.answers, scores.c.many)
     with database.reading() as connection:

@@ -38,7 +38,7 @@ from models.questions.next_order import HORIZON_DAYS
 from models.questions.propensity import propensity
 from models.spec import Array
 from training.customers.dataset import gather
-from training.customers.next_order import GATES, NextOrderTest, error_days, exam_of, fit, measures_of
+from training.customers.next_order import GATES, NextOrderTest, error_days, fit, measures_of, predictions_for
 
 FILE = online_retail.FILE
 SHOPS = {
@@ -91,7 +91,7 @@ def cases_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
         known = [t for t in months if day_of(t, zone) + HORIZON_DAYS <= day_of(origin, zone)]
         learnt = [waits(moment, origin) for moment in known]
         frame = waits(origin, home.shop().now())
-        exam = exam_of(fit(frame), frame)
+        exam = predictions_for(fit(frame), frame)
         median, trees = others(learnt, frame, exam)
         cases[day] = TestCase(exam, median, trees, chosen(learnt[-1]))
     return cases
@@ -99,7 +99,7 @@ def cases_at(home: Home, file: Path, source: str, origins: Sequence[date]) -> di
 
 def chosen(latest: pd.DataFrame) -> bool | None:
     """Whether training would have published the rates, by the latest month of known waits."""
-    measures = measures_of(exam_of(fit(latest), latest))
+    measures = measures_of(predictions_for(fit(latest), latest))
     if any(gate.metric not in measures for gate in GATES):
         return None
     return all(gate.refusal(measures) is None for gate in GATES)

@@ -55,7 +55,7 @@ class Connections:
         if self._revision == migrations.HEAD:
             return
         if self.file and write:
-            sqlite_file.make(self.file)
+            sqlite_file.create(self.file)
         revision = self._stored_revision()
         if revision is not None and revision > migrations.HEAD:
             raise PatronError(
@@ -109,7 +109,7 @@ class Connections:
     def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
         """A transaction, serialised with other writers of the same turn."""
         options = {sqlite_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
-        turns = sqlite_file.alone(self.file) if self.file else nullcontext()
+        turns = sqlite_file.exclusive(self.file) if self.file else nullcontext()
         with turns, self.engine.connect().execution_options(**options) as connection, connection.begin():
             if not self.file:
                 if not durable:

@@ -29,7 +29,7 @@ def engine(path: Path) -> sa.Engine:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Admit one thread or process at a time.
 
     Waiting writers queue in the kernel. SQLite alone would let them sleep and retry in no order, so that one
@@ -44,9 +44,9 @@ def alone(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def make(path: Path) -> None:
+def create(path: Path) -> None:
     """Create the file if it is missing, readable only by its owner, with a write-ahead log."""
-    with alone(path):  # two processes that enable the write-ahead log at once would both fail
+    with exclusive(path):  # two processes that enable the write-ahead log at once would both fail
         path.touch(0o600)
         connection = connect(path)
         try:

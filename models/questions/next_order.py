@@ -55,7 +55,7 @@ class Rates:
         return asdict(self)
 
 
-def told_by(manifest: Mapping[str, Any]) -> Rates | None:
+def rates_of(manifest: Mapping[str, Any]) -> Rates | None:
     """The rates in the manifest of a version of propensity; None if it has none."""
     return Rates(**manifest[KEY]) if manifest.get(KEY) else None
 

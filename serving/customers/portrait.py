@@ -14,7 +14,7 @@ from features.offline.current import SEGMENTS
 from models.explain.words import is_missing
 from models.questions.churn import churn
 from models.questions.clv import clv
-from models.questions.next_order import HORIZON_DAYS, MIN_ORDERS, Rates, own_rhythm, told_by
+from models.questions.next_order import HORIZON_DAYS, MIN_ORDERS, Rates, own_rhythm, rates_of
 from models.questions.propensity import propensity
 from models.registry.bundle import FittedModel
 from serving.customers.portrait_text import describe
@@ -78,7 +78,7 @@ def measures(
 ) -> Measures:
     """The numbers that marketers know, and for each that is null the reason."""
     as_of = entry.features_as_of or shop.now()
-    rates = told_by(models[propensity.name].manifest) if propensity.name in models else None
+    rates = rates_of(models[propensity.name].manifest) if propensity.name in models else None
     day, today = day_of(as_of, shop.time_zone), shop.today()
     values = _history(facts, day) | {
         "expected_date_of_next_order": _next_order(facts, rates, today - day, today)

@@ -352,8 +352,8 @@ def test_scores_are_probabilities_or_money_also_of_extreme_customers(
     for name, feature in FEATURES.items():
         if feature.dtype == "string":
             extremes[name] = ["", "DE", "\N{SNOWMAN}" * 500, None, "nowhere", "rare"]
-    for asked_of in (values, extremes):
-        scores = fitted.score(asked_of)
+    for rows in (values, extremes):
+        scores = fitted.score(rows)
         assert np.isfinite(scores).all()
         assert (scores >= 0).all()
         assert model.kind == "money" or (scores <= 1).all()

@@ -12,17 +12,17 @@ from core.errors import PatronError
 from core.home import Home
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
-from models.questions.next_order import HORIZON_DAYS, Rates, own_rhythm, repeats, told_by
+from models.questions.next_order import HORIZON_DAYS, Rates, own_rhythm, rates_of, repeats
 from models.questions.propensity import propensity
 from models.registry.registry import Registry
 from training.customers.next_order import (
     GATES,
     MIN_CUSTOMERS,
     NextOrderTest,
-    exam_of,
     fit,
     learn,
     measures_of,
+    predictions_for,
 )
 
 # Predictions by rates
@@ -78,7 +78,7 @@ def test_the_test_set_has_customers_who_ordered_lately() -> None:
     request = frame(
         [4, 4, 4, 1, 0], [10, 30, 181, 9, 0], [100, 120, 300, 9, 0], [20.0, 20, 20, 0, 0], [7.0] * 5
     )
-    exam = exam_of(Rates(0.5, 30.0), request)
+    exam = predictions_for(Rates(0.5, 30.0), request)
     assert exam.customers.tolist() == [0, 1, 3]
     assert exam.rhythm[0] == 10
     assert np.isnan(exam.rhythm[1:]).all()  # overdue, and a single order
@@ -105,12 +105,12 @@ def test_measures_of_few_customers_are_left_out() -> None:
 def test_propensity_publishes_rates_with_their_measures(served: Home) -> None:
     registry = Registry(served)
     (version, *_) = registry.versions("propensity")
-    rates = told_by(registry.open("propensity", version.version).manifest)
+    rates = rates_of(registry.open("propensity", version.version).manifest)
     assert rates is not None
     assert version.metrics["next_order_customers"] >= MIN_CUSTOMERS
     assert 0 < version.metrics["next_order_error_days"] < HORIZON_DAYS / 4
     assert 0.35 < version.metrics["next_order_by_then"] < 0.65
-    assert told_by(registry.champion("churn").manifest) is None
+    assert rates_of(registry.champion("churn").manifest) is None
 
 
 def test_without_a_month_of_known_orders_the_own_rhythm_is_used(served: Home) -> None:

@@ -92,14 +92,14 @@ def _card_facts(tested: CategoryBacktest, labelled: int, data: str) -> CardFacts
     first, last = date_of(tested.learnt[0].day), date_of(tested.learnt[-1].day)
     return CardFacts(
         meaning=MEANING.format(days=HORIZON_DAYS),
-        asked_of=["every customer who has ordered, with every category that anybody has ordered from"],
+        customers=["every customer who has ordered, with every category that anybody has ordered from"],
         data=[
             f"tested on {date_of(tested.test.day)}, after training on {len(tested.learnt)} months,"
             f" {first} to {last}",
             f"published: trained on {labelled} months",
             f"digest of the orders: `{data}`",
         ],
-        shown_on="a later time",
+        test_data="a later time",
         reads=dict(UNITS),
         limits=[
             f"One later moment was tested, with {tested.frame['customer_key'].nunique():,} customers; another"

@@ -23,14 +23,14 @@ def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, diges
         limits.append(f"Trained as the opposite of {model.complement_of.name}; the two never contradict.")
     return CardFacts(
         meaning=model.meaning.format(days=split.horizon_days),
-        asked_of=[f"nobody who {c.otherwise}" for c in model.eligible],
+        customers=[f"nobody who {c.otherwise}" for c in model.eligible],
         data=[
             f"tested on {split.test:%Y-%m-%d}, after training on {len(split.fit)} months,"
             f" {split.fit[0]:%Y-%m-%d} to {split.fit[-1]:%Y-%m-%d}",
             f"published: trained on {len(split.all)} months, to {split.all[-1]:%Y-%m-%d}",
             f"digest of the rows: `{digest}`",
         ],
-        shown_on="a later time",
+        test_data="a later time",
         reads={f.name: f.description for f in model.features},
         limits=limits,
     )

@@ -95,18 +95,20 @@ def compare_versions(
     for fitted in opened.values():
         fitted.check_definitions(definitions)
     origins = _origins(workspace, list(opened.values()), horizon)
-    exams = [
-        _exam(workspace.store, with_horizon(model, horizon), opened, origin, workspace.snapshots.current)
+    test_sets = [
+        _test_set(workspace.store, with_horizon(model, horizon), opened, origin, workspace.snapshots.current)
         for origin in origins
     ]
-    comparison = compare(model.kind, exams, f"version {ours}", None if other is None else f"version {other}")
+    comparison = compare(
+        model.kind, test_sets, f"version {ours}", None if other is None else f"version {other}"
+    )
     if comparison is None:
         raise PatronError(
             f"versions of {model.name} cannot be compared: fewer than {slices.MIN_OUTCOMES} outcomes of"
             " each kind are known; import more history"
         )
-    seen = any(exam.seen_by for exam in exams)
-    return VersionComparison(model.name, ours, other, horizon, seen, _note(exams, other), comparison)
+    seen = any(test_set.seen_by for test_set in test_sets)
+    return VersionComparison(model.name, ours, other, horizon, seen, _note(test_sets, other), comparison)
 
 
 def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
@@ -137,7 +139,7 @@ def _trained(fitted: FittedModel) -> datetime:
     return datetime.fromisoformat(fitted.manifest["as_of"])
 
 
-def _exam(
+def _test_set(
     store: Store, model: CustomerModel, opened: dict[str, FittedModel], origin: datetime, now: datetime
 ) -> TestSet:
     """The customers eligible for all versions at an origin, with their outcomes and scores."""
@@ -160,9 +162,9 @@ def _exam(
     return TestSet(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
 
 
-def _note(exams: Sequence[TestSet], other: str | None) -> str:
+def _note(test_sets: Sequence[TestSet], other: str | None) -> str:
     """What a reader must know about the origins, as text."""
-    seen = sorted({name for exam in exams for name in exam.seen_by})
+    seen = sorted({name for test_set in test_sets for name in test_set.seen_by})
     if not seen:
         who = "the version was" if other is None else "both versions were"
         return f"All origins are after {who} trained, so their outcomes are new to them."

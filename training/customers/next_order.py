@@ -75,7 +75,7 @@ def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]
         workspace.store, model_of_days, known[-1:], HORIZON_DAYS, workspace.snapshots.current
     ).frame
     try:
-        measures = measures_of(exam_of(fit(frame), frame))
+        measures = measures_of(predictions_for(fit(frame), frame))
         why = [words for gate in GATES if gate.metric in measures and (words := gate.refusal(measures))]
         if GATES[1].metric not in measures:
             why.append(f"fewer than {MIN_CUSTOMERS} customers ordered within {HORIZON_DAYS} days")
@@ -101,7 +101,7 @@ def fit(frame: pd.DataFrame) -> Rates:
     return Rates(fitted.r, fitted.alpha)
 
 
-def exam_of(rates: Rates, frame: pd.DataFrame) -> NextOrderTest:
+def predictions_for(rates: Rates, frame: pd.DataFrame) -> NextOrderTest:
     """The predictions for a frame of features whose ``label`` is the wait for the next order."""
     frame = frame[(frame["orders_total"] > 0) & (frame["recency_days"] <= HORIZON_DAYS)]
     orders, recency, tenure = _habits(frame)

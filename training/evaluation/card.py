@@ -15,16 +15,16 @@ class CardFacts:
 
     Attributes:
         meaning: of the score.
-        asked_of: the customers that the model is about.
+        customers: the customers that the model is about.
         data: the training and test data.
-        shown_on: the test data of the measures, such as ``a later time``.
+        test_data: the test data of the measures, such as ``a later time``.
         reads: the description of each feature.
     """
 
     meaning: str
-    asked_of: Sequence[str]
+    customers: Sequence[str]
     data: Sequence[str]
-    shown_on: str
+    test_data: str
     reads: dict[str, str]
     limits: Sequence[str]
 
@@ -34,23 +34,23 @@ def card(
     facts: CardFacts,
     evaluation: Evaluation,
     failed_gates: Sequence[str],
-    held_against: Sequence[str] = (),
+    comparisons: Sequence[str] = (),
     findings: Iterable[tuple[str, str]] = (),
 ) -> str:
     """Render the card.
 
     Args:
-        held_against: the comparisons with other models, a line each.
+        comparisons: the comparisons with other models, a line each.
         findings: title and text of further results.
     """
     sections = [
         [f"# {model.name}", model.question, f"Score: {facts.meaning}."],
-        ["## Customers", *(f"- {line}" for line in facts.asked_of)],
+        ["## Customers", *(f"- {line}" for line in facts.customers)],
         ["## Data", *(f"- {line}" for line in facts.data)],
-        [f"## Measured on {facts.shown_on}", *_measures(evaluation)],
+        [f"## Measured on {facts.test_data}", *_measures(evaluation)],
         *([["## By slice", *_slices(evaluation)]] if evaluation.by_slice else []),
         ["## Gates", *([f"- failed: {words}" for words in failed_gates] or ["All passed."])],
-        *([["## Compared with", *(f"- {line}" for line in held_against)]] if held_against else []),
+        *([["## Compared with", *(f"- {line}" for line in comparisons)]] if comparisons else []),
         *([f"## {title}", "```text", text, "```"] for title, text in findings),
         ["## Features", *(f"- `{name}`: {meaning}" for name, meaning in facts.reads.items())],
         ["## Limits", *(f"- {line}" for line in facts.limits)],

@@ -97,7 +97,9 @@ class RankingComparison:
         return sentence[0].upper() + sentence[1:]
 
 
-def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) -> RankingComparison | None:
+def compare(
+    kind: str, test_sets: Sequence[TestSet], first: str, rival: str | None
+) -> RankingComparison | None:
     """Compare the first scorer with all others; None if there are too few outcomes.
 
     Args:
@@ -105,7 +107,7 @@ def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) 
         rival: the scorer with which slices are compared; by default the best of the others.
     """
     name, measure = RANKING[kind]
-    whole = _row("all", kind, measure, [(e, _all(e)) for e in exams], first, None, DRAWS)
+    whole = _row("all", kind, measure, [(e, _all(e)) for e in test_sets], first, None, DRAWS)
     if not whole.scores:
         return None
     others = {other: score for other, score in whole.scores.items() if other != first}
@@ -114,28 +116,30 @@ def compare(kind: str, exams: Sequence[TestSet], first: str, rival: str | None) 
     def part(of: str, chosen: list[tuple[TestSet, Mask]]) -> ComparisonRow:
         return _row(of, kind, measure, chosen, first, [rival], DRAWS_OF_PARTS)
 
-    sliced = _sliced(exams)
+    sliced = _sliced(test_sets)
     return RankingComparison(
         name,
         first,
         rival,
-        {e.origin: e.seen_by for e in exams},
+        {e.origin: e.seen_by for e in test_sets},
         whole,
-        tuple(part(e.origin, [(e, _all(e))]) for e in exams),
+        tuple(part(e.origin, [(e, _all(e))]) for e in test_sets),
         tuple(part(of, chosen) for of, chosen in sliced.items()),
     )
 
 
-def _all(exam: TestSet) -> Mask:
-    return np.ones(len(exam.frame), np.bool_)
+def _all(test_set: TestSet) -> Mask:
+    return np.ones(len(test_set.frame), np.bool_)
 
 
-def _sliced(exams: Sequence[TestSet]) -> dict[str, list[tuple[TestSet, Mask]]]:
+def _sliced(test_sets: Sequence[TestSet]) -> dict[str, list[tuple[TestSet, Mask]]]:
     """The rows of each slice in each test set; the common values are those over all test sets."""
-    together = pd.concat([exam.frame for exam in exams], ignore_index=True)
-    ends = np.cumsum([len(exam.frame) for exam in exams])[:-1]
+    together = pd.concat([test_set.frame for test_set in test_sets], ignore_index=True)
+    ends = np.cumsum([len(test_set.frame) for test_set in test_sets])[:-1]
     return {
-        of: list(zip(exams, np.split(mask, ends), strict=True)) for of, mask in slices(together) if mask.any()
+        of: list(zip(test_sets, np.split(mask, ends), strict=True))
+        for of, mask in slices(together)
+        if mask.any()
     }
 
 
@@ -144,9 +148,9 @@ def _row(
     first: str, others: Sequence[str] | None, draws: int,
 ) -> ComparisonRow:  # fmt: skip
     """The measures of some rows, over the origins at which there are enough outcomes."""
-    keys = [exam.frame["customer_key"].to_numpy(np.int64)[mask] for exam, mask in chosen]
+    keys = [test_set.frame["customer_key"].to_numpy(np.int64)[mask] for test_set, mask in chosen]
     customers = len(np.unique(np.concatenate(keys)))
-    outcomes = [exam.frame["label"].to_numpy(np.float64)[mask] for exam, mask in chosen]
+    outcomes = [test_set.frame["label"].to_numpy(np.float64)[mask] for test_set, mask in chosen]
     used = [i for i, outcome in enumerate(outcomes) if enough(kind, outcome)]
     if not used:
         return ComparisonRow(of, customers, {}, {})
@@ -177,26 +181,26 @@ def _difference(
     return RankingDifference(*metrics.paired_bootstrap(origins, measure, draws, customers=customers))
 
 
-def difference(kind: str, exams: Sequence[TestSet], first: str, other: str) -> RankingDifference | None:
+def difference(kind: str, test_sets: Sequence[TestSet], first: str, other: str) -> RankingDifference | None:
     """How much better the first scorer ranks than another.
 
     Only test sets with ``MIN_OUTCOMES_PER_TEST_SET`` outcomes of each kind count; None if all together have
     too few outcomes.
     """
-    outcomes = [exam.frame["label"].to_numpy(np.float64) for exam in exams]
+    outcomes = [test_set.frame["label"].to_numpy(np.float64) for test_set in test_sets]
     used = [
-        exam
-        for exam, outcome in zip(exams, outcomes, strict=True)
+        test_set
+        for test_set, outcome in zip(test_sets, outcomes, strict=True)
         if enough(kind, outcome, MIN_OUTCOMES_PER_TEST_SET)
     ]
     if not used or not enough(kind, np.concatenate(outcomes)):
         return None
     return _difference(
         RANKING[kind][1],
-        [exam.frame["label"].to_numpy(np.float64) for exam in used],
-        [exam.scores[first] for exam in used],
-        [exam.scores[other] for exam in used],
-        [exam.frame["customer_key"].to_numpy(np.int64) for exam in used],
+        [test_set.frame["label"].to_numpy(np.float64) for test_set in used],
+        [test_set.scores[first] for test_set in used],
+        [test_set.scores[other] for test_set in used],
+        [test_set.frame["customer_key"].to_numpy(np.int64) for test_set in used],
         DRAWS,
     )
 

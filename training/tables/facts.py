@@ -57,7 +57,7 @@ def card_facts(
     left_out = data.understood.left_out
     return CardFacts(
         meaning=model.meaning,
-        asked_of=["customers in a table with the columns below"],
+        customers=["customers in a table with the columns below"],
         data=[
             f"{data.table.name}: {len(data.y):,} customers with a known `{data.target}`",
             f"tested on {how}, {len(holdout.test):,} customers, after training on {len(holdout.fit):,}",
@@ -65,12 +65,12 @@ def card_facts(
             *(f"left out: `{name}` {why}" for name, why in left_out.items()),
             f"digest of the rows: `{digest}`",
         ],
-        shown_on=shown_on(data),
+        test_data=test_data_of(data),
         reads={name: f"{UNITS[dtype]} in the table" for name, dtype in data.understood.types.items()},
         limits=[*notes, "It says what customers like these did, not what an action would change."],
     )
 
 
-def shown_on(data: Labelled) -> str:
+def test_data_of(data: Labelled) -> str:
     """The test data of the measures."""
     return LATER if data.moments is not None else AT_RANDOM

@@ -20,7 +20,7 @@ from events.identity import Identity
 from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from models.questions import MODELS
-from models.questions.next_order import HORIZON_DAYS, Rates, told_by
+from models.questions.next_order import HORIZON_DAYS, Rates, rates_of
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from serving.customers.portrait import measures, portray
@@ -104,7 +104,7 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
     keys = Identity(served).keys(list(portraits))
     of = dict(list(lines.groupby("customer_key")))
     given_back = refunds.groupby("customer_key")["amount"].sum()
-    rates, today, due = told_by(Registry(served).champion("propensity").manifest), served.shop().today(), 0
+    rates, today, due = rates_of(Registry(served).champion("propensity").manifest), served.shop().today(), 0
     assert rates is not None
     for customer_id, given_value in portraits.items():
         own = of.get(keys[customer_id], lines.iloc[:0])
