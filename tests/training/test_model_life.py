@@ -397,5 +397,5 @@ def test_a_version_has_a_card_with_question_measures_and_customers(trained_shop:
     assert all(f"| {measure} | " in text for measure in version.metrics)
     assert "| known for a year or more | " in text
     # Moments are the shop's midnights, and told as its days.
-    assert re.search(r"tested on \d{4}-\d\d-01, learnt for it from .* to \d{4}-\d\d-01\n", text)
+    assert re.search(r"tested on \d{4}-\d\d-01, after training on .* to \d{4}-\d\d-01\n", text)
     assert ("All passed." in text) == (not version.failed_gates)

@@ -241,7 +241,7 @@ def test_the_command_reports_the_same_as_text_and_as_json(
     assert parsed["stability"][0]["days"] == 0
     assert f"{parsed['stability'][-1]['days']} days  {parsed['stability'][-1]['asked_on']}" in text_value
     money = ran("clv").stdout
-    assert "How an older fit did as it aged\nThe history is too short to tell" in money
+    assert "How an older fit performs as it ages\nThe history is too short for a fit" in money
 
 
 @pytest.mark.parametrize("name", ["churn", "clv"])

@@ -350,7 +350,7 @@ def test_a_table_s_model_is_published_beside_the_built_in_ones_with_card_and_man
     (card,) = (
         path.read_text() for path in trained.mlflow.rglob("card.md") if "# leavers" in path.read_text()
     )
-    assert "tested on the last fifth by time, 240 customers; learnt for it from 960" in card
+    assert "tested on the last fifth by time, 240 customers, after training on 960" in card
     assert "- left out: `remark` is free text" in card
     assert "## By slice" not in card
 
@@ -392,7 +392,7 @@ def test_a_table_version_replaces_the_champion_with_the_same_columns_or_if_it_ra
     assert registry.versions("leavers")[0].metrics["auc_over_champion_low"] <= 0
     narrower, _, why = trained_on(without_plan)
     assert narrower
-    assert why == "passed its gates; version 3 reads columns that are left out now, so is not compared"
+    assert why == "passed its gates; version 3 uses columns that are left out now, so is not compared"
 
 
 @pytest.mark.parametrize(

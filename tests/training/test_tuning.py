@@ -53,7 +53,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
         assert all(day_of(t, zone) + learnt[1] <= day_of(moment, zone) for t in learnt[0])
     assert all(len(s.x) == len(s.y) > len(s.x_test) == len(s.outcome) for s in splits)
     short = Split(parts.horizon_days, parts.fit[:1], parts.test, parts.all)
-    with pytest.raises(PatronError, match="too short to tune on: 1 months are learnt from"):
+    with pytest.raises(PatronError, match="too short to tune on: of the 1 training months"):
         inner_splits(Store(built_shop), propensity, short)
 
 

@@ -105,7 +105,7 @@ def test_one_that_strays_is_ended_everywhere_with_the_reason(
             watcher.close()
     over = challenges.last(Registry(home), "propensity")
     assert over is not None
-    assert "off on average" in over.ended
+    assert "differed on average" in over.ended
     assert not open_scorer(home, None).champions.challengers
 
 
