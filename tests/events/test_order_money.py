@@ -561,6 +561,17 @@ def test_files_and_events_in_any_order_end_in_the_same_money(
 # The shared cases
 
 
+@pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not there")
+def test_the_later_export_of_the_cases_corrects_the_earlier_one(tmp_path: Path) -> None:
+    home, mapping = Home(tmp_path / "home"), str(CASES / "files" / "items.toml")
+    import_file(home, str(CASES / "files" / "export_monday.csv"), mapping)
+    done = import_file(home, str(CASES / "files" / "export_friday.csv"), mapping)
+    assert done["orders_corrected"] == 1
+    lines = lake.read(home, lake.connect()).order_lines.filter(lambda t: t.replaced_at.isnull()).to_pandas()
+    assert Decimal(45) in set(lines["amount"])
+    assert Decimal(50) not in set(lines["amount"])
+
+
 def spent(orders: int, paid: str, back: str = "0") -> Money:
     return orders, Decimal(paid), Decimal(back)
 
