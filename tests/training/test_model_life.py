@@ -169,7 +169,7 @@ def test_a_refused_promotion_is_a_one_line_error(
     assert "no model 'chrun'" in why("promote", "chrun", "1")
     assert "no model 'all'" in why("rollback", "all")
     assert "version 2 is the champion already" in why("promote", "propensity", "2")
-    assert "say why" in why("promote", "propensity", "1", reason="  ")
+    assert "give a reason" in why("promote", "propensity", "1", reason="  ")
     assert "1,000 are the most" in why("rollback", "propensity", reason="x" * 1001)
     assert "clv cannot go back: only version 1 was ever promoted" in why("rollback", "clv")
     assert len(Registry(versions).promotions("propensity")) == 2
@@ -250,7 +250,7 @@ def test_a_comparison_gives_the_measure_the_difference_and_its_interval_by_origi
     turned = compare("probability", exams, "theirs", None)
     assert turned is not None
     assert turned.rival in {"ours", "same"}
-    assert turned.verdict.startswith("Theirs ranks worse than ")
+    assert turned.verdict.startswith("Theirs ranks significantly worse than ")
 
 
 def test_resampling_the_same_customers_at_all_origins_widens_the_interval() -> None:

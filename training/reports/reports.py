@@ -82,11 +82,8 @@ class ModelReport:
                 f"How early {lapsed:,} lapsed customers had a warning",
                 early_warning.table(self.early_warning),
             )
-            yield "What customers with the outcome have in common", in_common.table(self.in_common)
-            yield (
-                "How an older fit performs as it ages",
-                stability.table(self.kind, self.baseline, self.stability),
-            )
+        yield "What customers with the outcome have in common", in_common.table(self.in_common)
+        yield "How an older fit performs as it ages", stability.table(self.kind, self.baseline, self.stability)
         yield (
             "Features without effect on the score",
             ", ".join(self.unused) or "none: the fit uses all of them",
