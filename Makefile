@@ -1,6 +1,7 @@
 # install · up · check · test · bench · bench-full · torture · notebooks · openapi · lock
 .PHONY: install install-dev up check test bench bench-full torture notebooks openapi lock
 BIN := .venv/bin
+CHECKS := tests/test_documentation.py tests/test_layers.py tests/test_words.py
 export TZ := UTC
 
 install: .venv/.installed           ## what Patron needs, into .venv
@@ -22,10 +23,10 @@ check: install-dev                  ## style, types, layers, sizes, names; docum
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q tests/test_documentation.py tests/test_layers.py tests/test_words.py
+	$(BIN)/pytest -q $(CHECKS)
 
-test: check                         ## check, and every test
-	$(BIN)/pytest -n auto --dist loadfile
+test: check                         ## check, and every other test
+	$(BIN)/pytest -n auto --dist loadfile $(CHECKS:%=--ignore=%)
 
 bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality

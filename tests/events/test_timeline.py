@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.home import Home
@@ -115,9 +115,10 @@ def all_pages(timeline: Timeline, key: int, as_of: datetime, limit: int, **more:
 
 
 @settings(max_examples=15)
+@example(key=21, limit=1, kinds=["refund", "trait"], days=3)
 @given(
     key=st.integers(1, 600),
-    limit=st.integers(1, 60),
+    limit=st.sampled_from([3, 10, 60]),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, unique=True),
     days=st.sampled_from([0, 0, 3, 200]),
 )

@@ -1042,6 +1042,9 @@ def test_every_feature_has_a_second_reading():
     assert READINGS.keys() == FEATURES.keys()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Generating overly large repr"
+)  # of twenty histories, if a plugin of Hypothesis prints them
 @settings(max_examples=60)
 @example([History(AS_OFS[0])], "Europe/London")
 @example(

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from commands import training as commands
+import patron
 from core.errors import PatronError
 from core.home import Home
-from core.progress import silent
 from events import lake
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
@@ -22,6 +22,8 @@ from models.questions.leads import leads
 from models.registry.registry import Registry
 from training.customers.dataset import columns_of
 from training.customers.pipeline import train
+
+OTHERS = ("churn", "propensity", "clv", "subscription_churn", "products", "category_propensity")
 
 
 def test_the_leads_model_passes_its_gates_in_a_shop_with_prospects(prospects_shop: Home) -> None:
@@ -76,28 +78,16 @@ def test_the_service_does_not_mention_leads_if_they_were_never_trained(
 
 
 def test_a_shop_with_few_prospects_is_refused_with_their_number_and_other_models_are_trained(
-    trained_copy: Home, built: SnapshotSet
+    trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
-        train(Workspace(trained_copy, built), leads, Registry(trained_copy))
-    versions, left_out = commands.train_models(trained_copy, ["propensity"], None, silent, others=True)
-    assert [version.name for version in versions] == [
-        "propensity", "subscription_churn", "products", "category_propensity",
-    ]  # fmt: skip
-    assert list(left_out) == ["leads"]
-    assert "it takes 200" in left_out["leads"]
-    assert Registry(trained_copy).versions("leads") == []
-
-
-def test_train_all_skips_and_reports_models_that_the_shop_lacks_data_for(
-    trained_copy: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``patron train all`` in words; a shop of a file without prospects is not stopped by it."""
-    from typer.testing import CliRunner
-
-    import patron
-
     monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
+    registry = Registry(trained_copy)
+    before = {name: len(registry.versions(name)) for name in OTHERS}
+    with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
+        train(Workspace(trained_copy, built), leads, registry)
     ran = CliRunner().invoke(patron.app, ["train", "all"])
     assert ran.exit_code in (0, 3)
     assert ran.output.splitlines()[-1].startswith("leads cannot be trained: ")
+    assert "it takes 200" in ran.output
+    assert registry.versions("leads") == []
+    assert {name: len(registry.versions(name)) for name in OTHERS} == {n: before[n] + 1 for n in OTHERS}
