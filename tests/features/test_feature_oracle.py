@@ -272,7 +272,8 @@ class Reading:
         return {1: asleep, 2: asleep, 3: "at_risk", 4: "at_risk"}.get(worth, "cannot_lose")
 
     def tier(self) -> str | None:
-        reached = self.reached("tier", float(self.spend(365)) - float(self.refunded(365)))
+        # As decimals: of two large sums as floats nothing exact is left at a bound of 0.0001.
+        reached = self.reached("tier", float(self.spend(365) - self.refunded(365)))
         return None if reached is None else "DCBA"[reached]
 
     def stage(self) -> str:

@@ -83,7 +83,8 @@ class ModelReport:
                 early_warning.table(self.early_warning),
             )
         yield "What customers with the outcome have in common", in_common.table(self.in_common)
-        yield "How an older fit performs as it ages", stability.table(self.kind, self.baseline, self.stability)
+        aging = stability.table(self.kind, self.baseline, self.stability)
+        yield "How an older fit performs as it ages", aging
         yield (
             "Features without effect on the score",
             ", ".join(self.unused) or "none: the fit uses all of them",
