@@ -206,6 +206,9 @@ def _copy(home: Home, folder: Path) -> Home:
     """
     shutil.copytree(home.path, folder, ignore=shutil.ignore_patterns("*.db", "*.db-*"))
     for path in home.path.rglob("*.db"):
+        if not path.read_bytes().startswith(b"SQLite format 3"):  # such as Feast's registry
+            shutil.copy2(path, folder / path.relative_to(home.path))
+            continue
         with (
             closing(sqlite3.connect(path)) as source,
             closing(sqlite3.connect(folder / path.relative_to(home.path))) as target,
