@@ -1,6 +1,7 @@
 # install · up · check · test · bench · bench-full · torture · notebooks · openapi · lock
 .PHONY: install install-dev up check test bench bench-full torture notebooks openapi lock
 BIN := .venv/bin
+WORKERS := $(shell expr $$(nproc || echo 2) + 1)# one more than cores, since tests wait for processes
 CHECKS := tests/test_documentation.py tests/test_layers.py tests/test_words.py
 export TZ := UTC
 
@@ -26,7 +27,7 @@ check: install-dev                  ## style, types, layers, sizes, names; docum
 	$(BIN)/pytest -q $(CHECKS)
 
 test: check                         ## check, and every other test
-	$(BIN)/pytest -n auto --dist loadfile $(CHECKS:%=--ignore=%)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(CHECKS:%=--ignore=%)
 
 bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality
