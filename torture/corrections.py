@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.files import MAPPING
 from core.home import Home
 from core.storage.database import Database
 from events import journal, lake
@@ -32,17 +33,6 @@ BATCH = 2_000
 PLACE = Place("Europe/Berlin", "EUR")
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MAX_GROWTH = 3.0
-MAPPING = """
-[shop]
-time_zone = "Europe/Berlin"
-currency = "EUR"
-[orders]
-customer = "customer"
-time = "date"
-order = "order"
-product = "item"
-amount = "amount"
-"""
 
 
 def main() -> None:
@@ -81,7 +71,7 @@ def events(home: Home, count: int, refunds: bool) -> None:
             refunds,
         )
         print(
-            f"{start + PART:>9,} events: stored in {stored - began:.1f} s, compacted in"
+            f"{min(start + PART, count):>9,} events: stored in {stored - began:.1f} s, compacted in"
             f" {compacted - stored:.1f} s, read in {seconds[-1] - (compacted - began):.2f} s, {_memory()}"
         )
     if seconds[-1] > MAX_GROWTH * seconds[0]:

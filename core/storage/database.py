@@ -136,7 +136,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Seque
 
 
 def mark(connection: sa.Connection) -> str:
-    """What stands for a value in SQL that is sent past SQLAlchemy."""
+    """The placeholder of a value in SQL that the driver executes, without SQLAlchemy."""
     return "%s" if connection.dialect.name == "postgresql" else "?"
 
 

@@ -89,7 +89,7 @@ def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, 
 
 
 def reserve(connection: sa.Connection, last_key: int) -> None:
-    """Let new customers get keys above ``last_key``, and above the next, which stays nobody's."""
+    """Make new customers get keys above ``last_key + 1``; that key is reserved, for a row without an id."""
     if next_key(connection) <= last_key:
         connection.execute(sa.insert(customers), {"customer_key": last_key + 1, "customer_id": ""})
 

@@ -25,10 +25,10 @@ def declared_group(declared: Sequence[TraitDeclaration]) -> FeatureGroup:
         """One row per trait of a customer."""
         return trait_values.latest_of(traits)
 
-    for each in declared:
-        group.features[each.feature] = Feature(
-            each.feature, each.meaning, _UNITS[each.kind], _DTYPES[each.kind], None, group, ("latest",),
-            _value_of(each),
+    for trait in declared:
+        group.features[trait.feature] = Feature(
+            trait.feature, trait.meaning, _UNITS[trait.kind], _DTYPES[trait.kind], None, group, ("latest",),
+            _value_of(trait),
         )  # fmt: skip
     return group
 
