@@ -72,16 +72,19 @@ def compare(
 
 @app.command()
 def report(model: OneModel, as_json: AsJson = False) -> None:
-    """Report what a test showed: shared traits, leads by source, early warning of churn, ageing of a fit."""
+    """Report what a test at the champion's horizon showed: shared traits, leads by source, early warning of
+    churn, ageing of a fit.
+    """
     from features.workspace import Workspace
     from models.questions import find
+    from training.customers.backtest import as_published
     from training.reports.reports import report
 
-    chosen = find(model)
+    chosen, home = find(model), open_home()
     with progress_bar(as_json) as progress:
-        workspace = Workspace.build(open_home(), progress)
+        workspace = Workspace.build(home, progress)
         progress(f"{chosen.name}: a backtest", 0.5)
-        result = report(workspace, chosen)
+        result = report(workspace, as_published(open_registry(), chosen))
     print_result(as_json, result.as_dict(), result.text())
 
 

@@ -23,17 +23,19 @@ def report_training(
 
     Args:
         tested_on: the test set, in words.
-        left_out: of ``train all``: the optional models that were not trained, and why, by name. Then the
-            gates of optional models do not change the exit code.
+        left_out: of ``train all``: the models that were not trained, and why, by name. Then optional models
+            do not change the exit code, and a model of every shop that was left out is a failed check.
     """
     from models.questions import MODELS
 
     relevant = [version for version in versions if left_out is None or version.name in MODELS]
     result: dict[str, Any] = {"versions": [version.as_dict() for version in versions]}
     lines = [version_line(version, tested_on) for version in versions]
+    code = exit_code(relevant)
     if left_out is not None:
         result, lines = result | {"left_out": left_out}, [*lines, *left_out.values()]
-    print_result(as_json, result, "\n".join(lines), exit_code(relevant))
+        code = Exit.CHECK_FAILED if MODELS.keys() & left_out.keys() else code
+    print_result(as_json, result, "\n".join(lines), code)
 
 
 def exit_code(versions: Iterable[ModelVersion]) -> Exit:

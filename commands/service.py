@@ -95,14 +95,15 @@ def monitor(
     home = open_home()
     home.shop()
     with progress_bar(as_json) as progress:
-        watched = run.monitor(home, model_names(model), days, Registry(home), progress)
+        watched, absent = run.monitor(home, model_names(model), days, Registry(home), progress)
     drifted = any(w.report.verdict == "drifted" for w in watched)
     done = {
         "reports": [
             w.report.as_dict() | {"json": str(w.json), "html": w.html and str(w.html)} for w in watched
-        ]
+        ],
+        "absent": absent,
     }
-    text = "\n".join(f"{w.report.words}\n  {w.html or w.json}" for w in watched)
+    text = "\n".join([*(f"{w.report.words}\n  {w.html or w.json}" for w in watched), *absent.values()])
     print_result(as_json, done, text, Exit.CHECK_FAILED if drifted else Exit.DONE)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.common import AsJson, open_home, print_result, progress_bar
-from commands.models import OneModel, model_names
+from commands.models import OneModel
 from commands.reporting import exit_code, report_training, version_line
 from core.errors import PatronError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.progress import Progress
     from models.registry.registry import Registry
     from models.registry.versions import ModelVersion
+    from models.spec import CustomerModel
 
 app = typer.Typer()
 
@@ -108,10 +109,13 @@ def train(
         advice = _advice(home)
         print_result(as_json, advice.as_dict(), advice.table())
         return
+    left_out = None
     with progress_bar(as_json) as progress:
-        names = model_names(model)
-        trained, left_out = train_models(home, names, horizon, progress, others=model == "all")
-    report_training(trained, as_json, left_out=left_out if model == "all" else None)
+        if model == "all":
+            trained, left_out = train_all(home, horizon, progress)
+        else:
+            trained = [train_customer_model(home, model, horizon, progress)]
+    report_training(trained, as_json, left_out=left_out)
 
 
 @app.command()
@@ -124,15 +128,17 @@ def tune(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search for better settings on inner splits by time; train, test and publish with the best."""
+    """Search for better settings on inner splits by time, at the champion's horizon; train with the best."""
     from features.workspace import Workspace
     from models.questions import find
     from models.registry.registry import Registry
+    from training.customers.backtest import as_published
     from training.customers.tuning import tune
 
     chosen, home = find(model), open_home()
     with progress_bar(as_json) as progress:
-        tuned = tune(Workspace.build(home, progress), chosen, Registry(home), trials, timeout, progress)
+        workspace, registry = Workspace.build(home, progress), Registry(home)
+        tuned = tune(workspace, as_published(registry, chosen), registry, trials, timeout, progress)
     own = f"{tuned.measure} {tuned.usual:.3f} before, {tuned.best:.3f} with the best"
     lines = [
         f"{tuned.trials} trials ({tuned.pruned} given up early), on inner splits: {own}",
@@ -162,41 +168,56 @@ def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersi
     return {"products": train_products, "category_propensity": train_categories}
 
 
-def train_models(
-    home: Home, names: list[str], horizon: int | None, progress: Progress, *, others: bool
-) -> tuple[list[Any], dict[str, str]]:
-    """Rebuild the features, and train these models.
+def train_customer_model(home: Home, name: str, horizon: int | None, progress: Progress) -> ModelVersion:
+    """Rebuild the features, and train a model of customers.
 
-    Args:
-        others: also train the optional models, and those of orders, for which the shop has the data.
-
-    Returns:
-        The versions, and why each of the other models was left out, by name.
+    Raises:
+        PatronError: there is no such model, or the shop's data do not suffice.
     """
     from features.workspace import Workspace
-    from models.questions import OPTIONAL, find
+    from models.questions import find
     from models.registry.registry import Registry
     from training.customers.backtest import with_horizon
     from training.customers.pipeline import train
 
-    models = [with_horizon(find(name), horizon) for name in names]
-    workspace = Workspace.build(home, progress)
-    registry = Registry(home)
-    trained = [train(workspace, model, registry, progress) for model in models]
-    if not others:
-        return trained, {}
+    model = with_horizon(find(name), horizon)
+    return train(Workspace.build(home, progress), model, Registry(home), progress)
 
-    def optional(name: str) -> ModelVersion:
-        return train(workspace, with_horizon(OPTIONAL[name], horizon), registry, progress)
 
-    learners: dict[str, Callable[[], ModelVersion]] = {name: partial(optional, name) for name in OPTIONAL}
-    learners |= {name: partial(learn, home, registry, progress) for name, learn in _of_orders().items()}
-    left_out = {}
-    for name, learn in learners.items():
+def train_all(
+    home: Home, horizon: int | None, progress: Progress
+) -> tuple[list[ModelVersion], dict[str, str]]:
+    """Rebuild the features, and train every model for which the shop's data suffice.
+
+    Returns:
+        The versions, and by name why each other model was left out.
+
+    Raises:
+        PatronError: no model can be trained; the message has the reason of each.
+    """
+    from features.workspace import Workspace
+    from models.questions import MODELS, OPTIONAL
+    from models.registry.registry import Registry
+    from training.customers.backtest import with_horizon
+    from training.customers.pipeline import train
+
+    workspace, registry = Workspace.build(home, progress), Registry(home)
+
+    def train_customers(model: CustomerModel) -> ModelVersion:
+        return train(workspace, with_horizon(model, horizon), registry, progress)
+
+    trainings: dict[str, Callable[[], ModelVersion]] = {
+        name: partial(train_customers, model) for name, model in (MODELS | OPTIONAL).items()
+    }
+    trainings |= {name: partial(train, home, registry, progress) for name, train in _of_orders().items()}
+    trained, left_out = [], {}
+    for name, training in trainings.items():
         try:
-            trained.append(learn())
+            trained.append(training())
         except PatronError as error:
             left_out[name] = str(error)
+    if not trained:
+        raise PatronError("no model can be trained:\n" + "\n".join(left_out.values()))
     return trained, left_out
 
 

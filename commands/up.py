@@ -13,7 +13,7 @@ from commands.answers import example_actions
 from commands.common import open_home, print_note, progress_bar
 from commands.reporting import version_line
 from commands.service import check_port
-from commands.training import train_models
+from commands.training import train_all
 from core.errors import PatronError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def draft_actions(home: Home) -> None:
 
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
-    """Train if a model has no usable version, else only build the features; return a report in lines."""
+    """Train if no model or a stale one has versions, else only build the features; the report in lines."""
     from features.catalogue.store import Store
     from features.offline import build
     from models.questions import MODELS, OPTIONAL
@@ -73,16 +73,15 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     from models.registry.registry import Registry
 
     registry = Registry(home)
-    trained = {name: registry.versions(name) for name in MODELS}
-    if all(trained.values()):
-        trained |= {name: versions for name in OPTIONAL if (versions := registry.versions(name))}
+    of_customers = {n: versions for n in MODELS | OPTIONAL if (versions := registry.versions(n))}
+    if of_customers:
         build.build(home, False, progress)
         definitions = Store(home).definitions()
-        stale = [n for n, vs in trained.items() if _stale(registry, n, vs[0].version, definitions)]
-        if not stale:
-            trained |= {name: versions for name in OTHER_MODELS if (versions := registry.versions(name))}
-            return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in trained.values()]
-    versions, left_out = train_models(home, list(MODELS), None, progress, others=True)
+        if not any(_stale(registry, n, vs[0].version, definitions) for n, vs in of_customers.items()):
+            others = {name: versions for name in OTHER_MODELS if (versions := registry.versions(name))}
+            newest = (of_customers | others).values()
+            return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in newest]
+    versions, left_out = train_all(home, None, progress)
     return [*(version_line(v) for v in versions), *left_out.values()]
 
 

@@ -18,6 +18,7 @@ from features.groups import features_of
 from features.offline import boundaries, populations
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
+from models.registry.versions import NoChampion
 from monitoring import report
 from monitoring.check import DriftReport, check, scored_rows
 
@@ -33,15 +34,25 @@ class Watched:
 
 def monitor(
     home: Home, names: Sequence[str], days: int, registry: Registry, progress: Progress = silent
-) -> list[Watched]:
+) -> tuple[list[Watched], dict[str, str]]:
     """Compare the predictions of the last ``days`` with each champion's reference, and write reports.
 
+    Returns:
+        The reports, and by name why a model has no champion.
+
     Raises:
-        PatronError: nothing was scored yet, or a model has no champion.
+        PatronError: nothing was scored yet, a champion cannot be used, or no model has a champion.
     """
     now = home.shop().now()
     since = now - timedelta(days=days)
-    champions = [registry.champion(name) for name in names]
+    champions, absent = [], {}
+    for name in names:
+        try:
+            champions.append(registry.champion(name))
+        except NoChampion as error:
+            absent[name] = str(error)
+    if not champions:
+        raise NoChampion("\n".join(absent.values()))
     logged = records.read(home, since, now)
     watched = []
     for i, champion in enumerate(champions):
@@ -54,7 +65,7 @@ def monitor(
         paths = report.write(verdict, _reference_rows(home, champion), current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)
-    return watched
+    return watched, absent
 
 
 def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:

@@ -249,7 +249,7 @@ def test_drift_of_a_declared_trait_is_found(
     scored = [*few, *(customer for customer, pointed in customers if pointed)]
     score(ask, *scored)
     until(lambda: len(records.read(home, NOW - timedelta(days=1), NOW).vectors) >= len(scored))
-    (watched,) = monitor(home, ["propensity"], 7, Registry(home))
+    ((watched,), _) = monitor(home, ["propensity"], 7, Registry(home))
     columns = {column.column: column for column in watched.report.columns}
     assert columns["trait_points"].drifted
     assert not columns["trait_city"].drifted

@@ -7,6 +7,7 @@ values in test_models.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from models.estimators.contest import money_blend, probability_blend
 from models.estimators.line import fit_line
 from models.measures import metrics
 from models.outliers import cap_of, winsorized
+from models.questions import MODELS, OPTIONAL
 from models.registry.registry import Registry
 from models.spec import Array, FitContext
 from training.tables.labelled import label
@@ -98,6 +100,35 @@ def test_a_shop_with_too_little_data_is_refused_with_the_reason(
         assert words in err
         assert "Traceback" not in err
         assert Registry(home).versions(model) == []
+
+
+def test_a_year_of_history_trains_what_it_suffices_for_and_reports_the_champions_horizon(
+    tmp_path: Path, run_patron: Run
+) -> None:
+    home = imported(tmp_path, [row for row in sales(400) if row[1] < START + timedelta(days=365)])
+    code, out, _ = run_patron(home, "train", "all", "--json")
+    assert code == 3  # churn was left out
+    given = json.loads(out)
+    assert {"propensity", "clv"} <= {version["name"] for version in given["versions"]}
+    assert "a horizon of 180 days needs about 543 days of history" in given["left_out"]["churn"]
+    assert run_patron(home, "train", "churn", "--horizon", "60")[0] in (0, 3)
+    assert Registry(home).versions("churn")[0].champion or (
+        run_patron(home, "promote", "churn", "1", "--force", "--why", "the only one")[0] == 0
+    )
+    code, out, _ = run_patron(home, "report", "churn", "--json")
+    reported = json.loads(out)
+    assert (code, reported["horizon_days"]) == (0, 60)
+    assert all(set(row["caught"]) == {"30", "20", "10"} for row in reported["early_warning"])
+    assert all(row["lapsed"] > 0 for row in reported["early_warning"])
+
+
+def test_a_shop_for_which_no_model_can_be_trained_is_refused_with_each_reason(
+    tmp_path: Path, run_patron: Run
+) -> None:
+    code, _, err = run_patron(imported(tmp_path, sales(3)), "train", "all")
+    assert code == 1
+    assert "no model can be trained" in err
+    assert all(f"{name} cannot be trained: " in err for name in MODELS | OPTIONAL)
 
 
 def test_training_on_money_is_refused_for_purchases_without_amounts(tmp_path: Path, run_patron: Run) -> None:

@@ -29,7 +29,7 @@ from models.questions import MODELS
 from models.registry.registry import Registry
 from training.customers.backtest import backtest, prepare, split_history
 from training.customers.dataset import columns_of
-from training.reports.early_warning import BEFORE, SHARES, by_threshold, silences
+from training.reports.early_warning import SHARES, by_threshold, days_before, silences
 from training.reports.in_common import MIN_CUSTOMERS, shared_traits
 from training.reports.lead_quality import MIN_PROSPECTS, by_origin
 from training.reports.reports import report
@@ -72,6 +72,7 @@ def test_an_interval_of_a_share_is_wilsons() -> None:
 # Early warning
 
 SINCE, TODAY = 1000, 1300
+BEFORE = days_before(LAPSED_AFTER_DAYS)
 LAST = 990  # everyone's last order, so that they lapse on day 1170
 
 
@@ -88,7 +89,7 @@ def test_a_silence_lapses_or_ends_by_an_order_or_is_not_observed() -> None:
         [(5, SINCE - LAPSED_AFTER_DAYS + max(BEFORE) - 1, np.nan)], columns=visited.columns
     )
     later = pd.DataFrame([(4, SINCE, np.nan)], columns=visited.columns)
-    result = silences(pd.concat([visited, long_ago, later]), SINCE, TODAY)
+    result = silences(pd.concat([visited, long_ago, later]), LAPSED_AFTER_DAYS, SINCE, TODAY)
     assert result.to_dict("list") == {
         "customer_key": [1, 2, 3, 4],
         "lapses": [lapses] * 4,
@@ -96,13 +97,15 @@ def test_a_silence_lapses_or_ends_by_an_order_or_is_not_observed() -> None:
         "lapsed": [True, True, False, False],
     }
     # Before the day of the lapse has ended, it is not known; an order is known on its day.
-    assert silences(visited, SINCE, lapses)["customer_key"].tolist() == [3, 4]
-    assert silences(visited, SINCE, lapses + 1)["customer_key"].tolist() == [1, 2, 3, 4]
+    assert silences(visited, LAPSED_AFTER_DAYS, SINCE, lapses)["customer_key"].tolist() == [3, 4]
+    assert silences(visited, LAPSED_AFTER_DAYS, SINCE, lapses + 1)["customer_key"].tolist() == [1, 2, 3, 4]
 
 
 def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_are_false_alarms() -> None:
     lapses = LAST + LAPSED_AFTER_DAYS
-    watched = silences(orders(c1=np.nan, c2=np.nan, c3=np.nan, c4=SINCE + 50), SINCE, TODAY)
+    watched = silences(
+        orders(c1=np.nan, c2=np.nan, c3=np.nan, c4=SINCE + 50), LAPSED_AFTER_DAYS, SINCE, TODAY
+    )
     early, late = lapses - 90, lapses - 45
     scored = pd.DataFrame(
         [
@@ -115,7 +118,7 @@ def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_ar
         columns=["customer_key", "day", "score"],
     )  # fmt: skip
     first = np.linspace(0, 1, 101)
-    rows = {row.share: row for row in by_threshold(scored, watched, first)}
+    rows = {row.share: row for row in by_threshold(scored, watched, first, BEFORE)}
     assert list(rows) == list(SHARES)
     top = rows[0.2]
     assert top.threshold == pytest.approx(0.8)
@@ -129,10 +132,30 @@ def test_days_of_warning_are_counted_from_the_first_crossing_and_the_returned_ar
 
 
 def test_scores_after_the_end_of_a_silence_are_no_warnings() -> None:
-    watched = silences(orders(c4=SINCE + 50), SINCE, TODAY)
+    watched = silences(orders(c1=np.nan, c4=SINCE + 50), LAPSED_AFTER_DAYS, SINCE, TODAY)
     scored = pd.DataFrame({"customer_key": [4], "day": [SINCE + 50], "score": [0.9]})
-    (row, *_) = by_threshold(scored, watched, np.array([0.1, 0.2]))
-    assert (row.warned, row.right, row.median_days, row.lapsed) == (0, None, None, 0)
+    (row, *_) = by_threshold(scored, watched, np.array([0.1, 0.2]), BEFORE)
+    assert (row.warned, row.right, row.median_days, row.lapsed) == (0, None, None, 1)
+
+
+def test_without_a_lapse_there_is_no_early_warning() -> None:
+    watched = silences(orders(c4=SINCE + 50), LAPSED_AFTER_DAYS, SINCE, TODAY)
+    scored = pd.DataFrame({"customer_key": [4], "day": [SINCE], "score": [0.9]})
+    assert by_threshold(scored, watched, np.array([0.1, 0.2]), BEFORE) == ()
+
+
+def test_a_lapse_and_the_days_before_it_follow_the_horizon() -> None:
+    assert [days_before(days) for days in (180, 60, 7, 1)] == [
+        (90, 60, 30),
+        (30, 20, 10),
+        (3, 2, 1),
+        (1, 1, 1),
+    ]
+    lapses = LAST + 60
+    result = silences(orders(c1=np.nan, c2=lapses, c3=lapses + 1), 60, SINCE, TODAY)
+    assert result["lapses"].tolist() == [lapses] * 3
+    assert result["lapsed"].tolist() == [True, False, True]
+    assert silences(orders(c1=np.nan), 60, LAST + 31, TODAY).empty  # too late for a warning 30 days before
 
 
 # In common

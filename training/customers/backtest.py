@@ -20,6 +20,7 @@ from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry.bundle import FittedModel
+from models.registry.registry import Registry
 from models.spec import Array, CustomerModel
 from training.customers.dataset import (
     MIN_FIT_MOMENTS,
@@ -109,6 +110,19 @@ def with_horizon(model: CustomerModel, horizon_days: int | None) -> CustomerMode
     if horizon_days < 1:
         raise PatronError(f"a horizon of {horizon_days} days is not possible; use at least 1")
     return replace(model, horizon=timedelta(days=horizon_days), shorter_horizons=())
+
+
+def as_published(registry: Registry, model: CustomerModel) -> CustomerModel:
+    """The model with the horizon of its champion, or of its newest version; unchanged if it has no version.
+
+    Raises:
+        PatronError: the version cannot be read.
+    """
+    versions = registry.versions(model.name)
+    version = next((v for v in versions if v.champion), next(iter(versions), None))
+    if version is None:
+        return model
+    return with_horizon(model, int(registry.open(model.name, version.version).manifest["horizon_days"]))
 
 
 def recipe_of(model: CustomerModel) -> tuple[CustomerModel, bool]:

@@ -1,8 +1,8 @@
 """Early warning: the days between a churn score's crossing of a threshold and the customer's lapse.
 
-A customer lapses at the end of the day on which their silence has lasted for ``LAPSED_AFTER_DAYS``. The
-report is about customers whose last order before the first moment is recent enough for a warning at every
-number of days of ``BEFORE``. A silence that ends in an order ends the observation: a warning until then was a
+A customer lapses at the end of the day on which their silence has lasted for the model's horizon. The report
+is about customers whose last order before the first moment is recent enough for a warning at every number of
+days of :func:`days_before`. A silence that ends in an order ends the observation: a warning until then was a
 false alarm. A subscriber lapses when the last of their subscriptions ends (:func:`endings`).
 """
 
@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.groups.segments import LAPSED_AFTER_DAYS
 from models.spec import Array
 
-BEFORE = (90, 60, 30)  # days before the lapse
 BEFORE_THE_END = (30, 14, 7)  # days before the last subscription ends
 SHARES = (
     0.1,
@@ -55,28 +53,34 @@ class EarlyWarning:
     right: float | None
 
 
-def silences(visited: pd.DataFrame, since: int, today: int) -> pd.DataFrame:
+def days_before(horizon_days: int) -> tuple[int, ...]:
+    """The days before the lapse by which warnings are counted: a half, a third and a sixth of the horizon."""
+    return tuple(max(horizon_days // part, 1) for part in (2, 3, 6))
+
+
+def silences(visited: pd.DataFrame, lapse_days: int, since: int, today: int) -> pd.DataFrame:
     """The silences that are open on a day, and how they ended.
 
     Args:
         visited: ``customer_key``, ``day`` and ``next_day``, as
             :func:`training.reports.advise.visits` returns them.
+        lapse_days: the days of silence after which a customer has lapsed.
         since: the shop's day of the first moment.
         today: the shop's last observed day.
 
     Returns:
         ``customer_key``, ``lapses`` (the day of the lapse, if it comes), ``ends`` (the day on which the
         silence ended by an order or the lapse) and ``lapsed``, for silences whose end is known and that allow
-        a warning at every number of days of ``BEFORE``.
+        a warning at every number of days of ``days_before(lapse_days)``.
     """
     before = visited[visited["day"] < since]
     last = before.sort_values(["customer_key", "day"]).drop_duplicates("customer_key", keep="last")
-    lapses = last["day"].to_numpy(np.int64) + LAPSED_AFTER_DAYS
+    lapses = last["day"].to_numpy(np.int64) + lapse_days
     following = last["next_day"].fillna(np.inf).to_numpy(np.float64)
     lapsed = following > lapses
     ends = np.minimum(following, lapses)
     known = np.where(lapsed, lapses < today, ends <= today)
-    usable = (lapses - since >= max(BEFORE)) & known
+    usable = (lapses - since >= max(days_before(lapse_days))) & known
     columns = {"customer_key": last["customer_key"], "lapses": lapses, "ends": ends, "lapsed": lapsed}
     return pd.DataFrame(columns)[usable].reset_index(drop=True)
 
@@ -101,9 +105,9 @@ def endings(subscriptions: pd.DataFrame, since: int, today: int) -> pd.DataFrame
 
 
 def by_threshold(
-    scored: pd.DataFrame, watched: pd.DataFrame, first: Array, before: Sequence[int] = BEFORE
+    scored: pd.DataFrame, watched: pd.DataFrame, first: Array, before: Sequence[int]
 ) -> tuple[EarlyWarning, ...]:
-    """The result of each threshold, the highest first.
+    """The result of each threshold, the highest first; nothing if no customer lapsed.
 
     Args:
         scored: ``customer_key``, ``day`` and ``score``: the model's scores day by day.
@@ -112,6 +116,8 @@ def by_threshold(
             depend on outcomes.
         before: the numbers of days before the lapse by which warnings are counted.
     """
+    if not watched["lapsed"].any():
+        return ()
     scores = scored.merge(watched, on="customer_key")
     scores = scores[scores["day"] < scores["ends"]]
     thresholds = [(share, float(np.quantile(first, 1 - share))) for share in SHARES]
@@ -138,14 +144,13 @@ def _warning(
 
 
 def table(rows: Sequence[EarlyWarning]) -> str:
-    """The rows as text, a line each."""
-    before = rows[0].caught if rows else BEFORE
-    heads = "".join(f"{f'{days} days':>10}" for days in before)
+    """The rows, of which there is at least one, as text, a line each."""
+    heads = "".join(f"{f'{days} days':>10}" for days in rows[0].caught)
     lines = [f"{'warned at':<22}{heads}{'median days':>13}{'warned':>8}{'right':>8}"]
     for row in rows:
         median = "-" if row.median_days is None else f"{row.median_days:.0f}"
         right = "-" if row.right is None else f"{row.right:.1%}"
         at = f"{row.threshold:.3f} (top {row.share:.0%})"
-        caught = "".join(f"{row.caught[days]:>10.1%}" for days in before)
+        caught = "".join(f"{share:>10.1%}" for share in row.caught.values())
         lines.append(f"{at:<22}{caught}{median:>13}{row.warned:>8,}{right:>8}")
     return "\n".join(lines)

@@ -26,7 +26,13 @@ from training.customers.backtest import Backtest, backtest, prepare, with_scores
 from training.customers.dataset import KEYS, gather
 from training.reports import early_warning, in_common, lead_quality, stability
 from training.reports.advise import visits
-from training.reports.early_warning import BEFORE_THE_END, EarlyWarning, endings, silences
+from training.reports.early_warning import (
+    BEFORE_THE_END,
+    EarlyWarning,
+    days_before,
+    endings,
+    silences,
+)
 from training.reports.in_common import Common, shared_traits
 from training.reports.lead_quality import LeadQuality
 from training.reports.stability import Age
@@ -147,4 +153,6 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
         watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
         return early_warning.by_threshold(scores, watched, first, BEFORE_THE_END)
     orders = visits(lake.read(workspace.home, lake.connect()).known_at(now)).to_pandas()
-    return early_warning.by_threshold(scores, silences(orders, since, today), first)
+    lapse_days = test.split.horizon_days
+    watched = silences(orders, lapse_days, since, today)
+    return early_warning.by_threshold(scores, watched, first, days_before(lapse_days))
