@@ -56,7 +56,7 @@ torture: install-dev                ## ill-formed requests; kill -9 at random mo
 	$(BIN)/python -m torture.kill --database postgres
 
 notebooks: install-dev              ## JupyterLab on 127.0.0.1, with the shop of PATRON_HOME
-	@PATRON_HOME="$$($(BIN)/python -c 'from core.settings import FeatureSettings as S; print(S().open_home().path)')" \
+	@umask 077; PATRON_HOME="$$($(BIN)/python -c 'from core.settings import FeatureSettings as S; print(S().open_home().path)')" \
 	    $(BIN)/python -m jupyterlab --ip 127.0.0.1 --ServerApp.root_dir=notebooks
 
 openapi: install-dev                ## the API's description, which is checked in, anew

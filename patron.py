@@ -24,7 +24,7 @@ from commands import (
     up,
 )
 from commands.common import Exit, print_note
-from core import child_process
+from core import child_process, private
 from core.errors import PatronError
 
 app = typer.Typer(
@@ -70,6 +70,7 @@ def _run_as_child() -> int:
 
 def main() -> int:
     """Run a command and return its exit code; an error prints one line."""
+    private.restrict_umask()
     os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
     time.tzset()
     if child_process.end_with_parent():

@@ -27,11 +27,19 @@ class Exit(IntEnum):
     CHECK_FAILED = 3  # a gate of a model, or drift
 
 
-def open_home() -> Home:
-    """The home that PATRON_HOME names."""
+def open_home(*, tighten: bool = True) -> Home:
+    """The home that PATRON_HOME names.
+
+    Args:
+        tighten: make a home private that an earlier Patron created readable by others.
+    """
+    from core import private
     from core.settings import FeatureSettings
 
-    return FeatureSettings().open_home()
+    home = FeatureSettings().open_home()
+    if tighten:
+        private.tighten(home)
+    return home
 
 
 def open_registry() -> Registry:

@@ -11,20 +11,23 @@ from typing import TypeAlias
 
 Stamp: TypeAlias = tuple[int, int, int, int]
 """A file's device, inode, size and time of change (ns); a replaced file has another stamp."""
+PRIVATE = 0o600
+"""The mode of a file that its owner alone may read."""
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a draft next to a file; the draft replaces the file when the block ends without an error.
 
-    The draft is named ``NAME.TOKEN.draft``, so that two writers never share one. After an error it is
-    removed.
+    The draft is named ``NAME.TOKEN.draft``, so that two writers never share one. It is created empty,
+    readable by its owner only. After an error it is removed.
 
     Args:
         durable: whether the new content survives a power cut once the block has ended.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
     try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
         yield draft
         if durable:
             sync(draft)

@@ -233,7 +233,7 @@ class Home:
             f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
             + traits.render(shop.traits or self.traits())
         )
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(0o700, parents=True, exist_ok=True)
         files.replace(self.settings_file, text)
 
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from core import child_process, logging_setup
+from core import child_process, logging_setup, private
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
@@ -58,6 +58,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
 
 def worker() -> FastAPI:
     """The application of one of several processes, with settings from the environment."""
+    private.restrict_umask()
     logging_setup.configure(FeatureSettings().log_format)
     try:
         return _open(FeatureSettings().open_home(), ServingSettings())

@@ -190,7 +190,7 @@ def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -
     with files.replacing(path) as draft:
         connection.execute(
             f"COPY (FROM {rows} ORDER BY ALL) TO {sql.literal(draft)}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE false)"
         )
 
 

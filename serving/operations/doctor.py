@@ -53,5 +53,5 @@ def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
     parts = checks.PARTS | {"keys": keys, "MLflow": models}
     if not home.settings_file.exists():
-        parts = {name: parts[name] for name in ("versions", "database", "shop")}
+        parts = {name: parts[name] for name in ("versions", "privacy", "database", "shop")}
     return checks.run(parts, home)
