@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from core import private
 from core.calendar import day_of, moment
 from core.errors import NothingThere, in_words
 from core.home import Home, Shop
@@ -61,20 +60,6 @@ def versions(_home: Home) -> Iterator[Check]:
         "DuckDB": duckdb.__version__,
     }
     yield Check("versions", OK, ", ".join(f"{name} {version}" for name, version in versions_by_name.items()))
-
-
-def privacy(home: Home) -> Iterator[Check]:
-    """Whether other users of this machine can read the home."""
-    if not home.path.exists():
-        return
-    paths = list(private.open_paths(home))
-    if not paths:
-        yield Check("privacy", OK, "only the owner can read the home")
-        return
-    some = ", ".join(str(path.relative_to(home.path.parent)) for path in paths[:3])
-    result = f"other users may read {len(paths):,} files and folders of {home.path}, such as {some}"
-    advice = f"run `chmod -R go= {home.path}`; other commands do so by themselves"
-    yield Check("privacy", WARNING, result, advice)
 
 
 def database(home: Home) -> Iterator[Check]:
@@ -218,7 +203,7 @@ def online(home: Home) -> Iterator[Check]:
 
 
 PARTS = {
-    "versions": versions, "privacy": privacy, "database": database, "shop": shop, "orders": orders,
+    "versions": versions, "database": database, "shop": shop, "orders": orders,
     "journal": journal, "identity": identity, "quarantine": quarantine, "snapshots": snapshots,
     "online store": online,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from datetime import timedelta
 from core.home import Home
 from serving.operations import checks
 from serving.operations.checks import OK, WARNING, Check
+from serving.operations.privacy import privacy
 
 EXPIRES_SOON = timedelta(days=14)
 
@@ -51,7 +52,7 @@ def keys(home: Home) -> Iterator[Check]:
 
 def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
-    parts = checks.PARTS | {"keys": keys, "MLflow": models}
+    parts = checks.PARTS | {"privacy": privacy, "keys": keys, "MLflow": models}
     if not home.settings_file.exists():
         parts = {name: parts[name] for name in ("versions", "privacy", "database", "shop")}
     return checks.run(parts, home)

@@ -12,7 +12,8 @@ import pytest
 from core import files, private
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
-from serving.operations.checks import Check, privacy
+from serving.operations.checks import Check
+from serving.operations.privacy import privacy
 
 
 @pytest.fixture(autouse=True)
