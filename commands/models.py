@@ -77,7 +77,7 @@ def report(model: OneModel, as_json: AsJson = False) -> None:
     """
     from features.workspace import Workspace
     from models.questions import find
-    from training.customers.backtest import as_published
+    from training.customers.horizon import as_published
     from training.reports.reports import report
 
     chosen, home = find(model), open_home()

@@ -132,7 +132,7 @@ def tune(
     from features.workspace import Workspace
     from models.questions import find
     from models.registry.registry import Registry
-    from training.customers.backtest import as_published
+    from training.customers.horizon import as_published
     from training.customers.tuning import tune
 
     chosen, home = find(model), open_home()
@@ -177,7 +177,7 @@ def train_customer_model(home: Home, name: str, horizon: int | None, progress: P
     from features.workspace import Workspace
     from models.questions import find
     from models.registry.registry import Registry
-    from training.customers.backtest import with_horizon
+    from training.customers.horizon import with_horizon
     from training.customers.pipeline import train
 
     model = with_horizon(find(name), horizon)
@@ -198,7 +198,7 @@ def train_all(
     from features.workspace import Workspace
     from models.questions import MODELS, OPTIONAL
     from models.registry.registry import Registry
-    from training.customers.backtest import with_horizon
+    from training.customers.horizon import with_horizon
     from training.customers.pipeline import train
 
     workspace, registry = Workspace.build(home, progress), Registry(home)

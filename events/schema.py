@@ -111,6 +111,10 @@ class Events:
 
     :mod:`features.text.opinions` and :mod:`features.offline.boundaries` add those. The events of merged
     customers are told of both; ``merges`` says who they are, and is None where there are none.
+
+    Attributes:
+        replaced_lines: the order lines that a later version of their order replaces, where ``order_lines``
+            has only the others; None where the column ``replaced_at`` tells them apart.
     """
 
     order_lines: ir.Table
@@ -120,11 +124,13 @@ class Events:
     opinions: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=OPINIONS))
     boundaries: ir.Table = field(default_factory=lambda: ibis.memtable([], schema=BOUNDARIES))
     merges: ir.Table | None = None
+    replaced_lines: ir.Table | None = None
 
     @classmethod
     def unbound(cls) -> Events:
         """Tables without data: what definitions are compiled and hashed against."""
         tables = SCHEMAS | {"opinions": OPINIONS, "boundaries": BOUNDARIES}
+        tables |= {"replaced_lines": SCHEMAS["order_lines"]}
         return cls(**{name: ibis.table(schema, name=name) for name, schema in tables.items()})
 
     def items(self) -> Iterator[tuple[str, ir.Table]]:
@@ -163,10 +169,29 @@ def visible(events: ir.Table, population: ir.Table) -> ir.Table:
 
     Adds ``days_ago``: the shop's days between the event and ``as_of``, 0 on the same day.
     """
-    joined = population.inner_join(events, "customer_key")
-    seen = joined.filter(joined.timestamp < joined.as_of, joined.received_at <= joined.as_of)
+    seen = _received(events, population)
     if "replaced_at" in events.columns:
         seen = seen.filter(seen.replaced_at.isnull() | (seen.replaced_at > seen.as_of)).drop("replaced_at")
+    return seen
+
+
+def replaced(events: Events, population: ir.Table) -> ir.Table:
+    """As :func:`visible`, the order lines that a version of their order known then replaces.
+
+    They say nothing about orders any more, but they did arrive.
+    """
+    if events.replaced_lines is not None:
+        return _received(events.replaced_lines, population)
+    lines = events.order_lines
+    if "replaced_at" not in lines.columns:
+        return _received(lines.filter(False), population)
+    seen = _received(lines.filter(lines.replaced_at.notnull()), population)
+    return seen.filter(seen.replaced_at <= seen.as_of).drop("replaced_at")
+
+
+def _received(events: ir.Table, population: ir.Table) -> ir.Table:
+    joined = population.inner_join(events, "customer_key")
+    seen = joined.filter(joined.timestamp < joined.as_of, joined.received_at <= joined.as_of)
     return seen.mutate(days_ago=seen.as_of_day - seen.day)
 
 

@@ -27,7 +27,7 @@ from functools import cached_property
 import ibis
 import ibis.expr.types as ir
 
-from events.schema import POPULATION, Events, visible
+from events.schema import POPULATION, Events, replaced, visible
 
 KEYS = ("customer_key", "as_of")
 DTYPES: dict[type, str] = {
@@ -222,6 +222,8 @@ class FeatureGroup:
                 tables[name] = compute(events, tables["population"], list(self.reads.values()))
             elif name == "boundaries":
                 tables[name] = events.boundaries
+            elif name == "replaced_lines":
+                tables[name] = replaced(events, tables["population"])
             else:
                 tables[name] = visible(getattr(events, name), tables["population"])
         return tables[name]

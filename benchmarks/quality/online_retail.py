@@ -32,8 +32,9 @@ from models.measures import metrics
 from models.questions.clv import clv
 from models.questions.propensity import propensity
 from models.spec import Array, CustomerModel
-from training.customers.backtest import fit, with_horizon
+from training.customers.backtest import fit
 from training.customers.dataset import Dataset, columns_of, gather
+from training.customers.horizon import with_horizon
 from training.evaluation.evaluate import MEASURES, RANKING, Measure, coverages
 
 DAYS = 90

@@ -23,14 +23,17 @@ def latest(traits: ir.Table) -> ir.Table:
 
 
 @profile.table
-def beginnings(latest: ir.Table, traits: ir.Table, order_lines: ir.Table, activities: ir.Table) -> ir.Table:
+def beginnings(
+    latest: ir.Table, traits: ir.Table, order_lines: ir.Table, replaced_lines: ir.Table, activities: ir.Table
+) -> ir.Table:
     """Per customer the days since the first event of each table, and since the account was created.
 
-    A day of creation that cannot be (``createdAt`` before 1990 or after the moment) is left out.
+    An order that was cancelled or corrected since is an event, too. A day of creation that cannot be
+    (``createdAt`` before 1990 or after the moment) is left out.
     """
     first = (
         table.group_by(KEYS).aggregate(days_ago=table.days_ago.max().cast("int64"))
-        for table in (traits, order_lines, activities)
+        for table in (traits, order_lines, replaced_lines, activities)
     )
     accounts = latest.filter(latest.name == "createdAt").select(*KEYS, "as_of_day", created=day(latest.value))
     accounts = accounts.filter(accounts.created.between(EARLIEST_ACCOUNT_DAY, accounts.as_of_day))

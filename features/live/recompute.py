@@ -134,10 +134,9 @@ class LiveUpdater:
         """Compute some customers as of a moment and write their rows, all groups in one step."""
         events = self._history.of(customer_keys)
         known = _known(events, as_of)
-        events = {name: valid_at(table, as_of) for name, table in events.items()}
         if len(known):
-            texts = self._reader.opinions(events["activities"])
-            tables = {**events, "opinions": texts, "boundaries": self._divided[1]}
+            tables = valid_at(events, as_of) | {"boundaries": self._divided[1]}
+            tables["opinions"] = self._reader.opinions(tables["activities"])
             population = _population(known, as_of, self.home.shop().time_zone)
             self.store.write_online(compiled.run(self._connection, self._compiled, tables, population))
 
@@ -202,12 +201,20 @@ def _known(events: Mapping[str, pa.Table], as_of: datetime) -> list[int]:
     return sorted(keys)
 
 
-def valid_at(table: pa.Table, as_of: datetime) -> pa.Table:
-    """The rows that no version of their order known at a moment replaces; see ``visible``."""
-    if "replaced_at" not in table.column_names:
-        return table
-    replaced, at = table["replaced_at"], pa.scalar(as_of.replace(tzinfo=None), pa.timestamp("us"))
-    return table.filter(pc.or_kleene(pc.is_null(replaced), pc.greater(replaced, at))).drop(["replaced_at"])
+def valid_at(events: Mapping[str, pa.Table], as_of: datetime) -> dict[str, pa.Table]:
+    """The rows that no version of their order known at a moment replaces, and ``replaced_lines``.
+
+    See :func:`events.schema.visible` and :func:`events.schema.replaced`.
+    """
+    at, valid = pa.scalar(as_of.replace(tzinfo=None), pa.timestamp("us")), dict(events)
+    for name, table in events.items():
+        if "replaced_at" in table.column_names:
+            gone = pc.fill_null(pc.less_equal(table["replaced_at"], at), False)
+            rows = table.drop(["replaced_at"])
+            valid[name] = rows.filter(pc.invert(gone))
+            if name == "order_lines":
+                valid["replaced_lines"] = rows.filter(gone)
+    return valid
 
 
 def _population(customer_keys: Sequence[int], as_of: datetime, zone: str) -> pa.Table:

@@ -30,8 +30,10 @@ from events.lake.order_facts import LineFact, RefundFact, limit_versions
 from events.lake.order_versions import resolve
 from events.queries.merchandise import merchandise
 from events.queries.timeline import Timeline
-from events.schema import visible
+from events.schema import POPULATION, visible
 from events.segment.translate import Place, translate
+from features.groups.profile import known_days, profile
+from features.live import compiled
 from features.live.recompute import valid_at
 from models.products.purchases import read
 from serving.operations import checks
@@ -80,9 +82,26 @@ def online(home: Home, as_of: datetime, customer: str = "c1") -> Money:
     tables = History(home, database).of([key])
     database.close()
     at = as_of.replace(tzinfo=None)
-    valid = (valid_at(tables[name], as_of).to_pylist() for name in ("order_lines", "refunds"))
+    tables = valid_at(tables, as_of)
+    valid = (tables[name].to_pylist() for name in ("order_lines", "refunds"))
     rows = [[r for r in part if r["timestamp"] < at and r["received_at"] <= at] for part in valid]
     return money(*rows)
+
+
+def days_known(home: Home, as_of: datetime) -> tuple[int | None, int | None]:
+    """``known_days`` of the customer, by the definition over the lake and as the live path computes it."""
+    (key,) = Identity(home).keys(["c1"]).values()
+    row = [key, as_of.replace(tzinfo=None), day_of(as_of, ZONE)]
+    population = pa.table([[value] for value in row], schema=ibis.schema(POPULATION).to_pyarrow())
+    events = lake.read(home, lake.connect())
+    by_definition = profile.compute(events, ibis.memtable(population), [known_days]).to_pyarrow()
+    database = Database(home)
+    tables = valid_at(History(home, database).of([key]), as_of)
+    database.close()
+    live = compiled.run(compiled.open_connection(), compiled.compile_groups((profile,)), tables, population)[
+        "profile"
+    ]
+    return by_definition["known_days"][0].as_py(), live["known_days"][0].as_py()
 
 
 def counted(lines: pa.Table, refunds: pa.Table) -> Money:
@@ -318,6 +337,15 @@ def test_a_refund_of_the_customer_finds_the_order_of_the_device(home: Home) -> N
     post(home, body(Fact("cancel", None, -1)), next(at))
     for _ in range(2):
         assert offline(home, now) == online(home, now) == by_timeline(home, now) == (0, 0, 0)
+        compact(home)
+
+
+def test_a_customer_whose_only_order_was_cancelled_is_known_since_that_order(home: Home) -> None:
+    post(home, body(Fact("order", 100, 0)), START)
+    post(home, body(Fact("cancel", None, 1)), START + timedelta(hours=1))
+    for _ in range(2):
+        assert days_known(home, START + timedelta(minutes=1)) == (0, 0)  # before it was cancelled
+        assert days_known(home, START + timedelta(days=40)) == (40, 40)
         compact(home)
 
 

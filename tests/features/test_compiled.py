@@ -18,6 +18,7 @@ from events.schema import POPULATION, STORED
 from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
 from features.live import compiled
+from features.live.recompute import valid_at
 from features.offline import boundaries
 from features.text.opinions import TextReader
 
@@ -57,7 +58,7 @@ def few(built_shop: Home, keys: list[int]) -> dict[str, pa.Table]:
     connection, result = compiled.open_connection(), []
     divided, reader = boundaries.table(boundaries.current_files(built_shop, AS_OF)), TextReader.of(built_shop)
     for part in (keys[:1], keys[1:20], keys[20:]):
-        given = history.of(part)
+        given = valid_at(history.of(part), AS_OF)
         tables = {**given, "opinions": reader.opinions(given["activities"]), "boundaries": divided}
         result.append(compiled.run(connection, compiled.compile_groups(), tables, population(part)))
     return {name: pa.concat_tables([part[name] for part in result]) for name in result[0]}

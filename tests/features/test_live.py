@@ -173,7 +173,7 @@ class World:
 def whole_sql() -> str:
     population = ibis.table(POPULATION, name="population")
     versions = {name: ibis.table(STORED[name], name=name) for name in ("order_lines", "refunds")}
-    events = replace(Events.unbound(), **versions)
+    events = replace(Events.unbound(), **versions, replaced_lines=None)
     return str(ibis.to_sql(compute(events, population, [*FEATURES.values()]), dialect="duckdb"))
 
 

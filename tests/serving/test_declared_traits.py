@@ -36,7 +36,8 @@ from models.registry import promotion
 from models.registry.registry import Registry
 from models.spec import CustomerModel
 from monitoring.run import monitor
-from training.customers.backtest import prepare, with_declared_traits, with_horizon
+from training.customers.backtest import prepare, with_declared_traits
+from training.customers.horizon import with_horizon
 from training.customers.pipeline import train
 
 START, DAYS, CUSTOMERS = date(2024, 1, 1), 300, 360

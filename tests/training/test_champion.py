@@ -25,7 +25,8 @@ from models.registry import promotion, recipes
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion
 from models.spec import Array, Baseline, CustomerModel
-from training.customers.backtest import OLDER_FIT_MONTHS, backtest, prepare, with_horizon
+from training.customers.backtest import OLDER_FIT_MONTHS, backtest, prepare
+from training.customers.horizon import with_horizon
 from training.customers.pipeline import train
 from training.evaluation.compare import TestSet
 from training.evaluation.evaluate import evaluate

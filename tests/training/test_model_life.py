@@ -29,7 +29,7 @@ from models.registry import promotion
 from models.registry.registry import Registry
 from models.registry.versions import PROMOTED, ROLLED_BACK, Promotion, earlier
 from models.spec import Gate
-from training.customers.backtest import with_horizon
+from training.customers.horizon import with_horizon
 from training.customers.pipeline import train
 from training.evaluation.compare import TestSet, compare
 from training.reports.advise import WINDOWS, advise, survival, visits

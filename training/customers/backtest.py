@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core.calendar import day_of
-from core.errors import PatronError
 from core.home import Home
 from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry.bundle import FittedModel
-from models.registry.registry import Registry
 from models.spec import Array, CustomerModel
 from training.customers.dataset import (
     MIN_FIT_MOMENTS,
@@ -32,6 +30,7 @@ from training.customers.dataset import (
     gather,
     split,
 )
+from training.customers.horizon import with_horizon
 from training.evaluation import slices
 from training.evaluation.compare import TestSet
 from training.evaluation.promotion_checks import OURS
@@ -97,32 +96,6 @@ class Backtest:
         older = [] if self.older is None else [f for _, f in self.older.frame.groupby("as_of", sort=True)]
         frames = [*(frame.reset_index(drop=True) for frame in older[:-1]), self.frame]
         return tuple(_test_set(self, frame, zone) for frame in frames)
-
-
-def with_horizon(model: CustomerModel, horizon_days: int | None) -> CustomerModel:
-    """The model with another horizon, or unchanged for None.
-
-    Raises:
-        PatronError: the horizon is shorter than a day.
-    """
-    if horizon_days is None:
-        return model
-    if horizon_days < 1:
-        raise PatronError(f"a horizon of {horizon_days} days is not possible; use at least 1")
-    return replace(model, horizon=timedelta(days=horizon_days), shorter_horizons=())
-
-
-def as_published(registry: Registry, model: CustomerModel) -> CustomerModel:
-    """The model with the horizon of its champion, or of its newest version; unchanged if it has no version.
-
-    Raises:
-        PatronError: the version cannot be read.
-    """
-    versions = registry.versions(model.name)
-    version = next((v for v in versions if v.champion), next(iter(versions), None))
-    if version is None:
-        return model
-    return with_horizon(model, int(registry.open(model.name, version.version).manifest["horizon_days"]))
 
 
 def recipe_of(model: CustomerModel) -> tuple[CustomerModel, bool]:

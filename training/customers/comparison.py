@@ -21,8 +21,8 @@ from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from models.registry.versions import earlier
 from models.spec import CustomerModel
-from training.customers.backtest import with_horizon
 from training.customers.dataset import columns_of, gather
+from training.customers.horizon import with_horizon
 from training.evaluation import slices
 from training.evaluation.compare import RankingComparison, TestSet, compare
 

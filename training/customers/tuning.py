@@ -24,8 +24,9 @@ from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Array, CustomerModel
-from training.customers.backtest import recipe_of, split_history, with_declared_traits, with_horizon
+from training.customers.backtest import recipe_of, split_history, with_declared_traits
 from training.customers.dataset import Split, gather
+from training.customers.horizon import with_horizon
 from training.customers.pipeline import settings_of, train
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough

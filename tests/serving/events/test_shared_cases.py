@@ -235,7 +235,7 @@ def online(home: Home, keys: list[int]) -> dict[str, pa.Table]:
     database = Database(home)
     tables = History(home, database).of(keys)
     database.close()
-    return {name: valid_at(table, datetime.now(UTC)) for name, table in tables.items()}
+    return valid_at(tables, datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
