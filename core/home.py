@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 from core import files, traits
 from core.calendar import day_of
 from core.errors import NothingThere, PatronError
+from core.storage.sql import with_driver
 from core.traits import TraitDeclaration
 
 
@@ -115,7 +115,7 @@ class Home:
         """The URL of the database, for SQLAlchemy."""
         if self.database is None:
             return f"sqlite:///{self.database_file}"
-        return re.sub("^postgres(ql)?://", "postgresql+psycopg://", self.database)
+        return with_driver(self.database)
 
     @property
     def has_database(self) -> bool:

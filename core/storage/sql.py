@@ -1,6 +1,13 @@
-"""Quoting of texts and names in generated SQL."""
+"""Quoting of texts and names in generated SQL, and URLs of databases."""
 
 from __future__ import annotations
+
+import re
+
+
+def with_driver(url: str) -> str:
+    """The URL for SQLAlchemy; PostgreSQL is reached with psycopg unless the URL names another driver."""
+    return re.sub("^postgres(ql)?://", "postgresql+psycopg://", url)
 
 
 def literal(value: object) -> str:

@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import PatronError
 from core.home import Home
+from core.storage.sql import with_driver
 from events import lake
 from events.files import imports, mapping, rejected_rows
 from events.identity import Identity
@@ -516,6 +518,33 @@ def database(folder: Path, rows: Sequence[str] = ROWS) -> str:
         connection.execute("CREATE TABLE unsold AS SELECT * FROM sales LIMIT 0")
     connection.close()
     return f"sqlite:///{path}"
+
+
+def test_a_table_of_another_schema_of_postgresql_is_read(
+    home: Home, tmp_path: Path, postgres_address: str
+) -> None:
+    engine = sa.create_engine(with_driver(postgres_address))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA shop")
+        for table in ('shop."Sales"', '"shop.Sales"'):
+            connection.exec_driver_sql(
+                f"CREATE TABLE {table} (who text, day timestamp, no int, sku text, paid numeric(9, 2))"
+            )
+        for row in ROWS:
+            connection.exec_driver_sql(
+                'INSERT INTO shop."Sales" VALUES (%s, %s, %s, %s, %s)', tuple(row.split(","))
+            )
+    assert postgres_address.startswith("postgresql://")
+    own = toml(tmp_path)
+    with pytest.raises(PatronError, match="is empty"):  # a table with a dot in its name comes first
+        imports.import_file(home, f"{postgres_address}#shop.Sales", own)
+    with engine.begin() as connection:
+        connection.exec_driver_sql('DROP TABLE "shop.Sales"')
+    engine.dispose()
+    assert imports.import_file(home, f"{postgres_address}#shop.Sales", own)["read"] == 4
+    other = Home(tmp_path / "other")
+    imports.import_file(other, csv(tmp_path, *ROWS), own)
+    assert generation(home) == generation(other)
 
 
 def test_a_databases_table_gives_the_events_of_its_csv(

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from core.errors import PatronError
+from core.storage.sql import with_driver
 from events.files.mapping import FileSection
 from events.files.readers.source import CHUNK_ROWS, MAX_HASHED_COLUMNS, Source, load_rows
 
@@ -61,7 +62,7 @@ def open_database(
     if not table:
         raise PatronError("name the database's table with --table, or after the URL as URL#TABLE")
     try:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(with_driver(url))
         schema, name = _schema_and_name(sa.inspect(engine), table)
         columns_there = sa.inspect(engine).get_columns(name, schema=schema)
         names = tuple(str(column["name"]) for column in columns_there)
