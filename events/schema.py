@@ -1,4 +1,4 @@
-"""The canonical event tables: what every source is turned into, and what features read.
+"""The canonical event tables, into which every source is converted and from which features are computed.
 
 Amounts are in the shop's currency, as decimals, so that sums do not depend on the order of rows.
 Every table has ``customer_key`` (the internal customer), ``timestamp`` (when it happened, UTC),
@@ -23,7 +23,7 @@ COMMON = {
     "day": "int32",
 }
 SCHEMAS: dict[str, dict[str, str]] = {
-    # One product of one order. ``amount`` is what was paid for the line, after ``discount``.
+    # One product of one order. ``amount`` is the price paid for the line, after ``discount``.
     "order_lines": COMMON
     | {
         "order_id": "string",
@@ -33,7 +33,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "amount": MONEY,
         "discount": MONEY,
     },
-    # Money given back. ``matched`` says whether the line it returns was found.
+    # Refunded money. ``matched``: whether the order line that was returned is known.
     "refunds": COMMON
     | {
         "order_id": "string",
@@ -43,13 +43,13 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "amount": MONEY,
         "matched": "boolean",
     },
-    # Something learnt about a customer: ``name`` (country, channel, ...) and its ``value``.
+    # A trait of a customer: ``name`` (country, channel, ...) and its ``value``.
     "traits": COMMON | {"name": "string", "value": "string"},
-    # Anything else that a customer did or that was done to them: a page seen, a cart filled, a message
-    # sent or opened, a complaint. ``name`` is the event's own, ``kind`` what it means (see
-    # events.taxonomy; null where that is unknown), ``channel`` the way it went (email, web ...).
-    # ``reference`` names what it is about (a message, a cart, a subscription, a ticket),
-    # ``properties`` is JSON of all that the event told, and ``hour`` the shop's local hour (0 to 23).
+    # Any other event of a customer: a page viewed, a cart filled, a message sent or opened, a complaint.
+    # ``name`` is the event's name, ``kind`` its meaning (see events.taxonomy; null if unknown) and
+    # ``channel`` its channel (email, web ...). ``reference`` is the id of its object (a message, a cart, a
+    # subscription, a ticket), ``properties`` the JSON of the event's properties, and ``hour`` the shop's
+    # local hour (0 to 23).
     "activities": COMMON
     | {
         "hour": "int32",
@@ -63,25 +63,25 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "properties": "string",
     },
 }
-# The tables of orders have versions: a row counts until ``replaced_at`` (UTC), from which on a later version
-# of its order is known; null where none is. Definitions of features do not see the column.
+# The tables of orders have versions: a row is valid until ``replaced_at`` (UTC), when a later version of its
+# order arrived; null if none did. The definitions of features do not read the column.
 STORED = {
     name: schema | ({"replaced_at": "timestamp(6)"} if "order_id" in schema else {})
     for name, schema in SCHEMAS.items()
 }
-# What was stated about orders, as it arrived: see events.lake.order_versions. All lines of one ``version``
-# (the journal's number of the message or import) belong together; those without one are the first.
-# ``stated_at`` orders versions; ``updated`` marks those that change an order that was placed before.
+# The facts about orders, as they arrived: see events.lake.order_versions. All lines of one ``version`` (the
+# journal's number of the message or import) belong together; those without a version are the first one.
+# ``stated_at`` orders the versions; ``updated`` marks versions of orders that were placed before.
 FACTS = {
     "order_lines": SCHEMAS["order_lines"]
     | {"stated_at": "timestamp(6)", "version": "int64", "updated": "boolean"},
-    # Without ``amount`` a refund is of the order's price of the product, or of the rest of the order.
+    # A refund without ``amount`` is the order's price of the product, or the rest of the order.
     "refunds": SCHEMAS["refunds"] | {"version": "int64", "cancelled": "boolean"},
 }
-# What the lake adds to the columns of a source, which has ``customer_id`` in place of the key.
+# The columns that the lake adds to those of a source, which has ``customer_id`` instead of the key.
 OWN_COLUMNS = ("customer_key", "day", "hour")
-# What divides customers into segments, from ``valid_from`` on: see features.offline.boundaries. A bound is
-# the least value of the upper part; a taste's centre has one row per ``category``, its share.
+# The boundaries of segments, valid from ``valid_from`` on: see features.offline.boundaries. A bound is the
+# least value of the upper part; the centre of a taste has a row per ``category``, with its share.
 BOUNDARIES = {
     "valid_from": "timestamp(6)",
     "kind": "string",
@@ -89,9 +89,9 @@ BOUNDARIES = {
     "category": "string",
     "bound": "float64",
 }
-# What the texts among activities say, derived from those: see features.text.opinions. ``content`` is the
-# calibrated probability that the author is content, ``confidence`` that of the likelier answer, both null
-# where nothing in the home can tell; ``topics`` are names, each between commas.
+# The opinions in the texts of activities: see features.text.opinions. ``content`` is the calibrated
+# probability that the author is content and ``confidence`` that of the likelier label, both null without a
+# classifier; ``topics`` are names, each between commas.
 OPINIONS = COMMON | {
     "kind": "string",
     "reference": "string",
@@ -100,19 +100,20 @@ OPINIONS = COMMON | {
     "confidence": "decimal(7, 6)",
     "topics": "string",
 }
-# Who turned out to be somebody else, and since when: see events.identity.
+# The merges of customers and their moments: see events.identity.
 MERGES = {"customer_key": "int64", "into": "int64", "at": "timestamp(6)"}
 POPULATION = {"customer_key": "int64", "as_of": "timestamp(6)", "as_of_day": "int32"}
 
 
 @dataclass(frozen=True)
 class Events:
-    """The event tables as Ibis expressions, on whatever engine holds them, with opinions and boundaries.
+    """The event tables as Ibis expressions, on any engine, with opinions and boundaries.
 
-    :mod:`features.text.opinions` and :mod:`features.offline.boundaries` add those. The events of merged
-    customers are told of both; ``merges`` says who they are, and is None where there are none.
+    :mod:`features.text.opinions` and :mod:`features.offline.boundaries` add the last two. The events of
+    merged customers are in the tables under both keys.
 
     Attributes:
+        merges: the merges of customers; None if there are none.
         replaced_lines: the order lines that a later version of their order replaces, where ``order_lines``
             has only the others; None where the column ``replaced_at`` tells them apart.
     """
@@ -128,7 +129,7 @@ class Events:
 
     @classmethod
     def unbound(cls) -> Events:
-        """Tables without data: what definitions are compiled and hashed against."""
+        """Tables without data, from which definitions are compiled and hashed."""
         tables = SCHEMAS | {"opinions": OPINIONS, "boundaries": BOUNDARIES}
         tables |= {"replaced_lines": SCHEMAS["order_lines"]}
         return cls(**{name: ibis.table(schema, name=name) for name, schema in tables.items()})
@@ -139,7 +140,7 @@ class Events:
             yield name, getattr(self, name)
 
     def known_at(self, moment: datetime) -> Events:
-        """Only what had happened before ``moment`` and was known by then."""
+        """Only the events that had happened before ``moment`` and had arrived by then."""
         cut = ibis.literal(moment.replace(tzinfo=None), "timestamp(6)")
         tables = dict(self.items()) | {"opinions": self.opinions}
         return replace(
@@ -165,7 +166,7 @@ def latest(events: ir.Table) -> ir.Table:
 
 
 def visible(events: ir.Table, population: ir.Table) -> ir.Table:
-    """Each (customer, as_of) of the population with the events that could be known then.
+    """Each (customer, as_of) of the population with the events that had happened and arrived by then.
 
     Adds ``days_ago``: the shop's days between the event and ``as_of``, 0 on the same day.
     """
@@ -176,9 +177,9 @@ def visible(events: ir.Table, population: ir.Table) -> ir.Table:
 
 
 def replaced(events: Events, population: ir.Table) -> ir.Table:
-    """As :func:`visible`, the order lines that a version of their order known then replaces.
+    """As :func:`visible`, the order lines that had been replaced by a later version of their order.
 
-    They say nothing about orders any more, but they did arrive.
+    They are not part of any order, but they are evidence that the customer existed.
     """
     if events.replaced_lines is not None:
         return _received(events.replaced_lines, population)
@@ -198,7 +199,7 @@ def _received(events: ir.Table, population: ir.Table) -> ir.Table:
 def following(events: ir.Table, population: ir.Table, days: int) -> ir.Table:
     """Each (customer, as_of) with the events of the ``days`` days from ``as_of`` on.
 
-    Orders that were corrected or cancelled later are as the last correction has them.
+    Of orders that were corrected or cancelled later, the latest version counts.
     """
     joined = population.inner_join(latest(events), "customer_key")
     return joined.filter(joined.timestamp >= joined.as_of, joined.day - joined.as_of_day < days)

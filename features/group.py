@@ -1,7 +1,8 @@
-"""Feature and FeatureGroup: a fact about a customer is one small function.
+"""Feature and FeatureGroup: each feature of a customer is one small function.
 
-A function's parameters name its inputs, as the events' tables and ``opinions`` (already cut to what was
-visible), tables the group prepares, or features, of the same group or among those it ``reads`` from others::
+The parameters of a function name its inputs: event tables and ``opinions`` (only what was visible then),
+tables that the group prepares, or features, of the same group or of those that it ``reads`` from other
+groups::
 
     purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
 
@@ -40,14 +41,14 @@ DTYPES: dict[type, str] = {
 
 @dataclass(frozen=True)
 class Feature:
-    """One fact about one customer as of a moment.
+    """A feature: one value per customer and moment.
 
     Attributes:
         name: the column.
-        unit: what one of it is (``orders``, ``days``, ``currency``, ``share`` ...).
+        unit: the unit of its values (``orders``, ``days``, ``currency``, ``share`` ...).
         dtype: ``int64``, ``float64``, ``string`` or ``boolean``.
-        missing: the value for a customer without any event to compute it from; None is null.
-        inputs: the tables it aggregates, or the features it combines.
+        missing: the value for a customer without events from which to compute it; None is null.
+        inputs: the tables that it aggregates, or the features that it combines.
     """
 
     name: str
@@ -71,10 +72,10 @@ class Feature:
         return hash((self.group.name, self.name))
 
     def definition(self) -> str:
-        """SHA-256 of what this feature computes: its SQL over the event tables.
+        """SHA-256 of the SQL that computes this feature from the event tables.
 
-        Comments, docstrings and moved code leave it alone; any change of meaning, also in a
-        table the group prepares, changes it.
+        Comments, docstrings and moved code do not change it. A change of meaning does, also of a table that
+        the group prepares.
         """
         return self._definition
 
@@ -87,12 +88,12 @@ class Feature:
 
 
 class FeatureGroup:
-    """Features computed together from the same events; one Feast feature view.
+    """Features that are computed together from the same events: one feature view of Feast.
 
     Args:
-        name: the group's name, and the feature view's.
-        fresh_for: how old a value may be before an answer built on it counts as stale.
-        reads: features of other groups that this one's are made from; as a table, ``facts``.
+        name: the name of the group and of the feature view.
+        fresh_for: the age of a value from which a score that uses it counts as stale.
+        reads: the features of other groups that this group reads, as a table named ``facts``.
     """
 
     def __init__(self, name: str, fresh_for: timedelta, reads: Sequence[Feature] = ()) -> None:
@@ -104,21 +105,21 @@ class FeatureGroup:
 
     @property
     def reads_opinions(self) -> bool:
-        """Whether it is made of what texts say, and so depends on who reads them."""
+        """Whether a feature reads opinions, and so depends on the classifier of texts."""
         inputs = [
             name for function in self._tables.values() for name in inspect.signature(function).parameters
         ]
         return "opinions" in [*inputs, *(name for f in self.features.values() for name in f.inputs)]
 
     def table(self, function: Callable[..., ir.Table]) -> Callable[..., ir.Table]:
-        """Register an intermediate table, for features that are not one aggregate."""
+        """Register an intermediate table, for features that need more than one aggregation."""
         self._tables[function.__name__] = function
         return function
 
     def feature(
         self, *, unit: str, missing: float | str | None = None
     ) -> Callable[[Callable[..., ir.Value]], Feature]:
-        """Register a feature: name, docstring and annotation become column, meaning and type."""
+        """Register a feature; its name, docstring and annotation are the column, the meaning and the type."""
 
         def register(function: Callable[..., ir.Value]) -> Feature:
             dtype = DTYPES[typing.get_type_hints(function)["return"]]
@@ -148,13 +149,13 @@ class FeatureGroup:
 
         Args:
             events: the event tables.
-            population: ``customer_key``, ``as_of``, ``as_of_day``; one row per question.
-            features: which ones; all of the group by default.
-            prepared: tables that were made before: event tables as :func:`visible` cuts them, and as
-                ``facts`` what the group ``reads``, one row per question.
+            population: ``customer_key``, ``as_of``, ``as_of_day``; a row per customer and moment.
+            features: the features to compute; all of the group by default.
+            prepared: tables that exist already: event tables as :func:`visible` returns them, and as
+                ``facts`` the features that the group ``reads``, a row per customer and moment.
 
         Returns:
-            ``customer_key``, ``as_of`` and one column per feature, one row per question.
+            ``customer_key``, ``as_of`` and a column per feature; a row per customer and moment.
         """
         wanted = list(self.features.values() if features is None else features)
         tables = {"population": population} | dict(prepared or {})
@@ -190,11 +191,11 @@ class FeatureGroup:
         return result.select(*KEYS, *(f.name for f in wanted))
 
     def _is_derived(self, feature: Feature) -> bool:
-        """Whether it combines features; it aggregates a table otherwise."""
+        """Whether a feature combines other features instead of aggregating a table."""
         return feature.inputs[0] in self.features or feature.inputs[0] in self.reads
 
     def _needed(self, wanted: Sequence[Feature]) -> list[Feature]:
-        """``wanted`` and the features of the group that they are derived from."""
+        """The wanted features, and those of the group from which they are derived."""
         needed: dict[str, Feature] = {}
         for feature in wanted:
             inputs = [self.features[name] for name in feature.inputs if name in self.features]
@@ -230,7 +231,7 @@ class FeatureGroup:
 
 
 def compute(events: Events, population: ir.Table, features: Sequence[Feature]) -> ir.Table:
-    """Features of any groups for a population: ``customer_key``, ``as_of``, then the features."""
+    """Compute features of any groups for a population: ``customer_key``, ``as_of``, then the features."""
     result = population.select(*KEYS)
     for group in dict.fromkeys(f.group for f in features):
         members = [f for f in features if f.group is group]

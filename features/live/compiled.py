@@ -1,7 +1,7 @@
-"""The definitions of all groups as SQL, compiled once: what a handful of customers is recomputed by.
+"""The definitions of all groups as SQL, compiled once, to recompute the features of a few customers.
 
-Building Ibis' expressions costs a second, running their SQL over small Arrow tables tens of
-milliseconds. The SQL is the definitions' own, so nothing is defined twice.
+Building the Ibis expressions takes a second; running their SQL over small Arrow tables takes tens of
+milliseconds. The SQL is compiled from the definitions, so nothing is defined twice.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Compiled:
 
     Attributes:
         sql: by group; those that read other groups come last.
-        types: of the columns of each group's result.
-        reads: by group the columns of ``facts`` and their types; none for a group that reads events alone.
+        types: the types of the columns of each group's result.
+        reads: by group the columns of ``facts`` and their types; absent for a group that reads only events.
     """
 
     sql: Mapping[str, str]
@@ -39,7 +39,7 @@ class Compiled:
 
 @cache
 def compile_groups(groups: tuple[FeatureGroup, ...] = GROUPS) -> Compiled:
-    """Compile the definitions, which takes about a second, once per process."""
+    """Compile the definitions, once per process, which takes about a second."""
     events, population = Events.unbound(), ibis.table(POPULATION, name="population")
     sql, types, reads = {}, {}, {}
     for group in sorted(groups, key=lambda group: bool(group.reads)):
@@ -55,7 +55,9 @@ def compile_groups(groups: tuple[FeatureGroup, ...] = GROUPS) -> Compiled:
 
 
 def open_connection() -> duckdb.DuckDBPyConnection:
-    """A DuckDB for small tables: one thread is faster than two, and leaves the others alone."""
+    """A DuckDB connection for small tables; one thread is faster than two here, and leaves the other cores
+    free.
+    """
     connection: duckdb.DuckDBPyConnection = connect().con
     connection.execute("SET threads = 1")
     return connection
@@ -69,7 +71,7 @@ def run(
 ) -> dict[str, pa.Table]:
     """The features of a population, by group: one row per customer, in the order of their keys.
 
-    Planned anew each time, since a prepared plan rests on the tables that it was made for.
+    Each call plans the SQL again, since a prepared statement is bound to its tables.
 
     Args:
         tables: the event tables, ``opinions`` and ``boundaries``.
@@ -83,7 +85,7 @@ def run(
         for group, sql in compiled.sql.items():
             if group in compiled.reads:
                 connection.register("facts", _facts(results, compiled.reads[group]))
-            # DuckDB's own types differ: a sum is a HUGEINT.
+            # The types of DuckDB differ: a sum is a HUGEINT.
             results[group] = connection.execute(sql).to_arrow_table().cast(compiled.types[group])
     finally:
         for name in (*given, "facts"):
@@ -92,6 +94,6 @@ def run(
 
 
 def _facts(results: Mapping[str, pa.Table], schema: pa.Schema) -> pa.Table:
-    """What a group reads of the others, whose rows are those of the same customers in the same order."""
+    """The columns that a group reads from other groups; all results have the same rows in the same order."""
     columns = {name: table[name] for table in results.values() for name in table.column_names}
     return pa.table([columns[name] for name in schema.names], schema=schema)

@@ -1,1 +1,1 @@
-"""What a text says: its words, topics, and how content a classifier takes its author to be."""
+"""Texts: tokens, topics, and a classifier of how content the author is."""

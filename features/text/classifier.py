@@ -1,8 +1,7 @@
-"""A linear classifier of texts that is plain data: terms and their weights, no pickle.
+"""A linear classifier of texts, stored as plain data: terms and their weights, without pickle.
 
-A text is a vector of its known n-grams, each ``(1 + ln count) × scale``, of length 1. The log-odds of the
-label are an intercept and the sum of ``weight × value``, so each n-gram's part can be told, and they
-add up.
+A text is a vector of its known n-grams, each ``(1 + ln count) × scale``, normalised to length 1. The log-odds
+of the label are the intercept plus the sum of ``weight × value``, so the contributions of the n-grams add up.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Settings:
-    """How a text becomes numbers, and how the weights are learnt.
+    """The settings of the vectors and of the fit.
 
-    The defaults were chosen by ``python -m benchmarks.quality.reviews``, on inner splits; ``most_terms``
-    by its size too.
+    The defaults were chosen by ``python -m benchmarks.quality.reviews``, on inner splits; that of
+    ``most_terms`` also by the size of the file.
 
     Attributes:
         words, characters: the longest n-grams, in tokens: see :func:`features.text.tokens.ngrams`.
-        min_documents: a term is in at least so many texts.
+        min_documents: the minimum number of texts that contain a term.
         contrast: how much the scale of a term grows with the difference between the labels; 0 is tf-idf.
-        smoothing: texts without a difference that each term is given beforehand.
+        smoothing: the number of texts without a difference that is added to each term.
         C: inverse strength of the L2 penalty of the logistic regression.
-        most_terms: the terms that matter most are kept, at most so many.
+        most_terms: the maximum number of terms; those with the largest effect are kept.
     """
 
     words: int = 3
@@ -57,12 +56,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says of texts, one value per text.
+    """A classifier's predictions, one value per text.
 
     Attributes:
-        probability: calibrated, of the label being 1; of a text in which it knows nothing, what it says
-            before it has read anything.
-        confidence: the probability of the likelier label, 0.5 to 1; 0.5 where it knows nothing.
+        probability: the calibrated probability that the label is 1; of a text without known terms, that of
+            the intercept.
+        confidence: the probability of the likelier label, 0.5 to 1; 0.5 for a text without known terms.
     """
 
     probability: Array
@@ -71,7 +70,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class TextReason:
-    """What an n-gram of a text added to the log-odds; below 0 it spoke against the label."""
+    """The contribution of an n-gram of a text to the log-odds; negative if against the label."""
 
     ngram: str
     contribution: float
@@ -79,12 +78,13 @@ class TextReason:
 
 @dataclass(frozen=True)
 class TextExplanation:
-    """Log-odds taken apart: ``base``, the contributions of both lists and ``rest`` make ``raw_score``.
+    """An explained score: ``base``, the contributions in both lists and ``rest`` add up to ``raw_score``.
 
     Attributes:
-        base: the log-odds before anything is read.
-        in_favour, against: the n-grams that spoke most for and against the label, the strongest first.
-        rest: what all others added together.
+        base: the log-odds of a text without known terms.
+        in_favour, against: the n-grams with the largest contributions for and against the label, the largest
+            first.
+        rest: the sum of all other contributions.
     """
 
     raw_score: float
@@ -96,12 +96,12 @@ class TextExplanation:
 
 @dataclass(frozen=True)
 class TextClassifier:
-    """Terms with their scales and weights; it has learnt, and changes no more.
+    """A fitted classifier: terms with their scales and weights.
 
     Attributes:
-        terms: n-grams as :func:`features.text.tokens.ngrams` makes them.
-        scales, weights: of each term, as the module says; weights are in log-odds.
-        intercept: the log-odds of a text of which nothing is known.
+        terms: n-grams, as :func:`features.text.tokens.ngrams` returns them.
+        scales, weights: of each term, see the module; weights are in log-odds.
+        intercept: the log-odds of a text without known terms.
     """
 
     settings: Settings
@@ -115,11 +115,11 @@ class TextClassifier:
         return {term: i for i, term in enumerate(self.terms)}
 
     def raw(self, texts: Sequence[Any]) -> Array:
-        """The log-odds of each text; None and not a number are empty texts."""
+        """The log-odds of each text; None and NaN count as empty texts."""
         return self._parts(texts) @ self.weights.astype(np.float64) + self.intercept
 
     def predict(self, texts: Sequence[Any]) -> Predictions:
-        """Probabilities of the label and how sure they are; the order of texts changes nothing."""
+        """The probability and the confidence of each text; independent of the other texts."""
         values = self._parts(texts)
         probability = expit(values @ self.weights.astype(np.float64) + self.intercept)
         known = np.diff(values.indptr) > 0
@@ -129,7 +129,7 @@ class TextClassifier:
         return unit_rows(counts(texts, self._index, self.settings), self.scales.astype(np.float64))
 
     def explain(self, text: Any, top: int = TOP) -> TextExplanation:
-        """Why a text scores as it does, by at most ``top`` n-grams for and as many against."""
+        """Explain the score of a text by at most ``top`` n-grams for and as many against the label."""
         values = self._parts([text])
         parts = values.data * self.weights[values.indices].astype(np.float64)
         order = np.argsort(-np.abs(parts), kind="stable")
@@ -140,7 +140,7 @@ class TextClassifier:
         return TextExplanation(self.intercept + float(parts.sum()), self.intercept, for_it, against, rest)
 
     def to_files(self) -> dict[str, bytes]:
-        """Everything needed to open it again, by file name: a Parquet table and JSON."""
+        """The content of the classifier's files, a Parquet table and JSON, by file name."""
         table = pa.table({"term": list(self.terms), "scale": self.scales, "weight": self.weights})
         written = io.BytesIO()
         pq.write_table(table, written, compression="zstd", use_dictionary=False, write_statistics=False)
@@ -149,7 +149,7 @@ class TextClassifier:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> TextClassifier:
-        """Open what :meth:`to_files` wrote."""
+        """Read the result of :meth:`to_files`."""
         table = parquet.read_bytes(files[TERMS])
         parameters = json.loads(files[PARAMETERS])
         names = {field.name for field in fields(Settings)}
@@ -159,7 +159,7 @@ class TextClassifier:
 
 
 def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -> sparse.csr_array:
-    """How often each known term is in each text: a row per text, a column per term."""
+    """The number of occurrences of each known term: a row per text, a column per term."""
     columns: list[int] = []
     numbers: list[int] = []
     ends = [0]
@@ -176,7 +176,7 @@ def counts(texts: Sequence[Any], index: Mapping[str, int], settings: Settings) -
 
 
 def unit_rows(matrix: sparse.csr_array, scales: Array) -> sparse.csr_array:
-    """Counts as ``(1 + ln count) × scale``, each row divided by its length; an empty row stays empty."""
+    """The counts as ``(1 + ln count) × scale``, each row normalised to length 1; an empty row stays empty."""
     data = (1 + np.log(matrix.data)) * scales[matrix.indices]
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     length = np.sqrt(np.bincount(rows, weights=data**2, minlength=matrix.shape[0]))

@@ -1,4 +1,4 @@
-"""What customers write about in shops: the words of each topic, in English and Chinese."""
+"""The words of each topic of customers' texts, in English and Chinese."""
 
 from __future__ import annotations
 

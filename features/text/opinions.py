@@ -1,9 +1,10 @@
-"""What customers' texts say: an event table derived from ``activities``, one row per text.
+"""Opinions: an event table derived from the texts of ``activities``, one row per text.
 
-Texts are read row by row, so one says the same in a build, live and in a notebook, and nothing of it is kept.
-A classifier reads them that the home holds as one file, put there when a version of ``feedback`` is promoted.
-Without one topics are found all the same, and how content an author is stays unknown. With another reader
-features made of opinions are other features: see :mod:`features.catalogue.definitions`.
+Each text is classified on its own, so the result is the same in a build, live and in a notebook, and it is
+not stored. The classifier is one file of the home, installed when a version of ``feedback`` is promoted.
+Without a classifier, topics are still found, and how content an author is stays unknown. A change of the
+classifier changes the definitions of the features that read opinions: see
+:mod:`features.catalogue.definitions`.
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ if TYPE_CHECKING:
     from features.text.classifier import TextClassifier
 
 KINDS = ("reviewed", "complaint_opened", "survey_answered")
-PROPERTIES = ("review_body", "text", "comment", "message")  # the first of them that is a text is read
+PROPERTIES = ("review_body", "text", "comment", "message")  # the first one that is a text is read
 BETWEEN = ","
 AT_ONCE, MAX_CACHED_TEXTS = 10_000, 100_000  # texts
-RECIPE = 1  # to be raised when texts are read otherwise by the same classifier and lexicon
+RECIPE = 1  # raise it if the same classifier and lexicon give other opinions
 Read: TypeAlias = tuple[Decimal | None, Decimal | None, str]
 """Content, confidence and topics."""
 _SCHEMA = ibis.schema(OPINIONS).to_pyarrow()
 _READ = ("content", "confidence", "topics")
-_OWN_TIME = (1980, 1, 1, 0, 0, 0)  # of every file, so that the same classifier is the same bytes
+_OWN_TIME = (1980, 1, 1, 0, 0, 0)  # of every file in the archive, so that equal classifiers have equal bytes
 
 
 @dataclass(frozen=True)
 class TextReader:
-    """Who reads texts: the home's file of a classifier, or nobody.
+    """Reads texts with the home's classifier, if it has one.
 
-    What it read lately it knows by a digest of the text, since live the same few are asked about again.
+    Recent results are cached by a digest of the text, since the live path reads the same few texts again.
     """
 
     file: bytes | None = field(default=None, repr=False)
@@ -57,7 +58,7 @@ class TextReader:
 
     @classmethod
     def of(cls, home: Home) -> TextReader:
-        """The one of a home."""
+        """The reader of a home."""
         try:
             return cls(home.text_classifier.read_bytes())
         except FileNotFoundError:
@@ -65,18 +66,18 @@ class TextReader:
 
     @cached_property
     def recipe(self) -> str:
-        """A short digest of how texts are read: by which classifier, and by which words of topics."""
+        """A short digest of the classifier and of the words of the topics."""
         learnt = None if self.file is None else hashlib.sha256(self.file).hexdigest()
         return hashlib.sha256(repr((RECIPE, learnt, LEXICON)).encode()).hexdigest()[:12]
 
     @cached_property
     def classifier(self) -> TextClassifier | None:
-        """What it learnt.
+        """The classifier; None if the home has none.
 
         Raises:
             PatronError: the file is damaged.
         """
-        from features.text.classifier import TextClassifier  # takes SciPy, which a service need not wait for
+        from features.text.classifier import TextClassifier  # imports SciPy, which delays a service's start
 
         if self.file is None:
             return None
@@ -89,7 +90,7 @@ class TextReader:
             ) from error
 
     def opinions(self, activities: pa.Table) -> pa.Table:
-        """The opinions of some activities, in their order.
+        """The opinions of activities, in their order.
 
         Raises:
             PatronError: see :attr:`classifier`.
@@ -119,7 +120,7 @@ class TextReader:
         return [self._known[d] for d in digests]
 
     def _judged(self, texts: Sequence[str]) -> list[Read]:
-        """What is read in each text, of which no other matters. Decimals, so that sums ignore their order."""
+        """The opinion of each text, independent of the others; in decimals, whose sums ignore their order."""
         topics = [BETWEEN.join(["", *(m.topic for m in mentions(text)), ""]) for text in texts]
         if self.classifier is None or not texts:
             return [(None, None, mentioned) for mentioned in topics]
@@ -132,7 +133,7 @@ class TextReader:
 
 
 def text_of(properties: str | None) -> str | None:
-    """The text that an activity carries, by its properties as JSON; None where there is none."""
+    """The text in an activity's properties, which are JSON; None if there is none."""
     content = json.loads(properties) if properties else None
     if not isinstance(content, dict):
         return None
@@ -141,7 +142,7 @@ def text_of(properties: str | None) -> str | None:
 
 
 def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Events:
-    """The event tables with the opinions of their activities."""
+    """The event tables with the table of opinions of their activities."""
     with_text = events.activities.filter(events.activities.kind.isin(KINDS))
     taken = with_text.select(*(name for name in OPINIONS if name not in _READ), "properties")
     return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(taken))))
@@ -153,7 +154,7 @@ def stamp(home: Home) -> core.files.Stamp | None:
 
 
 def install(home: Home, files: Mapping[str, bytes]) -> None:
-    """Have a classifier read this home's texts from now on; in one step.
+    """Install a classifier as the reader of this home's texts, in one step.
 
     Args:
         files: see :meth:`features.text.classifier.TextClassifier.to_files`.

@@ -1,8 +1,8 @@
-"""Texts as tokens and n-grams, in English and Chinese by the same rules and without a segmenter.
+"""Texts as tokens and n-grams, by the same rules for English and Chinese, without a segmenter.
 
-A word of letters is a token, and so is a number, a sign or an emoji. Numbers of five digits or more are left
-out: they are an order's or a telephone's, and would stand in what is published. Of scripts that put no spaces
-between words (Han, kana, hangul) each character is one, so that their n-grams are n-grams of characters.
+A token is a word of letters, a number, a sign or an emoji. Numbers of five digits or more are left out: they
+identify orders or telephones and must not be published. In scripts without spaces between words (Han, kana,
+hangul) each character is a token, so that n-grams are n-grams of characters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 MAX_CHARACTERS = 20_000
-"""So much of a text is read; what follows says nothing more."""
+"""The number of characters of a text that are read; the rest is ignored."""
 
 _SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -25,9 +25,9 @@ Language = Literal["en", "zh"]
 
 
 def normalised(text: Any) -> str:
-    """A text in Unicode's compatibility form (NFKC), without case; empty for None and not a number.
+    """A text in Unicode's compatibility form (NFKC), case-folded; empty for None and NaN.
 
-    What no encoding can hold (half of a surrogate pair) is left out.
+    Unpaired surrogates, which cannot be encoded, are left out.
     """
     if text is None or text != text:
         return ""
@@ -41,12 +41,12 @@ def tokens(text: Any) -> list[str]:
 
 
 def ngrams(words_of_text: Sequence[str], words: int, characters: int) -> list[str]:
-    """Runs of tokens, joined by spaces, shorter ones first.
+    """The n-grams of tokens, joined by spaces, shorter ones first.
 
     Args:
         found: the tokens of a text.
-        words: the longest run, in tokens, that begins with a word, a number or a sign.
-        characters: the longest one that begins with a character of a script without spaces.
+        words: the maximum length, in tokens, of those that begin with a word, a number or a sign.
+        characters: that of those that begin with a character of a script without spaces.
     """
     made = list(words_of_text)
     runs = made
@@ -61,15 +61,15 @@ def ngrams(words_of_text: Sequence[str], words: int, characters: int) -> list[st
 
 
 def as_written(ngram: str) -> str:
-    """An n-gram as people write it: no spaces between characters of scripts that have none."""
+    """An n-gram as people write it: without spaces between characters of scripts that have none."""
     return _BETWEEN_SINGLES.sub("", ngram)
 
 
 def language(text: Any) -> Language | None:
-    """The language of a text, told by its script alone; None where it has no letters of either.
+    """The language of a text, by its script alone; None if it has letters of neither.
 
-    Chinese where at least half of its words and characters are Han, so that a model's name in Latin
-    letters changes nothing; English stands for every language in Latin script.
+    Chinese if at least half of its words and characters are Han, so that a product's name in Latin letters
+    changes nothing. English stands for every language in Latin script.
     """
     words = tokens(text)
     han = sum(_HAN.match(token) is not None for token in words)

@@ -1,7 +1,7 @@
-"""What a text is about: topics told by words that can be read, counted and changed.
+"""Topics of texts, by lists of words that people can read, count and change.
 
-Not by factors of a matrix: a shop wants the same named topics in every month and in both languages,
-and sees at once which words made one.
+They are not factors of a matrix: a shop needs the same named topics in every month and in both languages, and
+sees which words led to a topic.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Mention:
     """A topic in a text.
 
     Attributes:
-        words: those that made it, in order of appearance, each once.
-        passage: the clauses that they are in, by which its sentiment can be told.
+        words: the words that led to it, in order of appearance, each once.
+        passage: the clauses that contain them, from which its sentiment can be predicted.
     """
 
     topic: str
@@ -33,7 +33,7 @@ class Mention:
 
 
 def mentions(text: Any, lexicon: Lexicon = LEXICON) -> tuple[Mention, ...]:
-    """The topics of a text, in the lexicon's order; none of None, not a number or an empty text."""
+    """The topics of a text, in the lexicon's order; none for None, NaN or an empty text."""
     clauses = [clause for clause in _CLAUSE.split(normalised(text)) if clause.strip()]
     results = []
     for topic, phrases in lexicon.items():
@@ -47,7 +47,7 @@ def mentions(text: Any, lexicon: Lexicon = LEXICON) -> tuple[Mention, ...]:
 
 
 def shares(texts: Sequence[Any], lexicon: Lexicon = LEXICON) -> dict[str, float]:
-    """Share (0 to 1) of texts that mention each topic; 0 of no texts."""
+    """The share (0 to 1) of texts that mention each topic; 0 without texts."""
     total = max(len(texts), 1)
     topics = [mention.topic for text in texts for mention in mentions(text, lexicon)]
     return {topic: topics.count(topic) / total for topic in lexicon}
@@ -55,9 +55,9 @@ def shares(texts: Sequence[Any], lexicon: Lexicon = LEXICON) -> dict[str, float]
 
 @cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """One that finds any of the phrases: English by whole words, Chinese anywhere; longer ones first.
+    """A pattern that matches any of the phrases: English by whole words, Chinese anywhere; longer ones first.
 
-    Where a word cannot begin its English half is not tried, which is most of a text.
+    The English half is tried only where a word can begin, which is a small part of a text.
     """
     by_length = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
     english = "|".join(_english(phrase) for phrase in by_length if phrase.isascii())
