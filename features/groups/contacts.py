@@ -1,9 +1,9 @@
-"""What the company told customers, and how they took it: messages sent, opened, clicked, refused.
+"""Messages that the company sent to customers, and their responses: opened, clicked, unsubscribed.
 
-A message is what was sent over one channel under one reference on one day, so that "sent" and
-"delivered" count once; without references it is what a channel sent on one day. A response belongs
-to the latest message of its channel and reference before it. A click is an opening too, as images
-may be blocked and a push is only tapped. What bounced was not sent.
+The events of one channel, reference and day are one message, so that "sent" and "delivered" count once;
+without references, those of one channel and day are. A response belongs to the latest message of its channel
+and reference before it. A click counts as an opening too, since images may be blocked and a push is only
+tapped. Bounced messages do not count as sent.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def response_hours(numbered: ir.Table) -> ir.Table:
 
 @contacts.table
 def refusals(activities: ir.Table) -> ir.Table:
-    """Each event about a message, and whether it says that no more are wanted."""
+    """Each event of a message, and whether it is an opt-out."""
     contacts = activities.filter(activities.kind.isin(CONTACTS))
     return contacts.mutate(
         spam=contacts.kind == "marked_as_spam", unsubscribed=contacts.kind == "unsubscribed"

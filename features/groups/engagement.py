@@ -1,9 +1,9 @@
-"""What customers do in the shop short of ordering: visits, products viewed, searches, carts.
+"""Activities in the shop other than orders: visits, product views, searches, carts.
 
-A visit is a run of such activities without a pause of 30 minutes, and has the day and hour it began.
-What was told twice counts once. A cart is what one visit put together, as of its last addition or
-step of the checkout. It is abandoned if no order follows within 24 hours. That is said from the
-second midnight after it on, so that a value changes only with an event or at midnight.
+A visit is a run of such activities without a pause of 30 minutes; its day and hour are those of its
+beginning. Repeated events count once. A cart is filled in one visit, and its time is that of the last
+addition or step of the checkout. It is abandoned if no order follows within 24 hours, and counts as abandoned
+from the second midnight on, so that a value changes only with an event or at midnight.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ engagement = FeatureGroup("engagement", fresh_for=timedelta(days=2))
 
 @engagement.table
 def moments(activities: ir.Table) -> ir.Table:
-    """One row per moment at which something was done in the shop, and the number of its visit."""
+    """One row per moment with an activity in the shop, and the number of its visit."""
     done = activities.filter(activities.kind.isin((*VISITS, *CARTS)))
     by_moment = done.group_by([*KEYS, "timestamp"]).aggregate(
         days_ago=done.days_ago.max(),
@@ -52,7 +52,7 @@ def visits(moments: ir.Table) -> ir.Table:
 
 @engagement.table
 def carts(visits: ir.Table, order_lines: ir.Table) -> ir.Table:
-    """One row per cart that was left for long enough to judge: whether an order followed."""
+    """One row per cart that is old enough to be judged: whether an order followed."""
     filled = visits.filter(visits.filled_days_ago >= JUDGED_AFTER_DAYS)
     ordered = order_lines.select(*KEYS, ordered_at=order_lines.timestamp).distinct()
     joined = filled.left_join(

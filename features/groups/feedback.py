@@ -1,9 +1,9 @@
-"""What customers tell the company of itself: reviews, complaints, answers to surveys; without reading texts.
+"""Reviews, complaints and answers to surveys, without their texts.
 
-A review is a product at a moment, a complaint is what was opened under a reference, or at a moment where
-there is none. It is open until its reference is resolved, at its latest opening or after. What was told
-twice counts once, and of two ratings of one review the lower. A number that a source writes otherwise, or
-that is outside of its scale, is no rating: the review counts all the same.
+A review is identified by product and moment, a complaint by its reference, or by its moment if it has none. A
+complaint is open until its reference is resolved, at its latest opening or later. Repeated events count once;
+of two ratings of one review, the lower one counts. A rating that is not a number or is outside its scale is
+ignored, but its review counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ feedback = FeatureGroup("feedback", fresh_for=timedelta(days=2))
 
 
 def _number(events: ir.Table, name: str, scale: tuple[int, int]) -> ir.Value:
-    """A property as a number, of text too; null where it is none or outside of its scale.
+    """A property as a number, also from text; null if it is not a number or is outside its scale.
 
     A decimal, so that sums do not depend on the order of rows.
     """

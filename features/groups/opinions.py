@@ -1,8 +1,8 @@
-"""What customers write, as the home's classifier and the lexicon of topics read it: how content, about what.
+"""Opinions in customers' texts, by the home's classifier and the lexicon of topics: how content, about what.
 
-A text is what a review, a complaint or the answer to a survey carries; one told twice counts once. Its author
-is discontent where the probability of being content is below one half, and complains in a complaint whatever
-it says. Where the home has no classifier, what only it can tell is null.
+The texts are those of reviews, complaints and answers to surveys; repeated ones count once. An author is
+discontent if the probability of being content is below one half; a complaint always counts as discontent
+where complaints are counted. Features that need a classifier are null if the home has none.
 """
 
 from __future__ import annotations

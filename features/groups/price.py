@@ -1,7 +1,7 @@
-"""What customers pay for a thing, and how far they wait for discounts.
+"""Prices that customers pay, and their use of discounts.
 
-The list price is what was paid plus the discount. An order has a discount when any of its lines
-has one; its day is its first. Everything is before refunds.
+The list price is the price paid plus the discount. An order has a discount if any of its lines has one; its
+day is its first. All amounts are before refunds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ price = FeatureGroup("price", fresh_for=timedelta(days=2))
 
 @price.table
 def orders(order_lines: ir.Table) -> ir.Table:
-    """One row per order: its first day, what was paid and what was let off."""
+    """One row per order: its first day, the amount paid and the discount."""
     return order_lines.group_by([*KEYS, "order_id"]).aggregate(
         days_ago=order_lines.days_ago.max(),
         amount=order_lines.amount.sum(),
@@ -27,7 +27,7 @@ def orders(order_lines: ir.Table) -> ir.Table:
 
 @price.table
 def unit_prices(order_lines: ir.Table) -> ir.Table:
-    """One row per line that was not free: what was paid for one item of it."""
+    """One row per line that was not free: the price paid per item."""
     paid = order_lines.filter(order_lines.amount > 0, order_lines.quantity > 0)
     return paid.select(*KEYS, unit_price=paid.amount.cast("float64") / paid.quantity.cast("float64"))
 

@@ -1,4 +1,4 @@
-"""Who the customers are: what they or the company said about them, the latest word counting."""
+"""Traits of customers, by their latest values, and since when a customer is known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What customers bought: how often, how much, how lately, how varied, how much came back.
+"""Orders and refunds: frequency, amount, recency, variety, share refunded.
 
-A window of n days covers the n full days before as_of and the day of as_of itself so far.
-Spend is what was paid, after discounts and before refunds; net spend is after refunds.
+A window of n days covers the n full days before as_of, and the day of as_of until then.
+Spend is the amount paid, after discounts and before refunds; net spend is after refunds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ purchases = FeatureGroup("purchases", fresh_for=timedelta(days=2))
 
 @purchases.table
 def orders(order_lines: ir.Table) -> ir.Table:
-    """One row per order: its first day, what was paid and how many items it had.
+    """One row per order: its first day, the amount paid and the number of items.
 
     ``day`` counts days since 1970-01-01, which was a Thursday.
     """
@@ -33,7 +33,7 @@ def orders(order_lines: ir.Table) -> ir.Table:
 
 @purchases.table
 def gaps(orders: ir.Table) -> ir.Table:
-    """One row per order but the first: the days since the customer's order before it."""
+    """One row per order but the first: the days since the customer's previous order."""
     window = ibis.window(group_by=list(KEYS), order_by=[orders.days_ago.desc(), orders.order_id])
     gap = orders.mutate(gap_days=orders.days_ago.lag().over(window) - orders.days_ago)
     return gap.filter(gap.gap_days.notnull())
@@ -138,7 +138,7 @@ def longest_gap_days(gaps: ir.Table) -> ir.IntegerValue:
 def gap_spread_days(gaps: ir.Table) -> ir.FloatingValue:
     """Standard deviation (of a sample) of the days between orders; null before the third order."""
     days, n = gaps.gap_days.cast("int64"), gaps.count()
-    # From whole numbers: no rounding, so the order of rows does not matter.
+    # From integers, without rounding, so the order of rows does not matter.
     deviations = n * (days * days).sum() - days.sum() * days.sum()
     return (deviations.cast("float64") / (n * (n - 1)).cast("float64").nullif(0)).sqrt()
 
@@ -186,7 +186,7 @@ def refund_share(refunded_total: ir.FloatingValue, spend_total: ir.FloatingValue
 @purchases.feature(unit="currency", missing=0)
 def net_spend_365d(spend_365d: ir.FloatingValue, refunded_365d: ir.FloatingValue) -> ir.FloatingValue:
     """Paid in the last 365 days less the money given back in them; below 0 when more came back."""
-    # As decimals, since of two large sums as floats nothing exact is left.
+    # As decimals, since the difference of two large sums of floats is inexact.
     return spend_365d.cast(MONEY) - refunded_365d.cast(MONEY)
 
 

@@ -1,9 +1,9 @@
-"""Which segments a customer belongs to: RFM, value tier, lifecycle stage and taste.
+"""Segments of customers: RFM, value tier, lifecycle stage and taste.
 
-What divides customers (quantiles, the revenue that makes a tier, the centres of tastes) is learnt
-from everyone as of the first of a month and then stands until the next (:mod:`features.offline.boundaries`),
-so a customer's segments change with what the customer does, and with the boundaries once a month.
-Before the first boundaries RFM, tier and taste are null.
+The boundaries (quantiles, the revenue that makes a tier, the centres of tastes) are computed from all
+customers as of the first of each month and are valid until the next (:mod:`features.offline.boundaries`). So
+a customer's segments change with their events, and once a month with the boundaries. Before the first
+boundaries RFM segment, tier and taste are null.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ segments = FeatureGroup(
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment for people: its name in two languages, and who is in it."""
+    """A segment as shown to people: its name in two languages, and its rule in words."""
 
     english: str
     chinese: str
@@ -104,7 +104,7 @@ _GRID = (
 
 @segments.table
 def standing(population: ir.Table, boundaries: ir.Table) -> ir.Table:
-    """The boundaries in force at each moment: of each kind the latest."""
+    """The boundaries valid at each moment: the latest of each kind."""
     moments = population.select("as_of").distinct()
     so_far = moments.join(boundaries, boundaries.valid_from <= moments.as_of)
     latest = so_far.group_by("as_of", "kind").aggregate(valid_from=so_far.valid_from.max())
@@ -113,7 +113,9 @@ def standing(population: ir.Table, boundaries: ir.Table) -> ir.Table:
 
 @segments.table
 def places(facts: ir.Table, standing: ir.Table) -> ir.Table:
-    """One row per customer with an order and kind: how many bounds their measure reaches."""
+    """One row per customer with an order and kind of boundary: the number of bounds that their measure
+    reaches.
+    """
     buyers = facts.filter(facts.orders_total > 0)
     measures = {
         "recency": buyers.recency_days,
@@ -133,7 +135,7 @@ def places(facts: ir.Table, standing: ir.Table) -> ir.Table:
 
 @segments.table
 def shares(order_lines: ir.Table) -> ir.Table:
-    """One row per category a customer paid for: its share of what they paid so far."""
+    """One row per category in which a customer paid: its share of the customer's spend so far."""
     lines = order_lines.filter(order_lines.category.notnull(), order_lines.amount > 0)
     spent = lines.group_by([*KEYS, "category"]).aggregate(spend=lines.amount.sum())
     # Decimals until the last, whose sum does not depend on the order of rows.
@@ -143,7 +145,7 @@ def shares(order_lines: ir.Table) -> ir.Table:
 
 @segments.table
 def tastes(shares: ir.Table, standing: ir.Table) -> ir.Table:
-    """One row per customer: the taste whose centre is nearest by Euclid, of equals the first by label."""
+    """One row per customer: the taste with the nearest centre (Euclidean); of equals the first by label."""
     centres = standing.filter(standing.kind == "taste")
     length = centres.group_by("as_of", "label").aggregate(length=(centres.bound * centres.bound).sum())
     near = shares.inner_join(centres, ["as_of", "category"])

@@ -1,14 +1,13 @@
-"""What customers subscribe to: whether a subscription goes on, since when, for how much, and until when.
+"""Subscriptions: whether they are active, since when, for how much, and until when.
 
-A subscription is what events of subscriptions tell under one reference; those without one are together one.
-Its latest start or renewal says until when it is paid: ``ends_at`` of its properties (ISO 8601; the day as
-it is written there, the first that is not paid), else ``period_months`` from its own day on, else nobody
-knows and it goes on until it is told to end.
+A subscription consists of the events with one reference; events without one form a single subscription. Its
+latest start or renewal determines the end of the paid term: ``ends_at`` of its properties (ISO 8601; the day
+as written, the first that is not paid), else ``period_months`` from its own day on, else it is unknown and
+the subscription is active until an event ends it.
 
-It is active until that day and ``GRACE_DAYS`` longer, in which a late payment renews it. Who cancels keeps
-what is paid: a cancellation is notice, and ends the subscription on its own ``ends_at``, else at the end of
-the paid term, else at once. A renewal or start that follows withdraws it. "Ended" and "expired" end it the
-same day.
+A subscription is active until that day and ``GRACE_DAYS`` longer, in which a late payment renews it. A
+cancellation is a notice: it ends the subscription on its own ``ends_at``, else at the end of the paid term,
+else at once. A later renewal or start withdraws it. "Ended" and "expired" end the subscription the same day.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ subscription = FeatureGroup("subscription", fresh_for=timedelta(days=2))
 
 @subscription.table
 def terms(activities: ir.Table) -> ir.Table:
-    """Each event of a subscription; ``ends_in`` days from as_of lies the end that it tells of, if any."""
+    """Each event of a subscription; ``ends_in`` is the days from as_of to the end that it states."""
     changes = activities.filter(activities.kind.isin(SUBSCRIPTIONS))
     first_day = ibis.date("1970-01-01")
     months = changes.properties.re_extract(_PERIOD, 1).try_cast("int32")
@@ -67,7 +66,7 @@ def latest(terms: ir.Table) -> ir.Table:
 
 @subscription.table
 def stated(latest: ir.Table) -> ir.Table:
-    """One row per subscription: what its latest payment and what followed it say."""
+    """One row per subscription: the facts of its latest payment and of the events after it."""
     return latest.group_by(_ONE).aggregate(
         began_days_ago=latest.days_ago.max(),
         renewals=latest.timestamp.nunique(where=latest.kind == "subscription_renewed"),
@@ -83,7 +82,7 @@ def stated(latest: ir.Table) -> ir.Table:
 
 @subscription.table
 def subscriptions(stated: ir.Table) -> ir.Table:
-    """One row per subscription: the days to its end as far as it is known, and whether it goes on."""
+    """One row per subscription: the days to its end, if known, and whether it is active."""
     noticed, at_once = stated.notice_days_ago.notnull(), -stated.notice_days_ago
     paid_ends_in = ibis.ifelse(stated.paid_ends_in > at_once, stated.paid_ends_in, at_once)
     of_itself = ibis.ifelse(noticed, ibis.coalesce(stated.notice_ends_in, paid_ends_in), stated.paid_ends_in)

@@ -1,7 +1,7 @@
-"""What customers like: the categories they pay for, what is new to them, what they buy again.
+"""Tastes of customers: favourite categories, categories new to them, products bought again.
 
-A window counts a line by its own day. Lines without a category say nothing about categories.
-Everything is before refunds.
+A window counts a line by its own day. Features of categories ignore lines without a category.
+All amounts are before refunds.
 """
 
 from __future__ import annotations

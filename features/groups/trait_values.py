@@ -1,6 +1,6 @@
-"""Values of traits, which are texts as people and programs write them, as numbers, flags, days and texts.
+"""Converts the values of traits, which are texts, to numbers, flags, days and texts.
 
-What a kind does not understand is unknown (null).
+A value that cannot be converted is unknown (null).
 """
 
 from __future__ import annotations
