@@ -35,6 +35,9 @@ from serving.access.limits import Limits
 from serving.catalogue.other_models import OtherModels
 from serving.decisions.decider import Decider
 from serving.decisions.runs import DecisionRuns
+from serving.edge.documentation import ClosedDocumentationMiddleware
+from serving.edge.headers import ResponseHeadersMiddleware
+from serving.edge.hosts import AllowedHosts, HostMiddleware
 from serving.events.intake import Intake
 from serving.http import problems, services
 from serving.http.body_limit import BodyLimitMiddleware
@@ -76,6 +79,8 @@ def create_app(
     limits: Limits | None = None,
     watcher: ChampionWatcher | None = None,
     origins: Sequence[str] = (),
+    hosts: AllowedHosts | None = None,
+    open_docs: bool = False,
 ) -> FastAPI:
     """The application over an opened scorer. Its shutdown closes everything that is passed in or opened here.
 
@@ -86,16 +91,23 @@ def create_app(
         limits: the request limits of the keys; None for no limits.
         watcher: replaces the scorer's models when others are promoted; None to keep those it has.
         origins: those whose web pages may send events.
+        hosts: those that requests may name; None for all.
+        open_docs: whether the API's documentation needs no key where other routes do.
     """
     watch = watcher.watch if watcher is not None else ChampionWatch(scorer.home)
     instances = _open_services(scorer, log, watch)
     app = _without_services(_lifespan(instances, log, keys, limits, watcher))
     services.install(app, instances)
+    if not open_docs:
+        app.add_middleware(ClosedDocumentationMiddleware)
     authentication.install(app, keys, keys_needed, limits, instances[Metrics])
     app.add_middleware(BodyLimitMiddleware)
     if origins:
         app.add_middleware(EventsCorsMiddleware, origins=origins)
+    if hosts is not None:
+        app.add_middleware(HostMiddleware, hosts=hosts)
     app.add_middleware(ObservabilityMiddleware, metrics=instances[Metrics])
+    app.add_middleware(ResponseHeadersMiddleware)
     return app
 
 
@@ -196,7 +208,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
             scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
             limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),
             watcher=ChampionWatcher(ChampionWatch(home, registry), scorer),
-            origins=settings.origins,
+            origins=settings.origins, hosts=settings.hosts, open_docs=settings.open_docs,
         )  # fmt: skip
         opened.pop_all()
     return app

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.access.key import MAX_PER_MINUTE
+from serving.edge.hosts import AllowedHosts, hosts_of
 from serving.http.cors import origins_of
 
 
@@ -45,6 +46,19 @@ class ServingSettings(BaseSettings):
         " such as `https://shop.example`; `*` for all; no other route answers pages of other origins",
         json_schema_extra={"unit": "origins", "default": "none"},
     )
+    allowed_hosts: str = Field(
+        "",
+        description="the host names, separated by commas, by which the service is reached, such as"
+        " `patron.shop.example` or `*.shop.example`; `*` for all; requests for other hosts are refused",
+        json_schema_extra={
+            "unit": "host names",
+            "default": "the names of the loopback interface and the address listened on; if that is every"
+            " address, the machine's name and addresses",
+        },
+    )
+    open_docs: bool = Field(
+        False, description="serve `/docs`, `/redoc` and `/openapi.json` without a key where keys are required"
+    )
     store_budget_ms: float = Field(
         50,
         gt=0,
@@ -65,6 +79,19 @@ class ServingSettings(BaseSettings):
             return ",".join(origins_of(text))
         except ValueError as error:
             raise PydanticCustomError("origins", "{reason}", {"reason": str(error)}) from error
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, text: str) -> str:
+        try:
+            return ",".join(hosts_of(text))
+        except ValueError as error:
+            raise PydanticCustomError("hosts", "{reason}", {"reason": str(error)}) from error
+
+    @property
+    def hosts(self) -> AllowedHosts:
+        """The hosts that requests may name."""
+        return AllowedHosts(hosts_of(self.allowed_hosts), self.host)
 
     @property
     def origins(self) -> tuple[str, ...]:

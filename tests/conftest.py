@@ -30,6 +30,7 @@ from hypothesis import settings
 
 from benchmarks.harness import servers
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
+from core import private
 from core.home import Clock, Home, Shop
 from core.progress import silent
 from events import lake
@@ -64,7 +65,8 @@ settings.load_profile("patron")
 
 @pytest.fixture(scope="session", autouse=True)
 def as_the_command_line_does(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The process keeps UTC, and nobody's own home is touched."""
+    """The process keeps UTC, its files are private, and nobody's own home is touched."""
+    private.restrict_umask()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "UTC")
         patch.setenv("PATRON_HOME", str(tmp_path_factory.getbasetemp() / "no-home"))

@@ -41,6 +41,10 @@ class Caller:
         """Whether they may use a route of this scope."""
         return bool({scope, Scope.ALL} & self.scopes)
 
+    def owns(self, creator: str | None) -> bool:
+        """Whether they may change what the key of this name created."""
+        return Scope.ALL in self.scopes or (creator is not None and creator == self.name)
+
 
 ANONYMOUS = Caller(None, frozenset({Scope.ALL}))
 

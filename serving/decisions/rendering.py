@@ -12,10 +12,14 @@ from events.identity import Identity
 from records import runs
 from records.decisions import Decision, DecisionLog
 from records.runs import DecisionRun
+from serving.access.authentication import Caller
+from serving.access.scopes import Scope
 from serving.decisions.decider import FACTS
 from serving.decisions.schemas import Chosen, NextBestActions, NotOffered, RunnerUp, ScoreUsed
 
 PAGE = 1000
+SCORES = ("churn", "propensity", "clv")
+"""The fields of a row that are scores."""
 
 
 class Speaker:
@@ -28,9 +32,14 @@ class Speaker:
     def __init__(self, rules: str, language: Language) -> None:
         self._texts, self._language = texts(rules), language
 
-    def answer(self, decision: Decision) -> NextBestActions:
-        """The whole of a decision."""
+    def answer(self, decision: Decision, *, with_scores: bool) -> NextBestActions:
+        """The whole of a decision.
+
+        Args:
+            with_scores: whether to return the scores that it rests on.
+        """
         choice = decision.choice
+        scores = choice.scores if with_scores else {}
         chosen = {"action": choice.action, "channel": choice.channel, "cost": choice.cost}
         return NextBestActions(
             decision_id=decision.id,
@@ -45,14 +54,14 @@ class Speaker:
                 NotOffered(action=action, why="; ".join(self._sentences(why)))
                 for action, why in choice.reasons["not_offered"].items()
             ],
-            scores={name: ScoreUsed.model_validate(score) for name, score in choice.scores.items()},
+            scores={name: ScoreUsed.model_validate(score) for name, score in scores.items()},
         )
 
     def row(self, decision: Decision, customer_id: str | None, run_id: str) -> dict[str, Any]:
         """A decision as a row; its fields are in the order of ``decision_schemas.Row``."""
         choice = decision.choice
         facts = {name: choice.facts.get(name) for name in FACTS}
-        scores = {n: choice.scores.get(n, {}).get("score") for n in ("churn", "propensity", "clv")}
+        scores = {n: choice.scores.get(n, {}).get("score") for n in SCORES}
         return {
             "customer_id": customer_id,
             "decision_id": decision.id,
@@ -86,6 +95,16 @@ class Speaker:
 
     def _sentences(self, why: Sequence[Sequence[Any]]) -> list[str]:
         return [DecisionReason(code, values).words(self._language) for code, values in why]
+
+
+def hidden_fields(caller: Caller) -> dict[str, None]:
+    """The fields of a row that the caller's scopes do not include, each with null in place of its value."""
+    fields: list[str] = []
+    if not caller.may(Scope.SCORES):
+        fields += SCORES
+    if not caller.may(Scope.CUSTOMERS):
+        fields += FACTS
+    return dict.fromkeys(fields)
 
 
 def rows(

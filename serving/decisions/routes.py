@@ -46,7 +46,8 @@ def next_best_actions(
     rules = decider.rules()
     question = decider.question(rules, request.channels, caller.name or "api")
     (decision,) = decider.decide({key: customer_id}, question, rules)
-    return Speaker(rules.canonical, request.language).answer(decision)
+    speaker = Speaker(rules.canonical, request.language)
+    return speaker.answer(decision, with_scores=caller.may(Scope.SCORES))
 
 
 @router.post(

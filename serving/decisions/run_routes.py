@@ -17,7 +17,7 @@ from records.runs import DecisionRun
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider, DeciderDep
-from serving.decisions.rendering import rows
+from serving.decisions.rendering import hidden_fields, rows
 from serving.decisions.runs import DecisionRuns
 from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.files import exports
@@ -78,15 +78,23 @@ def start(
     },
 )
 def read(
-    run_id: RunId, query: Annotated[RunQuery, Query()], running: RunsDep, decider: DeciderDep
+    run_id: RunId,
+    query: Annotated[RunQuery, Query()],
+    running: RunsDep,
+    decider: DeciderDep,
+    caller: CallerDep,
 ) -> RunPage | Response:
     """How far a run is, and its rows from a cursor on: a page as JSON, or all of them as NDJSON or CSV.
 
-    While it goes on, pages end where it is, and their cursor leads on from there.
+    While it goes on, pages end where it is, and their cursor leads on from there. Scores are null for a key
+    without the scope `scores`, and the customers' segments for one without the scope `customers`.
     """
     run = _find(running, run_id)
-    begin = _place(run, query.cursor)
-    records = rows(decider.log, decider.scorer.identity, run, begin, query.language)
+    begin, hidden = _place(run, query.cursor), hidden_fields(caller)
+    records = (
+        (place, row | hidden)
+        for place, row in rows(decider.log, decider.scorer.identity, run, begin, query.language)
+    )
     if query.format != "json":
         if run.status != "done":
             raise HTTPException(

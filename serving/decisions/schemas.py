@@ -78,7 +78,7 @@ class NextBestActions(BaseModel):
     reasons: list[str]
     runners_up: list[RunnerUp] = Field(description="The other permitted options, the most valuable first.")
     not_offered: list[NotOffered]
-    scores: dict[str, ScoreUsed]
+    scores: dict[str, ScoreUsed] = Field(description="Empty for a key without the scope `scores`.")
 
 
 class OutcomeRequest(BaseModel):

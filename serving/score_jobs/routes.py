@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from features.offline.current import NoSuchSegment
-from records.job import JobRunning
+from records.job import SERVICE, JobRunning
 from records.score_jobs import ScoreJob
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
@@ -86,9 +86,16 @@ def read(job_id: JobId, jobs: ScoreJobsDep) -> JobState:
     response_description="The job ends after the chunk that it is at.",
     responses=responses(404, 409, 422, 503),
 )
-def stop(job_id: JobId, jobs: ScoreJobsDep) -> JobState:
-    """End a job for good, after the chunk of customers that it is at. It has no file then."""
+def stop(job_id: JobId, jobs: ScoreJobsDep, caller: CallerDep) -> JobState:
+    """End a job for good, after the chunk of customers that it is at. It has no file then.
+
+    A key stops the jobs that it started; a key of the scope `all` stops every job.
+    """
     job = _find(jobs, job_id)
+    if not caller.owns(job.caller if job.origin == SERVICE else None):
+        raise HTTPException(
+            403, "another key or `patron score` started this job; that key or one of the scope all stops it"
+        )
     if job.status not in ("running", "interrupted"):
         raise HTTPException(409, f"the job is {job.status} already")
     jobs.store.stop(job)

@@ -63,6 +63,7 @@ def test_a_wide_home_is_reported_and_becomes_private_at_the_next_command(
         (result,) = privacy(home)
         return result
 
+    assert check().state == "warning"
     run_patron(home, "doctor")
     assert check().state == "warning"
     assert f"chmod -R go= {home.path}" in check().advice
