@@ -111,3 +111,15 @@ run_rows = sa.Table(
     sa.Column("decision", Key, nullable=False),
     sqlite_with_rowid=False,
 )
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    METADATA,
+    sa.Column("caller", sa.Text, primary_key=True),
+    sa.Column("operation", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("at_s", sa.Double, nullable=False, index=True),
+    sa.Column("created", sa.Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)

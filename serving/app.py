@@ -25,11 +25,14 @@ import serving.segments.routes
 from core.errors import in_words
 from core.home import Home
 from core.settings import FeatureSettings
+from core.storage.database import Database
 from events.queries.timeline import Timeline
 from models.registry.registry import Registry
 from records import ScoreLog
 from records.decisions import DecisionLog
+from records.idempotency import IdempotencyKeys
 from serving.access import authentication
+from serving.access.idempotency import Idempotency
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.catalogue.other_models import OtherModels
@@ -122,6 +125,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(ProductService(watch, scorer.identity))
     instances.add(CategoryService(watch, scorer.identity))
     instances.add(ScoreJobs(scorer))
+    instances.add(Idempotency(IdempotencyKeys(Database(home))))
     decider = instances.add(Decider(scorer, DecisionLog(home)))
     instances.add(DecisionRuns(decider))
     instances.add(Intake(home))

@@ -26,6 +26,7 @@ from models.registry.registry import Registry
 from serving.access import authentication
 from serving.access.keys import Keys
 from serving.app import open_app
+from serving.edge.connections import LimitedProtocol, allow_open_files
 from serving.settings import ServingSettings
 
 START_SECONDS = 120.0  # that a worker may take until it answers requests
@@ -44,6 +45,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
         PatronError: the home cannot be served, or other machines could reach it and it has no key.
     """
     logging_setup.configure(FeatureSettings().log_format)
+    allow_open_files()
     shop = home.shop()
     Database(home).prepare()  # once, before workers and the refresher open it
     authentication.check(Keys(home), settings.host, on_loopback=settings.on_loopback)
@@ -53,7 +55,7 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
         if settings.workers > 1:
             _serve_in_workers(home, settings, ready)
         else:
-            NotifyingServer(_config(_open(home, settings), settings), ready).run()
+            NotifyingServer(serving_config(_open(home, settings), settings), ready).run()
 
 
 def worker() -> FastAPI:
@@ -114,7 +116,7 @@ def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[],
     os.environ.update(
         {f"PATRON_{name.upper()}": str(value) for name, value in values.items() if value is not None}
     )
-    config = _config(f"{__name__}:{worker.__name__}", settings)
+    config = serving_config(f"{__name__}:{worker.__name__}", settings)
     NotifyingSupervisor(config, [config.bind_socket()], ready).run()
 
 
@@ -138,10 +140,13 @@ def _open(home: Home, settings: ServingSettings) -> FastAPI:
     return app
 
 
-def _config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:
+def serving_config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Config:
+    """How uvicorn serves an application, or the one that a factory named ``MODULE:FUNCTION`` makes."""
     # An access log would contain nothing that the metrics do not, and would cost a write per request.
     return uvicorn.Config(
         app, factory=isinstance(app, str), host=settings.host, port=settings.port, workers=settings.workers,
+        http=LimitedProtocol, ws="none", server_header=False,
+        proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies,
         log_config=None, log_level="warning", access_log=False,
         timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
     )  # fmt: skip

@@ -56,6 +56,12 @@ class ServingSettings(BaseSettings):
             " address, the machine's name and addresses",
         },
     )
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="the addresses or networks, separated by commas, of the reverse proxies whose"
+        " `X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+        json_schema_extra={"unit": "addresses"},
+    )
     open_docs: bool = Field(
         False, description="serve `/docs`, `/redoc` and `/openapi.json` without a key where keys are required"
     )

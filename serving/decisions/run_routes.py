@@ -15,6 +15,7 @@ from records import runs
 from records.job import SERVICE, JobRunning
 from records.runs import DecisionRun
 from serving.access.authentication import CallerDep, needs
+from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider, DeciderDep
 from serving.decisions.rendering import hidden_fields, rows
@@ -51,14 +52,26 @@ class RunCursor(Cursor):
     | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
 )
 def start(
-    request: RunRequest, running: RunsDep, decider: DeciderDep, caller: CallerDep, response: Response
+    request: RunRequest,
+    running: RunsDep,
+    decider: DeciderDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> RunState:
     """Decide for everybody in a segment, in the background; the answer says where to read on.
 
     Who has a standing decision keeps it. One run goes on at a time.
     """
     try:
-        run = running.start(request.segment, request.channels, request.language, caller.name or "api")
+        run = idempotency.start(
+            request, key=idempotency_key, caller=caller, operation="start_recommendation_run",
+            find=running.store.find,
+            create=lambda run_id: running.start(
+                request.segment, request.channels, request.language, caller.name or "api", run_id
+            ),
+        )  # fmt: skip
     except JobRunning as error:
         raise HTTPException(409, str(error)) from error
     response.headers["location"] = f"{router.prefix}/{run.id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,12 @@ class DecisionRuns:
         self._worker = JobWorker(self.store, self._work)
 
     def start(
-        self, segment: str | None, channels: Sequence[str] | None, language: Language, caller: str
+        self,
+        segment: str | None,
+        channels: Sequence[str] | None,
+        language: Language,
+        caller: str,
+        run_id: str,
     ) -> DecisionRun:
         """Start a run; returns as soon as its customers are stored.
 
@@ -41,7 +47,7 @@ class DecisionRuns:
         """
         question = self._decider.question(self._decider.rules(), channels, caller)
         customers = self._decider.segment(segment)
-        run = new_run(question, segment, language, SERVICE)
+        run = replace(new_run(question, segment, language, SERVICE), id=run_id)
         return self._worker.start(lambda: self.store.create(run, [_keys(customers)]))
 
     def resume(self) -> None:

@@ -23,7 +23,9 @@ class ScoreJobs:
         self._threads = max(1, (os.cpu_count() or 1) - 1)
         self._worker = JobWorker(self.store, self._work)
 
-    def start(self, segment: str | None, models: Sequence[str] | None, caller: str | None) -> ScoreJob:
+    def start(
+        self, segment: str | None, models: Sequence[str] | None, caller: str | None, job_id: str
+    ) -> ScoreJob:
         """Start a job; returns as soon as its customers are stored.
 
         Raises:
@@ -35,7 +37,7 @@ class ScoreJobs:
         names = list(dict.fromkeys(models or [*champions.models, *champions.unavailable]))
         return self._worker.start(
             lambda: scoring.create_job(
-                self.store, champions, names, segment=segment, origin=SERVICE, caller=caller
+                self.store, champions, names, segment=segment, origin=SERVICE, caller=caller, job_id=job_id
             )
         )
 

@@ -11,6 +11,7 @@ from features.offline.current import NoSuchSegment
 from records.job import SERVICE, JobRunning
 from records.score_jobs import ScoreJob
 from serving.access.authentication import CallerDep, needs
+from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
 from serving.files import tables
 from serving.files.tables import MEDIA_TYPES
@@ -41,14 +42,25 @@ _LINKS = {
     responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
 def start(
-    request: JobRequest, jobs: ScoreJobsDep, scorer: ScorerDep, caller: CallerDep, response: Response
+    request: JobRequest,
+    jobs: ScoreJobsDep,
+    scorer: ScorerDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobState:
     """Score everybody in a segment, in the background, by the models that answer now.
 
     One job goes on at a time. It outlives the service: started again, that goes on where it was.
     """
     try:
-        job = jobs.start(request.segment, known_models(scorer, request.models), caller.name)
+        job = idempotency.start(
+            request, key=idempotency_key, caller=caller, operation="start_score_job", find=jobs.store.find,
+            create=lambda job_id: jobs.start(
+                request.segment, known_models(scorer, request.models), caller.name, job_id
+            ),
+        )  # fmt: skip
     except JobRunning as error:
         raise HTTPException(409, str(error)) from error
     except NoSuchSegment as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -32,6 +33,7 @@ def create_job(
     segment: str | None,
     origin: str,
     caller: str | None = None,
+    job_id: str | None = None,
 ) -> ScoreJob:
     """Store a job for everybody in a segment, with the present champions.
 
@@ -46,6 +48,8 @@ def create_job(
         keys = _within(keys, members(store.home, [segment]))
     at = store.home.shop().now()
     job = ScoreJob(at=at, segment=segment, origin=origin, caller=caller, models=versions, absent=absent)
+    if job_id is not None:
+        job = replace(job, id=job_id)
     return store.create(job, keys)
 
 

@@ -578,7 +578,7 @@ home = Home(Path(sys.argv[1]))
 if sys.argv[2] == "command":
     recommend_everyone(home, home.path / "out.ndjson", None, None, "en")
 log = ScoreLog(home)
-DecisionRuns(Decider(open_scorer(home, log), DecisionLog(home))).start(None, None, "en", "crm")
+DecisionRuns(Decider(open_scorer(home, log), DecisionLog(home))).start(None, None, "en", "crm", "0" * 32)
 signal.pause()
 """
 
