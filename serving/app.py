@@ -30,7 +30,7 @@ from events.queries.timeline import Timeline
 from models.registry.registry import Registry
 from records import ScoreLog
 from records.decisions import DecisionLog
-from records.idempotency import IdempotencyKeys
+from records.requests.idempotency import IdempotencyKeys
 from serving.access import authentication
 from serving.access.idempotency import Idempotency
 from serving.access.keys import Keys

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from fastapi import Header, HTTPException
 from pydantic import BaseModel
 
-from records.idempotency import IdempotencyKeys, KeyReused, RequestKey
+from records.requests.idempotency import IdempotencyKeys, KeyReused, RequestKey
 from serving.access.authentication import Caller
 from serving.http.services import service
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from core.home import Home
 from core.storage.database import Database
-from records.idempotency import LEASE_S, LIFETIME, IdempotencyKeys, RequestKey
+from records.requests.idempotency import LEASE_S, LIFETIME, IdempotencyKeys, RequestKey
 from serving.access import idempotency
 from serving.access.authentication import ANONYMOUS, Caller
 from serving.access.idempotency import Idempotency
@@ -154,7 +154,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from core.home import Home
 from core.storage.database import Database
-from records.idempotency import IdempotencyKeys
+from records.requests.idempotency import IdempotencyKeys
 from serving.access.authentication import ANONYMOUS
 from serving.access.idempotency import Idempotency
 class Request(BaseModel): pass

@@ -243,9 +243,9 @@ def test_pipelined_and_kept_connections_are_answered(service: Service) -> None:
         client.sendall((GET + b"\r\n") * 5 + GET + b"Connection: close\r\n\r\n")
         assert answer(client).count(b"HTTP/1.1 200 OK") == 6
     body = json.dumps({"customer_ids": ["nobody"]}).encode()
-    with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as kept:
+    with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as client:
         for _ in range(3):
             headers = {"content-type": "application/json"}
-            response = kept.post("/v1/scores", content=iter([body[:5], body[5:]]), headers=headers)
+            response = client.post("/v1/scores", content=iter([body[:5], body[5:]]), headers=headers)
             assert response.status_code == 200
             assert "server" not in response.headers

@@ -1,0 +1,1 @@
+"""Records of requests: which of them were answered before."""
