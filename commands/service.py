@@ -25,13 +25,14 @@ def serve(
     """Serve over HTTP until stopped."""
     import logging
 
-    from serving import server
+    from serving import server, systemd
     from serving.settings import ServingSettings
 
     options = {"host": host, "port": port, "workers": workers}
     given = {name: value for name, value in options.items() if value is not None}
     settings = ServingSettings().model_copy(update=given)
-    check_port(settings.host, settings.port)
+    if not systemd.is_socket_passed():
+        check_port(settings.host, settings.port)
     ready = f"serving on {settings.address}, docs at /docs"
     server.serve(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
 

@@ -90,7 +90,8 @@ def configure(form: Format | None) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLine() if form == "json" else TextLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("patron").setLevel(logging.INFO)
+    for name in ("patron", *PACKAGES):
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
 

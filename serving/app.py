@@ -47,13 +47,23 @@ from serving.http.body_limit import BodyLimitMiddleware
 from serving.http.cors import EventsCorsMiddleware
 from serving.http.metrics import Metrics
 from serving.http.observability import ObservabilityMiddleware
+from serving.http.representation import RepresentationMiddleware
 from serving.http.services import Services
+from serving.operations.collectors import (
+    BuildCollector,
+    ChampionSampler,
+    JournalCollector,
+    ModelCollector,
+    RefresherCollector,
+)
 from serving.rankings.service import CategoryService, ProductService
 from serving.score_jobs.background import ScoreJobs
-from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
+from serving.scores.champion_watch import ChampionWatch, ChampionWatcher, log_changes
+from serving.scores.champions import ChampionState
 from serving.scores.explainer import Explainer
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
+from serving.tracing import Tracer, open_tracer
 
 Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
@@ -84,6 +94,7 @@ def create_app(
     origins: Sequence[str] = (),
     hosts: AllowedHosts | None = None,
     open_docs: bool = False,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The application over an opened scorer. Its shutdown closes everything that is passed in or opened here.
 
@@ -96,10 +107,11 @@ def create_app(
         origins: those whose web pages may send events.
         hosts: those that requests may name; None for all.
         open_docs: whether the API's documentation needs no key where other routes do.
+        tracer: exports a trace of each request; None for no traces.
     """
     watch = watcher.watch if watcher is not None else ChampionWatch(scorer.home)
     instances = _open_services(scorer, log, watch)
-    app = _without_services(_lifespan(instances, log, keys, limits, watcher))
+    app = _without_services(_lifespan(instances, log, keys, limits, watcher, tracer))
     services.install(app, instances)
     if not open_docs:
         app.add_middleware(ClosedDocumentationMiddleware)
@@ -109,7 +121,8 @@ def create_app(
         app.add_middleware(EventsCorsMiddleware, origins=origins)
     if hosts is not None:
         app.add_middleware(HostMiddleware, hosts=hosts)
-    app.add_middleware(ObservabilityMiddleware, metrics=instances[Metrics])
+    app.add_middleware(ObservabilityMiddleware, metrics=instances[Metrics], tracer=tracer)
+    app.add_middleware(RepresentationMiddleware)
     app.add_middleware(ResponseHeadersMiddleware)
     return app
 
@@ -118,9 +131,18 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     """What the routes use."""
     home, instances = scorer.home, Services()
     instances.add(scorer, Scorer)
-    instances.add(Metrics(log, home))
+    metrics = instances.add(Metrics(log))
     instances.add(Timeline(home))
-    instances.add(OtherModels(watch))
+    other_models = instances.add(OtherModels(watch))
+    counts = instances.add(JournalCollector(home))
+
+    def champion_states() -> dict[str, ChampionState]:
+        return scorer.champions.states() | other_models.champions()
+
+    metrics.samplers.append(ChampionSampler(champion_states, metrics.registry))
+    metrics.collectors += [BuildCollector(), ModelCollector(champion_states)]
+    if scorer.shop.live:
+        metrics.collectors += [RefresherCollector(scorer.freshness), counts]
     instances.add(Explainer(scorer))
     instances.add(ProductService(watch, scorer.identity))
     instances.add(CategoryService(watch, scorer.identity))
@@ -138,6 +160,7 @@ def _lifespan(
     keys: Keys | None,
     limits: Limits | None,
     watcher: ChampionWatcher | None,
+    tracer: Tracer | None,
 ) -> Lifespan:
     """What an application does from its start to its end."""
 
@@ -151,6 +174,10 @@ def _lifespan(
                 stack.push_async_callback(_close, name, close)
 
             # Closed from the last to the first: what answers requests before what it reads and writes.
+            if tracer is not None:
+                at_end("the traces", tracer.close)
+            at_end("the metrics", instances[Metrics].close)
+            at_end("the counts of events", instances[JournalCollector].close)
             if limits is not None:
                 at_end("the request limits", limits.close)
             if keys is not None:
@@ -164,6 +191,8 @@ def _lifespan(
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[DecisionRuns].close)
             at_end("the event intake", instances[Intake].close)
+            instances[Metrics].start()
+            instances[Scorer].freshness.start()
             if instances[Scorer].shop.live:
                 await run_in_threadpool(instances[Intake].start)
             if watcher is not None:
@@ -208,11 +237,13 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
         registry = Registry(home)
         scorer = open_scorer(home, log, registry, settings.store_budget_ms / 1000)
         opened.enter_context(closing(scorer))
+        log_changes(None, scorer.champions)
         app = create_app(
             scorer, log, keys=Keys(home), keys_needed=settings.keys_needed,
             limits=Limits(home, FeatureSettings().online_store, settings.key_per_minute),
             watcher=ChampionWatcher(ChampionWatch(home, registry), scorer),
             origins=settings.origins, hosts=settings.hosts, open_docs=settings.open_docs,
+            tracer=open_tracer(),
         )  # fmt: skip
         opened.pop_all()
     return app

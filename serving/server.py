@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from socket import socket
@@ -13,7 +14,6 @@ from socket import socket
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from core import child_process, logging_setup, private
 from core.errors import PatronError
@@ -23,20 +23,26 @@ from core.storage.database import Database
 from models.estimators.trees import import_lightgbm_alone
 from models.questions import MODELS
 from models.registry.registry import Registry
+from serving import systemd
 from serving.access import authentication
 from serving.access.keys import Keys
 from serving.app import open_app
-from serving.edge.connections import LimitedProtocol, allow_open_files
+from serving.edge.connections import allow_open_files
+from serving.edge.draining import DrainedProtocol
 from serving.settings import ServingSettings
+from serving.supervisor import NotifyingSupervisor, metrics_folder
 
-START_SECONDS = 120.0  # that a worker may take until it answers requests
+DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
+REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
 _log = logging.getLogger(__name__)
 
 
 def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished and the log is committed.
 
-    In a shop that receives events, a refresher process is started and ended with the service.
+    The service listens on the socket that systemd passes, if it does. When it stops, connections are drained
+    for ``DRAIN_S`` seconds at most, see :class:`~serving.edge.draining.DrainedProtocol`. In a shop that
+    receives events, a refresher process is started and ended with the service.
 
     Args:
         ready: called when requests are answered.
@@ -49,13 +55,19 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     shop = home.shop()
     Database(home).prepare()  # once, before workers and the refresher open it
     authentication.check(Keys(home), settings.host, on_loopback=settings.on_loopback)
+
+    def report_ready() -> None:
+        systemd.notify("READY=1")
+        ready()
+
     with_refresher = shop.live and settings.refresher == "child"
     # Ctrl-C is the usual way to stop the service.
     with _refresher(home) if with_refresher else nullcontext(), suppress(KeyboardInterrupt):
         if settings.workers > 1:
-            _serve_in_workers(home, settings, ready)
+            _serve_in_workers(home, settings, report_ready)
         else:
-            NotifyingServer(serving_config(_open(home, settings), settings), ready).run()
+            server = NotifyingServer(serving_config(_open(home, settings), settings), report_ready)
+            server.run(systemd.passed_sockets() or None)
 
 
 def worker() -> FastAPI:
@@ -83,32 +95,6 @@ class NotifyingServer(uvicorn.Server):
             self._ready()
 
 
-class NotifyingSupervisor(Multiprocess):
-    """A supervisor of workers that calls ``ready`` when all of them answer."""
-
-    def __init__(self, config: uvicorn.Config, sockets: list[socket], ready: Callable[[], None]) -> None:
-        super().__init__(config, sockets)
-        self._ready = ready
-
-    def init_processes(self) -> None:
-        """Start the workers, and call ``ready``."""
-        super().init_processes()
-        self._close_child_ends()
-        if all(process.wait_until_ready(START_SECONDS) for process in self.processes):
-            self._ready()
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that died."""
-        super().keep_subprocess_alive()
-        self._close_child_ends()
-
-    def _close_child_ends(self) -> None:
-        # Without a copy of a worker's end of the pipe the supervisor notices its death at once. With one it
-        # would wait a minute for the answer to a ping, and replace no other worker meanwhile.
-        for process in self.processes:
-            process.child_conn.close()
-
-
 def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
     """Serve from several processes over the same home, which listen on one socket."""
     Registry(home).versions(*list(MODELS)[:1])  # MLflow creates its tables, which two must not do at once
@@ -117,17 +103,42 @@ def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[],
         {f"PATRON_{name.upper()}": str(value) for name, value in values.items() if value is not None}
     )
     config = serving_config(f"{__name__}:{worker.__name__}", settings)
-    NotifyingSupervisor(config, [config.bind_socket()], ready).run()
+    with metrics_folder() as folder:
+        sockets = systemd.passed_sockets() or [config.bind_socket()]
+        NotifyingSupervisor(config, sockets, ready, folder).run()
 
 
 @contextmanager
 def _refresher(home: Home) -> Iterator[None]:
-    """A refresher as a child process, which also ends when this process is killed."""
-    process = child_process.start(home, "refresh")
+    """A refresher as a child process, which also ends when this process is killed; another follows if it
+    dies.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        while True:
+            process = child_process.start(home, "refresh")
+            while (code := process.poll()) is None:
+                if ended.wait(REFRESHER_POLL_S):
+                    process.stop()
+                    return
+            fields = {"refresher": process.pid, "exit_code": code}
+            _log.error(
+                "the refresher %s ended with %s; another is started",
+                process.pid,
+                code,
+                extra={"fields": fields},
+            )
+            if ended.wait(REFRESHER_PAUSE_S):
+                return
+
+    thread = threading.Thread(target=run, name="refresher")
+    thread.start()
     try:
         yield
     finally:
-        process.stop()
+        ended.set()
+        thread.join()
 
 
 def _open(home: Home, settings: ServingSettings) -> FastAPI:
@@ -145,8 +156,8 @@ def serving_config(app: FastAPI | str, settings: ServingSettings) -> uvicorn.Con
     # An access log would contain nothing that the metrics do not, and would cost a write per request.
     return uvicorn.Config(
         app, factory=isinstance(app, str), host=settings.host, port=settings.port, workers=settings.workers,
-        http=LimitedProtocol, ws="none", server_header=False,
+        http=DrainedProtocol, ws="none", server_header=False,
         proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies,
         log_config=None, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=10, timeout_worker_healthcheck=60,
+        timeout_graceful_shutdown=DRAIN_S, timeout_worker_healthcheck=60,
     )  # fmt: skip

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from core.errors import PatronError, in_words
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
+from features.live.heartbeat import Heart, Heartbeat
 from features.live.recompute import LiveUpdater
 from features.offline import build
 
@@ -58,10 +60,12 @@ class Refresher:
 
     Args:
         start: starts a task in the background, ``build`` or ``compact``.
+        counts: counts recomputed customers, and tasks by their outcome.
     """
 
-    def __init__(self, home: Home, start: StartTask = start_task) -> None:
+    def __init__(self, home: Home, start: StartTask = start_task, counts: Counter[str] | None = None) -> None:
         self.home, self._start = home, start
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._compact_after = FeatureSettings().compact_after
         self._live: LiveUpdater | None = None
         self._catalogued = False
@@ -85,7 +89,9 @@ class Refresher:
             # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.
             self._begin("build", covers=forgotten)
             return True
-        busy = live.catch_up(stop) > 0
+        recomputed = live.catch_up(stop)
+        self.counts["customers"] += recomputed
+        busy = recomputed > 0
         if build.due(self.home):
             busy = self._begin("build", covers=forgotten) or busy
         elif not busy and self._full(live):
@@ -96,6 +102,7 @@ class Refresher:
         if self._work is None or (ended := self._work[1].poll()) is None:
             return
         (task, _), self._work = self._work, None
+        self.counts[f"{task} {'failed' if ended else 'done'}"] += 1
         if ended:
             raise PatronError(f"the {task} in the background failed ({ended}); it is tried again")
         if task == "build":
@@ -138,18 +145,20 @@ def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) ->
         NothingThere: there is no shop.
     """
     home.shop()
-    with _alone(home, stop) as alone:
-        refresher, pause, last_error = Refresher(home, start), TICK_S, ""
+    with _alone(home, stop) as alone, Heart(home) if alone else nullcontext() as heart:
+        counts = heart.counts if heart else Counter[str]()
+        refresher, pause, last_error = Refresher(home, start, counts), TICK_S, ""
         while alone and not stop.wait(pause):
             try:
                 refresher.tick(stop)
                 pause, last_error = TICK_S, ""
             except Exception as error:
+                counts["errors"] += 1
                 words = in_words(error)
                 if words != last_error:
                     _log.error("%s", words)
                 if not isinstance(error, PatronError):
-                    refresher = Refresher(home, start)
+                    refresher = Refresher(home, start, counts)
                 pause, last_error = min(2 * pause, LONGEST_PAUSE_S), words
 
 
@@ -177,9 +186,18 @@ def refresh_once(home: Home, start: StartTask = start_task) -> int:
 def _alone(home: Home, stop: threading.Event) -> Iterator[bool]:
     """Whether this is the one who refreshes a home, once the others are gone or it is told to stop."""
     with open(home.path / "refresher.lock", "ab") as file:
+        waited = False
         while not (alone := locks.acquire(file)) and not stop.wait(STANDBY_S):
-            pass
+            if not waited:
+                _log.info("another process refreshes this home; this one stands by")
+            waited = True
         if alone:
+            if waited:
+                before = Heartbeat.read(home)
+                _log.warning(
+                    "this process takes over as refresher from %s", before.words if before else "another",
+                    extra={"fields": {"refresher": os.getpid(), "previous": before and before.pid}},
+                )  # fmt: skip
             file.truncate(0)
             file.write(b"%d\n" % os.getpid())  # for people
             file.flush()

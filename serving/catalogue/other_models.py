@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -10,8 +12,11 @@ from core.errors import PatronError
 from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
 from models.registry.versions import why_none
-from serving.scores.champion_watch import ChampionWatch, RegistryState
+from serving.scores.champion_watch import RETRY_S, ChampionWatch, RegistryState
+from serving.scores.champions import ChampionState
 from serving.scores.schemas import ModelState
+
+_log = logging.getLogger(__name__)
 
 
 class OtherModels:
@@ -22,6 +27,8 @@ class OtherModels:
         self._manifests: dict[tuple[str, str], dict[str, Any]] = {}
         self._states: list[ModelState] = []
         self._of: RegistryState | None = None
+        self._champions: dict[str, ChampionState] = {}
+        self._failed: dict[tuple[str, str], tuple[float, PatronError]] = {}  # with the time of the next try
         self._reading = Lock()
 
     def states(self) -> list[ModelState]:
@@ -38,6 +45,22 @@ class OtherModels:
         except PatronError:
             pass
         return self._states
+
+    def champions(self) -> dict[str, ChampionState]:
+        """The champions of these models; as last read while the registry is unavailable."""
+        with suppress(PatronError):
+            promoted = self._watch.current().champions
+            self._champions = {
+                name: self._champion(name, promoted[name]) for name in OTHER_MODELS if name in promoted
+            }
+        return self._champions
+
+    def _champion(self, name: str, version: str) -> ChampionState:
+        try:
+            self._manifest(name, version)
+        except PatronError:
+            return ChampionState(None, refused=True)
+        return ChampionState(version, refused=False)
 
     def _read(self, state: RegistryState) -> list[ModelState]:
         if not may_have_versions(self._watch.home):
@@ -63,6 +86,20 @@ class OtherModels:
         return state
 
     def _manifest(self, name: str, version: str) -> dict[str, Any]:
-        if (name, version) not in self._manifests:
-            self._manifests[name, version] = self._watch.registry.manifest(name, version)
-        return self._manifests[name, version]
+        if (name, version) in self._manifests:
+            return self._manifests[name, version]
+        now = self._watch.clock()
+        retry_at, failed = self._failed.get((name, version), (now, None))
+        if failed is not None and now < retry_at:
+            raise failed
+        try:
+            manifest = self._watch.registry.manifest(name, version)
+        except PatronError as error:
+            if str(error) != str(failed):
+                fields = {"model": name, "version": version, "used": None}
+                _log.error("the champion of %s is refused: %s", name, error, extra={"fields": fields})
+            self._failed[name, version] = now + RETRY_S, error
+            raise
+        self._failed.pop((name, version), None)
+        self._manifests[name, version] = manifest
+        return manifest

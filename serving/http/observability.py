@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from random import Random
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,10 +15,18 @@ from serving.http.problems import problem
 from serving.http.timing import CURRENT, Stages
 
 SLOW_SECONDS = 1.0
+STATES = {"/readyz"}  # routes whose 503 is the state that they were asked for, often
 _UNEXPECTED = "an unexpected error; the service's log has its type and place"
 _random = Random()  # not the module's, which other code may seed; ids need not be secret
 _sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 _log = logging.getLogger(__name__)
+
+
+class RequestTracer(Protocol):
+    """Exports what a request was and how long it took, see :class:`serving.tracing.Tracer`."""
+
+    def record(self, scope: Scope, route: str, status: int, stages: Stages, seconds: float) -> None:
+        """Export a request that ended now."""
 
 
 class ObservabilityMiddleware:
@@ -27,8 +36,8 @@ class ObservabilityMiddleware:
     an unexpected error becomes a problem document.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: RequestTracer | None = None) -> None:
+        self.app, self.metrics, self.tracer = app, metrics, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application, and record the request."""
@@ -64,7 +73,9 @@ class ObservabilityMiddleware:
         # The route's pattern, not the path: there are too many paths, and they may name customers.
         route = getattr(scope.get("route"), "path", "none")
         seconds = self.metrics.observe(route, status, stages)
-        if status < 500 and seconds <= SLOW_SECONDS:
+        if self.tracer is not None:
+            self.tracer.record(scope, route, status, stages, seconds)
+        if (status < 500 or route in STATES) and seconds <= SLOW_SECONDS:
             return
         fields = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 3)}
         level = logging.ERROR if status >= 500 else logging.WARNING

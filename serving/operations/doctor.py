@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 from core.home import Home
+from features.live.freshness import FreshnessMonitor
+from features.live.heartbeat import BEAT_S, Heartbeat
 from serving.operations import checks
 from serving.operations.checks import OK, WARNING, Check
 from serving.operations.privacy import privacy
@@ -35,6 +38,23 @@ def models(home: Home) -> Iterator[Check]:
             yield Check(name, OK, f"version {champion.version} of {len(versions)} answers")
 
 
+def refresher(home: Home) -> Iterator[Check]:
+    """The refresher of a shop that receives events: whether it works, and how far it is behind."""
+    if not home.shop().live:
+        return
+    monitor = FreshnessMonitor(home, grace_s=0)
+    heartbeat = Heartbeat.read(home)
+    if heartbeat is None:
+        yield Check("refresher", WARNING, "none ever worked in this home", "start `patron refresh`")
+        return
+    reason = monitor.read().reason
+    if reason is not None:  # clocks of two machines may differ; a heartbeat that changes is a living one
+        time.sleep(1.5 * BEAT_S)
+        reason = monitor.read().reason
+    state, result = (OK, f"{heartbeat.words} keeps up") if reason is None else (WARNING, reason)
+    yield Check("refresher", state, result)
+
+
 def keys(home: Home) -> Iterator[Check]:
     """The keys, and which of them expire soon."""
     from serving.access.keys import Keys
@@ -52,7 +72,7 @@ def keys(home: Home) -> Iterator[Check]:
 
 def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
-    parts = checks.PARTS | {"privacy": privacy, "keys": keys, "MLflow": models}
+    parts = checks.PARTS | {"refresher": refresher, "privacy": privacy, "keys": keys, "MLflow": models}
     if not home.settings_file.exists():
         parts = {name: parts[name] for name in ("versions", "privacy", "database", "shop")}
     return checks.run(parts, home)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
@@ -22,25 +25,49 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
+class Purpose(StrEnum):
+    """What a caller of ``/readyz`` wants to send."""
+
+    EVENTS = "events"
+    SCORES = "scores"
+
+
 @router.get(
     "/readyz",
     operation_id="is_ready",
-    response_description="Scores can be had.",
-    responses={503: {"model": Readiness, "description": "Scores cannot be had."}},
+    response_description="The service is ready.",
+    responses={503: {"model": Readiness, "description": "It is not; the reasons say why."}},
 )
-async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
-    """Scores can be had: the stores can be read, and at least one model has a champion."""
-    reasons = []
+async def readyz(
+    scorer: ScorerDep,
+    response: Response,
+    purpose: Annotated[
+        Purpose, Query(alias="for", description="Whether events or requests for scores are to be sent.")
+    ] = Purpose.SCORES,
+) -> Readiness:
+    """Whether the service is ready for events, or for scores, which is the default.
+
+    Events need the database, and a clock that runs. Scores need the stores, and at least one model with a
+    champion. A refresher that does not keep up is a warning.
+    """
+    reasons, champions = [], scorer.champions
     try:
-        await run_in_threadpool(scorer.probe)
+        await run_in_threadpool(scorer.probe_database if purpose is Purpose.EVENTS else scorer.probe)
     except PatronError as error:
         reasons.append(str(error))
-    champions = scorer.champions
-    if not champions.models:
+    if purpose is Purpose.EVENTS and not scorer.shop.live:
+        reasons.append("the clock of this shop stands; it takes no events")
+    if purpose is Purpose.SCORES and not champions.models:
         reasons.append("no model has a champion")
     response.status_code = 503 if reasons else 200
     answering = {name: f"version {model.version}" for name, model in champions.models.items()}
-    return Readiness(ready=not reasons, reasons=reasons, models=answering | dict(champions.unavailable))
+    stale = scorer.freshness.reason
+    return Readiness(
+        ready=not reasons,
+        reasons=reasons,
+        warnings=[stale] if stale else [],
+        models=answering | dict(champions.unavailable),
+    )
 
 
 @router.get(
@@ -51,6 +78,6 @@ async def readyz(scorer: ScorerDep, response: Response) -> Readiness:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=[needs(Scope.OPERATIONS)],
 )
-async def metrics(metrics: MetricsDep) -> Response:
-    """Counters and histograms in Prometheus' text format."""
+def metrics(metrics: MetricsDep) -> Response:
+    """Counters, gauges and histograms of all workers in Prometheus' text format."""
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

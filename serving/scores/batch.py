@@ -45,7 +45,8 @@ def score(
     marks.mark("predict")
     batch_id = _log(scorer, champions, names, table, columns) if index else None
     oldest = champions.oldest(micros(scorer.shop.now()))
-    rows = columns_as_response(champions, names, table, columns, oldest, batch_id)
+    current = scorer.freshness.reason is None
+    rows = columns_as_response(champions, names, table, columns, oldest, batch_id, current)
     others = {
         customer_id: without_features(customer_id, fetched.keys.get(customer_id), fetched, champions, names)
         for customer_id in customer_ids

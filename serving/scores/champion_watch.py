@@ -165,8 +165,32 @@ class ChampionWatcher:
         if state == RegistryState(now.named, now.challenges) and not retry:
             return
         newer = open_champions(now.store, self.watch.registry, now)
-        for name, why in newer.pending.items():
-            if now.pending.get(name) != why:
-                _log.error("%s version %s is still used: %s", name, now.models[name].version, why)
+        log_changes(now, newer)
         self._scorer.champions = newer
         self._retry_at = self.watch.clock() + RETRY_S
+
+
+def log_changes(before: Champions | None, now: Champions) -> None:
+    """Log promotions, and each champion that is refused or missing, unless it was so before.
+
+    Args:
+        before: None when the service starts.
+    """
+    for name, model in now.models.items():
+        previous = before.models.get(name) if before else None
+        if before and (previous is None or previous.version != model.version):
+            fields = {"model": name, "version": model.version, "previous": previous and previous.version}
+            _log.info("%s version %s answers from now on", name, model.version, extra={"fields": fields})
+    for name in {*now.models, *now.unavailable}:
+        why = now.refusal(name)
+        if why is not None and (before is None or before.refusal(name) != why):
+            used = now.models.get(name)
+            state = f"{name} version {used.version} is still used" if used else f"{name} does not answer"
+            fields = {"model": name, "version": now.named[name], "used": used and used.version}
+            _log.error("%s: %s", state, why, extra={"fields": fields})
+        elif name not in now.named and (before is None or name in before.named):
+            level = logging.WARNING if before is None else logging.ERROR
+            _log.log(
+                level, "%s", now.unavailable.get(name, f"{name} has no champion"),
+                extra={"fields": {"model": name}},
+            )  # fmt: skip

@@ -21,14 +21,27 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class ChampionState:
+    """The state of a model's champion.
+
+    Attributes:
+        version: the version in use; None if there is none.
+        refused: whether the promoted version could not be loaded. Without it and a version, none is promoted.
+    """
+
+    version: str | None
+    refused: bool
+
+
+@dataclass(frozen=True)
 class Champions:
     """The models in use at a moment. Immutable, so a caller that holds it has consistent versions.
 
     Attributes:
         named: the champion's version of each model, as in the registry.
         models: the loaded models, by name.
-        absent: for each model that is not loaded, the reason.
-        waiting: for each model that is loaded in an earlier version than the champion, the reason.
+        unavailable: for each model that is not loaded, the reason.
+        pending: for each model that is loaded in an earlier version than the champion, the reason.
         challenges: the last challenge of each model that ever had one, as in the registry.
         challengers: the loaded challengers, by model.
     """
@@ -46,6 +59,19 @@ class Champions:
         """Whether a champion is not loaded, or an earlier version is used in its place."""
         answering = {name: model.version for name, model in self.models.items()}
         return any(name in self.unavailable or answering[name] != self.named[name] for name in self.named)
+
+    def refusal(self, name: str) -> str | None:
+        """Why the promoted version of a model is not loaded; None if it is, or if none is promoted."""
+        return (self.unavailable.get(name) or self.pending.get(name)) if name in self.named else None
+
+    def states(self) -> dict[str, ChampionState]:
+        """The state of each model's champion."""
+        return {
+            name: ChampionState(
+                self.models[name].version if name in self.models else None, self.refusal(name) is not None
+            )
+            for name in (*self.models, *self.unavailable)
+        }
 
     def names(self, models: Sequence[str] | None) -> list[str]:
         """The requested models, without duplicates; all by default."""

@@ -53,6 +53,7 @@ def columns_as_response(
     columns: OnlineColumns,
     oldest: Mapping[str, int],
     batch_id: str | None,
+    current: bool,
 ) -> list[dict[str, Any]]:
     """All scores of many customers, without ``customer_id``.
 
@@ -61,6 +62,7 @@ def columns_as_response(
         columns: the features that they are computed from.
         oldest: per feature group the moment before which it is stale, in microseconds since 1970.
         batch_id: the id of the predictions in the log; None if they were not logged.
+        current: whether the refresher keeps up with the events.
     """
     as_of = columns.as_of.to_numpy().tolist()
     moments = {at: moment(at) for at in set(as_of)}  # few: all rows of a build have the same one
@@ -71,7 +73,7 @@ def columns_as_response(
             "known": True,
             "reason": None,
             "features_as_of": moments[at],
-            "fresh": not stale,
+            "fresh": current and not stale,
             "stale": stale,
             "degraded": None,
             "prediction_id": name_of(batch_id, row) if batch_id else None,

@@ -107,7 +107,10 @@ class CustomerScores(BaseModel):
     known: bool | None = Field(description="Null while the database of customers is unavailable.")
     reason: str | None = Field(None, description="Why nothing is known of the customer.")
     features_as_of: datetime | None = Field(None, description="The moment the features describe.")
-    fresh: bool = Field(description="Whether no feature is older than its group's limit.")
+    fresh: bool = Field(
+        description="Whether no feature is older than its group's limit, and the refresher keeps up with the"
+        " events."
+    )
     stale: list[str] = Field([], description="The groups of features that are older than their limit.")
     degraded: str | None = Field(
         None,
@@ -166,8 +169,9 @@ class ModelState(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether scores are available, and if not, why."""
+    """Whether the service is ready for a purpose, and if not, why."""
 
     ready: bool
     reasons: list[str]
+    warnings: list[str] = Field([], description="What operators should look at; scores are available.")
     models: dict[str, str] = Field(description="For each model its version in use, or why there is none.")

@@ -47,6 +47,7 @@ class ScoredCustomer:
         moments: the as_of of these features by group, in microseconds since 1970.
         index: the position of this customer in ``values`` and ``moments``.
         models: the models that gave the scores, by name.
+        current: whether the refresher keeps up with the events.
     """
 
     customer_id: str
@@ -61,6 +62,7 @@ class ScoredCustomer:
     moments: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     index: int = 0
     models: Mapping[str, FittedModel] = field(default_factory=dict)
+    current: bool = True
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -69,8 +71,8 @@ class ScoredCustomer:
 
     @property
     def fresh(self) -> bool:
-        """Whether there are features, and none is older than its limit."""
-        return self.features_as_of is not None and not self.stale
+        """Whether there are features, none is older than its limit, and the refresher keeps up."""
+        return self.features_as_of is not None and not self.stale and self.current
 
 
 Outcomes: TypeAlias = dict[tuple[str, str], int]

@@ -10,6 +10,7 @@ from typing import Any
 from core.calendar import day_of, micros
 from core.home import Home
 from features.catalogue.store import OnlineReader, OnlineRows, Store
+from features.live.freshness import FreshnessMonitor
 from models.registry.registry import Registry
 from records import Prediction, ScoreLog
 from serving.http import timing
@@ -26,6 +27,7 @@ class Scorer:
 
     Attributes:
         champions: may be replaced at any time; a caller that needs the same ones twice must keep a reference.
+        freshness: whether the refresher keeps up; the service starts its thread.
         threads: apply several models to many customers at the same time.
     """
 
@@ -36,10 +38,12 @@ class Scorer:
         self.feature_reader = FeatureReader(home, budget_s)
         self.identity = self.feature_reader.identity
         self.champions, self.log = champions, log
+        self.freshness = FreshnessMonitor(home)
         self.threads = ThreadPoolExecutor(os.cpu_count(), "models")
 
     def close(self) -> None:
         """Wait for calls that timed out, and end the threads."""
+        self.freshness.close()
         self.feature_reader.close()
         self.threads.shutdown()
 
@@ -109,8 +113,16 @@ class Scorer:
         Raises:
             PatronError: one of them is missing or unreadable.
         """
-        self.feature_reader.customers.call_even_if_open(self.identity.keys, [""])
+        self.probe_database()
         self.feature_reader.online.call_even_if_open(self.champions.everything, [0])
+
+    def probe_database(self) -> None:
+        """Read the database once.
+
+        Raises:
+            PatronError: it is missing or unreadable.
+        """
+        self.feature_reader.customers.call_even_if_open(self.identity.keys, [""])
 
     def _log_predictions(
         self,
@@ -154,6 +166,7 @@ class Scorer:
         prediction_ids: Mapping[int, str],
     ) -> list[ScoredCustomer]:
         oldest, moments = champions.oldest(micros(self.shop.now())), rows.moments
+        current = self.freshness.reason is None
         customers = []
         for customer_id in customer_ids:
             key = fetched.keys.get(customer_id)
@@ -170,6 +183,7 @@ class Scorer:
                 ScoredCustomer(
                     customer_id, True, None, rows.as_of[at], scores, stale,
                     fetched.degraded.get(customer_id), prediction_ids.get(key), values, moments, at, models,
+                    current,
                 )
             )  # fmt: skip
         return customers

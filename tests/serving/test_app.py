@@ -15,6 +15,7 @@ from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import Prediction, ScoreLog, read
 from serving.access.keys import Keys
 from serving.access.limits import Limits
@@ -38,7 +39,9 @@ def test_queued_predictions_are_written_even_if_a_service_fails_to_close(
     def fail() -> NoReturn:
         raise error
 
-    scorer = SimpleNamespace(home=home, identity=Identity(home), shop=home.shop(), close=fail)
+    scorer = SimpleNamespace(
+        home=home, identity=Identity(home), shop=home.shop(), freshness=FreshnessMonitor(home), close=fail
+    )
     keys = SimpleNamespace(close=lambda: closed.append("keys"))
     limits = SimpleNamespace(close=lambda: closed.append("limits"))
     log = ScoreLog(home)

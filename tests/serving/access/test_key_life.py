@@ -20,6 +20,7 @@ from core.home import Clock, Home, Shop
 from core.storage import migrations
 from core.storage.database import Database
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.authentication import check
 from serving.access.key import span
@@ -28,7 +29,7 @@ from serving.app import create_app
 from serving.operations.doctor import keys as doctor
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -228,7 +229,12 @@ def application(home: Home, keys: Keys) -> FastAPI:
     scorer = cast(
         Scorer,
         SimpleNamespace(
-            home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+            home=home,
+            identity=Identity(home),
+            shop=home.shop(),
+            champions=NO_MODELS,
+            freshness=FreshnessMonitor(home),
+            close=lambda: None,
         ),
     )
     return create_app(scorer, ScoreLog(home), keys=keys, keys_needed=True)

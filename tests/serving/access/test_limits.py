@@ -35,6 +35,7 @@ from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access import limits as limiting
 from serving.access.buckets import MINUTE_US, SHARES, Buckets, FileBuckets, RedisBuckets, open_buckets, taken
@@ -47,7 +48,7 @@ from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 from serving.settings import ServingSettings
 
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 NOW_US = int(NOON.timestamp()) * 1_000_000
@@ -273,6 +274,7 @@ class Shops:
                 identity=Identity(self.home),
                 shop=self.home.shop(),
                 champions=NO_MODELS,
+                freshness=FreshnessMonitor(self.home),
                 close=lambda: None,
             ),
         )

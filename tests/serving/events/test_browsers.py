@@ -27,6 +27,7 @@ from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app
@@ -38,7 +39,7 @@ VENDOR = ROOT / "tests" / "vendor"
 SEGMENT, STANDALONE, RUDDER = (
     "analytics-next-index.js", "analytics-next-standalone.js", "rudderstack-analytics-js.js",
 )  # fmt: skip
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 # As root, Chromium needs the first; the others keep its own requests from leaving the machine.
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run",
@@ -55,7 +56,12 @@ def process() -> FastAPI:
     """What the server process runs."""
     home = Home(Path(os.environ["PATRON_HOME"]))
     scorer = SimpleNamespace(
-        home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        home=home,
+        identity=Identity(home),
+        shop=home.shop(),
+        champions=NO_MODELS,
+        freshness=FreshnessMonitor(home),
+        close=lambda: None,
     )
     origins = ServingSettings().origins
     return create_app(

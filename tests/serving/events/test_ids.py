@@ -26,20 +26,26 @@ from events.identity import ANONYMOUS, Identity
 from events.identity.customer_ids import BLANKS, PLACEHOLDERS, fold, has_control_character, is_placeholder
 from events.lake import compaction, shops
 from events.segment.retention import size
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.app import create_app
 from serving.operations import checks
 from serving.scores.scorer import Scorer
 
 CASES = Path(__file__).parents[3].parent / "shared" / "cases" / "events"
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)
 Ask = Callable[..., httpx.Response]
 
 
 def service(home: Home) -> Ask:
     """The service over a shop that has nothing to score yet, in this process."""
     scorer = SimpleNamespace(
-        home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        home=home,
+        identity=Identity(home),
+        shop=home.shop(),
+        champions=NO_MODELS,
+        freshness=FreshnessMonitor(home),
+        close=lambda: None,
     )
     app = create_app(cast(Scorer, scorer), ScoreLog(home))
 

@@ -37,6 +37,7 @@ from events.lake import compaction as compact
 from events.lake import shops
 from events.segment import quarantine
 from events.segment.translate import KINDS, Place
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app
@@ -46,7 +47,7 @@ from serving.http.client_paths import ALIASES, DESCRIBED_PATHS
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 ZIPPED = {"content-encoding": "gzip"}
 PLACE = Place("Europe/Berlin", "EUR")
 AT = datetime(2024, 5, 4, 22, 30, 0, 250_000, tzinfo=UTC)
@@ -59,7 +60,12 @@ def open_shop(home: Home, stands_at: datetime | None = None) -> None:
 def application(home: Home, *, keys_needed: bool = False) -> FastAPI:
     """The service over a shop that has nothing to score yet."""
     scorer = SimpleNamespace(
-        home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        home=home,
+        identity=Identity(home),
+        shop=home.shop(),
+        champions=NO_MODELS,
+        freshness=FreshnessMonitor(home),
+        close=lambda: None,
     )
     return create_app(cast(Scorer, scorer), ScoreLog(home), keys=Keys(home), keys_needed=keys_needed)
 

@@ -28,6 +28,7 @@ from events.identity import Identity
 from events.lake import compaction, shops
 from events.lake.buckets import History
 from events.schema import visible
+from features.live.freshness import FreshnessMonitor
 from features.live.recompute import valid_at
 from records import ScoreLog
 from serving.access.keys import Keys
@@ -35,7 +36,7 @@ from serving.app import create_app
 from serving.scores.scorer import Scorer
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "events"
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 ZONE = "Europe/Berlin"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not in ../shared/cases/events")
 
@@ -44,7 +45,12 @@ def process() -> FastAPI:
     """What the server process runs."""
     home = Home(Path(os.environ["PATRON_HOME"]))
     scorer = SimpleNamespace(
-        home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+        home=home,
+        identity=Identity(home),
+        shop=home.shop(),
+        champions=NO_MODELS,
+        freshness=FreshnessMonitor(home),
+        close=lambda: None,
     )
     return create_app(cast(Scorer, scorer), ScoreLog(home), keys=Keys(home), keys_needed=True)
 

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from benchmarks.harness import servers
 from core.home import Clock, Home, Shop
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import ROUTERS, create_app
@@ -25,7 +26,7 @@ from serving.http.body_limit import MAX_BODY_BYTES
 from serving.http.client_paths import CLIENT_PATHS
 from serving.scores.scorer import Scorer
 
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 JSON = {"content-type": "application/json"}
 CHUNK = b" " * 2**16
 READING = [
@@ -42,7 +43,12 @@ def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
     scorer = cast(
         Scorer,
         SimpleNamespace(
-            home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+            home=home,
+            identity=Identity(home),
+            shop=home.shop(),
+            champions=NO_MODELS,
+            freshness=FreshnessMonitor(home),
+            close=lambda: None,
         ),
     )
     return create_app(scorer, log, keys=keys)

@@ -20,6 +20,7 @@ from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity
+from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app
@@ -29,7 +30,7 @@ from serving.settings import ServingSettings
 
 SHOP, STRANGER = "https://shop.example", "https://stranger.example"
 EVENT = {"userId": "c1", "event": "e", "messageId": "1"}
-NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={})  # no model answers
+NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 Ask = Callable[..., httpx.Response]
 
 
@@ -52,7 +53,12 @@ def service(home: Home) -> Iterator[Callable[..., tuple[FastAPI, Ask]]]:
 
         def create(*origins: str, keys_needed: bool = False) -> tuple[FastAPI, Ask]:
             scorer = SimpleNamespace(
-                home=home, identity=Identity(home), shop=home.shop(), champions=NO_MODELS, close=lambda: None
+                home=home,
+                identity=Identity(home),
+                shop=home.shop(),
+                champions=NO_MODELS,
+                freshness=FreshnessMonitor(home),
+                close=lambda: None,
             )
             app = create_app(cast(Scorer, scorer), log, keys=keys, keys_needed=keys_needed, origins=origins)
 

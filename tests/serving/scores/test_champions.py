@@ -13,10 +13,12 @@ import pytest
 
 from core.home import Home
 from events.identity import Identity
+from features.catalogue.store import Store
 from models.registry.promotion import promote, rollback
-from models.registry.registry import Registry
+from models.registry.registry import CHAMPION, Registry
 from serving.scores import champion_watch
 from serving.scores.champion_watch import ChampionWatch, ChampionWatcher
+from serving.scores.champions import open_champions
 from serving.scores.scorer import Scorer, open_scorer
 
 Until = Callable[[Callable[[], bool]], None]
@@ -96,10 +98,30 @@ def test_one_that_cannot_be_opened_does_not_answer_and_the_one_before_goes_on(
         until(lambda: bool(scorer.champions.pending))
         assert "version 2 was promoted, but" in scorer.champions.pending["propensity"]
         assert version(scorer) == "1"
+        first = scorer.champions
+        until(lambda: scorer.champions is not first)  # it was tried again, and refused again
         trees.write_bytes(whole)
+        caplog.set_level("INFO", "serving")
         until(lambda: version(scorer) == "2")
         assert not scorer.champions.pending
-    assert "propensity version 1 is still used" in caplog.text
+    assert caplog.text.count("propensity version 1 is still used") == 1
+    (promoted,) = (record for record in caplog.records if "answers from now on" in record.message)
+    assert promoted.fields == {"model": "propensity", "version": "2", "previous": "1"}  # type: ignore[attr-defined]
+
+
+def test_what_is_refused_or_missing_at_the_start_is_logged_once(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry, trees = Registry(home), trees_of(home, "1")
+    trees.write_bytes(trees.read_bytes()[:-1])
+    registry.mlflow.client.delete_registered_model_alias("churn", CHAMPION)
+    champions = open_champions(Store(home), registry)
+    champion_watch.log_changes(None, champions)
+    lines = [(record.levelname, record.fields["model"]) for record in caplog.records]  # type: ignore[attr-defined]
+    assert sorted(lines) == [("ERROR", "propensity"), ("WARNING", "churn")]
+    assert "propensity does not answer: model version 1 is refused" in caplog.text
+    champion_watch.log_changes(champions, open_champions(Store(home), registry, champions))
+    assert len(caplog.records) == 2
 
 
 def test_one_that_could_not_be_opened_at_the_start_answers_once_it_can(
