@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from commands import (
     answers,
     feedback,
+    homes,
     identity,
     keys,
     models,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (shop, training, models, answers, rankings, feedback, service, settings, up):
+for noun in (homes, shop, training, models, answers, rankings, feedback, service, settings, up):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

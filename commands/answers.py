@@ -47,11 +47,9 @@ def score(
 ) -> None:
     """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
     if table is not None:
-        from commands.tables import score_table
-
         if model == "all" or segment is not None or job is not None:
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
-        score_table(table, model, out, as_json)
+        _score_table(table, model, out, as_json)
         return
     from serving.score_jobs.to_file import score_everyone
 
@@ -101,3 +99,14 @@ def example_actions() -> str:
     from decisions.actions import EXAMPLE
 
     return EXAMPLE.read_text(encoding="utf-8")
+
+
+def _score_table(table: str, model: str, out: Path, as_json: bool) -> None:
+    """Score the rows of a table into a file."""
+    from models.registry.registry import Registry
+    from serving.files.score_table import score_table
+
+    with progress_bar(as_json) as progress:
+        done = score_table(Registry(open_home()), table, model, out, progress)
+    lines = [f"scored {done['customers']:,} customers by {model} version {done['version']} into {out}"]
+    print_result(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))

@@ -31,23 +31,6 @@ def simulate(
     print_result(as_json, done, text + _forgotten(done))
 
 
-@app.command()
-def init(
-    time_zone: Annotated[
-        str, typer.Option(help="The time zone of the shop, such as Europe/Berlin.", metavar="ZONE")
-    ],
-    currency: Annotated[str, typer.Option(help="The currency of its amounts, such as EUR.", metavar="CODE")],
-    as_json: AsJson = False,
-) -> None:
-    """Create a shop without history, on wall time, for events that applications send."""
-    from events.lake import shops
-
-    home = open_home()
-    done = shops.begin_live(home, time_zone, currency)
-    text = f"created a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
-    print_result(as_json, done, text)
-
-
 @app.command("import")
 def import_(
     files: Annotated[list[str] | None, typer.Argument(help="Files, or a database's SQLAlchemy URL.")] = None,

@@ -85,13 +85,11 @@ def train(
     if text or rating or label:
         raise typer.BadParameter("--text, --rating and --label are for `patron train feedback --table FILE`")
     if table is not None:
-        from commands.tables import train_table
-
         if model is not None or horizon is not None or advise:
             raise typer.BadParameter("--table takes no MODEL, no --horizon and no --advise")
         if target is None:
             raise typer.BadParameter("pass --target, the column of outcomes in the table")
-        train_table(table, target, time, name, drop or [], as_json)
+        _train_table(table, target, time, name, drop or [], as_json)
         return
     if of_customers:
         raise typer.BadParameter("--target, --time, --name and --drop are for --table FILE")
@@ -228,3 +226,28 @@ def _advice(home: Home) -> Any:
     shop = home.shop()
     events = lake.read(home, lake.connect()).known_at(shop.now())
     return advise(visits(events).to_pandas(), shop.today())
+
+
+def _train_table(
+    table: str, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
+) -> None:
+    """Train a model on a table, and print its report."""
+    from events.files.readers.database import described
+    from events.files.table import open_table
+    from models.registry.registry import Registry
+    from training.tables import pipeline
+    from training.tables.facts import AT_RANDOM, LATER
+    from training.tables.labelled import label
+
+    home = open_home()
+    with progress_bar(as_json) as progress:
+        progress(f"reading {described(table)}", 0.0)
+        data = label(open_table(table), target, time, drop)  # fails before the home is changed
+        trained = pipeline.train_table(home, Registry(home), data, name, progress)
+    version = trained.version
+    left_out = {"notes": trained.notes, "left_out": trained.left_out}
+    lines = [version_line(version, LATER if time else AT_RANDOM)]
+    lines += [f"  {note}" for note in trained.notes]
+    lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
+    result = {"versions": [version.as_dict()], **left_out}
+    print_result(as_json, result, "\n".join(lines), exit_code([version]))

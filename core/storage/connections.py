@@ -17,9 +17,10 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from core import home_id
 from core.errors import NothingThere, PatronError
 from core.home import Home
-from core.storage import migrations, sqlite_file
+from core.storage import migrations, ownership, sqlite_file
 
 _LOCKS = 0x5041_5452
 # To detect a lost server: seconds to connect, milliseconds until sent data is acknowledged.
@@ -36,9 +37,10 @@ class Turn(IntEnum):
 
 
 class Connections:
-    """A process's connection pool to one database, and the revision of the database's tables."""
+    """A process's connection pool of one home to its database, and the revision of the database's tables."""
 
     def __init__(self, home: Home) -> None:
+        self._home = home
         self.file: Path | None = None if home.database is not None else home.database_file
         self.engine = sqlite_file.engine(self.file) if self.file else _server(home.database_address)
         url = self.engine.url
@@ -47,32 +49,40 @@ class Connections:
         self._quick: deque[sqlite3.Connection] = deque()  # bypasses SQLAlchemy's pool, which is slower
         self._seen = self._identity()
         self._revision: str | None = None
+        self._is_claimed = False  # the database has the home's id
         weakref.finalize(self, _close, self.engine, self._quick)
 
     def open(self, *, write: bool) -> None:
-        """Check once that the tables exist and are of this version of Patron."""
+        """Check once that the tables exist, are of this version of Patron, and belong to the home."""
         self._close_if_replaced()
-        if self._revision == migrations.HEAD:
+        if self._revision == migrations.HEAD and (self._is_claimed or not write):
             return
-        if self.file and write:
-            sqlite_file.create(self.file)
+        if write:
+            self.claim()
+            return
         revision = self._stored_revision()
-        if revision is not None and revision > migrations.HEAD:
-            raise PatronError(
-                f"the database {self.name} is of a newer Patron (its tables are at {revision}, this one knows"
-                f" {migrations.HEAD}); use that version, or another home"
-            )
+        if revision is None:
+            raise NothingThere(f"the database {self.name} is empty; import or simulate a shop first")
         if revision != migrations.HEAD:
-            if not write and revision is None:
-                raise NothingThere(f"the database {self.name} is empty; import or simulate a shop first")
-            if not write:
-                raise PatronError(
-                    f"the database {self.name} is of an older Patron (its tables are at {revision});"
-                    " `patron doctor` brings it up to date"
-                )
-            with self.writing(Turn.TABLES, durable=True) as connection:
-                migrations.upgrade(connection)
+            raise PatronError(
+                f"the database {self.name} is of an older Patron (its tables are at {revision});"
+                " `patron doctor` brings it up to date"
+            )
+        with self.reading() as connection:
+            self._is_claimed = ownership.check(connection, self._home, self.name)
         self._revision = migrations.HEAD
+
+    def claim(self, *, attach: bool = False) -> None:
+        """Migrate the tables and store the home's id, in one transaction; see :func:`ownership.claim`."""
+        if self.file:
+            sqlite_file.create(self.file)
+        self._stored_revision()  # before tables are locked
+        with self.writing(Turn.TABLES, durable=True) as connection:
+            if migrations.revision(connection) != migrations.HEAD:
+                migrations.upgrade(connection)
+            ownership.claim(connection, self._home, self.name, attach=attach)
+        home_id.confirm(self._home)
+        self._is_claimed, self._revision = True, migrations.HEAD
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -126,13 +136,19 @@ class Connections:
         if self.file and not self.file.exists():
             return None
         with self.reading() as connection:
-            return migrations.revision(connection)
+            revision = migrations.revision(connection)
+        if revision is not None and revision > migrations.HEAD:
+            raise PatronError(
+                f"the database {self.name} is of a newer Patron (its tables are at {revision}, this one knows"
+                f" {migrations.HEAD}); use that version, or another home"
+            )
+        return revision
 
     def _close_if_replaced(self) -> None:
         """Close the connections if the database file was replaced."""
         if (now := self._identity()) != self._seen:
             self.close()
-            self._seen, self._revision = now, None
+            self._seen, self._revision, self._is_claimed = now, None, False
 
     def _identity(self) -> tuple[int, ...]:
         if self.file is None:
@@ -151,17 +167,18 @@ def _close(engine: sa.Engine, quick: deque[sqlite3.Connection]) -> None:
             quick.pop().close()
 
 
-_shared: weakref.WeakValueDictionary[str, Connections] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[tuple[Path, str], Connections] = weakref.WeakValueDictionary()
 _sharing = threading.Lock()
 
 
 def connections_of(home: Home) -> Connections:
-    """The connections to a home's database, shared by all users in this process."""
+    """The connections of a home to its database, shared by all users in this process."""
     _close_before_fork()
+    key = home.path, home.database_address
     with _sharing:
-        connections = _shared.get(home.database_address)
+        connections = _shared.get(key)
         if connections is None:
-            connections = _shared[home.database_address] = Connections(home)
+            connections = _shared[key] = Connections(home)
     return connections
 
 

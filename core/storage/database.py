@@ -17,11 +17,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import PatronError
 from core.home import Home
+from core.storage import ownership
 from core.storage.connections import Turn, connections_of
 
 METADATA = sa.MetaData()
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """The type of row numbers: SQLite assigns numbers automatically only to INTEGER columns."""
+home_ids = sa.Table(  # one row; see core.storage.ownership
+    ownership.TABLE, METADATA, sa.Column("id", sa.Text, nullable=False)
+)
 _ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError)
 
 
@@ -53,6 +57,15 @@ class Database:
         """
         with self._translating():
             self._connections.open(write=True)
+
+    def attach(self) -> None:
+        """Give database and home one id although one of them has none, because a person says so.
+
+        Raises:
+            PatronError: the database cannot be used, or belongs to another home.
+        """
+        with self._translating():
+            self._connections.claim(attach=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

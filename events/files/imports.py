@@ -168,7 +168,14 @@ def _import(
     record |= _as_record(review) | {"clock_day": _clock_day(before, review)}
     forgotten = shops.messages_received(home) if replace else 0
     metadata = lake.write(
-        home, backend.con, how.shop.time_zone, record, progress, add=before is not None, imported=True
+        home,
+        backend.con,
+        how.shop.time_zone,
+        record,
+        progress,
+        add=before is not None,
+        replace=replace,
+        imported=True,
     )
     if not before:
         shops.remove_features(home)

@@ -10,13 +10,15 @@ out numbers therefore takes the lake's ``compacted_seq`` and raises the counter 
 
 from events.journal.message import Message, Refused, Rows, partial_id
 from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
-from events.journal.schema import counter, journal, messages, quarantine
+from events.journal.schema import counter, journal, messages, newest, quarantine
 from events.journal.writing import (
     Appended,
     advance_to,
     append,
+    before_first,
     clear,
     count_conflicts,
+    count_stored,
     forget,
     reserve_number,
     split,
@@ -31,14 +33,17 @@ __all__ = [
     "advance_to",
     "append",
     "arrived",
+    "before_first",
     "changes",
     "clear",
     "count_conflicts",
+    "count_stored",
     "counter",
     "forget",
     "journal",
     "last",
     "messages",
+    "newest",
     "oldest",
     "partial_id",
     "quarantine",

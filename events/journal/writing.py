@@ -213,6 +213,18 @@ def clear(connection: sa.Connection, compacted_seq: int) -> int:
     return _advance_to(connection, compacted_seq)
 
 
+def count_stored(connection: sa.Connection) -> int:
+    """The number of messages that :func:`clear` would delete."""
+    counts = (sa.select(sa.func.count()).select_from(table) for table in (messages, quarantine))
+    return sum(connection.execute(count).scalar_one() for count in counts)
+
+
+def before_first(connection: sa.Connection) -> int:
+    """The number before the first message that is still in the journal; the newest one if none is."""
+    first: int | None = connection.execute(sa.select(sa.func.min(journal.c.seq))).scalar()
+    return newest(connection) if first is None else first - 1
+
+
 def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, bytes | None]:
     """The digests that are stored, each with the digest of its message's content."""
     known: dict[bytes, bytes | None] = {}

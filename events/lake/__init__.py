@@ -4,7 +4,7 @@ from core.storage.duckdb_engine import connect
 from events.lake.metadata import LakeMetadata
 from events.lake.reading import arrived, metadata, read
 from events.lake.versions import BUCKETS, Lake, bucket_file, current, exists
-from events.lake.writing import write
+from events.lake.writing import write, write_empty
 
 __all__ = [
     "BUCKETS",
@@ -18,4 +18,5 @@ __all__ = [
     "metadata",
     "read",
     "write",
+    "write_empty",
 ]

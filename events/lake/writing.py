@@ -12,10 +12,12 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
+from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage import sql
 from core.storage.database import Database
+from core.storage.duckdb_engine import connect
 from events import identity, journal
 from events.lake import compaction, merging, settling, staging, versions
 from events.lake.metadata import LakeMetadata
@@ -31,11 +33,13 @@ def write(
     progress: Progress = silent,
     *,
     add: bool = False,
+    replace: bool = False,
     imported: bool = False,
 ) -> LakeMetadata:
     """Replace the lake by the tables of a source, or add them to it; atomically.
 
     Replacing creates a new shop: journal, merges, and customers that are not in the source are deleted.
+    A home without a lake may have lost it, so nothing is deleted there unless ``replace`` says so.
 
     Args:
         connection: contains the source's event tables, with ``customer_id`` (text) in place of
@@ -45,13 +49,14 @@ def write(
         record: the source's own fields of ``import.json``; the other fields of :class:`LakeMetadata` are
             added.
         add: keep the stored and arrived events; duplicates are stored once.
+        replace: delete the messages in the database although the home has no lake.
         imported: the source is a file: match refunds with orders, and filter traits for changes.
 
     Returns:
         The metadata of the new version.
 
     Raises:
-        PatronError: another process writes the events; nothing was changed.
+        PatronError: another process writes the events, or the home lost its lake; nothing was changed.
     """
     staging.add_missing(connection)
     union = " UNION ALL ".join(f"SELECT customer_id, timestamp FROM {name}" for name in SCHEMAS)
@@ -74,14 +79,51 @@ def write(
         else:
             replaced = versions.position(home)
             with database.writing() as db:  # rolled back if the new shop cannot be written
-                seq = forgotten = journal.clear(db, replaced.compacted_seq)
-                identity.keep(db, customer_ids)
+                if replace or versions.exists(home):
+                    seq = forgotten = journal.clear(db, replaced.compacted_seq)
+                    identity.keep(db, customer_ids)
+                else:
+                    seq = forgotten = _begin_without_lake(db, home)
                 identity.reserve(db, replaced.last_key)
                 _register_customers(connection, db, customer_ids)
                 record = record | fill()
         database.close()
         lake = versions.publish(home, draft, record, compacted_seq=seq, forgotten_seq=forgotten)
         return lake.metadata
+
+
+def write_empty(home: Home, time_zone: str, record: dict[str, Any]) -> LakeMetadata:
+    """Write a lake without events for a home that lost its own; the journal's events are read after it.
+
+    Args:
+        time_zone, record: as of :func:`write`.
+    """
+    connection = connect().con
+    staging.add_missing(connection)
+    with versions.writing(home):
+        database, draft = Database(home), versions.begin(home)
+        with database.writing() as db:
+            seq = journal.before_first(db)
+            _register_customers(connection, db, ())
+        number = partial(journal.reserve_number, database)
+        record = record | _fill(connection, draft, time_zone, None, silent, False, number)
+        return versions.publish(home, draft, record, compacted_seq=seq, forgotten_seq=seq).metadata
+
+
+def _begin_without_lake(db: sa.Connection, home: Home) -> int:
+    """The newest number of the journal, for a shop that begins.
+
+    Raises:
+        PatronError: messages arrived before, so the home had a lake.
+    """
+    if count := journal.count_stored(db):
+        raise PatronError(
+            f"{home.path} contains no events, but its database has {count:,} messages that arrived; nothing"
+            " was changed. If the folder was lost, mount it again, or restore a backup with `patron restore`,"
+            " or go on with what the database has: `patron init --attach`. `--replace` of an import or a"
+            " simulation deletes the messages"
+        )
+    return journal.newest(db)
 
 
 def _register_customers(

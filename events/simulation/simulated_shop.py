@@ -42,7 +42,7 @@ def simulate_shop(
         start = now.date() - timedelta(days=round(years * 365.25))
         plan = simulate.Plan(seed=seed, customers=customers, years=years, start=start)
     forgotten = shops.messages_received(home) if replace else 0
-    record = write(home, plan, now, progress, add=before is not None)
+    record = write(home, plan, now, progress, add=before is not None, replace=replace)
     if replace:
         shops.remove_features(home)
     return record | {"messages_forgotten": forgotten}
@@ -69,7 +69,13 @@ def _plan(home: Home, before: LakeMetadata) -> simulate.Plan:
 
 
 def write(
-    home: Home, plan: simulate.Plan, now: datetime, progress: Progress, *, add: bool = False
+    home: Home,
+    plan: simulate.Plan,
+    now: datetime,
+    progress: Progress,
+    *,
+    add: bool = False,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Write a simulation. An extension simulates the same events again, and arrived events stay."""
     backend = connect()
@@ -79,6 +85,6 @@ def write(
         "plan": {**asdict(plan), "start": plan.start.isoformat()},
         "simulated_day": day_of(now, plan.time_zone),
     }
-    metadata = lake.write(home, backend.con, plan.time_zone, record, progress, add=add)
+    metadata = lake.write(home, backend.con, plan.time_zone, record, progress, add=add, replace=replace)
     home.write_shop(Shop(SIMULATE, plan.time_zone, plan.currency, Clock(), home.tiers()))
     return metadata.record | {"customers": plan.customers}

@@ -419,7 +419,7 @@ def file_home(tmp_path: Path) -> Home:
 
 def test_the_file_is_private_and_complete_once_closed(file_home: Home) -> None:
     assert stat.S_IMODE(file_home.database_file.stat().st_mode) == 0o600
-    assert list(file_home.path.iterdir()) == [file_home.database_file]
+    assert {path.name for path in file_home.path.iterdir()} == {"patron.db", "home.id"}
 
 
 def test_a_damaged_file_is_refused_with_the_reason_and_its_replacement_is_opened(file_home: Home) -> None:
