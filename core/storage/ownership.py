@@ -105,7 +105,8 @@ def _refusal(home: Home, own: HomeId | None, owner: str | None, name: str) -> An
         return AnotherHome(
             f"{of} {whose}, and {home.path} contains no shop; nothing was changed. If this folder was"
             " lost, mount it again, or restore a backup with `patron restore`, or go on with what the"
-            " database has: `patron init --attach`. For another shop, set PATRON_DATABASE to an empty database"
+            " database has: `patron init --attach`. For another shop, set PATRON_DATABASE to an empty"
+            " database"
         )
     if own is None:
         return AnotherHome(
@@ -113,7 +114,7 @@ def _refusal(home: Home, own: HomeId | None, owner: str | None, name: str) -> An
             f" copy of that home, {_ATTACH}; otherwise set PATRON_DATABASE to the database of this folder"
         )
     return AnotherHome(
-        f"{of} has no home's id, and {home.path} has one ({own.short}); nothing was changed. Set PATRON_DATABASE"
-        f" to the home's database; if this one is an older copy of it, or a new one because it was lost,"
-        f" {_ATTACH}"
+        f"{of} has no home's id, and {home.path} has one ({own.short}); nothing was changed. Set"
+        f" PATRON_DATABASE to the home's database; if this one is an older copy of it, or a new"
+        f" one because it was lost, {_ATTACH}"
     )

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +27,12 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from feast.types import Bool, Float64, Int64, String
 
+from core import home_id
 from core.calendar import micros, moment
 from core.errors import PatronError
+from core.home import Home
 from features.catalogue.views import View
-from features.online.cells import CellStore
+from features.online.cells import CellStore, nobody
 from features.online.open import open_cells
 from features.online.packed import CellLayout, Field, Selection, encode
 from features.online.rows import CLOCKS_APART, unpacked
@@ -46,12 +50,13 @@ _Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
 class PackedOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """The location of the cells: ``redis://host:port/db``, or the path of an SQLite file."""
+    """The location of the cells: ``redis://host:port/db``, or the path of an SQLite file; and their home."""
 
     type: Literal["features.catalogue.plugin.PackedOnlineStore"] = (
         "features.catalogue.plugin.PackedOnlineStore"
     )
     address: str
+    home: str | None = None
 
 
 class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
@@ -62,7 +67,9 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
     def cells(self, config: RepoConfig) -> CellStore:
         """The cell store, opened once."""
         if self._cells is None:
-            self._cells = open_cells(config.online_store.address)
+            folder = config.online_store.home
+            owner = nobody if folder is None else partial(home_id.read, Home(Path(folder)))
+            self._cells = open_cells(config.online_store.address, owner=owner)
         return self._cells
 
     def online_write_batch(

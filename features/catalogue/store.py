@@ -13,16 +13,17 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core import files
+from core import files, home_id
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.settings import FeatureSettings
+from core.storage.database import Database
 from features.catalogue import views
 from features.catalogue.definitions import definitions
 from features.catalogue.views import View
@@ -75,7 +76,7 @@ def online_address(home: Home, settings: FeatureSettings | None = None) -> str:
 
 def open_online(home: Home) -> CellStore:
     """A home's online rows, without Feast."""
-    return open_cells(online_address(home))
+    return open_cells(online_address(home), owner=partial(home_id.read, home))
 
 
 class Store:
@@ -98,7 +99,7 @@ class Store:
         self.home = home
         self.online_file = home.online_file
         self._address = online_address(home, settings)
-        self.online = open_cells(self._address, patience_s)
+        self.online = self._open(patience_s)
         self._registry = home.feast / "registry.db"
         self._cached_views: tuple[files.Stamp | None, dict[str, View]] | None = None
 
@@ -118,7 +119,7 @@ class Store:
                 provider="local",
                 registry=RegistryConfig(path=str(self._registry)),
                 offline_store=DuckDBOfflineStoreConfig(),
-                online_store=PackedOnlineStoreConfig(address=self._address),
+                online_store=PackedOnlineStoreConfig(address=self._address, home=str(self.home.path)),
                 entity_key_serialization_version=3,
                 repo_path=self.home.feast,
             )
@@ -129,6 +130,7 @@ class Store:
 
         Views of other groups, such as that of traits that are no longer declared, are removed.
         """
+        Database(self.home).prepare()  # a home of an earlier release gets its id
         store = self._feast
         import feast
 
@@ -245,7 +247,10 @@ class Store:
 
     def patient_reader(self, features: Sequence[str]) -> OnlineReader:
         """The same for tens of thousands of customers at a time, with a longer timeout."""
-        return rows.reader(open_cells(self._address), self._layouts(), self._views_of(features))
+        return rows.reader(self._open(), self._layouts(), self._views_of(features))
+
+    def _open(self, patience_s: float | None = None) -> CellStore:
+        return open_cells(self._address, patience_s, partial(home_id.read, self.home))
 
     def _layouts(self) -> dict[str, CellLayout]:
         return {name: view.layout for name, view in self._views().items()}

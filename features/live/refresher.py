@@ -18,7 +18,7 @@ from typing import Protocol
 from core import child_process, locks
 from core.calendar import moment
 from core.child_process import ChildProcess
-from core.errors import PatronError, in_words
+from core.errors import NothingThere, PatronError, in_words
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
@@ -89,7 +89,11 @@ class Refresher:
             # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.
             self._begin("build", covers=forgotten)
             return True
-        recomputed = live.catch_up(stop)
+        try:
+            recomputed = live.catch_up(stop)
+        except NothingThere:  # the online store was emptied, or filled before a restore
+            self._begin("build", covers=forgotten)
+            return True
         self.counts["customers"] += recomputed
         busy = recomputed > 0
         if build.due(self.home):

@@ -1,7 +1,8 @@
 """Cells in Redis: one string per customer, so that a thousand customers are read by one ``MGET``.
 
 A row is a sequence of cells, each preceded by a tag (the digest of its view's name) and its size. Scripts
-on the server insert and remove cells atomically. One database is used by one shop.
+on the server insert and remove cells atomically. One database is used by one home, whose id is in the entry
+``patron:online``; every read fetches that entry with the rows.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
 from core.errors import NothingThere, PatronError
-from features.online.cells import Cells
+from features.online.cells import Cells, Owner, check_owner, nobody
 from features.online.packed import FORMAT, CellLayout
 
 TIMEOUT_SECONDS = 5.0
@@ -79,7 +80,7 @@ end
 class RedisCells:
     """A :class:`features.online.cells.CellStore` in a Redis database."""
 
-    def __init__(self, address: str, patience_s: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, address: str, patience_s: float = TIMEOUT_SECONDS, *, owner: Owner = nobody) -> None:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -87,6 +88,7 @@ class RedisCells:
         at = urlsplit(address)
         self.name = f"the online store {at.scheme}://{at.hostname}:{at.port or 6379}{at.path}"
         self._errors, self._lost = redis.RedisError, redis.ConnectionError
+        self._owner = owner
         self._checked: bytes | None = None
         try:
             self._client: Any = redis.Redis.from_url(
@@ -109,7 +111,7 @@ class RedisCells:
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Prepare the views; cells written by other definitions are cleared."""
         with self._readable_errors():
-            layouts_before = self._read_layouts()
+            layouts_before = self._take_over()
             wanted = {layout.view: layout.digest.hex() for layout in layouts}
             self._take_out(
                 [view for view in wanted if layouts_before.get(view, wanted[view]) != wanted[view]]
@@ -119,6 +121,7 @@ class RedisCells:
     def drop(self, views: Sequence[str]) -> None:
         """Remove views and all their cells."""
         with self._readable_errors():
+            self._check(self._client.get(_META))
             layouts = self._read_layouts()
             self._take_out([view for view in views if view in layouts])
             self._write_layouts({view: digest for view, digest in layouts.items() if view not in views})
@@ -128,6 +131,7 @@ class RedisCells:
         tags, rows = [_tag(view) for view in cells], list(zip(*cells.values(), strict=True))
         head = [now_us.to_bytes(8, "big"), len(tags), *tags]
         with self._readable_errors():
+            self._check(self._client.get(_META))
             for start in range(0, len(keys), BATCH):
                 names = [_ROW % key for key in keys[start : start + BATCH]]
                 part = [cell for row in rows[start : start + BATCH] for cell in row]
@@ -185,15 +189,49 @@ class RedisCells:
     def delete(self, keys: Sequence[int]) -> None:
         """Delete the rows of customers; missing ones are ignored."""
         with self._readable_errors():
+            self._check(self._client.get(_META))
             for start in range(0, len(keys), BATCH):
                 self._client.delete(*(_ROW % key for key in keys[start : start + BATCH]))
+
+    def owner(self) -> str | None:
+        """The id of the home to which the store belongs, see :class:`features.online.cells.CellStore`."""
+        with self._readable_errors():
+            return _owner_in(json.loads(self._client.get(_META) or "{}"))[0]
 
     def clear(self) -> None:
         """Erase everything."""
         with self._readable_errors():
-            for names in _batches(self._names()):
-                self._client.delete(*names)
-            self._client.delete(_META)
+            meta = json.loads(self._client.get(_META) or "{}")
+            with suppress(NothingThere):  # filled before a restore
+                check_owner(self.name, self._owner(), *_owner_in(meta)) if meta else None
+            self._clear()
+
+    def _clear(self) -> None:
+        for names in _batches(self._names()):
+            self._client.delete(*names)
+        self._client.delete(_META)
+
+    def _take_over(self) -> dict[str, str]:
+        """Claim an empty store for the home; return the digest of each view's layout."""
+        own = self._owner()
+        if next(self._client.scan_iter(match=_META + b":*", count=1000), None) is None:
+            self._client.set(_META, self._meta({}), nx=True)  # two homes that begin at once: one is refused
+        stored = self._client.get(_META)
+        meta = json.loads(stored or "{}")
+        try:
+            check_owner(self.name, own, *_owner_in(meta))
+        except NothingThere:
+            meta = {"format": None}
+        if meta.get("format", FORMAT) != FORMAT:
+            self._clear()
+            return {}
+        layouts: dict[str, str] = meta.get("layouts", {})
+        return layouts
+
+    def _meta(self, layouts: Mapping[str, str]) -> str:
+        own = self._owner()
+        whose = {} if own is None else {"home": own.id, "restored": own.restored}
+        return json.dumps({"format": FORMAT, "layouts": layouts} | whose)
 
     def _names(self) -> Iterator[bytes]:
         return iter(set(self._client.scan_iter(match=_META + b":*", count=1000)))
@@ -205,20 +243,21 @@ class RedisCells:
 
     def _read_layouts(self) -> dict[str, str]:
         """The digest of each view's layout."""
-        meta = json.loads(self._client.get(_META) or "{}")
-        if meta.get("format", FORMAT) != FORMAT:
-            self.clear()
-            return {}
-        layouts: dict[str, str] = meta.get("layouts", {})
+        layouts: dict[str, str] = json.loads(self._client.get(_META) or "{}").get("layouts", {})
         return layouts
 
     def _write_layouts(self, layouts: Mapping[str, str]) -> None:
-        self._client.set(_META, json.dumps({"format": FORMAT, "layouts": layouts}))
+        self._client.set(_META, self._meta(layouts))
 
     def _check(self, meta: bytes | None) -> None:
+        """Refuse an empty store, and one of another home or format; an entry is checked once."""
+        if meta is not None and meta == self._checked:
+            return
         if meta is None:
             raise NothingThere(f"{self.name} is empty; run `patron build`")
-        if json.loads(meta)["format"] != FORMAT:
+        entry = json.loads(meta)
+        check_owner(self.name, self._owner(), *_owner_in(entry))
+        if entry["format"] != FORMAT:
             raise PatronError(f"{self.name} is of another format; run `patron build`")
         self._checked = meta
 
@@ -235,6 +274,11 @@ class RedisCells:
             f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
             " then run `patron build`"
         )
+
+
+def _owner_in(meta: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The id of the home in the entry ``patron:online``, and the token of its restore."""
+    return meta.get("home"), meta.get("restored", "")
 
 
 def _tag(view: str) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import NothingThere, PatronError
 from core.storage import sql
-from features.online.cells import Cells
+from features.online.cells import Cells, Owner, check_owner, nobody
 from features.online.packed import FORMAT, WORD, CellLayout
 
 BUSY_SECONDS = 30.0  # that a writer waits for another
@@ -28,14 +28,15 @@ _VERSION = _APPLICATION << 8 | FORMAT
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS layouts (view TEXT PRIMARY KEY, layout BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS customers (customer_key INTEGER PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS home (id TEXT NOT NULL, restored TEXT NOT NULL)",
 )
 
 
 class SqliteCells:
     """A :class:`features.online.cells.CellStore` in a file."""
 
-    def __init__(self, path: Path, patience_s: float = BUSY_SECONDS) -> None:
-        self.path, self._patience_s = path, patience_s
+    def __init__(self, path: Path, patience_s: float = BUSY_SECONDS, *, owner: Owner = nobody) -> None:
+        self.path, self._patience_s, self._owner = path, patience_s, owner
         self.name = f"the online store {path}"
         self._idle: deque[sqlite3.Connection] = deque()
         self._file: tuple[int, int] | None = None
@@ -49,11 +50,20 @@ class SqliteCells:
     def prepare(self, layouts: Sequence[CellLayout]) -> None:
         """Prepare the views; cells written by other definitions are cleared."""
         with self._writing(create=True) as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
-                _drop_all(connection)  # a file of another kind or format
+            own, is_current = self._owner(), _version(connection) == _VERSION
+            try:
+                if is_current:
+                    check_owner(self.name, own, *_owner_in(connection))
+            except NothingThere:  # filled before the home was restored
+                is_current = False
+            if not is_current:
+                _drop_all(connection)  # also a file of another kind or format
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
             for table in _TABLES:
                 connection.execute(table)
+            if own is not None:
+                connection.execute("DELETE FROM home")
+                connection.execute("INSERT INTO home VALUES (?, ?)", (own.id, own.restored))
             layouts_before = dict(connection.execute("SELECT view, layout FROM layouts").fetchall())
             for layout in layouts:
                 column = sql.name(layout.view)
@@ -113,6 +123,17 @@ class SqliteCells:
         with self._writing() as connection:
             connection.executemany("DELETE FROM customers WHERE customer_key = ?", [(key,) for key in keys])
 
+    def owner(self) -> str | None:
+        """The id of the home to which the store belongs, see :class:`features.online.cells.CellStore`."""
+        with self._readable_errors():
+            if not self.path.exists():
+                return None
+            connection = self._connect(self._patience_s)
+            try:
+                return _owner_in(connection)[0]
+            finally:
+                connection.close()
+
     def clear(self) -> None:
         """Erase everything."""
         _close(self._idle)
@@ -161,10 +182,16 @@ class SqliteCells:
         )  # fmt: skip
 
     def _look(self) -> None:
-        """Close the connections if the file was replaced."""
+        """If the file is another one than before, close the connections and check whose it is."""
         stat = self.path.stat()
         if self._file != (stat.st_dev, stat.st_ino):
             _close(self._idle)
+            connection = self._connect(self._patience_s)
+            try:
+                if _version(connection) == _VERSION:
+                    check_owner(self.name, self._owner(), *_owner_in(connection))
+            finally:
+                connection.close()
             self._file = stat.st_dev, stat.st_ino
 
     @contextmanager
@@ -199,6 +226,20 @@ def _newest(column: str, now_us: int) -> str:
         f"CASE WHEN {same} AND {moment(old)} > {moment(new)} AND {moment(old)} <= {present}"
         f" THEN {old} ELSE {new} END"
     )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The kind and the format of a file, as its header says."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _owner_in(connection: sqlite3.Connection) -> tuple[str | None, str]:
+    """The id of the home in a file, and the token of its restore."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'home'").fetchone():
+        return None, ""  # of an earlier release
+    row: tuple[str, str] | None = connection.execute("SELECT id, restored FROM home").fetchone()
+    return row or (None, "")
 
 
 def _drop_all(connection: sqlite3.Connection) -> None:

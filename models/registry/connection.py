@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core import home_id
 from core.errors import PatronError
 from core.home import Home
+from core.storage.database import Database
 from models.registry.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BUNDLE = "bundle"
+EXPERIMENT = "patron"
+HOME_TAG = "patron.home"
+"""The tag of the experiment with the id of the home to which the MLflow belongs."""
 
 
 class MlflowConnection:
@@ -47,8 +52,46 @@ class MlflowConnection:
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
         if self.uri.startswith("sqlite:///"):
             home.mlflow.mkdir(parents=True, exist_ok=True)
+        self._is_checked = False
         with self.errors():
-            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            self._client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client; the first use checks that the MLflow belongs to the home.
+
+        Raises:
+            AnotherHome: it belongs to another home.
+        """
+        if not self._is_checked:
+            with self.errors():
+                self._check_home()
+            self._is_checked = True
+        return self._client
+
+    def claim(self) -> dict[str, str]:
+        """The tags of the experiment that make the MLflow the home's; a home without an id gets one."""
+        if self.home.has_database:
+            Database(self.home).prepare()
+        elif home_id.read(self.home) is None:
+            home_id.write(self.home, home_id.new())
+        own = home_id.read(self.home)
+        return {} if own is None else {HOME_TAG: own.id}
+
+    def owner(self) -> str | None:
+        """The id of the home to which the MLflow belongs; None if it is empty or of an earlier release."""
+        with self.errors():
+            experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        return None if experiment is None else experiment.tags.get(HOME_TAG)
+
+    def _check_home(self) -> None:
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return
+        own, stored = home_id.read(self.home), experiment.tags.get(HOME_TAG)
+        is_ours = stored is None if own is None else stored == own.id or (stored is None and own.adopted)
+        if not is_ours and not (stored is None and self.is_local):
+            raise home_id.refuse(f"MLflow at {self.place}", stored, own, "PATRON_MLFLOW_URI")
 
     @property
     def place(self) -> str:

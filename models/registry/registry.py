@@ -44,7 +44,6 @@ class Registry:
         self.home = home
         self.mlflow = MlflowConnection(home, settings)
         self.runs = TrainingRuns(self.mlflow)
-        self._client = self.mlflow.client
         self._seen: tuple[object, dict[str, tuple[str | None, str | None]]] = None, {}
 
     def publish(
@@ -65,12 +64,12 @@ class Registry:
             for file_name, content in files.items():
                 Path(folder, file_name).write_bytes(content)
             write_signature(Path(folder), files, run_id)
-            self._client.log_artifacts(run_id, folder, BUNDLE)
-            self._client.set_terminated(run_id)
-            if not self._client.search_registered_models(f"name = '{name}'"):
+            self.mlflow.client.log_artifacts(run_id, folder, BUNDLE)
+            self.mlflow.client.set_terminated(run_id)
+            if not self.mlflow.client.search_registered_models(f"name = '{name}'"):
                 about = {key: value for key, value in run.tags.items() if key == TABLE_TAG}
-                self._client.create_registered_model(name, tags=about)
-            version = self._client.create_model_version(
+                self.mlflow.client.create_registered_model(name, tags=about)
+            version = self.mlflow.client.create_model_version(
                 name,
                 source=f"runs:/{run_id}/{BUNDLE}",
                 run_id=run_id,
@@ -100,50 +99,49 @@ class Registry:
         another; the latest one is also a tag of the version.
         """
         with self.mlflow.errors():
-            known = self._client.get_registered_model(name)
+            known = self.mlflow.client.get_registered_model(name)
             before = known.aliases.get(CHAMPION)
             promotion = Promotion(
                 self.moment(), who, why, None if before is None else str(before), version, how, forced
             )
             count = sum(key.startswith(f"{MOVE_TAG}.") for key in known.tags)
             key = f"{MOVE_TAG}.{count:05}.{uuid4().hex[:8]}"
-            self._client.set_registered_model_tag(name, key, promotion.to_json())
-            self._client.set_model_version_tag(name, version, MOVE_TAG, promotion.to_json())
-            self._client.set_registered_model_alias(name, CHAMPION, version)
+            self.mlflow.client.set_registered_model_tag(name, key, promotion.to_json())
+            self.mlflow.client.set_model_version_tag(name, version, MOVE_TAG, promotion.to_json())
+            self.mlflow.client.set_registered_model_alias(name, CHAMPION, version)
         return promotion
 
     def promotions(self, name: str) -> list[Promotion]:
         """All promotions and rollbacks of a model, the oldest first."""
         with self.mlflow.errors():
-            if not self._client.search_registered_models(f"name = '{name}'"):
+            if not self.mlflow.client.search_registered_models(f"name = '{name}'"):
                 return []
-            tags = self._client.get_registered_model(name).tags
+            tags = self.mlflow.client.get_registered_model(name).tags
         return [Promotion.from_json(tags[key]) for key in sorted(tags) if key.startswith(f"{MOVE_TAG}.")]
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, the newest first."""
         with self.mlflow.errors():
-            if not self._client.search_registered_models(f"name = '{name}'"):
+            if not self.mlflow.client.search_registered_models(f"name = '{name}'"):
                 return []
-            champion = self._client.get_registered_model(name).aliases.get(CHAMPION)
-            versions = [
-                self._version(v, champion) for v in self._client.search_model_versions(f"name = '{name}'")
-            ]
+            champion = self.mlflow.client.get_registered_model(name).aliases.get(CHAMPION)
+            stored = self.mlflow.client.search_model_versions(f"name = '{name}'")
+            versions = [self._version(v, champion) for v in stored]
         return sorted(versions, key=lambda v: int(v.version), reverse=True)
 
     def table_models(self) -> list[str]:
         """The names of the models that were trained on a table, in alphabetical order."""
         with self.mlflow.errors():
             names: list[str] = []
-            token = None
+            token, tagged = None, f"tag.{TABLE_TAG} LIKE '%'"
             while token != "":
-                page = self._client.search_registered_models(f"tag.{TABLE_TAG} LIKE '%'", page_token=token)
+                page = self.mlflow.client.search_registered_models(tagged, page_token=token)
                 names += [model.name for model in page]
                 token = page.token or ""
         return sorted(names)
 
     def _version(self, stored: Any, champion: Any) -> ModelVersion:
-        run = self._client.get_run(stored.run_id).data
+        run = self.mlflow.client.get_run(stored.run_id).data
         gates = stored.tags.get(GATES_TAG, "")
         return ModelVersion(
             stored.name,
@@ -175,11 +173,11 @@ class Registry:
     def challenge(self, name: str, record: str, version: str | None) -> None:
         """Record a challenge of a model, and set its challenger; None removes the challenger."""
         with self.mlflow.errors():
-            self._client.set_registered_model_tag(name, CHALLENGE_TAG, record)
+            self.mlflow.client.set_registered_model_tag(name, CHALLENGE_TAG, record)
             if version is None:
-                self._client.delete_registered_model_alias(name, CHALLENGER)
+                self.mlflow.client.delete_registered_model_alias(name, CHALLENGER)
             else:
-                self._client.set_registered_model_alias(name, CHALLENGER, version)
+                self.mlflow.client.set_registered_model_alias(name, CHALLENGER, version)
 
     def moment(self) -> str:
         """The shop's time, or wall time if the home has no shop; ISO 8601 in UTC."""
@@ -192,7 +190,7 @@ class Registry:
         if stamp is None or (stamp, names) != self._seen[0]:
             with self.mlflow.errors():
                 # Queried by name, since a server may have more models than fit on a page of its response.
-                pages = (self._client.search_registered_models(f"name = '{name}'") for name in names)
+                pages = (self.mlflow.client.search_registered_models(f"name = '{name}'") for name in names)
                 models = [model for page in pages for model in page]
             standing = {
                 m.name: (str(m.aliases.get(CHAMPION) or "") or None, m.tags.get(CHALLENGE_TAG))
@@ -237,7 +235,7 @@ class Registry:
             PatronError: the files cannot be read.
         """
         with self.mlflow.errors(), TemporaryDirectory() as folder:
-            stored = self._client.get_model_version(name, version)
+            stored = self.mlflow.client.get_model_version(name, version)
             unreadable: tuple[type[Exception], ...] = (OSError, *mlflow_errors())
             try:
                 path = self.mlflow.bundle(stored.run_id, folder)

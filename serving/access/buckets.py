@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from core import locks
+from core import home_id, locks
 from core.errors import PatronError
 from core.home import Home
+from core.home_id import HomeId
 
 MINUTE_US = 60_000_000
 PATIENCE_SECONDS = 0.25  # for a call of microseconds; the other requests of the process wait too
@@ -76,7 +78,7 @@ class Buckets(Protocol):
 def open_buckets(home: Home, online_store: str | None) -> Buckets:
     """Buckets in the Redis of this address, or in files of the home; opens nothing yet."""
     if online_store and online_store.startswith(("redis://", "rediss://")):
-        return RedisBuckets(online_store)
+        return RedisBuckets(online_store, partial(home_id.read, home))
     return FileBuckets(home.limits)
 
 
@@ -130,10 +132,10 @@ class RedisBuckets:
     """One string per bucket, which a script on the server reads and writes.
 
     Calling Redis for each request would take too long, so a process takes several tokens of a large bucket at
-    a time; the limit is inexact by as many.
+    a time; the limit is inexact by as many. The names contain the id of the home.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, owner: Callable[[], HomeId | None] = lambda: None) -> None:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -147,6 +149,7 @@ class RedisBuckets:
             socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS,
         )  # fmt: skip
         self._client: Any = None
+        self._owner, self._prefix = owner, ""
         self._left: dict[str, int] = {}
         self._mine = threading.Lock()
 
@@ -166,8 +169,9 @@ class RedisBuckets:
         args = (now_us, *terms(per_minute), 2 * MINUTE_US, max(1, per_minute // SHARES))
         try:
             if self._client is None:
-                self._client = self._connect()
-            return int(self._client.eval(_TAKE, 1, f"patron:limit:{name}", *args))
+                self._client, own = self._connect(), self._owner()
+                self._prefix = f"patron:limit:{own.id}:" if own is not None else "patron:limit:"
+            return int(self._client.eval(_TAKE, 1, f"{self._prefix}{name}", *args))
         except self._errors as error:
             raise PatronError(f"{self._name} cannot be used: {type(error).__name__}") from error
 

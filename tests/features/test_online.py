@@ -7,8 +7,10 @@ import socket
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import redis
 from feast import types
 from feast.data_source import PushMode
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
@@ -25,9 +28,11 @@ from feast.repo_config import RegistryConfig
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import home_id
 from core.calendar import micros
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from core.home_id import AnotherHome
 from core.settings import FeatureSettings
 from features.catalogue.plugin import PackedOnlineStoreConfig
 from features.catalogue.store import Store
@@ -49,8 +54,14 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "online.db")
     actual: str = request.getfixturevalue("redis_address")
-    open_cells(actual).clear()
+    empty(actual)
     return actual
+
+
+def empty(address: str) -> None:
+    """Empty a Redis database, whichever home filled it."""
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
 
 
 # The cell
@@ -361,7 +372,7 @@ def store(
     address = request.getfixturevalue("redis_address") if request.param == "redis" else None
     if address:
         address = address.replace("/0", "/1")
-        open_cells(address).clear()
+        empty(address)
     store = Store(home, FeatureSettings(online_store=address))
     store.apply(GROUPS, built.folders)
     fill(store, built)
@@ -489,11 +500,90 @@ def test_the_store_of_the_settings_is_the_one_that_is_read(
     redis_address: str, built_shop: Home, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATRON_ONLINE_STORE", redis_address)
-    open_cells(redis_address).clear()
+    empty(redis_address)
     with pytest.raises(NothingThere, match=r"the online store redis://127\.0\.0\.1:\d+/0 is empty"):
         Store(built_shop).reader(["orders_total"])([1])
     monkeypatch.delenv("PATRON_ONLINE_STORE")
     assert Store(built_shop).reader(["orders_total"])([1]).as_of != [None]
+
+
+# Two homes over one store
+
+LAYOUTS = [CellLayout("one", (Field("x", "float64", "d"),))]
+
+
+def of(address: str, home: Home) -> CellStore:
+    return open_cells(address, owner=partial(home_id.read, home))
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> tuple[Home, Home]:
+    """Two homes with ids of their own."""
+    both = Home(tmp_path / "first"), Home(tmp_path / "second")
+    for home in both:
+        home_id.write(home, home_id.new())
+    return both
+
+
+USES: dict[str, Callable[[CellStore], object]] = {
+    "prepare": lambda store: store.prepare(LAYOUTS),
+    "write": lambda store: store.write([1], {"one": [b"x" * 16]}, NOW),
+    "read": lambda store: store.read([1], ["one"]),
+    "delete": lambda store: store.delete([1]),
+    "keys": lambda store: store.keys(),
+    "drop": lambda store: store.drop(["one"]),
+    "clear": lambda store: store.clear(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_store_of_another_home_is_refused_and_stays_as_it_is(
+    use: str, address: str, homes: tuple[Home, Home]
+) -> None:
+    first, second = (of(address, home) for home in homes)
+    first.prepare(LAYOUTS)
+    cell = pack(LAYOUTS[0], [(1.5,)])
+    first.write([1], {"one": cell}, NOW)
+    for _ in range(2):
+        with pytest.raises(AnotherHome, match=r"belongs to another home .* nothing was changed"):
+            USES[use](second)
+    with pytest.raises(AnotherHome):  # as a home without an id
+        USES[use](open_cells(address))
+    assert first.read([1], ["one"]) == [cell]
+    assert first.owner() == home_id.read(homes[0]).id  # type: ignore[union-attr]
+
+
+def test_rows_of_an_earlier_release_are_read_by_the_home_that_has_them(
+    address: str, homes: tuple[Home, Home]
+) -> None:
+    earlier, (adopted, born) = open_cells(address), homes
+    earlier.prepare(LAYOUTS)
+    cell = pack(LAYOUTS[0], [(1.5,)])
+    earlier.write([1], {"one": cell}, NOW)
+    home_id.write(adopted, home_id.new(adopted=True))
+    with pytest.raises(AnotherHome, match="data of a home without an id"):
+        of(address, born).prepare(LAYOUTS)
+    assert of(address, adopted).read([1], ["one"]) == [cell]
+    of(address, adopted).prepare(LAYOUTS)
+    assert of(address, adopted).read([1], ["one"]) == [cell]
+    with pytest.raises(AnotherHome, match="belongs to another home"):
+        of(address, born).read([1], ["one"])
+
+
+def test_features_from_before_a_restore_are_not_read(address: str, homes: tuple[Home, Home]) -> None:
+    home, own = homes[0], home_id.read(homes[0])
+    assert own is not None
+    running = of(address, home)
+    running.prepare(LAYOUTS)
+    running.write([1], {"one": pack(LAYOUTS[0], [(1.5,)])}, NOW)
+    home_id.write(home, replace(own, restored="once"))
+    restored = of(address, home)
+    for use in ("read", "write", "keys"):
+        with pytest.raises(NothingThere, match="from before the home was restored"):
+            USES[use](restored)
+    restored.prepare(LAYOUTS)
+    assert restored.keys() == []
+    assert restored.read([1], ["one"]) == [[None]]
 
 
 # Feast alone, without a shop

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from benchmarks.harness import servers
+from core import home_id
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from core.home_id import AnotherHome
 from models.estimators.trees import CalibratedTrees
 from models.registry.bundle import MANIFEST, pack
 from models.registry.registry import NoChampion, Registry, TrainingRun
@@ -191,8 +193,9 @@ def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address:
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
     with servers.running({"mlflow": mlflow_on(backend, tmp_path)}, quiet, tmp_path) as started:
         address = f"http://{servers.HOST}:{started['mlflow'].port}"
-        one, other = (
-            Registry(Home(tmp_path / name), ModelSettings(mlflow_uri=address)) for name in ("one", "other")
+        one, other, of_another_home = (
+            Registry(Home(tmp_path / name), ModelSettings(mlflow_uri=address))
+            for name in ("one", "one", "other")
         )
         assert publish(one, metrics={"auc": 0.75}) == "1"
         assert publish(one, metrics={"auc": 0.8}) == "2"
@@ -204,6 +207,13 @@ def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address:
         ]  # fmt: skip
         assert other.champion("churn").version == "2"
         assert [move.who for move in other.promotions("churn")] == ["ann"]
-    assert not (tmp_path / "one").exists()  # the home holds none of it
+        home_id.write(Home(tmp_path / "other"), home_id.new())
+        with pytest.raises(AnotherHome, match=r"MLflow at http://.* belongs to another home .* nothing was"):
+            publish(of_another_home)
+        with pytest.raises(AnotherHome):
+            of_another_home.champion("churn")
+        assert len(one.versions("churn")) == 2
+    # The home holds nothing of it.
+    assert [path.name for path in (tmp_path / "one").iterdir()] == [home_id.FILE]
     with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
         one.versions("churn")

@@ -31,7 +31,7 @@ def check_of(home: Home, part: str) -> Check:
 
 
 WELL = dict.fromkeys(
-    ("versions", "privacy", "database", "shop", "lake", "journal", "identity", "quarantine", "snapshots",
+    ("versions", "privacy", "database", "home", "shop", "lake", "journal", "identity", "quarantine", "snapshots",
      "online store", "MLflow", "keys", "churn", "propensity", "clv"), "ok",
 )  # fmt: skip
 
