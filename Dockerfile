@@ -7,6 +7,7 @@ COPY scripts scripts
 COPY requirements.lock .
 RUN scripts/install.sh requirements.lock
 COPY patron.py LICENSE README.md ./
+COPY backup backup
 COPY commands commands
 COPY core core
 COPY decisions decisions

@@ -1,12 +1,13 @@
-"""Commands for a home: creating one, and attaching it to its database."""
+"""Commands for a home: creating it, attaching it to its database, backing it up and restoring it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, open_home, print_result
+from commands.common import AsJson, open_home, print_result, progress_bar
 
 if TYPE_CHECKING:
     from core.home import Home
@@ -57,3 +58,39 @@ def _attached(home: Home, attached: Attached) -> str:
             " their keys); then `patron build` and `patron train all`",
         ]
     return "\n".join(lines)
+
+
+@app.command("backup")
+def back_up(
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.", metavar="DIR")],
+    as_json: AsJson = False,
+) -> None:
+    """Back up the home, its database and its models; the service may run meanwhile."""
+    from backup import create
+
+    home = open_home()
+    with progress_bar(as_json) as progress:
+        made = create.create(home, folder.absolute(), progress)
+    done = {"folder": str(folder), "home_id": made.home_id.id, "files": len(made.files), "bytes": made.size}
+    lines = [f"backed up {home.path} into {folder}: {len(made.files):,} files, {made.size / 1e6:,.1f} MB"]
+    if made.mlflow:
+        lines.append(f"the models are on {made.mlflow}, which is not part of it: back up that server, too")
+    print_result(as_json, done | {"mlflow_server": made.mlflow or None}, "\n".join(lines))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A backup.", metavar="DIR")],
+    replace: Annotated[bool, typer.Option(help="Replace the home and the database that are there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into an empty home and an empty database; nothing of Patron may run meanwhile."""
+    from backup import restore
+
+    home = open_home()
+    with progress_bar(as_json) as progress:
+        restored = restore.restore(folder.absolute(), home, replace, progress)
+    made = restored.manifest
+    done = {"home_id": made.home_id.id, "made_at": made.made_at, "replaced": restored.replaced}
+    lines = [f"restored {home.path} as of {made.made_at} from {folder}", *restored.notes]
+    print_result(as_json, done | {"notes": list(restored.notes)}, "\n".join(lines))

@@ -245,9 +245,7 @@ def _train_table(
         data = label(open_table(table), target, time, drop)  # fails before the home is changed
         trained = pipeline.train_table(home, Registry(home), data, name, progress)
     version = trained.version
-    left_out = {"notes": trained.notes, "left_out": trained.left_out}
-    lines = [version_line(version, LATER if time else AT_RANDOM)]
-    lines += [f"  {note}" for note in trained.notes]
+    lines = [version_line(version, LATER if time else AT_RANDOM), *(f"  {note}" for note in trained.notes)]
     lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
-    result = {"versions": [version.as_dict()], **left_out}
+    result = {"versions": [version.as_dict()], "notes": trained.notes, "left_out": trained.left_out}
     print_result(as_json, result, "\n".join(lines), exit_code([version]))

@@ -104,6 +104,11 @@ class Home:
         return self.path / "home.toml"
 
     @property
+    def id_file(self) -> Path:
+        """JSON: the id of the home, see :mod:`core.home_id`."""
+        return self.path / "home.id"
+
+    @property
     def database_file(self) -> Path:
         """SQLite: customers' ids, the journal, predictions, decisions and keys; unused if a server is
         configured.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -18,8 +19,7 @@ from core import files
 from core.errors import PatronError
 from core.home import Home
 
-FILE = "home.id"
-_PENDING = "home.id.pending"
+_PENDING, _RESTORING = ".pending", ".restoring"  # after the name of the file
 SHORT = 8  # digits in messages
 
 
@@ -61,34 +61,66 @@ def read(home: Home) -> HomeId | None:
     """The id of a home; None if it has none yet.
 
     Raises:
-        PatronError: the file is damaged.
+        PatronError: the file is damaged, or a restore was interrupted.
     """
-    return _read(home.path / FILE)
+    if _marker_file(home, _RESTORING).exists():
+        raise PatronError(
+            f"a restore into {home.path} was interrupted; run `patron restore DIR --replace` again"
+        )
+    return _read(home.id_file)
+
+
+def read_before_restore(home: Home) -> HomeId | None:
+    """The id of a home, also if a restore was interrupted: then as it was before."""
+    marker = _marker_file(home, _RESTORING)
+    if not marker.exists():
+        return _read(home.id_file)
+    return _read(marker) if marker.stat().st_size else None
 
 
 def read_pending(home: Home) -> HomeId | None:
     """The id that a home gets once its database has it; None if there is none."""
-    return _read(home.path / _PENDING)
+    return _read(_marker_file(home, _PENDING))
 
 
 def propose(home: Home, proposed: HomeId) -> HomeId:
     """Store the id that the home gets once its database has it; see :func:`confirm`."""
     home.path.mkdir(parents=True, exist_ok=True)
-    files.replace(home.path / _PENDING, proposed.to_json(), durable=True)
+    files.replace(_marker_file(home, _PENDING), proposed.to_json(), durable=True)
     return proposed
 
 
 def confirm(home: Home) -> None:
     """Make the proposed id the home's. Another process may have done so already."""
     with suppress(FileNotFoundError):
-        os.replace(home.path / _PENDING, home.path / FILE)
+        os.replace(_marker_file(home, _PENDING), home.id_file)
         files.sync(home.path)
 
 
 def write(home: Home, own: HomeId) -> None:
     """Replace the id of a home."""
     home.path.mkdir(parents=True, exist_ok=True)
-    files.replace(home.path / FILE, own.to_json(), durable=True)
+    files.replace(home.id_file, own.to_json(), durable=True)
+
+
+@contextmanager
+def restoring(home: Home, own: HomeId) -> Iterator[None]:
+    """Make a home unusable while its files and database are exchanged; it then has another id file.
+
+    A process that is killed meanwhile leaves the home unusable, until a restore succeeds. After an error the
+    caller has put the old files back.
+    """
+    marker = _marker_file(home, _RESTORING)
+    before = read_before_restore(home)
+    files.replace(marker, before.to_json() if before is not None else "", durable=True)
+    try:
+        yield
+    except Exception:
+        marker.unlink()
+        raise
+    write(home, own)
+    marker.unlink()
+    files.sync(home.path)
 
 
 def new(*, adopted: bool = False) -> HomeId:
@@ -118,6 +150,10 @@ def refuse(store: str, stored: str | None, own: HomeId | None, setting: str) -> 
         f"{store} belongs to another home ({stored[:SHORT]}), and {mine}; nothing was changed."
         f" Set PATRON_HOME and {setting} to two that belong together, or {setting} to an empty one"
     )
+
+
+def _marker_file(home: Home, suffix: str) -> Path:
+    return home.id_file.with_name(home.id_file.name + suffix)
 
 
 def _read(path: Path) -> HomeId | None:

@@ -128,6 +128,13 @@ class Connections:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, turn.value)))
             yield connection
 
+    @contextmanager
+    def replacing(self) -> Iterator[sa.Connection]:
+        """A transaction that replaces all tables, whichever home they belong to."""
+        with self.writing(Turn.TABLES, durable=True) as connection:
+            yield connection
+        self._revision, self._is_claimed = None, False
+
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         _close(self.engine, self._quick)

@@ -68,6 +68,16 @@ class Database:
             self._connections.claim(attach=True)
 
     @contextmanager
+    def replacing(self) -> Iterator[sa.Connection]:
+        """A transaction on a server in which all tables are replaced, whichever home they belong to.
+
+        Raises:
+            PatronError: the database cannot be used; nothing was changed.
+        """
+        with self._translating(), self._connections.replacing() as connection:
+            yield connection
+
+    @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A read-only connection with a consistent snapshot of the database.
 

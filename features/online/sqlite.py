@@ -11,7 +11,7 @@ import sqlite3
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -125,17 +125,16 @@ class SqliteCells:
 
     def owner(self) -> str | None:
         """The id of the home to which the store belongs, see :class:`features.online.cells.CellStore`."""
-        with self._readable_errors():
-            if not self.path.exists():
-                return None
-            connection = self._connect(self._patience_s)
-            try:
-                return _owner_in(connection)[0]
-            finally:
-                connection.close()
+        if not self.path.exists():
+            return None
+        with self._readable_errors(), closing(self._connect(self._patience_s)) as connection:
+            return _owner_in(connection)[0]
 
     def clear(self) -> None:
         """Erase everything."""
+        if self.path.exists():
+            with suppress(NothingThere):  # filled before a restore
+                check_owner(self.name, self._owner(), self.owner())
         _close(self._idle)
         for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
             self.path.with_name(name).unlink(missing_ok=True)
@@ -186,12 +185,9 @@ class SqliteCells:
         stat = self.path.stat()
         if self._file != (stat.st_dev, stat.st_ino):
             _close(self._idle)
-            connection = self._connect(self._patience_s)
-            try:
+            with closing(self._connect(self._patience_s)) as connection:
                 if _version(connection) == _VERSION:
                     check_owner(self.name, self._owner(), *_owner_in(connection))
-            finally:
-                connection.close()
             self._file = stat.st_dev, stat.st_ino
 
     @contextmanager

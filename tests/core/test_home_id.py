@@ -63,7 +63,7 @@ def drop_id(home: Home) -> None:
     with plain(home) as connection:
         connection.execute(sa.text("DROP TABLE home_id"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
-    (home.path / home_id.FILE).unlink()
+    home.id_file.unlink()
 
 
 def customers(home: Home) -> int:
@@ -156,7 +156,7 @@ def test_an_adoption_that_was_interrupted_goes_on(home: Home, stage: str) -> Non
     Identity(home).assign(["a"])
     own = home_id.read(home)
     assert own is not None
-    (home.path / home_id.FILE).rename(home.path / "home.id.pending")
+    home.id_file.rename(home.path / "home.id.pending")
     if stage == "proposed":
         with plain(home) as connection:
             for table in ("home_id", "customers", "customer_ids"):
@@ -185,6 +185,6 @@ def test_processes_that_start_at_once_agree_on_one_id(home: Home) -> None:
 
 def test_a_damaged_id_is_named(home: Home) -> None:
     home.path.mkdir(parents=True)
-    (home.path / home_id.FILE).write_text(json.dumps({"other": 1}))
+    home.id_file.write_text(json.dumps({"other": 1}))
     with pytest.raises(home_id.PatronError, match=r"home\.id is damaged"):
         Database(home).prepare()

@@ -214,6 +214,6 @@ def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address:
             of_another_home.champion("churn")
         assert len(one.versions("churn")) == 2
     # The home holds nothing of it.
-    assert [path.name for path in (tmp_path / "one").iterdir()] == [home_id.FILE]
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["home.id"]
     with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
         one.versions("churn")

@@ -28,8 +28,8 @@ def revision(connection: sa.Connection) -> str | None:
     return number
 
 
-def upgrade(connection: sa.Connection) -> None:
-    """Migrate the tables to the newest step, within the open transaction."""
+def upgrade(connection: sa.Connection, to: str = HEAD) -> None:
+    """Migrate the tables to a step, by default to the newest, within the open transaction."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -37,7 +37,7 @@ def upgrade(connection: sa.Connection) -> None:
     script = ScriptDirectory(str(Path(__file__).parent))
 
     def steps(current: Any, _context: MigrationContext) -> Iterable[RevisionStep]:
-        return script._upgrade_revs(HEAD, current)
+        return script._upgrade_revs(to, current)
 
     with EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=connection)

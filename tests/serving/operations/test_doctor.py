@@ -31,8 +31,8 @@ def check_of(home: Home, part: str) -> Check:
 
 
 WELL = dict.fromkeys(
-    ("versions", "privacy", "database", "home", "shop", "lake", "journal", "identity", "quarantine", "snapshots",
-     "online store", "MLflow", "keys", "churn", "propensity", "clv"), "ok",
+    ("versions", "privacy", "database", "home", "shop", "lake", "journal", "identity", "quarantine",
+     "snapshots", "online store", "MLflow", "keys", "churn", "propensity", "clv"), "ok",
 )  # fmt: skip
 
 
