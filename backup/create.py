@@ -78,6 +78,7 @@ class _Backup:
             self._progress("database", 0.1)
             (self._folder / parts.DATABASE).mkdir(mode=0o700)
             database.write(self._folder / parts.DATABASE)
+            stored = database.copy
             self._add_written(parts.DATABASE)
             self._progress("events", 0.4)
             self._copy(lake, parts.LAKE)
@@ -93,7 +94,7 @@ class _Backup:
             made_at.isoformat(timespec="seconds"),
             str(home.path),
             own,
-            database.copy,
+            stored,
             {name: record[name] for name in ("version", "compacted_seq", "orders")},
             server,
             champions,

@@ -62,8 +62,7 @@ def restore(folder: Path, home: Home, replacing: bool = False, progress: Progres
         progress("exchanging", 0.8)
         _exchange(folder, manifest, home, draft)
     except (OSError, sqlite3.Error) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise PatronError(f"{home.path} cannot be restored: {why}; it is as before") from error
+        raise _refusal(home, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Restored(manifest, replaced, tuple(_notes(manifest, home)))
@@ -174,12 +173,19 @@ class _FileExchange:
         return self
 
     def move(self) -> None:
-        """Exchange the files."""
-        for name in parts.existing(self._home):
-            self._move(self._home.path / name, self._aside / name)
-        for path in sorted(self._draft.iterdir()):
-            self._move(path, self._home.path / path.name)
-        files.sync(self._home.path)
+        """Exchange the files.
+
+        Raises:
+            PatronError: a file cannot be moved. An OSError would pass for one of the database.
+        """
+        try:
+            for name in parts.existing(self._home):
+                self._move(self._home.path / name, self._aside / name)
+            for path in sorted(self._draft.iterdir()):
+                self._move(path, self._home.path / path.name)
+            files.sync(self._home.path)
+        except OSError as error:
+            raise _refusal(self._home, error) from error
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
@@ -190,6 +196,11 @@ class _FileExchange:
     def _move(self, source: Path, target: Path) -> None:
         os.replace(source, target)
         self._moved.append((source, target))
+
+
+def _refusal(home: Home, error: Exception) -> PatronError:
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return PatronError(f"{home.path} cannot be restored: {why}; it is as before")
 
 
 def _notes(manifest: Manifest, home: Home) -> Iterator[str]:

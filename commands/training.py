@@ -223,9 +223,8 @@ def _advice(home: Home) -> Any:
     from events import lake
     from training.reports.advise import advise, visits
 
-    shop = home.shop()
-    events = lake.read(home, lake.connect()).known_at(shop.now())
-    return advise(visits(events).to_pandas(), shop.today())
+    shop, events = home.shop(), lake.read(home, lake.connect())
+    return advise(visits(events.known_at(shop.now())).to_pandas(), shop.today())
 
 
 def _train_table(
@@ -235,17 +234,17 @@ def _train_table(
     from events.files.readers.database import described
     from events.files.table import open_table
     from models.registry.registry import Registry
-    from training.tables import pipeline
-    from training.tables.facts import AT_RANDOM, LATER
+    from training.tables import facts, pipeline
     from training.tables.labelled import label
 
-    home = open_home()
     with progress_bar(as_json) as progress:
+        home = open_home()
         progress(f"reading {described(table)}", 0.0)
         data = label(open_table(table), target, time, drop)  # fails before the home is changed
         trained = pipeline.train_table(home, Registry(home), data, name, progress)
     version = trained.version
-    lines = [version_line(version, LATER if time else AT_RANDOM), *(f"  {note}" for note in trained.notes)]
-    lines += [f"  left out: {column} {why}" for column, why in trained.left_out.items()]
-    result = {"versions": [version.as_dict()], "notes": trained.notes, "left_out": trained.left_out}
-    print_result(as_json, result, "\n".join(lines), exit_code([version]))
+    lines = [version_line(version, facts.LATER if time else facts.AT_RANDOM)]
+    left_out = (f"left out: {column} {why}" for column, why in trained.left_out.items())
+    lines += [f"  {note}" for note in (*trained.notes, *left_out)]
+    done = {"versions": [version.as_dict()], "notes": trained.notes, "left_out": trained.left_out}
+    print_result(as_json, done, "\n".join(lines), exit_code([version]))
