@@ -62,7 +62,7 @@ def drop_id(home: Home) -> None:
     """Make a home as an earlier release left it."""
     with plain(home) as connection:
         connection.execute(sa.text("DROP TABLE home_id"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0007'"))
     home.id_file.unlink()
 
 
@@ -139,7 +139,7 @@ def test_a_database_of_an_earlier_release_is_not_adopted_by_an_empty_folder(home
     assert id_in(home) is None
     assert customers(home) == 1
     with plain(home) as connection:
-        assert migrations.revision(connection) == "0006"
+        assert migrations.revision(connection) == "0007"
 
 
 def test_a_lost_database_is_not_replaced_by_an_empty_one(home: Home) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest step."""
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
