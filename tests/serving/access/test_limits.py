@@ -30,6 +30,7 @@ from pydantic import ValidationError
 from rudder_analytics.client import Client as RudderClient
 
 from benchmarks.harness import servers
+from core import home_id
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
@@ -218,6 +219,15 @@ def test_a_redis_that_dropped_the_connection_is_asked_again(redis_address: str) 
         assert place.take("dropped", 2, NOW_US) == 0
         other.client_kill_filter(_type="normal", skipme=True)
         assert place.take("dropped", 2, NOW_US) == 0
+
+
+def test_keys_of_one_name_in_two_homes_have_limits_of_their_own(redis_address: str, tmp_path: Path) -> None:
+    homes = Home(tmp_path / "one"), Home(tmp_path / "other")
+    for home in homes:
+        home_id.write(home, home_id.new())
+        with closing(open_buckets(home, redis_address)) as place:
+            assert place.take("web", 1, NOW_US) == 0
+            assert place.take("web", 1, NOW_US) > 0
 
 
 def test_a_process_that_was_stopped_with_the_lock_stops_no_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import patron
 from benchmarks.harness import servers
+from core import home_id
 from core.home import Clock, Home
 from core.storage.database import Database
 from events import lake
@@ -17,6 +18,7 @@ from events.identity import Identity
 from events.journal import Message, append
 from events.lake import versions
 from models.registry.registry import CHAMPION, Registry
+from serving.operations import ownership
 from serving.operations.checks import Check
 from serving.operations.doctor import examine
 
@@ -121,3 +123,17 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
 
 def found_in(text: list[Check], part: str) -> str:
     return next(check.result for check in text if check.part == part)
+
+
+def test_it_compares_the_ids_of_the_home_and_its_stores(trained_copy: Home) -> None:
+    checks = list(ownership.check(trained_copy))
+    assert [check.state for check in checks] == ["ok", "ok", "ok"]
+    assert [check.result.partition(", also of ")[2][:12] for check in checks] == [
+        "the database", "the online s", "MLflow at sq",
+    ]  # fmt: skip
+    home_id.write(trained_copy, home_id.new())
+    Database(trained_copy).close()
+    failed = {check.part: check for check in examine(trained_copy) if check.state == "failed"}
+    assert "belongs to another home" in failed["database"].result
+    assert "belongs to another home" in failed["online store"].result
+    assert "belongs to another home" in failed["MLflow"].result
