@@ -46,23 +46,31 @@ def create(home: Home, target: Path, progress: Progress = silent) -> Manifest:
         raise PatronError(f"{target} is not empty; pass a folder that does not exist yet")
     draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.draft")
     try:
-        draft.mkdir(parents=True, mode=0o700)
-        manifest = _Backup(home, draft, progress).write()
-        os.replace(draft, target)
-        files.sync(target.parent)
-    except (OSError, sqlite3.Error) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise PatronError(f"the backup {target} cannot be written: {why}; nothing was kept") from error
+        with _refusing(target):
+            draft.mkdir(parents=True, mode=0o700)
+            manifest = _Backup(home, target, draft, progress).write()
+            os.replace(draft, target)
+            files.sync(target.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return manifest
 
 
+@contextmanager
+def _refusing(target: Path) -> Iterator[None]:
+    """Translate errors of the folder that is written."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise PatronError(f"the backup {target} cannot be written: {why}; nothing was kept") from error
+
+
 class _Backup:
     """One backup on its way."""
 
-    def __init__(self, home: Home, folder: Path, progress: Progress) -> None:
-        self._home, self._folder, self._progress = home, folder, progress
+    def __init__(self, home: Home, target: Path, folder: Path, progress: Progress) -> None:
+        self._home, self._target, self._folder, self._progress = home, target, folder, progress
         self._files: dict[str, StoredFile] = {}
 
     def write(self) -> Manifest:
@@ -75,6 +83,8 @@ class _Backup:
             with versions.writing(home):
                 lake = open_parts.enter_context(_pinned(home))
                 database = open_parts.enter_context(copies.snapshot(home))
+            # Within the snapshot, an OSError would pass for one of the database.
+            open_parts.enter_context(_refusing(self._target))
             self._progress("database", 0.1)
             (self._folder / parts.DATABASE).mkdir(mode=0o700)
             database.write(self._folder / parts.DATABASE)

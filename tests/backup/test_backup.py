@@ -328,8 +328,10 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 
 def test_a_full_disk_in_the_middle_of_a_backup_leaves_nothing(home: Home, tmp_path: Path) -> None:
     before = content(home)
-    for size in ("48k", "160k", "400k"):  # within jobs, within the database, within the lake
-        with small_disk(tmp_path / f"disk{size}", size) as disk:
+    whole = create.create(home, tmp_path / "whole")
+    kilobytes = sum(-(-file.bytes // 4096) * 4 for file in whole.files.values())
+    for share in (0.1, 0.4, 0.8):
+        with small_disk(tmp_path / f"disk{share}", f"{round(share * kilobytes)}k") as disk:
             with pytest.raises(
                 PatronError, match=r"cannot be written: .*(No space left|full).*nothing was kept"
             ):
@@ -346,7 +348,8 @@ def test_a_full_disk_in_the_middle_of_a_restore_leaves_the_old_home(home: Home, 
         small = Home(disk / "home", home.database)
         shutil.copytree(home.path, small.path)
         Database(home).close()
-        (disk / "filler").write_bytes(bytes(64 << 10))
+        free = shutil.disk_usage(disk).free
+        (disk / "filler").write_bytes(bytes(free - (16 << 10)))
         with pytest.raises(PatronError, match="No space left on device; it is as before"):
             restore.restore(tmp_path / "backup", small, replacing=True)
         (disk / "filler").unlink()
