@@ -280,9 +280,13 @@ def test_a_shop_without_events_is_served_and_says_that_it_is_not_ready(
     shops.begin_live(home, ZONE, "EUR")
     with answering(home) as get:
         assert get("/healthz").status_code == 200
-        ready = get("/readyz")
-        assert ready.status_code == 503
-        assert "no features were built" in " ".join(ready.json()["reasons"])
+        for query in ("", "?for=scores"):
+            ready = get(f"/readyz{query}")
+            assert ready.status_code == 503
+            assert "no features were built" in " ".join(ready.json()["reasons"])
+        ready = get("/readyz?for=events")
+        assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+        refused(get("/readyz?for=coffee"), "query.for", 422)
         refused(get("/v1/segments"), "run `patron build`", 503)
         world = World(home, Wall(datetime.now(UTC)))
         world.order("A", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,8 +100,17 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             os.kill(workers[0], signal.SIGKILL)  # the other one answers alone, until there are two again
             assert until(lambda: get("/healthz")).status_code == 200
             until(lambda: of(service.pid, "spawn_main", 2))
+            until(lambda: "patron_workers 2.0" in get("/metrics").text)  # type: ignore[union-attr]
+            assert "patron_worker_deaths_total 1.0" in get("/metrics").text  # type: ignore[union-attr]
+            (refresher,) = of(service.pid, "-m patron refresh", 1)
+            os.kill(refresher, signal.SIGKILL)
+            until(lambda: {*of(service.pid, "-m patron refresh", 1)} - {refresher})
             everybody = [*children(service.pid)]
         finally:
             service.terminate()
-            service.wait(60)
+            logged = [json.loads(line) for line in service.communicate(timeout=60)[1].splitlines()]
+        (death,) = (line for line in logged if "was ended by signal 9" in line["message"])
+        assert (death["level"], death["worker"], death["exit_code"]) == ("error", workers[0], -9)
+        (death,) = (line for line in logged if line.get("refresher") == refresher and "exit_code" in line)
+        assert (death["level"], death["exit_code"]) == ("error", -9)
         until(lambda: all(gone(pid) for pid in everybody))

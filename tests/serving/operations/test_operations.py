@@ -67,6 +67,20 @@ def test_the_stages_of_scores_are_told_and_counted(get: Get) -> None:
     assert re.fullmatch(r"total;dur=\d+\.\d\d", get("/healthz").headers["server-timing"])
 
 
+def test_a_shop_whose_clock_stands_is_ready_for_scores_and_not_for_events(get: Get) -> None:
+    assert get("/readyz?for=scores").json()["ready"]
+    events = get("/readyz?for=events")
+    assert events.status_code == 503
+    assert events.json()["reasons"] == ["the clock of this shop stands; it takes no events"]
+
+
+def test_the_state_of_readiness_is_no_failed_request(
+    get: Get, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    assert get("/readyz?for=events").status_code == 503
+    assert lines() == []
+
+
 def test_outside_of_requests_marks_go_nowhere() -> None:
     stages.current().mark("read")
     assert stages.current().seconds == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from pydantic_core import to_json
 import records as logs
 from core.home import Home
 from events.identity import Identity
+from events.lake import shops
 from features.catalogue.store import Store
+from features.live.freshness import FreshnessMonitor
+from features.live.heartbeat import Heart
 from models.questions import MODELS
 from models.registry import challenges
 from models.registry.registry import Registry
@@ -84,6 +88,28 @@ def test_features_that_are_too_old_are_told(
     })  # fmt: skip
     given, _ = batch.score(open_scorer(scorer.home, None), ids[:20], None)
     assert {(entry["fresh"], entry["stale"]) for entry in given} == {(False, ("purchases",))}
+
+
+def test_scores_are_fresh_only_while_a_refresher_works(
+    scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    groups = scorer.champions.everything.selections
+    monkeypatch.setattr(Store, "fresh_for", lambda store: dict.fromkeys(groups, timedelta(days=9999)))
+    live = Home(tmp_path / "live")
+    shops.begin_live(live, "Europe/Berlin", "EUR")
+
+    def fresh() -> set[bool]:
+        given, _ = batch.score(own, ids[:20], None)
+        return {entry["fresh"] for entry in given} | {entry.fresh for entry in own.score(ids[:3])}
+
+    with closing(open_scorer(scorer.home, None)) as own:
+        assert fresh() == {True}
+        own.freshness = FreshnessMonitor(live, grace_s=0)
+        assert own.freshness.read().reason == "no refresher works; start `patron refresh`"
+        assert fresh() == {False}
+        with Heart(live):
+            assert own.freshness.read().reason is None
+            assert fresh() == {True}
 
 
 def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: list[str]) -> None:
