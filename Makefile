@@ -42,6 +42,7 @@ bench-full: install-dev             ## the longer ones: files, events, stores, a
 	$(BIN)/python -m benchmarks.categories
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.serving --soak 600
 	$(BIN)/python -m benchmarks.backup
 	$(BIN)/python -m benchmarks.bulk --customers 1000000

@@ -1,9 +1,10 @@
 """The memory of the server profile, process by process.
 
 PostgreSQL, Redis, MLflow's server, a refresher and an API of two workers are started as docs/operating.md
-says, with MLflow's command line from there. A shop is simulated and its models are trained; then the API scores
-single customers and a thousand at once, and takes events, which the refresher follows. PSS (proportional set
-size) divides shared pages among the processes that share them, so it may be added up; RSS counts them in each.
+says, with MLflow's command line from there. A shop is simulated and its models are trained; then the API
+scores single customers and a thousand at once, and takes events, which the refresher follows. PSS
+(proportional set size) divides shared pages among the processes that share them, so it may be added up; RSS
+counts them in each.
 
     python -m benchmarks.memory [--customers N] [--requests N]
 """

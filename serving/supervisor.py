@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,13 +71,16 @@ class NotifyingSupervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died."""
         before, codes = [*self.processes], [process.exitcode for process in self.processes]
+        begun = time.monotonic()
         super().keep_subprocess_alive()
         self._close_child_ends()
+        # One that did not answer for so long was killed above, so its exit code says nothing.
+        hung = time.monotonic() - begun >= self.config.timeout_worker_healthcheck
         for old, code, new in zip(before, codes, self.processes, strict=True):
             if old is not new:
                 self._deaths.increment()
                 self._remove_gauges(old)
-                _log_death(old, code, new)
+                _log_death(old, code if code is not None or hung else old.exitcode, new)
 
     def restart_all(self) -> None:
         """Replace each worker by a new one that answers already."""
@@ -117,6 +121,7 @@ def metrics_folder() -> Iterator[Path]:
 
 
 def _log_death(old: Process, code: int | None, new: Process) -> None:
+    """Log that a worker was replaced; its exit code is None if it hung."""
     cause = f"was ended by signal {-code}" if code is not None and code < 0 else f"exited with {code}"
     if code is None:
         cause = "did not answer"
