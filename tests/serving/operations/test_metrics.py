@@ -86,6 +86,7 @@ def folder(tmp_path: Path) -> Path:
 
 WORKER = """
 import sys
+from serving.http.metrics import Metrics
 from serving.http.timing import Stages
 class Log:
     written, lost_before, dropped, queued = 5, 2, 1, 3
