@@ -29,6 +29,7 @@ from serving.access.keys import Keys
 from serving.app import open_app
 from serving.edge.connections import allow_open_files
 from serving.edge.draining import DrainedProtocol
+from serving.scores.registry_state import SHARED
 from serving.settings import ServingSettings
 from serving.supervisor import NotifyingSupervisor, metrics_folder
 
@@ -104,6 +105,7 @@ def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[],
     )
     config = serving_config(f"{__name__}:{worker.__name__}", settings)
     with metrics_folder() as folder:
+        os.environ[SHARED] = str(folder / "registry.json")
         sockets = systemd.passed_sockets() or [config.bind_socket()]
         NotifyingSupervisor(config, sockets, ready, folder).run()
 

@@ -15,6 +15,7 @@ from models.registry.bundle import MANIFEST, FittedModel, digest, open_bundle, v
 from models.registry.connection import BUNDLE, MlflowConnection, mlflow_errors
 from models.registry.settings import ModelSettings
 from models.registry.signature import write_signature
+from models.registry.standing import CHALLENGE_TAG, CHAMPION, Standing, Standings
 from models.registry.training_runs import TrainingRuns
 from models.registry.versions import (  # fmt: skip
     PROMOTED,
@@ -27,10 +28,9 @@ from models.registry.versions import (  # fmt: skip
     why_none,
 )
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHALLENGER = "challenger"
 DIGEST_TAG, GATES_TAG, MOVE_TAG = "bundle_digest", "gates", "move"
 NOT_PROMOTED_TAG = "held_back"
-CHALLENGE_TAG = "challenge"
 
 
 class Registry:
@@ -44,7 +44,7 @@ class Registry:
         self.home = home
         self.mlflow = MlflowConnection(home, settings)
         self.runs = TrainingRuns(self.mlflow)
-        self._seen: tuple[object, dict[str, tuple[str | None, str | None]]] = None, {}
+        self._standings = Standings(self.mlflow)
 
     def publish(
         self,
@@ -160,7 +160,8 @@ class Registry:
         Raises:
             PatronError: MLflow cannot be read.
         """
-        return {name: version for name, (version, _) in self._standing(names).items() if version}
+        standing = self.standing(names)
+        return {name: model.champion for name, model in standing.items() if model.champion}
 
     def challenges(self, names: Iterable[str]) -> dict[str, str]:
         """The last challenge of each model that had one, as recorded; as fast as ``champions``.
@@ -168,7 +169,8 @@ class Registry:
         Raises:
             PatronError: MLflow cannot be read.
         """
-        return {name: record for name, (_, record) in self._standing(names).items() if record}
+        standing = self.standing(names)
+        return {name: model.challenge for name, model in standing.items() if model.challenge}
 
     def challenge(self, name: str, record: str, version: str | None) -> None:
         """Record a challenge of a model, and set its challenger; None removes the challenger."""
@@ -184,20 +186,13 @@ class Registry:
         now = self.home.shop().now() if self.home.settings_file.exists() else datetime.now(UTC)
         return f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
-    def _standing(self, names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
-        """The champion and the last challenge of each registered model."""
-        stamp, names = self.mlflow.stamp(), tuple(names)
-        if stamp is None or (stamp, names) != self._seen[0]:
-            with self.mlflow.errors():
-                # Queried by name, since a server may have more models than fit on a page of its response.
-                pages = (self.mlflow.client.search_registered_models(f"name = '{name}'") for name in names)
-                models = [model for page in pages for model in page]
-            standing = {
-                m.name: (str(m.aliases.get(CHAMPION) or "") or None, m.tags.get(CHALLENGE_TAG))
-                for m in models
-            }
-            self._seen = (stamp, names), standing
-        return self._seen[1]
+    def standing(self, names: Iterable[str]) -> dict[str, Standing]:
+        """The champion and the last challenge of each registered model, in one request to a server.
+
+        Raises:
+            PatronError: MLflow cannot be read.
+        """
+        return self._standings.read(names)
 
     def champion(self, name: str) -> FittedModel:
         """Load the champion, checking every digest.

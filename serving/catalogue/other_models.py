@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -12,8 +13,9 @@ from core.errors import PatronError
 from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
 from models.registry.versions import why_none
-from serving.scores.champion_watch import RETRY_S, ChampionWatch, RegistryState
+from serving.scores.champion_watch import RETRY_S, ChampionWatch
 from serving.scores.champions import ChampionState
+from serving.scores.registry_state import RegistryState
 from serving.scores.schemas import ModelState
 
 _log = logging.getLogger(__name__)
@@ -29,16 +31,18 @@ class OtherModels:
         self._of: RegistryState | None = None
         self._champions: dict[str, ChampionState] = {}
         self._failed: dict[tuple[str, str], tuple[float, PatronError]] = {}  # with the time of the next try
+        self._retry_at = math.inf
         self._reading = Lock()
 
     def states(self) -> list[ModelState]:
         """The models that were ever trained; as last read while the registry is unavailable or being read."""
         try:
-            state = self._watch.current()
+            state = self._watch.current().only(OTHER_MODELS)
+            due = state != self._of or self._watch.clock() >= self._retry_at
             # A registry that hangs must block one thread, not all that serve requests.
-            if state is not self._of and self._reading.acquire(blocking=False):
+            if due and self._reading.acquire(blocking=False):
                 try:
-                    self._of = state
+                    self._of, self._retry_at = state, math.inf
                     self._states = self._read(state)
                 finally:
                     self._reading.release()
@@ -78,6 +82,7 @@ class OtherModels:
             manifest = self._manifest(name, version)
         except PatronError as damaged:
             state.reason = str(damaged)
+            self._retry_at = self._watch.clock() + RETRY_S
             return state
         state.version, state.meaning, state.unit = version, manifest["meaning"], manifest["kind"]
         state.horizon_days = manifest.get("horizon_days")

@@ -14,6 +14,7 @@ from serving.access.authentication import Admit
 from serving.http.cors import from_other_origin
 
 MAX_BODY_BYTES = 500 * 1024
+MAX_OBJECTS = 50_000  # far beyond those of 2,500 events; counted before they are created in memory
 
 
 async def read_body(request: Request, admit: Admit) -> dict[str, Any]:
@@ -66,6 +67,8 @@ def _parse(raw: bytes, encoding: str) -> dict[str, Any]:
         raw = _unzipped(raw)
     elif encoding != "identity":
         raise HTTPException(415, "Content-Encoding: it takes gzip, or none")
+    if raw.count(b"{") + raw.count(b"[") > MAX_OBJECTS:
+        raise HTTPException(400, f"the body has more than {MAX_OBJECTS:,} objects; send it in parts")
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):

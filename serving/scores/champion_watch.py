@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from time import monotonic
 from typing import Protocol
@@ -18,38 +17,18 @@ from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from serving.scores.champions import Champions, open_champions
+from serving.scores.registry_state import Reading, RegistryState, SharedReading
 
-POLL_S = 0.5
-RETRY_S = 10.0  # between attempts after a failure
+POLL_S = 1.0
+RETRY_S = 5.0  # between attempts after a failure
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RegistryState:
-    """The promoted versions and the challenges at a moment.
-
-    Attributes:
-        champions: the promoted version of each model that has one.
-        challenges: the last challenge of each model that ever had one, as the registry stores it.
-    """
-
-    champions: Mapping[str, str]
-    challenges: Mapping[str, str]
-
-    def only(self, models: Collection[str]) -> RegistryState:
-        """The state of these models."""
-        champions, challenged = (
-            {name: value for name, value in values.items() if name in models}
-            for values in (self.champions, self.challenges)
-        )
-        return RegistryState(champions, challenged)
-
-
 class ChampionWatch:
-    """The state of the registry, read at most every ``POLL_S`` seconds; threads may share it.
+    """The state of the registry, read at most every ``POLL_S`` seconds by all workers of a service together.
 
-    One thread reads at a time, and meanwhile the others get the last state: a registry that hangs blocks one
-    thread, not all that serve requests.
+    Threads may share it. One thread reads at a time, and meanwhile the others get the last state: a registry
+    that hangs blocks one thread, not all that serve requests.
 
     Args:
         registry: the home's; opened at the first reading by default.
@@ -61,6 +40,7 @@ class ChampionWatch:
     ) -> None:
         self.home, self.clock = home, clock
         self._registry = registry
+        self._shared = SharedReading.of_service()
         self._reading = threading.Lock()
         self._last: RegistryState | PatronError | None = None
         self._due = 0.0
@@ -84,29 +64,33 @@ class ChampionWatch:
                 self._reading.release()
         return self._result()
 
-    def read(self) -> RegistryState:
-        """The state as it is now.
-
-        Raises:
-            PatronError: the registry cannot be read.
-        """
-        with self._reading:
-            self._read()
-        return self._result()
-
     def _read(self) -> None:
+        if self._shared is None:
+            reading = self._query()
+        else:
+            with self._shared.turn() as mine:
+                last = self._shared.load()
+                if last is None or (mine and self.clock() >= last.due):
+                    last = self._query()
+                    self._shared.store(last)
+                elif self.clock() >= last.due:  # another process is reading
+                    last = Reading(last.result, self.clock() + POLL_S)
+                reading = last
+        self._last, self._due = reading.result, reading.due
+
+    def _query(self) -> Reading:
         models = (*every(), *OTHER_MODELS)
-        wait = POLL_S
         try:
             # Reading the registry of a home without trained models would create its tables.
-            known = may_have_versions(self.home)
-            self._last = RegistryState(
-                self.registry.champions(models) if known else {},
-                self.registry.challenges(models) if known else {},
-            )
+            standing = self.registry.standing(models) if may_have_versions(self.home) else {}
         except PatronError as error:
-            self._last, wait = error, RETRY_S
-        self._due = self.clock() + wait
+            return Reading(error, self.clock() + RETRY_S)
+        state = RegistryState(
+            {name: model.champion for name, model in standing.items() if model.champion},
+            {name: model.challenge for name, model in standing.items() if model.challenge},
+            {name: model.changed for name, model in standing.items()},
+        )
+        return Reading(state, self.clock() + POLL_S)
 
     def _result(self) -> RegistryState:
         assert self._last is not None
@@ -160,9 +144,9 @@ class ChampionWatcher:
                 _log.warning(
                     "%s version %s is no longer a challenger: %s", name, challenger.challenge.version, why
                 )
-        state = self.watch.read().only(every())
+        state = self.watch.current().only(every())
         retry = now.behind and self.watch.clock() >= self._retry_at
-        if state == RegistryState(now.named, now.challenges) and not retry:
+        if (state.champions, state.challenges) == (now.named, now.challenges) and not retry:
             return
         newer = open_champions(now.store, self.watch.registry, now)
         log_changes(now, newer)

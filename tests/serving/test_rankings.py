@@ -231,7 +231,7 @@ def test_while_the_registry_cannot_be_read_the_last_known_versions_are_listed(
     others = OtherModels(ChampionWatch(home, clock=lambda: seconds[0]))
     known = others.states()
     assert [state.name for state in known] == ["products", "category_propensity"]
-    monkeypatch.setattr(Registry, "champions", unreadable)
+    monkeypatch.setattr(Registry, "standing", unreadable)
     for seconds[0] in (POLL_S / 2, POLL_S, POLL_S + RETRY_S / 2, POLL_S + RETRY_S):
         assert others.states() == known
     assert reads == [POLL_S, POLL_S + RETRY_S]  # not with every request

@@ -49,6 +49,7 @@ from serving.scores.scorer import Scorer
 
 NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 ZIPPED = {"content-encoding": "gzip"}
+EMPTY_EVENTS = gzip.compress(b'{"batch":[%s]}' % b",".join([b"{}"] * 100_000))  # less than 800 bytes
 PLACE = Place("Europe/Berlin", "EUR")
 AT = datetime(2024, 5, 4, 22, 30, 0, 250_000, tzinfo=UTC)
 
@@ -428,6 +429,7 @@ def test_a_batch_of_too_many_events_is_refused_whole(home: Home) -> None:
         ({"json": {"batch": {}}}, 400, "a list of events"),
         ({"content": b" " * 512_001}, 400, "larger than 500 KB"),
         ({"content": gzip.compress(b" " * 50_000_000), "headers": ZIPPED}, 400, "larger than"),
+        ({"content": EMPTY_EVENTS, "headers": ZIPPED}, 400, "more than 50,000 objects"),
         ({"content": b"{}", "headers": ZIPPED}, 400, "not gzip"),
         ({"content": gzip.compress(b"{}")[:-4], "headers": ZIPPED}, 400, "cut off"),
         ({"content": gzip.compress(b"{}") * 2, "headers": ZIPPED}, 400, "goes on after"),

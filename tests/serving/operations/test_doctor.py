@@ -17,7 +17,8 @@ from events import lake
 from events.identity import Identity
 from events.journal import Message, append
 from events.lake import versions
-from models.registry.registry import CHAMPION, Registry
+from models.registry.registry import Registry
+from models.registry.standing import CHAMPION
 from serving.operations import ownership
 from serving.operations.checks import Check
 from serving.operations.doctor import examine
