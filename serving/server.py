@@ -23,13 +23,13 @@ from core.storage.database import Database
 from models.estimators.trees import import_lightgbm_alone
 from models.questions import MODELS
 from models.registry.registry import Registry
+from models.registry.registry_state import SHARED
 from serving import systemd
 from serving.access import authentication
 from serving.access.keys import Keys
 from serving.app import open_app
 from serving.edge.connections import allow_open_files
 from serving.edge.draining import DrainedProtocol
-from serving.scores.registry_state import SHARED
 from serving.settings import ServingSettings
 from serving.supervisor import NotifyingSupervisor, metrics_folder
 

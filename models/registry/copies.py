@@ -9,7 +9,8 @@ from pathlib import Path
 from core.errors import PatronError
 from core.home import Home
 from models.registry.connection import may_have_versions
-from models.registry.registry import CHAMPION, Registry
+from models.registry.registry import Registry
+from models.registry.standing import CHAMPION
 
 TABLES = "mlflow.db"
 # Columns of MLflow's tables with the absolute place of files.

@@ -12,10 +12,10 @@ from typing import Any
 from core.errors import PatronError
 from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
+from models.registry.registry_state import RegistryState
 from models.registry.versions import why_none
 from serving.scores.champion_watch import RETRY_S, ChampionWatch
 from serving.scores.champions import ChampionState
-from serving.scores.registry_state import RegistryState
 from serving.scores.schemas import ModelState
 
 _log = logging.getLogger(__name__)

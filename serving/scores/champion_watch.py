@@ -16,8 +16,8 @@ from models.registry import challenges
 from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
+from models.registry.registry_state import Reading, RegistryState, SharedReading
 from serving.scores.champions import Champions, open_champions
-from serving.scores.registry_state import Reading, RegistryState, SharedReading
 
 POLL_S = 1.0
 RETRY_S = 5.0  # between attempts after a failure
