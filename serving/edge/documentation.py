@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http.problems import problem
 
-PATHS = frozenset(("/docs", "/redoc", "/openapi.json", "/static-offline-docs"))
-"""The first parts of their paths."""
+PATHS = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs")
+"""The beginnings of their paths."""
 # A browser asks for the key, as the user of Basic, which every route accepts too.
 _CHALLENGE = 'Basic realm="Patron: the key as the user, no password", Bearer'
 
@@ -21,7 +21,7 @@ class ClosedDocumentationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application, unless the documentation is requested without a key."""
-        if scope["type"] == "http" and f"/{scope['path'][1:].partition('/')[0]}" in PATHS:
+        if scope["type"] == "http" and scope["path"].startswith(PATHS):
             caller = scope["state"]["caller"]
             if isinstance(caller, HTTPException):
                 headers = dict(caller.headers or {})

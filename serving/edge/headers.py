@@ -18,6 +18,9 @@ PAGE_POLICY = (
     b" img-src 'self' data:; worker-src 'self' blob:; base-uri 'none'; form-action 'self';"
     b" frame-ancestors 'none'"
 )
+_WITH_DATA = (*_OF_ALL, (_POLICY, DATA_POLICY))
+_WITH_PAGES = (*_OF_ALL, (_POLICY, PAGE_POLICY))
+_NAMES = frozenset(name for name, _ in _WITH_DATA)
 
 
 class ResponseHeadersMiddleware:
@@ -41,7 +44,12 @@ class ResponseHeadersMiddleware:
 
 
 def headers_of(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of a response, with those that it lacks."""
-    present = {name.lower(): value for name, value in headers}
-    policy = PAGE_POLICY if present.get(b"content-type", b"").startswith(b"text/html") else DATA_POLICY
-    return [*headers, *(pair for pair in (*_OF_ALL, (_POLICY, policy)) if pair[0] not in present)]
+    """The headers of a response, their names in lower case, with those that it lacks."""
+    added, names = _WITH_DATA, set()
+    for name, value in headers:
+        names.add(name)
+        if name == b"content-type" and value.startswith(b"text/html"):
+            added = _WITH_PAGES
+    if names.isdisjoint(_NAMES):  # the usual case
+        return [*headers, *added]
+    return [*headers, *(pair for pair in added if pair[0] not in names)]
