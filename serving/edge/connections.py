@@ -29,6 +29,7 @@ MAX_CONNECTIONS = 1000  # of a process
 HEADER_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the headers' end
 BODY_SECONDS = 30.0  # from the end of the headers to that of the body
 WRITE_SECONDS = 60.0  # in which a client accepts some of a response, and in which a connection closes
+MIN_PROGRESS_BYTES = 16 * 1024  # of a response, in that time
 
 _WORDS: Mapping[int, str] = {
     408: "the request did not arrive in time; send it again",
@@ -68,6 +69,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = 400
         self._timer: TimerHandle | None = None
         self._blocked_since: float | None = None  # the client accepts no more of the response
+        self._pending = 0  # bytes of the response that it has not accepted
         self._closing = False
 
     # Called by the event loop
@@ -104,6 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client does not accept the response as fast as it is written."""
         super().pause_writing()
         self._blocked_since = self.loop.time()
+        self._pending = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The client accepted some of it."""
@@ -198,9 +201,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._closing = True
             self._timer = self.loop.call_later(WRITE_SECONDS, self._check)
             return
-        if self._blocked_since is not None and now >= self._blocked_since + WRITE_SECONDS:
-            self.transport.abort()
-            return
+        if self._blocked_since is not None:
+            pending = self.transport.get_write_buffer_size()
+            if pending <= self._pending - MIN_PROGRESS_BYTES:
+                self._blocked_since, self._pending = now, pending
+            elif now >= self._blocked_since + WRITE_SECONDS:
+                self.transport.abort()
+                return
         due = now + HEADER_SECONDS
         seconds = self._phase.seconds
         if seconds is not None and not self._reading_is_paused:
