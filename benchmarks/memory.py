@@ -162,7 +162,8 @@ def _sizes(pid: int) -> dict[str, float]:
 
 
 def _family(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tasks = Path(f"/proc/{pid}/task").iterdir()  # each thread lists those that it started
+    listed = " ".join((task / "children").read_text() for task in tasks).split()
     return [pid, *(member for child in listed for member in _family(int(child)))]
 
 

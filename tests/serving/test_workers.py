@@ -39,7 +39,8 @@ def until(result: Callable[[], Any]) -> Any:
 
 def children(pid: int) -> dict[int, str]:
     """The processes that a process started, with their command lines."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tasks = Path(f"/proc/{pid}/task").iterdir()  # each thread lists those that it started
+    listed = " ".join((task / "children").read_text() for task in tasks).split()
     return {
         int(child): Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         for child in listed
