@@ -464,8 +464,10 @@ def test_a_route_can_ask_who_calls(guarded: FastAPI, on_loopback: FastAPI, keys:
     detail_of(ask(guarded, "/who"), 401)
 
 
-def test_the_description_of_the_api_tells_the_scheme_the_scopes_and_the_refusals(guarded: FastAPI) -> None:
-    described = ask(guarded, "/openapi.json").json()
+def test_the_description_of_the_api_tells_the_scheme_the_scopes_and_the_refusals(
+    guarded: FastAPI, keys: Keys
+) -> None:
+    described = ask(guarded, "/openapi.json", keys.create("crm", ["scores"])[1]).json()
     (scheme,) = described["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     assert all(scope.meaning in scheme["description"] for scope in Scope)

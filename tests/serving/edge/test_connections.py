@@ -92,7 +92,7 @@ def problem(text: bytes, status: int, words: str) -> None:
 
 
 def test_half_open_connections_are_closed_and_good_clients_answered_meanwhile(
-    service: Service, hurried: None, until: Callable[[Callable[[], bool]], None]
+    service: Service, until: Callable[[Callable[[], bool]], None]
 ) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect()) for _ in range(200)]
@@ -102,7 +102,7 @@ def test_half_open_connections_are_closed_and_good_clients_answered_meanwhile(
         started = time.monotonic()
         for _ in range(20):
             assert service.healthy()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
         for client in clients[:8]:
             problem(answer(client), 408, "did not arrive in time")
         until(lambda: service.open == 0)
