@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ParamSpec, TypeVar
 
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 
 FAILURES = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
@@ -33,6 +33,7 @@ class CircuitBreaker:
         clock: a monotonic clock, in seconds.
         failures: how many failures in a row open the circuit.
         opened, closed: the log messages for an opened circuit, and for a store that answers again.
+        logged: whether they are logged.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CircuitBreaker:
         longest_pause_s: float = LONGEST_PAUSE_S,
         opened: str | None = None,
         closed: str | None = None,
+        logged: bool = True,
     ) -> None:
         self.name = name
         self._budget_s, self._threads, self._clock = budget_s, threads, clock
@@ -54,7 +56,8 @@ class CircuitBreaker:
         self._first_pause_s, self._longest_pause_s = first_pause_s, longest_pause_s
         self._opened = opened or f"requests are answered without {name}"
         self._closed = closed or f"{name} answers again"
-        self._failures, self._pause_s, self._retry_at, self._why = 0, first_pause_s, 0.0, ""
+        self._logged = logged
+        self._failures, self._pause_s, self._retry_at, self._why = 0, first_pause_s, 0.0, PatronError()
         self._lock = threading.Lock()
 
     @property
@@ -71,7 +74,7 @@ class CircuitBreaker:
         if self.open:
             with self._lock:
                 if self.open and self._clock() < self._retry_at:
-                    raise PatronError(self._why)
+                    raise type(self._why)(str(self._why))
                 self._retry_at = self._clock() + self._pause_s  # other threads do not try meanwhile
         return self.call_even_if_open(function, *args, **kwargs)
 
@@ -84,7 +87,7 @@ class CircuitBreaker:
         try:
             result = self._call_within_budget(function, *args, **kwargs)
         except PatronError as error:
-            self._count_failure(str(error))
+            self.count_failure(error)
             raise
         if self._failures:
             self._reset()
@@ -98,15 +101,19 @@ class CircuitBreaker:
             return future.result(self._budget_s)
         except FutureTimeout:
             future.cancel()
-            raise PatronError(f"{self.name} gave no answer within {1000 * self._budget_s:.0f} ms") from None
+            raise StoreUnavailable(
+                f"{self.name} gave no answer within {1000 * self._budget_s:.0f} ms"
+            ) from None
 
-    def _count_failure(self, why: str) -> None:
+    def count_failure(self, why: PatronError) -> None:
+        """Count a failure that was noticed elsewhere, as if a call had failed."""
         with self._lock:
             self._failures, self._why = self._failures + 1, why
             if not self.open:
                 return
             if self._failures == self._failures_to_open:
-                _log.error("%s: %s", self._opened, why)
+                if self._logged:
+                    _log.error("%s: %s", self._opened, why)
                 self._pause_s = self._first_pause_s
             else:
                 self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
@@ -114,6 +121,6 @@ class CircuitBreaker:
 
     def _reset(self) -> None:
         with self._lock:
-            if self.open:
+            if self.open and self._logged:
                 _log.warning("%s", self._closed)
             self._failures = 0

@@ -13,6 +13,10 @@ class PatronError(Exception):
     """
 
 
+class StoreUnavailable(PatronError):
+    """A store cannot be reached, refuses the login or hangs; a later attempt may succeed."""
+
+
 class NothingThere(PatronError):
     """The requested thing does not exist yet; the message names the command that creates it."""
 

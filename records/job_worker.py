@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Generic
 
-from core.errors import in_words
+from core.errors import StoreUnavailable, in_words
 from records.job import SERVICE, JobRunning
 from records.jobs import JobStore, JobT
 
+RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -20,7 +21,7 @@ class JobWorker(Generic[JobT]):
 
     Args:
         work: does the remaining work of a job; calls :meth:`JobStore.check` between two batches, with the
-            event that it is given.
+            event that it is given. It is called again if a store was unavailable.
     """
 
     def __init__(self, store: JobStore[JobT], work: Callable[[JobT, threading.Event], None]) -> None:
@@ -77,9 +78,23 @@ class JobWorker(Generic[JobT]):
             if self._shutdown.is_set():
                 return
 
+    def _work_until_done(self, job: JobT) -> None:
+        """Do a job's work. While a store is unavailable, the job stays running, and goes on afterwards."""
+        logged = False
+        while True:
+            try:
+                self._work(job, self._shutdown)
+                return
+            except StoreUnavailable as error:
+                if not logged:
+                    _log.error("the %s %s waits: %s", self._store.noun, job.id, error)
+                logged = True
+            self._shutdown.wait(RETRY_SECONDS)
+            self._store.check(job, self._shutdown)
+
     def _finish(self, job: JobT, execution: ExitStack) -> None:
         try:
             with execution:
-                self._work(job, self._shutdown)
+                self._work_until_done(job)
         except Exception as error:
             _log.error("the %s %s failed: %s", self._store.noun, job.id, in_words(error))

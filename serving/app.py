@@ -185,6 +185,7 @@ def _lifespan(
             at_end("the score log", log.close)
             at_end("the log of decisions", instances[Decider].log.close)
             at_end("the scorer", instances[Scorer].close)
+            at_end("the states of other models", instances[OtherModels].close)
             at_end("the score jobs", instances[ScoreJobs].close)
             at_end("the ranking of categories", instances[CategoryService].close)
             at_end("the ranking of products", instances[ProductService].close)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from socket import socket
@@ -16,12 +17,13 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from core import child_process, logging_setup, private
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
 from models.estimators.trees import import_lightgbm_alone
 from models.questions import MODELS
+from models.registry import connection
 from models.registry.registry import Registry
 from models.registry.registry_state import SHARED
 from serving import systemd
@@ -35,6 +37,7 @@ from serving.supervisor import NotifyingSupervisor, metrics_folder
 
 DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
 REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
+RETRY_SECONDS = 1.0  # between attempts of a worker to start while a store is unavailable
 _log = logging.getLogger(__name__)
 
 
@@ -75,11 +78,18 @@ def worker() -> FastAPI:
     """The application of one of several processes, with settings from the environment."""
     private.restrict_umask()
     logging_setup.configure(FeatureSettings().log_format)
-    try:
-        return _open(FeatureSettings().open_home(), ServingSettings())
-    except PatronError as error:
-        _log.error("%s", error)
-        sys.exit(STARTUP_FAILURE)
+    home, settings, logged = FeatureSettings().open_home(), ServingSettings(), False
+    while True:
+        try:
+            return _open(home, settings)
+        except StoreUnavailable as error:  # the others serve meanwhile; a failure would end them, too
+            if not logged:
+                _log.error("a worker waits to start: %s", error)
+            logged = True
+            time.sleep(RETRY_SECONDS)
+        except PatronError as error:
+            _log.error("%s", error)
+            sys.exit(STARTUP_FAILURE)
 
 
 class NotifyingServer(uvicorn.Server):
@@ -98,7 +108,9 @@ class NotifyingServer(uvicorn.Server):
 
 def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
     """Serve from several processes over the same home, which listen on one socket."""
-    Registry(home).versions(*list(MODELS)[:1])  # MLflow creates its tables, which two must not do at once
+    connection.limit_waiting(connection.SERVICE_SECONDS)
+    with suppress(StoreUnavailable):
+        Registry(home).versions(*list(MODELS)[:1])  # MLflow creates its tables, which two must not do at once
     values = {"home": home.path, "database": home.database, **settings.model_dump()}
     os.environ.update(
         {f"PATRON_{name.upper()}": str(value) for name, value in values.items() if value is not None}
@@ -146,6 +158,7 @@ def _refresher(home: Home) -> Iterator[None]:
 def _open(home: Home, settings: ServingSettings) -> FastAPI:
     """The application over a home, in a process of its own."""
     import_lightgbm_alone()
+    connection.limit_waiting(connection.SERVICE_SECONDS)
     app = open_app(home, settings)
     # What was imported and opened stays: searching it for garbage takes tenths of a second.
     gc.collect()

@@ -147,10 +147,10 @@ def torment(
             move.made = time.monotonic()
             time.sleep(rng.uniform(0.5, 2 * REACHED_S))
             if n % 3 == 2:
-                workers = _workers(process.pid)
-                if not workers:
+                pids = workers(process.pid)
+                if not pids:
                     raise SystemExit("no worker lives: the supervisor does not start them again")
-                os.kill(rng.choice(workers), signal.SIGKILL)
+                os.kill(rng.choice(pids), signal.SIGKILL)
                 kills += 1
             if n in (moves // 3, 2 * moves // 3):
                 _take_away(redis, truth, paused=n > moves // 2)
@@ -225,7 +225,7 @@ def _status(port: int) -> int | None:
         connection.close()
 
 
-def _workers(pid: int) -> list[int]:
+def workers(pid: int) -> list[int]:
     """The worker processes, which a supervisor started."""
     pids = []
     for status in Path("/proc").glob("[0-9]*/stat"):

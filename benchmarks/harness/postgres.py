@@ -49,13 +49,14 @@ class PostgresServer:
         """Yield the URL of an empty database, which is dropped at the end of the block."""
         self._made += 1
         name = f"shop_{self._made}"
-        self._execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name}")
         try:
             yield self.address(name)
         finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _execute(self, command: str) -> None:
+    def execute(self, command: str) -> None:
+        """Execute a statement as the superuser."""
         import psycopg
 
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
@@ -95,15 +96,25 @@ class PostgresServer:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Suspend the server and its connections for the duration of the block."""
-        parent = self._process.pid
-        pids = [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        self.suspend()
         try:
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            self.resume()
+
+    def suspend(self) -> None:
+        """Suspend the server and its connections."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue after :meth:`suspend`."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, sign: signal.Signals) -> None:
+        parent = self._process.pid
+        os.kill(parent, sign)  # first, so that it starts no others
+        for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            os.kill(int(pid), sign)
 
     def _run(self, program: str, *options: str) -> None:
         done = subprocess.run(

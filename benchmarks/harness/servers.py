@@ -120,14 +120,15 @@ def free_port() -> int:
 def _wait_until_up(server: Server, path: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.process.poll() is None:
-        if _status(server.port, path) == 200:
+        if status(server.port, path) == 200:
             return
         time.sleep(0.1)
     printed = server.log.read_text(errors="replace")
     raise RuntimeError(f"{server.name} did not come up; it printed:\n{printed[-4000:]}")
 
 
-def _status(port: int, path: str) -> int | None:
+def status(port: int, path: str) -> int | None:
+    """The status of a response to GET; None if there is none."""
     connection = http.client.HTTPConnection(HOST, port, timeout=10)
     try:
         connection.request("GET", path)

@@ -23,8 +23,6 @@ from core.home import Home
 from core.storage import migrations, ownership, sqlite_file
 
 _LOCKS = 0x5041_5452
-# To detect a lost server: seconds to connect, milliseconds until sent data is acknowledged.
-_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
 class Turn(IntEnum):
@@ -42,10 +40,10 @@ class Connections:
     def __init__(self, home: Home) -> None:
         self._home = home
         self.file: Path | None = None if home.database is not None else home.database_file
-        self.engine = sqlite_file.engine(self.file) if self.file else _server(home.database_address)
-        url = self.engine.url
-        server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
-        self.name = str(self.file) if self.file else f"postgresql://{server}/{url.database or ''}"
+        if self.file is not None:
+            self.engine, self.name = sqlite_file.engine(self.file), str(self.file)
+        else:
+            self.engine, self.name = _server(home.database_address)
         self._quick: deque[sqlite3.Connection] = deque()  # bypasses SQLAlchemy's pool, which is slower
         self._seen = self._identity()
         self._revision: str | None = None
@@ -106,14 +104,20 @@ class Connections:
             self._quick.append(connection)
             return row
         statement = statement.replace("?", "%s")
-        pooled, driver = self.engine.raw_connection(), cast(Any, self.engine.dialect.dbapi)
+        driver = cast(Any, self.engine.dialect.dbapi)
         try:
-            return cast(Any, pooled.driver_connection).execute(statement, values).fetchone()
+            pooled = self.engine.raw_connection()
+            try:
+                return cast(Any, pooled.driver_connection).execute(statement, values).fetchone()
+            except driver.Error:
+                pooled.invalidate()
+                raise
+            finally:
+                pooled.close()
+        except driver.OperationalError as error:
+            raise sa.exc.OperationalError(statement, None, error) from error
         except driver.Error as error:
-            pooled.invalidate()
             raise sa.exc.DBAPIError(statement, None, error) from error
-        finally:
-            pooled.close()
 
     @contextmanager
     def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
@@ -200,7 +204,8 @@ def _close_before_fork() -> None:
     os.register_at_fork(before=close_all)
 
 
-def _server(address: str) -> sa.Engine:
+def _server(address: str) -> tuple[sa.Engine, str]:
+    """The engine of a PostgreSQL database, and its name without credentials."""
     try:
         url = sa.make_url(address)
         if url.get_dialect() is not postgresql.psycopg.dialect or not url.database:
@@ -210,5 +215,8 @@ def _server(address: str) -> sa.Engine:
             "PATRON_DATABASE is not the address of a database that Patron knows; use"
             " postgresql://user:password@host:port/name, or leave it unset for a file in the home"
         ) from error
-    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
-    return sa.create_engine(url, pool_pre_ping=True, connect_args=patience)
+    from core.storage import postgres  # its client takes a tenth of a second to import
+
+    server = ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
+    name = f"postgresql://{server}/{url.database}"
+    return postgres.create_engine(url, name), name

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.storage import ownership
 from core.storage.connections import Turn, connections_of
@@ -140,6 +140,8 @@ class Database:
         # Only the first line: the following lines of PostgreSQL's messages quote values.
         why = str(cause).strip().partition("\n")[0]
         kind = Unstorable if isinstance(error, sa.exc.DataError) else PatronError
+        if _is_temporary(error, cause):
+            kind = StoreUnavailable
         return kind(f"the database {self.name} cannot be used: {why}{_advice(cause)}")
 
 
@@ -171,6 +173,14 @@ def among(
         return column == sa.any_(sa.literal(values, postgresql.ARRAY(column.type)))
     listed = sa.func.json_each(json.dumps(values)).table_valued("value")
     return column.in_(sa.select(listed.c.value))
+
+
+def _is_temporary(error: Exception, cause: object) -> bool:
+    """Whether a later attempt may succeed: the server cannot be reached, or the file is locked."""
+    if isinstance(cause, sqlite3.OperationalError):
+        # The primary code is the lowest byte.
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError)
 
 
 def _advice(cause: object) -> str:

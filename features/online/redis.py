@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError, StoreUnavailable
 from features.online.cells import Cells, Owner, check_owner, nobody
 from features.online.packed import FORMAT, CellLayout
 
@@ -270,7 +270,7 @@ class RedisCells:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> PatronError:
-        return PatronError(
+        return StoreUnavailable(
             f"{self.name} cannot be read ({type(error).__name__}: {error}); see that Redis runs there,"
             " then run `patron build`"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import home_id
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.storage.database import Database
 from models.registry.settings import ModelSettings
@@ -25,6 +25,17 @@ BUNDLE = "bundle"
 EXPERIMENT = "patron"
 HOME_TAG = "patron.home"
 """The tag of the experiment with the id of the home to which the MLflow belongs."""
+COMMAND_SECONDS, SERVICE_SECONDS = 10, 3
+_REFUSED = {401, 403, 429}
+
+
+def limit_waiting(seconds: int) -> None:
+    """Let this process wait no longer for a response of an MLflow server, unless its environment says so.
+
+    MLflow's own limit is minutes. Each request is sent again once.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(seconds))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
 class MlflowConnection:
@@ -38,8 +49,7 @@ class MlflowConnection:
     def __init__(self, home: Home, settings: ModelSettings | None = None) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        # An unreachable server is reported after seconds, not minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        limit_waiting(COMMAND_SECONDS)
         with warnings.catch_warnings():
             # MLflow's own imports use deprecated names of their libraries.
             warnings.simplefilter("ignore")
@@ -127,13 +137,33 @@ class MlflowConnection:
         """Translate MLflow's errors into readable ones.
 
         Raises:
-            PatronError: MLflow cannot be reached, or refuses a request.
+            StoreUnavailable: the server cannot be reached, fails, or refuses the login.
+            PatronError: MLflow refuses a request.
         """
         try:
             yield
         except mlflow_errors() as error:
             message = str(error).strip().partition("\n")[0].replace(self.uri, self.place)
-            raise PatronError(f"MLflow at {self.place} refused: {message}") from error
+            kind = StoreUnavailable if self.is_unavailable(error) else PatronError
+            raise kind(f"MLflow at {self.place} refused: {message}") from error
+
+    def unreadable(self, name: str, version: str, error: Exception) -> PatronError:
+        """The error for files of a version that cannot be read."""
+        why = f"the files of {name} version {version} cannot be read ({type(error).__name__})"
+        if self.is_unavailable(error):
+            return StoreUnavailable(f"{why} from MLflow at {self.place}")
+        return PatronError(f"{why}; restore {self.home.mlflow} or run `patron train {name}`")
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether an error is of a server that cannot be reached, fails, or refuses the login."""
+        from mlflow.exceptions import MlflowException
+
+        if not self.uri.startswith("http"):
+            return False
+        if isinstance(error, MlflowException):
+            status = error.get_http_status_code()  # 500 without a response
+            return status in _REFUSED or status >= 500
+        return isinstance(error, OSError)  # of the download of a file
 
 
 def local_uri(home: Home) -> str:

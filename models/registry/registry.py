@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from core.errors import PatronError
 from core.home import Home
 from models.registry.bundle import MANIFEST, FittedModel, digest, open_bundle, verified
 from models.registry.connection import BUNDLE, MlflowConnection, mlflow_errors
@@ -236,8 +235,5 @@ class Registry:
                 path = self.mlflow.bundle(stored.run_id, folder)
                 files = {p.name: p.read_bytes() for p in path.iterdir() if p.is_file()}
             except unreadable as error:
-                raise PatronError(
-                    f"the files of {name} version {version} cannot be read ({type(error).__name__});"
-                    f" restore {self.home.mlflow} or run `patron train {name}`"
-                ) from error
+                raise self.mlflow.unreadable(name, version, error) from error
             return files, stored.tags.get(DIGEST_TAG, "")

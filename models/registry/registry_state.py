@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from core import files, locks
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 
 SHARED = "PATRON_SHARED_REGISTRY_STATE"
 """Set in the environment of a service's workers: the file with the state that they share."""
@@ -77,8 +77,10 @@ class SharedReading:
         except FileNotFoundError:
             return None
         state = stored["state"]
-        result = PatronError(stored["error"]) if state is None else RegistryState(**state)
-        return Reading(result, stored["due"])
+        if state is not None:
+            return Reading(RegistryState(**state), stored["due"])
+        kind = StoreUnavailable if stored["unavailable"] else PatronError
+        return Reading(kind(stored["error"]), stored["due"])
 
     def store(self, reading: Reading) -> None:
         """Replace the last reading."""
@@ -86,6 +88,7 @@ class SharedReading:
         stored = {
             "due": reading.due,
             "error": str(reading.result) if failed else None,
+            "unavailable": isinstance(reading.result, StoreUnavailable),
             "state": None if isinstance(reading.result, PatronError) else asdict(reading.result),
         }
         files.replace(self._path, json.dumps(stored))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette import types
-from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Send
 
 from core.errors import PatronError
@@ -21,6 +21,7 @@ from serving.access.limits import Limits, LimitsUnavailable
 from serving.access.scopes import Scope
 from serving.http import problems
 from serving.http.metrics import Metrics
+from serving.http.own_threads import run_in_own_thread
 
 _NO_KEY = "a key is needed: send the header `Authorization: Bearer KEY`; `patron keys create` makes one"
 _WRONG_KEY = "this key is wrong or was revoked; `patron keys list` shows the valid ones"
@@ -70,7 +71,7 @@ class AuthenticationMiddleware:
         sent = _sent(scope)
         # In a thread if the database is read, since a slow read must not block all requests.
         known = sent is None or self.keys is None or self.keys.fresh
-        caller = self._caller(sent) if known else await run_in_threadpool(self._caller, sent)
+        caller = self._caller(sent) if known else await run_in_own_thread(partial(self._caller, sent))
         if isinstance(caller, HTTPException) and caller.status_code in (401, 429) and sent is not None:
             refusal = problems.problem(caller.status_code, caller.detail, caller.headers, scope["path"])
             await refusal(scope, receive, send)

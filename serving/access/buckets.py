@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from core import home_id, locks
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.home_id import HomeId
 
@@ -173,7 +173,7 @@ class RedisBuckets:
                 self._prefix = f"patron:limit:{own.id}:" if own is not None else "patron:limit:"
             return int(self._client.eval(_TAKE, 1, f"{self._prefix}{name}", *args))
         except self._errors as error:
-            raise PatronError(f"{self._name} cannot be used: {type(error).__name__}") from error
+            raise StoreUnavailable(f"{self._name} cannot be used: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Close the connection."""

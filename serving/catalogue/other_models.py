@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from models.registry.connection import may_have_versions
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry_state import RegistryState
@@ -18,6 +19,7 @@ from serving.scores.champion_watch import RETRY_S, ChampionWatch
 from serving.scores.champions import ChampionState
 from serving.scores.schemas import ModelState
 
+WAIT_S = 2.0  # for the registry
 _log = logging.getLogger(__name__)
 
 
@@ -32,36 +34,48 @@ class OtherModels:
         self._champions: dict[str, ChampionState] = {}
         self._failed: dict[tuple[str, str], tuple[float, PatronError]] = {}  # with the time of the next try
         self._retry_at = math.inf
-        self._reading = Lock()
+        self._thread = ThreadPoolExecutor(1, "other-models")
+        self._reading: Future[None] | None = None
+        self._lock = Lock()
 
     def states(self) -> list[ModelState]:
-        """The models that were ever trained; as last read while the registry is unavailable or being read."""
-        try:
-            state = self._watch.current().only(OTHER_MODELS)
-            due = state != self._of or self._watch.clock() >= self._retry_at
-            # A registry that hangs must block one thread, not all that serve requests.
-            if due and self._reading.acquire(blocking=False):
-                try:
-                    self._of, self._retry_at = state, math.inf
-                    self._states = self._read(state)
-                finally:
-                    self._reading.release()
-        except PatronError:
-            pass
+        """The models that were ever trained; as last read while the registry is unavailable or slow."""
+        self._refresh_in_thread()
         return self._states
 
     def champions(self) -> dict[str, ChampionState]:
-        """The champions of these models; as last read while the registry is unavailable."""
-        with suppress(PatronError):
-            promoted = self._watch.current().champions
-            self._champions = {
-                name: self._champion(name, promoted[name]) for name in OTHER_MODELS if name in promoted
-            }
+        """The champions of these models; as last read while the registry is unavailable or slow."""
+        self._refresh_in_thread()
         return self._champions
+
+    def close(self) -> None:
+        """Wait for a read that takes long, and end the thread."""
+        self._thread.shutdown()
+
+    def _refresh_in_thread(self) -> None:
+        """Read the registry in one thread for all callers, who wait for it ``WAIT_S`` at most."""
+        with self._lock:
+            if self._reading is None or self._reading.done():
+                self._reading = self._thread.submit(self._refresh)
+        wait([self._reading], WAIT_S)
+
+    def _refresh(self) -> None:
+        with suppress(PatronError):
+            state = self._watch.current().only(OTHER_MODELS)
+            if state != self._of or self._watch.clock() >= self._retry_at:
+                self._retry_at = math.inf  # reading sets it if a manifest cannot be read
+                self._states, self._of = self._read(state), state
+            self._champions = {
+                name: self._champion(name, state.champions[name])
+                for name in OTHER_MODELS
+                if name in state.champions
+            }
 
     def _champion(self, name: str, version: str) -> ChampionState:
         try:
             self._manifest(name, version)
+        except StoreUnavailable:
+            raise  # which says nothing about the version
         except PatronError:
             return ChampionState(None, refused=True)
         return ChampionState(version, refused=False)

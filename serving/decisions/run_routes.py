@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Annotated, cast
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
-from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from core.errors import PatronError
@@ -25,6 +24,7 @@ from serving.files import exports
 from serving.http.cursors import Cursor
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service
+from serving.http.streaming import stream_file
 
 router = APIRouter(
     prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]
@@ -118,8 +118,7 @@ def read(
             kind, chunks = exports.stream((row for _, row in records), query.format, language, query.target)
         except PatronError as error:
             raise Unprocessable(f"for: {error}") from error
-        name = f'attachment; filename="recommendations-{run.id}.{query.format}"'
-        return StreamingResponse(chunks, media_type=kind, headers={"content-disposition": name})
+        return stream_file(chunks, kind, f"recommendations-{run.id}.{query.format}")
     page = list(islice(records, query.limit))
     after = page[-1][0] + 1 if page else begin
     resumed = run.status == "interrupted" and run.origin == SERVICE

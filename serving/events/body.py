@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from serving.access.authentication import Admit
+from serving.access.authentication import Admit, Caller
 from serving.http.cors import from_other_origin
 
 MAX_BODY_BYTES = 500 * 1024
@@ -32,15 +32,28 @@ async def read_body(request: Request, admit: Admit) -> dict[str, Any]:
             raw += chunk
             if len(raw) > MAX_BODY_BYTES:
                 raise _too_large()
-        body = await run_in_threadpool(_parse, bytes(raw), encoding)
+        body, caller = await run_in_threadpool(_parse_and_admit, bytes(raw), encoding, admit)
     except ClientDisconnect:
         raise HTTPException(400, "the body broke off") from None
     except HTTPException:
         admit(())  # whoever may not send anything learns nothing else
         raise
-    if admit(_write_keys(body)).name is None:
+    if isinstance(caller, HTTPException):
+        raise caller
+    if caller.name is None:
         _check_without_key(request)
     return body
+
+
+def _parse_and_admit(
+    raw: bytes, encoding: str, admit: Admit
+) -> tuple[dict[str, Any], Caller | HTTPException]:
+    """The body, and the caller or the refusal; to run in a thread, since the keys may have to be read."""
+    body = _parse(raw, encoding)
+    try:
+        return body, admit(_write_keys(body))
+    except HTTPException as refusal:
+        return body, refusal
 
 
 def _check_without_key(request: Request) -> None:

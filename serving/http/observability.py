@@ -7,8 +7,10 @@ import re
 from random import Random
 from typing import Protocol
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.errors import StoreUnavailable
 from core.logging_setup import REQUEST_ID
 from serving.http.metrics import Metrics
 from serving.http.problems import problem
@@ -20,6 +22,8 @@ _UNEXPECTED = "an unexpected error; the service's log has its type and place"
 _random = Random()  # not the module's, which other code may seed; ids need not be secret
 _sane = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 _log = logging.getLogger(__name__)
+CLIENT_CLOSED = 499
+"""The status, as nginx counts it, of a request whose client hung up before the response."""
 
 
 class RequestTracer(Protocol):
@@ -33,7 +37,7 @@ class ObservabilityMiddleware:
     """The outermost ASGI middleware, written without a framework, whose overhead would exceed its work.
 
     Responses get the headers ``X-Request-ID`` (the request's own, if it is valid) and ``Server-Timing``;
-    an unexpected error becomes a problem document.
+    an unexpected error becomes a problem document. A client that hangs up is no error.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: RequestTracer | None = None) -> None:
@@ -44,8 +48,14 @@ class ObservabilityMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        stages, request_id, status = Stages(), _request_id(scope), 0
+        stages, request_id, status, hung_up = Stages(), _request_id(scope), 0, False
         id_before, stages_before = REQUEST_ID.set(request_id.decode()), CURRENT.set(stages)
+
+        async def receive_and_note() -> Message:
+            nonlocal hung_up
+            message = await receive()
+            hung_up = hung_up or message["type"] == "http.disconnect"
+            return message
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -59,13 +69,19 @@ class ObservabilityMiddleware:
 
         error = None
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self.app(scope, receive_and_note, send_with_headers)
+        except ClientDisconnect:
+            hung_up = True
         except Exception as unexpected:
             error = unexpected
             if not status:  # otherwise the response is incomplete, and the server closes the connection
                 await problem(500, _UNEXPECTED, path=scope["path"])(scope, receive, send_with_headers)
         finally:
-            self._record(scope, 500 if error else status or 500, stages, error)
+            if _store_was_lost(error):  # in the middle of a streamed response
+                status, error = 503, None
+            if error is not None:
+                status = 500
+            self._record(scope, status or (CLIENT_CLOSED if hung_up else 500), stages, error)
             REQUEST_ID.reset(id_before)
             CURRENT.reset(stages_before)
 
@@ -81,6 +97,12 @@ class ObservabilityMiddleware:
         level = logging.ERROR if status >= 500 else logging.WARNING
         words = "%(method)s %(route)s: %(status)d after %(seconds).3f s"
         _log.log(level, words, fields, exc_info=error, extra={"fields": fields})
+
+
+def _store_was_lost(error: Exception | None) -> bool:
+    return isinstance(error, StoreUnavailable) or (
+        error is not None and isinstance(error.__cause__, StoreUnavailable)
+    )
 
 
 def _request_id(scope: Scope) -> bytes:

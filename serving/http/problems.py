@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.logging_setup import REQUEST_ID
 from serving.http.client_paths import ALIASES, CLIENT_PATHS
+
+RETRY_AFTER_S = "2"  # a store that is back is used again within a few seconds
 
 
 class Problem(BaseModel):
@@ -181,4 +183,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(PatronError)
     async def unavailable(request: Request, error: PatronError) -> JSONResponse:
-        return problem(503, str(error), path=request.url.path)
+        retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, StoreUnavailable) else None
+        return problem(503, str(error), retry, request.url.path)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.concurrency import run_in_threadpool
 
 from core.errors import PatronError
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.metrics import MetricsDep
+from serving.http.own_threads import run_in_own_thread
 from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import Readiness
 
@@ -52,7 +52,7 @@ async def readyz(
     """
     reasons, champions = [], scorer.champions
     try:
-        await run_in_threadpool(scorer.probe_database if purpose is Purpose.EVENTS else scorer.probe)
+        await run_in_own_thread(scorer.probe_database if purpose is Purpose.EVENTS else scorer.probe)
     except PatronError as error:
         reasons.append(str(error))
     if purpose is Purpose.EVENTS and not scorer.shop.live:
@@ -78,6 +78,6 @@ async def readyz(
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=[needs(Scope.OPERATIONS)],
 )
-def metrics(metrics: MetricsDep) -> Response:
+async def metrics(metrics: MetricsDep) -> Response:
     """Counters, gauges and histograms of all workers in Prometheus' text format."""
-    return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await run_in_own_thread(metrics.text), media_type=CONTENT_TYPE_LATEST)

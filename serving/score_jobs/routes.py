@@ -17,6 +17,7 @@ from serving.files import tables
 from serving.files.tables import MEDIA_TYPES
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service
+from serving.http.streaming import stream_file
 from serving.score_jobs.background import ScoreJobs
 from serving.score_jobs.schemas import FileQuery, JobList, JobRequest, JobState
 from serving.scores.dependencies import ScorerDep, known_models
@@ -131,12 +132,8 @@ def file(job_id: JobId, query: Annotated[FileQuery, Query()], jobs: ScoreJobsDep
         raise HTTPException(
             409, f"the job is {job.status}, {job.done} of {job.total}; files are of whole jobs"
         )
-    name = f'attachment; filename="scores-{job.id}.{query.format}"'
-    return StreamingResponse(
-        tables.stream(jobs.store, job, query.format),
-        media_type=MEDIA_TYPES[query.format],
-        headers={"content-disposition": name},
-    )
+    chunks = tables.stream(jobs.store, job, query.format)
+    return stream_file(chunks, MEDIA_TYPES[query.format], f"scores-{job.id}.{query.format}")
 
 
 def _find(jobs: ScoreJobs, job_id: str) -> ScoreJob:

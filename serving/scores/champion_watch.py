@@ -9,7 +9,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Protocol
 
-from core.errors import PatronError, in_words
+from core.errors import PatronError, StoreUnavailable, in_words
 from core.home import Home
 from models.questions import every
 from models.registry import challenges
@@ -20,7 +20,8 @@ from models.registry.registry_state import Reading, RegistryState, SharedReading
 from serving.scores.champions import Champions, open_champions
 
 POLL_S = 1.0
-RETRY_S = 5.0  # between attempts after a failure
+RETRY_S = 3.0  # between attempts after a failure
+WAIT_S = 2.0  # for the first state, which another thread reads
 _log = logging.getLogger(__name__)
 
 
@@ -54,9 +55,9 @@ class ChampionWatch:
         """The last state; read again once it is ``POLL_S`` seconds old, or ``RETRY_S`` after a failure.
 
         Raises:
-            PatronError: the registry could not be read the last time.
+            PatronError: the registry could not be read the last time, or hangs at the first time.
         """
-        if self.clock() >= self._due and self._reading.acquire(blocking=self._last is None):
+        if self.clock() >= self._due and self._reading.acquire(timeout=0 if self._last else WAIT_S):
             try:
                 if self.clock() >= self._due:  # another thread may have read it by now
                     self._read()
@@ -93,7 +94,8 @@ class ChampionWatch:
         return Reading(state, self.clock() + POLL_S)
 
     def _result(self) -> RegistryState:
-        assert self._last is not None
+        if self._last is None:
+            raise StoreUnavailable("the model registry has not answered yet")
         if isinstance(self._last, PatronError):
             raise self._last
         return self._last

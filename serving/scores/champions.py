@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError, StoreUnavailable
 from features.catalogue.store import OnlineReader, Store
 from models.questions import MODELS, OPTIONAL, every
 from models.registry.bundle import FittedModel
@@ -146,12 +146,14 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
         definitions = store.definitions()
     except NothingThere:
         definitions = {}
+    lost: StoreUnavailable | None = None
     try:
         named, challenged = registry.champions(every()), registry.challenges(every())
-    except PatronError:
+    except PatronError as error:
         if before:
             raise
         named, challenged = {}, {}
+        lost = error if isinstance(error, StoreUnavailable) else None
     models: dict[str, FittedModel] = {}
     absent: dict[str, str] = {}
     waiting: dict[str, str] = {}
@@ -161,6 +163,8 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
             models[name] = previous
             continue
         try:
+            if lost is not None:  # the service starts without waiting for it once more per model
+                raise lost
             models[name] = _opened(registry, name, named.get(name), definitions)
         except PatronError as error:
             if previous and name in named:

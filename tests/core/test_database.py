@@ -23,11 +23,12 @@ from alembic.migration import MigrationContext
 
 from benchmarks.harness.postgres import PostgresServer
 from core.calendar import micros
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere, PatronError, StoreUnavailable
 from core.home import Home
 from core.storage import migrations
 from core.storage import sqlite_file as database_file
 from core.storage.database import METADATA, Database, Turn, insert
+from core.storage.postgres import QUIET_SECONDS
 from events import journal
 from events.identity import Identity
 from events.journal import Appended, Changes, Message, Refused, append
@@ -471,3 +472,36 @@ def test_the_write_ahead_log_does_not_stay_large(file_home: Home, monkeypatch: p
         with database.writing() as connection:
             put(connection, f"small {n}")
     assert log.stat().st_size <= 2**20
+
+
+def test_a_statement_may_take_long_on_a_server_that_answers(postgres_address: str, tmp_path: Path) -> None:
+    database = Database(Home(tmp_path, postgres_address))
+    database.prepare()
+    assert database.first(f"SELECT 1 FROM pg_sleep({3 * QUIET_SECONDS})", ()) == (1,)
+
+
+def test_a_server_that_hangs_is_noticed_once_and_used_again(
+    postgres: PostgresServer, postgres_address: str, tmp_path: Path
+) -> None:
+    database = Database(Home(tmp_path, postgres_address))
+    with database.writing() as connection:
+        put(connection, "a")
+    with postgres.paused():
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="cannot be used"):
+            database.first("SELECT 1", ())
+        noticed = time.monotonic()
+        assert noticed - started < 30
+        with pytest.raises(StoreUnavailable, match="cannot be used"), database.reading():
+            pass
+        assert time.monotonic() - noticed < QUIET_SECONDS
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with database.writing() as connection:
+                put(connection, "b")
+                assert count(connection) == 2
+            return
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -1,0 +1,126 @@
+"""The engine of a PostgreSQL database, which notices within seconds that the server does not answer.
+
+psycopg waits for the response to a statement without a limit, and the operating system acknowledges what is
+sent to a process that is suspended. A limit per statement would end long ones, such as a migration's. So the
+server is probed while a statement gets no response.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.abc import PQGen
+from psycopg.errors import ConnectionTimeout, _WaitTimeout
+
+from core.circuit_breaker import CircuitBreaker
+from core.errors import StoreUnavailable
+
+CONNECT_SECONDS, PROBE_SECONDS = 3, 2  # libpq takes whole seconds, at least 2
+QUIET_SECONDS = 1.0  # without a response, after which the server is probed
+POOL_SECONDS = 5.0  # to wait for a connection that another thread uses
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
+# A network that drops packets: milliseconds until sent data is acknowledged, seconds between keepalives.
+_NETWORK = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+_INTERVAL_SECONDS = 0.1
+RV = TypeVar("RV")
+
+
+def create_engine(url: sa.URL, name: str) -> sa.Engine:
+    """The engine of the database at ``url``.
+
+    While the server hangs, most calls fail at once, and one after each pause tries to connect.
+
+    Args:
+        name: of the database, for messages; without credentials.
+    """
+    network = {key: value for key, value in _NETWORK.items() if key not in url.query}
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=network)
+    connector = _Connector(name)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: Any, kwargs: Any) -> psycopg.Connection[Any]:
+        return connector.connect(*args, **kwargs)
+
+    return engine
+
+
+class _Connector:
+    """Connects to one server, and probes it for connections that wait."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._breaker = CircuitBreaker(
+            name, CONNECT_SECONDS, failures=1, logged=False,
+            first_pause_s=FIRST_PAUSE_SECONDS, longest_pause_s=LONGEST_PAUSE_SECONDS,
+        )  # fmt: skip
+
+    def connect(self, *args: Any, **kwargs: Any) -> psycopg.Connection[Any]:
+        """A connection.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, or refuses the login.
+        """
+
+        def connect() -> _WatchedConnection:
+            try:
+                return _WatchedConnection.connect(*args, **kwargs)
+            except ConnectionTimeout as error:
+                raise _unavailable(self._name, error) from error
+
+        try:
+            connection = self._breaker(connect)
+        except psycopg.OperationalError as error:  # such as a refusal, for which no request has to wait
+            raise _unavailable(self._name, error) from error
+        connection.server_hangs = lambda: self._hangs(args, kwargs)
+        return connection
+
+    def _hangs(self, args: Any, kwargs: Any) -> bool:
+        try:
+            psycopg.connect(*args, **kwargs | {"connect_timeout": PROBE_SECONDS}).close()
+        except ConnectionTimeout as error:
+            self._breaker.count_failure(_unavailable(self._name, error))
+            return True
+        except psycopg.OperationalError:
+            pass  # it answers, for example that there are too many connections
+        return False
+
+
+class _WatchedConnection(psycopg.Connection[Any]):
+    """A connection that ends if the server hangs."""
+
+    server_hangs: Callable[[], bool] = staticmethod(lambda: False)
+
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> RV:
+        """Wait for a response, as long as the server accepts connections."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        started = time.monotonic()
+        while True:
+            try:
+                return super().wait(gen, interval, QUIET_SECONDS)
+            except _WaitTimeout as error:
+                if self.server_hangs():
+                    self.pgconn.finish()
+                    seconds = time.monotonic() - started
+                    raise psycopg.OperationalError(f"no response within {seconds:.1f} s") from error
+
+
+def _unavailable(name: str, error: Exception) -> StoreUnavailable:
+    """The error for a server that cannot be used.
+
+    Only the first line of its message is given: the following lines of PostgreSQL's messages quote values.
+    """
+    why = str(error).strip().partition("\n")[0]
+    return StoreUnavailable(
+        f"the database {name} cannot be used: {why}; see that the server runs and PATRON_DATABASE is right"
+    )
