@@ -21,14 +21,14 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.harness import homes, servers
-from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
+from benchmarks.harness.postgres import postgres_programs, running_postgres
 from core.home import Clock, Home
 from events.identity import Identity
 from features.catalogue.store import Store
@@ -41,6 +41,7 @@ from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
 from torture import kill, serving
 from torture.store_load import MODEL, Load, Lost
+from torture.store_servers import Mlflow, StoreServer, stores
 from training.customers.pipeline import train
 
 WORKERS, SHOP, CUSTOMERS = 2, 600, 200
@@ -48,46 +49,6 @@ LOST_S = (1.0, 4.0)  # how long a store is lost
 BACK_S = 5.0  # after which the service must use it again
 CALM_S = 0.5
 COMMAND = [sys.executable, "-m", "patron"]
-
-
-@dataclass(frozen=True)
-class StoreServer:
-    """The server of a store; ``start`` returns once it answers."""
-
-    name: str
-    stop: Callable[[], None]
-    start: Callable[[], None]
-    suspend: Callable[[], None]
-    resume: Callable[[], None]
-
-
-@dataclass
-class Mlflow:
-    """An MLflow server with its own folder."""
-
-    folder: Path
-    port: int = field(default_factory=servers.free_port)
-
-    def start(self) -> None:
-        """Start the server; return once it answers."""
-        places = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        places += ["--artifacts-destination", str(self.folder / "files")]
-        head = [sys.executable, "-m", "mlflow", "server", "--host", servers.HOST, "--workers", "1"]
-        with open(self.folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
-                [*head, *places, "--port", str(self.port)], stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + servers.START_SECONDS
-        while servers.status(self.port, "/health") != 200:
-            if time.monotonic() > deadline:
-                raise SystemExit("MLflow does not start")
-            time.sleep(0.1)
-
-    def send(self, sign: signal.Signals) -> None:
-        """Send a signal to the server and its workers."""
-        os.killpg(self._process.pid, sign)
-        if sign == signal.SIGKILL:
-            self._process.wait(30)
 
 
 def main() -> None:
@@ -118,21 +79,6 @@ def main() -> None:
         home = Home(folder / "home", database)
         prepare(home)
         torment(home, stores(postgres, redis, mlflow), arguments.cycles, random.Random(arguments.seed))
-
-
-def stores(postgres: PostgresServer, redis: serving.Redis, mlflow: Mlflow) -> list[StoreServer]:
-    """The three servers."""
-    return [
-        StoreServer("PostgreSQL", postgres.stop, postgres.start, postgres.suspend, postgres.resume),
-        StoreServer(
-            "Redis", lambda: redis.send(signal.SIGTERM), redis.start,
-            lambda: redis.send(signal.SIGSTOP), lambda: redis.send(signal.SIGCONT),
-        ),
-        StoreServer(
-            "MLflow", lambda: mlflow.send(signal.SIGKILL), mlflow.start,
-            lambda: mlflow.send(signal.SIGSTOP), lambda: mlflow.send(signal.SIGCONT),
-        ),
-    ]  # fmt: skip
 
 
 def prepare(home: Home) -> None:
