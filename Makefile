@@ -48,9 +48,10 @@ bench-full: install-dev             ## the longer ones: files, events, stores, a
 	$(BIN)/python -m benchmarks.bulk --customers 1000000
 	$(BIN)/python -m benchmarks.build --full
 
-torture: install-dev                ## ill-formed requests; kill -9 at random moments, on SQLite and on PostgreSQL: hours
+torture: install-dev                ## ill-formed requests; lost stores; kill -9 at random moments, on SQLite and on PostgreSQL: hours
 	$(BIN)/python -m torture.fuzz
 	$(BIN)/python -m torture.serving
+	$(BIN)/python -m torture.stores
 	$(BIN)/python -m torture.corrections
 	$(BIN)/python -m torture.corrections --refunds
 	$(BIN)/python -m torture.corrections --files

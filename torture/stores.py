@@ -74,7 +74,7 @@ def main() -> None:
             "PATRON_DATABASE": database,
             "PATRON_ONLINE_STORE": redis.address,
             "PATRON_MLFLOW_URI": f"http://{servers.HOST}:{mlflow.port}",
-            "PATRON_STORE_BUDGET_MS": "250",  # the clients and the servers share the machine's cores
+            "PATRON_STORE_BUDGET_MS": "500",  # the clients and the servers share the machine's cores
         }
         home = Home(folder / "home", database)
         prepare(home)

@@ -21,10 +21,10 @@ from serving.decisions.rendering import hidden_fields, rows
 from serving.decisions.runs import DecisionRuns
 from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
 from serving.files import exports
+from serving.files.streaming import stream_file
 from serving.http.cursors import Cursor
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service
-from serving.http.streaming import stream_file
 
 router = APIRouter(
     prefix="/v1/recommendation-runs", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)]

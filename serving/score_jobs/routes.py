@@ -14,10 +14,10 @@ from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
 from serving.files import tables
+from serving.files.streaming import stream_file
 from serving.files.tables import MEDIA_TYPES
 from serving.http.problems import Unprocessable, leads_to, responses
 from serving.http.services import service
-from serving.http.streaming import stream_file
 from serving.score_jobs.background import ScoreJobs
 from serving.score_jobs.schemas import FileQuery, JobList, JobRequest, JobState
 from serving.scores.dependencies import ScorerDep, known_models

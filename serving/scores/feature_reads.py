@@ -61,12 +61,12 @@ class FeatureReader:
         self._lock = threading.Lock()
 
     def fetch(self, customer_ids: Sequence[str], reader: OnlineReader) -> Fetched:
-        """Read the customers from the stores.
+        """Read the customers from the stores. It waits for a slow database, having no fallback.
 
         Raises:
             PatronError: a store is missing or cannot be read.
         """
-        keys = self.customers(self.identity.keys, customer_ids)
+        keys = self.identity.keys(customer_ids)
         return Fetched(keys, self._fetch_cells(reader, keys))
 
     def fetch_or_cached(self, customer_ids: Sequence[str], reader: OnlineReader) -> Fetched:

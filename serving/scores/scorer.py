@@ -122,7 +122,7 @@ class Scorer:
         Raises:
             PatronError: it is missing or unreadable.
         """
-        self.feature_reader.customers.call_even_if_open(self.identity.keys, [""])
+        self.identity.keys([""])
 
     def _log_predictions(
         self,

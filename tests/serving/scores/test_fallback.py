@@ -191,6 +191,7 @@ def test_a_postgresql_that_is_paused_holds_nobody_up(
     champions = open_champions(Store(home, patience_s=BUDGET_S), Registry(home))
     with postgres.database() as address:
         moved = Home(home.path, address)
+        Database(moved).attach()
         Identity(moved).assign(ids)  # in the order of their keys, which are then the same
         scorer = Scorer(moved, champions, None, BUDGET_S)
         wait_for_stores(scorer, ids[:5])  # a first connection may take longer than the budget
