@@ -29,8 +29,10 @@ from benchmarks.harness import api_examples, servers
 from benchmarks.harness.api_examples import Request
 from benchmarks.harness.faulty_proxy import Fault, FaultyProxy
 from benchmarks.harness.postgres import PostgresServer
+from core.errors import StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
+from core.storage.database import Database
 from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS
@@ -146,6 +148,7 @@ def stores(
 
 def _move(shop: Home, built: SnapshotSet, stores: Servers) -> None:
     """Move the shop's ids, features and models to the servers."""
+    Database(stores.home).attach()
     Identity(stores.home).assign(Identity(shop).table()["customer_id"].to_pylist())  # by key, so keys stay
     store = Store(shop, FeatureSettings(online_store=stores.environment["PATRON_ONLINE_STORE"]))
     store.apply(GROUPS, built.folders)
@@ -185,13 +188,24 @@ class Service:
         self._thread.join()
 
 
+def open_when_available(home: Home) -> FastAPI:
+    """The application; the database may be that of a test that lost it a moment before."""
+    deadline = time.monotonic() + BACK_S
+    while True:
+        try:
+            return open_app(home, ServingSettings(store_budget_ms=BUDGET_MS))
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
 @contextmanager
 def serving(stores: Servers) -> Iterator[Service]:
     """A service that has answered nothing yet."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stores.environment.items():
             patch.setenv(name, value)
-        service = Service(open_app(stores.home, ServingSettings(store_budget_ms=BUDGET_MS)))
+        service = Service(open_when_available(stores.home))
         try:
             yield service
         finally:
