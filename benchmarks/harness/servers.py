@@ -24,7 +24,7 @@ class Service:
 
     Attributes:
         command: takes a port of the loopback interface, and returns the command to run.
-        ready: the path that returns 200 once the server is up.
+        ready: the path that returns 200, or 401 where it needs a key, once the server is up.
     """
 
     command: Callable[[int], list[str]]
@@ -120,7 +120,7 @@ def free_port() -> int:
 def _wait_until_up(server: Server, path: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.process.poll() is None:
-        if status(server.port, path) == 200:
+        if status(server.port, path) in (200, 401):
             return
         time.sleep(0.1)
     printed = server.log.read_text(errors="replace")

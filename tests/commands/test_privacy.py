@@ -138,9 +138,11 @@ def test_nobody_reads_nothing_while_a_home_is_written(
     trained = copy_trained(trained_shop, public_folder / "trained")
     run(trained, "keys", "list")  # makes it private
     imported, exports = Home(public_folder / "imported"), public_folder / "exports"
-    exports.mkdir(0o755)
+    exports.mkdir()
+    exports.chmod(0o755)
     orders = public_folder / "orders.csv"
-    orders.write_text(ORDERS)  # made by a person, who chose that all may read it
+    orders.write_text(ORDERS)
+    orders.chmod(0o644)  # as a person made it
     public = {str(orders), str(exports)}
     with read_by_nobody(public_folder) as seen, modes_of(public_folder) as wide:
         run(imported, "import", orders, "--as", "online-retail")

@@ -80,7 +80,7 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             alive = until(lambda: get("/healthz"))
             assert alive.status_code == 200
             workers = until(lambda: of(service.pid, "spawn_main", 2))
-            assert of(service.pid, "-m patron refresh", 1)
+            until(lambda: of(service.pid, "-m patron refresh", 1))
             not_ready = get("/readyz")
             assert not_ready is not None
             assert not_ready.status_code == 503
