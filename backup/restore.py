@@ -133,7 +133,7 @@ def _prepare(folder: Path, manifest: Manifest, home: Home, draft: Path) -> None:
         copies.reserve_keys(draft / copies.FILE)
     tables = draft / parts.MLFLOW / mlflow_copies.TABLES
     if tables.exists():
-        mlflow_copies.relocate(tables, Path(manifest.home) / parts.MLFLOW, home.mlflow)
+        mlflow_copies.relocate(tables, home.mlflow)
     for path in (*draft.rglob("*"), draft):
         if path.is_dir():
             files.sync(path)

@@ -115,6 +115,7 @@ def _refusal(home: Home, own: HomeId | None, owner: str | None, name: str) -> An
         )
     return AnotherHome(
         f"{of} has no home's id, and {home.path} has one ({own.short}); nothing was changed. Set"
-        f" PATRON_DATABASE to the home's database; if this one is an older copy of it, or a new"
-        f" one because it was lost, {_ATTACH}"
+        f" PATRON_DATABASE to the home's database. To move the home to this one, `patron backup DIR` with the"
+        f" former setting, then `patron restore DIR --replace`. If it is an older copy, or a new one because"
+        f" the home's was lost, {_ATTACH}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import PatronError
 from core.home import Home
-from models.registry.connection import may_have_versions
+from models.registry.connection import EXPERIMENT, may_have_versions
 from models.registry.registry import Registry
 from models.registry.standing import CHAMPION
 
@@ -71,15 +71,19 @@ def copy_tables(home: Home, target: Path) -> None:
         raise PatronError(f"{home.mlflow / TABLES} cannot be copied: {error}") from error
 
 
-def relocate(tables: Path, before: Path, now: Path) -> None:
-    """Let the tables of a copied MLflow name files below another folder.
+def relocate(tables: Path, now: Path) -> None:
+    """Let the tables of a copied MLflow name the files below another folder.
 
     Args:
-        before, now: the folder ``mlflow`` then and now.
+        now: the folder ``mlflow`` of the home.
     """
+    new = (now / "artifacts").as_uri()
     with closing(sqlite3.connect(tables)) as connection, connection:
-        for table, column in _PLACES:
-            for old, new in ((before.as_uri(), now.as_uri()), (str(before), str(now))):
+        places = connection.execute(
+            "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE ?", (f"{EXPERIMENT}%",)
+        ).fetchall()
+        for (old,) in places:  # several, if the home was moved before
+            for table, column in _PLACES:
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
                     f" WHERE substr({column}, 1, ?) = ?",

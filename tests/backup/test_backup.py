@@ -27,6 +27,8 @@ from events import journal, lake
 from events.identity import Identity
 from events.journal import Message, Refused
 from events.lake import compaction, shops, versions
+from features.catalogue.store import Store
+from models.registry import copies as mlflow_copies
 from serving.access.keys import Keys
 from serving.access.scopes import Scope
 
@@ -385,6 +387,38 @@ def test_a_folder_without_a_shop_or_a_full_target_is_refused(tmp_path: Path, hom
     with pytest.raises(PatronError, match="is not empty; pass a folder"):
         create.create(home, tmp_path / "full")
     assert (tmp_path / "full" / "mine").read_text() == "mine"
+
+
+# Models and features
+
+
+def test_models_and_their_champions_are_those_of_the_backup(trained_copy: Home, tmp_path: Path) -> None:
+    from models.registry.registry import CHAMPION, Registry
+    from models.registry.training_runs import EXPERIMENT
+
+    home = trained_copy
+    before = {name: Registry(home).champion(name).manifest for name in ("churn", "clv")}
+    made = create.create(home, tmp_path / "backup")
+    assert made.champions == Registry(home).champions(["churn", "clv", "propensity"])
+    Registry(home).mlflow.client.delete_registered_model_alias("churn", CHAMPION)
+    restored = restore.restore(tmp_path / "backup", home, replacing=True)
+    assert restored.replaced
+    # MLflow keeps the replaced file open in this process.
+    assert mlflow_copies.champions_in(home.mlflow / mlflow_copies.TABLES) == made.champions
+    with pytest.raises(NothingThere):  # features are computed again
+        Store(home).reader(["orders_total"])
+    # At another place, MLflow's own pages find the files, and training goes on.
+    moved = Home(tmp_path / "moved")
+    restore.restore(tmp_path / "backup", moved)
+    registry = Registry(moved)
+    assert {name: registry.champion(name).manifest for name in before} == before
+    experiment = registry.mlflow.client.get_experiment_by_name(EXPERIMENT)
+    assert experiment.artifact_location == (moved.mlflow / "artifacts").as_uri()
+    run = registry.mlflow.client.get_run(registry.versions("clv")[0].run_id)
+    assert (
+        run.info.artifact_uri.startswith(f"{moved.mlflow}/") or moved.mlflow.as_uri() in run.info.artifact_uri
+    )
+    assert [file.path for file in registry.mlflow.client.list_artifacts(run.info.run_id, "bundle")]
 
 
 def test_every_entry_of_a_home_is_stored_or_rebuilt(trained_shop: Home) -> None:

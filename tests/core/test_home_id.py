@@ -145,7 +145,7 @@ def test_a_database_of_an_earlier_release_is_not_adopted_by_an_empty_folder(home
 def test_a_lost_database_is_not_replaced_by_an_empty_one(home: Home) -> None:
     open_shop(home)
     home_id.write(home, home_id.new())
-    with pytest.raises(AnotherHome, match=r"has no home's id, and .* a new one because it was lost"):
+    with pytest.raises(AnotherHome, match=r"has no home's id, and .* a new one because the home's was lost"):
         Database(home).prepare()
     Database(home).attach()
     assert id_in(home) == home_id.read(home).id  # type: ignore[union-attr]
