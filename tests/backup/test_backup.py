@@ -393,7 +393,8 @@ def test_a_folder_without_a_shop_or_a_full_target_is_refused(tmp_path: Path, hom
 
 
 def test_models_and_their_champions_are_those_of_the_backup(trained_copy: Home, tmp_path: Path) -> None:
-    from models.registry.registry import CHAMPION, Registry
+    from models.registry.registry import Registry
+    from models.registry.standing import CHAMPION
     from models.registry.training_runs import EXPERIMENT
 
     home = trained_copy
