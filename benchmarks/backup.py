@@ -131,8 +131,8 @@ def answers(home: Home, folder: Path) -> list[Any]:
 def _content(path: Path) -> str:
     """The rows of a file, without ids that are random."""
     frame = pd.read_parquet(path)
-    random = [name for name in frame.columns if name.endswith(("decision_id", "prediction_id", "job_id"))]
-    frame = frame.drop(columns=random)
+    random = ("decision_id", "prediction_id", "job_id", "run_id")
+    frame = frame.drop(columns=[name for name in frame.columns if name.endswith(random)])
     return frame.sort_values("customer_id").to_json(orient="records", double_precision=15) or ""
 
 

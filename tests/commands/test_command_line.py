@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -50,7 +51,7 @@ COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
-    "identity", "traits",
+    "identity", "traits", "backup", "restore",
 )  # fmt: skip
 
 
@@ -708,3 +709,28 @@ def test_the_monitor_is_quiet_on_those_it_learnt_from_and_says_no_when_their_spe
     drifted = {column["column"] for column in report["columns"] if column["drifted"]}
     assert drifted
     assert all(FEATURES[name].unit == "currency" for name in drifted)
+
+
+def test_a_home_is_backed_up_restored_and_attached(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    command(home, "init", "--time-zone", "Europe/Berlin", "--currency", "EUR", "--json").done()
+    folder = str(tmp_path / "backup")
+    made = command(home, "backup", folder, "--json").done()
+    assert made["home_id"] == json.loads((home / "home.id").read_text())["id"]
+    assert "is not empty; pass a folder that does not exist yet" in command(home, "backup", folder).refused()
+    assert "--replace` replaces the shop" in command(home, "restore", folder).refused()
+    assert command(home, "restore", folder, "--replace", "--json").done()["replaced"]
+    restored = command(other, "restore", folder)
+    assert (restored.code, restored.err) == (0, "")
+    assert "`patron build` computes the features" in restored.out
+    assert Home(other).shop() == Home(home).shop()
+    assert "is no complete backup" in command(other, "restore", str(tmp_path / "none")).refused()
+    (other / "home.toml").unlink()
+    shutil.rmtree(other / "events")
+    assert "pass its --time-zone and --currency to --attach" in command(other, "init", "--attach").refused()
+    attached = command(other, "init", "--attach", "--time-zone", "Europe/Berlin", "--currency", "EUR")
+    assert "have the id" in attached.out
+    assert "`patron import` the history again" in attached.out
+    assert command(tmp_path / "new", "init").code == 2
