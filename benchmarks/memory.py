@@ -180,8 +180,10 @@ def _role(pid: int) -> str:
     roles = {
         "resource_tracker": "resource tracker",
         "spawn_main": "worker",
-        "serve": "supervisor",
-        "refresh": "refresher",
+        "patron.py serve": "supervisor",
+        "patron.py refresh": "refresher",
+        "mlflow server": "command",
+        "mlflow.server": "server",
     }
     return next((role for word, role in roles.items() if word in line), line.split(" ")[0].rpartition("/")[2])
 
