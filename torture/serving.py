@@ -41,7 +41,7 @@ from torture.clients import MODEL, REACHED_S, Client, Move, Truth
 from training.customers.pipeline import train
 
 WORKERS, CLIENTS, CUSTOMERS = 3, 4, 200
-AWAY_S, BACK_S, READY_S = 10.0, 8.0, 5.0
+AWAY_S, BACK_S, READY_S, LOADING_S = 10.0, 8.0, 5.0, 2.0
 
 
 @dataclass
@@ -145,13 +145,14 @@ def torment(
             else:
                 promote(registry, MODEL, "2", "a try")
             move.made = time.monotonic()
-            time.sleep(rng.uniform(0.5, 2 * REACHED_S))
-            if n % 3 == 2:
+            if n % 3 == 2:  # a worker may be loading the promoted version
+                time.sleep(rng.uniform(0, LOADING_S))
                 pids = workers(process.pid)
                 if not pids:
                     raise SystemExit("no worker lives: the supervisor does not start them again")
                 os.kill(rng.choice(pids), signal.SIGKILL)
                 kills += 1
+            time.sleep(rng.uniform(0.5, 2 * REACHED_S))
             if n in (moves // 3, 2 * moves // 3):
                 _take_away(redis, truth, paused=n > moves // 2)
         time.sleep(REACHED_S)

@@ -155,6 +155,8 @@ def _lose(
             promote(registry, MODEL, "2", "a try", force=True)
         else:
             rollback(registry, MODEL, "back")
+        back = time.monotonic()  # the promotion waits for MLflow, too
+        load.lost.until = back + BACK_S
     seconds = load.seconds_until_usual(back)
     load.lost.until = time.monotonic()
     time.sleep(CALM_S)

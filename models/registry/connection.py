@@ -58,6 +58,8 @@ class MlflowConnection:
         self.version = f"MLflow {__version__}"
         for name in ("alembic", "mlflow"):  # they log every table that they create
             logging.getLogger(name).setLevel(logging.WARNING)
+        # It warns of each repetition; the error says it once.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self.home = home
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
         if self.uri.startswith("sqlite:///"):
