@@ -54,17 +54,19 @@ def fuzz(app: FastAPI, key: str, examples: int, seed: int) -> Findings:
         key: a key of the scope ``all``, which the application requires.
         examples: random requests per operation, and random sequences.
     """
+    headers = {"Authorization": f"Bearer {key}"}
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
             "generation": {"max-examples": examples, "database": "none"},
             # Schemas cannot say which segments, models, cursors and runs exist.
             "checks": {"positive_data_acceptance": {"enabled": False}},
-            "headers": {"Authorization": f"Bearer {key}"},
+            "headers": headers,
         }
     )
     findings = Findings()
-    for event in from_schema(schemathesis.openapi.from_asgi("/openapi.json", app, config=config)).execute():
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=config, headers=headers)
+    for event in from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
             findings.cases[event.phase.value] += len(event.recorder.cases)
             _add_failures(findings, event.recorder)
