@@ -65,7 +65,17 @@ def orders(home: Home) -> list[int]:
 @pytest.fixture
 def home(empty_home: Home) -> Home:
     """A shop with orders in the lake, in the journal and in both, a key, a quarantined event and a job."""
-    home, database = empty_home, Database(empty_home)
+    return filled(empty_home)
+
+
+@pytest.fixture
+def file_home(tmp_path: Path) -> Home:
+    """The same over a file, for what does not depend on the database."""
+    return filled(Home(tmp_path / "home"))
+
+
+def filled(home: Home) -> Home:
+    database = Database(home)
     shops.begin_live(home, ZONE, "EUR")
     append(home, 1, 2)
     compaction.compact(home, database)
@@ -246,7 +256,8 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes | None]]] = {
 }
 
 
-def test_a_damaged_or_incomplete_backup_changes_nothing(home: Home, tmp_path: Path) -> None:
+def test_a_damaged_or_incomplete_backup_changes_nothing(file_home: Home, tmp_path: Path) -> None:
+    home = file_home
     folder = tmp_path / "backup"
     create.create(home, folder)
     lake_file = next(name for name in sorted(manifest.read(folder).files) if name.endswith(".parquet"))
@@ -288,7 +299,10 @@ def test_a_restore_that_fails_leaves_the_old_home(
     assert not list(home.path.glob("*.draft"))
 
 
-def test_a_home_whose_restore_was_killed_is_refused_until_it_is_repeated(home: Home, tmp_path: Path) -> None:
+def test_a_home_whose_restore_was_killed_is_refused_until_it_is_repeated(
+    file_home: Home, tmp_path: Path
+) -> None:
+    home = file_home
     create.create(home, tmp_path / "backup")
     before = content(home)
     (home.path / "home.id.restoring").write_text(home.id_file.read_text())
@@ -300,7 +314,8 @@ def test_a_home_whose_restore_was_killed_is_refused_until_it_is_repeated(home: H
     assert content(home) == before
 
 
-def test_a_home_in_use_is_not_replaced(home: Home, tmp_path: Path) -> None:
+def test_a_home_in_use_is_not_replaced(file_home: Home, tmp_path: Path) -> None:
+    home = file_home
     import fcntl
 
     create.create(home, tmp_path / "backup")
@@ -379,7 +394,8 @@ def test_a_backup_of_a_file_is_restored_into_postgresql(tmp_path: Path, postgres
         restore.restore(tmp_path / "of server", Home(tmp_path / "file"))
 
 
-def test_a_folder_without_a_shop_or_a_full_target_is_refused(tmp_path: Path, home: Home) -> None:
+def test_a_folder_without_a_shop_or_a_full_target_is_refused(tmp_path: Path, file_home: Home) -> None:
+    home = file_home
     with pytest.raises(NothingThere, match="there is no shop"):
         create.create(Home(tmp_path / "nothing"), tmp_path / "backup")
     (tmp_path / "full").mkdir()
