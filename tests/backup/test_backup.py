@@ -409,9 +409,9 @@ def test_a_folder_without_a_shop_or_a_full_target_is_refused(tmp_path: Path, fil
 
 
 def test_models_and_their_champions_are_those_of_the_backup(trained_copy: Home, tmp_path: Path) -> None:
+    from models.registry.connection import EXPERIMENT
     from models.registry.registry import Registry
     from models.registry.standing import CHAMPION
-    from models.registry.training_runs import EXPERIMENT
 
     home = trained_copy
     before = {name: Registry(home).champion(name).manifest for name in ("churn", "clv")}
