@@ -73,9 +73,13 @@ class FreshnessMonitor:
         return self._last.reason
 
     def start(self) -> None:
-        """Start the thread, for a shop that receives events."""
-        if self._live:
-            self._thread.start()
+        """Start the thread, for a shop that receives events; again after :meth:`close`, too."""
+        if not self._live:
+            return
+        if self._thread.ident is not None:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="freshness", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End the thread; a reading that hangs is left behind."""

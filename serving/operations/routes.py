@@ -13,6 +13,7 @@ from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.metrics import MetricsDep
 from serving.http.own_threads import run_in_own_thread
+from serving.http.problems import responses
 from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import Readiness
 
@@ -36,7 +37,7 @@ class Purpose(StrEnum):
     "/readyz",
     operation_id="is_ready",
     response_description="The service is ready.",
-    responses={503: {"model": Readiness, "description": "It is not; the reasons say why."}},
+    responses={503: {"model": Readiness, "description": "It is not; the reasons say why."}, **responses(422)},
 )
 async def readyz(
     scorer: ScorerDep,
