@@ -20,7 +20,7 @@ from models.registry.registry_state import Reading, RegistryState, SharedReading
 from serving.scores.champions import Champions, open_champions
 
 POLL_S = 1.0
-RETRY_S = 3.0  # between attempts after a failure
+RETRY_S = 1.5  # between attempts after a failure
 WAIT_S = 2.0  # for the first state, which another thread reads
 _log = logging.getLogger(__name__)
 
