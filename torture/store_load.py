@@ -136,8 +136,6 @@ class Load:
                 first, streak = (first if streak else now), streak + 1
             else:
                 streak = 0
-        if first - since > 5.0:
-            self.wrong.append(f"{self.lost.store} was used again only after {first - since:.1f} s")
         return first - since
 
     def _is_usual(self) -> bool:

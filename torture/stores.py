@@ -115,6 +115,7 @@ def torment(home: Home, stores: list[StoreServer], cycles: int, rng: random.Rand
                     victim = process if (cycle, suspended) != (0, False) and cycle % 3 == 0 else None
                     seconds = _lose(store, suspended, load, registry, victim, rng)
                     times[f"{store.name} {'paused' if suspended else 'stopped'}"].append(seconds)
+                    _note(f"{store.name} {'paused' if suspended else 'stopped'}: {seconds:.1f} s")
                     load.check()
             _note(f"{cycle + 1} cycles: {load.summary()}")
         load.stop()
@@ -127,6 +128,8 @@ def torment(home: Home, stores: list[StoreServer], cycles: int, rng: random.Rand
     print(
         f"{cycles} cycles: {load.summary()}; {len(load.acknowledged):,} acknowledged events stored once each"
     )
+    if late := [name for name, waits in times.items() if max(waits) > BACK_S]:
+        raise SystemExit(f"used again later than after {BACK_S:.0f} s: {', '.join(late)}")
 
 
 def _lose(
