@@ -5,7 +5,8 @@ The order keeps the parts consistent with each other:
 1. Jobs. The decisions of a run are in the database, so their folder must not be ahead of it.
 2. Lake and database at one moment: the lake's writer is locked while the version is linked and the
    database's snapshot begins. So each event is in the lake or in the journal, never in both or neither.
-3. MLflow, which then has every version that the database names: tables, then files.
+3. MLflow, which then has every version that the database names: tables or, from a server, the description
+   of the models; then files.
 
 The backup is written next to its place, and renamed once its manifest is there.
 """
@@ -26,12 +27,14 @@ import features
 from backup import parts
 from backup.manifest import Manifest, StoredFile, copy_file, describe
 from core import files, home_id, locks
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage import copies
 from events.lake import versions
-from models.registry import copies as mlflow_copies
+from models.registry.connection import MlflowConnection
+from models.registry.copies import export, local
+from models.registry.standing import CHAMPION
 
 
 def create(home: Home, target: Path, progress: Progress = silent) -> Manifest:
@@ -93,8 +96,8 @@ class _Backup:
             self._progress("events", 0.4)
             self._copy(lake, parts.LAKE)
         self._progress("models", 0.8)
-        server = mlflow_copies.server(home)
-        champions = mlflow_copies.champions_on_server(home) if server else self._copy_mlflow()
+        server = local.server(home)
+        champions = self._export_models() if server else self._copy_mlflow()
         own = home_id.read(home)
         if own is None:
             raise PatronError(f"{home.path} has no id; run `patron doctor`")
@@ -129,21 +132,31 @@ class _Backup:
                     raise
 
     def _add_written(self, folder: str) -> None:
-        """Describe the files that were written into a folder of the backup."""
-        for path in sorted((self._folder / folder).iterdir()):
+        """Describe the files that were written below a folder of the backup."""
+        for path in sorted(path for path in (self._folder / folder).rglob("*") if path.is_file()):
             files.sync(path)
-            self._files[f"{folder}/{path.name}"] = describe(path)
+            self._files[path.relative_to(self._folder).as_posix()] = describe(path)
+
+    def _export_models(self) -> dict[str, str]:
+        """Copy the models of an MLflow server; return their champions."""
+        folder = self._folder / parts.MLFLOW_SERVER
+        try:
+            stored = export.export(MlflowConnection(self._home), folder)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error}; the backup needs its models, so nothing was kept") from error
+        self._add_written(parts.MLFLOW_SERVER)
+        return {m.name: str(m.aliases[CHAMPION]) for m in stored.models if CHAMPION in m.aliases}
 
     def _copy_mlflow(self) -> dict[str, str]:
         """Copy a local MLflow; return the champions in the copy."""
-        if not (self._home.mlflow / mlflow_copies.TABLES).exists():
+        if not (self._home.mlflow / local.TABLES).exists():
             return {}
-        tables = self._folder / parts.MLFLOW / mlflow_copies.TABLES
+        tables = self._folder / parts.MLFLOW / local.TABLES
         tables.parent.mkdir(mode=0o700)
-        mlflow_copies.copy_tables(self._home, tables)
+        local.copy_tables(self._home, tables)
         self._add_written(parts.MLFLOW)
         self._copy(self._home.mlflow / "artifacts", f"{parts.MLFLOW}/artifacts")
-        return mlflow_copies.champions_in(tables)
+        return local.champions_in(tables)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Manifest:
         patron: the version that made the backup. made_at: ISO 8601 in UTC.
         home: the folder that was backed up. home_id: its id.
         lake: counts of the lake: version, compacted_seq and orders.
-        mlflow: where the models are: the place of a server, or "" if the backup contains them.
+        mlflow: the place of the MLflow server that the models were copied from; "" for a local MLflow.
         champions: the champion of each model that has one, by name.
         files: by path within the backup.
     """

@@ -13,6 +13,8 @@ JOBS = ("score-jobs", "recommendation-runs")
 REPORTS = "reports"
 LAKE, MLFLOW, DATABASE = "events", "mlflow", "database"
 """Folders of a backup that are copied in ways of their own."""
+MLFLOW_SERVER = "mlflow-server"
+"""The folder of a backup with the models of an MLflow server."""
 STORED = (*SETTINGS, *JOBS, REPORTS, LAKE, MLFLOW)
 """Entries of a home that a backup contains, besides the database."""
 DATABASE_FILES = ("patron.db", "patron.db-wal", "patron.db-shm")

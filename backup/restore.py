@@ -16,12 +16,14 @@ from backup import manifest as manifests
 from backup import parts
 from backup.manifest import Manifest
 from core import files, home_id, locks
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage import copies, migrations, ownership
 from core.storage.database import Database
-from models.registry import copies as mlflow_copies
+from models.registry.connection import MlflowConnection
+from models.registry.copies import description, local
+from models.registry.copies.loading import ModelLoading
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,16 @@ def restore(folder: Path, home: Home, replacing: bool = False, progress: Progres
     _refuse_running(home)
     progress("verifying", 0.1)
     manifests.verify(folder, manifest)
+    models = _models(folder, manifest, home)
     progress("copying", 0.3)
     draft = home.path / f"restore.{secrets.token_hex(4)}.draft"
     try:
         home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         _prepare(folder, manifest, home, draft)
-        progress("exchanging", 0.8)
-        _exchange(folder, manifest, home, draft)
+        progress("models", 0.5)
+        with models.write() if models else nullcontext():
+            progress("exchanging", 0.8)
+            _exchange(folder, manifest, home, draft)
     except (OSError, sqlite3.Error) as error:
         raise _refusal(home, error) from error
     finally:
@@ -69,7 +74,7 @@ def restore(folder: Path, home: Home, replacing: bool = False, progress: Progres
 
 
 def _check_fits(manifest: Manifest, home: Home) -> None:
-    """Refuse a backup that this version or this kind of database cannot take."""
+    """Refuse a backup that this version, or this kind of database or MLflow, cannot take."""
     database = manifest.database
     if database.revision > migrations.HEAD:
         raise PatronError(
@@ -80,6 +85,31 @@ def _check_fits(manifest: Manifest, home: Home) -> None:
         raise PatronError(
             "the backup is of a PostgreSQL database; set PATRON_DATABASE to an empty one to restore it there"
         )
+    has_server = bool(local.server(home))
+    if has_server and f"{parts.MLFLOW}/{local.TABLES}" in manifest.files:
+        raise PatronError(
+            "the models of the backup are of a local MLflow; unset PATRON_MLFLOW_URI to restore them;"
+            " nothing was changed"
+        )
+    if not has_server and f"{parts.MLFLOW_SERVER}/{description.FILE}" in manifest.files:
+        raise PatronError(
+            "the models of the backup are of an MLflow server; set PATRON_MLFLOW_URI to restore them;"
+            " nothing was changed"
+        )
+
+
+def _models(folder: Path, manifest: Manifest, home: Home) -> ModelLoading | None:
+    """The restore of the models into an MLflow server; None for a local MLflow.
+
+    Raises:
+        PatronError: the server cannot be reached, or cannot take them.
+    """
+    if not local.server(home):
+        return None
+    try:
+        return ModelLoading(MlflowConnection(home), manifest.home_id, folder / parts.MLFLOW_SERVER)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error}; nothing was changed") from error
 
 
 def _check_place(manifest: Manifest, home: Home, replacing: bool) -> bool:
@@ -121,6 +151,8 @@ def _prepare(folder: Path, manifest: Manifest, home: Home, draft: Path) -> None:
     draft.mkdir(mode=0o700)
     in_file = home.database is None
     for name, stored in manifest.files.items():
+        if name.startswith(f"{parts.MLFLOW_SERVER}/"):
+            continue
         if name.startswith(f"{parts.DATABASE}/"):
             if not in_file:
                 continue
@@ -131,9 +163,9 @@ def _prepare(folder: Path, manifest: Manifest, home: Home, draft: Path) -> None:
             raise PatronError(f"{folder} changed while it was read; use another backup")
     if in_file:
         copies.reserve_keys(draft / copies.FILE)
-    tables = draft / parts.MLFLOW / mlflow_copies.TABLES
+    tables = draft / parts.MLFLOW / local.TABLES
     if tables.exists():
-        mlflow_copies.relocate(tables, home.mlflow)
+        local.relocate(tables, home.mlflow)
     for path in (*draft.rglob("*"), draft):
         if path.is_dir():
             files.sync(path)
@@ -206,9 +238,13 @@ def _refusal(home: Home, error: Exception) -> PatronError:
 def _notes(manifest: Manifest, home: Home) -> Iterator[str]:
     """What a person should know or do after a restore."""
     yield "`patron build` computes the features; then start the service"
-    server = mlflow_copies.server(home)
+    server = local.server(home)
     if manifest.mlflow or server:
-        standing = mlflow_copies.champions_on_server(home) if server else {}
+        try:
+            standing = local.champions_on_server(home) if server else {}
+        except StoreUnavailable as error:
+            yield f"the champions could not be compared: {error}"
+            return
         for name in sorted({*manifest.champions, *standing}):
             before, now = manifest.champions.get(name), standing.get(name)
             if before != now:

@@ -74,7 +74,7 @@ def back_up(
     done = {"folder": str(folder), "home_id": made.home_id.id, "files": len(made.files), "bytes": made.size}
     lines = [f"backed up {home.path} into {folder}: {len(made.files):,} files, {made.size / 1e6:,.1f} MB"]
     if made.mlflow:
-        lines.append(f"the models are on {made.mlflow}, which is not part of it: back up that server, too")
+        lines.append(f"with the models of {made.mlflow}")
     print_result(as_json, done | {"mlflow_server": made.mlflow or None}, "\n".join(lines))
 
 

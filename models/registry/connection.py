@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from core import home_id
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
+from core.home_id import HomeId
 from core.storage.database import Database
 from models.registry.settings import ModelSettings
 
@@ -77,8 +78,18 @@ class MlflowConnection:
         """
         if not self._is_checked:
             with self.errors():
-                self._check_home()
+                self._check_owner(home_id.read(self.home))
             self._is_checked = True
+        return self._client
+
+    def client_of(self, own: HomeId) -> MlflowClient:
+        """MLflow's client for a home that gets its id by a restore.
+
+        Raises:
+            AnotherHome: the MLflow belongs to another home.
+        """
+        with self.errors():
+            self._check_owner(own)
         return self._client
 
     def claim(self) -> dict[str, str]:
@@ -96,11 +107,11 @@ class MlflowConnection:
             experiment = self._client.get_experiment_by_name(EXPERIMENT)
         return None if experiment is None else experiment.tags.get(HOME_TAG)
 
-    def _check_home(self) -> None:
+    def _check_owner(self, own: HomeId | None) -> None:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return
-        own, stored = home_id.read(self.home), experiment.tags.get(HOME_TAG)
+        stored = experiment.tags.get(HOME_TAG)
         is_ours = stored is None if own is None else stored == own.id or (stored is None and own.adopted)
         if not is_ours and not (stored is None and self.is_local):
             raise home_id.refuse(f"MLflow at {self.place}", stored, own, "PATRON_MLFLOW_URI")

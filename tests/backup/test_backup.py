@@ -28,7 +28,7 @@ from events.identity import Identity
 from events.journal import Message, Refused
 from events.lake import compaction, shops, versions
 from features.catalogue.store import Store
-from models.registry import copies as mlflow_copies
+from models.registry.copies import local
 from serving.access.keys import Keys
 from serving.access.scopes import Scope
 
@@ -421,7 +421,7 @@ def test_models_and_their_champions_are_those_of_the_backup(trained_copy: Home, 
     restored = restore.restore(tmp_path / "backup", home, replacing=True)
     assert restored.replaced
     # MLflow keeps the replaced file open in this process.
-    assert mlflow_copies.champions_in(home.mlflow / mlflow_copies.TABLES) == made.champions
+    assert local.champions_in(home.mlflow / local.TABLES) == made.champions
     with pytest.raises(NothingThere):  # features are computed again
         Store(home).reader(["orders_total"])
     # At another place, MLflow's own pages find the files, and training goes on.
