@@ -63,7 +63,7 @@ class MlflowConnection:
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self.home = home
         self.uri = (settings or ModelSettings()).mlflow_uri or local_uri(home)
-        if self.uri.startswith("sqlite:///"):
+        if self.is_local:
             home.mlflow.mkdir(parents=True, exist_ok=True)
         self._is_checked = False
         with self.errors():
