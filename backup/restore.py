@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Self
 
 from backup import manifest as manifests
-from backup import parts
+from backup import parts, server_models
 from backup.manifest import Manifest
 from core import files, home_id, locks
-from core.errors import PatronError, StoreUnavailable
+from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage import copies, migrations, ownership
 from core.storage.database import Database
-from models.registry.connection import MlflowConnection
-from models.registry.copies import description, local
-from models.registry.copies.loading import ModelLoading
+from models.registry.copies import local
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def restore(folder: Path, home: Home, replacing: bool = False, progress: Progres
     _refuse_running(home)
     progress("verifying", 0.1)
     manifests.verify(folder, manifest)
-    models = _models(folder, manifest, home)
+    models = server_models.compare(folder, manifest, home)
     progress("copying", 0.3)
     draft = home.path / f"restore.{secrets.token_hex(4)}.draft"
     try:
@@ -85,31 +83,7 @@ def _check_fits(manifest: Manifest, home: Home) -> None:
         raise PatronError(
             "the backup is of a PostgreSQL database; set PATRON_DATABASE to an empty one to restore it there"
         )
-    has_server = bool(local.server(home))
-    if has_server and f"{parts.MLFLOW}/{local.TABLES}" in manifest.files:
-        raise PatronError(
-            "the models of the backup are of a local MLflow; unset PATRON_MLFLOW_URI to restore them;"
-            " nothing was changed"
-        )
-    if not has_server and f"{parts.MLFLOW_SERVER}/{description.FILE}" in manifest.files:
-        raise PatronError(
-            "the models of the backup are of an MLflow server; set PATRON_MLFLOW_URI to restore them;"
-            " nothing was changed"
-        )
-
-
-def _models(folder: Path, manifest: Manifest, home: Home) -> ModelLoading | None:
-    """The restore of the models into an MLflow server; None for a local MLflow.
-
-    Raises:
-        PatronError: the server cannot be reached, or cannot take them.
-    """
-    if not local.server(home):
-        return None
-    try:
-        return ModelLoading(MlflowConnection(home), manifest.home_id, folder / parts.MLFLOW_SERVER)
-    except StoreUnavailable as error:
-        raise StoreUnavailable(f"{error}; nothing was changed") from error
+    server_models.check_kind(manifest, home)
 
 
 def _check_place(manifest: Manifest, home: Home, replacing: bool) -> bool:
@@ -238,17 +212,4 @@ def _refusal(home: Home, error: Exception) -> PatronError:
 def _notes(manifest: Manifest, home: Home) -> Iterator[str]:
     """What a person should know or do after a restore."""
     yield "`patron build` computes the features; then start the service"
-    server = local.server(home)
-    if manifest.mlflow or server:
-        try:
-            standing = local.champions_on_server(home) if server else {}
-        except StoreUnavailable as error:
-            yield f"the champions could not be compared: {error}"
-            return
-        for name in sorted({*manifest.champions, *standing}):
-            before, now = manifest.champions.get(name), standing.get(name)
-            if before != now:
-                yield (
-                    f"{name}: the champion was version {before or 'none'} at the backup, and is version"
-                    f" {now or 'none'} on {server or 'no MLflow server'}"
-                )
+    yield from server_models.differing_champions(manifest, home)
