@@ -446,15 +446,16 @@ def test_a_home_on_a_disk_that_cannot_be_written_is_read(file_home: Home, tmp_pa
     mount = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True)
     if mount.returncode:
         pytest.skip("nothing can be mounted here")
+    home = Home(disk)
     try:
-        shutil.copy(file_home.database_file, disk / "patron.db")
+        for file in (file_home.database_file, file_home.id_file):
+            shutil.copy(file, disk)
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        home = Home(disk)
         assert Identity(home).keys(["a"]) == {"a": 1}
         with pytest.raises(PatronError, match=r"cannot be used: .*[Rr]ead-?only"):
             Identity(home).assign(["b"])
-        Database(home).close()
     finally:
+        Database(home).close()
         subprocess.run(["umount", disk], check=True)
 
 
