@@ -207,7 +207,7 @@ def test_writing_replaces_everything(full: Home):
     write(full, some, note="second")
     assert lake.metadata(full).record["note"] == "second"
     assert [len(stored(full, name)) for name in SCHEMAS] == [len(some[name]) for name in SCHEMAS]
-    assert sorted(p.name for p in full.path.iterdir()) == ["events", "patron.db"]
+    assert sorted(p.name for p in full.path.iterdir()) == ["events", "home.id", "patron.db"]
 
 
 @pytest.mark.parametrize("at", ["refunds", "traits"])
@@ -235,7 +235,7 @@ def test_this_version_and_the_one_before_are_kept(full: Home):
         remaining = sorted(path for path in full.events.glob("v*"))
         assert remaining[-2:] == [before, lake.current(full).folder]
         assert len(remaining) <= 3
-    assert sorted(path.name for path in full.path.iterdir()) == ["events", "patron.db"]
+    assert sorted(path.name for path in full.path.iterdir()) == ["events", "home.id", "patron.db"]
 
 
 def test_who_opened_a_lake_reads_on_while_the_next_is_written(full: Home):
@@ -301,7 +301,7 @@ def test_a_home_of_an_earlier_release_is_refused_until_it_is_replaced(full: Home
             ask(full)
     assert lake.exists(full)
     write(full, some_events(seed=2))
-    assert sorted(path.name for path in full.path.iterdir()) == ["events", "patron.db"]
+    assert sorted(path.name for path in full.path.iterdir()) == ["events", "home.id", "patron.db"]
     assert {path.name for path in full.events.iterdir()} == {"import.json", "writing.lock", "v000001"}
 
 

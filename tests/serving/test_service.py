@@ -325,7 +325,9 @@ def test_it_says_that_it_lives_and_is_ready(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"ready": True, "reasons": [], "models": dict.fromkeys(MODELS, "version 1")}
+    assert response.json() == {
+        "ready": True, "reasons": [], "warnings": [], "models": dict.fromkeys(MODELS, "version 1"),
+    }  # fmt: skip
 
 
 def test_metrics_count_answers_by_outcome_and_name_no_customer(client: Client, ids: list[str]) -> None:
@@ -439,7 +441,8 @@ def test_where_nothing_was_trained_each_model_has_a_reason(
         }
         response = client.get("/readyz")
         assert response.status_code == 503
-        assert response.json() == {"ready": False, "reasons": ["no model has a champion"], "models": why}
+        reasons = ["no model has a champion"]
+        assert response.json() == {"ready": False, "reasons": reasons, "warnings": [], "models": why}
         known, unknown = ask(client, [ids[0], "nobody"])
         assert (known["known"], unknown["known"]) == (True, False)
         for name in MODELS:

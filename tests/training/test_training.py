@@ -440,7 +440,8 @@ def cut(home: Home, moment: datetime, folder: Path) -> Home:
     """A home with only the events that had happened and were known before a moment; the same keys."""
     past = Home(folder)
     past.path.mkdir()
-    shutil.copy(home.database_file, past.database_file)
+    for file in (home.database_file, home.id_file):
+        shutil.copy(file, past.path)
     backend = lake.connect()
     events = lake.read(home, backend)
     known = {name: table.to_pyarrow() for name, table in events.known_at(moment).items()}

@@ -105,7 +105,8 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(trained_copy: 
     bundle.unlink()
     text = examine(trained_copy)
     assert {check.part for check in text if check.state == "failed"} == {
-        "database", "shop", "orders", "journal", "identity", "quarantine", "online store", "keys", "MLflow",
+        "database", "shop", "orders", "journal", "identity", "quarantine", "online store", "home", "keys",
+        "MLflow",
     }  # fmt: skip
     assert "restore it from a backup" in next(check.result for check in text if check.part == "database")
 
