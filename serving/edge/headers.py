@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _OF_ALL = (
-    (b"cache-control", b"no-store"),  # a route that is polled sets its own
+    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),  # paths contain customers' ids
     (b"x-frame-options", b"DENY"),
