@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -183,12 +183,11 @@ def train_customer_model(home: Home, name: str, horizon: int | None, progress: P
 
 
 def train_all(
-    home: Home, horizon: int | None, progress: Progress
+    home: Home, horizon: int | None, progress: Progress, usable: Collection[str] = ()
 ) -> tuple[list[ModelVersion], dict[str, str]]:
-    """Rebuild the features, and train every model for which the shop's data suffice.
+    """Rebuild the features, and train every model for which the shop's data suffice, but not ``usable`` ones.
 
-    Returns:
-        The versions, and by name why each other model was left out.
+    Returns: the versions, and by name why each other model was left out.
 
     Raises:
         PatronError: no model can be trained; the message has the reason of each.
@@ -209,12 +208,12 @@ def train_all(
     }
     trainings |= {name: partial(train, home, registry, progress) for name, train in _of_orders().items()}
     trained, left_out = [], {}
-    for name, training in trainings.items():
+    for name, training in ((n, t) for n, t in trainings.items() if n not in usable):
         try:
             trained.append(training())
         except PatronError as error:
             left_out[name] = str(error)
-    if not trained:
+    if not trained and not usable:
         raise PatronError("no model can be trained:\n" + "\n".join(left_out.values()))
     return trained, left_out
 

@@ -65,7 +65,11 @@ def draft_actions(home: Home) -> None:
 
 
 def _make_ready(home: Home, progress: Progress) -> list[str]:
-    """Train if no model or a stale one has versions, else only build the features; the report in lines."""
+    """Build the features, and train the models without a usable version if one of every shop is among them.
+
+    Returns:
+        The report, in lines.
+    """
     from features.catalogue.store import Store
     from features.offline import build
     from models.questions import MODELS, OPTIONAL
@@ -73,16 +77,20 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     from models.registry.registry import Registry
 
     registry = Registry(home)
-    of_customers = {n: versions for n in MODELS | OPTIONAL if (versions := registry.versions(n))}
-    if of_customers:
+    names = (*MODELS, *OPTIONAL, *OTHER_MODELS)
+    usable = {name: versions for name in names if (versions := registry.versions(name))}
+    if usable:
         build.build(home, False, progress)
         definitions = Store(home).definitions()
-        if not any(_stale(registry, n, vs[0].version, definitions) for n, vs in of_customers.items()):
-            others = {name: versions for name in OTHER_MODELS if (versions := registry.versions(name))}
-            newest = (of_customers | others).values()
-            return [version_line(next((v for v in vs if v.champion), vs[0])) for vs in newest]
-    versions, left_out = train_all(home, None, progress)
-    return [*(version_line(v) for v in versions), *left_out.values()]
+        if any(
+            _stale(registry, n, usable[n][0].version, definitions) for n in MODELS | OPTIONAL if n in usable
+        ):
+            usable = {}
+    report = [version_line(next((v for v in vs if v.champion), vs[0])) for vs in usable.values()]
+    if MODELS.keys() <= usable.keys():
+        return report
+    versions, left_out = train_all(home, None, progress, usable)
+    return [*report, *(version_line(v) for v in versions), *left_out.values()]
 
 
 def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:
