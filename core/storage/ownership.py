@@ -44,9 +44,7 @@ def check(connection: sa.Connection, home: Home, name: str) -> bool:
     Raises:
         AnotherHome: it belongs to another home.
     """
-    own, owner = home_id.read(home), stored(connection)
-    if own is None and owner is not None and (pending := home_id.read_pending(home)) is not None:
-        own = pending if pending.id == owner else None
+    own, owner = _ids(connection, home)
     if own is None and owner is None:
         return False  # of an earlier release
     if own is not None and owner is None and is_empty(connection):
@@ -68,7 +66,7 @@ def claim(connection: sa.Connection, home: Home, name: str, *, attach: bool = Fa
     Raises:
         AnotherHome: it belongs to another home.
     """
-    own, owner = home_id.read(home), stored(connection)
+    own, owner = _ids(connection, home)
     if own is not None and owner is not None and own.id != owner:
         raise _refusal(home, own, owner, name)
     if attach:
@@ -81,17 +79,30 @@ def claim(connection: sa.Connection, home: Home, name: str, *, attach: bool = Fa
         connection.execute(sa.insert(_OWNER), {"id": own.id})
 
 
+def _ids(connection: sa.Connection, home: Home) -> tuple[HomeId | None, str | None]:
+    """The ids of a home and of its database; None for one that has none.
+
+    Another process may be giving both their id: it proposes it to the home, commits it to the database, and
+    makes the proposed id the home's. So the home is read again after a database with an id, and the proposed
+    id before the home's.
+    """
+    own, owner = home_id.read(home), stored(connection)
+    if own is None and owner is not None:
+        pending, own = home_id.read_pending(home), home_id.read(home)
+        if own is None and pending is not None and pending.id == owner:
+            own = pending
+    return own, owner
+
+
 def _adopted(connection: sa.Connection, home: Home, owner: str | None, name: str) -> HomeId:
     """The id that a home without one gets."""
-    pending = home_id.read_pending(home)
     if owner is not None:
-        if pending is None or pending.id != owner:
-            raise _refusal(home, None, owner, name)
-        return pending
+        raise _refusal(home, None, owner, name)
     with_data = not is_empty(connection)
     # An SQLite file in the home is the home's; a server's database must be accompanied by a shop.
     if with_data and home.database is not None and not home_id.has_shop(home):
         raise _refusal(home, None, None, name)
+    pending = home_id.read_pending(home)  # of a process that ended before its commit
     return pending or home_id.propose(home, home_id.new(adopted=with_data or home_id.has_shop(home)))
 
 

@@ -84,6 +84,26 @@ def test_the_first_write_gives_home_and_database_one_id_which_stays(home: Home) 
     assert sorted(path.name for path in home.path.glob("home.id*")) == ["home.id"]
 
 
+@pytest.mark.parametrize("use", ["reading", "writing"])
+def test_a_home_whose_id_another_process_confirms_meanwhile_is_not_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    Identity(home).assign(["a"])
+    own, stored = home_id.read(home), ownership.stored
+    assert own is not None
+    home.id_file.rename(home.id_file.with_name("home.id.pending"))  # committed, not confirmed yet
+
+    def stored_and_confirmed(connection: sa.Connection) -> str | None:
+        owner = stored(connection)
+        home_id.confirm(home)
+        return owner
+
+    monkeypatch.setattr(ownership, "stored", stored_and_confirmed)
+    with getattr(Database(home), use)() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM customers")).scalar_one() == 1
+    assert home_id.read(home) == own
+
+
 USES: dict[str, Callable[[Database], object]] = {
     "reading": lambda database: database.reading().__enter__(),
     "writing": lambda database: database.writing().__enter__(),
