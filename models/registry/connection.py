@@ -26,7 +26,7 @@ BUNDLE = "bundle"
 EXPERIMENT = "patron"
 HOME_TAG = "patron.home"
 """The tag of the experiment with the id of the home to which the MLflow belongs."""
-COMMAND_SECONDS, SERVICE_SECONDS = 10, 3
+COMMAND_SECONDS, SERVICE_SECONDS, PROBE_SECONDS = 10, 3, 1
 _REFUSED = {401, 403, 429}
 
 
@@ -144,6 +144,20 @@ class MlflowConnection:
             return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
         except FileNotFoundError:  # SQLite's write-ahead log comes and goes
             return None
+
+    def probe(self) -> None:
+        """Check that a server responds, waiting ``PROBE_SECONDS`` at most.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        if self.uri.startswith("http"):
+            from mlflow.utils.credentials import get_default_host_creds
+            from mlflow.utils.rest_utils import http_request
+
+            credentials = get_default_host_creds(self.uri)
+            with self.errors():
+                http_request(credentials, "/health", "GET", max_retries=0, timeout=PROBE_SECONDS)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core import files, locks
 from core.errors import PatronError, StoreUnavailable
+from models.registry.standing import Standing
 
 SHARED = "PATRON_SHARED_REGISTRY_STATE"
 """Set in the environment of a service's workers: the file with the state that they share."""
@@ -29,6 +30,15 @@ class RegistryState:
     champions: Mapping[str, str]
     challenges: Mapping[str, str]
     changed: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, standing: Mapping[str, Standing]) -> RegistryState:
+        """The state of models with these standings."""
+        return cls(
+            {name: model.champion for name, model in standing.items() if model.champion},
+            {name: model.challenge for name, model in standing.items() if model.challenge},
+            {name: model.changed for name, model in standing.items()},
+        )
 
     def only(self, models: Collection[str]) -> RegistryState:
         """The state of these models."""

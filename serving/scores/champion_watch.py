@@ -20,7 +20,8 @@ from models.registry.registry_state import Reading, RegistryState, SharedReading
 from serving.scores.champions import Champions, open_champions
 
 POLL_S = 1.0
-RETRY_S = 1.5  # between attempts after a failure
+RETRY_S = 1.0  # between attempts after a failure
+SHARED_POLL_S = 0.2  # between looks at the reading that another process makes
 WAIT_S = 2.0  # for the first state, which another thread reads
 _log = logging.getLogger(__name__)
 
@@ -75,23 +76,20 @@ class ChampionWatch:
                     last = self._query()
                     self._shared.store(last)
                 elif self.clock() >= last.due:  # another process is reading
-                    last = Reading(last.result, self.clock() + POLL_S)
+                    last = Reading(last.result, self.clock() + SHARED_POLL_S)
                 reading = last
         self._last, self._due = reading.result, reading.due
 
     def _query(self) -> Reading:
         models = (*every(), *OTHER_MODELS)
         try:
+            if isinstance(self._last, StoreUnavailable):
+                self.registry.mlflow.probe()  # which waits less than a request
             # Reading the registry of a home without trained models would create its tables.
             standing = self.registry.standing(models) if may_have_versions(self.home) else {}
         except PatronError as error:
             return Reading(error, self.clock() + RETRY_S)
-        state = RegistryState(
-            {name: model.champion for name, model in standing.items() if model.champion},
-            {name: model.challenge for name, model in standing.items() if model.challenge},
-            {name: model.changed for name, model in standing.items()},
-        )
-        return Reading(state, self.clock() + POLL_S)
+        return Reading(RegistryState.of(standing), self.clock() + POLL_S)
 
     def _result(self) -> RegistryState:
         if self._last is None:
@@ -108,7 +106,10 @@ class HasChampions(Protocol):
 
 
 class ChampionWatcher:
-    """A thread that checks every ``POLL_S`` seconds, and replaces the champions after a promotion."""
+    """A thread that replaces the champions after a promotion.
+
+    It looks every ``SHARED_POLL_S`` seconds at the state, which is read from the registry less often.
+    """
 
     def __init__(self, watch: ChampionWatch, scorer: HasChampions) -> None:
         self.watch, self._scorer = watch, scorer
@@ -128,7 +129,7 @@ class ChampionWatcher:
 
     def _run(self) -> None:
         logged = ""
-        while not self._stop.wait(POLL_S):
+        while not self._stop.wait(SHARED_POLL_S):
             try:
                 self._look()
                 logged = ""
@@ -150,7 +151,7 @@ class ChampionWatcher:
         retry = now.behind and self.watch.clock() >= self._retry_at
         if (state.champions, state.challenges) == (now.named, now.challenges) and not retry:
             return
-        newer = open_champions(now.store, self.watch.registry, now)
+        newer = open_champions(now.store, self.watch.registry, now, state)
         log_changes(now, newer)
         self._scorer.champions = newer
         self._retry_at = self.watch.clock() + RETRY_S

@@ -15,6 +15,7 @@ from models.questions import MODELS, OPTIONAL, every
 from models.registry.bundle import FittedModel
 from models.registry.challenges import Challenge
 from models.registry.registry import Registry
+from models.registry.registry_state import RegistryState
 from serving.scores.challengers import Challenger, challenger_of
 
 _log = logging.getLogger(__name__)
@@ -133,14 +134,19 @@ class Champions:
         return self.store.reader([*self.store.definitions()])
 
 
-def open_champions(store: Store, registry: Registry, before: Champions | None = None) -> Champions:
+def open_champions(
+    store: Store, registry: Registry, before: Champions | None = None, state: RegistryState | None = None
+) -> Champions:
     """The champions, verified against their digests and the store's definitions.
 
     A model whose champion is missing or refused does not stop the others. It is absent, with the reason as
     text; if an earlier version was loaded ``before``, that one stays in use.
 
+    Args:
+        state: the registry's; read from it by default.
+
     Raises:
-        PatronError: there is a ``before``, and the registry cannot be read.
+        PatronError: there is a ``before``, but no ``state``, and the registry cannot be read.
     """
     try:
         definitions = store.definitions()
@@ -148,12 +154,13 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
         definitions = {}
     lost: StoreUnavailable | None = None
     try:
-        named, challenged = registry.champions(every()), registry.challenges(every())
+        state = state or RegistryState.of(registry.standing(every()))
     except PatronError as error:
         if before:
             raise
-        named, challenged = {}, {}
+        state = RegistryState({}, {})
         lost = error if isinstance(error, StoreUnavailable) else None
+    named = state.champions
     models: dict[str, FittedModel] = {}
     absent: dict[str, str] = {}
     waiting: dict[str, str] = {}
@@ -172,8 +179,8 @@ def open_champions(store: Store, registry: Registry, before: Champions | None = 
                 waiting[name] = f"version {named[name]} was promoted, but {error}"
             else:
                 absent[name] = str(error)
-    challengers = _challengers(registry, challenged, models, definitions, before)
-    champions = Champions(store, named, models, absent, waiting, challenged, challengers)
+    challengers = _challengers(registry, state.challenges, models, definitions, before)
+    champions = Champions(store, named, models, absent, waiting, state.challenges, challengers)
     with suppress(NothingThere):  # a shop without events yet
         _ = (
             champions.reader(champions.names(None)),

@@ -97,7 +97,7 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
                 portrait = get("/v1/customers/A")
                 assert portrait is not None
                 assert portrait.json()["facts"]["purchases"]["orders_total"]["value"] == 1, portrait.text
-            assert "patron_live_lag_seconds 0.0" in get("/metrics").text  # type: ignore[union-attr]
+            until(lambda: "patron_live_lag_seconds 0.0" in get("/metrics").text)  # type: ignore[union-attr]
             os.kill(workers[0], signal.SIGKILL)  # the other one answers alone, until there are two again
             assert until(lambda: get("/healthz")).status_code == 200
             until(lambda: of(service.pid, "spawn_main", 2))
