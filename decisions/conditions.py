@@ -13,6 +13,7 @@ from decisions.reasons import DecisionReason, reason
 from decisions.sections import TomlSection
 from features.group import Feature
 from features.groups import FEATURES
+from features.groups.segment_rules import current_name
 
 
 def _scalar(value: Any) -> Any:
@@ -68,15 +69,21 @@ class TargetCondition(TomlSection):
         value, name = facts.get(self.feature), self.feature
         if value is None or value != value:
             return reason("not_known", feature=name)
-        if self.equals is not None and value != self.equals:
+        if self.equals is not None and not self._has(value, self.equals):
             return reason("not_equal", feature=name, value=value, wanted=self.equals)
-        if self.one_of is not None and value not in self.one_of:
+        if self.one_of is not None and not any(self._has(value, wanted) for wanted in self.one_of):
             return reason("not_one_of", feature=name, value=value, wanted=list(self.one_of))
         if self.at_least is not None and value < self.at_least:
             return reason("below", feature=name, value=value, bound=self.at_least)
         if self.at_most is not None and value > self.at_most:
             return reason("above", feature=name, value=value, bound=self.at_most)
         return None
+
+    def _has(self, value: Any, wanted: Any) -> bool:
+        """Whether a value is the wanted one; of segments also by the name of an earlier release."""
+        if isinstance(value, str) and isinstance(wanted, str):
+            return current_name(self.feature, value) == current_name(self.feature, wanted)
+        return bool(value == wanted)
 
 
 def _known(info: ValidationInfo) -> Mapping[str, Feature]:

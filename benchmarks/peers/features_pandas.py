@@ -20,11 +20,11 @@ from events.lake import BUCKETS
 
 KEY = "customer_key"
 GRID = (
-    ("lost", "lost", "at_risk", "at_risk", "cannot_lose"),
-    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
-    ("about_to_sleep", "about_to_sleep", "needs_attention", "loyal", "loyal"),
-    ("newcomers", "potential_loyalists", "potential_loyalists", "champions", "champions"),
-    ("newcomers", "potential_loyalists", "potential_loyalists", "champions", "champions"),
+    ("inactive", "inactive", "slipping", "slipping", "cannot_lose"),
+    ("hibernating", "hibernating", "slipping", "slipping", "cannot_lose"),
+    ("about_to_sleep", "about_to_sleep", "needs_attention", "core", "core"),
+    ("recent", "promising", "promising", "champions", "champions"),
+    ("recent", "promising", "promising", "champions", "champions"),
 )
 VISITS = ("page", "screen", "app_opened", "viewed", "listed", "searched", "cart_viewed")
 CARTS = ("cart_added", "cart_removed", "checkout")
@@ -566,13 +566,19 @@ def _segments(f: pd.DataFrame, categories: pd.DataFrame, bounds: pd.DataFrame) -
         return places.where(buys)
 
     s = pd.DataFrame(index=f.index)
-    s["recency_score"] = 5 - reached("recency", f["recency_days"])
-    s["frequency_score"] = 1 + reached("frequency", f["orders_total"])
-    s["monetary_score"] = 1 + reached("money", f["spend_total"] - f["refunded_total"])
-    s["value_tier"] = reached("tier", f["net_spend_365d"]).map(dict(enumerate("DCBA")))
-    worth = (s["frequency_score"] + s["monetary_score"] + 1) // 2
-    names = {(r, w): name for r, row in enumerate(GRID, 1) for w, name in enumerate(row, 1)}
-    s["rfm_segment"] = (s["recency_score"] * 10 + worth).map({r * 10 + w: n for (r, w), n in names.items()})
+    days, orders, net = f["recency_days"], f["orders_total"], f["spend_total"] - f["refunded_total"]
+    s["recency_score"] = (5 - reached("recency", days)).clip(
+        lower=pd.Series(np.where(days <= 30, 3, 1), f.index),
+        upper=pd.Series(np.select([days > 180, days > 90], [2, 3], 5), f.index),
+    )
+    most = pd.Series(np.select([orders == 1, orders < 4], [1, orders + 1], 5), f.index)
+    s["frequency_score"] = (1 + reached("frequency", orders)).clip(upper=most)
+    s["monetary_score"] = (1 + reached("money", net)).where(~(buys & (net <= 0)), 1)
+    places = reached("tier", f["net_spend_365d"]).fillna(0)
+    tiers = pd.Series(
+        np.select([f["net_spend_365d"] <= 0, places == 3, places == 2], ["D", "A", "B"], "C"), f.index
+    )
+    s["value_tier"] = tiers.where(buys)
     late_after = (2 * f["median_gap_days"]).fillna(90).clip(lower=30)
     s["lifecycle_stage"] = np.select(
         [
@@ -585,6 +591,19 @@ def _segments(f: pd.DataFrame, categories: pd.DataFrame, bounds: pd.DataFrame) -
         ["prospect", "lapsed", "at_risk", "new", "loyal"],
         "repeat",
     )
+    stage, tier = s["lifecycle_stage"], s["value_tier"]
+    row = s["recency_score"].clip(
+        lower=stage.map({"new": 3, "repeat": 3, "loyal": 3}).fillna(1),
+        upper=stage.map({"at_risk": 3, "lapsed": 2}).fillna(5),
+    )
+    worth = (s["frequency_score"] + s["monetary_score"] + 1) // 2
+    worth = worth.clip(lower=stage.map({"loyal": 3}).fillna(1), upper=stage.map({"new": 3}).fillna(5))
+    worth = worth.clip(
+        lower=tier.map({"A": 3}).fillna(1),
+        upper=pd.Series(np.where((tier == "D") & (stage != "lapsed"), 3, 5), f.index),
+    )
+    names = {r * 10 + w: name for r, row in enumerate(GRID, 1) for w, name in enumerate(row, 1)}
+    s["rfm_segment"] = (row * 10 + worth).map(names)
     centres = bounds[bounds["kind"] == "taste"].pivot(index="label", columns="category", values="bound")
     spent = categories[(categories["spend"] > 0) & categories["category"].isin(centres.columns)]
     shares = spent.pivot(index=KEY, columns="category", values="share")

@@ -392,32 +392,48 @@ WITH lines AS (
         spend_total / nullif(orders_total, 0) AS average_order_value,
         recency_days / CASE WHEN median_gap_days < 1 THEN 1 ELSE median_gap_days END AS overdue_ratio,
         spend_90d / nullif(spend_365d * 90 / 365, 0) AS spend_trend,
-        CASE WHEN orders_total > 0 THEN
-            5 - len(list_filter(recency, lambda b: recency_days >= b)) END AS recency_score,
-        CASE WHEN orders_total > 0 THEN
-            1 + len(list_filter(frequency, lambda b: orders_total >= b)) END AS frequency_score,
-        CASE WHEN orders_total > 0 THEN
-            1 + len(list_filter(money, lambda b: spend_total - refunded_total >= b)) END AS monetary_score,
-        CASE WHEN orders_total > 0 THEN
-            ['D', 'C', 'B', 'A'][1 + len(list_filter(tier, lambda b: spend_365d - refunded_365d >= b))] END
-            AS value_tier,
+        CASE WHEN orders_total > 0 THEN least(greatest(
+            5 - len(list_filter(recency, lambda b: recency_days >= b)),
+            CASE WHEN recency_days <= 30 THEN 3 ELSE 1 END),
+            CASE WHEN recency_days > 180 THEN 2 WHEN recency_days > 90 THEN 3 ELSE 5 END) END
+            AS recency_score,
+        CASE WHEN orders_total > 0 THEN least(
+            1 + len(list_filter(frequency, lambda b: orders_total >= b)),
+            CASE orders_total WHEN 1 THEN 1 WHEN 2 THEN 3 WHEN 3 THEN 4 ELSE 5 END) END AS frequency_score,
+        CASE WHEN orders_total > 0 THEN CASE WHEN spend_total <= refunded_total THEN 1 ELSE
+            1 + len(list_filter(money, lambda b: spend_total - refunded_total >= b)) END END
+            AS monetary_score,
+        CASE WHEN orders_total > 0 THEN CASE WHEN spend_365d - refunded_365d <= 0 THEN 'D' ELSE
+            ['C', 'C', 'B', 'A'][1 + coalesce(len(list_filter(tier, lambda b: spend_365d - refunded_365d >= b
+                )), 0)] END END AS value_tier,
         greatest(coalesce(2 * median_gap_days, 90), 30) AS late_after
     FROM facts f, bounds
+), staged AS (
+    SELECT * EXCLUDE (late_after),
+        CASE WHEN orders_total = 0 THEN 'prospect' WHEN recency_days > 180 THEN 'lapsed'
+            WHEN recency_days > late_after THEN 'at_risk' WHEN orders_total = 1 THEN 'new'
+            WHEN orders_365d >= 4 THEN 'loyal' ELSE 'repeat' END AS lifecycle_stage
+    FROM scored
+), placed AS (
+    SELECT *,
+        CASE WHEN lifecycle_stage IN ('new', 'repeat', 'loyal') THEN greatest(recency_score, 3)
+            WHEN lifecycle_stage = 'at_risk' THEN least(recency_score, 3)
+            ELSE least(recency_score, 2) END AS place,
+        CASE WHEN lifecycle_stage = 'new' OR (value_tier = 'D' AND lifecycle_stage <> 'lapsed')
+            THEN least((frequency_score + monetary_score + 1) // 2, 3)
+            ELSE (frequency_score + monetary_score + 1) // 2 END AS upto,
+        CASE WHEN lifecycle_stage = 'loyal' OR value_tier = 'A' THEN greatest(upto, 3) ELSE upto END AS worth
+    FROM staged
 )
-SELECT * EXCLUDE (late_after),
-    CASE (frequency_score + monetary_score + 1) // 2
-        WHEN 1 THEN ['lost', 'hibernating', 'about_to_sleep', 'newcomers', 'newcomers'][recency_score]
-        WHEN 2 THEN ['lost', 'hibernating', 'about_to_sleep', 'potential_loyalists', 'potential_loyalists'
-            ][recency_score]
-        WHEN 3 THEN ['at_risk', 'at_risk', 'needs_attention', 'potential_loyalists', 'potential_loyalists'
-            ][recency_score]
-        WHEN 4 THEN ['at_risk', 'at_risk', 'loyal', 'champions', 'champions'][recency_score]
-        WHEN 5 THEN ['cannot_lose', 'cannot_lose', 'loyal', 'champions', 'champions'][recency_score]
-        END AS rfm_segment,
-    CASE WHEN orders_total = 0 THEN 'prospect' WHEN recency_days > 180 THEN 'lapsed'
-        WHEN recency_days > late_after THEN 'at_risk' WHEN orders_total = 1 THEN 'new'
-        WHEN orders_365d >= 4 THEN 'loyal' ELSE 'repeat' END AS lifecycle_stage
-FROM scored ORDER BY customer_key
+SELECT * EXCLUDE (place, upto, worth),
+    CASE worth
+        WHEN 1 THEN ['inactive', 'hibernating', 'about_to_sleep', 'recent', 'recent'][place]
+        WHEN 2 THEN ['inactive', 'hibernating', 'about_to_sleep', 'promising', 'promising'][place]
+        WHEN 3 THEN ['slipping', 'slipping', 'needs_attention', 'promising', 'promising'][place]
+        WHEN 4 THEN ['slipping', 'slipping', 'core', 'champions', 'champions'][place]
+        WHEN 5 THEN ['cannot_lose', 'cannot_lose', 'core', 'champions', 'champions'][place]
+        END AS rfm_segment
+FROM placed ORDER BY customer_key
 """
 
 

@@ -2,13 +2,14 @@
 
 The boundaries (quantiles, the revenue that makes a tier, the centres of tastes) are computed from all
 customers as of the first of each month and are valid until the next (:mod:`features.offline.boundaries`). So
-a customer's segments change with their events, and once a month with the boundaries. Before the first
-boundaries RFM segment, tier and taste are null.
+a customer's segments change with their events, and once a month with the boundaries. Fifths are relative to
+the shop, and limited by days and orders, which are not. :mod:`features.groups.segment_rules` has the names
+and the limits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 
 import ibis
@@ -24,12 +25,16 @@ from features.groups.purchases import (
     refunded_total,
     spend_total,
 )
-
-LAPSED_AFTER_DAYS = 180
-LATE_AFTER_ONE_ORDER_DAYS = 90
-LATE_AFTER_GAPS = 2.0
-MIN_LATE_DAYS = 30
-LOYAL_ORDERS = 4
+from features.groups.segment_rules import (
+    GRID,
+    LAPSED_AFTER_DAYS,
+    LATE_AFTER_GAPS,
+    LATE_AFTER_ONE_ORDER_DAYS,
+    LOYAL_ORDERS,
+    MIN_LATE_DAYS,
+    RECENCY_LIMITS,
+    WORTH_LIMITS,
+)
 
 segments = FeatureGroup(
     "segments",
@@ -46,62 +51,6 @@ segments = FeatureGroup(
 )
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A segment as shown to people: its name in two languages, and its rule in words."""
-
-    english: str
-    chinese: str
-    meaning: str
-
-
-RFM = {
-    "champions": Segment("Champions", "冠军客户", "ordered lately, often and for much"),
-    "loyal": Segment("Loyal", "忠诚客户", "order often and for much, though not in the last weeks"),
-    "potential_loyalists": Segment(
-        "Potential loyalists", "潜力客户", "ordered lately, fairly often or for more"
-    ),
-    "newcomers": Segment("Newcomers", "新近客户", "ordered lately, seldom and for little"),
-    "needs_attention": Segment("Needs attention", "需关注客户", "middling in all three"),
-    "about_to_sleep": Segment(
-        "About to sleep", "即将沉睡客户", "seldom, for little, and not in the last weeks"
-    ),
-    "cannot_lose": Segment(
-        "Cannot lose", "重要挽留客户", "were among the best and have not ordered for long"
-    ),
-    "at_risk": Segment("At risk", "流失风险客户", "used to order fairly often, and have not for long"),
-    "hibernating": Segment("Hibernating", "沉睡客户", "seldom, for little, and not for long"),
-    "lost": Segment("Lost", "已流失客户", "seldom, for little, and not for longest"),
-}
-TIERS = {
-    "A": Segment("A", "A 级", "bring most of the last year's net revenue, by the shop's setting for tier A"),
-    "B": Segment("B", "B 级", "come next"),
-    "C": Segment("C", "C 级", "brought something within the last year"),
-    "D": Segment("D", "D 级", "brought nothing within the last year, after refunds"),
-}
-STAGES = {
-    "prospect": Segment("Prospect", "潜在客户", "known, and has not ordered yet"),
-    "new": Segment("New", "新客户", f"ordered once, at most {LATE_AFTER_ONE_ORDER_DAYS} days ago"),
-    "repeat": Segment("Repeat", "复购客户", "ordered again, and is not late for the next order"),
-    "loyal": Segment("Loyal", "忠诚客户", f"likewise, with {LOYAL_ORDERS} or more in 365 days"),
-    "at_risk": Segment(
-        "At risk",
-        "流失风险",
-        f"late for the next order: it is more than {LATE_AFTER_GAPS:g} of their median gaps ago, and"
-        f" {MIN_LATE_DAYS} days; or {LATE_AFTER_ONE_ORDER_DAYS} days after a first order",
-    ),
-    "lapsed": Segment("Lapsed", "已流失", f"last ordered more than {LAPSED_AFTER_DAYS} days ago"),
-}
-# Recency counted from 5 (lately) to 1; the mean of frequency and money, rounded up, from 1 to 5.
-_GRID = (
-    ("lost", "lost", "at_risk", "at_risk", "cannot_lose"),
-    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
-    ("about_to_sleep", "about_to_sleep", "needs_attention", "loyal", "loyal"),
-    ("newcomers", "potential_loyalists", "potential_loyalists", "champions", "champions"),
-    ("newcomers", "potential_loyalists", "potential_loyalists", "champions", "champions"),
-)
-
-
 @segments.table
 def standing(population: ir.Table, boundaries: ir.Table) -> ir.Table:
     """The boundaries valid at each moment: the latest of each kind."""
@@ -113,8 +62,8 @@ def standing(population: ir.Table, boundaries: ir.Table) -> ir.Table:
 
 @segments.table
 def places(facts: ir.Table, standing: ir.Table) -> ir.Table:
-    """One row per customer with an order and kind of boundary: the number of bounds that their measure
-    reaches.
+    """One row per customer with an order and kind of boundary: their measure, and the number of bounds that
+    it reaches; null before there are boundaries.
     """
     buyers = facts.filter(facts.orders_total > 0)
     measures = {
@@ -128,9 +77,11 @@ def places(facts: ir.Table, standing: ir.Table) -> ir.Table:
         for kind, value in measures.items()
     ]
     measured = ibis.union(*parts, distinct=False)
-    joined = measured.inner_join(standing, ["as_of", "kind"])
-    reached = joined.count(where=joined.measure >= joined.bound)
-    return joined.group_by([*KEYS, "kind"]).aggregate(reached=reached)
+    joined = measured.left_join(standing, ["as_of", "kind"])
+    return joined.group_by([*KEYS, "kind"]).aggregate(
+        measure=joined.measure.max(),
+        reached=(joined.measure >= joined.bound).cast("int64").sum(),
+    )
 
 
 @segments.table
@@ -158,47 +109,55 @@ def tastes(shares: ir.Table, standing: ir.Table) -> ir.Table:
     return both.group_by(list(KEYS)).aggregate(nearest=place.min()).mutate(label=lambda t: t.nearest["label"])
 
 
-def _reached(places: ir.Table, kind: str) -> ir.IntegerValue:
-    return places.reached.max(where=places.kind == kind)
+def _place(places: ir.Table, kind: str) -> tuple[ir.IntegerValue, ir.FloatingValue]:
+    """The number of bounds of a kind that a customer's measure reaches, and the measure."""
+    of_kind = places.kind == kind
+    return places.reached.max(where=of_kind), places.measure.max(where=of_kind)
+
+
+def _limited(value: ir.IntegerValue, lowest: ir.Value, highest: ir.Value) -> ir.IntegerValue:
+    """A value within limits; null where it is null."""
+    return ibis.cases((value < lowest, lowest), (value > highest, highest), else_=value)
 
 
 @segments.feature(unit="score")
 def recency_score(places: ir.Table) -> ir.IntegerValue:
-    """How lately the customer ordered, in fifths of all buyers: 5 the latest; null without an order."""
-    return 5 - _reached(places, "recency")
+    """How lately the customer ordered, in fifths of all buyers: 5 the latest; null without an order.
+
+    At most 3 after 90 days and at most 2 after 180, and at least 3 up to 30 days.
+    """
+    reached, days = _place(places, "recency")
+    lowest = ibis.ifelse(days <= MIN_LATE_DAYS, 3, 1)
+    highest = ibis.cases((days > LAPSED_AFTER_DAYS, 2), (days > LATE_AFTER_ONE_ORDER_DAYS, 3), else_=5)
+    return _limited(5 - reached, lowest, highest)
 
 
 @segments.feature(unit="score")
 def frequency_score(places: ir.Table) -> ir.IntegerValue:
-    """How many orders so far, in fifths of all buyers: 5 the most; null without an order."""
-    return 1 + _reached(places, "frequency")
+    """How many orders so far, in fifths of all buyers: 5 the most; null without an order.
+
+    1 with one order, at most 3 with two, and at most 4 with three.
+    """
+    reached, orders = _place(places, "frequency")
+    highest = ibis.cases((orders == 1, 1), (orders < LOYAL_ORDERS, orders + 1), else_=5)
+    return _limited(1 + reached, ibis.literal(1), highest)
 
 
 @segments.feature(unit="score")
 def monetary_score(places: ir.Table) -> ir.IntegerValue:
-    """Paid less refunded so far, in fifths of all buyers: 5 the most; null without an order."""
-    return 1 + _reached(places, "money")
+    """Paid less refunded so far, in fifths of all buyers: 5 the most; null without an order.
 
-
-@segments.feature(unit="segment")
-def rfm_segment(
-    recency_score: ir.IntegerValue, frequency_score: ir.IntegerValue, monetary_score: ir.IntegerValue
-) -> ir.StringValue:
-    """The RFM segment, from the three scores; null without an order."""
-    worth = (frequency_score + monetary_score + 1) // 2
-    named = [
-        ((recency_score == recency) & (worth == place), name)
-        for recency, row in enumerate(_GRID, 1)
-        for place, name in enumerate(row, 1)
-    ]
-    return ibis.cases(*named)
+    1 if nothing is left after refunds.
+    """
+    reached, money = _place(places, "money")
+    return _limited(1 + reached, ibis.literal(1), ibis.ifelse(money > 0, 5, 1))
 
 
 @segments.feature(unit="tier")
 def value_tier(places: ir.Table) -> ir.StringValue:
     """The value tier by net revenue of the last 365 days: A the most, D none; null without an order."""
-    reached = _reached(places, "tier")
-    return ibis.cases((reached == 3, "A"), (reached == 2, "B"), (reached == 1, "C"), (reached == 0, "D"))
+    reached, money = _place(places, "tier")
+    return ibis.cases((money <= 0, "D"), (reached == 3, "A"), (reached == 2, "B"), (money > 0, "C"))
 
 
 @segments.feature(unit="stage", missing="prospect")
@@ -219,6 +178,39 @@ def lifecycle_stage(
         (orders_365d >= LOYAL_ORDERS, "loyal"),
         else_="repeat",
     )
+
+
+@segments.feature(unit="segment")
+def rfm_segment(
+    recency_score: ir.IntegerValue,
+    frequency_score: ir.IntegerValue,
+    monetary_score: ir.IntegerValue,
+    lifecycle_stage: ir.StringValue,
+    value_tier: ir.StringValue,
+) -> ir.StringValue:
+    """The RFM segment, from the three scores within the limits of stage and tier; null without an order."""
+    recency = _limited(recency_score, *_limits(lifecycle_stage, RECENCY_LIMITS))
+    worth = (frequency_score + monetary_score + 1) // 2
+    worth = _limited(worth, *_limits(lifecycle_stage, WORTH_LIMITS))
+    # Tier A is not "for little". Tier D is not "for much", unless that was before the last year.
+    worth = ibis.cases(
+        ((value_tier == "A") & (worth < 3), 3),
+        ((value_tier == "D") & (lifecycle_stage != "lapsed") & (worth > 3), 3),
+        else_=worth,
+    )
+    named = [
+        ((recency == row) & (worth == column), name)
+        for row, names in enumerate(GRID, 1)
+        for column, name in enumerate(names, 1)
+    ]
+    return ibis.cases(*named)
+
+
+def _limits(stage: ir.StringValue, limits: Mapping[str, tuple[int, int]]) -> tuple[ir.Value, ir.Value]:
+    """The lowest and the highest value of a stage; 1 and 5 for a stage without limits."""
+    lowest = [(stage == name, low) for name, (low, _) in limits.items() if low > 1]
+    highest = [(stage == name, high) for name, (_, high) in limits.items() if high < 5]
+    return ibis.cases(*lowest, else_=1), ibis.cases(*highest, else_=5)
 
 
 @segments.feature(unit="taste")

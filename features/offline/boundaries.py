@@ -2,8 +2,9 @@
 
 The boundaries in force at a snapshot's moment are those of the latest first of a month. They are computed
 from the data known then, so history does not see its future, and a customer's segment changes because of
-other customers once a month at most. Tastes are computed at the first month with ``MIN_CUSTOMERS_FOR_TASTES``
-customers, and on each first of January after that.
+other customers once a month at most. A shop younger than its first monthly snapshot has them after some days
+and weeks, so that it has segments from the first day. Tastes are computed at the first month with
+``MIN_CUSTOMERS_FOR_TASTES`` customers, and on each first of January after that.
 
 ``snapshots/<generation>/boundaries-<recipe>/measures-<moment>.parquet`` and ``taste-<moment>.parquet``.
 """
@@ -32,7 +33,7 @@ from events.schema import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
 from features.groups.segments import segments, shares
 from features.offline.boundary_values import quintiles, taste_centres, taste_names, tier_bounds
-from features.offline.populations import everyone, origins
+from features.offline.populations import boundary_moments, everyone, origins
 from features.offline.snapshot_set import FILE_TIME
 from features.text import opinions
 
@@ -78,9 +79,8 @@ def _learnt(
     home: Home, backend: Backend, events: Events, as_ofs: Sequence[datetime], stored: Stored
 ) -> set[Path]:
     """The files with the boundaries in force at these moments; missing ones are computed."""
-    months = origins(home)
-    tastes = _taste_months(home, backend, events, months)
-    wanted = {("measures", max((m for m in months if m <= t), default=None)) for t in as_ofs}
+    moments, tastes = boundary_moments(home), _taste_months(home, backend, events, origins(home))
+    wanted = {("measures", max((m for m in moments if m <= t), default=None)) for t in as_ofs}
     wanted |= {("taste", max((m for m in tastes if m <= t), default=None)) for t in as_ofs}
     files = set()
     for kind, moment in wanted:
@@ -98,8 +98,8 @@ def _learnt(
 
 def missing(home: Home, as_of: datetime) -> bool:
     """Whether boundaries in force at a moment were not computed yet."""
-    month = max((m for m in origins(home) if m <= as_of), default=None)
-    return month is not None and not _file(home, "measures", month).exists()
+    latest = max((m for m in boundary_moments(home) if m <= as_of), default=None)
+    return latest is not None and not _file(home, "measures", latest).exists()
 
 
 def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import core.files
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from features.groups.segment_rules import current_name
 
 POINTER = "current.json"
 SEGMENTS = "segments"  # the group whose text features are the segments a customer is in
@@ -74,11 +75,17 @@ class CurrentSnapshot:
             )
         column = self.values[feature]
         there = column.dictionary.to_pylist()
-        if value not in there:
+        named = [i for i, name in enumerate(there) if _same(feature, name, value)]
+        if not named:
             listed = f"; there are {', '.join(sorted(there))}" if 0 < len(there) <= FEW else ""
             raise NoSuchSegment(f"no customer has that value of {feature}{listed}")
-        has: NDArray[np.bool_] = column.indices.fill_null(-1).to_numpy() == there.index(value)
+        has: NDArray[np.bool_] = np.isin(column.indices.fill_null(-1).to_numpy(), named)
         return has
+
+
+def _same(feature: str, name: str, value: str) -> bool:
+    """Whether two names are those of one segment, by its present name or by that of an earlier release."""
+    return current_name(feature, name) == current_name(feature, value)
 
 
 def load_current(home: Home) -> CurrentSnapshot:

@@ -17,6 +17,7 @@ from events import lake
 from events.schema import POPULATION, Events
 
 HISTORY_DAYS = 90  # minimum history of a monthly snapshot
+YOUNG_SHOP_DAYS = (0, 7, 14, 28, 56)  # after the first event: when segments are learnt before that
 
 
 def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
@@ -72,6 +73,15 @@ def origins(home: Home) -> list[datetime]:
     firsts = months(first_day + HISTORY_DAYS, shop.today())
     moments = [midnight(first, shop.time_zone) for first in firsts]
     return [moment for moment in moments if moment <= shop.now()]
+
+
+def boundary_moments(home: Home) -> list[datetime]:
+    """The moments of segments' boundaries: the monthly snapshots', and earlier ones of a young shop."""
+    shop, first_day = home.shop(), lake.metadata(home).first_day
+    if first_day is None:
+        return []
+    young = (midnight(first_day + days, shop.time_zone) for days in YOUNG_SHOP_DAYS)
+    return [*(moment for moment in young if moment <= shop.now()), *origins(home)]
 
 
 def month_before(months: Sequence[datetime], now: datetime) -> Sequence[datetime]:

@@ -20,7 +20,8 @@ from core.home import Home
 from events import lake
 from features.group import Feature
 from features.groups import FEATURES, features_of
-from features.groups.segments import RFM, STAGES, TIERS, Segment, segments
+from features.groups.segment_rules import RFM, STAGES, TIERS, Segment
+from features.groups.segments import segments
 from features.offline.populations import month_before
 from features.offline.snapshot_set import SnapshotSet
 
@@ -146,10 +147,7 @@ def differences(
     for strength, name, chance in sorted(by_strength, key=lambda f: (-round(f[0], 6), f[1])):
         if strength < MIN_DIFFERENCE or len(chosen) == MAX_DIFFERENCES:
             break
-        if any(
-            abs(ranks[name].corr(ranks[other["feature"]], min_periods=3)) > MAX_CORRELATION
-            for other in chosen
-        ):
+        if any(_alike(ranks[name], ranks[other["feature"]]) for other in chosen):
             continue
         here, there = float(frame[name][inside].median()), float(frame[name][~inside].median())
         unit = by_name[name].unit
@@ -164,6 +162,15 @@ def differences(
             }
         )
     return chosen
+
+
+def _alike(ranks: pd.Series, others: pd.Series) -> bool:
+    """Whether two features rank customers alike; no if either is constant among those who have both."""
+    both = (ranks.notna() & others.notna()).to_numpy()
+    x, y = ranks.to_numpy()[both], others.to_numpy()[both]
+    if both.sum() < 3 or min(np.ptp(x), np.ptp(y)) == 0:
+        return False
+    return bool(abs(np.corrcoef(x, y)[0, 1]) > MAX_CORRELATION)
 
 
 def moves(built: SnapshotSet) -> dict[str, Any] | None:

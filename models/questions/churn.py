@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.groups.purchases import recency_days
-from features.groups.segments import LAPSED_AFTER_DAYS
+from features.groups.segment_rules import LAPSED_AFTER_DAYS
 from models.estimators.contest import probability_blend
 from models.questions.labels import lapsed_within
 from models.questions.propensity import propensity

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from features.groups.purchases import median_gap_days, orders_total, recency_days, tenure_days
-from features.groups.segments import LAPSED_AFTER_DAYS
+from features.groups.segment_rules import LAPSED_AFTER_DAYS
 from models.spec import Array
 
 HORIZON_DAYS = LAPSED_AFTER_DAYS

@@ -257,24 +257,41 @@ class Reading:
         money = self.reached("money", float(self.spend()) - float(self.refunded()))
         if recency is None or frequency is None or money is None:
             return None, None, None
-        return 5 - recency, 1 + frequency, 1 + money
+        days, orders = min(map(self.age, self.orders())), len(self.orders())
+        recency, frequency, money = 5 - recency, 1 + frequency, 1 + money
+        if days > 90:
+            recency = min(recency, 3 if days <= 180 else 2)
+        if days <= 30:
+            recency = max(recency, 3)
+        if orders < 4:
+            frequency = min(frequency, (1, 3, 4)[orders - 1])
+        return recency, frequency, money if self.spend() > self.refunded() else 1
 
     def rfm(self) -> str | None:
         recency, frequency, money = self.scores()
-        if recency is None:
+        if recency is None or frequency is None or money is None:
             return None
-        worth = math.ceil((frequency + money) / 2)
-        if recency >= 4:
-            return "newcomers" if worth == 1 else "potential_loyalists" if worth < 4 else "champions"
-        if recency == 3:
-            return {1: "about_to_sleep", 2: "about_to_sleep", 3: "needs_attention"}.get(worth, "loyal")
-        asleep = "hibernating" if recency == 2 else "lost"
-        return {1: asleep, 2: asleep, 3: "at_risk", 4: "at_risk"}.get(worth, "cannot_lose")
+        worth, stage, tier = math.ceil((frequency + money) / 2), self.stage(), self.tier()
+        if stage == "new" or (tier == "D" and stage != "lapsed"):
+            worth = min(worth, 3)
+        if stage == "loyal" or tier == "A":
+            worth = max(worth, 3)
+        on_time = stage in ("new", "repeat", "loyal")
+        if on_time and recency >= 4:
+            return {1: "recent", 2: "promising", 3: "promising"}.get(worth, "champions")
+        if on_time or (recency >= 3 and stage == "at_risk"):
+            return {1: "about_to_sleep", 2: "about_to_sleep", 3: "needs_attention"}.get(worth, "core")
+        asleep = "hibernating" if recency == 2 else "inactive"
+        return {1: asleep, 2: asleep, 3: "slipping", 4: "slipping"}.get(worth, "cannot_lose")
 
     def tier(self) -> str | None:
+        if not self.orders():
+            return None
         # As decimals: of two large sums as floats nothing exact is left at a bound of 0.0001.
-        reached = self.reached("tier", float(self.spend(365) - self.refunded(365)))
-        return None if reached is None else "DCBA"[reached]
+        net = float(self.spend(365) - self.refunded(365))
+        if net <= 0:
+            return "D"
+        return "CCBA"[self.reached("tier", net) or 0]
 
     def stage(self) -> str:
         if not self.orders():

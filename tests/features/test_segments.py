@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 
 from core.errors import NothingThere, PatronError
 from core.home import Home, Shop, Tiers
+from decisions.conditions import TargetCondition
 from events import lake
 from events.identity import Identity
+from events.schema import BOUNDARIES, Events
 from features.groups import FEATURES
-from features.groups.segments import RFM, STAGES, TIERS
+from features.groups.segment_rules import FORMER_NAMES, LAPSED_AFTER_DAYS, RFM, STAGES, TIERS, current_name
 from features.groups.segments import segments as group
-from features.offline import boundaries, boundary_values, segment_overview, snapshots
+from features.offline import boundaries, boundary_values, current, segment_overview, snapshots
 from features.offline.snapshot_set import SnapshotSet
 
 amounts = st.lists(st.integers(-50, 1000).map(float), min_size=1, max_size=60).map(np.array)
@@ -92,6 +95,160 @@ def test_every_buyer_is_in_one_segment_of_each_kind_and_prospects_only_in_a_stag
         assert everyone.loc[~buyers, name].isna().all()
 
 
+SHOPS = 40
+PER_SHOP = 400
+ON_TIME = ("new", "repeat", "loyal")
+AWAY = ("cannot_lose", "slipping", "hibernating", "inactive")
+LATELY = ("champions", "promising", "recent")
+# Pairs of segments that no customer may be in at once.
+CONTRADICTIONS = [
+    *(("lapsed", name) for name in RFM if name not in AWAY),
+    *(("at_risk", name) for name in LATELY),
+    *((stage, name) for stage in ON_TIME for name in AWAY),
+    *(("new", name) for name in ("champions", "core")),
+    *(("loyal", name) for name in ("about_to_sleep", "recent")),
+    *(("A", name) for name in ("about_to_sleep", "recent", "hibernating", "inactive")),
+    *(("D", name) for name in ("champions", "core")),
+]
+
+
+@pytest.fixture(scope="module")
+def generated() -> pd.DataFrame:
+    """Customers of shops of all kinds, from daily to yearly orders, with the facts that segments read.
+
+    A shop is a moment. The boundaries of most are those of their own customers; some have none, or those of
+    another shop.
+    """
+    rng = np.random.default_rng(5)
+    facts, bounds = [], []
+    for i in range(SHOPS):
+        as_of = pd.Timestamp("2024-01-01") + pd.Timedelta(days=i)
+        shop = _customers(rng).assign(as_of=as_of)
+        facts.append(shop)
+        if i:
+            bounds += _bounds(_customers(rng) if i % 5 == 0 else shop, as_of)
+    table, backend = pd.concat(facts), ibis.duckdb.connect()
+    table["customer_key"] = np.arange(len(table))
+    table["as_of"] = table["as_of"].astype("datetime64[us]")
+    learnt = pd.DataFrame(bounds, columns=[*BOUNDARIES])
+    prepared = {
+        "facts": backend.create_table("facts", table),
+        "boundaries": backend.create_table("boundaries", learnt, schema=ibis.schema(BOUNDARIES)),
+    }
+    population = prepared["facts"].select("customer_key", "as_of")
+    names = [
+        "recency_score",
+        "frequency_score",
+        "monetary_score",
+        "value_tier",
+        "lifecycle_stage",
+        "rfm_segment",
+    ]
+    wanted = [FEATURES[name] for name in names]
+    values = backend.to_pandas(group.compute(Events.unbound(), population, wanted, prepared))
+    return table.merge(values, on=["customer_key", "as_of"], validate="1:1")
+
+
+def _customers(rng: np.random.Generator) -> pd.DataFrame:
+    """The facts of one shop's customers."""
+    orders = rng.geometric(rng.uniform(0.1, 0.9), PER_SHOP) - 1
+    recency = (rng.exponential(rng.choice([3, 30, 120, 600]), PER_SHOP)).astype(int)
+    lately = np.where(recency <= 365, np.maximum(1, rng.binomial(np.maximum(orders, 1), 0.7)), 0)
+    spend = np.where(orders, orders * rng.lognormal(3, rng.uniform(0, 1.5), PER_SHOP), 0.0).round(2)
+    refunded = np.where(rng.random(PER_SHOP) < 0.15, spend, 0.0)
+    return pd.DataFrame(
+        {
+            "orders_total": orders,
+            "recency_days": pd.Series(recency).where(orders > 0).astype("Int64"),
+            "median_gap_days": np.where(orders > 1, rng.exponential(40, PER_SHOP).round(1), np.nan),
+            "orders_365d": np.where(orders, lately, 0),
+            "spend_total": spend,
+            "refunded_total": refunded,
+            "net_spend_365d": ((spend - refunded) * lately / np.maximum(orders, 1)).round(2),
+        }
+    )
+
+
+def _bounds(customers: pd.DataFrame, valid_from: pd.Timestamp) -> list[tuple[object, ...]]:
+    """What a build learns from these customers."""
+    buyers = customers[customers["orders_total"] > 0]
+    measures = {
+        "recency": buyers["recency_days"],
+        "frequency": buyers["orders_total"],
+        "money": buyers["spend_total"] - buyers["refunded_total"],
+    }
+    rows = {kind: boundary_values.quintiles(of.to_numpy(np.float64)) for kind, of in measures.items()}
+    rows["tier"] = boundary_values.tier_bounds(buyers["net_spend_365d"].to_numpy(np.float64), Tiers())
+    return [(valid_from, kind, None, None, bound) for kind, values in rows.items() for bound in values]
+
+
+def test_no_customer_is_in_two_segments_that_contradict_each_other(
+    generated: pd.DataFrame, everyone: pd.DataFrame
+):
+    for customers in (generated, everyone):
+        pairs = {
+            pair
+            for other in ("lifecycle_stage", "value_tier")
+            for pair in zip(customers[other], customers["rfm_segment"], strict=True)
+        }
+        assert pairs.isdisjoint(CONTRADICTIONS)
+    for name, known in {"lifecycle_stage": STAGES, "value_tier": TIERS, "rfm_segment": RFM}.items():
+        assert set(generated[name].dropna()) == set(known)  # every segment occurs
+
+
+def test_every_buyer_has_a_tier_also_before_there_are_boundaries(generated: pd.DataFrame):
+    buyers = generated["orders_total"] > 0
+    assert generated.loc[buyers, "value_tier"].notna().all()
+    assert generated.loc[~buyers, "value_tier"].isna().all()
+    brings = generated["net_spend_365d"] > 0
+    assert ((generated["value_tier"] == "D") == ~brings)[buyers].all()
+    early = buyers & (generated["as_of"] == generated["as_of"].min())
+    assert generated.loc[early, ["recency_score", "rfm_segment"]].isna().all(axis=None)
+    assert generated.loc[buyers & ~early, "rfm_segment"].notna().all()
+
+
+def test_fifths_have_limits_in_days_orders_and_money(generated: pd.DataFrame):
+    buyers = generated[generated["recency_score"].notna()]
+    days, orders, recency = (buyers[n] for n in ("recency_days", "orders_total", "recency_score"))
+    assert recency[days > LAPSED_AFTER_DAYS].max() == 2
+    assert recency[days > 90].max() == 3
+    assert recency[days <= 30].min() == 3
+    most = buyers.groupby(orders.clip(upper=4))["frequency_score"].max()
+    assert most.to_dict() == {1: 1, 2: 3, 3: 4, 4: 5}
+    nothing = buyers["spend_total"] <= buyers["refunded_total"]
+    assert set(buyers.loc[nothing, "monetary_score"]) == {1}
+    for name in ("recency_score", "frequency_score", "monetary_score"):
+        assert set(buyers[name]) == {1, 2, 3, 4, 5}
+
+
+def test_no_name_of_a_kind_of_segment_resembles_one_of_another_kind():
+    kinds = [*({**kind} for kind in (RFM, STAGES, TIERS))]
+    for i, kind in enumerate(kinds):
+        others = [segment for other in kinds[i + 1 :] for segment in other.items()]
+        for name, segment in kind.items():
+            for other, words in others:
+                assert name != other
+                assert segment.english.lower() != words.english.lower()
+                # Chinese names differ by more than "customers" at their end, and none contains another.
+                a, b = (text.removesuffix("客户") for text in (segment.chinese, words.chinese))
+                assert a not in b
+                assert b not in a
+
+
+def test_former_names_still_mean_their_segment(built_shop: Home, everyone: pd.DataFrame):
+    assert set(FORMER_NAMES["rfm_segment"].values()) <= set(RFM)
+    assert current_name("lifecycle_stage", "at_risk") == "at_risk"
+    for former, name in FORMER_NAMES["rfm_segment"].items():
+        if (everyone["rfm_segment"] == name).any():
+            now, before = ([f"rfm_segment:{value}"] for value in (name, former))
+            assert current.members(built_shop, now).tolist() == current.members(built_shop, before).tolist()
+        for wanted in ({"equals": former}, {"one_of": (former, "champions")}):
+            condition = TargetCondition(feature="rfm_segment", **wanted)
+            assert condition.mismatch({"rfm_segment": name}) is None
+            assert condition.mismatch({"rfm_segment": former}) is None
+            assert condition.mismatch({"rfm_segment": "hibernating"}) is not None
+
+
 def test_tiers_divide_by_what_customers_brought(everyone: pd.DataFrame, overview: dict):
     least = everyone.groupby("value_tier")["net_spend_365d"].agg(["min", "max"])
     assert all(least.loc[a, "min"] >= least.loc[b, "max"] for a, b in ("AB", "BC", "CD"))
@@ -126,6 +283,18 @@ def test_what_sets_a_segment_apart_is_true(everyone: pd.DataFrame, overview: dic
     more = (here[:, None] > there).mean() + (here[:, None] == there).mean() / 2
     assert first["chance"] == pytest.approx(more, abs=6e-4)
     assert abs(first["chance"] - 0.5) > 0.3
+
+
+def test_a_feature_that_is_constant_where_another_is_known_is_compared_without_a_warning():
+    values = pd.DataFrame(
+        {
+            "orders_total": [1.0, 1, 1, 9, 9, 9, 9, 9],
+            "median_gap_days": [np.nan, np.nan, np.nan, 1.0, 5, 6, 7, 8],
+        }
+    )
+    inside = np.array([False] * 4 + [True] * 4)
+    result = segment_overview.differences(values, values.rank(pct=True), inside)
+    assert [difference["feature"] for difference in result] == ["median_gap_days", "orders_total"]
 
 
 def test_moves_between_stages_are_those_of_the_snapshots(built: SnapshotSet, overview: dict):
@@ -186,12 +355,20 @@ def test_boundaries_hold_for_a_month_and_see_none_of_their_future(built_shop: Ho
     assert not early.equals(at(datetime(2023, 6, 2, tzinfo=UTC)))
 
 
-def test_before_there_are_boundaries_only_the_stage_is_known(built_shop: Home):
-    ids = Identity(built_shop).table()["customer_id"].to_pylist()[:50]
-    population = pd.DataFrame({"customer_id": ids, "as_of": "2022-02-10"})
-    result = snapshots.snapshot(population, [*group.features], built_shop)
-    assert result["lifecycle_stage"].notna().all()
-    assert result.drop(columns=["customer_id", "as_of", "lifecycle_stage"]).isna().all(axis=None)
+def test_a_shop_of_a_few_weeks_has_segments_of_all_kinds_but_tastes(built_shop: Home):
+    ids = Identity(built_shop).table()["customer_id"].to_pylist()[:200]
+    for day in ("2022-01-04", "2022-02-10"):  # the first events are of 2022-01-01
+        population = pd.DataFrame({"customer_id": ids, "as_of": day})
+        result = snapshots.snapshot(population, ["orders_total", *group.features], built_shop)
+        buyers = result["orders_total"] > 0
+        assert buyers.any()
+        assert result["lifecycle_stage"].notna().all()
+        assert result["taste_cluster"].isna().all()
+        divided = result.drop(
+            columns=["customer_id", "as_of", "orders_total", "lifecycle_stage", "taste_cluster"]
+        )
+        assert divided[buyers].notna().all(axis=None)
+        assert divided[~buyers].isna().all(axis=None)
 
 
 def test_another_rule_for_tier_a_is_followed_by_the_next_build(

@@ -31,7 +31,7 @@ from core.home import Clock, Home
 from decisions.actions import EXAMPLE
 from events.identity import Identity
 from features.groups import GROUPS
-from features.groups.segments import RFM, STAGES
+from features.groups.segment_rules import RFM, STAGES
 from features.offline.snapshot_set import SnapshotSet
 from records import ScoreLog
 from records.decisions import DecisionLog

@@ -17,7 +17,7 @@ from core.calendar import day_of
 from core.home import Home
 from events import lake
 from features.groups import FEATURES
-from features.groups.segments import LAPSED_AFTER_DAYS
+from features.groups.segment_rules import LAPSED_AFTER_DAYS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
