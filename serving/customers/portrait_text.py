@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from decisions.reasons import Language
-from features.groups.segments import STAGES
+from features.groups.segment_rules import STAGES
 from models.explain.words import money
 from serving.customers.schemas import Measures
 
