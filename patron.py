@@ -24,6 +24,7 @@ from commands import (
     training,
     up,
 )
+from commands.analysis import datasets, kpis
 from commands.common import Exit, print_note
 from core import child_process, private
 from core.errors import PatronError
@@ -35,7 +36,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="The shop lives in the folder PATRON_HOME (default: .patron).",
 )
-for noun in (homes, shop, training, models, answers, rankings, feedback, service, settings, up):
+for noun in (
+    homes,
+    shop,
+    training,
+    models,
+    datasets,
+    kpis,
+    answers,
+    rankings,
+    feedback,
+    service,
+    settings,
+    up,
+):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from core.errors import PatronError
+
 EPOCH = date(1970, 1, 1)
 _EPOCH_ORDINAL = EPOCH.toordinal()
 _START = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +37,21 @@ def midnight(day: date | int, zone: str) -> datetime:
     if isinstance(day, int):
         day = date_of(day)
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def parse_moment(text: str, zone: str) -> datetime:
+    """The moment (UTC, to the second) of an ISO 8601 date or time; without an offset in the shop's zone.
+
+    Raises:
+        PatronError: the text is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PatronError(f"{text!r} is not a date or time such as 2011-09-01; see --as-of") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(zone))
+    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def months(first_day: int, last_day: int) -> list[date]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from features.external_ids import customer_keys
     from features.offline.snapshots import snapshot
 
-__all__ = ["snapshot"]
+__all__ = ["customer_keys", "snapshot"]
 __version__ = "0.1.0"
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from features.offline.snapshots import snapshot
 
         return snapshot
+    if name == "customer_keys":
+        from features.external_ids import customer_keys
+
+        return customer_keys
     raise AttributeError(f"module 'features' has no attribute {name!r}")

@@ -7,21 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
 from typing import Any, TypeAlias
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 import features
-import serving.catalogue.routes
-import serving.customers.routes
-import serving.decisions.routes
-import serving.decisions.run_routes
-import serving.events.routes
-import serving.operations.routes
-import serving.rankings.routes
-import serving.score_jobs.routes
-import serving.scores.routes
-import serving.segments.routes
 from core.errors import in_words
 from core.home import Home
 from core.settings import FeatureSettings
@@ -57,6 +47,7 @@ from serving.operations.collectors import (
     RefresherCollector,
 )
 from serving.rankings.service import CategoryService, ProductService
+from serving.routers import ROUTERS
 from serving.score_jobs.background import ScoreJobs
 from serving.scores.champion_watch import ChampionWatch, ChampionWatcher, log_changes
 from serving.scores.champions import ChampionState
@@ -67,19 +58,6 @@ from serving.tracing import Tracer, open_tracer
 
 Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
-# The customers' routes come last: their ids may contain slashes, so they match every path that is left.
-ROUTERS: tuple[APIRouter, ...] = (
-    serving.scores.routes.router,
-    serving.score_jobs.routes.router,
-    serving.events.routes.router,
-    serving.decisions.routes.router,
-    serving.decisions.run_routes.router,
-    serving.segments.routes.router,
-    serving.catalogue.routes.router,
-    serving.operations.routes.router,
-    serving.rankings.routes.router,
-    serving.customers.routes.router,
-)
 _log = logging.getLogger(__name__)
 
 

@@ -97,7 +97,7 @@ def code_of(page: Path) -> str:
 
 
 def test_every_route_of_version_1_is_documented() -> None:
-    from serving.app import ROUTERS
+    from serving.routers import ROUTERS
 
     paths = [route.path_format for router in ROUTERS for route in router.routes]  # type: ignore[attr-defined]
     assert [path for path in paths if path not in GUIDE] == []

@@ -17,7 +17,8 @@ from core.home import Home
 from core.settings import FeatureSettings
 from events.identity import Identity
 from features.catalogue.store import Store
-from features.groups import GROUPS
+from features.frames import is_integer
+from features.groups import FEATURES, GROUPS
 from features.offline import snapshots
 from models.registry.registry import Registry
 from serving.access.key import MAX_PER_MINUTE
@@ -113,7 +114,8 @@ def _given(home: Home) -> list[str]:
     """Requests to MLflow's server: the features of one customer each, as its manual shows."""
     model = Registry(home).champion(MODELS[1])
     names = [column.name for column in model.columns]
-    doubles = {column.name for column in model.columns if column.dtype in ("int64", "float64")}
+    numbers = [column.name for column in model.columns if column.dtype in ("int64", "float64")]
+    doubles = {name for name in numbers if not is_integer(FEATURES[name])}
     keys = Identity(home).table()["customer_key"].to_pylist()
     random.Random(SEED).shuffle(keys)
     values = Store(home, FeatureSettings(online_store=None)).reader(names)(keys).values

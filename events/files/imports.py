@@ -9,12 +9,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 
 from core import traits
-from core.calendar import midnight
+from core.calendar import midnight, parse_moment
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.progress import Progress, silent
@@ -66,7 +65,7 @@ def import_file(
     """
     how = mapping.load(mapping_name)
     shop, declared = how.shop, traits.merge(home.traits(), how.declared_traits())
-    frozen = _moment(as_of, shop.time_zone) if as_of else None
+    frozen = parse_moment(as_of, shop.time_zone) if as_of else None
     before = lake.metadata(home) if lake.exists(home) and not replace else None
     if before:
         _refuse_another_shop(home, before.source, how)
@@ -216,16 +215,6 @@ def _refuse_another_shop(home: Home, source: str, how: mapping.Mapping) -> None:
             f" {how.shop.currency} and {how.shop.time_zone}; nothing was changed. Use another PATRON_HOME,"
             f" or --replace to import over it{shops.replacement_loss(home)}"
         )
-
-
-def _moment(text: str, zone: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise PatronError(f"{text!r} is not a date or time such as 2011-09-01; see --as-of") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=ZoneInfo(zone))
-    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def _digest(place: str, mapping_name: str) -> str:

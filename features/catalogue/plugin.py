@@ -6,6 +6,8 @@ Configuration in a ``feature_store.yaml``::
         type: features.catalogue.plugin.PackedOnlineStore
         address: redis://127.0.0.1:6379/0        # or the path of an SQLite file
 
+Paths may be relative to the file's folder. :mod:`features.catalogue.repository` writes one into each home.
+
 Feast passes rows as protocol buffers, which takes longer than everything else, so fast paths
 (:meth:`features.catalogue.store.Store.reader` and ``write_online``) use the cells directly.
 """
@@ -50,13 +52,17 @@ _Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
 class PackedOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """The location of the cells: ``redis://host:port/db``, or the path of an SQLite file; and their home."""
+    """The location of the cells: ``redis://host:port/db``, or the path of an SQLite file; and their home.
+
+    ``managed`` refuses changes of views through Feast, since ``patron build`` registers them.
+    """
 
     type: Literal["features.catalogue.plugin.PackedOnlineStore"] = (
         "features.catalogue.plugin.PackedOnlineStore"
     )
     address: str
     home: str | None = None
+    managed: bool = False
 
 
 class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
@@ -67,9 +73,10 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
     def cells(self, config: RepoConfig) -> CellStore:
         """The cell store, opened once."""
         if self._cells is None:
-            folder = config.online_store.home
-            owner = nobody if folder is None else partial(home_id.read, Home(Path(folder)))
-            self._cells = open_cells(config.online_store.address, owner=owner)
+            base, online = Path(config.repo_path or ""), config.online_store
+            owner = nobody if online.home is None else partial(home_id.read, Home(base / online.home))
+            server = "://" in online.address
+            self._cells = open_cells(online.address if server else str(base / online.address), owner=owner)
         return self._cells
 
     def online_write_batch(
@@ -118,7 +125,12 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         tables_to_keep: Sequence[FeatureView],
         **_: Any,
     ) -> None:
-        """Remove deleted views, and prepare new views and those with changed definitions."""
+        """Remove deleted views, and prepare new views and those with changed definitions.
+
+        Raises:
+            PatronError: the store is managed by ``patron build``, or cannot be written.
+        """
+        _check_not_managed(config)
         place = self.cells(config)
         if tables_to_keep:
             place.prepare([layout_of(view) for view in tables_to_keep])
@@ -126,8 +138,14 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
             place.drop([view.name for view in tables_to_delete])
 
     def teardown(self, config: RepoConfig, *_: Any) -> None:
-        """Erase everything."""
+        """Erase everything; see :meth:`update`."""
+        _check_not_managed(config)
         self.cells(config).clear()
+
+
+def _check_not_managed(config: RepoConfig) -> None:
+    if config.online_store.managed:
+        raise PatronError("`patron build` registers the views of this feature store; Feast may only read it")
 
 
 def view_of(view: FeatureView) -> View:

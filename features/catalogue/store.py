@@ -24,7 +24,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
-from features.catalogue import views
+from features.catalogue import repository, views
 from features.catalogue.definitions import definitions
 from features.catalogue.views import View
 from features.online import rows
@@ -132,11 +132,12 @@ class Store:
         """
         Database(self.home).prepare()  # a home of an earlier release gets its id
         store = self._feast
+        repository.write(self.home, PROJECT, self._address)
         import feast
 
         customer = feast.Entity(
             name=ENTITY, join_keys=[KEY], value_type=feast.ValueType.INT64,
-            description="A customer, by internal key",
+            description="A customer, by internal key; features.customer_keys returns the keys of ids",
         )  # fmt: skip
         hashes = definitions(self.home)
         made = [self._view(group, folders[group.name], customer, hashes) for group in groups]

@@ -31,9 +31,10 @@ from core.storage import duckdb_engine
 from events import lake
 from events.identity import Identity
 from events.schema import Events, visible
+from features import frames
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
-from features.offline import boundaries, current, populations, segment_overview
+from features.offline import boundaries, current, kpis, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -54,7 +55,8 @@ def snapshot(
         home: the home; by default the one of ``PATRON_HOME``.
 
     Returns:
-        ``customer_id``, ``as_of`` (UTC) and one column per feature, in the population's order.
+        ``customer_id``, ``as_of`` (UTC) and one column per feature, in the population's order, with the types
+        of :mod:`features.frames`.
 
     Raises:
         PatronError: a column, a feature or a customer is unknown.
@@ -85,7 +87,7 @@ def snapshot(
     merged = pairs.merge(values, on=["customer_key", "as_of"], how="left")
     merged.insert(0, "customer_id", population["customer_id"].to_numpy())
     merged["as_of"] = merged["as_of"].dt.tz_localize("UTC")
-    return merged.drop(columns="customer_key")
+    return frames.typed(merged.drop(columns="customer_key"), {feature.name: feature for feature in wanted})
 
 
 def _feature(feature: Feature | str, known: Mapping[str, Feature]) -> Feature:
@@ -123,6 +125,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     ]
     built = SnapshotSet(folders, tuple(complete), now)
     segment_overview.write(home, built)
+    kpis.write(home, now)
     retained |= {
         before for before in [current.built_at(home, generation.name)] if before
     }  # may still be read

@@ -6,7 +6,10 @@ import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from features.frames import is_integer
+from features.groups import FEATURES
 from models.registry.bundle import MANIFEST
 
 _TYPES = {"int64": "double", "float64": "double", "string": "string", "boolean": "boolean"}
@@ -21,11 +24,20 @@ def write_signature(folder: Path, files: Mapping[str, bytes], run_id: str) -> No
     from mlflow.types import ColSpec, DataType, Schema
 
     manifest = json.loads(files[MANIFEST])
-    inputs = Schema(
-        [ColSpec(DataType[_TYPES[c["dtype"]]], c["name"], required=False) for c in manifest["features"]]
-    )
+    inputs = Schema([ColSpec(DataType[_type_of(c)], c["name"], required=False) for c in manifest["features"]])
     signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
     flavors = {
         "python_function": {"loader_module": "models.pyfunc", "python_version": platform.python_version()}
     }
     Model(run_id=run_id, flavors=flavors, signature=signature).save(str(folder / "MLmodel"))
+
+
+def _type_of(column: Mapping[str, Any]) -> str:
+    """MLflow's type of a column; the same as in :mod:`features.frames`.
+
+    MLflow rejects missing values in a column of integers, so only features that are never so are ``long``.
+    A column of a company's own table may have the name of a feature, but not its unit.
+    """
+    feature = FEATURES.get(column["name"])
+    integer = feature is not None and is_integer(feature) and feature.unit == column["unit"]
+    return "long" if integer else _TYPES[column["dtype"]]

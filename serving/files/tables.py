@@ -188,6 +188,8 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _map_texts(column, json.dumps).fill_null("null")
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("null")
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.string()).fill_null("null")
     finite = pc.if_else(pc.is_finite(column), column, None)
     return finite.cast(pa.string()).fill_null("null")
 
@@ -198,6 +200,8 @@ def _cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _map_texts(column, lambda text: quoted(guard(text))).fill_null("")
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, '"%Y-%m-%dT%H:%M:%SZ"').fill_null("")
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.string()).fill_null("")
     return _numbers(column).fill_null("")
 
 

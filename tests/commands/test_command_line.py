@@ -51,7 +51,7 @@ COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
-    "identity", "traits", "backup", "restore",
+    "identity", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
 )  # fmt: skip
 
 

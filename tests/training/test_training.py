@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +24,11 @@ from core.home import Home
 from events import lake
 from events.identity import Identity
 from features.catalogue.store import Store
-from features.groups import GROUPS
+from features.frames import arrow_table
+from features.groups import FEATURES, GROUPS
 from features.groups.purchases import orders_total
 from features.offline import populations
+from features.offline.everyone import snapshot_of_everyone
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.estimators.candidates import CANDIDATES
@@ -279,10 +282,20 @@ def test_slices_are_measured_apart_and_drawn_with_their_size_unless_outcomes_are
     assert list(overall.get_xdata()) == [0.75, 0.75]
 
 
+@pytest.fixture(scope="module")
+def everyone(trained_shop: Home) -> pd.DataFrame:
+    return snapshot_of_everyone(trained_shop)
+
+
 @every_model
-def test_mlflow_opens_the_bundle_with_its_signature_and_the_same_scores(
-    model: CustomerModel, registry: Registry, today: dict[str, list[Any]]
+def test_mlflow_scores_a_snapshot_as_it_is(
+    model: CustomerModel,
+    registry: Registry,
+    everyone: pd.DataFrame,
+    today: dict[str, list[Any]],
+    tmp_path: Path,
 ) -> None:
+    pq.write_table(arrow_table(everyone, FEATURES), tmp_path / "snapshot.parquet")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own imports
         import mlflow.pyfunc
@@ -292,15 +305,16 @@ def test_mlflow_opens_the_bundle_with_its_signature_and_the_same_scores(
         run_id = registry.versions(model.name)[0].run_id
         (mlmodel,) = registry.home.mlflow.rglob(f"{run_id}/artifacts/bundle/MLmodel")
         loaded = mlflow.pyfunc.load_model(str(mlmodel.parent))
-        frame = pd.DataFrame({name: today[name] for name in champion.features})
-        # MLflow takes no integers for numbers that may be missing.
-        numbers = [c.name for c in champion.columns if c.dtype in {"int64", "float64"}]
-        frame = frame.astype(dict.fromkeys(numbers, "float64"))
-        result = loaded.predict(frame)
+        result = loaded.predict(pd.read_parquet(tmp_path / "snapshot.parquet"))
+        assert np.array_equal(loaded.predict(everyone), result)
+    assert everyone[list(champion.features)].isna().any(axis=None)
     assert np.array_equal(result, champion.score(today))
     signature = Model.load(str(mlmodel)).signature
     assert signature.inputs.input_names() == [column.name for column in champion.columns]
     assert signature.outputs.input_names() == ["score"]
+    types = dict(zip(signature.inputs.input_names(), signature.inputs.input_types(), strict=True))
+    assert types["orders_total"].name == "long"
+    assert types["recency_days"].name == "double"  # MLflow's integers are never missing
 
 
 @every_model

@@ -21,7 +21,7 @@ from features.offline import populations
 from models.outliers import winsorized
 from models.registry.encoding import Column, matrix, vocabulary
 from models.revenue import Revenue, net_revenue_by_day
-from models.spec import Array, CustomerModel, FitContext
+from models.spec import Array, Condition, CustomerModel, FitContext
 
 KEYS = ["customer_key", "as_of"]
 MIN_FIT_MOMENTS = 3
@@ -113,16 +113,22 @@ def gather(
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
     frame = store.historical(population.assign(as_of=moments.dt.tz_localize("UTC")), list(features))
-    for condition in model.eligible:
-        low, high = condition.at_least, condition.at_most
-        values = frame[condition.feature.name]
-        inside = values.notna()
-        inside &= values >= low if low is not None else True
-        inside &= values <= high if high is not None else True
-        frame = frame[inside]
+    frame = frame[meets(model.eligible, frame)]
     frame["customer_key"] = frame["customer_key"].astype("int64")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
     return _labelled(store.home, model, horizon_days, frame, known_at, store.definitions())
+
+
+def meets(conditions: Sequence[Condition], frame: pd.DataFrame) -> pd.Series:
+    """Whether all conditions hold, by row of a frame with their features; a missing value does not."""
+    inside = pd.Series(True, frame.index)
+    for condition in conditions:
+        low, high = condition.at_least, condition.at_most
+        values = frame[condition.feature.name]
+        inside &= values.notna()
+        inside &= values >= low if low is not None else True
+        inside &= values <= high if high is not None else True
+    return inside
 
 
 def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:

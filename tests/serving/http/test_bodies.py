@@ -21,9 +21,10 @@ from events.identity import Identity
 from features.live.freshness import FreshnessMonitor
 from records import ScoreLog
 from serving.access.keys import Keys
-from serving.app import ROUTERS, create_app
+from serving.app import create_app
 from serving.http.body_limit import MAX_BODY_BYTES
 from serving.http.client_paths import CLIENT_PATHS
+from serving.routers import ROUTERS
 from serving.scores.scorer import Scorer
 
 NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 from core.home import Home
-from serving.app import ROUTERS
 from serving.http.representation import MIN_BYTES, RepresentationMiddleware
+from serving.routers import ROUTERS
 
 Get = Callable[..., httpx.Response]
 POLLED = ("/v1/models", "/v1/segments", "/openapi.json")

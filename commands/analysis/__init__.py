@@ -1,0 +1,1 @@
+"""Commands for analyses: data for other tools, key figures, cohorts."""

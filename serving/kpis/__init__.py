@@ -1,0 +1,1 @@
+"""The routes of monthly key figures and cohorts."""
