@@ -82,7 +82,7 @@ def simulate(
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
     time, prices = ShopTime.of(plan, until), prices_cents()
     parts: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    expected = plan.customers * float(time.mass[-1]) / time.planned_mass
+    expected = plan.customers * float(time.arrival_mass[-1]) / time.planned_mass
     done, more = 0, True
     while more:
         batch = Batch()

@@ -47,6 +47,7 @@ CATEGORIES = {
 PRODUCTS_PER_CATEGORY = 20
 WEEKDAYS = (1.06, 1.00, 0.98, 0.96, 0.88, 0.94, 1.18)  # Monday first; their mean is 1
 HOURS = (8, 4, 2, 1, 1, 3, 10, 22, 36, 46, 52, 54, 54, 50, 48, 48, 50, 56, 66, 78, 84, 72, 44, 20)
+DAYS_PER_YEAR = 365.25
 HOURS_SO_FAR = [total / sum(HOURS) for total in accumulate(HOURS, initial=0)]
 
 
@@ -57,6 +58,8 @@ class Plan:
     Attributes:
         start: the shop's first local day.
         customers: how many arrive in the first ``years`` years; they keep arriving at that rate.
+        growth: the ratio of the customers who arrive in a year to those of the year before; 1 for a steady
+            number, below 1 for a shop that shrinks.
         rate_mean_per_day, rate_shape: the gamma distribution of purchase rates (orders a day
             while active) before the channel's factor; the smaller the shape the more unequal.
         dropout_mean, dropout_concentration: the beta distribution of the probability to drop out
@@ -87,6 +90,7 @@ class Plan:
     seed: int = 7
     customers: int = 6000
     years: float = 3.0
+    growth: float = 1.0
     time_zone: str = "Europe/Berlin"
     currency: str = "EUR"
     rate_mean_per_day: float = 1 / 42
@@ -113,8 +117,10 @@ class Plan:
     subscriber_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.customers < 1 or self.years * 365.25 < 1:
+        if self.customers < 1 or self.years * DAYS_PER_YEAR < 1:
             raise PatronError("a simulated shop needs at least one customer and one day")
+        if self.growth <= 0:
+            raise PatronError("the growth of a simulated shop must be above 0")
         if self.order_value_shape <= 1:
             raise PatronError("order_value_shape must be above 1, or there is no mean order value")
 
@@ -127,9 +133,11 @@ class ShopTime:
     (on the two days a year on which clocks change, hours are stretched to fill the day). ``mass``
     is the season summed up to the start of each day: time as the purchase process feels it, in
     which one average day counts 1. ``campaign_mass`` is the part of it that lies in campaigns.
+    ``arrival_mass`` is the same for arrivals, which grow or shrink over the years.
     """
 
     mass: Floats
+    arrival_mass: Floats
     campaign_mass: Floats
     in_campaign: NDArray[np.bool_]
     midnights_s: Ints
@@ -140,19 +148,22 @@ class ShopTime:
         """The days from the plan's start to the one on which ``until`` (aware) falls."""
         first = (plan.start - EPOCH).days
         days = max(day_of(until, plan.time_zone) - first + 1, 0)
-        planned = round(plan.years * 365.25)
+        planned = round(plan.years * DAYS_PER_YEAR)
         dates = [plan.start + timedelta(days=i) for i in range(max(days, planned))]
         season = np.array([season_of(day, plan.seasonality) for day in dates])
         # cumsum adds from the left, so the same day has the same mass however long the run.
         mass = np.concatenate([[0.0], np.cumsum(season)])
+        growth = plan.growth ** (np.arange(len(dates)) / DAYS_PER_YEAR)
+        arrival_mass = np.concatenate([[0.0], np.cumsum(season * growth)])
         campaign = np.array([day.isocalendar().week in plan.campaign_weeks for day in dates], bool)
         midnights = [midnight(first + i, plan.time_zone).timestamp() for i in range(days + 1)]
         return cls(
             mass[: days + 1],
+            arrival_mass[: days + 1],
             np.concatenate([[0.0], np.cumsum(season * campaign)])[: days + 1],
             campaign[:days],
             np.array(midnights, np.int64),
-            float(mass[planned]),
+            float(arrival_mass[planned]),
         )
 
     @property
@@ -238,7 +249,7 @@ def draw_customer(rng: np.random.Generator, plan: Plan, time: ShopTime, number: 
     exactly ``plan.customers`` arrive in the planned years and none depends on another.
     """
     u = rng.random(12).tolist()
-    arrival = time.moment_of(time.mass, (number + u[0]) * time.planned_mass / plan.customers)
+    arrival = time.moment_of(time.arrival_mass, (number + u[0]) * time.planned_mass / plan.customers)
     if arrival >= time.end:
         return None
     channel = _pick({name: share for name, (share, _, _) in CHANNELS.items()}, u[1])
