@@ -62,11 +62,11 @@ def known_key(home: Home, customer_id: str, verb: str) -> int:
         NothingThere: there is no shop, or the shop has no customer of this id.
     """
     from core.errors import NothingThere
-    from events.identity import Identity
+    from features.offline.existing_customers import ExistingCustomers
     from serving.scores.inference import UNKNOWN
 
     home.shop()
-    key = Identity(home).keys([customer_id]).get(customer_id)
+    key = ExistingCustomers(home).keys([customer_id]).get(customer_id)
     if key is None:
         raise NothingThere(f"{UNKNOWN}; `patron {verb}` takes the shop's own ids")
     return key

@@ -15,6 +15,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from events.identity import Identity
+from features.offline.existing_customers import ExistingCustomers
 from serving.files import tables, writing
 from serving.rankings.ranking import CATEGORIES, R, Ranking, RankingKind
 
@@ -43,7 +44,7 @@ def rank_everyone(
         PatronError: the file cannot be written there, or the database cannot be read.
     """
     writing.check_place(out, tables.KINDS)
-    identity, customers = Identity(home), 0
+    identity, customers = ExistingCustomers(home), 0
 
     def batches() -> Iterator[pa.Table]:
         nonlocal customers
@@ -83,7 +84,7 @@ def best_customers(
             f"nobody had ordered of {category!r} when version {ranking.version} was trained; there are"
             f" {', '.join(categories)}"
         )
-    identity, only = Identity(home), replace(ranking, categories=(category,))
+    identity, only = ExistingCustomers(home), replace(ranking, categories=(category,))
     progress(f"the customers of {category}", 0.2)
     best = _best(identity, only)[:limit]
 

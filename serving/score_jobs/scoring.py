@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from core.calendar import day_of, micros
 from core.errors import PatronError
 from core.progress import Progress, silent
-from events.identity import Identity
 from features.catalogue.store import OnlineReader
 from features.offline.current import members
+from features.offline.existing_customers import ExistingCustomers
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from records import history, job_parts, score_jobs
@@ -43,7 +43,7 @@ def create_job(
         PatronError: no model has a champion.
     """
     versions, absent = versions_of(champions, models)
-    keys = Identity(store.home).everyone(score_jobs.CHUNK)
+    keys = ExistingCustomers(store.home).everyone(score_jobs.CHUNK)
     if segment is not None:
         keys = _within(keys, members(store.home, [segment]))
     at = store.home.shop().now()

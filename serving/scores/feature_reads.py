@@ -12,8 +12,8 @@ from core.circuit_breaker import CircuitBreaker
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from events.identity import Identity
 from features.catalogue.store import OnlineReader
+from features.offline.existing_customers import ExistingCustomers
 from features.online.cells import Cells
 
 MAX_CACHED = 20_000  # customers
@@ -51,7 +51,7 @@ class FeatureReader:
 
     def __init__(self, home: Home, budget_s: float, most: int = MAX_CACHED) -> None:
         database = Database(home)
-        self.identity = Identity(home)
+        self.identity = ExistingCustomers(home)
         # A file responds or fails at once; a server may hang, and the request with it.
         self._threads = ThreadPoolExecutor(4, "identity") if database.on_postgres else None
         self.customers = CircuitBreaker(f"the database {database.name}", budget_s, self._threads)
