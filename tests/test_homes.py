@@ -48,7 +48,8 @@ class Answers:
     def same(self, *parts: str) -> None:
         """Fail with the differences of these parts."""
         for part in parts:
-            unlike = answers_of_homes.differences(self.expected[part], self.now[part], f"/{part}")
+            expected, now = map(answers_of_homes.with_totals, (self.expected[part], self.now[part]))
+            unlike = answers_of_homes.differences(expected, now, f"/{part}")
             assert not unlike, "\n".join([f"{len(unlike)} differences:", *unlike[:SHOWN]])
 
 

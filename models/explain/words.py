@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
+
+_RANKS = {
+    "en": (
+        "lower than for {} of {} customers",
+        "as for a typical customer",
+        "higher than for {} of {} customers",
+    ),
+    "zh": ("低于 {1} 位客户中的 {0} 位", "与一般客户相当", "高于 {1} 位客户中的 {0} 位"),
+}
 
 
 def money(amount: float, currency: str) -> str:
     """An amount as text: without decimals from 100 on and at 0, else with two."""
-    digits = 2 if 0.005 <= abs(amount) < 99.995 else 0
-    return f"{amount:,.{digits}f} {currency}".replace("-", "−")
+    return f"{amount:,.{money_digits(amount)}f} {currency}".replace("-", "−")
+
+
+def money_digits(amount: float) -> int:
+    """The number of decimals with which an amount is shown."""
+    return 2 if 0.005 <= abs(amount) < 99.995 else 0
+
+
+def rank(percentile: float, language: Literal["en", "zh"] = "en") -> str:
+    """A score among those of all customers as text, such as ``higher than for 9 of 10 customers``.
+
+    Args:
+        percentile: the share (0 to 100) of customers with at most this score.
+    """
+    lower, typical, higher = _RANKS[language]
+    if 40 <= percentile < 60:
+        return typical
+    side, share = (higher, percentile) if percentile >= 60 else (lower, 100 - percentile)
+    return side.format(99, 100) if share >= 99 else side.format(int(share / 10), 10)
 
 
 def counted(count: float, noun: str) -> str:

@@ -14,13 +14,15 @@ from features.offline.current import SEGMENTS
 from models.explain.words import is_missing
 from models.questions.churn import churn
 from models.questions.clv import clv
+from models.questions.leads import leads
 from models.questions.next_order import HORIZON_DAYS, MIN_ORDERS, Rates, own_rhythm, rates_of
 from models.questions.propensity import propensity
+from models.questions.subscription_churn import subscription_churn
 from models.registry.bundle import FittedModel
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
 from serving.scores.explainer import explained
-from serving.scores.score import ScoredCustomer
+from serving.scores.score import Score, ScoredCustomer
 
 _MONEY_DIGITS = 4  # as events hold it
 _NO_ORDER = "has not ordered yet"
@@ -29,6 +31,8 @@ _SCORES = {
     propensity.name: ("order_probability", "order_horizon_days"),
     churn.name: ("churn_probability", "churn_horizon_days"),
     clv.name: ("predicted_clv", "predicted_clv_horizon_days"),
+    leads.name: ("first_order_probability", "first_order_horizon_days"),
+    subscription_churn.name: ("subscription_churn_probability", "subscription_churn_horizon_days"),
 }
 _ValueOrReason = tuple[Any, str | None]  # a value, or None and why
 
@@ -50,6 +54,11 @@ def portray(
     facts = {name: None if is_missing(value) else value for name, value in entry.facts.items()}
     features = [known[name] for name in facts if name in known]
     measured = measures(entry, facts, models, shop)
+    ranks = {
+        _SCORES[name][0]: score.percentile
+        for name, score in entry.scores.items()
+        if name in _SCORES and score.percentile is not None
+    }
     by_group: dict[str, dict[str, Fact]] = {}
     for f in features:
         unit = shop.currency if f.unit == "currency" else f.unit
@@ -62,7 +71,7 @@ def portray(
         reason=entry.reason,
         features_as_of=entry.features_as_of,
         currency=shop.currency,
-        portrait=describe(entry.customer_id, facts, measured, shop.currency, language),
+        portrait=describe(entry.customer_id, facts, measured, shop.currency, language, ranks),
         stage=facts.get("lifecycle_stage"),
         segments=segments,
         scores={
@@ -87,7 +96,8 @@ def measures(
         values = dict.fromkeys(values, (None, entry.reason))
     horizons = {"next_order_horizon_days": HORIZON_DAYS if rates else None}
     for model, (name, horizon) in _SCORES.items():
-        values[name] = (entry.scores[model].score, entry.scores[model].reason)
+        score = entry.scores.get(model, Score(None, reason=entry.reason or f"{model} was never trained"))
+        values[name] = (score.score, score.reason)
         horizons[horizon] = models[model].manifest["horizon_days"] if model in models else None
     worth = entry.scores[clv.name]
     for name, bound in (("predicted_clv_low", worth.low), ("predicted_clv_high", worth.high)):

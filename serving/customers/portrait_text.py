@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from decisions.reasons import Language
 from features.groups.segment_rules import STAGES
-from models.explain.words import money
+from models.explain.words import money, rank
 from serving.customers.schemas import Measures
 
 
@@ -32,8 +33,11 @@ class _Phrases:
     percent: tuple[str, str, str]  # almost none, a number, almost all
     scores: tuple[str, str]  # none, some
     order: str
+    first_order: str
     churn: str
+    subscription_churn: str
     clv: str
+    rank: str
     due: tuple[str, str]  # by their own rhythm, by the shop's rates
     day: str
     listed: tuple[str, str]  # between members of a list, and before its last
@@ -64,8 +68,11 @@ _PHRASES: dict[Language, _Phrases] = {
         percent=("less than 1%", "{:.0f}%", "more than 99%"),
         scores=("No model has a score for them.", "The models put {}."),
         order="an order within {days} days at {value}",
+        first_order="a first order within {days} days at {value}",
         churn="no order within {days} days at {value}",
+        subscription_churn="no subscription any more in {days} days at {value}",
         clv="what they bring within {days} days at {value}",
+        rank=" ({})",
         due=(
             "By their own rhythm the next order is due on {day}.",
             "Half of such customers who order within {days} days have done so by {day}.",
@@ -93,8 +100,11 @@ _PHRASES: dict[Language, _Phrases] = {
         percent=("不到 1%", "为 {:.0f}%", "超过 99%"),
         scores=("尚无模型给出评分。", "模型预测：{}。"),
         order="{days} 天内下单的概率{value}",
+        first_order="{days} 天内首次下单的概率{value}",
         churn="{days} 天内不再下单的概率{value}",
+        subscription_churn="{days} 天后已无订阅的概率{value}",
         clv="{days} 天内预计带来 {value}",
+        rank="（{}）",
         due=(
             "按其自身节奏，下一单预计在{day}。",
             "在 {days} 天内会下单的同类客户中，有一半在{day}前（含当日）下单。",
@@ -107,13 +117,19 @@ _PHRASES: dict[Language, _Phrases] = {
 
 
 def describe(
-    customer_id: str, facts: Mapping[str, Any], measures: Measures, currency: str, language: Language
+    customer_id: str,
+    facts: Mapping[str, Any],
+    measures: Measures,
+    currency: str,
+    language: Language,
+    percentiles: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """Who a customer is, since when, how often and how much they buy, what they like, what is expected.
 
     Args:
         facts: feature values by name, None where missing.
-        told: the measures made from them; without a number of orders only the id is known.
+        measures: the measures made from them; without a number of orders only the id is known.
+        percentiles: of the measures that are scores, by name; others have no rank.
     """
     say = _PHRASES[language]
     if measures.historic_number_of_orders is None:
@@ -130,7 +146,8 @@ def describe(
         net, each = money(measures.historic_clv, currency), money(measures.average_order_value, currency)
         value = say.value[min(measures.historic_number_of_orders, 2) - 1]
         sentences.append(value.format(net=net, each=each, taste=_taste(facts, say)))
-    scores = _scores(measures, currency, say)
+    ranks = {name: say.rank.format(rank(value, language)) for name, value in percentiles.items()}
+    scores = _scores(measures, currency, say, ranks)
     sentences.append(say.scores[1].format(_listed(scores, say)) if scores else say.scores[0])
     if measures.expected_date_of_next_order:
         days, day = measures.next_order_horizon_days, _day(measures.expected_date_of_next_order, say)
@@ -168,14 +185,22 @@ def _taste(facts: Mapping[str, Any], say: _Phrases) -> str:
     return say.taste.format(category=category, share=f"{100 * share:.0f}%")
 
 
-def _scores(measures: Measures, currency: str, say: _Phrases) -> list[str]:
+def _scores(measures: Measures, currency: str, say: _Phrases, ranks: Mapping[str, str]) -> list[str]:
+    """The phrase of each score, with its rank among those of all customers if it has one."""
     clv = None if measures.predicted_clv is None else money(measures.predicted_clv, currency)
-    scores = (
-        (say.order, measures.order_horizon_days, _percent(measures.order_probability, say)),
-        (say.churn, measures.churn_horizon_days, _percent(measures.churn_probability, say)),
-        (say.clv, measures.predicted_clv_horizon_days, clv),
+    phrases = (
+        ("order_probability", measures.order_horizon_days, say.order),
+        ("first_order_probability", measures.first_order_horizon_days, say.first_order),
+        ("churn_probability", measures.churn_horizon_days, say.churn),
+        ("subscription_churn_probability", measures.subscription_churn_horizon_days, say.subscription_churn),
+        ("predicted_clv", measures.predicted_clv_horizon_days, say.clv),
     )
-    return [phrase.format(days=days, value=value) for phrase, days, value in scores if value is not None]
+    scores = []
+    for name, days, phrase in phrases:
+        value = clv if name == "predicted_clv" else _percent(getattr(measures, name), say)
+        if value is not None:
+            scores.append(phrase.format(days=days, value=value) + ranks.get(name, ""))
+    return scores
 
 
 def _percent(probability: float | None, say: _Phrases) -> str | None:

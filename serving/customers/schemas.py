@@ -49,6 +49,18 @@ class Measures(BaseModel):
         description="The propensity score: probability of an order within `order_horizon_days` days."
     )
     order_horizon_days: int | None = Field(description="Null where no version of propensity answers.")
+    first_order_probability: float | None = Field(
+        description="The leads score of a prospect: probability of a first order within"
+        " `first_order_horizon_days` days."
+    )
+    first_order_horizon_days: int | None = Field(description="Null where no version of leads answers.")
+    subscription_churn_probability: float | None = Field(
+        description="The subscription_churn score of a subscriber: probability of no active subscription in"
+        " `subscription_churn_horizon_days` days."
+    )
+    subscription_churn_horizon_days: int | None = Field(
+        description="Null where no version of subscription_churn answers."
+    )
     expected_date_of_next_order: date | None = Field(
         description="Of customers like this one who order within `next_order_horizon_days`, half have done so"
         " by this day. Where that is null, it is the customer's own rhythm: the day of the latest order plus"

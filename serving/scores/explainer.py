@@ -15,6 +15,7 @@ from core.storage.database import Database
 from features.group import Feature
 from features.groups import FEATURES, features_of
 from models.explain.reasons import explain
+from models.explain.words import rank
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from records import lookup
@@ -125,7 +126,9 @@ def explained(
     """
     if score.score is None or model is None:
         return ExplainedScore(**score_as_response(score))
-    return ExplainedScore(**score_as_response(score), **asdict(explain(model, values, currency, known=known)))
+    in_words = None if score.percentile is None else rank(score.percentile)
+    explanation = asdict(explain(model, values, currency, known=known))
+    return ExplainedScore(**score_as_response(score), rank=in_words, **explanation)
 
 
 def _score(

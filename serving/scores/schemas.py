@@ -67,13 +67,18 @@ class ModelScore(BaseModel):
 
 
 class Reason(BaseModel):
-    """The contribution of one feature's value to a score."""
+    """The contribution of one fact about a customer to a score."""
 
-    feature: str
+    feature: str = Field(
+        description="Of the features that state the fact, the one with the largest contribution."
+    )
     value: FeatureValue
     contribution: float = Field(description="Contribution to the score, in its unit; may be negative.")
     raw_contribution: float = Field(description="Contribution to the raw score.")
     words: str = Field(examples=["The latest order 84 days ago: +12 points"])
+    others: list[str] = Field(
+        [], description="Other features that state the same fact; their contributions are included."
+    )
 
 
 class ExplainedScore(ModelScore):
@@ -90,6 +95,15 @@ class ExplainedScore(ModelScore):
         None, description="The score before it is converted to a probability or to money."
     )
     raw_rest: float | None = Field(None, description="The sum of all other raw contributions.")
+    rank: str | None = Field(
+        None,
+        description="`percentile` in words.",
+        examples=["higher than for 9 of 10 customers"],
+    )
+    summary: list[str] = Field(
+        [],
+        description="The sum in words: base, reasons, everything else, score. The shown numbers add up.",
+    )
 
 
 class Basis(BaseModel):

@@ -31,6 +31,7 @@ OF_NEW_DECISIONS = {"decision_id"}
 # listed by the command line, and is compared as it is.
 PROSE = {"meaning", "missing", "portrait", "question", "reason", "reasons", "why", "words"}
 ANY_TEXT = "…"
+DIGITS = 9  # to which sums of floats are compared
 
 
 def collect(checkout: Checkout, questions: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +201,29 @@ def _unworded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: ANY_TEXT if isinstance(text, str) else text for name, text in value.items()}
     return [_unworded(v) if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+
+def with_totals(answer: Any) -> Any:
+    """An answer with the sum of each explained score in place of its reasons.
+
+    Later versions may state a fact as one reason that earlier ones stated as several. What the reasons and
+    the rest add up to with the base remains the score.
+    """
+    if isinstance(answer, list):
+        return [with_totals(element) for element in answer]
+    if not isinstance(answer, dict):
+        return answer
+    if not {"base", "reasons", "rest", "raw_rest"} <= set(answer):
+        return {name: with_totals(value) for name, value in answer.items()}
+    totals = {}
+    for total, start, part, rest in (
+        ("total", "base", "contribution", "rest"),
+        ("raw_total", "bias", "raw_contribution", "raw_rest"),
+    ):
+        if answer[start] is not None:
+            parts = sum(reason[part] for reason in answer["reasons"])
+            totals[total] = round(answer[start] + parts + answer[rest], DIGITS)
+    return _without(answer, {"reasons", "rest", "raw_rest"}) | totals
 
 
 def _without(answer: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,8 +18,10 @@ from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from models.estimators.blend import FittedBlend
 from models.estimators.trees import FittedTrees
+from models.explain.facts import FACTS, WINDOW_DAYS, facts_of
 from models.explain.reasons import attribute, effect_in_money, effect_in_points, explain
-from models.explain.words import counted, money, phrase
+from models.explain.summary import sum_of_money, sum_of_points
+from models.explain.words import counted, money, phrase, rank
 from models.measures.metrics import sigmoid
 from models.questions import MODELS, OPTIONAL
 from models.registry.bundle import FittedModel
@@ -105,6 +108,9 @@ def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(model_and_colu
         sizes = [abs(reason.contribution) for reason in why.reasons]
         assert sizes == sorted(sizes, reverse=True)
         assert len(why.reasons) <= 4
+        names = [name for reason in why.reasons for name in (reason.feature, *reason.others)]
+        assert len({*names}) == len(names)  # no fact is two reasons
+        assert shown_sum(why.summary) == pytest.approx(0, abs=1e-9)
         for reason in why.reasons:
             assert reason.value == row[reason.feature]
             assert ("+" in reason.words.rpartition(": ")[2]) == (reason.contribution > 0)
@@ -112,6 +118,18 @@ def test_base_reasons_and_rest_add_up_to_the_score_that_is_served(model_and_colu
         assert everything.reasons[: len(why.reasons)] == why.reasons
         directions |= {reason.contribution > 0 for reason in why.reasons}
     assert directions == {True, False}
+
+
+def shown_sum(summary: tuple[str, ...]) -> float:
+    """The shown base and contributions less the shown score, as a reader adds them up."""
+
+    def number(line: str) -> float:
+        text = line.rpartition(": ")[2].replace(",", "").replace("−", "-")
+        return float(re.match(r"[+-]?[\d.]+", text)[0])  # type: ignore[index]
+
+    assert summary[0].startswith("Before anything is known of the customer: ")
+    assert summary[-1].startswith("Together: ")
+    return sum(map(number, summary[:-1])) - number(summary[-1])
 
 
 def test_the_opposite_model_has_the_opposite_contributions(trained_shop: Home, rows: list[Row]) -> None:
@@ -135,10 +153,12 @@ def test_a_longer_silence_raises_churn_and_lowers_propensity(trained_shop: Home,
         given_value = {}
         for model in (churn, propensity):
             why = explain(model, row, "EUR", top=99)
-            given_value[model.name] = next(r for r in why.reasons if r.feature == "recency_days")
-            assert given_value[model.name].words.startswith(
-                f"The latest order {row['recency_days']} days ago: "
-            )
+            reason = next(r for r in why.reasons if "recency_days" in (r.feature, *r.others))
+            # That nothing was ordered in 30, 90 and 365 days is the same fact.
+            assert {"orders_90d", "orders_365d", "spend_90d"} <= {reason.feature, *reason.others}
+            if reason.feature == "recency_days":
+                assert reason.words.startswith(f"The latest order {row['recency_days']} days ago: ")
+            given_value[model.name] = reason
         assert given_value["churn"].contribution > 0 > given_value["propensity"].contribution
 
 
@@ -166,7 +186,65 @@ def test_raw_contributions_become_contributions_to_the_score(
     )
 
 
-# Words
+# Facts and words
+
+
+def test_every_feature_states_one_fact_and_exists() -> None:
+    names = [name for fact in FACTS for name in fact]
+    assert len({*names}) == len(names)
+    assert {*names, *WINDOW_DAYS} <= {*FEATURES}
+
+
+def test_no_order_in_a_window_is_stated_by_the_latest_order() -> None:
+    names = ["orders_30d", "recency_days", "orders_90d", "orders_365d", "country", "overdue_ratio"]
+    values = {"recency_days": 60, "orders_30d": 0, "orders_90d": 1, "orders_365d": 2}
+    values |= {"country": "DE", "overdue_ratio": 1.5}
+    by_fact = [[names[place] for place in places] for places in facts_of(names, values)]
+    last_order = ["orders_30d", "recency_days", "overdue_ratio"]
+    assert by_fact == [last_order, ["orders_90d", "orders_365d"], ["country"]]
+    lately = facts_of(names, values | {"recency_days": 5, "orders_30d": 1})
+    assert [names[place] for place in lately[0]] == ["orders_30d", "orders_90d", "orders_365d"]
+    never = dict.fromkeys(names, None) | {"orders_30d": 0, "orders_90d": 0, "orders_365d": 0}
+    assert len(facts_of(names, never)) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "summary"),
+    [
+        (
+            sum_of_points(0.41, [0.1234, -0.004], ["a: +12 points", "b: −0.4 points"], 0.0351),
+            ["41.0%", "a: +12 points", "b: −0.4 points", "−49.1 points", "3.5%"],
+        ),
+        (sum_of_points(0.2, [0.1], ["a: +10 points"], 0.3), ["20.0%", "a: +10 points", "30.0%"]),
+        (
+            sum_of_money(95.2, [1500.4], ["a: +1,500 EUR"], 1234.4, "EUR"),
+            ["95.20 EUR", "a: +1,500 EUR", "−361.20 EUR", "1,234 EUR"],
+        ),
+        (sum_of_money(0.0, [], [], 120.0, "EUR"), ["0 EUR", "+120 EUR", "120 EUR"]),
+    ],
+)
+def test_a_summary_adds_up_as_it_is_shown(lines: tuple[str, ...], summary: list[str]) -> None:
+    assert shown_sum(lines) == pytest.approx(0, abs=1e-9)
+    labels = ("Before anything is known of the customer: ", "Everything else: ", "Together: ")
+    bare = list(lines)
+    for label in labels:
+        bare = [line.removeprefix(label) for line in bare]
+    assert bare == summary
+
+
+@pytest.mark.parametrize(
+    ("percentile", "english", "chinese"),
+    [
+        (0, "lower than for 99 of 100 customers", "低于 100 位客户中的 99 位"),
+        (12, "lower than for 8 of 10 customers", "低于 10 位客户中的 8 位"),
+        (50, "as for a typical customer", "与一般客户相当"),
+        (90, "higher than for 9 of 10 customers", "高于 10 位客户中的 9 位"),
+        (98.9, "higher than for 9 of 10 customers", "高于 10 位客户中的 9 位"),
+        (100, "higher than for 99 of 100 customers", "高于 100 位客户中的 99 位"),
+    ],
+)
+def test_a_percentile_in_words(percentile: float, english: str, chinese: str) -> None:
+    assert (rank(percentile), rank(percentile, "zh")) == (english, chinese)
 
 
 @pytest.mark.parametrize(

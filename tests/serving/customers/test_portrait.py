@@ -92,6 +92,8 @@ def test_its_scores_are_those_of_the_scores_route_with_reasons(
                     score.score, abs=1e-9
                 )
                 assert len(parts) <= 4
+                assert given_value["summary"][-1].startswith("Together: ")
+                assert given_value["rank"] in portraits[entry.customer_id]["portrait"]
                 for reason in given_value["reasons"]:
                     assert re.search(r": [+−]\S+ (points?|EUR)$", reason["words"])
 
@@ -419,6 +421,48 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
 def test_a_customer_in_words(facts: Facts, changed: Facts, language: Any, sentences: list[str]) -> None:
     given_value = measured().model_copy(update=SCORES | changed)
     assert describe("C{1}", {"recency_days": 10} | facts, given_value, "EUR", language) == "".join(sentences)
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", " The models put a first order within 60 days at 12% (higher than for 8 of 10 customers)."),
+        ("zh", "模型预测：60 天内首次下单的概率为 12%（高于 10 位客户中的 8 位）。"),
+    ],
+)
+def test_a_prospect_is_portrayed_by_the_score_of_leads(language: Any, sentence: str) -> None:
+    prospect = entry(
+        orders_total=0, recency_days=None, tenure_days=None, average_order_value=None,
+        spend_total=0.0, refunded_total=0.0,
+    )  # fmt: skip
+    no_order = Score(None, version="1", reason="has not ordered yet")
+    scores = dict.fromkeys(("churn", "propensity", "clv"), no_order) | {"leads": Score(0.12, 84.0, "1")}
+    model = FittedModel("1", {"horizon_days": 60, "kind": "probability"}, None, {})  # type: ignore[arg-type]
+    result = measures(replace(prospect, scores=scores), prospect.facts, {"leads": model}, SHOP)
+    assert (result.first_order_probability, result.first_order_horizon_days) == (0.12, 60)
+    assert result.missing["order_probability"] == "has not ordered yet"
+    assert result.missing["subscription_churn_probability"] == "subscription_churn was never trained"
+    words = describe("C1", prospect.facts, result, "EUR", language, {"first_order_probability": 84.0})
+    assert words.endswith(sentence)
+
+
+def test_the_end_of_subscriptions_is_in_the_paragraph() -> None:
+    scores = SCORES | {"subscription_churn_probability": 0.3, "subscription_churn_horizon_days": 60}
+    result = measured().model_copy(update=scores | {"expected_date_of_next_order": None})
+    ranks = {"subscription_churn_probability": 99.5, "predicted_clv": 50.0}
+    words = {
+        language: describe("C1", {"recency_days": 10}, result, "EUR", language, ranks)
+        for language in ("en", "zh")
+    }
+    assert words["en"].endswith(
+        " no order within 180 days at less than 1%, no subscription any more in 60 days at 30% (higher than"
+        " for 99 of 100 customers) and what they bring within 365 days at 1,234 EUR"
+        " (as for a typical customer)."
+    )
+    assert words["zh"].endswith(
+        "60 天后已无订阅的概率为 30%（高于 100 位客户中的 99 位），"
+        "365 天内预计带来 1,234 EUR（与一般客户相当）。"
+    )
 
 
 @pytest.mark.parametrize(
