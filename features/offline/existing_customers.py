@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from core.home import Home
 from core.storage.database import Database
 from events import lake
 from events.identity import Identity
-from features.offline.populations import everyone
+from features.offline.populations import first_known
 
 
 class ExistingCustomers(Identity):
@@ -38,9 +39,9 @@ class ExistingCustomers(Identity):
         if last_day is None or last_day < shop.today():
             return frozenset()
         backend = lake.connect()
-        events = lake.read(self._shop_home, backend)
-        known = backend.to_pyarrow(everyone(events, shop.now(), shop.time_zone).customer_key)
-        return frozenset(super().table()["customer_key"].to_pylist()).difference(known.to_pylist())
+        known = first_known(lake.read(self._shop_home, backend))
+        now = ibis.literal(shop.now().replace(tzinfo=None), "timestamp(6)")
+        return frozenset(backend.to_pyarrow(known.filter(known.since > now).customer_key).to_pylist())
 
     def table(self) -> pa.Table:
         """All ids: ``customer_key`` (int64) and ``customer_id`` (string), by key."""

@@ -42,15 +42,7 @@ def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
 
 def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
     """All customers known at each of these moments; the events are read once."""
-    tick = ibis.interval(microseconds=1)  # an event is known after its moment, not at it
-    sightings = ibis.union(
-        *(
-            table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
-            for table in (events.order_lines, events.traits, events.activities)
-        ),
-        distinct=False,
-    )
-    known = sightings.group_by("customer_key").aggregate(since=sightings.since.min())
+    known = first_known(events)
     moments = {
         "as_of": pa.array([as_of.replace(tzinfo=None) for as_of in as_ofs], pa.timestamp("us")),
         "as_of_day": pa.array([day_of(as_of, zone) for as_of in as_ofs], pa.int32()),
@@ -62,6 +54,19 @@ def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Tab
         pairs = pairs.left_join(merged, "customer_key")
         pairs = pairs.filter(pairs.gone.isnull() | (pairs.gone > pairs.as_of))
     return pairs.select(*POPULATION).cast(POPULATION)
+
+
+def first_known(events: Events) -> ir.Table:
+    """The first moment ``since`` at which each ``customer_key`` is known."""
+    tick = ibis.interval(microseconds=1)  # an event is known after its moment, not at it
+    sightings = ibis.union(
+        *(
+            table.select("customer_key", since=ibis.greatest(table.timestamp + tick, table.received_at))
+            for table in (events.order_lines, events.traits, events.activities)
+        ),
+        distinct=False,
+    )
+    return sightings.group_by("customer_key").aggregate(since=sightings.since.min())
 
 
 def origins(home: Home) -> list[datetime]:
