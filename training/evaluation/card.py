@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from models.spec import Question
 from training.evaluation.evaluate import RANKING, Evaluation
+from training.evaluation.tenths import table_of
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ def card(
     failed_gates: Sequence[str],
     comparisons: Sequence[str] = (),
     findings: Iterable[tuple[str, str]] = (),
+    figures: Collection[str] = (),
 ) -> str:
     """Render the card.
 
     Args:
         comparisons: the comparisons with other models, a line each.
         findings: title and text of further results.
+        figures: the names of the run's figures.
     """
     sections = [
         [f"# {model.name}", model.question, f"Score: {facts.meaning}."],
@@ -52,6 +55,7 @@ def card(
         ["## Gates", *([f"- failed: {words}" for words in failed_gates] or ["All passed."])],
         *([["## Compared with", *(f"- {line}" for line in comparisons)]] if comparisons else []),
         *([f"## {title}", "```text", text, "```"] for title, text in findings),
+        *([["## Plots", *(f"![{name}](plots/{name}.png)" for name in figures)]] if figures else []),
         ["## Features", *(f"- `{name}`: {meaning}" for name, meaning in facts.reads.items())],
         ["## Limits", *(f"- {line}" for line in facts.limits)],
     ]
@@ -60,18 +64,12 @@ def card(
 
 def _measures(evaluation: Evaluation) -> list[str]:
     rows = [f"| {name} | {value:.4g} |" for name, value in evaluation.metrics.items()]
-    bins = [
-        f"| {row['predicted']:.4g} | {row['actual']:.4g} | {row['customers']:,.0f} |"
-        for row in evaluation.calibration
-    ]
     return [
         "| measure | value |",
         "|---|---|",
         *rows,
         "",
-        "| predicted | actual | customers |",
-        "|---|---|---|",
-        *bins,
+        *table_of(evaluation.kind, evaluation.tenths),
     ]
 
 

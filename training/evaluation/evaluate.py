@@ -13,6 +13,7 @@ from models.estimators.calibration import money_slope
 from models.measures import metrics
 from models.spec import Array, Question
 from training.evaluation.slices import enough, slices
+from training.evaluation.tenths import Tenth, tenths_of
 from training.evaluation.worst_slice import Worst, worst
 
 Measure = Callable[[Array, Array], float]
@@ -58,6 +59,7 @@ class Evaluation:
 
     Attributes:
         slices: for each worst-slice measure the slice.
+        tenths: of the customers by score, the best first.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Evaluation:
     by_slice: tuple[SliceRow, ...]
     customers: int
     slices: Mapping[str, str] = field(default_factory=dict)
+    tenths: tuple[Tenth, ...] = ()
 
     def failed_gates(self, model: Question) -> tuple[str, ...]:
         """A message for each failed gate."""
@@ -76,7 +79,8 @@ class Evaluation:
     def documents(self) -> Mapping[str, Any]:
         """The data of the plots, for MLflow."""
         rows = [asdict(row) for row in self.by_slice]
-        return {"calibration": {"bins": self.calibration}, "slices": {"rows": rows}}
+        tenths = [asdict(tenth) for tenth in self.tenths]
+        return {"calibration": {"bins": self.calibration, "tenths": tenths}, "slices": {"rows": rows}}
 
 
 def evaluate(
@@ -113,6 +117,7 @@ def evaluate(
         by_slice(model.kind, frame, score),
         len(outcome),
         least.slices,
+        tenths_of(model.kind, frame, score),
     )
 
 
