@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.home import Home
 
-SETTINGS = ("home.toml", "actions.toml", "text-classifier.zip")
+SETTINGS = ("home.toml", "actions.toml", "features.toml", "text-classifier.zip")
 """Files that are copied as they are."""
 JOBS = ("score-jobs", "recommendation-runs")
 REPORTS = "reports"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from core import own_features
 from core.home import Home
+from core.own_features import SqlFeature
 from core.traits import TraitDeclaration
 from features.group import Feature, FeatureGroup
 from features.groups.contacts import contacts
@@ -12,6 +14,7 @@ from features.groups.declared import declared_group
 from features.groups.engagement import engagement
 from features.groups.feedback import feedback
 from features.groups.opinions import opinions
+from features.groups.own_sql import own_group
 from features.groups.price import price
 from features.groups.profile import profile
 from features.groups.purchases import purchases
@@ -27,15 +30,18 @@ FEATURES: dict[str, Feature] = {name: feature for group in GROUPS for name, feat
 
 
 def groups_of(home: Home) -> tuple[FeatureGroup, ...]:
-    """The groups of a shop, with that of the traits which it declares."""
-    return _groups_with(home.traits())
+    """The groups of a shop, with those of the traits and of the SQL which it declares."""
+    return _groups_with(home.traits(), own_features.declared(home.path))
 
 
 def features_of(home: Home) -> dict[str, Feature]:
-    """The features of a shop by name, with the traits that it declares."""
+    """The features of a shop by name, with those that it declares."""
     return {name: feature for group in groups_of(home) for name, feature in group.features.items()}
 
 
 @lru_cache(maxsize=8)
-def _groups_with(declared: tuple[TraitDeclaration, ...]) -> tuple[FeatureGroup, ...]:
-    return (*GROUPS, declared_group(declared)) if declared else GROUPS
+def _groups_with(
+    traits: tuple[TraitDeclaration, ...], own: tuple[SqlFeature, ...]
+) -> tuple[FeatureGroup, ...]:
+    declared = ((declared_group(traits),) if traits else ()) + ((own_group(own),) if own else ())
+    return (*GROUPS, *declared) if declared else GROUPS
