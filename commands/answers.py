@@ -36,6 +36,12 @@ def score(
         str | None,
         typer.Option(help="Resume this job, or write its file again.", metavar="ID"),
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            help="Score with this version of --model, champion or not, into the file only.", metavar="VERSION"
+        ),
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +52,11 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
+    if version is not None:
+        if model == "all" or segment is not None or job is not None or table is not None:
+            raise typer.BadParameter("--version takes --model NAME, no --segment, no --job and no --table")
+        _score_version(model, version, out, as_json)
+        return
     if table is not None:
         if model == "all" or segment is not None or job is not None:
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
@@ -110,3 +121,15 @@ def _score_table(table: str, model: str, out: Path, as_json: bool) -> None:
         done = score_table(Registry(open_home()), table, model, out, progress)
     lines = [f"scored {done['customers']:,} customers by {model} version {done['version']} into {out}"]
     print_result(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))
+
+
+def _score_version(model: str, version: str, out: Path, as_json: bool) -> None:
+    """Score all customers by one version into a file."""
+    from models.questions import find
+    from serving.files.score_version import score_version
+
+    home, name = open_home(), find(model).name
+    with progress_bar(as_json) as progress:
+        done = score_version(home, name, version, out, progress)
+    text = f"scored {done['customers']:,} customers by {name} version {version} into {out}; not in the log"
+    print_result(as_json, done, text)

@@ -1,4 +1,4 @@
-"""The report of a training run: a line per version, and the exit code of the gates."""
+"""The reports of trainings: a line per version, the exit code of the gates, and advice before training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from commands.common import Exit, print_result
 
 if TYPE_CHECKING:
+    from core.home import Home
     from models.registry.versions import ModelVersion
 
 LATER_TIME = "a later time"
@@ -60,3 +61,12 @@ def ranking_metric(version: ModelVersion) -> str:
     names = [*(name for name, _ in RANKING.values()), "ndcg_10"]  # the last one ranks product models
     name = next((name for name in names if name in version.metrics), None)
     return f"{name} {version.metrics[name]:.3f}" if name else "not measured"
+
+
+def churn_advice(home: Home) -> Any:
+    """The advice on the horizon of churn, from the days of the customers' visits."""
+    from events import lake
+    from training.reports.advise import advise, visits
+
+    shop, events = home.shop(), lake.read(home, lake.connect())
+    return advise(visits(events.known_at(shop.now())).to_pandas(), shop.today())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import OneModel
-from commands.reporting import exit_code, report_training, version_line
+from commands.reporting import churn_advice, exit_code, report_training, version_line
+from commands.tables.training import train_table
 from core.errors import PatronError
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ def train(
     ] = None,
     horizon: Annotated[
         int | None, typer.Option(max=36_500, help="The horizon in days; default: that of the model.")
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            help="An estimator of your own, such as 'sklearn.svm.SVC(C=2)' or models.py:make_model.",
+            metavar="PATH",
+        ),
     ] = None,
     advise: Annotated[
         bool, typer.Option(help="Only for churn: advise on the horizon; trains nothing.")
@@ -59,6 +67,13 @@ def train(
     drop: Annotated[
         list[str] | None, typer.Option(help="A column to ignore; may be repeated.", metavar="COLUMN")
     ] = None,
+    confirm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column that is known before the outcome, so is no leak; may be repeated.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="For feedback: the column of texts.", metavar="COLUMN")
     ] = None,
@@ -72,11 +87,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train, test on a later time, publish to MLflow, and promote what passes its gates."""
-    of_customers = bool(target or time or name or drop)
+    of_table = bool(target or time or name or drop or confirm)
+    of_customers = horizon is not None or advise or estimator is not None
     if model == "feedback":
         from commands.feedback import train_feedback
 
-        if of_customers or horizon is not None or advise:
+        if of_table or of_customers:
             raise typer.BadParameter(
                 "feedback takes --table, --text and --rating or --label, and nothing else"
             )
@@ -85,26 +101,28 @@ def train(
     if text or rating or label:
         raise typer.BadParameter("--text, --rating and --label are for `patron train feedback --table FILE`")
     if table is not None:
-        if model is not None or horizon is not None or advise:
-            raise typer.BadParameter("--table takes no MODEL, no --horizon and no --advise")
+        if model is not None or of_customers:
+            raise typer.BadParameter("--table takes no MODEL, no --horizon, no --advise and no --estimator")
         if target is None:
             raise typer.BadParameter("pass --target, the column of outcomes in the table")
-        _train_table(table, target, time, name, drop or [], as_json)
+        train_table(table, target, time, name, drop or [], confirm or [], as_json)
         return
-    if of_customers:
-        raise typer.BadParameter("--target, --time, --name and --drop are for --table FILE")
+    if of_table:
+        raise typer.BadParameter("--target, --time, --name, --drop and --confirm are for --table FILE")
     if model in ("products", "category_propensity"):
-        if horizon is not None or advise:
-            raise typer.BadParameter(f"{model} takes no --horizon and no --advise")
+        if of_customers:
+            raise typer.BadParameter(f"{model} takes no --horizon, no --advise and no --estimator")
         train_of_orders(model, as_json)
         return
     if model is None:
         raise typer.BadParameter("pass a MODEL, or all, or --table FILE")
+    if estimator is not None and (model == "all" or advise):
+        raise typer.BadParameter("--estimator takes one MODEL, and no --advise")
     home = open_home()
     if advise:
         if model != "churn" or horizon is not None:
             raise typer.BadParameter("--advise is only for churn, and takes no --horizon")
-        advice = _advice(home)
+        advice = churn_advice(home)
         print_result(as_json, advice.as_dict(), advice.table())
         return
     left_out = None
@@ -112,7 +130,7 @@ def train(
         if model == "all":
             trained, left_out = train_all(home, horizon, progress)
         else:
-            trained = [train_customer_model(home, model, horizon, progress)]
+            trained = [train_customer_model(home, model, horizon, progress, estimator)]
     report_training(trained, as_json, left_out=left_out)
 
 
@@ -166,8 +184,13 @@ def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersi
     return {"products": train_products, "category_propensity": train_categories}
 
 
-def train_customer_model(home: Home, name: str, horizon: int | None, progress: Progress) -> ModelVersion:
+def train_customer_model(
+    home: Home, name: str, horizon: int | None, progress: Progress, estimator: str | None = None
+) -> ModelVersion:
     """Rebuild the features, and train a model of customers.
+
+    Args:
+        estimator: the user's own, by its path; None for Patron's.
 
     Raises:
         PatronError: there is no such model, or the shop's data do not suffice.
@@ -176,9 +199,12 @@ def train_customer_model(home: Home, name: str, horizon: int | None, progress: P
     from models.questions import find
     from models.registry.registry import Registry
     from training.customers.horizon import with_horizon
+    from training.customers.own_estimator import with_own_estimator
     from training.customers.pipeline import train
 
     model = with_horizon(find(name), horizon)
+    if estimator is not None:
+        model = with_own_estimator(model, estimator)
     return train(Workspace.build(home, progress), model, Registry(home), progress)
 
 
@@ -216,34 +242,3 @@ def train_all(
     if not trained and not usable:
         raise PatronError("no model can be trained:\n" + "\n".join(left_out.values()))
     return trained, left_out
-
-
-def _advice(home: Home) -> Any:
-    from events import lake
-    from training.reports.advise import advise, visits
-
-    shop, events = home.shop(), lake.read(home, lake.connect())
-    return advise(visits(events.known_at(shop.now())).to_pandas(), shop.today())
-
-
-def _train_table(
-    table: str, target: str, time: str | None, name: str | None, drop: list[str], as_json: bool
-) -> None:
-    """Train a model on a table, and print its report."""
-    from events.files.readers.database import described
-    from events.files.table import open_table
-    from models.registry.registry import Registry
-    from training.tables import facts, pipeline
-    from training.tables.labelled import label
-
-    with progress_bar(as_json) as progress:
-        home = open_home()
-        progress(f"reading {described(table)}", 0.0)
-        data = label(open_table(table), target, time, drop)  # fails before the home is changed
-        trained = pipeline.train_table(home, Registry(home), data, name, progress)
-    version = trained.version
-    lines = [version_line(version, facts.LATER if time else facts.AT_RANDOM)]
-    left_out = (f"left out: {column} {why}" for column, why in trained.left_out.items())
-    lines += [f"  {note}" for note in (*trained.notes, *left_out)]
-    done = {"versions": [version.as_dict()], "notes": trained.notes, "left_out": trained.left_out}
-    print_result(as_json, done, "\n".join(lines), exit_code([version]))

@@ -158,8 +158,13 @@ class FittedModel:
             )
 
 
-def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) -> FittedModel:
+def open_bundle(
+    version: str, files: Mapping[str, bytes], manifest_digest: str, run_own_file: bool = False
+) -> FittedModel:
     """Check every digest, then load.
+
+    Args:
+        run_own_file: whether the code of a user's estimator may run; see :mod:`models.estimators.own.stored`.
 
     Raises:
         PatronError: a file is missing, was changed, or has a format that this code does not read.
@@ -169,7 +174,9 @@ def open_bundle(version: str, files: Mapping[str, bytes], manifest_digest: str) 
         raise PatronError(
             f"version {version} of {manifest.get('model')} is not a model that scores customers"
         )
-    return FittedModel(version, manifest, open_fitted(files), json.loads(files["reference.json"]))
+    return FittedModel(
+        version, manifest, open_fitted(files, run_own_file), json.loads(files["reference.json"])
+    )
 
 
 def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 from core.errors import NothingThere, PatronError
+from models.estimators.own.stored import NOT_SERVABLE
 from models.registry.registry import Registry
 from models.registry.settings import ModelSettings
 from models.registry.versions import ROLLED_BACK, ModelVersion, Promotion, earlier
@@ -54,13 +55,15 @@ def promote(
         hook: called after the promotion is recorded.
 
     Raises:
-        GatesFailed: the version failed its gates, and ``force`` is not given.
+        GatesFailed: the version failed its gates, and ``force`` is not given; or no service can load it.
         PatronError: there is no such version, it is the champion already, or the reason is missing.
     """
     why = _one_line(why)
     chosen = find(registry, name, version)
     if chosen.champion:
         raise PatronError(f"{name} version {version} is the champion already")
+    if reason := next((w for w in chosen.failed_gates if w.startswith(NOT_SERVABLE)), None):
+        raise GatesFailed(f"{name} version {version} cannot be promoted, even with --force: {reason}")
     if chosen.failed_gates and not force:
         raise GatesFailed(
             f"{name} version {version} is not promoted, since it did not pass its gates:"

@@ -7,13 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.estimators.contest import Blend
+from models.estimators.own.estimator import OwnEstimator
 from models.estimators.trees import CalibratedTrees, MoneyTrees
 from models.spec import Estimator
 
-_ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
+
+def _own(call: str, kind: str, file: str | None) -> Estimator | None:
+    """A user's estimator of a library; None for one of a file, which is not run again."""
+    return None if file else OwnEstimator(call, kind)
+
+
+_ESTIMATORS: Mapping[str, Callable[..., Estimator | None]] = {
     "Blend": Blend,
     "CalibratedTrees": CalibratedTrees,
     "MoneyTrees": MoneyTrees,
+    "OwnEstimator": _own,
 }
 
 
@@ -24,7 +32,7 @@ def described(estimator: Estimator) -> dict[str, Any]:
 
 
 def made(manifest: Mapping[str, Any]) -> Estimator | None:
-    """The estimator of a published version; None if it is not one of Patron's, or not recorded."""
+    """The estimator of a published version; None if it is of a user's file, or not recorded."""
     recipe = manifest.get("estimator", {"name": ""})
     make = _ESTIMATORS.get(recipe["name"])
     return None if make is None else make(**recipe["settings"])

@@ -214,9 +214,13 @@ class Registry:
             raise NoChampion(why_none(name, versions))
         return chosen.version
 
-    def open(self, name: str, version: str) -> FittedModel:
-        """Load a published version, checking every digest."""
-        return open_bundle(version, *self.files(name, version))
+    def open(self, name: str, version: str, run_own_file: bool = False) -> FittedModel:
+        """Load a published version, checking every digest.
+
+        Args:
+            run_own_file: whether the code of a user's estimator may run.
+        """
+        return open_bundle(version, *self.files(name, version), run_own_file)
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
         """The manifest of a published version of any kind of model, with every digest checked."""

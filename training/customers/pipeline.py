@@ -25,8 +25,11 @@ from training.customers.backtest import Backtest, Preparation, backtest, fit, pr
 from training.customers.card_facts import card_facts
 from training.customers.champion import over_champion
 from training.customers.dataset import Dataset, Split, columns_of
+from training.customers.own_estimator import not_servable_because
+from training.evaluation import tenths
 from training.evaluation.card import card
 from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.influence import influence_of
 from training.evaluation.plots import plots
 from training.evaluation.promotion_checks import Comparison, over_baseline
 from training.publishing import code_version, provenance, publish
@@ -78,6 +81,7 @@ def train(
     baseline = over_baseline(prepared.model, test_sets)
     champion = over_champion(workspace, registry, results.test, test_sets, manifest)
     failed = results.evaluation.failed_gates(prepared.model) + (() if baseline.passed else (baseline.words,))
+    failed += not_servable_because(final.fitted)
 
     progress(f"{model.name}: publishing", 0.9)
     run = _run(workspace.home, results, prepared.data, final, (baseline, champion), failed)
@@ -116,6 +120,10 @@ def _run(
     report = replace(results.report, unused=final.unused)
     facts = card_facts(model, split, evaluation, data.digest())
     words = [comparison.words for comparison in comparisons]
+    influence = influence_of(results.test.fitted, results.test.x(), model.kind)
+    unit = "probability" if model.kind == "probability" else shop.currency
+    figures = plots(evaluation, unit) | tenths.figures(evaluation.tenths) | influence.figures()
+    findings = [influence.section(), *report.sections()]
     return TrainingRun(
         parameters=_parameters(data.model, split)
         | chosen(final)
@@ -126,9 +134,9 @@ def _run(
             "code_version": code_version(),
             "as_of": f"{data.known_at:%Y-%m-%dT%H:%M:%SZ}",
         },
-        figures=plots(evaluation, "probability" if model.kind == "probability" else shop.currency),
+        figures=figures,
         documents={**evaluation.documents(), "report": report.as_dict()},
-        texts={"card.md": card(model, facts, evaluation, failed_gates, words, report.sections())},
+        texts={"card.md": card(model, facts, evaluation, failed_gates, words, findings, figures)},
     )
 
 

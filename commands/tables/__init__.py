@@ -1,0 +1,1 @@
+"""Commands about a company's own tables."""
