@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import duckdb
 
 from core.storage import sql
-from events.files import expressions
+from events.files import currencies, expressions
 from events.files.drafting import numbers
 from events.files.drafting.numbers import NumberStyle
 
 NOT_KNOWN = ("na", "n/a", "nan", "null", "none", "-", "?", "unknown")  # among numbers; a category otherwise
-_SIGN = r"\s*([€$£¥￥₹₽₩元%]|[A-Za-z]{0,2}\$|[A-Z]{3}|Rs\.?|kr\.?|zł)?\s*"
-_GROUPED = r"[1-9]\d{0,2}([.,'\s\x{00A0}\x{202F}]\d{3})+([.,]\d+)?"
+_SIGN = rf"\s*({currencies.TOKEN}|%)?\s*"
+_GROUPED = r"[1-9]\d{0,2}(([.,'’\s\x{00A0}\x{202F}]\d{3})+|(,\d{2})*,\d{3})([.,]\d+)?"  # the latter in India
 _NUMBER = rf"^\(?[-+\x{{2212}}]?{_SIGN}[-+\x{{2212}}]?({_GROUPED}|\d*[.,]?\d+([Ee][-+]?\d+)?){_SIGN}-?\)?$"
 _MIN_SHARE = 0.9  # of the known cells, those that are numbers
 
@@ -47,6 +47,10 @@ def table_numbers(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -
         if style != NumberStyle(".", "") or not is_plain:
             text = f"rtrim({sql.name(name)}, ' %')"
             readings[name] = expressions.number_of(text, style.decimal, style.thousands)
+            if len(codes := _currencies(connection, name)) > 1:
+                notes.append(
+                    f"{name}: amounts in {' and '.join(codes)} are read as they stand, not converted"
+                )
         if style.decimal == ",":
             notes.append(f"{name}: numbers are read with a decimal comma")
         if doubt:
@@ -77,6 +81,13 @@ def _written(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dic
         elif marked and plains >= _MIN_SHARE * known:
             written[name] = True
     return written
+
+
+def _currencies(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """The currencies that a column's amounts name, in alphabetical order."""
+    stated = currencies.stated(sql.name(name), "''")
+    query = f"SELECT DISTINCT {stated} AS code FROM cells WHERE {sql.name(name)} IS NOT NULL ORDER BY 1"
+    return [str(code) for (code,) in connection.execute(query).fetchall() if code]
 
 
 def _style(own: dict[str, int], total: dict[str, int]) -> tuple[NumberStyle, str]:

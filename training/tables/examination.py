@@ -15,8 +15,10 @@ from training.evaluation.compare import DRAWS, DRAWS_OF_PARTS
 from training.evaluation.evaluate import RANKING, Evaluation, evaluate
 from training.tables import single_columns
 from training.tables.configurations import Configuration, choose
+from training.tables.high_cardinality import encoded_columns
 from training.tables.holdouts import Holdout, inner
 from training.tables.labelled import Labelled, Rows
+from training.tables.leaks import Leak, find_leaks, words_about
 
 MANY = 20_000  # held-out customers; above this, fewer resamples suffice
 
@@ -43,17 +45,17 @@ class Examination:
 
     Attributes:
         alone: the ranking measure of each single column on the training rows, the best first.
-        leaks: columns that nearly determine the outcome alone.
+        leaks: columns that nearly determine the outcome, alone or together.
     """
 
     configuration: Configuration
     evaluation: Evaluation
     alone: dict[str, float]
-    leaks: tuple[str, ...]
+    leaks: tuple[Leak, ...]
     score: Array
 
 
-def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> TableModel:
+def question_about(name: str, data: Labelled, leaks: tuple[Leak, ...] = ()) -> TableModel:
     """The question of a table's target, with its baselines and gates."""
     target, kind = data.target, data.kind
     measure, _ = RANKING[kind]
@@ -63,11 +65,6 @@ def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> Ta
     if not probability:
         own = Gate("gini", "it must tell big spenders from small ones", at_least=0.2)
         true = Gate("total_ratio", "its total must be near the truth", at_least=0.5, at_most=2.0)
-    drops = " ".join(f"--drop {leak}" for leak in leaks)
-    leak = (
-        f"{' and '.join(leaks)} alone nearly decides {target}, so was most likely written down after it;"
-        f" train with {drops}, or promote with --force if it is known in time"
-    )
     return TableModel(
         name,
         f"What will {target} be?",
@@ -80,7 +77,7 @@ def question_about(name: str, data: Labelled, leaks: tuple[str, ...] = ()) -> Ta
             Baseline("best_column", lambda frame, _days: frame["best_column"]),
         ),
         (
-            Gate("leaking_columns", leak, at_most=0),
+            Gate("leaking_columns", words_about(leaks, target, measure), at_most=0),
             own,
             Gate(f"{measure}_over_constant_low", "it must rank better than chance would", at_least=0),
             Gate(
@@ -100,11 +97,17 @@ def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Ex
     """
     columns = data.columns(holdout.fit)
     x = data.x(columns)
-    configuration = choose(data.kind, x, data.y, categorical(columns), inner(data, holdout.fit))
+    encoded = encoded_columns(columns, data.encoded)
+    splits = inner(data, holdout.fit)
+    configuration = choose(data.kind, x, data.y, categorical(columns), splits, encoded)
     tested = fit(name, data, holdout.fit, configuration, "test")
     score = tested.score_matrix(x[holdout.test])
     alone = single_columns.rank(data.kind, columns, x[holdout.fit], data.y[holdout.fit])
-    leaks = tuple(column for column, good in alone.items() if good >= single_columns.NEARLY_DECIDES)
+    _, ranking = RANKING[data.kind]
+    leaks = find_leaks(
+        data.kind, columns, x[holdout.fit], data.y[holdout.fit], alone, data.confirmed,
+        ranking(data.y[holdout.test], score),
+    )  # fmt: skip
     best = [column.name for column in columns].index(next(iter(alone)))
     one = single_columns.fit(columns[best], x[holdout.fit, best], data.y[holdout.fit])
     frame = pd.DataFrame(
@@ -117,16 +120,16 @@ def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Ex
     )
     model = question_about(name, data, leaks)
     shown = evaluate(model, frame, 0, score)
-    measures = shown.metrics | {"leaking_columns": float(len(leaks))} | _intervals(model, frame, score)
+    leaking = {"leaking_columns": float(sum(len(leak.columns) for leak in leaks))}
+    measures = shown.metrics | leaking | _intervals(model, frame, score)
     return model, Examination(configuration, replace(shown, metrics=measures), alone, leaks, score)
 
 
 def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:
     """Fit on some rows, with their categories."""
     columns = data.columns(rows)
-    fitted = configuration.estimator(data.kind).fit(
-        data.x(columns)[rows], data.y[rows], rows, categorical(columns)
-    )
+    estimator = configuration.encoding_estimator(data.kind, encoded_columns(columns, data.encoded))
+    fitted = estimator.fit(data.x(columns)[rows], data.y[rows], rows, categorical(columns))
     manifest = {
         "model": name,
         "features": [asdict(column) for column in columns],

@@ -28,8 +28,9 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
     measure, _ = RANKING[data.kind]
     notes = [] if data.moments is not None else [DRAWN]
     for leak in exam.leaks:
+        reach = "together reach" if len(leak.columns) > 1 else "alone reaches"
         notes.append(
-            f"{leak} alone reaches {measure} {exam.alone[leak]:.3f}: it may be a leak, recorded after"
+            f"{leak.names} {reach} {measure} {leak.measure:.3f}: it may be a leak, recorded after"
             f" {data.target} was known"
         )
     total = sum(gains.values())

@@ -31,6 +31,8 @@ class Labelled:
         places: each customer's row in the table, from 0.
         moments: the moment of each row, in any unit that rises with time; None if not known.
         notes: rows left out and values converted, as text.
+        confirmed: columns that the user says are known before the outcome, so are no leaks.
+        encoded: columns whose categories are replaced by their mean outcome.
     """
 
     table: Table
@@ -44,6 +46,8 @@ class Labelled:
     y: Array
     moments: Array | None
     notes: tuple[str, ...]
+    confirmed: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
 
     def columns(self, rows: Rows) -> tuple[Column, ...]:
         """The columns to train on, with the categories of these rows."""
@@ -59,7 +63,13 @@ def digest(x: Array, y: Array) -> str:
     return hashlib.sha256(np.column_stack([x, y]).astype(np.float32).tobytes()).hexdigest()
 
 
-def label(table: Table, target: str, time: str | None = None, drop: Collection[str] = ()) -> Labelled:
+def label(
+    table: Table,
+    target: str,
+    time: str | None = None,
+    drop: Collection[str] = (),
+    confirm: Collection[str] = (),
+) -> Labelled:
     """Read the outcome and the time, and classify the other columns.
 
     A blank outcome, or one that is not a finite number, is unknown: such rows are left out and counted.
@@ -68,11 +78,12 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
         target: 0 and 1, yes and no (or true and false), or an amount of money.
         time: the moment of each row: ISO 8601, or numbers that rise with time.
         drop: columns to ignore.
+        confirm: columns that are known before the outcome, so are no leaks.
 
     Raises:
         PatronError: a column is missing, the target is none of these, or too few outcomes are known.
     """
-    table.need([target, *drop, *([time] if time else [])])
+    table.need([target, *drop, *confirm, *([time] if time else [])])
     if target in drop or target == time:
         raise PatronError(f"{target} is the target; it can be neither dropped nor the time")
     kind, outcome = _outcome(table, target)
@@ -97,8 +108,9 @@ def label(table: Table, target: str, time: str | None = None, drop: Collection[s
     moments = None if time is None else _moments(table, time)[places]
     all_notes = (*notes, *understood.notes)
     return Labelled(
-        table, target, time, tuple(drop), kind, understood, positive, places, y, moments, all_notes
-    )
+        table, target, time, tuple(drop), kind, understood, positive, places, y, moments, all_notes,
+        tuple(confirm),
+    )  # fmt: skip
 
 
 def _outcome(table: Table, target: str) -> tuple[str, Array]:

@@ -13,6 +13,7 @@ import pandas as pd
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
+from models.estimators.target_encoding import FittedTargetEncodedTrees
 from models.estimators.trees import FittedTrees
 from models.measures import bins
 from models.questions import every
@@ -21,12 +22,15 @@ from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from models.registry.versions import TABLE_TAG, ModelVersion, TrainingRun
 from training.customers.pipeline import settings_of
+from training.evaluation import tenths
 from training.evaluation.card import card
+from training.evaluation.influence import influence_of
 from training.evaluation.plots import plots
 from training.publishing import provenance, publish, run_tags
 from training.tables.champion import over_champion
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import card_facts, notes_of
+from training.tables.high_cardinality import with_encoded_categories
 from training.tables.holdouts import hold_out
 from training.tables.labelled import Labelled, digest
 
@@ -68,6 +72,7 @@ def train_table(
     """
     name = _name(registry, data.table.name, name)
     holdout = hold_out(data)
+    data = with_encoded_categories(data, holdout.fit)
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
     model, exam = examine(name, data, holdout)
     refusals = exam.evaluation.failed_gates(model)
@@ -79,14 +84,18 @@ def train_table(
     gains = _gains(final)
     notes = notes_of(data, exam, gains)
     progress(f"{name}: publishing", 0.9)
-    told_by_card = card_facts(model, data, holdout, notes, digest(x, data.y))
+    influence = influence_of(final, x[holdout.test], data.kind)
+    unit = "probability" if data.kind == "probability" else currency(home)
+    facts = card_facts(model, data, holdout, notes, digest(x, data.y))
+    figures = plots(evaluation, unit) | tenths.figures(evaluation.tenths) | influence.figures()
+    text = card(model, facts, evaluation, refusals, [champion.words], [influence.section()], figures)
     run = TrainingRun(
         parameters=_parameters(data, exam),
         metrics=evaluation.metrics,
         tags=run_tags(digest(x, data.y), moment) | {TABLE_TAG: data.target},
-        figures=plots(evaluation, "probability" if data.kind == "probability" else currency(home)),
+        figures=figures,
         documents={**evaluation.documents(), "columns": _columns(data, exam, gains)},
-        texts={"card.md": card(model, told_by_card, evaluation, refusals, [champion.words])},
+        texts={"card.md": text},
     )
     bundle = _bundle(model, data, final, x, moment)
     version = publish(registry, name, bundle, run, refusals, champion)
@@ -137,15 +146,22 @@ def _bundle(
 
 
 def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:
-    own = {"target": data.target, "time": data.time or "", "dropped": " ".join(data.dropped)}
+    own = {
+        "target": data.target,
+        "time": data.time or "",
+        "dropped": " ".join(data.dropped),
+        "confirmed": " ".join(data.confirmed),
+        "encoded": " ".join(data.encoded),
+    }
     features = {"features": len(data.understood.types)}
     return own | features | settings_of(exam.configuration.estimator(data.kind))
 
 
 def _gains(final: FittedModel) -> dict[str, float]:
     """By column the reduction of the trees' loss."""
-    assert isinstance(final.fitted, FittedTrees)
-    gains = final.fitted.booster.feature_importance("gain").tolist()
+    fitted = final.fitted.trees if isinstance(final.fitted, FittedTargetEncodedTrees) else final.fitted
+    assert isinstance(fitted, FittedTrees)
+    gains = fitted.booster.feature_importance("gain").tolist()
     return {column.name: float(gain) for column, gain in zip(final.columns, gains, strict=True)}
 
 

@@ -41,12 +41,17 @@ class OneColumn:
         """Scores from 0; only their order has a meaning."""
         order = np.column_stack(
             [
-                self.means[_bins(self.edges, values, len(self.means))],
+                self.mean_outcome(values),
                 self.direction * np.nan_to_num(values),
             ]
         )
         _, ranks = np.unique(order, axis=0, return_inverse=True)
         return ranks.reshape(-1).astype(np.float64)
+
+    def mean_outcome(self, values: Array) -> Array:
+        """The mean outcome of each value's bin."""
+        means: Array = self.means[_bins(self.edges, values, len(self.means))]
+        return means
 
 
 def fit(column: Column, values: Array, y: Array) -> OneColumn:
