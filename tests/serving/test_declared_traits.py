@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import records
+from core import own_features
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
@@ -60,6 +61,13 @@ kind = "number"
 meaning = "Points on the customer's card."
 """
 )
+OWN = """
+[features.largest_line]
+from = "order_lines"
+select = "max(amount)"
+meaning = "Largest amount of a line."
+unit = "currency"
+"""
 ACTIONS = """
 margin = 0.4
 control_share = 0.0
@@ -126,6 +134,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     with open(home.settings_file, "a", encoding="utf-8") as file:
         file.write(draft(home))
     home.actions.write_text(ACTIONS)
+    (home.path / own_features.FILE).write_text(OWN)
     workspace = Workspace(home, build(home))
     version = train(workspace, propensity, Registry(home))
     if not version.champion:
@@ -181,6 +190,21 @@ def test_declared_traits_are_point_in_time_in_snapshots_and_in_feast(home: Home)
     rows = store.historical(entities, TRAITS).sort_values("as_of")
     expected = snapshot(pd.DataFrame({"customer_id": ["c0"] * 2, "as_of": entities["as_of"]}), TRAITS, home)
     assert rows[TRAITS].values.tolist() == expected[TRAITS].values.tolist()
+
+
+def test_a_feature_by_sql_is_a_feature_like_any_other(home: Home, ask: Ask) -> None:
+    days = [f"{START}T00:00", "2024-10-27T12:00"]
+    values = snapshot(pd.DataFrame({"customer_id": ["c0"] * 2, "as_of": days}), ["own_largest_line"], home)
+    assert values["own_largest_line"].isna().tolist() == [True, False]
+    assert values["own_largest_line"][1] == 20.0
+    store = Store(home)
+    assert "own_largest_line" in store.definitions()
+    entities = pd.DataFrame({"customer_key": [1], "as_of": pd.to_datetime(["2024-10-27T12:00"], utc=True)})
+    assert store.historical(entities, ["own_largest_line"])["own_largest_line"].tolist() == [20.0]
+    assert "own_largest_line" in Registry(home).champion("propensity").features
+    assert store.fresh_for()["own"] == timedelta(days=2)
+    response = ask("/v1/scores", method="POST", json={"customer_ids": ["c0"], "explain": True})
+    assert response.json()["customers"][0]["features"]["own_largest_line"]["value"] == 20.0
 
 
 def test_a_model_learns_from_them_and_answers_with_them(home: Home, ask: Ask) -> None:

@@ -19,6 +19,7 @@ from training.tables.high_cardinality import encoded_columns
 from training.tables.holdouts import Holdout, inner
 from training.tables.labelled import Labelled, Rows
 from training.tables.leaks import Leak, find_leaks, words_about
+from training.tables.telling_values import telling_values
 
 MANY = 20_000  # held-out customers; above this, fewer resamples suffice
 
@@ -46,12 +47,15 @@ class Examination:
     Attributes:
         alone: the ranking measure of each single column on the training rows, the best first.
         leaks: columns that nearly determine the outcome, alone or together.
+        telling_values: sentences about values with which nearly all customers have the outcome; empty if
+            there are leaks.
     """
 
     configuration: Configuration
     evaluation: Evaluation
     alone: dict[str, float]
     leaks: tuple[Leak, ...]
+    telling_values: tuple[str, ...]
     score: Array
 
 
@@ -122,7 +126,11 @@ def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Ex
     shown = evaluate(model, frame, 0, score)
     leaking = {"leaking_columns": float(sum(len(leak.columns) for leak in leaks))}
     measures = shown.metrics | leaking | _intervals(model, frame, score)
-    return model, Examination(configuration, replace(shown, metrics=measures), alone, leaks, score)
+    evaluation = replace(shown, metrics=measures)
+    telling: tuple[str, ...] = ()
+    if data.kind == "probability" and not leaks:
+        telling = tuple(telling_values(columns, x[holdout.fit], data.y[holdout.fit]))
+    return model, Examination(configuration, evaluation, alone, leaks, telling, score)
 
 
 def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:

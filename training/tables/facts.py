@@ -45,6 +45,10 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
             f"{measure} {exam.evaluation.metrics[measure]:.3f} is too good for most questions: check that no"
             f" column was recorded after {data.target}"
         )
+    notes += [
+        f"{words} have the outcome {data.target}: see that it is known before"
+        for words in exam.telling_values
+    ]
     if idle := [name for name, gain in gains.items() if not gain]:
         notes.append(f"columns without gain, which the trees do not use: {', '.join(idle)}")
     return (*notes, *data.notes)

@@ -97,6 +97,19 @@ def test_a_table_without_a_leak_names_none(tmp_path: Path) -> None:
     assert examined(read(customers(), tmp_path, "spent")).leaks == ()
 
 
+def test_a_value_that_tells_the_outcome_of_a_part_is_noted(tmp_path: Path) -> None:
+    frame = customers()
+    left, half = frame["left"] == "yes", np.random.default_rng(9).random(ROWS) < 0.4
+    frame["closing"] = np.where(left & half, "letter", np.where(half, "none", None))
+    exam = examined(read(frame, tmp_path))
+    assert exam.leaks == ()
+    (sentence,) = exam.telling_values
+    having, _, of = sentence.partition(" of ")
+    assert int(having) >= 30
+    assert of == f"{having} customers whose closing is letter"
+    assert examined(read(customers(), tmp_path)).telling_values == ()
+
+
 def test_a_set_is_held_back_until_all_of_its_columns_are_confirmed(tmp_path: Path) -> None:
     frame = customers()
     frame = frame.assign(**two_balances(frame, np.random.default_rng(5)))
