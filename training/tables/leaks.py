@@ -63,8 +63,8 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The training rows in which leaks are searched.
+class LeakSearch:
+    """The training rows in which leaks are searched, and the rankings by some columns.
 
     Attributes:
         kind: ``probability`` or ``money``.
@@ -153,16 +153,16 @@ def words_about(leaks: Sequence[Leak], target: str, measure: str) -> str:
     return "; ".join(leak.words(target, measure) for leak in leaks)
 
 
-def _sampled(kind: str, columns: Sequence[Column], x: Array, y: Array) -> Rows:
+def _sampled(kind: str, columns: Sequence[Column], x: Array, y: Array) -> LeakSearch:
     chosen = np.sort(np.random.default_rng(_SEED).permutation(len(y))[:MAX_ROWS])
-    return Rows(kind, tuple(columns), x[chosen], y[chosen])
+    return LeakSearch(kind, tuple(columns), x[chosen], y[chosen])
 
 
-def _rankers(rows: Rows) -> tuple[Ranker, Ranker]:
+def _rankers(rows: LeakSearch) -> tuple[Ranker, Ranker]:
     return rows.weighted_sum, rows.trees
 
 
-def _smallest_set(rows: Rows, pool: list[int], tested: float) -> Leak | None:
+def _smallest_set(rows: LeakSearch, pool: list[int], tested: float) -> Leak | None:
     """The smaller of the sets that the learners find; None if neither ranks nearly perfectly."""
     sets = []
     for ranker in _rankers(rows):
@@ -177,7 +177,9 @@ def _smallest_set(rows: Rows, pool: list[int], tested: float) -> Leak | None:
     return Leak(tuple(rows.columns[i].name for i in sorted(kept)), -measure)
 
 
-def _reduced(rows: Rows, ranker: Ranker, by_importance: list[int], bound: float) -> tuple[list[int], float]:
+def _reduced(
+    rows: LeakSearch, ranker: Ranker, by_importance: list[int], bound: float
+) -> tuple[list[int], float]:
     """The first columns that reach the bound, without those that are not needed for it; and their measure."""
     kept = by_importance[: _PREFIXES[-1]]
     for size in _PREFIXES:
