@@ -79,7 +79,8 @@ def _dtype(feature: SqlFeature) -> str:
     except sqlglot.errors.SqlglotError as error:
         raise PatronError(f"{place}: select is not understood as SQL") from error
     queries = list(parsed.find_all(exp.Query))
-    if len(queries) > 1 or len(parsed.selects) > 1 or parsed.find(exp.Table, exp.Window):
+    several = not isinstance(parsed, exp.Select) or len(parsed.selects) > 1 or len(queries) > 1
+    if several or parsed.find(exp.Table, exp.Window):
         raise PatronError(f"{place}: select must be one aggregate, without queries, tables and windows")
     columns = ", ".join(
         f"NULL::{_duckdb_type(dtype)} AS {sql.name(name)}" for name, dtype in _COLUMNS[feature.source].items()

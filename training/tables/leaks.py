@@ -154,8 +154,8 @@ def words_about(leaks: Sequence[Leak], target: str, measure: str) -> str:
 
 
 def _sampled(kind: str, columns: Sequence[Column], x: Array, y: Array) -> LeakSearch:
-    chosen = np.sort(np.random.default_rng(_SEED).permutation(len(y))[:MAX_ROWS])
-    return LeakSearch(kind, tuple(columns), x[chosen], y[chosen])
+    sample = np.sort(np.random.default_rng(_SEED).permutation(len(y))[:MAX_ROWS])
+    return LeakSearch(kind, tuple(columns), x[sample], y[sample])
 
 
 def _rankers(rows: LeakSearch) -> tuple[Ranker, Ranker]:
@@ -169,25 +169,25 @@ def _smallest_set(rows: LeakSearch, pool: list[int], tested: float) -> Leak | No
         reached, importance = rows.measure(ranker, pool)
         bound = NEARLY_DECIDES if reached >= NEARLY_DECIDES else reached - 0.01
         if max(reached, tested) >= NEARLY_DECIDES:
-            kept, measure = _reduced(rows, ranker, [pool[i] for i in np.argsort(-importance)], bound)
-            sets.append((measure < NEARLY_DECIDES, len(kept), -measure, kept))
+            chosen, measure = _reduced(rows, ranker, [pool[i] for i in np.argsort(-importance)], bound)
+            sets.append((measure < NEARLY_DECIDES, len(chosen), -measure, chosen))
     if not sets:
         return None
-    _, _, measure, kept = min(sets)
-    return Leak(tuple(rows.columns[i].name for i in sorted(kept)), -measure)
+    _, _, measure, chosen = min(sets)
+    return Leak(tuple(rows.columns[i].name for i in sorted(chosen)), -measure)
 
 
 def _reduced(
     rows: LeakSearch, ranker: Ranker, by_importance: list[int], bound: float
 ) -> tuple[list[int], float]:
     """The first columns that reach the bound, without those that are not needed for it; and their measure."""
-    kept = by_importance[: _PREFIXES[-1]]
+    chosen = by_importance[: _PREFIXES[-1]]
     for size in _PREFIXES:
         if size >= len(by_importance) or rows.measure(ranker, by_importance[:size])[0] >= bound:
-            kept = by_importance[:size]
+            chosen = by_importance[:size]
             break
-    for column in reversed(kept.copy()):
-        fewer = [other for other in kept if other != column]
+    for column in reversed(chosen.copy()):
+        fewer = [other for other in chosen if other != column]
         if fewer and rows.measure(ranker, fewer)[0] >= bound:
-            kept = fewer
-    return kept, rows.measure(ranker, kept)[0]
+            chosen = fewer
+    return chosen, rows.measure(ranker, chosen)[0]

@@ -26,15 +26,10 @@ def dumped(estimator: Any, file: OwnFile | None) -> tuple[bytes, bool]:
 
     try:
         content: bytes = skops.io.dumps(estimator)
-        foreign = _foreign(content)
+        foreign = _foreign(content, file)
+        _ = loaded(content, file)  # a function without a name is stored, but cannot be loaded
     except Exception as error:  # of many kinds: by what the estimator contains
         raise PatronError(f"the estimator cannot be stored without pickle: {error}") from error
-    unknown = [name for name in foreign if file is None or not name.startswith(f"{file.module}.")]
-    if unknown:
-        raise PatronError(
-            f"the estimator cannot be stored without pickle: it contains {', '.join(unknown)}; use only"
-            " types of scikit-learn, XGBoost and numpy, and classes that the file itself defines"
-        )
     return content, bool(foreign)
 
 
@@ -49,23 +44,31 @@ def loaded(content: bytes, file: OwnFile | None) -> Any:
     """
     import skops.io
 
-    foreign = _foreign(content)
-    if foreign and file is not None:
+    if _foreign(content, file) and file is not None:
         file.load()
-    unknown = [name for name in foreign if file is None or not name.startswith(f"{file.module}.")]
-    if unknown:
-        raise PatronError(f"the stored estimator contains types that are not trusted: {', '.join(unknown)}")
     try:
         return skops.io.loads(content, trusted=skops.io.get_untrusted_types(data=content))
     except Exception as error:  # of many kinds: libraries differ from those at training
         raise PatronError(
-            f"the stored estimator cannot be loaded ({type(error).__name__}: {error}); if scikit-learn or"
-            " XGBoost was replaced since, train it again"
+            f"it cannot be loaded ({type(error).__name__}: {error}); if scikit-learn or XGBoost was replaced"
+            " since, train it again"
         ) from error
 
 
-def _foreign(content: bytes) -> list[str]:
+def _foreign(content: bytes, file: OwnFile | None) -> list[str]:
+    """The types in a stored estimator that are not trusted: those of the user's file.
+
+    Raises:
+        PatronError: there are others.
+    """
     import skops.io
 
     types = skops.io.get_untrusted_types(data=content)
-    return [name for name in types if not name.startswith(TRUSTED)]
+    foreign = [name for name in types if not name.startswith(TRUSTED)]
+    unknown = [name for name in foreign if file is None or not name.startswith(f"{file.module}.")]
+    if unknown:
+        raise PatronError(
+            f"it contains {', '.join(unknown)}; only types of scikit-learn, XGBoost and numpy, and classes that"
+            " the file itself defines, are allowed"
+        )
+    return foreign
