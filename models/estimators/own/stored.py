@@ -68,7 +68,7 @@ def _foreign(content: bytes, file: OwnFile | None) -> list[str]:
     unknown = [name for name in foreign if file is None or not name.startswith(f"{file.module}.")]
     if unknown:
         raise PatronError(
-            f"it contains {', '.join(unknown)}; only types of scikit-learn, XGBoost and numpy are allowed, and"
-            " classes that the file itself defines"
+            f"it contains {', '.join(unknown)}; only types of scikit-learn, XGBoost and numpy are allowed,"
+            " and classes that the file itself defines"
         )
     return foreign
