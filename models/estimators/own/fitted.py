@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -144,11 +144,19 @@ class FittedOwn:
         )
 
 
+@cache
+def _threads() -> Any:
+    """The pools of threads of the loaded libraries, looked up once: that takes longer than a score."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def raw_scores(pipeline: Any, kind: str, x: Array) -> Array:
     """The raw score of each row: log-odds, a regressor's prediction of 0 and 1, or the logarithm of money."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # threads that wait for one another make single rows a hundred times slower
+    with _threads().limit(
+        limits=1
+    ):  # threads that wait for one another make single rows a hundred times slower
         if kind == "money":
             return np.log(np.maximum(np.asarray(pipeline.predict(x), np.float64).ravel(), SMALLEST_MONEY))
         if hasattr(pipeline, "predict_proba"):
