@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from events.schema import Events
 from features.group import Feature
-from models.revenue import Revenue
+from models.outcomes import OutcomeTotals
 
 Array = NDArray[np.float64]
 Label = Callable[[Events, ir.Table, int], ir.Table]
+WindowTotal = Callable[[Events, Sequence[int], int], dict[int, float]]
 """A function of events, a population and a horizon in days; returns ``customer_key``, ``as_of`` and
 ``label``.
 """
@@ -75,14 +76,16 @@ class FitContext:
         days: the day of each row's as_of, counted from 1970-01-01.
         horizon_days: the length of the labels' window.
         today: the day of training; every label was known by then.
-        revenue: the shop's, of the days before today; None if the label is not money.
+        current: the matrix of today's customers, whose outcomes are predicted; None if it is not known.
+        totals: the outcome's totals of past windows; None if the model has none.
     """
 
     features: tuple[str, ...]
     days: NDArray[np.int64]
     horizon_days: int
     today: int
-    revenue: Revenue | None = None
+    current: Array | None = None
+    totals: OutcomeTotals | None = None
 
 
 class Estimator(Protocol):
@@ -208,6 +211,8 @@ class CustomerModel:
         eligible: conditions that must all hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: its question is trained, at this
             model's horizon, and the score is 1 − its score.
+        window_total: the totals of the outcome over windows, of all customers of a shop, from which the level
+            is learnt; None if an outcome can happen only once, so that no window resembles the next.
         tells_next_order: whether its versions also predict the day of the next order
             (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
     """
@@ -225,6 +230,7 @@ class CustomerModel:
     gates: tuple[Gate, ...]
     shorter_horizons: tuple[timedelta, ...] = ()
     complement_of: CustomerModel | None = None
+    window_total: WindowTotal | None = None
     tells_next_order: bool = False
     minimum_customers: int = 200
     minimum_outcomes: int = 50

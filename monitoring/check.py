@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.measures.drift import ColumnDrift, compare
+from monitoring.levels import LevelReport
 
 MIN_CUSTOMERS = 200  # with fewer, the noise of a ten-bin PSI alone approaches its threshold
 MAX_NAMED = 5
@@ -30,6 +31,8 @@ class DriftReport:
         verdict: ``quiet``, ``drifted``, or ``too_few`` for fewer than ``MIN_CUSTOMERS`` customers.
         words: the verdict as text.
         columns: the features and the ``score``, the most drifted first; empty if there are too few customers.
+        level: what was predicted against what happened; None if it was not checked. A level that has drifted
+            makes the verdict ``drifted``.
     """
 
     model: str
@@ -43,6 +46,15 @@ class DriftReport:
     verdict: Literal["quiet", "drifted", "too_few"]
     words: str
     columns: tuple[ColumnDrift, ...]
+    level: LevelReport | None = None
+
+    def with_level(self, level: LevelReport | None) -> DriftReport:
+        """The report with a level check, whose drift is a drift of the model."""
+        if level is None:
+            return self
+        drifted = level.verdict == "drifted"
+        words = f"{self.words} {level.words}"
+        return replace(self, level=level, verdict="drifted" if drifted else self.verdict, words=words)
 
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON; moments in ISO 8601."""

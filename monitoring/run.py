@@ -21,6 +21,7 @@ from models.registry.registry import Registry
 from models.registry.versions import NoChampion
 from monitoring import report
 from monitoring.check import DriftReport, check, scored_rows
+from monitoring.matured import level_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def monitor(
         verdict = check(
             champion.name, champion.reference, logged.vectors, logged.answers, since, now, champion.version
         )
+        verdict = verdict.with_level(level_of(home, champion, days))
         progress(f"report of {champion.name}", (i + 0.4) / len(champions))
         current = scored_rows(champion.name, champion.version, logged.vectors)
         paths = report.write(verdict, _reference_rows(home, champion), current, home.reports)

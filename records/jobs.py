@@ -18,7 +18,7 @@ import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +67,10 @@ class JobStore(ABC, Generic[JobT]):
 
     def delete_results(self, job_id: str) -> None:
         """Delete a job's results outside its folder."""
+
+    def superseded(self, jobs: Sequence[JobT]) -> Sequence[JobT]:
+        """The jobs to delete, of all jobs with the newest first."""
+        return jobs[self.max_jobs :]
 
     def create(self, job: JobT, keys: Iterable[NDArray[np.int64]]) -> JobT:
         """Store a new job, not yet executed; the oldest jobs beyond ``max_jobs`` are deleted.
@@ -210,7 +214,7 @@ class JobStore(ABC, Generic[JobT]):
             raise PatronError(f"{path} is damaged; remove its folder") from error
 
     def _delete_old(self) -> None:
-        for job in self.list_jobs()[self.max_jobs :]:
+        for job in self.superseded(self.list_jobs()):
             if job.status != "running":
                 self.delete(job.id)
         for draft in self.folder.glob("*.draft"):

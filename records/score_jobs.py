@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,14 +44,26 @@ class ScoreJob(Job):
 
 
 class ScoreJobStore(JobStore[ScoreJob]):
-    """The score jobs of a home. The last 40 are stored, with their files and their rows in the log."""
+    """The score jobs of a home, with their files and their rows in the log.
+
+    The last 40 are stored, and the first finished job of all customers in each of the last 13 months, with
+    which the monitor compares the outcomes of long horizons.
+    """
 
     noun = "job"
     max_jobs = 40  # a month of one a day, and some
+    max_months = 13
     no_customers = "there is nobody to score: no customer is in it who has an id"
 
     def __init__(self, home: Home) -> None:
         super().__init__(home, home.score_jobs, ScoreJob)
+
+    def superseded(self, jobs: Sequence[ScoreJob]) -> Sequence[ScoreJob]:
+        """The jobs to delete, of all jobs with the newest first."""
+        whole = [job for job in jobs if job.status == "done" and job.segment is None]
+        first_of_month = {(job.at.year, job.at.month): job.id for job in whole}
+        monthly = set(list(first_of_month.values())[: self.max_months])
+        return [job for job in super().superseded(jobs) if job.id not in monthly]
 
     def count_done(self, job: ScoreJob) -> int:
         """The number of customers in existing parts."""

@@ -33,7 +33,7 @@ from models.questions.clv import clv
 from models.questions.propensity import propensity
 from models.spec import Array, CustomerModel
 from training.customers.backtest import fit
-from training.customers.dataset import Dataset, columns_of, gather
+from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
 from training.customers.horizon import with_horizon
 from training.evaluation.evaluate import MEASURES, RANKING, Measure, coverages
 
@@ -189,7 +189,7 @@ def examine(
     now = home.shop().now()
     zone = home.shop().time_zone
     known = [t for t in as_ofs if day_of(t, zone) + DAYS <= day_of(origin, zone)]
-    learnt = fit(gather(store, model, known, DAYS, known_at=origin), complement=False, version="exam")
+    learnt = fit(gather_for_fit(store, model, known, DAYS, known_at=origin), complement=False, version="exam")
     exam: Dataset = gather(store, model, [origin], DAYS, known_at=now)
     others = {b.name: b.score(exam.frame, DAYS).to_numpy(np.float64) for b in clv.baselines}
     ours = learnt.score(columns_of(exam.frame))

@@ -1,7 +1,7 @@
 """Selects the blend that ranks best on inner splits by time, calibrates it, and fits intervals for money.
 
 Every choice uses held-out rows: each moment is scored by models of what was known before it. The parts of
-the selected blend are then fitted on all rows.
+the selected blend are then fitted on all rows. The level is learnt apart (:mod:`models.estimators.level`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.calibration import common_line
 from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
 from models.estimators.holdouts import ValidationSplit, by_customer, by_time
-from models.estimators.intervals import fit_intervals
+from models.estimators.intervals import Intervals, fit_intervals
+from models.estimators.level import PRIOR_SD, Level, forecast, intercept_for
 from models.estimators.line import rounded
-from models.estimators.season import Level, believed, mean_ratio, year_before
 from models.estimators.trees import PARAMETERS
 from models.measures.metrics import RANKING
 from models.spec import Array, FitContext
@@ -59,9 +59,7 @@ class Blend:
         blends = [_blend(recipe, learners, weights) for learners in tried]
         final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
         final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": measures})
-        if self.kind == "probability":
-            return _as_probability(final, blends, holdouts, x, y)
-        return _as_money(final, blends, holdouts, x, y, context)
+        return _calibrated(final, blends, holdouts, x, y, context)
 
 
 def probability_blend() -> Blend:
@@ -116,46 +114,63 @@ def _choose(
     return max(measures, key=lambda name: measures[name]), measures
 
 
-def _as_probability(
-    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit], x: Array, y: Array
-) -> FittedBlend:
-    """Set the slope and the mean intercept over the splits from held-out rows."""
-    raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
-    slope, intercepts = common_line("probability", [y[h.held_out] for h in holdouts], raw)
-    return replace(final, slope=rounded(slope), intercept=rounded(float(intercepts.mean())))
-
-
-def _as_money(
+def _calibrated(
     final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit],
     x: Array, y: Array, context: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
-    """Set the slope and the level from held-out rows and the previous year, then fit intervals."""
+    """Set the slope from held-out rows and the level of the present, and fit intervals of money."""
+    kind = final.kind
     raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
     outcome = [y[h.held_out] for h in holdouts]
-    slope = rounded(common_line("money", outcome, raw)[0])
-    predicted = [np.exp(slope * r) for r in raw]
-    levels = [
-        _level(blend, slope, x, y, context, h.learnt, h.day)
-        for blend, h in zip(blends, holdouts, strict=True)
-    ]
-    exponent = believed(levels, [float(o.sum()) for o in outcome], [float(p.sum()) for p in predicted])
-    corrected = [o.factor(exponent) * p for o, p in zip(levels, predicted, strict=True)]
-    drift = mean_ratio(outcome, corrected)
-    today = None if context is None else context.today
-    now = _level(final, slope, x, y, context, np.arange(len(y)), today)
-    return replace(
-        final,
-        slope=slope,
-        intercept=rounded(float(np.log(drift * now.factor(exponent)))),
-        chosen=dict(final.chosen)
-        | {"year_before": now.year_before, "year_before_exponent": exponent, "drift": rounded(drift)},
-        intervals=fit_intervals(np.concatenate(outcome), drift * np.concatenate(corrected)),
+    slope, intercepts = common_line(kind, outcome, raw)
+    slope = rounded(slope)
+    level = None if context is None else _level_now(context, y)
+    if level is None or context is None or context.current is None:
+        intercept, sd = _own_level(final, slope, intercepts, x, y)
+        chosen: dict[str, Any] = {"level": {"sd": rounded(sd)}}
+    else:
+        intercept = intercept_for(kind, slope * final.raw(context.current), level.total)
+        sd, chosen = level.sd, {"level": {name: rounded(value) for name, value in asdict(level).items()}}
+    fitted = replace(final, slope=slope, intercept=rounded(intercept), chosen=dict(final.chosen) | chosen)
+    if kind == "probability":
+        return fitted
+    predicted = [np.exp(slope * r + b) for r, b in zip(raw, intercepts, strict=True)]
+    return replace(fitted, intervals=_intervals(outcome, predicted, sd))
+
+
+def _level_now(context: FitContext, y: Array) -> Level | None:
+    """The forecast of the total of today's customers; None without totals of past windows."""
+    if context.totals is None:
+        return None
+    moments = np.unique(context.days)
+    outcomes = {int(day): float(y[context.days == day].sum()) for day in moments}
+    return forecast(context.totals, outcomes, context.today, context.horizon_days)
+
+
+def _own_level(
+    final: FittedBlend, slope: float, intercepts: Array, x: Array, y: Array
+) -> tuple[float, float]:
+    """The intercept without a forecast, and the standard deviation of the logarithm of its error.
+
+    It is the mean over the splits for probabilities. For money it is halfway between that and the level of
+    all training rows.
+    """
+    sd = float(np.sqrt((intercepts.var() * len(intercepts) + PRIOR_SD**2) / (len(intercepts) + 1)))
+    mean = float(intercepts.mean())
+    if final.kind == "probability":
+        return mean, sd
+    return (mean + intercept_for("money", slope * final.raw(x), float(y.sum()))) / 2, sd
+
+
+def _intervals(outcome: Sequence[Array], predicted: Sequence[Array], sd: float) -> Intervals:
+    """Intervals of held-out money, at the actual total of each split, widened by the doubt about the level.
+
+    Args:
+        sd: the standard deviation of the logarithm of the level; three equally likely levels have it.
+    """
+    exact = [p * (o.sum() / p.sum()) for o, p in zip(outcome, predicted, strict=True)]
+    doubt = np.exp(sd * np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]))
+    return fit_intervals(
+        np.concatenate([factor * o for factor in doubt for o in outcome]),
+        np.concatenate([p for _ in doubt for p in exact]),
     )
-
-
-def _level(
-    blend: FittedBlend, slope: float, x: Array, y: Array, context: FitContext | None,
-    rows: NDArray[np.intp], day: int | None,
-) -> Level:  # fmt: skip
-    usual = float(y[rows].sum() / np.exp(slope * blend.raw(x[rows])).sum())
-    return Level(usual, None if context is None else year_before(context, context.days[rows], day))

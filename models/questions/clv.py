@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from features.groups.purchases import orders_total
 from models.estimators.contest import money_blend
-from models.questions.gates import WORST_SLICE
+from models.questions.gates import LEVEL, WORST_SLICE
 from models.questions.labels import net_revenue_within
 from models.questions.propensity import propensity
+from models.questions.window_totals import revenue_in_windows
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
 clv = CustomerModel(
@@ -21,6 +22,7 @@ clv = CustomerModel(
     features=propensity.features,
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=net_revenue_within,
+    window_total=revenue_in_windows,
     estimator=money_blend,
     baselines=(
         Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),
@@ -29,7 +31,9 @@ clv = CustomerModel(
     gates=(
         Gate("gini", "it must tell big spenders from small ones", at_least=0.3),
         Gate("gini_over_past_spend", "it must not rank clearly worse than past spend", at_least=-0.01),
-        Gate("total_ratio", "its total must be near the truth", at_least=0.5, at_most=2.0),
+        LEVEL,
+        Gate("interval_coverage", "nine in ten outcomes must lie within their intervals", at_least=0.8),
+        Gate("interval_coverage_top_decile", "so must those of the best tenth", at_least=0.75),
         *WORST_SLICE["money"],
     ),
 )

@@ -8,6 +8,13 @@ from models.spec import Gate
 
 _RANKED = "no part of the customers may be ranked surely worse than by chance"
 _TRUE = "no part of the customers may surely be so many times further off than all"
+LEVEL_EXCESS = 1.5
+LEVEL = Gate(
+    "level_excess",
+    "its totals at the last moments must be near the truth, beyond the shop's own variation",
+    at_most=LEVEL_EXCESS,
+)
+"""See :func:`training.evaluation.levels.level_metrics`."""
 WORST_SLICE: Mapping[str, tuple[Gate, ...]] = {
     "probability": (
         Gate("worst_slice_auc", _RANKED, at_least=0.5),

@@ -26,8 +26,9 @@ from features.groups.purchases import (
     tenure_days,
 )
 from models.estimators.contest import probability_blend
-from models.questions.gates import WORST_SLICE
+from models.questions.gates import LEVEL, WORST_SLICE
 from models.questions.labels import ordered_within
+from models.questions.window_totals import buyers_in_windows
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
 propensity = CustomerModel(
@@ -44,6 +45,7 @@ propensity = CustomerModel(
     ),
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=ordered_within,
+    window_total=buyers_in_windows,
     estimator=probability_blend,
     baselines=(
         Baseline("recency", lambda f, _days: -f["recency_days"]),
@@ -53,6 +55,7 @@ propensity = CustomerModel(
         Gate("auc", "it must tell customers apart", at_least=0.6),
         Gate("auc_over_recency", "it must not be worse than recency alone", at_least=0.0),
         Gate("calibration_slope", "its probabilities must mean what they say", at_least=0.6, at_most=1.6),
+        LEVEL,
         *WORST_SLICE["probability"],
     ),
     tells_next_order=True,

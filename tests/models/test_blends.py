@@ -18,10 +18,8 @@ from models.estimators.holdouts import by_customer, by_time
 from models.estimators.intervals import fit_intervals
 from models.estimators.line import Regression, fit_line
 from models.estimators.opening import open_fitted
-from models.estimators.season import Level, believed, year_before
 from models.estimators.trees import FittedTrees, MoneyTrees
 from models.measures import metrics
-from models.revenue import Revenue
 from models.spec import Array, FitContext
 
 MONTH = 30
@@ -189,26 +187,6 @@ def test_the_slope_of_money_is_the_power_by_which_predictions_are_off() -> None:
     assert money_slope(outcome, truth) == pytest.approx(1, abs=0.03)
     assert money_slope(outcome, truth**2) == pytest.approx(0.5, abs=0.02)
     assert money_slope(100 * outcome, 7 * truth) == pytest.approx(money_slope(outcome, truth), abs=1e-3)
-
-
-def test_last_years_season_is_used_if_it_improves_the_splits() -> None:
-    levels = [Level(1.0, 2.0), Level(1.0, 0.5), Level(1.0, None)]
-    assert believed(levels, [200.0, 50.0, 3.0], [100.0, 100.0, 100.0]) == 1.0
-    assert believed(levels, [100.0, 100.0, 3.0], [100.0, 100.0, 100.0]) == 0.0
-    assert 0 < believed(levels[2:], [3.0], [100.0]) < 1
-    assert (Level(3.0, 4.0).factor(0.5), Level(3.0, None).factor(0.5)) == (6.0, 3.0)
-
-
-def test_the_year_before_is_compared_with_the_training_days() -> None:
-    by_day = np.ones(500)
-    by_day[:30] = 3.0  # a good season, a year before day 364
-    request = FitContext((), np.array([100, 200]), 30, 500, Revenue(0, by_day))
-    assert year_before(request, request.days, 364) == pytest.approx(3.0)
-    assert year_before(request, request.days, 300) is None  # a year before nothing was known
-    assert year_before(replace(request, horizon_days=270), request.days, 364) is None
-    assert year_before(replace(request, revenue=None), request.days, 364) is None
-    assert request.revenue is not None
-    assert request.revenue.within(480, 30) is None
 
 
 # Intervals

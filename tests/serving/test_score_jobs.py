@@ -364,6 +364,24 @@ def test_the_oldest_jobs_make_room_but_for_the_one_that_goes_on(
     assert remaining == {first.id, *(job.id for job in made_later[-3:])}
 
 
+def test_the_first_job_of_each_month_stays(trained_copy: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScoreJobStore, "max_jobs", 2)
+    monkeypatch.setattr(ScoreJobStore, "max_months", 3)
+    store, now = ScoreJobStore(trained_copy), trained_copy.shop().now()
+    fields: dict[str, Any] = {"origin": COMMAND, "caller": None, "models": {"clv": "1"}, "absent": {}}
+
+    def made(days: int, status: str = "done", segment: str | None = None) -> str:
+        at = now.replace(day=1) + timedelta(days=days)
+        return store.create(ScoreJob(at=at, segment=segment, status=status, **fields), [np.arange(1, 6)]).id
+
+    jobs = [made(days) for days in (0, 5, 40, 50, 70)]
+    failed, part = made(101, status="failed"), made(102, segment="value_tier:A")
+    jobs += [made(days) for days in (103, 110, 112)]
+    remaining = {job.id for job in store.list_jobs()}
+    assert remaining == {jobs[2], jobs[4], jobs[5], *jobs[-2:]}
+    assert not {failed, part} & remaining
+
+
 # The log
 
 

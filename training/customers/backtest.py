@@ -29,6 +29,7 @@ from training.customers.dataset import (
     check_enough,
     columns_of,
     gather,
+    gather_for_fit,
     split,
 )
 from training.customers.horizon import with_horizon
@@ -135,7 +136,9 @@ def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
     moments = split_history(workspace, model)
     model = with_horizon(model, moments.horizon_days)
     recipe, complement = recipe_of(model)
-    data = gather(workspace.store, recipe, moments.all, moments.horizon_days, workspace.snapshots.current)
+    data = gather_for_fit(
+        workspace.store, recipe, moments.all, moments.horizon_days, workspace.snapshots.current
+    )
     check_enough(model, data)
     return Preparation(model, recipe, complement, moments, data)
 
@@ -189,7 +192,9 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
     columns = data.columns()
     categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]
     customers = data.frame["customer_key"].to_numpy(np.int64)
-    fitted = data.model.estimator().fit(data.x(columns), data.y, customers, categorical, data.fit_context)
+    fitted = data.model.estimator().fit(
+        data.x(columns), data.y, customers, categorical, data.fit_context(columns)
+    )
     manifest: dict[str, Any] = {
         "model": data.model.name,
         "features": [asdict(column) for column in columns],

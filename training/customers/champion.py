@@ -15,7 +15,7 @@ from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from models.spec import CustomerModel, Estimator
 from training.customers.backtest import Backtest, add_scores, backtest_on, recipe_of
-from training.customers.dataset import columns_of, gather
+from training.customers.dataset import columns_of, gather_for_fit
 from training.evaluation.compare import TestSet, difference
 from training.evaluation.evaluate import RANKING
 from training.evaluation.promotion_checks import (
@@ -82,7 +82,7 @@ def _over_refit(
     theirs: FittedModel, estimator: Estimator,
 ) -> Comparison:  # fmt: skip
     model, split = with_recipe(test.model, [c.name for c in theirs.columns], estimator), test.split
-    data = gather(workspace.store, recipe_of(model)[0], split.fit, split.horizon_days, split.test)
+    data = gather_for_fit(workspace.store, recipe_of(model)[0], split.fit, split.horizon_days, split.test)
     refit = backtest_on(workspace, model, split, data)
     both = add_scores(test_sets, refit.test_sets(workspace.shop.time_zone), CHAMPION)
     return over_other_recipe(model.kind, both, theirs.version)

@@ -18,12 +18,12 @@ from core.home import Home
 from events import lake
 from features.catalogue.store import Store
 from features.offline import populations
-from models.outliers import winsorized
+from models.outcomes import OutcomeTotals
+from models.questions.outcomes import KEYS, labels_of
 from models.registry.encoding import Column, matrix, vocabulary
-from models.revenue import Revenue, net_revenue_by_day
 from models.spec import Array, Condition, CustomerModel, FitContext
+from training.customers.outcomes import outcome_totals
 
-KEYS = ["customer_key", "as_of"]
 MIN_FIT_MOMENTS = 3
 
 
@@ -34,7 +34,8 @@ class Dataset:
     Attributes:
         known_at: labels ignore events that happened or arrived after it.
         zone: the shop's time zone.
-        revenue: the shop's up to ``known_at``; None unless the model predicts money.
+        current: the rows of ``known_at`` without labels; None if the dataset is not for a fit.
+        totals: of the outcome over past windows; None if the dataset is not for a fit, or the model has none.
         definitions: hash of each feature's definition, by name.
     """
 
@@ -43,7 +44,8 @@ class Dataset:
     frame: pd.DataFrame
     known_at: datetime
     zone: str
-    revenue: Revenue | None = None
+    current: pd.DataFrame | None = None
+    totals: OutcomeTotals | None = None
     definitions: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
@@ -51,16 +53,22 @@ class Dataset:
         chosen = self.frame[self.frame["as_of"].isin(list(as_ofs))]
         return replace(self, frame=chosen.reset_index(drop=True))
 
-    @property
-    def fit_context(self) -> FitContext:
-        """The columns, days and horizon of the rows, for the estimator."""
+    def fit_context(self, columns: Sequence[Column]) -> FitContext:
+        """What the estimator needs to know of the rows.
+
+        Args:
+            columns: of the matrix; see :meth:`x`.
+        """
         moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
         days = [
             day_of(pd.Timestamp(moment).tz_convert("UTC").to_pydatetime(), self.zone) for moment in moments
         ]
         names = tuple(f.name for f in self.model.features)
         today = day_of(self.known_at, self.zone)
-        return FitContext(names, np.array(days, np.int64)[which], self.horizon_days, today, self.revenue)
+        current = None if self.current is None or self.current.empty else _matrix(columns, self.current)
+        return FitContext(
+            names, np.array(days, np.int64)[which], self.horizon_days, today, current, self.totals
+        )
 
     @property
     def y(self) -> Array:
@@ -82,7 +90,7 @@ class Dataset:
 
     def x(self, columns: Sequence[Column]) -> Array:
         """The features as a matrix of these columns."""
-        return matrix(columns, {c.name: self.frame[c.name].tolist() for c in columns})
+        return _matrix(columns, self.frame)
 
     def digest(self) -> str:
         """SHA-256 of the rows, features and labels, to about seven digits.
@@ -105,10 +113,40 @@ def gather(
     Args:
         known_at: labels ignore events that happened or arrived after it.
     """
-    zone = store.home.shop().time_zone
     if not as_ofs:
+        zone = store.home.shop().time_zone
         return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
-    events = lake.read(store.home, lake.connect())
+    rows = _eligible(store, model, as_ofs)
+    return _labelled(store.home, model, horizon_days, rows, known_at, store.definitions())
+
+
+def gather_for_fit(
+    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime
+) -> Dataset:
+    """The same as :func:`gather`, with the customers of ``known_at`` and the totals of past windows.
+
+    Args:
+        known_at: the moment of the fit, a stored snapshot after ``as_ofs``.
+    """
+    rows = _eligible(store, model, [*as_ofs, known_at])
+    return _for_fit(store.home, model, horizon_days, rows, known_at, store.definitions())
+
+
+def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
+    """The rows of some moments for a fit at an earlier time.
+
+    The same as :func:`gather_for_fit`, without reading the features again.
+
+    Args:
+        known_at: one of the moments of ``data``.
+    """
+    rows = data.at([*as_ofs, known_at]).frame.drop(columns="label")
+    return _for_fit(home, data.model, data.horizon_days, rows, known_at, data.definitions)
+
+
+def _eligible(store: Store, model: CustomerModel, as_ofs: Sequence[datetime]) -> pd.DataFrame:
+    """The features of the eligible customers of each moment."""
+    events, zone = lake.read(store.home, lake.connect()), store.home.shop().time_zone
     population = pd.concat([populations.everyone(events, as_of, zone).to_pandas() for as_of in as_ofs])
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
@@ -116,7 +154,7 @@ def gather(
     frame = frame[meets(model.eligible, frame)]
     frame["customer_key"] = frame["customer_key"].astype("int64")
     frame["as_of"] = frame["as_of"].astype("datetime64[us, UTC]")
-    return _labelled(store.home, model, horizon_days, frame, known_at, store.definitions())
+    return frame
 
 
 def meets(conditions: Sequence[Condition], frame: pd.DataFrame) -> pd.Series:
@@ -131,13 +169,16 @@ def meets(conditions: Sequence[Condition], frame: pd.DataFrame) -> pd.Series:
     return inside
 
 
-def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
-    """The rows of some moments with the labels known at an earlier time.
-
-    The same as :func:`gather`, without reading the features again.
-    """
-    rows = data.at(as_ofs).frame.drop(columns="label")
-    return _labelled(home, data.model, data.horizon_days, rows, known_at, data.definitions)
+def _for_fit(
+    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
+    definitions: Mapping[str, str],
+) -> Dataset:  # fmt: skip
+    """Rows with their labels, apart from those of ``known_at``, which have none yet."""
+    is_current = rows["as_of"] == known_at
+    data = _labelled(home, model, horizon_days, rows[~is_current], known_at, definitions)
+    current = rows[is_current].sort_values("customer_key").reset_index(drop=True)
+    totals = outcome_totals(home, model, horizon_days, rows[KEYS], known_at)
+    return replace(data, current=current, totals=totals)
 
 
 def _labelled(
@@ -145,19 +186,14 @@ def _labelled(
     definitions: Mapping[str, str],
 ) -> Dataset:  # fmt: skip
     """Rows with their labels as known at ``known_at``."""
-    zone, backend = home.shop().time_zone, lake.connect()
-    events = lake.read(home, backend).known_at(known_at)
-    population = rows[KEYS].assign(as_of=rows["as_of"].dt.tz_localize(None))
-    table = populations.population_table(backend, population, zone)
-    labels = model.label(events, table, horizon_days).to_pandas()
-    labels["as_of"] = labels["as_of"].astype("datetime64[us]").dt.tz_localize("UTC")
-    if model.kind == "money":
-        labels["label"] = winsorized(labels["label"].to_numpy(np.float64))
+    labels = labels_of(home, model, horizon_days, rows[KEYS], known_at)
     frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
-    today = day_of(known_at, zone)
-    revenue = net_revenue_by_day(events, today) if model.kind == "money" else None
-    frame = frame.reset_index(drop=True)
-    return Dataset(model, horizon_days, frame, known_at, zone, revenue, definitions)
+    zone = home.shop().time_zone
+    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, definitions=definitions)
+
+
+def _matrix(columns: Sequence[Column], frame: pd.DataFrame) -> Array:
+    return matrix(columns, {c.name: frame[c.name].tolist() for c in columns})
 
 
 def check_enough(model: CustomerModel, data: Dataset) -> None:
@@ -166,7 +202,8 @@ def check_enough(model: CustomerModel, data: Dataset) -> None:
     Raises:
         PatronError: the message says how many there are and how many are needed.
     """
-    if data.revenue is not None and not data.revenue.by_day.any():
+    without_amounts = data.totals is not None and not any(data.totals.shop.values())
+    if model.kind == "money" and without_amounts:
         raise PatronError(
             f"{model.name} cannot be trained: no order of this shop has an amount; import a file with amounts"
         )

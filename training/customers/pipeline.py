@@ -30,8 +30,9 @@ from training.evaluation import tenths
 from training.evaluation.card import card
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.influence import influence_of
+from training.evaluation.levels import level_row
 from training.evaluation.plots import plots
-from training.evaluation.promotion_checks import Comparison, over_baseline
+from training.evaluation.promotion_checks import OURS, Comparison, over_baseline
 from training.publishing import code_version, provenance, publish
 from training.reports.reports import ModelReport, report_of
 
@@ -101,6 +102,11 @@ def _test(workspace: Workspace, prepared: Preparation) -> TestResults:
     scores = test.frame["score"].to_numpy(np.float64)
     interval = test.fitted.interval(scores)
     evaluation = evaluate(model, test.frame, test.split.horizon_days, scores, interval)
+    levels = [
+        level_row(moment.origin, moment.frame, moment.scores[OURS])
+        for moment in test.test_sets(workspace.shop.time_zone)
+    ]
+    evaluation = evaluation.with_levels([row for row in levels if row], level_sd(test.fitted))
     moments = prepared.split.all
     waits = next_order.learn(workspace, model, moments) if model.tells_next_order else None
     return TestResults(test, evaluation, report_of(workspace, test), waits)
@@ -153,6 +159,14 @@ def _parameters(model: CustomerModel, split: Split) -> dict[str, Any]:
 def chosen(final: FittedModel) -> dict[str, Any]:
     """The selected candidate of a blend, as recorded in a run."""
     return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
+
+
+def level_sd(fitted: FittedModel) -> float | None:
+    """The standard deviation of the logarithm of actual over predicted total; None if it was not learnt."""
+    if not isinstance(fitted.fitted, FittedBlend):
+        return None
+    sd: float | None = fitted.fitted.chosen.get("level", {}).get("sd")
+    return sd
 
 
 def settings_of(estimator: Estimator) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from features.groups import features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.questions.labels import net_revenue_within
+from models.questions.outcomes import KEYS
 from models.spec import CustomerModel
 from training.customers.backtest import Preparation, prepare
-from training.customers.dataset import KEYS, as_known, meets
+from training.customers.dataset import as_known, meets
 
 FIT, BETWEEN, TEST = "fit", "between", "test"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from models.estimators.calibration import money_slope
 from models.measures import metrics
 from models.spec import Array, Question
+from training.evaluation.levels import LevelRow, level_metrics
 from training.evaluation.slices import enough, slices
 from training.evaluation.tenths import Tenth, tenths_of
 from training.evaluation.worst_slice import Worst, worst
@@ -60,6 +61,7 @@ class Evaluation:
     Attributes:
         slices: for each worst-slice measure the slice.
         tenths: of the customers by score, the best first.
+        levels: predicted and actual totals at the last moments, the oldest first.
     """
 
     kind: str
@@ -70,6 +72,11 @@ class Evaluation:
     customers: int
     slices: Mapping[str, str] = field(default_factory=dict)
     tenths: tuple[Tenth, ...] = ()
+    levels: tuple[LevelRow, ...] = ()
+
+    def with_levels(self, rows: Sequence[LevelRow], sd: float | None) -> Evaluation:
+        """The evaluation with the level at several moments; see :func:`level_metrics`."""
+        return replace(self, metrics=self.metrics | level_metrics(rows, sd), levels=tuple(rows))
 
     def failed_gates(self, model: Question) -> tuple[str, ...]:
         """A message for each failed gate."""
@@ -78,9 +85,16 @@ class Evaluation:
 
     def documents(self) -> Mapping[str, Any]:
         """The data of the plots, for MLflow."""
-        rows = [asdict(row) for row in self.by_slice]
-        tenths = [asdict(tenth) for tenth in self.tenths]
-        return {"calibration": {"bins": self.calibration, "tenths": tenths}, "slices": {"rows": rows}}
+        documents: dict[str, Any] = {
+            "calibration": {
+                "bins": self.calibration,
+                "tenths": [asdict(tenth) for tenth in self.tenths],
+            },
+            "slices": {"rows": [asdict(row) for row in self.by_slice]},
+        }
+        if self.levels:
+            documents["levels"] = {"rows": [asdict(row) for row in self.levels]}
+        return documents
 
 
 def evaluate(

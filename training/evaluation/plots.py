@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from models.questions.gates import LEVEL_EXCESS
 from training.evaluation.evaluate import RANKING, Evaluation
 
 _NO_SKILL = {"auc": 0.5, "gini": 0.0}
@@ -19,6 +20,8 @@ def plots(evaluation: Evaluation, unit: str) -> dict[str, Figure]:
         unit: of the score and the outcome.
     """
     figures = {"calibration": _calibration(evaluation, unit), "gain": _gain(evaluation)}
+    if evaluation.levels:
+        figures["levels"] = _levels(evaluation)
     return figures | ({"slices": _slices(evaluation)} if evaluation.by_slice else {})
 
 
@@ -46,6 +49,25 @@ def _gain(evaluation: Evaluation) -> Figure:
     axes.plot([0, 100], [0, 100], color=_AIDS, linewidth=1, label="chance")
     axes.set(xlabel="customers, best score first (%)", ylabel="share of the outcome (%)", title="Gain")
     axes.legend()
+    return figure
+
+
+def _levels(evaluation: Evaluation) -> Figure:
+    """Predicted over actual total at each moment, of all customers and of each value tier."""
+    rows = evaluation.levels
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhspan(1 / LEVEL_EXCESS, LEVEL_EXCESS, color=_AIDS, alpha=0.15, label="within the gate")
+    axes.axhline(1, color=_AIDS, linewidth=1)
+    places = range(len(rows))
+    for tier in dict.fromkeys(name for row in rows for name in row.tiers):
+        ratios = [row.tiers.get(tier, float("nan")) for row in rows]
+        axes.plot(places, ratios, marker=".", linewidth=0.8, label=f"tier {tier}")
+    axes.plot(places, [row.ratio for row in rows], marker="o", color="black", label="all customers")
+    axes.set_yscale("log", base=2)
+    axes.set_xticks(places, [row.day for row in rows], rotation=30)
+    axes.set(ylabel="predicted / actual total", title="Level at the last moments")
+    axes.legend(fontsize=8)
     return figure
 
 

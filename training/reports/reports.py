@@ -20,10 +20,11 @@ from features.offline import populations
 from features.workspace import Workspace
 from models.questions.churn import churn
 from models.questions.leads import leads
+from models.questions.outcomes import KEYS
 from models.questions.subscription_churn import subscription_churn
 from models.spec import CustomerModel
 from training.customers.backtest import Backtest, backtest, prepare, with_scores
-from training.customers.dataset import KEYS, gather
+from training.customers.dataset import gather
 from training.reports import early_warning, in_common, lead_quality, stability
 from training.reports.advise import visits
 from training.reports.early_warning import (

@@ -1,0 +1,1 @@
+"""Whether predicted levels come true: totals, calibration and intervals of the default recipes."""
