@@ -12,6 +12,7 @@ from uuid import uuid4
 from core.home import Home
 from models.registry.bundle import MANIFEST, FittedModel, digest, open_bundle, verified
 from models.registry.connection import BUNDLE, MlflowConnection, mlflow_errors
+from models.registry.registry_state import SharedFiles, VersionFiles
 from models.registry.settings import ModelSettings
 from models.registry.signature import write_signature
 from models.registry.standing import CHALLENGE_TAG, CHAMPION, Standing, Standings
@@ -226,12 +227,18 @@ class Registry:
         """The manifest of a published version of any kind of model, with every digest checked."""
         return verified(version, *self.files(name, version))
 
-    def files(self, name: str, version: str) -> tuple[dict[str, bytes], str]:
+    def files(self, name: str, version: str) -> VersionFiles:
         """The files of a published version, unverified, and the expected digest of its manifest.
 
         Raises:
             PatronError: the files cannot be read.
         """
+        shared = None if self.mlflow.is_local else SharedFiles.of_service()
+        if shared is None:
+            return self._download(name, version)
+        return shared.get(name, version, lambda: self._download(name, version))
+
+    def _download(self, name: str, version: str) -> VersionFiles:
         with self.mlflow.errors(), TemporaryDirectory() as folder:
             stored = self.mlflow.client.get_model_version(name, version)
             unreadable: tuple[type[Exception], ...] = (OSError, *mlflow_errors())

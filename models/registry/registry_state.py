@@ -1,10 +1,11 @@
-"""The state of the registry: read from MLflow by one process of a service, and shared with the others."""
+"""What one process of a service reads from MLflow for all of them: the state, and the files of versions."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from models.registry.standing import Standing
 
 SHARED = "PATRON_SHARED_REGISTRY_STATE"
 """Set in the environment of a service's workers: the file with the state that they share."""
+VersionFiles = tuple[dict[str, bytes], str]
+"""The files of a version by name, and the expected digest of its manifest."""
+_DIGEST, _STORED = "manifest.digest", 2
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,43 @@ class SharedReading:
             "state": None if isinstance(reading.result, PatronError) else asdict(reading.result),
         }
         files.replace(self._path, json.dumps(stored))
+
+
+class SharedFiles:
+    """The files of published versions, which one of a service's processes downloads for all of them.
+
+    Published files never change. The newest two versions of a model are stored.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def of_service(cls) -> SharedFiles | None:
+        """The files that this worker shares with others; None for a process of its own."""
+        path = os.environ.get(SHARED)
+        return None if path is None else cls(Path(path).with_name("versions"))
+
+    def get(self, name: str, version: str, download: Callable[[], VersionFiles]) -> VersionFiles:
+        """The files of a version, downloaded unless a process has done so; the others wait meanwhile."""
+        versions = self._folder / name
+        versions.mkdir(parents=True, exist_ok=True)
+        with open(self._folder / f"{name}.lock", "a") as lock:
+            locks.wait(lock)
+            if not (versions / version).exists():
+                _store(versions, version, *download())
+            folder = versions / version
+            contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != _DIGEST}
+            return contents, (folder / _DIGEST).read_text()
+
+
+def _store(versions: Path, version: str, contents: Mapping[str, bytes], digest: str) -> None:
+    draft = versions / "draft"
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+    draft.mkdir()
+    for name, content in contents.items():
+        (draft / name).write_bytes(content)
+    (draft / _DIGEST).write_text(digest)
+    draft.rename(versions / version)
+    for older in sorted(versions.iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-_STORED]:
+        shutil.rmtree(older)
