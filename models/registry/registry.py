@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from core.home import Home
+from features.groups import features_of
 from models.registry.bundle import MANIFEST, FittedModel, digest, open_bundle, verified
 from models.registry.connection import BUNDLE, MlflowConnection, mlflow_errors
 from models.registry.registry_state import SharedFiles, VersionFiles
@@ -63,7 +64,7 @@ class Registry:
             run_id = self.runs.record(name, run)
             for file_name, content in files.items():
                 Path(folder, file_name).write_bytes(content)
-            write_signature(Path(folder), files, run_id)
+            write_signature(Path(folder), files, run_id, features_of(self.home))
             self.mlflow.client.log_artifacts(run_id, folder, BUNDLE)
             self.mlflow.client.set_terminated(run_id)
             if not self.mlflow.client.search_registered_models(f"name = '{name}'"):
