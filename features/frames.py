@@ -1,13 +1,12 @@
 """The types of features in frames and tables: fixed by the definitions, whatever the values are.
 
 A whole number that is never missing is ``int64``. Other numbers are ``float64``, with NaN where they are
-missing, as MLflow's signatures need them. Texts and booleans are objects, with None where they are missing.
+missing, as MLflow's signatures need them. Texts, and booleans of which some are missing, are objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,7 +20,7 @@ def is_integer(feature: Feature) -> bool:
 
 
 def typed(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFrame:
-    """The frame with the types of its features; other columns are unchanged.
+    """The frame with the types of its numeric features; other columns are unchanged.
 
     Args:
         features: by name, as in :func:`features.groups.features_of`.
@@ -32,11 +31,7 @@ def typed(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFrame:
         for name, feature in known.items()
         if feature.dtype in ("int64", "float64")
     }
-    others = [name for name in known if name not in numbers]
-    values = frame[others].astype(object)
-    missing: Any = None
-    values = values.where(values.notna(), missing)
-    return frame.astype(numbers).assign(**{name: values[name] for name in others})
+    return frame.astype(numbers)
 
 
 def arrow_table(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pa.Table:
