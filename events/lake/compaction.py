@@ -83,9 +83,9 @@ def _move_orders(connection: duckdb.DuckDBPyConnection, draft: Path, tail: dict[
 def create_facts(connection: duckdb.DuckDBPyConnection, draft: Path, name: str) -> None:
     """Create the empty table of the facts about orders."""
     connection.register("no_facts", order_book.FACT_TYPES[name].empty_table())
-    for bucket in range(versions.BUCKETS):
-        path = versions.bucket_file(draft, order_book.facts_table(name), bucket)
-        versions.write_bucket(connection, "no_facts", path)
+    table = order_book.facts_table(name)
+    paths = [versions.bucket_file(draft, table, bucket) for bucket in range(versions.BUCKETS)]
+    versions.write_empty_buckets(connection, "no_facts", paths)
     connection.unregister("no_facts")
 
 

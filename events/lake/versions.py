@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -192,6 +192,19 @@ def write_bucket(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -
             f"COPY (FROM {rows} ORDER BY ALL) TO {sql.literal(draft)}"
             f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE false)"
         )
+
+
+def write_empty_buckets(connection: duckdb.DuckDBPyConnection, rows: str, paths: Sequence[Path]) -> None:
+    """Write buckets without rows, of which a small shop has many: one file and copies of it.
+
+    Args:
+        rows: no rows, with the table's columns, as SQL that can follow ``FROM``.
+    """
+    for path in paths[:1]:
+        write_bucket(connection, rows, path)
+    for path in paths[1:]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths[0], path)
 
 
 def publish(

@@ -198,11 +198,15 @@ def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path)
         f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name})"
         f" TO {sql.literal(split)} (FORMAT parquet, PARTITION_BY (bucket))"
     )
+    empty: list[Path] = []
     for bucket in range(BUCKETS):
-        parts = split / f"bucket={bucket}"
-        read = f"read_parquet({sql.literal(parts / '*.parquet')}, hive_partitioning = false)"
-        rows = read if parts.exists() else f"(FROM keyed_{name} LIMIT 0)"
-        versions.write_bucket(connection, rows, bucket_file(folder.parent, name, bucket))
+        path, parts = bucket_file(folder.parent, name, bucket), split / f"bucket={bucket}"
+        if parts.exists():
+            rows = f"read_parquet({sql.literal(parts / '*.parquet')}, hive_partitioning = false)"
+            versions.write_bucket(connection, rows, path)
+        else:
+            empty.append(path)
+    versions.write_empty_buckets(connection, f"(FROM keyed_{name} LIMIT 0)", empty)
     shutil.rmtree(split, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ A released step is never changed. Its number is in its name: ``v0002_what.py`` h
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
+    from alembic.script import ScriptDirectory
 
 HEAD = "0008"
 """The newest step."""
@@ -32,9 +34,8 @@ def upgrade(connection: sa.Connection, to: str = HEAD) -> None:
     """Migrate the tables to a step, by default to the newest, within the open transaction."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory(str(Path(__file__).parent))
+    script = _script()
 
     def steps(current: Any, _context: MigrationContext) -> Iterable[RevisionStep]:
         return script._upgrade_revs(to, current)
@@ -42,3 +43,11 @@ def upgrade(connection: sa.Connection, to: str = HEAD) -> None:
     with EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=connection)
         environment.run_migrations()
+
+
+@cache
+def _script() -> ScriptDirectory:
+    """The steps; Alembic compiles their files at every load, so they are loaded once in a process."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(Path(__file__).parent))
