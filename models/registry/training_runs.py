@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from models.registry.connection import EXPERIMENT, MlflowConnection
 from models.registry.versions import TrainingRun
 
+MAX_PARAMETERS = 100  # in one request to MLflow; of metrics it accepts 1,000
 _PARENT_TAG = "mlflow.parentRunId"  # MLflow's own tag for nested runs
 
 
@@ -32,8 +35,7 @@ class TrainingRuns:
     def end_search(self, search: str, metrics: Mapping[str, float]) -> None:
         """Record the measures of a search, and its end."""
         with self._mlflow.errors():
-            for key, metric in metrics.items():
-                self._mlflow.client.log_metric(search, key, metric)
+            self._log(search, {}, metrics)
             self._mlflow.client.set_terminated(search)
 
     def record(self, name: str, run: TrainingRun) -> str:
@@ -41,10 +43,7 @@ class TrainingRuns:
         run_id: str = self._mlflow.client.create_run(
             self._experiment(), run_name=name, tags={"model": name} | dict(run.tags)
         ).info.run_id
-        for key, value in run.parameters.items():
-            self._mlflow.client.log_param(run_id, key, value)
-        for key, metric in run.metrics.items():
-            self._mlflow.client.log_metric(run_id, key, metric)
+        self._log(run_id, run.parameters, run.metrics)
         for file_name, figure in run.figures.items():
             self._mlflow.client.log_figure(run_id, figure, f"plots/{file_name}.png")
         for file_name, document in run.documents.items():
@@ -52,6 +51,18 @@ class TrainingRuns:
         for file_name, text in run.texts.items():
             self._mlflow.client.log_text(run_id, text, file_name)
         return run_id
+
+    def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Record parameters and metrics in few requests and transactions."""
+        from mlflow.entities import Metric, Param
+
+        now = time.time_ns() // 1_000_000
+        params = [Param(key, str(value)) for key, value in parameters.items()]
+        self._mlflow.client.log_batch(
+            run_id, [Metric(key, metric, now, 0) for key, metric in metrics.items()]
+        )
+        for start in range(0, len(params), MAX_PARAMETERS):
+            self._mlflow.client.log_batch(run_id, params=params[start : start + MAX_PARAMETERS])
 
     def _experiment(self) -> str:
         location = (self._mlflow.home.mlflow / "artifacts").as_uri() if self._mlflow.is_local else None
