@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,13 +35,12 @@ class Mlflow:
 
     def start(self) -> None:
         """Start the server; return once it answers."""
-        places = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        places += ["--artifacts-destination", str(self.folder / "files")]
-        head = [sys.executable, "-m", "mlflow", "server", "--host", servers.HOST, "--workers", "1"]
+        service = servers.mlflow(self.folder)
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [*head, *places, "--port", str(self.port)], stdout=log, stderr=log, start_new_session=True
-            )
+                service.command(self.port), env={**os.environ, **service.environment},
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         deadline = time.monotonic() + servers.START_SECONDS
         while servers.status(self.port, "/health") != 200:
             if time.monotonic() > deadline:

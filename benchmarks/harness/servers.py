@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -25,10 +27,12 @@ class Service:
     Attributes:
         command: takes a port of the loopback interface, and returns the command to run.
         ready: the path that returns 200, or 401 where it needs a key, once the server is up.
+        environment: added to this process's own.
     """
 
     command: Callable[[int], list[str]]
     ready: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ def uvicorn(factory: str) -> Service:
     quiet = ["--no-access-log", "--log-level", "warning"]
     head = [sys.executable, "-m", "uvicorn", "--factory", factory, "--host", HOST, *quiet, "--port"]
     return Service(lambda port: [*head, str(port)], "/openapi.json")
+
+
+def mlflow(folder: Path, backend: str | None = None) -> Service:
+    """An MLflow server with one worker and without jobs, as the documentation starts it.
+
+    Args:
+        folder: of its files.
+        backend: the URI of its tables; by default of an SQLite file in the folder.
+    """
+    tables = backend or f"sqlite:///{folder / 'mlflow.db'}"
+    places = ["--backend-store-uri", tables, "--artifacts-destination", str(folder / "files")]
+    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", HOST]
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return Service(lambda port: [*head, *places, "--port", str(port)], "/health", environment)
 
 
 @contextmanager
@@ -101,7 +119,8 @@ def _started(name: str, service: Service, environment: Mapping[str, str], logs: 
     port, path = free_port(), logs / f"{name}.log"
     with open(path, "wb") as log:
         process = subprocess.Popen(
-            service.command(port), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+            service.command(port), env={**os.environ, **service.environment, **environment},
+            stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
@@ -125,6 +144,26 @@ def _wait_until_up(server: Server, path: str) -> None:
         time.sleep(0.1)
     printed = server.log.read_text(errors="replace")
     raise RuntimeError(f"{server.name} did not come up; it printed:\n{printed[-4000:]}")
+
+
+def wait_until(
+    condition: Callable[[], T], seconds: float = START_SECONDS, ignored: type[Exception] | None = None
+) -> T:
+    """The first true result of a condition, which is evaluated ten times a second.
+
+    Args:
+        ignored: an error of the condition after which it is evaluated again.
+
+    Raises:
+        TimeoutError: there is none within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(*([ignored] if ignored else [])):
+            if result := condition():
+                return result
+        time.sleep(0.1)
+    raise TimeoutError(f"the condition was not true within {seconds:g} seconds")
 
 
 def status(port: int, path: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,21 +40,16 @@ def small_bundle(name: str) -> dict[str, bytes]:
     return pack(about | {"score_percentiles": [0.0] * 101}, fitted, {"rows": 0, "columns": {}})
 
 
-def mlflow_server(folder: Path) -> servers.Service:
-    folder.mkdir()
-    places = [
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/files",
-    ]  # fmt: skip
-    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", servers.HOST]
-    return servers.Service(lambda port: [*head, *places, "--port", str(port)], "/health")
-
-
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def addresses(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_tables: Callable[[Path], None]
+) -> Iterator[tuple[str, str]]:
     """A server with the models of a home, and an empty one."""
     folder = tmp_path_factory.mktemp("mlflow")
-    services = {name: mlflow_server(folder / name) for name in ("first", "second")}
-    with servers.running(services, {"MLFLOW_DISABLE_TELEMETRY": "true"}, folder) as started:
+    services = {name: servers.mlflow(folder / name) for name in ("first", "second")}
+    for name in services:
+        mlflow_tables(folder / name / "mlflow.db")
+    with servers.running(services, {}, folder) as started:
         first, second = (f"http://{servers.HOST}:{started[name].port}" for name in services)
         yield first, second
 

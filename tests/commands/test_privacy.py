@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -31,7 +30,7 @@ folder, uid = sys.argv[1], int(sys.argv[2])
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
 seen = set()
 print("ready", flush=True)
-while not select.select([0], [], [], 0.01)[0]:
+while not select.select([0], [], [], 0.1)[0]:
     for place, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = os.path.join(place, name)
@@ -75,7 +74,7 @@ def modes_of(folder: Path) -> Iterator[set[str]]:
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(0.05):
+        while not done.wait(0.1):
             for place, folders, names in os.walk(folder):
                 for path in (os.path.join(place, name) for name in (*folders, *names)):  # noqa: PTH118
                     with suppress(OSError):
@@ -109,25 +108,16 @@ def serve_and_write(home: Home) -> None:
     with subprocess.Popen(command, cwd=ROOT, env=environment, umask=0o022) as service:
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         try:
-            wait(lambda: client.get("/readyz").status_code == 200)
+            servers.wait_until(lambda: client.get("/readyz").status_code == 200, ignored=httpx.TransportError)
             event = {"userId": "1", "event": "Product Viewed", "messageId": "m1", "properties": {}}
             assert client.post("/v1/track", json=event).status_code == 200
             job = client.post("/v1/score-jobs", json={"models": ["propensity"]})
             assert job.status_code == 202, job.text
-            wait(lambda: client.get(job.headers["location"]).json()["status"] == "done")
+            servers.wait_until(lambda: client.get(job.headers["location"]).json()["status"] == "done")
         finally:
             client.close()
             service.send_signal(signal.SIGTERM)
             assert service.wait(60) in (0, -signal.SIGTERM)
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        with suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.harness import servers
 from core import child_process
 from core.calendar import day_of, micros
 from core.errors import PatronError
@@ -533,13 +533,14 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
             world.sent.append(
                 Message(f"m{n}", world.wall.at, f"c{n}", rows={"order_lines": [world.line(f"{n}")]})
             )
-        first = _until(lambda: _holder(home))
+        first = servers.wait_until(lambda: _holder(home))
         assert first in {work.pid for work in works}
         journal.append(world.database, world.sent, compacted_seq=0)
-        _until(lambda: Watermark.read(home).as_of_us > 0)  # in the middle of its work, or just after it
+        # In the middle of its work, or just after it.
+        servers.wait_until(lambda: Watermark.read(home).as_of_us > 0)
         os.kill(first, signal.SIGKILL)
-        _until(lambda: _holder(home) not in (None, first))
-        _until(lambda: Watermark.read(home).done == len(world.sent))
+        servers.wait_until(lambda: _holder(home) not in (None, first))
+        servers.wait_until(lambda: Watermark.read(home).done == len(world.sent))
         world.wall.at = datetime.now(UTC)
         assert world.check() == len(world.sent)
     finally:
@@ -551,12 +552,3 @@ def _holder(home: Home) -> int | None:
     """The process that refreshes a home, once there is one."""
     lock = home.path / "refresher.lock"
     return int(lock.read_text()) if lock.exists() and lock.read_text() else None
-
-
-def _until(result: Callable[[], Any]) -> Any:
-    """What is found, once it is; what never is fails the test."""
-    for _ in range(2400):
-        if value := result():
-            return value
-        time.sleep(0.05)
-    raise AssertionError("it never came")

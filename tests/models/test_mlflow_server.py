@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -55,20 +55,15 @@ def mlflow_server(postgres: PostgresServer, folder: Path) -> Iterator[tuple[subp
                 env=os.environ | settings | {"MLFLOW_BACKEND_STORE_URI": store}, start_new_session=True,
             )  # fmt: skip
         try:
-            wait(lambda: httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200)
+            wait_for_200(f"http://127.0.0.1:{port}/health")
             yield process, port
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        with suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
+def wait_for_200(url: str) -> None:
+    servers.wait_until(lambda: httpx.get(url).status_code == 200, ignored=httpx.TransportError)
 
 
 def descendants(pid: int) -> list[int]:
@@ -135,7 +130,7 @@ def test_the_documented_server_is_small_hides_its_password_and_is_asked_once_a_s
         command = [sys.executable, "-m", "patron", "serve", "--workers", "2", "--port", str(port)]
         with subprocess.Popen(command, cwd=ROOT, env=environment) as service:
             try:
-                wait(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200)
+                wait_for_200(f"http://127.0.0.1:{port}/healthz")
                 for _ in range(20):  # both workers answer, and know the models that were never trained
                     httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30)
                     time.sleep(0.1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -180,18 +179,10 @@ def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
 # A server, as several machines share it
 
 
-def mlflow_on(backend: str, folder: Path) -> servers.Service:
-    """A tracking server that keeps its tables in a database and serves the files itself."""
-    where = ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
-    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", servers.HOST]
-    return servers.Service(lambda port: [*head, *where, "--port", str(port)], "/health")
-
-
 @pytest.mark.slow
 def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address: str, tmp_path: Path) -> None:
     backend = postgres_address.replace("postgresql://", "postgresql+psycopg://")
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with servers.running({"mlflow": mlflow_on(backend, tmp_path)}, quiet, tmp_path) as started:
+    with servers.running({"mlflow": servers.mlflow(tmp_path, backend)}, {}, tmp_path) as started:
         address = f"http://{servers.HOST}:{started['mlflow'].port}"
         one, other, of_another_home = (
             Registry(Home(tmp_path / name), ModelSettings(mlflow_uri=address))

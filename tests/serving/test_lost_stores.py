@@ -8,7 +8,6 @@ those of the application: a new one is requested by its documented example, and 
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -113,21 +112,11 @@ class Servers:
                 admin.execute_command("CLIENT", "KILL", "USER", ROLE)
 
 
-def mlflow_server(folder: Path) -> servers.Service:
-    places = [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        f"{folder}/files",
-    ]
-    head = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", servers.HOST]
-    return servers.Service(lambda port: [*head, *places, "--port", str(port)], "/health")
-
-
 @pytest.fixture(scope="module")
 def stores(
-    open_shop: Home, built: SnapshotSet, postgres: PostgresServer, redis_address: str, tmp_path_factory: Any
-) -> Iterator[Servers]:
+    open_shop: Home, built: SnapshotSet, postgres: PostgresServer, redis_address: str, mlflow_tables: Any,
+    tmp_path_factory: Any,
+) -> Iterator[Servers]:  # fmt: skip
     """A trained shop whose ids, features and models are on servers."""
     folder = tmp_path_factory.mktemp("mlflow")
     with ExitStack() as stack:
@@ -136,11 +125,9 @@ def stores(
         stack.callback(postgres.execute, f"DROP OWNED BY {ROLE}")
         with redis.Redis.from_url(redis_address) as admin:
             admin.execute_command("ACL", "SETUSER", ROLE, "on", f">{PASSWORD}", "~*", "&*", "+@all")
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
-        mlflow = stack.enter_context(servers.running({"mlflow": mlflow_server(folder)}, quiet, folder))[
-            "mlflow"
-        ]
-        result = Servers(open_shop.path, postgres, database, redis_address, mlflow.port)
+        mlflow_tables(folder / "mlflow.db")
+        started = stack.enter_context(servers.running({"mlflow": servers.mlflow(folder)}, {}, folder))
+        result = Servers(open_shop.path, postgres, database, redis_address, started["mlflow"].port)
         stack.callback(result.close)
         _move(open_shop, built, result)
         yield result

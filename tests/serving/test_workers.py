@@ -7,11 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -26,15 +24,7 @@ from events.lake import shops
 from features.live import recompute as live
 
 ROOT = Path(__file__).parents[2]
-
-
-def until(result: Callable[[], Any]) -> Any:
-    """What is found, once it is; what never is fails the test."""
-    for _ in range(6000):  # a build gives way to whatever else the machine does
-        if value := result():
-            return value
-        time.sleep(0.1)
-    raise AssertionError("it never came")
+until = partial(servers.wait_until, seconds=600)  # a build gives way to whatever else the machine does
 
 
 def children(pid: int) -> dict[int, str]:

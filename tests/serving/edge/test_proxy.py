@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -112,7 +112,9 @@ def proxied(
                     base_url=f"https://127.0.0.1:{tls}", verify=context, timeout=30,
                     headers={"host": NAME},
                 ) as client:  # fmt: skip
-                    wait(process, lambda: request(client, "/healthz").status_code == 200)
+                    servers.wait_until(
+                        lambda: request(client, "/healthz").status_code == 200, 30, httpx.TransportError
+                    )
                     yield client, secret, plain
             finally:
                 process.terminate()
@@ -120,16 +122,6 @@ def proxied(
 
 def request(client: httpx.Client, path: str, method: str = "GET", **given: Any) -> httpx.Response:
     return client.request(method, path, extensions={"sni_hostname": NAME}, **given)
-
-
-def wait(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        assert process.poll() is None
-        with suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
 
 
 def test_the_proxy_passes_requests_on_over_tls(proxied: tuple[httpx.Client, str, int]) -> None:
