@@ -27,7 +27,7 @@ check: install-dev                  ## style, types, layers, sizes, names; docum
 	$(BIN)/pytest -q $(CHECKS)
 
 test: check                         ## check, and every other test
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(CHECKS:%=--ignore=%)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(CHECKS:%=--ignore=%)
 
 bench: install-dev                  ## the benchmarks of some minutes, each printing a table and a JSON object
 	$(BIN)/python -m benchmarks.quality

@@ -38,6 +38,7 @@ from events.segment.translate import Place, translate
 from events.simulation import simulated_shop
 from features.groups import FEATURES
 from models import questions as catalogue
+from models.estimators.trees import CalibratedTrees
 from models.questions import MODELS
 from models.registry.registry import Registry
 from models.spec import Gate
@@ -372,7 +373,8 @@ def test_training_prints_its_measures_and_exits_with_3_if_a_gate_fails(
     assert (version["name"], version["version"], version["champion"]) == ("propensity", "2", True)
     assert version["refusals"] == []
     assert version["metrics"]["auc"] > 0.6
-    strict = replace(MODELS["propensity"], gates=(Gate("auc", "nothing is perfect", at_least=1.01),))
+    gates = (Gate("auc", "nothing is perfect", at_least=1.01),)
+    strict = replace(MODELS["propensity"], gates=gates, estimator=lambda: CalibratedTrees(rounds=3))
     monkeypatch.setitem(catalogue.MODELS, "propensity", strict)
     ran = command(trained_copy.path, "train", "propensity")
     assert ran.code == 3
@@ -622,14 +624,16 @@ def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touch
     assert not shop_copy.actions.exists()
 
 
-def test_everyone_is_decided_for_into_a_file_and_into_the_log(trained_copy: Home, tmp_path: Path) -> None:
+def test_everyone_is_decided_for_into_a_file_and_into_the_log(
+    trained_copy: Home, tmp_path: Path, command: Command
+) -> None:
     ids = Identity(trained_copy).table()["customer_id"].to_pylist()
     out = tmp_path / "actions.ndjson"
-    message = process(trained_copy.path, "recommend", "--out", str(out)).refused()
+    message = command(trained_copy.path, "recommend", "--out", str(out)).refused()
     assert f"no actions in {trained_copy.actions}; `patron recommend --draft > " in message
     assert not out.exists()
     trained_copy.actions.write_bytes(EXAMPLE.read_bytes())
-    done = process(trained_copy.path, "recommend", "--out", str(out), "--json").done()
+    done = command(trained_copy.path, "recommend", "--out", str(out), "--json").done()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["customer_id"] for row in rows] == ids
     assert (done["customers"], done["out"]) == (len(ids), str(out))
@@ -698,7 +702,7 @@ def test_the_monitor_is_quiet_on_those_it_learnt_from_and_says_no_when_their_spe
     assert "<html" in Path(report["html"]).read_text()
 
     served_again(home, 1.5)
-    ran = process(home.path, "monitor", "clv")
+    ran = command(home.path, "monitor", "clv")
     assert ran.code == 3
     assert ran.err == ""
     words = ran.out.splitlines()[0]

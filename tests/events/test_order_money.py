@@ -181,7 +181,7 @@ def histories(draw: st.DrawFn) -> list[Fact]:
     ]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=3, deadline=None, suppress_health_check=[*HealthCheck])
 @given(histories(), st.integers(0, 7))
 @example([Fact("order", 100, 1), Fact("update", 60, 2), Fact("refund", 80, 3), Fact("cancel", None, 4)], 2)
 @example([Fact("refund", None, 3), Fact("order", 100, 1), Fact("order", 120, 2)], 1)
@@ -538,7 +538,7 @@ STEPS = (
 """What may arrive of an order that a file states: files, events, compactions."""
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=2, deadline=None, suppress_health_check=[*HealthCheck])
 @given(
     st.lists(st.sampled_from(STEPS), max_size=9), st.integers(0, 9), st.integers(1, 150), st.integers(1, 150)
 )

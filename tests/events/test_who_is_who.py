@@ -288,7 +288,7 @@ def act(home: Home, number: int, step: tuple[str, str, str], at: datetime) -> No
 
 
 @given(st.lists(ACTS, min_size=4, max_size=7), st.booleans())
-@settings(max_examples=4)
+@settings(max_examples=2)
 @example(
     [("event", "a", ""), ("event", "b", ""), ("alias", "a", "b"), ("alias", "b", "a"), ("event", "a", ""),
      ("compact", "", ""), ("split", "a", ""), ("event", "b", ""), ("compact", "", "")],

@@ -24,7 +24,7 @@ from models.categories.history import UNITS
 from models.registry.other_models import OTHER_MODELS
 from models.registry.promotion import promote, rollback
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion
+from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Gate
 from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models as checks_of_models
@@ -259,7 +259,7 @@ def test_promotions_are_served_and_a_damaged_version_is_not(case: Case, two: Hom
     assert lazy.current().version == "2"
 
 
-def test_a_version_trained_while_the_service_runs_is_served(
+def test_a_version_published_while_the_service_runs_is_served(
     case: Case, ranked_shop: Home, trained_copy: Home
 ) -> None:
     seconds, kind = [0.0], case.kind
@@ -267,7 +267,9 @@ def test_a_version_trained_while_the_service_runs_is_served(
     lazy = LazyChampion(kind.model, watch, kind.open_version)
     with pytest.raises(PatronError, match=f"{kind.model} has no champion"):
         lazy.current()
-    case.train(trained_copy, Registry(trained_copy))
+    files, registry = Registry(ranked_shop).files(kind.model, "1")[0], Registry(trained_copy)
+    registry.publish(kind.model, files, TrainingRun({}, {}, {}), ())
+    promote(registry, kind.model, "1", "the first")
     with pytest.raises(PatronError, match=f"{kind.model} has no champion"):
         lazy.current()  # the registry is not read twice within a moment
     seconds[0] += POLL_S

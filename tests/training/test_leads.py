@@ -18,12 +18,13 @@ from events import lake
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
+from models.questions import MODELS
 from models.questions.leads import leads
 from models.registry.registry import Registry
 from training.customers.dataset import columns_of
 from training.customers.pipeline import train
 
-OTHERS = ("churn", "propensity", "clv", "subscription_churn", "products", "category_propensity")
+OTHERS = ("propensity", "subscription_churn", "products", "category_propensity")
 
 
 def test_the_leads_model_passes_its_gates_in_a_shop_with_prospects(prospects_shop: Home) -> None:
@@ -81,6 +82,8 @@ def test_a_shop_with_few_prospects_is_refused_with_their_number_and_other_models
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
+    for name in ("churn", "clv"):  # they would be trained like propensity
+        monkeypatch.delitem(MODELS, name)
     registry = Registry(trained_copy)
     before = {name: len(registry.versions(name)) for name in OTHERS}
     with pytest.raises(PatronError, match=r"leads cannot be trained: \d+ customers have a known outcome"):
