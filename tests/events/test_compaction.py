@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -341,8 +341,11 @@ def test_a_long_journal_is_moved_in_slices(home: Home, monkeypatch: pytest.Monke
     )
 
 
-def test_the_generation_stays_and_so_do_monthly_snapshots(shop_copy: Home):
+def test_the_generation_stays_and_so_do_monthly_snapshots(
+    built_shop: Home, copy_home: Callable[[Home], Home]
+):
     """A shop on wall time: what arrives is seen at once, and moves no snapshot of the past."""
+    shop_copy = copy_home(built_shop)
     now = shop_copy.shop().now()
     key = Identity(shop_copy).keys(["C000001"])["C000001"]
 
