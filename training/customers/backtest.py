@@ -19,7 +19,6 @@ from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.registry.bundle import FittedModel
-from models.registry.encoding import matrix
 from models.spec import Array, CustomerModel
 from training.customers.dataset import (
     MIN_FIT_MOMENTS,
@@ -89,10 +88,6 @@ class Backtest:
     frame: pd.DataFrame
     later: tuple[datetime, ...]
     older: OlderFit | None
-
-    def x(self) -> Array:
-        """The features of the test's customers as a matrix."""
-        return matrix(self.fitted.columns, columns_of(self.frame))
 
     def test_sets(self, zone: str) -> tuple[TestSet, ...]:
         """The customers of each moment with the scores ``OURS`` and those of the baselines, the test's last.

@@ -17,6 +17,7 @@ from models.measures import bins
 from models.questions.next_order import KEY as NEXT_ORDER
 from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
+from models.registry.encoding import matrix
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import CustomerModel, Estimator
@@ -126,7 +127,8 @@ def _run(
     report = replace(results.report, unused=final.unused)
     facts = card_facts(model, split, evaluation, data.digest())
     words = [comparison.words for comparison in comparisons]
-    influence = influence_of(results.test.fitted, results.test.x(), model.kind)
+    tested = results.test.fitted
+    influence = influence_of(tested, matrix(tested.columns, columns_of(results.test.frame)), model.kind)
     unit = "probability" if model.kind == "probability" else shop.currency
     figures = plots(evaluation, unit) | tenths.figures(evaluation.tenths) | influence.figures()
     findings = [influence.section(), *report.sections()]
