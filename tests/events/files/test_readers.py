@@ -433,7 +433,8 @@ def test_an_order_book_in_any_format_comes_back_to_the_cent(
     with tempfile.TemporaryDirectory() as folder:
         path = RENDERINGS[rendering](Path(folder), header, rows)
         assert lines(path) == sorted(rows), drafted(path)[0]
-        for pack in (_gzipped, _zipped) if isinstance(path, Path) else ():
+        if isinstance(path, Path):
+            pack = _gzipped if len(rows) % 2 else _zipped
             assert len(lines(pack(path))) == len(rows)
 
 
