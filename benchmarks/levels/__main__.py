@@ -54,11 +54,11 @@ def main() -> None:
 def measure(name: str, workspace: Workspace) -> tuple[dict[str, list[Forecast]], dict[str, Result]]:
     """The forecasts of a shop by measure, and the levels of the months of today's versions."""
     horizons = MONEY_HORIZONS if name in IMPORTED else SIMULATED_HORIZONS
-    asked = [(f"level_money_{name}_{days}", "clv", days) for days in horizons]
-    asked += [(f"level_{model}_{name}", model, MODELS[model].horizon_days) for model in RATES]
+    measures = [(f"level_money_{name}_{days}", "clv", days) for days in horizons]
+    measures += [(f"level_{model}_{name}", model, MODELS[model].horizon_days) for model in RATES]
     made: dict[str, list[Forecast]] = {}
     results: dict[str, Result] = {}
-    for measure_name, model_name, days in asked:
+    for measure_name, model_name, days in measures:
         model = with_horizon(MODELS[model_name], days)
         try:
             rows = forecasts(workspace, model)

@@ -14,7 +14,8 @@ from features.workspace import Workspace
 from models.measures import metrics
 from models.spec import Array, CustomerModel
 from training.customers.backtest import fit, recipe_of
-from training.customers.dataset import MIN_FIT_MOMENTS, Dataset, columns_of, gather, gather_for_fit
+from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
+from training.customers.split import MIN_FIT_MOMENTS
 from training.evaluation.evaluate import MEASURES, coverages
 
 

@@ -217,11 +217,7 @@ class Registry:
         return chosen.version
 
     def open(self, name: str, version: str, run_own_file: bool = False) -> FittedModel:
-        """Load a published version, checking every digest.
-
-        Args:
-            run_own_file: whether the code of a user's estimator may run.
-        """
+        """Load a published version, checking every digest; a user's code runs only if ``run_own_file``."""
         return open_bundle(version, *self.files(name, version), run_own_file)
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:

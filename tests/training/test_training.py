@@ -37,9 +37,10 @@ from models.questions.labels import ordered_within
 from models.registry.registry import NoChampion, Registry
 from models.spec import Condition, CustomerModel, Gate
 from training.customers.backtest import recipe_of
-from training.customers.dataset import MIN_FIT_MOMENTS, columns_of, gather, split
+from training.customers.dataset import columns_of, gather
 from training.customers.horizon import with_horizon
 from training.customers.pipeline import train
+from training.customers.split import MIN_FIT_MOMENTS, split
 from training.evaluation.evaluate import MEASURES, RANKING, Evaluation, by_slice
 from training.evaluation.plots import plots
 

@@ -20,7 +20,8 @@ from models.registry.registry import Registry
 from models.registry.training_runs import EXPERIMENT
 from training.customers import tuning
 from training.customers.backtest import split_history
-from training.customers.dataset import Dataset, Split
+from training.customers.dataset import Dataset
+from training.customers.split import Split
 from training.customers.tuning import inner_splits, tune
 
 

@@ -21,17 +21,15 @@ from features.workspace import Workspace
 from models.registry.bundle import FittedModel
 from models.spec import Array, CustomerModel
 from training.customers.dataset import (
-    MIN_FIT_MOMENTS,
     Dataset,
-    Split,
     as_known,
     check_enough,
     columns_of,
     gather,
     gather_for_fit,
-    split,
 )
 from training.customers.horizon import with_horizon
+from training.customers.split import MIN_FIT_MOMENTS, Split, split
 from training.evaluation import slices
 from training.evaluation.compare import TestSet
 from training.evaluation.promotion_checks import OURS

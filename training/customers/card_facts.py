@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.spec import CustomerModel
-from training.customers.dataset import Split
+from training.customers.split import Split
 from training.evaluation.card import CardFacts
 from training.evaluation.evaluate import Evaluation
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,6 @@ from models.questions.outcomes import KEYS, labels_of
 from models.registry.encoding import Column, matrix, vocabulary
 from models.spec import Array, Condition, CustomerModel, FitContext
 from training.customers.outcomes import outcome_totals
-
-MIN_FIT_MOMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -225,54 +222,3 @@ def check_enough(model: CustomerModel, data: Dataset) -> None:
 def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """A frame as lists by column, as models read it."""
     return {str(name): frame[name].tolist() for name in frame}
-
-
-@dataclass(frozen=True)
-class Split:
-    """The monthly moments of a backtest.
-
-    All labels of ``fit`` were known at ``test``, so the test reproduces a training at that moment.
-
-    Attributes:
-        fit: the moments that the tested model is fitted on.
-        all: the moments with known labels, ``test`` the last; the published model is fitted on them.
-    """
-
-    horizon_days: int
-    fit: tuple[datetime, ...]
-    test: datetime
-    all: tuple[datetime, ...]
-
-    def in_time_zone(self, zone: str) -> Split:
-        """The same moments in the shop's time zone."""
-        local = ZoneInfo(zone)
-        fit, moments = (tuple(t.astimezone(local) for t in moments) for moments in (self.fit, self.all))
-        return Split(self.horizon_days, fit, self.test.astimezone(local), moments)
-
-
-def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str) -> Split:
-    """Divide the stored moments by time, at the longest horizon that the history allows.
-
-    Raises:
-        PatronError: the history is too short for every horizon; the message says how long it is and must be.
-    """
-    if not as_ofs:
-        raise PatronError(
-            f"{model.name} cannot be trained: the history holds no full month after its first"
-            f" {populations.HISTORY_DAYS} days; import more of it"
-        )
-    today = day_of(now, zone)
-    for horizon in (model.horizon, *model.shorter_horizons):
-        known = [t for t in as_ofs if day_of(t, zone) + horizon.days <= today]
-        if known:
-            test = known[-1]
-            moments = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
-            if len(moments) >= MIN_FIT_MOMENTS:
-                return Split(horizon.days, tuple(moments), test, tuple(known))
-    shortest = min((model.horizon, *model.shorter_horizons)).days
-    has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
-    needs = 2 * shortest + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
-    raise PatronError(
-        f"{model.name} cannot be trained: a horizon of {shortest} days needs about {needs} days of"
-        f" history and there are about {has}; use a shorter --horizon or import more history"
-    )

@@ -25,8 +25,9 @@ from training.customers import next_order
 from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare
 from training.customers.card_facts import card_facts
 from training.customers.champion import over_champion
-from training.customers.dataset import Dataset, Split, columns_of
+from training.customers.dataset import Dataset, columns_of
 from training.customers.own_estimator import not_servable_because
+from training.customers.split import Split
 from training.evaluation import tenths
 from training.evaluation.card import card
 from training.evaluation.evaluate import Evaluation, evaluate

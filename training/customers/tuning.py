@@ -25,9 +25,10 @@ from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Array, CustomerModel
 from training.customers.backtest import recipe_of, split_history, with_declared_traits
-from training.customers.dataset import Split, gather
+from training.customers.dataset import gather
 from training.customers.horizon import with_horizon
 from training.customers.pipeline import settings_of, train
+from training.customers.split import Split
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough
 
