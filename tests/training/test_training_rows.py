@@ -58,7 +58,7 @@ def test_the_rows_are_those_of_the_training(rows: TrainingRows, prepared: Prepar
     ids = Identity(workspace.home).ids(data.frame["customer_key"].unique().tolist())
     assert frame["customer_id"].tolist() == data.frame["customer_key"].map(ids).tolist()
     assert frame["as_of"].tolist() == data.frame["as_of"].tolist()
-    assert rows.features == data.fit_context.features
+    assert rows.features == data.fit_context(data.columns()).features
     assert np.array_equal(data.x(data.columns()), _matrix(frame, prepared), equal_nan=True)
     assert np.array_equal(1 - data.y if prepared.complement else data.y, frame["label"])
 

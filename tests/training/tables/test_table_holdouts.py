@@ -56,15 +56,15 @@ def test_a_configuration_is_chosen_on_the_splits_only(kind: str, estimator: type
     x = rng.normal(size=(900, 2))
     y = (x[:, 0] + rng.normal(size=900) > 0.5).astype(np.float64)
     splits = [Holdout(split.fit, split.test) for split in folds(y[:600], 3)]
-    chosen = choose(kind, x, y, [], splits)
+    chosen = choose(kind, x, y, [], splits, {})
     assert chosen.leaves in LEAVES
     assert chosen.rounds in ROUNDS
     made = chosen.estimator(kind)
     assert isinstance(made, estimator)
     assert (made.rounds, made.parameters["num_leaves"]) == (chosen.rounds, chosen.leaves)
     y[600:] = 1 - y[600:]  # of nobody in a split
-    assert choose(kind, x, y, [], splits) == chosen
-    assert choose(kind, x, y, [], []) == Configuration()
+    assert choose(kind, x, y, [], splits, {}) == chosen
+    assert choose(kind, x, y, [], [], {}) == Configuration()
 
 
 def test_one_column_ranks_by_its_bins_and_within_them_by_its_value() -> None:
