@@ -88,6 +88,7 @@ def test_there_are_homes_and_each_is_small() -> None:
     assert {name_of(a): a.stat().st_size for a in ARCHIVES if a.stat().st_size > LARGEST_BYTES} == {}
 
 
+@pytest.mark.slow
 def test_scores_are_the_same_to_the_last_bit(answers: Answers) -> None:
     answers.same("scores_of_many", "scores_of_few", "scores_explained", "scores_with_context")
 

@@ -137,6 +137,7 @@ def names(address: str) -> list[str]:
     return sorted(model.name for model in client.search_registered_models())
 
 
+@pytest.mark.slow
 def test_models_and_their_history_are_restored_into_another_server(
     home: Home,
     backup: Path,

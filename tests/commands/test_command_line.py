@@ -366,6 +366,7 @@ def test_settings_are_listed_with_default_and_meaning(tmp_path: Path, command: C
     assert "| `PATRON_PORT` | 1 to 65,535 | | `8000` |" in page.read_text()
 
 
+@pytest.mark.slow
 def test_training_prints_its_measures_and_exits_with_3_if_a_gate_fails(
     trained_copy: Home, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ def histories(draw: st.DrawFn) -> list[Fact]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=[*HealthCheck])
 @given(histories(), st.integers(0, 7))
 @example([Fact("order", 100, 1), Fact("update", 60, 2), Fact("refund", 80, 3), Fact("cancel", None, 4)], 2)

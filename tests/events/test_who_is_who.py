@@ -287,6 +287,7 @@ def act(home: Home, number: int, step: tuple[str, str, str], at: datetime) -> No
     journal.append(Database(home), arrived, compacted_seq=compacted_seq)
 
 
+@pytest.mark.slow
 @given(st.lists(ACTS, min_size=4, max_size=7), st.booleans())
 @settings(max_examples=2)
 @example(

@@ -116,6 +116,7 @@ def test_a_shop_for_which_no_model_can_be_trained_is_refused_with_each_reason(
     assert all(Registry(home).versions(name) == [] for name in MODELS | OPTIONAL)
 
 
+@pytest.mark.slow
 def test_a_year_of_history_trains_what_it_suffices_for_and_reports_the_champions_horizon(
     tmp_path: Path, run_patron: Run
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_refit_replaces_the_champion_and_a_poorer_recipe_does_not(
     assert move.why == "passed its gates; there is no champion yet"
 
 
+@pytest.mark.slow
 def test_a_refit_replaces_the_champion_unless_it_is_significantly_worse(
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

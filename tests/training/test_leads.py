@@ -78,6 +78,7 @@ def test_the_service_does_not_mention_leads_if_they_were_never_trained(
     assert "leads" not in get("/readyz").json()["models"]
 
 
+@pytest.mark.slow
 def test_a_shop_with_few_prospects_is_refused_with_their_number_and_other_models_are_trained(
     trained_copy: Home, built: SnapshotSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -289,6 +289,7 @@ def test_the_newest_version_is_compared_with_the_champion_and_seen_outcomes_are_
     assert "promoted by training: passed its gates" in text_value.out
 
 
+@pytest.mark.slow
 def test_only_origins_after_both_versions_were_trained_are_used_if_there_are_any(
     versions: Home, command: Command
 ) -> None:

@@ -318,6 +318,7 @@ def test_mlflow_scores_a_snapshot_as_it_is(
     assert types["recency_days"].name == "double"  # MLflow's integers are never missing
 
 
+@pytest.mark.slow
 @every_model
 def test_the_features_of_the_version_are_a_service_of_the_store(
     model: CustomerModel, trained_shop: Home, registry: Registry
