@@ -131,9 +131,16 @@ def test_the_documented_server_is_small_hides_its_password_and_is_asked_once_a_s
         with subprocess.Popen(command, cwd=ROOT, env=environment) as service:
             try:
                 wait_for_200(f"http://127.0.0.1:{port}/healthz")
-                for _ in range(20):  # both workers answer, and know the models that were never trained
-                    httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30)
-                    time.sleep(0.1)
+
+                def have_both_read() -> bool:
+                    """Whether a second of requests leads to no more than the polls of MLflow."""
+                    count = len(proxy.requests)
+                    for _ in range(10):
+                        httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30)
+                        time.sleep(0.1)
+                    return len(proxy.requests) <= count + 2
+
+                servers.wait_until(have_both_read)
                 count, started = len(proxy.requests), time.monotonic()
                 while time.monotonic() < started + 6:
                     assert httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30).status_code == 200
