@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -114,7 +114,8 @@ class PostgresServer:
         parent = self._process.pid
         os.kill(parent, sign)  # first, so that it starts no others
         for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-            os.kill(int(pid), sign)
+            with suppress(ProcessLookupError):  # it has ended
+                os.kill(int(pid), sign)
 
     def _run(self, program: str, *options: str) -> None:
         done = subprocess.run(
