@@ -98,17 +98,22 @@ def _learnt(
 
 def missing(home: Home, as_of: datetime) -> bool:
     """Whether boundaries in force at a moment were not computed yet."""
-    latest = max((m for m in boundary_moments(home) if m <= as_of), default=None)
+    latest = _latest(home, as_of)
     return latest is not None and not _file(home, "measures", latest).exists()
 
 
 def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
     """The files of the boundaries in force at a moment, one of each kind."""
-    newest = []
-    for kind in ("measures", "taste"):
-        files = sorted(_folder(home).glob(f"{kind}-*.parquet"))  # by time, as they are named
-        newest += [path for path in files if path <= _file(home, kind, as_of)][-1:]
-    return tuple(newest)
+    latest = _latest(home, as_of)
+    measures = [] if latest is None else [_file(home, "measures", latest)]
+    tastes = sorted(_folder(home).glob("taste-*.parquet"))  # by time, as they are named
+    newest = [path for path in tastes if path <= _file(home, "taste", as_of)][-1:]
+    return (*(path for path in measures if path.exists()), *newest)
+
+
+def _latest(home: Home, as_of: datetime) -> datetime | None:
+    """The moment of the measures in force at a moment; earlier events that arrive may change it."""
+    return max((m for m in boundary_moments(home) if m <= as_of), default=None)
 
 
 def table(files: Sequence[Path]) -> pa.Table:
