@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from events.schema import Events
 from features.group import Feature
-from models.outcomes import OutcomeTotals
+from models.outcome_totals import OutcomeTotals
 
 Array = NDArray[np.float64]
 Label = Callable[[Events, ir.Table, int], ir.Table]

@@ -77,7 +77,8 @@ def check_level(
         return LevelReport(len(rows), *totals, "too_few", words)
     ratio, (low, high) = metrics.total_ratio(outcome, score), _interval_of_ratio(outcome, score)
     slope = (money_slope if kind == "money" else metrics.calibration_slope)(outcome, score)
-    covered = _coverages(outcome, score, interval(score))
+    bounds = interval(score)
+    covered = (None, None) if bounds is None else tuple(metrics.coverages(outcome, score, *bounds).values())
     wrong = []
     if low > OFF or high < 1 / OFF:
         wrong.append(f"the predicted total is {ratio:.2f} times the actual one ({low:.2f} to {high:.2f})")
@@ -102,11 +103,3 @@ def _interval_of_ratio(outcome: Array, score: Array) -> tuple[float, float]:
         ratios.append((times @ score) / max(float(times @ outcome), np.finfo(np.float64).tiny))
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _coverages(outcome: Array, score: Array, bounds: Interval | None) -> tuple[float | None, float | None]:
-    if bounds is None:
-        return None, None
-    top = score >= np.quantile(score, 0.9)
-    low, high = bounds
-    return metrics.coverage(outcome, low, high), metrics.coverage(outcome[top], low[top], high[top])

@@ -1,4 +1,4 @@
-"""Levels out of time: `python -m benchmarks.levels [--data FOLDER] [--only SHOP]`. Takes about an hour.
+"""Levels out of time: `python -m benchmarks.levels [--data FOLDER] [--only SHOP]`. Takes hours.
 
 At every month start whose outcome is known, the default recipe is fitted on what was known then, as training
 publishes it, and its total is compared with the actual one. The peer of money is what the same customers

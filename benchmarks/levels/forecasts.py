@@ -11,12 +11,13 @@ from core.calendar import date_of, day_of
 from events import lake
 from features.offline import populations
 from features.workspace import Workspace
+from models.estimators.level import YEAR_DAYS
 from models.measures import metrics
 from models.spec import Array, CustomerModel
 from training.customers.backtest import fit, recipe_of
 from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
 from training.customers.split import MIN_FIT_MOMENTS
-from training.evaluation.evaluate import MEASURES, coverages
+from training.evaluation.evaluate import MEASURES
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def forecasts(workspace: Workspace, model: CustomerModel) -> list[Forecast]:
         interval = fitted.interval(score)
         covered = None
         if interval is not None:
-            both = coverages(test.y, score, *interval)
+            both = metrics.coverages(test.y, score, *interval)
             covered = both["interval_coverage"], both["interval_coverage_top_decile"]
         day = day_of(moment, zone)
         first = _first_day(workspace)
@@ -82,7 +83,7 @@ def forecasts(workspace: Workspace, model: CustomerModel) -> list[Forecast]:
                 date_of(day), float(score.sum()), float(test.y.sum()),
                 _naive(workspace, model, data, test, known[-1]),
                 MEASURES[model.kind]["calibration_slope"](test.y, score), covered,
-                day - 364 - days >= first,
+                day - YEAR_DAYS - days >= first,
             )
         )  # fmt: skip
     return made

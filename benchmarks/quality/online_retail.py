@@ -35,7 +35,7 @@ from models.spec import Array, CustomerModel
 from training.customers.backtest import fit
 from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
 from training.customers.horizon import with_horizon
-from training.evaluation.evaluate import MEASURES, RANKING, Measure, coverages
+from training.evaluation.evaluate import MEASURES, RANKING, Measure
 
 DAYS = 90
 ORIGINS = (date(2010, 12, 1), date(2011, 3, 1), date(2011, 6, 1), date(2011, 9, 1))
@@ -173,7 +173,7 @@ def trusted(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Resul
     for day, exam in exams.items():
         values = {n: measure(exam.outcome, exam.ours) for n, measure in measures.items()}
         if exam.interval is not None:
-            values |= coverages(exam.outcome, exam.ours, *exam.interval)
+            values |= metrics.coverages(exam.outcome, exam.ours, *exam.interval)
         print(f"  {name} {day}: " + ", ".join(f"{n} {value:.3f}" for n, value in values.items()))
         for n, value in values.items():
             improvements.setdefault(n, []).append(value)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.measures.metrics import sigmoid
-from models.outcomes import OutcomeTotals
+from models.outcome_totals import OutcomeTotals
 from models.spec import Array
 
 YEAR_DAYS = 364  # whole weeks

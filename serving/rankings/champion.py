@@ -9,7 +9,7 @@ from typing import Generic
 from core.errors import PatronError
 from models.registry.registry import Registry
 from serving.rankings.ranking import R
-from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch
+from serving.scores.champion_watch import RETRY_S, ChampionWatch
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class LazyChampion(Generic[R]):
             opened = self._open_version(registry, version or registry.champion_version(self._model))
         except PatronError as error:
             self._failed = version, error
-            self._retry_at = now + (POLL_S if self._opened is None else RETRY_S)
+            self._retry_at = now + RETRY_S
             raise
         self._failed = None
         return opened

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.estimators import level
 from models.estimators.level import forecast, intercept_for, uncertainty
 from models.measures.metrics import sigmoid
-from models.outcomes import OutcomeTotals
+from models.outcome_totals import OutcomeTotals
 
 MONTH = 30
 STEADY = OutcomeTotals(dict.fromkeys(range(90, 1000, MONTH), 100.0), dict.fromkeys(range(0, 1000), 100.0))

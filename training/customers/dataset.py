@@ -17,11 +17,11 @@ from core.home import Home
 from events import lake
 from features.catalogue.store import Store
 from features.offline import populations
-from models.outcomes import OutcomeTotals
+from models.outcome_totals import OutcomeTotals
 from models.questions.outcomes import KEYS, labels_of
 from models.registry.encoding import Column, matrix, vocabulary
 from models.spec import Array, Condition, CustomerModel, FitContext
-from training.customers.outcomes import outcome_totals
+from training.customers.outcome_totals import outcome_totals
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ def check_enough(model: CustomerModel, data: Dataset) -> None:
     Raises:
         PatronError: the message says how many there are and how many are needed.
     """
-    without_amounts = data.totals is not None and not any(data.totals.shop.values())
-    if model.kind == "money" and without_amounts:
+    revenue = data.totals.shop if model.kind == "money" and data.totals is not None else {}
+    if revenue and not any(revenue.values()):
         raise PatronError(
             f"{model.name} cannot be trained: no order of this shop has an amount; import a file with amounts"
         )

@@ -113,7 +113,7 @@ def evaluate(
     measures = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
     measures |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
     if interval is not None:
-        measures |= coverages(outcome, score, *interval)
+        measures |= metrics.coverages(outcome, score, *interval)
     gains = {model.name: metrics.gain_curve(outcome, score)}
     name, ranking = RANKING[model.kind]
     for baseline in model.baselines:
@@ -133,15 +133,6 @@ def evaluate(
         least.slices,
         tenths_of(model.kind, frame, score),
     )
-
-
-def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
-    """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
-    top = score >= np.quantile(score, 0.9)
-    return {
-        "interval_coverage": metrics.coverage(outcome, low, high),
-        "interval_coverage_top_decile": metrics.coverage(outcome[top], low[top], high[top]),
-    }
 
 
 def by_slice(kind: str, frame: pd.DataFrame, score: Array) -> tuple[SliceRow, ...]:

@@ -10,7 +10,7 @@ from core.calendar import day_of, midnight
 from core.home import Home
 from events import lake
 from models.estimators.level import YEAR_DAYS
-from models.outcomes import OutcomeTotals
+from models.outcome_totals import OutcomeTotals
 from models.questions.outcomes import labels_of
 from models.spec import CustomerModel
 
