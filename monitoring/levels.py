@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models.estimators.calibration import money_slope
+from models.estimators.intervals import coverages
 from models.measures import metrics
 from models.spec import Array
 
@@ -78,7 +79,7 @@ def check_level(
     ratio, (low, high) = metrics.total_ratio(outcome, score), _interval_of_ratio(outcome, score)
     slope = (money_slope if kind == "money" else metrics.calibration_slope)(outcome, score)
     bounds = interval(score)
-    covered = (None, None) if bounds is None else tuple(metrics.coverages(outcome, score, *bounds).values())
+    covered = (None, None) if bounds is None else tuple(coverages(outcome, score, *bounds).values())
     wrong = []
     if low > OFF or high < 1 / OFF:
         wrong.append(f"the predicted total is {ratio:.2f} times the actual one ({low:.2f} to {high:.2f})")

@@ -11,6 +11,7 @@ from core.calendar import date_of, day_of
 from events import lake
 from features.offline import populations
 from features.workspace import Workspace
+from models.estimators.intervals import coverages
 from models.estimators.level import YEAR_DAYS
 from models.measures import metrics
 from models.spec import Array, CustomerModel
@@ -74,7 +75,7 @@ def forecasts(workspace: Workspace, model: CustomerModel) -> list[Forecast]:
         interval = fitted.interval(score)
         covered = None
         if interval is not None:
-            both = metrics.coverages(test.y, score, *interval)
+            both = coverages(test.y, score, *interval)
             covered = both["interval_coverage"], both["interval_coverage_top_decile"]
         day = day_of(moment, zone)
         first = _first_day(workspace)

@@ -28,6 +28,7 @@ from events.files.imports import import_file
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
+from models.estimators.intervals import coverages
 from models.measures import metrics
 from models.questions.clv import clv
 from models.questions.propensity import propensity
@@ -173,7 +174,7 @@ def trusted(name: str, kind: str, exams: Mapping[date, Exam]) -> dict[str, Resul
     for day, exam in exams.items():
         values = {n: measure(exam.outcome, exam.ours) for n, measure in measures.items()}
         if exam.interval is not None:
-            values |= metrics.coverages(exam.outcome, exam.ours, *exam.interval)
+            values |= coverages(exam.outcome, exam.ours, *exam.interval)
         print(f"  {name} {day}: " + ", ".join(f"{n} {value:.3f}" for n, value in values.items()))
         for n, value in values.items():
             improvements.setdefault(n, []).append(value)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.estimators.line import rounded
+from models.measures import metrics
 from models.spec import Array
 
 LEVEL = 0.9
@@ -72,6 +73,15 @@ def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Interva
     bounds = [_range(outcome[here == i] / score[here == i], level) for i in range(len(edges) + 1)]
     low, high = zip(*bounds, strict=True)
     return Intervals(level, tuple(rounded(edge) for edge in edges), low, high)
+
+
+def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
+    """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
+    top = score >= np.quantile(score, 0.9)
+    return {
+        "interval_coverage": metrics.coverage(outcome, low, high),
+        "interval_coverage_top_decile": metrics.coverage(outcome[top], low[top], high[top]),
+    }
 
 
 def _range(ratio: Array, level: float) -> tuple[float, float]:

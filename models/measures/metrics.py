@@ -80,15 +80,6 @@ def coverage(outcome: Array, low: Array, high: Array) -> float:
     return float(np.mean((low <= outcome) & (outcome <= high)))
 
 
-def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
-    """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
-    top = score >= np.quantile(score, 0.9)
-    return {
-        "interval_coverage": coverage(outcome, low, high),
-        "interval_coverage_top_decile": coverage(outcome[top], low[top], high[top]),
-    }
-
-
 def calibration_slope(outcome: Array, probability: Array) -> float:
     """Slope of Cox's calibration line: below 1 the model is overconfident, above 1 underconfident."""
     return logistic_line(outcome, logit(probability))[0]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models.estimators.calibration import money_slope
+from models.estimators.intervals import coverages
 from models.measures import metrics
 from models.spec import Array, Question
 from training.evaluation.levels import LevelRow, level_metrics
@@ -113,7 +114,7 @@ def evaluate(
     measures = {name: measure(outcome, score) for name, measure in MEASURES[model.kind].items()}
     measures |= {"outcome_mean": float(outcome.mean()), "test_customers": float(len(outcome))}
     if interval is not None:
-        measures |= metrics.coverages(outcome, score, *interval)
+        measures |= coverages(outcome, score, *interval)
     gains = {model.name: metrics.gain_curve(outcome, score)}
     name, ranking = RANKING[model.kind]
     for baseline in model.baselines:
