@@ -107,7 +107,7 @@ def recommend(
 
 def example_actions() -> str:
     """An example of actions.toml."""
-    from decisions.actions import EXAMPLE
+    from decisions.catalogue.actions import EXAMPLE
 
     return EXAMPLE.read_text(encoding="utf-8")
 

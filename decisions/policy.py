@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from core.calendar import date_of
 from core.errors import PatronError
-from decisions.actions import NOTHING, Action, Actions
+from decisions.catalogue.actions import NOTHING, Action, Actions
 from decisions.context import CustomerContext
 from decisions.effects import FORMULAS, unknown_kind
 from decisions.reasons import DecisionReason, reason

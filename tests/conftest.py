@@ -529,7 +529,7 @@ def served(trained_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home
 @pytest.fixture(scope="module")
 def open_shop(ranked_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A copy of the trained shop where everything can be done: its clock runs on, and it has actions."""
-    from decisions.actions import EXAMPLE
+    from decisions.catalogue.actions import EXAMPLE
 
     home = _copy(ranked_shop, tmp_path_factory.mktemp("open") / "home")
     home.write_shop(replace(home.shop(), clock=Clock()))

@@ -28,7 +28,7 @@ from schemathesis.engine import events, from_schema
 
 from benchmarks.harness import homes
 from core.home import Home
-from decisions.actions import EXAMPLE
+from decisions.catalogue.actions import EXAMPLE
 from records import ScoreLog
 from serving.access.keys import Keys
 from serving.app import create_app

@@ -31,7 +31,7 @@ from scipy import stats
 from benchmarks.harness.report import Result, publish
 from benchmarks.policy.policies import POLICIES
 from benchmarks.policy.shops import ACTIONS, Known, examine
-from decisions.actions import NOTHING
+from decisions.catalogue.actions import NOTHING
 from records.decisions import Decision
 
 SEEDS = (1, 2, 3, 4, 5)

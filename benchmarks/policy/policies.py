@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.policy.shops import ACTIONS, Customer
-from decisions.actions import NOTHING
+from decisions.catalogue.actions import NOTHING
 from records.decisions import Decision
 
 Shares = Mapping[str, float]

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from core.calendar import midnight
 from core.home import Clock, Home, Shop
-from decisions.actions import EXAMPLE, NOTHING, Action, Actions
-from decisions.actions_file import parse
+from decisions.catalogue.actions import EXAMPLE, NOTHING, Action, Actions
+from decisions.catalogue.file import parse
 from events import lake
 from events.simulation.simulate import simulate
 from events.simulation.truth import Plan, ShopTime

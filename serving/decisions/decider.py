@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from core import files
-from decisions.actions import Actions
-from decisions.actions_file import load
+from decisions.catalogue.actions import Actions
+from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
 from decisions.effects import features_read
 from decisions.policy import Option, Recommendation, recommend

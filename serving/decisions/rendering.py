@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from core.errors import PatronError
-from decisions.actions import text_in, texts
+from decisions.catalogue.actions import text_in, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs

@@ -10,8 +10,8 @@ import numpy as np
 
 from core.calendar import day_of
 from core.progress import Progress, silent
-from decisions.actions import Actions
-from decisions.actions_file import restore
+from decisions.catalogue.actions import Actions
+from decisions.catalogue.file import restore
 from decisions.reasons import Language
 from records.decisions import DecisionRequest
 from records.job import SERVICE

@@ -23,14 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
+import decisions.catalogue.file
 import patron
 import records as logs
 from commands.up import draft_actions
 from core.calendar import day_of
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
-from decisions import actions_file
-from decisions.actions import EXAMPLE
+from decisions.catalogue.actions import EXAMPLE
 from events.identity import Identity
 from events.journal import Message, Refused, append
 from events.lake.shops import begin_live
@@ -609,13 +609,13 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
 def test_an_example_of_actions_can_be_used_as_it_is_printed(tmp_path: Path, command: Command) -> None:
     ran = command(tmp_path, "recommend", "--draft")
     assert (ran.code, ran.err) == (0, "")
-    assert actions_file.parse(ran.out.encode(), "stdout").channels
+    assert decisions.catalogue.file.parse(ran.out.encode(), "stdout").channels
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touched(shop_copy: Home) -> None:
     draft_actions(shop_copy)
-    assert actions_file.load(shop_copy).channels
+    assert decisions.catalogue.file.load(shop_copy).channels
     shop_copy.actions.write_text("own")
     draft_actions(shop_copy)
     assert shop_copy.actions.read_text() == "own"

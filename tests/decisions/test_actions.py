@@ -12,10 +12,10 @@ import pytest
 from core import traits
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
-from decisions import actions_file
-from decisions.actions import EXAMPLE, Action, Actions, text_in, texts
-from decisions.conditions import TargetCondition
+from decisions.catalogue import file
+from decisions.catalogue.actions import EXAMPLE, Action, Actions, text_in, texts
 from decisions.effects import FORMULAS, Formula, propensity_gain
+from decisions.rules.conditions import TargetCondition
 
 HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
 COUPON = """
@@ -28,7 +28,7 @@ effect = { on = "propensity", times = 1.2 }
 
 
 def parse(text: str) -> Actions:
-    return actions_file.parse(text.encode(), "actions.toml")
+    return file.parse(text.encode(), "actions.toml")
 
 
 def refused(text: str) -> str:
@@ -52,9 +52,9 @@ def test_the_example_can_be_used_and_shows_every_setting() -> None:
 def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with pytest.raises(NothingThere, match=r"no actions in .*actions\.toml; `patron recommend --draft > "):
-        actions_file.load(home)
+        file.load(home)
     home.actions.write_text(HEAD + COUPON)
-    read = actions_file.load(home)
+    read = file.load(home)
     (coupon,) = read.actions
     assert (read.margin, read.control_share, read.exploration_share) == (0.4, 0.1, 0.05)
     assert (coupon.name, coupon.channel, coupon.cost, coupon.discount) == ("coupon", "email", 0.1, 0.0)
@@ -62,7 +62,7 @@ def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
     home.actions.unlink()
     home.actions.mkdir()
     with pytest.raises(PatronError, match=r"actions\.toml cannot be read"):
-        actions_file.load(home)
+        file.load(home)
 
 
 def test_the_digest_is_of_what_a_file_says_and_not_of_how() -> None:
@@ -156,18 +156,18 @@ def test_conditions_read_the_traits_that_the_home_declares(tmp_path: Path) -> No
     text = who('{ feature = "trait_vip", equals = true }')
     home.actions.write_text(text)
     with pytest.raises(PatronError, match="there is no feature 'trait_vip'"):
-        actions_file.load(home)
+        file.load(home)
     declared = traits.parse({"vip": {"kind": "flag"}, "points": {"kind": "number"}})
     home.write_shop(replace(home.shop(), traits=declared))
-    actions = actions_file.load(home)
+    actions = file.load(home)
     assert actions.features == ("trait_vip",)
-    assert actions_file.restore(actions.canonical, home) == actions
+    assert file.restore(actions.canonical, home) == actions
     home.actions.write_text(who('{ feature = "trait_vips", equals = true }'))
     with pytest.raises(PatronError, match="did you mean trait_vip"):
-        actions_file.load(home)
+        file.load(home)
     home.actions.write_text(who('{ feature = "trait_points", equals = "many" }'))
     with pytest.raises(PatronError, match="trait_points is a number"):
-        actions_file.load(home)
+        file.load(home)
 
 
 def test_an_effect_of_an_unknown_kind_is_refused_with_the_action_the_kind_and_those_there_are() -> None:
@@ -184,7 +184,7 @@ def test_an_effect_can_be_of_every_kind_that_has_a_formula(monkeypatch: pytest.M
 
 def test_a_file_that_is_not_text_is_refused() -> None:
     with pytest.raises(PatronError, match=r"actions\.toml: this is not a TOML file"):
-        actions_file.parse(b"\xff\xfe\x00", "actions.toml")
+        file.parse(b"\xff\xfe\x00", "actions.toml")
 
 
 def test_a_cost_beyond_anyones_worth_is_legal() -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import PatronError
-from decisions.actions import Action, Actions
-from decisions.conditions import TargetCondition
+from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext, ScoreInput
 from decisions.effects import FORMULAS, Effect, Formula, Gain
 from decisions.policy import Recommendation, recommend, uniform
 from decisions.reasons import reason
+from decisions.rules.conditions import TargetCondition
 
 DAY = 19_844  # 2024-05-01
 SALT = b"salt of the tests"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.errors import NothingThere, PatronError
 from core.home import Home, Shop, Tiers
-from decisions.conditions import TargetCondition
+from decisions.rules.conditions import TargetCondition
 from events import lake
 from events.identity import Identity
 from events.schema import BOUNDARIES, Events

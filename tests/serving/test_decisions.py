@@ -28,7 +28,7 @@ from anyio.from_thread import start_blocking_portal
 
 import records as logs
 from core.home import Clock, Home
-from decisions.actions import EXAMPLE
+from decisions.catalogue.actions import EXAMPLE
 from events.identity import Identity
 from features.groups import GROUPS
 from features.groups.segment_rules import RFM, STAGES

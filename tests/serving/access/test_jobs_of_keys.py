@@ -16,7 +16,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from core.home import Home
-from decisions.actions import EXAMPLE
+from decisions.catalogue.actions import EXAMPLE
 from records import ScoreLog
 from records.job import COMMAND, SERVICE, Interrupted
 from records.score_jobs import ScoreJobStore

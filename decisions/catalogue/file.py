@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.errors import NothingThere, PatronError, meant
 from core.home import Home
-from decisions.actions import Action, Actions
+from decisions.catalogue.actions import Action, Actions
 from decisions.effects import Effect
 from features.group import Feature
 from features.groups import FEATURES, features_of

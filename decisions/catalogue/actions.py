@@ -14,9 +14,9 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from decisions.conditions import TargetCondition
 from decisions.effects import Effect
 from decisions.reasons import Language
+from decisions.rules.conditions import TargetCondition
 from decisions.sections import TomlSection
 
 EXAMPLE = Path(__file__).with_name("example.toml")

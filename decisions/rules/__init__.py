@@ -1,0 +1,1 @@
+"""Rules: which customers an action or an audience is for."""
