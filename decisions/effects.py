@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
+from core.errors import PatronError
 from decisions.context import CustomerContext, ScoreInput
 from decisions.reasons import DecisionReason, reason
 from decisions.sections import TomlSection
@@ -129,6 +130,20 @@ FORMULAS: Mapping[str, Formula] = {
     "propensity": Formula(propensity_gain, features=(ORDER_VALUE,)),
     "churn": Formula(churn_gain),
 }
+
+
+def gain_of(
+    name: str, effect: Effect, customer: CustomerContext, margin: float, discount: float
+) -> Gain | DecisionReason:
+    """The gain of the action of that name for a customer; a reason where its value is unknown.
+
+    Raises:
+        PatronError: the effect is of a kind that has no formula.
+    """
+    formula = FORMULAS.get(effect.on)
+    if formula is None:
+        raise PatronError(f"action {name}: {unknown_kind(effect.on)}")
+    return formula.gain(customer, effect, margin, discount)
 
 
 def unknown_kind(kind: str) -> str:

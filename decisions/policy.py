@@ -4,12 +4,11 @@
 (:mod:`decisions.effects` has a formula for each kind), less its cost, in currency. Doing nothing is worth 0
 and is always an option.
 
-**Choice.** An option is permitted if all its conditions match, it was last chosen long enough ago, its
-channel was requested and its value is known. The permitted option with the highest value is chosen; of two
-with the same value, the cheaper one. A share of the customers get nothing for a month (control). In a share
-of the other customers' decisions, a permitted option is drawn at random, all with the same probability
-(exploration). The draws are keyed hashes, so a customer gets the same answer all day. With k permitted
-options, option a is chosen with probability::
+**Choice.** An option is permitted if every check of :data:`decisions.checks.CHECKS` permits it. The
+permitted option with the highest value is chosen; of two with the same value, the cheaper one. A share of
+the customers get nothing for a month (control). In a share of the other customers' decisions, a permitted
+option is drawn at random, all with the same probability (exploration). The draws are keyed hashes, so a
+customer gets the same answer all day. With k permitted options, option a is chosen with probability::
 
       P(a) = control × [a is nothing] + (1 − control) × ((1 − exploration) × [a is best] + exploration / k)
 """
@@ -21,10 +20,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from core.calendar import date_of
-from core.errors import PatronError
 from decisions.catalogue.actions import NOTHING, Action, Actions
+from decisions.checks import PolicyRequest, Stage, refusal
 from decisions.context import CustomerContext
-from decisions.effects import FORMULAS, unknown_kind
+from decisions.effects import gain_of
 from decisions.reasons import DecisionReason, reason
 
 
@@ -35,6 +34,7 @@ class Option:
     Attributes:
         value: in currency; None for an action that is not offered.
         why: for the chosen option why it was chosen, for any other why not.
+        stage: the stage of the funnel that the action did not reach; None for a permitted option.
     """
 
     action: str
@@ -42,6 +42,7 @@ class Option:
     cost: float
     value: float | None
     why: tuple[DecisionReason, ...]
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def recommend(
     Raises:
         PatronError: an effect is of a kind that has no formula.
     """
-    evaluated = [_evaluate(action, customer, actions.margin, channels) for action in actions.actions]
+    request = PolicyRequest(actions, day, channels)
+    evaluated = [_evaluate(action, customer, request) for action in actions.actions]
     options = [
         Option(NOTHING, None, 0.0, 0.0, ()),
         *(option for option in evaluated if option.value is not None),
@@ -106,38 +108,19 @@ def _value(option: Option) -> float:
     return option.value
 
 
-def _evaluate(
-    action: Action, customer: CustomerContext, margin: float, channels: Collection[str] | None
-) -> Option:
+def _evaluate(action: Action, customer: CustomerContext, request: PolicyRequest) -> Option:
     """The action with its value and the reasons for it, or with the reason why it is not offered."""
-    formula = FORMULAS.get(action.effect.on)
-    if formula is None:
-        raise PatronError(f"action {action.name}: {unknown_kind(action.effect.on)}")
-    gain = _exclusion(action, customer, channels) or formula.gain(
-        customer, action.effect, margin, action.discount
-    )
-    if isinstance(gain, DecisionReason):
-        return Option(action.name, action.channel, action.cost, None, (gain,))
+    if refused := refusal(action, customer, request):
+        stage, why_not = refused
+        return Option(action.name, action.channel, action.cost, None, (why_not,), stage)
+    gain = gain_of(action.name, action.effect, customer, request.actions.margin, action.discount)
+    assert not isinstance(gain, DecisionReason)  # the checks refuse actions of unknown value
     why = (
         reason("effect", model=action.effect.on, before=gain.before, after=gain.after),
         gain.basis,
         reason("brings", gain=gain.amount, cost=action.cost),
     )
     return Option(action.name, action.channel, action.cost, gain.amount - action.cost, why)
-
-
-def _exclusion(
-    action: Action, customer: CustomerContext, channels: Collection[str] | None
-) -> DecisionReason | None:
-    if channels is not None and action.channel not in channels:
-        return reason("channel")
-    for condition in action.who:
-        if why := condition.mismatch(customer.facts):
-            return why
-    days = customer.days_since.get(action.name)
-    if days is not None and days < action.repeat_after_days:
-        return reason("repeat", days=days, limit=action.repeat_after_days)
-    return None
 
 
 def _draw(key: int, options: list[Option], actions: Actions, day: int, salt: bytes) -> tuple[str, Option]:

@@ -148,6 +148,7 @@ def _choice(recommendation: Recommendation, known: CustomerContext) -> Choice:
             "why": _plain(chosen.why),
             "runners_up": [_option(option) for option in recommendation.runners_up],
             "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
+            "stages": {option.action: option.stage for option in recommendation.not_offered},
         },
     )  # fmt: skip
 

@@ -51,7 +51,11 @@ class Speaker:
                 for option in choice.reasons["runners_up"]
             ],
             not_offered=[
-                NotOffered(action=action, why="; ".join(self._sentences(why)))
+                NotOffered(
+                    action=action,
+                    why="; ".join(self._sentences(why)),
+                    stage=choice.reasons.get("stages", {}).get(action),
+                )
                 for action, why in choice.reasons["not_offered"].items()
             ],
             scores={name: ScoreUsed.model_validate(score) for name, score in scores.items()},

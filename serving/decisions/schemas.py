@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from decisions.checks import Stage
 from decisions.reasons import Language
 
 MAX_ROWS = 1000
@@ -59,6 +60,9 @@ class NotOffered(BaseModel):
 
     action: str
     why: str
+    stage: Stage | None = Field(
+        None, description="The stage of the funnel that it did not reach; null in older decisions."
+    )
 
 
 class ScoreUsed(BaseModel):

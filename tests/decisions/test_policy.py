@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from decisions.catalogue.actions import Action, Actions
+from decisions.checks import CHECKS, STAGES
 from decisions.context import CustomerContext, ScoreInput
 from decisions.effects import FORMULAS, Effect, Formula, Gain
 from decisions.policy import Recommendation, recommend, uniform
@@ -160,6 +161,17 @@ def test_each_action_that_is_not_chosen_says_why() -> None:
     assert why_not(recommendation, "phoned") == "channel not asked for"
     assert [o.action for o in recommendation.not_offered] == ["phoned", "rare", "shy"]
     assert {o.value for o in recommendation.not_offered} == {None}
+    stages = {o.action: o.stage for o in (*recommendation.runners_up, *recommendation.not_offered)}
+    assert {n: s for n, s in stages.items() if s} == {
+        "phoned": "eligible",
+        "rare": "within_limits",
+        "shy": "eligible",
+    }
+
+
+def test_the_checks_run_in_the_order_of_the_funnel() -> None:
+    stages = [STAGES.index(check.stage) for check in CHECKS]
+    assert stages == sorted(stages)
 
 
 @pytest.mark.parametrize(("days", "offered"), [(0, False), (29, False), (30, True), (31, True)])

@@ -1,0 +1,98 @@
+"""The checks that an action passes before it is an option, in the order of the funnel.
+
+:data:`CHECKS` is the chain. A check is one line of it: the stage it belongs to, and a pure function that
+returns the reason for its refusal or None. The first refusal removes the action; its stage says where the
+action left the funnel. What a check needs to know about the customer stands in
+:class:`~decisions.context.CustomerContext`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from decisions.catalogue.actions import Action, Actions
+from decisions.context import CustomerContext
+from decisions.effects import gain_of
+from decisions.reasons import DecisionReason, reason
+
+Stage = Literal["eligible", "suitable", "consented", "within_limits", "within_budget"]
+STAGES: tuple[Stage, ...] = ("eligible", "suitable", "consented", "within_limits", "within_budget")
+
+
+@dataclass(frozen=True)
+class PolicyRequest:
+    """What is asked of the policy, apart from the customer.
+
+    Attributes:
+        day: the shop's day (days since 1970-01-01).
+        channels: the requested channels; None for all.
+    """
+
+    actions: Actions
+    day: int
+    channels: Collection[str] | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the chain.
+
+    Attributes:
+        stage: the stage of the funnel that an action reaches by passing all checks of it.
+        refuse: why the action is not permitted for the customer; None if this check permits it.
+    """
+
+    stage: Stage
+    refuse: Callable[[Action, CustomerContext, PolicyRequest], DecisionReason | None]
+
+
+def refusal(
+    action: Action, customer: CustomerContext, request: PolicyRequest
+) -> tuple[Stage, DecisionReason] | None:
+    """The first stage that the action does not reach, and why; None if every check permits it."""
+    for check in CHECKS:
+        if why := check.refuse(action, customer, request):
+            return check.stage, why
+    return None
+
+
+def other_channel(
+    action: Action, _customer: CustomerContext, request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions of channels that were not requested."""
+    if request.channels is not None and action.channel not in request.channels:
+        return reason("channel")
+    return None
+
+
+def other_customers(
+    action: Action, customer: CustomerContext, _request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions whose conditions the customer does not match."""
+    return next((why for condition in action.who if (why := condition.mismatch(customer.facts))), None)
+
+
+def value_unknown(action: Action, customer: CustomerContext, request: PolicyRequest) -> DecisionReason | None:
+    """Refuse actions whose value is unknown because a score or a feature is missing."""
+    gain = gain_of(action.name, action.effect, customer, request.actions.margin, action.discount)
+    return gain if isinstance(gain, DecisionReason) else None
+
+
+def repeated_too_soon(
+    action: Action, customer: CustomerContext, _request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions that were chosen for the customer within their ``repeat_after_days``."""
+    days = customer.days_since.get(action.name)
+    if days is not None and days < action.repeat_after_days:
+        return reason("repeat", days=days, limit=action.repeat_after_days)
+    return None
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("eligible", other_channel),
+    Check("eligible", other_customers),
+    Check("suitable", value_unknown),
+    Check("within_limits", repeated_too_soon),
+)
