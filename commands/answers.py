@@ -77,15 +77,24 @@ def score(
 
 @app.command()
 def recommend(
-    out: Annotated[Path | None, typer.Option(help="The output file: .ndjson, .csv or .parquet.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The output file: .xlsx, .csv, .ndjson or .parquet.")
+    ] = None,
     segment: Segment = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
     language: Annotated[Language, typer.Option(help="The language of texts and reasons.")] = Language.en,
     target: Annotated[
         str | None,
         typer.Option(
-            "--for", help="The CRM that imports the CSV: zoho, fxiaoke, hubspot or salesforce.", metavar="CRM"
+            "--for",
+            help="The CRM that imports the .csv or .xlsx: zoho, fxiaoke, hubspot, salesforce, klaviyo, braze,"
+            " dynamics or wecom; or a layout of --layout.",
+            metavar="CRM",
         ),
+    ] = None,
+    layout: Annotated[
+        Path | None,
+        typer.Option(help="Your own layouts: a TOML file like serving/files/exports.toml.", metavar="FILE"),
     ] = None,
     draft: Annotated[bool, typer.Option(help="Print an example of actions.toml; decides nothing.")] = False,
     as_json: AsJson = False,
@@ -99,8 +108,10 @@ def recommend(
     from serving.decisions.to_file import recommend_everyone
 
     with progress_bar(as_json) as progress:
-        done = recommend_everyone(open_home(), out, segment, channel, language.value, progress, target)
-    lines = [f"decided for {done['customers']:,} customers into {out}"]
+        done = recommend_everyone(
+            open_home(), out, segment, channel, language.value, progress, target, layout
+        )
+    lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
     print_result(as_json, done, "\n".join(lines))
 

@@ -85,7 +85,10 @@ def start(
     response_description="A page of rows as JSON, or all rows from the cursor on as a file.",
     responses={
         200: {
-            "content": {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")}
+            "content": {
+                kind.partition(";")[0]: {"schema": {"type": "string"}}
+                for kind in exports.MEDIA_TYPES.values()
+            }
         },
         **responses(404, 409, 422, 503),
     },
@@ -97,7 +100,7 @@ def read(
     decider: DeciderDep,
     caller: CallerDep,
 ) -> RunPage | Response:
-    """How far a run is, and its rows from a cursor on: a page as JSON, or all of them as NDJSON or CSV.
+    """How far a run is, and its rows from a cursor on: a page as JSON, or all as NDJSON, CSV or .xlsx.
 
     While it goes on, pages end where it is, and their cursor leads on from there. Scores are null for a key
     without the scope `scores`, and the customers' segments for one without the scope `customers`.
@@ -115,7 +118,10 @@ def read(
             )
         language = query.language or cast(Language, run.language)
         try:
-            kind, chunks = exports.stream((row for _, row in records), query.format, language, query.target)
+            kind, chunks = exports.stream(
+                (row for _, row in records), query.format, language, query.target,
+                zone=decider.scorer.shop.time_zone,
+            )  # fmt: skip
         except PatronError as error:
             raise Unprocessable(f"for: {error}") from error
         return stream_file(chunks, kind, f"recommendations-{run.id}.{query.format}")

@@ -180,13 +180,14 @@ class RunQuery(BaseModel):
 
     cursor: str | None = Field(None, max_length=1000)
     limit: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS, description="Rows of a JSON page.")
-    format: Literal["json", "ndjson", "csv"] = Field(
-        "json", description="Files of NDJSON and CSV hold all rows from the cursor on."
+    format: Literal["json", "ndjson", "csv", "xlsx"] = Field(
+        "json", description="Files of NDJSON, CSV and .xlsx have all rows from the cursor on."
     )
     target: str | None = Field(
         None,
         alias="for",
         max_length=50,
-        description="The program that a CSV is for: spreadsheet, zoho, fxiaoke, hubspot or salesforce.",
+        description="The program that a CSV or .xlsx is for: spreadsheet, zoho, fxiaoke, hubspot, salesforce,"
+        " klaviyo, braze, dynamics or wecom.",
     )
     language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")

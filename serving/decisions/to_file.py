@@ -24,11 +24,14 @@ from serving.decisions.rendering import rows
 from serving.decisions.runs import decide_all, new_run
 from serving.decisions.schemas import Row
 from serving.files import exports
+from serving.files.layouts import ExportLayout, find_layout
 from serving.files.writing import check_place
 from serving.scores.scorer import open_scorer
 
 _NUMBERS = ("expected_value", "cost", "probability", "churn", "propensity", "clv")
-KINDS = (".ndjson", ".csv", ".parquet")
+KINDS = (".ndjson", ".csv", ".xlsx", ".parquet")
+LAID_OUT = (".csv", ".xlsx")
+"""The kinds of files that have a layout."""
 _TYPES = {**dict.fromkeys(_NUMBERS, pa.float64()), "decided_at": pa.timestamp("us", "UTC")}
 
 
@@ -40,25 +43,25 @@ def recommend_everyone(
     language: Language,
     progress: Progress = silent,
     target: str | None = None,
+    own_layouts: Path | None = None,
 ) -> dict[str, Any]:
-    """Decide for everybody in a segment into ``out`` (.ndjson, .csv or .parquet) and into the log.
+    """Decide for everybody in a segment into ``out`` (.ndjson, .csv, .xlsx or .parquet) and into the log.
 
     A run of the same request that was interrupted on the same day of the shop is resumed.
 
     Args:
-        target: the program that a CSV is for; a spreadsheet for None.
+        target: the program that a .csv or .xlsx file is for; a spreadsheet for None.
+        own_layouts: a file of layouts in place of those that come with Patron.
 
     Returns:
-        The run's id, for how many customers it was, and how many of them get which action.
+        The run's id, for how many customers it was, the files, and how many customers get which action.
 
     Raises:
         PatronError: the file's kind, its target, the segment or a channel is unknown, the actions
             cannot be used, another run is running, or a store is missing.
     """
     check_place(out, KINDS)
-    if target is not None and out.suffix != ".csv":
-        raise PatronError(f"{out}: {target} imports CSV; let the name of the file end in .csv")
-    exports.layout(target)
+    layout = _layout(out, target, own_layouts)
     progress("opening models", 0.0)
     home.shop()  # before a log is made where there is no shop
     with ScoreLog(home) as scores, DecisionLog(home) as log:
@@ -73,19 +76,41 @@ def recommend_everyone(
         with store.execute(run):
             decide_all(decider, store, run, progress)
         records = (row for _, row in rows(log, decider.scorer.identity, run))
-        with files.replacing(out) as draft:
-            _write(out.suffix, language, target, records, draft)
+        paths = _write(records, out, language, layout, home.shop().time_zone)
         counted = runs.counts(log, run.id)
-    return {"run_id": run.id, "customers": run.total, "out": str(out), "actions": counted}
+    return {
+        "run_id": run.id, "customers": run.total, "out": str(out), "files": [str(path) for path in paths],
+        "actions": counted,
+    }  # fmt: skip
+
+
+def _layout(out: Path, target: str | None, own: Path | None) -> ExportLayout | None:
+    """The layout of a file for people or CRMs; None for a file with a fixed form."""
+    if out.suffix in LAID_OUT:
+        return find_layout(target, own)
+    if target is not None or own is not None:
+        kinds = " or ".join(LAID_OUT)
+        raise PatronError(
+            f"{out}: --for and --layout are for {kinds}; let the name of the file end in one of these"
+        )
+    return None
 
 
 def _write(
-    suffix: str, language: Language, target: str | None, records: Iterable[Mapping[str, Any]], path: Path
-) -> None:
-    if suffix == ".parquet":
-        schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
-        pq.write_table(pa.Table.from_pylist(list(records), schema), path)
-        return
-    _, chunks = exports.stream(records, "csv" if suffix == ".csv" else "ndjson", language, target)
-    with open(path, "wb") as file:
-        file.writelines(chunks)
+    records: Iterable[Mapping[str, Any]],
+    out: Path,
+    language: Language,
+    layout: ExportLayout | None,
+    zone: str,
+) -> list[Path]:
+    if layout is not None:
+        return exports.write_files(records, out, language, layout, zone)
+    with files.replacing(out) as draft:
+        if out.suffix == ".parquet":
+            schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
+            pq.write_table(pa.Table.from_pylist(list(records), schema), draft)
+        else:
+            _, chunks = exports.stream(records, "ndjson", language)
+            with open(draft, "wb") as file:
+                file.writelines(chunks)
+    return [out]

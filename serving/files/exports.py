@@ -1,91 +1,62 @@
 """Rows of recommendations → files that people, spreadsheets and CRMs can open, in constant memory.
 
-``exports.toml`` says how each reader wants its CSV; ``spreadsheet.py`` writes the cells.
+``layouts.py`` says how each reader wants its file, ``cells.py`` what stands in a cell; ``spreadsheet.py``
+and ``workbook.py`` write the cells of a CSV and of a workbook.
 """
 
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, get_args
+from tempfile import TemporaryFile
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
+from core import files
 from core.errors import PatronError
 from decisions.reasons import Language
-from features.offline.segment_overview import KINDS
+from serving.files.cells import IDS, Cell, row_cells
+from serving.files.layouts import FIELDS, SHEET_ROWS, ExportLayout, find_layout
 from serving.files.spreadsheet import exact_id, inert, number, quoted
+from serving.files.workbook import write_workbook
 
-Kind = Literal["ndjson", "csv"]
-FieldName = Literal[
-    "customer_id", "decision_id", "action", "action_text", "channel", "expected_value", "cost",
-    "probability", "how", "reason", "value_tier", "rfm_segment", "lifecycle_stage", "churn",
-    "propensity", "clv", "run_id", "decided_at",
-]  # fmt: skip
-FIELDS: tuple[FieldName, ...] = get_args(FieldName)
-IDS = {"customer_id", "decision_id", "run_id"}
-HOW: Mapping[Language, Mapping[str, str]] = {
-    "en": {"best": "best", "explored": "explored", "control": "control group"},
-    "zh": {"best": "最优", "explored": "探索", "control": "对照组"},
+Kind = Literal["ndjson", "csv", "xlsx"]
+MEDIA_TYPES: Mapping[Kind, str] = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-LAYOUTS = Path(__file__).with_name("exports.toml")
-SPREADSHEET = "spreadsheet"
 _ROWS_PER_CHUNK = 200
+_BYTES_PER_CHUNK = 1 << 18
 # Ends of lines to some readers of text, though not to JSON.
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
-
-
-class ExportLayout(BaseModel):
-    """How one reader wants its CSV; the settings are explained in ``exports.toml``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    columns: dict[FieldName, str | dict[Language, str]] = Field(min_length=1)
-    delimiter: Literal[",", ";", "\t", "|"] = ","
-    bom: bool = False
-    time: str = "%Y-%m-%dT%H:%M:%SZ"
-    ids: Literal["plain", "spreadsheet"] = "plain"
-
-
-def layouts(path: Path = LAYOUTS) -> dict[str, ExportLayout]:
-    """The layouts of a TOML file by name.
-
-    Raises:
-        PatronError: there is no such file, or it is not of the form of ``exports.toml``.
-    """
-    try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(dict[str, ExportLayout]).validate_python(read)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PatronError(f"{path}: {where}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise PatronError(f"{path}: this file of layouts cannot be read: {error}") from error
+Rows = Iterable[Mapping[str, Any]]
+T = TypeVar("T")
 
 
 def stream(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Rows,
     kind: Kind,
     language: Language,
     target: str | None = None,
     *,
     own: Path | None = None,
+    zone: str = "UTC",
 ) -> tuple[str, Iterator[bytes]]:
-    """A file of rows, bit by bit.
+    """A file of rows, in pieces.
 
     Args:
         rows: each with all of ``FIELDS``; any may be None, ``decided_at`` is an aware datetime.
-        kind: ``ndjson`` is for programs: every field and code as it is. ``csv`` is laid out for a reader.
-        language: of headers in a CSV, of how a choice was made and of what segments are called.
-        target: the CRM that a CSV is for; a spreadsheet for None.
+        kind: ``ndjson`` is for programs: every field and code as it is. ``csv`` and ``xlsx`` have a layout.
+        language: of headers, of how a choice was made, and of the names of segments and channels.
+        target: the CRM that the file is for; a spreadsheet for None.
         own: a file of layouts of the user's, in place of the one that comes with Patron.
+        zone: the shop's time zone.
 
     Returns:
         The media type, and the chunks.
@@ -96,28 +67,85 @@ def stream(
     if kind == "ndjson":
         if target is not None:
             raise PatronError(f"{target} imports CSV, not NDJSON; ask for csv, or name no target")
-        return "application/x-ndjson", _chunks(_lines_of_json(rows))
-    return "text/csv; charset=utf-8", _chunks(_lines_of_csv(rows, layout(target, own), language))
+        return MEDIA_TYPES[kind], _chunks(_lines_of_json(rows))
+    layout = find_layout(target, own)
+    cells = map(row_cells(layout, language, zone), rows)
+    if kind == "xlsx":
+        return MEDIA_TYPES[kind], _workbook(layout.headers(language), cells, layout)
+    mark = "\ufeff" if layout.bom else ""
+    header, lines = _header(layout, language), map(_line(layout), cells)
+    return MEDIA_TYPES[kind], _chunks(_in_order(mark + header, lines))
 
 
-def layout(target: str | None, own: Path | None = None) -> ExportLayout:
-    """The layout of a CSV for a program; a spreadsheet's for None.
+def write_files(rows: Rows, out: Path, language: Language, layout: ExportLayout, zone: str) -> list[Path]:
+    """Write rows into a .csv or .xlsx file, and into more where the layout limits the size of one.
 
-    Raises:
-        PatronError: there is none, or the file of layouts is wrong.
+    The further files are named after the first: ``actions.csv``, ``actions-2.csv``, ``actions-3.csv``. All
+    of them appear at the end, or none. The bytes of a workbook are counted before its compression.
+
+    Returns:
+        The files, in the order of the rows.
     """
-    known, name = layouts(own or LAYOUTS), target or SPREADSHEET
-    if name not in known:
-        raise PatronError(f"there is no layout {name!r} for a file; there are {', '.join(known)}")
-    return known[name]
+    max_bytes = None if layout.max_mb is None else int(layout.max_mb * 1_000_000)
+    headers, paths = layout.headers(language), list[Path]()
+    cells = map(row_cells(layout, language, zone), rows)
+    with ExitStack() as drafts:
+
+        def draft() -> Path:
+            paths.append(out.with_stem(f"{out.stem}-{len(paths) + 1}") if paths else out)
+            return drafts.enter_context(files.replacing(paths[-1]))
+
+        if out.suffix == ".xlsx":
+            most = min(layout.max_rows or SHEET_ROWS, SHEET_ROWS)
+            for part in _split(cells, _size, most, max_bytes, _size(headers)):
+                with open(draft(), "wb") as file:
+                    write_workbook(file, headers, part, layout)
+        else:
+            head = ("\ufeff" if layout.bom else "") + _header(layout, language)
+            lines = map(_line(layout), cells)
+            for text in _split(lines, _bytes, layout.max_rows, max_bytes, _bytes(head)):
+                with open(draft(), "wb") as file:
+                    file.writelines(_chunks(_in_order(head, text)))
+    return paths
 
 
-def _words(language: Language) -> dict[str, Mapping[str, str]]:
-    """What the codes of a field are called."""
-    return {"how": HOW[language]} | {
-        kind: {name: s.chinese if language == "zh" else s.english for name, s in segments.items()}
-        for kind, segments in KINDS.items()
-    }
+def _split(
+    items: Iterator[T], size: Callable[[T], int], max_items: int | None, max_bytes: int | None, first: int
+) -> Iterator[Iterator[T]]:
+    """The items in parts, of which each must be read to its end before the next; at least one part.
+
+    Args:
+        first: the bytes that each part has before its items.
+    """
+    following = list(islice(items, 1))
+
+    def part() -> Iterator[T]:
+        count, total = 0, first
+        while following:
+            total += size(following[0])
+            full = count == max_items or (max_bytes is not None and total > max_bytes)
+            if count and full:
+                return
+            yield following.pop()
+            count += 1
+            following.extend(islice(items, 1))
+
+    yield part()
+    while following:
+        yield part()
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _size(cells: Sequence[Cell]) -> int:
+    return sum(_bytes(str(cell)) for cell in cells if cell is not None)
+
+
+def _in_order(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from lines
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[bytes]:
@@ -126,7 +154,17 @@ def _chunks(lines: Iterator[str]) -> Iterator[bytes]:
         yield chunk.encode("utf-8", "replace")
 
 
-def _lines_of_json(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _workbook(
+    headers: Sequence[str], cells: Iterator[Sequence[Cell]], layout: ExportLayout
+) -> Iterator[bytes]:
+    with TemporaryFile() as file:
+        write_workbook(file, headers, cells, layout)
+        file.seek(0)
+        while chunk := file.read(_BYTES_PER_CHUNK):
+            yield chunk
+
+
+def _lines_of_json(rows: Rows) -> Iterator[str]:
     for row in rows:
         text = json.dumps({f: _jsonable(row[f]) for f in FIELDS}, ensure_ascii=False, allow_nan=False)
         yield text.translate(_LINE_ENDS) + "\n"
@@ -142,28 +180,24 @@ def _jsonable(value: Any) -> Any:
     return value if value is None else str(value)
 
 
-def _lines_of_csv(
-    rows: Iterable[Mapping[str, Any]], layout: ExportLayout, language: Language
-) -> Iterator[str]:
-    words = _words(language)
-    headers = [h if isinstance(h, str) else h.get(language, f) for f, h in layout.columns.items()]
-    cells = ([_cell(f, row[f], layout, words.get(f, {})) for f in layout.columns] for row in rows)
-    mark = "\ufeff" if layout.bom else ""
-    for line in chain([[quoted(inert(h)) for h in headers]], cells):
-        yield mark + layout.delimiter.join(line) + "\r\n"
-        mark = ""
+def _header(layout: ExportLayout, language: Language) -> str:
+    return layout.delimiter.join(quoted(inert(h)) for h in layout.headers(language)) + "\r\n"
 
 
-def _cell(field: str, value: Any, layout: ExportLayout, words: Mapping[str, str]) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC)
-        if layout.time == "unix_ms":
-            return str(int(moment.timestamp() * 1000))
-        return quoted(moment.strftime(layout.time))
-    if isinstance(value, Real | Decimal):
-        return number(value)
-    if field in IDS:
-        return quoted(exact_id(str(value)) if layout.ids == "spreadsheet" else str(value))
-    return quoted(inert(words.get(value, str(value))))
+def _line(layout: ExportLayout) -> Callable[[Sequence[Cell]], str]:
+    """A function from cells to their line in a CSV."""
+    is_id = [name in IDS for name in layout.columns]
+    identifier = exact_id if layout.ids == "spreadsheet" else str
+
+    def text(cell: Cell, is_id: bool) -> str:
+        if cell is None:
+            return ""
+        if isinstance(cell, datetime):
+            if layout.time == "unix_ms":
+                return str(int(cell.timestamp() * 1000))
+            return quoted(cell.strftime(layout.time))
+        if isinstance(cell, Decimal):
+            return number(cell)
+        return quoted(identifier(cell) if is_id else inert(cell))
+
+    return lambda cells: layout.delimiter.join(map(text, cells, is_id)) + "\r\n"

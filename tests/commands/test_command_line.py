@@ -662,7 +662,18 @@ def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Pat
     assert "不联系" in table["action_text"].to_pylist()
     assert "fax" in command(home, "recommend", "--out", str(out), "--channel", "fax").refused()
     assert "AT, CH, DE" in command(home, "recommend", "--out", str(out), "--segment", "country:XX").refused()
-    assert ".ndjson or .csv or .parquet" in command(home, "recommend", "--out", "actions.xlsx").refused()
+    kinds = ".ndjson or .csv or .xlsx or .parquet"
+    assert kinds in command(home, "recommend", "--out", "actions.txt").refused()
+    own = tmp_path / "own.toml"
+    own.write_text('[mine]\nmax_rows = 3\n[mine.columns]\ncustomer_id = "ID"\naction = "Do"\n')
+    message = command(home, "recommend", "--out", str(out), "--layout", str(own)).refused()
+    assert "--for and --layout are for .csv or .xlsx" in message
+    words = ("--segment", "country:AT", "--layout", str(own), "--out", str(tmp_path / "a.csv"), "--json")
+    done = command(home, "recommend", *words).done()
+    parts = [Path(path).read_text().splitlines() for path in done["files"]]
+    assert {part[0] for part in parts} == {'"ID","Do"'}
+    assert sum(len(part) - 1 for part in parts) == table.num_rows
+    assert len(parts) == -(-table.num_rows // 3) > 1
     trained_copy.actions.write_text("margin = 2")
     assert "margin: " in command(home, "recommend", "--out", str(out)).refused()
 

@@ -5,25 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import random
 import re
 import shutil
 import subprocess
 import unicodedata
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from python_calamine import CalamineWorkbook
 
 from core.errors import PatronError
-from serving.files.exports import FIELDS, LAYOUTS, layouts, stream
+from serving.files.cells import rounded
+from serving.files.exports import stream, write_files
+from serving.files.layouts import CODES, FIELDS, LAYOUTS, ExportLayout, find_layout, layouts
 
 CRMS = sorted(layouts().keys() - {"spreadsheet"})
 MOMENT = datetime(2024, 7, 1, 17, 30, 5, 250_000, tzinfo=timezone(timedelta(hours=8)))
@@ -88,25 +94,55 @@ def test_a_csv_has_a_mark_crlf_quotes_and_a_header_in_the_language_asked_for() -
     assert media == "text/csv; charset=utf-8"
     assert content.startswith(b"\xef\xbb\xbf")
     head, line, rest = content[3:].decode().split("\r\n")
-    assert head.startswith('"客户编号","决策编号","动作"')
+    assert head.startswith('"客户编号","决策编号","营销动作"')
     assert line.startswith('"C1",,,"说 ""你好"", 再见\n!",,')
     assert rest == ""
     assert written([]).startswith('\ufeff"Customer ID","Decision ID","Action"')
-    assert len(table(written([row()]))[0]) == len(FIELDS)
+    assert len(table(written([row()]))[0]) == len(layouts()["spreadsheet"].columns) > len(FIELDS)
 
 
-def test_numbers_are_plain_and_negative_ones_stay_numbers() -> None:
+def test_numbers_are_plain_rounded_and_negative_ones_stay_numbers() -> None:
     numbers = {
         "expected_value": -12.5, "cost": Decimal("0.10"), "probability": 1e-7, "churn": np.float64(0.25),
         "propensity": float("nan"), "clv": 1e16,
     }  # fmt: skip
-    line = written([row(**numbers)]).split("\r\n")[1]
-    assert line == ",,,,,-12.5,0.10,0.0000001,,,,,,0.25,,10000000000000000,,"
-    assert written([row(clv=np.int64(7))]).endswith(",7,,\r\n")
+    read = table(written([row(**numbers)]))[0]
+    names = ("Expected value", "Cost", "Probability of this choice", "Churn probability",
+             "Purchase probability", "Customer lifetime value")  # fmt: skip
+    assert [read[name] for name in names] == ["-12.5", "0.10", "0", "0.25", "", "10000000000000000"]
+    assert '",,7,,' not in written([row(clv=np.int64(7))])
+    assert table(written([row(clv=np.int64(7))]))[0]["Customer lifetime value"] == "7"
 
 
-def test_moments_are_iso_8601_in_utc() -> None:
-    assert table(written([row(decided_at=MOMENT)]))[0]["Decided at (UTC)"] == "2024-07-01T09:30:05Z"
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.1 + 0.2, 2, "0.30"), (1 / 3, 6, "0.333333"), (2 / 3 * 100, 2, "66.67"), (-0.001, 2, "0"),
+        (123456789012345.678, 2, "123456789012345.7"), (12345678901234567890, 2, "12345678901234570000"),
+        (5, 2, "5"), (Decimal("1.005"), 2, "1.00"), (1e300, 2, "1" + "0" * 300),
+    ],
+)  # fmt: skip
+def test_a_number_has_at_most_16_digits_and_so_many_decimals(value: Any, decimals: int, text: str) -> None:
+    cell = rounded(value, decimals)
+    assert cell is not None
+    assert f"{cell:f}" == text
+
+
+@given(st.floats() | st.integers() | st.decimals(allow_nan=False), st.integers(0, 6))
+def test_rounding_loses_less_than_half_of_the_last_decimal_or_digit(value: Any, decimals: int) -> None:
+    cell = rounded(value, decimals)
+    if cell is None:
+        assert not math.isfinite(value)
+        return
+    assert len(cell.as_tuple().digits) <= 16
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    assert abs(cell - exact) <= max(Decimal(5).scaleb(-decimals - 1), abs(exact).scaleb(-15))
+
+
+def test_moments_are_those_of_the_shop_for_a_person() -> None:
+    assert table(written([row(decided_at=MOMENT)]))[0]["Decided at"] == "2024-07-01 09:30:05"
+    local = table(written([row(decided_at=MOMENT)], zone="Asia/Shanghai"))[0]["Decided at"]
+    assert local == "2024-07-01 17:30:05"
 
 
 def test_codes_are_said_in_words_of_the_language_and_texts_are_left_alone() -> None:
@@ -118,7 +154,9 @@ def test_codes_are_said_in_words_of_the_language_and_texts_are_left_alone() -> N
         table(written(rows, language="zh")),
     )
     assert [r["How chosen"] for r in english] == ["best", "explored", "control group"]
-    assert [r["选择方式"] for r in chinese] == ["最优", "探索", "对照组"]
+    assert [r["决策方式"] for r in chinese] == ["最优", "随机试验", "对照组"]
+    assert [r["决策方式代码"] for r in chinese] == ["best", "explored", "control"]
+    assert {r["Lifecycle stage code"] for r in english} == {"at_risk"}
     assert {r["Lifecycle stage"] for r in english} == {"At risk"}
     assert {r["生命周期阶段"] for r in chinese} == {"流失风险"}
     assert {r["原因"] for r in chinese} == {"control"}
@@ -203,28 +241,48 @@ def test_ndjson_keeps_chinese_as_it_is() -> None:
 # CRMs
 
 
-@pytest.mark.parametrize(
-    ("target", "language", "header", "moment", "mark"),
-    [
-        ("salesforce", "en", "Patron_Next_Best_Action__c", "2024-07-01T09:30:05.000Z", False),
-        ("hubspot", "zh", "patron_next_best_action", "1719826205250", False),
-        ("zoho", "en", "Patron Next Best Action", "07/01/2024 09:30:05", False),
-        ("zoho", "zh", "Patron 推荐动作", "07/01/2024 09:30:05", False),
-        ("fxiaoke", "en", "patron_next_best_action__c", "2024-07-01 09:30:05", True),
-        ("fxiaoke", "zh", "推荐动作", "2024-07-01 09:30:05", True),
-    ],
-)
-def test_a_crm_gets_its_fields_its_moments_and_ids_as_they_are(
-    target: str, language: str, header: str, moment: str, mark: bool
-) -> None:
+MOMENTS = {  # as each importer reads them, for a shop in Shanghai
+    "salesforce": "2024-07-01T09:30:05.000Z", "hubspot": "1719826205250", "zoho": "07/01/2024 17:30:05",
+    "fxiaoke": "2024-07-01 17:30:05", "klaviyo": "2024-07-01 09:30:05+00:00",
+    "braze": "2024-07-01T09:30:05Z", "dynamics": "2024-07-01 17:30:05", "wecom": "2024-07-01 17:30:05",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("target", CRMS)
+def test_a_crm_gets_ids_as_they_are_its_moments_and_texts_that_do_no_harm(target: str, language: Any) -> None:
+    layout = layouts()[target]
     rows = [row(customer_id=i, action="coupon", reason="=1+1", decided_at=MOMENT) for i in IDENTIFIERS]
-    text = written(rows, language=language, target=target)
+    text = written(rows, language=language, target=target, zone="Asia/Shanghai")
     read = table(text)
-    assert text.startswith("\ufeff") == mark
-    assert [next(iter(r.values())) for r in read] == IDENTIFIERS
-    assert {r[header] for r in read} == {"coupon"}
-    assert {list(r.values())[-1] for r in read} == {moment}
-    assert "'=1+1" in read[0].values()
+    headers = dict(zip(layout.columns, layout.headers(language), strict=True))
+    assert text.startswith("\ufeff") == layout.bom
+    assert [r[headers["customer_id"]] for r in read] == IDENTIFIERS
+    assert {r[headers["action"]] for r in read} == {"coupon"}
+    assert {r[headers["decided_at"]] for r in read} == {MOMENTS[target]}
+    assert {r[headers["reason"]] for r in read} == {"'=1+1"}
+
+
+@pytest.mark.parametrize("target", CRMS)
+def test_a_crm_gets_no_controls_and_what_clears_a_field(target: str) -> None:
+    layout = layouts()[target]
+    headers = dict(zip(layout.columns, layout.headers("en"), strict=True))
+    sent = row(customer_id="C1", reason='a\r\nb\x00c\u2028d|e"f', lifecycle_stage="champion")
+    read = table(written([sent], target=target))[0]
+    reason = "a b c d e f" if target == "zoho" else 'a b c d|e"f'
+    assert read[headers["reason"]] == reason
+    cleared = "#N/A" if target == "salesforce" else ""
+    assert {read[headers[name]] for name in ("clv", "churn", "value_tier", "decided_at")} == {cleared}
+    assert read[headers["decision_id"]] == ""
+
+
+LIMITS = {"zoho": (25_000, 25), "hubspot": (1_048_575, 20), "salesforce": (None, 100),
+          "klaviyo": (None, 50), "braze": (None, 500), "dynamics": (None, 8)}  # fmt: skip
+
+
+def test_the_documented_limits_of_importers_are_those_of_their_layouts() -> None:
+    known = layouts()
+    assert {name: (known[name].max_rows, known[name].max_mb) for name in LIMITS} == LIMITS
 
 
 @pytest.mark.parametrize("target", CRMS)
@@ -234,6 +292,8 @@ def test_what_outcomes_are_reported_by_is_in_every_layout(target: str) -> None:
     for language in ("en", "zh"):
         headers = [h if isinstance(h, str) else h[language] for h in columns.values()]
         assert len(set(headers)) == len(headers)
+        coded = {name for name in CODES if CODES[name] in columns}
+        assert coded <= set(columns), "a code is beside each label"
     if target == "salesforce":
         assert all(re.fullmatch(r"[A-Za-z](?:_?[A-Za-z0-9])*__c", str(h)) for h in columns.values())
 
@@ -256,6 +316,94 @@ def test_a_file_of_layouts_of_ones_own_is_used_and_checked(tmp_path: Path) -> No
     for wrong in (tmp_path / "none.toml", LAYOUTS.with_suffix(".py")):
         with pytest.raises(PatronError, match="cannot be read"):
             stream([], "csv", "en", "mine", own=wrong)
+
+
+def test_the_only_layout_of_a_file_needs_no_name(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[mine.columns]\nclv = "Value"\n')
+    assert find_layout(None, own).headers("en") == ["Value"]
+    own.write_text('[a.columns]\nclv = "A"\n[b.columns]\nclv = "B"\n')
+    assert find_layout("b", own).headers("en") == ["B"]
+    with pytest.raises(PatronError, match="has the layouts a, b; name one"):
+        find_layout(None, own)
+
+
+# Several files
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=40), max_size=30), st.integers(1, 8))
+def test_files_have_at_most_so_many_rows_and_bytes_and_lose_no_row(ids: list[str], max_rows: int) -> None:
+    layout = ExportLayout(columns={"customer_id": "ID"}, max_rows=max_rows, max_mb=0.000_2)
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "a.csv"
+        paths = write_files((row(customer_id=i) for i in ids), out, "en", layout, "UTC")
+        assert [path.name for path in paths] == ["a.csv", *(f"a-{n}.csv" for n in range(2, len(paths) + 1))]
+        assert sorted(Path(folder).iterdir()) == sorted(paths)
+        tables = [table(path.read_bytes().decode()) for path in paths]
+        assert all(len(t) <= max_rows and p.stat().st_size <= 200 for t, p in zip(tables, paths, strict=True))
+    assert [r["ID"] for t in tables for r in t] == ids
+
+
+def test_no_file_is_left_when_rows_fail_half_way(tmp_path: Path) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from (row(customer_id=str(i)) for i in range(5))
+        raise PatronError("the log cannot be read")
+
+    for name in ("a.csv", "a.xlsx"):
+        with pytest.raises(PatronError, match="the log"):
+            write_files(rows(), tmp_path / name, "en", ExportLayout(columns={"clv": "V"}, max_rows=2), "UTC")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Excel workbooks
+
+
+def sheet(content: bytes | Path, name: int = 0) -> list[list[Any]]:
+    read = CalamineWorkbook.from_path(str(content)) if isinstance(content, Path) else None
+    return (read or CalamineWorkbook.from_filelike(io.BytesIO(content))).get_sheet_by_index(name).to_python()
+
+
+def test_a_workbook_has_texts_numbers_and_times_of_the_shop() -> None:
+    sent = [row(customer_id=i, reason=f, clv=1.005, churn=0.25, decided_at=MOMENT)
+            for i, f in zip(IDENTIFIERS, FORMULAS * 3, strict=False)]  # fmt: skip
+    media, chunks = stream(sent, "xlsx", "zh", zone="Asia/Shanghai")
+    assert media == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    head, *lines = sheet(b"".join(chunks))
+    place = {header: i for i, header in enumerate(head)}
+    assert [line[place["客户编号"]] for line in lines] == IDENTIFIERS
+    assert {line[place["决策时间"]] for line in lines} == {datetime(2024, 7, 1, 17, 30, 5)}  # noqa: DTZ001
+    assert {line[place["客户终身价值"]] for line in lines} == {1.0}
+    assert {line[place["流失概率"]] for line in lines} == {0.25}
+    assert {line[place["成本"]] for line in lines} == {""}
+    assert all("=1+1" not in str(line[place["成本"]]) for line in lines)
+
+
+def test_a_workbook_holds_formulas_and_surrogates_as_text(tmp_path: Path) -> None:
+    texts = ["=1+1", "@SUM(1)", "http://x.example", "a\ud800b", "x" * 40_000]
+    _, chunks = stream([row(reason=t) for t in texts], "xlsx", "en", "hubspot")
+    out = tmp_path / "a.xlsx"
+    out.write_bytes(b"".join(chunks))
+    read = [line[9] for line in sheet(out)[1:]]
+    assert read == ["=1+1", "@SUM(1)", "http://x.example", "a?b", "x" * 32_767]
+    with zipfile.ZipFile(out) as file:
+        assert b"<f>" not in file.read("xl/worksheets/sheet1.xml")
+
+
+def test_workbooks_are_split_and_milliseconds_stay_numbers(tmp_path: Path) -> None:
+    columns: Any = {"customer_id": "ID", "decided_at": "At"}
+    layout = ExportLayout(columns=columns, max_rows=2, time="unix_ms")
+    sent = [row(customer_id=str(i), decided_at=MOMENT) for i in range(5)]
+    paths = write_files(sent, tmp_path / "a.xlsx", "en", layout, "UTC")
+    assert [path.name for path in paths] == ["a.xlsx", "a-2.xlsx", "a-3.xlsx"]
+    assert [len(sheet(path)) for path in paths] == [3, 3, 2]
+    assert sheet(paths[0])[1] == ["0", 1719826205250]
+
+
+def test_a_full_sheet_continues_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.files.workbook.SHEET_ROWS", 2)
+    _, chunks = stream([row(customer_id=str(i)) for i in range(3)], "xlsx", "en")
+    content = b"".join(chunks)
+    assert [len(sheet(content, n)) for n in (0, 1)] == [3, 2]
 
 
 # What LibreOffice makes of it
@@ -299,7 +447,7 @@ def _cells(line: ET.Element) -> Iterator[Cell]:
             cell.get(f"{{{OFFICE}office:1.0}}value-type"),
         )
         times = int(cell.get(f"{{{OFFICE}table:1.0}}number-columns-repeated", 1))
-        yield from [(shown, formula, kind or "")] * min(times, len(FIELDS))
+        yield from [(shown, formula, kind or "")] * min(times, 50)
 
 
 def _shown(paragraph: ET.Element) -> str:
@@ -341,14 +489,14 @@ def test_libreoffice_evaluates_no_text_and_keeps_chinese(
         row(customer_id="C1", action_text=t, reason="老客户,“回来”", clv=-12.5, decided_at=MOMENT)
         for t in texts
     ]
-    place = {field: i for i, field in enumerate(FIELDS)}
+    place = {field: i for i, field in enumerate(layouts()["spreadsheet"].columns)}
     lines = opened(written(rows, language="zh").encode())
-    assert [shown for shown, _, _ in lines[0][:3]] == ["客户编号", "决策编号", "动作"]
+    assert [shown for shown, _, _ in lines[0][:3]] == ["客户编号", "决策编号", "营销动作"]
     for text, line in zip(texts, lines[1:], strict=False):
         shown, formula, kind = line[place["action_text"]]
         assert (text_read(shown), formula, kind) == (text, None, "string")
         assert line[place["reason"]] == ("老客户,“回来”", None, "string")
         assert line[place["clv"]] == ("-12.5", None, "float")
-        assert line[place["decided_at"]] == ("2024-07-01T09:30:05Z", None, "string")
+        assert line[place["decided_at"]][1:] == (None, "date")
     control = opened(b"=1+1,x\r\n")[0][0]
     assert control == ("2", "of:=1+1", "float"), "LibreOffice was to evaluate formulas, or nothing is shown"
