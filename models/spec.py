@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from events.schema import Events
 from features.group import Feature
-from models.outcome_totals import OutcomeTotals
+from models.outcome_totals import Cohorts, OutcomeTotals
 
 Array = NDArray[np.float64]
 Label = Callable[[Events, ir.Table, int], ir.Table]
 WindowTotal = Callable[[Events, Sequence[int], int], dict[int, float]]
+CohortRevenue = Callable[[Events, int], Cohorts]
 """A function of events, a population and a horizon in days; returns ``customer_key``, ``as_of`` and
 ``label``.
 """
@@ -213,6 +214,7 @@ class CustomerModel:
             model's horizon, and the score is 1 − its score.
         window_total: the totals of the outcome over windows, of all customers of a shop, from which the level
             is learnt; None if an outcome can happen only once, so that no window resembles the next.
+        cohorts: the revenue by cohort, from which the level of money is learnt, too.
         tells_next_order: whether its versions also predict the day of the next order
             (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
     """
@@ -231,6 +233,7 @@ class CustomerModel:
     shorter_horizons: tuple[timedelta, ...] = ()
     complement_of: CustomerModel | None = None
     window_total: WindowTotal | None = None
+    cohorts: CohortRevenue | None = None
     tells_next_order: bool = False
     minimum_customers: int = 200
     minimum_outcomes: int = 50

@@ -9,7 +9,7 @@ from models.estimators.contest import money_blend
 from models.questions.gates import LEVEL, WORST_SLICE
 from models.questions.labels import net_revenue_within
 from models.questions.propensity import propensity
-from models.questions.window_totals import revenue_in_windows
+from models.questions.window_totals import revenue_by_cohort, revenue_in_windows
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
 clv = CustomerModel(
@@ -23,6 +23,7 @@ clv = CustomerModel(
     eligible=(Condition(orders_total, "has not ordered yet", at_least=1),),
     label=net_revenue_within,
     window_total=revenue_in_windows,
+    cohorts=revenue_by_cohort,
     estimator=money_blend,
     baselines=(
         Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),

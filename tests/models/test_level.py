@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.estimators import level
 from models.estimators.level import forecast, intercept_for, uncertainty
 from models.measures.metrics import sigmoid
 from models.outcome_totals import OutcomeTotals
+from tests.models.test_age_period import shop, truth
 
 MONTH = 30
 STEADY = OutcomeTotals(dict.fromkeys(range(90, 1000, MONTH), 100.0), dict.fromkeys(range(0, 1000), 100.0))
@@ -52,6 +54,31 @@ def test_newcomers_share_is_that_of_the_latest_windows() -> None:
     made = forecast(STEADY, outcomes, 990, MONTH)
     assert made is not None
     assert 50 < made.total < 65
+
+
+def test_probabilities_count_the_last_known_rate_more_at_long_horizons() -> None:
+    customers = dict.fromkeys([*MONTHS, 990], 1000)
+    outcomes = MONTHS | {960 - MONTH: 200.0}  # the latest month whose outcome is known
+    short = forecast(replace(STEADY, customers=customers), outcomes, 990, MONTH)
+    assert short is not None
+    assert short.weight == pytest.approx(30 / 210)
+    assert short.total == pytest.approx(100 * np.exp(short.newcomers + short.weight * short.second_way))
+    assert 100 < short.total < 200
+
+
+def test_money_of_customers_of_known_age_is_forecast_by_age() -> None:
+    day, days = 500, 270
+    cohorts = shop()
+    before = truth(day - days, days)  # of the customers of then, as if all were early ones
+    totals = OutcomeTotals({day: before}, {}, cohorts=cohorts)
+    made = forecast(totals, {}, day, days)
+    assert made is not None
+    assert made.weight > 0.9
+    assert made.total == pytest.approx(truth(day, days), rel=0.15)
+    early = replace(cohorts, cohort=np.minimum(cohorts.cohort, 90))  # nobody's age is known
+    blind = forecast(OutcomeTotals({day: before}, {}, cohorts=early), {}, day, days)
+    assert blind is not None
+    assert blind.total == pytest.approx(before)
 
 
 def test_a_forecast_ignores_what_was_not_known_yet() -> None:

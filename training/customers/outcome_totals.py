@@ -48,4 +48,10 @@ def outcome_totals(
     }
     windows = sorted(day for day in wanted if first_day <= day <= today - horizon_days)
     events = lake.read(home, lake.connect()).known_at(known_at)
-    return OutcomeTotals(before, model.window_total(events, windows, horizon_days) if windows else {})
+    counts = rows.groupby("as_of").size()
+    return OutcomeTotals(
+        before,
+        model.window_total(events, windows, horizon_days) if windows else {},
+        {day: int(counts[moment]) for moment, day in day_of_moment.items()},
+        model.cohorts(events, first_day) if model.cohorts is not None else None,
+    )
