@@ -116,7 +116,7 @@ def fit(cohorts: Cohorts, day: int) -> AgePeriod | None:
     counts = np.maximum(paid[cells.row, cells.period], 0.0) / scale
     rates, activity = _maximum(cells, counts, periods)
     fitted = cells.customers * scale * np.exp(rates[cells.group] + activity[cells.period])
-    expected: Array = np.bincount(cells.period, fitted, periods) + 1e-9
+    expected = (np.bincount(cells.period, fitted, periods) + 1e-9).astype(np.float64)
     by_group, by_period = np.exp(rates) * scale, np.asarray(np.exp(activity))
     return AgePeriod(customers, early, by_group[:-1], float(by_group[-1]), by_period, expected)
 
