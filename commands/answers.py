@@ -13,9 +13,11 @@ from commands.models import model_names
 
 app = typer.Typer()
 Segment = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        help="Only customers with this value of a text feature, as FEATURE:VALUE.", metavar="SEGMENT"
+        help="Only customers with this value of a text feature, as FEATURE:VALUE. May be repeated: all"
+        " values apply.",
+        metavar="SEGMENT",
     ),
 ]
 
@@ -53,21 +55,24 @@ def score(
 ) -> None:
     """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
     if version is not None:
-        if model == "all" or segment is not None or job is not None or table is not None:
+        if model == "all" or segment or job is not None or table is not None:
             raise typer.BadParameter("--version takes --model NAME, no --segment, no --job and no --table")
         _score_version(model, version, out, as_json)
         return
     if table is not None:
-        if model == "all" or segment is not None or job is not None:
+        if model == "all" or segment or job is not None:
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         _score_table(table, model, out, as_json)
         return
+    from records.job import segment_of
     from serving.score_jobs.to_file import score_everyone
 
-    if job is not None and (model != "all" or segment is not None):
+    if job is not None and (model != "all" or segment):
         raise typer.BadParameter("a job keeps its models and its segment; leave out --model and --segment")
     with progress_bar(as_json) as progress:
-        done = score_everyone(open_home(), out, model_names(model), progress, segment=segment, job_id=job)
+        done = score_everyone(
+            open_home(), out, model_names(model), progress, segment=segment_of(segment), job_id=job
+        )
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:
         lines.append(f"{done['already_scored']:,} of them had been scored before the interruption")
@@ -96,6 +101,10 @@ def recommend(
         Path | None,
         typer.Option(help="Your own layouts: a TOML file like serving/files/exports.toml.", metavar="FILE"),
     ] = None,
+    only_actions: Annotated[
+        bool,
+        typer.Option("--only-actions", help="Leave out of the file for whom nothing is to be done."),
+    ] = False,
     draft: Annotated[bool, typer.Option(help="Print an example of actions.toml; decides nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,12 +114,14 @@ def recommend(
         return
     if out is None:
         raise typer.BadParameter("pass --out FILE, or --draft for an example of actions.toml")
+    from records.job import segment_of
     from serving.decisions.to_file import recommend_everyone
 
     with progress_bar(as_json) as progress:
         done = recommend_everyone(
-            open_home(), out, segment, channel, language.value, progress, target, layout
-        )
+            open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
+            only_actions=only_actions,
+        )  # fmt: skip
     lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
     print_result(as_json, done, "\n".join(lines))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from core.errors import PatronError
 
 COMMAND, SERVICE = "command", "service"
 """The origins of a job."""
+Segment: TypeAlias = str | tuple[str, ...] | None
+"""A filter of customers: ``FEATURE:VALUE``, or several of which all apply; None for everybody."""
 
 
 class JobRunning(PatronError):
@@ -36,7 +38,8 @@ class Job:
             ``interrupted``: its process ended, and it can be resumed.
         at: the moment of creation by the shop's clock. order: the same by the machine's clock, in
             nanoseconds.
-        segment: its customers, such as ``country:DE``; None for everybody.
+        segment: its customers, such as ``country:DE``, or several such filters, of which all apply; None for
+            everybody.
         origin: ``command``, or ``service``, which resumes its own jobs when it starts.
         caller: the name of the API key that created it; None without keys.
         total: the number of customers. done: how many of them are done.
@@ -47,7 +50,7 @@ class Job:
     error: str | None = None
     at: datetime
     order: int = field(default_factory=time.time_ns)
-    segment: str | None
+    segment: Segment
     origin: str
     caller: str | None
     total: int = 0
@@ -62,4 +65,28 @@ class Job:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """The job of a ``job.json``."""
-        return cls(**dict(fields) | {"at": datetime.fromisoformat(fields["at"])})
+        segment = fields["segment"]
+        return cls(
+            **dict(fields)
+            | {
+                "at": datetime.fromisoformat(fields["at"]),
+                "segment": tuple(segment) if isinstance(segment, list) else segment,
+            }
+        )
+
+
+def segment_of(filters: Sequence[str] | str | None) -> Segment:
+    """The segment of these filters, in alphabetical order and each once; equal ones are one segment.
+
+    >>> segment_of(["country:DE", "country:DE"]), segment_of(["b:1", "a:1"]), segment_of([])
+    ('country:DE', ('a:1', 'b:1'), None)
+    """
+    names = (filters,) if isinstance(filters, str) else tuple(sorted(set(filters or ())))
+    return names if len(names) > 1 else next(iter(names), None)
+
+
+def filters_of(segment: Segment) -> list[str]:
+    """The filters of a segment, of which all apply; none for everybody."""
+    if segment is None:
+        return []
+    return [segment] if isinstance(segment, str) else list(segment)

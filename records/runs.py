@@ -80,9 +80,11 @@ class RunStore(JobStore[DecisionRun]):
             connection.execute(sa.delete(run_rows).where(run_rows.c.run_id == job_id))
 
 
-def rows(log: DecisionLog, run_id: str, start: int, limit: int) -> list[tuple[int, Decision]]:
+def rows(
+    log: DecisionLog, run_id: str, start: int, limit: int, without: str | None = None
+) -> list[tuple[int, Decision]]:
     """Up to ``limit`` decisions of a run with their positions, in order, beginning at the position
-    ``start``.
+    ``start``; those for the action ``without`` are left out.
     """
     query = (
         sa.select(run_rows.c.place, decisions)
@@ -91,6 +93,8 @@ def rows(log: DecisionLog, run_id: str, start: int, limit: int) -> list[tuple[in
         .order_by(run_rows.c.place)
         .limit(limit)
     )
+    if without is not None:
+        query = query.where(decisions.c.action != without)
     with log.reading() as connection:
         return [(row.place, of_row(row)) for row in connection.execute(query)]
 

@@ -15,6 +15,7 @@ from decisions.policy import Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
 from features.offline.current import NoSuchSegment, members
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from records.job import Segment, filters_of
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.score import ScoredCustomer
@@ -63,18 +64,18 @@ class Decider:
         restricted = None if named in ((), rules.channels) else named
         return DecisionRequest(shop.now(), shop.today(), restricted, rules.digest, caller)
 
-    def segment(self, text: str | None) -> dict[int, str]:
-        """The customers of a segment ``FEATURE:VALUE``, or all: external ids by key, by key.
+    def segment(self, segment: Segment) -> dict[int, str]:
+        """The customers of a segment, or all: external ids by key, by key.
 
         Raises:
             Unprocessable: there is no such segment; the text says which there are.
         """
         table = self.scorer.identity.table()
         everyone = dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
-        if text is None:
+        if segment is None:
             return everyone
         try:
-            inside = members(self.scorer.home, [text]).tolist()
+            inside = members(self.scorer.home, filters_of(segment)).tolist()
         except NoSuchSegment as error:
             raise Unprocessable(f"segment: {error}") from error
         return {key: everyone[key] for key in inside if key in everyone}

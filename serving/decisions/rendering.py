@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from core.errors import PatronError
-from decisions.catalogue.actions import text_in, texts
+from decisions.catalogue.actions import NOTHING, text_in, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
@@ -112,17 +112,27 @@ def hidden_fields(caller: Caller) -> dict[str, None]:
 
 
 def rows(
-    log: DecisionLog, identity: Identity, run: DecisionRun, start: int = 0, language: Language | None = None
+    log: DecisionLog,
+    identity: Identity,
+    run: DecisionRun,
+    start: int = 0,
+    language: Language | None = None,
+    *,
+    only_actions: bool = False,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a run from a place on, in its order, each with its place; read bit by bit.
 
     Customers' ids are looked up as they are read: the log does not hold them.
+
+    Args:
+        only_actions: leave out the customers for whom nothing is to be done.
     """
     content = log.rules(run.rules)
     if content is None:
         raise PatronError("the rules of this run are missing from the log of decisions")
     speaker = Speaker(content, language or cast(Language, run.language))
-    while page := runs.rows(log, run.id, start, PAGE):
+    without = NOTHING if only_actions else None
+    while page := runs.rows(log, run.id, start, PAGE, without=without):
         ids = identity.ids([decision.customer_key for _, decision in page])
         for place, decision in page:
             yield place, speaker.row(decision, ids.get(decision.customer_key), run.id)

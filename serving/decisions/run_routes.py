@@ -11,7 +11,7 @@ from pydantic import Field
 from core.errors import PatronError
 from decisions.reasons import Language
 from records import runs
-from records.job import SERVICE, JobRunning
+from records.job import SERVICE, JobRunning, segment_of
 from records.runs import DecisionRun
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
@@ -69,7 +69,7 @@ def start(
             request, key=idempotency_key, caller=caller, operation="start_recommendation_run",
             find=running.store.find,
             create=lambda run_id: running.start(
-                request.segment, request.channels, request.language, caller.name or "api", run_id
+                segment_of(request.segment), request.channels, request.language, caller.name or "api", run_id
             ),
         )  # fmt: skip
     except JobRunning as error:
@@ -109,7 +109,9 @@ def read(
     begin, hidden = _place(run, query.cursor), hidden_fields(caller)
     records = (
         (place, row | hidden)
-        for place, row in rows(decider.log, decider.scorer.identity, run, begin, query.language)
+        for place, row in rows(
+            decider.log, decider.scorer.identity, run, begin, query.language, only_actions=query.only_actions
+        )
     )
     if query.format != "json":
         if run.status != "done":
@@ -127,6 +129,8 @@ def read(
         return stream_file(chunks, kind, f"recommendations-{run.id}.{query.format}")
     page = list(islice(records, query.limit))
     after = page[-1][0] + 1 if page else begin
+    if len(page) < query.limit:
+        after = max(after, run.done)  # the rows in between have no action
     resumed = run.status == "interrupted" and run.origin == SERVICE
     more = after < run.done or run.status == "running" or resumed
     return RunPage(

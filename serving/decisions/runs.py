@@ -14,7 +14,7 @@ from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import restore
 from decisions.reasons import Language
 from records.decisions import DecisionRequest
-from records.job import SERVICE
+from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
 from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
@@ -32,7 +32,7 @@ class DecisionRuns:
 
     def start(
         self,
-        segment: str | None,
+        segment: Segment,
         channels: Sequence[str] | None,
         language: Language,
         caller: str,
@@ -62,7 +62,7 @@ class DecisionRuns:
         decide_all(self._decider, self.store, run, shutdown=shutdown)
 
 
-def new_run(question: DecisionRequest, segment: str | None, language: Language, origin: str) -> DecisionRun:
+def new_run(question: DecisionRequest, segment: Segment, language: Language, origin: str) -> DecisionRun:
     """A run that asks this question, to be stored with its customers."""
     return DecisionRun(
         at=question.at, segment=segment, origin=origin, caller=question.caller,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from decisions.checks import Stage
 from decisions.reasons import Language
+from serving.http.params import SegmentFilter
 
 MAX_ROWS = 1000
 Channels = Annotated[
@@ -123,9 +124,7 @@ class RunRequest(ActionsRequest):
         },
     )
 
-    segment: str | None = Field(
-        None, max_length=200, description="FEATURE:VALUE of a text feature; everybody by default."
-    )
+    segment: SegmentFilter = None
 
 
 class RunState(BaseModel):
@@ -135,7 +134,7 @@ class RunState(BaseModel):
     status: Literal["running", "done", "failed", "interrupted"]
     error: str | None = Field(description="Why it failed.")
     started_at: datetime
-    segment: str | None
+    segment: str | list[str] | None
     channels: list[str] | None
     language: Language
     total: int = Field(description="Customers in the segment.")
@@ -191,3 +190,4 @@ class RunQuery(BaseModel):
         " klaviyo, braze, dynamics or wecom.",
     )
     language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")
+    only_actions: bool = Field(False, description="Leave out the customers for whom nothing is to be done.")

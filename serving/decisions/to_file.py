@@ -17,7 +17,7 @@ from core.progress import Progress, silent
 from decisions.reasons import Language
 from records import ScoreLog, runs
 from records.decisions import DecisionLog
-from records.job import COMMAND
+from records.job import COMMAND, Segment
 from records.runs import RunStore
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows
@@ -38,12 +38,14 @@ _TYPES = {**dict.fromkeys(_NUMBERS, pa.float64()), "decided_at": pa.timestamp("u
 def recommend_everyone(
     home: Home,
     out: Path,
-    segment: str | None,
+    segment: Segment,
     channels: Sequence[str] | None,
     language: Language,
     progress: Progress = silent,
     target: str | None = None,
     own_layouts: Path | None = None,
+    *,
+    only_actions: bool = False,
 ) -> dict[str, Any]:
     """Decide for everybody in a segment into ``out`` (.ndjson, .csv, .xlsx or .parquet) and into the log.
 
@@ -52,6 +54,7 @@ def recommend_everyone(
     Args:
         target: the program that a .csv or .xlsx file is for; a spreadsheet for None.
         own_layouts: a file of layouts in place of those that come with Patron.
+        only_actions: leave the customers out of the file for whom nothing is to be done.
 
     Returns:
         The run's id, for how many customers it was, the files, and how many customers get which action.
@@ -75,7 +78,8 @@ def recommend_everyone(
         ) or store.create(run, [keys])
         with store.execute(run):
             decide_all(decider, store, run, progress)
-        records = (row for _, row in rows(log, decider.scorer.identity, run))
+        identity = decider.scorer.identity
+        records = (row for _, row in rows(log, identity, run, only_actions=only_actions))
         paths = _write(records, out, language, layout, home.shop().time_zone)
         counted = runs.counts(log, run.id)
     return {

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 # An id may contain slashes: its routes have ``{customer_id:path}`` and the class ``CustomerRoute``.
 CustomerIdPath = Annotated[
     CustomerId, Path(description="The customer's id, percent-encoded.", examples=["C000001"])
+]
+
+_Filter = Annotated[str, StringConstraints(max_length=200)]
+SegmentFilter = Annotated[
+    _Filter | Annotated[list[_Filter], Field(min_length=1, max_length=20)] | None,
+    Field(
+        description="`FEATURE:VALUE` of a text feature, or a list of these, of which all must apply; by"
+        " default everybody."
+    ),
 ]

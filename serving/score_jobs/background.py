@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from records.job import SERVICE
+from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.score_jobs import scoring
@@ -24,7 +24,7 @@ class ScoreJobs:
         self._worker = JobWorker(self.store, self._work)
 
     def start(
-        self, segment: str | None, models: Sequence[str] | None, caller: str | None, job_id: str
+        self, segment: Segment, models: Sequence[str] | None, caller: str | None, job_id: str
     ) -> ScoreJob:
         """Start a job; returns as soon as its customers are stored.
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from features.offline.current import NoSuchSegment
-from records.job import SERVICE, JobRunning
+from records.job import SERVICE, JobRunning, segment_of
 from records.score_jobs import ScoreJob
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
@@ -59,7 +59,7 @@ def start(
         job = idempotency.start(
             request, key=idempotency_key, caller=caller, operation="start_score_job", find=jobs.store.find,
             create=lambda job_id: jobs.start(
-                request.segment, known_models(scorer, request.models), caller.name, job_id
+                segment_of(request.segment), known_models(scorer, request.models), caller.name, job_id
             ),
         )  # fmt: skip
     except JobRunning as error:

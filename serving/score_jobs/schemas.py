@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.files.tables import Kind
+from serving.http.params import SegmentFilter
 
 
 class JobRequest(BaseModel):
@@ -18,9 +19,7 @@ class JobRequest(BaseModel):
         json_schema_extra={"examples": [{"segment": "value_tier:A", "models": ["churn", "clv"]}]},
     )
 
-    segment: str | None = Field(
-        None, max_length=200, description="FEATURE:VALUE of a text feature; everybody by default."
-    )
+    segment: SegmentFilter = None
     models: list[str] | None = Field(
         None, min_length=1, max_length=20, description="Which models; all by default."
     )
@@ -37,7 +36,7 @@ class JobState(BaseModel):
     error: str | None = Field(description="Why it failed.")
     started_at: datetime = Field(description="By the shop's clock.")
     started_by: str | None = Field(description="The name of the key with which it was asked for.")
-    segment: str | None
+    segment: str | list[str] | None
     models: dict[str, str] = Field(description="Per model the version that answers, for all customers.")
     absent: dict[str, str] = Field(description="Per model that was asked for and has no champion, why.")
     total: int = Field(description="Customers to be scored.")

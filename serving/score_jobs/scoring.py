@@ -20,6 +20,7 @@ from features.offline.existing_customers import ExistingCustomers
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from records import history, job_parts, score_jobs
+from records.job import Segment, filters_of
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.scores.champions import Champions
 from serving.scores.columns import score_columns
@@ -30,7 +31,7 @@ def create_job(
     champions: Champions,
     models: Sequence[str],
     *,
-    segment: str | None,
+    segment: Segment,
     origin: str,
     caller: str | None = None,
     job_id: str | None = None,
@@ -45,7 +46,7 @@ def create_job(
     versions, absent = versions_of(champions, models)
     keys = ExistingCustomers(store.home).everyone(score_jobs.CHUNK)
     if segment is not None:
-        keys = _within(keys, members(store.home, [segment]))
+        keys = _within(keys, members(store.home, filters_of(segment)))
     at = store.home.shop().now()
     job = ScoreJob(at=at, segment=segment, origin=origin, caller=caller, models=versions, absent=absent)
     if job_id is not None:

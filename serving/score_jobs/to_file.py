@@ -11,7 +11,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage.database import Database
-from records.job import COMMAND
+from records.job import COMMAND, Segment
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files import tables, writing
 from serving.score_jobs.scoring import create_job, score_job, versions_of
@@ -25,7 +25,7 @@ def score_everyone(
     models: Sequence[str],
     progress: Progress = silent,
     *,
-    segment: str | None = None,
+    segment: Segment = None,
     job_id: str | None = None,
 ) -> dict[str, Any]:
     """Score a segment, or all customers, into ``out`` (.parquet, .ndjson or .csv) and into the log.
@@ -65,7 +65,7 @@ def score_everyone(
     }  # fmt: skip
 
 
-def _job(store: ScoreJobStore, champions: Champions, models: Sequence[str], segment: str | None) -> ScoreJob:
+def _job(store: ScoreJobStore, champions: Champions, models: Sequence[str], segment: Segment) -> ScoreJob:
     """Today's interrupted job of the same request, or a new one."""
     versions, _ = versions_of(champions, models)
     interrupted = store.interrupted_command(segment=segment, models=versions)

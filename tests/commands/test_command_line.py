@@ -664,6 +664,12 @@ def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Pat
     assert "AT, CH, DE" in command(home, "recommend", "--out", str(out), "--segment", "country:XX").refused()
     kinds = ".ndjson or .csv or .xlsx or .parquet"
     assert kinds in command(home, "recommend", "--out", "actions.txt").refused()
+    both = ("--segment", "country:AT", "--segment", "acquisition_channel:search")
+    done = command(home, "recommend", "--out", str(out), *both, "--only-actions", "--json").done()
+    assert 0 < done["customers"] < table.num_rows
+    rows = pq.read_table(out).to_pylist()
+    assert len(rows) == done["customers"] - done["actions"]["nothing"]
+    assert "nothing" not in {row["action"] for row in rows}
     own = tmp_path / "own.toml"
     own.write_text('[mine]\nmax_rows = 3\n[mine.columns]\ncustomer_id = "ID"\naction = "Do"\n')
     message = command(home, "recommend", "--out", str(out), "--layout", str(own)).refused()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from anyio.from_thread import start_blocking_portal
+from python_calamine import CalamineWorkbook
 
 import records as logs
 from core.home import Clock, Home
@@ -450,6 +452,36 @@ def test_a_run_is_for_its_segment_and_its_pages_are_its_rows(ask: Ask, facts: pd
     assert [json.loads(line) for line in response.text.splitlines()] == page["rows"][10:]
 
 
+def test_a_run_of_several_segments_is_for_those_in_all_and_is_read_without_nothing(
+    ask: Ask, facts: pd.DataFrame
+) -> None:
+    both = ["country:AT", "acquisition_channel:search"]
+    inside = [
+        name for name in facts.index
+        if (facts.country[name], facts.acquisition_channel[name]) == ("AT", "search")
+    ]  # fmt: skip
+    page = run_to_its_end(ask, segment=both)
+    assert page["segment"] == sorted(both)
+    assert [row["customer_id"] for row in page["rows"]] == inside
+    place = f"{RUNS}/{page['run_id']}"
+    wanted = [row for row in page["rows"] if row["action"] != "nothing"]
+    assert 0 < len(wanted) < len(inside)
+    read: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        request = {"limit": 2, "only_actions": True} | ({"cursor": cursor} if cursor else {})
+        got = ask("GET", place, params=request).json()
+        read, cursor = read + got["rows"], got["next_cursor"]
+    assert read == wanted
+    response = ask("GET", place, params={"format": "xlsx", "only_actions": True, "for": "dynamics"})
+    lines = CalamineWorkbook.from_filelike(io.BytesIO(response.content)).get_sheet_by_index(0).to_python()
+    assert [line[0] for line in lines] == ["Patron Customer ID", *(row["customer_id"] for row in wanted)]
+    assert response.headers["content-disposition"].endswith('.xlsx"')
+    for wrong in ([], ["country:AT"] * 21, ["x" * 201]):
+        refused(ask("POST", RUNS, json={"segment": wrong}), 422, "segment")
+    refused(ask("POST", RUNS, json={"segment": ["country:AT", "planet:earth"]}), 422, "FEATURE:VALUE")
+
+
 def test_a_page_that_is_not_there_is_refused_in_words(ask: Ask) -> None:
     one = run_to_its_end(ask, segment="country:CH")["run_id"]
     other = run_to_its_end(ask, segment="country:NL")["run_id"]
@@ -459,7 +491,7 @@ def test_a_page_that_is_not_there_is_refused_in_words(ask: Ask) -> None:
     refused(ask("GET", f"{RUNS}/{one}", params={"cursor": "nonsense"}), 422, "cursor: this is not one that")
     refused(ask("GET", f"{RUNS}/{one}", params={"limit": 0}), 422, "limit: .* equal to 1")
     refused(ask("GET", f"{RUNS}/{one}", params={"limit": 1001}), 422, "limit: .* equal to 1000")
-    refused(ask("GET", f"{RUNS}/{one}", params={"format": "xlsx"}), 422, "format: ")
+    refused(ask("GET", f"{RUNS}/{one}", params={"format": "xls"}), 422, "format: ")
     refused(ask("GET", f"{RUNS}/{one}", params={"page": 2}), 422, "not permitted")
     refused(ask("GET", f"{RUNS}/nobody"), 404, "no such run; the last 100 are kept")
 
