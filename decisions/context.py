@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from records.contacts import Contact
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,11 @@ class CustomerContext:
         key: the customer's number, from which the random draws are made.
         scores: by model.
         facts: features by name; None where missing.
-        days_since: days since each action was last chosen for the customer; actions never chosen are missing.
+        days_since: days since the latest contact by each action, valid reservations included; actions without
+            a contact are missing.
+        contacts: the contacts of the customer, valid reservations included.
+        at: the moment at which an action would be sent; None leaves contact limits unchecked.
+        zone: the customer's time zone, else the shop's.
         unknown: why the customer has no features; None if there are some.
     """
 
@@ -34,3 +43,6 @@ class CustomerContext:
     facts: Mapping[str, Any]
     days_since: Mapping[str, int] = field(default_factory=dict)
     unknown: str | None = None
+    contacts: Sequence[Contact] = ()
+    at: datetime | None = None
+    zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))

@@ -23,6 +23,22 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "chosen {days} days ago and at most every {limit} days",
         "{days} 天前已选用，每 {limit} 天至多一次",
     ),
+    "limit_day": (
+        "{count} contacts today{scope}; at most {limit} a day",
+        "今日已{scope}联系 {count} 次（每日至多 {limit} 次）",
+    ),
+    "limit_week": (
+        "{count} contacts this week{scope}; at most {limit} a week",
+        "本周已{scope}联系 {count} 次（每周至多 {limit} 次）",
+    ),
+    "limit_month": (
+        "{count} contacts this month{scope}; at most {limit} a month",
+        "本月已{scope}联系 {count} 次（每月至多 {limit} 次）",
+    ),
+    "limit_rolling": (
+        "{count} contacts within {length}{scope}; at most {limit}",
+        "{length}内已{scope}联系 {count} 次（至多 {limit} 次）",
+    ),
     "no_score": ("no {model} score: {reason}", "没有 {model} 分数：{reason}"),
     "no_order_value": (
         "no average order value: nothing was paid for yet",
@@ -66,7 +82,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
 
 @dataclass(frozen=True)
 class DecisionReason:
-    """A reason: one of the codes above, and the values that decided."""
+    """A reason: one of the codes above, and the values that decided; a value may be a text by language."""
 
     code: str
     values: Mapping[str, Any]
@@ -90,6 +106,8 @@ class _Value:
     language: Language
 
     def __format__(self, form: str) -> str:
+        if isinstance(self.value, dict):
+            return str(self.value[self.language])
         if form:
             return format(self.value, form).replace("-", "−")
         if isinstance(self.value, bool):

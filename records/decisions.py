@@ -2,8 +2,9 @@
 
 A decision is committed before the response is sent, so it survives a killed process and a power cut. Rows
 name customers by ``customer_key`` only. A single write transaction at a time looks for a standing decision,
-counts the days since each action was last chosen, decides and writes; therefore concurrent requests for a
-customer, in whichever processes, get the same decision.
+reads the customer's contacts, decides, writes the decision and reserves its place within the contact limits.
+Therefore concurrent requests for a customer, in whichever processes, get the same decision and exceed no
+limit.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -23,6 +24,8 @@ from core.calendar import micros, moment
 from core.home import Home
 from core.storage.connections import Turn
 from core.storage.database import Database, insert
+from records.contacts import Contact, Reservation
+from records.contacts.history import ContactHistory, Merged, unmerged
 from records.tables import decisions, outcomes, rules, run_rows, salts
 
 SETTLED = ("accepted", "rejected")  # outcomes after which a decision is no longer valid
@@ -39,6 +42,7 @@ class Choice:
         probability: of the chosen action; ``probabilities``: of every permitted option.
         scores: per model ``{"version", "score", "reason"}``. facts: the features used.
         reasons: for the chosen and against the other actions, as plain data.
+        reservation: what the decision reserves; None for nothing, and where the decision is read again.
     """
 
     action: str
@@ -51,6 +55,7 @@ class Choice:
     scores: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Any]
     reasons: Mapping[str, Any]
+    reservation: Reservation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,10 @@ class Decision:
     customer_key: int
     question: DecisionRequest
     choice: Choice
+
+
+Choose: TypeAlias = Callable[[int, Sequence[Contact]], Choice]
+"""Chooses for a customer by key and contacts."""
 
 
 class DecisionLog:
@@ -131,26 +140,29 @@ class DecisionLog:
         self,
         keys: Sequence[int],
         question: DecisionRequest,
-        choose: Callable[[int, Mapping[str, int]], Choice],
+        choose: Choose,
         places: Sequence[int] = (),
+        merged: Merged = unmerged,
     ) -> dict[int, Decision]:
         """Decide for customers who have no standing decision; all are committed on return.
 
         Args:
             keys: without duplicates.
-            choose: called with a customer's key and, per action, the days since it was last chosen for them.
+            choose: called with a customer's key and contacts, reservations included.
             places: the positions of the customers in the request's run, which lists the decisions.
+            merged: the keys that were merged into customers, whose contacts count as theirs.
         """
         decided, numbers = {}, []
         with self.writing() as connection:
+            history = ContactHistory(connection, keys, question.at, merged)
             for key in keys:
                 standing = _standing(connection, key, question)
                 if standing is None:
-                    choice = choose(key, _days_since(connection, key, question.day))
-                    decided[key] = Decision(uuid.uuid4().hex, key, question, choice)
+                    decided[key] = Decision(uuid.uuid4().hex, key, question, choose(key, history.of(key)))
                     made = connection.execute(_INSERT, _row(decided[key])).inserted_primary_key
                     assert made is not None
                     numbers.append(int(made[0]))
+                    history.reserve(key, decided[key].id, decided[key].choice.reservation)
                 else:
                     decided[key] = of_row(standing)
                     numbers.append(int(standing.n))
@@ -177,15 +189,6 @@ _STANDING = (
     .order_by(decisions.c.n.desc())
     .limit(1)
 )
-_LAST_DAYS = (
-    sa.select(decisions.c.action, sa.func.max(decisions.c.day))
-    .where(
-        decisions.c.customer_key == sa.bindparam("key"),
-        decisions.c.day <= sa.bindparam("today"),
-        decisions.c.channel.is_not(None),
-    )
-    .group_by(decisions.c.action)
-)
 
 
 def _standing(connection: sa.Connection, key: int, question: DecisionRequest) -> sa.Row[Any] | None:
@@ -196,10 +199,6 @@ def _standing(connection: sa.Connection, key: int, question: DecisionRequest) ->
         "digest": question.rules,
     }
     return connection.execute(_STANDING, parameters).first()
-
-
-def _days_since(connection: sa.Connection, key: int, day: int) -> dict[str, int]:
-    return {row[0]: day - row[1] for row in connection.execute(_LAST_DAYS, {"key": key, "today": day})}
 
 
 def _row(decision: Decision) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.errors import NothingThere, PatronError
+from records.contacts import ledger
 from records.decisions import DecisionLog
 from records.tables import decisions, outcomes
 
@@ -24,6 +25,9 @@ def record(
     log: DecisionLog, decision_id: str, kind: str, value: float | None, at: datetime
 ) -> tuple[bool, datetime]:
     """Record an outcome; a repetition changes nothing.
+
+    An outcome that implies that the action was sent or shown makes the decision a contact; ``not_sent``
+    gives its reservation back.
 
     Args:
         kind: such as ``clicked``. value: in currency, for kinds that have one. at: by the shop's clock.
@@ -45,6 +49,10 @@ def record(
         )
         first = connection.execute(statement).first()
         if first is None:
+            if contact := ledger.CONTACT_OF.get(kind):
+                ledger.record(connection, decision_id, contact, at)
+            elif kind == ledger.NOT_SENT:
+                ledger.give_back(connection, decision_id)
             row = {"decision_id": decision_id, "kind": kind, "at_us": micros(at), "value": value}
             connection.execute(sa.insert(outcomes), row | {"customer_key": key})
             return True, at

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from decisions.effects import Effect
+from decisions.policies.limits import Limit
 from decisions.reasons import Language
 from decisions.rules.conditions import TargetCondition
 from decisions.sections import TomlSection
@@ -65,6 +66,9 @@ class Actions(TomlSection):
         control_share: the share of the customers who get nothing for a month.
         exploration_share: the share of the decisions in which a random permitted option is chosen, so that
             effects can be measured.
+        limits: how often a customer may be contacted.
+        reservation_hours: after so many hours the place within the limits that a decision reserves is free
+            again, if nothing was sent.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
@@ -73,6 +77,9 @@ class Actions(TomlSection):
     actions: tuple[Action, ...] = Field(
         min_length=1, max_length=200, strict=False, description="sections [[actions]], from 1 to 200"
     )
+
+    limits: tuple[Limit, ...] = Field((), max_length=50, strict=False, description="sections [[limits]]")
+    reservation_hours: int = Field(24, ge=1, le=720, description="whole hours, from 1 to 720")
 
     @field_validator("actions")
     @classmethod
@@ -95,7 +102,12 @@ class Actions(TomlSection):
     @cached_property
     def canonical(self) -> str:
         """The content of the file as JSON, independent of comments, blanks and the order of actions."""
-        return json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=False)
+        content = self.model_dump()
+        # Left out where it is as in files of earlier versions, so that their decisions still stand.
+        for name in ("limits", "reservation_hours"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del content[name]
+        return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
     @cached_property
     def digest(self) -> str:

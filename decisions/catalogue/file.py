@@ -13,6 +13,7 @@ from core.errors import NothingThere, PatronError, meant
 from core.home import Home
 from decisions.catalogue.actions import Action, Actions
 from decisions.effects import Effect
+from decisions.policies.limits import Limit
 from features.group import Feature
 from features.groups import FEATURES, features_of
 
@@ -92,7 +93,7 @@ def _message(error: Any, table: Mapping[str, Any]) -> str:
 
 _MEANINGS: dict[Any, str] = {
     name: field.description
-    for section in (Effect, Action, Actions)
+    for section in (Effect, Action, Limit, Actions)
     for name, field in section.model_fields.items()
     if field.description
 }

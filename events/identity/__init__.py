@@ -7,7 +7,7 @@ that customer's ids. So what was known before a merge can be reproduced, and a m
 """
 
 from events.identity.lookup import Identity
-from events.identity.merging import Merge, join, join_previous, read_merges
+from events.identity.merging import Merge, join, join_previous, merged_keys, read_merges
 from events.identity.registering import (
     Owner,
     assign,
@@ -34,6 +34,7 @@ __all__ = [
     "join_previous",
     "keep",
     "keys_of",
+    "merged_keys",
     "merges",
     "owners",
     "read_merges",

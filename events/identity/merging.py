@@ -120,3 +120,11 @@ def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) ->
         statement = statement.where(among(connection, merges.c.into, [int(key) for key in into]))
     rows = [Merge(*row) for row in connection.execute(statement)]
     return sorted(rows, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))
+
+
+def merged_keys(connection: sa.Connection, keys: Sequence[int]) -> dict[int, list[int]]:
+    """The keys of customers who were merged into these customers, by the customer's key."""
+    others: dict[int, list[int]] = {}
+    for merge in read_merges(connection, keys):
+        others.setdefault(merge.into, []).append(merge.customer_key)
+    return others

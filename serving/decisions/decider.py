@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 from core import files
@@ -11,9 +12,12 @@ from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
 from decisions.effects import features_read
+from decisions.policies.zones import zone_of
 from decisions.policy import Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
+from events.identity import merged_keys
 from features.offline.current import NoSuchSegment, members
+from records.contacts import MARKETING, Contact, Reservation, days_since
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
 from records.job import Segment, filters_of
 from serving.http.problems import Unprocessable
@@ -103,14 +107,14 @@ class Decider:
             return list(standing.values())
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
 
-        def choose(key: int, days_since: Mapping[str, int]) -> Choice:
+        def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, route))
-            known = self._known(key, entries[key], days_since, rules)
+            known = self._known(key, entries[key], contacts, question, rules)
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
-            return _choice(recommendation, known)
+            return _choice(recommendation, known, rules)
 
-        decided = self.log.decide(list(customers), question, choose, places)
+        decided = self.log.decide(list(customers), question, choose, places, merged_keys)
         return [decided[key] for key in customers]
 
     def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, ScoredCustomer]:
@@ -118,7 +122,12 @@ class Decider:
         return dict(zip(customers, entries, strict=True))
 
     def _known(
-        self, key: int, entry: ScoredCustomer, days_since: Mapping[str, int], rules: Actions
+        self,
+        key: int,
+        entry: ScoredCustomer,
+        contacts: Sequence[Contact],
+        question: DecisionRequest,
+        rules: Actions,
     ) -> CustomerContext:
         models = entry.models
         scores = {
@@ -130,13 +139,17 @@ class Decider:
         }  # fmt: skip
         used = dict.fromkeys([*rules.features, *features_read(), *FACTS])
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
-        return CustomerContext(key, scores, facts, days_since, entry.reason)
+        shop_zone = self.scorer.shop.time_zone
+        return CustomerContext(
+            key, scores, facts, days_since(contacts, question.day, shop_zone), entry.reason,
+            contacts, question.at, zone_of(entry.facts, shop_zone),
+        )  # fmt: skip
 
 
 DeciderDep = Annotated[Decider, service(Decider)]
 
 
-def _choice(recommendation: Recommendation, known: CustomerContext) -> Choice:
+def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actions) -> Choice:
     chosen = recommendation.chosen
     assert chosen.value is not None
     return Choice(
@@ -151,6 +164,17 @@ def _choice(recommendation: Recommendation, known: CustomerContext) -> Choice:
             "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
             "stages": {option.action: option.stage for option in recommendation.not_offered},
         },
+        reservation=_reservation(chosen, known, rules),
+    )  # fmt: skip
+
+
+def _reservation(chosen: Option, known: CustomerContext, rules: Actions) -> Reservation | None:
+    """What the chosen action reserves; None for doing nothing."""
+    if chosen.channel is None or known.at is None:
+        return None
+    until = known.at + timedelta(hours=rules.reservation_hours)
+    return Reservation(
+        chosen.action, None, chosen.channel, MARKETING, known.at, known.zone.key, until
     )  # fmt: skip
 
 

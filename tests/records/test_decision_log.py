@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,8 @@ from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
 from records import outcomes, runs, tables
-from records.decisions import Choice, DecisionLog, DecisionRequest
+from records.contacts import MARKETING, Contact, Reservation, days_since
+from records.decisions import Choice, Choose, DecisionLog, DecisionRequest
 from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
 from records.runs import DecisionRun, RunStore
@@ -41,7 +42,7 @@ CHOICE = Choice(
 )  # fmt: skip
 
 
-def coupon(_key: int, _days_since: Mapping[str, int]) -> Choice:
+def coupon(_key: int, _contacts: Sequence[Contact]) -> Choice:
     return CHOICE
 
 
@@ -87,7 +88,7 @@ def test_a_decision_survives_a_round_trip(home: Home, log: DecisionLog) -> None:
 def test_the_same_request_on_the_same_day_returns_the_same_decision(log: DecisionLog) -> None:
     first = log.decide([1], REQUEST, coupon)[1]
 
-    def never(_key: int, _days_since: Mapping[str, int]) -> Choice:
+    def never(_key: int, _contacts: Sequence[Contact]) -> Choice:
         raise AssertionError("there is a standing decision")
 
     evening = replace(REQUEST, at=NOON + timedelta(hours=8), caller="cli")
@@ -109,28 +110,34 @@ def test_a_decision_stands_until_it_is_accepted_or_rejected(kind: str, log: Deci
     assert log.decide([1], REQUEST, coupon)[1].id == second.id
 
 
-def test_days_are_counted_since_an_action_was_last_chosen(log: DecisionLog) -> None:
+def test_days_are_counted_since_the_latest_contact_by_an_action(log: DecisionLog) -> None:
     seen: list[dict[str, int]] = []
 
-    def watched(choice: Choice) -> Callable[[int, Mapping[str, int]], Choice]:
-        def choose(_key: int, days_since: Mapping[str, int]) -> Choice:
-            seen.append(dict(days_since))
-            return choice
+    def choose(request: DecisionRequest, action: str | None) -> Choose:
+        def watched(_key: int, contacts: Sequence[Contact]) -> Choice:
+            seen.append(days_since(contacts, request.day, "UTC"))
+            if action is None:
+                return replace(CHOICE, action="nothing", channel=None)
+            until = request.at + timedelta(hours=1)
+            reserved = Reservation(action, None, "email", MARKETING, request.at, None, until)
+            return replace(CHOICE, action=action, reservation=reserved)
 
-        return choose
+        return watched
 
-    nothing = replace(CHOICE, action="nothing", channel=None)
-    call = replace(CHOICE, action="call", channel="phone")
-    for days, choice in ((0, CHOICE), (2, nothing), (5, call), (9, CHOICE), (10, CHOICE)):
-        log.decide([1], later(days), watched(choice))
+    def decide(key: int, request: DecisionRequest, action: str | None) -> None:
+        decided = log.decide([key], request, choose(request, action))[key]
+        outcomes.record(log, decided.id, "shown", None, request.at)
+
+    for days, action in ((0, "coupon"), (2, None), (5, "call"), (9, "coupon"), (10, "coupon")):
+        decide(1, later(days), action)
     assert seen == [{}, {"coupon": 2}, {"coupon": 5}, {"call": 4, "coupon": 9}, {"call": 5, "coupon": 1}]
-    log.decide([2], later(10), watched(CHOICE))  # another customer's do not count
-    log.decide([1], later(1), watched(CHOICE))  # nor does what lies ahead, where a clock was set back
+    decide(2, later(10), "coupon")  # another customer's do not count
+    decide(1, later(1), "coupon")  # nor does what lies ahead, where a clock was set back
     assert seen[5:] == [{}, {"coupon": 1}]
 
 
 def test_a_failed_choice_is_rolled_back(log: DecisionLog) -> None:
-    def fails_at_two(key: int, _days_since: Mapping[str, int]) -> Choice:
+    def fails_at_two(key: int, _contacts: Sequence[Contact]) -> Choice:
         if key == 2:
             raise ZeroDivisionError
         return CHOICE

@@ -1,0 +1,1 @@
+"""Policies that come before arbitration: contact limits, consent, suppression and quiet hours."""

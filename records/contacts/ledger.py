@@ -1,0 +1,138 @@
+"""The ledger of contacts, within a transaction of the decision log.
+
+Limits count the contacts of a customer, and the reservations that are valid: those whose time is not over
+and that became no contact. Transactions that decide are serialised (:class:`core.storage.connections.Turn`),
+so no two of them reserve the same place. A reservation is never deleted: one that is given back is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.calendar import micros, moment
+from core.storage.database import among, insert
+from records.contacts.contact import EXPORTED, MARKETING, RESERVED, SENT, SHOWN, Contact, Reservation
+from records.contacts.tables import contacts, reservations
+from records.tables import decisions, outcomes
+
+CONTACT_OF = {"sent": SENT, "shown": SHOWN, "clicked": SHOWN, "accepted": SHOWN, "rejected": SHOWN}
+"""The kind of contact that an outcome implies."""
+NOT_SENT = "not_sent"
+"""The outcome that gives a reservation back."""
+_TAGS = ("customer_key", "action", "action_group", "channel", "purpose", "zone")
+
+
+def read(connection: sa.Connection, keys: Sequence[int], now: datetime) -> dict[int, list[Contact]]:
+    """The contacts and the valid reservations of customers, by key.
+
+    Args:
+        now: by the shop's clock.
+    """
+    by_key: dict[int, list[Contact]] = {key: [] for key in keys}
+    responses = _outcomes(connection, keys)
+    for row in connection.execute(
+        sa.select(contacts).where(among(connection, contacts.c.customer_key, keys))
+    ):
+        by_key[row.customer_key].append(_contact(row, row.kind, responses))
+    valid = sa.select(reservations).where(
+        among(connection, reservations.c.customer_key, keys),
+        reservations.c.until_us > micros(now),
+        ~sa.exists().where(contacts.c.decision_id == reservations.c.decision_id),
+    )
+    for row in connection.execute(valid):
+        by_key[row.customer_key].append(_contact(row, RESERVED, responses))
+    return by_key
+
+
+def reserve(connection: sa.Connection, key: int, decision_id: str, reservation: Reservation) -> Contact:
+    """Reserve a place for a decision; returns it as contacts of the customer are returned."""
+    row = {
+        "decision_id": decision_id,
+        "customer_key": key,
+        "action": reservation.action,
+        "action_group": reservation.group,
+        "channel": reservation.channel,
+        "purpose": reservation.purpose,
+        "at_us": micros(reservation.at),
+        "zone": reservation.zone,
+        "until_us": micros(reservation.until),
+    }
+    connection.execute(sa.insert(reservations), row)
+    return Contact(
+        decision_id, reservation.action, reservation.group, reservation.channel, reservation.purpose,
+        RESERVED, reservation.at, reservation.zone,
+    )  # fmt: skip
+
+
+def record(connection: sa.Connection, decision_id: str, kind: str, at: datetime) -> None:
+    """Record that a decision was exported, sent or shown; nothing for a decision without a channel.
+
+    A decision is one contact: one that was exported counts from when it was sent or shown, if that is
+    reported. The tags are those of its reservation, also of one that is over.
+
+    Args:
+        at: by the shop's clock.
+    """
+    known = connection.execute(
+        sa.select(contacts.c.kind).where(contacts.c.decision_id == decision_id)
+    ).scalar()
+    if known is None:
+        tags = _tags(connection, decision_id)
+        if tags is not None:
+            row = {"decision_id": decision_id, "at_us": micros(at), "kind": kind, **tags}
+            connection.execute(insert(connection, contacts).on_conflict_do_nothing(), row)
+        return
+    if kind == EXPORTED or known in (SHOWN, kind):
+        return
+    later = {"kind": kind} | ({} if known == SENT else {"at_us": micros(at)})
+    connection.execute(sa.update(contacts).where(contacts.c.decision_id == decision_id).values(later))
+
+
+def give_back(connection: sa.Connection, decision_id: str) -> bool:
+    """Give the reservation of a decision back; returns whether there was one that became no contact."""
+    statement = sa.update(reservations).where(
+        reservations.c.decision_id == decision_id,
+        ~sa.exists().where(contacts.c.decision_id == reservations.c.decision_id),
+    )
+    return connection.execute(statement.values(until_us=0)).rowcount > 0
+
+
+def undo(connection: sa.Connection, decision_id: str) -> bool:
+    """Delete the contact of a decision, which was recorded by mistake; returns whether there was one.
+
+    Its reservation is valid again if its time is not over.
+    """
+    return connection.execute(sa.delete(contacts).where(contacts.c.decision_id == decision_id)).rowcount > 0
+
+
+def _outcomes(connection: sa.Connection, keys: Sequence[int]) -> dict[str, set[str]]:
+    statement = sa.select(outcomes.c.decision_id, outcomes.c.kind)
+    by_decision: dict[str, set[str]] = {}
+    for row in connection.execute(statement.where(among(connection, outcomes.c.customer_key, keys))):
+        by_decision.setdefault(row.decision_id, set()).add(row.kind)
+    return by_decision
+
+
+def _contact(row: sa.Row[Any], kind: str, responses: Mapping[str, set[str]]) -> Contact:
+    return Contact(
+        row.decision_id, row.action, row.action_group, row.channel, row.purpose, kind, moment(row.at_us),
+        row.zone, frozenset(responses.get(row.decision_id, ())),
+    )  # fmt: skip
+
+
+def _tags(connection: sa.Connection, decision_id: str) -> dict[str, Any] | None:
+    """The tags of a decision; None for one without a channel."""
+    columns = (reservations.c[name] for name in _TAGS)
+    row = connection.execute(sa.select(*columns).where(reservations.c.decision_id == decision_id)).first()
+    if row is not None:
+        return dict(row._mapping)
+    # A decision of an earlier version, which reserved nothing.
+    earlier = sa.select(decisions.c.customer_key, decisions.c.action, decisions.c.channel)
+    row = connection.execute(earlier.where(decisions.c.id == decision_id)).first()
+    if row is None or row.channel is None:
+        return None
+    return dict(row._mapping) | {"action_group": None, "purpose": MARKETING, "zone": None}
