@@ -24,20 +24,20 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "{days} 天前已选用，每 {limit} 天至多一次",
     ),
     "limit_day": (
-        "{count} contacts today{scope}; at most {limit} a day",
-        "今日已{scope}联系 {count} 次（每日至多 {limit} 次）",
+        "{contacts} today{scope}; at most {limit} a day",
+        "今日已{scope}联系 {contacts}（每日至多 {limit} 次）",
     ),
     "limit_week": (
-        "{count} contacts this week{scope}; at most {limit} a week",
-        "本周已{scope}联系 {count} 次（每周至多 {limit} 次）",
+        "{contacts} this week{scope}; at most {limit} a week",
+        "本周已{scope}联系 {contacts}（每周至多 {limit} 次）",
     ),
     "limit_month": (
-        "{count} contacts this month{scope}; at most {limit} a month",
-        "本月已{scope}联系 {count} 次（每月至多 {limit} 次）",
+        "{contacts} this month{scope}; at most {limit} a month",
+        "本月已{scope}联系 {contacts}（每月至多 {limit} 次）",
     ),
     "limit_rolling": (
-        "{count} contacts within {length}{scope}; at most {limit}",
-        "{length}内已{scope}联系 {count} 次（至多 {limit} 次）",
+        "{contacts} within {length}{scope}; at most {limit}",
+        "{length}内已{scope}联系 {contacts}（至多 {limit} 次）",
     ),
     "no_score": ("no {model} score: {reason}", "没有 {model} 分数：{reason}"),
     "no_order_value": (
@@ -78,6 +78,17 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     "nothing_permitted": ("no action is permitted", "没有可选动作"),
     "no_facts": ("{reason}", "{reason}"),
 }
+
+
+_CHANNELS_IN_CHINESE = {
+    "app": "应用", "email": "邮件", "phone": "电话", "post": "信件", "push": "推送", "sms": "短信",
+    "wecom": "企业微信",
+}  # fmt: skip
+
+
+def channel_in_chinese(channel: str) -> str:
+    """A channel's usual name in Chinese; its own name in quotation marks if it has none."""
+    return _CHANNELS_IN_CHINESE.get(channel) or f"“{channel}”"
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from core.calendar import micros, moment
 from core.home import Home
 from core.storage.connections import Turn
 from core.storage.database import Database, insert
-from records.contacts import Contact, Reservation
+from records.contacts import Contact, Reservation, ledger
 from records.contacts.history import ContactHistory, Merged, unmerged
 from records.tables import decisions, outcomes, rules, run_rows, salts
 
-SETTLED = ("accepted", "rejected")  # outcomes after which a decision is no longer valid
+SETTLED = ("accepted", "rejected", ledger.NOT_SENT)  # outcomes after which a decision is no longer valid
 _CHOICE = ("action", "how", "probability", "expected_value", "cost", "channel")
 _JSON = ("probabilities", "scores", "facts", "reasons")
 
@@ -185,6 +185,7 @@ _STANDING = (
         decisions.c.channels == sa.bindparam("channels"),
         decisions.c.rules == sa.bindparam("digest"),
         ~sa.exists().where(outcomes.c.decision_id == decisions.c.id, outcomes.c.kind.in_(SETTLED)),
+        ~ledger.is_over(decisions.c.id, sa.bindparam("now")),
     )
     .order_by(decisions.c.n.desc())
     .limit(1)
@@ -197,6 +198,7 @@ def _standing(connection: sa.Connection, key: int, question: DecisionRequest) ->
         "today": question.day,
         "channels": json.dumps(question.channels),
         "digest": question.rules,
+        "now": micros(question.at),
     }
     return connection.execute(_STANDING, parameters).first()
 

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from decisions.reasons import DecisionReason, reason
+from decisions.reasons import DecisionReason, channel_in_chinese, reason
 from decisions.sections import TomlSection
 from records.contacts.contact import SERVICE, Contact
 
@@ -99,10 +99,7 @@ def refusal(
         if limit.concerns(channel, group):
             count = limit.count(contacts, at, zone)
             if count >= limit.max:
-                return reason(
-                    f"limit_{limit.per}" if limit.per in _SAME else "limit_rolling",
-                    **_scope(limit), count=count, limit=limit.max, **_length_in_words(limit.per),
-                )  # fmt: skip
+                return _reason(limit, count)
     return None
 
 
@@ -133,18 +130,20 @@ _SAME: Mapping[str, Callable[[date, date], bool]] = {
 """Whether two dates are in the same calendar window."""
 
 
-def _scope(limit: Limit) -> dict[str, object]:
+def _reason(limit: Limit, count: int) -> DecisionReason:
     channel, group = limit.channel, limit.group
-    english = [f" by {channel}"] if channel else []
-    chinese = [f"通过“{channel}”"] if channel else []
+    english = f" by {channel}" if channel else ""
+    chinese = f"通过{channel_in_chinese(channel)}" if channel else ""
     if group:
-        english, chinese = [*english, f" with actions of the group {group}"], [*chinese, f"就“{group}”类"]
-    return {"scope": {"en": "".join(english), "zh": "".join(chinese)}}
-
-
-def _length_in_words(per: str) -> dict[str, object]:
-    if per in _SAME:
-        return {}
-    number, hours = int(per[:-1]), per[-1] == "h"
-    unit = ("hour" if hours else "day") + ("s" if number != 1 else "")
-    return {"length": {"en": f"{number} {unit}", "zh": f"{number} {'小时' if hours else '天'}"}}
+        english, chinese = f"{english} with actions of the group {group}", f"{chinese}就“{group}”类"
+    values = {
+        "contacts": {"en": f"{count} contact{'s' * (count != 1)}", "zh": f"{count} 次"},
+        "scope": {"en": english, "zh": chinese},
+        "limit": limit.max,
+    }
+    if limit.per in _SAME:
+        return reason(f"limit_{limit.per}", **values)
+    number, hours = int(limit.per[:-1]), limit.per[-1] == "h"
+    unit = ("hour" if hours else "day") + "s" * (number != 1)
+    length = {"en": f"{number} {unit}", "zh": f"{number} {'小时' if hours else '天'}"}
+    return reason("limit_rolling", length=length, **values)

@@ -109,6 +109,15 @@ def undo(connection: sa.Connection, decision_id: str) -> bool:
     return connection.execute(sa.delete(contacts).where(contacts.c.decision_id == decision_id)).rowcount > 0
 
 
+def is_over(decision_id: sa.ColumnElement[str], now_us: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Whether a decision has lost its place: its reservation is over, and nothing was sent."""
+    return sa.exists().where(
+        reservations.c.decision_id == decision_id,
+        reservations.c.until_us <= now_us,
+        ~sa.exists().where(contacts.c.decision_id == decision_id),
+    )
+
+
 def _outcomes(connection: sa.Connection, keys: Sequence[int]) -> dict[str, set[str]]:
     statement = sa.select(outcomes.c.decision_id, outcomes.c.kind)
     by_decision: dict[str, set[str]] = {}
