@@ -15,6 +15,7 @@ from typing import Literal
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
 from decisions.effects import gain_of
+from decisions.policies import limits
 from decisions.reasons import DecisionReason, reason
 
 Stage = Literal["eligible", "suitable", "consented", "within_limits", "within_budget"]
@@ -83,11 +84,21 @@ def value_unknown(action: Action, customer: CustomerContext, request: PolicyRequ
 def repeated_too_soon(
     action: Action, customer: CustomerContext, _request: PolicyRequest
 ) -> DecisionReason | None:
-    """Refuse actions that were chosen for the customer within their ``repeat_after_days``."""
+    """Refuse actions by which the customer had a contact within their ``repeat_after_days``."""
     days = customer.days_since.get(action.name)
     if days is not None and days < action.repeat_after_days:
         return reason("repeat", days=days, limit=action.repeat_after_days)
     return None
+
+
+def contact_limit_reached(
+    action: Action, customer: CustomerContext, request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions where a contact limit permits no further contact of the customer."""
+    if customer.at is None:
+        return None
+    within = limits.effective(request.actions.limits)
+    return limits.refusal(within, action.channel, None, customer.contacts, customer.at, customer.zone)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -95,4 +106,5 @@ CHECKS: tuple[Check, ...] = (
     Check("eligible", other_customers),
     Check("suitable", value_unknown),
     Check("within_limits", repeated_too_soon),
+    Check("within_limits", contact_limit_reached),
 )

@@ -93,7 +93,7 @@ class OutcomeRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"outcome": "converted", "value": 64.2}]}
     )
 
-    outcome: Literal["shown", "clicked", "accepted", "rejected", "converted"]
+    outcome: Literal["sent", "not_sent", "shown", "clicked", "accepted", "rejected", "converted"]
     value: FiniteFloat | None = Field(
         None, ge=0, le=1e12, description="What a conversion brought, in the shop's currency."
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,8 @@ effect = { on = "propensity", times = 1.2 }
 """
 
 
-def rules(*actions: str, control: float = 0.0, exploration: float = 0.0) -> str:
-    return HEAD.format(control=control, exploration=exploration) + "".join(actions)
+def rules(*actions: str, control: float = 0.0, exploration: float = 0.0, limits: str = "") -> str:
+    return HEAD.format(control=control, exploration=exploration) + limits + "".join(actions)
 
 
 Ask = Callable[..., httpx.Response]
@@ -309,22 +309,50 @@ def test_rules_that_are_missing_or_broken_are_a_problem_and_are_read_again_when_
     }  # fmt: skip
 
 
-def test_an_action_is_not_repeated_too_soon_and_no_outcome_is_needed_for_that(
-    home: Home, facts: pd.DataFrame
-) -> None:
-    customer = facts[facts.average_order_value > 50].index[0]
+def on_day(home: Home, days: int) -> None:
+    """Let the shop's clock stand some days after the end of the shop's history."""
     shop = home.shop()
-    chosen = {}
+    end = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
+    home.write_shop(replace(shop, clock=Clock(end + timedelta(days))))
+
+
+def test_an_action_is_not_repeated_too_soon_after_it_was_shown(home: Home, facts: pd.DataFrame) -> None:
+    customer, unseen = facts[facts.average_order_value > 50].index[:2]
+    chosen, others = {}, {}
     for days in (0, 1, 29, 30):
-        home.write_shop(
-            type(shop)(shop.source, shop.time_zone, shop.currency, Clock(shop.now() + timedelta(days)))
-        )
+        on_day(home, days)
         with service(home) as ask:
-            chosen[days] = decide(ask, customer)
+            chosen[days], others[days] = decide(ask, customer), decide(ask, unseen)
+            if days == 0:
+                shown = ask(
+                    "POST", f"/v1/decisions/{chosen[0]['decision_id']}/outcome", json={"outcome": "shown"}
+                )
+                assert shown.status_code == 200
     assert [chosen[days]["chosen"]["action"] for days in (0, 1, 29, 30)] == [
         "letter", "nothing", "nothing", "letter",
     ]  # fmt: skip
     assert chosen[29]["not_offered"][0]["why"] == "chosen 29 days ago and at most every 30 days"
+    # A decision of which nothing was reported uses nothing up once its reservation is over.
+    assert {other["chosen"]["action"] for other in others.values()} == {"letter"}
+
+
+def test_three_channels_that_are_asked_separately_contact_a_customer_once(
+    home: Home, facts: pd.DataFrame
+) -> None:
+    customer = facts[facts.average_order_value > 50].index[0]
+    named = [LETTER.replace("post", channel).replace("letter", channel) for channel in ("post", "sms", "app")]
+    home.actions.write_text(rules(*named))
+    with service(home) as ask:
+        made = [decide(ask, customer, channels=[channel]) for channel in ("sms", "post", "app")]
+        assert [one["chosen"]["action"] for one in made] == ["sms", "nothing", "nothing"]
+        why = {option["action"]: option["why"] for option in made[1]["not_offered"]}
+        assert why["post"] == "1 contact today; at most 1 a day"
+        home.actions.write_text(rules(*named, limits='limits = [{ max = 2, per = "day" }]\n'))
+        made = [decide(ask, customer, channels=[channel]) for channel in ("post", "app")]
+        assert [one["chosen"]["action"] for one in made] == ["post", "nothing"]
+        path = f"/v1/decisions/{made[0]['decision_id']}/outcome"
+        assert ask("POST", path, json={"outcome": "not_sent"}).status_code == 200
+        assert decide(ask, customer, channels=["post"])["chosen"]["action"] == "post"
 
 
 # Outcomes
@@ -363,7 +391,7 @@ def test_outcomes_are_recorded_once(ask: Ask, ids: list[str], example_home: Home
         (
             '{"outcome": "bought"}',
             422,
-            "outcome: .* 'shown', 'clicked', 'accepted', 'rejected' or 'converted'",
+            "outcome: .* 'sent', 'not_sent', 'shown', 'clicked', 'accepted', 'rejected' or 'converted'",
         ),
         ('{"outcome": "converted"}', 422, "converted needs a value"),
         ('{"outcome": "clicked", "value": 3}', 422, "the other outcomes have none"),
