@@ -17,6 +17,7 @@ from decisions.context import CustomerContext
 from decisions.effects import gain_of
 from decisions.policies import limits
 from decisions.reasons import DecisionReason, reason
+from decisions.rules.evaluation import RuleInput, mismatch
 
 Stage = Literal["eligible", "suitable", "consented", "within_limits", "within_budget"]
 STAGES: tuple[Stage, ...] = ("eligible", "suitable", "consented", "within_limits", "within_budget")
@@ -68,11 +69,26 @@ def other_channel(
     return None
 
 
-def other_customers(
-    action: Action, customer: CustomerContext, _request: PolicyRequest
+def outside_dates(
+    action: Action, _customer: CustomerContext, request: PolicyRequest
 ) -> DecisionReason | None:
-    """Refuse actions whose conditions the customer does not match."""
-    return next((why for condition in action.who if (why := condition.mismatch(customer.facts))), None)
+    """Refuse actions that have not started, or are over."""
+    if action.is_early(request.day):
+        return reason("not_started", start=str(action.start))
+    return reason("over", end=str(action.end)) if action.is_over(request.day) else None
+
+
+def other_customers(
+    action: Action, customer: CustomerContext, request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions whose conditions and rule the customer does not match."""
+    return mismatch(request.actions.targets[action.name], rule_input(customer, request.day))
+
+
+def rule_input(customer: CustomerContext, day: int) -> RuleInput:
+    """What rules read of a customer on a day of the shop."""
+    facts_day = day if customer.facts_day is None else customer.facts_day
+    return RuleInput(customer.facts, customer.scores, day, facts_day)
 
 
 def value_unknown(action: Action, customer: CustomerContext, request: PolicyRequest) -> DecisionReason | None:
@@ -103,6 +119,7 @@ def contact_limit_reached(
 
 CHECKS: tuple[Check, ...] = (
     Check("eligible", other_channel),
+    Check("eligible", outside_dates),
     Check("eligible", other_customers),
     Check("suitable", value_unknown),
     Check("within_limits", repeated_too_soon),

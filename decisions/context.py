@@ -36,6 +36,7 @@ class CustomerContext:
         at: the moment at which an action would be sent; None leaves contact limits unchecked.
         zone: the customer's time zone, else the shop's.
         unknown: why the customer has no features; None if there are some.
+        facts_day: the shop's day as of which features count days; None for the day of the decision.
     """
 
     key: int
@@ -46,3 +47,4 @@ class CustomerContext:
     contacts: Sequence[Contact] = ()
     at: datetime | None = None
     zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))
+    facts_day: int | None = None

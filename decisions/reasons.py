@@ -19,6 +19,18 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "below": ("{feature} is {value} and must be at least {bound}", "{feature} 为 {value}，至少须为 {bound}"),
     "above": ("{feature} is {value} and must be at most {bound}", "{feature} 为 {value}，至多须为 {bound}"),
+    "not_above": ("{feature} is {value} and must be above {bound}", "{feature} 为 {value}，须高于 {bound}"),
+    "not_below": ("{feature} is {value} and must be below {bound}", "{feature} 为 {value}，须低于 {bound}"),
+    "must_not_be": ("{feature} is {value}, which is excluded", "{feature} 为 {value}，已排除"),
+    "is_known": ("{feature} is known and must not be", "{feature} 已知，须为未知"),
+    "excluded": ("excluded by the rule: {rule}", "被规则排除：{rule}"),
+    "no_alternative": ("none of these holds: {reasons}", "以下条件均不满足：{reasons}"),
+    "outside_audience": ("not in the audience {audience}: {why}", "不属于受众“{audience}”：{why}"),
+    "in_audience": ("in the audience {audience}, which is excluded", "属于已排除的受众“{audience}”"),
+    "not_within": ("{date} is not within {days} days", "{days} 天内没有{date}"),
+    "is_within": ("{date} is within {days} days, which is excluded", "{days} 天内有{date}，已排除"),
+    "not_started": ("starts on {start}", "{start} 开始"),
+    "over": ("ended on {end}", "已于 {end} 结束"),
     "repeat": (
         "chosen {days} days ago and at most every {limit} days",
         "{days} 天前已选用，每 {limit} 天至多一次",
@@ -124,5 +136,17 @@ class _Value:
         if isinstance(self.value, bool):
             return (("no", "yes"), ("否", "是"))[self.language == "zh"][self.value]
         if isinstance(self.value, list | tuple):
-            return ", ".join(format(_Value(item, self.language)) for item in self.value)
+            if _is_reason(self.value):
+                return DecisionReason(*self.value).words(self.language)
+            separators = (", ", "、") if not any(map(_is_reason, self.value)) else ("; ", "；")
+            items = (format(_Value(item, self.language)) for item in self.value)
+            return separators[self.language == "zh"].join(items)
         return f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)
+
+
+def _is_reason(value: Any) -> bool:
+    """Whether a value is a reason inside a reason: a code and its values."""
+    match value:
+        case [str(code), Mapping()]:
+            return code in _WORDS
+    return False

@@ -5,27 +5,28 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
+from core.calendar import EPOCH
+from decisions.catalogue.audiences import Audience, check_names, resolved
+from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
 from decisions.effects import Effect
 from decisions.policies.limits import Limit
 from decisions.reasons import Language
-from decisions.rules.conditions import TargetCondition
-from decisions.sections import TomlSection
+from decisions.rules.conditions import RuleField, TargetCondition
+from decisions.rules.tree import Rule, all_of, terms, with_audiences
+from decisions.sections import TomlSection, is_empty, is_one
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
-NO_CHANNEL = "none"
 NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$", description="a-z, 0-9 and _, at most 50")]
 
 
 class Action(TomlSection):
@@ -36,18 +37,52 @@ class Action(TomlSection):
         discount: the share of the price given away on every order within the horizon of the model
             that the effect is on, also on orders that would have come anyway.
         text: the message to the customer, by language.
-        who: the customer must match all of these conditions.
+        who: the customer must match all of these conditions, and the ``rule``.
         repeat_after_days: the minimum number of days between two times that it is chosen for a customer.
+        group: what it is for, such as ``retain``, ``grow``, ``win_back``, ``reward``, ``serve``, ``care`` or
+            ``welcome``.
+        start, end: its first and last day in the shop's zone; None for no limit.
+        lever: a factor by which the company prefers it; 1 is neutral.
+        goal: what it is to achieve, for people.
     """
 
-    name: Name
-    channel: Name
+    name: Code
+    channel: Code
     cost: FiniteFloat = Field(ge=0, le=1e6, description="currency per contact, 0 or more")
     discount: FiniteFloat = Field(0.0, ge=0, le=1, description="a share of the price, from 0 to 1")
     text: dict[Language, str] = Field(default_factory=dict)
     who: tuple[TargetCondition, ...] = Field((), strict=False)
     repeat_after_days: int = Field(1, ge=1, le=3650, description="whole days, from 1 to 3650")
     effect: Effect
+    rule: RuleField | None = Field(None, exclude_if=is_empty)
+    group: Code | None = Field(None, exclude_if=is_empty)
+    start: datetime.date | None = Field(
+        None, exclude_if=is_empty, strict=False, description="a date such as 2026-12-01"
+    )
+    end: datetime.date | None = Field(
+        None, exclude_if=is_empty, strict=False, description="a date such as 2026-12-24"
+    )
+    lever: FiniteFloat = Field(1.0, gt=0, le=10, exclude_if=is_one, description="a factor, up to 10")
+    goal: str | None = Field(None, max_length=200, exclude_if=is_empty)
+
+    @property
+    def condition(self) -> Rule:
+        """The conditions and the rule together; the audiences in it are not resolved."""
+        return all_of([*(condition.rule for condition in self.who), *([self.rule] if self.rule else [])])
+
+    def is_over(self, day: int) -> bool:
+        """Whether its last day is before a day of the shop (days since 1970-01-01)."""
+        return self.end is not None and (self.end - EPOCH).days < day
+
+    def is_early(self, day: int) -> bool:
+        """Whether its first day is after a day of the shop."""
+        return self.start is not None and (self.start - EPOCH).days > day
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Action:
+        if self.start is not None and self.end is not None and self.start > self.end:
+            raise ValueError(f"it ends on {self.end}, before it starts on {self.start}")
+        return self
 
     @model_validator(mode="after")
     def _is_not_nothing(self) -> Action:
@@ -69,6 +104,8 @@ class Actions(TomlSection):
         limits: how often a customer may be contacted.
         reservation_hours: after so many hours the place within the limits that a decision reserves is free
             again, if nothing was sent.
+        channels: what is declared about channels, by name; an action may use one that is not declared.
+        audiences: named rules.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
@@ -78,8 +115,14 @@ class Actions(TomlSection):
         min_length=1, max_length=200, strict=False, description="sections [[actions]], from 1 to 200"
     )
 
-    limits: tuple[Limit, ...] = Field((), max_length=50, strict=False, description="sections [[limits]]")
-    reservation_hours: int = Field(24, ge=1, le=720, description="whole hours, from 1 to 720")
+    limits: tuple[Limit, ...] = Field(
+        (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[limits]]"
+    )
+    reservation_hours: int = Field(
+        24, ge=1, le=720, exclude_if=lambda hours: hours == 24, description="whole hours, from 1 to 720"
+    )
+    channels: dict[Code, Channel] = Field(default_factory=dict, exclude_if=is_empty)
+    audiences: dict[Code, Audience] = Field(default_factory=dict, exclude_if=is_empty)
 
     @field_validator("actions")
     @classmethod
@@ -89,25 +132,39 @@ class Actions(TomlSection):
             raise ValueError(f"there are two actions {min(twice)}; rename one of them")
         return tuple(sorted(actions, key=lambda action: action.name))
 
+    @model_validator(mode="after")
+    def _rules_name_audiences_that_exist(self) -> Actions:
+        rules = self.audience_rules
+        for action in self.actions:
+            check_names(action.condition, rules, f"action {action.name}")
+        return self
+
     @property
-    def channels(self) -> tuple[str, ...]:
+    def channel_names(self) -> tuple[str, ...]:
         """The channels of the actions, without duplicates."""
         return tuple(sorted({action.channel for action in self.actions}))
 
+    @cached_property
+    def audience_rules(self) -> dict[str, Rule]:
+        """The rules of the audiences by name, with those that they refer to."""
+        return resolved({name: audience.rule for name, audience in self.audiences.items()})
+
+    @cached_property
+    def targets(self) -> dict[str, Rule]:
+        """By action, the rule that a customer must match, with the audiences that it refers to."""
+        rules = self.audience_rules
+        return {action.name: with_audiences(action.condition, rules.__getitem__) for action in self.actions}
+
     @property
     def features(self) -> tuple[str, ...]:
-        """The features that conditions read, without duplicates."""
-        return tuple(dict.fromkeys(condition.feature for action in self.actions for condition in action.who))
+        """The features that rules of actions read, without duplicates."""
+        read = (term for target in self.targets.values() for term in terms(target) if not term.is_score)
+        return tuple(dict.fromkeys(term.name for term in read))
 
     @cached_property
     def canonical(self) -> str:
         """The content of the file as JSON, independent of comments, blanks and the order of actions."""
-        content = self.model_dump()
-        # Left out where it is as in files of earlier versions, so that their decisions still stand.
-        for name in ("limits", "reservation_hours"):
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del content[name]
-        return json.dumps(content, sort_keys=True, ensure_ascii=False)
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
     @cached_property
     def digest(self) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from core import files
+from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
@@ -58,14 +59,15 @@ class Decider:
         Raises:
             Unprocessable: an unknown channel; the text says which there are.
         """
-        if unknown := [name for name in channels or () if name not in rules.channels]:
+        existing = rules.channel_names
+        if unknown := [name for name in channels or () if name not in existing]:
             raise Unprocessable(
-                f"channels: no action goes through {unknown[0][:50]!r}; there are {', '.join(rules.channels)}"
+                f"channels: no action goes through {unknown[0][:50]!r}; there are {', '.join(existing)}"
             )
         shop = self.scorer.shop
         named = tuple(sorted(set(channels or ())))
         # Naming all of them is the same question as naming none.
-        restricted = None if named in ((), rules.channels) else named
+        restricted = None if named in ((), existing) else named
         return DecisionRequest(shop.now(), shop.today(), restricted, rules.digest, caller)
 
     def segment(self, segment: Segment) -> dict[int, str]:
@@ -139,10 +141,11 @@ class Decider:
         }  # fmt: skip
         used = dict.fromkeys([*rules.features, *features_read(), *FACTS])
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
-        shop_zone = self.scorer.shop.time_zone
+        shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
         return CustomerContext(
             key, scores, facts, days_since(contacts, question.day, shop_zone), entry.reason,
             contacts, question.at, zone_of(entry.facts, shop_zone),
+            None if as_of is None else day_of(as_of, shop_zone),
         )  # fmt: skip
 
 

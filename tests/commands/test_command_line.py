@@ -609,13 +609,13 @@ def test_it_makes_no_shop_that_others_could_ask_without_a_key(
 def test_an_example_of_actions_can_be_used_as_it_is_printed(tmp_path: Path, command: Command) -> None:
     ran = command(tmp_path, "recommend", "--draft")
     assert (ran.code, ran.err) == (0, "")
-    assert decisions.catalogue.file.parse(ran.out.encode(), "stdout").channels
+    assert decisions.catalogue.file.parse(ran.out.encode(), "stdout").channel_names
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_simulated_shop_gets_the_example_of_actions_and_no_other_file_is_touched(shop_copy: Home) -> None:
     draft_actions(shop_copy)
-    assert decisions.catalogue.file.load(shop_copy).channels
+    assert decisions.catalogue.file.load(shop_copy).channel_names
     shop_copy.actions.write_text("own")
     draft_actions(shop_copy)
     assert shop_copy.actions.read_text() == "own"

@@ -15,7 +15,9 @@ from core.home import Clock, Home, Shop
 from decisions.catalogue import file
 from decisions.catalogue.actions import EXAMPLE, Action, Actions, text_in, texts
 from decisions.effects import FORMULAS, Formula, propensity_gain
+from decisions.reasons import DecisionReason
 from decisions.rules.conditions import TargetCondition
+from decisions.rules.evaluation import RuleInput, mismatch
 
 HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
 COUPON = """
@@ -210,12 +212,16 @@ def test_a_condition_lets_in_what_it_says(
     matcher = TargetCondition.model_validate(
         tomllib.loads(f"who = {{ feature = '{feature}', {condition} }}")["who"]
     )
-    assert matcher.mismatch({feature: inside}) is None
-    mismatch = matcher.mismatch({feature: outside})
-    assert mismatch is not None
-    assert mismatch.words("en") == words
+
+    def why_not(facts: dict[str, object]) -> DecisionReason | None:
+        return mismatch(matcher.rule, RuleInput(facts, {}, 0, 0))
+
+    assert why_not({feature: inside}) is None
+    why = why_not({feature: outside})
+    assert why is not None
+    assert why.words("en") == words
     for missing in ({}, {feature: None}, {feature: float("nan")}):
-        why = matcher.mismatch(missing)
+        why = why_not(missing)
         assert why is not None
         assert why.words("en") == f"{feature} is not known"
         assert why.words("zh") == f"{feature} 未知"
