@@ -14,7 +14,6 @@ from decisions.rules.dates import ANNIVERSARY, RENEWAL, festival_within, month_d
 from decisions.rules.tree import (
     All,
     AnyOf,
-    Comparison,
     DateWithin,
     InAudience,
     Known,
@@ -22,6 +21,7 @@ from decisions.rules.tree import (
     Rule,
     Scalar,
     Term,
+    TermComparison,
 )
 from decisions.rules.writing import text_of
 from features.groups.segment_rules import current_name
@@ -74,8 +74,8 @@ def evaluate(rule: Rule, customer: RuleInput) -> bool | None:
             values = [evaluate(part, customer) for part in parts]
             return True if True in values else None if None in values else False
         case Not(part):
-            value = evaluate(part, customer)
-            return None if value is None else not value
+            truth = evaluate(part, customer)
+            return None if truth is None else not truth
         case Known(term):
             return customer.value(term) is not None
         case InAudience(rule=part):
@@ -83,7 +83,7 @@ def evaluate(rule: Rule, customer: RuleInput) -> bool | None:
             return evaluate(part, customer)
         case DateWithin():
             return _is_within(rule, customer)
-        case Comparison(term, sign, values):
+        case TermComparison(term, sign, values):
             value = customer.value(term)
             if value is None:
                 return None
@@ -114,7 +114,7 @@ def _mismatch(rule: Rule, customer: RuleInput) -> DecisionReason:
             if term is not None and customer.value(term) is None:
                 return _missing(term, customer)
             return reason("not_within", date=date, days=days)
-        case Comparison(term, sign, values):
+        case TermComparison(term, sign, values):
             value = customer.value(term)
             if value is None:
                 return _missing(term, customer)
@@ -148,7 +148,7 @@ def _reason_against(rule: Rule, customer: RuleInput) -> DecisionReason:
             if term is not None and customer.value(term) is None:
                 return _missing(term, customer)
             return reason("is_within", date=date, days=days)
-        case Comparison(term, sign, values):
+        case TermComparison(term, sign, values):
             value = customer.value(term)
             if value is None:
                 return _missing(term, customer)

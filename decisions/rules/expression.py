@@ -23,7 +23,6 @@ from decisions.rules.dates import (
 from decisions.rules.tree import (
     All,
     AnyOf,
-    Comparison,
     DateWithin,
     InAudience,
     Known,
@@ -31,13 +30,14 @@ from decisions.rules.tree import (
     Rule,
     Scalar,
     Term,
+    TermComparison,
 )
 from features.groups.segment_rules import FORMER_NAMES
 
 _MAX_INT64 = 2**63 - 1
 
 
-@ibis.udf.scalar.builtin
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
 def nfc_normalize(text: str) -> str:
     """The text in Unicode's form NFC."""
     raise NotImplementedError
@@ -67,7 +67,7 @@ def expression(rule: Rule, table: ir.Table, today: int, facts_day: int) -> ir.Bo
                 return _column(table, term).notnull()
             case DateWithin():
                 return _within(part, table, today, facts_day)
-            case Comparison():
+            case TermComparison():
                 return _comparison(part, _column(table, part.term))
         raise AssertionError(part)
 
@@ -82,7 +82,7 @@ def _column(table: ir.Table, term: Term) -> ir.Value:
     return nfc_normalize(column) if isinstance(column, ir.StringColumn) else column
 
 
-def _comparison(rule: Comparison, column: ir.Value) -> ir.BooleanValue:
+def _comparison(rule: TermComparison, column: ir.Value) -> ir.BooleanValue:
     sign, values = rule.operator, rule.values
     if rule.term.dtype == "boolean":
         return column == ibis.literal(True)
@@ -99,7 +99,7 @@ def _comparison(rule: Comparison, column: ir.Value) -> ir.BooleanValue:
     return _compare(column, sign, numbers[0])
 
 
-def _integer_comparison(rule: Comparison, column: ir.IntegerValue) -> ir.BooleanValue:
+def _integer_comparison(rule: TermComparison, column: ir.IntegerValue) -> ir.BooleanValue:
     """The comparison in whole numbers, which is exact beyond 2⁵³."""
     if rule.operator == "in":
         whole = [int(value) for value in rule.values if not isinstance(value, float)]

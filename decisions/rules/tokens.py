@@ -42,7 +42,8 @@ def tokens(text: str) -> list[Token]:
     """
     if len(text) > MAX_LENGTH:
         raise RuleError(f"a rule has at most {MAX_LENGTH} characters; name parts of it as audiences")
-    pieces, position = [], 0
+    pieces: list[Token] = []
+    position = 0
     while not pieces or pieces[-1].kind != "end":
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:

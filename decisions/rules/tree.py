@@ -36,7 +36,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TermComparison:
     """A term compared with values: with one or more for ``in``, which is equality, else with one number."""
 
     term: Term
@@ -95,7 +95,7 @@ class Not:
     rule: Rule
 
 
-Rule: TypeAlias = Comparison | Known | DateWithin | InAudience | All | AnyOf | Not
+Rule: TypeAlias = TermComparison | Known | DateWithin | InAudience | All | AnyOf | Not
 EVERYBODY = All(())
 
 
@@ -136,7 +136,7 @@ def walk(rule: Rule) -> Iterator[Rule]:
 
 def terms(rule: Rule) -> tuple[Term, ...]:
     """The terms that a rule reads, without duplicates."""
-    read = [part.term for part in walk(rule) if isinstance(part, Comparison | Known | DateWithin)]
+    read = [part.term for part in walk(rule) if isinstance(part, TermComparison | Known | DateWithin)]
     return tuple(dict.fromkeys(term for term in read if term is not None))
 
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from decisions.rules.dates import BIRTHDAY_TRAITS, CUSTOMER_DATES, FESTIVALS
-from decisions.rules.tree import Comparison, DateWithin, InAudience, Operator, Rule, Scalar, Term, negation
+from decisions.rules.tree import (
+    DateWithin,
+    InAudience,
+    Operator,
+    Rule,
+    Scalar,
+    Term,
+    TermComparison,
+    negation,
+)
 from features.group import Feature
 from features.groups import FEATURES
 from features.groups.declared import GROUP as TRAITS
@@ -126,9 +135,9 @@ def comparison(term: Term, operator: Operator, values: Sequence[Scalar]) -> Rule
     if term.dtype == "boolean":
         if len(normal) > 1:
             raise RuleError(f"{term.name} is true or false; name one of them, or write: {term.name} is known")
-        truth = Comparison(term, "in", (True,))
+        truth = TermComparison(term, "in", (True,))
         return truth if normal[0] else negation(truth)
-    return Comparison(term, operator, normal)
+    return TermComparison(term, operator, normal)
 
 
 def bare(term: Term) -> Rule:

@@ -6,7 +6,7 @@ import json
 import re
 
 from decisions.rules.tokens import KEYWORDS
-from decisions.rules.tree import All, AnyOf, Comparison, DateWithin, InAudience, Known, Not, Rule, Scalar
+from decisions.rules.tree import All, AnyOf, DateWithin, InAudience, Known, Not, Rule, Scalar, TermComparison
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _OR, _AND, _PART = range(3)
@@ -24,7 +24,7 @@ def _text(rule: Rule, binding: int) -> str:
             return _joined("or", [_text(part, _AND) for part in parts], binding > _OR)
         case All(parts):
             return _joined("and", [_text(part, _PART) for part in parts], binding > _AND)
-        case Not(Comparison(term, "in", values)) if term.dtype != "boolean":
+        case Not(TermComparison(term, "in", values)) if term.dtype != "boolean":
             return _test(term.name, "!=", "not in", values)
         case Not(Known(term)):
             return f"{term.name} is not known"
@@ -36,9 +36,9 @@ def _text(rule: Rule, binding: int) -> str:
             return f"in audience {name}"
         case DateWithin(date, days):
             return f"{date} within {days} days"
-        case Comparison(term, "in", values):
+        case TermComparison(term, "in", values):
             return term.name if term.dtype == "boolean" else _test(term.name, "=", "in", values)
-        case Comparison(term, operator, values):
+        case TermComparison(term, operator, values):
             return f"{term.name} {operator} {_value(values[0])}"
     raise AssertionError(rule)
 
