@@ -14,10 +14,10 @@ from typing import Literal
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
-from decisions.effects import gain_of
 from decisions.policies import limits
 from decisions.reasons import DecisionReason, reason
 from decisions.rules.evaluation import RuleInput, mismatch
+from decisions.values.reasons import why_harmful, why_unknown
 
 Stage = Literal["eligible", "suitable", "consented", "within_limits", "within_budget"]
 STAGES: tuple[Stage, ...] = ("eligible", "suitable", "consented", "within_limits", "within_budget")
@@ -93,8 +93,12 @@ def rule_input(customer: CustomerContext, day: int) -> RuleInput:
 
 def value_unknown(action: Action, customer: CustomerContext, request: PolicyRequest) -> DecisionReason | None:
     """Refuse actions whose value is unknown because a score or a feature is missing."""
-    gain = gain_of(action.name, action.effect, customer, request.actions.margin, action.discount)
-    return gain if isinstance(gain, DecisionReason) else None
+    return why_unknown(action, customer, request.actions)
+
+
+def harmful(action: Action, customer: CustomerContext, _request: PolicyRequest) -> DecisionReason | None:
+    """Refuse actions whose declared effect makes the customer's score worse for the shop."""
+    return why_harmful(action, customer)
 
 
 def repeated_too_soon(
@@ -122,6 +126,7 @@ CHECKS: tuple[Check, ...] = (
     Check("eligible", outside_dates),
     Check("eligible", other_customers),
     Check("suitable", value_unknown),
+    Check("suitable", harmful),
     Check("within_limits", repeated_too_soon),
     Check("within_limits", contact_limit_reached),
 )

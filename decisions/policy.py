@@ -1,30 +1,38 @@
 """Which action for which customer: a pure function of scores, features, rules and the shop's day.
 
-**Value.** An action is worth the change of the expected margin by its *declared* effect
-(:mod:`decisions.effects` has a formula for each kind), less its cost, in currency. Doing nothing is worth 0
-and is always an option.
+**Value.** An action is worth the change of the net margin within the shop's value horizon by its *declared*
+effect (:mod:`decisions.values.formulas` has a formula for each kind), less its costs, in currency. Options
+are ranked by their priority, the value times the action's lever. Doing nothing is worth 0 and is always an
+option.
 
 **Choice.** An option is permitted if every check of :data:`decisions.checks.CHECKS` permits it. The
-permitted option with the highest value is chosen; of two with the same value, the cheaper one. A share of
-the customers get nothing for a month (control). In a share of the other customers' decisions, a permitted
-option is drawn at random, all with the same probability (exploration). The draws are keyed hashes, so a
-customer gets the same answer all day. With k permitted options, option a is chosen with probability::
+permitted option with the highest priority is chosen; of two with the same, the cheaper one. A share of the
+customers get nothing for a month (control). In a share of the other customers' decisions, an option is drawn
+at random (exploration) among the k permitted ones whose priority is at most ``max_exploration_loss`` below
+the best one's, all with the same probability. The draws are keyed hashes, so a customer gets the same answer
+all day. Option a is chosen with probability::
 
       P(a) = control × [a is nothing] + (1 − control) × ((1 − exploration) × [a is best] + exploration / k)
+
+where the last term applies to the k options only.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from core.calendar import date_of
-from decisions.catalogue.actions import NOTHING, Action, Actions
+from decisions.catalogue.actions import EXPLORATION_LOSS_SHARE, NOTHING, Action, Actions
 from decisions.checks import PolicyRequest, Stage, refusal
 from decisions.context import CustomerContext
-from decisions.effects import gain_of
 from decisions.reasons import DecisionReason, reason
+from decisions.values.formulas import ORDER_VALUE, features_read
+from decisions.values.inputs import inputs_of
+from decisions.values.reasons import value_reasons
+from decisions.values.valuation import ActionValues, Valuer
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Option:
         value: in currency; None for an action that is not offered.
         why: for the chosen option why it was chosen, for any other why not.
         stage: the stage of the funnel that the action did not reach; None for a permitted option.
+        factors: what the value consists of, in currency, and the priority; empty for nothing and for an
+            action that is not offered.
     """
 
     action: str
@@ -43,6 +53,12 @@ class Option:
     value: float | None
     why: tuple[DecisionReason, ...]
     stage: Stage | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def priority(self) -> float:
+        """What permitted options are ranked by, in currency."""
+        return self.factors.get("priority", 0.0)
 
 
 @dataclass(frozen=True)
@@ -86,51 +102,70 @@ def recommend(
         PatronError: an effect is of a kind that has no formula.
     """
     request = PolicyRequest(actions, day, channels)
-    evaluated = [_evaluate(action, customer, request) for action in actions.actions]
+    values = Valuer(actions).values(inputs_of(customer, features_read()))
+    evaluated = [
+        _evaluate(action, customer, request, values, row) for row, action in enumerate(actions.actions)
+    ]
     options = [
         Option(NOTHING, None, 0.0, 0.0, ()),
         *(option for option in evaluated if option.value is not None),
     ]
-    options.sort(key=lambda option: (-_value(option), option.cost, option.action))
+    options.sort(key=lambda option: (-option.priority, option.cost, option.action))
     best = options[0]
-    how, chosen = _draw(customer.key, options, actions, day, salt)
+    drawable = _drawable(options, customer, actions)
+    how, chosen = _draw(customer.key, options, drawable, actions, day, salt)
     return Recommendation(
-        chosen=replace(chosen, why=_why(chosen, how, options, customer)),
+        chosen=replace(chosen, why=_why(chosen, how, options, drawable, customer, request, values)),
         how=how,
-        probabilities=_probabilities(options, actions),
-        runners_up=tuple(replace(o, why=(_why_not(o, how, best),)) for o in options if o is not chosen),
+        probabilities=_probabilities(options, drawable, actions),
+        runners_up=tuple(
+            replace(o, why=(_why_not(o, how, best, drawable),)) for o in options if o is not chosen
+        ),
         not_offered=tuple(option for option in evaluated if option.value is None),
     )
 
 
-def _value(option: Option) -> float:
-    assert option.value is not None
-    return option.value
-
-
-def _evaluate(action: Action, customer: CustomerContext, request: PolicyRequest) -> Option:
-    """The action with its value and the reasons for it, or with the reason why it is not offered."""
+def _evaluate(
+    action: Action, customer: CustomerContext, request: PolicyRequest, values: ActionValues, row: int
+) -> Option:
+    """The action with its value and what that consists of, or with the reason why it is not offered."""
     if refused := refusal(action, customer, request):
         stage, why_not = refused
         return Option(action.name, action.channel, action.cost, None, (why_not,), stage)
-    gain = gain_of(action.name, action.effect, customer, request.actions.margin, action.discount)
-    assert not isinstance(gain, DecisionReason)  # the checks refuse actions of unknown value
-    why = (
-        reason("effect", model=action.effect.on, before=gain.before, after=gain.after),
-        gain.basis,
-        reason("brings", gain=gain.amount, cost=action.cost),
-    )
-    return Option(action.name, action.channel, action.cost, gain.amount - action.cost, why)
+    factors = {
+        "margin": values.margin[row, 0],
+        "discounts": values.discounts[row, 0],
+        "contact_cost": action.cost,
+        "acceptance_cost": values.acceptance_cost[row, 0],
+        "lever": action.lever,
+        "priority": values.priority[row, 0],
+    }
+    value = float(values.value[row, 0])
+    plain = {name: float(number) for name, number in factors.items()}
+    return Option(action.name, action.channel, action.cost, value, (), factors=plain)
 
 
-def _draw(key: int, options: list[Option], actions: Actions, day: int, salt: bytes) -> tuple[str, Option]:
+def _drawable(options: Sequence[Option], customer: CustomerContext, actions: Actions) -> list[Option]:
+    """The options that exploration draws from, by name; ``options`` start with the best one."""
+    loss = actions.max_exploration_loss
+    if loss is None:
+        order = customer.facts.get(ORDER_VALUE)
+        if order is None or not math.isfinite(order):
+            order = actions.first_order_value or 0.0
+        loss = EXPLORATION_LOSS_SHARE * max(0.0, order)
+    least = options[0].priority - loss
+    return sorted((o for o in options if o.priority >= least), key=lambda option: option.action)
+
+
+def _draw(
+    key: int, options: list[Option], drawable: list[Option], actions: Actions, day: int, salt: bytes
+) -> tuple[str, Option]:
     """How the choice is made, and the chosen option; ``options`` start with the best one."""
     date = date_of(day)
     if uniform(salt, "control", key, f"{date:%Y-%m}") < actions.control_share:
         return "control", next(option for option in options if option.action == NOTHING)
     if uniform(salt, "explore", key, date) < actions.exploration_share:
-        by_name = sorted(options, key=lambda option: option.action)
-        return "explored", by_name[int(uniform(salt, "which", key, date) * len(by_name))]
+        return "explored", drawable[int(uniform(salt, "which", key, date) * len(drawable))]
     return "best", options[0]
 
 
@@ -140,35 +175,47 @@ def uniform(salt: bytes, *parts: object) -> float:
     return (int.from_bytes(digest.digest(), "big") >> 11) / 2**53
 
 
-def _probabilities(options: list[Option], actions: Actions) -> dict[str, float]:
+def _probabilities(options: list[Option], drawable: list[Option], actions: Actions) -> dict[str, float]:
     treated, explored = 1 - actions.control_share, actions.exploration_share
-    probabilities = {option.action: treated * explored / len(options) for option in options}
+    probabilities = dict.fromkeys((option.action for option in options), 0.0)
+    for option in drawable:
+        probabilities[option.action] += treated * explored / len(drawable)
     probabilities[options[0].action] += treated * (1 - explored)
     probabilities[NOTHING] += actions.control_share
     return probabilities
 
 
 def _why(
-    chosen: Option, how: str, options: list[Option], customer: CustomerContext
+    chosen: Option,
+    how: str,
+    options: list[Option],
+    drawable: list[Option],
+    customer: CustomerContext,
+    request: PolicyRequest,
+    values: ActionValues,
 ) -> tuple[DecisionReason, ...]:
     if customer.unknown is not None:
         first = [reason("no_facts", reason=customer.unknown)]
     elif how == "control":
         first = [reason("control")]
     elif how == "explored":
-        first = [reason("drawn", count=len(options))]
+        first = [reason("drawn", count=len(drawable))]
     elif chosen.action == NOTHING:
         first = [reason("nothing_pays" if len(options) > 1 else "nothing_permitted")]
     else:
         first = []
-    return (*first, *chosen.why)
+    return (*first, *value_reasons(chosen.action, customer, request.actions, values))
 
 
-def _why_not(option: Option, how: str, best: Option) -> DecisionReason:
-    if _value(option) < 0:
+def _why_not(option: Option, how: str, best: Option, drawable: list[Option]) -> DecisionReason:
+    if option.priority < 0:
         return reason("loss", value=option.value)
     if how == "control":
         return reason("control")
     if how == "explored":
-        return reason("not_drawn")
+        return reason("not_drawn" if option in drawable else "too_much_loss", value=option.value)
+    if option.priority != option.value or best.priority != best.value:
+        return reason(
+            "lever_less", value=option.value, priority=option.priority, best=best.priority, action=best.action
+        )
     return reason("less", value=option.value, best=best.value, action=best.action)

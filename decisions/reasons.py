@@ -56,13 +56,33 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "no average order value: nothing was paid for yet",
         "没有平均订单金额：尚无付款订单",
     ),
+    "no_monthly_amount": (
+        "no monthly amount: no subscription with an amount is active",
+        "没有月订阅金额：当前没有带金额的有效订阅",
+    ),
+    "no_first_order_value": (
+        "the value of a first order is not declared; add first_order_value to actions.toml",
+        "未设定首单金额；请在 actions.toml 中添加 first_order_value",
+    ),
+    "harmful": (
+        "by its declared effect it would change {model} for the worse: {before:.1%} → {after:.1%}",
+        "按设定的效果，反而会变差：{before:.1%} → {after:.1%}",
+    ),
     # A permitted action was not chosen.
     "loss": ("costs more than it brings: {value:,.2f}", "成本高于收益：{value:,.2f}"),
     "less": (
         "worth {value:,.2f}, not more than {best:,.2f} of {action}",
         "价值 {value:,.2f}，不高于 {action} 的 {best:,.2f}",
     ),
+    "lever_less": (
+        "worth {value:,.2f} and ranked as {priority:,.2f}, not more than {best:,.2f} of {action}",
+        "价值 {value:,.2f}，排序值 {priority:,.2f}，不高于 {action} 的 {best:,.2f}",
+    ),
     "not_drawn": ("not drawn: today's choice is random, to learn", "未抽中：今日为学习而随机选择"),
+    "too_much_loss": (
+        "not drawn: it would lose more than exploration may, worth {value:,.2f}",
+        "未参与抽取：超出随机试验允许的损失，价值 {value:,.2f}",
+    ),
     # The chosen action.
     "control": (
         "one of the control group, who get nothing this month",
@@ -84,6 +104,27 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "worth {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
         " and {discount:.0%} given away",
         "若留存，{days} 天价值 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+    ),
+    "first_order": (
+        "a first order is worth {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
+        "首单价值 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+    ),
+    "subscription": (
+        "pays {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
+        " and {discount:.0%} given away",
+        "若续订，{days} 天支付 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+    ),
+    "brings_within": (
+        "brings {gain:,.2f} within {days} days and costs {cost:,.2f}",
+        "{days} 天内带来 {gain:,.2f}，成本 {cost:,.2f}",
+    ),
+    "brought_forward": (
+        "{share:.0%} of the additional orders are assumed to be brought forward and add nothing",
+        "假定新增订单中有 {share:.0%} 只是提前下单，不计收益",
+    ),
+    "lever": (
+        "ranked as {priority:,.2f} by its lever of {lever:g}",
+        "优先系数 {lever:g}，排序值 {priority:,.2f}",
     ),
     "brings": ("brings {gain:,.2f} and costs {cost:,.2f}", "带来 {gain:,.2f}，成本 {cost:,.2f}"),
     "nothing_pays": ("no permitted action brings more than it costs", "没有收益高于成本的可选动作"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -25,3 +26,8 @@ def is_empty(value: Any) -> bool:
 def is_one(value: Any) -> bool:
     """The same for a factor that is 1 by default."""
     return bool(value == 1)
+
+
+def equals(default: float) -> Callable[[Any], bool]:
+    """The same for a number with that default."""
+    return lambda value: bool(value == default)

@@ -11,22 +11,26 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from core.calendar import EPOCH
 from decisions.catalogue.audiences import Audience, check_names, resolved
 from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
-from decisions.effects import Effect
 from decisions.policies.limits import Limit
 from decisions.reasons import Language
 from decisions.rules.conditions import RuleField, TargetCondition
 from decisions.rules.tree import Rule, all_of, terms, with_audiences
-from decisions.sections import TomlSection, is_empty, is_one
+from decisions.sections import TomlSection, equals, is_empty, is_one
+from decisions.values.effects import Effect
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
 NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
+
+EXPLORATION_LOSS_SHARE = 0.05
+Factor = Literal["brought_forward", "discounts", "costs", "lever"]
 
 
 class Action(TomlSection):
@@ -34,6 +38,7 @@ class Action(TomlSection):
 
     Attributes:
         cost: per contact, in the shop's currency.
+        cost_per_acceptance: per customer who uses the offer, in the shop's currency.
         discount: the share of the price given away on every order within the horizon of the model
             that the effect is on, also on orders that would have come anyway.
         text: the message to the customer, by language.
@@ -42,13 +47,16 @@ class Action(TomlSection):
         group: what it is for, such as ``retain``, ``grow``, ``win_back``, ``reward``, ``serve``, ``care`` or
             ``welcome``.
         start, end: its first and last day in the shop's zone; None for no limit.
-        lever: a factor by which the company prefers it; 1 is neutral.
+        lever: the company's own priority: multiplies a positive value when options are ranked.
         goal: what it is to achieve, for people.
     """
 
     name: Code
     channel: Code
     cost: FiniteFloat = Field(ge=0, le=1e6, description="currency per contact, 0 or more")
+    cost_per_acceptance: FiniteFloat = Field(
+        0.0, ge=0, le=1e6, exclude_if=equals(0), description="currency per use, 0 or more"
+    )
     discount: FiniteFloat = Field(0.0, ge=0, le=1, description="a share of the price, from 0 to 1")
     text: dict[Language, str] = Field(default_factory=dict)
     who: tuple[TargetCondition, ...] = Field((), strict=False)
@@ -106,11 +114,35 @@ class Actions(TomlSection):
             again, if nothing was sent.
         channels: what is declared about channels, by name; an action may use one that is not declared.
         audiences: named rules.
+        value_horizon_days: the time within which every action's change of the net margin is counted.
+        brought_forward_share: the share of additional orders that would have come later anyway.
+        first_order_value: what a prospect's first order is worth, in currency; effects on leads need it.
+        max_exploration_loss: currency; options worth less than the best by more than this are never drawn.
+            If omitted, it is ``EXPLORATION_LOSS_SHARE`` of the customer's average order.
+        factors_off: factors that the ranking ignores.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
     control_share: FiniteFloat = Field(ge=0, le=0.5, description="a share of the customers, from 0 to 0.5")
     exploration_share: FiniteFloat = Field(ge=0, le=1, description="a share of the decisions, from 0 to 1")
+    value_horizon_days: int = Field(
+        90, ge=1, le=3650, exclude_if=equals(90), description="whole days, from 1 to 3650"
+    )
+    brought_forward_share: FiniteFloat = Field(
+        0.0, ge=0, le=1, exclude_if=equals(0), description="a share of the additional orders, from 0 to 1"
+    )
+    first_order_value: FiniteFloat | None = Field(
+        None, gt=0, le=1e9, exclude_if=is_empty, description="currency, above 0"
+    )
+    max_exploration_loss: FiniteFloat | None = Field(
+        None, ge=0, le=1e9, exclude_if=is_empty, description="currency per decision, 0 or more"
+    )
+    factors_off: tuple[Factor, ...] = Field(
+        (),
+        strict=False,
+        exclude_if=is_empty,
+        description='a list of "brought_forward", "discounts", "costs" and "lever"',
+    )
     actions: tuple[Action, ...] = Field(
         min_length=1, max_length=200, strict=False, description="sections [[actions]], from 1 to 200"
     )

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from core.errors import NothingThere, PatronError, meant
 from core.home import Home
 from decisions.catalogue.actions import Action, Actions
-from decisions.effects import Effect
 from decisions.policies.limits import Limit
+from decisions.values.effects import Effect
 from features.group import Feature
 from features.groups import FEATURES, features_of
 

@@ -12,10 +12,10 @@ from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
-from decisions.effects import features_read
 from decisions.policies.zones import zone_of
 from decisions.policy import Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
+from decisions.values.formulas import features_read
 from events.identity import merged_keys
 from features.offline.current import NoSuchSegment, members
 from records.contacts import MARKETING, Contact, Reservation, days_since
@@ -155,6 +155,7 @@ DeciderDep = Annotated[Decider, service(Decider)]
 def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actions) -> Choice:
     chosen = recommendation.chosen
     assert chosen.value is not None
+    permitted = (chosen, *recommendation.runners_up)
     return Choice(
         chosen.action, recommendation.how, recommendation.probability,
         chosen.value, chosen.cost, chosen.channel,
@@ -165,6 +166,7 @@ def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actio
             "why": _plain(chosen.why),
             "runners_up": [_option(option) for option in recommendation.runners_up],
             "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
+            "factors": {option.action: dict(option.factors) for option in permitted if option.factors},
             "stages": {option.action: option.stage for option in recommendation.not_offered},
         },
         reservation=_reservation(chosen, known, rules),

@@ -92,6 +92,7 @@ class Speaker:
             "expected_value": option["value"],
             "cost": option["cost"],
             "probability": decision.choice.probabilities[name],
+            "factors": decision.choice.reasons.get("factors", {}).get(name),
         }
 
     def _text(self, action: str) -> str:

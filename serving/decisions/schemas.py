@@ -30,6 +30,17 @@ class ActionsRequest(BaseModel):
     language: Language = "en"
 
 
+class Factors(BaseModel):
+    """What the value of an action consists of: margin − discounts − contact cost − acceptance cost."""
+
+    margin: Currency = Field(description="The change of the margin by the effect, before discounts.")
+    discounts: Currency = Field(description="Expected, also on orders that would have come anyway.")
+    contact_cost: Currency
+    acceptance_cost: Currency
+    lever: float = Field(description="The company's own priority; multiplies a positive value.")
+    priority: Currency = Field(description="What options are ranked by.")
+
+
 class Offer(BaseModel):
     """An action as it stands for one customer."""
 
@@ -42,6 +53,9 @@ class Offer(BaseModel):
         "assumed", description="The value rests on the effect that the action is declared to have."
     )
     probability: float = Field(description="With which it was to be chosen, before any draw.")
+    factors: Factors | None = Field(
+        None, description="Null for doing nothing, and in decisions of earlier versions."
+    )
 
 
 class Chosen(Offer):

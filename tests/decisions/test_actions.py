@@ -14,10 +14,10 @@ from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from decisions.catalogue import file
 from decisions.catalogue.actions import EXAMPLE, Action, Actions, text_in, texts
-from decisions.effects import FORMULAS, Formula, propensity_gain
 from decisions.reasons import DecisionReason
 from decisions.rules.conditions import TargetCondition
 from decisions.rules.evaluation import RuleInput, mismatch
+from decisions.values.formulas import FORMULAS
 
 HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
 COUPON = """
@@ -175,12 +175,12 @@ def test_conditions_read_the_traits_that_the_home_declares(tmp_path: Path) -> No
 def test_an_effect_of_an_unknown_kind_is_refused_with_the_action_the_kind_and_those_there_are() -> None:
     assert refused(with_('"propensity"', '"visits"')) == (
         "actions.toml: action coupon: effect.on: an effect cannot be on 'visits';"
-        " it is on propensity or churn"
+        " it is on propensity, churn, leads or subscription_churn"
     )
 
 
 def test_an_effect_can_be_of_every_kind_that_has_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMULAS, "visits", Formula(propensity_gain))
+    monkeypatch.setitem(FORMULAS, "visits", FORMULAS["propensity"])
     assert parse(with_('"propensity"', '"visits"')).actions[0].effect.on == "visits"
 
 

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,11 @@ from core.errors import PatronError
 from decisions.catalogue.actions import Action, Actions
 from decisions.checks import CHECKS, STAGES
 from decisions.context import CustomerContext, ScoreInput
-from decisions.effects import FORMULAS, Effect, Formula, Gain
 from decisions.policy import Recommendation, recommend, uniform
-from decisions.reasons import reason
 from decisions.rules.conditions import TargetCondition
+from decisions.values.effects import Effect
+from decisions.values.formulas import FORMULAS, Change, Formula, Terms
+from decisions.values.inputs import ValueInputs
 
 DAY = 19_844  # 2024-05-01
 SALT = b"salt of the tests"
@@ -31,8 +33,11 @@ def action(name: str = "coupon", channel: str = "email", cost: float = 0.1, **mo
     )
 
 
-def actions(*those: Action, control: float = 0.0, exploration: float = 0.0) -> Actions:
-    return Actions(margin=MARGIN, control_share=control, exploration_share=exploration, actions=those)
+def actions(*those: Action, control: float = 0.0, exploration: float = 0.0, **more: Any) -> Actions:
+    settings = {"first_order_value": 40.0, "max_exploration_loss": 1e9} | more
+    return Actions(
+        margin=MARGIN, control_share=control, exploration_share=exploration, actions=those, **settings
+    )
 
 
 def customer(key: int = 1, **changed: Any) -> CustomerContext:
@@ -40,6 +45,7 @@ def customer(key: int = 1, **changed: Any) -> CustomerContext:
         "propensity": ScoreInput(0.3, None, "1", 30),
         "churn": ScoreInput(0.5, None, "2", 180),
         "clv": ScoreInput(200.0, None, "3", 360),
+        "leads": ScoreInput(0.1, None, "4", 60),
     }
     facts = {"average_order_value": 50.0, "orders_total": 4, "newsletter": True, "country": "DE"}
     return CustomerContext(**{"key": key, "scores": scores, "facts": facts} | changed)
@@ -62,15 +68,17 @@ def why_not(recommendation: Recommendation, name: str) -> str:
         # The discount is paid on all orders: 15 is left of each.
         (action(discount=0.1, cost=0.25), 0.45 * 15 - 0.3 * 20 - 0.25),
         (action(effect=Effect(on="propensity", plus=0.02)), 0.02 * 20 - 0.1),
-        (action(effect=Effect(on="propensity", times=0.5, plus=0.1)), -0.05 * 20 - 0.1),
         (action(effect=Effect(on="propensity", times=100)), 0.7 * 20 - 0.1),  # not above 1
-        (action(effect=Effect(on="propensity", plus=-1)), -0.3 * 20 - 0.1),  # not below 0
-        # Who stays brings 200 / (1 − 0.5) = 400 in 360 days, half of it in the 180 days of churn.
-        (action(effect=Effect(on="churn", times=0.8), cost=2), 0.1 * 0.4 * 400 - 2),
+        # Who stays brings 200 / (1 − 0.5) = 400 in 360 days, a quarter of it in the 90 days that count.
+        (action(effect=Effect(on="churn", times=0.8), cost=2), 0.1 * 0.4 * 100 - 2),
         (
             action(effect=Effect(on="churn", times=0.8), discount=0.1, cost=2),
-            0.1 * 0.4 * 400 - 0.6 * 0.1 * 0.5 * 400 - 2,
+            0.1 * 0.4 * 100 - 0.6 * 0.1 * 100 - 2,
         ),
+        # Whoever orders uses the gift, which costs 2.
+        (action(cost=0.25, cost_per_acceptance=2), 0.15 * 20 - 0.25 - 0.45 * 2),
+        # A prospect's first order is worth 40, of which 16 is left.
+        (action(effect=Effect(on="leads", plus=0.05)), 0.05 * 16 - 0.1),
     ],
 )
 def test_an_action_is_worth_the_change_of_the_margin_less_its_costs(given_: Action, value: float) -> None:
@@ -85,7 +93,7 @@ def test_who_is_all_but_lost_is_not_worth_any_amount() -> None:
         scores={"churn": ScoreInput(1.0, None, "1", 180), "clv": ScoreInput(10.0, None, "1", 360)}
     )
     recommendation = recommend(lost, actions(action(effect=Effect(on="churn", times=0.9), cost=0)), DAY, SALT)
-    assert recommendation.chosen.value == pytest.approx(0.1 * 0.4 * 10 / 0.05)
+    assert recommendation.chosen.value == pytest.approx(0.1 * 0.4 * 10 / 0.05 / 4)
 
 
 def test_the_best_is_chosen_and_of_two_alike_the_cheaper_then_the_first_by_name() -> None:
@@ -110,19 +118,23 @@ def test_the_chosen_one_says_what_decided() -> None:
     assert [why.words("en") for why in recommendation.chosen.why] == [
         "propensity 0.3 → 0.5, an assumed effect",
         "average order 50.00, of which 40% is left and 10% given away",
-        "brings 1.50 and costs 0.10",
+        "brings 1.50 within 90 days and costs 0.10",
     ]
     assert "假定效果" in recommendation.chosen.why[0].words("zh")
 
 
 def test_each_kind_of_effect_is_valued_by_its_own_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    def flat(_: CustomerContext, effect: Effect, margin: float, discount: float) -> Gain:
-        worth = reason("order_value", value=7.0, margin=margin, discount=discount)
-        return Gain(7.0, 0.1, effect.after(0.1), worth)
+    def flat(inputs: ValueInputs, terms: Terms) -> Change:
+        sevens = np.full((len(terms.times), inputs.size), 7.0)
+        return Change(sevens, 0 * sevens, 0 * sevens, sevens[0])
 
-    monkeypatch.setitem(FORMULAS, "visits", Formula(flat))
+    visits = Formula(flat, model="visits", improves=1, basis="order_value", models=("visits",))
+    monkeypatch.setitem(FORMULAS, "visits", visits)  # type: ignore[misc, arg-type]
     recommendation = recommend(
-        customer(), actions(action(effect=Effect(on="visits", times=2), cost=2)), DAY, SALT
+        customer(scores={"visits": ScoreInput(0.1)}),
+        actions(action(effect=Effect(on="visits", times=2), cost=2)),
+        DAY,
+        SALT,
     )
     assert recommendation.chosen.value == 5.0
     assert recommendation.chosen.why[0].words("en") == "visits 0.1 → 0.2, an assumed effect"
@@ -134,7 +146,8 @@ def test_an_effect_without_a_formula_is_refused_and_not_valued_by_another() -> N
     with pytest.raises(PatronError) as error:
         recommend(customer(), rules, DAY, SALT)
     assert str(error.value) == (
-        "action coupon: an effect cannot be on 'visits'; it is on propensity or churn"
+        "action coupon: an effect cannot be on 'visits'; it is on propensity, churn, leads or"
+        " subscription_churn"
     )
 
 
@@ -206,7 +219,50 @@ def test_of_whom_nothing_is_known_gets_nothing_with_the_reason() -> None:
     assert recommendation.chosen.why[0].words("en") == "no features yet"
 
 
+def test_an_action_that_by_its_own_effect_does_harm_is_not_offered() -> None:
+    rules = actions(
+        action("worse", cost=0, effect=Effect(on="propensity", times=0.5)),
+        action("drives_away", cost=0, effect=Effect(on="churn", plus=0.1)),
+    )
+    recommendation = recommend(customer(), rules, DAY, SALT)
+    assert {o.action: o.stage for o in recommendation.not_offered} == {
+        "drives_away": "suitable",
+        "worse": "suitable",
+    }
+    assert "30.0% → 15.0%" in why_not(recommendation, "worse")
+
+
 # Draws
+
+
+@pytest.mark.parametrize(
+    ("loss", "drawn"), [(None, {"best", "near"}), (1e9, {"best", "near", "dear", "nothing"}), (0, {"best"})]
+)
+def test_exploration_stays_within_the_declared_loss(loss: float | None, drawn: set[str]) -> None:
+    rules = actions(
+        action("best"),
+        action("near", cost=1.1),
+        action("dear", discount=0.95),
+        exploration=1.0,
+        max_exploration_loss=loss,
+    )  # the average order is 50, so 2.50 may be lost if nothing is declared; nothing is 2.90 below
+    answers = [recommend(customer(key), rules, DAY, SALT) for key in range(400)]
+    assert {answer.chosen.action for answer in answers} == drawn
+    permitted = {"best", "near", "dear", "nothing"}
+    assert answers[0].probabilities == {
+        name: pytest.approx((name in drawn) / len(drawn)) for name in permitted
+    }
+
+
+def test_a_lever_ranks_and_does_not_change_the_value() -> None:
+    rules = actions(action("a"), action("b", cost=0.5, lever=2.0))
+    answer = recommend(customer(), rules, DAY, SALT)
+    assert (answer.chosen.action, answer.chosen.value) == ("b", pytest.approx(2.5))
+    assert answer.chosen.why[-1].words("en") == "ranked as 5.00 by its lever of 2"
+    assert why_not(answer, "a") == "worth 2.90 and ranked as 2.90, not more than 5.00 of b"
+    off = rules.model_copy(update={"factors_off": ("lever",)})
+    assert recommend(customer(), off, DAY, SALT).chosen.action == "a"
+
 
 RULES = actions(
     action("a"), action("b", cost=0.2), action("c", cost=99), action("d", who=(TargetCondition(

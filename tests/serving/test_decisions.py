@@ -438,6 +438,7 @@ def test_a_run_decides_for_everybody_as_single_questions_do(
         assert one["decision_id"] == row["decision_id"]
         assert one["chosen"] == {
             "action": row["action"], "text": row["action_text"], "effect": "assumed",
+            "factors": one["chosen"]["factors"],
             **{name: row[name] for name in ("channel", "expected_value", "cost", "probability", "how")},
         }  # fmt: skip
         assert row["reason"] == "; ".join(one["reasons"])

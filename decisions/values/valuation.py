@@ -1,0 +1,91 @@
+"""The value of every action of a catalogue: margin by its effect, less discounts and costs.
+
+value = margin − discounts − cost per contact − cost per acceptance × P(accepted), in currency within the
+value horizon. The priority, by which options are ranked, is the value times the action's lever where it is
+positive. ``factors_off`` of the catalogue removes factors from both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from decisions.catalogue.actions import Action, Actions
+from decisions.values.formulas import FORMULAS, Matrix, Terms, formula_of
+from decisions.values.inputs import ValueInputs
+
+
+@dataclass(frozen=True)
+class ActionValues:
+    """The values of actions, with one row per action of the catalogue and one column per customer.
+
+    NaN where a value is unknown. ``expense`` is what the action is expected to cost in money, discounts
+    included, whichever factors are off; ``basis`` is :attr:`~decisions.values.formulas.Change.basis`.
+    """
+
+    margin: Matrix
+    discounts: Matrix
+    acceptance_cost: Matrix
+    expense: Matrix
+    basis: Matrix
+    value: Matrix
+    priority: Matrix
+
+
+class Valuer:
+    """Computes the values of a catalogue's actions, for one customer or in columns.
+
+    Raises:
+        PatronError: an effect is of a kind that has no formula.
+    """
+
+    def __init__(self, rules: Actions) -> None:
+        self.rules = rules
+        self._actions = rules.actions
+        rows: dict[str, list[int]] = {}
+        for row, action in enumerate(self._actions):
+            formula_of(action.name, action.effect.on)
+            rows.setdefault(action.effect.on, []).append(row)
+        self._groups = [
+            (FORMULAS[kind], np.array(indexes), self._terms([self._actions[i] for i in indexes]))
+            for kind, indexes in rows.items()
+        ]
+        self._cost = _rows([action.cost for action in self._actions])
+        self._cost_per_acceptance = _rows([action.cost_per_acceptance for action in self._actions])
+        levers = [1.0 if "lever" in rules.factors_off else action.lever for action in self._actions]
+        self._lever = _rows(levers)
+
+    def values(self, inputs: ValueInputs) -> ActionValues:
+        """The values of all actions for these customers."""
+        shape = len(self._actions), inputs.size
+        margin, discounts, accepted, basis = (np.full(shape, np.nan) for _ in range(4))
+        for formula, rows, terms in self._groups:
+            change = formula.change(inputs, terms)
+            margin[rows], discounts[rows], accepted[rows] = change.margin, change.discounts, change.accepted
+            basis[rows] = change.basis
+        acceptance_cost = accepted * self._cost_per_acceptance
+        costs = self._cost + acceptance_cost
+        off = self.rules.factors_off
+        value = margin - (0 if "discounts" in off else discounts) - (0 if "costs" in off else costs)
+        priority = np.where(value > 0, value * self._lever, value)
+        return ActionValues(margin, discounts, acceptance_cost, costs + discounts, basis, value, priority)
+
+    def _terms(self, actions: Sequence[Action]) -> Terms:
+        rules = self.rules
+        first = rules.first_order_value
+        return Terms(
+            rules.value_horizon_days,
+            rules.margin,
+            0.0 if "brought_forward" in rules.factors_off else rules.brought_forward_share,
+            math.nan if first is None else first,
+            _rows([action.effect.times for action in actions]),
+            _rows([action.effect.plus for action in actions]),
+            _rows([action.discount for action in actions]),
+        )
+
+
+def _rows(numbers: Sequence[float]) -> Matrix:
+    return np.array(numbers, np.float64)[:, None]
