@@ -26,6 +26,7 @@ from serving.access.idempotency import Idempotency
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.catalogue.other_models import OtherModels
+from serving.customers.score_order import ScoreOrders
 from serving.decisions.decider import Decider
 from serving.decisions.runs import DecisionRuns
 from serving.edge.documentation import ClosedDocumentationMiddleware
@@ -111,6 +112,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(scorer, Scorer)
     metrics = instances.add(Metrics(log))
     instances.add(Timeline(home))
+    instances.add(ScoreOrders(home))
     other_models = instances.add(OtherModels(watch))
     counts = instances.add(JournalCollector(home))
 

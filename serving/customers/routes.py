@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from events.queries.timeline import Position, Timeline
 from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
-from serving.access.authentication import needs
+from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.customers.portrait import portray
 from serving.customers.schemas import (
@@ -22,6 +22,8 @@ from serving.customers.schemas import (
     TimelineQuery,
     TimelineResponse,
 )
+from serving.customers.score_order import ScoreOrders
+from serving.customers.sorted_list import list_sorted
 from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
 from serving.http.encoded_slashes import CustomerRoute
@@ -41,19 +43,28 @@ router = APIRouter(
 )
 # These routes are no coroutines: they read files, so each runs in a thread.
 TimelineDep = Annotated[Timeline, service(Timeline)]
+OrdersDep = Annotated[ScoreOrders, service(ScoreOrders)]
 
 
 @router.get(
     "",
     operation_id="list_customers",
     response_description="A page of customers.",
-    responses=responses(422, 503),
+    responses=responses(403, 422, 503),
+    response_model_exclude_unset=True,  # the fields of sorted lists
 )
-def customers(query: Annotated[CustomersQuery, Query()], scorer: ScorerDep) -> CustomersResponse:
+def customers(
+    query: Annotated[CustomersQuery, Query()], scorer: ScorerDep, orders: OrdersDep, caller: CallerDep
+) -> CustomersResponse:
     """The customers of the last `patron build`, all or those of a segment, page by page.
 
-    Pages follow the order in which customers became known, so they stay whole while a build goes on.
+    Pages follow the order in which customers became known, so they stay whole while a build goes on. With
+    `sort`, they are those of the newest score job of all customers, in the order of a score.
     """
+    if query.sort is not None:
+        if not caller.may(Scope.SCORES):
+            raise HTTPException(403, f"sort needs the scope {Scope.SCORES}, which the key lacks")
+        return list_sorted(scorer, orders, query, query.sort)
     now = load_current(scorer.home)
     try:
         keys = now.members(query.segment)

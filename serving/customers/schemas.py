@@ -190,12 +190,14 @@ class ListedCustomer(BaseModel):
 
     customer_id: str
     segments: dict[str, str | None] = Field(description="The segments the customer is in, by feature.")
+    value: float | None = Field(None, description="The score, or product of scores, by which it is sorted.")
 
 
 class CustomersResponse(BaseModel):
-    """A page of customers, in the order in which they became known."""
+    """A page of customers, in the order in which they became known, or sorted by a score."""
 
     features_as_of: datetime = Field(description="The moment the segments describe.")
+    scores_as_of: datetime | None = Field(None, description="When the scores of a sorted list were computed.")
     total: int = Field(description="How many customers there are, on all pages.")
     customers: list[ListedCustomer]
     next_cursor: NextCursor
@@ -209,6 +211,12 @@ class CustomersQuery(BaseModel):
     segment: list[str] = Field(
         [], max_length=20, examples=[["country:DE"]],
         description="`FEATURE:VALUE` of a text feature; of several, all must apply.",
+    )  # fmt: skip
+    sort: str | None = Field(
+        None, max_length=200, examples=["-revenue_at_risk"],
+        description="A score such as `clv`, or a product such as `churn*clv`, which is `revenue_at_risk`;"
+        " with `-` the highest first. By the newest score job of all customers; those without such a score"
+        " are left out. Needs the scope `scores`, too.",
     )  # fmt: skip
     limit: int = Field(100, ge=1, le=1000)
     cursor: CursorText = None
