@@ -35,7 +35,7 @@ def truth(day: int, horizon: int, season: float = 0.0, arrivals: int = 5) -> flo
     return float((arrivals * RATE_BY_DAY[days - cohort] * activity(days, season)).sum())
 
 
-@pytest.mark.parametrize("day", [350, 500, 700])
+@pytest.mark.parametrize("day", [400, 500, 700])
 @pytest.mark.parametrize("horizon", [30, 90, 270])
 def test_a_growing_base_is_forecast_from_its_first_year_on(day: int, horizon: int) -> None:
     fitted = fit(shop(), day)
