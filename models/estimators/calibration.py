@@ -15,7 +15,9 @@ from models.spec import Array
 TWEEDIE_POWER = 1.5  # the power of the mean by which the variance of money grows: between Poisson and gamma
 
 
-def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tuple[float, Array]:
+def common_line(
+    kind: str, outcome: Sequence[Array], raw: Sequence[Array], weights: Sequence[float] | None = None
+) -> tuple[float, Array]:
     """The maximum-likelihood slope of outcomes on raw scores, and the intercept of each split.
 
     Probabilities use logistic regression (Platt, 1999); money uses Tweedie regression with a log link
@@ -24,6 +26,7 @@ def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tu
     Args:
         kind: ``probability`` or ``money``.
         outcome, raw: one array per split.
+        weights: of a row of each split, above 0; equal by default.
     """
     from scipy.optimize import minimize  # imported here, since only training needs it and it slows the start
 
@@ -33,12 +36,15 @@ def common_line(kind: str, outcome: Sequence[Array], raw: Sequence[Array]) -> tu
     mean, y = float(scores.mean()), np.concatenate(outcome)
     unit = 1.0 if kind == "probability" else float(y.mean())
     z, y = scores - mean, y / unit
+    weight = np.ones(len(y)) if weights is None else np.array(weights, np.float64)[where]
+    weight /= weight.sum()
     losses = _logistic if kind == "probability" else _tweedie
 
     def loss(line: Array) -> tuple[float, Array]:
         values, residual = losses(y, line[0] * z + line[1:][where])
+        residual = weight * residual
         by_split = np.bincount(where, residual, len(count))
-        return float(values.mean()), np.concatenate([[residual @ z], by_split]) / len(y)
+        return float(weight @ values), np.concatenate([[residual @ z], by_split])
 
     solution = minimize(loss, np.concatenate([[1.0], np.zeros(len(count))]), jac=True, method="BFGS").x
     return float(solution[0]), solution[1:] - solution[0] * mean + np.log(unit)

@@ -122,7 +122,8 @@ def _calibrated(
     kind = final.kind
     raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
     outcome = [y[h.held_out] for h in holdouts]
-    slope, intercepts = common_line(kind, outcome, raw)
+    # A fit resembles the final one the more, the more rows it learnt from.
+    slope, intercepts = common_line(kind, outcome, raw, [len(h.learnt) for h in holdouts])
     slope = rounded(slope)
     level = None if context is None else _level_now(context, y)
     if level is None or context is None or context.current is None:

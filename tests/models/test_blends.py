@@ -180,6 +180,20 @@ def test_the_common_slope_is_not_flattened_by_the_levels_of_splits() -> None:
     )
 
 
+def test_a_split_with_a_higher_weight_counts_more_for_the_slope() -> None:
+    rng = np.random.default_rng(5)
+    raw = [rng.normal(0, 1, 5_000) for _ in range(2)]
+    outcome = [
+        (rng.random(len(z)) < metrics.sigmoid(slope * z)).astype(float)
+        for z, slope in zip(raw, (0.5, 1.5), strict=True)
+    ]
+    equal = common_line("probability", outcome, raw)[0]
+    heavier = common_line("probability", outcome, raw, [1, 9])[0]
+    repeated = common_line("probability", [outcome[0], *9 * [outcome[1]]], [raw[0], *9 * [raw[1]]])[0]
+    assert equal + 0.2 < heavier < 1.5
+    assert heavier == pytest.approx(repeated, abs=1e-3)
+
+
 def test_the_slope_of_money_is_the_power_by_which_predictions_are_off() -> None:
     rng = np.random.default_rng(4)
     truth = rng.lognormal(3, 1, 50_000)
