@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.harness.report import Result, publish
 from benchmarks.levels.forecasts import Forecast, forecasts, own_months
 from benchmarks.levels.shops import IMPORTED, SIMULATED, exists, opened
+from benchmarks.levels.truth import errors
 from benchmarks.quality import DATA
 from core.errors import PatronError
 from features.workspace import Workspace
@@ -43,9 +44,11 @@ def main() -> None:
             print(f"{name}: its file is not in {arguments.data}")
             continue
         with opened(name, arguments.data) as workspace:
-            ours, of_own_months = measure(name, workspace)
+            ours, others = measure(name, workspace)
+            if name in SIMULATED:
+                others |= against_truth(name, workspace)
         made |= ours
-        results |= of_own_months
+        results |= others
     if not made:
         raise SystemExit("nothing was measured: name the folder of the data with --data")
     publish("levels", summary(made) | results)
@@ -82,6 +85,14 @@ def measure(name: str, workspace: Workspace) -> tuple[dict[str, list[Forecast]],
             worst = own[np.abs(np.log(own)).argmax()]
             results[key] = Result(float(np.exp(np.log(own).mean())), f"worst month {worst:.2f}", limit=1.0)
     return made, results
+
+
+def against_truth(name: str, workspace: Workspace) -> dict[str, Result]:
+    """The mean error of today's clv against the truth; the peer has the level of its training months."""
+    for days in reversed(SIMULATED_HORIZONS):
+        if made := errors(workspace, name, days):
+            return {f"clv_truth_{name}_{days}": Result(made[0], "currency per customer", made[1])}
+    return {}
 
 
 def summary(made: dict[str, list[Forecast]]) -> dict[str, Result]:

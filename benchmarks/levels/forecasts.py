@@ -92,20 +92,30 @@ def forecasts(workspace: Workspace, model: CustomerModel) -> list[Forecast]:
 
 def own_months(workspace: Workspace, model: CustomerModel) -> Array:
     """Predicted over actual total, at each month that the version of today was fitted to."""
-    zone, now, days = workspace.shop.time_zone, workspace.snapshots.current, model.horizon_days
-    known = _known(_months(workspace), now, days, zone)
-    recipe, complement = recipe_of(model)
-    data = gather_for_fit(workspace.store, recipe, known, days, now)
-    if len(known) < MIN_FIT_MOMENTS or not _is_enough(model, data):
+    data = data_of_today(workspace, model)
+    if data is None:
         return np.zeros(0)
-    fitted = fit(data, complement, "benchmark")
-    own = gather(workspace.store, model, known, days, now)
+    fitted = fit(data, recipe_of(model)[1], "benchmark")
+    now, days = workspace.snapshots.current, model.horizon_days
+    own = gather(workspace.store, model, _known_months(workspace, days), days, now)
     scores = fitted.score(columns_of(own.frame))
     which = own.frame["as_of"].to_numpy()
     ratios = [
         metrics.total_ratio(own.y[which == moment], scores[which == moment]) for moment in np.unique(which)
     ]
     return np.array([ratio for ratio in ratios if np.isfinite(ratio)])
+
+
+def data_of_today(workspace: Workspace, model: CustomerModel) -> Dataset | None:
+    """The rows of a fit of today; None if the history is too short."""
+    now, days = workspace.snapshots.current, model.horizon_days
+    known = _known_months(workspace, days)
+    data = gather_for_fit(workspace.store, recipe_of(model)[0], known, days, now)
+    return data if len(known) >= MIN_FIT_MOMENTS and _is_enough(model, data) else None
+
+
+def _known_months(workspace: Workspace, days: int) -> list[datetime]:
+    return _known(_months(workspace), workspace.snapshots.current, days, workspace.shop.time_zone)
 
 
 def _first_day(workspace: Workspace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,8 @@ from benchmarks.quality import cdnow, online_retail
 from core.home import Clock, Home
 from core.progress import silent
 from events.files.imports import import_file
-from events.simulation import simulate, simulated_shop
+from events.simulation import simulated_shop
+from events.simulation.truth import Plan
 from features.groups import GROUPS
 from features.offline import snapshots
 from features.workspace import Workspace
@@ -39,7 +40,7 @@ def opened(name: str, data: Path) -> Iterator[Workspace]:
             file, source = IMPORTED[name]
             import_file(home, str(data / file), source)
         else:
-            _simulate(home, SIMULATED[name])
+            _simulate(home, plan_of(name))
         built = snapshots.build(home)
         workspace = Workspace(home, built)
         workspace.store.apply(GROUPS, built.folders)
@@ -51,9 +52,12 @@ def exists(name: str, data: Path) -> bool:
     return name in SIMULATED or (data / IMPORTED[name][0]).exists()
 
 
-def _simulate(home: Home, settings: dict[str, Any]) -> None:
-    plan_of: Callable[..., simulate.Plan] = simulate.Plan
-    values = {"customers": 2000, "years": 3.0, "seed": 11} | settings
-    start = NOW.date() - timedelta(days=round(values["years"] * 365.25))
-    simulated_shop.write(home, plan_of(start=start, **values), NOW, silent)
+def plan_of(name: str) -> Plan:
+    """The plan of a simulated shop, whose history ends at ``NOW``."""
+    values: dict[str, Any] = {"customers": 2000, "years": 3.0, "seed": 11} | SIMULATED[name]
+    return Plan(start=NOW.date() - timedelta(days=round(values["years"] * 365.25)), **values)
+
+
+def _simulate(home: Home, plan: Plan) -> None:
+    simulated_shop.write(home, plan, NOW, silent)
     home.write_shop(replace(home.shop(), clock=Clock(NOW)))

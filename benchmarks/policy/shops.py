@@ -144,17 +144,17 @@ def truth(home: Home, plan: Plan, horizons: Mapping[str, int]) -> dict[int, Cust
         active = row["dropped_out_at"] is None
         some, none = -np.expm1(-rate["propensity"]), float(np.exp(-rate["churn"]))
         # Of a year's orders those of who orders within churn's horizon: all but of who first orders later.
-        later = none * _orders(rate["clv"] - rate["churn"], ends)
+        later = none * expected_orders(rate["clv"] - rate["churn"], ends)
         known[row["customer_key"]] = Customer(
             orders=float(some) if active else 0.0,
             churns=none if active else 1.0,
-            if_any=row["order_value_mean"] * _orders(rate["propensity"], ends) / float(some),
-            stays=row["order_value_mean"] * (_orders(rate["clv"], ends) - later) / (1 - none),
-            stays_soon=row["order_value_mean"] * _orders(rate["churn"], ends) / (1 - none),
+            if_any=row["order_value_mean"] * expected_orders(rate["propensity"], ends) / float(some),
+            stays=row["order_value_mean"] * (expected_orders(rate["clv"], ends) - later) / (1 - none),
+            stays_soon=row["order_value_mean"] * expected_orders(rate["churn"], ends) / (1 - none),
         )
     return known
 
 
-def _orders(rate: float, ends: float) -> float:
+def expected_orders(rate: float, ends: float) -> float:
     """Expected orders of a Poisson process of which each order is the last with probability ``ends``."""
     return float(-np.expm1(-ends * rate) / ends)
