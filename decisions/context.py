@@ -35,6 +35,7 @@ class CustomerContext:
         contacts: the contacts of the customer, valid reservations included.
         at: the moment at which an action would be sent; None leaves contact limits unchecked.
         zone: the customer's time zone, else the shop's.
+        in_holdout: whether the customer belongs to the lasting holdout.
         unknown: why the customer has no features; None if there are some.
         facts_day: the shop's day as of which features count days; None for the day of the decision.
     """
@@ -43,6 +44,7 @@ class CustomerContext:
     scores: Mapping[str, ScoreInput]
     facts: Mapping[str, Any]
     days_since: Mapping[str, int] = field(default_factory=dict)
+    in_holdout: bool = False
     unknown: str | None = None
     contacts: Sequence[Contact] = ()
     at: datetime | None = None

@@ -6,20 +6,21 @@ are ranked by their priority, the value times the action's lever. Doing nothing 
 option.
 
 **Choice.** An option is permitted if every check of :data:`decisions.checks.CHECKS` permits it. The
-permitted option with the highest priority is chosen; of two with the same, the cheaper one. A share of the
-customers get nothing for a month (control). In a share of the other customers' decisions, an option is drawn
-at random (exploration) among the k permitted ones whose priority is at most ``max_exploration_loss`` below
-the best one's, all with the same probability. The draws are keyed hashes, so a customer gets the same answer
-all day. Option a is chosen with probability::
+permitted option with the highest priority is chosen; of two with the same, the cheaper one. In a share of
+the decisions, an option is drawn at random (exploration) among the k permitted ones whose priority is at most
+``max_exploration_loss`` below the best one's, all with the same probability. The draws are keyed hashes, so a
+customer gets the same answer all day. Option a is chosen with probability::
 
-      P(a) = control × [a is nothing] + (1 − control) × ((1 − exploration) × [a is best] + exploration / k)
+      P(a) = (1 − exploration) × [a is best] + exploration / k
 
 where the last term applies to the k options only.
+
+**Holdout.** A customer of the lasting holdout (:mod:`decisions.holdout`) gets nothing with probability 1.
+What the customer would have got is logged.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from core.calendar import date_of
 from decisions.catalogue.actions import EXPLORATION_LOSS_SHARE, NOTHING, Action, Actions
 from decisions.checks import PolicyRequest, Stage, refusal
 from decisions.context import CustomerContext
+from decisions.draws import uniform
 from decisions.reasons import DecisionReason, reason
 from decisions.values.formulas import ORDER_VALUE, features_read
 from decisions.values.inputs import inputs_of
@@ -66,10 +68,12 @@ class Recommendation:
     """The action for a customer, and why not the others.
 
     Attributes:
-        how: ``best``, ``explored`` or ``control``.
-        probabilities: of each permitted option before any draw; they sum to 1.
+        how: ``best``, ``explored`` or ``holdout``.
+        probabilities: of each permitted option before any draw, given whether the customer is in the
+            holdout; they sum to 1.
         runners_up: the other permitted options, the most valuable first.
         not_offered: the actions that were not permitted.
+        withheld: what a customer of the holdout would have got; None for other customers.
     """
 
     chosen: Option
@@ -77,6 +81,7 @@ class Recommendation:
     probabilities: Mapping[str, float]
     runners_up: tuple[Option, ...]
     not_offered: tuple[Option, ...]
+    withheld: str | None = None
 
     @property
     def probability(self) -> float:
@@ -114,14 +119,18 @@ def recommend(
     best = options[0]
     drawable = _drawable(options, customer, actions)
     how, chosen = _draw(customer.key, options, drawable, actions, day, salt)
+    withheld = chosen.action if customer.in_holdout else None
+    if customer.in_holdout:
+        how, chosen = "holdout", next(option for option in options if option.action == NOTHING)
     return Recommendation(
         chosen=replace(chosen, why=_why(chosen, how, options, drawable, customer, request, values)),
         how=how,
-        probabilities=_probabilities(options, drawable, actions),
+        probabilities=_probabilities(options, drawable, actions, in_holdout=customer.in_holdout),
         runners_up=tuple(
             replace(o, why=(_why_not(o, how, best, drawable),)) for o in options if o is not chosen
         ),
         not_offered=tuple(option for option in evaluated if option.value is None),
+        withheld=withheld,
     )
 
 
@@ -162,26 +171,21 @@ def _draw(
 ) -> tuple[str, Option]:
     """How the choice is made, and the chosen option; ``options`` start with the best one."""
     date = date_of(day)
-    if uniform(salt, "control", key, f"{date:%Y-%m}") < actions.control_share:
-        return "control", next(option for option in options if option.action == NOTHING)
     if uniform(salt, "explore", key, date) < actions.exploration_share:
         return "explored", drawable[int(uniform(salt, "which", key, date) * len(drawable))]
     return "best", options[0]
 
 
-def uniform(salt: bytes, *parts: object) -> float:
-    """A uniform number in [0, 1) from a keyed hash: the same parts give the same number."""
-    digest = hashlib.blake2b(repr([str(part) for part in parts]).encode(), key=salt, digest_size=8)
-    return (int.from_bytes(digest.digest(), "big") >> 11) / 2**53
-
-
-def _probabilities(options: list[Option], drawable: list[Option], actions: Actions) -> dict[str, float]:
-    treated, explored = 1 - actions.control_share, actions.exploration_share
+def _probabilities(
+    options: list[Option], drawable: list[Option], actions: Actions, *, in_holdout: bool
+) -> dict[str, float]:
+    if in_holdout:
+        return {option.action: float(option.action == NOTHING) for option in options}
+    explored = actions.exploration_share
     probabilities = dict.fromkeys((option.action for option in options), 0.0)
     for option in drawable:
-        probabilities[option.action] += treated * explored / len(drawable)
-    probabilities[options[0].action] += treated * (1 - explored)
-    probabilities[NOTHING] += actions.control_share
+        probabilities[option.action] += explored / len(drawable)
+    probabilities[options[0].action] += 1 - explored
     return probabilities
 
 
@@ -196,8 +200,8 @@ def _why(
 ) -> tuple[DecisionReason, ...]:
     if customer.unknown is not None:
         first = [reason("no_facts", reason=customer.unknown)]
-    elif how == "control":
-        first = [reason("control")]
+    elif how == "holdout":
+        first = [reason("holdout")]
     elif how == "explored":
         first = [reason("drawn", count=len(drawable))]
     elif chosen.action == NOTHING:
@@ -210,8 +214,8 @@ def _why(
 def _why_not(option: Option, how: str, best: Option, drawable: list[Option]) -> DecisionReason:
     if option.priority < 0:
         return reason("loss", value=option.value)
-    if how == "control":
-        return reason("control")
+    if how == "holdout":
+        return reason("holdout")
     if how == "explored":
         return reason("not_drawn" if option in drawable else "too_much_loss", value=option.value)
     if option.priority != option.value or best.priority != best.value:

@@ -84,7 +84,11 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "未参与抽取：超出随机试验允许的损失，价值 {value:,.2f}",
     ),
     # The chosen action.
-    "control": (
+    "holdout": (
+        "one of the lasting holdout, who get no marketing, so that its effect can be measured",
+        "属于长期对照组，不接收营销动作，以便衡量效果",
+    ),
+    "control": (  # in decisions of earlier releases
         "one of the control group, who get nothing this month",
         "属于对照组，本月不做任何动作",
     ),

@@ -85,6 +85,38 @@ outcomes = sa.Table(
     sa.Column("value", sa.Double),
     sa.Column("customer_key", Key, nullable=False, index=True),
 )
+# From ``at_us`` on, the customers of a rotation whose draw is below the share are in the holdout.
+holdout_phases = sa.Table(
+    "holdout_phases",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("rotation", sa.Integer, nullable=False),
+    sa.Column("share", sa.Double, nullable=False),
+)
+# A customer takes part from the first decision in a rotation on.
+holdout_draws = sa.Table(
+    "holdout_draws",
+    METADATA,
+    sa.Column("rotation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("customer_key", Key, primary_key=True, autoincrement=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("draw", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+# The orders after a contact; an order belongs to one decision.
+conversions = sa.Table(
+    "conversions",
+    METADATA,
+    sa.Column("order_id", sa.Text, primary_key=True),
+    sa.Column("customer_key", Key, primary_key=True, autoincrement=False),
+    sa.Column("decision_id", sa.Text, nullable=False, index=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("net", sa.Double, nullable=False),
+    sa.Column("discount", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
+)
 # Requests of runs of earlier versions; records/runs.py makes jobs of them.
 runs = sa.Table(
     "runs",

@@ -31,6 +31,7 @@ NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
 
 EXPLORATION_LOSS_SHARE = 0.05
 Factor = Literal["brought_forward", "discounts", "costs", "lever"]
+_SHARE = "a share of the customers, from 0 to 0.5"
 
 
 class Action(TomlSection):
@@ -106,7 +107,10 @@ class Actions(TomlSection):
 
     Attributes:
         margin: the share of the revenue that is left, before discounts.
-        control_share: the share of the customers who get nothing for a month.
+        holdout_share: the share of the customers who get no marketing while its effect is measured.
+        holdout_start: the shop's day from which the holdout is left alone; the day of declaring it if
+            omitted.
+        control_share: what ``holdout_share`` was called when the group changed every month.
         exploration_share: the share of the decisions in which a random permitted option is chosen, so that
             effects can be measured.
         limits: how often a customer may be contacted.
@@ -123,7 +127,11 @@ class Actions(TomlSection):
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
-    control_share: FiniteFloat = Field(ge=0, le=0.5, description="a share of the customers, from 0 to 0.5")
+    holdout_share: FiniteFloat | None = Field(None, ge=0, le=0.5, exclude_if=is_empty, description=_SHARE)
+    holdout_start: datetime.date | None = Field(
+        None, exclude_if=is_empty, strict=False, description="a date such as 2026-03-01"
+    )
+    control_share: FiniteFloat | None = Field(None, ge=0, le=0.5, exclude_if=is_empty, description=_SHARE)
     exploration_share: FiniteFloat = Field(ge=0, le=1, description="a share of the decisions, from 0 to 1")
     value_horizon_days: int = Field(
         90, ge=1, le=3650, exclude_if=equals(90), description="whole days, from 1 to 3650"
@@ -170,6 +178,11 @@ class Actions(TomlSection):
         for action in self.actions:
             check_names(action.condition, rules, f"action {action.name}")
         return self
+
+    @property
+    def lasting_holdout_share(self) -> float:
+        """The declared share of the holdout; 0 if none is declared."""
+        return next((s for s in (self.holdout_share, self.control_share) if s is not None), 0.0)
 
     @property
     def channel_names(self) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
+from decisions.holdout import declare, held_out
 from decisions.policies.zones import zone_of
 from decisions.policy import Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
@@ -26,6 +28,7 @@ from serving.http.services import service
 from serving.scores.score import ScoredCustomer
 from serving.scores.scorer import Scorer
 
+_LOG = logging.getLogger(__name__)
 FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
 
 
@@ -50,6 +53,13 @@ class Decider:
         if self._loaded is None or self._loaded[0] != stamps:
             actions = load(home)
             self.log.keep_rules(actions.digest, actions.canonical)
+            if actions.holdout_share is None and actions.control_share:
+                _LOG.warning(
+                    "%s: control_share is read as holdout_share: the group no longer changes every month;"
+                    " rename the setting",
+                    home.actions,
+                )
+            declare(self.log, actions, self.scorer.shop.now(), self.scorer.shop.time_zone)
             self._loaded = stamps, actions
         return self._loaded[1]
 
@@ -108,11 +118,14 @@ class Decider:
         if len(standing) == len(customers) and question.run_id is None:
             return list(standing.values())
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
+        zone = self.scorer.shop.time_zone
+        holdout = held_out(self.log, self.scorer.identity, list(customers), question.at, zone)
 
         def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, route))
             known = self._known(key, entries[key], contacts, question, rules)
+            known = replace(known, in_holdout=key in holdout)
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
             return _choice(recommendation, known, rules)
 
@@ -143,9 +156,9 @@ class Decider:
         facts = {name: entry.facts[name] for name in used if name in entry.facts}
         shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
         return CustomerContext(
-            key, scores, facts, days_since(contacts, question.day, shop_zone), entry.reason,
-            contacts, question.at, zone_of(entry.facts, shop_zone),
-            None if as_of is None else day_of(as_of, shop_zone),
+            key, scores, facts, days_since(contacts, question.day, shop_zone), unknown=entry.reason,
+            contacts=contacts, at=question.at, zone=zone_of(entry.facts, shop_zone),
+            facts_day=None if as_of is None else day_of(as_of, shop_zone),
         )  # fmt: skip
 
 
@@ -168,6 +181,7 @@ def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actio
             "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
             "factors": {option.action: dict(option.factors) for option in permitted if option.factors},
             "stages": {option.action: option.stage for option in recommendation.not_offered},
+            "withheld": recommendation.withheld,
         },
         reservation=_reservation(chosen, known, rules),
     )  # fmt: skip

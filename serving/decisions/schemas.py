@@ -61,7 +61,10 @@ class Offer(BaseModel):
 class Chosen(Offer):
     """The action to take."""
 
-    how: Literal["best", "explored", "control"]
+    how: Literal["best", "explored", "holdout", "control"] = Field(
+        description="`holdout`: left alone, so that the effect is measured; `control`: likewise, for a month,"
+        " in earlier releases."
+    )
 
 
 class RunnerUp(Offer):

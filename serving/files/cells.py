@@ -18,8 +18,8 @@ from serving.files.layouts import CODES, ExportLayout
 
 IDS = {"customer_id", "decision_id", "run_id"}
 HOW: Mapping[Language, Mapping[str, str]] = {
-    "en": {"best": "best", "explored": "explored", "control": "control group"},
-    "zh": {"best": "最优", "explored": "随机试验", "control": "对照组"},
+    "en": {"best": "best", "explored": "explored", "control": "control group", "holdout": "holdout"},
+    "zh": {"best": "最优", "explored": "随机试验", "control": "对照组", "holdout": "长期对照组"},
 }
 CHANNELS: Mapping[Language, Mapping[str, str]] = {
     "en": {},

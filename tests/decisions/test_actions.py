@@ -101,7 +101,7 @@ def who(condition: str) -> str:
         (HEAD, r"there is no action; add a section \[\[actions\]\]"),
         (HEAD + "actions = []", r"there is no action"),
         (HEAD + "actions = [3]", r"action number 1: "),
-        (COUPON, r"margin: this is missing: a share of the revenue.*; control_share: .*; exploration_share"),
+        (COUPON, r"margin: this is missing: a share of the revenue.*; exploration_share"),
         ((HEAD + COUPON).replace("0.4", "nan"), r"margin: .* finite number: a share of the revenue"),
         ((HEAD + COUPON).replace("0.4", "40"), r"margin: .* less than or equal to 1"),
         ((HEAD + COUPON).replace("0.4", "0"), r"margin: .* greater than 0"),

@@ -16,7 +16,9 @@ from core.errors import PatronError
 from decisions.catalogue.actions import Action, Actions
 from decisions.checks import CHECKS, STAGES
 from decisions.context import CustomerContext, ScoreInput
-from decisions.policy import Recommendation, recommend, uniform
+from decisions.draws import uniform
+from decisions.holdout import draw
+from decisions.policy import Recommendation, recommend
 from decisions.rules.conditions import TargetCondition
 from decisions.values.effects import Effect
 from decisions.values.formulas import FORMULAS, Change, Formula, Terms
@@ -33,11 +35,9 @@ def action(name: str = "coupon", channel: str = "email", cost: float = 0.1, **mo
     )
 
 
-def actions(*those: Action, control: float = 0.0, exploration: float = 0.0, **more: Any) -> Actions:
+def actions(*those: Action, exploration: float = 0.0, **more: Any) -> Actions:
     settings = {"first_order_value": 40.0, "max_exploration_loss": 1e9} | more
-    return Actions(
-        margin=MARGIN, control_share=control, exploration_share=exploration, actions=those, **settings
-    )
+    return Actions(margin=MARGIN, exploration_share=exploration, actions=those, **settings)
 
 
 def customer(key: int = 1, **changed: Any) -> CustomerContext:
@@ -211,7 +211,7 @@ def test_without_the_scores_it_needs_an_action_is_not_offered() -> None:
 def test_of_whom_nothing_is_known_gets_nothing_with_the_reason() -> None:
     recommendation = recommend(
         CustomerContext(1, {}, {}, unknown="no features yet"),
-        actions(action(), control=0.5, exploration=1.0),
+        actions(action(), exploration=1.0),
         DAY,
         SALT,
     )
@@ -266,30 +266,27 @@ def test_a_lever_ranks_and_does_not_change_the_value() -> None:
 
 RULES = actions(
     action("a"), action("b", cost=0.2), action("c", cost=99), action("d", who=(TargetCondition(
-        feature="orders_total", at_least=99),)), control=0.2, exploration=0.3,
+        feature="orders_total", at_least=99),)), exploration=0.3,
 )  # fmt: skip
 
 
 def test_the_shares_seen_are_the_probabilities_logged() -> None:
     recommendation = [recommend(customer(key), RULES, DAY, SALT) for key in range(8_000)]
     (expected,) = {tuple(sorted(f.probabilities.items())) for f in recommendation}
-    assert dict(expected) == pytest.approx(
-        {"a": 0.8 * (0.7 + 0.3 / 4), "b": 0.06, "c": 0.06, "nothing": 0.2 + 0.06}
-    )
+    assert dict(expected) == pytest.approx({"a": 0.7 + 0.3 / 4, "b": 0.075, "c": 0.075, "nothing": 0.075})
     seen, count = Counter(f.chosen.action for f in recommendation), len(recommendation)
     for name, probability in expected:
         deviation = math.sqrt(probability * (1 - probability) / count)
         assert abs(seen[name] / count - probability) < 4 * deviation, name
     how = Counter(f.how for f in recommendation)
-    assert how["control"] / count == pytest.approx(0.2, abs=4 * math.sqrt(0.16 / count))
-    assert how["explored"] / count == pytest.approx(0.24, abs=4 * math.sqrt(0.24 * 0.76 / count))
-    assert {f.chosen.action for f in recommendation if f.how == "control"} == {"nothing"}
+    assert how["explored"] / count == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / count))
+    assert set(how) == {"best", "explored"}
     assert {f.chosen.action for f in recommendation if f.how == "best"} == {"a"}
 
 
 def test_draws_are_uniform_and_those_of_one_customer_independent_of_each_other() -> None:
     count, bins = 40_000, 20
-    control = [uniform(SALT, "control", key, "2024-05") for key in range(count)]
+    control = [draw(SALT, 1, key) for key in range(count)]
     explore = [uniform(SALT, "explore", key, "2024-05-01") for key in range(count)]
     for draws in (control, explore):
         assert all(0 <= draw < 1 for draw in draws)
@@ -302,20 +299,29 @@ def test_draws_are_uniform_and_those_of_one_customer_independent_of_each_other()
     assert uniform(SALT, "1", "23") != uniform(SALT, "12", "3")
 
 
-def test_control_lasts_a_month_and_exploration_a_day() -> None:
-    def control(day: int) -> set[int]:
-        return {k for k in range(2000) if recommend(customer(k), RULES, day, SALT).how == "control"}
+def test_exploration_lasts_a_day() -> None:
+    def explored(day: int, salt: bytes = SALT) -> set[int]:
+        return {k for k in range(2000) if recommend(customer(k), RULES, day, salt).how == "explored"}
 
-    def explored(day: int) -> set[int]:
-        return {k for k in range(2000) if recommend(customer(k), RULES, day, SALT).how == "explored"}
-
-    assert control(DAY) == control(DAY + 30)  # 1 and 31 May
-    june = control(DAY + 31)
-    assert control(DAY) != june
-    assert len(control(DAY) & june) / len(june) == pytest.approx(0.2, abs=0.08)
+    assert explored(DAY) == explored(DAY)
     assert len(explored(DAY) & explored(DAY + 1)) / len(explored(DAY)) == pytest.approx(0.3, abs=0.08)
-    other = {k for k in range(2000) if recommend(customer(k), RULES, DAY, b"another salt").how == "control"}
-    assert other != control(DAY)
+    assert explored(DAY, b"another salt") != explored(DAY)
+
+
+def test_the_holdout_gets_nothing_and_what_it_would_have_got_is_known() -> None:
+    for key in range(200):
+        treated = recommend(customer(key), RULES, DAY, SALT)
+        left_alone = recommend(customer(key, in_holdout=True), RULES, DAY, SALT)
+        assert (left_alone.chosen.action, left_alone.how, left_alone.probability) == (
+            "nothing",
+            "holdout",
+            1.0,
+        )
+        assert left_alone.withheld == treated.chosen.action
+        assert treated.withheld is None
+        assert left_alone.probabilities == {"a": 0.0, "b": 0.0, "c": 0.0, "nothing": 1.0}
+    assert "holdout" in left_alone.chosen.why[0].words("en")
+    assert "对照组" in left_alone.chosen.why[0].words("zh")
 
 
 # Properties
@@ -353,18 +359,17 @@ CUSTOMER = st.builds(
         {"average_order_value": st.one_of(st.none(), st.floats(0, 1e4)), "orders_total": st.integers(0, 6)}
     ),
     days_since=st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 60)),
+    in_holdout=st.booleans(),
 )
 SHARE = st.floats(0, 0.5)
 CHANNELS = st.one_of(st.none(), st.sampled_from([["email"], ["phone"], ["email", "phone"]]))
 
 
-@given(CUSTOMER, ACTIONS, SHARE, SHARE, st.integers(0, 30_000), CHANNELS)
+@given(CUSTOMER, ACTIONS, SHARE, st.integers(0, 30_000), CHANNELS)
 def test_probabilities_are_those_of_a_choice(
-    who: CustomerContext, those: list[Action], control: float, exploration: float, day: int, channels: Any
+    who: CustomerContext, those: list[Action], exploration: float, day: int, channels: Any
 ) -> None:
-    recommendation = recommend(
-        who, actions(*those, control=control, exploration=exploration), day, SALT, channels
-    )
+    recommendation = recommend(who, actions(*those, exploration=exploration), day, SALT, channels)
     assert sum(recommendation.probabilities.values()) == pytest.approx(1)
     assert all(probability >= 0 for probability in recommendation.probabilities.values())
     assert recommendation.probability > 0
@@ -378,7 +383,7 @@ def test_probabilities_are_those_of_a_choice(
     assert all(math.isfinite(value) for value in values)
     if recommendation.how == "best":
         assert all(recommendation.chosen.value >= value for value in values)  # type: ignore[operator]
-        assert recommendation.probability == max(recommendation.probabilities.values()) or control > 0
+        assert recommendation.probability == max(recommendation.probabilities.values())
     for option in recommendation.not_offered:
         assert all(why.words(language) for why in option.why for language in ("en", "zh"))  # type: ignore[arg-type]
 
@@ -389,8 +394,7 @@ def test_the_order_of_actions_in_the_file_does_not_matter(
 ) -> None:
     mixed = random.sample(those, len(those))
     one, other = (
-        recommend(who, actions(*order, control=0.1, exploration=exploration), DAY, SALT)
-        for order in (those, mixed)
+        recommend(who, actions(*order, exploration=exploration), DAY, SALT) for order in (those, mixed)
     )
     assert one == other
 
@@ -402,8 +406,7 @@ def test_a_higher_cost_never_makes_an_action_more_likely(
     dearer = data.draw(st.sampled_from(those))
     changed = [a.model_copy(update={"cost": a.cost + more}) if a is dearer else a for a in those]
     before, after = (
-        recommend(who, actions(*given_, control=0.1, exploration=exploration), DAY, SALT)
-        for given_ in (those, changed)
+        recommend(who, actions(*given_, exploration=exploration), DAY, SALT) for given_ in (those, changed)
     )
     if dearer.name in before.probabilities:
         assert after.probabilities[dearer.name] <= before.probabilities[dearer.name]
@@ -412,5 +415,5 @@ def test_a_higher_cost_never_makes_an_action_more_likely(
 
 @given(CUSTOMER, ACTIONS)
 def test_the_same_question_has_the_same_answer(who: CustomerContext, those: list[Action]) -> None:
-    rules = actions(*those, control=0.1, exploration=0.2)
+    rules = actions(*those, exploration=0.2)
     assert recommend(who, rules, DAY, SALT) == recommend(dataclasses.replace(who), rules, DAY, SALT)

@@ -22,7 +22,7 @@ SALT = b"salt of the tests"
 
 def rules(effect: Effect, discount: float = 0.0, **more: object) -> Actions:
     action = Action(name="a", channel="email", cost=0.0, discount=discount, effect=effect)
-    settings = {"margin": 0.4, "control_share": 0.0, "exploration_share": 0.0, "actions": (action,)}
+    settings = {"margin": 0.4, "exploration_share": 0.0, "actions": (action,)}
     return Actions.model_validate(settings | more)
 
 
@@ -103,7 +103,6 @@ ACTION = st.builds(
 CATALOGUE = st.builds(
     Actions,
     margin=st.floats(0.01, 1),
-    control_share=st.just(0.0),
     exploration_share=st.just(0.0),
     value_horizon_days=st.integers(1, 400),
     brought_forward_share=st.floats(0, 1),

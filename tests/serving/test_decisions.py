@@ -50,7 +50,7 @@ from serving.scores.scorer import open_scorer
 
 ROOT = Path(__file__).parents[2]
 RUNS = "/v1/recommendation-runs"
-HEAD = "margin = 0.4\ncontrol_share = {control}\nexploration_share = {exploration}\n"
+HEAD = "margin = 0.4\nholdout_share = {holdout}\nexploration_share = {exploration}\n"
 LETTER = """
 [[actions]]
 name = "letter"
@@ -70,8 +70,8 @@ effect = { on = "propensity", times = 1.2 }
 """
 
 
-def rules(*actions: str, control: float = 0.0, exploration: float = 0.0, limits: str = "") -> str:
-    return HEAD.format(control=control, exploration=exploration) + limits + "".join(actions)
+def rules(*actions: str, holdout: float = 0.0, exploration: float = 0.0, limits: str = "") -> str:
+    return HEAD.format(holdout=holdout, exploration=exploration) + limits + "".join(actions)
 
 
 Ask = Callable[..., httpx.Response]
@@ -181,7 +181,7 @@ def test_a_decision_is_told_with_its_reasons_and_logged_before(
     result = decide(ask, buyer)
     chosen = result["chosen"]
     assert chosen["effect"] == "assumed"
-    assert chosen["how"] in {"best", "explored", "control"}
+    assert chosen["how"] in {"best", "explored", "holdout"}
     assert 0 < chosen["probability"] <= 1
     assert result["reasons"]
     given_value = [chosen["action"], *(o["action"] for o in (*result["runners_up"], *result["not_offered"]))]
@@ -445,9 +445,9 @@ def test_a_run_decides_for_everybody_as_single_questions_do(
         assert {n: row[n] for n in one["scores"]} == {n: s["score"] for n, s in one["scores"].items()}
         assert row["run_id"] == page["run_id"]
         assert row["decided_at"] == "2024-07-01T09:30:00Z"
-    control = [row for row in rows if row["how"] == "control"]
-    assert {row["action"] for row in control} == {"nothing"}
-    assert 0.05 < len(control) / len(rows) < 0.16
+    holdout = [row for row in rows if row["how"] == "holdout"]
+    assert {row["action"] for row in holdout} == {"nothing"}
+    assert 0.02 < len(holdout) / len(rows) < 0.09
     assert {row["channel"] for row in rows} == {"email", "post", "app", "phone", None}
     assert not any(not facts.newsletter[row["customer_id"]] for row in rows if row["channel"] == "email")
 

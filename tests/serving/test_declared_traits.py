@@ -70,7 +70,7 @@ unit = "currency"
 """
 ACTIONS = """
 margin = 0.4
-control_share = 0.0
+holdout_share = 0.0
 exploration_share = 0.0
 
 [[actions]]

@@ -147,15 +147,16 @@ def test_moments_are_those_of_the_shop_for_a_person() -> None:
 
 def test_codes_are_said_in_words_of_the_language_and_texts_are_left_alone() -> None:
     rows = [
-        row(how=how, lifecycle_stage="at_risk", reason="control") for how in ("best", "explored", "control")
+        row(how=how, lifecycle_stage="at_risk", reason="control")
+        for how in ("best", "explored", "control", "holdout")
     ]
     english, chinese = (
         table(written(rows)),
         table(written(rows, language="zh")),
     )
-    assert [r["How chosen"] for r in english] == ["best", "explored", "control group"]
-    assert [r["决策方式"] for r in chinese] == ["最优", "随机试验", "对照组"]
-    assert [r["决策方式代码"] for r in chinese] == ["best", "explored", "control"]
+    assert [r["How chosen"] for r in english] == ["best", "explored", "control group", "holdout"]
+    assert [r["决策方式"] for r in chinese] == ["最优", "随机试验", "对照组", "长期对照组"]
+    assert [r["决策方式代码"] for r in chinese] == ["best", "explored", "control", "holdout"]
     assert {r["Lifecycle stage code"] for r in english} == {"at_risk"}
     assert {r["Lifecycle stage"] for r in english} == {"At risk"}
     assert {r["生命周期阶段"] for r in chinese} == {"流失风险"}

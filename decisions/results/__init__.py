@@ -1,0 +1,1 @@
+"""Whether the decisions paid: treated customers against the holdout, and actions against doing nothing."""

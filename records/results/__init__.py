@@ -1,0 +1,1 @@
+"""What measures decisions: the holdout, and the orders that followed."""
