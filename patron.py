@@ -24,7 +24,7 @@ from commands import (
     training,
     up,
 )
-from commands.analysis import datasets, kpis
+from commands.analysis import datasets, kpis, results
 from commands.common import Exit, print_note
 from core import child_process, private
 from core.errors import PatronError
@@ -43,6 +43,7 @@ for noun in (
     models,
     datasets,
     kpis,
+    results,
     answers,
     rankings,
     feedback,

@@ -21,6 +21,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from core.calendar import day_of, midnight
+from core.errors import PatronError
+from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.draws import uniform
 from events.identity import Identity, Merge
@@ -47,6 +49,19 @@ def declare(log: DecisionLog, actions: Actions, now: datetime, zone: str) -> Non
     """
     start = now if actions.holdout_start is None else midnight(actions.holdout_start, zone)
     holdout.declare(log, actions.lasting_holdout_share, start, now)
+
+
+def rotate(home: Home) -> int:
+    """Draw the holdout of a home anew from now on; returns the number of the new draw.
+
+    Raises:
+        PatronError: there is no holdout.
+    """
+    with DecisionLog(home) as log:
+        phase = holdout.rotate(log, home.shop().now())
+    if phase is None:
+        raise PatronError("there is no holdout to draw anew; set holdout_share in actions.toml")
+    return phase.rotation
 
 
 def held_out(

@@ -12,6 +12,7 @@ import serving.events.routes
 import serving.kpis.routes
 import serving.operations.routes
 import serving.rankings.routes
+import serving.results.routes
 import serving.score_jobs.routes
 import serving.scores.routes
 import serving.segments.routes
@@ -25,6 +26,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     serving.decisions.run_routes.router,
     serving.segments.routes.router,
     serving.kpis.routes.router,
+    serving.results.routes.router,
     serving.catalogue.routes.router,
     serving.operations.routes.router,
     serving.rankings.routes.router,

@@ -18,7 +18,8 @@ from core.calendar import date_of, day_of
 from core.home import Home
 from core.storage import duckdb_engine
 from events import lake
-from events.schema import Events, latest
+from events.queries.net_orders import of_persons
+from events.schema import latest
 
 _KEYS = ("customer_key", "month")
 _MONEY = {"orders": "int64", "gross": "decimal(38, 4)", "refunds": "decimal(38, 4)"}
@@ -52,7 +53,7 @@ def order_months(home: Home, as_of: datetime, lapsed_after_days: int) -> OrderMo
     """
     zone = home.shop().time_zone
     events = lake.read(home, duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)).known_at(as_of)
-    lines, refunds = (_of_persons(latest(t), events) for t in (events.order_lines, events.refunds))
+    lines, refunds = (of_persons(latest(t), events) for t in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(
         day=lines.day.min(), amount=lines.amount.sum()
     )
@@ -73,11 +74,6 @@ def month_of(day: date) -> int:
 def first_day_of(month: int) -> date:
     """The first day of a month."""
     return date(month // 12, month % 12 + 1, 1)
-
-
-def _of_persons(table: ir.Table, events: Events) -> ir.Table:
-    """A table without the rows under the keys of merged customers, which the other's key has as well."""
-    return table if events.merges is None else table.anti_join(events.merges, "customer_key")
 
 
 def _month(day: ir.IntegerColumn) -> ir.IntegerColumn:

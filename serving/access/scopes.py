@@ -20,7 +20,7 @@ class Scope(StrEnum):
 
     SCORES = "scores", "request customers' scores"
     CUSTOMERS = "customers", "read customers: portraits, timelines, lists"
-    SEGMENTS = "segments", "read the segments, key figures and cohorts"
+    SEGMENTS = "segments", "read the segments, key figures, cohorts and results"
     DECISIONS = "decisions", "request next best actions, for one customer or in runs"
     OUTCOMES = "outcomes", "report outcomes of decisions"
     EVENTS = "events", "send events"

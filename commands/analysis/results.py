@@ -1,0 +1,94 @@
+"""Commands for results: whether the decisions paid; and for the holdout that they are compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from commands.common import AsJson, Exit, open_home, print_result
+
+app = typer.Typer()
+
+
+@app.command()
+def results(
+    month: Annotated[
+        str | None, typer.Option(help="Only this month, such as 2026-03.", metavar="MONTH")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Also by value_tier, rfm_segment or lifecycle_stage.", metavar="FEATURE"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute what the actions brought: treated customers against the holdout, each action against nothing."""
+    from decisions.results import report
+
+    if by is not None and by not in report.SEGMENTS:
+        raise typer.BadParameter(f"--by takes {', '.join(report.SEGMENTS)}")
+    found = report.select(report.update(open_home()), month, by)
+    print_result(as_json, found, "\n".join(_lines(found, month is not None, by is not None)))
+
+
+@app.command()
+def holdout(
+    rotate: Annotated[bool, typer.Option(help="Draw the holdout anew; ends what is measured.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Rotate without being asked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the holdout, or draw it anew."""
+    from decisions.results import report
+    from decisions.results.rotation import rotate as draw_anew
+
+    home = open_home()
+    before = report.update(home)
+    group, text = before["holdout"], before["words"]["en"]
+    if group is not None:
+        head = f"holdout since {group['since'][:10]} (rotation {group['rotation']}): {group['share']:.1%} declared,"
+        text = f"{head} {group['holdout']:,} of {group['holdout'] + group['treated']:,} customers; {text}"
+    if not rotate:
+        print_result(as_json, {"holdout": group, "words": before["words"]}, text)
+        return
+    if not yes:
+        why = f"{text}\nA rotation ends this comparison and starts at zero; pass --yes to rotate."
+        print_result(as_json, {"holdout": group, "rotated": False}, why, Exit.CHECK_FAILED)
+    rotation = draw_anew(home)
+    ended = {"ended": group, "rotation": rotation, "rotated": True, "words": before["words"]}
+    print_result(as_json, ended, f"{text}\nended; the holdout is drawn anew (rotation {rotation})")
+
+
+def _lines(found: dict[str, Any], months: bool, segments: bool) -> list[str]:
+    """The report as text."""
+    lines = [f"results as of {found['as_of'][:10]}, money in {found['currency']}"]
+    if group := found["holdout"]:
+        moved = f", {group['moved']:,} moved between the groups and left out" if group["moved"] else ""
+        lines.append(
+            f"{group['treated']:,} treated customers and {group['holdout']:,} in the holdout since"
+            f" {group['since'][:10]}{moved}"
+        )
+    if not months:
+        lines.append(found["words"]["en"])
+        if found["programme"]:
+            lines.append(_costs(found["programme"]))
+    for row in found["months"]:
+        lines += [f"{row['month']}{'' if row['complete'] else ' (not over)'}: {row['words']['en']}"]
+        if months:
+            lines.append(_costs(row))
+    if segments:
+        lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in found["segments"]]
+    lines += [f"{row['action']}: {row['words']['en']}" for row in found["actions"]]
+    lines.append(
+        f"{found['conversions']['count']:,} orders followed a contact within {found['conversion_days']} days"
+    )
+    return lines
+
+
+def _costs(row: dict[str, Any]) -> str:
+    """The totals of an effect in a line."""
+    cost = f"{row['contacts']:,} contacts for {row['contact_cost']:,.2f}, and {row['discounts']:,.2f} of discounts"
+    if row["incremental_margin"] is None:
+        return f"  {cost}"
+    back = row["return_on_cost"]
+    gained = f"  in total {row['incremental_margin']:,.2f} net margin and {row['incremental_orders']:,.1f} orders more"
+    return f"{gained}; {cost}" + ("" if back is None else f"; {back:,.2f} for each 1 spent")

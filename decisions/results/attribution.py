@@ -1,0 +1,45 @@
+"""Which contact an order is a conversion of, and what an order is worth.
+
+An order within ``conversion_days`` after a contact is a conversion of the customer's last contact before it;
+so an order is counted once. An order at the moment of the contact, or before it, never is. The attribution
+shows what followed a message. It is no evidence of an effect, since customers also order without a message:
+see :mod:`decisions.results.programme`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def margins(orders: pd.DataFrame, margin: float) -> NDArray[np.float64]:
+    """The net margin of each order, in currency.
+
+    With ``paid`` P after the discount D, the goods cost (1 − margin) (P + D). What is refunded is given back
+    with its part of the margin: (P − (1 − margin) (P + D)) × (P − refunded) / P.
+
+    Args:
+        orders: as :func:`events.queries.net_orders.net_orders` returns them.
+        margin: the share of the price before discounts that is left.
+    """
+    paid = orders["paid"].to_numpy(float)
+    left = 1 - np.divide(orders["refunded"].to_numpy(float), paid, out=np.zeros_like(paid), where=paid > 0)
+    result: NDArray[np.float64] = (margin * paid - (1 - margin) * orders["discount"].to_numpy(float)) * left
+    return result
+
+
+def conversions(orders: pd.DataFrame, contacts: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The orders that followed contacts: those of ``orders``, each with its ``decision_id``.
+
+    Args:
+        orders: ``customer_key``, ``order_id``, ``at`` and more.
+        contacts: ``customer_key``, ``decision_id``, ``at``; of two at one moment, the id decides.
+        days: the days of 24 hours within which an order is a conversion.
+    """
+    left = orders.sort_values(["at", "order_id"], kind="stable")
+    right = contacts[["customer_key", "decision_id", "at"]].sort_values(["at", "decision_id"], kind="stable")
+    matched = pd.merge_asof(
+        left, right, on="at", by="customer_key", allow_exact_matches=False, tolerance=pd.Timedelta(days=days)
+    )
+    return matched[matched["decision_id"].notna()].reset_index(drop=True)

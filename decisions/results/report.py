@@ -1,0 +1,248 @@
+"""The report of results: computed from orders and the decision log, and stored in the home.
+
+A month is a calendar month of the shop. A customer is in the segment in which the first decision after the
+enrolment found them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import files
+from core.calendar import date_of, day_of, midnight, moment
+from core.errors import NothingThere
+from core.home import Home
+from decisions.catalogue.actions import Actions
+from decisions.catalogue.file import load
+from decisions.holdout import by_survivor, declare
+from decisions.results import programme, words
+from decisions.results.attribution import conversions, margins
+from decisions.results.off_policy import ActionContrast, contrasts
+from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
+from decisions.results.statistics import sample_ratio_p
+from events.identity import Identity, Merge
+from events.queries.net_orders import net_orders
+from records.decisions import DecisionLog
+from records.results import holdout, reading
+from records.results.conversions import Conversion, replace_all
+from records.results.holdout import Enrolment, HoldoutPhase
+
+SEGMENTS = ("value_tier", "rfm_segment", "lifecycle_stage")
+FILE = "results.json"
+Report = dict[str, Any]
+
+
+def update(home: Home) -> Report:
+    """Compute the report as known now, store it and the conversions, and return it.
+
+    Raises:
+        NothingThere: there is no shop, or no ``actions.toml``.
+        PatronError: a store cannot be read.
+    """
+    shop = home.shop()
+    with DecisionLog(home) as log:
+        actions, now = load(home), shop.now()
+        declare(log, actions, now, shop.time_zone)
+        report = _Inputs(home, log, actions, now).report()
+    files.replace(home.reports / FILE, json.dumps(report))
+    return report
+
+
+def read(home: Home) -> Report:
+    """The report as it was last stored.
+
+    Raises:
+        NothingThere: none was stored.
+    """
+    try:
+        content: Report = json.loads((home.reports / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NothingThere(
+            "there are no results yet; `patron results` and each build compute them"
+        ) from error
+    return content
+
+
+def select(report: Report, month: str | None, by: str | None) -> Report:
+    """A report with one month, or with the segments of one feature."""
+    months = [row for row in report["months"] if month in (None, row["month"])]
+    segments = [row for row in report["segments"] if by in (None, row["feature"])]
+    return report | {"months": months, "segments": segments}
+
+
+class _Inputs:
+    """What a report is computed from; the keys are those of persons as they are known now."""
+
+    def __init__(self, home: Home, log: DecisionLog, actions: Actions, now: datetime) -> None:
+        self.home, self.log, self.actions, self.now = home, log, actions, now
+        self.shop = home.shop()
+        merges = Identity(home).merges()
+        self.person = _persons(merges)
+        self.phases = [phase for phase in holdout.phases(log) if phase.at <= now]
+        self.phase = self.phases[-1] if self.phases else None
+        rotation = self.phase.rotation if self.phase else 0
+        self.phases = [phase for phase in self.phases if phase.rotation == rotation]
+        self.enrolments = holdout.enrolments(log, rotation, by_survivor(merges))
+        first = min((enrolment.at for enrolment in self.enrolments), default=now)
+        contacts = self._of_persons(reading.read_contacts(log))
+        since = min([first, *(_aware(contacts["at"].min()) for _ in range(bool(len(contacts))))])
+        orders = net_orders(home, since - timedelta(days=YEAR_DAYS), now)
+        orders = orders.assign(at=orders["at"].astype("datetime64[us]"))
+        self.orders = orders.assign(margin=margins(orders, actions.margin))
+        self.converted = conversions(self.orders, contacts, actions.conversion_days)
+        discounts = self.converted.groupby("decision_id")["discount"].sum()
+        self.contacts = contacts.assign(discount=contacts["decision_id"].map(discounts).fillna(0.0))
+
+    def report(self) -> Report:
+        """The whole report, as JSON; stores the conversions."""
+        changed = replace_all(self.log, self._conversions())
+        return {
+            "as_of": self.now.isoformat(),
+            "currency": self.shop.currency,
+            "time_zone": self.shop.time_zone,
+            "conversion_days": self.actions.conversion_days,
+            "conversions": {"count": len(self.converted), "changed": changed},
+            **self._programme(),
+            "actions": self._actions(),
+        }
+
+    def _programme(self) -> Report:
+        if self.phase is None or not self.enrolments:
+            note = {language: words.no_holdout(language) for language in ("en", "zh")}
+            return {"holdout": None, "programme": None, "months": [], "segments": [], "words": note}
+        customers = programme.groups(self.enrolments, self.phases)
+        start = min(enrolment.at for enrolment in self.enrolments)
+        people = programme.per_customer(customers, self.orders, self.contacts, start, self.now)
+        days = (self.now - start) / timedelta(days=1)
+        whole = programme.effect(people, days)
+        return {
+            "holdout": _about(self.phases, self.phase, self.enrolments, people),
+            "programme": _as_dict(whole),
+            "months": self._months(customers, start),
+            "segments": self._segments(people, start, days),
+            "words": {language: words.of_programme(whole, language) for language in ("en", "zh")},
+        }
+
+    def _months(self, customers: pd.DataFrame, start: datetime) -> list[Report]:
+        zone, months = self.shop.time_zone, []
+        first = date_of(day_of(start, zone)).replace(day=1)
+        while midnight(first, zone) < self.now:
+            following = (first + timedelta(days=31)).replace(day=1)
+            since, until = midnight(first, zone), min(midnight(following, zone), self.now)
+            enrolled = customers[customers["enrolled"] < until.replace(tzinfo=None)]
+            people = programme.per_customer(enrolled, self.orders, self.contacts, since, until)
+            days = (until - max(since, start)) / timedelta(days=1)
+            complete = until == midnight(following, zone)
+            months.append(
+                {"month": f"{first:%Y-%m}", "complete": complete, **_as_dict(programme.effect(people, days))}
+            )
+            first = following
+        return months
+
+    def _segments(self, people: pd.DataFrame, start: datetime, days: float) -> list[Report]:
+        facts = self._of_persons(reading.read_facts(self.log, start)).drop_duplicates("customer_key")
+        by_key = people["customer_key"].map(facts.set_index("customer_key")["facts"])
+        segments = []
+        for feature in SEGMENTS:
+            values = by_key.map(partial(_fact, feature))
+            for value in sorted(values.dropna().unique()):
+                columns = _as_dict(programme.effect(people[values == value], days))
+                segments.append({"feature": feature, "value": value, **columns})
+        return segments
+
+    def _actions(self) -> list[Report]:
+        window = timedelta(days=self.actions.conversion_days)
+        choices = self._of_persons(reading.read_choices(self.log, moment(0), self.now - window))
+        orders = _within(choices, self.orders, self.actions.conversion_days)
+        choices = choices.assign(orders=orders["orders"], net_margin=orders["margin"] - choices["cost"])
+        return [_action_as_dict(contrast) for contrast in contrasts(choices)]
+
+    def _conversions(self) -> list[Conversion]:
+        rows = self.converted
+        net = (rows["paid"] - rows["refunded"]).round(4)
+        columns = (
+            rows["order_id"],
+            rows["customer_key"],
+            rows["decision_id"],
+            rows["at"],
+            net,
+            rows["discount"],
+        )
+        return [
+            Conversion(order, int(key), decision, _aware(at), float(money), float(discount))
+            for order, key, decision, at, money, discount in zip(*columns, strict=True)
+        ]
+
+    def _of_persons(self, frame: pd.DataFrame) -> pd.DataFrame:
+        keys = frame["customer_key"].map(lambda key: self.person.get(key, key)).astype("int64")
+        changed = frame.assign(customer_key=keys)
+        return changed.assign(at=frame["at"].astype("datetime64[us]")) if "at" in frame else changed
+
+
+def _persons(merges: Sequence[Merge]) -> dict[int, int]:
+    """The key under which a merged customer's events are now, by the customer's key."""
+    gone = {merge.customer_key for merge in merges}
+    return {merge.customer_key: merge.into for merge in merges if merge.into not in gone}
+
+
+def _within(choices: pd.DataFrame, orders: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The number and the margin of each customer's orders within so many days after each choice."""
+    sums = pd.DataFrame({"orders": 0.0, "margin": 0.0}, index=choices.index)
+    by_customer = dict(iter(orders.groupby("customer_key")))
+    span = np.timedelta64(days, "D")
+    for key, rows in choices.groupby("customer_key"):
+        bought = by_customer.get(key)
+        if bought is None:
+            continue
+        times = bought["at"].to_numpy()
+        totals = np.concatenate([[0.0], np.cumsum(bought["margin"].to_numpy())])
+        start = np.searchsorted(times, rows["at"].to_numpy(), side="right")
+        end = np.searchsorted(times, rows["at"].to_numpy() + span, side="right")
+        sums.loc[rows.index, "orders"] = (end - start).astype(float)
+        sums.loc[rows.index, "margin"] = totals[end] - totals[start]
+    return sums
+
+
+def _fact(feature: str, facts: object) -> object:
+    return facts.get(feature) if isinstance(facts, dict) else None
+
+
+def _about(
+    phases: Sequence[HoldoutPhase], phase: HoldoutPhase, enrolments: Sequence[Enrolment], people: pd.DataFrame
+) -> Report:
+    sizes = people["group"].value_counts()
+    treated, left_alone = int(sizes.get("treated", 0)), int(sizes.get("holdout", 0))
+    expected = float(people.loc[people["group"] != "moved", "expected"].sum())
+    return {
+        "share": phase.share,
+        "rotation": phase.rotation,
+        "since": phases[0].at.isoformat(),
+        "first_enrolment": min(enrolment.at for enrolment in enrolments).isoformat(),
+        "treated": treated,
+        "holdout": left_alone,
+        "moved": int(sizes.get("moved", 0)),
+        "sample_ratio_p": sample_ratio_p(treated, left_alone, expected),
+    }
+
+
+def _as_dict(effect: ProgrammeEffect) -> Report:
+    columns = asdict(effect)
+    columns["unclear"] = [reason["code"] for reason in columns["unclear"]]
+    return columns | {"words": {language: words.of_programme(effect, language) for language in ("en", "zh")}}
+
+
+def _action_as_dict(contrast: ActionContrast) -> Report:
+    texts = {language: words.of_action(contrast, language) for language in ("en", "zh")}
+    return asdict(contrast) | {"words": texts}
+
+
+def _aware(at: pd.Timestamp) -> datetime:
+    return at.to_pydatetime().replace(tzinfo=moment(0).tzinfo)

@@ -1,0 +1,1 @@
+"""The route of results: whether the decisions paid."""
