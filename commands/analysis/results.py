@@ -22,7 +22,7 @@ def results(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute what the actions brought: treated customers against the holdout, each action against nothing."""
+    """Compute what actions brought: treated customers against the holdout, each action against nothing."""
     from decisions.results import report
 
     if by is not None and by not in report.SEGMENTS:
@@ -38,22 +38,24 @@ def holdout(
     as_json: AsJson = False,
 ) -> None:
     """Show the holdout, or draw it anew."""
+    from decisions import holdout as lasting
     from decisions.results import report
-    from decisions.results.rotation import rotate as draw_anew
 
     home = open_home()
     before = report.update(home)
     group, text = before["holdout"], before["words"]["en"]
     if group is not None:
-        head = f"holdout since {group['since'][:10]} (rotation {group['rotation']}): {group['share']:.1%} declared,"
-        text = f"{head} {group['holdout']:,} of {group['holdout'] + group['treated']:,} customers; {text}"
+        share = f"{group['share']:.1%} declared"
+        head = f"holdout since {group['since'][:10]} (rotation {group['rotation']}), {share}"
+        count = f"{group['holdout']:,} of {group['holdout'] + group['treated']:,} customers"
+        text = f"{head}: {count}; {text}"
     if not rotate:
         print_result(as_json, {"holdout": group, "words": before["words"]}, text)
         return
     if not yes:
         why = f"{text}\nA rotation ends this comparison and starts at zero; pass --yes to rotate."
         print_result(as_json, {"holdout": group, "rotated": False}, why, Exit.CHECK_FAILED)
-    rotation = draw_anew(home)
+    rotation = lasting.rotate(home)
     ended = {"ended": group, "rotation": rotation, "rotated": True, "words": before["words"]}
     print_result(as_json, ended, f"{text}\nended; the holdout is drawn anew (rotation {rotation})")
 
@@ -86,9 +88,11 @@ def _lines(found: dict[str, Any], months: bool, segments: bool) -> list[str]:
 
 def _costs(row: dict[str, Any]) -> str:
     """The totals of an effect in a line."""
-    cost = f"{row['contacts']:,} contacts for {row['contact_cost']:,.2f}, and {row['discounts']:,.2f} of discounts"
+    contacts = f"{row['contacts']:,} contacts for {row['contact_cost']:,.2f}"
+    cost = f"{contacts}, and {row['discounts']:,.2f} of discounts"
     if row["incremental_margin"] is None:
         return f"  {cost}"
     back = row["return_on_cost"]
-    gained = f"  in total {row['incremental_margin']:,.2f} net margin and {row['incremental_orders']:,.1f} orders more"
+    margin, orders = row["incremental_margin"], row["incremental_orders"]
+    gained = f"  in total {margin:,.2f} net margin and {orders:,.1f} orders more"
     return f"{gained}; {cost}" + ("" if back is None else f"; {back:,.2f} for each 1 spent")

@@ -107,10 +107,10 @@ def per_customer(
         result[column] = result[column].add(sums.reindex(result.index, fill_value=0.0))
 
     def within(rows: pd.DataFrame) -> pd.DataFrame:
-        enrolled = rows["customer_key"].map(frame["enrolled"])
-        return rows[(rows["at"] > enrolled) & (rows["at"] >= start) & (rows["at"] < end)]
+        return rows[(rows["at"] >= start) & (rows["at"] < end)]
 
-    later, sent = within(orders), within(contacts)
+    later = within(orders[orders["at"] > orders["customer_key"].map(frame["enrolled"])])
+    sent = within(contacts[contacts["at"] >= contacts["customer_key"].map(frame["enrolled"])])
     enrolled = orders["customer_key"].map(frame["enrolled"])
     year = pd.Timedelta(days=YEAR_DAYS)
     earlier = orders[(orders["at"] <= enrolled) & (orders["at"] > enrolled - year)]

@@ -52,6 +52,7 @@ def update(home: Home) -> Report:
         actions, now = load(home), shop.now()
         declare(log, actions, now, shop.time_zone)
         report = _Inputs(home, log, actions, now).report()
+    home.reports.mkdir(parents=True, exist_ok=True)
     files.replace(home.reports / FILE, json.dumps(report))
     return report
 

@@ -28,12 +28,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
         "仅过去 {days:.0f} 天（需满 {needed:.0f} 天）",
     ),
     "sample_ratio": (
-        "the holdout has {holdout:,.0f} customers where {expected:,.0f} are expected, so the groups may not be"
-        " comparable; something chooses who is decided for by the group",
+        "the holdout has {holdout:,.0f} customers where {expected:,.0f} are expected, so the groups may not"
+        " be comparable: something makes decisions for one group more often",
         "长期对照组有 {holdout:,.0f} 位客户，按比例应约为 {expected:,.0f} 位，两组可能不可比",
     ),
     "few_random": (
-        "there are too few random choices: their effective number is {count:,.0f}, and {needed:,.0f} are"
+        "there are too few random choices: their effective number is {count:,.0f}"
+        ", and {needed:,.0f} are"
         " needed",
         "随机试验次数不足：有效次数为 {count:,.0f}（需 {needed:,.0f}）",
     ),
