@@ -120,10 +120,14 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Compute features: monthly snapshots for training, and the current values for serving."""
+    from decisions.results.report import update_if_declared as update_results
     from features.offline import build
 
     with progress_bar(as_json) as progress:
-        built = build.build(open_home(), monthly, progress)
+        home = open_home()
+        built = build.build(home, monthly, progress)
+        progress("computing results", 1.0)
+        update_results(home)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
     print_result(
         as_json,

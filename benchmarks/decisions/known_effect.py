@@ -2,8 +2,8 @@
 
 Customers order by a Poisson process, each with a rate of their own, and pay gamma distributed amounts. Each
 has one decision at the start of the experiment: the holdout is left alone, and of the others a random half
-gets an offer, which adds ``LIFT`` expected orders. Orders are in the lake; decisions, contacts and the holdout
-are in the database. So the true effect per customer is known exactly.
+gets an offer, which adds ``LIFT`` expected orders. Orders are in the lake; decisions, contacts and the
+holdout are in the database. So the true effect per customer is known exactly.
 """
 
 from __future__ import annotations

@@ -133,9 +133,7 @@ class Actions(TomlSection):
         None, exclude_if=is_empty, strict=False, description="a date such as 2026-03-01"
     )
     control_share: FiniteFloat | None = Field(None, ge=0, le=0.5, exclude_if=is_empty, description=_SHARE)
-    conversion_days: int = Field(
-        7, ge=1, le=90, exclude_if=lambda days: days == 7, description="whole days, from 1 to 90"
-    )
+    conversion_days: int = Field(7, ge=1, le=90, exclude_if=equals(7), description="whole days, from 1 to 90")
     exploration_share: FiniteFloat = Field(ge=0, le=1, description="a share of the decisions, from 0 to 1")
     value_horizon_days: int = Field(
         90, ge=1, le=3650, exclude_if=equals(90), description="whole days, from 1 to 3650"

@@ -43,3 +43,28 @@ def conversions(orders: pd.DataFrame, contacts: pd.DataFrame, days: int) -> pd.D
         left, right, on="at", by="customer_key", allow_exact_matches=False, tolerance=pd.Timedelta(days=days)
     )
     return matched[matched["decision_id"].notna()].reset_index(drop=True)
+
+
+def orders_after(choices: pd.DataFrame, orders: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The number and the margin of each customer's orders within so many days after each choice.
+
+    Args:
+        choices: ``customer_key``, ``at``. orders: ``customer_key``, ``at``, ``margin``, by customer and time.
+
+    Returns:
+        ``orders`` and ``margin``, with the index of ``choices``.
+    """
+    sums = pd.DataFrame({"orders": 0.0, "margin": 0.0}, index=choices.index)
+    by_customer = dict(iter(orders.groupby("customer_key")))
+    span = np.timedelta64(days, "D")
+    for key, rows in choices.groupby("customer_key"):
+        bought = by_customer.get(key)
+        if bought is None:
+            continue
+        times = bought["at"].to_numpy()
+        totals = np.concatenate([[0.0], np.cumsum(bought["margin"].to_numpy())])
+        start = np.searchsorted(times, rows["at"].to_numpy(), side="right")
+        end = np.searchsorted(times, rows["at"].to_numpy() + span, side="right")
+        sums.loc[rows.index, "orders"] = (end - start).astype(float)
+        sums.loc[rows.index, "margin"] = totals[end] - totals[start]
+    return sums

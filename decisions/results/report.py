@@ -7,24 +7,24 @@ enrolment found them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from core import files
 from core.calendar import date_of, day_of, midnight, moment
-from core.errors import NothingThere
+from core.errors import NothingThere, PatronError
 from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.holdout import by_survivor, declare
 from decisions.results import programme, words
-from decisions.results.attribution import conversions, margins
+from decisions.results.attribution import conversions, margins, orders_after
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
 from decisions.results.statistics import sample_ratio_p
@@ -38,6 +38,7 @@ from records.results.holdout import Enrolment, HoldoutPhase
 SEGMENTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 FILE = "results.json"
 Report = dict[str, Any]
+_LOG = logging.getLogger(__name__)
 
 
 def update(home: Home) -> Report:
@@ -55,6 +56,16 @@ def update(home: Home) -> Report:
     home.reports.mkdir(parents=True, exist_ok=True)
     files.replace(home.reports / FILE, json.dumps(report))
     return report
+
+
+def update_if_declared(home: Home) -> None:
+    """Compute and store the report of a home that has actions; what is wrong with them is logged."""
+    if not home.actions.exists():
+        return
+    try:
+        update(home)
+    except PatronError as error:
+        _LOG.warning("results were not computed: %s", error)
 
 
 def read(home: Home) -> Report:
@@ -162,7 +173,7 @@ class _Inputs:
     def _actions(self) -> list[Report]:
         window = timedelta(days=self.actions.conversion_days)
         choices = self._of_persons(reading.read_choices(self.log, moment(0), self.now - window))
-        orders = _within(choices, self.orders, self.actions.conversion_days)
+        orders = orders_after(choices, self.orders, self.actions.conversion_days)
         choices = choices.assign(orders=orders["orders"], net_margin=orders["margin"] - choices["cost"])
         return [_action_as_dict(contrast) for contrast in contrasts(choices)]
 
@@ -192,24 +203,6 @@ def _persons(merges: Sequence[Merge]) -> dict[int, int]:
     """The key under which a merged customer's events are now, by the customer's key."""
     gone = {merge.customer_key for merge in merges}
     return {merge.customer_key: merge.into for merge in merges if merge.into not in gone}
-
-
-def _within(choices: pd.DataFrame, orders: pd.DataFrame, days: int) -> pd.DataFrame:
-    """The number and the margin of each customer's orders within so many days after each choice."""
-    sums = pd.DataFrame({"orders": 0.0, "margin": 0.0}, index=choices.index)
-    by_customer = dict(iter(orders.groupby("customer_key")))
-    span = np.timedelta64(days, "D")
-    for key, rows in choices.groupby("customer_key"):
-        bought = by_customer.get(key)
-        if bought is None:
-            continue
-        times = bought["at"].to_numpy()
-        totals = np.concatenate([[0.0], np.cumsum(bought["margin"].to_numpy())])
-        start = np.searchsorted(times, rows["at"].to_numpy(), side="right")
-        end = np.searchsorted(times, rows["at"].to_numpy() + span, side="right")
-        sums.loc[rows.index, "orders"] = (end - start).astype(float)
-        sums.loc[rows.index, "margin"] = totals[end] - totals[start]
-    return sums
 
 
 def _fact(feature: str, facts: object) -> object:

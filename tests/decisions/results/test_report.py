@@ -1,0 +1,165 @@
+"""The report of results over a home with a known effect, and on orders that change afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from benchmarks.decisions.known_effect import SHARE, START, Truth, make
+from core.errors import NothingThere
+from core.home import Home
+from core.storage.database import Database
+from decisions.holdout import rotate
+from decisions.results import report
+from events import journal
+from events.identity import join
+from events.journal import Message
+from events.segment.translate import Place, translate
+from records.contacts import ledger
+from records.contacts.contact import SENT
+from records.decisions import DecisionLog
+from records.results import conversions
+from records.tables import decisions
+
+
+@pytest.fixture(scope="module")
+def shop_with_effect(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Truth]:
+    home = Home(tmp_path_factory.mktemp("results") / "home")
+    return home, make(home, 1, 1000)
+
+
+@pytest.fixture(scope="module")
+def home(shop_with_effect: tuple[Home, Truth]) -> Home:
+    return shop_with_effect[0]
+
+
+@pytest.fixture(scope="module")
+def found(home: Home) -> report.Report:
+    with pytest.raises(NothingThere, match="patron results"):
+        report.read(home)
+    return report.update(home)
+
+
+def test_the_intervals_hold_what_is_true_of_the_shop(
+    found: report.Report, shop_with_effect: tuple[Home, Truth]
+) -> None:
+    _, truth = shop_with_effect
+    whole = found["programme"]
+    assert whole["unclear"] == []
+    assert whole["net_margin"]["low"] < truth.programme < whole["net_margin"]["high"]
+    (offer,) = found["actions"]
+    assert offer["action"] == "offer"
+    assert offer["net_margin"]["low"] < truth.offer < offer["net_margin"]["high"]
+    assert offer["chosen"] == offer["effective_chosen"] == whole["contacts"]
+    assert whole["contact_cost"] == pytest.approx(0.2 * whole["contacts"])
+    assert whole["return_on_cost"] == pytest.approx(whole["incremental_margin"] / whole["contact_cost"])
+    assert whole["treated"] + whole["holdout"] == 1000
+    assert found["holdout"]["share"] == SHARE
+    assert found["holdout"]["sample_ratio_p"] > 0.001
+
+
+def test_months_and_segments_are_parts_of_the_whole(found: report.Report) -> None:
+    months = found["months"]
+    assert [(row["month"], row["complete"]) for row in months] == [("2026-03", True), ("2026-04", False)]
+    assert sum(row["contacts"] for row in months) == found["programme"]["contacts"]
+    assert {reason for row in months for reason in row["unclear"]} <= {"few_buyers"}
+    (segment,) = found["segments"]
+    assert (segment["feature"], segment["value"]) == ("value_tier", "A")
+    assert segment["net_margin"] == found["programme"]["net_margin"]
+    april = report.select(found, "2026-04", "rfm_segment")
+    assert (len(april["months"]), april["segments"]) == (1, [])
+
+
+def test_the_report_is_stored_and_conversions_are_stored_once(home: Home, found: report.Report) -> None:
+    assert report.read(home) == found
+    assert found["conversions"]["count"] == found["conversions"]["changed"] > 0
+    assert report.update(home)["conversions"] == {"count": found["conversions"]["count"], "changed": 0}
+
+
+# A shop of one customer, whose orders arrive as events
+
+
+@pytest.fixture
+def small(empty_home: Home) -> Iterator[Home]:
+    make(empty_home, 2, 3)
+    yield empty_home
+    Database(empty_home).close()
+
+
+def order(
+    home: Home, customer: str, order_id: str, days: float, event: str = "Order Completed", **more: Any
+) -> None:
+    at = START + timedelta(days=days)
+    message = {"type": "track", "event": event, "userId": customer, "messageId": f"{order_id} {event} {days}"}
+    message |= {"timestamp": at.isoformat(), "properties": {"order_id": order_id, **more}}
+    translated = translate(message, at, Place("UTC", "EUR"))
+    assert isinstance(translated, Message)
+    journal.append(Database(home), [translated], compacted_seq=0)
+
+
+def contact(home: Home, key: int, days: float, decision_id: str) -> None:
+    """Let a decision of its own be sent to a customer."""
+    with DecisionLog(home) as log, log.writing() as connection:
+        row = dict(connection.execute(sa.select(decisions).limit(1)).one()._mapping)
+        at_us = int((START + timedelta(days=days)).timestamp() * 1e6)
+        row |= {"id": decision_id, "customer_key": key, "action": "offer", "channel": "email", "at_us": at_us}
+        connection.execute(sa.insert(decisions), {name: v for name, v in row.items() if name != "n"})
+        ledger.record(connection, decision_id, SENT, START + timedelta(days=days))
+
+
+def converted(home: Home, decision_id: str) -> list[tuple[str, float]]:
+    report.update(home)
+    with DecisionLog(home) as log:
+        return [(row.order_id, row.net) for row in conversions.of_decision(log, decision_id)]
+
+
+def test_an_order_after_a_contact_is_a_conversion_of_the_last_contact(small: Home) -> None:
+    contact(small, 1, 20, "first")
+    contact(small, 1, 22, "second")
+    order(small, "c0", "before", 19.9, total=10)
+    order(small, "c0", "at once", 20, total=20)
+    order(small, "c0", "between", 21, total=30)
+    order(small, "c0", "after", 23, total=40)
+    order(small, "c0", "again", 28.9, total=50)
+    order(small, "c0", "too late", 29.1, total=60)
+    order(small, "c1", "of another", 21, total=70)
+    assert converted(small, "first") == [("between", 30.0)]
+    assert converted(small, "second") == [("after", 40.0), ("again", 50.0)]
+
+
+def test_refunds_reduce_a_conversion_and_a_cancelled_order_is_none(small: Home) -> None:
+    contact(small, 1, 20, "first")
+    order(small, "c0", "new 1", 21, total=30)
+    order(small, "c0", "new 2", 22, total=40)
+    assert converted(small, "first") == [("new 1", 30.0), ("new 2", 40.0)]
+    order(small, "c0", "new 1", 23, "Order Refunded", total=12.5)
+    order(small, "c0", "new 2", 23, "Order Cancelled")
+    assert [row for row in converted(small, "first") if row[1]] == [("new 1", 17.5)]
+
+
+def test_a_merge_between_contact_and_order_makes_it_a_conversion(small: Home) -> None:
+    contact(small, 1, 20, "first")
+    order(small, "c1", "new 1", 22, total=30)
+    assert converted(small, "first") == []
+    with Database(small).writing() as connection:
+        join(connection, "c0", "c1", int((START + timedelta(days=21)).timestamp() * 1e6), 10**6)
+    assert converted(small, "first") == [("new 1", 30.0)]
+
+
+def test_with_few_customers_it_says_why_nothing_can_be_told(small: Home) -> None:
+    found = report.update(small)
+    assert found["programme"]["net_margin"] is None
+    assert found["programme"]["unclear"][0] == "few_customers"
+    assert found["words"]["en"].startswith("cannot tell yet, because the smaller group has ")
+    assert found["words"]["zh"].startswith("暂时无法判断：较小的一组只有")
+
+
+def test_a_rotation_starts_at_zero(small: Home) -> None:
+    assert rotate(small) == 2
+    found = report.update(small)
+    assert found["programme"] is None
+    assert "holdout" in found["words"]["en"]
