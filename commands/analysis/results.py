@@ -60,6 +60,24 @@ def holdout(
     print_result(as_json, ended, f"{text}\nended; the holdout is drawn anew (rotation {rotation})")
 
 
+@app.command()
+def outcomes(
+    file: Annotated[
+        str,
+        typer.Argument(help="A file with decision_id, outcome, and optionally value and at.", metavar="FILE"),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Record outcomes of decisions from a file: CSV, spreadsheet, NDJSON, or URL#TABLE."""
+    from decisions.results.outcomes_file import import_outcomes
+
+    done = import_outcomes(open_home(), file)
+    repeated = f"{done['repeated']:,} were recorded before"
+    lines = [f"{done['recorded']:,} of {done['rows']:,} outcomes recorded, {repeated}"]
+    lines += [f"  {count:>9,}  rejected: {why.replace('_', ' ')}" for why, count in done["rejected"].items()]
+    print_result(as_json, done, "\n".join(lines))
+
+
 def _lines(found: dict[str, Any], months: bool, segments: bool) -> list[str]:
     """The report as text."""
     lines = [f"results as of {found['as_of'][:10]}, money in {found['currency']}"]

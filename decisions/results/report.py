@@ -25,6 +25,7 @@ from decisions.catalogue.file import load
 from decisions.holdout import by_survivor, declare
 from decisions.results import programme, words
 from decisions.results.attribution import conversions, margins, orders_after
+from decisions.results.from_events import record_from_events
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
 from decisions.results.statistics import sample_ratio_p
@@ -97,6 +98,7 @@ class _Inputs:
         self.home, self.log, self.actions, self.now = home, log, actions, now
         self.shop = home.shop()
         merges = Identity(home).merges()
+        self.outcomes = record_from_events(home, log, by_survivor(merges), now)
         self.person = _persons(merges)
         self.phases = [phase for phase in holdout.phases(log) if phase.at <= now]
         self.phase = self.phases[-1] if self.phases else None
@@ -122,6 +124,7 @@ class _Inputs:
             "time_zone": self.shop.time_zone,
             "conversion_days": self.actions.conversion_days,
             "conversions": {"count": len(self.converted), "changed": changed},
+            "outcomes_from_events": self.outcomes,
             **self._programme(),
             "actions": self._actions(),
         }

@@ -11,7 +11,13 @@ from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.decisions.decider import DeciderDep
 from serving.decisions.rendering import Speaker
-from serving.decisions.schemas import ActionsRequest, NextBestActions, OutcomeRecorded, OutcomeRequest
+from serving.decisions.schemas import (
+    ActionsRequest,
+    NextBestActions,
+    OutcomeKind,
+    OutcomeRecorded,
+    OutcomeRequest,
+)
 from serving.http.encoded_slashes import CustomerRoute
 from serving.http.params import CustomerIdPath
 from serving.http.problems import leads_to, responses
@@ -67,3 +73,22 @@ def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDe
     except outcomes.ConflictingOutcome as error:
         raise HTTPException(409, str(error)) from error
     return OutcomeRecorded(decision_id=decision_id, outcome=request.outcome, recorded=new, at=at)
+
+
+@router.delete(
+    "/decisions/{decision_id}/outcome/{kind}",
+    status_code=204,
+    operation_id="remove_outcome",
+    response_description="The outcome is not recorded any more, or never was.",
+    dependencies=[needs(Scope.OUTCOMES)],
+    responses=responses(404, 422, 503),
+)
+def remove_outcome(decision_id: DecisionId, kind: OutcomeKind, decider: DeciderDep) -> None:
+    """Remove an outcome that was reported by mistake.
+
+    If no other outcome says that the customer was contacted, the decision is no contact any more.
+    """
+    try:
+        outcomes.remove(decider.log, decision_id, kind)
+    except outcomes.UnknownDecision as error:
+        raise HTTPException(404, str(error)) from error

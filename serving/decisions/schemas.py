@@ -103,6 +103,9 @@ class NextBestActions(BaseModel):
     scores: dict[str, ScoreUsed] = Field(description="Empty for a key without the scope `scores`.")
 
 
+OutcomeKind = Literal["sent", "not_sent", "shown", "clicked", "accepted", "rejected", "converted"]
+
+
 class OutcomeRequest(BaseModel):
     """What the customer did about a decision."""
 
@@ -110,7 +113,7 @@ class OutcomeRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"outcome": "converted", "value": 64.2}]}
     )
 
-    outcome: Literal["sent", "not_sent", "shown", "clicked", "accepted", "rejected", "converted"]
+    outcome: OutcomeKind
     value: FiniteFloat | None = Field(
         None, ge=0, le=1e12, description="What a conversion brought, in the shop's currency."
     )

@@ -109,6 +109,15 @@ class Conversions(BaseModel):
     changed: int = Field(description="Added, changed or removed by this report.")
 
 
+class OutcomesFromEvents(BaseModel):
+    """Events with a `decision_id` among their properties."""
+
+    recorded: int = Field(description="Outcomes that this report recorded.")
+    repeated: int
+    unknown_decision: int
+    other_customer: int = Field(description="Events of another customer than the decision's.")
+
+
 class ResultsResponse(BaseModel):
     """The report of results."""
 
@@ -117,6 +126,7 @@ class ResultsResponse(BaseModel):
     time_zone: str
     conversion_days: int
     conversions: Conversions
+    outcomes_from_events: OutcomesFromEvents
     holdout: Holdout | None = Field(description="Null if none is declared.")
     programme: Programme | None
     months: list[Month]

@@ -1,0 +1,44 @@
+"""Events that name a decision: an action that was shown, a message that was opened or clicked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import ibis
+import pandas as pd
+
+from core.home import Home
+from core.storage import duckdb_engine
+from events import lake
+from events.queries.net_orders import of_persons
+
+BY_NAME = {"Action Shown": "shown", "Action Accepted": "accepted", "Action Rejected": "rejected"}
+BY_KIND = {"sent": "sent", "opened": "shown", "clicked": "clicked"}
+"""The outcome that an event reports, by its name, else by its kind."""
+COLUMNS = ("customer_key", "decision_id", "outcome", "at")
+
+
+def decision_events(home: Home, as_of: datetime) -> pd.DataFrame:
+    """The events with a ``decision_id`` among their properties, as known at ``as_of``.
+
+    Returns:
+        ``customer_key`` of the person, ``decision_id``, ``outcome`` and ``at`` (UTC, without a zone), by
+        time. Each decision has an outcome once, with its first moment. Whether the decision exists is not
+        checked.
+
+    Raises:
+        PatronError: there is no shop, or its lake cannot be read.
+    """
+    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    events = lake.read(home, backend).known_at(as_of)
+    seen = of_persons(events.activities, events)
+    outcome = ibis.coalesce(
+        seen.name.cases(*BY_NAME.items(), else_=ibis.null("string")),
+        seen.kind.cases(*BY_KIND.items(), else_=ibis.null("string")),
+    )
+    # The reference is the decision's id where the properties name one.
+    named = seen.properties.contains('"decision_id"') & seen.reference.notnull()
+    rows = seen.mutate(outcome=outcome, decision_id=seen.reference).filter(named & outcome.notnull())
+    first = rows.group_by("customer_key", "decision_id", "outcome").aggregate(at=rows.timestamp.min())
+    frame: pd.DataFrame = first.select(*COLUMNS).order_by("at", "decision_id", "outcome").to_pandas()
+    return frame
