@@ -15,8 +15,9 @@ customer gets the same answer all day. Option a is chosen with probability::
 
 where the last term applies to the k options only.
 
-**Holdout.** A customer of the lasting holdout (:mod:`decisions.holdout`) gets nothing with probability 1.
-What the customer would have got is logged.
+**Holdout.** A customer of the lasting holdout (:mod:`decisions.holdout`) gets nothing in place of an action of
+a marketing channel, so P(nothing) contains the probabilities of those. What the customer would have got is
+logged.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from decisions.values.formulas import ORDER_VALUE, features_read
 from decisions.values.inputs import inputs_of
 from decisions.values.reasons import value_reasons
 from decisions.values.valuation import ActionValues, Valuer
+
+POLICY = 2
+"""The number of these rules, which is logged with each decision: another formula or draw gets another one."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,10 @@ def recommend(
     best = options[0]
     drawable = _drawable(options, customer, actions)
     how, chosen = _draw(customer.key, options, drawable, actions, day, salt)
-    withheld = chosen.action if customer.in_holdout else None
-    if customer.in_holdout:
-        how, chosen = "holdout", next(option for option in options if option.action == NOTHING)
+    withheld = None
+    if customer.in_holdout and not _is_service(chosen, actions):
+        withheld, how = chosen.action, "holdout"
+        chosen = next(option for option in options if option.action == NOTHING)
     return Recommendation(
         chosen=replace(chosen, why=_why(chosen, how, options, drawable, customer, request, values)),
         how=how,
@@ -154,6 +159,12 @@ def _evaluate(
     return Option(action.name, action.channel, action.cost, value, (), factors=plain)
 
 
+def _is_service(option: Option, actions: Actions) -> bool:
+    """Whether an option is a service message, which the holdout gets, too."""
+    channel = actions.channels.get(option.channel or "")
+    return channel is not None and channel.purpose == "service"
+
+
 def _drawable(options: Sequence[Option], customer: CustomerContext, actions: Actions) -> list[Option]:
     """The options that exploration draws from, by name; ``options`` start with the best one."""
     loss = actions.max_exploration_loss
@@ -179,13 +190,15 @@ def _draw(
 def _probabilities(
     options: list[Option], drawable: list[Option], actions: Actions, *, in_holdout: bool
 ) -> dict[str, float]:
-    if in_holdout:
-        return {option.action: float(option.action == NOTHING) for option in options}
     explored = actions.exploration_share
     probabilities = dict.fromkeys((option.action for option in options), 0.0)
     for option in drawable:
         probabilities[option.action] += explored / len(drawable)
     probabilities[options[0].action] += 1 - explored
+    if in_holdout:
+        withheld = [o.action for o in options if o.action != NOTHING and not _is_service(o, actions)]
+        probabilities[NOTHING] += sum(probabilities[name] for name in withheld)
+        probabilities |= dict.fromkeys(withheld, 0.0)
     return probabilities
 
 

@@ -1,7 +1,7 @@
 """How often the intervals of results hold the truth, over simulated shops with a known effect.
 
 Each of 100 shops has 1,200 customers of its own, a holdout of 30 % and an offer for a random half of the
-others (:mod:`benchmarks.decisions.known_effect`). The report of the product is computed from the tables of the
+others (:mod:`benchmarks.decisions.known_effect`). The product's report is computed from the tables of the
 home. An interval of 95 % should hold the truth in 95 of 100 shops; by chance, between 91 and 99 do.
 """
 

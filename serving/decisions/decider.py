@@ -15,7 +15,7 @@ from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
 from decisions.holdout import declare, held_out
 from decisions.policies.zones import zone_of
-from decisions.policy import Option, Recommendation, recommend
+from decisions.policy import POLICY, Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
 from decisions.values.formulas import features_read
 from events.identity import merged_keys
@@ -182,6 +182,7 @@ def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actio
             "factors": {option.action: dict(option.factors) for option in permitted if option.factors},
             "stages": {option.action: option.stage for option in recommendation.not_offered},
             "withheld": recommendation.withheld,
+            "policy": POLICY,
         },
         reservation=_reservation(chosen, known, rules),
     )  # fmt: skip

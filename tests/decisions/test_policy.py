@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import PatronError
 from decisions.catalogue.actions import Action, Actions
+from decisions.catalogue.channels import Channel
 from decisions.checks import CHECKS, STAGES
 from decisions.context import CustomerContext, ScoreInput
 from decisions.draws import uniform
@@ -322,6 +323,26 @@ def test_the_holdout_gets_nothing_and_what_it_would_have_got_is_known() -> None:
         assert left_alone.probabilities == {"a": 0.0, "b": 0.0, "c": 0.0, "nothing": 1.0}
     assert "holdout" in left_alone.chosen.why[0].words("en")
     assert "对照组" in left_alone.chosen.why[0].words("zh")
+
+
+def test_the_holdout_gets_service_messages() -> None:
+    channels = {"app": Channel(purpose="service")}
+    notice, coupon = action("notice", channel="app", cost=0), action("coupon")
+    rules = actions(notice, coupon, exploration=0.5, channels=channels)
+    chosen: Counter[str] = Counter()
+    for key in range(2000):
+        treated = recommend(customer(key), rules, DAY, SALT)
+        left_alone = recommend(customer(key, in_holdout=True), rules, DAY, SALT)
+        chosen[left_alone.chosen.action] += 1
+        if treated.chosen.action == "notice":
+            assert left_alone.chosen.action == "notice"
+            assert (left_alone.how, left_alone.withheld) == (treated.how, None)
+        else:
+            assert (left_alone.how, left_alone.chosen.action) == ("holdout", "nothing")
+            assert left_alone.withheld == treated.chosen.action
+    expected = left_alone.probabilities
+    assert expected == pytest.approx({"notice": 0.5 + 0.5 / 3, "coupon": 0.0, "nothing": 0.5 * 2 / 3})
+    assert chosen["notice"] / 2000 == pytest.approx(expected["notice"], abs=0.05)
 
 
 # Properties
