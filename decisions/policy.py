@@ -15,9 +15,9 @@ customer gets the same answer all day. Option a is chosen with probability::
 
 where the last term applies to the k options only.
 
-**Holdout.** A customer of the lasting holdout (:mod:`decisions.holdout`) gets nothing in place of an action of
-a marketing channel, so P(nothing) contains the probabilities of those. What the customer would have got is
-logged.
+**Holdout.** A customer of the lasting holdout (:mod:`decisions.holdout`) gets nothing in place of an action
+of a marketing channel, so P(nothing) contains the probabilities of those. What the customer would have got
+is logged.
 """
 
 from __future__ import annotations
