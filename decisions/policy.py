@@ -196,9 +196,9 @@ def _probabilities(
         probabilities[option.action] += explored / len(drawable)
     probabilities[options[0].action] += 1 - explored
     if in_holdout:
-        withheld = [o.action for o in options if o.action != NOTHING and not _is_service(o, actions)]
-        probabilities[NOTHING] += sum(probabilities[name] for name in withheld)
-        probabilities |= dict.fromkeys(withheld, 0.0)
+        services = {o.action: probabilities[o.action] for o in options if _is_service(o, actions)}
+        probabilities = dict.fromkeys(probabilities, 0.0) | services
+        probabilities[NOTHING] = 1 - sum(services.values())
     return probabilities
 
 
