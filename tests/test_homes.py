@@ -105,8 +105,22 @@ def test_rankings_of_products_and_categories_are_the_same(answers: Answers) -> N
     answers.same("products", "categories")
 
 
-def test_standing_decisions_stand_and_new_ones_are_those_that_were_made(answers: Answers) -> None:
-    answers.same("decisions_standing", "decisions_new", "outcomes")
+def test_standing_decisions_stand_and_new_ones_are_made_by_the_same_file(answers: Answers) -> None:
+    """New decisions have the values of now, and a holdout in place of the monthly control group."""
+    answers.same("decisions_standing", "outcomes")
+    assert {decision["chosen"]["how"] for decision in answers.now["decisions_new"]} <= {
+        "best",
+        "explored",
+        "holdout",
+    }
+    then, now = (
+        [
+            {o["action"] for o in (d["chosen"], *d["runners_up"], *d["not_offered"])}
+            for d in side["decisions_new"]
+        ]
+        for side in (answers.expected, answers.now)
+    )
+    assert now == then
 
 
 def test_runs_and_score_jobs_are_read_as_they_were(answers: Answers) -> None:
