@@ -65,6 +65,11 @@ class ScoreJobStore(JobStore[ScoreJob]):
         monthly = set(list(first_of_month.values())[: self.max_months])
         return [job for job in super().superseded(jobs) if job.id not in monthly]
 
+    def newest_whole(self, model: str) -> ScoreJob | None:
+        """The newest finished job of all customers with a model; None if there is none."""
+        whole = (job for job in self.list_jobs() if job.status == "done" and job.segment is None)
+        return next((job for job in whole if model in job.models), None)
+
     def count_done(self, job: ScoreJob) -> int:
         """The number of customers in existing parts."""
         last = job.chunks - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -44,10 +45,17 @@ def parse(content: bytes, path: str, known: Mapping[str, Feature] = FEATURES) ->
         known: the shop's features by name, which conditions can read.
     """
     try:
-        table = tomllib.loads(content.decode())
+        text = content.decode("utf-8-sig")
+        table = tomllib.loads(text)
         return Actions.model_validate(table, context=known)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PatronError(f"{path}: this is not a TOML file: {error}") from error
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise PatronError(
+            f"{path}: line {line}: this is not a TOML file: it is not in UTF-8{_encoding(content)};"
+            " save it in UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise PatronError(f"{path}: this is not a TOML file: {error}{_hint(text, error)}") from error
     except ValidationError as error:
         errors = error.errors()
         if len(errors) > 1:  # an invalid action also leaves too few valid ones, which would mislead
@@ -69,6 +77,30 @@ def restore(canonical: str, home: Home) -> Actions:
             f"{home.actions} was changed, and the actions of before the change cannot be used any more;"
             " start again"
         ) from error
+
+
+def _encoding(content: bytes) -> str:
+    """Which encoding a file may have, for the message."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return ", but in UTF-16"
+    try:
+        text = content.decode("gb18030")
+    except UnicodeDecodeError:
+        return ""
+    return ", but perhaps in GBK" if re.search("[\u4e00-\u9fff]", text) else ""
+
+
+def _hint(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """What may be wrong in the line of an error of TOML's grammar, and what to write."""
+    place = re.search(r"line (\d+)", str(error))
+    line = text.splitlines()[int(place[1]) - 1] if place else ""
+    if re.search("[“”„‟‘’＂]", line):
+        return '; use straight quotes, as in name = "reminder"'
+    if comma := re.search(r"=\s*(\d+),(\d+)\s*(#|$)", line):
+        return f"; write the number with a point: {comma[1]}.{comma[2]}"
+    if re.search("[，＝［］｛｝]", line):
+        return "; use half-width marks: , = [ ] { }"
+    return ""
 
 
 def _message(error: Any, table: Mapping[str, Any]) -> str:

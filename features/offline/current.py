@@ -7,7 +7,8 @@ readers find every group as of the same moment, also during the next build.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -95,12 +96,37 @@ def load_current(home: Home) -> CurrentSnapshot:
         NothingThere: nothing was built yet.
         PatronError: the snapshots cannot be read.
     """
+    with _readable(home):
+        return _read(*_newest(home))
+
+
+def current_files(home: Home) -> tuple[datetime, dict[str, Path]]:
+    """The moment of the last build, and by group the file with the features of all customers.
+
+    Raises:
+        NothingThere: nothing was built yet.
+        PatronError: the snapshots cannot be read.
+    """
+    with _readable(home):
+        _, pointer = _newest(home)
+        content = json.loads(pointer.read_text())
+        files = {group: pointer.parent / place for group, place in content["files"].items()}
+        return datetime.fromisoformat(content["as_of"]), files
+
+
+def _newest(home: Home) -> tuple[int, Path]:
+    """The pointer of the last build, with the time at which it was written."""
+    # Two generations exist only while a build removes the old one.
+    written = [(path.stat().st_mtime_ns, path) for path in home.snapshots.glob(f"*/{POINTER}")]
+    if not written:
+        raise NothingThere(f"no features were built in {home.path}; run `patron build`")
+    return max(written)
+
+
+@contextmanager
+def _readable(home: Home) -> Iterator[None]:
     try:
-        # Two generations exist only while a build removes the old one.
-        written = [(path.stat().st_mtime_ns, path) for path in home.snapshots.glob(f"*/{POINTER}")]
-        if not written:
-            raise NothingThere(f"no features were built in {home.path}; run `patron build`")
-        return _read(*max(written))
+        yield
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise PatronError(f"the snapshots in {home.snapshots} cannot be read; run `patron build`") from error
 

@@ -1,0 +1,233 @@
+"""Oddities of a catalogue: what is written rightly, and is hardly meant.
+
+A catalogue with oddities is used. They are shown by ``patron actions``, ``GET /v1/actions`` and
+``patron recommend``, with how many customers fit now.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow.compute as pc
+
+from decisions.catalogue.actions import Action, Actions
+from decisions.everybody import Everybody
+from decisions.reasons import Language
+from decisions.rules.tree import All, Rule, TermComparison, walk
+from features.groups.segment_rules import current_name
+
+LOWER_IS_BETTER = ("churn", "subscription_churn")
+CHANNELS = ("email", "sms", "app", "push", "phone", "post", "web", "whatsapp", "wechat", "store")
+MAX_VALUES = 20  # listed in a message
+_WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
+    "over": ("it ended on {end}", "已于 {end} 结束"),
+    "all_over": ("every action is over; only doing nothing is left", "所有营销动作均已结束，只剩不联系"),
+    "missing_text": (
+        "it has no text in {languages}; the text in another language is used",
+        "缺少{languages}文本，将使用其他语言的文本",
+    ),
+    "harmful_effect": (
+        "its effect is harmful: it is declared to {direction} {model}",
+        "声明的效果有害：会使{model}{direction}",
+    ),
+    "discount_above_margin": (
+        "its discount of {discount:.0%} is above the margin of {margin:.0%}: every order loses money",
+        "让利 {discount:.0%} 高于毛利 {margin:.0%}，每单都亏损",
+    ),
+    "channel_typo": (
+        "no other action uses the channel {channel}; did you mean {similar}?",
+        "没有其他动作使用渠道“{channel}”；是否应为“{similar}”？",
+    ),
+    "contradiction": (
+        "its conditions contradict each other: {feature} cannot be both {conditions}",
+        "条件互相矛盾：{feature} 不可能同时满足 {conditions}",
+    ),
+    "value_nobody_has": (
+        "no customer has the value {value} of {feature}{values}",
+        "没有客户的 {feature} 为“{value}”{values}",
+    ),
+    "nobody_fits": ("nobody fits", "没有符合条件的客户"),
+    "no_scores": (
+        "it reads scores of {model}, and all customers were never scored; run `patron score`",
+        "规则用到 {model} 分数，但尚未为全部客户评分；请运行 `patron score`",
+    ),
+    "unused_limit": ("no action is of the {kind} {name} that a limit names", "没有动作属于限制中的 {name}"),
+}
+_SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "in": "="}
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """An oddity: a code of the table above, and its values.
+
+    Attributes:
+        action: the action that it is about; None for the whole catalogue.
+        fits: the number of customers who fit the action now, of ``customers``; None if it is not known.
+    """
+
+    code: str
+    action: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    fits: int | None = None
+    customers: int | None = None
+
+    def words(self, language: Language) -> str:
+        """The oddity as text, with the action and how many customers fit now."""
+        zh = language == "zh"
+        text = _WORDS[self.code][zh].format(**self.values)
+        if self.action is not None:
+            text = f"动作“{self.action}”：{text}" if zh else f"action {self.action}: {text}"
+        if self.fits is None:
+            return text
+        if zh:
+            return f"{text}（目前 {self.customers:,} 位客户中有 {self.fits:,} 位符合）"
+        return f"{text} ({self.fits:,} of {self.customers:,} customers fit now)"
+
+
+@dataclass(frozen=True)
+class Review:
+    """A catalogue with the number of customers who fit each action now, and its oddities.
+
+    Attributes:
+        fits: by action; empty if nothing was built yet.
+        customers: how many there are; None if nothing was built yet.
+    """
+
+    fits: Mapping[str, int]
+    customers: int | None
+    oddities: tuple[Oddity, ...]
+
+
+def review(actions: Actions, today: int, everybody: Everybody | None) -> Review:
+    """The review of a catalogue on a day of the shop; without counts if ``everybody`` is None."""
+    inside = {} if everybody is None else everybody.matching(actions.targets)
+    fits = {name: int(np.count_nonzero(mask)) for name, mask in inside.items()}
+    customers = None if everybody is None else len(everybody.table)
+    found: list[Oddity] = []
+    for action in actions.actions:
+        for code, values in _of_action(action, actions, today, everybody, fits):
+            found.append(Oddity(code, action.name, values, fits.get(action.name), customers))
+    if all(action.is_over(today) for action in actions.actions):
+        found.append(Oddity("all_over"))
+    for limit in actions.limits:
+        for kind, name, there in (
+            ("channel", limit.channel, {action.channel for action in actions.actions}),
+            ("group", limit.group, {action.group for action in actions.actions}),
+        ):
+            if name is not None and name not in there:
+                found.append(Oddity("unused_limit", None, {"kind": kind, "name": name}))
+    return Review(fits, customers, tuple(found))
+
+
+def _of_action(
+    action: Action, actions: Actions, today: int, everybody: Everybody | None, fits: Mapping[str, int]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    if action.is_over(today):
+        yield "over", {"end": action.end}
+    languages = [language for language in get_args(Language) if language not in action.text]
+    if action.text and languages:
+        yield "missing_text", {"languages": ", ".join(languages)}
+    if direction := _harm(action):
+        yield "harmful_effect", {"model": action.effect.on, "direction": direction}
+    if action.discount > actions.margin:
+        yield "discount_above_margin", {"discount": action.discount, "margin": actions.margin}
+    if similar := _similar_channel(action, actions):
+        yield "channel_typo", {"channel": action.channel, "similar": similar}
+    rule = actions.targets[action.name]
+    contradictions = [*_contradictions(rule)]
+    for feature, conditions in contradictions:
+        yield "contradiction", {"feature": feature, "conditions": conditions}
+    if everybody is None:
+        return
+    strange = [*_values_nobody_has(rule, everybody)]
+    for values in strange:
+        yield "value_nobody_has", values
+    unscored = [part.term.name for part in walk(rule) if isinstance(part, TermComparison) and part.term.is_score]
+    for model in sorted({*unscored} & {*everybody.unscored}):
+        yield "no_scores", {"model": model}
+    if not fits[action.name] and not contradictions and not strange:
+        yield "nobody_fits", {}
+
+
+def _harm(action: Action) -> str | None:
+    """How the declared effect harms: by lowering what should be high, or raising what should be low."""
+    effect = action.effect
+    lowers = effect.times <= 1 and effect.plus <= 0 and (effect.times < 1 or effect.plus < 0)
+    raises = effect.times >= 1 and effect.plus >= 0 and (effect.times > 1 or effect.plus > 0)
+    if effect.on in LOWER_IS_BETTER:
+        return "raise" if raises else None
+    return "lower" if lowers else None
+
+
+def _similar_channel(action: Action, actions: Actions) -> str | None:
+    """A channel for which the action's may be a slip of the pen."""
+    used = {other.channel for other in actions.actions if other.name != action.name}
+    if action.channel in {*used, *actions.channels, *CHANNELS}:
+        return None
+    similar = difflib.get_close_matches(action.channel, sorted({*used, *actions.channels, *CHANNELS}), n=1)
+    return similar[0] if similar else None
+
+
+def _contradictions(rule: Rule) -> Iterator[tuple[str, str]]:
+    """The terms whose comparisons inside one conjunction exclude each other, with these comparisons."""
+    for part in walk(rule):
+        if not isinstance(part, All):
+            continue
+        by_term: dict[str, list[TermComparison]] = {}
+        for comparison in part.rules:
+            if isinstance(comparison, TermComparison):
+                by_term.setdefault(comparison.term.name, []).append(comparison)
+        for name, comparisons in by_term.items():
+            if len(comparisons) > 1 and _excludes(comparisons):
+                conditions = (f"{_SIGNS[c.operator]} {', '.join(map(str, c.values))}" for c in comparisons)
+                yield name, " & ".join(conditions)
+
+
+def _excludes(comparisons: Iterable[TermComparison]) -> bool:
+    """Whether no value satisfies all of the comparisons of one term."""
+    low, high, open_, values = -math.inf, math.inf, False, None
+    sets = [set(c.values) for c in comparisons if c.operator == "in"]
+    for comparison in comparisons:
+        bound = comparison.values[0]
+        if comparison.operator == "in" or isinstance(bound, str):
+            continue
+        if comparison.operator in (">", ">=") and bound >= low:
+            low, open_ = bound, open_ or comparison.operator == ">"
+        if comparison.operator in ("<", "<=") and bound <= high:
+            high, open_ = bound, open_ or comparison.operator == "<"
+    if low > high or (low == high and open_):
+        return True
+    if not sets:
+        return False
+    values = set.intersection(*sets)
+    return not any(isinstance(v, str) or low <= v <= high for v in values)
+
+
+def _values_nobody_has(rule: Rule, everybody: Everybody) -> Iterator[dict[str, Any]]:
+    for part in walk(rule):
+        if not isinstance(part, TermComparison) or part.term.dtype != "string":
+            continue
+        name = part.term.name
+        there = {
+            current_name(name, unicodedata.normalize("NFC", value))
+            for value in pc.unique(everybody.table[name]).to_pylist()
+            if value is not None
+        }
+        for value in part.values:
+            if value not in there:
+                yield {"feature": name, "value": value, "values": _existing(str(value), there)}
+
+
+def _existing(value: str, there: set[str]) -> str:
+    """What to write instead: a similar value, or the values that exist."""
+    folded = {name.casefold(): name for name in there}
+    similar = difflib.get_close_matches(value.casefold(), folded, n=1)
+    if similar:
+        return f"; did you mean {folded[similar[0]]}?"
+    return f"; there are {', '.join(sorted(there))}" if 0 < len(there) <= MAX_VALUES else ""
