@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from commands import (
+    actions,
     answers,
     feedback,
     homes,
@@ -43,6 +44,7 @@ for noun in (
     models,
     datasets,
     kpis,
+    actions,
     results,
     answers,
     rankings,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+import serving.actions.routes
+import serving.audiences.routes
 import serving.catalogue.routes
 import serving.customers.routes
 import serving.decisions.routes
@@ -24,6 +26,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     serving.events.routes.router,
     serving.decisions.routes.router,
     serving.decisions.run_routes.router,
+    serving.actions.routes.router,
+    serving.audiences.routes.router,
     serving.segments.routes.router,
     serving.kpis.routes.router,
     serving.results.routes.router,

@@ -29,8 +29,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
     "over": ("it ended on {end}", "已于 {end} 结束"),
     "all_over": ("every action is over; only doing nothing is left", "所有营销动作均已结束，只剩不联系"),
     "missing_text": (
-        "it has no text in {languages}; the text in another language is used",
-        "缺少{languages}文本，将使用其他语言的文本",
+        "it has no text in {language}; the text in another language is used",
+        "缺少{language}文本，将使用其他语言的文本",
     ),
     "harmful_effect": (
         "its effect is harmful: it is declared to {direction} {model}",
@@ -59,6 +59,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
     ),
     "unused_limit": ("no action is of the {kind} {name} that a limit names", "没有动作属于限制中的 {name}"),
 }
+_CHINESE: Mapping[Any, str] = {"en": "英文", "zh": "中文", "raise": "升高", "lower": "降低"}
 _SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "in": "="}
 
 
@@ -80,7 +81,10 @@ class Oddity:
     def words(self, language: Language) -> str:
         """The oddity as text, with the action and how many customers fit now."""
         zh = language == "zh"
-        text = _WORDS[self.code][zh].format(**self.values)
+        values = (
+            {name: _CHINESE.get(value, value) for name, value in self.values.items()} if zh else self.values
+        )
+        text = _WORDS[self.code][zh].format(**values)
         if self.action is not None:
             text = f"动作“{self.action}”：{text}" if zh else f"action {self.action}: {text}"
         if self.fits is None:
@@ -109,20 +113,20 @@ def review(actions: Actions, today: int, everybody: Everybody | None) -> Review:
     inside = {} if everybody is None else everybody.matching(actions.targets)
     fits = {name: int(np.count_nonzero(mask)) for name, mask in inside.items()}
     customers = None if everybody is None else len(everybody.table)
-    found: list[Oddity] = []
+    oddities: list[Oddity] = []
     for action in actions.actions:
         for code, values in _of_action(action, actions, today, everybody, fits):
-            found.append(Oddity(code, action.name, values, fits.get(action.name), customers))
+            oddities.append(Oddity(code, action.name, values, fits.get(action.name), customers))
     if all(action.is_over(today) for action in actions.actions):
-        found.append(Oddity("all_over"))
+        oddities.append(Oddity("all_over"))
     for limit in actions.limits:
         for kind, name, there in (
             ("channel", limit.channel, {action.channel for action in actions.actions}),
             ("group", limit.group, {action.group for action in actions.actions}),
         ):
             if name is not None and name not in there:
-                found.append(Oddity("unused_limit", None, {"kind": kind, "name": name}))
-    return Review(fits, customers, tuple(found))
+                oddities.append(Oddity("unused_limit", None, {"kind": kind, "name": name}))
+    return Review(fits, customers, tuple(oddities))
 
 
 def _of_action(
@@ -130,9 +134,9 @@ def _of_action(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if action.is_over(today):
         yield "over", {"end": action.end}
-    languages = [language for language in get_args(Language) if language not in action.text]
-    if action.text and languages:
-        yield "missing_text", {"languages": ", ".join(languages)}
+    for language in get_args(Language) if action.text else ():
+        if language not in action.text:
+            yield "missing_text", {"language": language}
     if direction := _harm(action):
         yield "harmful_effect", {"model": action.effect.on, "direction": direction}
     if action.discount > actions.margin:
@@ -148,7 +152,9 @@ def _of_action(
     strange = [*_values_nobody_has(rule, everybody)]
     for values in strange:
         yield "value_nobody_has", values
-    unscored = [part.term.name for part in walk(rule) if isinstance(part, TermComparison) and part.term.is_score]
+    unscored = [
+        part.term.name for part in walk(rule) if isinstance(part, TermComparison) and part.term.is_score
+    ]
     for model in sorted({*unscored} & {*everybody.unscored}):
         yield "no_scores", {"model": model}
     if not fits[action.name] and not contradictions and not strange:

@@ -1,0 +1,49 @@
+"""The catalogue of actions, as responses have it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class CatalogueWarning(BaseModel):
+    """What looks like a mistake; the catalogue is used all the same."""
+
+    action: str | None = Field(description="Null for the whole catalogue.")
+    code: str
+    en: str
+    zh: str
+
+
+class CatalogueAction(BaseModel):
+    """An action as it is declared, and how many customers fit it now."""
+
+    name: str
+    channel: str
+    group: str | None
+    text: dict[str, str] = Field(description="By language.")
+    rule: str | None = Field(description="For whom it is, as one line; null for everybody.")
+    state: Literal["active", "not started", "over"]
+    start: str | None = Field(description="The first day, in the shop's zone.")
+    end: str | None = Field(description="The last day.")
+    goal: str | None
+    cost: float = Field(description="Per contact, in the shop's currency.")
+    discount: float = Field(description="A share of the price.")
+    repeat_after_days: int
+    effect: dict[str, Any] = Field(description="The assumed effect.")
+    fits: int | None = Field(description="Customers who match its rule now; null before the first build.")
+
+
+class Catalogue(BaseModel):
+    """The actions of the shop."""
+
+    digest: str = Field(description="Of the content; the decisions made by it name it, too.")
+    customers: int | None = Field(description="All customers, as of the last build.")
+    as_of: datetime | None = Field(description="The moment of the features by which customers are counted.")
+    actions: list[CatalogueAction]
+    channels: dict[str, dict[str, Any] | None] = Field(
+        description="What is declared about each; null for nothing."
+    )
+    warnings: list[CatalogueWarning]
