@@ -86,6 +86,10 @@ def recommend(
         Path | None, typer.Option(help="The output file: .xlsx, .csv, .ndjson or .parquet.")
     ] = None,
     segment: Segment = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(help="Only customers who match this rule, as in docs/rules.md.", metavar="RULE"),
+    ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
     language: Annotated[Language, typer.Option(help="The language of texts and reasons.")] = Language.en,
     target: Annotated[
@@ -120,7 +124,7 @@ def recommend(
     with progress_bar(as_json) as progress:
         done = recommend_everyone(
             open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
-            only_actions=only_actions,
+            only_actions=only_actions, rule=rule,
         )  # fmt: skip
     lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]

@@ -37,11 +37,13 @@ class DecisionRun(Job):
         channels: the requested channels, in alphabetical order; None for all.
         language: the default language of texts and reasons.
         rules: the digest of the actions' rules, the same for all customers.
+        rule: the rule that its customers match, as one line; None for all of the segment.
     """
 
     channels: tuple[str, ...] | None
     language: str
     rules: str
+    rule: str | None = None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -51,7 +51,7 @@ def parse(content: bytes, path: str, known: Mapping[str, Feature] = FEATURES) ->
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise PatronError(
-            f"{path}: line {line}: this is not a TOML file: it is not in UTF-8{_encoding(content)};"
+            f"{path}: this is not a TOML file: line {line} is not in UTF-8{_encoding(content)};"
             " save it in UTF-8"
         ) from error
     except tomllib.TOMLDecodeError as error:

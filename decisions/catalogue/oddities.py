@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from decisions.catalogue.actions import Action, Actions
 from decisions.everybody import Everybody
 from decisions.reasons import Language
-from decisions.rules.tree import All, Rule, TermComparison, walk
+from decisions.rules.evaluation import RuleInput, evaluate
+from decisions.rules.tree import All, Rule, TermComparison, terms, walk
 from features.groups.segment_rules import current_name
 
 LOWER_IS_BETTER = ("churn", "subscription_churn")
@@ -152,12 +153,10 @@ def _of_action(
     strange = [*_values_nobody_has(rule, everybody)]
     for values in strange:
         yield "value_nobody_has", values
-    unscored = [
-        part.term.name for part in walk(rule) if isinstance(part, TermComparison) and part.term.is_score
-    ]
-    for model in sorted({*unscored} & {*everybody.unscored}):
+    unscored = sorted({term.name for term in terms(rule) if term.is_score} & {*everybody.unscored})
+    for model in unscored:
         yield "no_scores", {"model": model}
-    if not fits[action.name] and not contradictions and not strange:
+    if not (fits[action.name] or contradictions or strange or unscored):
         yield "nobody_fits", {}
 
 
@@ -195,24 +194,21 @@ def _contradictions(rule: Rule) -> Iterator[tuple[str, str]]:
                 yield name, " & ".join(conditions)
 
 
-def _excludes(comparisons: Iterable[TermComparison]) -> bool:
+def _excludes(comparisons: Sequence[TermComparison]) -> bool:
     """Whether no value satisfies all of the comparisons of one term."""
-    low, high, open_, values = -math.inf, math.inf, False, None
     sets = [set(c.values) for c in comparisons if c.operator == "in"]
-    for comparison in comparisons:
-        bound = comparison.values[0]
-        if comparison.operator == "in" or isinstance(bound, str):
-            continue
-        if comparison.operator in (">", ">=") and bound >= low:
-            low, open_ = bound, open_ or comparison.operator == ">"
-        if comparison.operator in ("<", "<=") and bound <= high:
-            high, open_ = bound, open_ or comparison.operator == "<"
-    if low > high or (low == high and open_):
-        return True
-    if not sets:
-        return False
-    values = set.intersection(*sets)
-    return not any(isinstance(v, str) or low <= v <= high for v in values)
+    if sets:
+        candidates = set.intersection(*sets)
+    else:
+        low = max((c.values[0] for c in comparisons if c.operator in (">", ">=")), default=-math.inf)
+        high = min((c.values[0] for c in comparisons if c.operator in ("<", "<=")), default=math.inf)
+        if low < high:  # type: ignore[operator]
+            return False
+        candidates = {low} & {high}
+    return not any(
+        all(evaluate(c, RuleInput({c.term.name: value}, {}, 0, 0)) for c in comparisons)
+        for value in candidates
+    )
 
 
 def _values_nobody_has(rule: Rule, everybody: Everybody) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,8 @@ def _text(rule: Rule, binding: int) -> str:
             return _test(term.name, "!=", "not in", values)
         case Not(Known(term)):
             return f"{term.name} is not known"
+        case Not(TermComparison(term, ">", (0,))) if term.dtype == "int64":
+            return f"not {term.name}"
         case Not(part):
             return f"not {_text(part, _PART)}"
         case Known(term):

@@ -19,10 +19,8 @@ from decisions.policy import POLICY, Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
 from decisions.values.formulas import features_read
 from events.identity import merged_keys
-from features.offline.current import NoSuchSegment, members
 from records.contacts import MARKETING, Contact, Reservation, days_since
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
-from records.job import Segment, filters_of
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.score import ScoredCustomer
@@ -79,22 +77,6 @@ class Decider:
         # Naming all of them is the same question as naming none.
         restricted = None if named in ((), existing) else named
         return DecisionRequest(shop.now(), shop.today(), restricted, rules.digest, caller)
-
-    def segment(self, segment: Segment) -> dict[int, str]:
-        """The customers of a segment, or all: external ids by key, by key.
-
-        Raises:
-            Unprocessable: there is no such segment; the text says which there are.
-        """
-        table = self.scorer.identity.table()
-        everyone = dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
-        if segment is None:
-            return everyone
-        try:
-            inside = members(self.scorer.home, filters_of(segment)).tolist()
-        except NoSuchSegment as error:
-            raise Unprocessable(f"segment: {error}") from error
-        return {key: everyone[key] for key in inside if key in everyone}
 
     def decide(
         self,

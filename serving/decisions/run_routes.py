@@ -69,7 +69,8 @@ def start(
             request, key=idempotency_key, caller=caller, operation="start_recommendation_run",
             find=running.store.find,
             create=lambda run_id: running.start(
-                segment_of(request.segment), request.channels, request.language, caller.name or "api", run_id
+                segment_of(request.segment), request.channels, request.language, caller.name or "api", run_id,
+                request.rule,
             ),
         )  # fmt: skip
     except JobRunning as error:
@@ -164,6 +165,7 @@ def _state(decider: Decider, run: DecisionRun) -> RunState:
             "error": run.error,
             "started_at": run.at,
             "segment": run.segment,
+            "rule": run.rule,
             "channels": run.channels and list(run.channels),
             "language": run.language,
             "total": run.total,

@@ -13,11 +13,14 @@ from core.progress import Progress, silent
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import restore
 from decisions.reasons import Language
+from decisions.rules.tree import Rule
+from decisions.rules.writing import text_of
 from records.decisions import DecisionRequest
 from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
 from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
+from serving.decisions.selection import read_rule, select_customers
 
 BATCH = 25  # customers per transaction, so that a request of the API does not wait long for the store
 
@@ -37,17 +40,20 @@ class DecisionRuns:
         language: Language,
         caller: str,
         run_id: str,
+        rule: str | None = None,
     ) -> DecisionRun:
         """Start a run; returns as soon as its customers are stored.
 
         Raises:
             JobRunning: another run is not done yet.
-            Unprocessable: there is no such segment or channel.
+            Unprocessable: there is no such segment or channel, or the rule is none.
             PatronError: the actions or a store cannot be used.
         """
-        question = self._decider.question(self._decider.rules(), channels, caller)
-        customers = self._decider.segment(segment)
-        run = replace(new_run(question, segment, language, SERVICE), id=run_id)
+        rules = self._decider.rules()
+        question = self._decider.question(rules, channels, caller)
+        target = read_rule(self._decider.scorer.home, rules, rule)
+        customers = select_customers(self._decider.scorer, segment, target)
+        run = replace(new_run(question, segment, language, SERVICE, target), id=run_id)
         return self._worker.start(lambda: self.store.create(run, [_keys(customers)]))
 
     def resume(self) -> None:
@@ -62,11 +68,14 @@ class DecisionRuns:
         decide_all(self._decider, self.store, run, shutdown=shutdown)
 
 
-def new_run(question: DecisionRequest, segment: Segment, language: Language, origin: str) -> DecisionRun:
+def new_run(
+    question: DecisionRequest, segment: Segment, language: Language, origin: str, rule: Rule | None = None
+) -> DecisionRun:
     """A run that asks this question, to be stored with its customers."""
     return DecisionRun(
         at=question.at, segment=segment, origin=origin, caller=question.caller,
         channels=question.channels, language=language, rules=question.rules,
+        rule=None if rule is None else text_of(rule),
     )  # fmt: skip
 
 

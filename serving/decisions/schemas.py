@@ -145,6 +145,12 @@ class RunRequest(ActionsRequest):
     )
 
     segment: SegmentFilter = None
+    rule: str | None = Field(
+        None,
+        max_length=4000,
+        description="Only customers who match this rule, as of the last build.",
+        examples=["in audience valuable and recency_days > 60"],
+    )
 
 
 class RunState(BaseModel):
@@ -155,6 +161,7 @@ class RunState(BaseModel):
     error: str | None = Field(description="Why it failed.")
     started_at: datetime
     segment: str | list[str] | None
+    rule: str | None = Field(description="As one line, in its canonical form.")
     channels: list[str] | None
     language: Language
     total: int = Field(description="Customers in the segment.")

@@ -23,6 +23,7 @@ from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows
 from serving.decisions.runs import decide_all, new_run
 from serving.decisions.schemas import Row
+from serving.decisions.selection import read_rule, select_customers
 from serving.files import exports
 from serving.files.layouts import ExportLayout, find_layout
 from serving.files.writing import check_place
@@ -46,6 +47,7 @@ def recommend_everyone(
     own_layouts: Path | None = None,
     *,
     only_actions: bool = False,
+    rule: str | None = None,
 ) -> dict[str, Any]:
     """Decide for everybody in a segment into ``out`` (.ndjson, .csv, .xlsx or .parquet) and into the log.
 
@@ -54,6 +56,7 @@ def recommend_everyone(
     Args:
         target: the program that a .csv or .xlsx file is for; a spreadsheet for None.
         own_layouts: a file of layouts in place of those that come with Patron.
+        rule: only customers who match this rule.
         only_actions: leave the customers out of the file for whom nothing is to be done.
 
     Returns:
@@ -70,11 +73,13 @@ def recommend_everyone(
     with ScoreLog(home) as scores, DecisionLog(home) as log:
         decider = Decider(open_scorer(home, scores), log)
         store = RunStore(log)
-        run = new_run(decider.question(decider.rules(), channels, "cli"), segment, language, COMMAND)
-        keys = np.array([*decider.segment(segment)], np.int64)
+        rules = decider.rules()
+        matched = read_rule(home, rules, rule)
+        run = new_run(decider.question(rules, channels, "cli"), segment, language, COMMAND, matched)
+        keys = np.array([*select_customers(decider.scorer, segment, matched)], np.int64)
         store.refuse_if_running()
         run = store.interrupted_command(
-            segment=segment, channels=run.channels, language=language, rules=run.rules
+            segment=segment, channels=run.channels, language=language, rules=run.rules, rule=run.rule
         ) or store.create(run, [keys])
         with store.execute(run):
             decide_all(decider, store, run, progress)

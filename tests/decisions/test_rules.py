@@ -65,7 +65,7 @@ def holds(text: str, who: RuleInput) -> bool | None:
     [
         (
             "churn > 0.5 and value_tier in (A, B) and not open_complaint",
-            "churn > 0.5 and value_tier in (A, B) and not open_complaints > 0",
+            "churn > 0.5 and value_tier in (A, B) and not open_complaints",
         ),
         ("churn > 50%", "churn > 0.5"),
         ("NOT newsletter OR orders_90d >= 2", "not newsletter or orders_90d >= 2"),

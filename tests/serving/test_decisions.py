@@ -309,6 +309,38 @@ def test_rules_that_are_missing_or_broken_are_a_problem_and_are_read_again_when_
     }  # fmt: skip
 
 
+def test_the_catalogue_and_its_audiences_are_listed_with_who_fits_now(ask: Ask, ids: list[str]) -> None:
+    catalogue = ask("GET", "/v1/actions").json()
+    assert [action["name"] for action in catalogue["actions"]] == [
+        "coupon_10", "free_delivery", "personal_call", "reminder", "win_back_letter",
+    ]  # fmt: skip
+    assert catalogue["customers"] == len(ids)
+    assert all(0 < action["fits"] < len(ids) for action in catalogue["actions"])
+    assert {action["state"] for action in catalogue["actions"]} == {"active"}
+    assert catalogue["warnings"] == []
+    assert catalogue["channels"]["email"]["quiet_hours"] == ["22:00", "08:00"]
+    (audience,) = ask("GET", "/v1/audiences").json()["audiences"]
+    assert (audience["name"], audience["rule"]) == (
+        "valuable", "value_tier in (A, B) and orders_365d >= 2",
+    )  # fmt: skip
+    assert 0 < audience["customers"] < len(ids)
+    assert audience["reach"]["email"] <= audience["reach"]["phone"] == audience["customers"]
+
+
+def test_a_run_decides_for_the_customers_who_match_its_rule(ask: Ask, facts: pd.DataFrame) -> None:
+    rule = "in audience valuable and recency_days > 30 or not newsletter"
+    page = run_to_its_end(ask, rule=rule)
+    valuable = facts.value_tier.isin(["A", "B"]) & (facts.orders_365d >= 2)
+    expected = facts[valuable & (facts.recency_days > 30) | (facts.newsletter == False)]  # noqa: E712
+    assert {row["customer_id"] for row in page["rows"]} == {*expected.index}
+    assert page["rule"] == rule
+    for wrong, words in [
+        ("chrun > 0.5", r"rule: column 1: there is no feature 'chrun'; did you mean churn"),
+        ("in audience vip", r"rule: column 13: there is no audience 'vip'; use valuable"),
+    ]:
+        refused(ask("POST", RUNS, json={"rule": wrong}), 422, words)
+
+
 def on_day(home: Home, days: int) -> None:
     """Let the shop's clock stand some days after the end of the shop's history."""
     shop = home.shop()
