@@ -19,6 +19,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 from core.calendar import day_of, midnight
 from core.errors import PatronError
@@ -65,16 +66,25 @@ def rotate(home: Home) -> int:
 
 
 def held_out(
-    log: DecisionLog, identity: Identity, keys: Sequence[int], now: datetime, zone: str
+    log: DecisionLog, identity: Identity, keys: Sequence[int], now: datetime, zone: str, *, enrol: bool = True
 ) -> frozenset[int]:
-    """Those of the customers who are in the holdout; who had no decision in the rotation is enrolled now."""
+    """Those of the customers who are in the holdout.
+
+    Args:
+        now: by the shop's clock. zone: the shop's time zone.
+        enrol: enrol the customers who had no decision in the rotation; False changes nothing.
+    """
     phase = holdout.current(log, now)
     if phase is None or phase.share == 0:
         return frozenset()
     merged = by_survivor(identity.merges(keys))
-    when = now, day_of(now, zone)
-    enrolled = holdout.enrol(log, keys, merged, phase, when, lambda key: draw(log.salt, phase.rotation, key))
-    return frozenset(key for key, enrolment in enrolled.items() if enrolment.draw < phase.share)
+    own_draw = partial(draw, log.salt, phase.rotation)
+    if enrol:
+        enrolments = holdout.enrol(log, keys, merged, phase, (now, day_of(now, zone)), own_draw)
+    else:
+        enrolments = holdout.enrolled(log, keys, merged, phase.rotation)
+    draws = {key: enrolments[key].draw if key in enrolments else own_draw(key) for key in keys}
+    return frozenset(key for key, value in draws.items() if value < phase.share)
 
 
 def by_survivor(merges: Iterable[Merge]) -> dict[int, list[int]]:

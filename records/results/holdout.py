@@ -94,6 +94,18 @@ def rotate(log: DecisionLog, now: datetime) -> HoldoutPhase | None:
     return HoldoutPhase(now, last.rotation + 1, last.share)
 
 
+def enrolled(
+    log: DecisionLog, keys: Sequence[int], merged: Mapping[int, Sequence[int]], rotation: int
+) -> dict[int, Enrolment]:
+    """The enrolments of those of these customers who have one.
+
+    Args:
+        merged: the keys of the customers who were merged into a customer.
+    """
+    with log.reading() as connection:
+        return _enrolled(connection, keys, merged, rotation)
+
+
 def enrol(
     log: DecisionLog,
     keys: Sequence[int],
@@ -108,16 +120,15 @@ def enrol(
         merged: the keys of the customers who were merged into a customer.
         draw: the draw of a key.
     """
-    with log.reading() as connection:
-        enrolled = _enrolled(connection, keys, merged, phase.rotation)
-    if missing := [key for key in keys if key not in enrolled]:
+    known = enrolled(log, keys, merged, phase.rotation)
+    if missing := [key for key in keys if key not in known]:
         at, day = moment_and_day
         rows = [{"rotation": phase.rotation, "customer_key": key, "at_us": micros(at), "day": day,
                  "draw": draw(key)} for key in missing]  # fmt: skip
         with log.writing() as connection:
             connection.execute(insert(connection, holdout_draws).on_conflict_do_nothing(), rows)
-            enrolled |= _enrolled(connection, missing, merged, phase.rotation)
-    return enrolled
+            known |= _enrolled(connection, missing, merged, phase.rotation)
+    return known
 
 
 def enrolments(log: DecisionLog, rotation: int, merged: Mapping[int, Sequence[int]]) -> list[Enrolment]:

@@ -107,6 +107,14 @@ def test_only_a_rotation_draws_anew_and_independently(log: DecisionLog, identity
     assert {e.customer_key for e in holdout.enrolments(log, 1, {})} == set(EVERYONE)
 
 
+def test_a_preview_shows_the_group_and_enrols_nobody(log: DecisionLog, identity: Identity) -> None:
+    declare(log, actions("holdout_share = 0.3"), NOON, ZONE)
+    shown = held_out(log, identity, list(EVERYONE), NOON, ZONE, enrol=False)
+    assert holdout.enrolments(log, 1, {}) == []
+    assert members(log, identity, NOON) == shown
+    assert held_out(log, identity, list(EVERYONE), NOON, ZONE, enrol=False) == shown
+
+
 def test_draws_are_apart_from_the_salt_and_the_rotation() -> None:
     draws = [draw(bytes(32), rotation, key) for rotation in (1, 2) for key in EVERYONE]
     assert len({*draws, *(draw(b"x" * 32, 1, key) for key in EVERYONE)}) == 3 * len(EVERYONE)
