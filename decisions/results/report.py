@@ -23,6 +23,7 @@ from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.holdout import by_survivor, declare
+from decisions.reasons import Language
 from decisions.results import programme, words
 from decisions.results.attribution import conversions, margins, orders_after
 from decisions.results.from_events import record_from_events
@@ -36,6 +37,7 @@ from records.results import holdout, reading
 from records.results.conversions import Conversion, replace_all
 from records.results.holdout import Enrolment, HoldoutPhase
 
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SEGMENTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 FILE = "results.json"
 Report = dict[str, Any]
@@ -131,7 +133,8 @@ class _Inputs:
 
     def _programme(self) -> Report:
         if self.phase is None or not self.enrolments:
-            note = {language: words.no_holdout(language) for language in ("en", "zh")}
+            declared = self.phase is not None and self.phase.share > 0
+            note = {name: words.nothing_to_compare(name, declared=declared) for name in LANGUAGES}
             return {"holdout": None, "programme": None, "months": [], "segments": [], "words": note}
         customers = programme.groups(self.enrolments, self.phases)
         start = min(enrolment.at for enrolment in self.enrolments)
@@ -143,7 +146,7 @@ class _Inputs:
             "programme": _as_dict(whole),
             "months": self._months(customers, start),
             "segments": self._segments(people, start, days),
-            "words": {language: words.of_programme(whole, language) for language in ("en", "zh")},
+            "words": {language: words.of_programme(whole, language) for language in LANGUAGES},
         }
 
     def _months(self, customers: pd.DataFrame, start: datetime) -> list[Report]:
@@ -233,11 +236,11 @@ def _about(
 def _as_dict(effect: ProgrammeEffect) -> Report:
     columns = asdict(effect)
     columns["unclear"] = [reason["code"] for reason in columns["unclear"]]
-    return columns | {"words": {language: words.of_programme(effect, language) for language in ("en", "zh")}}
+    return columns | {"words": {language: words.of_programme(effect, language) for language in LANGUAGES}}
 
 
 def _action_as_dict(contrast: ActionContrast) -> Report:
-    texts = {language: words.of_action(contrast, language) for language in ("en", "zh")}
+    texts = {language: words.of_action(contrast, language) for language in LANGUAGES}
     return asdict(contrast) | {"words": texts}
 
 

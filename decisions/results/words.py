@@ -14,6 +14,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
         "cannot tell: no holdout is declared; set holdout_share in actions.toml",
         "无法判断：尚未设置长期对照组，请在营销动作文件中设置对照组比例",
     ),
+    "nobody_enrolled": (
+        "cannot tell yet, because no customer had a decision since the holdout was drawn",
+        "暂时无法判断：自抽取长期对照组以来尚无客户决策",
+    ),
     "unclear": ("cannot tell yet, because {reasons}", "暂时无法判断：{reasons}"),
     "few_customers": (
         "the smaller group has {count:,.0f} customers and needs {needed:,.0f}",
@@ -92,9 +96,13 @@ def of_action(contrast: ActionContrast, language: Language) -> str:
     return _difference(contrast.net_margin, "action_", language)
 
 
-def no_holdout(language: Language) -> str:
-    """That nothing can be compared."""
-    return _text("no_holdout", language)
+def nothing_to_compare(language: Language, *, declared: bool) -> str:
+    """That there are no groups yet.
+
+    Args:
+        declared: whether a holdout is declared.
+    """
+    return _text("nobody_enrolled" if declared else "no_holdout", language)
 
 
 def _difference(result: Difference | None, prefix: str, language: Language) -> str:

@@ -127,7 +127,9 @@ class ResultsResponse(BaseModel):
     conversion_days: int
     conversions: Conversions
     outcomes_from_events: OutcomesFromEvents
-    holdout: Holdout | None = Field(description="Null if none is declared.")
+    holdout: Holdout | None = Field(
+        description="Null if none is declared, or nobody had a decision since it was drawn."
+    )
     programme: Programme | None
     months: list[Month]
     segments: list[SegmentResult]
