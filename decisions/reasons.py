@@ -6,26 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from decisions import chinese
+
 Language = Literal["en", "zh"]
 
 _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     # An action is not offered.
     "channel": ("channel not asked for", "未请求该渠道"),
-    "not_known": ("{feature} is not known", "{feature} 未知"),
-    "not_equal": ("{feature} is {value} and must be {wanted}", "{feature} 为 {value}，须为 {wanted}"),
-    "not_one_of": (
-        "{feature} is {value} and must be one of {wanted}",
-        "{feature} 为 {value}，须为以下之一：{wanted}",
-    ),
-    "below": ("{feature} is {value} and must be at least {bound}", "{feature} 为 {value}，至少须为 {bound}"),
-    "above": ("{feature} is {value} and must be at most {bound}", "{feature} 为 {value}，至多须为 {bound}"),
-    "not_above": ("{feature} is {value} and must be above {bound}", "{feature} 为 {value}，须高于 {bound}"),
-    "not_below": ("{feature} is {value} and must be below {bound}", "{feature} 为 {value}，须低于 {bound}"),
-    "must_not_be": ("{feature} is {value}, which is excluded", "{feature} 为 {value}，已排除"),
-    "is_known": ("{feature} is known and must not be", "{feature} 已知，须为未知"),
-    "excluded": ("excluded by the rule: {rule}", "被规则排除：{rule}"),
+    # In Chinese, :mod:`decisions.chinese` words comparisons.
+    "not_known": ("{feature} is not known", ""),
+    "not_equal": ("{feature} is {value} and must be {wanted}", ""),
+    "not_one_of": ("{feature} is {value} and must be one of {wanted}", ""),
+    "below": ("{feature} is {value} and must be at least {bound}", ""),
+    "above": ("{feature} is {value} and must be at most {bound}", ""),
+    "not_above": ("{feature} is {value} and must be above {bound}", ""),
+    "not_below": ("{feature} is {value} and must be below {bound}", ""),
+    "must_not_be": ("{feature} is {value}, which is excluded", ""),
+    "is_known": ("{feature} is known and must not be", ""),
+    "excluded": ("excluded by the rule: {rule}", "符合排除条件"),
     "no_alternative": ("none of these holds: {reasons}", "以下条件均不满足：{reasons}"),
-    "outside_audience": ("not in the audience {audience}: {why}", "不属于受众“{audience}”：{why}"),
+    "outside_audience": ("not in the audience {audience}: {why}", "不属于受众“{audience}”（{why}）"),
     "in_audience": ("in the audience {audience}, which is excluded", "属于已排除的受众“{audience}”"),
     "not_within": ("{date} is not within {days} days", "{days} 天内没有{date}"),
     "is_within": ("{date} is within {days} days, which is excluded", "{days} 天内有{date}，已排除"),
@@ -51,7 +51,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "{contacts} within {length}{scope}; at most {limit}",
         "{length}内已{scope}联系 {contacts}（至多 {limit} 次）",
     ),
-    "no_score": ("no {model} score: {reason}", "没有 {model} 分数：{reason}"),
+    "no_score": ("no {model} score: {reason}", "没有{model}：{reason}"),
     "no_order_value": (
         "no average order value: nothing was paid for yet",
         "没有平均订单金额：尚无付款订单",
@@ -98,7 +98,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "effect": (
         "{model} {before:.2g} → {after:.2g}, an assumed effect",
-        "{model} {before:.2g} → {after:.2g}（假定效果）",
+        "{model} {before:.1%} → {after:.1%}（假定效果）",
     ),
     "order_value": (
         "average order {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
@@ -157,8 +157,21 @@ class DecisionReason:
 
     def words(self, language: Language) -> str:
         """The reason as text."""
+        if language == "zh" and self.code in chinese.COMPARISONS:
+            return chinese.comparison(self.code, self.values)
         template = _WORDS[self.code][language == "zh"]
-        return template.format(**{name: _Value(value, language) for name, value in self.values.items()})
+        return template.format(
+            **{name: _Value(_named(name, value, language), language) for name, value in self.values.items()}
+        )
+
+
+def _named(name: str, value: Any, language: Language) -> Any:
+    """A model or a date by its name in the language; any other value as it is."""
+    if name == "model" and language == "zh":
+        return chinese.label(str(value))
+    if name == "date":
+        return chinese.DATES.get(value, f"“{value}”") if language == "zh" else str(value).replace("_", " ")
+    return value
 
 
 def reason(code: str, **values: Any) -> DecisionReason:

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow.compute as pc
 
+from decisions import chinese
 from decisions.catalogue.actions import Action, Actions
 from decisions.everybody import Everybody
 from decisions.reasons import Language
@@ -47,16 +48,16 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
     ),
     "contradiction": (
         "its conditions contradict each other: {feature} cannot be both {conditions}",
-        "条件互相矛盾：{feature} 不可能同时满足 {conditions}",
+        "条件互相矛盾：{feature}不可能同时满足 {conditions}",
     ),
     "value_nobody_has": (
         "no customer has the value {value} of {feature}{values}",
-        "没有客户的 {feature} 为“{value}”{values}",
+        "没有客户的{feature}为“{value}”",
     ),
     "nobody_fits": ("nobody fits", "没有符合条件的客户"),
     "no_scores": (
         "it reads scores of {model}, and all customers were never scored; run `patron score`",
-        "规则用到 {model} 分数，但尚未为全部客户评分；请运行 `patron score`",
+        "规则用到{model}，但尚未为全部客户评分；请运行 `patron score`",
     ),
     "unused_limit": ("no action is of the {kind} {name} that a limit names", "没有动作属于限制中的 {name}"),
 }
@@ -82,9 +83,7 @@ class Oddity:
     def words(self, language: Language) -> str:
         """The oddity as text, with the action and how many customers fit now."""
         zh = language == "zh"
-        values = (
-            {name: _CHINESE.get(value, value) for name, value in self.values.items()} if zh else self.values
-        )
+        values = _in_chinese(self.values) if zh else self.values
         text = _WORDS[self.code][zh].format(**values)
         if self.action is not None:
             text = f"动作“{self.action}”：{text}" if zh else f"action {self.action}: {text}"
@@ -93,6 +92,11 @@ class Oddity:
         if zh:
             return f"{text}（目前 {self.customers:,} 位客户中有 {self.fits:,} 位符合）"
         return f"{text} ({self.fits:,} of {self.customers:,} customers fit now)"
+
+
+def _in_chinese(values: Mapping[str, Any]) -> dict[str, Any]:
+    named = {name: _CHINESE.get(value, value) for name, value in values.items()}
+    return named | {name: chinese.label(named[name]) for name in ("feature", "model") if name in named}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ _MISMATCHES = {"<": "not_below", "<=": "above", ">": "not_above", ">=": "below"}
 _OPPOSITE = {"<": "below", "<=": "not_above", ">": "above", ">=": "not_below"}
 """By operator, the reason of a customer for whom the comparison must not hold, and does."""
 
+UNANSWERED = {"en": "the model does not answer", "zh": "模型没有给出结果"}
+
 
 @dataclass(frozen=True)
 class RuleInput:
@@ -178,7 +180,7 @@ def _missing(term: Term, customer: RuleInput) -> DecisionReason:
     if not term.is_score:
         return reason("not_known", feature=term.name)
     score = customer.scores.get(term.name)
-    return reason("no_score", model=term.name, reason=(score and score.reason) or "the model does not answer")
+    return reason("no_score", model=term.name, reason=(score and score.reason) or UNANSWERED)
 
 
 def _is_within(rule: DateWithin, customer: RuleInput) -> bool | None:

@@ -64,7 +64,7 @@ def words(reviewed: Review, language: str = "en") -> list[str]:
          None),
         (actions(effect='on = "churn", plus = 0.1'),
          "its effect is harmful: it is declared to raise churn",
-         "动作“reminder”：声明的效果有害：会使churn升高（目前 4 位客户中有 4 位符合）"),
+         "动作“reminder”：声明的效果有害：会使流失概率升高（目前 4 位客户中有 4 位符合）"),
         (actions('rule = "orders_total <= 1 and orders_total >= 4"'),
          "its conditions contradict each other: orders_total cannot be both ≤ 1 & ≥ 4"
          "",
