@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ MIN_OUTCOMES = 20  # with an outcome; for probabilities also without one
 OFF = 1.5  # predicted over actual, or its inverse, from which a level has drifted
 MIN_COVERAGE = 0.75  # of intervals for nine in ten
 DRAWS, SEED = 200, 0
-Interval = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,9 @@ class LevelReport:
         ratio: predicted over actual total; ``low`` and ``high`` are its 95 % interval, by a bootstrap over
             customers. None if there are too few customers or outcomes, as is the rest.
         slope: of the calibration; below 1 the scores are spread too far.
-        coverage, coverage_top_decile: the share of outcomes within their intervals, of all and of the tenth
-            with the highest scores; None for probabilities.
+        coverage, coverage_top_decile: the share of outcomes within their intervals, of all customers whose
+            interval is known and of the tenth of them with the highest scores; None if they are fewer than
+            ``MIN_CUSTOMERS``.
     """
 
     customers: int
@@ -55,16 +54,12 @@ class LevelReport:
         return asdict(self)
 
 
-def check_level(
-    model: str, kind: str, horizon_days: int, rows: pd.DataFrame,
-    interval: Callable[[Array], Interval | None],
-) -> LevelReport:  # fmt: skip
+def check_level(model: str, kind: str, horizon_days: int, rows: pd.DataFrame) -> LevelReport:
     """Compare scores with outcomes.
 
     Args:
         kind: ``probability`` or ``money``.
-        rows: one per customer: ``score`` and ``label``.
-        interval: the bounds for scores.
+        rows: one per customer: ``score`` and ``label``; ``low`` and ``high`` where the interval is known.
     """
     score, outcome = (rows[name].to_numpy(np.float64) for name in ("score", "label"))
     having = int((outcome > 0).sum())
@@ -78,8 +73,7 @@ def check_level(
         return LevelReport(len(rows), *totals, "too_few", words)
     ratio, (low, high) = metrics.total_ratio(outcome, score), _interval_of_ratio(outcome, score)
     slope = (money_slope if kind == "money" else metrics.calibration_slope)(outcome, score)
-    bounds = interval(score)
-    covered = (None, None) if bounds is None else tuple(coverages(outcome, score, *bounds).values())
+    covered = _covered(rows)
     wrong = []
     if low > OFF or high < 1 / OFF:
         wrong.append(f"the predicted total is {ratio:.2f} times the actual one ({low:.2f} to {high:.2f})")
@@ -94,6 +88,18 @@ def check_level(
         )
     verdict: Literal["quiet", "drifted"] = "drifted" if wrong else "quiet"
     return LevelReport(len(rows), *totals, verdict, words, ratio, low, high, float(slope), *covered)
+
+
+def _covered(rows: pd.DataFrame) -> tuple[float | None, float | None]:
+    """The shares of outcomes within their intervals; None if too few intervals are known."""
+    if not {"low", "high"} <= {*rows.columns}:
+        return None, None
+    known = rows[["score", "label", "low", "high"]].dropna()
+    if len(known) < MIN_CUSTOMERS:
+        return None, None
+    columns = (known[name].to_numpy(np.float64) for name in ("label", "score", "low", "high"))
+    overall, top = coverages(*columns).values()
+    return overall, top
 
 
 def _interval_of_ratio(outcome: Array, score: Array) -> tuple[float, float]:

@@ -25,7 +25,8 @@ class Logged:
 
     Attributes:
         vectors: one row per customer and day, with the day's last prediction: ``day``, ``customer_key``,
-            the features, and per model ``MODEL.score`` and ``MODEL.version``.
+            the features, and per model ``MODEL.score`` and ``MODEL.version``; of score jobs also
+            ``MODEL.low`` and ``MODEL.high`` for models with intervals.
         answers: the number of predictions in the span.
         lost: the number of all predictions ever lost with killed writers.
     """

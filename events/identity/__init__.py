@@ -7,7 +7,7 @@ that customer's ids. So what was known before a merge can be reproduced, and a m
 """
 
 from events.identity.lookup import Identity
-from events.identity.merging import Merge, join, join_previous, merged_keys, read_merges
+from events.identity.merging import Merge, join, join_previous, merged_keys, read_merges, survivors
 from events.identity.registering import (
     Owner,
     assign,
@@ -42,5 +42,6 @@ __all__ = [
     "split",
     "splits",
     "stored_table",
+    "survivors",
     "table",
 ]

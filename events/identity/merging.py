@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -111,6 +111,13 @@ def _merge(connection: sa.Connection, key: int, into: int, at_us: int, seq: int)
     origin = sa.func.coalesce(ids.c.origin_key, ids.c.customer_key)
     moved = sa.update(ids).where(ids.c.customer_key == key)
     connection.execute(moved.values(customer_key=into, origin_key=origin))
+
+
+def survivors(merges: Iterable[Merge]) -> dict[int, int]:
+    """The key of each merged customer's person after these merges, the last of which counts."""
+    ordered = sorted(merges, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))
+    gone = {merge.customer_key for merge in ordered}
+    return {merge.customer_key: merge.into for merge in ordered if merge.into not in gone}
 
 
 def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) -> list[Merge]:

@@ -17,10 +17,10 @@ from features.groups import features_of
 from features.offline import populations
 from features.workspace import Workspace
 from models.questions.labels import net_revenue_within
-from models.questions.outcomes import KEYS
+from models.questions.outcomes import KEYS, labels_of
 from models.spec import CustomerModel
 from training.customers.backtest import Preparation, prepare
-from training.customers.dataset import as_known, meets
+from training.customers.dataset import meets
 
 FIT, BETWEEN, TEST = "fit", "between", "test"
 
@@ -81,8 +81,10 @@ def training_rows(workspace: Workspace, model: CustomerModel) -> TrainingRows:
 
 def _labels_at_test(workspace: Workspace, prepared: Preparation) -> pd.DataFrame:
     """The labels of the tested model's fit, as ``label_at_test``."""
-    fit = as_known(workspace.home, prepared.data, prepared.split.fit, prepared.split.test)
-    return fit.frame[[*KEYS, "label"]].rename(columns={"label": "label_at_test"})
+    data, split = prepared.data, prepared.split
+    fit = data.at(split.fit).frame[KEYS]
+    labels = labels_of(workspace.home, data.model, data.horizon_days, fit, split.test)
+    return labels.rename(columns={"label": "label_at_test"})
 
 
 def _net_revenue(workspace: Workspace, prepared: Preparation) -> pd.DataFrame:
