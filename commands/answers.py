@@ -55,14 +55,15 @@ def score(
 ) -> None:
     """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
     if version is not None:
-        if model == "all" or segment or job is not None or table is not None:
-            raise typer.BadParameter("--version takes --model NAME, no --segment, no --job and no --table")
-        _score_version(model, version, out, as_json)
-        return
+        if model == "all" or segment or job is not None:
+            raise typer.BadParameter("--version takes --model NAME, no --segment and no --job")
+        if table is None:
+            _score_version(model, version, out, as_json)
+            return
     if table is not None:
         if model == "all" or segment or job is not None:
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
-        _score_table(table, model, out, as_json)
+        _score_table(table, model, version, out, as_json)
         return
     from records.job import segment_of
     from serving.score_jobs.to_file import score_everyone
@@ -138,13 +139,13 @@ def example_actions() -> str:
     return EXAMPLE.read_text(encoding="utf-8")
 
 
-def _score_table(table: str, model: str, out: Path, as_json: bool) -> None:
-    """Score the rows of a table into a file."""
+def _score_table(table: str, model: str, version: str | None, out: Path, as_json: bool) -> None:
+    """Score the rows of a table into a file, by the champion or a version."""
     from models.registry.registry import Registry
     from serving.files.score_table import score_table
 
     with progress_bar(as_json) as progress:
-        done = score_table(Registry(open_home()), table, model, out, progress)
+        done = score_table(Registry(open_home()), table, model, out, progress, version)
     lines = [f"scored {done['customers']:,} customers by {model} version {done['version']} into {out}"]
     print_result(as_json, done, "\n".join([*lines, *(f"  {note}" for note in done["notes"])]))
 

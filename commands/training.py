@@ -88,11 +88,11 @@ def train(
 ) -> None:
     """Train, test on a later time, publish to MLflow, and promote what passes its gates."""
     of_table = bool(target or time or name or drop or confirm)
-    of_customers = horizon is not None or advise or estimator is not None
+    of_customers = horizon is not None or advise
     if model == "feedback":
         from commands.feedback import train_feedback
 
-        if of_table or of_customers:
+        if of_table or of_customers or estimator is not None:
             raise typer.BadParameter(
                 "feedback takes --table, --text and --rating or --label, and nothing else"
             )
@@ -102,15 +102,15 @@ def train(
         raise typer.BadParameter("--text, --rating and --label are for `patron train feedback --table FILE`")
     if table is not None:
         if model is not None or of_customers:
-            raise typer.BadParameter("--table takes no MODEL, no --horizon, no --advise and no --estimator")
+            raise typer.BadParameter("--table takes no MODEL, no --horizon and no --advise")
         if target is None:
             raise typer.BadParameter("pass --target, the column of outcomes in the table")
-        train_table(table, target, time, name, drop or [], confirm or [], as_json)
+        train_table(table, target, time, name, drop or [], confirm or [], estimator, as_json)
         return
     if of_table:
         raise typer.BadParameter("--target, --time, --name, --drop and --confirm are for --table FILE")
     if model in ("products", "category_propensity"):
-        if of_customers:
+        if of_customers or estimator is not None:
             raise typer.BadParameter(f"{model} takes no --horizon, no --advise and no --estimator")
         train_of_orders(model, as_json)
         return

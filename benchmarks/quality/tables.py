@@ -25,8 +25,7 @@ def mean_auc(name: str, data: Labelled, splits: Sequence[Holdout]) -> tuple[floa
             f"  {name}: AUC {shown['auc']:.4f}; {len(holdout.test):,} test rows,"
             f" {len(holdout.fit):,} training rows; best single column"
             f" {shown['auc_best_column']:.4f}; calibration slope"
-            f" {shown['calibration_slope']:.2f}; {exam.configuration.leaves} leaves,"
-            f" {exam.configuration.rounds} rounds"
+            f" {shown['calibration_slope']:.2f}; {exam.configuration}"
         )
     ours, best = np.mean(values, axis=0)
     print(f"  {name}: mean {ours:.4f}, standard deviation {np.std([auc for auc, _ in values]):.4f}")

@@ -15,6 +15,7 @@ def train_table(
     name: str | None,
     drop: Sequence[str],
     confirm: Sequence[str],
+    estimator: str | None,
     as_json: bool,
 ) -> None:
     """Train a model on a table, and print its report."""
@@ -28,7 +29,7 @@ def train_table(
         home = open_home()
         progress(f"reading {described(table)}", 0.0)
         data = label(open_table(table), target, time, drop, confirm)  # fails before the home is changed
-        trained = pipeline.train_table(home, Registry(home), data, name, progress)
+        trained = pipeline.train_table(home, Registry(home), data, name, progress, estimator)
     version = trained.version
     lines = [version_line(version, facts.LATER if time else facts.AT_RANDOM)]
     left_out = (f"left out: {column} {why}" for column, why in trained.left_out.items())

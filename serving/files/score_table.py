@@ -18,7 +18,12 @@ from serving.files import tables, writing
 
 
 def score_table(
-    registry: Registry, place: str | Path, name: str, out: Path, progress: Progress = silent
+    registry: Registry,
+    place: str | Path,
+    name: str,
+    out: Path,
+    progress: Progress = silent,
+    version: str | None = None,
 ) -> dict[str, Any]:
     """Score every row of a table by a model's champion, into ``out`` (.parquet, .ndjson or .csv).
 
@@ -26,8 +31,11 @@ def score_table(
     ``MODEL_percentile`` and ``MODEL_version``. Every row gets a score: what the model does not know,
     such as a new category or an infinite number, counts as missing, and is counted in the notes.
 
+    Args:
+        version: of the model, champion or not, whose user's estimator may run; None for the champion.
+
     Raises:
-        PatronError: there is no such model or no champion, or the table lacks a column that it reads.
+        PatronError: there is no such model, version or champion, or the table lacks a column that it reads.
     """
     writing.check_place(out, tables.KINDS)
     if name not in registry.table_models():
@@ -37,7 +45,7 @@ def score_table(
             " (`patron train --table FILE` trains one)"
         )
     progress("opening the model", 0.0)
-    model = registry.champion(name)
+    model = registry.champion(name) if version is None else registry.open(name, version, run_own_file=True)
     progress("reading", 0.1)
     table = open_table(place)
     x, notes = matrix_of(table, model.columns)

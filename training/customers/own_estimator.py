@@ -1,14 +1,25 @@
-"""A customer model with a user's estimator in place of Patron's."""
+"""A user's estimator in place of Patron's."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from models.estimators.own.definition import read_definition
+from models.estimators.own.definition import Definition, read_definition
 from models.estimators.own.estimator import OwnEstimator
 from models.estimators.own.fitted import FittedOwn
 from models.estimators.own.stored import NOT_SERVABLE
 from models.spec import CustomerModel, Fitted
+
+
+def usable_definition(text: str) -> Definition:
+    """The definition that a user wrote, after its estimator was made once.
+
+    Raises:
+        PatronError: the definition is not understood, or the estimator cannot be made.
+    """
+    definition = read_definition(text)
+    definition.make()
+    return definition
 
 
 def with_own_estimator(model: CustomerModel, definition: str) -> CustomerModel:
@@ -20,8 +31,7 @@ def with_own_estimator(model: CustomerModel, definition: str) -> CustomerModel:
     Raises:
         PatronError: the definition is not understood, or the estimator cannot be made.
     """
-    named = read_definition(definition)
-    named.make()  # fails before anything is computed
+    named = usable_definition(definition)  # fails before anything is computed
     estimator = OwnEstimator(named.call, model.kind, named.file)
     own = replace(model, estimator=lambda: estimator)
     if model.complement_of is None:
@@ -35,6 +45,5 @@ def not_servable_because(fitted: Fitted) -> tuple[str, ...]:
         return ()
     return (
         f"{NOT_SERVABLE}: the estimator has classes of {fitted.file.name}, so cannot be stored without that"
-        " code, which the service does not run; score batches with `patron score --model MODEL --version"
-        " VERSION`",
+        " code, which the service does not run; score batches with `patron score --version`",
     )

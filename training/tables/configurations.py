@@ -1,4 +1,4 @@
-"""Selection of the number of leaves and rounds of trees, on inner splits."""
+"""The estimator of a table's model: trees, whose size is selected on inner splits, or a user's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.estimators.own.definition import Definition
+from models.estimators.own.estimator import OwnEstimator
 from models.estimators.target_encoding import TargetEncodedTrees, fit_encoding
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.spec import Array, Estimator
@@ -37,6 +39,21 @@ class Configuration:
         """
         trees = self.estimator(kind)
         return TargetEncodedTrees(trees, encoded) if encoded else trees
+
+
+@dataclass(frozen=True)
+class OwnConfiguration:
+    """A user's estimator; it has no settings to select."""
+
+    definition: Definition
+
+    def estimator(self, kind: str) -> OwnEstimator:
+        """The estimator for ``probability`` or ``money``."""
+        return OwnEstimator(self.definition.call, kind, self.definition.file)
+
+    def encoding_estimator(self, kind: str, _encoded: Mapping[int, int]) -> Estimator:
+        """The same estimator, which gets categories as indicators, however many there are."""
+        return self.estimator(kind)
 
 
 def choose(

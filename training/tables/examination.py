@@ -14,7 +14,7 @@ from models.spec import Array, Baseline, Gate
 from training.evaluation.compare import DRAWS, DRAWS_OF_PARTS
 from training.evaluation.evaluate import RANKING, Evaluation, evaluate
 from training.tables import single_columns
-from training.tables.configurations import Configuration, choose
+from training.tables.configurations import Configuration, OwnConfiguration, choose
 from training.tables.high_cardinality import encoded_columns
 from training.tables.holdouts import Holdout, inner
 from training.tables.labelled import Labelled, Rows
@@ -51,7 +51,7 @@ class Examination:
             there are leaks.
     """
 
-    configuration: Configuration
+    configuration: Configuration | OwnConfiguration
     evaluation: Evaluation
     alone: dict[str, float]
     leaks: tuple[Leak, ...]
@@ -94,16 +94,25 @@ def question_about(name: str, data: Labelled, leaks: tuple[Leak, ...] = ()) -> T
     )
 
 
-def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Examination]:
+def examine(
+    name: str, data: Labelled, holdout: Holdout, own: OwnConfiguration | None = None
+) -> tuple[TableModel, Examination]:
     """Choose a configuration on inner splits, fit, and measure on the held-out customers.
 
     The held-out rows are used for nothing before they are scored.
+
+    Args:
+        own: the user's estimator; None for trees.
     """
     columns = data.columns(holdout.fit)
     x = data.x(columns)
     encoded = encoded_columns(columns, data.encoded)
-    splits = inner(data, holdout.fit)
-    configuration = choose(data.kind, x, data.y, categorical(columns), splits, encoded)
+    configuration: Configuration | OwnConfiguration
+    if own is None:
+        splits = inner(data, holdout.fit)
+        configuration = choose(data.kind, x, data.y, categorical(columns), splits, encoded)
+    else:
+        configuration = own
     tested = fit(name, data, holdout.fit, configuration, "test")
     score = tested.score_matrix(x[holdout.test])
     alone = single_columns.rank(data.kind, columns, x[holdout.fit], data.y[holdout.fit])
@@ -133,7 +142,9 @@ def examine(name: str, data: Labelled, holdout: Holdout) -> tuple[TableModel, Ex
     return model, Examination(configuration, evaluation, alone, leaks, telling, score)
 
 
-def fit(name: str, data: Labelled, rows: Rows, configuration: Configuration, version: str) -> FittedModel:
+def fit(
+    name: str, data: Labelled, rows: Rows, configuration: Configuration | OwnConfiguration, version: str
+) -> FittedModel:
     """Fit on some rows, with their categories."""
     columns = data.columns(rows)
     estimator = configuration.encoding_estimator(data.kind, encoded_columns(columns, data.encoded))

@@ -23,7 +23,7 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
     """Notes about the model, the most serious first.
 
     Args:
-        gains: by column the reduction of the trees' loss.
+        gains: by column the reduction of the trees' loss; empty for a user's estimator.
     """
     measure, _ = RANKING[data.kind]
     notes = [] if data.moments is not None else [DRAWN]
@@ -34,8 +34,8 @@ def notes_of(data: Labelled, exam: Examination, gains: Mapping[str, float]) -> t
             f" {data.target} was known"
         )
     total = sum(gains.values())
-    most = max(gains, key=lambda name: gains[name])
     if not exam.leaks and total:
+        most = max(gains, key=lambda name: gains[name])
         notes.append(
             f"most was learnt from {most} ({gains[most] / total:.0%} of the trees' gain): see that it is"
             f" known before {data.target} is, or leave it out with --drop {most}"

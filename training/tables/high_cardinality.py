@@ -20,11 +20,14 @@ MANY = 16
 _SIGNIFICANT = 1.64  # standard errors: a one-sided test at 5 %
 
 
-def with_encoded_categories(data: Labelled, rows: Rows) -> Labelled:
+def with_encoded_categories(data: Labelled, rows: Rows, encode: bool = True) -> Labelled:
     """The table with the decision about each column of many categories, by the evidence of the training rows.
 
     A column is encoded if its encoding, out of fold, ranks the outcomes significantly better than chance
     (Spearman's rank correlation). Otherwise it is left out, unless no column would remain.
+
+    Args:
+        encode: whether the estimator uses the encoding; the notes say what it uses instead.
     """
     columns = data.columns(rows)
     many = {i: len(c.vocabulary) for i, c in enumerate(columns) if len(c.vocabulary) > MANY}
@@ -41,10 +44,8 @@ def with_encoded_categories(data: Labelled, rows: Rows) -> Labelled:
     if not types:
         types, useless = data.understood.types, {}
     used = {columns[i].name: count for i, count in many.items() if columns[i].name in types}
-    notes = (
-        f"{name}: {count} categories are encoded by their mean {data.target}, out of fold"
-        for name, count in used.items()
-    )
+    how = f"are encoded by their mean {data.target}, out of fold" if encode else "become indicators"
+    notes = (f"{name}: {count} categories {how}" for name, count in used.items())
     understood = replace(data.understood, types=types, left_out=data.understood.left_out | useless)
     return replace(data, understood=understood, encoded=tuple(used), notes=(*data.notes, *notes))
 

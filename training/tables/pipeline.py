@@ -13,6 +13,7 @@ import pandas as pd
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
+from models.estimators.own.fitted import FittedOwn
 from models.estimators.target_encoding import FittedTargetEncodedTrees
 from models.estimators.trees import FittedTrees
 from models.measures import bins
@@ -21,13 +22,15 @@ from models.registry.bundle import FittedModel, pack
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from models.registry.versions import TABLE_TAG, ModelVersion, TrainingRun
+from training.customers.own_estimator import not_servable_because, usable_definition
 from training.customers.pipeline import settings_of
 from training.evaluation import tenths
 from training.evaluation.card import card
 from training.evaluation.influence import influence_of
 from training.evaluation.plots import plots
 from training.publishing import provenance, publish, run_tags
-from training.tables.champion import over_champion
+from training.tables.champion import ESTIMATOR, over_champion, recipe_of
+from training.tables.configurations import OwnConfiguration
 from training.tables.examination import Examination, TableModel, examine, fit
 from training.tables.facts import card_facts, notes_of
 from training.tables.high_cardinality import with_encoded_categories
@@ -57,6 +60,7 @@ def train_table(
     data: Labelled,
     name: str | None = None,
     progress: Progress = silent,
+    estimator: str | None = None,
 ) -> Trained:
     """Train on a table with one row per customer and a known outcome, test, and publish.
 
@@ -66,20 +70,23 @@ def train_table(
 
     Args:
         name: the model's; derived from the file's name by default.
+        estimator: the user's own, see :mod:`models.estimators.own.definition`; None for trees.
 
     Raises:
-        PatronError: the name is taken, or the held-out part has too few outcomes; the message says which.
+        PatronError: the name is taken, the held-out part has too few outcomes, or the estimator cannot be
+            used; the message says which.
     """
     name = _name(registry, data.table.name, name)
+    own = None if estimator is None else OwnConfiguration(usable_definition(estimator))
     holdout = hold_out(data)
-    data = with_encoded_categories(data, holdout.fit)
+    data = with_encoded_categories(data, holdout.fit, encode=own is None)
     progress(f"{name}: choosing, test fit and evaluation", 0.1)
-    model, exam = examine(name, data, holdout)
-    refusals = exam.evaluation.failed_gates(model)
+    model, exam = examine(name, data, holdout, own)
     champion = over_champion(registry, name, data, holdout, exam)
     evaluation = replace(exam.evaluation, metrics={**exam.evaluation.metrics, **champion.metrics})
     progress(f"{name}: final fit", 0.8)
     final = fit(name, data, np.arange(len(data.y)), exam.configuration, "final")
+    failed = exam.evaluation.failed_gates(model) + not_servable_because(final.fitted)
     x, moment = data.x(final.columns), registry.moment()
     gains = _gains(final)
     notes = notes_of(data, exam, gains)
@@ -88,7 +95,7 @@ def train_table(
     unit = "probability" if data.kind == "probability" else currency(home)
     facts = card_facts(model, data, holdout, notes, digest(x, data.y))
     figures = plots(evaluation, unit) | tenths.figures(evaluation.tenths) | influence.figures()
-    text = card(model, facts, evaluation, refusals, [champion.words], [influence.section()], figures)
+    text = card(model, facts, evaluation, failed, [champion.words], [influence.section()], figures)
     run = TrainingRun(
         parameters=_parameters(data, exam),
         metrics=evaluation.metrics,
@@ -97,8 +104,9 @@ def train_table(
         documents={**evaluation.documents(), "columns": _columns(data, exam, gains)},
         texts={"card.md": text},
     )
-    bundle = _bundle(model, data, final, x, moment)
-    version = publish(registry, name, bundle, run, refusals, champion)
+    recipe = recipe_of(exam, data.kind)
+    bundle = _bundle(model, data, final, x, {"as_of": moment} | ({ESTIMATOR: recipe} if recipe else {}))
+    version = publish(registry, name, bundle, run, failed, champion)
     progress(f"{name}: done", 1.0)
     return Trained(version, notes, data.understood.left_out)
 
@@ -128,9 +136,13 @@ def _name(registry: Registry, table: str, name: str | None) -> str:
 
 
 def _bundle(
-    model: TableModel, data: Labelled, final: FittedModel, x: np.ndarray, moment: str
+    model: TableModel, data: Labelled, final: FittedModel, x: np.ndarray, fields: dict[str, Any]
 ) -> dict[str, bytes]:
-    """The files to publish, with the table's customers as the reference for drift."""
+    """The files to publish, with the table's customers as the reference for drift.
+
+    Args:
+        fields: of the manifest, about the training.
+    """
     scores = final.score_matrix(x)
     typed = data.table.typed(data.understood.types)
     frame = pd.DataFrame({name: values.to_pandas() for name, values in typed.items()}).iloc[data.places]
@@ -138,10 +150,9 @@ def _bundle(
         "question": model.question,
         "meaning": model.meaning,
         "kind": model.kind,
-        "as_of": moment,
         "target": data.target,
         "identifiers": list(data.understood.identifiers),
-    } | provenance(scores)  # fmt: skip
+    } | fields | provenance(scores)  # fmt: skip
     return pack(manifest, final.fitted, bins.describe(frame.assign(score=scores)))
 
 
@@ -151,14 +162,16 @@ def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:
         "time": data.time or "",
         "dropped": " ".join(data.dropped),
         "confirmed": " ".join(data.confirmed),
-        "encoded": " ".join(data.encoded),
+        "encoded": "" if isinstance(exam.configuration, OwnConfiguration) else " ".join(data.encoded),
     }
     features = {"features": len(data.understood.types)}
     return own | features | settings_of(exam.configuration.estimator(data.kind))
 
 
 def _gains(final: FittedModel) -> dict[str, float]:
-    """By column the reduction of the trees' loss."""
+    """By column the reduction of the trees' loss; empty for a user's estimator."""
+    if isinstance(final.fitted, FittedOwn):
+        return {}
     fitted = final.fitted.trees if isinstance(final.fitted, FittedTargetEncodedTrees) else final.fitted
     assert isinstance(fitted, FittedTrees)
     gains = fitted.booster.feature_importance("gain").tolist()
@@ -168,7 +181,7 @@ def _gains(final: FittedModel) -> dict[str, float]:
 def _columns(data: Labelled, exam: Examination, gains: dict[str, float]) -> dict[str, object]:
     """The treatment of each column, for MLflow."""
     read = {
-        name: {"type": dtype, "gain": gains[name], "alone": exam.alone.get(name)}
+        name: {"type": dtype, "gain": gains.get(name), "alone": exam.alone.get(name)}
         for name, dtype in data.understood.types.items()
     }
     return {"read": read, "left_out": data.understood.left_out}

@@ -433,7 +433,6 @@ def test_without_times_the_customers_are_drawn_and_a_warning_says_what_that_mean
         ["train", "--table", "x.csv"],
         ["train", "churn", "--target", "left"],
         ["train", "--table", "x.csv", "--target", "left", "--horizon", "9"],
-        ["train", "--table", "x.csv", "--target", "left", "--estimator", "sklearn.svm.SVC"],
         ["train", "all", "--estimator", "sklearn.svm.SVC"],
         ["score", "--version", "2", "--out", "y.csv"],
         ["score", "--table", "x.csv", "--out", "y.csv"],
