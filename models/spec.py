@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -166,8 +167,10 @@ class Gate:
         low, high = self.at_least, self.at_most
         if (low is None or value >= low) and (high is None or value <= high):
             return None
-        bound = f"at least {low:g}" if low is not None and not value >= low else f"at most {high:g}"
         of = f" ({part})" if part else ""
+        if math.isnan(value):
+            return f"{self.metric}{of} cannot be computed from the outcomes of the test: {self.why}"
+        bound = f"at least {low:g}" if low is not None and not value >= low else f"at most {high:g}"
         return f"{self.metric}{of} is {value:.3g} and must be {bound}: {self.why}"
 
 

@@ -262,6 +262,17 @@ def test_small_slices_do_not_fail_the_gate() -> None:
     assert text_value.startswith("worst_slice_auc (all customers) is 0 ")
 
 
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_a_test_in_which_all_outcomes_are_equal_fails_the_gates(outcome: float) -> None:
+    noise = np.random.default_rng(4).uniform(0.2, 0.45, 300)
+    assert [
+        words.partition(": ")[0] for words in gated(*customers_of(noise, noise, np.full(300, outcome)))
+    ] == [
+        f"{name} (all customers) cannot be computed from the outcomes of the test"
+        for name in ("worst_slice_auc", "worst_slice_level")
+    ]
+
+
 @pytest.mark.parametrize("model", every().values(), ids=every())
 def test_every_model_has_the_gates_of_the_worst_slice(model: CustomerModel) -> None:
     assert set(WORST_SLICE[model.kind]) <= set(model.gates)

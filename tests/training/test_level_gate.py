@@ -56,6 +56,11 @@ def test_a_level_that_is_surely_wrong_is_refused() -> None:
     assert words.startswith("level_excess is 1.88 and must be at most 1.5: its totals at the last moments")
 
 
+def test_a_shop_without_outcomes_at_the_last_moments_fails_the_gate() -> None:
+    (words,) = evaluation(**level_metrics([], 0.1)).failed_gates(clv)
+    assert words.startswith("level_excess cannot be computed from the outcomes of the test: ")
+
+
 def test_intervals_that_miss_the_best_are_refused() -> None:
     (words,) = evaluation(interval_coverage_top_decile=0.5).failed_gates(clv)
     assert "interval_coverage_top_decile is 0.5" in words

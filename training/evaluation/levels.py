@@ -58,13 +58,13 @@ def level_metrics(rows: Sequence[LevelRow], sd: float | None) -> dict[str, float
 
     ``level_ratio`` is the geometric mean of predicted over actual. ``level_excess`` is the factor by which it
     differs from 1 beyond what the shop's own variation explains: twice the standard deviation of the forecast
-    of the level. It is 1 within that band.
+    of the level. It is 1 within that band. Both are NaN if there is no moment with outcomes.
 
     Args:
         sd: the standard deviation of the logarithm of actual over forecast total; None if it is not known.
     """
     if not rows:
-        return {}
+        return {"level_ratio": float("nan"), "level_excess": float("nan"), "level_moments": 0.0}
     mean = float(np.mean([np.log(row.ratio) for row in rows]))
     return {
         "level_ratio": float(np.exp(mean)),

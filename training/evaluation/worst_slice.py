@@ -26,7 +26,7 @@ class Worst:
     customers (which another gate checks, and which moves with the season): the bound of the interval that is
     nearer to 1, or 1. So noise in small slices is no reason to refuse a model, but errors in large ones are.
     ``LITTLE`` of the overall mean outcome is added to both means: a prediction of 4 for an outcome of 1 is
-    right if the mean is 100.
+    right if the mean is 100. Both measures are NaN if all customers have the outcome, or none.
     """
 
     metrics: dict[str, float]
@@ -40,13 +40,16 @@ def worst(kind: str, parts: Sequence[tuple[str, Array, Array]]) -> Worst:
         parts: for each slice the name, the outcomes and the scores; the first is all customers.
     """
     measured = [part for part in parts[1:] if enough(kind, part[1])] or [(EVERYBODY, *parts[0][1:])]
+    measure = f"worst_slice_{RANKING[kind][0]}"
     _, outcome, score = parts[0]
-    overall = float(score.sum()) / max(float(outcome.sum()), np.finfo(np.float64).tiny)
-    little = LITTLE * max(float(outcome.mean()), np.finfo(np.float64).tiny)
+    if len(np.unique(outcome > 0)) < 2 and (kind == "probability" or not outcome.any()):
+        unknown = (measure, "worst_slice_level")
+        return Worst(dict.fromkeys(unknown, float("nan")), dict.fromkeys(unknown, EVERYBODY))
+    overall = float(score.sum()) / float(outcome.sum())
+    little = LITTLE * float(outcome.mean())
     by_slice = {of: _of(kind, y, s / overall, little) for of, y, s in measured}
     ranked = min(by_slice, key=lambda of: by_slice[of][0])
     level = max(by_slice, key=lambda of: by_slice[of][1])
-    measure = f"worst_slice_{RANKING[kind][0]}"
     return Worst(
         {measure: by_slice[ranked][0], "worst_slice_level": by_slice[level][1]},
         {measure: ranked, "worst_slice_level": level},
