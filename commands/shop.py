@@ -129,11 +129,9 @@ def build(
         progress("computing results", 1.0)
         update_results(home)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
-    print_result(
-        as_json,
-        done,
-        f"built {done['as_ofs']} snapshots; features are current as of {built.current:%Y-%m-%d %H:%M} UTC",
-    )
+    snapshots = "1 snapshot" if len(built.as_ofs) == 1 else f"{len(built.as_ofs)} snapshots"
+    current = f"features are current as of {built.current:%Y-%m-%d %H:%M} UTC"
+    print_result(as_json, done, f"built {snapshots}; {current}")
 
 
 @app.command()

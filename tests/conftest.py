@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -349,6 +350,39 @@ def small_retail(tmp_path: Path) -> RetailWriter:
     return write
 
 
+@pytest.fixture(scope="session")
+def sales_mapping() -> str:
+    """The mapping of a file with the columns who, day, no, sku and paid, a row per order."""
+    return """
+[shop]
+time_zone = "Europe/Berlin"
+currency = "EUR"
+[orders]
+customer = "who"
+time = "day"
+order = "no"
+product = "sku"
+amount = "paid"
+"""
+
+
+@pytest.fixture(scope="session")
+def import_sales(sales_mapping: str) -> Callable[[Path, Iterable[tuple[str, date, float]]], Home]:
+    """A function (folder, sales) that imports sales (customer, day, amount); negative amounts are refunds."""
+
+    def imported(folder: Path, sales: Iterable[tuple[str, date, float]]) -> Home:
+        from events.files import imports
+
+        rows = [f"{who},{day},{no},tea,{paid}" for no, (who, day, paid) in enumerate(sales)]
+        (folder / "orders.csv").write_text("\n".join(["who,day,no,sku,paid", *rows]) + "\n")
+        (folder / "own.toml").write_text(sales_mapping)
+        home = Home(folder / "home")
+        imports.import_file(home, str(folder / "orders.csv"), str(folder / "own.toml"))
+        return home
+
+    return imported
+
+
 # Models: a shop with all three trained, and copies of it.
 
 
@@ -435,6 +469,27 @@ def _with_model(path: Path, plan: Plan, model: CustomerModel) -> None:
 
 
 @pytest.fixture(scope="session")
+def small_bundle() -> Callable[[str], dict[str, bytes]]:
+    """A function that makes the files of a model by its name, with one feature, which is fitted quickly."""
+
+    def make(name: str) -> dict[str, bytes]:
+        from models.estimators.trees import CalibratedTrees
+        from models.registry.bundle import pack
+
+        rng = np.random.default_rng(0)
+        x = rng.random((400, 1))
+        y = (rng.random(400) < x[:, 0]).astype(np.float64)
+        fitted = CalibratedTrees(rounds=2).fit(x, y, np.arange(400), [])
+        column = {
+            "name": "orders_30d", "dtype": "int64", "unit": "orders", "definition": "d", "vocabulary": []
+        }  # fmt: skip
+        manifest = {"model": name, "features": [column], "eligible": [], "complement": False}
+        return pack(manifest | {"score_percentiles": [0.0] * 101}, fitted, {"rows": 0, "columns": {}})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def copy_trained() -> Callable[[Home, Path], Home]:
     """A function that copies a home to a folder that does not exist: (home, folder)."""
     return _copy
@@ -447,16 +502,19 @@ def trained_copy(trained_shop: Home, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def two_versions(trained_shop: Home, built: SnapshotSet, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def two_versions(trained_shop: Home, built: SnapshotSet, made_once: Callable[..., Path]) -> Home:
     """A copy of the trained shop with a second version of propensity, which is not promoted."""
-    from models.questions.propensity import propensity
-    from models.registry.registry import Registry
-    from training.customers.pipeline import train
 
-    home = _copy(trained_shop, tmp_path_factory.mktemp("versions") / "home")
-    poorer = replace(propensity, features=propensity.features[:6])
-    assert not train(Workspace(home, built), poorer, Registry(home)).champion
-    return home
+    def make(path: Path) -> None:
+        from models.questions.propensity import propensity
+        from models.registry.registry import Registry
+        from training.customers.pipeline import train
+
+        home = _copy(trained_shop, path)
+        poorer = replace(propensity, features=propensity.features[:6])
+        assert not train(Workspace(home, built), poorer, Registry(home)).champion
+
+    return Home(made_once("versions", make))
 
 
 @pytest.fixture(scope="session")

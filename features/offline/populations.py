@@ -56,6 +56,16 @@ def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Tab
     return pairs.select(*POPULATION).cast(POPULATION)
 
 
+def sizes(events: Events, as_ofs: Sequence[datetime], zone: str) -> dict[datetime, int]:
+    """The number of customers known at each of these moments."""
+    if not as_ofs:
+        return {}
+    population = everyone_at(events, as_ofs, zone)
+    counted = population.group_by("as_of").aggregate(customers=population.count()).to_pyarrow().to_pylist()
+    by_moment = {row["as_of"]: row["customers"] for row in counted}
+    return {as_of: by_moment.get(as_of.replace(tzinfo=None), 0) for as_of in as_ofs}
+
+
 def first_known(events: Events) -> ir.Table:
     """The first moment ``since`` at which each ``customer_key`` is known."""
     tick = ibis.interval(microseconds=1)  # an event is known after its moment, not at it

@@ -20,6 +20,7 @@ churn = CustomerModel(
     meaning="calibrated probability of no order within {days} days",
     kind="probability",
     horizon=timedelta(days=180),
+    shorter_horizons=(timedelta(days=120), timedelta(days=90), timedelta(days=60)),
     features=propensity.features,
     eligible=(
         Condition(

@@ -76,13 +76,12 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def three_versions(
-    trained_shop: Home, built: SnapshotSet, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
+    two_versions: Home, built: SnapshotSet, copy_trained: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
-    """The trained shop with two more versions of propensity: of fewer features, and with a failed gate."""
-    home: Home = copy_trained(trained_shop, tmp_path_factory.mktemp("versions") / "home")
+    """The shop with the second version of propensity as champion, and a third with a failed gate."""
+    home: Home = copy_trained(two_versions, tmp_path_factory.mktemp("versions") / "home")
     registry = Registry(home)
     poorer = replace(propensity, features=propensity.features[:6])
-    train(Workspace(home, built), poorer, registry)
     promotion.promote(registry, "propensity", "2", "fewer features are easier to vouch for")
     train(Workspace(home, built), replace(poorer, gates=(SHUT,)), registry)
     return home
@@ -332,6 +331,9 @@ def test_a_refused_comparison_is_a_one_line_error(
     assert "no model 'all'" in why("all")
     train(Workspace(versions, built), with_horizon(propensity, 60), Registry(versions))
     assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
+    alone = command(versions, "compare", "propensity", "--json").done()
+    assert (alone["version"], alone["against"], alone["horizon_days"]) == ("2", None, 30)
+    assert alone["note"].endswith("Version 4 has another horizon, so is not compared.")
     assert "there is no shop" in command(Home(tmp_path / "no"), "compare", "churn").refused()
 
 

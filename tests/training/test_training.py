@@ -112,10 +112,27 @@ def test_the_longest_horizon_that_the_history_allows_is_taken() -> None:
         split(with_horizon(clv, 365), as_ofs[:20], midday(day_of(as_ofs[20], ZONE)), ZONE)
 
 
+def test_the_horizon_is_shorter_if_the_tests_fit_would_have_too_few_customers() -> None:
+    as_ofs = firsts("2020-01-01", "2023-01-01")
+    now = midday(day_of(as_ofs[-1], ZONE))
+    longest = split(clv, as_ofs, now, ZONE)
+
+    def customers(at_the_last_fit: int) -> dict[datetime, int]:
+        return {t: at_the_last_fit if t <= longest.fit[-1] else 5000 for t in as_ofs}
+
+    enough = clv.minimum_customers
+    assert split(clv, as_ofs, now, ZONE, customers(enough)) == longest
+    shorter = split(clv, as_ofs, now, ZONE, customers(enough - 1))
+    assert shorter.horizon_days == 270
+    assert shorter.fit[-1] > longest.fit[-1]
+    assert split(clv, as_ofs, now, ZONE, dict.fromkeys(as_ofs, 9)).horizon_days == 90
+    assert split(with_horizon(clv, 365), as_ofs, now, ZONE, customers(9)) == longest
+
+
 def test_too_short_a_history_is_refused_with_its_length_and_the_needed_one() -> None:
     as_ofs = firsts("2024-01-01", "2024-03-01")
     has = day_of(as_ofs[-1], ZONE) - day_of(as_ofs[0], ZONE) + populations.HISTORY_DAYS
-    for model, days in ((propensity, 30), (churn, 180), (clv, 90), (with_horizon(clv, 4000), 4000)):
+    for model, days in ((propensity, 30), (churn, 60), (clv, 90), (with_horizon(clv, 4000), 4000)):
         with pytest.raises(PatronError) as refused:
             split(model, as_ofs, midday(day_of(as_ofs[-1], ZONE)), ZONE)
         needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
@@ -126,7 +143,7 @@ def test_too_short_a_history_is_refused_with_its_length_and_the_needed_one() -> 
 
 
 def test_a_history_of_the_length_in_the_message_suffices() -> None:
-    for model, days in ((propensity, 30), (churn, 180), (clv, 90)):
+    for model, days in ((propensity, 30), (churn, 60), (clv, 90)):
         needs = 2 * days + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
         as_ofs = firsts("2020-02-01", "2025-01-01")
         start = day_of(as_ofs[0], ZONE) - populations.HISTORY_DAYS

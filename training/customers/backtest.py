@@ -15,6 +15,7 @@ import pandas as pd
 
 from core.calendar import day_of
 from core.home import Home
+from events import lake
 from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
@@ -116,7 +117,9 @@ def split_history(workspace: Workspace, model: CustomerModel) -> Split:
     """
     months, now = set(populations.origins(workspace.home)), workspace.snapshots.current
     monthly = [t for t in workspace.snapshots.as_ofs if t in months and t <= now]
-    return split(model, monthly, now, workspace.shop.time_zone)
+    zone = workspace.shop.time_zone
+    events = lake.read(workspace.home, lake.connect())
+    return split(model, monthly, now, zone, populations.sizes(events, monthly, zone))
 
 
 def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -83,13 +83,20 @@ def compare_versions(
     """Compare a version with another and with the model's baselines, on the same customers.
 
     The customers are those eligible for the model and both versions, as of the last monthly origins whose
-    outcomes are known; if there are origins after both were trained, only those.
+    outcomes are known; if there are origins after both were trained, only those. If no version is named and
+    the two by default have different horizons, the champion alone is compared with the baselines.
 
     Raises:
         PatronError: versions are missing, of other horizons or features, or outcomes too few.
     """
     ours, other = choose(registry, model.name, version, against)
     opened = {f"version {v}": registry.open(model.name, v) for v in (ours, other) if v is not None}
+    left_out = ""
+    if version is None and against is None and len(_horizons(opened.values())) > 1:
+        champion = promotion.find_champion(registry, model.name)
+        (left_out,) = (fitted.version for fitted in opened.values() if fitted.version != champion)
+        opened = {name: fitted for name, fitted in opened.items() if fitted.version == champion}
+        ours, other = str(champion), None
     horizon = _horizon(model.name, list(opened.values()))
     definitions = workspace.store.definitions()
     for fitted in opened.values():
@@ -108,12 +115,20 @@ def compare_versions(
             " each kind are known; import more history"
         )
     seen = any(test_set.seen_by for test_set in test_sets)
-    return VersionComparison(model.name, ours, other, horizon, seen, _note(test_sets, other), comparison)
+    note = _note(test_sets, other)
+    if left_out:
+        note += f" Version {left_out} has another horizon, so is not compared."
+    return VersionComparison(model.name, ours, other, horizon, seen, note, comparison)
+
+
+def _horizons(opened: Iterable[FittedModel]) -> list[int]:
+    """The different horizons of versions, in days."""
+    return list(dict.fromkeys(int(fitted.manifest["horizon_days"]) for fitted in opened))
 
 
 def _horizon(name: str, opened: Sequence[FittedModel]) -> int:
-    days = [int(fitted.manifest["horizon_days"]) for fitted in opened]
-    if len(set(days)) > 1:
+    days = _horizons(opened)
+    if len(days) > 1:
         raise PatronError(
             f"{name} version {opened[0].version} looks {days[0]} days ahead and version"
             f" {opened[1].version} {days[1]}: they answer different questions and cannot be compared"

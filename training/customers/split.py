@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -38,8 +38,17 @@ class Split:
         return Split(self.horizon_days, fit, self.test.astimezone(local), moments)
 
 
-def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str) -> Split:
+def split(
+    model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone: str,
+    customers: Mapping[datetime, int] | None = None,
+) -> Split:  # fmt: skip
     """Divide the stored moments by time, at the longest horizon that the history allows.
+
+    A shorter one is taken if the test's fit would have fewer than ``model.minimum_customers``, as in a shop
+    that grows fast: with a shorter horizon its moments are later.
+
+    Args:
+        customers: the number of customers known at each moment; None if it does not matter.
 
     Raises:
         PatronError: the history is too short for every horizon; the message says how long it is and must be.
@@ -50,13 +59,18 @@ def split(model: CustomerModel, as_ofs: Sequence[datetime], now: datetime, zone:
             f" {populations.HISTORY_DAYS} days; import more of it"
         )
     today = day_of(now, zone)
+    possible = None
     for horizon in (model.horizon, *model.shorter_horizons):
         known = [t for t in as_ofs if day_of(t, zone) + horizon.days <= today]
         if known:
             test = known[-1]
             moments = [t for t in known if day_of(t, zone) + horizon.days <= day_of(test, zone)]
             if len(moments) >= MIN_FIT_MOMENTS:
-                return Split(horizon.days, tuple(moments), test, tuple(known))
+                possible = Split(horizon.days, tuple(moments), test, tuple(known))
+                if customers is None or customers[moments[-1]] >= model.minimum_customers:
+                    return possible
+    if possible is not None:
+        return possible
     shortest = min((model.horizon, *model.shorter_horizons)).days
     has = today - day_of(as_ofs[0], zone) + populations.HISTORY_DAYS
     needs = 2 * shortest + populations.HISTORY_DAYS + 31 * MIN_FIT_MOMENTS
