@@ -16,9 +16,7 @@ from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.home_id import AnotherHome
 from events.lake import shops
-from models.estimators.trees import CalibratedTrees
 from models.registry import challenges
-from models.registry.bundle import pack
 from models.registry.connection import EXPERIMENT, HOME_TAG
 from models.registry.copies import export
 from models.registry.copies.loading import RESTORING_TAG
@@ -29,15 +27,7 @@ from models.registry.versions import ROLLED_BACK, TrainingRun
 MODELS = ("churn", "clv")
 
 
-def small_bundle(name: str) -> dict[str, bytes]:
-    """A model with one feature, which is fitted quickly."""
-    rng = np.random.default_rng(0)
-    x = rng.random((400, 1))
-    y = (rng.random(400) < x[:, 0]).astype(np.float64)
-    fitted = CalibratedTrees(rounds=2).fit(x, y, np.arange(400), [])
-    column = {"name": "orders_30d", "dtype": "int64", "unit": "orders", "definition": "d", "vocabulary": []}
-    about = {"model": name, "features": [column], "eligible": [], "complement": False}
-    return pack(about | {"score_percentiles": [0.0] * 101}, fitted, {"rows": 0, "columns": {}})
+SmallBundle = Callable[[str], dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +45,9 @@ def addresses(
 
 
 @pytest.fixture(scope="module")
-def home(addresses: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(
+    addresses: tuple[str, str], small_bundle: SmallBundle, tmp_path_factory: pytest.TempPathFactory
+) -> Home:
     """A shop whose models are on the first server: churn was rolled back, and one of its versions is gone."""
     home = Home(tmp_path_factory.mktemp("shop") / "home")
     shops.begin_live(home, "UTC", "EUR")
@@ -230,6 +222,7 @@ def test_a_server_that_is_lost_or_of_another_kind_is_refused_before_anything_cha
     use: Callable[[str | None], None],
     addresses: tuple[str, str],
     tmp_path: Path,
+    small_bundle: SmallBundle,
 ) -> None:
     elsewhere = Home(tmp_path / "elsewhere")
     use(None)

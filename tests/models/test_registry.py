@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks.harness import servers
@@ -16,21 +15,12 @@ from core import home_id
 from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.home_id import AnotherHome
-from models.estimators.trees import CalibratedTrees
-from models.registry.bundle import MANIFEST, pack
+from models.registry.bundle import MANIFEST
 from models.registry.registry import NoChampion, Registry, TrainingRun
 from models.registry.settings import ModelSettings
 
-
-def small_bundle(name: str) -> dict[str, bytes]:
-    """A model with one feature, which is fitted quickly."""
-    rng = np.random.default_rng(0)
-    x = rng.random((400, 1))
-    y = (rng.random(400) < x[:, 0]).astype(np.float64)
-    fitted = CalibratedTrees(rounds=2).fit(x, y, np.arange(400), [])
-    column = {"name": "orders_30d", "dtype": "int64", "unit": "orders", "definition": "d", "vocabulary": []}
-    manifest = {"model": name, "features": [column], "eligible": [], "complement": False}
-    return pack(manifest | {"score_percentiles": [0.0] * 101}, fitted, {"rows": 0, "columns": {}})
+SmallBundle = Callable[[str], dict[str, bytes]]
+Publish = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +37,25 @@ def registry(template: Home, tmp_path: Path) -> Registry:
     return Registry(Home(Path(shutil.copytree(template.path, tmp_path / "home"))))
 
 
-def publish(
-    registry: Registry,
-    name: str = "churn",
-    failed_gates: tuple[str, ...] = (),
-    metrics: Mapping[str, float] | None = None,
-) -> str:
-    return registry.publish(
-        name, small_bundle(name), TrainingRun({}, metrics or {}, {}), failed_gates
-    ).version
+@pytest.fixture
+def publish(small_bundle: SmallBundle) -> Publish:
+    """A function that publishes a small model and returns its version."""
+
+    def run(
+        registry: Registry,
+        name: str = "churn",
+        failed_gates: tuple[str, ...] = (),
+        metrics: Mapping[str, float] | None = None,
+    ) -> str:
+        run = TrainingRun({}, metrics or {}, {})
+        return registry.publish(name, small_bundle(name), run, failed_gates).version
+
+    return run
 
 
-def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Registry) -> None:
+def test_versions_are_counted_by_model_and_the_newest_comes_first(
+    registry: Registry, publish: Publish
+) -> None:
     assert registry.versions("churn") == []
     for i in range(11):
         assert publish(registry, metrics={"auc": i / 100}) == str(i + 1)
@@ -70,7 +67,9 @@ def test_versions_are_counted_by_model_and_the_newest_comes_first(registry: Regi
     assert [(v.name, v.version) for v in registry.versions("clv")] == [("clv", "1")]
 
 
-def test_only_the_promoted_version_is_champion_also_after_a_promotion_back(registry: Registry) -> None:
+def test_only_the_promoted_version_is_champion_also_after_a_promotion_back(
+    registry: Registry, publish: Publish
+) -> None:
     first, second = publish(registry), publish(registry)
     for promoted in (first, second, first):
         registry.promote("churn", promoted, "a test", "to see")
@@ -83,7 +82,9 @@ def test_only_the_promoted_version_is_champion_also_after_a_promotion_back(regis
     assert again.champion("churn").score({"orders_30d": [1]}) == champion.score({"orders_30d": [1]})
 
 
-def test_the_published_digest_is_that_of_the_opened_files(registry: Registry) -> None:
+def test_the_published_digest_is_that_of_the_opened_files(
+    registry: Registry, publish: Publish, small_bundle: SmallBundle
+) -> None:
     opened = registry.open("churn", publish(registry))
     assert opened.manifest == json.loads(small_bundle("churn")[MANIFEST])
     assert opened.features == ("orders_30d",)
@@ -97,7 +98,7 @@ def test_a_model_that_was_never_trained_has_that_as_the_reason(registry: Registr
     assert issubclass(NoChampion, NothingThere)
 
 
-def test_failed_gates_are_the_reason_for_having_no_champion(registry: Registry) -> None:
+def test_failed_gates_are_the_reason_for_having_no_champion(registry: Registry, publish: Publish) -> None:
     publish(registry)
     refusals = ("auc is 0.4 and must be at least 0.6: it must tell", "brier is 1 and must be at most 0: so")
     publish(registry, failed_gates=refusals)
@@ -109,7 +110,9 @@ def test_failed_gates_are_the_reason_for_having_no_champion(registry: Registry) 
     assert registry.versions("churn")[0].failed_gates == ("; ".join(refusals),)
 
 
-def test_a_version_that_passed_but_was_not_promoted_is_no_champion(registry: Registry) -> None:
+def test_a_version_that_passed_but_was_not_promoted_is_no_champion(
+    registry: Registry, publish: Publish
+) -> None:
     publish(registry)
     with pytest.raises(NoChampion, match=r"churn has no champion: no version is promoted"):
         registry.champion("churn")
@@ -121,7 +124,7 @@ def folder_of(registry: Registry) -> Path:
     return trees.parent
 
 
-def test_a_missing_artifact_folder_is_a_readable_error(registry: Registry) -> None:
+def test_a_missing_artifact_folder_is_a_readable_error(registry: Registry, publish: Publish) -> None:
     registry.promote("churn", publish(registry), "a test", "to see")
     shutil.rmtree(folder_of(registry))
     with pytest.raises(
@@ -131,7 +134,7 @@ def test_a_missing_artifact_folder_is_a_readable_error(registry: Registry) -> No
 
 
 @pytest.mark.parametrize("name", ["trees.lgb", "parameters.json", "reference.json", MANIFEST])
-def test_a_damaged_artifact_is_refused_with_its_name(name: str, registry: Registry) -> None:
+def test_a_damaged_artifact_is_refused_with_its_name(name: str, registry: Registry, publish: Publish) -> None:
     registry.promote("churn", publish(registry), "a test", "to see")
     path = folder_of(registry) / name
     path.write_bytes(path.read_bytes()[:-1] + b"#")
@@ -163,7 +166,7 @@ def test_a_server_that_is_named_is_used_in_place_of_the_homes_own(template: Home
 
 
 def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
-    trained_shop: Home, copy_trained: Any, tmp_path: Path
+    trained_shop: Home, copy_trained: Any, tmp_path: Path, publish: Publish
 ) -> None:
     moved: Home = copy_trained(trained_shop, tmp_path / "elsewhere")
     registry = Registry(moved)
@@ -180,7 +183,9 @@ def test_a_home_that_was_moved_keeps_its_models_and_can_train_more(
 
 
 @pytest.mark.slow
-def test_a_server_on_postgresql_keeps_versions_and_their_files(postgres_address: str, tmp_path: Path) -> None:
+def test_a_server_on_postgresql_keeps_versions_and_their_files(
+    postgres_address: str, tmp_path: Path, publish: Publish
+) -> None:
     backend = postgres_address.replace("postgresql://", "postgresql+psycopg://")
     with servers.running({"mlflow": servers.mlflow(tmp_path, backend)}, {}, tmp_path) as started:
         address = f"http://{servers.HOST}:{started['mlflow'].port}"
