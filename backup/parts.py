@@ -7,7 +7,10 @@ from pathlib import Path
 
 from core.home import Home
 
-SETTINGS = ("home.toml", "actions.toml", "features.toml", "text-classifier.zip")
+SETTINGS = (
+    "home.toml", "actions.toml", "deliveries.toml", "deliveries.json", "features.toml", "products.parquet",
+    "text-classifier.zip",
+)  # fmt: skip
 """Files that are copied as they are."""
 JOBS = ("score-jobs", "recommendation-runs")
 REPORTS = "reports"
@@ -21,7 +24,7 @@ DATABASE_FILES = ("patron.db", "patron.db-wal", "patron.db-shm")
 REBUILT = ("snapshots", "feast", "logs", "limits", "refreshed.json", "refresher.json")
 """Entries that are computed again, or describe processes; a restored home begins without them."""
 IDS = ("home.id",)
-LOCKS = ("refresher.lock", "refreshed.lock")
+LOCKS = ("refresher.lock", "refreshed.lock", "deliveries.lock")
 """Files that are only locked."""
 _PASSING = (".draft", ".lock", "going-on")  # ends of the names of files that are not copied
 

@@ -25,6 +25,7 @@ from events import journal, lake
 from features.live.heartbeat import Heart, Heartbeat
 from features.live.recompute import LiveUpdater
 from features.offline import build
+from records.deliveries import due
 
 TICK_S = 0.25
 STANDBY_S = 1.0
@@ -46,6 +47,7 @@ StartTask = Callable[[Home, str], Task]
 TASKS: Mapping[str, Sequence[str]] = {
     "build": ("build", "--no-monthly", "--json"),
     "compact": ("compact", "--json"),
+    "deliver": ("deliver", "--json"),
 }
 """The commands that carry out the tasks; ``--json`` keeps progress bars out of the service's terminal."""
 
@@ -59,7 +61,7 @@ class Refresher:
     """Follows the news of a home, and starts what is due.
 
     Args:
-        start: starts a task in the background, ``build`` or ``compact``.
+        start: starts a task in the background, ``build``, ``compact`` or ``deliver``.
         counts: counts recomputed customers, and tasks by their outcome.
     """
 
@@ -71,6 +73,8 @@ class Refresher:
         self._catalogued = False
         self._work: tuple[str, Task] | None = None
         self._began: dict[str, datetime] = {}
+        self._deliveries: Task | None = None  # beside the other tasks, since it may take hours
+        self._looked_at: datetime | None = None
         self._covers = 0  # up to which message the build that goes on knows everybody
 
     def tick(self, stop: threading.Event | None = None) -> bool:
@@ -85,6 +89,7 @@ class Refresher:
             self._live, self._catalogued = LiveUpdater(self.home), False
         live, forgotten = self._live, lake.metadata(self.home).forgotten_seq
         self._look_after(live)
+        self._deliver()
         if not self._ready(live) or live.mark.done < forgotten:
             # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.
             self._begin("build", covers=forgotten)
@@ -111,6 +116,17 @@ class Refresher:
             raise PatronError(f"the {task} in the background failed ({ended}); it is tried again")
         if task == "build":
             live.advance_to(self._covers)
+
+    def _deliver(self) -> None:
+        """Start the deliveries that are due, once a minute at most; the child logs why one failed."""
+        if self._deliveries is not None and (ended := self._deliveries.poll()) is not None:
+            self.counts[f"deliver {'failed' if ended else 'done'}"] += 1
+            self._deliveries = None
+        now, last = self.home.wall(), self._looked_at
+        if self._deliveries is None and (last is None or abs((now - last).total_seconds()) >= REST_S):
+            self._looked_at = now
+            if due.due(self.home):
+                self._deliveries = self._start(self.home, "deliver")
 
     def _ready(self, live: LiveUpdater) -> bool:
         """Whether the catalogue is of this code's definitions and the home's; else a build makes it so."""

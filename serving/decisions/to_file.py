@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from decisions.reasons import Language
 from records import ScoreLog, runs
 from records.decisions import DecisionLog
 from records.job import COMMAND, Segment
-from records.runs import RunStore
+from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows
 from serving.decisions.runs import decide_all, new_run
@@ -67,34 +68,96 @@ def recommend_everyone(
             cannot be used, another run is running, or a store is missing.
     """
     check_place(out, KINDS)
-    layout = _layout(out, target, own_layouts)
+    layout = find_layout_of(out, target, own_layouts)
     progress("opening models", 0.0)
-    home.shop()  # before a log is made where there is no shop
-    with ScoreLog(home) as scores, DecisionLog(home) as log:
-        decider = Decider(open_scorer(home, scores), log)
-        store = RunStore(log)
-        rules = decider.rules()
-        matched = read_rule(home, rules, rule)
-        run = new_run(decider.question(rules, channels, "cli"), segment, language, COMMAND, matched)
-        keys = np.array([*select_customers(decider.scorer, segment, matched)], np.int64)
-        store.refuse_if_running()
-        run = store.interrupted_command(
-            segment=segment, channels=run.channels, language=language, rules=run.rules, rule=run.rule
-        ) or store.create(run, [keys])
-        with store.execute(run):
-            decide_all(decider, store, run, progress)
-        identity = decider.scorer.identity
-        records = (row for _, row in rows(log, identity, run, only_actions=only_actions))
-        paths = _write(records, out, language, layout, home.shop().time_zone)
-        counted = runs.counts(log, run.id)
+    with open_decider(home) as decider:
+        run = decide_run(decider, segment, channels, language, progress, rule=rule)
+        paths = write_run(decider, run, out, layout, only_actions=only_actions)
+        counted = runs.counts(decider.log, run.id)
     return {
         "run_id": run.id, "customers": run.total, "out": str(out), "files": [str(path) for path in paths],
         "actions": counted,
     }  # fmt: skip
 
 
-def _layout(out: Path, target: str | None, own: Path | None) -> ExportLayout | None:
-    """The layout of a file for people or CRMs; None for a file with a fixed form."""
+@contextmanager
+def open_decider(home: Home) -> Iterator[Decider]:
+    """A decider over a home, with its logs.
+
+    Raises:
+        PatronError: there is no shop, or a store is missing.
+    """
+    home.shop()  # before a log is made where there is no shop
+    with ScoreLog(home) as scores, DecisionLog(home) as log:
+        yield Decider(open_scorer(home, scores), log)
+
+
+def decide_run(
+    decider: Decider,
+    segment: Segment,
+    channels: Sequence[str] | None,
+    language: Language,
+    progress: Progress = silent,
+    *,
+    rule: str | None = None,
+) -> DecisionRun:
+    """Decide for everybody in a segment; a run of the same request that was interrupted today is resumed.
+
+    Args:
+        rule: only customers who match this rule.
+
+    Raises:
+        PatronError: the segment, the rule or a channel is unknown, the actions cannot be used, or another run is
+            running.
+    """
+    store = RunStore(decider.log)
+    rules = decider.rules()
+    matched = read_rule(decider.scorer.home, rules, rule)
+    run = new_run(decider.question(rules, channels, "cli"), segment, language, COMMAND, matched)
+    keys = np.array([*select_customers(decider.scorer, segment, matched)], np.int64)
+    store.refuse_if_running()
+    run = store.interrupted_command(
+        segment=segment, channels=run.channels, language=language, rules=run.rules, rule=run.rule
+    ) or store.create(run, [keys])
+    with store.execute(run):
+        decide_all(decider, store, run, progress)
+    return run
+
+
+def write_run(
+    decider: Decider,
+    run: DecisionRun,
+    out: Path,
+    layout: ExportLayout | None,
+    *,
+    only_actions: bool = False,
+    max_mb: float | None = None,
+) -> list[Path]:
+    """Write the rows of a finished run into a file, or into several where its size is limited.
+
+    Args:
+        layout: of a .csv or .xlsx.
+        max_mb: the largest size of a file besides what the layout says, in 1,000,000 bytes; not of .parquet.
+
+    Returns:
+        The files.
+    """
+    records = (row for _, row in rows(decider.log, decider.scorer.identity, run, only_actions=only_actions))
+    if out.suffix != ".parquet":
+        language = cast(Language, run.language)
+        return exports.write_files(records, out, language, layout, decider.scorer.shop.time_zone, max_mb)
+    schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
+    with files.replacing(out) as draft:
+        pq.write_table(pa.Table.from_pylist(list(records), schema), draft)
+    return [out]
+
+
+def find_layout_of(out: Path, target: str | None, own: Path | None) -> ExportLayout | None:
+    """The layout of a file for people or CRMs; None for a file with a fixed form.
+
+    Raises:
+        PatronError: there is no such layout, or files of this kind have none.
+    """
     if out.suffix in LAID_OUT:
         return find_layout(target, own)
     if target is not None or own is not None:
@@ -103,23 +166,3 @@ def _layout(out: Path, target: str | None, own: Path | None) -> ExportLayout | N
             f"{out}: --for and --layout are for {kinds}; let the name of the file end in one of these"
         )
     return None
-
-
-def _write(
-    records: Iterable[Mapping[str, Any]],
-    out: Path,
-    language: Language,
-    layout: ExportLayout | None,
-    zone: str,
-) -> list[Path]:
-    if layout is not None:
-        return exports.write_files(records, out, language, layout, zone)
-    with files.replacing(out) as draft:
-        if out.suffix == ".parquet":
-            schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
-            pq.write_table(pa.Table.from_pylist(list(records), schema), draft)
-        else:
-            _, chunks = exports.stream(records, "ndjson", language)
-            with open(draft, "wb") as file:
-                file.writelines(chunks)
-    return [out]

@@ -77,36 +77,55 @@ def stream(
     return MEDIA_TYPES[kind], _chunks(_in_order(mark + header, lines))
 
 
-def write_files(rows: Rows, out: Path, language: Language, layout: ExportLayout, zone: str) -> list[Path]:
-    """Write rows into a .csv or .xlsx file, and into more where the layout limits the size of one.
+def write_files(
+    rows: Rows,
+    out: Path,
+    language: Language,
+    layout: ExportLayout | None,
+    zone: str,
+    max_mb: float | None = None,
+) -> list[Path]:
+    """Write rows into a .csv, .xlsx or .ndjson file, and into more where the size of one is limited.
 
     The further files are named after the first: ``actions.csv``, ``actions-2.csv``, ``actions-3.csv``. All
     of them appear at the end, or none. The bytes of a workbook are counted before its compression.
 
+    Args:
+        layout: of a .csv or .xlsx; it may limit rows and bytes. max_mb: a further limit, in 1,000,000 bytes.
+
     Returns:
         The files, in the order of the rows.
     """
-    max_bytes = None if layout.max_mb is None else int(layout.max_mb * 1_000_000)
-    headers, paths = layout.headers(language), list[Path]()
-    cells = map(row_cells(layout, language, zone), rows)
+    limits = [mb for mb in (max_mb, layout.max_mb if layout else None) if mb is not None]
+    max_bytes = int(min(limits) * 1_000_000) if limits else None
+    paths: list[Path] = []
     with ExitStack() as drafts:
 
         def draft() -> Path:
             paths.append(out.with_stem(f"{out.stem}-{len(paths) + 1}") if paths else out)
             return drafts.enter_context(files.replacing(paths[-1]))
 
-        if out.suffix == ".xlsx":
+        if layout is None:
+            _write_texts(draft, "", _lines_of_json(rows), None, max_bytes)
+        elif out.suffix == ".xlsx":
+            headers, cells = layout.headers(language), map(row_cells(layout, language, zone), rows)
             most = min(layout.max_rows or SHEET_ROWS, SHEET_ROWS)
             for part in _split(cells, _size, most, max_bytes, _size(headers)):
                 with open(draft(), "wb") as file:
                     write_workbook(file, headers, part, layout)
         else:
             head = ("\ufeff" if layout.bom else "") + _header(layout, language)
-            lines = map(_line(layout), cells)
-            for text in _split(lines, _bytes, layout.max_rows, max_bytes, _bytes(head)):
-                with open(draft(), "wb") as file:
-                    file.writelines(_chunks(_in_order(head, text)))
+            lines = map(_line(layout), map(row_cells(layout, language, zone), rows))
+            _write_texts(draft, head, lines, layout.max_rows, max_bytes)
     return paths
+
+
+def _write_texts(
+    draft: Callable[[], Path], head: str, lines: Iterator[str], max_rows: int | None, max_bytes: int | None
+) -> None:
+    for part in _split(lines, _bytes, max_rows, max_bytes, _bytes(head)):
+        with open(draft(), "wb") as file:
+            file.writelines(_chunks(_in_order(head, part)))
 
 
 def _split(
@@ -144,7 +163,8 @@ def _size(cells: Sequence[Cell]) -> int:
 
 
 def _in_order(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
+    if first:
+        yield first
     yield from lines
 
 

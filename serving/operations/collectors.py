@@ -94,10 +94,10 @@ def _refresher(freshness: Freshness, heartbeat: Heartbeat) -> Iterable[Metric]:
         "patron_refresher_errors", "Attempts of the refresher that failed.", heartbeat.errors
     )
     tasks = CounterMetricFamily(
-        "patron_refresher_tasks", "Builds and compactions that ended, by outcome: done or failed.",
+        "patron_refresher_tasks", "Builds, compactions and deliveries that ended: done or failed.",
         labels=["task", "outcome"],
     )  # fmt: skip
-    for task in ("build", "compact"):
+    for task in ("build", "compact", "deliver"):
         for outcome in ("done", "failed"):
             tasks.add_metric([task, outcome], heartbeat.tasks.get(f"{task} {outcome}", 0))
     yield tasks

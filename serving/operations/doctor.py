@@ -9,7 +9,7 @@ from datetime import timedelta
 from core.home import Home
 from features.live.freshness import FreshnessMonitor
 from features.live.heartbeat import BEAT_S, Heartbeat
-from serving.operations import checks, ownership
+from serving.operations import checks, deliveries, ownership
 from serving.operations.checks import OK, WARNING, Check
 from serving.operations.privacy import privacy
 
@@ -74,6 +74,7 @@ def examine(home: Home) -> list[Check]:
     """All checks, in the order in which one depends on the other; the first ones where there is no shop."""
     parts = checks.PARTS | {
         "refresher": refresher, "privacy": privacy, "home": ownership.check, "keys": keys, "MLflow": models,
+        "deliveries": deliveries.check,
     }  # fmt: skip
     if not home.settings_file.exists():
         parts = {name: parts[name] for name in ("versions", "privacy", "database", "shop")}

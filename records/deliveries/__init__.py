@@ -1,0 +1,1 @@
+"""Deliveries: files of recommendations that are made each day, put into a folder or sent to an address."""
