@@ -45,6 +45,7 @@ def products(
     """Rank the products that a customer, or everyone, buys next; or write which are bought together."""
     from serving.rankings.files import rank_everyone, write_rules
     from serving.rankings.ranking import PRODUCTS
+    from serving.rankings.stocked import in_stock
 
     if [customer, out, rules].count(None) != 2:
         raise typer.BadParameter("say a CUSTOMER, or --out FILE for everyone, or --rules FILE")
@@ -55,12 +56,12 @@ def products(
         return
     if customer is not None:
         key = known_key(home, customer, PRODUCTS.items)
-        ranking = replace(_champion(home, PRODUCTS), new_only=new_only)
+        ranking = in_stock(home, replace(_champion(home, PRODUCTS), new_only=new_only))
         _print_ranked(as_json, PRODUCTS, PRODUCTS.response(ranking, key, customer, limit))
     if out is not None:
         home.shop()
         with progress_bar(as_json) as progress:
-            ranking = replace(_champion(home, PRODUCTS), new_only=new_only)
+            ranking = in_stock(home, replace(_champion(home, PRODUCTS), new_only=new_only))
             result = rank_everyone(home, PRODUCTS, ranking, out, limit, progress)
         _print_written(as_json, result, "ranked products for")
 
@@ -125,7 +126,11 @@ def _print_ranked(as_json: bool, kind: RankingKind[Any], result: dict[str, Any])
     elif not rows:
         lines.append("  nothing: the shop has no product that may be meant")
     width = max((len(row[item]) for row in rows), default=0)
-    lines += [f"  {row[item]:<{width}}  {row['score']:>6.1%}  {row['reason']}" for row in rows]
+    lines += [
+        f"  {row[item]:<{width}}  {row['score']:>6.1%}  {row['reason']}"
+        + (f" ({row['name']})" if row.get("name") else "")
+        for row in rows
+    ]
     print_result(as_json, result, "\n".join(lines))
 
 

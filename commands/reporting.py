@@ -1,4 +1,4 @@
-"""The reports of trainings: a line per version, the exit code of the gates, and advice before training."""
+"""Reports of trainings (a line per version, the exit code of the gates, advice before) and of products."""
 
 from __future__ import annotations
 
@@ -70,3 +70,14 @@ def churn_advice(home: Home) -> Any:
 
     shop, events = home.shop(), lake.read(home, lake.connect())
     return advise(visits(events.known_at(shop.now())).to_pandas(), shop.today())
+
+
+def product_rows(done: dict[str, Any]) -> str:
+    """What became of the rows of a catalogue of products."""
+    head = f"imported {done['products']:,} products of {done['rows']:,} rows"
+    lines = [f"{head}; {done['out_of_stock']:,} are out of stock"]
+    lines += [f"  {field}: column {name}" for field, name in done["columns"].items()]
+    left_out = {"without an id": done["without_id"], "with the id of a later row": done["repeated"]}
+    lines += [f"  {count:,} rows {which} are left out" for which, count in left_out.items() if count]
+    lines += [f"  {count:,} cells of {name} cannot be used" for name, count in done["unreadable"].items()]
+    return "\n".join([*lines, *(f"  {note}" for note in done["notes"])])

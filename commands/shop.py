@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.common import AsJson, Exit, open_home, print_result, progress_bar
+from commands.reporting import product_rows
 
 app = typer.Typer()
 
@@ -53,12 +54,24 @@ def import_(
     allow_rejects: Annotated[
         bool, typer.Option("--allow-rejects", help="Import a file even if most of its rows are rejected.")
     ] = False,
+    products: Annotated[
+        bool,
+        typer.Option("--products", help="FILE is the catalogue of products: names, prices, stock."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import orders, customers or activities from files or a database, and account for every row."""
     from events.files import imports, rejected_rows
     from events.files.readers.database import is_database
 
+    if products:
+        if not files or len(files) > 1 or mapping:
+            raise typer.BadParameter("--products takes one FILE, and no --as")
+        from events.files.products import import_products
+
+        imported = import_products(open_home(), files[0] + (f"#{table}" if table else ""))
+        print_result(as_json, imported, product_rows(imported))
+        return
     if table and not files and is_database(table):
         files, table = [table], None
     if files and inspect:

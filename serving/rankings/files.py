@@ -17,7 +17,7 @@ from core.progress import Progress, silent
 from events.identity import Identity
 from features.offline.existing_customers import ExistingCustomers
 from serving.files import tables, writing
-from serving.rankings.ranking import CATEGORIES, R, Ranking, RankingKind
+from serving.rankings.ranking import CATEGORIES, Ranking, RankingKind
 
 if TYPE_CHECKING:
     from models.categories.published import CategoryRanking
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 def rank_everyone(
     home: Home,
-    kind: RankingKind[R],
-    ranking: R,
+    kind: RankingKind[Any],
+    ranking: Ranking,
     out: Path,
     limit: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the items of all customers into ``out``: rows by customer, then rank.
 
-    The columns are ``customer_id``, ``rank`` (from 1), ``kind.item``, ``score``, ``reason`` and the version,
-    named ``products_version`` or ``category_propensity_version``.
+    The columns are ``customer_id``, ``rank`` (from 1), ``kind.item``, ``score``, ``reason``, the details of a
+    catalogue, and the version, named ``products_version`` or ``category_propensity_version``.
 
     Args:
         out: a .parquet, .ndjson or .csv file.
@@ -118,7 +118,7 @@ def _table(
         {
             "customer_id": identity.names(keys).take(row) if len(keys) else pa.array([], pa.string()),
             "rank": pa.array(rank, pa.int64()),
-            **{name: rows[name] for name in (kind.item, "score", "reason")},
+            **{name: rows[name] for name in rows.column_names if name != "customer_key"},
             f"{kind.model}_version": pa.array([ranking.version] * len(row), pa.string()).dictionary_encode(),
         }
     )

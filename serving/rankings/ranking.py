@@ -46,7 +46,8 @@ class Ranking(Protocol):
             limit: the maximum number of items per customer; None for all.
 
         Returns:
-            ``customer_key``, the column of :attr:`RankingKind.item`, ``score`` and ``reason``.
+            ``customer_key``, the column of :attr:`RankingKind.item`, ``score`` and ``reason``; then columns
+            that describe the item, if there is a catalogue.
         """
         ...
 
@@ -83,9 +84,9 @@ class RankingKind(Generic[R]):
         """
         return self.open_version(registry, registry.champion_version(self.model))
 
-    def response(self, ranking: R, key: int, customer_id: str, limit: int | None) -> dict[str, Any]:
+    def response(self, ranking: Ranking, key: int, customer_id: str, limit: int | None) -> dict[str, Any]:
         """The items of one customer, as the API and the command return them."""
-        items = ranking.rank([key], limit).select([self.item, "score", "reason"]).to_pylist()
+        items = ranking.rank([key], limit).drop_columns(["customer_key"]).to_pylist()
         horizon = {} if ranking.horizon_days is None else {"horizon_days": ranking.horizon_days}
         return {
             "customer_id": customer_id,

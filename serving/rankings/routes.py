@@ -15,6 +15,7 @@ from serving.http.problems import responses
 from serving.http.services import service
 from serving.rankings.schemas import CategoriesQuery, CategoriesResponse, ProductsQuery, ProductsResponse
 from serving.rankings.service import CategoryService, ProductService
+from serving.rankings.stocked import in_stock
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=CustomerRoute)
 ProductsDep = Annotated[ProductService, service(ProductService)]
@@ -27,6 +28,7 @@ _RESPONSES = responses(404, 422, 503)
     operation_id="rank_products",
     response_description="Products, the most probable first.",
     response_model=ProductsResponse,
+    response_model_exclude_unset=True,  # the details of a catalogue
     responses=_RESPONSES,
     dependencies=[needs(Scope.CUSTOMERS)],
 )
@@ -36,12 +38,14 @@ async def products(
     """The products that a customer is most likely to buy next, each with its reason.
 
     A customer without orders gets the products that are most popular overall, and a `reason`. There are
-    fewer than `limit` if the shop has fewer candidates. Events after `as_of` count once the ranking is
-    trained again (`patron train products`).
+    fewer than `limit` if the shop has fewer candidates. If a catalogue was imported, products that are out of
+    stock are left out, and each other one has its name, address, picture, price and stock. Events after
+    `as_of` count once the ranking is trained again (`patron train products`).
     """
     return await ranker.respond(
-        customer_id, query.limit, lambda ranking: replace(ranking, new_only=query.new_only)
-    )
+        customer_id, query.limit,
+        lambda ranking: in_stock(ranker.home, replace(ranking, new_only=query.new_only)),
+    )  # fmt: skip
 
 
 @router.get(

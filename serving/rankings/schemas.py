@@ -30,6 +30,11 @@ class RankedProduct(BaseModel):
         description="The reason as text; days are counted to `as_of`.",
         examples=["bought 3 times, last 12 days ago"],
     )
+    name: str | None = Field(None, description="By the imported catalogue, like the fields below.")
+    url: str | None = None
+    image_url: str | None = None
+    price: float | None = None
+    stock: float | None = Field(None, description="How many are left; null if the catalogue has no number.")
 
 
 class ProductsResponse(BaseModel):

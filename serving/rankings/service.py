@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from events.identity import Identity
 from serving.http.single_worker import SingleWorker
 from serving.rankings.champion import LazyChampion
-from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, RankingKind
+from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, Ranking, RankingKind
 from serving.scores.champion_watch import ChampionWatch
 from serving.scores.inference import UNKNOWN
 
@@ -26,11 +26,12 @@ class RankingService(SingleWorker, Generic[R]):
 
     def __init__(self, watch: ChampionWatch, identity: Identity) -> None:
         super().__init__(self.kind.model.replace("_", " "))
+        self.home = watch.home
         self._identity = identity
         self._champion = LazyChampion(self.kind.model, watch, self.kind.open_version)
 
     async def respond(
-        self, customer_id: str, limit: int | None, restrict: Callable[[R], R] = lambda ranking: ranking
+        self, customer_id: str, limit: int | None, restrict: Callable[[R], Ranking] = lambda ranking: ranking
     ) -> dict[str, Any]:
         """The items of one customer, see :meth:`RankingKind.response`.
 
