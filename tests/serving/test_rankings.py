@@ -18,6 +18,7 @@ import pytest
 
 from core.errors import PatronError
 from core.home import Home
+from events.files.products import import_products
 from events.identity import Identity
 from events.lake import shops
 from models.categories.history import UNITS
@@ -29,7 +30,9 @@ from models.spec import Gate
 from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models as checks_of_models
 from serving.rankings.champion import LazyChampion
+from serving.rankings.files import rank_everyone
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, RankingKind
+from serving.rankings.stocked import in_stock
 from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch
 from serving.scores.inference import UNKNOWN
 from training.categories import backtest
@@ -417,3 +420,30 @@ def test_a_shop_without_orders_is_refused_in_a_line(tmp_path: Path, run_patron: 
     assert (code, err.count("\n")) == (1, 1)
     assert "orders name 0 categories" in err
     assert run_patron(empty, "train", name, "--horizon", "9")[0] == 2
+
+
+def test_a_catalogue_describes_products_and_hides_those_that_are_out_of_stock(
+    ranked_shop: Home, copy_trained: Any, tmp_path: Path, answering: Any
+) -> None:
+    home = copy_trained(ranked_shop, tmp_path / "home")
+    customer = Identity(home).table()["customer_id"][0].as_py()
+    place = f"/v1/customers/{customer}/products"
+    with answering(home) as get:
+        before = get(place, params={"limit": 3}).json()
+        assert all(set(product) == {"product_id", "score", "reason"} for product in before["products"])
+        first, second = (product["product_id"] for product in before["products"][:2])
+        feed = tmp_path / "feed.csv"
+        feed.write_text(f"id,title,price,quantity\n{first},Gone,5,0\n{second},Here,7.5,4\n")
+        import_products(home, feed)
+        after = get(place, params={"limit": 3}).json()
+        assert after["products"][0] == before["products"][1] | {
+            "name": "Here", "url": None, "image_url": None, "price": 7.5, "stock": 4.0,
+        }  # fmt: skip
+        assert len(after["products"]) == 3
+        assert first not in {product["product_id"] for product in after["products"]}
+        assert after["products"][1]["name"] is None
+    out = tmp_path / "products.parquet"
+    rank_everyone(home, PRODUCTS, in_stock(home, PRODUCTS.open_champion(Registry(home))), out, 2)
+    rows = pq.read_table(out)
+    assert {"name", "url", "image_url", "price", "stock"} <= set(rows.column_names)
+    assert first not in rows["product_id"].to_pylist()
