@@ -40,6 +40,7 @@ for = "salesforce"                   # whose import reads the csv or xlsx
 folder = "/srv/crm/incoming"         # the file is crm-2026-11-29.csv
 # mode = "640"                       # of the file; without it only its owner reads it
 # segment = ["value_tier:A"]         # all of several; by default everybody
+# rule = "churn > 0.5"               # only customers who match a rule
 # channels = ["email"]
 # language = "en"                    # or "zh"
 # only_actions = true                # leave out for whom nothing is to be done
@@ -72,6 +73,7 @@ class Delivery(BaseModel):
     webhook: str | None = None
     secret_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     segment: str | Filters | None = None
+    rule: Annotated[str, Field(max_length=2000)] | None = None
     channels: list[str] | None = None
     language: Literal["en", "zh"] = "en"
     only_actions: bool = False

@@ -85,7 +85,10 @@ def _attempt(home: Home, delivery: Delivery, state: DeliveryState, progress: Pro
     with open_decider(home) as decider:
         run = None if state.run_id is None else RunStore(decider.log).find(state.run_id)
         if run is None or run.status != "done":
-            run = decide_run(decider, delivery.customers, delivery.channels, delivery.language, progress)
+            run = decide_run(
+                decider, delivery.customers, delivery.channels, delivery.language, progress,
+                rule=delivery.rule,
+            )  # fmt: skip
             state = replace(state, run_id=run.id, sent=0, error=None)
             due.write(home, name, state)
         if delivery.folder is not None:

@@ -107,8 +107,8 @@ def decide_run(
         rule: only customers who match this rule.
 
     Raises:
-        PatronError: the segment, the rule or a channel is unknown, the actions cannot be used, or another run is
-            running.
+        PatronError: the segment, the rule or a channel is wrong, the actions cannot be used, or another run
+            is running.
     """
     store = RunStore(decider.log)
     rules = decider.rules()
