@@ -74,7 +74,7 @@ def read_facts(log: DecisionLog, since: datetime) -> pd.DataFrame:
     )
     statement = sa.select(decisions.c.customer_key, decisions.c.facts).where(decisions.c.n.in_(first))
     with log.reading() as connection:
-        rows = connection.execute(statement).cursor.fetchall()
+        rows = connection.execute(statement.order_by(decisions.c.n)).cursor.fetchall()
     frame = pd.DataFrame(rows, columns=["customer_key", "facts"]).astype({"customer_key": "int64"})
     return frame.assign(facts=[json.loads(text) for text in frame["facts"]])
 
