@@ -95,6 +95,12 @@ def by_survivor(merges: Iterable[Merge]) -> dict[int, list[int]]:
     return dict(merged)
 
 
+def survivors(merges: Sequence[Merge]) -> dict[int, int]:
+    """The key under which a merged customer's events are now, by the customer's key."""
+    gone = {merge.customer_key for merge in merges}
+    return {merge.customer_key: merge.into for merge in merges if merge.into not in gone}
+
+
 def shares_since(phases: Sequence[HoldoutPhase], enrolment: Enrolment) -> tuple[float, float]:
     """The smallest and the largest share since a customer was enrolled.
 

@@ -97,7 +97,10 @@ def _lines(found: dict[str, Any], months: bool, segments: bool) -> list[str]:
             lines.append(_costs(row))
     if segments:
         lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in found["segments"]]
-    lines += [f"{row['action']}: {row['words']['en']}" for row in found["actions"]]
+    for row in found["actions"]:
+        sent = f"{row['contacts']:,.0f} contacts for {row['contact_cost']:,.2f}"
+        followed = f"{row['conversions']:,.0f} orders of {row['converted_net']:,.2f} followed"
+        lines += [f"{row['action']}: {row['words']['en']}", f"  {sent}; {followed}"]
     lines.append(
         f"{found['conversions']['count']:,} orders followed a contact within {found['conversion_days']} days"
     )

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+TOTALS = ("contacts", "contact_cost", "conversions", "converted_net", "discounts")
+
 
 def margins(orders: pd.DataFrame, margin: float) -> NDArray[np.float64]:
     """The net margin of each order, in currency.
@@ -43,6 +45,30 @@ def conversions(orders: pd.DataFrame, contacts: pd.DataFrame, days: int) -> pd.D
         left, right, on="at", by="customer_key", allow_exact_matches=False, tolerance=pd.Timedelta(days=days)
     )
     return matched[matched["decision_id"].notna()].reset_index(drop=True)
+
+
+def totals_by_action(contacts: pd.DataFrame, converted: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What was sent and what followed, by action.
+
+    Args:
+        contacts: ``decision_id``, ``action``, ``cost``. converted: as :func:`conversions` returns them.
+
+    Returns:
+        ``contacts`` and ``contact_cost``; ``conversions``, their ``converted_net`` (after refunds) and their
+        ``discounts``; money in currency.
+    """
+    net = converted.assign(net=converted["paid"] - converted["refunded"])
+    by_decision = net.groupby("decision_id").agg(
+        conversions=("order_id", "size"), converted_net=("net", "sum"), discounts=("discount", "sum")
+    )
+    joined = contacts[["decision_id", "action", "cost"]].join(by_decision, on="decision_id")
+    rows = joined.groupby("action").agg(
+        contacts=("decision_id", "size"), contact_cost=("cost", "sum"),
+        conversions=("conversions", "sum"), converted_net=("converted_net", "sum"),
+        discounts=("discounts", "sum"),
+    )  # fmt: skip
+    plain = rows.astype("float64").to_dict("index")
+    return {str(name): {key: row[key] for key in TOTALS} for name, row in plain.items()}
 
 
 def orders_after(choices: pd.DataFrame, orders: pd.DataFrame, days: int) -> pd.DataFrame:

@@ -39,12 +39,12 @@ class ActionContrast:
     """
 
     action: str
-    chosen: int
-    nothing: int
-    effective_chosen: float
-    effective_nothing: float
-    net_margin: Difference | None
-    orders: Difference | None
+    chosen: int = 0
+    nothing: int = 0
+    effective_chosen: float = 0.0
+    effective_nothing: float = 0.0
+    net_margin: Difference | None = None
+    orders: Difference | None = None
 
 
 def contrasts(choices: pd.DataFrame) -> list[ActionContrast]:

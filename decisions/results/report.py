@@ -22,15 +22,15 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
-from decisions.holdout import by_survivor, declare
+from decisions.holdout import by_survivor, declare, survivors
 from decisions.reasons import Language
 from decisions.results import programme, words
-from decisions.results.attribution import conversions, margins, orders_after
+from decisions.results.attribution import TOTALS, conversions, margins, orders_after, totals_by_action
 from decisions.results.from_events import record_from_events
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
 from decisions.results.statistics import sample_ratio_p
-from events.identity import Identity, Merge
+from events.identity import Identity
 from events.queries.net_orders import net_orders
 from records.decisions import DecisionLog
 from records.results import holdout, reading
@@ -101,7 +101,7 @@ class _Inputs:
         self.shop = home.shop()
         merges = Identity(home).merges()
         self.outcomes = record_from_events(home, log, by_survivor(merges), now)
-        self.person = _persons(merges)
+        self.person = survivors(merges)
         self.phases = [phase for phase in holdout.phases(log) if phase.at <= now]
         self.phase = self.phases[-1] if self.phases else None
         rotation = self.phase.rotation if self.phase else 0
@@ -181,7 +181,11 @@ class _Inputs:
         choices = self._of_persons(reading.read_choices(self.log, moment(0), self.now - window))
         orders = orders_after(choices, self.orders, self.actions.conversion_days)
         choices = choices.assign(orders=orders["orders"], net_margin=orders["margin"] - choices["cost"])
-        return [_action_as_dict(contrast) for contrast in contrasts(choices)]
+        totals = totals_by_action(self.contacts, self.converted)
+        results = {name: ActionContrast(name) for name in totals}
+        results |= {contrast.action: contrast for contrast in contrasts(choices)}
+        none = dict.fromkeys(TOTALS, 0.0)
+        return [_action_as_dict(results[name]) | totals.get(name, none) for name in sorted(results)]
 
     def _conversions(self) -> list[Conversion]:
         rows = self.converted
@@ -203,12 +207,6 @@ class _Inputs:
         keys = frame["customer_key"].map(lambda key: self.person.get(key, key)).astype("int64")
         changed = frame.assign(customer_key=keys)
         return changed.assign(at=frame["at"].astype("datetime64[us]")) if "at" in frame else changed
-
-
-def _persons(merges: Sequence[Merge]) -> dict[int, int]:
-    """The key under which a merged customer's events are now, by the customer's key."""
-    gone = {merge.customer_key for merge in merges}
-    return {merge.customer_key: merge.into for merge in merges if merge.into not in gone}
 
 
 def _fact(feature: str, facts: object) -> object:
@@ -240,8 +238,7 @@ def _as_dict(effect: ProgrammeEffect) -> Report:
 
 
 def _action_as_dict(contrast: ActionContrast) -> Report:
-    texts = {language: words.of_action(contrast, language) for language in LANGUAGES}
-    return asdict(contrast) | {"words": texts}
+    return asdict(contrast) | {"words": {name: words.of_action(contrast, name) for name in LANGUAGES}}
 
 
 def _aware(at: pd.Timestamp) -> datetime:

@@ -84,6 +84,11 @@ class ActionResult(BaseModel):
     nothing: int = Field(description="Decisions that chose nothing where it was permitted.")
     effective_chosen: float = Field(description="Effective sample size of `chosen`.")
     effective_nothing: float = Field(description="Effective sample size of `nothing`.")
+    contacts: int = Field(description="That were exported, sent or shown.")
+    contact_cost: float
+    conversions: int = Field(description="Orders that followed a contact within `conversion_days`.")
+    converted_net: float = Field(description="Paid for those, less refunds.")
+    discounts: float = Field(description="Given on those.")
     net_margin: Interval | None
     orders: Interval | None
     words: Words

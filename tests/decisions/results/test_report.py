@@ -55,6 +55,9 @@ def test_the_intervals_hold_what_is_true_of_the_shop(
     assert offer["action"] == "offer"
     assert offer["net_margin"]["low"] < truth.offer < offer["net_margin"]["high"]
     assert offer["chosen"] == offer["effective_chosen"] == whole["contacts"]
+    assert offer["contacts"] == whole["contacts"]
+    assert offer["conversions"] == found["conversions"]["count"]
+    assert offer["converted_net"] > 0
     assert whole["contact_cost"] == pytest.approx(0.2 * whole["contacts"])
     assert whole["return_on_cost"] == pytest.approx(whole["incremental_margin"] / whole["contact_cost"])
     assert whole["treated"] + whole["holdout"] == 1000
