@@ -35,13 +35,14 @@ bench: install-dev                  ## the benchmarks of some minutes, each prin
 	$(BIN)/python -m benchmarks.files --drafts
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
-	$(BIN)/python -m benchmarks.decisions
+	$(BIN)/python -m benchmarks.decisions --only results_coverage
 	$(BIN)/python -m benchmarks.serving
 
 bench-full: install-dev             ## the longer ones: files, levels, events, stores, a million scores, builds of up to 50 million events
 	$(BIN)/python -m benchmarks.files
 	$(BIN)/python -m benchmarks.levels
 	$(BIN)/python -m benchmarks.categories
+	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.online
 	$(BIN)/python -m benchmarks.memory

@@ -1,4 +1,4 @@
-"""Commands that score all customers, decide the next best action for all, and deliver files of these."""
+"""Commands that score all customers, decide and plan their next best actions, and deliver files of these."""
 
 from __future__ import annotations
 
@@ -169,6 +169,33 @@ def deliver(
     failed = any("error" in result for result in results)
     code = Exit.FAILED if failed else Exit.DONE
     print_result(as_json, {"deliveries": results}, "\n".join(lines), code)
+
+
+@app.command()
+def plan(
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Money for all actions, in addition to the budgets in actions.toml.", min=0),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Who gets what: .parquet, .ndjson or .csv.", metavar="FILE")
+    ] = None,
+    segment: Segment = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
+    language: Annotated[Language, typer.Option(help="The language of texts.")] = Language.en,
+    as_json: AsJson = False,
+) -> None:
+    """Plan everybody's action under the budgets of actions.toml, as a preview that uses nothing up."""
+    from records.job import segment_of
+    from serving.plans.to_file import plan_everyone
+
+    with progress_bar(as_json) as progress:
+        done, lines = plan_everyone(
+            open_home(), out, budget, segment_of(segment), channel, language.value, progress
+        )
+    if out is not None:
+        lines.append(f"wrote who gets what into {out}")
+    print_result(as_json, done, "\n".join(lines))
 
 
 def example_actions() -> str:

@@ -124,7 +124,7 @@ def recommend(
     drawable = _drawable(options, customer, actions)
     how, chosen = _draw(customer.key, options, drawable, actions, day, salt)
     withheld = None
-    if customer.in_holdout and not _is_service(chosen, actions):
+    if customer.in_holdout and not is_service(chosen.channel, actions):
         withheld, how = chosen.action, "holdout"
         chosen = next(option for option in options if option.action == NOTHING)
     return Recommendation(
@@ -159,9 +159,9 @@ def _evaluate(
     return Option(action.name, action.channel, action.cost, value, (), factors=plain)
 
 
-def _is_service(option: Option, actions: Actions) -> bool:
-    """Whether an option is a service message, which the holdout gets, too."""
-    channel = actions.channels.get(option.channel or "")
+def is_service(channel_name: str | None, actions: Actions) -> bool:
+    """Whether a channel carries service messages, which the holdout gets, too."""
+    channel = actions.channels.get(channel_name or "")
     return channel is not None and channel.purpose == "service"
 
 
@@ -196,7 +196,7 @@ def _probabilities(
         probabilities[option.action] += explored / len(drawable)
     probabilities[options[0].action] += 1 - explored
     if in_holdout:
-        services = {o.action: probabilities[o.action] for o in options if _is_service(o, actions)}
+        services = {o.action: probabilities[o.action] for o in options if is_service(o.channel, actions)}
         probabilities = dict.fromkeys(probabilities, 0.0) | services
         probabilities[NOTHING] = 1 - sum(services.values())
     return probabilities

@@ -13,6 +13,7 @@ import serving.decisions.run_routes
 import serving.events.routes
 import serving.kpis.routes
 import serving.operations.routes
+import serving.plans.routes
 import serving.rankings.routes
 import serving.results.routes
 import serving.score_jobs.routes
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     serving.decisions.run_routes.router,
     serving.actions.routes.router,
     serving.audiences.routes.router,
+    serving.plans.routes.router,
     serving.segments.routes.router,
     serving.kpis.routes.router,
     serving.results.routes.router,

@@ -1,1 +1,1 @@
-"""Benchmarks of decisions."""
+"""Benchmarks of decisions: one module per measure."""

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.decisions import results_coverage
+from benchmarks.decisions import decide_one, plan_million, results_coverage, value
 from benchmarks.harness.report import Result, publish
 
-PARTS = {"results_coverage": results_coverage}
+PARTS = {
+    "decide_one": decide_one,
+    "plan_million": plan_million,
+    "value": value,
+    "results_coverage": results_coverage,
+}
 
 
 def main() -> None:

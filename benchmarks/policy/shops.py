@@ -47,7 +47,7 @@ class Customer:
         orders: probability of at least one order within the horizon of propensity.
         churns: probability of none within the horizon of churn.
         if_any: currency that an order within propensity's horizon brings, further orders in it included.
-        stays: currency within the horizon of clv from who does not churn.
+        stays: currency within the value horizon from who does not churn.
         stays_soon: the part of it within the horizon of churn.
     """
 
@@ -129,7 +129,10 @@ def truth(home: Home, plan: Plan, horizons: Mapping[str, int]) -> dict[int, Cust
     Args:
         horizons: days ahead, by model, as the versions that answered have them.
     """
-    now, most = midnight(TODAY, plan.time_zone), max(horizons.values())
+    now = midnight(TODAY, plan.time_zone)
+    horizons = dict(horizons) | {"value": RULES.value_horizon_days}
+    horizons["soon"] = min(horizons["value"], horizons["churn"])
+    most = max(horizons.values())
     time, today = ShopTime.of(plan, now + timedelta(days=most + 2)), (TODAY - plan.start).days
     known = {}
     for row in pq.read_table(lake.current(home).folder / "truth.parquet").to_pylist():
@@ -143,14 +146,13 @@ def truth(home: Home, plan: Plan, horizons: Mapping[str, int]) -> dict[int, Cust
         ends = drops + (1 - drops) * back
         active = row["dropped_out_at"] is None
         some, none = -np.expm1(-rate["propensity"]), float(np.exp(-rate["churn"]))
-        # Of a year's orders those of who orders within churn's horizon: all but of who first orders later.
-        later = none * expected_orders(rate["clv"] - rate["churn"], ends)
         known[row["customer_key"]] = Customer(
             orders=float(some) if active else 0.0,
             churns=none if active else 1.0,
             if_any=row["order_value_mean"] * expected_orders(rate["propensity"], ends) / float(some),
-            stays=row["order_value_mean"] * (expected_orders(rate["clv"], ends) - later) / (1 - none),
-            stays_soon=row["order_value_mean"] * expected_orders(rate["churn"], ends) / (1 - none),
+            # Who orders within the value horizon also orders within churn's, which is longer.
+            stays=row["order_value_mean"] * expected_orders(rate["value"], ends) / (1 - none),
+            stays_soon=row["order_value_mean"] * expected_orders(rate["soon"], ends) / (1 - none),
         )
     return known
 

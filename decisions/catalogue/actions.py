@@ -17,6 +17,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from core.calendar import EPOCH
 from decisions.catalogue.audiences import Audience, check_names, resolved
+from decisions.catalogue.budgets import Budget
 from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
 from decisions.policies.limits import Limit
 from decisions.reasons import Language
@@ -125,6 +126,7 @@ class Actions(TomlSection):
         max_exploration_loss: currency; options worth less than the best by more than this are never drawn.
             If omitted, it is ``EXPLORATION_LOSS_SHARE`` of the customer's average order.
         factors_off: factors that the ranking ignores.
+        budgets: the money and the contacts that plans may use.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
@@ -153,6 +155,9 @@ class Actions(TomlSection):
         exclude_if=is_empty,
         description='a list of "brought_forward", "discounts", "costs" and "lever"',
     )
+    budgets: tuple[Budget, ...] = Field(
+        (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[budgets]]"
+    )
     actions: tuple[Action, ...] = Field(
         min_length=1, max_length=200, strict=False, description="sections [[actions]], from 1 to 200"
     )
@@ -179,6 +184,18 @@ class Actions(TomlSection):
         rules = self.audience_rules
         for action in self.actions:
             check_names(action.condition, rules, f"action {action.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_cover_actions(self) -> Actions:
+        names = [budget.name for budget in self.budgets]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"there are two budgets {min(twice)}; rename one of them")
+        for budget in self.budgets:
+            if not any(budget.covers(action) for action in self.actions):
+                raise ValueError(
+                    f"the budget {budget.name} covers no action; check its action, group and channel"
+                )
         return self
 
     @property

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from core.errors import NothingThere, PatronError, meant
 from core.home import Home
 from decisions.catalogue.actions import Action, Actions
+from decisions.catalogue.budgets import Budget
 from decisions.policies.limits import Limit
 from decisions.values.effects import Effect
 from features.group import Feature
@@ -125,7 +126,7 @@ def _message(error: Any, table: Mapping[str, Any]) -> str:
 
 _MEANINGS: dict[Any, str] = {
     name: field.description
-    for section in (Effect, Action, Limit, Actions)
+    for section in (Effect, Action, Limit, Budget, Actions)
     for name, field in section.model_fields.items()
     if field.description
 }

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.values.formulas import FORMULAS, Matrix, Terms, formula_of
@@ -22,8 +23,9 @@ from decisions.values.inputs import ValueInputs
 class ActionValues:
     """The values of actions, with one row per action of the catalogue and one column per customer.
 
-    NaN where a value is unknown. ``expense`` is what the action is expected to cost in money, discounts
-    included, whichever factors are off; ``basis`` is :attr:`~decisions.values.formulas.Change.basis`.
+    NaN where a value is unknown. ``expense`` is the money that the action is expected to cost, discounts
+    included, whichever factors are off. ``harmful`` says that its effect makes the score worse for the shop.
+    ``basis`` is :attr:`~decisions.values.formulas.Change.basis`.
     """
 
     margin: Matrix
@@ -33,6 +35,7 @@ class ActionValues:
     basis: Matrix
     value: Matrix
     priority: Matrix
+    harmful: NDArray[np.bool_]
 
 
 class Valuer:
@@ -62,8 +65,11 @@ class Valuer:
         """The values of all actions for these customers."""
         shape = len(self._actions), inputs.size
         margin, discounts, accepted, basis = (np.full(shape, np.nan) for _ in range(4))
+        harmful = np.zeros(shape, bool)
         for formula, rows, terms in self._groups:
             change = formula.change(inputs, terms)
+            score = inputs.score(formula.model)
+            harmful[rows] = (terms.after(score) - score) * formula.improves < 0
             margin[rows], discounts[rows], accepted[rows] = change.margin, change.discounts, change.accepted
             basis[rows] = change.basis
         acceptance_cost = accepted * self._cost_per_acceptance
@@ -71,7 +77,9 @@ class Valuer:
         off = self.rules.factors_off
         value = margin - (0 if "discounts" in off else discounts) - (0 if "costs" in off else costs)
         priority = np.where(value > 0, value * self._lever, value)
-        return ActionValues(margin, discounts, acceptance_cost, costs + discounts, basis, value, priority)
+        return ActionValues(
+            margin, discounts, acceptance_cost, costs + discounts, basis, value, priority, harmful
+        )
 
     def _terms(self, actions: Sequence[Action]) -> Terms:
         rules = self.rules

@@ -9,25 +9,22 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from core import files
-from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
 from decisions.holdout import declare, held_out
-from decisions.policies.zones import zone_of
 from decisions.policy import POLICY, Option, Recommendation, recommend
 from decisions.reasons import DecisionReason
-from decisions.values.formulas import features_read
 from events.identity import merged_keys
-from records.contacts import MARKETING, Contact, Reservation, days_since
+from records.contacts import MARKETING, Contact, Reservation
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from serving.decisions.contexts import customer_context
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.score import ScoredCustomer
 from serving.scores.scorer import Scorer
 
 _LOG = logging.getLogger(__name__)
-FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")  # kept with a decision where they exist
 
 
 class Decider:
@@ -134,14 +131,10 @@ class Decider:
             )
             for name, score in entry.scores.items()
         }  # fmt: skip
-        used = dict.fromkeys([*rules.features, *features_read(), *FACTS])
-        facts = {name: entry.facts[name] for name in used if name in entry.facts}
         shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
-        return CustomerContext(
-            key, scores, facts, days_since(contacts, question.day, shop_zone), unknown=entry.reason,
-            contacts=contacts, at=question.at, zone=zone_of(entry.facts, shop_zone),
-            facts_day=None if as_of is None else day_of(as_of, shop_zone),
-        )  # fmt: skip
+        return customer_context(
+            key, scores, entry.facts, contacts, question, rules, shop_zone, as_of, entry.reason
+        )
 
 
 DeciderDep = Annotated[Decider, service(Decider)]

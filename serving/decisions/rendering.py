@@ -14,7 +14,7 @@ from records.decisions import Decision, DecisionLog
 from records.runs import DecisionRun
 from serving.access.authentication import Caller
 from serving.access.scopes import Scope
-from serving.decisions.decider import FACTS
+from serving.decisions.contexts import FACTS
 from serving.decisions.schemas import Chosen, NextBestActions, NotOffered, RunnerUp, ScoreUsed
 
 PAGE = 1000

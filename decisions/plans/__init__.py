@@ -1,0 +1,1 @@
+"""Plans: a decision for everybody at once, under budgets and capacities."""

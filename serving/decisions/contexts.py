@@ -1,0 +1,48 @@
+"""A customer as the policy needs it, from scores, features and contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from core.calendar import day_of
+from decisions.catalogue.actions import Actions
+from decisions.context import CustomerContext, ScoreInput
+from decisions.policies.zones import zone_of
+from decisions.values.formulas import features_read
+from records.contacts import Contact, days_since
+from records.decisions import DecisionRequest
+
+FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")
+"""Features that are stored with a decision where the shop has them."""
+
+
+def facts_of(rules: Actions) -> tuple[str, ...]:
+    """The features that decisions by these rules read or store, without duplicates."""
+    return tuple(dict.fromkeys([*rules.features, *features_read(), *FACTS]))
+
+
+def customer_context(
+    key: int,
+    scores: Mapping[str, ScoreInput],
+    facts: Mapping[str, Any],
+    contacts: Sequence[Contact],
+    question: DecisionRequest,
+    rules: Actions,
+    shop_zone: str,
+    as_of: datetime | None,
+    unknown: str | None = None,
+) -> CustomerContext:
+    """The context of a decision about a customer.
+
+    Args:
+        facts: features by name; those that the rules do not read are left out.
+        as_of: the moment of the features; None if there are none, and ``unknown`` says why.
+    """
+    used = {name: facts[name] for name in facts_of(rules) if name in facts}
+    return CustomerContext(
+        key, scores, used, days_since(contacts, question.day, shop_zone), unknown=unknown,
+        contacts=contacts, at=question.at, zone=zone_of(facts, shop_zone),
+        facts_day=None if as_of is None else day_of(as_of, shop_zone),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Plans: a decision for everybody at once, as a preview."""

@@ -1,0 +1,181 @@
+"""Plans everybody's action under the budgets of ``actions.toml``, from the present scores and features.
+
+A plan is a preview: nothing is logged, reserved or sent, so another look at it uses nothing up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.progress import Progress, silent
+from decisions.catalogue.actions import Actions
+from decisions.checks import PolicyRequest, refusal
+from decisions.holdout import held_out
+from decisions.plans.eligibility import eligible
+from decisions.plans.plan import Plan, make_plan
+from decisions.plans.problem import NOTHING_CHOSEN, Numbers, Problem, constraints_of
+from decisions.policy import is_service
+from decisions.values.valuation import Valuer
+from records.contacts import ledger
+from records.decisions import DecisionRequest
+from records.job import Segment
+from serving.decisions.contexts import customer_context
+from serving.decisions.decider import Decider
+from serving.decisions.selection import select_customers
+from serving.plans.customers import PlanCustomers, read_customers
+
+CHUNK = 50_000
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class PlannedShop:
+    """A plan for the customers of a shop.
+
+    Attributes:
+        customers: external ids by key, in the order of the plan's choice.
+        value: per customer the expected value of the planned action, in currency.
+        expense: per customer its expected money, discounts included.
+    """
+
+    question: DecisionRequest
+    rules: Actions
+    customers: dict[int, str]
+    plan: Plan
+    value: NDArray[np.float64]
+    expense: NDArray[np.float64]
+
+
+def plan_shop(
+    decider: Decider,
+    question: DecisionRequest,
+    rules: Actions,
+    segment: Segment = None,
+    money: float | None = None,
+    progress: Progress = silent,
+) -> PlannedShop:
+    """Plan for the customers of a segment.
+
+    Args:
+        money: currency for all actions together, in addition to the budgets.
+
+    Raises:
+        Infeasible: a constraint cannot be met; the message names it.
+        Unprocessable: there is no such segment.
+        PatronError: a store is missing or unreadable, or an effect has no formula.
+    """
+    customers = select_customers(decider.scorer, segment)
+    problem, chunks = build_problem(decider, question, rules, [*customers], money, progress)
+    progress("planning", 0.9)
+    plan = _plan_permitted(problem, chunks, decider, question, rules)
+    places = np.flatnonzero(plan.choice != NOTHING_CHOSEN)
+    rows = plan.choice[places].astype(np.intp)
+    levers = np.array([1.0 if "lever" in rules.factors_off else a.lever for a in rules.actions])
+    value, spent = np.zeros(len(customers)), np.zeros(len(customers))
+    priority = problem.worth[rows, places].astype(np.float64)
+    value[places] = np.where(priority > 0, priority / levers[rows], priority)
+    spent[places] = problem.expense[rows, places]
+    progress("planning", 1.0)
+    return PlannedShop(question, rules, customers, plan, value, spent)
+
+
+def build_problem(
+    decider: Decider,
+    question: DecisionRequest,
+    rules: Actions,
+    keys: Sequence[int],
+    money: float | None = None,
+    progress: Progress = silent,
+) -> tuple[Problem, list[PlanCustomers]]:
+    """The problem of a plan for these customers, before the checks that need contacts.
+
+    Returns:
+        The problem, and the customers in chunks of ``CHUNK``.
+    """
+    count = len(rules.actions)
+    worth = np.full((count, len(keys)), -np.inf, np.float32)
+    expense = np.zeros((count, len(keys)), np.float32)
+    chunks = []
+    for start in range(0, len(keys), CHUNK):
+        progress("valuing", start / len(keys))
+        inside = slice(start, start + CHUNK)
+        chunks.append(read_customers(decider.scorer, np.array(keys[inside], np.int64), rules))
+        worth[:, inside], expense[:, inside] = _value(chunks[-1], decider, question, rules)
+    names = tuple(action.name for action in rules.actions)
+    return Problem(names, worth, expense, constraints_of(rules, money)), chunks
+
+
+def _value(
+    chunk: PlanCustomers, decider: Decider, question: DecisionRequest, rules: Actions
+) -> tuple[Numbers, Numbers]:
+    """What each action is worth, and costs, for some customers; -inf where it is not permitted."""
+    values = Valuer(rules).values(chunk.value_inputs())
+    request = PolicyRequest(rules, question.day, question.channels)
+    zone = decider.scorer.shop.time_zone
+    permitted = eligible(chunk.rule_table(), chunk.facts_days(zone, question.day), request)
+    permitted &= np.isfinite(values.priority) & ~values.harmful
+    keys = chunk.keys.tolist()
+    holdout = held_out(decider.log, decider.scorer.identity, keys, question.at, zone, enrol=False)
+    service = np.array([is_service(action.channel, rules) for action in rules.actions])
+    permitted &= ~np.isin(chunk.keys, [*holdout]) | service[:, None]
+    worth = np.where(permitted, values.priority, -np.inf).astype(np.float32)
+    return worth, np.where(permitted, values.expense, 0).astype(np.float32)
+
+
+def _plan_permitted(
+    problem: Problem,
+    chunks: Sequence[PlanCustomers],
+    decider: Decider,
+    question: DecisionRequest,
+    rules: Actions,
+) -> Plan:
+    """A plan whose every action passes all checks.
+
+    The checks that need a customer's contacts run for the chosen customers only; what they refuse is removed,
+    and the plan is made again.
+    """
+    permitted: set[tuple[int, int]] = set()
+    for _ in range(ROUNDS):
+        plan = make_plan(problem)
+        chosen = [
+            (int(place), int(plan.choice[place]))
+            for place in np.flatnonzero(plan.choice != NOTHING_CHOSEN)
+            if (int(place), int(plan.choice[place])) not in permitted
+        ]
+        refused = set(_refused(chosen, chunks, decider, question, rules))
+        if not refused:
+            return plan
+        permitted.update(pair for pair in chosen if pair not in refused)
+        for place, row in refused:
+            problem.worth[row, place] = -np.inf
+    blocked = np.full(problem.worth.shape, -np.inf, problem.worth.dtype)
+    for place, row in permitted:
+        blocked[row, place] = problem.worth[row, place]
+    return make_plan(replace(problem, worth=blocked))
+
+
+def _refused(
+    chosen: Sequence[tuple[int, int]],
+    chunks: Sequence[PlanCustomers],
+    decider: Decider,
+    question: DecisionRequest,
+    rules: Actions,
+) -> Iterator[tuple[int, int]]:
+    """Of these pairs of a customer's place and an action's row, those that a check refuses."""
+    request = PolicyRequest(rules, question.day, question.channels)
+    zone = decider.scorer.shop.time_zone
+    for number, chunk in enumerate(chunks):
+        first = number * CHUNK
+        inside = [(place, row) for place, row in chosen if 0 <= place - first < len(chunk.keys)]
+        keys = [int(chunk.keys[place - first]) for place, _ in inside]
+        with decider.log.reading() as connection:
+            contacts = ledger.read(connection, keys, question.at) if keys else {}
+        rows = chunk.rows([place - first for place, _ in inside], rules)
+        for (place, row), key, (scores, facts, as_of) in zip(inside, keys, rows, strict=True):
+            context = customer_context(key, scores, facts, contacts[key], question, rules, zone, as_of)
+            if refusal(rules.actions[row], context, request):
+                yield place, row
