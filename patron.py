@@ -25,7 +25,7 @@ from commands import (
     training,
     up,
 )
-from commands.analysis import datasets, kpis, results
+from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
 from core import child_process, private
 from core.errors import PatronError
@@ -46,6 +46,7 @@ for noun in (
     kpis,
     actions,
     results,
+    segments,
     answers,
     rankings,
     feedback,

@@ -38,6 +38,10 @@ class Ranges(Protocol):
         """The lower and upper bound for each score, in its unit."""
         ...
 
+    def deviation(self, score: Array) -> Array | None:
+        """The standard deviation of the outcome for each score, in its unit; None if it is not known."""
+        ...
+
 
 class Fitted(Protocol):
     """A fitted estimator; it is written to and read from files without pickle."""

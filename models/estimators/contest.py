@@ -166,12 +166,15 @@ def _own_level(
 def _intervals(outcome: Sequence[Array], predicted: Sequence[Array], sd: float) -> Intervals:
     """Intervals of held-out money, at the actual total of each split, widened by the doubt about the level.
 
+    Their spread is that at the actual total.
+
     Args:
         sd: the standard deviation of the logarithm of the level; three equally likely levels have it.
     """
     exact = [p * (o.sum() / p.sum()) for o, p in zip(outcome, predicted, strict=True)]
     doubt = np.exp(sd * np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]))
-    return fit_intervals(
+    intervals = fit_intervals(
         np.concatenate([factor * o for factor in doubt for o in outcome]),
         np.concatenate([p for _ in doubt for p in exact]),
     )
+    return intervals.with_spread(np.concatenate(outcome), np.concatenate(exact))

@@ -8,7 +8,7 @@ categories). So they are valid among the best customers as well as among all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,18 +31,39 @@ class Intervals:
         level: the share of outcomes that should lie within.
         edges: the boundaries between the ranges of scores, ascending, in the score's unit.
         low, high: per range, as multiples of the score.
+        spread: per range the standard deviation of the outcome at a given level, as a multiple of the score;
+            empty in versions of earlier releases.
     """
 
     level: float
     edges: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    spread: tuple[float, ...] = ()
 
     def of(self, score: Array) -> tuple[Array, Array]:
         """The lower and upper bound for each score, in its unit."""
         edges, low, high = self._arrays
         here = edges.searchsorted(score, side="right")
         return low[here] * score, high[here] * score
+
+    def deviation(self, score: Array) -> Array | None:
+        """The standard deviation of the outcome for each score, in its unit; None if it was not learnt."""
+        if not self.spread:
+            return None
+        return np.array(self.spread)[self._arrays[0].searchsorted(score, side="right")] * score
+
+    def with_spread(self, outcome: Array, score: Array) -> Intervals:
+        """The intervals with the spread of these outcomes.
+
+        It is weighted by the square of the score: what counts is the variance of the total of a range.
+        """
+        here = self._arrays[0].searchsorted(score, side="right")
+        squares, weights = (
+            np.bincount(here, values**2, minlength=len(self.low)) for values in (outcome - score, score)
+        )
+        spread = np.sqrt(squares / np.where(weights > 0, weights, 1.0))
+        return replace(self, spread=tuple(map(rounded, spread.tolist())))
 
     @cached_property
     def _arrays(self) -> tuple[Array, Array, Array]:
@@ -55,7 +76,8 @@ class Intervals:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Intervals:
         """The intervals from the result of :meth:`as_dict`."""
-        return cls(fields["level"], tuple(fields["edges"]), tuple(fields["low"]), tuple(fields["high"]))
+        names = "edges", "low", "high"
+        return cls(fields["level"], *(tuple(fields[n]) for n in names), tuple(fields.get("spread", ())))
 
 
 def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Intervals:
@@ -72,7 +94,8 @@ def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Interva
     here = edges.searchsorted(score, side="right")
     bounds = [_range(outcome[here == i] / score[here == i], level) for i in range(len(edges) + 1)]
     low, high = zip(*bounds, strict=True)
-    return Intervals(level, tuple(rounded(edge) for edge in edges), low, high)
+    fitted = Intervals(level, tuple(rounded(edge) for edge in edges), low, high)
+    return fitted.with_spread(outcome, score)
 
 
 def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:

@@ -95,6 +95,18 @@ class FittedModel:
         intervals = self.fitted.intervals
         return None if intervals is None else intervals.of(scores)
 
+    def deviation(self, scores: Array) -> Array | None:
+        """The standard deviation of the outcome of each score; None if it was not learnt."""
+        intervals = self.fitted.intervals
+        return None if intervals is None else intervals.deviation(scores)
+
+    @property
+    def level(self) -> Mapping[str, float]:
+        """The level of a blend by its fields, such as ``sd``; see :mod:`models.estimators.level`."""
+        chosen: Mapping[str, Any] = getattr(self.fitted, "chosen", {})
+        level: Mapping[str, float] = chosen.get("level", {})
+        return level
+
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """Per customer why they are not eligible; None if they are."""
         count = len(values[self.columns[0].name])

@@ -24,6 +24,7 @@ from records.job import Segment, filters_of
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.scores.champions import Champions
 from serving.scores.columns import score_columns
+from serving.totals import of_job
 
 
 def create_job(
@@ -64,6 +65,8 @@ def score_job(
 ) -> None:
     """Score the chunks of a job that are not done, in several threads, each a chunk at a time.
 
+    At the end it computes the totals of the shop and its segments.
+
     Raises:
         Interrupted: ``shutdown`` was set.
         Stopped: the job was stopped.
@@ -79,6 +82,7 @@ def score_job(
     with ThreadPoolExecutor(threads, "score-job") as pool:
         for done, _ in enumerate(pool.map(work, chunks)):
             progress("scoring", (done_before + done + 1) / job.chunks)
+    of_job.write(store, job, models)
 
 
 def versions_of(champions: Champions, models: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -20,7 +20,58 @@ class Difference(BaseModel):
     words: str
 
 
-class SegmentState(BaseModel):
+class PredictedTotal(BaseModel):
+    """The total of a prediction over customers."""
+
+    customers: int = Field(description="Those who have a score.")
+    expected: float
+    low: float | None = Field(
+        description="`low` to `high` contains the actual total nine times in ten, whether customers act"
+        " otherwise than expected or the models are wrong about all of them alike. Null if the model has no"
+        " intervals."
+    )
+    high: float | None
+
+
+class PredictedTotals(BaseModel):
+    """The totals that the models predict; null if there is none, and `totals` says why."""
+
+    predicted_revenue: PredictedTotal | None = Field(
+        None, description="In currency: the sum of clv over its customers."
+    )
+    revenue_at_risk: PredictedTotal | None = Field(
+        None, description="In currency: the sum of churn times clv, of the customers who have both."
+    )
+    expected_churners: PredictedTotal | None = Field(
+        None, description="In customers: the sum of churn; `low` and `high` are whole."
+    )
+    expected_buyers: PredictedTotal | None = Field(
+        None, description="In customers: the sum of propensity; `low` and `high` are whole."
+    )
+
+
+class ScoredBy(BaseModel):
+    """The version that scored."""
+
+    version: str
+    horizon_days: int
+
+
+class TotalState(BaseModel):
+    """What a predicted total means, and what it was computed from."""
+
+    unit: str = Field(description="`customers`, or the shop's currency.")
+    meaning: str | None
+    models: dict[str, ScoredBy]
+    scored_at: datetime | None = Field(description="When the score job of all customers began.")
+    segments_as_of: datetime | None = Field(
+        description="Customers count in the segments that they were in then."
+    )
+    stale: str | None = Field(description="Why it should be computed again; null if it should not.")
+    reason: str | None = Field(description="Why there is none, and what to run.")
+
+
+class SegmentState(PredictedTotals):
     """One segment."""
 
     name: str
@@ -59,12 +110,13 @@ class Moves(BaseModel):
     rates: dict[str, dict[str, float]] = Field(description="Shares of those in the stage before.")
 
 
-class Overview(BaseModel):
-    """All segments as of a moment."""
+class Overview(PredictedTotals):
+    """All segments as of a moment. The predicted totals at this level are those of the whole shop."""
 
     as_of: datetime
     compared_with: datetime | None = Field(description="The first of a month four weeks before or more.")
     currency: str
     customers: int
+    totals: dict[str, TotalState] = Field(description="By the name of each predicted total.")
     kinds: list[Kind]
     moves: Moves | None = Field(description="Null until two months are stored: run `patron build`.")

@@ -108,7 +108,7 @@ def _test(workspace: Workspace, prepared: Preparation) -> TestResults:
         level_row(moment.origin, moment.frame, moment.scores[OURS])
         for moment in test.test_sets(workspace.shop.time_zone)
     ]
-    evaluation = evaluation.with_levels([row for row in levels if row], level_sd(test.fitted))
+    evaluation = evaluation.with_levels([row for row in levels if row], test.fitted.level.get("sd"))
     moments = prepared.split.all
     waits = next_order.learn(workspace, model, moments) if model.tells_next_order else None
     return TestResults(test, evaluation, report_of(workspace, test), waits)
@@ -162,14 +162,6 @@ def _parameters(model: CustomerModel, split: Split) -> dict[str, Any]:
 def chosen(final: FittedModel) -> dict[str, Any]:
     """The selected candidate of a blend, as recorded in a run."""
     return {"candidate": final.fitted.chosen["candidate"]} if isinstance(final.fitted, FittedBlend) else {}
-
-
-def level_sd(fitted: FittedModel) -> float | None:
-    """The standard deviation of the logarithm of actual over predicted total; None if it was not learnt."""
-    if not isinstance(fitted.fitted, FittedBlend):
-        return None
-    sd: float | None = fitted.fitted.chosen.get("level", {}).get("sd")
-    return sd
 
 
 def settings_of(estimator: Estimator) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What customers are expected to do and to bring: totals of segments and of the whole shop."""
