@@ -15,6 +15,13 @@ _RANKS = {
 }
 
 
+# From which percentile on a score is in a band, the highest first.
+_BANDS = {
+    "en": ((90, "very high"), (70, "high"), (30, "medium"), (10, "low"), (0, "very low")),
+    "zh": ((90, "很高"), (70, "较高"), (30, "中等"), (10, "较低"), (0, "很低")),
+}
+
+
 def money(amount: float, currency: str) -> str:
     """An amount as text: without decimals from 100 on and at 0, else with two."""
     return f"{amount:,.{money_digits(amount)}f} {currency}".replace("-", "−")
@@ -36,6 +43,15 @@ def rank(percentile: float, language: Literal["en", "zh"] = "en") -> str:
         return typical
     side, share = (higher, percentile) if percentile >= 60 else (lower, 100 - percentile)
     return side.format(99, 100) if share >= 99 else side.format(int(share / 10), 10)
+
+
+def band(percentile: float, language: Literal["en", "zh"] = "en") -> str:
+    """How high a score is among those of all customers, in one word, such as ``very high``.
+
+    Args:
+        percentile: the share (0 to 100) of customers with at most this score.
+    """
+    return next(word for lowest, word in _BANDS[language] if percentile >= lowest)
 
 
 def counted(count: float, noun: str) -> str:

@@ -11,7 +11,7 @@ from decisions.reasons import Language
 from features.group import Feature
 from features.groups import FEATURES
 from features.offline.current import SEGMENTS
-from models.explain.words import is_missing
+from models.explain.words import band, is_missing
 from models.questions.churn import churn
 from models.questions.clv import clv
 from models.questions.leads import leads
@@ -77,6 +77,11 @@ def portray(
         scores={
             name: explained(score, models.get(name), facts, shop.currency, known)
             for name, score in entry.scores.items()
+        },
+        bands={
+            name: band(score.percentile, language)
+            for name, score in entry.scores.items()
+            if score.percentile is not None
         },
         facts=by_group or None,
     )

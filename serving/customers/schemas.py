@@ -97,6 +97,11 @@ class Portrait(Measures, Described):
     """All that is known of one customer."""
 
     scores: dict[str, ExplainedScore]
+    bands: dict[str, str] = Field(
+        description="Each score in a word, by its percentile: very high from 90 on, high from 70, medium from"
+        " 30, low from 10, very low below. In the language of the portrait.",
+        examples=[{"churn": "very low", "clv": "high"}],
+    )
     facts: dict[str, dict[str, Fact]] | None = Field(description="Every feature, by group.")
 
 

@@ -21,7 +21,7 @@ from models.estimators.trees import FittedTrees
 from models.explain.facts import FACTS, WINDOW_DAYS, facts_of
 from models.explain.reasons import attribute, effect_in_money, effect_in_points, explain
 from models.explain.summary import sum_of_money, sum_of_points
-from models.explain.words import counted, money, phrase, rank
+from models.explain.words import band, counted, money, phrase, rank
 from models.measures.metrics import sigmoid
 from models.questions import MODELS, OPTIONAL
 from models.registry.bundle import FittedModel
@@ -245,6 +245,23 @@ def test_a_summary_adds_up_as_it_is_shown(lines: tuple[str, ...], summary: list[
 )
 def test_a_percentile_in_words(percentile: float, english: str, chinese: str) -> None:
     assert (rank(percentile), rank(percentile, "zh")) == (english, chinese)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "english", "chinese"),
+    [
+        (0, "very low", "很低"),
+        (9.9, "very low", "很低"),
+        (10, "low", "较低"),
+        (30, "medium", "中等"),
+        (69.9, "medium", "中等"),
+        (70, "high", "较高"),
+        (90, "very high", "很高"),
+        (100, "very high", "很高"),
+    ],
+)
+def test_a_percentile_in_a_word(percentile: float, english: str, chinese: str) -> None:
+    assert (band(percentile), band(percentile, "zh")) == (english, chinese)
 
 
 @pytest.mark.parametrize(

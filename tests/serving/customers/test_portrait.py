@@ -19,6 +19,7 @@ from events import lake
 from events.identity import Identity
 from features.group import FeatureGroup
 from features.groups import FEATURES, GROUPS
+from models.explain.words import band
 from models.questions import MODELS
 from models.questions.next_order import HORIZON_DAYS, Rates, rates_of
 from models.registry.bundle import FittedModel
@@ -94,6 +95,7 @@ def test_its_scores_are_those_of_the_scores_route_with_reasons(
                 assert len(parts) <= 4
                 assert given_value["summary"][-1].startswith("Together: ")
                 assert given_value["rank"] in portraits[entry.customer_id]["portrait"]
+                assert portraits[entry.customer_id]["bands"][name] == band(score.percentile)
                 for reason in given_value["reasons"]:
                     assert re.search(r": [+−]\S+ (points?|EUR)$", reason["words"])
 
@@ -171,7 +173,13 @@ def test_it_is_told_in_two_to_four_sentences_in_either_language(
         assert chinese["portrait"].startswith(f"客户 {customer_id}（")
         assert 2 <= chinese["portrait"].count("。") <= 4
         assert not re.search(r"None|nan|（）|{|}", chinese["portrait"])
-        assert {**chinese, "portrait": ""} == {**portraits[customer_id], "portrait": ""}
+        in_words = {"portrait": "", "bands": {}}
+        assert chinese | in_words == portraits[customer_id] | in_words
+        assert chinese["bands"] == {
+            name: band(score["percentile"], "zh")
+            for name, score in chinese["scores"].items()
+            if score["percentile"] is not None
+        }
 
 
 def test_what_is_told_is_logged_and_counted_as_what_was_answered(
