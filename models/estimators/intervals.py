@@ -76,8 +76,8 @@ class Intervals:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Intervals:
         """The intervals from the result of :meth:`as_dict`."""
-        names = "edges", "low", "high"
-        return cls(fields["level"], *(tuple(fields[n]) for n in names), tuple(fields.get("spread", ())))
+        edges, low, high = (tuple(fields[name]) for name in ("edges", "low", "high"))
+        return cls(fields["level"], edges, low, high, tuple(fields.get("spread", ())))
 
 
 def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Intervals:

@@ -123,7 +123,7 @@ def totals(outcomes: Outcomes, group: NDArray[np.int64], groups: int) -> list[To
     group, outcomes = group[rows], outcomes.at(rows)
 
     def add(values: Array) -> Array:
-        return np.bincount(group, values, minlength=groups)
+        return np.bincount(group, values, minlength=groups).astype(np.float64)
 
     count, expected = np.bincount(group, minlength=groups), add(outcomes.expected)
     low: Sequence[float | None] = [None] * groups

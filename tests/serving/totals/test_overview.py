@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -193,7 +193,7 @@ def test_a_job_of_some_models_replaces_their_totals_only(
 
 
 @pytest.fixture(scope="module")
-def later(plan: Plan, home: Home, tmp_path_factory: Any) -> Iterator[Home]:
+def later(plan: Plan, home: Home, tmp_path_factory: Any) -> Home:
     """The same shop a year later."""
     shop = home.shop()
     moment = shop.now() + timedelta(days=366)
