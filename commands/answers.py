@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,6 +111,13 @@ def recommend(
         bool,
         typer.Option("--only-actions", help="Leave out of the file for whom nothing is to be done."),
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only look: nothing is logged, and no contact is reserved.")
+    ] = False,
+    release: Annotated[
+        bool,
+        typer.Option("--release", help="The file is going to be sent: its actions count as contacts."),
+    ] = False,
     draft: Annotated[bool, typer.Option(help="Print an example of actions.toml; decides nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -120,15 +128,23 @@ def recommend(
     if out is None:
         raise typer.BadParameter("pass --out FILE, or --draft for an example of actions.toml")
     from records.job import segment_of
+
+    if preview and release:
+        raise typer.BadParameter("a preview sends nothing; leave out --preview or --release")
+    from serving.decisions.preview import preview_everyone
     from serving.decisions.to_file import recommend_everyone
 
+    decide = preview_everyone if preview else partial(recommend_everyone, release=release)
     with progress_bar(as_json) as progress:
-        done = recommend_everyone(
+        done = decide(
             open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
             only_actions=only_actions, rule=rule,
         )  # fmt: skip
-    lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
+    made = "previewed decisions" if preview else "decided"
+    lines = [f"{made} for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
+    if release:
+        lines.append(f"{done['released']:,} actions count as contacts from now on")
     print_result(as_json, done, "\n".join(lines))
 
 

@@ -14,10 +14,12 @@ from typing import Literal
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
-from decisions.policies import limits
+from decisions.policies import consent, limits, suppression
+from decisions.policies.quiet_hours import next_permitted
 from decisions.reasons import DecisionReason, reason
 from decisions.rules.evaluation import RuleInput, mismatch
 from decisions.values.reasons import why_harmful, why_unknown
+from records.contacts import SERVICE
 
 Stage = Literal["eligible", "suitable", "consented", "within_limits", "within_budget"]
 STAGES: tuple[Stage, ...] = ("eligible", "suitable", "consented", "within_limits", "within_budget")
@@ -101,6 +103,13 @@ def harmful(action: Action, customer: CustomerContext, _request: PolicyRequest) 
     return why_harmful(action, customer)
 
 
+def consent_missing(
+    action: Action, customer: CustomerContext, request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions of channels by which the customer must not be contacted."""
+    return consent.refusal(action.channel, request.actions.channel(action.channel), customer.consents)
+
+
 def repeated_too_soon(
     action: Action, customer: CustomerContext, _request: PolicyRequest
 ) -> DecisionReason | None:
@@ -111,14 +120,30 @@ def repeated_too_soon(
     return None
 
 
+def suppressed(action: Action, customer: CustomerContext, request: PolicyRequest) -> DecisionReason | None:
+    """Refuse marketing actions for customers who are left alone for a while."""
+    actions = request.actions
+    if customer.at is None or actions.channel(action.channel).purpose == SERVICE:
+        return None
+    if actions.suppress_open_complaints and (why := suppression.complaint(customer.facts)):
+        return why
+    return suppression.refusal(
+        actions.suppressions, customer.contacts, customer.at,
+        action=action.name, group=action.group, channel=action.channel,
+    )  # fmt: skip
+
+
 def contact_limit_reached(
     action: Action, customer: CustomerContext, request: PolicyRequest
 ) -> DecisionReason | None:
-    """Refuse actions where a contact limit permits no further contact of the customer."""
-    if customer.at is None:
+    """Refuse marketing actions where a contact limit permits no further contact of the customer."""
+    channel = request.actions.channel(action.channel)
+    if customer.at is None or channel.purpose == SERVICE:
         return None
-    within = limits.effective(request.actions.limits)
-    return limits.refusal(within, action.channel, None, customer.contacts, customer.at, customer.zone)
+    return limits.refusal(
+        limits.effective(request.actions.limits), action.channel, action.group,
+        customer.contacts, next_permitted(customer.at, channel.quiet_hours, customer.zone), customer.zone,
+    )  # fmt: skip
 
 
 CHECKS: tuple[Check, ...] = (
@@ -127,6 +152,8 @@ CHECKS: tuple[Check, ...] = (
     Check("eligible", other_customers),
     Check("suitable", value_unknown),
     Check("suitable", harmful),
+    Check("consented", consent_missing),
+    Check("within_limits", suppressed),
     Check("within_limits", repeated_too_soon),
     Check("within_limits", contact_limit_reached),
 )

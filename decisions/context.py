@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from features.live.consents import ChannelConsent
 from records.contacts import Contact
 
 
@@ -33,6 +34,7 @@ class CustomerContext:
         days_since: days since the latest contact by each action, valid reservations included; actions without
             a contact are missing.
         contacts: the contacts of the customer, valid reservations included.
+        consents: what the customer said about being contacted, by channel.
         at: the moment at which an action would be sent; None leaves contact limits unchecked.
         zone: the customer's time zone, else the shop's.
         in_holdout: whether the customer belongs to the lasting holdout.
@@ -47,6 +49,7 @@ class CustomerContext:
     in_holdout: bool = False
     unknown: str | None = None
     contacts: Sequence[Contact] = ()
+    consents: Mapping[str, ChannelConsent] = field(default_factory=dict)
     at: datetime | None = None
     zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))
     facts_day: int | None = None

@@ -35,6 +35,25 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "chosen {days} days ago and at most every {limit} days",
         "{days} 天前已选用，每 {limit} 天至多一次",
     ),
+    "marked_as_spam": (
+        "marked a message by {channel} as spam",
+        "曾将{channel}标记为垃圾信息",
+    ),
+    "bounced": (
+        "messages by {channel} do not arrive: the last one bounced",
+        "{channel}无法送达（最近一次被退回）",
+    ),
+    "unsubscribed": ("unsubscribed from {channel}", "已退订{channel}"),
+    "not_subscribed": ("not subscribed to {channel}, which needs consent", "未订阅{channel}（需已订阅）"),
+    "open_complaint": ("a complaint is open", "有未处理的投诉"),
+    "suppressed_rejected": (
+        "rejected {count} times; not contacted until {until}",
+        "已拒绝 {count} 次，{until} 前不再联系",
+    ),
+    "suppressed_ignored": (
+        "did not respond {count} times; not contacted until {until}",
+        "已有 {count} 次未回应，{until} 前不再联系",
+    ),
     "limit_day": (
         "{contacts} today{scope}; at most {limit} a day",
         "今日已{scope}联系 {contacts}（每日至多 {limit} 次）",

@@ -24,7 +24,7 @@ from core.calendar import micros, moment
 from core.home import Home
 from core.storage.connections import Turn
 from core.storage.database import Database, insert
-from records.contacts import Contact, Reservation, ledger
+from records.contacts import Contact, ContactReservation, ledger
 from records.contacts.history import ContactHistory, Merged, unmerged
 from records.tables import decisions, outcomes, rules, run_rows, salts
 
@@ -55,7 +55,7 @@ class Choice:
     scores: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Any]
     reasons: Mapping[str, Any]
-    reservation: Reservation | None = field(default=None, compare=False)
+    reservation: ContactReservation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class DecisionRequest:
         channels: the requested channels, in alphabetical order; None for all.
         rules: the digest of the actions' rules.
         caller: the origin, such as ``api``. run_id: the run that the request is part of, if any.
+        counted_rules: in a shop whose clock stands still, the only rules whose reservations count.
     """
 
     at: datetime
@@ -75,11 +76,12 @@ class DecisionRequest:
     rules: str
     caller: str
     run_id: str | None = None
+    counted_rules: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A logged decision."""
+    """A logged decision, or a preview of one, whose id is empty."""
 
     id: str
     customer_key: int
@@ -154,7 +156,7 @@ class DecisionLog:
         """
         decided, numbers = {}, []
         with self.writing() as connection:
-            history = ContactHistory(connection, keys, question.at, merged)
+            history = ContactHistory(connection, keys, question.at, merged, question.counted_rules)
             for key in keys:
                 standing = _standing(connection, key, question)
                 if standing is None:
@@ -173,6 +175,18 @@ class DecisionLog:
                     [{"run_id": question.run_id, "place": place, "decision": n} for place, n in listed],
                 )
         return decided
+
+    def preview(
+        self, keys: Sequence[int], question: DecisionRequest, choose: Choose, merged: Merged = unmerged
+    ) -> dict[int, Decision]:
+        """What :meth:`decide` would return now; nothing is written. New decisions have an empty id."""
+        with self.reading() as connection:
+            history = ContactHistory(connection, keys, question.at, merged, question.counted_rules)
+            standing = {key: _standing(connection, key, question) for key in keys}
+            return {
+                key: Decision("", key, question, choose(key, history.of(key))) if row is None else of_row(row)
+                for key, row in standing.items()
+            }
 
 
 # Compiled once, since they run for each customer.

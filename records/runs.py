@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from core import files
 from core.calendar import moment
 from core.errors import PatronError
+from records.contacts import ledger
 from records.decisions import Decision, DecisionLog, of_row
 from records.job import Job
 from records.jobs import JobStore
@@ -112,6 +114,16 @@ def counts(log: DecisionLog, run_id: str) -> dict[str, int]:
     with log.reading() as connection:
         customers = {row[0]: row[1] for row in connection.execute(query)}
     return dict(sorted(customers.items(), key=lambda item: (-item[1], item[0])))
+
+
+def release(log: DecisionLog, run_id: str, at: datetime) -> int:
+    """Count the actions of a run as exported contacts; returns how many are new.
+
+    Args:
+        at: by the shop's clock.
+    """
+    with log.writing() as connection:
+        return ledger.export_run(connection, run_id, at)
 
 
 def _next_place(connection: sa.Connection, run_id: str) -> int:

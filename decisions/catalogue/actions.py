@@ -20,6 +20,7 @@ from decisions.catalogue.audiences import Audience, check_names, resolved
 from decisions.catalogue.budgets import Budget
 from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
 from decisions.policies.limits import Limit
+from decisions.policies.suppression import Suppression
 from decisions.reasons import Language
 from decisions.rules.conditions import RuleField, TargetCondition
 from decisions.rules.tree import Rule, all_of, terms, with_audiences
@@ -116,6 +117,8 @@ class Actions(TomlSection):
         exploration_share: the share of the decisions in which a random permitted option is chosen, so that
             effects can be measured.
         limits: how often a customer may be contacted.
+        suppressions: when a customer is left alone for a while.
+        suppress_open_complaints: whether customers with an open complaint get no marketing.
         reservation_hours: after so many hours the place within the limits that a decision reserves is free
             again, if nothing was sent.
         channels: what is declared about channels, by name; an action may use one that is not declared.
@@ -165,6 +168,10 @@ class Actions(TomlSection):
     limits: tuple[Limit, ...] = Field(
         (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[limits]]"
     )
+    suppressions: tuple[Suppression, ...] = Field(
+        (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[suppressions]]"
+    )
+    suppress_open_complaints: bool = Field(False, exclude_if=equals(False), description="true or false")
     reservation_hours: int = Field(
         24, ge=1, le=720, exclude_if=lambda hours: hours == 24, description="whole hours, from 1 to 720"
     )
@@ -207,6 +214,10 @@ class Actions(TomlSection):
     def channel_names(self) -> tuple[str, ...]:
         """The channels of the actions, without duplicates."""
         return tuple(sorted({action.channel for action in self.actions}))
+
+    def channel(self, name: str) -> Channel:
+        """What is declared about a channel."""
+        return self.channels.get(name) or Channel()
 
     @cached_property
     def audience_rules(self) -> dict[str, Rule]:

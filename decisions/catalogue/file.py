@@ -15,6 +15,7 @@ from core.home import Home
 from decisions.catalogue.actions import Action, Actions
 from decisions.catalogue.budgets import Budget
 from decisions.policies.limits import Limit
+from decisions.policies.suppression import Suppression
 from decisions.values.effects import Effect
 from features.group import Feature
 from features.groups import FEATURES, features_of
@@ -126,7 +127,7 @@ def _message(error: Any, table: Mapping[str, Any]) -> str:
 
 _MEANINGS: dict[Any, str] = {
     name: field.description
-    for section in (Effect, Action, Limit, Budget, Actions)
+    for section in (Effect, Action, Limit, Suppression, Budget, Actions)
     for name, field in section.model_fields.items()
     if field.description
 }

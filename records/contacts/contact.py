@@ -46,7 +46,7 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class ContactReservation:
     """A place within the limits, reserved for an action that was decided.
 
     Attributes:

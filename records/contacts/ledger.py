@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.storage.database import among, insert
-from records.contacts.contact import EXPORTED, MARKETING, RESERVED, SENT, SHOWN, Contact, Reservation
+from records.contacts.contact import EXPORTED, MARKETING, RESERVED, SENT, SHOWN, Contact, ContactReservation
 from records.contacts.tables import contacts, reservations
-from records.tables import decisions, outcomes
+from records.tables import decisions, outcomes, run_rows
 
 CONTACT_OF = {"sent": SENT, "shown": SHOWN, "clicked": SHOWN, "accepted": SHOWN, "rejected": SHOWN}
 """The kind of contact that an outcome implies."""
@@ -26,11 +26,14 @@ NOT_SENT = "not_sent"
 _TAGS = ("customer_key", "action", "action_group", "channel", "purpose", "zone")
 
 
-def read(connection: sa.Connection, keys: Sequence[int], now: datetime) -> dict[int, list[Contact]]:
+def read(
+    connection: sa.Connection, keys: Sequence[int], now: datetime, rules: str | None = None
+) -> dict[int, list[Contact]]:
     """The contacts and the valid reservations of customers, by key.
 
     Args:
         now: by the shop's clock.
+        rules: only reservations of decisions by the rules of this digest; None for all.
     """
     by_key: dict[int, list[Contact]] = {key: [] for key in keys}
     responses = _outcomes(connection, keys)
@@ -43,12 +46,17 @@ def read(connection: sa.Connection, keys: Sequence[int], now: datetime) -> dict[
         reservations.c.until_us > micros(now),
         ~sa.exists().where(contacts.c.decision_id == reservations.c.decision_id),
     )
+    if rules is not None:
+        by_rules = (decisions.c.id == reservations.c.decision_id, decisions.c.rules == rules)
+        valid = valid.where(sa.exists().where(*by_rules))
     for row in connection.execute(valid):
         by_key[row.customer_key].append(_contact(row, RESERVED, responses))
     return by_key
 
 
-def reserve(connection: sa.Connection, key: int, decision_id: str, reservation: Reservation) -> Contact:
+def reserve(
+    connection: sa.Connection, key: int, decision_id: str, reservation: ContactReservation
+) -> Contact:
     """Reserve a place for a decision; returns it as contacts of the customer are returned."""
     row = {
         "decision_id": decision_id,
@@ -107,6 +115,27 @@ def undo(connection: sa.Connection, decision_id: str) -> bool:
     Its reservation is valid again if its time is not over.
     """
     return connection.execute(sa.delete(contacts).where(contacts.c.decision_id == decision_id)).rowcount > 0
+
+
+def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
+    """Record that the actions of a run were exported; returns the number of new contacts.
+
+    Args:
+        at: by the shop's clock.
+    """
+    columns = [reservations.c[name] for name in ("decision_id", *_TAGS)]
+    listed = (
+        sa.select(*columns, sa.literal(micros(at), sa.BigInteger), sa.literal(EXPORTED, sa.Text))
+        .join(decisions, decisions.c.id == reservations.c.decision_id)
+        .join(run_rows, run_rows.c.decision == decisions.c.n)
+        .where(
+            run_rows.c.run_id == run_id,
+            ~sa.exists().where(contacts.c.decision_id == reservations.c.decision_id),
+        )
+        .distinct()
+    )
+    names = ("decision_id", *_TAGS, "at_us", "kind")
+    return connection.execute(sa.insert(contacts).from_select(names, listed)).rowcount
 
 
 def is_over(decision_id: sa.ColumnElement[str], now_us: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:

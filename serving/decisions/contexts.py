@@ -9,8 +9,10 @@ from typing import Any
 from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext, ScoreInput
+from decisions.policies.suppression import COMPLAINTS
 from decisions.policies.zones import zone_of
 from decisions.values.formulas import features_read
+from features.live.consents import ByChannel
 from records.contacts import Contact, days_since
 from records.decisions import DecisionRequest
 
@@ -20,7 +22,7 @@ FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 
 def facts_of(rules: Actions) -> tuple[str, ...]:
     """The features that decisions by these rules read or store, without duplicates."""
-    return tuple(dict.fromkeys([*rules.features, *features_read(), *FACTS]))
+    return tuple(dict.fromkeys([*rules.features, *features_read(), *FACTS, COMPLAINTS]))
 
 
 def customer_context(
@@ -28,6 +30,7 @@ def customer_context(
     scores: Mapping[str, ScoreInput],
     facts: Mapping[str, Any],
     contacts: Sequence[Contact],
+    consents: ByChannel,
     question: DecisionRequest,
     rules: Actions,
     shop_zone: str,
@@ -43,6 +46,6 @@ def customer_context(
     used = {name: facts[name] for name in facts_of(rules) if name in facts}
     return CustomerContext(
         key, scores, used, days_since(contacts, question.day, shop_zone), unknown=unknown,
-        contacts=contacts, at=question.at, zone=zone_of(facts, shop_zone),
+        contacts=contacts, consents=consents, at=question.at, zone=zone_of(facts, shop_zone),
         facts_day=None if as_of is None else day_of(as_of, shop_zone),
     )  # fmt: skip

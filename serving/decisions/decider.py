@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import timedelta
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
 from core import files
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
 from decisions.holdout import declare, held_out
-from decisions.policy import POLICY, Option, Recommendation, recommend
-from decisions.reasons import DecisionReason
+from decisions.policies import consent
+from decisions.policy import recommend
 from events.identity import merged_keys
-from records.contacts import MARKETING, Contact, Reservation
-from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from features.live.consents import ByChannel, Consents
+from records.contacts import Contact, ledger
+from records.decisions import Choice, Choose, Decision, DecisionLog, DecisionRequest
+from serving.decisions.choice import choice_of
 from serving.decisions.contexts import customer_context
 from serving.http.problems import Unprocessable
 from serving.http.services import service
@@ -35,6 +36,7 @@ class Decider:
 
     def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
         self.scorer, self.log = scorer, log
+        self.consents = Consents(scorer.home)
         self._loaded: tuple[tuple[files.Stamp | None, ...], Actions] | None = None
 
     def rules(self) -> Actions:
@@ -73,7 +75,10 @@ class Decider:
         named = tuple(sorted(set(channels or ())))
         # Naming all of them is the same question as naming none.
         restricted = None if named in ((), existing) else named
-        return DecisionRequest(shop.now(), shop.today(), restricted, rules.digest, caller)
+        counted = None if shop.live else rules.digest
+        return DecisionRequest(
+            shop.now(), shop.today(), restricted, rules.digest, caller, counted_rules=counted
+        )
 
     def decide(
         self,
@@ -93,25 +98,59 @@ class Decider:
         Raises:
             PatronError: a store is missing or unreadable.
         """
+        consents = self.consents.of(list(customers), question.at)
         standing = self.log.standing(customers, question)
+        if refused := [key for key, made in standing.items() if not _has_consent(made, rules, consents[key])]:
+            with self.log.writing() as connection:  # what was not sent no longer stands
+                for key in refused:
+                    ledger.give_back(connection, standing.pop(key).id)
         if len(standing) == len(customers) and question.run_id is None:
             return list(standing.values())
+        choose = self._choose(customers, standing, consents, question, rules, route)
+        decided = self.log.decide(list(customers), question, choose, places, merged_keys)
+        return [decided[key] for key in customers]
+
+    def preview(
+        self, customers: Mapping[int, str], question: DecisionRequest, rules: Actions
+    ) -> list[Decision]:
+        """What :meth:`decide` would return now; nothing is written, not even the scores to their log.
+
+        Raises:
+            PatronError: a store is missing or unreadable.
+        """
+        consents = self.consents.of(list(customers), question.at)
+        standing = self.log.standing(customers, question)
+        choose = self._choose(customers, standing, consents, question, rules, None)
+        decided = self.log.preview(list(customers), question, choose, merged_keys)
+        return [decided[key] for key in customers]
+
+    def _choose(
+        self,
+        customers: Mapping[int, str],
+        standing: Mapping[int, Decision],
+        consents: Mapping[int, ByChannel],
+        question: DecisionRequest,
+        rules: Actions,
+        route: str | None,
+    ) -> Choose:
+        """Score those customers who have no standing decision, and return how to choose for one of them."""
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
         zone = self.scorer.shop.time_zone
-        holdout = held_out(self.log, self.scorer.identity, list(customers), question.at, zone)
+        holdout = held_out(
+            self.log, self.scorer.identity, list(customers), question.at, zone, enrol=route is not None
+        )
 
         def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, route))
-            known = self._known(key, entries[key], contacts, question, rules)
+            known = self._known(key, entries[key], contacts, consents[key], question, rules)
             known = replace(known, in_holdout=key in holdout)
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
-            return _choice(recommendation, known, rules)
+            return choice_of(recommendation, known, rules)
 
-        decided = self.log.decide(list(customers), question, choose, places, merged_keys)
-        return [decided[key] for key in customers]
+        return choose
 
-    def _entries(self, customers: Mapping[int, str], route: str) -> dict[int, ScoredCustomer]:
+    def _entries(self, customers: Mapping[int, str], route: str | None) -> dict[int, ScoredCustomer]:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
         return dict(zip(customers, entries, strict=True))
 
@@ -120,6 +159,7 @@ class Decider:
         key: int,
         entry: ScoredCustomer,
         contacts: Sequence[Contact],
+        consents: ByChannel,
         question: DecisionRequest,
         rules: Actions,
     ) -> CustomerContext:
@@ -133,55 +173,14 @@ class Decider:
         }  # fmt: skip
         shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
         return customer_context(
-            key, scores, entry.facts, contacts, question, rules, shop_zone, as_of, entry.reason
+            key, scores, entry.facts, contacts, consents, question, rules, shop_zone, as_of, entry.reason
         )
 
 
 DeciderDep = Annotated[Decider, service(Decider)]
 
 
-def _choice(recommendation: Recommendation, known: CustomerContext, rules: Actions) -> Choice:
-    chosen = recommendation.chosen
-    assert chosen.value is not None
-    permitted = (chosen, *recommendation.runners_up)
-    return Choice(
-        chosen.action, recommendation.how, recommendation.probability,
-        chosen.value, chosen.cost, chosen.channel,
-        probabilities=dict(recommendation.probabilities),
-        scores={name: asdict(scored) for name, scored in known.scores.items()},
-        facts=dict(known.facts),
-        reasons={
-            "why": _plain(chosen.why),
-            "runners_up": [_option(option) for option in recommendation.runners_up],
-            "not_offered": {option.action: _plain(option.why) for option in recommendation.not_offered},
-            "factors": {option.action: dict(option.factors) for option in permitted if option.factors},
-            "stages": {option.action: option.stage for option in recommendation.not_offered},
-            "withheld": recommendation.withheld,
-            "policy": POLICY,
-        },
-        reservation=_reservation(chosen, known, rules),
-    )  # fmt: skip
-
-
-def _reservation(chosen: Option, known: CustomerContext, rules: Actions) -> Reservation | None:
-    """What the chosen action reserves; None for doing nothing."""
-    if chosen.channel is None or known.at is None:
-        return None
-    until = known.at + timedelta(hours=rules.reservation_hours)
-    return Reservation(
-        chosen.action, None, chosen.channel, MARKETING, known.at, known.zone.key, until
-    )  # fmt: skip
-
-
-def _option(option: Option) -> dict[str, Any]:
-    return {
-        "action": option.action,
-        "channel": option.channel,
-        "cost": option.cost,
-        "value": option.value,
-        "why": _plain(option.why),
-    }
-
-
-def _plain(why: Sequence[DecisionReason]) -> list[list[Any]]:
-    return [[reason.code, dict(reason.values)] for reason in why]
+def _has_consent(decision: Decision, rules: Actions, consents: ByChannel) -> bool:
+    """Whether the customer may still be contacted as was decided."""
+    channel = decision.choice.channel
+    return channel is None or consent.refusal(channel, rules.channel(channel), consents) is None

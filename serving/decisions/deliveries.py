@@ -16,6 +16,7 @@ from typing import Any
 from core.errors import PatronError, in_words
 from core.home import Home
 from core.progress import Progress, silent
+from records import runs
 from records.deliveries import due
 from records.deliveries.due import DeliveryState
 from records.deliveries.settings import Delivery
@@ -102,6 +103,7 @@ def _attempt(home: Home, delivery: Delivery, state: DeliveryState, progress: Pro
                     max_mb=WEBHOOK_MB,
                 )  # fmt: skip
                 state = _send(home, delivery, run, paths, state, secret)
+        runs.release(decider.log, run.id, home.shop().now())  # what was delivered is going to be sent
     at = home.shop().now().isoformat()
     due.write(home, name, replace(state, at=at, sent=len(paths), done=True, failures=0, error=None))
     return {

@@ -42,8 +42,9 @@ class Speaker:
         scores = choice.scores if with_scores else {}
         chosen = {"action": choice.action, "channel": choice.channel, "cost": choice.cost}
         return NextBestActions(
-            decision_id=decision.id,
+            decision_id=decision.id or None,
             decided_at=decision.question.at,
+            send_at=choice.reasons.get("send_at"),
             chosen=Chosen(**self._offer(chosen | {"value": choice.expected_value}, decision), how=choice.how),
             reasons=self._sentences(choice.reasons["why"]),
             runners_up=[
@@ -61,14 +62,14 @@ class Speaker:
             scores={name: ScoreUsed.model_validate(score) for name, score in scores.items()},
         )
 
-    def row(self, decision: Decision, customer_id: str | None, run_id: str) -> dict[str, Any]:
+    def row(self, decision: Decision, customer_id: str | None, run_id: str | None) -> dict[str, Any]:
         """A decision as a row; its fields are in the order of ``decision_schemas.Row``."""
         choice = decision.choice
         facts = {name: choice.facts.get(name) for name in FACTS}
         scores = {n: choice.scores.get(n, {}).get("score") for n in SCORES}
         return {
             "customer_id": customer_id,
-            "decision_id": decision.id,
+            "decision_id": decision.id or None,
             "action": choice.action,
             "action_text": self._text(choice.action),
             "channel": choice.channel,

@@ -44,14 +44,16 @@ def next_best_actions(
     """What to do for a customer now, why, and why nothing else.
 
     Asked again on the same day of the shop, with the same channels and unchanged actions, the answer is
-    the same decision, until it was accepted or rejected. It is logged before the response is sent.
+    the same decision, until it was accepted or rejected. It is logged before the response is sent, and its
+    place within the contact limits is reserved. With `preview` nothing is written or reserved.
     """
     key = decider.scorer.identity.keys([customer_id]).get(customer_id)
     if key is None:
         raise HTTPException(404, UNKNOWN)
     rules = decider.rules()
     question = decider.question(rules, request.channels, caller.name or "api")
-    (decision,) = decider.decide({key: customer_id}, question, rules)
+    make = decider.preview if request.preview else decider.decide
+    (decision,) = make({key: customer_id}, question, rules)
     speaker = Speaker(rules.canonical, request.language)
     return speaker.answer(decision, with_scores=caller.may(Scope.SCORES))
 

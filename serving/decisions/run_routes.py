@@ -19,7 +19,7 @@ from serving.access.scopes import Scope
 from serving.decisions.decider import Decider, DeciderDep
 from serving.decisions.rendering import hidden_fields, rows
 from serving.decisions.runs import DecisionRuns
-from serving.decisions.schemas import Row, RunPage, RunQuery, RunRequest, RunState
+from serving.decisions.schemas import Row, RunPage, RunQuery, RunRelease, RunRequest, RunState
 from serving.files import exports
 from serving.files.streaming import stream_file
 from serving.http.cursors import Cursor
@@ -77,6 +77,24 @@ def start(
         raise HTTPException(409, str(error)) from error
     response.headers["location"] = f"{router.prefix}/{run.id}"
     return _state(decider, _find(running, run.id))
+
+
+@router.post(
+    "/{run_id}/release",
+    operation_id="release_recommendation_run",
+    response_description="How many contacts the release made.",
+    responses=responses(404, 409, 503),
+)
+def release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
+    """Count the actions of a run as contacts, since its file is going to be sent.
+
+    Without a release, what a run reserved is free again after some hours. A second release adds nothing.
+    """
+    run = _find(running, run_id)
+    if run.status != "done":
+        raise HTTPException(409, f"the run is {run.status}; whole runs are released")
+    new = runs.release(decider.log, run.id, decider.scorer.shop.now())
+    return RunRelease(run_id=run.id, contacts=new)
 
 
 @router.get(

@@ -107,7 +107,8 @@ def decide_all(
         customers = {key: ids[key] for key in keys if key in ids}
         now = shop.now()
         day, caller = day_of(now, shop.time_zone), run.caller or "api"
-        question = DecisionRequest(now, day, run.channels, run.rules, caller, run.id)
+        counted = None if shop.live else run.rules
+        question = DecisionRequest(now, day, run.channels, run.rules, caller, run.id, counted)
         decider.decide(customers, question, rules, "bulk", places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()

@@ -19,15 +19,23 @@ Channels = Annotated[
 Currency = Annotated[float, Field(description="In the shop's currency.")]
 
 
-class ActionsRequest(BaseModel):
+class DecisionOptions(BaseModel):
+    """Through which channels, and in which language texts and reasons are told."""
+
+    channels: Channels = None
+    language: Language = "en"
+
+
+class ActionsRequest(DecisionOptions):
     """Through which channels, and in which language texts and reasons are told."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"channels": ["email"], "language": "en"}]}
     )
 
-    channels: Channels = None
-    language: Language = "en"
+    preview: bool = Field(
+        False, description="Decide without writing anything: the decision has no id and reserves no contact."
+    )
 
 
 class Factors(BaseModel):
@@ -94,8 +102,12 @@ class ScoreUsed(BaseModel):
 class NextBestActions(BaseModel):
     """A decision about one customer, and why it is that one."""
 
-    decision_id: str
+    decision_id: str | None = Field(description="Null for a preview of a decision that does not exist yet.")
     decided_at: datetime
+    send_at: datetime | None = Field(
+        description="When to send it, outside of quiet hours. Null for doing nothing, and for decisions of"
+        " earlier versions."
+    )
     chosen: Chosen
     reasons: list[str]
     runners_up: list[RunnerUp] = Field(description="The other permitted options, the most valuable first.")
@@ -134,7 +146,7 @@ class OutcomeRecorded(BaseModel):
     at: datetime = Field(description="When it first came, by the shop's clock.")
 
 
-class RunRequest(ActionsRequest):
+class RunRequest(DecisionOptions):
     """For whom to decide."""
 
     model_config = ConfigDict(
@@ -167,6 +179,13 @@ class RunState(BaseModel):
     total: int = Field(description="Customers in the segment.")
     done: int = Field(description="Customers decided for so far.")
     actions: dict[str, int] = Field(description="How many of them get which action.")
+
+
+class RunRelease(BaseModel):
+    """The contacts of a released run."""
+
+    run_id: str
+    contacts: int = Field(description="Actions that count as exported since this release.")
 
 
 class Row(BaseModel):

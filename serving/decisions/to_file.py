@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +49,7 @@ def recommend_everyone(
     *,
     only_actions: bool = False,
     rule: str | None = None,
+    release: bool = False,
 ) -> dict[str, Any]:
     """Decide for everybody in a segment into ``out`` (.ndjson, .csv, .xlsx or .parquet) and into the log.
 
@@ -59,6 +60,7 @@ def recommend_everyone(
         own_layouts: a file of layouts in place of those that come with Patron.
         rule: only customers who match this rule.
         only_actions: leave the customers out of the file for whom nothing is to be done.
+        release: count the actions as contacts, since the file is going to be sent.
 
     Returns:
         The run's id, for how many customers it was, the files, and how many customers get which action.
@@ -74,9 +76,10 @@ def recommend_everyone(
         run = decide_run(decider, segment, channels, language, progress, rule=rule)
         paths = write_run(decider, run, out, layout, only_actions=only_actions)
         counted = runs.counts(decider.log, run.id)
+        released = runs.release(decider.log, run.id, home.shop().now()) if release else 0
     return {
-        "run_id": run.id, "customers": run.total, "out": str(out), "files": [str(path) for path in paths],
-        "actions": counted,
+        "run_id": run.id, "released": released, "customers": run.total, "out": str(out),
+        "files": [str(path) for path in paths], "actions": counted,
     }  # fmt: skip
 
 
@@ -143,9 +146,26 @@ def write_run(
         The files.
     """
     records = (row for _, row in rows(decider.log, decider.scorer.identity, run, only_actions=only_actions))
+    zone = decider.scorer.shop.time_zone
+    return write_records(records, out, cast(Language, run.language), layout, zone, max_mb)
+
+
+def write_records(
+    records: Iterable[Mapping[str, Any]],
+    out: Path,
+    language: Language,
+    layout: ExportLayout | None,
+    zone: str,
+    max_mb: float | None = None,
+) -> list[Path]:
+    """Write rows into a file, or into several where its size is limited; returns the files.
+
+    Args:
+        layout: of a .csv or .xlsx. zone: the shop's time zone.
+        max_mb: as for :func:`write_run`.
+    """
     if out.suffix != ".parquet":
-        language = cast(Language, run.language)
-        return exports.write_files(records, out, language, layout, decider.scorer.shop.time_zone, max_mb)
+        return exports.write_files(records, out, language, layout, zone, max_mb)
     schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Row.model_fields])
     with files.replacing(out) as draft:
         pq.write_table(pa.Table.from_pylist(list(records), schema), draft)

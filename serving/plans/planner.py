@@ -20,7 +20,8 @@ from decisions.plans.plan import Plan, make_plan
 from decisions.plans.problem import NOTHING_CHOSEN, Numbers, Problem, constraints_of
 from decisions.policy import is_service
 from decisions.values.valuation import Valuer
-from records.contacts import ledger
+from events.identity import merged_keys
+from records.contacts.history import ContactHistory
 from records.decisions import DecisionRequest
 from records.job import Segment
 from serving.decisions.contexts import customer_context
@@ -172,10 +173,15 @@ def _refused(
         first = number * CHUNK
         inside = [(place, row) for place, row in chosen if 0 <= place - first < len(chunk.keys)]
         keys = [int(chunk.keys[place - first]) for place, _ in inside]
+        if not keys:
+            continue
+        consents = decider.consents.of(keys, question.at)
         with decider.log.reading() as connection:
-            contacts = ledger.read(connection, keys, question.at) if keys else {}
+            history = ContactHistory(connection, keys, question.at, merged_keys, question.counted_rules)
         rows = chunk.rows([place - first for place, _ in inside], rules)
         for (place, row), key, (scores, facts, as_of) in zip(inside, keys, rows, strict=True):
-            context = customer_context(key, scores, facts, contacts[key], question, rules, zone, as_of)
+            context = customer_context(
+                key, scores, facts, history.of(key), consents[key], question, rules, zone, as_of
+            )
             if refusal(rules.actions[row], context, request):
                 yield place, row

@@ -51,7 +51,7 @@ class Scorer:
         self,
         customer_ids: Sequence[str],
         models: Sequence[str] | None = None,
-        route: str = "api",
+        route: str | None = "api",
         *,
         facts: bool = False,
         allow_fallback: bool = False,
@@ -60,6 +60,7 @@ class Scorer:
         """The scores of each customer, in order; an unknown customer gets a reason instead of scores.
 
         Args:
+            route: for the log of predictions; None to log nothing.
             facts: read every feature of the store, not only those that the models need.
             context: values that replace those of the store, for all customers.
             allow_fallback: use cached features, or the models' defaults, while a store is unavailable.
@@ -82,7 +83,7 @@ class Scorer:
         names: Sequence[str],
         reader: OnlineReader,
         fetched: Fetched,
-        route: str = "api",
+        route: str | None = "api",
         context: Mapping[str, Any] | None = None,
     ) -> list[ScoredCustomer]:
         """The same for customers whose features were fetched by ``reader``, one of these champions'."""
@@ -126,7 +127,7 @@ class Scorer:
 
     def _log_predictions(
         self,
-        route: str,
+        route: str | None,
         index: Mapping[int, int],
         rows: OnlineRows,
         columns: Mapping[str, list[Any]],
@@ -134,7 +135,7 @@ class Scorer:
         context: Mapping[str, Any] | None,
     ) -> dict[int, str]:
         """Log the predictions; return their ids by customer key."""
-        if self.log is None:
+        if self.log is None or route is None:
             return {}
         now, features = self.shop.now(), tuple(columns)
         day = day_of(now, self.shop.time_zone)

@@ -20,7 +20,7 @@ from core.home import Home
 from decisions.policies.limits import DEFAULT, Limit, refusal
 from events.identity import Identity, join, merged_keys
 from records import outcomes
-from records.contacts import MARKETING, Contact, Reservation, ledger
+from records.contacts import MARKETING, Contact, ContactReservation, ledger
 from records.contacts.tables import contacts, reservations
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
 
@@ -35,7 +35,7 @@ def request(at: datetime = NOON, channels: tuple[str, ...] | None = None) -> Dec
     return DecisionRequest(at, (at - datetime(1970, 1, 1, tzinfo=UTC)).days, channels, "digest", "api")
 
 
-def choice(action: str, channel: str | None, reservation: Reservation | None = None) -> Choice:
+def choice(action: str, channel: str | None, reservation: ContactReservation | None = None) -> Choice:
     return Choice(action, "best", 1.0, 1.0, 0.1, channel, {action: 1.0}, {}, {}, {"why": []}, reservation)
 
 
@@ -48,7 +48,7 @@ def within(
         if refusal(limits, channel, None, known, at, ZONE):
             return choice("nothing", None)
         until = at + timedelta(hours=hours)
-        return choice("mail", channel, Reservation("mail", None, channel, MARKETING, at, "UTC", until))
+        return choice("mail", channel, ContactReservation("mail", None, channel, MARKETING, at, "UTC", until))
 
     return choose
 

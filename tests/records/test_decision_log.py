@@ -23,7 +23,7 @@ from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
 from records import outcomes, runs, tables
-from records.contacts import MARKETING, Contact, Reservation, days_since
+from records.contacts import MARKETING, Contact, ContactReservation, days_since
 from records.decisions import Choice, Choose, DecisionLog, DecisionRequest
 from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
@@ -119,7 +119,7 @@ def test_days_are_counted_since_the_latest_contact_by_an_action(log: DecisionLog
             if action is None:
                 return replace(CHOICE, action="nothing", channel=None)
             until = request.at + timedelta(hours=1)
-            reserved = Reservation(action, None, "email", MARKETING, request.at, None, until)
+            reserved = ContactReservation(action, None, "email", MARKETING, request.at, None, until)
             return replace(CHOICE, action=action, reservation=reserved)
 
         return watched

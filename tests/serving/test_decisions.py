@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pandas as pd
@@ -30,8 +31,12 @@ from python_calamine import CalamineWorkbook
 
 import records as logs
 from core.home import Clock, Home
+from core.storage.database import Database
 from decisions.catalogue.actions import EXAMPLE
+from events import lake
 from events.identity import Identity
+from events.journal import Message, append
+from events.segment.translate import Place, translate
 from features.groups import GROUPS
 from features.groups.segment_rules import RFM, STAGES
 from features.offline.snapshot_set import SnapshotSet
@@ -43,6 +48,7 @@ from records.runs import rows as rows_of_run
 from records.tables import salts
 from serving.app import create_app
 from serving.decisions.decider import Decider
+from serving.decisions.preview import preview_everyone
 from serving.decisions.runs import BATCH, DecisionRuns
 from serving.decisions.schemas import Row
 from serving.decisions.to_file import recommend_everyone
@@ -380,11 +386,69 @@ def test_three_channels_that_are_asked_separately_contact_a_customer_once(
         why = {option["action"]: option["why"] for option in made[1]["not_offered"]}
         assert why["post"] == "1 contact today; at most 1 a day"
         home.actions.write_text(rules(*named, limits='limits = [{ max = 2, per = "day" }]\n'))
-        made = [decide(ask, customer, channels=[channel]) for channel in ("post", "app")]
-        assert [one["chosen"]["action"] for one in made] == ["post", "nothing"]
+        # The clock stands still, so a reservation by earlier rules does not count.
+        made = [decide(ask, customer, channels=[channel]) for channel in ("post", "sms", "app")]
+        assert [one["chosen"]["action"] for one in made] == ["post", "sms", "nothing"]
         path = f"/v1/decisions/{made[0]['decision_id']}/outcome"
         assert ask("POST", path, json={"outcome": "not_sent"}).status_code == 200
         assert decide(ask, customer, channels=["post"])["chosen"]["action"] == "post"
+
+
+def unsubscribe(home: Home, customer: str, event: str = "Unsubscribed") -> None:
+    """Let an event of the customer arrive an hour before the end of the shop's history."""
+    at = datetime(2024, 7, 1, 8, 30, tzinfo=UTC)
+    message = translate(
+        {"type": "track", "event": event, "userId": customer}, at, Place("UTC", home.shop().currency)
+    )
+    assert isinstance(message, Message)
+    compacted = lake.current(home).compacted_seq
+    append(Database(home), [message], compacted_seq=compacted, last_key=100_000)
+
+
+def test_who_unsubscribes_is_not_contacted_by_any_rule_nor_by_the_decision_of_the_day(
+    home: Home, facts: pd.DataFrame
+) -> None:
+    customer = facts[facts.average_order_value > 50].index[0]
+    letter = LETTER.replace("post", "email").replace("letter", "mail")
+    required = '[channels.post]\nconsent = "required"\nquiet_hours = ["08:00", "20:00"]\n'
+    home.actions.write_text(rules(letter, LETTER) + required)
+    with service(home) as ask:
+        unsubscribe(home, customer, "Subscribed")
+        made = decide(ask, customer)
+        assert (made["chosen"]["action"], made["send_at"]) == ("mail", "2024-07-01T09:30:00Z")
+        why = {option["action"]: option["why"] for option in made["not_offered"]}
+        assert why["letter"] == "not subscribed to post, which needs consent"
+        unsubscribe(home, customer)
+        after = decide(ask, customer)
+        assert after["chosen"]["action"] == "nothing"
+        why = {option["action"]: option["why"] for option in after["not_offered"]}
+        assert why["mail"] == "unsubscribed from email"
+        home.actions.write_text(rules(letter, LETTER) + required.replace("required", "not_needed"))
+        made = decide(ask, customer, channels=["post"])
+        zone = ZoneInfo(home.shop().time_zone)
+        evening = datetime(2024, 7, 1, 20, tzinfo=zone).astimezone(UTC)
+        assert (made["chosen"]["action"], datetime.fromisoformat(made["send_at"])) == ("letter", evening)
+
+
+def test_a_preview_writes_and_reserves_nothing(home: Home, facts: pd.DataFrame) -> None:
+    customer = facts[facts.average_order_value > 50].index[0]
+    tables = ("decisions", "reservations", "contacts", "scores", "rules")
+
+    def counts() -> list[Any]:
+        return [stored(home, f"SELECT count(*) FROM {name}") for name in tables]
+
+    with service(home) as ask:
+        decide(ask, facts.index[-1])  # the rules are stored with the first use
+        before = counts()
+        looks = [decide(ask, customer, preview=True) for _ in range(3)]
+        assert [look["decision_id"] for look in looks] == [None] * 3
+        assert looks[0]["chosen"]["action"] == "letter"
+        assert counts() == before
+        made = decide(ask, customer)
+        assert made | {"decision_id": None} == looks[0]
+        assert decide(ask, customer, preview=True) == made
+        assert decide(ask, customer, preview=True, channels=["post"])["decision_id"] == made["decision_id"]
+        refused(ask("POST", RUNS, json={"preview": True}), 422, "not permitted")
 
 
 # Outcomes
@@ -702,6 +766,32 @@ def test_a_service_resumes_a_killed_run_by_the_actions_with_which_it_began(
     assert stored(home, "SELECT count(*) FROM decisions") == [(len(ids),)]
     with service(home) as ask:  # nothing is left to resume
         assert to_its_end(ask, run_id)["rows"] == whole["rows"]
+
+
+def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
+    home: Home, ids: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    preview = preview_everyone(home, out, None, None, "en")
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert stored(home, "SELECT count(*) FROM decisions") == [(0,)]
+    assert {(row["decision_id"], row["run_id"]) for row in rows} == {(None, None)}
+    done = recommend_everyone(home, out, None, None, "en")
+    made = [json.loads(line) for line in out.read_text().splitlines()]
+    none = {"decision_id": None, "run_id": None}
+    assert [row | none for row in made] == rows
+    assert (done["actions"], done["released"]) == (preview["actions"], 0)
+    letters = done["actions"]["letter"]
+    on_day(home, 1)
+    assert preview_everyone(home, out, None, None, "en")["actions"]["letter"] == letters
+    assert recommend_everyone(home, out, None, None, "en", release=True)["released"] == letters
+    on_day(home, 2)
+    assert "letter" not in preview_everyone(home, out, None, None, "en")["actions"]
+    with service(home) as ask:
+        refused(ask("POST", f"{RUNS}/nobody/release"), 404, "no such run")
+        response = ask("POST", f"{RUNS}/{done['run_id']}/release")
+        assert response.json() == {"run_id": done["run_id"], "contacts": letters}
+        assert ask("POST", f"{RUNS}/{done['run_id']}/release").json()["contacts"] == 0
 
 
 def test_the_same_command_resumes_a_killed_run(home: Home, ids: list[str]) -> None:

@@ -1,0 +1,68 @@
+"""A preview of the decisions for everybody, into a file; nothing is reserved or logged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.home import Home
+from core.progress import Progress, silent
+from decisions.reasons import Language
+from records.decisions import DecisionLog
+from records.job import Segment
+from serving.decisions.decider import Decider
+from serving.decisions.rendering import PAGE, Speaker
+from serving.decisions.selection import read_rule, select_customers
+from serving.decisions.to_file import KINDS, find_layout_of, write_records
+from serving.files.writing import check_place
+from serving.scores.scorer import open_scorer
+
+
+def preview_everyone(
+    home: Home,
+    out: Path,
+    segment: Segment,
+    channels: Sequence[str] | None,
+    language: Language,
+    progress: Progress = silent,
+    target: str | None = None,
+    own_layouts: Path | None = None,
+    *,
+    only_actions: bool = False,
+    rule: str | None = None,
+) -> dict[str, Any]:
+    """The file of :func:`serving.decisions.to_file.recommend_everyone`, without a run.
+
+    Raises:
+        PatronError: as there.
+    """
+    check_place(out, KINDS)
+    layout = find_layout_of(out, target, own_layouts)
+    progress("opening models", 0.0)
+    home.shop()
+    counted: Counter[str] = Counter()
+    with DecisionLog(home) as log:
+        decider = Decider(open_scorer(home, None), log)
+        rules = decider.rules()
+        question = decider.question(rules, channels, "cli")
+        customers = select_customers(decider.scorer, segment, read_rule(home, rules, rule))
+        speaker = Speaker(rules.canonical, language)
+
+        def records() -> Iterator[dict[str, Any]]:
+            for start in range(0, len(customers), PAGE):
+                progress("deciding", start / len(customers))
+                batch = dict(list(customers.items())[start : start + PAGE])
+                for decision in decider.preview(batch, question, rules):
+                    counted[decision.choice.action] += 1
+                    if decision.choice.channel is not None or not only_actions:
+                        yield speaker.row(decision, batch[decision.customer_key], None)
+
+        paths = write_records(records(), out, language, layout, home.shop().time_zone)
+    progress("deciding", 1.0)
+    actions = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+    return {
+        "run_id": None, "customers": len(customers), "out": str(out),
+        "files": [str(path) for path in paths], "actions": actions,
+    }  # fmt: skip
