@@ -185,6 +185,8 @@ def comparison(code: str, values: Mapping[str, Any]) -> str:
     if code == "is_known":
         return f"{subject}已知（需为未知）"
     value = measure(name, values["value"])
+    if code == "above" and values["bound"] == 0 and unit not in ("", SHARE):
+        return f"{label(name)}{_spaced(value)}（需为 0 {unit}）"
     if code in _NEEDS:
         needs = (_NEEDS_COUNT if unit not in ("", SHARE) else _NEEDS)[code]
         return f"{label(name)}{_spaced(value)}（需{needs}{_spaced(measure(name, values['bound']))}）"

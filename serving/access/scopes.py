@@ -22,6 +22,7 @@ class Scope(StrEnum):
     CUSTOMERS = "customers", "read customers: portraits, timelines, lists"
     SEGMENTS = "segments", "read the segments, key figures, cohorts and results"
     DECISIONS = "decisions", "request next best actions, for one customer or in runs"
+    ACTIONS = "actions", "change the actions"
     OUTCOMES = "outcomes", "report outcomes of decisions"
     EVENTS = "events", "send events"
     OPERATIONS = "operations", "read models, metrics and monitoring"

@@ -1,26 +1,98 @@
-"""What the company can do for a customer, with who fits now."""
+"""What the company can do for a customer, with who fits now; and changes of it."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from decisions.catalogue.listing import listing
+from fastapi import APIRouter, Body, Header, HTTPException, Path
+
+from core.errors import NothingThere
+from core.home import Home
+from decisions.catalogue import own_file
+from decisions.catalogue.listing import describe, listing
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.actions.schemas import Catalogue
-from serving.http.problems import responses
+from serving.http.problems import Unprocessable, responses
 from serving.scores.dependencies import ScorerDep
 
-router = APIRouter(prefix="/v1", tags=["decisions"], dependencies=[needs(Scope.DECISIONS)])
-# No coroutine: it reads files, so it runs in a thread.
+router = APIRouter(prefix="/v1/actions", tags=["decisions"])
+# No coroutines: they read and write files, so each runs in a thread.
+ActionName = Annotated[str, Path(max_length=50, examples=["birthday_coupon"])]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        max_length=100, description="The `digest` of the catalogue that is changed.", examples=['"4cdd9bba"']
+    ),
+]
+Content = Annotated[
+    dict[str, Any], Body(description="The settings of `actions.toml`, as docs/actions.md lists them.")
+]
+Edit = Callable[[own_file.Table], own_file.Table]
 
 
 @router.get(
-    "/actions",
+    "",
     operation_id="list_actions",
     response_description="The actions in alphabetical order, and warnings.",
+    dependencies=[needs(Scope.DECISIONS)],
     responses=responses(503),
 )
 def catalogue(scorer: ScorerDep) -> Catalogue:
     """The actions that are declared, how many customers fit each now, and what looks like a mistake."""
     return Catalogue.model_validate(listing(scorer.home))
+
+
+@router.put(
+    "",
+    operation_id="replace_actions",
+    response_description="The new catalogue.",
+    dependencies=[needs(Scope.ACTIONS)],
+    responses=responses(400, 409, 412, 422, 503),
+)
+def replace_all(content: Content, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
+    """Replace the whole catalogue, or make the first one: then without `If-Match`.
+
+    Only where `actions.toml` does not exist or is the service's own: a file written by hand stays.
+    """
+    return _change(scorer.home, lambda _: content, if_match)
+
+
+@router.put(
+    "/{name}",
+    operation_id="put_action",
+    response_description="The new catalogue.",
+    dependencies=[needs(Scope.ACTIONS)],
+    responses=responses(400, 409, 412, 422, 503),
+)
+def put(name: ActionName, content: Content, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
+    """Add an action to the service's own catalogue, or replace it. Decisions already made stay."""
+    return _change(scorer.home, lambda table: own_file.with_action(table, name, content), if_match)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_action",
+    response_description="The new catalogue.",
+    dependencies=[needs(Scope.ACTIONS)],
+    responses=responses(404, 409, 412, 422, 503),
+)
+def delete(name: ActionName, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
+    """Delete an action from the service's own catalogue. Its decisions and outcomes stay."""
+    return _change(scorer.home, lambda table: own_file.without_action(table, name), if_match)
+
+
+def _change(home: Home, edit: Edit, if_match: str | None) -> Catalogue:
+    digest = None if if_match is None else if_match.strip().removeprefix("W/").strip('"')
+    try:
+        actions = own_file.change(home, edit, digest)
+    except own_file.ForeignCatalogue as error:
+        raise HTTPException(409, str(error)) from error
+    except own_file.StaleCatalogue as error:
+        raise HTTPException(412, str(error)) from error
+    except own_file.InvalidCatalogue as error:
+        raise Unprocessable(str(error)) from error
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
+    return Catalogue.model_validate(describe(home, actions))

@@ -68,6 +68,7 @@ _MEANINGS = {
     403: "The key lacks the scope of this route.",
     404: "The resource does not exist.",
     409: "The request conflicts with the present state; the text says why.",
+    412: "The resource has changed since it was read; the text has its present version.",
     413: "The body is too large.",
     415: "The route does not accept the body's media type or encoding.",
     422: "The request is well-formed, but a value is invalid; the text says which.",

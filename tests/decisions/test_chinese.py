@@ -22,6 +22,7 @@ from models.questions import every
         ("recency_days >= 120", {"recency_days": 3}, "距上次下单 3 天（需满 120 天）"),
         ("recency_days <= 3", {"recency_days": 30}, "距上次下单 30 天（需不超过 3 天）"),
         ("orders_90d > 2", {"orders_90d": 1}, "近 90 天下单 1 次（需超过 2 次）"),
+        ("not open_complaints", {"open_complaints": 3}, "未解决投诉 3 件（需为 0 件）"),
         ("newsletter", {"newsletter": False}, "未订阅邮件（需已订阅）"),
         ("not unsubscribed_email", {"unsubscribed_email": True}, "已退订邮件（需未退订）"),
         ("newsletter", {}, "是否已订阅邮件未知"),

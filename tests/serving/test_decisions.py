@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -345,6 +346,33 @@ def test_a_run_decides_for_the_customers_who_match_its_rule(ask: Ask, facts: pd.
         ("in audience vip", r"rule: column 13: there is no audience 'vip'; use valuable"),
     ]:
         refused(ask("POST", RUNS, json={"rule": wrong}), 422, words)
+
+
+def test_a_catalogue_is_kept_by_requests_where_no_file_was_written_by_hand(
+    home: Home, ids: list[str]
+) -> None:
+    with service(home) as ask:
+        letter = tomllib.loads(LETTER)["actions"][0]
+        refused(ask("PUT", "/v1/actions/letter", json=letter), 409, "written by hand and is the source")
+        home.actions.unlink()
+        refused(ask("PUT", "/v1/actions/letter", json=letter), 422, "margin: this is missing")
+        whole = {"margin": 0.4, "control_share": 0, "exploration_share": 0, "actions": [letter]}
+        first = ask("PUT", "/v1/actions", json=whole)
+        assert first.status_code == 200, first.text
+        assert decide(ask, ids[0])["chosen"]["action"] in ("letter", "nothing")
+        second = letter | {"name": "call", "channel": "phone", "rule": "newsletter"}
+        refused(ask("PUT", "/v1/actions/call", json=second), 412, "is the version")
+        etag = {"if-match": first.json()["digest"]}
+        wrong = ask("PUT", "/v1/actions/call", json=second | {"rule": "nwsletter"}, headers=etag)
+        refused(wrong, 422, "action call: rule: column 1: there is no feature 'nwsletter'")
+        added = ask("PUT", "/v1/actions/call", json=second, headers=etag)
+        assert [action["name"] for action in added.json()["actions"]] == ["call", "letter"]
+        refused(ask("DELETE", "/v1/actions/letter", headers=etag), 412, "is the version")
+        etag = {"if-match": f'"{added.json()["digest"]}"'}
+        refused(ask("DELETE", "/v1/actions/mail", headers=etag), 404, "no such action")
+        left = ask("DELETE", "/v1/actions/letter", headers=etag)
+        assert [action["name"] for action in left.json()["actions"]] == ["call"]
+        assert left.json()["digest"] == ask("GET", "/v1/actions").json()["digest"] != first.json()["digest"]
 
 
 def on_day(home: Home, days: int) -> None:
