@@ -30,6 +30,10 @@ MAX_VALUES = 20  # listed in a message
 _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
     "over": ("it ended on {end}", "已于 {end} 结束"),
     "all_over": ("every action is over; only doing nothing is left", "所有营销动作均已结束，只剩不联系"),
+    "control_share": (
+        "control_share is read as holdout_share: the group no longer changes every month; rename the setting",
+        "旧的对照组比例已作为长期对照组比例使用：该组不再每月更换，请更改设置名称",
+    ),
     "missing_text": (
         "it has no text in {language}; the text in another language is used",
         "缺少{language}文本，将使用其他语言的文本",
@@ -118,7 +122,8 @@ def review(actions: Actions, today: int, everybody: Everybody | None) -> Review:
     inside = {} if everybody is None else everybody.matching(actions.targets)
     fits = {name: int(np.count_nonzero(mask)) for name, mask in inside.items()}
     customers = None if everybody is None else len(everybody.table)
-    oddities: list[Oddity] = []
+    renamed = actions.holdout_share is None and actions.control_share
+    oddities = [Oddity("control_share")] if renamed else []
     for action in actions.actions:
         for code, values in _of_action(action, actions, today, everybody, fits):
             oddities.append(Oddity(code, action.name, values, fits.get(action.name), customers))

@@ -15,7 +15,7 @@ from decisions.catalogue.file import parse
 from decisions.catalogue.oddities import Oddity, Review, review
 from decisions.everybody import Everybody
 
-HEAD = "margin = 0.4\ncontrol_share = 0.1\nexploration_share = 0.05\n"
+HEAD = "margin = 0.4\nholdout_share = 0.1\nexploration_share = 0.05\n"
 TODAY = (date(2026, 12, 1) - EPOCH).days
 TABLE = pa.table(
     {
@@ -164,3 +164,17 @@ def test_settings_that_are_not_used_leave_the_digest_as_it_was() -> None:
     assert '"rule"' not in actions().canonical
     assert actions().digest != actions('rule = "newsletter"').digest
     assert actions('rule = "NOT newsletter"').digest == actions('rule = "not  newsletter"').digest
+
+
+def test_the_share_of_a_monthly_control_group_is_named_for_what_it_is_now() -> None:
+    older = parse(
+        (
+            HEAD.replace("holdout", "control")
+            + '[[actions]]\nname = "a"\nchannel = "email"\ncost = 1\ntext = { en = "A", zh = "甲" }\n'
+            + 'effect = { on = "propensity", times = 1.1 }'
+        ).encode(),
+        "actions.toml",
+    )
+    (oddity,) = review(older, TODAY, None).oddities
+    assert oddity.words("en").startswith("control_share is read as holdout_share")
+    assert "长期对照组" in oddity.words("zh")
