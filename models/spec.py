@@ -219,7 +219,7 @@ class CustomerModel:
         eligible: conditions that must all hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: its question is trained, at this
             model's horizon, and the score is 1 − its score.
-        window_total: the totals of the outcome over windows, of all customers of a shop, and cohorts: revenue by
+        window_total: the totals of the outcome over windows, of all customers of a shop; cohorts: revenue by
             cohort. The level is learnt from them; None if an outcome can happen only once.
         tells_next_order: whether its versions also predict the day of the next order
             (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
