@@ -103,14 +103,17 @@ class Speaker:
         return [DecisionReason(code, values).words(self._language) for code, values in why]
 
 
-def hidden_fields(caller: Caller) -> dict[str, None]:
-    """The fields of a row that the caller's scopes do not include, each with null in place of its value."""
+def hidden_fields(caller: Caller, kind: str = "json") -> dict[str, str | None]:
+    """The fields of a row that the caller's scopes do not include, each with null in place of its value.
+
+    In a file for an importer it is an empty text: a missing value may make the importer clear the field.
+    """
     fields: list[str] = []
     if not caller.may(Scope.SCORES):
         fields += SCORES
     if not caller.may(Scope.CUSTOMERS):
         fields += FACTS
-    return dict.fromkeys(fields)
+    return dict.fromkeys(fields, "" if kind in ("csv", "xlsx") else None)
 
 
 def rows(

@@ -125,7 +125,7 @@ def read(
     without the scope `scores`, and the customers' segments for one without the scope `customers`.
     """
     run = _find(running, run_id)
-    begin, hidden = _place(run, query.cursor), hidden_fields(caller)
+    begin, hidden = _place(run, query.cursor), hidden_fields(caller, query.format)
     records = (
         (place, row | hidden)
         for place, row in rows(

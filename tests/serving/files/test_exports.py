@@ -277,6 +277,13 @@ def test_a_crm_gets_no_controls_and_what_clears_a_field(target: str) -> None:
     assert read[headers["decision_id"]] == ""
 
 
+def test_a_value_that_the_reader_may_not_see_is_no_missing_value() -> None:
+    read = table(written([row(customer_id="C1", churn="", value_tier="")], target="salesforce"))[0]
+    assert read["Patron_Churn_Probability__c"] == read["Patron_Value_Tier__c"] == ""
+    assert read["Patron_Value_Tier_Code__c"] == ""
+    assert read["Patron_Lifetime_Value__c"] == "#N/A"
+
+
 LIMITS = {"zoho": (25_000, 25), "hubspot": (1_048_575, 20), "salesforce": (None, 100),
           "klaviyo": (None, 50), "braze": (None, 500), "dynamics": (None, 8)}  # fmt: skip
 
