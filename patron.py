@@ -10,7 +10,6 @@ import typer
 from typer.exceptions import TyperException
 
 from commands import (
-    actions,
     answers,
     feedback,
     homes,
@@ -27,6 +26,7 @@ from commands import (
 )
 from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
+from commands.decisions import actions, deliveries
 from core import child_process, private
 from core.errors import PatronError
 
@@ -48,6 +48,7 @@ for noun in (
     results,
     segments,
     answers,
+    deliveries,
     rankings,
     feedback,
     service,

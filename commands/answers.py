@@ -1,15 +1,15 @@
-"""Commands that score all customers, decide and plan their next best actions, and deliver files of these."""
+"""Commands that score all customers, and that decide and plan the next best actions for all."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, print_result, progress_bar
+from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import model_names
 
 app = typer.Typer()
@@ -149,45 +149,6 @@ def recommend(
 
 
 @app.command()
-def deliver(
-    name: Annotated[
-        str | None,
-        typer.Argument(help="Make this delivery of deliveries.toml now; without it, those that are due."),
-    ] = None,
-    draft: Annotated[
-        bool, typer.Option(help="Print an example of deliveries.toml; delivers nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Put files of recommendations into folders or send them to webhooks, each once a day."""
-    from records.deliveries import settings
-
-    if draft:
-        print(settings.EXAMPLE, end="")
-        return
-    from core.errors import NothingThere
-    from serving.decisions.deliveries import deliver as deliver_now
-    from serving.decisions.deliveries import deliver_due
-
-    home = open_home()
-    home.shop()
-    if not settings.load(home):
-        raise NothingThere(
-            f"there are no deliveries; `patron deliver --draft > {settings.settings_file(home)}` writes an"
-            " example of the file"
-        )
-    with progress_bar(as_json) as progress:
-        if name is not None:
-            results = [deliver_now(home, settings.find(home, name), progress)]
-        else:
-            results = deliver_due(home, progress)
-    lines = [_delivered(result) for result in results] or ["no delivery is due"]
-    failed = any("error" in result for result in results)
-    code = Exit.FAILED if failed else Exit.DONE
-    print_result(as_json, {"deliveries": results}, "\n".join(lines), code)
-
-
-@app.command()
 def plan(
     budget: Annotated[
         float | None,
@@ -242,10 +203,3 @@ def _score_version(model: str, version: str, out: Path, as_json: bool) -> None:
         done = score_version(home, name, version, out, progress)
     text = f"scored {done['customers']:,} customers by {name} version {version} into {out}; not in the log"
     print_result(as_json, done, text)
-
-
-def _delivered(result: dict[str, Any]) -> str:
-    if "error" in result:
-        return f"{result['name']} failed and is tried again: {result['error']}"
-    files = ", ".join(result["files"])
-    return f"{result['name']}: {result['customers']:,} customers, {files}, to {result['place']}"

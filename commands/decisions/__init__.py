@@ -1,0 +1,1 @@
+"""Commands about actions and deliveries of decisions."""
