@@ -30,7 +30,7 @@ NEEDING_NO_STORE = {"settings", "traits", "features"}
 COMBINING_OTHERS = {"up", "backup", "restore"}
 ADDRESSES = {
     "PATRON_DATABASE": "postgresql://me:secret@{}/shop",
-    "PATRON_ONLINE_STORE": "redis://me:secret@{}/0",
+    "PATRON_ONLINE_STORE": "redis://me:secret@{}/0?socket_connect_timeout=1&socket_timeout=1",
     "PATRON_MLFLOW_URI": "http://me:secret@{}",
 }
 MAX_S = 60.0  # generous, since other tests share the machine
