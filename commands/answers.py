@@ -140,11 +140,9 @@ def recommend(
             open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
             only_actions=only_actions, rule=rule,
         )  # fmt: skip
-    made = "previewed decisions" if preview else "decided"
-    lines = [f"{made} for {done['customers']:,} customers into {', '.join(done['files'])}"]
+    lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
-    if release:
-        lines.append(f"{done['released']:,} actions count as contacts from now on")
+    lines += [f"{done['released']:,} actions count as contacts from now on"] if release else []
     print_result(as_json, done, "\n".join(lines))
 
 
