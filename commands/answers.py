@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, open_home, print_result, progress_bar
+from commands.common import AsJson, open_home, print_note, print_result, progress_bar
 from commands.models import model_names
 
 app = typer.Typer()
@@ -140,6 +140,8 @@ def recommend(
             open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
             only_actions=only_actions, rule=rule,
         )  # fmt: skip
+    if not as_json:
+        _print_warnings(language.value)
     lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
     lines += [f"  {count:>9,}  {action}" for action, count in done["actions"].items()]
     lines += [f"{done['released']:,} actions count as contacts from now on"] if release else []
@@ -171,6 +173,14 @@ def plan(
     if out is not None:
         lines.append(f"wrote who gets what into {out}")
     print_result(as_json, done, "\n".join(lines))
+
+
+def _print_warnings(language: str) -> None:
+    """Print what looks like a mistake in the actions, to stderr."""
+    from decisions.catalogue.listing import listing
+
+    for warning in listing(open_home())["warnings"]:
+        print_note(f"warning: {warning[language]}")
 
 
 def example_actions() -> str:

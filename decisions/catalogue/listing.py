@@ -21,6 +21,8 @@ from features.groups import features_of
 CLV = Term("clv", "float64", is_score=True)
 REFUSALS: Mapping[str, tuple[str, ...]] = {"email": ("unsubscribed_email", "marked_as_spam")}
 """By channel, the features that are true for customers who refused messages."""
+CONSENTS: Mapping[str, str] = {"email": "newsletter"}
+"""By channel, the feature that is true for customers who consented."""
 
 
 def listing(home: Home, file: Path | None = None) -> dict[str, Any]:
@@ -106,7 +108,10 @@ def _audiences(
 
 
 def _reachable(actions: Actions, channel: str, home: Home) -> Rule:
-    """Whom a channel reaches: those with an address, where it is declared, who did not refuse."""
+    """Whom a channel reaches, by features as of the last build.
+
+    Those with an address, where it is declared, who did not refuse, and consented, where that is required.
+    """
     known = features_of(home)
     parts: list[Rule] = []
     declared = actions.channels.get(channel)
@@ -114,6 +119,8 @@ def _reachable(actions: Actions, channel: str, home: Home) -> Rule:
         trait = next((t.feature for t in home.traits() if t.trait == declared.address), None)
         if trait in known:
             parts.append(Known(Term(str(trait), known[str(trait)].dtype)))
+    if declared is not None and declared.consent == "required" and channel in CONSENTS:
+        parts.append(TermComparison(Term(CONSENTS[channel], "boolean"), "in", (True,)))
     for name in REFUSALS.get(channel, ()):
         term = Term(name, "boolean")
         parts.append(AnyOf((Not(Known(term)), Not(TermComparison(term, "in", (True,))))))

@@ -20,7 +20,7 @@ class AudienceSize(BaseModel):
     )
     reach: dict[str, int] | None = Field(
         description="By channel, how many of them it reaches: those with an address, where it is declared,"
-        " who did not refuse."
+        " who did not refuse, and consented, where the channel requires it."
     )
 
 
