@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
+from features.live.refresher import Refresher
 from records.deliveries import due, settings
 from records.deliveries.due import DeliveryState
 
@@ -147,3 +148,29 @@ def test_one_process_makes_deliveries_at_a_time(tmp_path: Path) -> None:
         pass
     with due.exclusively(home):
         pass
+
+
+def test_the_refresher_starts_what_is_due_once_and_looks_again_after_a_minute(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 29, 1, 29, tzinfo=UTC)
+    ends: list[int | None] = []
+    begun: list[str] = []
+
+    class Started:
+        def poll(self) -> int | None:
+            return ends.pop(0) if ends else None
+
+    def start(_: Home, task: str) -> Started:
+        begun.append(task)
+        return Started()
+
+    home = replace(home_at(tmp_path, "2026-11-29 01:29"), wall=lambda: now)
+    refresher = Refresher(home, start)
+    steps = [(0, []), (59, []), (60, ["deliver"]), (200, ["deliver"])]  # it was not due, is due, goes on
+    for seconds, expected in steps:
+        now = datetime(2026, 11, 29, 1, 29, tzinfo=UTC) + timedelta(seconds=seconds)
+        refresher._deliver()
+        assert begun == expected
+    ends.append(1)
+    refresher._deliver()
+    assert refresher.counts == {"deliver failed": 1}
+    assert begun == ["deliver", "deliver"]
