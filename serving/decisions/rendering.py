@@ -48,13 +48,13 @@ class Speaker:
             chosen=Chosen(**self._offer(chosen | {"value": choice.expected_value}, decision), how=choice.how),
             reasons=self._sentences(choice.reasons["why"]),
             runners_up=[
-                RunnerUp(**self._offer(option, decision), why="; ".join(self._sentences(option["why"])))
+                RunnerUp(**self._offer(option, decision), why=self._joined(option["why"]))
                 for option in choice.reasons["runners_up"]
             ],
             not_offered=[
                 NotOffered(
                     action=action,
-                    why="; ".join(self._sentences(why)),
+                    why=self._joined(why),
                     stage=choice.reasons.get("stages", {}).get(action),
                 )
                 for action, why in choice.reasons["not_offered"].items()
@@ -77,7 +77,7 @@ class Speaker:
             "cost": choice.cost,
             "probability": choice.probability,
             "how": choice.how,
-            "reason": "; ".join(self._sentences(choice.reasons["why"])),
+            "reason": self._joined(choice.reasons["why"]),
             **facts,
             **scores,
             "run_id": run_id,
@@ -98,6 +98,10 @@ class Speaker:
 
     def _text(self, action: str) -> str:
         return text_in(self._language, self._texts.get(action, {}), action)
+
+    def _joined(self, why: Sequence[Sequence[Any]]) -> str:
+        """The reasons as one text."""
+        return ("；" if self._language == "zh" else "; ").join(self._sentences(why))
 
     def _sentences(self, why: Sequence[Sequence[Any]]) -> list[str]:
         return [DecisionReason(code, values).words(self._language) for code, values in why]
