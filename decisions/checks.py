@@ -40,7 +40,7 @@ class PolicyRequest:
 
 
 @dataclass(frozen=True)
-class Check:
+class ActionCheck:
     """A check of the chain.
 
     Attributes:
@@ -146,14 +146,14 @@ def contact_limit_reached(
     )  # fmt: skip
 
 
-CHECKS: tuple[Check, ...] = (
-    Check("eligible", other_channel),
-    Check("eligible", outside_dates),
-    Check("eligible", other_customers),
-    Check("suitable", value_unknown),
-    Check("suitable", harmful),
-    Check("consented", consent_missing),
-    Check("within_limits", suppressed),
-    Check("within_limits", repeated_too_soon),
-    Check("within_limits", contact_limit_reached),
+CHECKS: tuple[ActionCheck, ...] = (
+    ActionCheck("eligible", other_channel),
+    ActionCheck("eligible", outside_dates),
+    ActionCheck("eligible", other_customers),
+    ActionCheck("suitable", value_unknown),
+    ActionCheck("suitable", harmful),
+    ActionCheck("consented", consent_missing),
+    ActionCheck("within_limits", suppressed),
+    ActionCheck("within_limits", repeated_too_soon),
+    ActionCheck("within_limits", contact_limit_reached),
 )

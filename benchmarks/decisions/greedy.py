@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions.plans.problem import NOTHING_CHOSEN, Problem
+from decisions.plans.problem import NOTHING_CHOSEN, PlanProblem
 
 
-def take_in_order(problem: Problem, ranks: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
+def take_in_order(problem: PlanProblem, ranks: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """The choice that takes permitted pairs with a positive rank, the highest first.
 
     Args:

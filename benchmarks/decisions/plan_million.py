@@ -19,7 +19,7 @@ from benchmarks.decisions.greedy import take_in_order
 from benchmarks.harness.report import Result
 from benchmarks.harness.rounds import apart
 from decisions.plans.plan import make_plan
-from decisions.plans.problem import Problem, constraints_of
+from decisions.plans.problem import PlanProblem, constraints_of
 from decisions.values.inputs import ValueInputs
 from decisions.values.valuation import Valuer
 
@@ -38,7 +38,7 @@ def measure() -> dict[str, Result]:
     }
 
 
-def problem_of(inputs: ValueInputs) -> Problem:
+def problem_of(inputs: ValueInputs) -> PlanProblem:
     """The values of all actions for all customers, in chunks, as the planner computes them."""
     rules = catalogue(ACTIONS, BUDGETS)
     valuer = Valuer(rules)
@@ -55,7 +55,7 @@ def problem_of(inputs: ValueInputs) -> Problem:
         worth[:, inside] = np.where(np.isfinite(values.priority), values.priority, -np.inf)
         expense[:, inside] = values.expense
     names = tuple(action.name for action in rules.actions)
-    return Problem(names, worth, expense, constraints_of(rules))
+    return PlanProblem(names, worth, expense, constraints_of(rules))
 
 
 def _plan() -> tuple[float, float, float, float, float]:
@@ -72,8 +72,8 @@ def _plan() -> tuple[float, float, float, float, float]:
     return seconds, gigabytes, plan.worth, sample.objective(choice) * share, plan.bound
 
 
-def sample_of(problem: Problem, columns: NDArray[np.intp]) -> Problem:
+def sample_of(problem: PlanProblem, columns: NDArray[np.intp]) -> PlanProblem:
     """The same problem for some customers, with their share of every limit."""
     share = len(columns) / problem.customers
     limits = tuple(replace(c, limit=c.limit * share) for c in problem.constraints)
-    return Problem(problem.names, problem.worth[:, columns], problem.expense[:, columns], limits)
+    return PlanProblem(problem.names, problem.worth[:, columns], problem.expense[:, columns], limits)

@@ -33,7 +33,7 @@ from benchmarks.policy.shops import ACTIONS, RULES, Customer, make_shop, truth
 from core.home import Home
 from decisions.plans.exact import relaxed_optimum
 from decisions.plans.plan import make_plan
-from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Problem
+from decisions.plans.problem import NOTHING_CHOSEN, Constraint, PlanProblem
 from records.decisions import DecisionLog
 from serving.decisions.decider import Decider
 from serving.decisions.selection import select_customers
@@ -88,7 +88,7 @@ def _profits(seed: int) -> dict[str, float]:
 
 
 def compare(
-    free: Problem, true: Matrix, propensity: Matrix, features: Mapping[str, Matrix]
+    free: PlanProblem, true: Matrix, propensity: Matrix, features: Mapping[str, Matrix]
 ) -> dict[str, float]:
     """The profit per customer of every policy under the same budgets, by the truth."""
     problem = replace(free, constraints=_budgets(free))
@@ -112,7 +112,7 @@ def compare(
     return profits | {"best_single_action": max(singles)}
 
 
-def _budgets(free: Problem) -> tuple[Constraint, ...]:
+def _budgets(free: PlanProblem) -> tuple[Constraint, ...]:
     """Budgets that bind: shares of what a plan without any would use."""
     plan = make_plan(free)
     most = max(range(len(free.names)), key=lambda row: plan.actions[row].customers)
@@ -126,11 +126,11 @@ def _budgets(free: Problem) -> tuple[Constraint, ...]:
     )  # fmt: skip
 
 
-def _true_worth(known: Mapping[int, Customer], keys: list[int], problem: Problem) -> Matrix:
+def _true_worth(known: Mapping[int, Customer], keys: list[int], problem: PlanProblem) -> Matrix:
     return np.array([[known[key].worth(name) for key in keys] for name in problem.names])
 
 
-def _without_increments(propensity: Matrix, order_value: Matrix, problem: Problem) -> Matrix:
+def _without_increments(propensity: Matrix, order_value: Matrix, problem: PlanProblem) -> Matrix:
     """The expected margin with the action, less its cost: what would have come anyway counts, too."""
     rows = []
     for name in problem.names:

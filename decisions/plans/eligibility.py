@@ -38,9 +38,9 @@ def eligible(features: pa.Table, facts_days: NDArray[np.int64], request: PolicyR
             f"a{row}": expression(rules.targets[rules.actions[row].name], rows, request.day, int(day))
             for row in open_rows
         }
-        found = backend.to_pyarrow(rows.select(_place=rows._place, **matches).order_by("_place"))
+        matching = backend.to_pyarrow(rows.select(_place=rows._place, **matches).order_by("_place"))
         for row in open_rows:
-            column = found[f"a{row}"].fill_null(False)
+            column = matching[f"a{row}"].fill_null(False)
             permitted[row, places] = column.to_numpy(zero_copy_only=False).astype(bool)
     backend.disconnect()
     return permitted

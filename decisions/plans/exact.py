@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions.plans.problem import Infeasible, Problem
+from decisions.plans.problem import Infeasible, PlanProblem
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Relaxed:
     shares: NDArray[np.float64]
 
 
-def relaxed_optimum(problem: Problem) -> Relaxed:
+def relaxed_optimum(problem: PlanProblem) -> Relaxed:
     """Solve the relaxed problem by :func:`scipy.optimize.linprog` (HiGHS).
 
     Raises:

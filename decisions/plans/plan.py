@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisions.plans.prices import Choice, optimal_prices
-from decisions.plans.problem import NOTHING_CHOSEN, Problem, check_feasible
+from decisions.plans.problem import NOTHING_CHOSEN, PlanProblem, check_feasible
 from decisions.plans.repair import repaired
 
 BINDING = 1e-9
@@ -52,7 +52,7 @@ class ConstraintUse:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ActionPlan:
     """A choice for everybody.
 
     Attributes:
@@ -88,7 +88,7 @@ class Plan:
         return max(0.0, 1 - self.worth / self.bound) if self.bound > 0 else 0.0
 
 
-def make_plan(problem: Problem) -> Plan:
+def make_plan(problem: PlanProblem) -> ActionPlan:
     """The plan of a problem: prices, everybody's best action by them, and repairs.
 
     Raises:
@@ -102,7 +102,7 @@ def make_plan(problem: Problem) -> Plan:
     rows = choice[chosen].astype(np.int64)
     worth = np.bincount(rows, weights=problem.worth[rows, chosen], minlength=len(problem.names))
     usage = problem.usage(choice)
-    return Plan(
+    return ActionPlan(
         choice,
         priced.prices,
         priced.dual,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Problem
+from decisions.plans.problem import NOTHING_CHOSEN, Constraint, PlanProblem
 
 CHUNK = 1 << 16
 SAMPLE = 20_000
@@ -49,7 +49,7 @@ class Priced:
     usage: Vector
 
 
-def optimal_prices(problem: Problem) -> Priced:
+def optimal_prices(problem: PlanProblem) -> Priced:
     """The prices that minimise D, and what they lead to.
 
     More than ``SAMPLE`` customers are sampled first: their prices are close to those of all.
@@ -62,7 +62,7 @@ def optimal_prices(problem: Problem) -> Priced:
     return _descend(problem, start, radius)
 
 
-def evaluate(problem: Problem, prices: Vector) -> Priced:
+def evaluate(problem: PlanProblem, prices: Vector) -> Priced:
     """D at these prices, and everybody's choice."""
     per_expense, per_contact = coefficients(problem.constraints, prices, len(problem.names))
     choice = np.full(problem.customers, NOTHING_CHOSEN, np.int16)
@@ -93,7 +93,11 @@ def coefficients(constraints: tuple[Constraint, ...], prices: Vector, actions: i
 
 
 def net_worth(
-    problem: Problem, row: int, columns: slice | NDArray[np.intp], per_expense: Vector, per_contact: Vector
+    problem: PlanProblem,
+    row: int,
+    columns: slice | NDArray[np.intp],
+    per_expense: Vector,
+    per_contact: Vector,
 ) -> NDArray[np.floating]:
     """The worth of an action for some customers, less the prices of what it consumes."""
     net: NDArray[np.floating] = problem.worth[row, columns]
@@ -103,7 +107,7 @@ def net_worth(
     return net - dtype(per_contact[row]) if per_contact[row] else net
 
 
-def _descend(problem: Problem, start: Vector, radius: float) -> Priced:
+def _descend(problem: PlanProblem, start: Vector, radius: float) -> Priced:
     """Cutting planes within a trust region around the best prices so far."""
     scale = _scale(problem)
     bounds = np.array([constraint.bound for constraint in problem.constraints])
@@ -151,7 +155,7 @@ def _minimise(cuts: list[tuple[Vector, float]], centre: Vector, radius: float) -
     return np.maximum(solved.x[:size], 0.0), float(solved.fun)
 
 
-def _scale(problem: Problem) -> Vector:
+def _scale(problem: PlanProblem) -> Vector:
     """A typical price of each constraint: 1 per unit of money, the mean positive worth per contact."""
     worth = problem.worth[:, :: max(1, problem.customers // SAMPLE)]
     positive = worth[worth > 0]
@@ -159,12 +163,12 @@ def _scale(problem: Problem) -> Vector:
     return np.array([1.0 if c.kind == "money" else mean for c in problem.constraints])
 
 
-def _sample(problem: Problem) -> Problem:
+def _sample(problem: PlanProblem) -> PlanProblem:
     """The same problem for a sample of the customers, with the same share of every limit."""
     columns = np.random.default_rng(0).choice(problem.customers, SAMPLE, replace=False)
     share = SAMPLE / problem.customers
     limits = tuple(replace(c, limit=c.limit * share) for c in problem.constraints)
-    return Problem(problem.names, problem.worth[:, columns], problem.expense[:, columns], limits)
+    return PlanProblem(problem.names, problem.worth[:, columns], problem.expense[:, columns], limits)
 
 
 def _chunks(customers: int) -> Iterator[slice]:

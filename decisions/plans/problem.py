@@ -59,7 +59,7 @@ class Constraint:
 
 
 @dataclass(frozen=True)
-class Problem:
+class PlanProblem:
     """Actions, customers and constraints.
 
     Attributes:
@@ -113,23 +113,23 @@ def constraints_of(rules: Actions, money: float | None = None) -> tuple[Constrai
         money: currency for all actions together, in addition to the budgets.
     """
     every = np.ones(len(rules.actions), bool)
-    found = [] if money is None else [Constraint("budget", "money", money, every)]
+    constraints = [] if money is None else [Constraint("budget", "money", money, every)]
     for budget in rules.budgets:
         rows = np.array([budget.covers(action) for action in rules.actions])
         if budget.money is not None:
-            found.append(Constraint(budget.name, "money", budget.money, rows))
+            constraints.append(Constraint(budget.name, "money", budget.money, rows))
         if budget.contacts is not None:
-            found.append(Constraint(budget.name, "contacts", budget.contacts, rows))
+            constraints.append(Constraint(budget.name, "contacts", budget.contacts, rows))
         if budget.at_least is not None:
-            found.append(Constraint(budget.name, "at_least", budget.at_least, rows))
+            constraints.append(Constraint(budget.name, "at_least", budget.at_least, rows))
     for name, channel in rules.channels.items():
         rows = np.array([action.channel == name for action in rules.actions])
         if channel.capacity_per_day is not None and rows.any():
-            found.append(Constraint(name, "contacts", channel.capacity_per_day, rows))
-    return tuple(found)
+            constraints.append(Constraint(name, "contacts", channel.capacity_per_day, rows))
+    return tuple(constraints)
 
 
-def check_feasible(problem: Problem) -> None:
+def check_feasible(problem: PlanProblem) -> None:
     """Refuse constraints that no plan can meet, as far as each can be judged alone or with one other.
 
     Raises:
@@ -142,7 +142,7 @@ def check_feasible(problem: Problem) -> None:
             _check_minimum(problem, constraint)
 
 
-def _check_minimum(problem: Problem, minimum: Constraint) -> None:
+def _check_minimum(problem: PlanProblem, minimum: Constraint) -> None:
     permitted = np.isfinite(problem.worth[minimum.rows])
     reachable = permitted.any(axis=0)
     count = int(reachable.sum())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisions.plans.prices import Choice, Priced, Vector, coefficients, net_worth
-from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Infeasible, Problem
+from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Infeasible, PlanProblem
 
 MAX_MOVES = 50_000
 SLACK = 1e-9
@@ -23,7 +23,7 @@ SLACK = 1e-9
 class _State:
     """A choice under repair, and what it consumes."""
 
-    problem: Problem
+    problem: PlanProblem
     per_expense: Vector
     per_contact: Vector
     choice: Choice
@@ -73,7 +73,7 @@ class _State:
         return True
 
 
-def repaired(problem: Problem, priced: Priced) -> Choice:
+def repaired(problem: PlanProblem, priced: Priced) -> Choice:
     """A choice that meets all constraints.
 
     Raises:

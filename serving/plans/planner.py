@@ -16,8 +16,8 @@ from decisions.catalogue.actions import Actions
 from decisions.checks import PolicyRequest, refusal
 from decisions.holdout import held_out
 from decisions.plans.eligibility import eligible
-from decisions.plans.plan import Plan, make_plan
-from decisions.plans.problem import NOTHING_CHOSEN, Numbers, Problem, constraints_of
+from decisions.plans.plan import ActionPlan, make_plan
+from decisions.plans.problem import NOTHING_CHOSEN, Numbers, PlanProblem, constraints_of
 from decisions.policy import is_service
 from decisions.values.valuation import Valuer
 from events.identity import merged_keys
@@ -46,7 +46,7 @@ class PlannedShop:
     question: DecisionRequest
     rules: Actions
     customers: dict[int, str]
-    plan: Plan
+    plan: ActionPlan
     value: NDArray[np.float64]
     expense: NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def build_problem(
     keys: Sequence[int],
     money: float | None = None,
     progress: Progress = silent,
-) -> tuple[Problem, list[PlanCustomers]]:
+) -> tuple[PlanProblem, list[PlanCustomers]]:
     """The problem of a plan for these customers, before the checks that need contacts.
 
     Returns:
@@ -107,7 +107,7 @@ def build_problem(
         chunks.append(read_customers(decider.scorer, np.array(keys[inside], np.int64), rules))
         worth[:, inside], expense[:, inside] = _value(chunks[-1], decider, question, rules)
     names = tuple(action.name for action in rules.actions)
-    return Problem(names, worth, expense, constraints_of(rules, money)), chunks
+    return PlanProblem(names, worth, expense, constraints_of(rules, money)), chunks
 
 
 def _value(
@@ -128,12 +128,12 @@ def _value(
 
 
 def _plan_permitted(
-    problem: Problem,
+    problem: PlanProblem,
     chunks: Sequence[PlanCustomers],
     decider: Decider,
     question: DecisionRequest,
     rules: Actions,
-) -> Plan:
+) -> ActionPlan:
     """A plan whose every action passes all checks.
 
     The checks that need a customer's contacts run for the chosen customers only; what they refuse is removed,

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from decisions.plans.exact import relaxed_optimum
 from decisions.plans.plan import make_plan
-from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Infeasible, Problem
+from decisions.plans.problem import NOTHING_CHOSEN, Constraint, Infeasible, PlanProblem
 
 
-def problem(customers: int, actions: int, seed: int, *constraints: Constraint) -> Problem:
+def problem(customers: int, actions: int, seed: int, *constraints: Constraint) -> PlanProblem:
     random = np.random.default_rng(seed)
     worth = random.gamma(1.0, 3.0, (actions, customers)) - 1
     worth[random.random(worth.shape) < 0.3] = -np.inf
     expense = random.gamma(2.0, 0.5, worth.shape) + 0.05
-    return Problem(tuple(f"a{i}" for i in range(actions)), worth, expense, constraints)
+    return PlanProblem(tuple(f"a{i}" for i in range(actions)), worth, expense, constraints)
 
 
 def rows(actions: int, *members: int) -> np.ndarray:
