@@ -221,6 +221,7 @@ class CustomerModel:
             model's horizon, and the score is 1 − its score.
         window_total: the totals of the outcome over windows, of all customers of a shop; cohorts: revenue by
             cohort. The level is learnt from them; None if an outcome can happen only once.
+        order: of money, the question whether there is any; its probability is published with the model.
         tells_next_order: whether its versions also predict the day of the next order
             (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
     """
@@ -240,6 +241,7 @@ class CustomerModel:
     complement_of: CustomerModel | None = None
     window_total: WindowTotal | None = None
     cohorts: CohortRevenue | None = None
+    order: CustomerModel | None = None
     tells_next_order: bool = False
     minimum_customers: int = 200
     minimum_outcomes: int = 50

@@ -17,6 +17,8 @@ import pyarrow as pa
 
 KEY, AS_OF = "customer_key", "as_of"
 BOUNDS = ("low", "high")  # of an amount, for models with intervals
+ORDER_PARTS = ("probability_of_order", "amount_if_order")  # of an amount, for models with both
+AMOUNT_FIELDS = (*BOUNDS, *ORDER_PARTS)
 SCORE, MOMENT = ".score", "as_of."
 _NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from records.batches import AS_OF, KEY
+from records.batches import AS_OF, KEY, ORDER_PARTS
 from records.job_parts import JobPart
 
 _ORDER = ("_after", "_order")
@@ -46,7 +46,8 @@ class Latest:
         """Add a part of a score job; customers without features got no prediction."""
         table = pq.read_table(part.path)
         table = table.filter(pc.is_valid(table[AS_OF]))
-        unlogged = [f"{name}.{what}" for name in part.models for what in ("percentile", "reason")]
+        fields = ("percentile", "reason", *ORDER_PARTS)
+        unlogged = [f"{name}.{field}" for name in part.models for field in fields]
         dropped = [name for name in unlogged if name in table.column_names]
         frame: pd.DataFrame = table.drop_columns([AS_OF, *dropped]).to_pandas()
         versions = {f"{name}.version": version for name, version in part.models.items()}

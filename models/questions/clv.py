@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from features.groups.purchases import orders_total
 from models.estimators.contest import money_blend
 from models.questions.gates import LEVEL, WORST_SLICE
-from models.questions.labels import net_revenue_within
+from models.questions.labels import net_revenue_within, order_kept_within
 from models.questions.propensity import propensity
 from models.questions.window_totals import revenue_by_cohort, revenue_in_windows
 from models.spec import Baseline, Condition, CustomerModel, Gate
 
+order_kept = replace(
+    propensity,
+    name="order_kept",
+    question="Will this customer bring anything?",
+    meaning="probability of net revenue above 0 within {days} days",
+    label=order_kept_within,
+    baselines=(),
+    gates=(),
+    tells_next_order=False,
+)
 clv = CustomerModel(
     name="clv",
     question="How much will this customer bring?",
@@ -24,6 +35,7 @@ clv = CustomerModel(
     label=net_revenue_within,
     window_total=revenue_in_windows,
     cohorts=revenue_by_cohort,
+    order=order_kept,
     estimator=money_blend,
     baselines=(
         Baseline("past_spend", lambda f, days: f["net_spend_365d"].clip(lower=0) * days / 365),

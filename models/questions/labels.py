@@ -44,6 +44,12 @@ def net_revenue_within(events: Events, population: ir.Table, days: int) -> ir.Ta
     return joined.select(*(who[k] for k in KEYS), label=joined.net.fill_null(0.0).clip(lower=0.0))
 
 
+def order_kept_within(events: Events, population: ir.Table, days: int) -> ir.Table:
+    """1 for customers with net revenue above 0 in the ``days`` days from as_of on, else 0."""
+    money = net_revenue_within(events, population, days)
+    return money.mutate(label=(money.label > 0).cast("float64"))
+
+
 def unsubscribed_within(events: Events, population: ir.Table, days: int) -> ir.Table:
     """1 for customers without an active subscription at the end of the ``days`` days from as_of on, else 0.
 

@@ -2,7 +2,8 @@
 
 ``manifest.json`` contains the model's question and features, and the digest of every other file:
 ``parameters.json``, ``trees.lgb`` (LightGBM's own text; a blend may have several such files) and
-``reference.json`` (the distribution of features and scores at training time).
+``reference.json`` (the distribution of features and scores at training time). Files whose names begin with
+``order_probability.`` are those of :mod:`models.order_probability`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pyarrow as pa
 from core.errors import PatronError
 from features.earlier_definitions import EARLIER
 from models.estimators.opening import open_fitted
+from models.order_probability import OrderProbability, open_order_probability
 from models.registry.encoding import Column, matrix, numbers
 from models.spec import Array, Fitted
 
@@ -32,9 +34,13 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def pack(manifest: Mapping[str, Any], fitted: Fitted, reference: Mapping[str, Any]) -> dict[str, bytes]:
+def pack(
+    manifest: Mapping[str, Any], fitted: Fitted, reference: Mapping[str, Any],
+    order: OrderProbability | None = None,
+) -> dict[str, bytes]:  # fmt: skip
     """The files of a bundle, including the manifest with the digests of the others."""
-    return sealed(manifest, fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()})
+    files = fitted.to_files() | {"reference.json": json.dumps(reference, indent=1).encode()}
+    return sealed(manifest, files if order is None else files | order.to_files())
 
 
 def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -45,12 +51,17 @@ def sealed(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str,
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model version that can score. It contains its own features, not those of the current code."""
+    """A model version that can score. It contains its own features, not those of the current code.
+
+    Attributes:
+        order: of money, the probability of an order; None if the version has none.
+    """
 
     version: str
     manifest: Mapping[str, Any]
     fitted: Fitted
     reference: Mapping[str, Any]
+    order: OrderProbability | None = None
 
     @property
     def name(self) -> str:
@@ -106,6 +117,14 @@ class FittedModel:
         chosen: Mapping[str, Any] = getattr(self.fitted, "chosen", {})
         level: Mapping[str, float] = chosen.get("level", {})
         return level
+
+    def parts(self, x: Array, scores: Array) -> tuple[Array, Array] | None:
+        """The probability of an order and the amount if there is one, of each row; None without them.
+
+        Args:
+            x: a matrix of ``columns``. scores: of its rows.
+        """
+        return None if self.order is None else self.order.parts(x, scores)
 
     def refusals(self, values: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """Per customer why they are not eligible; None if they are."""
@@ -186,9 +205,8 @@ def open_bundle(
         raise PatronError(
             f"version {version} of {manifest.get('model')} is not a model that scores customers"
         )
-    return FittedModel(
-        version, manifest, open_fitted(files, run_own_file), json.loads(files["reference.json"])
-    )
+    fitted, reference = open_fitted(files, run_own_file), json.loads(files["reference.json"])
+    return FittedModel(version, manifest, fitted, reference, open_order_probability(files))
 
 
 def verified(version: str, files: Mapping[str, bytes], manifest_digest: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from models.questions.next_order import HORIZON_DAYS, MIN_ORDERS, Rates, own_rhy
 from models.questions.propensity import propensity
 from models.questions.subscription_churn import subscription_churn
 from models.registry.bundle import FittedModel
+from records.batches import BOUNDS, ORDER_PARTS
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
 from serving.scores.explainer import explained
@@ -26,6 +27,8 @@ from serving.scores.score import Score, ScoredCustomer
 
 _MONEY_DIGITS = 4  # as events hold it
 _NO_ORDER = "has not ordered yet"
+_NO_INTERVAL = "this version of clv tells no interval"
+_NO_PARTS = "this version of clv has no probability of an order"
 # The marketers' names of scores, and of their horizons.
 _SCORES = {
     propensity.name: ("order_probability", "order_horizon_days"),
@@ -105,8 +108,10 @@ def measures(
         values[name] = (score.score, score.reason)
         horizons[horizon] = models[model].manifest["horizon_days"] if model in models else None
     worth = entry.scores[clv.name]
-    for name, bound in (("predicted_clv_low", worth.low), ("predicted_clv_high", worth.high)):
-        values[name] = bound, worth.reason or "this version of clv tells no interval"
+    for name in BOUNDS:
+        values[f"predicted_clv_{name}"] = (getattr(worth, name), worth.reason or _NO_INTERVAL)
+    for name in ORDER_PARTS:
+        values[f"predicted_clv_{name}"] = (getattr(worth, name), worth.reason or _NO_PARTS)
     historic, predicted = values["historic_clv"], values["predicted_clv"]
     values["total_clv"] = (
         _total(historic[0], predicted[0]),

@@ -1,4 +1,4 @@
-"""A customer in two to four sentences, in English or Chinese."""
+"""A customer in two to five sentences, in English or Chinese."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class _Phrases:
     churn: str
     subscription_churn: str
     clv: str
+    order_parts: str
     rank: str
     due: tuple[str, str]  # by their own rhythm, by the shop's rates
     day: str
@@ -72,6 +73,8 @@ _PHRASES: dict[Language, _Phrases] = {
         churn="no order within {days} days at {value}",
         subscription_churn="no subscription any more in {days} days at {value}",
         clv="what they bring within {days} days at {value}",
+        order_parts="They order again within {days} days with a probability of {value},"
+        " then for about {amount}.",
         rank=" ({})",
         due=(
             "By their own rhythm the next order is due on {day}.",
@@ -104,6 +107,7 @@ _PHRASES: dict[Language, _Phrases] = {
         churn="{days} 天内不再下单的概率{value}",
         subscription_churn="{days} 天后已无订阅的概率{value}",
         clv="{days} 天内预计带来 {value}",
+        order_parts="{days} 天内再次下单的概率{value}，若下单则约带来 {amount}。",
         rank="（{}）",
         due=(
             "按其自身节奏，下一单预计在{day}。",
@@ -149,6 +153,8 @@ def describe(
     ranks = {name: say.rank.format(rank(value, language)) for name, value in percentiles.items()}
     scores = _scores(measures, currency, say, ranks)
     sentences.append(say.scores[1].format(_listed(scores, say)) if scores else say.scores[0])
+    if order_parts := _order_parts(measures, currency, say):
+        sentences.append(order_parts)
     if measures.expected_date_of_next_order:
         days, day = measures.next_order_horizon_days, _day(measures.expected_date_of_next_order, say)
         sentences.append(say.due[days is not None].format(days=days, day=day))
@@ -201,6 +207,15 @@ def _scores(measures: Measures, currency: str, say: _Phrases, ranks: Mapping[str
         if value is not None:
             scores.append(phrase.format(days=days, value=value) + ranks.get(name, ""))
     return scores
+
+
+def _order_parts(measures: Measures, currency: str, say: _Phrases) -> str | None:
+    """The probability of an order and the amount if there is one; None for a version of clv without them."""
+    value = _percent(measures.predicted_clv_probability_of_order, say)
+    if value is None or measures.predicted_clv_amount_if_order is None:
+        return None
+    amount = money(measures.predicted_clv_amount_if_order, currency)
+    return say.order_parts.format(days=measures.predicted_clv_horizon_days, value=value, amount=amount)
 
 
 def _percent(probability: float | None, say: _Phrases) -> str | None:

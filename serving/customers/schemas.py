@@ -39,6 +39,13 @@ class Measures(BaseModel):
         description="What they bring lies above it, and below `predicted_clv_high`, nine times out of ten."
     )
     predicted_clv_high: float | None
+    predicted_clv_probability_of_order: float | None = Field(
+        description="Probability of any order that is not refunded entirely, within those days."
+    )
+    predicted_clv_amount_if_order: float | None = Field(
+        description="Expected net revenue if there is such an order; times the probability it is"
+        " `predicted_clv`."
+    )
     predicted_clv_horizon_days: int | None = Field(description="Null where no version of clv answers.")
     total_clv: float | None = Field(description="`historic_clv` and `predicted_clv` together.")
     churn_probability: float | None = Field(
@@ -87,7 +94,7 @@ class Described(BaseModel):
     customer_id: str
     reason: str | None = Field(description="Why there are no facts yet.")
     features_as_of: datetime | None = Field(description="The moment the facts describe; null without any.")
-    portrait: str = Field(description="The customer in two to four sentences.")
+    portrait: str = Field(description="The customer in two to five sentences.")
     stage: str | None = Field(description="The stage in the customer's life; null where it is not known.")
     segments: dict[str, str | None] = Field(description="The segments the customer is in, by feature.")
     currency: str = Field(description="Of all money here.")

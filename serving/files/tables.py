@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from events.identity import Identity
-from records.batches import AS_OF, BOUNDS, KEY
+from records.batches import AMOUNT_FIELDS, AS_OF, KEY
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files.spreadsheet import exact_id, inert, number, quoted
 from serving.scores.inference import UNBUILT
@@ -43,8 +43,9 @@ def stream(store: ScoreJobStore, job: ScoreJob, kind: Kind) -> Iterator[bytes]:
     """The file of a finished job, in pieces: a row per customer, by key.
 
     Columns: ``customer_id``, ``features_as_of``, and per model ``MODEL``, ``MODEL_low`` and ``MODEL_high``
-    (of one with intervals), ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Customers who were
-    deleted since are left out.
+    (of one with intervals), ``MODEL_probability_of_order`` and ``MODEL_amount_if_order`` (of one with both),
+    ``MODEL_percentile``, ``MODEL_version`` and ``MODEL_reason``. Customers who were deleted since are left
+    out.
 
     Raises (while it is read):
         PatronError: the database cannot be read.
@@ -59,27 +60,27 @@ def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
 
 def _tables(store: ScoreJobStore, job: ScoreJob) -> Iterator[pa.Table]:
     """The rows of all parts; the next parts are read while one is written."""
-    bounds = _bounds(store, job)
+    amounts = _amounts(store, job)
     with ThreadPoolExecutor(_AHEAD, "score-file") as pool:
         ahead: deque[Future[pa.Table]] = deque()
         for chunk in range(job.chunks):
-            ahead.append(pool.submit(_rows, store, job, bounds, chunk))
+            ahead.append(pool.submit(_rows, store, job, amounts, chunk))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _bounds(store: ScoreJobStore, job: ScoreJob) -> list[str]:
-    """The interval columns that all parts have; older parts have none."""
+def _amounts(store: ScoreJobStore, job: ScoreJob) -> list[str]:
+    """The columns of ``AMOUNT_FIELDS`` that all parts have; older parts have none."""
     columns_by_part = [pq.read_schema(store.part(job, chunk)).names for chunk in range(job.chunks)]
-    names = (f"{name}.{side}" for name in job.models for side in BOUNDS)
+    names = (f"{name}.{field}" for name in job.models for field in AMOUNT_FIELDS)
     return [name for name in names if all(name in names for names in columns_by_part)]
 
 
-def _rows(store: ScoreJobStore, job: ScoreJob, bounds: Sequence[str], chunk: int) -> pa.Table:
+def _rows(store: ScoreJobStore, job: ScoreJob, amounts: Sequence[str], chunk: int) -> pa.Table:
     fields = [f"{name}.{what}" for name in job.models for what in ("score", "percentile", "reason")] + [
-        *bounds
+        *amounts
     ]
     part = pq.ParquetFile(store.part(job, chunk)).read([KEY, AS_OF, *fields], use_threads=False)
     names = Identity(store.home).names(part[KEY].to_numpy())
@@ -92,7 +93,7 @@ def _rows(store: ScoreJobStore, job: ScoreJob, bounds: Sequence[str], chunk: int
     for name, version in job.models.items():
         columns |= {
             name: part[f"{name}.score"],
-            **{b.replace(".", "_"): part[b] for b in bounds if b.startswith(f"{name}.")},
+            **{a.replace(".", "_"): part[a] for a in amounts if a.startswith(f"{name}.")},
             f"{name}_percentile": part[f"{name}.percentile"],
             f"{name}_version": _version(version, built),
             f"{name}_reason": _reason(part[f"{name}.reason"], built),

@@ -14,6 +14,7 @@ from features.catalogue.store import OnlineReader, Store
 from models.questions import MODELS, OPTIONAL, every
 from models.registry.bundle import FittedModel
 from models.registry.challenges import Challenge
+from models.registry.encoding import matrix
 from models.registry.registry import Registry
 from models.registry.registry_state import RegistryState
 from serving.scores.challengers import Challenger, challenger_of
@@ -198,7 +199,8 @@ def _opened(
     model = registry.open(name, version) if version else registry.champion(name)
     model.check_definitions(definitions)
     for count in (1, 2):  # a single row takes another code path than several
-        model.score({column.name: [None] * count for column in model.columns})
+        x = matrix(model.columns, {column.name: [None] * count for column in model.columns})
+        model.parts(x, model.score_matrix(x))
     return model
 
 

@@ -17,10 +17,11 @@ from features.groups import FEATURES, features_of
 from models.explain.reasons import explain
 from models.explain.words import rank
 from models.registry.bundle import FittedModel
+from models.registry.encoding import matrix
 from models.registry.registry import Registry
 from records import lookup
 from serving.http.single_worker import SingleWorker
-from serving.scores.inference import intervals
+from serving.scores.inference import amounts_of
 from serving.scores.response import score_as_response
 from serving.scores.schemas import Basis, ExplainedPrediction, ExplainedScore
 from serving.scores.score import Score, ScoredCustomer
@@ -141,5 +142,6 @@ def _score(
     if answer["score"] is None:
         return Score(None, version=model.version, reason=model.refusals(columns)[0])
     scores = np.array([answer["score"]])
-    percentile, (bounds,) = round(float(model.percentiles(scores)[0]), 1), intervals(model, scores)
-    return Score(answer["score"], percentile, model.version, None, None, *bounds)
+    percentile = round(float(model.percentiles(scores)[0]), 1)
+    (amounts,) = amounts_of(model, matrix(model.columns, columns), scores)
+    return Score(answer["score"], percentile, model.version, None, None, *amounts)

@@ -9,12 +9,14 @@ from models.registry.bundle import FittedModel
 from models.registry.challenges import in_challenger_share
 from models.registry.encoding import matrix
 from models.spec import Array
+from records.batches import AMOUNT_FIELDS
 from serving.scores.champions import Champions
 from serving.scores.feature_reads import Fetched
 from serving.scores.score import Score, ScoredCustomer
 
 UNKNOWN = "unknown customer: no event has named this id"
 UNBUILT = "no features yet: they are made by the next `patron build`"
+_NO_AMOUNTS: tuple[float | None, ...] = (None,) * len(AMOUNT_FIELDS)
 DEFAULT = "the model's default: nothing is known of this customer while a store is unavailable"
 
 
@@ -38,8 +40,8 @@ def predict(
             first = champions.alike[name]
             if first not in matrices:
                 matrices[first] = matrix(model.columns, columns)
-            scores = model.score_matrix(matrices[first])
-            by_model.append(_with_challenger(champions, model, columns, scores, keys))
+            x = matrices[first]
+            by_model.append(_with_challenger(champions, model, columns, x, model.score_matrix(x), keys))
     return by_model
 
 
@@ -47,11 +49,12 @@ def _with_challenger(
     champions: Champions,
     model: FittedModel,
     columns: dict[str, list[Any]],
+    x: Array,
     scores: Array,
     keys: Sequence[int],
 ) -> list[Score]:
     """A champion's scores, or those of its challenger for the challenger's share of the customers."""
-    champion_scores, name = scores_of(model, columns, scores), model.name
+    champion_scores, name = scores_of(model, columns, x, scores), model.name
     if name not in champions.challengers:
         return champion_scores
     challenger = champions.challengers[name]
@@ -59,7 +62,9 @@ def _with_challenger(
     if challenger_values is None:
         return champion_scores
     version, share = challenger.model.version, challenger.challenge.share
-    challenger_scores = scores_of(challenger.model, columns, challenger_values)
+    if challenger.model.columns != model.columns:
+        x = matrix(challenger.model.columns, columns)
+    challenger_scores = scores_of(challenger.model, columns, x, challenger_values)
     return [
         theirs._replace(shadow=own)
         if in_challenger_share(name, version, key, share)
@@ -68,28 +73,34 @@ def _with_challenger(
     ]
 
 
-def scores_of(model: FittedModel, columns: dict[str, list[Any]], scores: Array) -> list[Score]:
-    """A version's values as scores; customers who are not eligible get the reason."""
+def scores_of(model: FittedModel, columns: dict[str, list[Any]], x: Array, scores: Array) -> list[Score]:
+    """A version's values as scores; customers who are not eligible get the reason.
+
+    Args:
+        x: the matrix of the version's columns that ``scores`` are computed from.
+    """
     return [
         Score(None, version=model.version, reason=refusal)
         if refusal
-        else Score(score, round(percentile, 1), model.version, None, None, *bounds)
-        for score, percentile, refusal, bounds in zip(
+        else Score(score, round(percentile, 1), model.version, None, None, *amounts)
+        for score, percentile, refusal, amounts in zip(
             scores.tolist(),
             model.percentiles(scores).tolist(),
             model.refusals(columns),
-            intervals(model, scores),
+            amounts_of(model, x, scores),
             strict=True,
         )
     ]
 
 
-def intervals(model: FittedModel, scores: Array) -> list[tuple[float | None, float | None]]:
-    """The interval of each score, in money; None twice if the model has no intervals."""
-    bounds = model.interval(scores)
-    if bounds is None:
-        return [(None, None)] * len(scores)
-    return list(zip(*(side.tolist() for side in bounds), strict=True))
+def amounts_of(model: FittedModel, x: Array, scores: Array) -> list[tuple[float | None, ...]]:
+    """Of each score the interval and the two parts, in the order of ``AMOUNT_FIELDS``; None without them."""
+    pairs = (model.interval(scores), model.parts(x, scores))
+    if pairs == (None, None):
+        return [_NO_AMOUNTS] * len(scores)
+    none = [None] * len(scores)
+    columns = [(none, none) if pair is None else (pair[0].tolist(), pair[1].tolist()) for pair in pairs]
+    return list(zip(*columns[0], *columns[1], strict=True))
 
 
 def without_features(

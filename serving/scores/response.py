@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from core.calendar import moment
 from features.online.columns import OnlineColumns
-from records.batches import BOUNDS, name_of
+from records.batches import AMOUNT_FIELDS, name_of
 from serving.scores.champions import Champions
 from serving.scores.score import Score, ScoredCustomer
 
@@ -25,6 +25,8 @@ def score_as_response(score: Score) -> dict[str, Any]:
         "score": score.score,
         "low": score.low,
         "high": score.high,
+        "probability_of_order": score.probability_of_order,
+        "amount_if_order": score.amount_if_order,
         "percentile": score.percentile,
         "version": score.version,
         "reason": score.reason,
@@ -92,18 +94,20 @@ def _scores_of_model(champions: Champions, name: str, table: pa.Table) -> list[d
         _values(table[f"{name}.{field}"])
         if f"{name}.{field}" in table.column_names
         else [None] * table.num_rows
-        for field in ("score", *BOUNDS, "percentile", "reason")
+        for field in ("score", *AMOUNT_FIELDS, "percentile", "reason")
     )
     return [
         {
             "score": score,
             "low": low,
             "high": high,
+            "probability_of_order": probability,
+            "amount_if_order": amount,
             "percentile": percentile,
             "version": version,
             "reason": reason,
         }
-        for score, low, high, percentile, reason in zip(*columns, strict=True)
+        for score, low, high, probability, amount, percentile, reason in zip(*columns, strict=True)
     ]
 
 

@@ -58,6 +58,16 @@ class ModelScore(BaseModel):
         description="For money: the outcome lies between `low` and `high` nine times out of ten.",
     )
     high: float | None = Field(None, description="See `low`; both are null for a probability.")
+    probability_of_order: float | None = Field(
+        None,
+        description="For clv: probability of any order that is not refunded entirely. Null for a probability,"
+        " and for a version without it.",
+    )
+    amount_if_order: float | None = Field(
+        None,
+        description="For clv: expected net revenue if there is such an order; times `probability_of_order` it"
+        " is `score`.",
+    )
     percentile: float | None = Field(
         None,
         description="Share (0–100) of customers with at most this score when the model was trained.",

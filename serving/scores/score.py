@@ -15,6 +15,7 @@ class Score(NamedTuple):
 
     Attributes:
         low, high: the interval of an amount of money; None for a model without intervals.
+        probability_of_order, amount_if_order: the two parts of an amount of money; None for a model without.
         shadow: the score of the other version that was computed: of the challenger, or of the champion that a
             challenger replaces. It is logged but not part of the response.
     """
@@ -26,6 +27,8 @@ class Score(NamedTuple):
     shadow: Score | None = None
     low: float | None = None
     high: float | None = None
+    probability_of_order: float | None = None
+    amount_if_order: float | None = None
 
     @property
     def log_fields(self) -> dict[str, Any]:

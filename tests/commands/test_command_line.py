@@ -439,8 +439,8 @@ def test_a_csv_of_one_model_holds_the_same_scores(
     assert re.fullmatch(re.escape(message) + r"[0-9a-f]{32}\)\n", ran.out)
     table = pyarrow.csv.read_csv(out)
     assert table.column_names == [
-        "customer_id", "features_as_of", "clv", "clv_low", "clv_high", "clv_percentile", "clv_version",
-        "clv_reason",
+        "customer_id", "features_as_of", "clv", "clv_low", "clv_high", "clv_probability_of_order",
+        "clv_amount_if_order", "clv_percentile", "clv_version", "clv_reason",
     ]  # fmt: skip
     assert table["clv"].to_pylist() == pq.read_table(parquet)["clv"].to_pylist()
 

@@ -23,7 +23,13 @@ from features.groups import FEATURES
 from features.offline import populations
 from models.measures.bins import describe
 from models.questions import MODELS, every, find
-from models.questions.labels import lapsed_within, net_revenue_within, ordered_within, unsubscribed_within
+from models.questions.labels import (
+    lapsed_within,
+    net_revenue_within,
+    order_kept_within,
+    ordered_within,
+    unsubscribed_within,
+)
 from models.registry.bundle import FORMAT, MANIFEST, FittedModel, digest, open_bundle, pack
 from models.registry.encoding import SMALLEST_CATEGORY, Column, matrix, vocabulary
 from models.spec import CustomerModel, Gate, Label
@@ -172,6 +178,7 @@ def test_net_revenue_is_paid_less_refunded_and_at_least_0() -> None:
     refunds += [(1, AS_OF - day, 7.0), (1, AS_OF + 40 * day, 30.0)]
     pairs = [(key, AS_OF) for key in (1, 2, 3, 4)]
     assert labels(net_revenue_within, 30, pairs, lines, refunds) == [30, 0, 0, 0]
+    assert labels(order_kept_within, 30, pairs, lines, refunds) == [1, 0, 0, 0]
 
 
 def test_labels_are_those_of_a_plain_loop_over_the_events() -> None:

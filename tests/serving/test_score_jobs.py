@@ -32,6 +32,7 @@ from features.offline.current import members
 from models.questions import MODELS
 from models.registry.registry import Registry
 from records import ScoreLog, job_parts, score_jobs
+from records.batches import AMOUNT_FIELDS, BOUNDS, ORDER_PARTS
 from records.job import COMMAND, SERVICE, Interrupted, JobRunning
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.app import create_app
@@ -42,6 +43,7 @@ from serving.scores.scorer import open_scorer
 
 ROOT = Path(__file__).parents[2]
 JOBS = "/v1/score-jobs"
+AMOUNTS = [f"clv_{field}" for field in AMOUNT_FIELDS]
 Ask = Callable[..., httpx.Response]
 
 
@@ -166,7 +168,7 @@ def test_a_job_answers_everybody_as_requests_are_answered(
                     "version": row[f"{name}_version"], "reason": row[f"{name}_reason"],
                 }  # fmt: skip
                 if name == "clv":
-                    own |= {side: row[f"clv_{side}"] for side in ("low", "high")}
+                    own |= {field: row[f"clv_{field}"] for field in AMOUNT_FIELDS}
                     assert row["clv"] is None or row["clv_low"] <= row["clv"] <= row["clv_high"]
                 assert own == {what: score[what] for what in own}
     assert sum(row["churn"] is not None for row in rows.values()) > 100
@@ -187,7 +189,7 @@ def test_files_hold_the_same_and_a_spreadsheet_shows_ids_as_they_are(ask: Ask, j
     ]  # fmt: skip
     for cells, row in zip(read, expected, strict=True):
         for name in MODELS:
-            for column in (name, f"{name}_percentile", *(("clv_low", "clv_high") if name == "clv" else ())):
+            for column in (name, f"{name}_percentile", *(AMOUNTS if name == "clv" else ())):
                 assert (float(cells[column]) if cells[column] else None) == row[column]
             assert cells[f"{name}_reason"] == (row[f"{name}_reason"] or "")
         assert not any("e" in cells[name] for name in MODELS)
@@ -202,25 +204,26 @@ def test_a_segment_and_some_models_alone(ask: Ask, home: Home, job: dict[str, An
     names = Identity(home).ids(inside)
     assert table["customer_id"].to_pylist() == [names[key] for key in inside]
     assert table.column_names == [
-        "customer_id", "features_as_of", "clv", "clv_low", "clv_high", "clv_percentile", "clv_version",
-        "clv_reason",
+        "customer_id", "features_as_of", "clv", *AMOUNTS, "clv_percentile", "clv_version", "clv_reason",
     ]  # fmt: skip
     listed = ask("GET", JOBS).json()["jobs"]
     assert [made["job_id"], job["job_id"]] == [each["job_id"] for each in listed]
 
 
-def test_parts_of_before_there_were_intervals_make_a_file_without_them(trained_copy: Home) -> None:
+def test_parts_of_before_there_were_intervals_or_order_parts_make_a_file_without_them(
+    trained_copy: Home,
+) -> None:
     job = begun(trained_copy, segment="country:DE")
     execute(trained_copy, job)
     store = ScoreJobStore(trained_copy)
     first = store.part(job, 0)
-    table = pq.read_table(first)
-    pq.write_table(table.drop_columns(["clv.low", "clv.high"]), first)
-    actual = pq.read_table(io.BytesIO(b"".join(tables.stream(store, job, "parquet"))))
-    assert actual.num_rows == job.total > score_jobs.CHUNK
-    assert [name for name in actual.column_names if name.startswith("clv")] == [
-        "clv", "clv_percentile", "clv_version", "clv_reason",
-    ]  # fmt: skip
+    for absent, amounts in ((ORDER_PARTS, ["clv_low", "clv_high"]), (BOUNDS, [])):
+        pq.write_table(pq.read_table(first).drop_columns([f"clv.{field}" for field in absent]), first)
+        actual = pq.read_table(io.BytesIO(b"".join(tables.stream(store, job, "parquet"))))
+        assert actual.num_rows == job.total > score_jobs.CHUNK
+        assert [name for name in actual.column_names if name.startswith("clv")] == [
+            "clv", *amounts, "clv_percentile", "clv_version", "clv_reason",
+        ]  # fmt: skip
 
 
 def test_what_cannot_be_asked_is_refused(

@@ -447,8 +447,8 @@ def test_where_nothing_was_trained_each_model_has_a_reason(
         assert (known["known"], unknown["known"]) == (True, False)
         for name in MODELS:
             assert known["scores"][name] == {
-                "score": None, "low": None, "high": None, "percentile": None, "version": None,
-                "reason": why[name],
+                "score": None, "low": None, "high": None, "probability_of_order": None,
+                "amount_if_order": None, "percentile": None, "version": None, "reason": why[name],
             }  # fmt: skip
         assert {s["name"]: s["reason"] for s in client.get("/v1/models").json()} == why
 

@@ -26,6 +26,7 @@ from training.customers.backtest import Backtest, Preparation, backtest, fit, pr
 from training.customers.card_facts import card_facts
 from training.customers.champion import over_champion
 from training.customers.dataset import Dataset, columns_of
+from training.customers.order_probability import order_measures, order_sections, with_order
 from training.customers.own_estimator import not_servable_because
 from training.customers.split import Split
 from training.evaluation import tenths
@@ -73,7 +74,7 @@ def train(
     progress(f"{model.name}: test fits and evaluation", 0.2)
     results = _test(workspace, prepared)
     progress(f"{model.name}: final fit", 0.6)
-    final = fit(prepared.data, prepared.complement, "final")
+    final = with_order(workspace.home, prepared.data, fit(prepared.data, prepared.complement, "final"))
     manifest = _manifest(prepared, final, workspace.snapshots)
     if results.waits and results.waits.rates:
         manifest[NEXT_ORDER] = results.waits.rates.as_dict()
@@ -101,6 +102,7 @@ def train(
 def _test(workspace: Workspace, prepared: Preparation) -> TestResults:
     """Backtest the recipe, and evaluate its scores."""
     test, model = backtest(workspace, prepared), prepared.model
+    test = replace(test, fitted=with_order(workspace.home, test.data, test.fitted))
     scores = test.frame["score"].to_numpy(np.float64)
     interval = test.fitted.interval(scores)
     evaluation = evaluate(model, test.frame, test.split.horizon_days, scores, interval)
@@ -121,6 +123,7 @@ def _run(
     """The MLflow record of a training, without the bundle."""
     shop, model, waits = home.shop(), results.test.model, results.waits
     metrics = dict(results.evaluation.metrics) | (dict(waits.measures) if waits else {})
+    metrics |= order_measures(results.test.fitted, results.test.frame)
     for comparison in comparisons:
         metrics |= comparison.metrics
     evaluation = replace(results.evaluation, metrics=metrics)
@@ -132,7 +135,7 @@ def _run(
     influence = influence_of(tested, matrix(tested.columns, columns_of(results.test.frame)), model.kind)
     unit = "probability" if model.kind == "probability" else shop.currency
     figures = plots(evaluation, unit) | tenths.figures(evaluation.tenths) | influence.figures()
-    findings = [influence.section(), *report.sections()]
+    findings = [*order_sections(tested, results.test.frame), influence.section(), *report.sections()]
     return TrainingRun(
         parameters=_parameters(data.model, split)
         | chosen(final)
@@ -193,4 +196,4 @@ def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(eligible))
     own = provenance(np.asarray(scores[eligible] if eligible.any() else scores, np.float64))
-    return pack({**final.manifest, **own}, final.fitted, bins.describe(described))
+    return pack({**final.manifest, **own}, final.fitted, bins.describe(described), final.order)

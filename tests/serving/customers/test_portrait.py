@@ -24,6 +24,7 @@ from models.questions import MODELS
 from models.questions.next_order import HORIZON_DAYS, Rates, rates_of
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
+from records.batches import ORDER_PARTS
 from serving.customers.portrait import measures, portray
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Measures
@@ -137,6 +138,9 @@ def test_its_measures_are_what_the_events_say(portraits: dict[str, dict[str, Any
             bounds = [given_value[name] for name in ("predicted_clv_low", "predicted_clv_high")]
             assert bounds == [score["low"], score["high"]]
             assert bounds[0] <= given_value["predicted_clv"] <= bounds[1]
+            parts = [given_value[f"predicted_clv_{name}"] for name in ORDER_PARTS]
+            assert parts == [score[name] for name in ORDER_PARTS]
+            assert parts[0] * parts[1] == pytest.approx(given_value["predicted_clv"])
         assert given_value["next_order_horizon_days"] == HORIZON_DAYS
         assert given_value["churn_horizon_days"] == MODELS["churn"].horizon_days
         assert given_value["order_horizon_days"] == MODELS["propensity"].horizon_days
@@ -160,18 +164,18 @@ def test_every_null_has_its_reason(portraits: dict[str, dict[str, Any]]) -> None
     assert ("predicted_clv_low", "has not ordered yet") in reasons
 
 
-def test_it_is_told_in_two_to_four_sentences_in_either_language(
+def test_it_is_told_in_two_to_five_sentences_in_either_language(
     portraits: dict[str, dict[str, Any]], get: Get
 ) -> None:
     for customer_id, given_value in portraits.items():
         text = given_value["portrait"]
         assert text.startswith(f"Customer {customer_id} (")
-        assert 2 <= len(re.findall(r"\.(?= |$)", text)) <= 4
+        assert 2 <= len(re.findall(r"\.(?= |$)", text)) <= 5
         assert not re.search(r"\b1 (orders|days)\b|None|nan|  |\(\)|{|}", text)
     for customer_id in list(portraits)[::20]:
         chinese = get(f"/v1/customers/{customer_id}", params={"language": "zh"}).json()
         assert chinese["portrait"].startswith(f"客户 {customer_id}（")
-        assert 2 <= chinese["portrait"].count("。") <= 4
+        assert 2 <= chinese["portrait"].count("。") <= 5
         assert not re.search(r"None|nan|（）|{|}", chinese["portrait"])
         in_words = {"portrait": "", "bands": {}}
         assert chinese | in_words == portraits[customer_id] | in_words
@@ -341,6 +345,9 @@ def test_a_version_without_intervals_tells_the_score_alone() -> None:
     result = measures(scored, scored.facts, {}, SHOP)
     assert (result.predicted_clv, result.predicted_clv_low, result.predicted_clv_high) == (12.5, None, None)
     assert result.missing["predicted_clv_high"] == "this version of clv tells no interval"
+    assert result.predicted_clv_probability_of_order is result.predicted_clv_amount_if_order is None
+    missing = result.missing["predicted_clv_amount_if_order"]
+    assert missing == "this version of clv has no probability of an order"
 
 
 BEST = {
@@ -353,6 +360,10 @@ SCORES = {
 }  # fmt: skip
 ONLY_ORDER = {"churn_probability": None, "predicted_clv": None, "expected_date_of_next_order": None}
 ONCE = {"historic_number_of_orders": 1, "average_days_between_orders": None} | ONLY_ORDER
+PARTS = {
+    "predicted_clv": 100.8, "predicted_clv_probability_of_order": 0.72,
+    "predicted_clv_amount_if_order": 140.0,
+}  # fmt: skip
 TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | ONLY_ORDER
 
 
@@ -371,6 +382,30 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
                 " The models put an order within 30 days at 62%, no order within 180 days at less than 1%"
                 " and what they bring within 365 days at 1,234 EUR.",
                 " By their own rhythm the next order is due on 15 July 2024.",
+            ],
+        ),
+        (
+            {"recency_days": 0},
+            TWICE | PARTS,
+            "en",
+            [
+                "Customer C{1} has been known since 3 March 2024 and has placed 2 orders, all on one day,"
+                " the latest today.",
+                " They have brought 200 EUR after refunds, with orders of 50.03 EUR on average.",
+                " The models put an order within 30 days at 62% and what they bring within 365 days at"
+                " 101 EUR.",
+                " They order again within 365 days with a probability of 72%, then for about 140 EUR.",
+            ],
+        ),
+        (
+            {"recency_days": 0},
+            TWICE | PARTS | {"predicted_clv_probability_of_order": 0.996},
+            "zh",
+            [
+                "客户 C{1}自2024年3月3日起为公司所知，共下过 2 单，都在同一天，最近一单在今天。",
+                "扣除退款后共带来 200 EUR，平均每单 50.03 EUR。",
+                "模型预测：30 天内下单的概率为 62%，365 天内预计带来 101 EUR。",
+                "365 天内再次下单的概率超过 99%，若下单则约带来 140 EUR。",
             ],
         ),
         (

@@ -76,6 +76,8 @@ def test_they_are_told_and_counted_as_customer_by_customer(
     assert counts == count_outcomes(entries)
     money = [entry["scores"]["clv"] for entry in given if entry["scores"]["clv"]["score"] is not None]
     assert all(each["low"] <= each["score"] <= each["high"] for each in money)
+    products = [each["probability_of_order"] * each["amount_if_order"] for each in money]
+    assert products == pytest.approx([each["score"] for each in money])
     names = {entry["prediction_id"] for entry in given if entry["prediction_id"]}
     assert len(names) == len({entry["customer_id"] for entry in given if entry["prediction_id"]}) == 80
 

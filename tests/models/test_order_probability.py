@@ -1,0 +1,80 @@
+"""The two parts of money: their product, their bounds, and reloading."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.estimators.blend import BlendPart, FittedBlend
+from models.estimators.line import fit_line
+from models.order_probability import OrderProbability, bounded, open_order_probability
+from models.spec import Array
+
+COUNT = 2_000
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[Array, Array, Array]:
+    """Features, expected money and actual money of customers; the lowest money brought nothing."""
+    rng = np.random.default_rng(4)
+    x = rng.lognormal(2, 1, (COUNT, 2))
+    chance = x[:, 0] / (x[:, 0] + 40)
+    money = chance * 10 * x[:, 1]
+    outcome = np.where(rng.random(COUNT) < chance, 10 * x[:, 1] * rng.lognormal(0, 0.5, COUNT), 0.0)
+    outcome[money < np.quantile(money, 0.2)] = 0.0
+    return x, money, outcome
+
+
+@pytest.fixture(scope="module")
+def fitted(rows: tuple[Array, Array, Array]) -> FittedBlend:
+    x, _, outcome = rows
+    line = fit_line("logistic", x, (0, 1), (outcome > 0).astype(np.float64))
+    return FittedBlend("probability", {"line": BlendPart(line)}, 1.0, 0.0)
+
+
+def test_the_parts_are_those_of_a_plain_loop(rows: tuple[Array, Array, Array], fitted: FittedBlend) -> None:
+    x, money, outcome = rows
+    order = bounded(fitted, money, outcome)
+    probability, amount = order.parts(x, money)
+    edges = np.unique(np.quantile(money, np.linspace(0, 1, 11)[1:-1])).tolist()
+    raised = 0
+    for i, own in enumerate(fitted.predict(x).tolist()):
+        above = [edge for edge in edges if edge > money[i]]
+        alike = [
+            o for m, o in zip(money.tolist(), outcome.tolist(), strict=True) if not above or m < above[0]
+        ]
+        first = next(e for e in [*edges, np.inf] if outcome[money < e].any())
+        largest = max(alike) or outcome[money < first].max()
+        least = min(money[i] / largest, 1.0)
+        assert probability[i] == pytest.approx(max(own, least), rel=1e-9)
+        assert amount[i] == pytest.approx(money[i] / max(own, least), rel=1e-9)
+        assert amount[i] <= largest * (1 + 1e-9)
+        raised += own < least
+    assert 0 < raised < COUNT / 5  # the bound matters, and is not the rule
+    np.testing.assert_allclose(probability * amount, money, rtol=1e-12)
+
+
+def test_a_row_alone_has_the_same_parts_and_so_has_what_was_reloaded(
+    rows: tuple[Array, Array, Array], fitted: FittedBlend
+) -> None:
+    x, money, outcome = rows
+    order = bounded(fitted, money, outcome)
+    together = order.parts(x, money)
+    again = open_order_probability(order.to_files())
+    assert again is not None
+    for one in (order, again):
+        alone = [one.parts(x[i : i + 1], money[i : i + 1]) for i in range(100)]
+        for part, all_rows in enumerate(together):
+            assert [float(parts[part][0]) for parts in alone] == all_rows[:100].tolist()
+    assert again.to_files() == order.to_files()
+    assert open_order_probability(fitted.to_files()) is None
+
+
+@pytest.mark.parametrize("money", [0.0, 1e-300, 1e12])
+def test_extreme_money_has_a_probability_and_an_amount(fitted: FittedBlend, money: float) -> None:
+    order = OrderProbability(fitted, (10.0,), (50.0, 500.0))
+    for x in (np.zeros((1, 2)), np.full((1, 2), 1e12), np.full((1, 2), np.nan)):
+        probability, amount = order.parts(x, np.array([money]))
+        assert 0 < probability[0] <= 1
+        assert np.isfinite(amount[0])
+        assert probability[0] * amount[0] == pytest.approx(money)
