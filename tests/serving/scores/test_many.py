@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,18 @@ def test_they_are_told_and_counted_as_customer_by_customer(
     assert products == pytest.approx([each["score"] for each in money])
     names = {entry["prediction_id"] for entry in given if entry["prediction_id"]}
     assert len(names) == len({entry["customer_id"] for entry in given if entry["prediction_id"]}) == 80
+
+
+def test_a_version_without_the_parts_of_money_has_null_for_them(scorer: Scorer, ids: list[str]) -> None:
+    champions = scorer.champions
+    older = {name: replace(model, order=None) for name, model in champions.models.items()}
+    scorer.champions = replace(champions, models=older)
+    given, _ = batch.score(scorer, ids[:40], ["clv"])
+    entries = scorer.score(ids[:40], ["clv"])
+    assert to_json(unnamed(given)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
+    scores = [entry["scores"]["clv"] for entry in given]
+    assert {(score["probability_of_order"], score["amount_if_order"]) for score in scores} == {(None, None)}
+    assert any(score["low"] is not None for score in scores)
 
 
 def test_features_that_are_too_old_are_told(
