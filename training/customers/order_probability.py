@@ -26,14 +26,15 @@ TITLE = "Probability of an order"
 def with_order(home: Home, data: Dataset, money: FittedModel) -> FittedModel:
     """A model of money with the probability of an order, fitted on the same rows.
 
-    Unchanged if the model asks for none, or if all customers or none of them brought something.
+    Unchanged if the model has no question of an order, or if fewer rows than the question's minimum have an
+    outcome of either kind.
 
     Args:
         data: the rows that ``money`` was fitted on.
     """
     question = data.model.order
     ordered = (data.y > 0).astype(np.float64)
-    if question is None or len(np.unique(ordered)) < 2:
+    if question is None or min(ordered.sum(), (1 - ordered).sum()) < question.minimum_outcomes:
         return money
     question = with_horizon(replace(question, eligible=data.model.eligible), data.horizon_days)
     x = data.x(money.columns)
