@@ -214,16 +214,14 @@ class CustomerModel:
     Attributes:
         kind: ``probability`` (of the label being 1) or ``money`` (the label, in currency).
         meaning: the meaning of the score, with ``{days}`` for the horizon.
-        horizon: the length of the predicted window. ``shorter_horizons`` are tried, in this order, if the
-            history is too short for it.
+        horizon: of the predicted window. ``shorter_horizons`` are tried, in this order, in a short history.
         eligible: conditions that must all hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: its question is trained, at this
             model's horizon, and the score is 1 − its score.
-        window_total: the totals of the outcome over windows, of all customers of a shop; cohorts: revenue by
-            cohort. The level is learnt from them; None if an outcome can happen only once.
+        window_total: totals of the outcome over windows, of the whole shop; cohorts: revenue by cohort. The level
+            is learnt from them; None if an outcome can happen only once.
         order: of money, the question whether there is any; its probability is published with the model.
-        tells_next_order: whether its versions also predict the day of the next order
-            (:mod:`models.questions.next_order`), if that beats the customer's own rhythm.
+        tells_next_order: whether its versions also predict the day of the next order, if that beats the rhythm.
     """
 
     name: str

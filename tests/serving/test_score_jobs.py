@@ -404,7 +404,8 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     assert (single.answers, result.answers, result.lost) == (20, 50 + len(everyone), 0)
     vectors = result.vectors.set_index("customer_key")
     assert len(vectors) == len(everyone)
-    assert {name for name in vectors if name.startswith("clv.")} == {"clv.score", "clv.version"}
+    logged = {name for name in vectors if name.startswith("clv.")}
+    assert logged == {"clv.score", "clv.version", "clv.low", "clv.high"}
     keys = Identity(trained_copy).keys(everyone)
     by_api = vectors.loc[[keys[customer] for customer in later]]
     assert by_api["churn.version"].isna().all()
