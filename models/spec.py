@@ -218,10 +218,10 @@ class CustomerModel:
         eligible: conditions that must all hold, in training as in serving.
         complement_of: the model of the opposite question, if there is one: its question is trained, at this
             model's horizon, and the score is 1 − its score.
-        window_total: totals of the outcome over windows, of the whole shop; cohorts: revenue by cohort. The level
+        window_total: totals of the outcome over windows, of the shop; cohorts: revenue by cohort. The level
             is learnt from them; None if an outcome can happen only once.
         order: of money, the question whether there is any; its probability is published with the model.
-        tells_next_order: whether its versions also predict the day of the next order, if that beats the rhythm.
+        tells_next_order: whether its versions also predict the day of the next order.
     """
 
     name: str
