@@ -44,8 +44,8 @@ def examine(seed: int) -> Shown:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         truth = make(home, seed, CUSTOMERS)
-        found = report.update(home)
-    whole, offer = found["programme"]["net_margin"], found["actions"][0]["net_margin"]
+        computed = report.update(home)
+    whole, offer = computed["programme"]["net_margin"], computed["actions"][0]["net_margin"]
     return Shown(
         whole["low"] <= truth.programme <= whole["high"],
         offer["low"] <= truth.offer <= offer["high"],

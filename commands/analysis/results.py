@@ -27,8 +27,8 @@ def results(
 
     if by is not None and by not in report.SEGMENTS:
         raise typer.BadParameter(f"--by takes {', '.join(report.SEGMENTS)}")
-    found = report.select(report.update(open_home()), month, by)
-    print_result(as_json, found, "\n".join(_lines(found, month is not None, by is not None)))
+    computed = report.select(report.update(open_home()), month, by)
+    print_result(as_json, computed, "\n".join(_lines(computed, month is not None, by is not None)))
 
 
 @app.command()
@@ -78,31 +78,31 @@ def outcomes(
     print_result(as_json, done, "\n".join(lines))
 
 
-def _lines(found: dict[str, Any], months: bool, segments: bool) -> list[str]:
+def _lines(computed: dict[str, Any], months: bool, segments: bool) -> list[str]:
     """The report as text."""
-    lines = [f"results as of {found['as_of'][:10]}, money in {found['currency']}"]
-    if group := found["holdout"]:
+    lines = [f"results as of {computed['as_of'][:10]}, money in {computed['currency']}"]
+    if group := computed["holdout"]:
         moved = f", {group['moved']:,} moved between the groups and left out" if group["moved"] else ""
         lines.append(
             f"{group['treated']:,} treated customers and {group['holdout']:,} in the holdout since"
             f" {group['since'][:10]}{moved}"
         )
     if not months:
-        lines.append(found["words"]["en"])
-        if found["programme"]:
-            lines.append(_costs(found["programme"]))
-    for row in found["months"]:
+        lines.append(computed["words"]["en"])
+        if computed["programme"]:
+            lines.append(_costs(computed["programme"]))
+    for row in computed["months"]:
         lines += [f"{row['month']}{'' if row['complete'] else ' (not over)'}: {row['words']['en']}"]
         if months:
             lines.append(_costs(row))
     if segments:
-        lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in found["segments"]]
-    for row in found["actions"]:
+        lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in computed["segments"]]
+    for row in computed["actions"]:
         sent = f"{row['contacts']:,.0f} contacts for {row['contact_cost']:,.2f}"
         followed = f"{row['conversions']:,.0f} orders of {row['converted_net']:,.2f} followed"
         lines += [f"{row['action']}: {row['words']['en']}", f"  {sent}; {followed}"]
     lines.append(
-        f"{found['conversions']['count']:,} orders followed a contact within {found['conversion_days']} days"
+        f"{computed['conversions']['count']:,} orders followed a contact within {computed['conversion_days']} days"
     )
     return lines
 

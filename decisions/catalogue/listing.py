@@ -12,7 +12,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from decisions.catalogue.actions import Action, Actions
 from decisions.catalogue.file import load, parse
-from decisions.catalogue.oddities import Review, review
+from decisions.catalogue.oddities import CatalogueReview, review
 from decisions.everybody import Everybody, load_everybody
 from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of, terms
 from decisions.rules.writing import text_of
@@ -73,7 +73,7 @@ def _content(file: Path) -> bytes:
         raise PatronError(f"{file} cannot be read ({error.strerror})") from error
 
 
-def _action(action: Action, today: int, reviewed: Review) -> dict[str, Any]:
+def _action(action: Action, today: int, reviewed: CatalogueReview) -> dict[str, Any]:
     state = "over" if action.is_over(today) else "not started" if action.is_early(today) else "active"
     settings = action.model_dump(mode="json", exclude={"who", "rule"})
     extra = {"group": action.group, "start": action.start, "end": action.end, "goal": action.goal}

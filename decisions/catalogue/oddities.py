@@ -104,7 +104,7 @@ def _in_chinese(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Review:
+class CatalogueReview:
     """A catalogue with the number of customers who fit each action now, and its oddities.
 
     Attributes:
@@ -117,7 +117,7 @@ class Review:
     oddities: tuple[Oddity, ...]
 
 
-def review(actions: Actions, today: int, everybody: Everybody | None) -> Review:
+def review(actions: Actions, today: int, everybody: Everybody | None) -> CatalogueReview:
     """The review of a catalogue on a day of the shop; without counts if ``everybody`` is None."""
     inside = {} if everybody is None else everybody.matching(actions.targets)
     fits = {name: int(np.count_nonzero(mask)) for name, mask in inside.items()}
@@ -136,7 +136,7 @@ def review(actions: Actions, today: int, everybody: Everybody | None) -> Review:
         ):
             if name is not None and name not in there:
                 oddities.append(Oddity("unused_limit", None, {"kind": kind, "name": name}))
-    return Review(fits, customers, tuple(oddities))
+    return CatalogueReview(fits, customers, tuple(oddities))
 
 
 def _of_action(

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from decisions.catalogue.actions import NOTHING
-from decisions.results.statistics import Difference, interval
+from decisions.results.statistics import Contrast, interval
 
 MIN_EFFECTIVE = 100
 
@@ -43,8 +43,8 @@ class ActionContrast:
     nothing: int = 0
     effective_chosen: float = 0.0
     effective_nothing: float = 0.0
-    net_margin: Difference | None = None
-    orders: Difference | None = None
+    net_margin: Contrast | None = None
+    orders: Contrast | None = None
 
 
 def contrasts(choices: pd.DataFrame) -> list[ActionContrast]:
@@ -83,7 +83,7 @@ def contrast(choices: pd.DataFrame, action: str) -> ActionContrast:
 
 def _hajek(
     values: np.ndarray, weights: list[np.ndarray], customers: np.ndarray, sizes: list[float]
-) -> Difference | None:
+) -> Contrast | None:
     means = [float(w @ values / w.sum()) for w in weights]
     influence = sum(
         (sign * w * (values - mean) / w.sum() for sign, w, mean in zip((1, -1), weights, means, strict=True)),

@@ -19,7 +19,7 @@ import pandas as pd
 from decisions.holdout import shares_since
 from decisions.results.statistics import (
     MAX_SAMPLE_RATIO_P,
-    Difference,
+    Contrast,
     Moments,
     difference,
     sample_ratio_p,
@@ -55,8 +55,8 @@ class ProgrammeEffect:
 
     treated: int
     holdout: int
-    orders: Difference | None
-    net_margin: Difference | None
+    orders: Contrast | None
+    net_margin: Contrast | None
     incremental_orders: float | None
     incremental_margin: float | None
     contacts: int
@@ -133,7 +133,7 @@ def effect(people: pd.DataFrame, days: float) -> ProgrammeEffect:
     by_group = {name: people[people["group"] == name] for name in ("treated", "holdout")}
     treated, holdout = by_group["treated"], by_group["holdout"]
     unclear = _unclear(treated, holdout, days)
-    results: dict[str, Difference | None] = {"orders": None, "margin": None}
+    results: dict[str, Contrast | None] = {"orders": None, "margin": None}
     if not unclear:
         results = {
             name: difference(*(Moments.of(g[name], g["before"]) for g in (treated, holdout)))

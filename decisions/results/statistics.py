@@ -83,7 +83,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Contrast:
     """The difference of two means, with its interval of 95 %.
 
     Attributes:
@@ -105,7 +105,7 @@ class Difference:
     variance_removed: float = 0.0
 
 
-def difference(treated: Moments, control: Moments, *, adjusted: bool = True) -> Difference | None:
+def difference(treated: Moments, control: Moments, *, adjusted: bool = True) -> Contrast | None:
     """The difference of the means of two groups; None if a group has under two customers or nothing varies.
 
     Args:
@@ -128,14 +128,14 @@ def difference(treated: Moments, control: Moments, *, adjusted: bool = True) -> 
 
 def interval(
     treated: float, control: float, standard_error: float, degrees: float, removed: float = 0.0
-) -> Difference:
+) -> Contrast:
     """A difference of means with its interval by Student's t."""
     from scipy import special  # a service is ready without it
 
     estimate = treated - control
     half = float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2)) * standard_error
     p = 2 * float(special.stdtr(degrees, -abs(estimate) / standard_error))
-    return Difference(
+    return Contrast(
         estimate, estimate - half, estimate + half, standard_error, degrees, p, treated, control, removed
     )
 

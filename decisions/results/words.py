@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decisions.reasons import Language
 from decisions.results.off_policy import MIN_EFFECTIVE, ActionContrast
 from decisions.results.programme import ProgrammeEffect
-from decisions.results.statistics import Difference
+from decisions.results.statistics import Contrast
 
 _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
     "no_holdout": (
@@ -105,7 +105,7 @@ def nothing_to_compare(language: Language, *, declared: bool) -> str:
     return _text("nobody_enrolled" if declared else "no_holdout", language)
 
 
-def _difference(result: Difference | None, prefix: str, language: Language) -> str:
+def _difference(result: Contrast | None, prefix: str, language: Language) -> str:
     if result is None:
         return _text("unclear", language, reasons=_text("no_variation", language))
     code = "more" if result.low > 0 else "less" if result.high < 0 else "same"

@@ -62,7 +62,7 @@ class Programme(BaseModel):
     words: Words
 
 
-class Month(Programme):
+class MonthResults(Programme):
     """A calendar month of the shop."""
 
     month: str = Field(examples=["2026-03"])
@@ -94,7 +94,7 @@ class ActionResult(BaseModel):
     words: Words
 
 
-class Holdout(BaseModel):
+class HoldoutState(BaseModel):
     """The groups that are compared."""
 
     share: float
@@ -132,11 +132,11 @@ class ResultsResponse(BaseModel):
     conversion_days: int
     conversions: Conversions
     outcomes_from_events: OutcomesFromEvents
-    holdout: Holdout | None = Field(
+    holdout: HoldoutState | None = Field(
         description="Null if none is declared, or nobody had a decision since it was drawn."
     )
     programme: Programme | None
-    months: list[Month]
+    months: list[MonthResults]
     segments: list[SegmentResult]
     actions: list[ActionResult]
     words: Words

@@ -12,7 +12,7 @@ from core.calendar import EPOCH
 from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import parse
-from decisions.catalogue.oddities import Oddity, Review, review
+from decisions.catalogue.oddities import Oddity, CatalogueReview, review
 from decisions.everybody import Everybody
 
 HEAD = "margin = 0.4\nholdout_share = 0.1\nexploration_share = 0.05\n"
@@ -37,7 +37,7 @@ def actions(action: str = "", head: str = "", effect: str = 'on = "propensity", 
     return parse(text.encode(), "actions.toml")
 
 
-def words(reviewed: Review, language: str = "en") -> list[str]:
+def words(reviewed: CatalogueReview, language: str = "en") -> list[str]:
     return [oddity.words(language) for oddity in reviewed.oddities]  # type: ignore[arg-type]
 
 

@@ -38,49 +38,49 @@ def home(shop_with_effect: tuple[Home, Truth]) -> Home:
 
 
 @pytest.fixture(scope="module")
-def found(home: Home) -> report.Report:
+def computed(home: Home) -> report.Report:
     with pytest.raises(NothingThere, match="patron results"):
         report.read(home)
     return report.update(home)
 
 
 def test_the_intervals_hold_what_is_true_of_the_shop(
-    found: report.Report, shop_with_effect: tuple[Home, Truth]
+    computed: report.Report, shop_with_effect: tuple[Home, Truth]
 ) -> None:
     _, truth = shop_with_effect
-    whole = found["programme"]
+    whole = computed["programme"]
     assert whole["unclear"] == []
     assert whole["net_margin"]["low"] < truth.programme < whole["net_margin"]["high"]
-    (offer,) = found["actions"]
+    (offer,) = computed["actions"]
     assert offer["action"] == "offer"
     assert offer["net_margin"]["low"] < truth.offer < offer["net_margin"]["high"]
     assert offer["chosen"] == offer["effective_chosen"] == whole["contacts"]
     assert offer["contacts"] == whole["contacts"]
-    assert offer["conversions"] == found["conversions"]["count"]
+    assert offer["conversions"] == computed["conversions"]["count"]
     assert offer["converted_net"] > 0
     assert whole["contact_cost"] == pytest.approx(0.2 * whole["contacts"])
     assert whole["return_on_cost"] == pytest.approx(whole["incremental_margin"] / whole["contact_cost"])
     assert whole["treated"] + whole["holdout"] == 1000
-    assert found["holdout"]["share"] == SHARE
-    assert found["holdout"]["sample_ratio_p"] > 0.001
+    assert computed["holdout"]["share"] == SHARE
+    assert computed["holdout"]["sample_ratio_p"] > 0.001
 
 
-def test_months_and_segments_are_parts_of_the_whole(found: report.Report) -> None:
-    months = found["months"]
+def test_months_and_segments_are_parts_of_the_whole(computed: report.Report) -> None:
+    months = computed["months"]
     assert [(row["month"], row["complete"]) for row in months] == [("2026-03", True), ("2026-04", False)]
-    assert sum(row["contacts"] for row in months) == found["programme"]["contacts"]
+    assert sum(row["contacts"] for row in months) == computed["programme"]["contacts"]
     assert {reason for row in months for reason in row["unclear"]} <= {"few_buyers"}
-    (segment,) = found["segments"]
+    (segment,) = computed["segments"]
     assert (segment["feature"], segment["value"]) == ("value_tier", "A")
-    assert segment["net_margin"] == found["programme"]["net_margin"]
-    april = report.select(found, "2026-04", "rfm_segment")
+    assert segment["net_margin"] == computed["programme"]["net_margin"]
+    april = report.select(computed, "2026-04", "rfm_segment")
     assert (len(april["months"]), april["segments"]) == (1, [])
 
 
-def test_the_report_is_stored_and_conversions_are_stored_once(home: Home, found: report.Report) -> None:
-    assert report.read(home) == found
-    assert found["conversions"]["count"] == found["conversions"]["changed"] > 0
-    assert report.update(home)["conversions"] == {"count": found["conversions"]["count"], "changed": 0}
+def test_the_report_is_stored_and_conversions_are_stored_once(home: Home, computed: report.Report) -> None:
+    assert report.read(home) == computed
+    assert computed["conversions"]["count"] == computed["conversions"]["changed"] > 0
+    assert report.update(home)["conversions"] == {"count": computed["conversions"]["count"], "changed": 0}
 
 
 # A shop of one customer, whose orders arrive as events
@@ -154,15 +154,15 @@ def test_a_merge_between_contact_and_order_makes_it_a_conversion(small: Home) ->
 
 
 def test_with_few_customers_it_says_why_nothing_can_be_told(small: Home) -> None:
-    found = report.update(small)
-    assert found["programme"]["net_margin"] is None
-    assert found["programme"]["unclear"][0] == "few_customers"
-    assert found["words"]["en"].startswith("cannot tell yet, because the smaller group has ")
-    assert found["words"]["zh"].startswith("暂时无法判断：较小的一组只有")
+    computed = report.update(small)
+    assert computed["programme"]["net_margin"] is None
+    assert computed["programme"]["unclear"][0] == "few_customers"
+    assert computed["words"]["en"].startswith("cannot tell yet, because the smaller group has ")
+    assert computed["words"]["zh"].startswith("暂时无法判断：较小的一组只有")
 
 
 def test_a_rotation_starts_at_zero(small: Home) -> None:
     assert rotate(small) == 2
-    found = report.update(small)
-    assert found["programme"] is None
-    assert found["words"]["en"].startswith("cannot tell yet, because no customer had a decision since")
+    computed = report.update(small)
+    assert computed["programme"] is None
+    assert computed["words"]["en"].startswith("cannot tell yet, because no customer had a decision since")
