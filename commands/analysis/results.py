@@ -27,8 +27,8 @@ def results(
 
     if by is not None and by not in report.SEGMENTS:
         raise typer.BadParameter(f"--by takes {', '.join(report.SEGMENTS)}")
-    computed = report.select(report.update(open_home()), month, by)
-    print_result(as_json, computed, "\n".join(_lines(computed, month is not None, by is not None)))
+    made = report.select(report.update(open_home()), month, by)
+    print_result(as_json, made, "\n".join(_lines(made, month is not None, by is not None)))
 
 
 @app.command()
@@ -78,31 +78,31 @@ def outcomes(
     print_result(as_json, done, "\n".join(lines))
 
 
-def _lines(computed: dict[str, Any], months: bool, segments: bool) -> list[str]:
+def _lines(made: dict[str, Any], months: bool, segments: bool) -> list[str]:
     """The report as text."""
-    lines = [f"results as of {computed['as_of'][:10]}, money in {computed['currency']}"]
-    if group := computed["holdout"]:
+    lines = [f"results as of {made['as_of'][:10]}, money in {made['currency']}"]
+    if group := made["holdout"]:
         moved = f", {group['moved']:,} moved between the groups and left out" if group["moved"] else ""
         lines.append(
             f"{group['treated']:,} treated customers and {group['holdout']:,} in the holdout since"
             f" {group['since'][:10]}{moved}"
         )
     if not months:
-        lines.append(computed["words"]["en"])
-        if computed["programme"]:
-            lines.append(_costs(computed["programme"]))
-    for row in computed["months"]:
+        lines.append(made["words"]["en"])
+        if made["programme"]:
+            lines.append(_costs(made["programme"]))
+    for row in made["months"]:
         lines += [f"{row['month']}{'' if row['complete'] else ' (not over)'}: {row['words']['en']}"]
         if months:
             lines.append(_costs(row))
     if segments:
-        lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in computed["segments"]]
-    for row in computed["actions"]:
+        lines += [f"{row['feature']} {row['value']}: {row['words']['en']}" for row in made["segments"]]
+    for row in made["actions"]:
         sent = f"{row['contacts']:,.0f} contacts for {row['contact_cost']:,.2f}"
         followed = f"{row['conversions']:,.0f} orders of {row['converted_net']:,.2f} followed"
         lines += [f"{row['action']}: {row['words']['en']}", f"  {sent}; {followed}"]
     lines.append(
-        f"{computed['conversions']['count']:,} orders followed a contact within {computed['conversion_days']} days"
+        f"{made['conversions']['count']:,} orders followed a contact within {made['conversion_days']} days"
     )
     return lines
 

@@ -12,7 +12,7 @@ from core.calendar import EPOCH
 from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import parse
-from decisions.catalogue.oddities import Oddity, CatalogueReview, review
+from decisions.catalogue.oddities import CatalogueReview, Oddity, review
 from decisions.everybody import Everybody
 
 HEAD = "margin = 0.4\nholdout_share = 0.1\nexploration_share = 0.05\n"
