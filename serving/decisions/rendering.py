@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from core.errors import PatronError
@@ -66,6 +67,7 @@ class Speaker:
         """A decision as a row; its fields are in the order of ``decision_schemas.Row``."""
         choice = decision.choice
         facts = {name: choice.facts.get(name) for name in FACTS}
+        send_at = choice.reasons.get("send_at")
         scores = {n: choice.scores.get(n, {}).get("score") for n in SCORES}
         return {
             "customer_id": customer_id,
@@ -82,6 +84,7 @@ class Speaker:
             **scores,
             "run_id": run_id,
             "decided_at": decision.question.at,
+            "send_at": send_at and datetime.fromisoformat(send_at),
         }
 
     def _offer(self, option: Mapping[str, Any], decision: Decision) -> dict[str, Any]:

@@ -209,6 +209,7 @@ class Row(BaseModel):
     clv: float | None
     run_id: str
     decided_at: datetime
+    send_at: datetime | None
 
 
 class RunPage(RunState):

@@ -34,7 +34,10 @@ _NUMBERS = ("expected_value", "cost", "probability", "churn", "propensity", "clv
 KINDS = (".ndjson", ".csv", ".xlsx", ".parquet")
 LAID_OUT = (".csv", ".xlsx")
 """The kinds of files that have a layout."""
-_TYPES = {**dict.fromkeys(_NUMBERS, pa.float64()), "decided_at": pa.timestamp("us", "UTC")}
+_TYPES = {
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+    **dict.fromkeys(("decided_at", "send_at"), pa.timestamp("us", "UTC")),
+}
 
 
 def recommend_everyone(

@@ -51,7 +51,8 @@ def stream(
     """A file of rows, in pieces.
 
     Args:
-        rows: each with all of ``FIELDS``; any may be None, ``decided_at`` is an aware datetime.
+        rows: each with all of ``FIELDS``; any may be None, ``decided_at`` and ``send_at`` are aware
+            datetimes.
         kind: ``ndjson`` is for programs: every field and code as it is. ``csv`` and ``xlsx`` have a layout.
         language: of headers, of how a choice was made, and of the names of segments and channels.
         target: the CRM that the file is for; a spreadsheet for None.

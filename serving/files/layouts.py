@@ -17,7 +17,7 @@ from decisions.reasons import Language
 FieldName = Literal[
     "customer_id", "decision_id", "action", "action_text", "channel", "expected_value", "cost",
     "probability", "how", "reason", "value_tier", "rfm_segment", "lifecycle_stage", "churn",
-    "propensity", "clv", "run_id", "decided_at",
+    "propensity", "clv", "run_id", "decided_at", "send_at",
 ]  # fmt: skip
 FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 """The fields of a row of recommendations."""
