@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -29,8 +28,6 @@ from decisions.values.effects import Effect
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
-NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
-
 EXPLORATION_LOSS_SHARE = 0.05
 Factor = Literal["brought_forward", "discounts", "costs", "lever"]
 _SHARE = "a share of the customers, from 0 to 0.5"
@@ -245,14 +242,3 @@ class Actions(TomlSection):
     def digest(self) -> str:
         """A short digest of :attr:`canonical`."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()[:16]
-
-
-def texts(canonical: str) -> dict[str, dict[str, str]]:
-    """The texts of the actions of :attr:`Actions.canonical`, by action and language."""
-    by_action = {action["name"]: action["text"] for action in json.loads(canonical)["actions"]}
-    return {NOTHING: NOTHING_TEXT, **by_action}
-
-
-def text_in(language: Language, by_language: Mapping[str, str], name: str) -> str:
-    """An action's text in that language, else in another language, else the action's name."""
-    return by_language.get(language) or next(iter(by_language.values()), name)

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from core.errors import PatronError
-from decisions.catalogue.actions import NOTHING, text_in, texts
+from decisions.catalogue.actions import NOTHING
+from decisions.catalogue.texts import text_in, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions.catalogue.actions import Action, text_in
+from decisions.catalogue.actions import Action
+from decisions.catalogue.texts import text_in
 from decisions.plans.problem import NOTHING_CHOSEN
 from decisions.reasons import Language
 from serving.plans.planner import PlannedShop

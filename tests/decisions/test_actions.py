@@ -13,7 +13,8 @@ from core import traits
 from core.errors import NothingThere, PatronError
 from core.home import Clock, Home, Shop
 from decisions.catalogue import file
-from decisions.catalogue.actions import EXAMPLE, Action, Actions, text_in, texts
+from decisions.catalogue.actions import EXAMPLE, Action, Actions
+from decisions.catalogue.texts import text_in, texts
 from decisions.reasons import DecisionReason
 from decisions.rules.conditions import TargetCondition
 from decisions.rules.evaluation import RuleInput, mismatch
