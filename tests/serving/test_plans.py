@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -137,3 +139,21 @@ def test_the_command_reports_what_binds_and_writes_who_gets_what(home: Home, tmp
 def test_a_plan_that_cannot_be_met_says_why(home: Home) -> None:
     with pytest.raises(Infeasible, match="the budget budget is 0"):
         planned(home, 0.0)
+
+
+def test_plans_are_made_over_http(
+    home: Home,
+    answering: Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]],
+    refused: Callable[..., None],
+) -> None:
+    with answering(home) as ask:
+        answer = ask("/v1/plans", method="POST", json={"budget": 20, "rows": 3, "language": "zh"})
+        assert answer.status_code == 200, answer.text
+        made = answer.json()
+        assert made["expense"] <= 20
+        values = [row["expected_value"] for row in made["rows"]]
+        assert len(values) == 3
+        assert values == sorted(values, reverse=True)
+        assert {budget["name"] for budget in made["budgets"]} == {"budget", "march", "paper", "phone"}
+        refused(ask("/v1/plans", method="POST", json={"budget": 0}), "budget")
+        refused(ask("/v1/plans", method="POST", json={"segment": "value_tier:Z"}), "segment: ")
