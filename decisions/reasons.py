@@ -33,7 +33,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     "over": ("ended on {end}", "已于 {end} 结束"),
     "repeat": (
         "chosen {days} days ago and at most every {limit} days",
-        "{days} 天前已选用，每 {limit} 天至多一次",
+        "距上次以该动作联系 {days} 天（需满 {limit} 天）",
     ),
     "marked_as_spam": (
         "marked a message by {channel} as spam",
