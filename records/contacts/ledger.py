@@ -135,7 +135,8 @@ def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
         .distinct()
     )
     names = ("decision_id", *_TAGS, "at_us", "kind")
-    return connection.execute(sa.insert(contacts).from_select(names, listed)).rowcount
+    statement = sa.insert(contacts).from_select(names, listed)
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def is_over(decision_id: sa.ColumnElement[str], now_us: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:

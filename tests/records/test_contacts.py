@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from core.home import Home
 from decisions.policies.limits import DEFAULT, Limit, refusal
 from events.identity import Identity, join, merged_keys
-from records import outcomes
+from records import outcomes, runs
 from records.contacts import MARKETING, Contact, ContactReservation, ledger
 from records.contacts.tables import contacts, reservations
 from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
@@ -130,6 +130,20 @@ def test_an_export_counts_from_when_it_was_sent(log: DecisionLog) -> None:
     with log.reading() as connection:
         (contact,) = ledger.read(connection, [1], NOON)[1]
     assert (contact.kind, contact.at) == ("shown", sent)
+
+
+def test_a_released_run_counts_as_exported(log: DecisionLog) -> None:
+    def choose(key: int, known: Sequence[Contact]) -> Choice:
+        return choice("nothing", None) if key == 3 else within([DEFAULT], NOON)(key, known)
+
+    log.decide([1, 2, 3], replace(request(), run_id="r"), choose, [0, 1, 2])
+    assert runs.release(log, "r", NOON) == 2
+    assert runs.release(log, "r", NOON) == runs.release(log, "another", NOON) == 0
+    assert [kinds(log, key, NOON + timedelta(days=9)) for key in (1, 2, 3)] == [
+        ["exported"],
+        ["exported"],
+        [],
+    ]
 
 
 def test_an_undone_contact_is_a_reservation_again_while_its_time_lasts(log: DecisionLog) -> None:
