@@ -225,7 +225,7 @@ class CustomersQuery(BaseModel):
         description="`FEATURE:VALUE` of a text feature; of several, all must apply.",
     )  # fmt: skip
     sort: str | None = Field(
-        None, max_length=200, examples=["-revenue_at_risk"],
+        None, max_length=200,
         description="A score such as `clv`, or a product such as `churn*clv`, which is `revenue_at_risk`;"
         " with `-` the highest first. By the newest score job of all customers; those without such a score"
         " are left out. Needs the scope `scores`, too.",
