@@ -134,9 +134,13 @@ class JobStore(ABC, Generic[JobT]):
             return None
 
     def refuse_if_running(self) -> None:
-        """Raise JobRunning if a job of this kind is running."""
+        """Raise JobRunning if a job of this kind is running.
+
+        A job that has its last status is done, although its lock is released only after that.
+        """
         running = self.running_id()
-        if running is not None:
+        job = self._read(running) if running else None
+        if running is not None and (job is None or job.status == "running"):
             raise JobRunning(
                 f"the {self.noun} {running} is running, and one runs at a time; try again when it is done"
             )

@@ -27,6 +27,7 @@ from records.contacts import MARKETING, Contact, ContactReservation, days_since
 from records.decisions import Choice, Choose, DecisionLog, DecisionRequest
 from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
+from records.jobs import write_job
 from records.runs import DecisionRun, RunStore
 from records.tables import decisions, run_rows
 
@@ -334,6 +335,17 @@ with store.execute(run):
     print(run.id, flush=True)
     time.sleep(600)
 """
+
+
+def test_a_run_with_its_last_status_refuses_no_other(store: RunStore) -> None:
+    run = new_run(store, 3)
+    with store.execute(run):
+        with pytest.raises(JobRunning):
+            store.refuse_if_running()
+        write_job(
+            store.folder / run.id, replace(run, status="done")
+        )  # as on exit, before the lock is released
+        store.refuse_if_running()
 
 
 def test_a_run_is_interrupted_once_its_process_is_killed(
