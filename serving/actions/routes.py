@@ -26,8 +26,30 @@ IfMatch = Annotated[
         max_length=100, description="The `digest` of the catalogue that is changed.", examples=['"4cdd9bba"']
     ),
 ]
-Content = Annotated[
-    dict[str, Any], Body(description="The settings of `actions.toml`, as docs/actions.md lists them.")
+_ACTION = {
+    "channel": "email",
+    "cost": 0.1,
+    "discount": 0.1,
+    "text": {"en": "Happy birthday: 10 % off", "zh": "生日快乐：九折优惠"},
+    "rule": "recency_days <= 365",
+    "repeat_after_days": 300,
+    "effect": {"on": "propensity", "times": 1.2},
+}
+_CATALOGUE = {
+    "margin": 0.4,
+    "holdout_share": 0.05,
+    "exploration_share": 0.05,
+    "actions": [
+        {"name": "birthday_coupon"} | _ACTION,
+        {"name": "reminder", "channel": "app", "cost": 0.01, "effect": {"on": "propensity", "times": 1.1}},
+    ],
+}
+CatalogueContent = Annotated[
+    dict[str, Any],
+    Body(description="The settings of `actions.toml`, as docs/actions.md lists them.", examples=[_CATALOGUE]),
+]
+ActionContent = Annotated[
+    dict[str, Any], Body(description="The settings of an action, without its name.", examples=[_ACTION])
 ]
 Edit = Callable[[own_file.Table], own_file.Table]
 
@@ -51,7 +73,7 @@ def catalogue(scorer: ScorerDep) -> Catalogue:
     dependencies=[needs(Scope.ACTIONS)],
     responses=responses(400, 409, 412, 422, 503),
 )
-def replace_all(content: Content, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
+def replace_all(content: CatalogueContent, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
     """Replace the whole catalogue, or make the first one: then without `If-Match`.
 
     Only where `actions.toml` does not exist or is the service's own: a file written by hand stays.
@@ -66,7 +88,7 @@ def replace_all(content: Content, scorer: ScorerDep, if_match: IfMatch = None) -
     dependencies=[needs(Scope.ACTIONS)],
     responses=responses(400, 409, 412, 422, 503),
 )
-def put(name: ActionName, content: Content, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
+def put(name: ActionName, content: ActionContent, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
     """Add an action to the service's own catalogue, or replace it. Decisions already made stay."""
     return _change(scorer.home, lambda table: own_file.with_action(table, name, content), if_match)
 

@@ -28,6 +28,7 @@ router = APIRouter(prefix="/v1", tags=["decisions"], route_class=CustomerRoute)
 DecisionId = Annotated[
     str, Path(max_length=64, description="As the decision names it.", examples=["3f6c1d2e9a7b4c5d"])
 ]
+OutcomeKindInPath = Annotated[OutcomeKind, Path(description="As it was recorded.", examples=["converted"])]
 
 
 @router.post(
@@ -63,7 +64,8 @@ def next_best_actions(
     operation_id="report_outcome",
     response_description="The outcome, as it is kept.",
     dependencies=[needs(Scope.OUTCOMES)],
-    responses=responses(400, 404, 409, 422, 503),
+    responses=responses(400, 404, 409, 422, 503)
+    | {200: leads_to("remove_outcome", "decision_id", "Its removal, if it was a mistake.")},
 )
 def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDep) -> OutcomeRecorded:
     """What the customer did about a decision; told again, it is kept once."""
@@ -85,7 +87,7 @@ def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDe
     dependencies=[needs(Scope.OUTCOMES)],
     responses=responses(404, 422, 503),
 )
-def remove_outcome(decision_id: DecisionId, kind: OutcomeKind, decider: DeciderDep) -> None:
+def remove_outcome(decision_id: DecisionId, kind: OutcomeKindInPath, decider: DeciderDep) -> None:
     """Remove an outcome that was reported by mistake.
 
     If no other outcome says that the customer was contacted, the decision is no contact any more.

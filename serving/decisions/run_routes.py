@@ -43,13 +43,18 @@ class RunCursor(Cursor):
     place: int = Field(ge=0, lt=2**63)
 
 
+_LINKS = {
+    **leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")["links"],
+    **leads_to("release_recommendation_run", "run_id", "Its contacts, once its file is sent.")["links"],
+}
+
+
 @router.post(
     "",
     status_code=202,
     operation_id="start_recommendation_run",
     response_description="The run has begun; `Location` is where it is read.",
-    responses=responses(400, 409, 422, 503)
-    | {202: leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")},
+    responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
 def start(
     request: RunRequest,
