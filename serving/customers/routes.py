@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 
+from core.errors import NothingThere
 from events.queries.timeline import Position, Timeline
 from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
@@ -50,7 +51,7 @@ OrdersDep = Annotated[ScoreOrders, service(ScoreOrders)]
     "",
     operation_id="list_customers",
     response_description="A page of customers.",
-    responses=responses(403, 422, 503),
+    responses=responses(403, 404, 422, 503),
     response_model_exclude_unset=True,  # the fields of sorted lists
 )
 def customers(
@@ -64,7 +65,10 @@ def customers(
     if query.sort is not None:
         if not caller.may(Scope.SCORES):
             raise HTTPException(403, f"sort needs the scope {Scope.SCORES}, which the key lacks")
-        return list_sorted(scorer, orders, query, query.sort)
+        try:
+            return list_sorted(scorer, orders, query, query.sort)
+        except NothingThere as error:
+            raise HTTPException(404, str(error)) from error
     now = load_current(scorer.home)
     try:
         keys = now.members(query.segment)

@@ -88,7 +88,7 @@ def start(
     "/{run_id}/release",
     operation_id="release_recommendation_run",
     response_description="How many contacts the release made.",
-    responses=responses(404, 409, 503),
+    responses=responses(404, 409, 422, 503),
 )
 def release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
     """Count the actions of a run as contacts, since its file is going to be sent.

@@ -34,7 +34,9 @@ class ActionsRequest(DecisionOptions):
     )
 
     preview: bool = Field(
-        False, description="Decide without writing anything: the decision has no id and reserves no contact."
+        False,
+        strict=True,
+        description="Decide without writing anything: the decision has no id and reserves no contact.",
     )
 
 
@@ -237,4 +239,6 @@ class RunQuery(BaseModel):
         " klaviyo, braze, dynamics or wecom.",
     )
     language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")
-    only_actions: bool = Field(False, description="Leave out the customers for whom nothing is to be done.")
+    only_actions: bool = Field(
+        False, strict=True, description="Leave out the customers for whom nothing is to be done."
+    )

@@ -58,10 +58,14 @@ def id_in(home: Home) -> str | None:
         return ownership.stored(connection)
 
 
+LATER_TABLES = ("home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions")
+
+
 def drop_id(home: Home) -> None:
     """Make a home as an earlier release left it."""
     with plain(home) as connection:
-        connection.execute(sa.text("DROP TABLE home_id"))
+        for table in LATER_TABLES:
+            connection.execute(sa.text(f"DROP TABLE {table}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0007'"))
     home.id_file.unlink()
 

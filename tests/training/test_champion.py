@@ -320,7 +320,7 @@ def test_an_older_fit_scores_each_month_until_the_test_and_knows_no_outcome_of_t
 
 def test_a_history_too_short_for_an_older_fit_is_reported(built_shop: Home, built: SnapshotSet) -> None:
     workspace = Workspace(built_shop, built)
-    test = backtest(workspace, prepare(workspace, MODELS["clv"]))
+    test = backtest(workspace, prepare(workspace, with_horizon(MODELS["clv"], 365)))
     assert test.older is None
     no_baseline = Baseline("none", lambda frame, _days: frame["label"])
     assert ages("money", no_baseline, 365, None, "UTC") == ()

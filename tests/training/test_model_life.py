@@ -330,6 +330,7 @@ def test_a_refused_comparison_is_a_one_line_error(
     assert "cannot be compared with itself" in why("propensity", "--against", "3")
     assert "no model 'all'" in why("all")
     train(Workspace(versions, built), with_horizon(propensity, 60), Registry(versions))
+    promotion.promote(Registry(versions), "propensity", "2", "30 days are what the shop asks for", force=True)
     assert "looks 60 days ahead and version 1 30" in why("propensity", "--against", "1")
     alone = command(versions, "compare", "propensity", "--json").done()
     assert (alone["version"], alone["against"], alone["horizon_days"]) == ("2", None, 30)

@@ -30,12 +30,13 @@ from serving.scores.scorer import Scorer
 NO_MODELS = SimpleNamespace(models={}, unavailable={}, pending={}, states=dict)  # no model answers
 JSON = {"content-type": "application/json"}
 CHUNK = b" " * 2**16
-READING = [
-    route.path  # type: ignore[attr-defined]
+READING: dict[str, str] = {
+    route.path: next(iter(route.methods))  # type: ignore[attr-defined]
     for router in ROUTERS
     for route in router.routes
     if route.body_field is not None  # type: ignore[attr-defined]
-]
+}
+"""A method of each path that reads a body."""
 
 
 def application(home: Home, log: ScoreLog, keys: Keys) -> FastAPI:
@@ -62,13 +63,13 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
         yield application(home, log, keys)
 
 
-def post(app: FastAPI, path: str, **given: Any) -> httpx.Response:
+def post(app: FastAPI, path: str, method: str = "POST", **given: Any) -> httpx.Response:
     """One request, answered in this process."""
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://patron") as client:
-            return await client.post(path, **given)
+            return await client.request(method, path, **given)
 
     return asyncio.run(request())
 
@@ -95,7 +96,8 @@ def test_what_says_that_it_is_too_large_is_refused_unread(
 ) -> None:
     sent: list[int] = []
     length = {"content-length": str(MAX_BODY_BYTES + 1)}
-    answer = post(app, path, content=chunks(4 * MAX_BODY_BYTES, sent), headers=JSON | length)
+    content = chunks(4 * MAX_BODY_BYTES, sent)
+    answer = post(app, path, READING[path], content=content, headers=JSON | length)
     refused(answer, "the body is larger than 1 MB", 413)
     assert sent == []
 
@@ -105,7 +107,7 @@ def test_what_turns_out_too_large_is_read_no_further(
     path: str, app: FastAPI, refused: Callable[..., None]
 ) -> None:
     sent: list[int] = []
-    answer = post(app, path, content=chunks(4 * MAX_BODY_BYTES, sent), headers=JSON)
+    answer = post(app, path, READING[path], content=chunks(4 * MAX_BODY_BYTES, sent), headers=JSON)
     refused(answer, "the body is larger than 1 MB", 413)
     assert sum(sent) == MAX_BODY_BYTES + len(CHUNK)
 
