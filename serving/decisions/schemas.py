@@ -239,6 +239,4 @@ class RunQuery(BaseModel):
         " klaviyo, braze, dynamics or wecom.",
     )
     language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")
-    only_actions: bool = Field(
-        False, strict=True, description="Leave out the customers for whom nothing is to be done."
-    )
+    only_actions: bool = Field(False, description="Leave out the customers for whom nothing is to be done.")
