@@ -466,7 +466,9 @@ def test_a_preview_writes_and_reserves_nothing(home: Home, facts: pd.DataFrame) 
         return [stored(home, f"SELECT count(*) FROM {name}") for name in tables]
 
     with service(home) as ask:
-        decide(ask, facts.index[-1])  # the rules are stored with the first use
+        decide(ask, facts.index[-1])  # the rules are stored with the first use, and the scores soon after
+        while stored(home, "SELECT count(*) FROM scores") == [(0,)]:
+            time.sleep(0.01)
         before = counts()
         looks = [decide(ask, customer, preview=True) for _ in range(3)]
         assert [look["decision_id"] for look in looks] == [None] * 3
