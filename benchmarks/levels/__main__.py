@@ -1,4 +1,4 @@
-"""Levels out of time: `python -m benchmarks.levels [--data FOLDER] [--only SHOP]`. Takes about 45 minutes.
+"""Levels out of time: `python -m benchmarks.levels [--data FOLDER] [--only SHOP]`. Takes 40 minutes.
 
 At every month start whose outcome is known, the default recipe is fitted on what was known then, as training
 publishes it, and its total is compared with the actual one. The peer of money is what the same customers

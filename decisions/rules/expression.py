@@ -39,7 +39,7 @@ _MAX_INT64 = 2**63 - 1
 
 @ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
 def nfc_normalize(text: str) -> str:
-    """The text in Unicode's form NFC."""
+    """The text in Unicode's form NFC. DuckDB computes it: Ibis reads the signature only."""
     raise NotImplementedError
 
 

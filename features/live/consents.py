@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 import duckdb
@@ -59,8 +59,8 @@ ByChannel: TypeAlias = dict[str, ChannelConsent]
 class Consents:
     """Reads the consents of a home's customers. Threads may share it.
 
-    The statements in the lake are read once per version of the lake, for all customers. Those that arrived
-    since are read from the journal.
+    The statements in the lake are read once per version of the lake, for all customers, and again once a
+    statement of a later moment becomes visible. Those that arrived since are read from the journal.
     """
 
     def __init__(self, home: Home) -> None:
@@ -68,7 +68,7 @@ class Consents:
         self._database = Database(home)
         self._identity = Identity(home, self._database)
         self._lock = threading.Lock()
-        self._loaded: tuple[str, _Statements] | None = None
+        self._loaded: tuple[str, datetime, _Statements] | None = None
         self._backend = lake.connect()
 
     def of(self, keys: Sequence[int], as_of: datetime) -> dict[int, ByChannel]:
@@ -97,9 +97,10 @@ class Consents:
     def _of_version(self, version: lake.Lake, as_of: datetime) -> _Statements:
         name = str(version.folder)
         with self._lock:
-            if self._loaded is None or self._loaded[0] != name:
-                self._loaded = name, _Statements(_of_lake(self._backend.con.cursor(), version, as_of))
-            return self._loaded[1]
+            if self._loaded is None or self._loaded[0] != name or as_of > self._loaded[1]:
+                table, complete_until = _of_lake(self._backend.con.cursor(), version, as_of)
+                self._loaded = name, complete_until, _Statements(table)
+            return self._loaded[2]
 
 
 class _Statements:
@@ -130,14 +131,34 @@ def _latest(consents: Iterable[ByChannel]) -> ByChannel:
     return latest
 
 
-def _of_lake(cursor: duckdb.DuckDBPyConnection, version: lake.Lake, as_of: datetime) -> pa.Table:
+def _of_lake(
+    cursor: duckdb.DuckDBPyConnection, version: lake.Lake, as_of: datetime
+) -> tuple[pa.Table, datetime]:
+    """The statements, and the moment until which no other one becomes visible."""
     tables = {name: f"read_parquet({literal(version.folder / name / '*' / '*.parquet')})" for name in TABLES}
     try:
-        return _query(cursor, tables, as_of)
+        return _query(cursor, tables, as_of), _complete_until(cursor, tables, as_of)
     except duckdb.Error as error:
         raise PatronError(
             f"the lake's table in {version.folder} cannot be read; bring the shop in again with --replace"
         ) from error
+
+
+def _complete_until(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], as_of: datetime
+) -> datetime:
+    moments = " UNION ALL ".join(
+        f"SELECT greatest(timestamp, received_at) AS later FROM {tables[name]}"
+        " WHERE timestamp >= $as_of OR received_at > $as_of"
+        for name in TABLES
+    )
+    moment = as_of.astimezone(UTC).replace(tzinfo=None)
+    row = connection.execute(f"SELECT min(later) FROM ({moments})", {"as_of": moment}).fetchone()
+    assert row is not None
+    if row[0] is None:
+        return datetime.max.replace(tzinfo=UTC)
+    first: datetime = row[0].replace(tzinfo=UTC)
+    return max(as_of, first - timedelta(microseconds=1))  # a statement counts from its moment of receipt on
 
 
 def _query(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], as_of: datetime) -> pa.Table:

@@ -121,3 +121,17 @@ def test_reasons_read_as_sentences() -> None:
     assert why is not None
     assert why.words("en") == "not subscribed to email, which needs consent"
     assert why.words("zh") == "未订阅邮件（需已订阅）"
+
+
+def test_a_statement_of_a_later_moment_in_the_lake_counts_from_then_on(home: Home) -> None:
+    send(home, 5, "Unsubscribed")
+    compaction.compact(home, Database(home))
+    (key,) = Identity(home).keys(["u"]).values()
+    consents = Consents(home)  # the same reader before and after, over one version of the lake
+
+    def why(hours: float) -> str | None:
+        known = consents.of([key], START + timedelta(hours=hours))[key]
+        answer = consent.refusal("email", NOT_NEEDED, known)
+        return None if answer is None else answer.code
+
+    assert [why(1), why(4.9), why(5.1), why(6)] == [None, None, "unsubscribed", "unsubscribed"]
