@@ -38,3 +38,40 @@ reservations = sa.Table(
     sa.Column("until_us", sa.BigInteger, nullable=False),
     sa.Index("reservations_by_customer", "customer_key"),
 )
+# What each decision uses of budgets, with the tags of its action as they were when it was decided.
+spending = sa.Table(
+    "spending",
+    METADATA,
+    sa.Column("decision_id", sa.Text, primary_key=True),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("action_group", sa.Text, nullable=False),  # empty for none
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("money_micros", sa.BigInteger, nullable=False),
+    sa.Column("until_us", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Index("spending_by_state", "state", "until_us"),
+)
+# The sums of what counts, so that no decision reads all others.
+spent = sa.Table(
+    "spent",
+    METADATA,
+    sa.Column("rules", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("action", sa.Text, primary_key=True),
+    sa.Column("action_group", sa.Text, primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("contacts", sa.BigInteger, nullable=False),
+    sa.Column("money_micros", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+plan_releases = sa.Table(
+    "plan_releases",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),
+    sa.Column("plan_id", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("prices", sa.Text, nullable=False),
+    sa.Index("plan_releases_by_id", "plan_id", unique=True),
+)

@@ -67,7 +67,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 
 
 def test_the_migrations_create_the_declared_tables(home: Home) -> None:
-    for folder in ("features", "serving"):
+    for folder in ("events", "features", "records", "serving"):
         for path in (ROOT / folder).rglob("*.py"):
             if "    METADATA,\n" in path.read_text():  # it declares a table
                 importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
