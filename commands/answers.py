@@ -32,7 +32,7 @@ class Language(StrEnum):
 
 @app.command()
 def score(
-    out: Annotated[Path, typer.Option(help="The output file: .parquet, .ndjson or .csv.")],
+    out: Annotated[Path, typer.Option(help="The output file: .parquet, .ndjson, .csv or .xlsx.")],
     model: Annotated[str, typer.Option(help="A model's name, or all.")] = "all",
     segment: Segment = None,
     job: Annotated[
@@ -155,7 +155,7 @@ def plan(
         typer.Option(help="Money for all actions, in addition to the budgets in actions.toml.", min=0),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Who gets what: .parquet, .ndjson or .csv.", metavar="FILE")
+        Path | None, typer.Option(help="Who gets what: .parquet, .ndjson, .csv or .xlsx.", metavar="FILE")
     ] = None,
     segment: Segment = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,

@@ -25,7 +25,7 @@ def feedback(
         str | None, typer.Option(help="The column of texts in the table.", metavar="COLUMN")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The output file: .parquet, .ndjson or .csv.", metavar="FILE")
+        Path | None, typer.Option(help="The output file: .parquet, .ndjson, .csv or .xlsx.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

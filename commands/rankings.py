@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 Out = Annotated[
-    Path | None, typer.Option(help="Everyone's, into a .parquet, .ndjson or .csv file.", metavar="FILE")
+    Path | None,
+    typer.Option(help="Everyone's, into this file: .parquet, .ndjson, .csv or .xlsx.", metavar="FILE"),
 ]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.home import Home
 
 app = typer.Typer()
-Out = Annotated[Path, typer.Option(help="The output file: .parquet, .ndjson or .csv.", metavar="FILE")]
+Out = Annotated[Path, typer.Option(help="The output file: .parquet, .ndjson, .csv or .xlsx.", metavar="FILE")]
 
 
 @app.command()
@@ -97,7 +97,7 @@ def _write(home: Home, frame: pd.DataFrame, out: Path) -> None:
     """Write a frame with features into a file, in one step."""
     from features.frames import arrow_table
     from features.groups import features_of
-    from serving.files import tables, writing
+    from serving.files import tables
 
     table = arrow_table(frame, features_of(home))
-    writing.write(tables.encoded(iter([table]), tables.kind_of(out)), out)
+    tables.write(iter([table]), out, home.shop().time_zone)

@@ -11,7 +11,7 @@ from commands.common import AsJson, open_home, print_result
 
 app = typer.Typer()
 Out = Annotated[
-    Path | None, typer.Option(help="Also write all of them to this file: .parquet, .ndjson or .csv.")
+    Path | None, typer.Option(help="Also write all of them to this file: .parquet, .ndjson, .csv or .xlsx.")
 ]
 _COLUMNS = {
     "customers_active": "active",
@@ -105,8 +105,8 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     import pyarrow as pa
 
     from core.errors import NothingThere
-    from serving.files import tables, writing
+    from serving.files import tables
 
     if not rows:
         raise NothingThere(f"{out} was not written: this shop has no orders yet")
-    writing.write(tables.encoded(iter([pa.Table.from_pylist(rows)]), tables.kind_of(out)), out)
+    tables.write(iter([pa.Table.from_pylist(rows)]), out)

@@ -111,7 +111,7 @@ def release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
         200: {
             "content": {
                 kind.partition(";")[0]: {"schema": {"type": "string"}}
-                for kind in exports.MEDIA_TYPES.values()
+                for kind in (*exports.MEDIA_TYPES.values(), exports.ZIP)
             }
         },
         **responses(404, 409, 422, 503),
@@ -125,6 +125,8 @@ def read(
     caller: CallerDep,
 ) -> RunPage | Response:
     """How far a run is, and its rows from a cursor on: a page as JSON, or all as NDJSON, CSV or .xlsx.
+
+    `zip=true` divides a CSV or .xlsx by the limits of the program that it is `for`: rows, and megabytes.
 
     While it goes on, pages end where it is, and their cursor leads on from there. Scores are null for a key
     without the scope `scores`, and the customers' segments for one without the scope `customers`.
@@ -142,15 +144,8 @@ def read(
             raise HTTPException(
                 409, f"the run is {run.status}, {run.done} of {run.total}; files are of whole runs"
             )
-        language = query.language or cast(Language, run.language)
-        try:
-            kind, chunks = exports.stream(
-                (row for _, row in records), query.format, language, query.target,
-                zone=decider.scorer.shop.time_zone,
-            )  # fmt: skip
-        except PatronError as error:
-            raise Unprocessable(f"for: {error}") from error
-        return stream_file(chunks, kind, f"recommendations-{run.id}.{query.format}")
+        zone = decider.scorer.shop.time_zone
+        return _file((row for _, row in records), run, query, query.format, zone)
     page = list(islice(records, query.limit))
     after = page[-1][0] + 1 if page else begin
     if len(page) < query.limit:
@@ -162,6 +157,23 @@ def read(
         rows=[Row(**row) for _, row in page],
         next_cursor=RunCursor(run_id=run.id, place=after).text() if more else None,
     )
+
+
+def _file(
+    records: exports.Rows, run: DecisionRun, query: RunQuery, kind: exports.Kind, zone: str
+) -> Response:
+    """The rows of a run as one file, or as an archive of several by a program's limits."""
+    if query.in_archive and kind == "ndjson":
+        raise Unprocessable("zip: NDJSON has no limits; use format=csv or format=xlsx")
+    language, name = query.language or cast(Language, run.language), f"recommendations-{run.id}"
+    try:
+        if query.in_archive:
+            archive = exports.stream_archive(records, kind, language, query.target, zone, name)
+            return stream_file(archive, exports.ZIP, f"{name}.zip")
+        media_type, chunks = exports.stream(records, kind, language, query.target, zone=zone)
+    except PatronError as error:
+        raise Unprocessable(f"for: {error}") from error
+    return stream_file(chunks, media_type, f"{name}.{kind}")
 
 
 def _find(running: DecisionRuns, run_id: str) -> DecisionRun:

@@ -238,5 +238,10 @@ class RunQuery(BaseModel):
         description="The program that a CSV or .xlsx is for: spreadsheet, zoho, fxiaoke, hubspot, salesforce,"
         " klaviyo, braze, dynamics or wecom.",
     )
+    in_archive: bool = Field(
+        False,
+        alias="zip",
+        description="A .zip of the files into which the limits of the program divide the rows.",
+    )
     language: Language | None = Field(None, description="Of texts and reasons; the run's by default.")
     only_actions: bool = Field(False, description="Leave out the customers for whom nothing is to be done.")

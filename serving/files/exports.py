@@ -14,16 +14,16 @@ from decimal import Decimal
 from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from core import files
 from core.errors import PatronError
 from decisions.reasons import Language
 from serving.files.cells import IDS, Cell, row_cells
-from serving.files.layouts import FIELDS, SHEET_ROWS, ExportLayout, find_layout
+from serving.files.layouts import FIELDS, SHEET_ROWS, UNIX_MS, ExportLayout, find_layout
 from serving.files.spreadsheet import exact_id, inert, number, quoted
-from serving.files.workbook import write_workbook
+from serving.files.workbook import workbook_chunks
+from serving.files.writing import zipped
 
 Kind = Literal["ndjson", "csv", "xlsx"]
 MEDIA_TYPES: Mapping[Kind, str] = {
@@ -31,8 +31,8 @@ MEDIA_TYPES: Mapping[Kind, str] = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+ZIP = "application/zip"
 _ROWS_PER_CHUNK = 200
-_BYTES_PER_CHUNK = 1 << 18
 # Ends of lines to some readers of text, though not to JSON.
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 Rows = Iterable[Mapping[str, Any]]
@@ -72,7 +72,8 @@ def stream(
     layout = find_layout(target, own)
     cells = map(row_cells(layout, language, zone), rows)
     if kind == "xlsx":
-        return MEDIA_TYPES[kind], _workbook(layout.headers(language), cells, layout)
+        headers, milliseconds = layout.headers(language), layout.time == UNIX_MS
+        return MEDIA_TYPES[kind], workbook_chunks(headers, cells, milliseconds=milliseconds)
     mark = "\ufeff" if layout.bom else ""
     header, lines = _header(layout, language), map(_line(layout), cells)
     return MEDIA_TYPES[kind], _chunks(_in_order(mark + header, lines))
@@ -97,36 +98,61 @@ def write_files(
     Returns:
         The files, in the order of the rows.
     """
-    limits = [mb for mb in (max_mb, layout.max_mb if layout else None) if mb is not None]
-    max_bytes = int(min(limits) * 1_000_000) if limits else None
+    kind = cast(Kind, out.suffix.removeprefix("."))
     paths: list[Path] = []
     with ExitStack() as drafts:
-
-        def draft() -> Path:
-            paths.append(out.with_stem(f"{out.stem}-{len(paths) + 1}") if paths else out)
-            return drafts.enter_context(files.replacing(paths[-1]))
-
-        if layout is None:
-            _write_texts(draft, "", _lines_of_json(rows), None, max_bytes)
-        elif out.suffix == ".xlsx":
-            headers, cells = layout.headers(language), map(row_cells(layout, language, zone), rows)
-            most = min(layout.max_rows or SHEET_ROWS, SHEET_ROWS)
-            for part in _split(cells, _size, most, max_bytes, _size(headers)):
-                with open(draft(), "wb") as file:
-                    write_workbook(file, headers, part, layout)
-        else:
-            head = ("\ufeff" if layout.bom else "") + _header(layout, language)
-            lines = map(_line(layout), map(row_cells(layout, language, zone), rows))
-            _write_texts(draft, head, lines, layout.max_rows, max_bytes)
+        for chunks in _divided(rows, kind, language, layout, zone, max_mb):
+            paths.append(out.with_name(part_name(out.stem, len(paths) + 1, kind)))
+            with open(drafts.enter_context(files.replacing(paths[-1])), "wb") as file:
+                file.writelines(chunks)
     return paths
 
 
-def _write_texts(
-    draft: Callable[[], Path], head: str, lines: Iterator[str], max_rows: int | None, max_bytes: int | None
-) -> None:
-    for part in _split(lines, _bytes, max_rows, max_bytes, _bytes(head)):
-        with open(draft(), "wb") as file:
-            file.writelines(_chunks(_in_order(head, part)))
+def stream_archive(
+    rows: Rows, kind: Kind, language: Language, target: str | None, zone: str, stem: str
+) -> Iterator[bytes]:
+    """A .zip, in pieces, of the files into which the limits of a program's import divide the rows.
+
+    Args:
+        kind: ``csv`` or ``xlsx``. target: the CRM that the files are for; a spreadsheet for None.
+        stem: the name of the first file without its ending; see :func:`write_files`.
+
+    Raises:
+        PatronError: there is no such target; before any chunk.
+    """
+    parts = _divided(rows, kind, language, find_layout(target), zone)
+    return zipped((part_name(stem, i, kind), chunks) for i, chunks in enumerate(parts, 1))
+
+
+def part_name(stem: str, part: int, kind: Kind) -> str:
+    """The name of a file of several: ``actions.csv``, ``actions-2.csv``, ``actions-3.csv``."""
+    return f"{stem}-{part}.{kind}" if part > 1 else f"{stem}.{kind}"
+
+
+def _divided(
+    rows: Rows,
+    kind: Kind,
+    language: Language,
+    layout: ExportLayout | None,
+    zone: str,
+    max_mb: float | None = None,
+) -> Iterator[Iterator[bytes]]:
+    """The files of the rows, at least one, each in pieces and to be read to its end before the next."""
+    limits = [mb for mb in (max_mb, layout.max_mb if layout else None) if mb is not None]
+    max_bytes = int(min(limits) * 1_000_000) if limits else None
+    if layout is None:
+        for lines in _split(_lines_of_json(rows), _bytes, None, max_bytes, 0):
+            yield _chunks(lines)
+        return
+    cells = map(row_cells(layout, language, zone), rows)
+    if kind == "xlsx":
+        headers, most = layout.headers(language), min(layout.max_rows or SHEET_ROWS, SHEET_ROWS)
+        for part in _split(cells, _size, most, max_bytes, _size(headers)):
+            yield workbook_chunks(headers, part, milliseconds=layout.time == UNIX_MS)
+        return
+    head = ("\ufeff" if layout.bom else "") + _header(layout, language)
+    for lines in _split(map(_line(layout), cells), _bytes, layout.max_rows, max_bytes, _bytes(head)):
+        yield _chunks(_in_order(head, lines))
 
 
 def _split(
@@ -175,16 +201,6 @@ def _chunks(lines: Iterator[str]) -> Iterator[bytes]:
         yield chunk.encode("utf-8", "replace")
 
 
-def _workbook(
-    headers: Sequence[str], cells: Iterator[Sequence[Cell]], layout: ExportLayout
-) -> Iterator[bytes]:
-    with TemporaryFile() as file:
-        write_workbook(file, headers, cells, layout)
-        file.seek(0)
-        while chunk := file.read(_BYTES_PER_CHUNK):
-            yield chunk
-
-
 def _lines_of_json(rows: Rows) -> Iterator[str]:
     for row in rows:
         text = json.dumps({f: _jsonable(row[f]) for f in FIELDS}, ensure_ascii=False, allow_nan=False)
@@ -214,7 +230,7 @@ def _line(layout: ExportLayout) -> Callable[[Sequence[Cell]], str]:
         if cell is None:
             return ""
         if isinstance(cell, datetime):
-            if layout.time == "unix_ms":
+            if layout.time == UNIX_MS:
                 return str(int(cell.timestamp() * 1000))
             return quoted(cell.strftime(layout.time))
         if isinstance(cell, Decimal):

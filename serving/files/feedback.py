@@ -36,7 +36,7 @@ def open_champion(registry: Registry) -> tuple[str, TextClassifier]:
 def judge_table(
     registry: Registry, place: str | Path, text: str, out: Path, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Judge every text of a table, into ``out`` (.parquet, .ndjson or .csv), a row each in the table's order.
+    """Judge every text of a table into ``out`` (a file as in ``tables.KINDS``), in the table's order.
 
     The columns are ``row`` (from 1), ``text``, ``content`` (the probability that the author is content;
     null where there is no text), ``confidence``, ``language``, ``topics`` with the probability of each,
@@ -66,7 +66,7 @@ def judge_table(
             progress("judging", 0.1 + 0.9 * len(judged) / len(texts))
             yield _rows(start, batch, part, version)
 
-    writing.write(tables.encoded(judged_tables(), tables.kind_of(out)), out)
+    tables.write(judged_tables(), out)
     known = [one for one in judged if one is not None]
     return {
         "rows": table.rows, "texts": len(known), "out": str(out), "version": version,

@@ -32,6 +32,8 @@ CODES: dict[str, FieldName] = {
 """The columns with a field's code, where the field itself is written as a label."""
 LAYOUTS = Path(__file__).with_name("exports.toml")
 SPREADSHEET = "spreadsheet"
+UNIX_MS = "unix_ms"
+"""The ``time`` of a layout whose moments are milliseconds since 1970."""
 SHEET_ROWS = 1_048_575
 """The rows below the header of an Excel sheet."""
 

@@ -25,7 +25,7 @@ def score_table(
     progress: Progress = silent,
     version: str | None = None,
 ) -> dict[str, Any]:
-    """Score every row of a table by a model's champion, into ``out`` (.parquet, .ndjson or .csv).
+    """Score every row of a table by a model's champion, into ``out`` (.parquet, .ndjson, .csv or .xlsx).
 
     The rows are ``row`` (from 1, in the table's order), the columns that name customers, ``MODEL``,
     ``MODEL_percentile`` and ``MODEL_version``. Every row gets a score: what the model does not know,
@@ -51,7 +51,7 @@ def score_table(
     x, notes = matrix_of(table, model.columns)
     progress("scoring", 0.5)
     rows = _rows(table, model, model.score_matrix(x))
-    writing.write(tables.encoded(iter([rows]), tables.kind_of(out)), out)
+    tables.write(iter([rows]), out)
     progress("scoring", 1.0)
     return {
         "customers": table.rows, "out": str(out), "model": name, "version": model.version,

@@ -21,7 +21,7 @@ from serving.files import tables, writing
 def score_version(
     home: Home, name: str, version: str, out: Path, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Score all customers by a version into ``out`` (.parquet, .ndjson or .csv), from the current snapshot.
+    """Score all customers of the current snapshot by a version into ``out`` (a file as in ``tables.KINDS``).
 
     The code of a user's estimator runs, as it does when the user trains with it. The columns are
     ``customer_id``, ``features_as_of``, ``MODEL``, ``MODEL_percentile``, ``MODEL_version`` and
@@ -37,7 +37,7 @@ def score_version(
     model.check_definitions(workspace.store.definitions())
     progress("scoring", 0.5)
     rows = _rows(workspace, model)
-    writing.write(tables.encoded(iter([rows]), tables.kind_of(out)), out)
+    tables.write(iter([rows]), out, home.shop().time_zone)
     progress("scoring", 1.0)
     return {"customers": rows.num_rows, "out": str(out), "model": name, "version": version}
 

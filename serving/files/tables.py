@@ -1,7 +1,8 @@
-"""Tables and score jobs as Parquet, NDJSON or CSV, part by part, in constant memory.
+"""Tables and score jobs as Parquet, NDJSON, CSV or workbooks, part by part, in constant memory.
 
-The parts of a score job have no customer ids; they are looked up while a file is written. A CSV is for a
-person with a spreadsheet, see ``spreadsheet.py``; Parquet and NDJSON are for programs and exact.
+The parts of a score job have no customer ids; they are looked up while a file is written. A CSV and a
+workbook are for a person with a spreadsheet, see ``spreadsheet.py``; Parquet and NDJSON are for programs and
+exact.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,15 +22,18 @@ import pyarrow.parquet as pq
 from events.identity import Identity
 from records.batches import AMOUNT_FIELDS, AS_OF, KEY
 from records.score_jobs import ScoreJob, ScoreJobStore
+from serving.files import exports, writing
 from serving.files.spreadsheet import exact_id, inert, number, quoted
+from serving.files.workbook import SheetCell, workbook_chunks
 from serving.scores.inference import UNBUILT
 
-Kind = Literal["parquet", "ndjson", "csv"]
-KINDS = (".parquet", ".ndjson", ".csv")
+Kind = Literal["parquet", "ndjson", "csv", "xlsx"]
+KINDS = (".parquet", ".ndjson", ".csv", ".xlsx")
 MEDIA_TYPES: Mapping[Kind, str] = {
     "parquet": "application/vnd.apache.parquet",
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    "csv": exports.MEDIA_TYPES["csv"],
+    "xlsx": exports.MEDIA_TYPES["xlsx"],
 }
 _IDS = ("customer_id", "product_id", "antecedent", "consequent")
 _AHEAD = 2  # parts that are read in advance
@@ -50,12 +55,21 @@ def stream(store: ScoreJobStore, job: ScoreJob, kind: Kind) -> Iterator[bytes]:
     Raises (while it is read):
         PatronError: the database cannot be read.
     """
-    return encoded(_tables(store, job), kind)
+    return encoded(_tables(store, job), kind, store.home.shop().time_zone)
 
 
-def encoded(tables: Iterator[pa.Table], kind: Kind) -> Iterator[bytes]:
-    """Tables of the same columns as one file, in pieces."""
-    return _WRITERS[kind](tables)
+def encoded(tables: Iterator[pa.Table], kind: Kind, zone: str = "UTC") -> Iterator[bytes]:
+    """Tables of the same columns as one file, in pieces.
+
+    Args:
+        zone: the zone of the times in a workbook; in the other files they are in UTC.
+    """
+    return _xlsx(tables, zone) if kind == "xlsx" else _WRITERS[kind](tables)
+
+
+def write(tables: Iterator[pa.Table], out: Path, zone: str = "UTC") -> None:
+    """Write tables of the same columns into one file, in one step; arguments as for :func:`encoded`."""
+    writing.write(encoded(tables, kind_of(out), zone), out)
 
 
 def _tables(store: ScoreJobStore, job: ScoreJob) -> Iterator[pa.Table]:
@@ -113,29 +127,8 @@ def _reason(reasons: pa.ChunkedArray, built: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(built, reasons.cast(pa.string()), UNBUILT).combine_chunks().dictionary_encode()
 
 
-class _Sink:
-    """A file whose content is taken out as it is written."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._chunks.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: nothing is buffered."""
-
-    def take(self) -> bytes:
-        """What was written since the last call."""
-        chunks, self._chunks = self._chunks, []
-        return b"".join(chunks)
-
-
 def _parquet(tables: Iterator[pa.Table]) -> Iterator[bytes]:
-    sink, writer = _Sink(), None
+    sink, writer = writing.Sink(), None
     for table in tables:
         if writer is None:
             repeated = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
@@ -167,6 +160,20 @@ def _csv(tables: Iterator[pa.Table]) -> Iterator[bytes]:
             yield f"\ufeff{header}\r\n".encode()
         cells = [_cells(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
         yield _lines(pc.binary_join_element_wise(*cells, ","), "\r\n")
+
+
+def _xlsx(tables: Iterator[pa.Table], zone: str) -> Iterator[bytes]:
+    first = next(tables)
+    rows = (row for table in chain([first], tables) for row in zip(*_sheet_cells(table, zone), strict=True))
+    return workbook_chunks(first.column_names, rows)
+
+
+def _sheet_cells(table: pa.Table, zone: str) -> list[list[SheetCell]]:
+    moment = pa.timestamp("us", zone)
+    return [
+        (c.cast(moment, safe=False) if pa.types.is_timestamp(c.type) else c).to_pylist()
+        for c in table.columns
+    ]
 
 
 _WRITERS: Mapping[Kind, Callable[[Iterator[pa.Table]], Iterator[bytes]]] = {

@@ -35,7 +35,7 @@ def plan_everyone(
     language: Language,
     progress: Progress = silent,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Plan for a segment, into ``out`` (.parquet, .ndjson or .csv) if given.
+    """Plan for a segment, into ``out`` (.parquet, .ndjson, .csv or .xlsx) if given.
 
     Returns:
         The report as JSON has it, and in lines of English.
@@ -55,6 +55,6 @@ def plan_everyone(
         planned = plan_shop(decider, question, rules, segment, money, progress)
     if out is not None:
         rows = [row.model_dump() for row in all_rows(planned, language)]
-        writing.write(tables.encoded(iter([pa.Table.from_pylist(rows, SCHEMA)]), tables.kind_of(out)), out)
+        tables.write(iter([pa.Table.from_pylist(rows, SCHEMA)]), out)
     made = report(planned, language)
     return made.model_dump(mode="json"), summary(planned, made, shop.currency)

@@ -37,7 +37,7 @@ def rank_everyone(
     catalogue, and the version, named ``products_version`` or ``category_propensity_version``.
 
     Args:
-        out: a .parquet, .ndjson or .csv file.
+        out: a .parquet, .ndjson, .csv or .xlsx file.
         limit: the maximum number of items per customer; None for all.
 
     Raises:
@@ -125,7 +125,7 @@ def _table(
 
 
 def write_rules(home: Home, out: Path, min_baskets: int) -> dict[str, Any]:
-    """Write the association rules of everything bought so far into ``out`` (.parquet, .ndjson or .csv).
+    """Write the association rules of everything bought so far into ``out`` (a file as in ``tables.KINDS``).
 
     The columns are those of :data:`models.products.rules.SCHEMA`.
 
@@ -152,4 +152,4 @@ def write_rules(home: Home, out: Path, min_baskets: int) -> dict[str, Any]:
 
 
 def _write(batches: Iterator[pa.Table], out: Path) -> None:
-    writing.write(tables.encoded(batches, tables.kind_of(out)), out)
+    tables.write(batches, out)

@@ -54,4 +54,6 @@ class FileQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Kind = Field("parquet", description="CSV is for a spreadsheet, the others are for programs.")
+    format: Kind = Field(
+        "parquet", description="CSV and .xlsx are for a spreadsheet, the others for programs."
+    )

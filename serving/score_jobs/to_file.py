@@ -28,7 +28,7 @@ def score_everyone(
     segment: Segment = None,
     job_id: str | None = None,
 ) -> dict[str, Any]:
-    """Score a segment, or all customers, into ``out`` (.parquet, .ndjson or .csv) and into the log.
+    """Score a segment, or all customers, into ``out`` (.parquet, .ndjson, .csv or .xlsx) and into the log.
 
     A job of the same request that was interrupted on the same day of the shop is resumed.
 

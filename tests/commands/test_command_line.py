@@ -220,7 +220,7 @@ def test_what_is_not_there_or_not_usable_is_said_in_a_line(
     out = str(tmp_path / "scores.csv")
     assert "no model 'chrun'" in command(home, "score", "--out", out, "--model", "chrun").refused()
     assert "no feature 'ordrs'; there are " in command(home, "features", "ordrs").refused()
-    assert ".parquet or .ndjson or .csv" in command(home, "score", "--out", "scores.xlsx").refused()
+    assert ".parquet or .ndjson or .csv or .xlsx" in command(home, "score", "--out", "s.xls").refused()
     assert "there is no folder" in command(home, "score", "--out", str(tmp_path / "no" / "x.csv")).refused()
     assert "use at least 1" in command(home, "train", "churn", "--horizon", "0").refused()
     assert "another PATRON_HOME" in command(home, "simulate", "--seed", "12").refused()

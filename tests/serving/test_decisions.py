@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import tomllib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -618,7 +620,8 @@ def test_a_run_of_several_segments_is_for_those_in_all_and_is_read_without_nothi
     page = run_to_its_end(ask, segment=both)
     assert page["segment"] == sorted(both)
     assert [row["customer_id"] for row in page["rows"]] == inside
-    place = f"{RUNS}/{page['run_id']}"
+    run_id = page["run_id"]
+    place = f"{RUNS}/{run_id}"
     wanted = [row for row in page["rows"] if row["action"] != "nothing"]
     assert 0 < len(wanted) < len(inside)
     read: list[Any] = []
@@ -632,6 +635,14 @@ def test_a_run_of_several_segments_is_for_those_in_all_and_is_read_without_nothi
     lines = CalamineWorkbook.from_filelike(io.BytesIO(response.content)).get_sheet_by_index(0).to_python()
     assert [line[0] for line in lines] == ["Patron Customer ID", *(row["customer_id"] for row in wanted)]
     assert response.headers["content-disposition"].endswith('.xlsx"')
+    response = ask("GET", place, params={"format": "csv", "only_actions": True, "zip": True, "for": "wecom"})
+    assert response.headers["content-disposition"] == f'attachment; filename="recommendations-{run_id}.zip"'
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        (name,) = archive.namelist()
+        lines = list(csv.reader(io.StringIO(archive.read(name).decode("utf-8-sig"))))
+    assert (name, len(lines)) == (f"recommendations-{run_id}.csv", 1 + len(wanted))
+    refused(ask("GET", place, params={"format": "ndjson", "zip": True}), 422, "zip: .* use format=csv")
+    refused(ask("GET", place, params={"format": "csv", "zip": True, "for": "sap"}), 422, "no layout 'sap'")
     for wrong in ([], ["country:AT"] * 21, ["x" * 201]):
         refused(ask("POST", RUNS, json={"segment": wrong}), 422, "segment")
     refused(ask("POST", RUNS, json={"segment": ["country:AT", "planet:earth"]}), 422, "FEATURE:VALUE")

@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import numpy as np
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from anyio.from_thread import start_blocking_portal
+from python_calamine import CalamineWorkbook
 
 import records as logs
 from core.home import Home
@@ -40,6 +42,8 @@ from serving.files import tables
 from serving.score_jobs.scoring import create_job, score_job
 from serving.score_jobs.to_file import score_everyone
 from serving.scores.scorer import open_scorer
+
+BERLIN = ZoneInfo("Europe/Berlin")
 
 ROOT = Path(__file__).parents[2]
 JOBS = "/v1/score-jobs"
@@ -193,6 +197,15 @@ def test_files_hold_the_same_and_a_spreadsheet_shows_ids_as_they_are(ask: Ask, j
                 assert (float(cells[column]) if cells[column] else None) == row[column]
             assert cells[f"{name}_reason"] == (row[f"{name}_reason"] or "")
         assert not any("e" in cells[name] for name in MODELS)
+    book = CalamineWorkbook.from_filelike(io.BytesIO(file(ask, job["job_id"], "xlsx").content))
+    head, *lines = book.get_sheet_by_index(0).to_python()
+    for cells, row in zip(lines, expected, strict=True):
+        as_of = row["features_as_of"] and row["features_as_of"].astimezone(BERLIN).replace(tzinfo=None)
+        values = row | {"features_as_of": as_of}
+        for cell, value in zip(cells, map(values.__getitem__, head), strict=True):
+            assert (
+                cell == pytest.approx(value, rel=1e-15) if isinstance(value, float) else cell == (value or "")
+            )
 
 
 def test_a_segment_and_some_models_alone(ask: Ask, home: Home, job: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from python_calamine import CalamineWorkbook
 
 from core.errors import PatronError
 from serving.files.cells import rounded
-from serving.files.exports import stream, write_files
+from serving.files.exports import stream, stream_archive, write_files
 from serving.files.layouts import CODES, FIELDS, LAYOUTS, ExportLayout, find_layout, layouts
 
 CRMS = sorted(layouts().keys() - {"spreadsheet"})
@@ -350,6 +350,22 @@ def test_files_have_at_most_so_many_rows_and_bytes_and_lose_no_row(ids: list[str
         tables = [table(path.read_bytes().decode()) for path in paths]
         assert all(len(t) <= max_rows and p.stat().st_size <= 200 for t, p in zip(tables, paths, strict=True))
     assert [r["ID"] for t in tables for r in t] == ids
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_an_archive_has_the_files_of_an_importer(kind: Any) -> None:
+    sent = (row(customer_id=str(i)) for i in range(25_001))
+    chunks = stream_archive(sent, kind, "en", "zoho", "UTC", "actions")
+    with zipfile.ZipFile(io.BytesIO(b"".join(chunks))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [f"actions.{kind}", f"actions-2.{kind}"]
+        parts = [archive.read(name) for name in archive.namelist()]
+    ids = [
+        [r["Patron Customer ID"] for r in table(part.decode())] if kind == "csv"
+        else [line[0] for line in sheet(part)[1:]]
+        for part in parts
+    ]  # fmt: skip
+    assert ids == [[str(i) for i in range(25_000)], ["25000"]]
 
 
 def test_no_file_is_left_when_rows_fail_half_way(tmp_path: Path) -> None:

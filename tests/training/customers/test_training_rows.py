@@ -176,7 +176,7 @@ def test_truth_values_are_words_in_text_files(present: pd.DataFrame):
     ("words", "message"),
     [
         (("dataset", "loyalty", "--out", "x.parquet"), "there is no model 'loyalty'"),
-        (("dataset", "churn", "--out", "x.xlsx"), "must end in .parquet"),
+        (("dataset", "churn", "--out", "x.xls"), "must end in .parquet"),
         (("dataset", "churn", "--out", "/nowhere/x.csv"), "there is no folder /nowhere"),
         (("snapshot", "--out", "/nowhere/x.csv"), "there is no folder /nowhere"),
         (("snapshot", "--out", "x.csv", "--as-of", "yesterday"), "is not a date or time"),
