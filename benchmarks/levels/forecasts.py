@@ -14,9 +14,11 @@ from features.workspace import Workspace
 from models.estimators.intervals import coverages
 from models.estimators.level import YEAR_DAYS
 from models.measures import metrics
+from models.registry.encoding import days_of
 from models.spec import Array, CustomerModel
 from training.customers.backtest import fit, recipe_of
 from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
+from training.customers.order_probability import parts_of, with_order
 from training.customers.split import MIN_FIT_MOMENTS
 from training.evaluation.evaluate import MEASURES
 
@@ -67,12 +69,12 @@ def forecasts(workspace: Workspace, model: CustomerModel) -> list[Forecast]:
         data = gather_for_fit(workspace.store, recipe, known, days, moment)
         if not _is_enough(model, data):
             continue
-        fitted = fit(data, complement, "benchmark")
+        fitted = with_order(workspace.home, data, fit(data, complement, "benchmark"))
         test = gather(workspace.store, model, [moment], days, now)
         if not test.y.sum():
             continue
         score = fitted.score(columns_of(test.frame))
-        interval = fitted.interval(score)
+        interval = fitted.interval(score, parts_of(fitted, test.frame.assign(score=score)))
         covered = None
         if interval is not None:
             both = coverages(test.y, score, *interval)
@@ -98,7 +100,7 @@ def own_months(workspace: Workspace, model: CustomerModel) -> Array:
     fitted = fit(data, recipe_of(model)[1], "benchmark")
     now, days = workspace.snapshots.current, model.horizon_days
     own = gather(workspace.store, model, _known_months(workspace, days), days, now)
-    scores = fitted.score(columns_of(own.frame))
+    scores = fitted.score(columns_of(own.frame), days_of(own.frame["as_of"]))
     which = own.frame["as_of"].to_numpy()
     ratios = [
         metrics.total_ratio(own.y[which == moment], scores[which == moment]) for moment in np.unique(which)

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.estimators.attribution import attributed
+from models.estimators.holdouts import HeldOut
 from models.estimators.intervals import Intervals
 from models.estimators.line import Regression
+from models.estimators.past_levels import PastLevels
 from models.estimators.trees import Trees
 from models.measures.metrics import Numbers, sigmoid
 from models.spec import Array
@@ -79,6 +82,8 @@ class FittedBlend:
         slope, intercept: from the raw score to log-odds, or to the logarithm of money.
         chosen: how the blend was chosen: among others the measure of each candidate on the inner splits.
         intervals: prediction intervals by score; None if they were not fitted.
+        past: the levels of the training months; None in versions of earlier releases and without moments.
+        held_out: the predictions of the inner splits; None after reloading.
     """
 
     kind: str
@@ -87,6 +92,8 @@ class FittedBlend:
     intercept: float
     chosen: Mapping[str, Any] = field(default_factory=dict)
     intervals: Intervals | None = None
+    past: PastLevels | None = None
+    held_out: HeldOut | None = field(default=None, compare=False, repr=False)
 
     def raw(self, x: Array) -> Array:
         """The sum of the parts' raw scores, of each row."""
@@ -100,6 +107,15 @@ class FittedBlend:
             return np.array([self.corrected(float(raw[0]))])
         return self.corrected(raw)
 
+    def predict_as_of(self, x: Array, days: NDArray[np.int64]) -> Array:
+        """The same as :meth:`predict` as of past days, at the levels of these days.
+
+        Args:
+            days: of each row, counted from 1970-01-01.
+        """
+        line = self.slope * self.raw(x) + self.intercept
+        return self._of_line(line if self.past is None else line + self.past.of(days))
+
     def contributions(self, x: Array) -> Array:
         """Per row what each column adds to the raw score, and last the base common to all rows."""
         first, *others = (part.contributions(x) for part in self.parts.values())
@@ -108,6 +124,9 @@ class FittedBlend:
     def corrected(self, raw: Numbers) -> Numbers:
         """Convert raw scores, or a single one, to probabilities or money."""
         line: Numbers = self.slope * raw + self.intercept
+        return self._of_line(line)
+
+    def _of_line(self, line: Numbers) -> Numbers:
         if self.kind == "probability":
             return sigmoid(line)
         money: Numbers = np.exp(line)
@@ -143,6 +162,8 @@ class FittedBlend:
             "chosen": dict(self.chosen),
             "intervals": None if self.intervals is None else self.intervals.as_dict(),
         }
+        if self.past is not None:
+            parameters["past"] = self.past.as_dict()
         return files | {"parameters.json": json.dumps(parameters, indent=2).encode()}
 
     @classmethod
@@ -154,6 +175,7 @@ class FittedBlend:
             for name, part in parameters["parts"].items()
         }
         intervals = None if parameters["intervals"] is None else Intervals.from_dict(parameters["intervals"])
+        past = PastLevels.from_dict(parameters["past"]) if "past" in parameters else None
         return cls(
             parameters["kind"],
             parts,
@@ -161,6 +183,7 @@ class FittedBlend:
             parameters["intercept"],
             parameters["chosen"],
             intervals,
+            past,
         )
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.calibration import common_line
 from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
-from models.estimators.holdouts import ValidationSplit, by_customer, by_time
-from models.estimators.intervals import Intervals, fit_intervals
+from models.estimators.holdouts import HeldOut, ValidationSplit, by_customer, by_time
+from models.estimators.intervals import Intervals, doubt, fit_intervals
 from models.estimators.level import PRIOR_SD, Level, forecast, intercept_for
 from models.estimators.line import rounded
+from models.estimators.past_levels import past_levels
 from models.estimators.trees import PARAMETERS
 from models.measures.metrics import RANKING
 from models.spec import Array, FitContext
@@ -132,11 +133,21 @@ def _calibrated(
     else:
         intercept = intercept_for(kind, slope * final.raw(context.current), level.total)
         sd, chosen = level.sd, {"level": {name: rounded(value) for name, value in asdict(level).items()}}
-    fitted = replace(final, slope=slope, intercept=rounded(intercept), chosen=dict(final.chosen) | chosen)
-    if kind == "probability":
-        return fitted
-    predicted = [np.exp(slope * r + b) for r, b in zip(raw, intercepts, strict=True)]
-    return replace(fitted, intervals=_intervals(outcome, predicted, sd))
+    predicted = [
+        replace(final, slope=slope, intercept=b).corrected(r) for r, b in zip(raw, intercepts, strict=True)
+    ]
+    if kind == "money":
+        predicted = [p * (o.sum() / p.sum()) for o, p in zip(outcome, predicted, strict=True)]
+    past = None
+    if context is not None:
+        line = slope * final.raw(x) + intercept
+        past = past_levels(kind, context.days, line, y, context.today)
+    held_out = HeldOut(np.concatenate([h.held_out for h in holdouts]), np.concatenate(predicted))
+    return replace(
+        final, slope=slope, intercept=rounded(intercept), chosen=dict(final.chosen) | chosen,
+        intervals=_intervals(outcome, predicted, sd) if kind == "money" else None,
+        past=past, held_out=held_out,
+    )  # fmt: skip
 
 
 def _level_now(context: FitContext, y: Array) -> Level | None:
@@ -164,17 +175,13 @@ def _own_level(
 
 
 def _intervals(outcome: Sequence[Array], predicted: Sequence[Array], sd: float) -> Intervals:
-    """Intervals of held-out money, at the actual total of each split, widened by the doubt about the level.
-
-    Their spread is that at the actual total.
+    """Intervals of held-out money, widened by the doubt about the level.
 
     Args:
-        sd: the standard deviation of the logarithm of the level; three equally likely levels have it.
+        predicted: per split, at its actual total; the spread is that at this total.
+        sd: the standard deviation of the logarithm of the level.
     """
-    exact = [p * (o.sum() / p.sum()) for o, p in zip(outcome, predicted, strict=True)]
-    doubt = np.exp(sd * np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]))
-    intervals = fit_intervals(
-        np.concatenate([factor * o for factor in doubt for o in outcome]),
-        np.concatenate([p for _ in doubt for p in exact]),
-    )
-    return intervals.with_spread(np.concatenate(outcome), np.concatenate(exact))
+    actual, money = np.concatenate(outcome), np.concatenate(predicted)
+    levels = doubt(sd)
+    intervals = fit_intervals(np.outer(levels, actual).ravel(), np.tile(money, len(levels)))
+    return intervals.with_spread(actual, money)

@@ -28,6 +28,19 @@ class ValidationSplit:
     day: int | None = None
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The predictions of the held-out rows of all splits, each split at its actual total.
+
+    Attributes:
+        rows: their positions, each at most once.
+        predicted: probabilities, or money in currency.
+    """
+
+    rows: Rows
+    predicted: Array
+
+
 def by_time(context: FitContext, y: Array, kind: str) -> list[ValidationSplit]:
     """Moments spread over time, each with the rows known before it as training rows; none if there are too
     few.

@@ -98,6 +98,12 @@ def fit_intervals(outcome: Array, score: Array, level: float = LEVEL) -> Interva
     return fitted.with_spread(outcome, score)
 
 
+def doubt(sd: float) -> Array:
+    """Three equally likely levels, as factors, whose logarithms have a standard deviation."""
+    levels: Array = np.exp(sd * np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]))
+    return levels
+
+
 def coverages(outcome: Array, score: Array, low: Array, high: Array) -> dict[str, float]:
     """The share of outcomes within their intervals: of all, and of the tenth with the highest scores."""
     top = score >= np.quantile(score, 0.9)

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from core.errors import PatronError
 from features.earlier_definitions import EARLIER
+from models.estimators.blend import FittedBlend
 from models.estimators.opening import open_fitted
 from models.order_probability import OrderProbability, open_order_probability
 from models.registry.encoding import Column, matrix, numbers
@@ -88,23 +90,36 @@ class FittedModel:
         used = self.fitted.used
         return tuple(column.name for i, column in enumerate(self.columns) if i not in used)
 
-    def score(self, values: Mapping[str, Sequence[Any]]) -> Array:
+    def score(self, values: Mapping[str, Sequence[Any]], days: NDArray[np.int64] | None = None) -> Array:
         """Scores of customers.
 
         Args:
             values: feature values by name, one per customer; None for missing ones.
+            days: of each row, counted from 1970-01-01, for the levels of the past; by default the present's.
         """
-        return self.score_matrix(matrix(self.columns, values))
+        x = matrix(self.columns, values)
+        if days is None or not isinstance(self.fitted, FittedBlend):
+            return self.score_matrix(x)
+        return self._scores(self.fitted.predict_as_of(x, days))
 
     def score_matrix(self, x: Array) -> Array:
         """Scores of customers, from a matrix of ``columns``."""
-        scores = self.fitted.predict(x)
+        return self._scores(self.fitted.predict(x))
+
+    def _scores(self, scores: Array) -> Array:
         return 1 - scores if self.manifest["complement"] else scores
 
-    def interval(self, scores: Array) -> tuple[Array, Array] | None:
-        """The lower and upper bound for each score; None if the model has no intervals."""
+    def interval(self, scores: Array, parts: tuple[Array, Array] | None = None) -> tuple[Array, Array] | None:
+        """The lower and upper bound for each score; None if the model has no intervals.
+
+        Args:
+            parts: see :meth:`parts`; None for versions without them.
+        """
         intervals = self.fitted.intervals
-        return None if intervals is None else intervals.of(scores)
+        bounds = None if intervals is None else intervals.of(scores)
+        if bounds is None or parts is None or self.order is None:
+            return bounds
+        return self.order.bounds(bounds, parts)
 
     def deviation(self, scores: Array) -> Array | None:
         """The standard deviation of the outcome of each score; None if it was not learnt."""

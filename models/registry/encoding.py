@@ -86,6 +86,12 @@ def column_matrix(columns: Sequence[Column], values: Mapping[str, pa.Array]) -> 
     return x
 
 
+def days_of(moments: pd.Series) -> NDArray[np.int64]:
+    """The days, counted from 1970-01-01, on which moments begin that are midnights in some time zone."""
+    utc = pd.to_datetime(moments, utc=True)
+    return np.asarray(utc.dt.round("D").dt.as_unit("s").astype("int64"), np.int64) // 86_400
+
+
 def vocabulary(values: pd.Series) -> tuple[str, ...]:
     """The categories that are frequent enough, in alphabetical order."""
     counts = values.dropna().value_counts()

@@ -27,11 +27,16 @@ def write_signature(
     """
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
 
     manifest = json.loads(files[MANIFEST])
-    inputs = Schema(
-        [ColSpec(DataType[_type_of(c, features)], c["name"], required=False) for c in manifest["features"]]
-    )
+    columns = [
+        ColSpec(DataType[_type_of(c, features)], c["name"], required=False) for c in manifest["features"]
+    ]
+    if "past" in json.loads(files["parameters.json"]):
+        # MLflow's datetime refuses moments with a time zone.
+        columns.append(ColSpec(AnyType(), "as_of", required=False))
+    inputs = Schema(columns)
     signature = ModelSignature(inputs, Schema([ColSpec(DataType.double, "score")]))
     flavors = {
         "python_function": {"loader_module": "models.pyfunc", "python_version": platform.python_version()}

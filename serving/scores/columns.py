@@ -44,7 +44,8 @@ def score_columns(
     def score(model: FittedModel) -> tuple[Array, Parts, Parts]:
         x = matrices[model.columns]
         scores = model.score_matrix(x)
-        return scores, model.interval(scores), model.parts(x, scores)
+        parts = model.parts(x, scores)
+        return scores, model.interval(scores, parts), parts
 
     for model, (scores, *amounts) in zip(models, map_models(score, models), strict=True):
         reasons = model.column_refusals(features.values)

@@ -95,7 +95,8 @@ def scores_of(model: FittedModel, columns: dict[str, list[Any]], x: Array, score
 
 def amounts_of(model: FittedModel, x: Array, scores: Array) -> list[tuple[float | None, ...]]:
     """Of each score the interval and the two parts, in the order of ``AMOUNT_FIELDS``; None without them."""
-    pairs = (model.interval(scores), model.parts(x, scores))
+    parts = model.parts(x, scores)
+    pairs = (model.interval(scores, parts), parts)
     if pairs == (None, None):
         return [_NO_AMOUNTS] * len(scores)
     none = [None] * len(scores)

@@ -78,3 +78,46 @@ def test_extreme_money_has_a_probability_and_an_amount(fitted: FittedBlend, mone
         assert 0 < probability[0] <= 1
         assert np.isfinite(amount[0])
         assert probability[0] * amount[0] == pytest.approx(money)
+
+
+def test_bounds_of_almost_certain_orders_contain_nine_in_ten(fitted: FittedBlend) -> None:
+    rng = np.random.default_rng(7)
+    count = 40_000
+    probability = rng.choice([0.5, 0.9, 0.96, 0.99, 1.0], count)
+    amount = rng.lognormal(4, 1, count)
+    outcome = np.where(rng.random(count) < probability, amount * rng.lognormal(-0.125, 0.5, count), 0.0)
+    order = OrderProbability(fitted, (), (1e9,)).with_ratios(
+        probability, probability * amount, outcome, sd=0.0
+    )
+    reloaded = open_order_probability(order.to_files())
+    assert reloaded == order
+    bounds = np.zeros(count), 0.001 * amount
+    low, high = order.bounds(bounds, (probability, amount))
+    for value in (0.5, 0.9):
+        own = probability == value
+        assert not low[own].any()
+        assert (high[own] == bounds[1][own]).all()
+    for value in (0.96, 0.99, 1.0):
+        own = probability == value
+        assert low[own].min() > 0
+        assert (outcome < low)[own].mean() == pytest.approx(0.05, abs=0.012)
+        assert (outcome > high)[own].mean() == pytest.approx(0.05, abs=0.012)
+    alone = [
+        order.bounds((low[:1], high[:1]), (probability[i : i + 1], amount[i : i + 1])) for i in range(50)
+    ]
+    assert all(np.isfinite(bound).all() for pair in alone for bound in pair)
+
+
+def test_a_doubtful_level_widens_the_bounds_of_almost_certain_orders(fitted: FittedBlend) -> None:
+    rng = np.random.default_rng(8)
+    sure = np.full(5_000, 0.98)
+    amount = rng.lognormal(4, 1, 5_000)
+    outcome = amount * rng.lognormal(0, 0.3, 5_000)
+    order = OrderProbability(fitted, (), (1e9,))
+    ratios = [order.with_ratios(sure, sure * amount, outcome, sd) for sd in (0.0, 0.3)]
+    assert ratios[1].low_ratios[-1] < ratios[0].low_ratios[-1]
+    assert ratios[1].high_ratio > ratios[0].high_ratio
+    few = order.with_ratios(sure[:99], (sure * amount)[:99], outcome[:99], 0.0)
+    assert few is order  # too few to learn from
+    bounds = np.zeros(5_000), amount
+    assert order.bounds(bounds, (sure, amount)) is bounds

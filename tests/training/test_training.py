@@ -34,6 +34,7 @@ from features.workspace import Workspace
 from models.estimators.candidates import CANDIDATES
 from models.questions import MODELS
 from models.questions.labels import ordered_within
+from models.registry.encoding import days_of
 from models.registry.registry import NoChampion, Registry
 from models.spec import Condition, CustomerModel, Gate
 from training.customers.backtest import recipe_of
@@ -320,10 +321,14 @@ def test_mlflow_scores_a_snapshot_as_it_is(
         loaded = mlflow.pyfunc.load_model(str(mlmodel.parent))
         result = loaded.predict(pd.read_parquet(tmp_path / "snapshot.parquet"))
         assert np.array_equal(loaded.predict(everyone), result)
+        past = everyone.assign(as_of=everyone["as_of"] - pd.Timedelta(days=200))
+        past_result = loaded.predict(past)
     assert everyone[list(champion.features)].isna().any(axis=None)
     assert np.array_equal(result, champion.score(today))
+    assert np.array_equal(past_result, champion.score(today, days_of(past["as_of"])))
+    assert not np.array_equal(past_result, result)
     signature = Model.load(str(mlmodel)).signature
-    assert signature.inputs.input_names() == [column.name for column in champion.columns]
+    assert signature.inputs.input_names() == [*(column.name for column in champion.columns), "as_of"]
     assert signature.outputs.input_names() == ["score"]
     types = dict(zip(signature.inputs.input_names(), signature.inputs.input_types(), strict=True))
     assert types["orders_total"].name == "long"

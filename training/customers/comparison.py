@@ -18,6 +18,7 @@ from features.offline import populations
 from features.workspace import Workspace
 from models.registry import promotion
 from models.registry.bundle import FittedModel
+from models.registry.encoding import days_of
 from models.registry.registry import Registry
 from models.registry.versions import earlier
 from models.spec import CustomerModel
@@ -167,7 +168,9 @@ def _test_set(
     for fitted in opened.values():
         eligible = [reason is None for reason in fitted.refusals(columns_of(frame))]
         frame = frame[eligible].reset_index(drop=True)
-    scores = {name: fitted.score(columns_of(frame)) for name, fitted in opened.items()}
+    scores = {
+        name: fitted.score(columns_of(frame), days_of(frame["as_of"])) for name, fitted in opened.items()
+    }
     for baseline in model.baselines:
         score = baseline.score(frame, model.horizon_days).fillna(0)
         scores[baseline.name] = score.to_numpy(np.float64)

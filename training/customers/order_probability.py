@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.home import Home
 from models.measures import metrics
-from models.order_probability import bounded
+from models.order_probability import OrderProbability, bounded
 from models.questions.outcomes import KEYS
 from models.registry.bundle import FittedModel
 from models.registry.encoding import matrix
@@ -46,7 +46,19 @@ def with_order(home: Home, data: Dataset, money: FittedModel) -> FittedModel:
         totals = outcome_totals(home, question, data.horizon_days, rows, data.known_at)
         context = replace(context, totals=totals)
     fitted = question.estimator().fit(x, ordered, customers, categorical, context)
-    return replace(money, order=bounded(fitted, money.score_matrix(x), data.y))
+    order = bounded(fitted, money.score_matrix(x), data.y)
+    return replace(money, order=_with_ratios(order, money, data.y))
+
+
+def _with_ratios(order: OrderProbability, money: FittedModel, y: Array) -> OrderProbability:
+    """The probability with the ratios of the rows that both estimators held out, if there are any."""
+    ours, others = (getattr(fitted, "held_out", None) for fitted in (money.fitted, order.fitted))
+    if ours is None or others is None:
+        return order
+    rows, at, other_at = np.intersect1d(ours.rows, others.rows, assume_unique=True, return_indices=True)
+    return order.with_ratios(
+        others.predicted[other_at], ours.predicted[at], y[rows], money.level.get("sd", 0.0)
+    )
 
 
 def order_measures(model: FittedModel, frame: pd.DataFrame) -> dict[str, float]:
@@ -59,7 +71,7 @@ def order_measures(model: FittedModel, frame: pd.DataFrame) -> dict[str, float]:
     Args:
         frame: features and ``label``.
     """
-    parts, outcome = _parts(model, frame), frame["label"].to_numpy(np.float64)
+    parts, outcome = parts_of(model, frame), frame["label"].to_numpy(np.float64)
     ordered = (outcome > 0).astype(np.float64)
     if parts is None or len(np.unique(ordered)) < 2:
         return {}
@@ -76,12 +88,13 @@ def order_measures(model: FittedModel, frame: pd.DataFrame) -> dict[str, float]:
 
 def order_sections(model: FittedModel, frame: pd.DataFrame) -> list[tuple[str, str]]:
     """The section of a card about the probability, as title and text; empty if the model has none."""
-    parts = _parts(model, frame)
+    parts = parts_of(model, frame)
     if parts is None:
         return []
     ordered = frame.assign(label=(frame["label"] > 0).astype("float64"))
     return [(TITLE, "\n".join(table_of("probability", tenths_of("probability", ordered, parts[0]))))]
 
 
-def _parts(model: FittedModel, frame: pd.DataFrame) -> tuple[Array, Array] | None:
+def parts_of(model: FittedModel, frame: pd.DataFrame) -> tuple[Array, Array] | None:
+    """The parts of customers by their features and ``score``; None if the model has none."""
     return model.parts(matrix(model.columns, columns_of(frame)), frame["score"].to_numpy(np.float64))

@@ -26,7 +26,7 @@ from training.customers.backtest import Backtest, Preparation, backtest, fit, pr
 from training.customers.card_facts import card_facts
 from training.customers.champion import over_champion
 from training.customers.dataset import Dataset, columns_of
-from training.customers.order_probability import order_measures, order_sections, with_order
+from training.customers.order_probability import order_measures, order_sections, parts_of, with_order
 from training.customers.own_estimator import not_servable_because
 from training.customers.split import Split
 from training.evaluation import tenths
@@ -104,7 +104,7 @@ def _test(workspace: Workspace, prepared: Preparation) -> TestResults:
     test, model = backtest(workspace, prepared), prepared.model
     test = replace(test, fitted=with_order(workspace.home, test.data, test.fitted))
     scores = test.frame["score"].to_numpy(np.float64)
-    interval = test.fitted.interval(scores)
+    interval = test.fitted.interval(scores, parts_of(test.fitted, test.frame))
     evaluation = evaluate(model, test.frame, test.split.horizon_days, scores, interval)
     levels = [
         level_row(moment.origin, moment.frame, moment.scores[OURS])
