@@ -18,12 +18,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from core.calendar import day_of, midnight
 from core.errors import PatronError
 from core.home import Home
+from core.storage.database import WriteRows
 from decisions.catalogue.actions import Actions
 from decisions.draws import uniform
 from events.identity import Identity, Merge
@@ -65,26 +67,44 @@ def rotate(home: Home) -> int:
     return phase.rotation
 
 
-def held_out(
-    log: DecisionLog, identity: Identity, keys: Sequence[int], now: datetime, zone: str, *, enrol: bool = True
-) -> frozenset[int]:
-    """Those of the customers who are in the holdout.
+@dataclass(frozen=True)
+class HoldoutMembership:
+    """Who of some customers is in the holdout of a moment.
+
+    Attributes:
+        held_out: the keys of those who are.
+        rotation: the number of the draw.
+        new: the enrolments of customers who had none; they are stored with the first decision.
+    """
+
+    held_out: frozenset[int] = frozenset()
+    rotation: int = 0
+    new: tuple[Enrolment, ...] = ()
+
+    @property
+    def enrol(self) -> WriteRows:
+        """Stores the new enrolments in a transaction of the decision log."""
+        return partial(holdout.enrol, rotation=self.rotation, new=self.new)
+
+
+def membership(
+    log: DecisionLog, identity: Identity, keys: Sequence[int], now: datetime, zone: str
+) -> HoldoutMembership:
+    """Who of some customers is in the holdout; nothing is written.
 
     Args:
         now: by the shop's clock. zone: the shop's time zone.
-        enrol: enrol the customers who had no decision in the rotation; False changes nothing.
     """
     phase = holdout.current(log, now)
     if phase is None or phase.share == 0:
-        return frozenset()
+        return HoldoutMembership()
     merged = by_survivor(identity.merges(keys))
-    own_draw = partial(draw, log.salt, phase.rotation)
-    if enrol:
-        enrolments = holdout.enrol(log, keys, merged, phase, (now, day_of(now, zone)), own_draw)
-    else:
-        enrolments = holdout.enrolled(log, keys, merged, phase.rotation)
-    draws = {key: enrolments[key].draw if key in enrolments else own_draw(key) for key in keys}
-    return frozenset(key for key, value in draws.items() if value < phase.share)
+    known = holdout.enrolled(log, keys, merged, phase.rotation)
+    day = day_of(now, zone)
+    new = [Enrolment(key, now, day, draw(log.salt, phase.rotation, key)) for key in keys if key not in known]
+    draws = {enrolment.customer_key: enrolment.draw for enrolment in (*known.values(), *new)}
+    held_out = frozenset(key for key, value in draws.items() if value < phase.share)
+    return HoldoutMembership(held_out, phase.rotation, tuple(new))
 
 
 def by_survivor(merges: Iterable[Merge]) -> dict[int, list[int]]:

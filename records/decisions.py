@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from core.calendar import micros, moment
 from core.home import Home
 from core.storage.connections import Turn
-from core.storage.database import Database, insert
+from core.storage.database import Database, WriteRows, insert
 from records.contacts import Contact, ContactReservation, ledger
 from records.contacts.history import ContactHistory, Merged, unmerged
 from records.tables import decisions, outcomes, rules, run_rows, salts
@@ -145,6 +145,7 @@ class DecisionLog:
         choose: Choose,
         places: Sequence[int] = (),
         merged: Merged = unmerged,
+        also_write: WriteRows | None = None,
     ) -> dict[int, Decision]:
         """Decide for customers who have no standing decision; all are committed on return.
 
@@ -153,9 +154,12 @@ class DecisionLog:
             choose: called with a customer's key and contacts, reservations included.
             places: the positions of the customers in the request's run, which lists the decisions.
             merged: the keys that were merged into customers, whose contacts count as theirs.
+            also_write: writes further rows in the same transaction.
         """
         decided, numbers = {}, []
         with self.writing() as connection:
+            if also_write is not None:
+                also_write(connection)
             history = ContactHistory(connection, keys, question.at, merged, question.counted_rules)
             for key in keys:
                 standing = _standing(connection, key, question)
@@ -208,12 +212,9 @@ _STANDING = (
 
 def _standing(connection: sa.Connection, key: int, question: DecisionRequest) -> sa.Row[Any] | None:
     parameters = {
-        "key": key,
-        "today": question.day,
-        "channels": json.dumps(question.channels),
-        "digest": question.rules,
-        "now": micros(question.at),
-    }
+        "key": key, "today": question.day, "channels": json.dumps(question.channels),
+        "digest": question.rules, "now": micros(question.at),
+    }  # fmt: skip
     return connection.execute(_STANDING, parameters).first()
 
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from core.home import Clock, Home, Shop
 from decisions.catalogue.actions import NOTHING
-from decisions.holdout import held_out
+from decisions.holdout import membership
 from events import lake
 from events.identity import Identity
 from records.contacts import ledger
@@ -89,17 +89,17 @@ def decide(home: Home, rng: np.random.Generator, customers: int) -> list[Decisio
             connection.execute(sa.update(salts).values(salt=rng.bytes(32)))
         salted = DecisionLog(home)
         holdout.declare(salted, SHARE, START, START)
-        left_alone = held_out(salted, Identity(home), keys, START, ZONE)
+        holdouts = membership(salted, Identity(home), keys, START, ZONE)
         offered = rng.random(customers + 1) < CHANCE
 
         def choose(key: int, _contacts: Sequence[Contact]) -> Choice:
-            if key in left_alone:
+            if key in holdouts.held_out:
                 return _choice(NOTHING, "holdout", {NOTHING: 1.0, "offer": 0.0})
             chances = {NOTHING: 1 - CHANCE, "offer": CHANCE}
             return _choice("offer" if offered[key] else NOTHING, "explored", chances)
 
         question = DecisionRequest(START, 0, None, "digest", "benchmark")
-        decided = salted.decide(keys, question, choose)
+        decided = salted.decide(keys, question, choose, also_write=holdouts.enrol)
         with salted.writing() as connection:
             for decision in decided.values():
                 ledger.record(connection, decision.id, SENT, START)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,6 +23,8 @@ from core.storage.connections import Turn, connections_of
 METADATA = sa.MetaData()
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """The type of row numbers: SQLite assigns numbers automatically only to INTEGER columns."""
+WriteRows: TypeAlias = Callable[[sa.Connection], None]
+"""Writes rows within a transaction."""
 home_ids = sa.Table(  # one row; see core.storage.ownership
     ownership.TABLE, METADATA, sa.Column("id", sa.Text, nullable=False)
 )
@@ -169,6 +171,8 @@ def among(
     connection: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[str] | Sequence[int]
 ) -> sa.ColumnElement[bool]:
     """Whether a column has one of many values; they are sent as a single parameter, which is much faster."""
+    if len(values) == 1:
+        return column == values[0]
     if connection.dialect.name == "postgresql":
         return column == sa.any_(sa.literal(values, postgresql.ARRAY(column.type)))
     listed = sa.func.json_each(json.dumps(values)).table_valued("value")

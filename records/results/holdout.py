@@ -6,7 +6,7 @@ begins another *phase*. :mod:`decisions.holdout` says who belongs to the holdout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,7 +55,8 @@ def phases(log: DecisionLog) -> list[HoldoutPhase]:
 
 def current(log: DecisionLog, now: datetime) -> HoldoutPhase | None:
     """The phase of a moment; None before the first one."""
-    return phase_at(phases(log), now)
+    row = log.database.first(_CURRENT, (micros(now),))
+    return None if row is None else HoldoutPhase(moment(row[0]), row[1], row[2])
 
 
 def phase_at(in_order: Iterable[HoldoutPhase], now: datetime) -> HoldoutPhase | None:
@@ -106,29 +107,17 @@ def enrolled(
         return _enrolled(connection, keys, merged, rotation)
 
 
-def enrol(
-    log: DecisionLog,
-    keys: Sequence[int],
-    merged: Mapping[int, Sequence[int]],
-    phase: HoldoutPhase,
-    moment_and_day: tuple[datetime, int],
-    draw: Callable[[int], float],
-) -> dict[int, Enrolment]:
-    """The enrolment of each of these customers; those who have none are enrolled now.
-
-    Args:
-        merged: the keys of the customers who were merged into a customer.
-        draw: the draw of a key.
-    """
-    known = enrolled(log, keys, merged, phase.rotation)
-    if missing := [key for key in keys if key not in known]:
-        at, day = moment_and_day
-        rows = [{"rotation": phase.rotation, "customer_key": key, "at_us": micros(at), "day": day,
-                 "draw": draw(key)} for key in missing]  # fmt: skip
-        with log.writing() as connection:
-            connection.execute(insert(connection, holdout_draws).on_conflict_do_nothing(), rows)
-            known |= _enrolled(connection, missing, merged, phase.rotation)
-    return known
+def enrol(connection: sa.Connection, rotation: int, new: Iterable[Enrolment]) -> None:
+    """Enrol customers in a rotation; those who are enrolled already keep what is stored."""
+    rows = [
+        {
+            "rotation": rotation, "customer_key": e.customer_key, "at_us": micros(e.at), "day": e.day,
+            "draw": e.draw,
+        }
+        for e in new
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(connection, holdout_draws).on_conflict_do_nothing(), rows)
 
 
 def enrolments(log: DecisionLog, rotation: int, merged: Mapping[int, Sequence[int]]) -> list[Enrolment]:
@@ -145,6 +134,7 @@ def enrolments(log: DecisionLog, rotation: int, merged: Mapping[int, Sequence[in
     return [e for key in sorted(persons) if (e := _first(key, own, merged)) is not None]
 
 
+_CURRENT = "SELECT at_us, rotation, share FROM holdout_phases WHERE at_us <= ? ORDER BY n DESC LIMIT 1"
 _DRAWS = sa.select(
     holdout_draws.c.customer_key, holdout_draws.c.at_us, holdout_draws.c.day, holdout_draws.c.draw
 )

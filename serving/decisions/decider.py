@@ -11,7 +11,7 @@ from core import files
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
 from decisions.context import CustomerContext, ScoreInput
-from decisions.holdout import declare, held_out
+from decisions.holdout import HoldoutMembership, declare, membership
 from decisions.policies import consent
 from decisions.policy import recommend
 from events.identity import merged_keys
@@ -106,8 +106,9 @@ class Decider:
                     ledger.give_back(connection, standing.pop(key).id)
         if len(standing) == len(customers) and question.run_id is None:
             return list(standing.values())
-        choose = self._choose(customers, standing, consents, question, rules, route)
-        decided = self.log.decide(list(customers), question, choose, places, merged_keys)
+        holdout = self._holdout(customers, question)
+        choose = self._choose(customers, standing, consents, holdout, question, rules, route)
+        decided = self.log.decide(list(customers), question, choose, places, merged_keys, holdout.enrol)
         return [decided[key] for key in customers]
 
     def preview(
@@ -120,7 +121,8 @@ class Decider:
         """
         consents = self.consents.of(list(customers), question.at)
         standing = self.log.standing(customers, question)
-        choose = self._choose(customers, standing, consents, question, rules, None)
+        holdout = self._holdout(customers, question)
+        choose = self._choose(customers, standing, consents, holdout, question, rules, None)
         decided = self.log.preview(list(customers), question, choose, merged_keys)
         return [decided[key] for key in customers]
 
@@ -129,26 +131,27 @@ class Decider:
         customers: Mapping[int, str],
         standing: Mapping[int, Decision],
         consents: Mapping[int, ByChannel],
+        holdout: HoldoutMembership,
         question: DecisionRequest,
         rules: Actions,
         route: str | None,
     ) -> Choose:
         """Score those customers who have no standing decision, and return how to choose for one of them."""
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
-        zone = self.scorer.shop.time_zone
-        holdout = held_out(
-            self.log, self.scorer.identity, list(customers), question.at, zone, enrol=route is not None
-        )
 
         def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, route))
             known = self._known(key, entries[key], contacts, consents[key], question, rules)
-            known = replace(known, in_holdout=key in holdout)
+            known = replace(known, in_holdout=key in holdout.held_out)
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
             return choice_of(recommendation, known, rules)
 
         return choose
+
+    def _holdout(self, customers: Mapping[int, str], question: DecisionRequest) -> HoldoutMembership:
+        zone = self.scorer.shop.time_zone
+        return membership(self.log, self.scorer.identity, list(customers), question.at, zone)
 
     def _entries(self, customers: Mapping[int, str], route: str | None) -> dict[int, ScoredCustomer]:
         entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []

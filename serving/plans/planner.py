@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.progress import Progress, silent
 from decisions.catalogue.actions import Actions
 from decisions.checks import PolicyRequest, refusal
-from decisions.holdout import held_out
+from decisions.holdout import membership
 from decisions.plans.eligibility import eligible
 from decisions.plans.plan import ActionPlan, make_plan
 from decisions.plans.problem import NOTHING_CHOSEN, Numbers, PlanProblem, constraints_of
@@ -120,7 +120,7 @@ def _value(
     permitted = eligible(chunk.rule_table(), chunk.facts_days(zone, question.day), request)
     permitted &= np.isfinite(values.priority) & ~values.harmful
     keys = chunk.keys.tolist()
-    holdout = held_out(decider.log, decider.scorer.identity, keys, question.at, zone, enrol=False)
+    holdout = membership(decider.log, decider.scorer.identity, keys, question.at, zone).held_out
     service = np.array([is_service(action.channel, rules) for action in rules.actions])
     permitted &= ~np.isin(chunk.keys, [*holdout]) | service[:, None]
     worth = np.where(permitted, values.priority, -np.inf).astype(np.float32)

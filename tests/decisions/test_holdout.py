@@ -13,7 +13,7 @@ from core.home import Home
 from core.storage.database import Database
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import parse
-from decisions.holdout import by_survivor, declare, draw, held_out, shares_since
+from decisions.holdout import by_survivor, declare, draw, membership, shares_since
 from events.identity import Identity, join
 from records.decisions import DecisionLog
 from records.results import holdout
@@ -55,7 +55,11 @@ EVERYONE = range(1, 601)
 
 
 def members(log: DecisionLog, identity: Identity, now: datetime, keys: Any = EVERYONE) -> frozenset[int]:
-    return held_out(log, identity, list(keys), now, ZONE)
+    """The holdout at the first decision of these customers."""
+    result = membership(log, identity, list(keys), now, ZONE)
+    with log.writing() as connection:
+        result.enrol(connection)
+    return result.held_out
 
 
 def test_membership_lasts_and_a_larger_share_moves_nobody_out(log: DecisionLog, identity: Identity) -> None:
@@ -109,10 +113,10 @@ def test_only_a_rotation_draws_anew_and_independently(log: DecisionLog, identity
 
 def test_a_preview_shows_the_group_and_enrols_nobody(log: DecisionLog, identity: Identity) -> None:
     declare(log, actions("holdout_share = 0.3"), NOON, ZONE)
-    shown = held_out(log, identity, list(EVERYONE), NOON, ZONE, enrol=False)
+    shown = membership(log, identity, list(EVERYONE), NOON, ZONE).held_out
     assert holdout.enrolments(log, 1, {}) == []
     assert members(log, identity, NOON) == shown
-    assert held_out(log, identity, list(EVERYONE), NOON, ZONE, enrol=False) == shown
+    assert membership(log, identity, list(EVERYONE), NOON, ZONE).held_out == shown
 
 
 def test_draws_are_apart_from_the_salt_and_the_rotation() -> None:
