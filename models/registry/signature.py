@@ -33,7 +33,7 @@ def write_signature(
     columns = [
         ColSpec(DataType[_type_of(c, features)], c["name"], required=False) for c in manifest["features"]
     ]
-    if "past" in json.loads(files["parameters.json"]):
+    if "past" in json.loads(files.get("parameters.json", b"{}")):
         # MLflow's datetime refuses moments with a time zone.
         columns.append(ColSpec(AnyType(), "as_of", required=False))
     inputs = Schema(columns)
