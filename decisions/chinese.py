@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from decisions.names.channels import CHANNELS, source_in_chinese
+from decisions.names.regions import country_in_chinese
 from features.groups.segment_rules import RFM, STAGES, TIERS, Segment
 
 SHARE = "%"
@@ -93,7 +95,7 @@ FEATURES: Mapping[str, tuple[str, str]] = {
     "days_since_cancellation": ("距上次取消订阅", "天"),
     "country": ("国家", ""),
     "acquisition_channel": ("获客渠道", ""),
-    "known_days": ("已知", "天"),
+    "known_days": ("距建档", "天"),
     "recency_score": ("最近购买评分", "分"),
     "frequency_score": ("购买频次评分", "分"),
     "monetary_score": ("消费金额评分", "分"),
@@ -162,6 +164,18 @@ DATES: Mapping[str, str] = {
 _SEGMENTS: Mapping[str, Mapping[str, Segment]] = {
     "value_tier": TIERS, "lifecycle_stage": STAGES, "rfm_segment": RFM,
 }  # fmt: skip
+_TOPICS: Mapping[str, str] = {
+    "delivery": "物流", "packaging": "包装", "quality": "质量", "material": "材质", "size and fit": "尺码",
+    "appearance": "外观", "price": "价格", "service": "服务", "returns": "退换货", "authenticity": "正品",
+}  # fmt: skip
+_NAMED: Mapping[str, Callable[[str], str]] = {
+    "country": country_in_chinese,
+    "acquisition_channel": source_in_chinese,
+    "preferred_channel_365d": lambda channel: CHANNELS.get(channel, channel),
+    "top_topic_365d": lambda topic: _TOPICS.get(topic, topic),
+    "top_complaint_topic_365d": lambda topic: _TOPICS.get(topic, topic),
+}
+"""By feature, how its texts are called; the texts of other features are the shop's own."""
 _NEEDS = {"below": "不低于", "above": "不超过", "not_above": "高于", "not_below": "低于"}
 _NEEDS_COUNT = {"below": "满", "above": "不超过", "not_above": "超过", "not_below": "少于"}
 COMPARISONS = (*_NEEDS, "not_known", "not_equal", "not_one_of", "must_not_be", "is_known")
@@ -204,7 +218,7 @@ def measure(name: str, value: Any) -> str:
         return "是" if value else "否"
     if isinstance(value, str):
         segment = _SEGMENTS.get(name, {}).get(value)
-        return segment.chinese if segment is not None else value
+        return segment.chinese if segment is not None else _NAMED.get(name, str)(value)
     unit = FEATURES.get(name, ("", ""))[1]
     if unit == SHARE:
         return f"{100 * value:.3g}%"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from decisions import chinese
+from decisions.names.refusals import refusal_in_chinese
 
 Language = Literal["en", "zh"]
 
 _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     # An action is not offered.
-    "channel": ("channel not asked for", "未请求该渠道"),
+    "channel": ("channel not asked for", "不在所选渠道之内"),
     # In Chinese, :mod:`decisions.chinese` words comparisons.
     "not_known": ("{feature} is not known", ""),
     "not_equal": ("{feature} is {value} and must be {wanted}", ""),
@@ -25,11 +27,11 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     "is_known": ("{feature} is known and must not be", ""),
     "excluded": ("excluded by the rule: {rule}", "符合排除条件"),
     "no_alternative": ("none of these holds: {reasons}", "以下条件均不满足：{reasons}"),
-    "outside_audience": ("not in the audience {audience}: {why}", "不属于受众“{audience}”（{why}）"),
+    "outside_audience": ("not in the audience {audience}: {why}", "不属于受众“{audience}”：{why}"),
     "in_audience": ("in the audience {audience}, which is excluded", "属于已排除的受众“{audience}”"),
     "not_within": ("{date} is not within {days} days", "{days} 天内没有{date}"),
     "is_within": ("{date} is within {days} days, which is excluded", "{days} 天内有{date}，已排除"),
-    "not_started": ("starts on {start}", "{start} 开始"),
+    "not_started": ("starts on {start}", "尚未开始（{start} 起）"),
     "over": ("ended on {end}", "已于 {end} 结束"),
     "repeat": (
         "chosen {days} days ago and at most every {limit} days",
@@ -81,26 +83,26 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "no_first_order_value": (
         "the value of a first order is not declared; add first_order_value to actions.toml",
-        "未设定首单金额；请在 actions.toml 中添加 first_order_value",
+        "未设定首单金额，请在营销动作文件中补充",
     ),
     "harmful": (
         "by its declared effect it would change {model} for the worse: {before:.1%} → {after:.1%}",
-        "按设定的效果，反而会变差：{before:.1%} → {after:.1%}",
+        "按设定的效果，{model}反而会变差：{before:.1%} → {after:.1%}",
     ),
     # A permitted action was not chosen.
-    "loss": ("costs more than it brings: {value:,.2f}", "成本高于收益：{value:,.2f}"),
+    "loss": ("costs more than it brings: {value:,.2f}", "成本高于收益（预期收益 {value:,.2f}）"),
     "less": (
         "worth {value:,.2f}, not more than {best:,.2f} of {action}",
-        "价值 {value:,.2f}，不高于 {action} 的 {best:,.2f}",
+        "预期收益 {value:,.2f}，不高于“{action}”的 {best:,.2f}",
     ),
     "lever_less": (
         "worth {value:,.2f} and ranked as {priority:,.2f}, not more than {best:,.2f} of {action}",
-        "价值 {value:,.2f}，排序值 {priority:,.2f}，不高于 {action} 的 {best:,.2f}",
+        "预期收益 {value:,.2f}，排序值 {priority:,.2f}，不高于“{action}”的 {best:,.2f}",
     ),
-    "not_drawn": ("not drawn: today's choice is random, to learn", "未抽中：今日为学习而随机选择"),
+    "not_drawn": ("not drawn: today's choice is random, to learn", "今日为随机试验，未被抽中"),
     "too_much_loss": (
         "not drawn: it would lose more than exploration may, worth {value:,.2f}",
-        "未参与抽取：超出随机试验允许的损失，价值 {value:,.2f}",
+        "超出随机试验允许的损失，未参与抽取（预期收益 {value:,.2f}）",
     ),
     # The chosen action.
     "holdout": (
@@ -113,7 +115,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "drawn": (
         "drawn at random among {count} permitted options, to learn",
-        "为学习而在 {count} 个可选项中随机抽取",
+        "随机试验：从 {count} 个可选动作中随机抽取",
     ),
     "effect": (
         "{model} {before:.2g} → {after:.2g}, an assumed effect",
@@ -121,25 +123,25 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "order_value": (
         "average order {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
-        "平均订单 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+        "平均订单金额 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
     ),
     "stays": (
         "worth {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
         " and {discount:.0%} given away",
-        "若留存，{days} 天价值 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+        "若不流失，{days} 天内消费 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
     ),
     "first_order": (
         "a first order is worth {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
-        "首单价值 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+        "首单金额 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
     ),
     "subscription": (
         "pays {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
         " and {discount:.0%} given away",
-        "若续订，{days} 天支付 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
+        "若续订，{days} 天内支付 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
     ),
     "brings_within": (
         "brings {gain:,.2f} within {days} days and costs {cost:,.2f}",
-        "{days} 天内带来 {gain:,.2f}，成本 {cost:,.2f}",
+        "{days} 天内预计增加毛利 {gain:,.2f}，成本 {cost:,.2f}",
     ),
     "brought_forward": (
         "{share:.0%} of the additional orders are assumed to be brought forward and add nothing",
@@ -149,22 +151,15 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "ranked as {priority:,.2f} by its lever of {lever:g}",
         "优先系数 {lever:g}，排序值 {priority:,.2f}",
     ),
-    "brings": ("brings {gain:,.2f} and costs {cost:,.2f}", "带来 {gain:,.2f}，成本 {cost:,.2f}"),
+    "brings": ("brings {gain:,.2f} and costs {cost:,.2f}", "预计增加毛利 {gain:,.2f}，成本 {cost:,.2f}"),
     "nothing_pays": ("no permitted action brings more than it costs", "没有收益高于成本的可选动作"),
     "nothing_permitted": ("no action is permitted", "没有可选动作"),
     "no_facts": ("{reason}", "{reason}"),
 }
 
 
-_CHANNELS_IN_CHINESE = {
-    "app": "应用", "email": "邮件", "phone": "电话", "post": "信件", "push": "推送", "sms": "短信",
-    "wecom": "企业微信",
-}  # fmt: skip
-
-
-def channel_in_chinese(channel: str) -> str:
-    """A channel's usual name in Chinese; its own name in quotation marks if it has none."""
-    return _CHANNELS_IN_CHINESE.get(channel) or f"“{channel}”"
+CatalogueNames: TypeAlias = Mapping[str, Mapping[str, str]]
+"""What a catalogue calls its actions and audiences in a language: by ``action`` and ``audience``, by code."""
 
 
 @dataclass(frozen=True)
@@ -174,22 +169,29 @@ class DecisionReason:
     code: str
     values: Mapping[str, Any]
 
-    def words(self, language: Language) -> str:
-        """The reason as text."""
+    def words(self, language: Language, names: CatalogueNames = MappingProxyType({})) -> str:
+        """The reason as text.
+
+        Args:
+            names: what the catalogue calls its actions and audiences; their codes by default.
+        """
         if language == "zh" and self.code in chinese.COMPARISONS:
             return chinese.comparison(self.code, self.values)
         template = _WORDS[self.code][language == "zh"]
-        return template.format(
-            **{name: _Value(_named(name, value, language), language) for name, value in self.values.items()}
-        )
+        values = {name: _named(name, value, language, names) for name, value in self.values.items()}
+        return template.format(**{name: _Value(value, language, names) for name, value in values.items()})
 
 
-def _named(name: str, value: Any, language: Language) -> Any:
-    """A model or a date by its name in the language; any other value as it is."""
-    if name == "model" and language == "zh":
-        return chinese.label(str(value))
+def _named(name: str, value: Any, language: Language, names: CatalogueNames) -> Any:
+    """An action, audience, model, date or refusal as the language calls it; other values as they are."""
+    if name in names:
+        return names[name].get(value, value)
     if name == "date":
         return chinese.DATES.get(value, f"“{value}”") if language == "zh" else str(value).replace("_", " ")
+    if language == "zh" and name == "model":
+        return chinese.label(str(value))
+    if language == "zh" and name == "reason" and isinstance(value, str):
+        return refusal_in_chinese(value)
     return value
 
 
@@ -204,6 +206,7 @@ class _Value:
 
     value: Any
     language: Language
+    names: CatalogueNames
 
     def __format__(self, form: str) -> str:
         if isinstance(self.value, dict):
@@ -214,9 +217,9 @@ class _Value:
             return (("no", "yes"), ("否", "是"))[self.language == "zh"][self.value]
         if isinstance(self.value, list | tuple):
             if _is_reason(self.value):
-                return DecisionReason(*self.value).words(self.language)
+                return DecisionReason(*self.value).words(self.language, self.names)
             separators = (", ", "、") if not any(map(_is_reason, self.value)) else ("; ", "；")
-            items = (format(_Value(item, self.language)) for item in self.value)
+            items = (format(_Value(item, self.language, self.names)) for item in self.value)
             return separators[self.language == "zh"].join(items)
         return f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)
 

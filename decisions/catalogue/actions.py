@@ -42,6 +42,7 @@ class Action(TomlSection):
         discount: the share of the price given away on every order within the horizon of the model
             that the effect is on, also on orders that would have come anyway.
         text: the message to the customer, by language.
+        label: its name in reasons and lists for people, by language; without one, see :func:`texts.label_of`.
         who: the customer must match all of these conditions, and the ``rule``.
         repeat_after_days: the minimum number of days between two times that it is chosen for a customer.
         group: what it is for, such as ``retain``, ``grow``, ``win_back``, ``reward``, ``serve``, ``care`` or
@@ -59,6 +60,9 @@ class Action(TomlSection):
     )
     discount: FiniteFloat = Field(0.0, ge=0, le=1, description="a share of the price, from 0 to 1")
     text: dict[Language, str] = Field(default_factory=dict)
+    label: dict[Language, str] = Field(
+        default_factory=dict, exclude_if=is_empty, description="names by language"
+    )
     who: tuple[TargetCondition, ...] = Field((), strict=False)
     repeat_after_days: int = Field(1, ge=1, le=3650, description="whole days, from 1 to 3650")
     effect: Effect

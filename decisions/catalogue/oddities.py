@@ -10,14 +10,14 @@ import difflib
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow.compute as pc
 
-from decisions import chinese
 from decisions.catalogue.actions import Action, Actions
+from decisions.catalogue.oddity import Oddity
 from decisions.everybody import Everybody
 from decisions.reasons import Language
 from decisions.rules.evaluation import RuleInput, evaluate
@@ -27,80 +27,7 @@ from features.groups.segment_rules import current_name
 LOWER_IS_BETTER = ("churn", "subscription_churn")
 CHANNELS = ("email", "sms", "app", "push", "phone", "post", "web", "whatsapp", "wechat", "store")
 MAX_VALUES = 20  # listed in a message
-_WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
-    "over": ("it ended on {end}", "已于 {end} 结束"),
-    "all_over": ("every action is over; only doing nothing is left", "所有营销动作均已结束，只剩不联系"),
-    "control_share": (
-        "control_share is read as holdout_share: the group no longer changes every month; rename the setting",
-        "旧的对照组比例已作为长期对照组比例使用：该组不再每月更换，请更改设置名称",
-    ),
-    "missing_text": (
-        "it has no text in {language}; the text in another language is used",
-        "缺少{language}文本，将使用其他语言的文本",
-    ),
-    "harmful_effect": (
-        "its effect is harmful: it is declared to {direction} {model}",
-        "声明的效果有害：会使{model}{direction}",
-    ),
-    "discount_above_margin": (
-        "its discount of {discount:.0%} is above the margin of {margin:.0%}: every order loses money",
-        "让利 {discount:.0%} 高于毛利 {margin:.0%}，每单都亏损",
-    ),
-    "channel_typo": (
-        "no other action uses the channel {channel}; did you mean {similar}?",
-        "没有其他动作使用渠道“{channel}”；是否应为“{similar}”？",
-    ),
-    "contradiction": (
-        "its conditions contradict each other: {feature} cannot be both {conditions}",
-        "条件互相矛盾：{feature}不可能同时满足 {conditions}",
-    ),
-    "value_nobody_has": (
-        "no customer has the value {value} of {feature}{values}",
-        "没有客户的{feature}为“{value}”",
-    ),
-    "nobody_fits": ("nobody fits", "没有符合条件的客户"),
-    "no_scores": (
-        "it reads scores of {model}, and all customers were never scored; run `patron score`",
-        "规则用到{model}，但尚未为全部客户评分；请运行 `patron score`",
-    ),
-    "unused_limit": ("no action is of the {kind} {name} that a limit names", "没有动作属于限制中的 {name}"),
-}
-_CHINESE: Mapping[Any, str] = {"en": "英文", "zh": "中文", "raise": "升高", "lower": "降低"}
 _SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "in": "="}
-
-
-@dataclass(frozen=True)
-class Oddity:
-    """An oddity: a code of the table above, and its values.
-
-    Attributes:
-        action: the action that it is about; None for the whole catalogue.
-        fits: the number of customers who fit the action now, of ``customers``; None if it is not known.
-    """
-
-    code: str
-    action: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    fits: int | None = None
-    customers: int | None = None
-
-    def words(self, language: Language) -> str:
-        """The oddity as text, with the action and how many customers fit now."""
-        zh = language == "zh"
-        values = _in_chinese(self.values) if zh else self.values
-        text = _WORDS[self.code][zh].format(**values)
-        if self.action is not None:
-            text = f"动作“{self.action}”：{text}" if zh else f"action {self.action}: {text}"
-        if self.fits is None:
-            return text
-        if zh:
-            return f"{text}（目前 {self.customers:,} 位客户中有 {self.fits:,} 位符合）"
-        return f"{text} ({self.fits:,} of {self.customers:,} customers fit now)"
-
-
-def _in_chinese(values: Mapping[str, Any]) -> dict[str, Any]:
-    named = {name: _CHINESE.get(value, value) for name, value in values.items()}
-    return named | {name: chinese.label(named[name]) for name in ("feature", "model") if name in named}
 
 
 @dataclass(frozen=True)
@@ -188,7 +115,7 @@ def _similar_channel(action: Action, actions: Actions) -> str | None:
     return similar[0] if similar else None
 
 
-def _contradictions(rule: Rule) -> Iterator[tuple[str, str]]:
+def _contradictions(rule: Rule) -> Iterator[tuple[str, list[tuple[str, Sequence[Any]]]]]:
     """The terms whose comparisons inside one conjunction exclude each other, with these comparisons."""
     for part in walk(rule):
         if not isinstance(part, All):
@@ -199,8 +126,7 @@ def _contradictions(rule: Rule) -> Iterator[tuple[str, str]]:
                 by_term.setdefault(comparison.term.name, []).append(comparison)
         for name, comparisons in by_term.items():
             if len(comparisons) > 1 and _excludes(comparisons):
-                conditions = (f"{_SIGNS[c.operator]} {', '.join(map(str, c.values))}" for c in comparisons)
-                yield name, " & ".join(conditions)
+                yield name, [(_SIGNS[c.operator], c.values) for c in comparisons]
 
 
 def _excludes(comparisons: Sequence[TermComparison]) -> bool:

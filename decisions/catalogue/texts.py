@@ -1,14 +1,17 @@
-"""The texts of actions, by language."""
+"""The texts and names of actions and audiences, by language."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from decisions.catalogue.actions import NOTHING
-from decisions.reasons import Language
+from decisions.reasons import CatalogueNames, Language
 
 NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
+_NOTHING_LABEL = {"en": "doing nothing", "zh": "不联系"}
+_LONGEST_NAME = 20  # characters of a text that stands for a name
 
 
 def texts(canonical: str) -> dict[str, dict[str, str]]:
@@ -20,3 +23,23 @@ def texts(canonical: str) -> dict[str, dict[str, str]]:
 def text_in(language: Language, by_language: Mapping[str, str], name: str) -> str:
     """An action's text in that language, else in another language, else the action's name."""
     return by_language.get(language) or next(iter(by_language.values()), name)
+
+
+def names_in(language: Language, canonical: str) -> CatalogueNames:
+    """What the actions and audiences of ``Actions.canonical`` are called in a language."""
+    catalogue = json.loads(canonical)
+    actions = {action["name"]: label_of(action, language) for action in catalogue["actions"]}
+    audiences = catalogue.get("audiences", {}).items()
+    return {
+        "action": {NOTHING: _NOTHING_LABEL[language], **actions},
+        "audience": {name: audience.get("text", {}).get(language, name) for name, audience in audiences},
+    }
+
+
+def label_of(action: Mapping[str, Any], language: Language) -> str:
+    """An action's label in a language; without one its name, in Chinese its text if that is short."""
+    if language in action.get("label", {}):
+        return str(action["label"][language])
+    text = str(action["text"].get(language, ""))
+    is_name = language == "zh" and 0 < len(text) <= _LONGEST_NAME and "{" not in text
+    return text if is_name else str(action["name"])

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from decisions.catalogue.channels import Channel
-from decisions.reasons import DecisionReason, channel_in_chinese, reason
+from decisions.names.channels import channel_in_chinese
+from decisions.reasons import DecisionReason, reason
 from features.live.consents import NONE, ChannelConsent
 from records.contacts import SERVICE
 

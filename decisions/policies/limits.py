@@ -21,7 +21,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from decisions.reasons import DecisionReason, channel_in_chinese, reason
+from decisions.names.channels import channel_in_chinese, group_in_chinese
+from decisions.reasons import DecisionReason, reason
 from decisions.sections import TomlSection
 from records.contacts.contact import SERVICE, Contact
 
@@ -135,7 +136,8 @@ def _reason(limit: Limit, count: int) -> DecisionReason:
     english = f" by {channel}" if channel else ""
     chinese = f"通过{channel_in_chinese(channel)}" if channel else ""
     if group:
-        english, chinese = f"{english} with actions of the group {group}", f"{chinese}就“{group}”类"
+        english = f"{english} with actions of the group {group}"
+        chinese = f"{chinese}就“{group_in_chinese(group)}”类动作"
     values = {
         "contacts": {"en": f"{count} contact{'s' * (count != 1)}", "zh": f"{count} 次"},
         "scope": {"en": english, "zh": chinese},

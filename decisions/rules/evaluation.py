@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from decisions.context import ScoreInput
+from decisions.names.refusals import NO_ANSWER
 from decisions.reasons import DecisionReason, reason
 from decisions.rules.dates import ANNIVERSARY, RENEWAL, festival_within, month_day, month_days
 from decisions.rules.tree import (
@@ -33,7 +34,7 @@ _MISMATCHES = {"<": "not_below", "<=": "above", ">": "not_above", ">=": "below"}
 _OPPOSITE = {"<": "below", "<=": "not_above", ">": "above", ">=": "not_below"}
 """By operator, the reason of a customer for whom the comparison must not hold, and does."""
 
-UNANSWERED = {"en": "the model does not answer", "zh": "模型没有给出结果"}
+UNANSWERED = {"en": "the model does not answer", "zh": NO_ANSWER}
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ class Segment:
 
 
 RFM = {
-    "champions": Segment("Champions", "冠军客户", "ordered lately, often and for much"),
+    "champions": Segment("Champions", "重要价值客户", "ordered lately, often and for much"),
     "core": Segment("Core customers", "核心客户", "order often and for much, though not in the last weeks"),
-    "promising": Segment("Promising", "成长型客户", "ordered lately, fairly often or for more"),
+    "promising": Segment("Promising", "潜在忠诚客户", "ordered lately, fairly often or for more"),
     "recent": Segment("Recent buyers", "近期下单客户", "ordered lately, seldom and for little"),
     "needs_attention": Segment("Needs attention", "需关注客户", "middling in all three"),
     "about_to_sleep": Segment(
@@ -41,7 +41,7 @@ RFM = {
     ),
     "slipping": Segment("Slipping away", "下单减少客户", "used to order fairly often, and have not for long"),
     "hibernating": Segment("Hibernating", "沉睡客户", "seldom, for little, and not for long"),
-    "inactive": Segment("Inactive", "长期未下单客户", "seldom, for little, and not for longest"),
+    "inactive": Segment("Inactive", "久未回购客户", "seldom, for little, and not for longest"),
 }
 TIERS = {
     "A": Segment("A", "A 级", "bring most of the last year's net revenue, by the shop's setting for tier A"),
@@ -50,7 +50,7 @@ TIERS = {
     "D": Segment("D", "D 级", "brought nothing within the last year, after refunds"),
 }
 STAGES = {
-    "prospect": Segment("Prospect", "潜在客户", "known, and has not ordered yet"),
+    "prospect": Segment("Prospect", "未下单客户", "known, and has not ordered yet"),
     "new": Segment("New", "新客户", f"ordered once, at most {LATE_AFTER_ONE_ORDER_DAYS} days ago"),
     "repeat": Segment("Repeat", "复购客户", "ordered again, and is not late for the next order"),
     "loyal": Segment("Loyal", "忠诚客户", f"likewise, with {LOYAL_ORDERS} or more in 365 days"),

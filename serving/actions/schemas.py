@@ -24,6 +24,7 @@ class CatalogueAction(BaseModel):
     channel: str
     group: str | None
     text: dict[str, str] = Field(description="By language.")
+    label: dict[str, str] = Field({}, description="Its name for people, by language.")
     rule: str | None = Field(description="For whom it is, as one line; null for everybody.")
     state: Literal["active", "not started", "over"]
     start: str | None = Field(description="The first day, in the shop's zone.")

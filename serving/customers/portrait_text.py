@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import Any
 
+from decisions.names.channels import source_in_chinese
+from decisions.names.regions import country_in_chinese, currency_in_chinese
 from decisions.reasons import Language
 from features.groups.segment_rules import STAGES
 from models.explain.words import money, rank
@@ -21,6 +23,9 @@ class _Phrases:
     nothing: str
     who: str
     channel: str
+    source_name: Callable[[str], str]
+    country_name: Callable[[str], str]
+    currency_name: Callable[[str], str]
     stage: str
     stages: Mapping[str, str]
     brackets: str
@@ -50,6 +55,9 @@ _PHRASES: dict[Language, _Phrases] = {
         nothing="Customer {id} is known, and nothing else is told yet.",
         who="Customer {id}{brackets}{since} {orders}.",
         channel="came through {}",
+        source_name=str,
+        country_name=str,
+        currency_name=str,
         stage="stage: {}",
         stages={name: stage.english.lower() for name, stage in STAGES.items()},
         brackets=" ({})",
@@ -87,31 +95,34 @@ _PHRASES: dict[Language, _Phrases] = {
     "zh": _Phrases(
         nothing="客户 {id} 已有记录，尚无其他信息。",
         who="客户 {id}{brackets}{since}{orders}。",
-        channel="来自渠道 {}",
+        channel="获客渠道：{}",
+        source_name=source_in_chinese,
+        country_name=country_in_chinese,
+        currency_name=currency_in_chinese,
         stage="阶段：{}",
         stages={name: stage.chinese for name, stage in STAGES.items()},
         brackets="（{}）",
-        since="自{}起为公司所知，",
+        since="于{}建档，",
         orders=("尚未下单", "只下过 1 单，{ago}", "共下过 {count:,} 单，{rhythm}，最近一单{ago}"),
         rhythm=("都在同一天", "平均每天不止一单", "平均约每天一单", "平均约 {:,.0f} 天一单"),
         ago=("在今天", "在 1 天前", "在 {:,} 天前"),
         value=(
-            "这一单 {each}，扣除退款后共带来 {net}{taste}。",
-            "扣除退款后共带来 {net}，平均每单 {each}{taste}。",
+            "这一单 {each}，累计净消费 {net}（已扣退款）{taste}。",
+            "累计净消费 {net}（已扣退款），平均每单 {each}{taste}。",
         ),
         taste="，花费最多的品类是 {category}（占 {share}）",
         percent=("不到 1%", "为 {:.0f}%", "超过 99%"),
         scores=("尚无模型给出评分。", "模型预测：{}。"),
-        order="{days} 天内下单的概率{value}",
-        first_order="{days} 天内首次下单的概率{value}",
-        churn="{days} 天内不再下单的概率{value}",
-        subscription_churn="{days} 天后已无订阅的概率{value}",
-        clv="{days} 天内预计带来 {value}",
-        order_parts="{days} 天内再次下单的概率{value}，若下单则约带来 {amount}。",
+        order="未来 {days} 天内下单的概率{value}",
+        first_order="未来 {days} 天内首次下单的概率{value}",
+        churn="未来 {days} 天内不下单（流失）的概率{value}",
+        subscription_churn="未来 {days} 天内订阅流失的概率{value}",
+        clv="未来 {days} 天预计净消费 {value}",
+        order_parts="未来 {days} 天内再次下单的概率{value}，若下单则预计净消费约 {amount}。",
         rank="（{}）",
         due=(
-            "按其自身节奏，下一单预计在{day}。",
-            "在 {days} 天内会下单的同类客户中，有一半在{day}前（含当日）下单。",
+            "预计下次下单日：{day}（按其自身下单节奏）。",
+            "预计下次下单日：{day}（在 {days} 天内会下单的同类客户中，有一半不晚于该日下单）。",
         ),
         day="{0.year}年{0.month}月{0.day}日",
         listed=("，", "，"),
@@ -136,6 +147,7 @@ def describe(
         percentiles: of the measures that are scores, by name; others have no rank.
     """
     say = _PHRASES[language]
+    currency = say.currency_name(currency)
     if measures.historic_number_of_orders is None:
         return say.nothing.format(id=customer_id)
     sentences = [
@@ -163,9 +175,10 @@ def describe(
 
 def _brackets(facts: Mapping[str, Any], say: _Phrases) -> str:
     stage = say.stages.get(str(facts.get("lifecycle_stage")))
+    country, source = facts.get("country"), facts.get("acquisition_channel")
     phrases = (
-        ("{}", facts.get("country")),
-        (say.channel, facts.get("acquisition_channel")),
+        ("{}", country and say.country_name(country)),
+        (say.channel, source and say.source_name(source)),
         (say.stage, stage),
     )
     who = [phrase.format(value) for phrase, value in phrases if value]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from core.errors import PatronError
 from decisions.catalogue.actions import NOTHING
-from decisions.catalogue.texts import text_in, texts
+from decisions.catalogue.texts import names_in, text_in, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
@@ -33,6 +33,7 @@ class Speaker:
 
     def __init__(self, rules: str, language: Language) -> None:
         self._texts, self._language = texts(rules), language
+        self._names = names_in(language, rules)
 
     def answer(self, decision: Decision, *, with_scores: bool) -> NextBestActions:
         """The whole of a decision.
@@ -108,7 +109,7 @@ class Speaker:
         return ("；" if self._language == "zh" else "; ").join(self._sentences(why))
 
     def _sentences(self, why: Sequence[Sequence[Any]]) -> list[str]:
-        return [DecisionReason(code, values).words(self._language) for code, values in why]
+        return [DecisionReason(code, values).words(self._language, self._names) for code, values in why]
 
 
 def hidden_fields(caller: Caller, kind: str = "json") -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
+from decisions.names.channels import CHANNELS
 from decisions.reasons import Language
 from features.offline.segment_overview import KINDS
 from serving.files.layouts import CODES, ExportLayout
@@ -21,14 +22,6 @@ HOW: Mapping[Language, Mapping[str, str]] = {
     "en": {"best": "best", "explored": "explored", "control": "control group", "holdout": "holdout"},
     "zh": {"best": "最优", "explored": "随机试验", "control": "对照组", "holdout": "长期对照组"},
 }
-CHANNELS: Mapping[Language, Mapping[str, str]] = {
-    "en": {},
-    "zh": {
-        "email": "邮件", "sms": "短信", "push": "推送通知", "phone": "电话", "call": "电话", "web": "网站",
-        "app": "应用内消息", "in_app": "应用内消息", "post": "信函", "mail": "信函", "direct_mail": "信函",
-        "wechat": "微信", "wecom": "企业微信", "whatsapp": "WhatsApp", "store": "门店", "ads": "广告",
-    },
-}  # fmt: skip
 DECIMALS = {"expected_value": 2, "cost": 2, "clv": 2, "probability": 6, "churn": 6, "propensity": 6}
 """The decimals of a field: money has two, a probability six."""
 DIGITS = 16
@@ -87,7 +80,7 @@ def _clean(text: str, without: str) -> str:
 
 def _labels(language: Language) -> dict[str, Mapping[str, str]]:
     """What the codes of a field are called."""
-    return {"how": HOW[language], "channel": CHANNELS[language]} | {
+    return {"how": HOW[language], "channel": CHANNELS if language == "zh" else {}} | {
         kind: {name: s.chinese if language == "zh" else s.english for name, s in segments.items()}
         for kind, segments in KINDS.items()
     }

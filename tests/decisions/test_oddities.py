@@ -12,7 +12,8 @@ from core.calendar import EPOCH
 from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import parse
-from decisions.catalogue.oddities import CatalogueReview, Oddity, review
+from decisions.catalogue.oddities import CatalogueReview, review
+from decisions.catalogue.oddity import Oddity
 from decisions.everybody import Everybody
 
 HEAD = "margin = 0.4\nholdout_share = 0.1\nexploration_share = 0.05\n"
@@ -46,7 +47,7 @@ def words(reviewed: CatalogueReview, language: str = "en") -> list[str]:
     [
         (actions("discount = 0.95"),
          "its discount of 95% is above the margin of 40%: every order loses money",
-         "动作“reminder”：让利 95% 高于毛利 40%，每单都亏损（目前 4 位客户中有 4 位符合）"),
+         "动作“reminder”：让利 95% 高于毛利率 40%，每单都亏损（目前 4 位客户中有 4 位符合）"),
         (actions('text = { en = "Hello" }'),
          "it has no text in zh; the text in another language is used",
          "动作“reminder”：缺少中文文本，将使用其他语言的文本（目前 4 位客户中有 4 位符合）"),
@@ -64,11 +65,12 @@ def words(reviewed: CatalogueReview, language: str = "en") -> list[str]:
          None),
         (actions(effect='on = "churn", plus = 0.1'),
          "its effect is harmful: it is declared to raise churn",
-         "动作“reminder”：声明的效果有害：会使流失概率升高（目前 4 位客户中有 4 位符合）"),
+         "动作“reminder”：设定的效果有害：会使流失概率升高（目前 4 位客户中有 4 位符合）"),
         (actions('rule = "orders_total <= 1 and orders_total >= 4"'),
          "its conditions contradict each other: orders_total cannot be both ≤ 1 & ≥ 4"
          "",
-         None),
+         "动作“reminder”：条件互相矛盾：累计下单不可能同时满足“≤ 1 次”和“≥ 4 次”"
+         "（目前 4 位客户中有 0 位符合）"),
         (actions('rule = "country = DE and country in (AT, CH)"'), "cannot be both = DE & = AT, CH", None),
         (actions('rule = "orders_total > 20"'),
          "action reminder: nobody fits (0 of 4 customers fit now)",

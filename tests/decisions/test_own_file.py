@@ -46,7 +46,13 @@ def test_a_catalogue_is_made_changed_and_emptied_only_by_its_version(home: Home)
     assert home.actions.read_text().startswith(MARK)
     with pytest.raises(StaleCatalogue, match=f"is the version {first.digest}"):
         change(home, lambda _: WHOLE, None)
-    mail = CALL | {"channel": "email", "text": {"zh": '“九折”\\n"'}, "start": "2026-12-01", "group": None}
+    mail = CALL | {
+        "channel": "email",
+        "text": {"zh": '“九折”\\n"'},
+        "start": "2026-12-01",
+        "group": None,
+        "label": {"zh": "九折"},
+    }
     second = change(home, lambda table: with_action(table, "mail", mail), first.digest)
     assert [action.name for action in second.actions] == ["call", "mail"]
     assert second.actions[1].text == {"zh": '“九折”\\n"'}

@@ -336,7 +336,9 @@ def test_the_next_order_is_expected_by_the_shops_rates_where_they_are_known() ->
     assert words["en"].endswith(
         " Half of such customers who order within 180 days have done so by 9 August 2024."
     )
-    assert words["zh"].endswith("在 180 天内会下单的同类客户中，有一半在2024年8月9日前（含当日）下单。")
+    assert words["zh"].endswith(
+        "预计下次下单日：2024年8月9日（在 180 天内会下单的同类客户中，有一半不晚于该日下单）。"
+    )
 
 
 def test_a_version_without_intervals_tells_the_score_alone() -> None:
@@ -402,10 +404,10 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
             TWICE | PARTS | {"predicted_clv_probability_of_order": 0.996},
             "zh",
             [
-                "客户 C{1}自2024年3月3日起为公司所知，共下过 2 单，都在同一天，最近一单在今天。",
-                "扣除退款后共带来 200 EUR，平均每单 50.03 EUR。",
-                "模型预测：30 天内下单的概率为 62%，365 天内预计带来 101 EUR。",
-                "365 天内再次下单的概率超过 99%，若下单则约带来 140 EUR。",
+                "客户 C{1}于2024年3月3日建档，共下过 2 单，都在同一天，最近一单在今天。",
+                "累计净消费 200 欧元（已扣退款），平均每单 50.03 欧元。",
+                "模型预测：未来 30 天内下单的概率为 62%，未来 365 天预计净消费 101 欧元。",
+                "未来 365 天内再次下单的概率超过 99%，若下单则预计净消费约 140 欧元。",
             ],
         ),
         (
@@ -413,12 +415,12 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
             {},
             "zh",
             [
-                "客户 C{1}（DE，来自渠道 search，阶段：忠诚客户）自2024年3月3日起为公司所知，",
+                "客户 C{1}（德国，获客渠道：搜索，阶段：忠诚客户）于2024年3月3日建档，",
                 "共下过 4 单，平均约 30 天一单，最近一单在 10 天前。",
-                "扣除退款后共带来 200 EUR，平均每单 50.03 EUR，花费最多的品类是 tea {0}（占 64%）。",
-                "模型预测：30 天内下单的概率为 62%，180 天内不再下单的概率不到 1%，",
-                "365 天内预计带来 1,234 EUR。",
-                "按其自身节奏，下一单预计在2024年7月15日。",
+                "累计净消费 200 欧元（已扣退款），平均每单 50.03 欧元，花费最多的品类是 tea {0}（占 64%）。",
+                "模型预测：未来 30 天内下单的概率为 62%，未来 180 天内不下单（流失）的概率不到 1%，",
+                "未来 365 天预计净消费 1,234 欧元。",
+                "预计下次下单日：2024年7月15日（按其自身下单节奏）。",
             ],
         ),
         (
@@ -436,8 +438,8 @@ TWICE = {"historic_number_of_orders": 2, "average_days_between_orders": 0.0} | O
             ONCE | {"order_probability": None},
             "zh",
             [
-                "客户 C{1}自2024年3月3日起为公司所知，只下过 1 单，在今天。",
-                "这一单 50.03 EUR，扣除退款后共带来 200 EUR。",
+                "客户 C{1}于2024年3月3日建档，只下过 1 单，在今天。",
+                "这一单 50.03 欧元，累计净消费 200 欧元（已扣退款）。",
                 "尚无模型给出评分。",
             ],
         ),
@@ -470,7 +472,7 @@ def test_a_customer_in_words(facts: Facts, changed: Facts, language: Any, senten
     ("language", "sentence"),
     [
         ("en", " The models put a first order within 60 days at 12% (higher than for 8 of 10 customers)."),
-        ("zh", "模型预测：60 天内首次下单的概率为 12%（高于 10 位客户中的 8 位）。"),
+        ("zh", "模型预测：未来 60 天内首次下单的概率为 12%（高于 10 位客户中的 8 位）。"),
     ],
 )
 def test_a_prospect_is_portrayed_by_the_score_of_leads(language: Any, sentence: str) -> None:
@@ -503,8 +505,8 @@ def test_the_end_of_subscriptions_is_in_the_paragraph() -> None:
         " (as for a typical customer)."
     )
     assert words["zh"].endswith(
-        "60 天后已无订阅的概率为 30%（高于 100 位客户中的 99 位），"
-        "365 天内预计带来 1,234 EUR（与一般客户相当）。"
+        "未来 60 天内订阅流失的概率为 30%（高于 100 位客户中的 99 位），"
+        "未来 365 天预计净消费 1,234 欧元（与一般客户相当）。"
     )
 
 
