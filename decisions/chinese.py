@@ -127,6 +127,7 @@ FEATURES: Mapping[str, tuple[str, str]] = {
     "top_complaint_topic_365d": ("近一年主要投诉话题", ""),
     "churn": ("流失概率", SHARE),
     "propensity": ("购买概率", SHARE),
+    "category": ("品类购买概率", SHARE),
     "clv": ("客户终身价值", ""),
     "leads": ("首单概率", SHARE),
     "subscription_churn": ("订阅流失概率", SHARE),

@@ -32,7 +32,7 @@ from decisions.checks import PolicyRequest, Stage, refusal
 from decisions.context import CustomerContext
 from decisions.draws import uniform
 from decisions.reasons import DecisionReason, reason
-from decisions.values.formulas import ORDER_VALUE, features_read
+from decisions.values.formulas import ORDER_VALUE
 from decisions.values.inputs import inputs_of
 from decisions.values.reasons import value_reasons
 from decisions.values.valuation import ActionValues, Valuer
@@ -111,7 +111,8 @@ def recommend(
         PatronError: an effect is of a kind that has no formula.
     """
     request = PolicyRequest(actions, day, channels)
-    values = Valuer(actions).values(inputs_of(customer, features_read()))
+    valuer = Valuer(actions)
+    values = valuer.values(inputs_of(customer, valuer.features))
     evaluated = [
         _evaluate(action, customer, request, values, row) for row, action in enumerate(actions.actions)
     ]

@@ -37,10 +37,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "chosen {days} days ago and at most every {limit} days",
         "距上次以该动作联系 {days} 天（需满 {limit} 天）",
     ),
-    "marked_as_spam": (
-        "marked a message by {channel} as spam",
-        "曾将{channel}标记为垃圾信息",
-    ),
+    "marked_as_spam": ("marked a message by {channel} as spam", "曾将{channel}标记为垃圾信息"),
     "bounced": (
         "messages by {channel} do not arrive: the last one bounced",
         "{channel}无法送达（最近一次被退回）",
@@ -73,13 +70,26 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "{length}内已{scope}联系 {contacts}（至多 {limit} 次）",
     ),
     "no_score": ("no {model} score: {reason}", "没有{model}：{reason}"),
-    "no_order_value": (
-        "no average order value: nothing was paid for yet",
-        "没有平均订单金额：尚无付款订单",
-    ),
+    "no_order_value": ("no average order value: nothing was paid for yet", "没有平均订单金额：尚无付款订单"),
     "no_monthly_amount": (
         "no monthly amount: no subscription with an amount is active",
         "没有月订阅金额：当前没有带金额的有效订阅",
+    ),
+    "no_category_model": (
+        "no score of a category: no model of categories is promoted; run `patron train category_propensity`",
+        "没有品类购买概率：尚无可用的品类模型",
+    ),
+    "unknown_category": (
+        "no score of the category {category}: nobody had ordered of it when the model was trained",
+        "没有“{category}”的购买概率：模型训练时尚无人购买过该品类",
+    ),
+    "no_category_orders": (
+        "no score of a category: the customer had not ordered when the model was trained",
+        "没有品类购买概率：模型训练时该客户尚未下单",
+    ),
+    "no_category_amount": (
+        "what an order of the category {category} brings is not known",
+        "“{category}”每单金额未知",
     ),
     "no_first_order_value": (
         "the value of a first order is not declared; add first_order_value to actions.toml",
@@ -120,6 +130,15 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     "effect": (
         "{model} {before:.2g} → {after:.2g}, an assumed effect",
         "{model} {before:.1%} → {after:.1%}（假定效果）",
+    ),
+    "category_effect": (
+        "probability of an order of {category} {before:.1%} → {after:.1%}, an assumed effect",
+        "“{category}”下单概率 {before:.1%} → {after:.1%}（假定效果）",
+    ),
+    "category_order": (
+        "an order of the category brings {value:,.2f} from it on average, of which {margin:.0%} is left"
+        " and {discount:.0%} given away",
+        "该品类平均每单 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
     ),
     "order_value": (
         "average order {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",

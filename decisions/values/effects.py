@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from decisions.sections import TomlSection, is_empty
+from decisions.values.categories import KIND
 from decisions.values.formulas import FORMULAS, unknown_kind
 
 
@@ -12,6 +13,7 @@ class Effect(TomlSection):
     """The assumed effect of an action on a probability: p becomes p × times + plus, within 0 and 1.
 
     Attributes:
+        category: of an effect on category propensity; None for the customer's most probable category.
         strength: the number of observations that the assumption is worth against measured ones.
     """
 
@@ -21,6 +23,8 @@ class Effect(TomlSection):
     strength: FiniteFloat | None = Field(
         None, gt=0, le=1e9, exclude_if=is_empty, description="observations, above 0"
     )
+
+    category: str | None = Field(None, min_length=1, max_length=200, exclude_if=is_empty)
 
     @field_validator("on")
     @classmethod
@@ -33,6 +37,12 @@ class Effect(TomlSection):
     def _changes_something(self) -> Effect:
         if not {"times", "plus"} & self.model_fields_set:
             raise ValueError("the effect changes nothing; give it times = 1.25, or plus = 0.02")
+        return self
+
+    @model_validator(mode="after")
+    def _only_categories_have_one(self) -> Effect:
+        if self.category is not None and self.on != KIND:
+            raise ValueError(f"category belongs to effects on {KIND!r}; remove it, or set on = {KIND!r}")
         return self
 
     def after(self, probability: float) -> float:

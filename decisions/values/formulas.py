@@ -21,12 +21,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import PatronError
+from decisions.values.categories import KIND, amount_name, score_name
 from decisions.values.inputs import Column, ValueInputs
+
+if TYPE_CHECKING:
+    from decisions.values.effects import Effect
 
 ORDER_VALUE = "average_order_value"
 MONTHLY_AMOUNT = "subscription_monthly_amount"
@@ -114,6 +120,15 @@ def leads_change(inputs: ValueInputs, terms: Terms) -> Change:
     return _more_orders(inputs, terms, "leads", value)
 
 
+def category_change(inputs: ValueInputs, terms: Terms, category: str | None) -> Change:
+    """More customers order of a category: the formula of propensity with the probability of such an order.
+
+    v is what the customer's average order of the category brings from it. An order of the category counts as
+    additional, so what replaces another purchase belongs to ``brought_forward_share``.
+    """
+    return _more_orders(inputs, terms, score_name(category), inputs.feature(amount_name(category)))
+
+
 def _more_orders(inputs: ValueInputs, terms: Terms, model: str, order: Column) -> Change:
     days = inputs.horizons.get(model, terms.horizon_days)
     window = min(days, terms.horizon_days)
@@ -182,6 +197,14 @@ def _paid_days(hazard: NDArray[np.float64], days: int) -> NDArray[np.float64]:
     return -np.expm1(-hazard * days) / hazard
 
 
+@cache
+def category_formula(category: str | None) -> Formula:
+    """The formula of effects on the propensity of a category; on the most probable one for None."""
+    model = score_name(category)
+    change = partial(category_change, category=category)
+    return Formula(change, model, 1, "category_order", (model,), (amount_name(category),))
+
+
 FORMULAS: Mapping[str, Formula] = {
     "propensity": Formula(
         propensity_change, "propensity", 1, "order_value", ("propensity",), (ORDER_VALUE,)
@@ -192,18 +215,19 @@ FORMULAS: Mapping[str, Formula] = {
         subscription_churn_change, "subscription_churn", -1, "subscription", ("subscription_churn",),
         (MONTHLY_AMOUNT,),
     ),
+    KIND: category_formula(None),
 }  # fmt: skip
 
 
-def formula_of(name: str, kind: str) -> Formula:
-    """The formula of an effect of that kind of the action of that name.
+def formula_of(name: str, effect: Effect) -> Formula:
+    """The formula of an effect of the action of that name.
 
     Raises:
         PatronError: there is none.
     """
-    if kind not in FORMULAS:
-        raise PatronError(f"action {name}: {unknown_kind(kind)}")
-    return FORMULAS[kind]
+    if effect.on not in FORMULAS:
+        raise PatronError(f"action {name}: {unknown_kind(effect.on)}")
+    return FORMULAS[effect.on] if effect.category is None else category_formula(effect.category)
 
 
 def unknown_kind(kind: str) -> str:
@@ -213,5 +237,5 @@ def unknown_kind(kind: str) -> str:
 
 
 def features_read() -> tuple[str, ...]:
-    """The features that formulas read, without duplicates."""
+    """The features that formulas read, without duplicates and without those of named categories."""
     return tuple(dict.fromkeys(name for formula in FORMULAS.values() for name in formula.features))

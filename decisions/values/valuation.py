@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisions.catalogue.actions import Action, Actions
-from decisions.values.formulas import FORMULAS, Matrix, Terms, formula_of
+from decisions.values.formulas import Formula, Matrix, Terms, features_read, formula_of
 from decisions.values.inputs import ValueInputs
 
 
@@ -48,18 +49,22 @@ class Valuer:
     def __init__(self, rules: Actions) -> None:
         self.rules = rules
         self._actions = rules.actions
-        rows: dict[str, list[int]] = {}
+        rows: dict[Formula, list[int]] = {}
         for row, action in enumerate(self._actions):
-            formula_of(action.name, action.effect.on)
-            rows.setdefault(action.effect.on, []).append(row)
+            rows.setdefault(formula_of(action.name, action.effect), []).append(row)
         self._groups = [
-            (FORMULAS[kind], np.array(indexes), self._terms([self._actions[i] for i in indexes]))
-            for kind, indexes in rows.items()
+            (formula, np.array(indexes), self._terms([self._actions[i] for i in indexes]))
+            for formula, indexes in rows.items()
         ]
         self._cost = _rows([action.cost for action in self._actions])
         self._cost_per_acceptance = _rows([action.cost_per_acceptance for action in self._actions])
         levers = [1.0 if "lever" in rules.factors_off else action.lever for action in self._actions]
         self._lever = _rows(levers)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the values read, without duplicates."""
+        return features_of(self.rules)
 
     def values(self, inputs: ValueInputs) -> ActionValues:
         """The values of all actions for these customers."""
@@ -93,6 +98,12 @@ class Valuer:
             _rows([action.effect.plus for action in actions]),
             _rows([action.discount for action in actions]),
         )
+
+
+def features_of(rules: Actions) -> tuple[str, ...]:
+    """The features that the values of a catalogue's actions can read, without duplicates."""
+    named = (formula_of(action.name, action.effect).features for action in rules.actions)
+    return tuple(dict.fromkeys([*features_read(), *chain.from_iterable(named)]))
 
 
 def _rows(numbers: Sequence[float]) -> Matrix:

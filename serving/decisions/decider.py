@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 from core import files
 from decisions.catalogue.actions import Actions
@@ -18,13 +18,17 @@ from events.identity import merged_keys
 from features.live.consents import ByChannel, Consents
 from records.contacts import Contact, ledger
 from records.decisions import Choice, Choose, Decision, DecisionLog, DecisionRequest
+from serving.decisions.categories import CategoryScores
 from serving.decisions.choice import choice_of
 from serving.decisions.contexts import customer_context
 from serving.http.problems import Unprocessable
 from serving.http.services import service
+from serving.scores.champion_watch import ChampionWatch
 from serving.scores.score import ScoredCustomer
 from serving.scores.scorer import Scorer
 
+Entry: TypeAlias = tuple[ScoredCustomer, dict[str, ScoreInput], dict[str, Any]]
+"""A customer's scores and features, and the scores and facts of categories."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -34,8 +38,9 @@ class Decider:
     The file is read again when it changes, or ``home.toml``, which declares traits that conditions read.
     """
 
-    def __init__(self, scorer: Scorer, log: DecisionLog) -> None:
+    def __init__(self, scorer: Scorer, log: DecisionLog, watch: ChampionWatch | None = None) -> None:
         self.scorer, self.log = scorer, log
+        self.categories = CategoryScores(watch or ChampionWatch(scorer.home))
         self.consents = Consents(scorer.home)
         self._loaded: tuple[tuple[files.Stamp | None, ...], Actions] | None = None
 
@@ -137,11 +142,11 @@ class Decider:
         route: str | None,
     ) -> Choose:
         """Score those customers who have no standing decision, and return how to choose for one of them."""
-        entries = self._entries({k: c for k, c in customers.items() if k not in standing}, route)
+        entries = self._entries({k: c for k, c in customers.items() if k not in standing}, rules, route)
 
         def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
-                entries.update(self._entries({key: customers[key]}, route))
+                entries.update(self._entries({key: customers[key]}, rules, route))
             known = self._known(key, entries[key], contacts, consents[key], question, rules)
             known = replace(known, in_holdout=key in holdout.held_out)
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
@@ -153,19 +158,29 @@ class Decider:
         zone = self.scorer.shop.time_zone
         return membership(self.log, self.scorer.identity, list(customers), question.at, zone)
 
-    def _entries(self, customers: Mapping[int, str], route: str | None) -> dict[int, ScoredCustomer]:
-        entries = self.scorer.score(list(customers.values()), None, route, facts=True) if customers else []
-        return dict(zip(customers, entries, strict=True))
+    def _entries(self, customers: Mapping[int, str], rules: Actions, route: str | None) -> dict[int, Entry]:
+        """The scores and features of customers by key, with the scores of categories that actions read."""
+        if not customers:
+            return {}
+        entries = self.scorer.score(list(customers.values()), None, route, facts=True)
+        inputs = self.categories.of(list(customers), rules)
+        if inputs is None:
+            return {key: (entry, {}, {}) for key, entry in zip(customers, entries, strict=True)}
+        return {
+            key: (entry, inputs.score_inputs(place), inputs.facts(place))
+            for place, (key, entry) in enumerate(zip(customers, entries, strict=True))
+        }
 
     def _known(
         self,
         key: int,
-        entry: ScoredCustomer,
+        scored: Entry,
         contacts: Sequence[Contact],
         consents: ByChannel,
         question: DecisionRequest,
         rules: Actions,
     ) -> CustomerContext:
+        entry, category_scores, category_facts = scored
         models = entry.models
         scores = {
             name: ScoreInput(
@@ -176,8 +191,9 @@ class Decider:
         }  # fmt: skip
         shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
         return customer_context(
-            key, scores, entry.facts, contacts, consents, question, rules, shop_zone, as_of, entry.reason
-        )
+            key, scores | category_scores, entry.facts | category_facts, contacts, consents, question, rules,
+            shop_zone, as_of, entry.reason,
+        )  # fmt: skip
 
 
 DeciderDep = Annotated[Decider, service(Decider)]

@@ -19,6 +19,7 @@ from decisions.values.formulas import features_read
 from decisions.values.inputs import ValueInputs
 from models.registry.bundle import FittedModel
 from records.batches import AS_OF
+from serving.decisions.categories import CategoryInputs, CategoryScores
 from serving.decisions.contexts import facts_of
 from serving.scores.columns import score_columns
 from serving.scores.scorer import Scorer
@@ -29,22 +30,27 @@ class PlanCustomers:
     """Some customers of a shop.
 
     Attributes:
+        categories: the scores of categories; None if no action reads them.
         table: as :func:`serving.scores.columns.score_columns` returns it.
     """
 
     keys: NDArray[np.int64]
     table: pa.Table
     models: tuple[FittedModel, ...]
+    categories: CategoryInputs | None = None
 
     def value_inputs(self) -> ValueInputs:
         """What the values of actions are computed from."""
         horizons = {model.name: int(model.manifest["horizon_days"]) for model in self.models}
-        return ValueInputs(
-            len(self.keys),
-            {model.name: _numbers(self.table[f"{model.name}.score"]) for model in self.models},
-            horizons,
-            {name: _numbers(self.table[name]) for name in features_read() if name in self.table.column_names},
-        )
+        scores = {model.name: _numbers(self.table[f"{model.name}.score"]) for model in self.models}
+        facts = {
+            name: _numbers(self.table[name]) for name in features_read() if name in self.table.column_names
+        }
+        if self.categories is not None:
+            scores |= self.categories.scores
+            horizons |= self.categories.horizons
+            facts |= self.categories.amounts
+        return ValueInputs(len(self.keys), scores, horizons, facts)
 
     def rule_table(self) -> pa.Table:
         """The features, and the scores by the model's name."""
@@ -67,7 +73,8 @@ class PlanCustomers:
         scores = [f"{model.name}.{part}" for model in self.models for part in ("score", "reason")]
         facts = [name for name in (*facts_of(rules), TRAIT) if name in self.table.column_names]
         columns = dict.fromkeys([AS_OF, *facts, *scores])
-        for row in self.table.select([*columns]).take(np.array(places, np.int64)).to_pylist():
+        rows = self.table.select([*columns]).take(np.array(places, np.int64)).to_pylist()
+        for place, row in zip(places, rows, strict=True):
             inputs = {
                 model.name: ScoreInput(
                     row[f"{model.name}.score"], row[f"{model.name}.reason"], model.version,
@@ -75,10 +82,15 @@ class PlanCustomers:
                 )
                 for model in self.models
             }  # fmt: skip
+            if self.categories is not None:
+                inputs |= self.categories.score_inputs(place)
+                row |= self.categories.facts(place)
             yield inputs, row, row[AS_OF]
 
 
-def read_customers(scorer: Scorer, keys: NDArray[np.int64], rules: Actions) -> PlanCustomers:
+def read_customers(
+    scorer: Scorer, categories: CategoryScores, keys: NDArray[np.int64], rules: Actions
+) -> PlanCustomers:
     """The scores and features of customers, by the present champions; nothing is logged."""
     champions = scorer.champions
     models = tuple(champions.models.values())
@@ -87,7 +99,7 @@ def read_customers(scorer: Scorer, keys: NDArray[np.int64], rules: Actions) -> P
     names = dict.fromkeys([*(name for model in models for name in model.features), *wanted])
     reader = champions.store.patient_reader([*names])
     table = score_columns(models, keys, reader.columns(reader.fetch(keys.tolist())))
-    return PlanCustomers(keys, table, models)
+    return PlanCustomers(keys, table, models, categories.of(keys.tolist(), rules))
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -104,7 +104,8 @@ def build_problem(
     for start in range(0, len(keys), CHUNK):
         progress("valuing", start / len(keys))
         inside = slice(start, start + CHUNK)
-        chunks.append(read_customers(decider.scorer, np.array(keys[inside], np.int64), rules))
+        part = np.array(keys[inside], np.int64)
+        chunks.append(read_customers(decider.scorer, decider.categories, part, rules))
         worth[:, inside], expense[:, inside] = _value(chunks[-1], decider, question, rules)
     names = tuple(action.name for action in rules.actions)
     return PlanProblem(names, worth, expense, constraints_of(rules, money)), chunks

@@ -9,9 +9,8 @@ from fastapi import HTTPException
 
 from events.identity import Identity
 from serving.http.single_worker import SingleWorker
-from serving.rankings.champion import LazyChampion
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, R, Ranking, RankingKind
-from serving.scores.champion_watch import ChampionWatch
+from serving.scores.champion_watch import ChampionWatch, LazyChampion
 from serving.scores.inference import UNKNOWN
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_a_subscription_is_paid_until_it_ends() -> None:
 
 EFFECT = st.builds(
     Effect,
-    on=st.sampled_from(["propensity", "churn", "leads", "subscription_churn"]),
+    on=st.sampled_from(["propensity", "churn", "leads", "subscription_churn", "category"]),
     times=st.floats(0, 3),
     plus=st.floats(-0.2, 0.2),
 )
@@ -109,19 +110,24 @@ CATALOGUE = st.builds(
     first_order_value=st.one_of(st.none(), st.floats(1, 100)),
     actions=st.lists(ACTION, min_size=1, max_size=5, unique_by=lambda a: a.name).map(tuple),
 )
-MODELS = ("propensity", "churn", "leads", "subscription_churn")
+MODELS = ("propensity", "churn", "leads", "subscription_churn", "category")
 ROWS = st.lists(
     st.fixed_dictionaries(
         {name: st.one_of(st.none(), st.floats(0, 1)) for name in MODELS}
         | {
             name: st.one_of(st.none(), st.floats(0, 1e4))
-            for name in ("clv", "average_order_value", "subscription_monthly_amount")
+            for name in (
+                "clv",
+                "average_order_value",
+                "subscription_monthly_amount",
+                "category_order_value",
+            )
         }
     ),
     min_size=1,
     max_size=6,
 )
-HORIZONS = {"propensity": 30, "churn": 180, "leads": 60, "subscription_churn": 60, "clv": 365}
+HORIZONS = {"propensity": 30, "churn": 180, "leads": 60, "subscription_churn": 60, "clv": 365, "category": 30}
 
 
 @given(CATALOGUE, ROWS)
@@ -140,7 +146,7 @@ def test_many_customers_have_the_values_of_each_alone(
         )
     )
     for place, row in enumerate(rows):
-        scores = {n: ScoreInput(row[n], "refused", "1", days) for n, days in HORIZONS.items()}
+        scores = {n: ScoreInput(row[n], "no_category_orders", "1", days) for n, days in HORIZONS.items()}
         who = CustomerContext(1, scores, {name: row[name] for name in features_read()})
         answer = recommend(who, catalogue, 19_844, SALT)
         alone = {o.action: o for o in (answer.chosen, *answer.runners_up) if o.action != "nothing"}
@@ -160,3 +166,24 @@ def test_a_file_without_the_newer_settings_keeps_its_digest() -> None:
     assert "value_horizon_days" not in older
     assert "lever" not in older
     assert rules(Effect(on="propensity", times=1.2), value_horizon_days=30).canonical != older
+
+
+def test_an_effect_on_a_category_is_worth_what_orders_of_the_category_bring() -> None:
+    tea = rules(Effect(on="category", category="Tea", plus=0.1), discount=0.1)
+    who = customer(**{"category_order_value:Tea": 30.0})
+    assert recommend(who, tea, 19_844, SALT).not_offered[0].why[0].code == "no_category_model"
+    scores = {**who.scores, "category:Tea": ScoreInput(0.2, None, "1", 30)}
+    (option,) = recommend(dataclasses.replace(who, scores=scores), tea, 19_844, SALT).runners_up
+    assert option.action == "nothing"
+    assert value(tea, dataclasses.replace(who, scores=scores)) == pytest.approx(0.1 * 12 - 0.3 * 3)
+    chosen = recommend(dataclasses.replace(who, scores=scores), tea, 19_844, SALT).chosen
+    assert [why.words("en") for why in chosen.why][:2] == [
+        "probability of an order of Tea 20.0% → 30.0%, an assumed effect",
+        "an order of the category brings 30.00 from it on average, of which 40% is left and 10% given away",
+    ]
+    assert chosen.why[0].words("zh") == "“Tea”下单概率 20.0% → 30.0%（假定效果）"
+
+
+def test_only_an_effect_on_a_category_names_one() -> None:
+    with pytest.raises(ValueError, match="category belongs to effects on 'category'"):
+        Effect(on="propensity", category="Tea", times=1.2)

@@ -29,11 +29,10 @@ from models.registry.versions import ModelVersion, TrainingRun
 from models.spec import Gate
 from serving.catalogue.other_models import OtherModels
 from serving.operations.doctor import models as checks_of_models
-from serving.rankings.champion import LazyChampion
 from serving.rankings.files import rank_everyone
 from serving.rankings.ranking import CATEGORIES, PRODUCTS, RankingKind
 from serving.rankings.stocked import in_stock
-from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch
+from serving.scores.champion_watch import POLL_S, RETRY_S, ChampionWatch, LazyChampion
 from serving.scores.inference import UNKNOWN
 from training.categories import backtest
 from training.categories.pipeline import train_categories
