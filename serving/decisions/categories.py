@@ -39,7 +39,7 @@ class CategoryInputs:
     Attributes:
         scores: by name of the score; NaN where there is none.
         amounts: by name of the fact, what an order of the category brings from it, in currency.
-        refusals: by name of the score and customer the code of the reason for a missing one, or an empty text.
+        refusals: by name of the score, the code of the reason for a missing one, else an empty text.
         most_probable: the customers' most probable categories; None where unknown.
         version: of the model; None if none is promoted. horizon_days: of its scores.
     """

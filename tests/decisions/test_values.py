@@ -38,7 +38,8 @@ def customer(**facts: float) -> CustomerContext:
 
 
 def value(rules: Actions, who: CustomerContext) -> float:
-    return float(Valuer(rules).values(inputs_of(who, features_read())).value[0, 0])
+    valuer = Valuer(rules)
+    return float(valuer.values(inputs_of(who, valuer.features)).value[0, 0])
 
 
 def test_a_probability_is_converted_to_a_shorter_horizon_by_a_constant_hazard() -> None:

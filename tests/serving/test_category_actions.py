@@ -23,7 +23,7 @@ margin = 0.4
 exploration_share = 0.0
 [[actions]]
 name = "voucher"
-channel = "email"
+channel = "app"
 cost = 0.01
 discount = 0.05
 effect = {{ on = "category", category = "{category}", times = 1.5 }}
