@@ -7,7 +7,7 @@ from __future__ import annotations
 
 KIND = "category"
 """The ``on`` of effects on category propensity."""
-MOST_PROBABLE = "most_probable_category"
+PROBABLE_CATEGORY = "most_probable_category"
 """The fact that names the customer's most probable category."""
 _AMOUNT = "category_order_value"
 

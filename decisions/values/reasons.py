@@ -7,7 +7,7 @@ import math
 from decisions.catalogue.actions import NOTHING, Action, Actions
 from decisions.context import CustomerContext
 from decisions.reasons import DecisionReason, reason
-from decisions.values.categories import KIND, MOST_PROBABLE
+from decisions.values.categories import KIND, PROBABLE_CATEGORY
 from decisions.values.formulas import MONTHLY_AMOUNT, ORDER_VALUE, formula_of
 from decisions.values.valuation import ActionValues
 
@@ -88,4 +88,4 @@ def why_harmful(action: Action, customer: CustomerContext) -> DecisionReason | N
 
 def _category(action: Action, customer: CustomerContext) -> str:
     """The category of an effect on category propensity; empty if it is unknown."""
-    return action.effect.category or str(customer.facts.get(MOST_PROBABLE) or "")
+    return action.effect.category or str(customer.facts.get(PROBABLE_CATEGORY) or "")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.context import ScoreInput
-from decisions.values.categories import KIND, MOST_PROBABLE, amount_name, score_name
+from decisions.values.categories import KIND, PROBABLE_CATEGORY, amount_name, score_name
 from models.registry.registry import Registry
 from serving.scores.champion_watch import ChampionWatch, LazyChampion
 
@@ -71,7 +71,7 @@ class CategoryInputs:
         amounts = {
             name: float(column[place]) for name, column in self.amounts.items() if np.isfinite(column[place])
         }
-        return amounts | {MOST_PROBABLE: self.most_probable[place]}
+        return amounts | {PROBABLE_CATEGORY: self.most_probable[place]}
 
 
 class CategoryScores:

@@ -11,7 +11,7 @@ from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext, ScoreInput
 from decisions.policies.suppression import COMPLAINTS
 from decisions.policies.zones import zone_of
-from decisions.values.categories import MOST_PROBABLE
+from decisions.values.categories import PROBABLE_CATEGORY
 from decisions.values.valuation import features_of
 from features.live.consents import ByChannel
 from records.contacts import Contact, days_since
@@ -23,7 +23,7 @@ FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 
 def facts_of(rules: Actions) -> tuple[str, ...]:
     """The features that decisions by these rules read or store, without duplicates."""
-    return tuple(dict.fromkeys([*rules.features, *features_of(rules), *FACTS, COMPLAINTS, MOST_PROBABLE]))
+    return tuple(dict.fromkeys([*rules.features, *features_of(rules), *FACTS, COMPLAINTS, PROBABLE_CATEGORY]))
 
 
 def customer_context(

@@ -176,7 +176,7 @@ def test_conditions_read_the_traits_that_the_home_declares(tmp_path: Path) -> No
 def test_an_effect_of_an_unknown_kind_is_refused_with_the_action_the_kind_and_those_there_are() -> None:
     assert refused(with_('"propensity"', '"visits"')) == (
         "actions.toml: action coupon: effect.on: an effect cannot be on 'visits';"
-        " it is on propensity, churn, leads or subscription_churn"
+        " it is on propensity, churn, leads, subscription_churn or category"
     )
 
 

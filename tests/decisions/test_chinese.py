@@ -24,6 +24,7 @@ from decisions.results import words as results
 from decisions.rules.conditions import rule_of
 from decisions.rules.dates import CUSTOMER_DATES, FESTIVALS
 from decisions.rules.evaluation import RuleInput, mismatch
+from decisions.values.formulas import FORMULAS
 from features.groups import FEATURES
 from features.live.consents import ChannelConsent
 from models.questions import every, find
@@ -77,7 +78,7 @@ def test_a_reason_reads_as_chinese(rule: str, facts: dict[str, Any], text: str |
 
 
 def test_every_feature_model_and_date_has_a_chinese_name() -> None:
-    assert {*FEATURES, *every()} == {*chinese.FEATURES, *chinese.FLAGS}
+    assert {*FEATURES, *every(), *FORMULAS} == {*chinese.FEATURES, *chinese.FLAGS}
     assert {"birthday", *CUSTOMER_DATES, *FESTIVALS} == {*chinese.DATES}
     for name, _ in chinese.FEATURES.values():
         assert not re.search("[A-Za-z_]", name)

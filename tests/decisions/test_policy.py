@@ -147,8 +147,8 @@ def test_an_effect_without_a_formula_is_refused_and_not_valued_by_another() -> N
     with pytest.raises(PatronError) as error:
         recommend(customer(), rules, DAY, SALT)
     assert str(error.value) == (
-        "action coupon: an effect cannot be on 'visits'; it is on propensity, churn, leads or"
-        " subscription_churn"
+        "action coupon: an effect cannot be on 'visits'; it is on propensity, churn, leads,"
+        " subscription_churn or category"
     )
 
 
