@@ -25,7 +25,8 @@ def serve(
     """Serve over HTTP until stopped."""
     import logging
 
-    from serving import server, systemd
+    from console import server
+    from serving import systemd
     from serving.settings import ServingSettings
 
     options = {"host": host, "port": port, "workers": workers}
@@ -33,7 +34,7 @@ def serve(
     settings = ServingSettings().model_copy(update=given)
     if not systemd.is_socket_passed():
         check_port(settings.host, settings.port)
-    ready = f"serving on {settings.address}, docs at /docs"
+    ready = f"serving on {settings.address}, console at /console, docs at /docs"
     server.serve(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
 
 

@@ -26,10 +26,10 @@ app = typer.Typer()
 @app.command()
 def up() -> None:
     """Create what is missing of a shop and its models, then serve."""
+    from console import server
     from events import lake
     from events.lake import shops
     from events.simulation import simulated_shop
-    from serving import server
     from serving.access.authentication import check
     from serving.access.keys import Keys
     from serving.settings import ServingSettings
@@ -44,6 +44,7 @@ def up() -> None:
             simulated_shop.extend_simulation(home, progress)
         try:
             report = _make_ready(home, progress)
+            _score_once(home, progress)
         except PatronError as error:
             if home.shop().source != shops.LIVE:
                 raise
@@ -93,6 +94,17 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     return [*report, *(version_line(v) for v in versions), *left_out.values()]
 
 
+def _score_once(home: Home, progress: Progress) -> None:
+    """Score all customers if no job has done so: sorted lists and the totals of segments need one."""
+    from models.questions import MODELS
+    from records.score_jobs import ScoreJobStore
+    from serving.score_jobs.to_file import score_all
+
+    jobs = ScoreJobStore(home).list_jobs()
+    if not any(job.status == "done" and job.segment is None for job in jobs):
+        score_all(home, list(MODELS), progress)
+
+
 def _stale(registry: Any, name: str, version: str, definitions: dict[str, str]) -> bool:
     """Whether a version was trained with other definitions of features than today's."""
     try:
@@ -125,7 +137,8 @@ def _welcome(home: Home, address: str, report: list[str], example: str | None, s
     return "\n".join(
         [
             "",
-            f"Patron is up after {seconds:.0f} s, with {span} ({metadata.source}) in {home.path}",
+            f"Patron is up after {seconds:.0f} s: {address}/console",
+            f"  {span} ({metadata.source}) in {home.path}",
             *(f"  {line}" for line in report),
             *_to_try(home, address, example),
             f"  the API's page   {address}/docs",

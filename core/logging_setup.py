@@ -19,7 +19,7 @@ from typing import Any, Literal
 Format = Literal["json", "text"]
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
-    "backup", "commands", "core", "decisions", "events", "features",
+    "backup", "commands", "console", "core", "decisions", "events", "features",
     "models", "monitoring", "records", "serving", "training",
 )  # fmt: skip
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)

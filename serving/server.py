@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from socket import socket
+from typing import TypeAlias
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,7 +30,6 @@ from models.registry.registry_state import SHARED
 from serving import systemd
 from serving.access import authentication
 from serving.access.keys import Keys
-from serving.app import open_app
 from serving.edge.connections import allow_open_files
 from serving.edge.draining import DrainedProtocol
 from serving.settings import ServingSettings
@@ -37,11 +37,18 @@ from serving.supervisor import NotifyingSupervisor, metrics_folder
 
 DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
 REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
+OpenApp: TypeAlias = Callable[[Home, ServingSettings], FastAPI]
 RETRY_SECONDS = 1.0  # between attempts of a worker to start while a store is unavailable
 _log = logging.getLogger(__name__)
 
 
-def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+def serve(
+    home: Home,
+    settings: ServingSettings,
+    ready: Callable[[], None],
+    open_app: OpenApp,
+    factory: str,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished and the log is committed.
 
     The service listens on the socket that systemd passes, if it does. When it stops, connections are drained
@@ -50,6 +57,8 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
 
     Args:
         ready: called when requests are answered.
+        open_app: opens the application.
+        factory: ``MODULE:FUNCTION``, which calls :func:`worker` with it in a process of its own.
 
     Raises:
         PatronError: the home cannot be served, or other machines could reach it and it has no key.
@@ -68,20 +77,20 @@ def serve(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> N
     # Ctrl-C is the usual way to stop the service.
     with _refresher(home) if with_refresher else nullcontext(), suppress(KeyboardInterrupt):
         if settings.workers > 1:
-            _serve_in_workers(home, settings, report_ready)
+            _serve_in_workers(home, settings, report_ready, factory)
         else:
-            server = NotifyingServer(serving_config(_open(home, settings), settings), report_ready)
+            server = NotifyingServer(serving_config(_open(home, settings, open_app), settings), report_ready)
             server.run(systemd.passed_sockets() or None)
 
 
-def worker() -> FastAPI:
+def worker(open_app: OpenApp) -> FastAPI:
     """The application of one of several processes, with settings from the environment."""
     private.restrict_umask()
     logging_setup.configure(FeatureSettings().log_format)
     home, settings, logged = FeatureSettings().open_home(), ServingSettings(), False
     while True:
         try:
-            return _open(home, settings)
+            return _open(home, settings, open_app)
         except StoreUnavailable as error:  # the others serve meanwhile; a failure would end them, too
             if not logged:
                 _log.error("a worker waits to start: %s", error)
@@ -106,7 +115,7 @@ class NotifyingServer(uvicorn.Server):
             self._ready()
 
 
-def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[], None]) -> None:
+def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[], None], factory: str) -> None:
     """Serve from several processes over the same home, which listen on one socket."""
     connection.limit_waiting(connection.SERVICE_SECONDS)
     with suppress(StoreUnavailable):
@@ -115,7 +124,7 @@ def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[],
     os.environ.update(
         {f"PATRON_{name.upper()}": str(value) for name, value in values.items() if value is not None}
     )
-    config = serving_config(f"{__name__}:{worker.__name__}", settings)
+    config = serving_config(factory, settings)
     with metrics_folder() as folder:
         os.environ[SHARED] = str(folder / "registry.json")
         sockets = systemd.passed_sockets() or [config.bind_socket()]
@@ -155,7 +164,7 @@ def _refresher(home: Home) -> Iterator[None]:
         thread.join()
 
 
-def _open(home: Home, settings: ServingSettings) -> FastAPI:
+def _open(home: Home, settings: ServingSettings, open_app: OpenApp) -> FastAPI:
     """The application over a home, in a process of its own."""
     import_lightgbm_alone()
     connection.limit_waiting(connection.SERVICE_SECONDS)

@@ -422,6 +422,22 @@ def ranked_shop(trained_shop: Home, made_once: Callable[..., Path]) -> Home:
     return Home(made_once("ranked", make))
 
 
+@pytest.fixture(scope="session")
+def console_home(ranked_shop: Home, made_once: Callable[..., Path]) -> Home:
+    """A copy of ``ranked_shop`` with actions, and the scores of all customers."""
+
+    def make(path: Path) -> None:
+        from commands.answers import example_actions
+        from models.questions import MODELS
+        from serving.score_jobs.to_file import score_all
+
+        home = _copy(ranked_shop, path)
+        score_all(home, list(MODELS))
+        home.actions.write_text(example_actions(), encoding="utf-8")
+
+    return Home(made_once("console", make))
+
+
 # Three of four sign up without ordering, and half of them order some weeks later. There are no subscriptions.
 PROSPECTS = replace(
     PLAN, start=date(2023, 1, 1), customers=1400, years=1.5, prospect_share=0.75, prospect_conversion=0.5,

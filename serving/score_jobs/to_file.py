@@ -40,10 +40,33 @@ def score_everyone(
         champion, and per model without one why.
 
     Raises:
-        PatronError: the file's kind, the segment or the job is unknown, no model has a champion, another
-            job is running, or a store is missing.
+        PatronError: the file's kind is unknown; else as for :func:`score_all`.
     """
     writing.check_place(out, tables.KINDS)
+    job = score_all(home, models, progress, segment=segment, job_id=job_id)
+    store = ScoreJobStore(home)
+    writing.write(tables.stream(store, job, tables.kind_of(out)), out)
+    progress("scoring", 1.0)
+    return {
+        "job_id": job.id, "customers": job.total, "already_scored": job.done, "out": str(out),
+        "models": list(job.models), "absent": dict(job.absent),
+    }  # fmt: skip
+
+
+def score_all(
+    home: Home,
+    models: Sequence[str],
+    progress: Progress = silent,
+    *,
+    segment: Segment = None,
+    job_id: str | None = None,
+) -> ScoreJob:
+    """The same without a file: only the log and the totals are written.
+
+    Raises:
+        PatronError: the segment or the job is unknown, no model has a champion, another job is running, or a
+            store is missing.
+    """
     progress("opening models", 0.0)
     home.shop()  # before tables are made where there is no shop
     Database(home).prepare()
@@ -57,12 +80,7 @@ def score_everyone(
             score_job(store, job, champions, os.cpu_count() or 1, progress=progress)
         if store.is_stopped(job):
             raise PatronError(f"the job {job.id} was stopped; leave --job out for a new one")
-    writing.write(tables.stream(store, job, tables.kind_of(out)), out)
-    progress("scoring", 1.0)
-    return {
-        "job_id": job.id, "customers": job.total, "already_scored": job.done, "out": str(out),
-        "models": list(job.models), "absent": dict(job.absent),
-    }  # fmt: skip
+    return job
 
 
 def _job(store: ScoreJobStore, champions: Champions, models: Sequence[str], segment: Segment) -> ScoreJob:

@@ -559,7 +559,7 @@ def test_terminated_it_answers_what_it_took_on_and_logs_every_answer(
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
     assert [json.loads(line)["message"] for line in err.splitlines()] == [
-        f"serving on {address}, docs at /docs"
+        f"serving on {address}, console at /console, docs at /docs"
     ]
     assert answered == sum(1 + i % 20 for i in range(300))
     result = read_log(trained_copy)

@@ -569,4 +569,6 @@ def test_a_process_told_to_require_keys_takes_them_as_they_come_and_go(trained_c
         out, err = service.communicate(timeout=60)
     assert service.returncode in (0, -signal.SIGTERM)
     assert out == ""
-    assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+, docs at /docs", json.loads(err)["message"])
+    assert re.fullmatch(
+        r"serving on http://127\.0\.0\.1:\d+, console at /console, docs at /docs", json.loads(err)["message"]
+    )

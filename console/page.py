@@ -1,0 +1,105 @@
+"""A page: its address, the scope it needs, and a function that reads what its template shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.datastructures import QueryParams
+
+from console.words.messages import Translator
+from core.home import Home
+from serving.access.authentication import Caller
+from serving.access.scopes import Scope
+from serving.http.services import Services
+
+Kind = Literal["text", "number", "money", "percent", "day", "moment"]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request for a page.
+
+    Attributes:
+        path: the values of the path's parameters, by name.
+        query: the parameters of the query.
+        caller: who sent it; the page has checked its scope.
+    """
+
+    home: Home
+    services: Services
+    caller: Caller
+    words: Translator
+    path: Mapping[str, str]
+    query: QueryParams
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table.
+
+    Attributes:
+        name: the key in each row.
+        title: the message that is its heading.
+        kind: how its values are written; numbers are aligned to the right.
+        link: the key in each row of the address that a cell leads to; empty for none.
+    """
+
+    name: str
+    title: str
+    kind: Kind = "text"
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table that a page shows and exports.
+
+    Attributes:
+        caption: the message that is its caption.
+        rows: values by the name of a column; None for an unknown one. Text is in the user's language.
+        empty: the message that is shown without rows.
+        next: the query of the next page; empty for none.
+        currency: of the money; empty for the shop's.
+    """
+
+    caption: str
+    columns: Sequence[TableColumn]
+    rows: Sequence[Row]
+    empty: str = "table.empty"
+    next: str = ""
+    currency: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a template shows.
+
+    Attributes:
+        values: by the names that the template uses.
+        tables: by the name in the address of their export.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, PageTable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """A page of the console.
+
+    Attributes:
+        name: of its template, ``NAME.html``, its messages, ``NAME.title`` and ``NAME.lead``, and its exports.
+        path: its address below ``/console``, such as ``/customers/{customer_id:path}``.
+        scope: which callers may see it.
+        load: reads its content. Raises PatronError if there is nothing to show; the text says what to do.
+        in_menu: whether the menu has it.
+    """
+
+    name: str
+    path: str
+    scope: Scope
+    load: Callable[[Visit], Content]
+    in_menu: bool = True

@@ -1,0 +1,124 @@
+"""The list of customers: found by id, of a segment, in the order of a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
+from core.errors import NothingThere
+from serving.access.scopes import Scope
+from serving.customers import routes as api
+from serving.customers.schemas import CustomersQuery, CustomersResponse
+from serving.customers.score_order import PRODUCTS, ScoreOrders
+from serving.http.problems import Unprocessable
+from serving.scores.scorer import Scorer
+from serving.totals.overview import overview
+
+LIMIT = 50
+KINDS = ("lifecycle_stage", "value_tier", "rfm_segment")
+
+
+def load(visit: Visit) -> Content:
+    """A page of customers by the parameters ``q``, ``sort``, ``segment`` and ``cursor`` of the query."""
+    sorts = [f"-{name}" for name in (*PRODUCTS, *visit.services[Scorer].champions.models)]
+    searched = visit.query.get("q", "").strip()
+    chosen = {
+        "searched": searched,
+        "sort": visit.query.get("sort", ""),
+        "segments": [segment for segment in visit.query.getlist("segment") if segment],
+    }
+    values = {"sorts": sorts, "kinds": _segments(visit), "problem": None, "total": 0, "as_of": None} | chosen
+    try:
+        response = _matching(visit, searched) if searched else _listed(visit, chosen)
+    except (NothingThere, Unprocessable) as error:
+        return Content(values | {"problem": str(error)}, {"customers": _table([], visit, "")})
+    as_of = response.scores_as_of or response.features_as_of
+    values |= {"total": response.total, "as_of": as_of}
+    return Content(values, {"customers": _table(_rows(response), visit, response.next_cursor or "")})
+
+
+PAGE = ConsolePage("customers", "/customers", Scope.CUSTOMERS, load)
+
+
+def address(customer_id: str) -> str:
+    """The address of a customer's page."""
+    return f"/console/customers/{quote(customer_id, safe='')}"
+
+
+def _listed(visit: Visit, chosen: Mapping[str, object]) -> CustomersResponse:
+    query = CustomersQuery.model_validate(
+        {
+            "limit": LIMIT,
+            "sort": chosen["sort"] or None,
+            "segment": chosen["segments"],
+            "cursor": visit.query.get("cursor") or None,
+        }
+    )
+    services = visit.services
+    return api.customers(query, services[Scorer], services[ScoreOrders], visit.caller)
+
+
+def _matching(visit: Visit, customer_id: str) -> CustomersResponse:
+    """The customer of an id."""
+    scorer = visit.services[Scorer]
+    if customer_id not in scorer.identity.keys([customer_id]):
+        raise NothingThere(visit.words("customers.nobody", customer_id=customer_id))
+    (entry,) = scorer.score([customer_id], route=None, facts=True)
+    segments = {kind: (entry.facts or {}).get(kind) for kind in KINDS}
+    return CustomersResponse.model_validate(
+        {
+            "features_as_of": entry.features_as_of or scorer.shop.now(),
+            "total": 1,
+            "customers": [{"customer_id": customer_id, "segments": segments}],
+            "next_cursor": None,
+        }
+    )
+
+
+def _rows(response: CustomersResponse) -> list[Row]:
+    return [
+        {
+            "customer_id": customer.customer_id,
+            "address": address(customer.customer_id),
+            "value": customer.value,
+            **customer.segments,
+        }
+        for customer in response.customers
+    ]
+
+
+def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
+    words, sort = visit.words, visit.query.get("sort", "").removeprefix("-")
+    columns = [TableColumn("customer_id", "customers.customer", link="address")]
+    if sort:
+        money = "clv" in sort or sort in PRODUCTS
+        columns.append(TableColumn("value", "customers.value", "money" if money else "percent"))
+    columns += [TableColumn(kind, f"customers.{kind}") for kind in KINDS]
+    named = [
+        dict(row)
+        | {
+            "lifecycle_stage": words.choice("stage", str(row.get("lifecycle_stage") or "")),
+            "rfm_segment": words.choice("rfm", str(row.get("rfm_segment") or "")),
+        }
+        for row in rows
+    ]
+    pairs = [(name, value) for name, value in visit.query.multi_items() if name != "cursor" and value]
+    following = urlencode([*pairs, ("cursor", cursor)]) if cursor else ""
+    return PageTable("customers.title", columns, named, "customers.none", following)
+
+
+def _segments(visit: Visit) -> list[dict[str, object]]:
+    """The segments that a list can be of, by kind."""
+    english = visit.words.language == "en"
+    return [
+        {
+            "name": kind["name"],
+            "segments": [
+                {"filter": s["filter"], "name": s["english"] if english else s["chinese"]}
+                for s in kind["segments"]
+            ],
+        }
+        for kind in overview(visit.home, {})["kinds"]
+        if kind["name"] in KINDS
+    ]

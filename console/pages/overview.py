@@ -1,0 +1,124 @@
+"""The shop at a glance: revenue, what the models expect, stages, and what needs attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.charts.series import Series, bars
+from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
+from core.errors import NothingThere
+from features.offline import kpis
+from serving.access.scopes import Scope
+from serving.scores.scorer import Scorer
+from serving.totals.measures import MEASURES
+from serving.totals.overview import overview
+
+MONTHS = 24
+
+
+def load(visit: Visit) -> Content:
+    """The overview as of the last build."""
+    scorer = visit.services[Scorer]
+    champions = scorer.champions
+    totals = overview(visit.home, champions.named)
+    months = kpis.latest(kpis.read(visit.home, kpis.KPIS), MONTHS)["months"]
+    return Content(
+        {
+            "as_of": totals["as_of"],
+            "customers": totals["customers"],
+            "month": _last_complete(visit, months),
+            "expected": [_expected(visit, totals, measure.name) for measure in MEASURES],
+            "attention": [*champions.unavailable.values(), *_stale(totals)],
+            "revenue": _chart(visit, months),
+        },
+        {"months": _months(months), "stages": _stages(visit, totals)},
+    )
+
+
+PAGE = ConsolePage("overview", "", Scope.SEGMENTS, load)
+
+
+def _last_complete(visit: Visit, months: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """The last month that is over, with the change of its revenue on the month before."""
+    over = [month for month in months if month["complete"]]
+    if not over:
+        raise NothingThere("no month of this shop is over yet")
+    last = dict(over[-1])
+    before = over[-2]["net"] if len(over) > 1 else 0
+    last["change"] = _signed(visit, last["net"] / before - 1) if before > 0 else None
+    return last
+
+
+def _signed(visit: Visit, share: float) -> str:
+    return ("+" if share > 0 else "") + visit.words.percent(share)
+
+
+def _expected(visit: Visit, totals: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A total of the shop with its interval, or why there is none."""
+    total, state, words = totals[name], totals["totals"][name], visit.words
+    if total is None:
+        return {"name": name, "value": None, "reason": state["reason"]}
+    write = words.money if state["unit"] == totals["currency"] else words.number
+    horizon = max(model["horizon_days"] for model in state["models"].values())
+    return {
+        "name": name,
+        "value": write(total["expected"]),
+        "low": None if total["low"] is None else write(total["low"]),
+        "high": None if total["high"] is None else write(total["high"]),
+        "days": horizon,
+        "meaning": state["meaning"],
+    }
+
+
+def _stale(totals: Mapping[str, Any]) -> list[str]:
+    states = totals["totals"].values()
+    return list(dict.fromkeys(state["stale"] for state in states if state["stale"]))
+
+
+def _chart(visit: Visit, months: list[dict[str, Any]]) -> Any:
+    partial = frozenset(i for i, month in enumerate(months) if not month["complete"])
+    labels = [month["month"] for month in months]
+    series = Series(visit.words("overview.monthly"), labels, [m["net"] for m in months], partial=partial)
+    return bars(series, visit.words.money)
+
+
+def _months(months: list[dict[str, Any]]) -> PageTable:
+    columns = [
+        TableColumn("month", "overview.month"),
+        TableColumn("net", "overview.monthly", "money"),
+        TableColumn("orders", "overview.orders", "number"),
+        TableColumn("average_order_value", "overview.average", "money"),
+        TableColumn("customers_new", "overview.new", "number"),
+        TableColumn("customers_returning", "overview.returning", "number"),
+        TableColumn("customers_lapsed", "overview.lapsed", "number"),
+    ]
+    return PageTable("overview.monthly", columns, months[::-1])
+
+
+def _stages(visit: Visit, totals: Mapping[str, Any]) -> PageTable:
+    (stages,) = (kind["segments"] for kind in totals["kinds"] if kind["name"] == "lifecycle_stage")
+    rows = [
+        {
+            "stage": visit.words.choice("stage", stage["name"]),
+            "customers": stage["customers"],
+            "share": stage["share_of_customers"],
+            "change": _change(stage),
+            "net": stage["net_spend_365d"],
+            "address": f"/console/customers?segment={stage['filter']}",
+        }
+        for stage in stages
+    ]
+    columns = [
+        TableColumn("stage", "overview.stage", link="address"),
+        TableColumn("customers", "overview.customers", "number"),
+        TableColumn("share", "overview.share", "percent"),
+        TableColumn("change", "overview.change", "number"),
+        TableColumn("net", "overview.net_365d", "money"),
+    ]
+    return PageTable("overview.stages", columns, rows)
+
+
+def _change(stage: Mapping[str, Any]) -> int | None:
+    before = stage["customers_before"]
+    return None if before is None else stage["customers"] - before

@@ -1,0 +1,136 @@
+"""Messages by name and language, with plural forms, and formats of values (Unicode CLDR, by Babel).
+
+The messages are in the TOML files of this folder, one per page. A message is a table with ``en`` and ``zh``.
+A text with the number ``n`` may have plural forms, named as by CLDR:
+``en = { one = "{n} customer", other = "{n} customers" }``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal, format_percent
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+NONE = "–"
+
+
+@cache
+def locale_of(language: Language) -> Locale:
+    """The locale by which values are written."""
+    return Locale.parse({"en": "en_GB", "zh": "zh_Hans_CN"}[language])
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, Any]]:
+    """All messages by name, each by language."""
+    messages: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(Path(__file__).parent.glob("*.toml")):
+        for section, own in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            for name, message in own.items():
+                messages[f"{section}.{name}"] = message
+    return messages
+
+
+@dataclass(frozen=True)
+class Translator:
+    """The words of one user: a language, a time zone and the shop's currency."""
+
+    language: Language
+    zone: str
+    currency: str
+
+    def __call__(self, name: str, **values: Any) -> str:
+        """A message with its values; ``n`` chooses the plural form.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        message = catalogue()[name][self.language]
+        if isinstance(message, Mapping):
+            message = message[locale_of(self.language).plural_form(values["n"])]
+        shown = {key: self.number(v) if isinstance(v, int | float) else v for key, v in values.items()}
+        return str(message).format(**shown)
+
+    def choice(self, group: str, value: str) -> str:
+        """The message ``GROUP.VALUE``; the value itself where there is none."""
+        known = catalogue().get(f"{group}.{value}")
+        return str(known[self.language]) if known else value
+
+    def both(self, texts: Mapping[str, str]) -> str:
+        """One of the texts by language; another's if this one is missing."""
+        return texts.get(self.language) or next(iter(texts.values()), "")
+
+    def number(self, value: float | None, digits: int = 0) -> str:
+        """A number with at most so many digits after the point."""
+        if value is None or value != value:
+            return NONE
+        return str(format_decimal(round(value, digits), locale=locale_of(self.language)))
+
+    def money(self, value: float | None, currency: str = "") -> str:
+        """An amount: whole at 0 and from 100 on, else with the currency's own digits."""
+        if value is None or value != value:
+            return NONE
+        whole = value == 0 or abs(value) >= 100
+        return str(
+            format_currency(
+                round(value) if whole else value,
+                currency or self.currency,
+                locale=locale_of(self.language),
+                format="¤#,##0" if whole else None,
+                currency_digits=not whole,
+            )
+        )
+
+    def percent(self, value: float | None, digits: int = 0) -> str:
+        """A share, 0 to 1, as a percentage."""
+        if value is None or value != value:
+            return NONE
+        return str(
+            format_percent(
+                round(value, digits + 2), locale=locale_of(self.language), decimal_quantization=False
+            )
+        )
+
+    def day(self, value: date | datetime | str | None) -> str:
+        """A date; of a moment, in the shop's time zone."""
+        if value is None:
+            return NONE
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            value = value.astimezone(ZoneInfo(self.zone)).date() if value.tzinfo else value.date()
+        return str(format_date(value, "medium", locale=locale_of(self.language)))
+
+    def moment(self, value: datetime | str | None) -> str:
+        """A date and a time in the shop's time zone."""
+        if value is None:
+            return NONE
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        zone = ZoneInfo(self.zone)
+        return str(format_datetime(value, "medium", tzinfo=zone, locale=locale_of(self.language)))
+
+    def text(self, kind: str, value: Any, currency: str = "") -> str:
+        """A value of a column of this kind."""
+        if kind == "money":
+            return self.money(value, currency)
+        if kind == "number":
+            return self.number(value, 2)
+        if kind == "percent":
+            return self.percent(value, 1)
+        if kind == "day":
+            return self.day(value)
+        if kind == "moment":
+            return self.moment(value)
+        return NONE if value is None or value == "" else str(value)

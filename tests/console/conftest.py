@@ -1,0 +1,57 @@
+"""A console over the trained shop, as a real server, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.harness import servers
+from console.app import open_app
+from core.home import Home
+from serving.settings import ServingSettings
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]  # fmt: skip
+
+
+def process() -> FastAPI:
+    """What the server process runs."""
+    return open_app(Home(Path(os.environ["PATRON_HOME"])), ServingSettings())
+
+
+@pytest.fixture(scope="session")
+def address(console_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of the console, without its path."""
+    folder = tmp_path_factory.mktemp("console")
+    environment = {"PATRON_HOME": str(console_home.path), "PYTHONPATH": str(Path(__file__).parent)}
+    ours = {"console": servers.uvicorn("conftest:process")}
+    with servers.running(ours, environment, folder) as started:
+        yield f"http://{servers.HOST}:{started['console'].port}"
+
+
+@pytest.fixture(scope="session")
+def client(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def browser(without: Callable[[str], NoReturn]) -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        without("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()

@@ -1,0 +1,154 @@
+"""Contracts of all pages: both languages, exports, headers, and content without markup of others."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+
+from console.navigation import PAGES
+from console.page import ConsolePage
+from console.words.messages import LANGUAGES, catalogue, locale_of
+from core.home import Home
+
+CONSOLE = Path(__file__).parents[2] / "console"
+IN_MENU = [page for page in PAGES if page.in_menu]
+every_page = pytest.mark.parametrize("page", IN_MENU, ids=lambda page: page.name)
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+PLACEHOLDER = re.compile(r"{(\w+)}")
+
+
+class Tags(HTMLParser):
+    """The elements of a page with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+
+def get(client: httpx.Client, path: str, language: str = "en") -> httpx.Response:
+    return client.get(path, headers={"accept-language": language}, follow_redirects=True)
+
+
+def test_the_root_leads_to_the_console(client: httpx.Client) -> None:
+    response = client.get("/", follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (303, "/console")
+
+
+@every_language
+@every_page
+def test_a_page_is_whole_in_each_language_and_loads_nothing_from_outside(
+    page: ConsolePage, language: str, client: httpx.Client
+) -> None:
+    response = get(client, f"/console{page.path}", language)
+    assert response.status_code == 200
+    tags = Tags(response.text).elements
+    assert dict(tags)["html"]["lang"] == {"en": "en", "zh": "zh-CN"}[language]
+    titles = [attributes for tag, attributes in tags if tag == "h1"]
+    assert len(titles) == 1
+    assert "{" not in re.sub(r"<meta[^>]*>", "", response.text)  # no placeholder was left
+    policy = response.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    for tag, attributes in tags:
+        assert "style" not in attributes, (tag, attributes)
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert tag != "script" or attributes.get("src")
+        for name in ("src", "href", "action"):
+            target = attributes.get(name) or "/"
+            assert target.startswith(("/console", "#", "?")) or target == "/", target
+
+
+@every_page
+def test_the_tables_of_a_page_are_exported_as_shown(page: ConsolePage, client: httpx.Client) -> None:
+    shown = get(client, f"/console{page.path}").text
+    for href in {str(a["href"]) for _, a in Tags(shown).elements if "/export/" in str(a.get("href"))}:
+        response = get(client, href)
+        assert response.status_code == 200, href
+        assert "attachment" in response.headers["content-disposition"]
+        if href.split("?")[0].endswith(".csv"):
+            rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+            assert len(rows) > 1
+            assert f">{rows[0][0]}<" in shown  # the page's own heading
+        else:
+            assert response.content.startswith(b"PK")
+
+
+def test_every_message_is_in_all_languages_with_the_same_values_and_plural_forms() -> None:
+    for name, message in catalogue().items():
+        assert set(message) == set(LANGUAGES), name
+        values = set()
+        for language in LANGUAGES:
+            forms = message[language]
+            if isinstance(forms, str):
+                forms = {"other": forms}
+            else:
+                needed = {locale_of(language).plural_form(n) for n in (0, 1, 2, 5, 1.5)}
+                assert set(forms) == needed, name
+            values.add(frozenset(PLACEHOLDER.findall("".join(forms.values()))))
+        assert len(values) == 1, name
+
+
+def test_no_message_is_superfluous() -> None:
+    source = "".join(path.read_text() for pattern in ("*.py", "*.html") for path in CONSOLE.rglob(pattern))
+    by_value = {"stage", "model", "rfm", "event", "choice"}  # looked up by a value, see Translator.choice
+    unused = [
+        name
+        for name in catalogue()
+        if name not in source
+        and name.split(".")[0] not in by_value
+        and not name.endswith((".title", ".lead"))
+        and f'"{name.split(".")[0]}." ~' not in source
+        and f'{name.rpartition("_")[0]}_" ~' not in source
+    ]
+    assert unused == []
+
+
+def test_vendored_files_are_as_published() -> None:
+    listed = re.findall(
+        r"^\| `(\S+)` .* `([0-9a-f]{64})` \|$", (CONSOLE / "static/VENDORED.md").read_text(), re.M
+    )
+    assert {name for name, _ in listed} == {"htmx.min.js", "pico.css"}
+    for name, digest in listed:
+        assert hashlib.sha256((CONSOLE / "static" / name).read_bytes()).hexdigest() == digest
+
+
+def test_preferences_are_kept_and_lead_back_to_the_console_only(address: str) -> None:
+    with httpx.Client(base_url=address, follow_redirects=False) as client:
+        form = {"back": "/console/customers", "language": "zh", "theme": "dark"}
+        response = client.post("/console/preferences", data=form)
+        assert (response.status_code, response.headers["location"]) == (303, "/console/customers")
+        page = client.get("/console/customers").text
+        assert 'lang="zh-CN" data-theme="dark"' in page
+        client.post("/console/preferences", data={"language": "<script>", "theme": "none"})
+        assert 'lang="zh-CN" data-theme="dark"' in client.get("/console").text  # nonsense changes nothing
+        for back in ("https://elsewhere.example", "//elsewhere.example", "/console\\@elsewhere.example", "/"):
+            response = client.post("/console/preferences", data={"back": back})
+            assert response.headers["location"] == "/console"
+
+
+def test_a_customer_is_shown_with_scores_and_reasons_and_nobody_is_said_to_be_nobody(
+    client: httpx.Client, console_home: Home
+) -> None:
+    listed = get(client, "/console/customers?sort=-revenue_at_risk").text
+    first = next(
+        a["href"] for _, a in Tags(listed).elements if str(a.get("href")).startswith("/console/customers/")
+    )
+    page = get(client, str(first)).text
+    assert page.count('class="card"') >= 3
+    response = get(client, "/console/customers/<b>nobody<%2Fb>")
+    assert response.status_code == 404
+    assert "<b>nobody" not in response.text
+    search = get(client, "/console/customers?q=<script>alert(1)</script>")
+    assert search.status_code == 200
+    assert "<script>alert" not in search.text
