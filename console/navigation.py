@@ -1,8 +1,9 @@
-"""The pages in the order of the menu."""
+"""The pages in the order of the menu, their changes and their files."""
 
 from __future__ import annotations
 
-from console.page import ConsolePage
+from console.changes import Change
+from console.page import ConsoleFile, ConsolePage
 from console.pages import customer, customers, overview
 
 PAGES: tuple[ConsolePage, ...] = (
@@ -10,3 +11,6 @@ PAGES: tuple[ConsolePage, ...] = (
     customers.PAGE,
     customer.PAGE,
 )
+
+CHANGES: tuple[Change, ...] = ()
+FILES: tuple[ConsoleFile, ...] = ()

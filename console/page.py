@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.datastructures import QueryParams
+from starlette.responses import Response
 
 from console.words.messages import Translator
 from core.home import Home
@@ -103,3 +104,18 @@ class ConsolePage:
     scope: Scope
     load: Callable[[Visit], Content]
     in_menu: bool = True
+
+
+@dataclass(frozen=True)
+class ConsoleFile:
+    """A file of the console that is no page of its own, such as a report of a library.
+
+    Attributes:
+        path: its address below ``/console``.
+        scope: which callers may see it.
+        load: reads it. Raises PatronError if it does not exist; the text says what to do.
+    """
+
+    path: str
+    scope: Scope
+    load: Callable[[Visit], Response]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.responses import RedirectResponse
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
 from console import exports
-from console.navigation import PAGES
-from console.page import ConsolePage, Content, Visit
+from console.changes import Change
+from console.navigation import CHANGES, FILES, PAGES
+from console.page import ConsoleFile, ConsolePage, Content, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
 from console.words.messages import LANGUAGES, Translator
 from core.errors import PatronError, StoreUnavailable
@@ -28,9 +30,12 @@ def router() -> APIRouter:
     """The routes of all pages. They are no coroutines: they read files, so each runs in a thread."""
     routes = APIRouter(prefix=PREFIX, include_in_schema=False)
     routes.add_api_route("/preferences", _set_preferences, methods=["POST"])
+    for change in CHANGES:
+        routes.add_api_route(change.path, _changed(change), methods=["POST"])
+    for file in FILES:
+        routes.add_api_route(file.path, _sent(file), methods=["GET"])
     for page in PAGES:
-        if page.in_menu:
-            routes.add_api_route(f"/export/{page.name}/{{table}}.{{kind}}", _exported(page), methods=["GET"])
+        routes.add_api_route(f"/export{page.path}/{{table}}.{{kind}}", _exported(page), methods=["GET"])
     for page in PAGES:
         routes.add_api_route(page.path, _shown(page), methods=["GET"])
     return routes
@@ -76,15 +81,51 @@ def _exported(page: ConsolePage) -> Callable[[Request], Response]:
     return export
 
 
-def _visit(page: ConsolePage, request: Request) -> tuple[Translator, Visit | HTTPException]:
+def _sent(file: ConsoleFile) -> Callable[[Request], Response]:
+    def send(request: Request) -> Response:
+        words, visit = _visit(file, request)
+        if isinstance(visit, HTTPException):
+            return _refused(request, words, visit)
+        try:
+            return file.load(visit)
+        except PatronError as error:
+            return _refused(request, words, HTTPException(404, str(error)))
+
+    return send
+
+
+async def _form(request: Request) -> FormData:
+    return await request.form()
+
+
+def _changed(change: Change) -> Callable[[Request, FormData], Response]:
+    def make_change(request: Request, form: Annotated[FormData, Depends(_form)]) -> Response:
+        words, visit = _visit(change, request)
+        if isinstance(visit, HTTPException):
+            return _refused(request, words, visit)
+        try:
+            return RedirectResponse(change.handle(visit, form), 303)
+        except PatronError as error:
+            status, reason = 409, str(error)
+        except HTTPException as error:
+            status, reason = error.status_code, error.detail
+        values = {"page": None, "menu": _menu(visit), "reason": reason}
+        return render(request, "unchanged.html", words, values, status)
+
+    return make_change
+
+
+def _visit(
+    target: ConsolePage | ConsoleFile | Change, request: Request
+) -> tuple[Translator, Visit | HTTPException]:
     services = services_of(request.app)
     home = services[Scorer].home
     words = words_of(request, home)
     caller: Caller | HTTPException = request.state.caller
     if isinstance(caller, HTTPException):
         return words, caller
-    if not caller.may(page.scope):
-        return words, HTTPException(403, words("console.not_permitted", scope=str(page.scope)))
+    if not caller.may(target.scope):
+        return words, HTTPException(403, words("console.not_permitted", scope=str(target.scope)))
     return words, Visit(home, services, caller, words, request.path_params, request.query_params)
 
 

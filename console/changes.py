@@ -1,0 +1,33 @@
+"""Changes that people make with the forms of pages: each is a POST that leads to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import FormData
+
+from console.page import Visit
+from serving.access.scopes import Scope
+
+
+@dataclass(frozen=True)
+class Change:
+    """A form's target.
+
+    Attributes:
+        path: its address below ``/console``, such as ``/models/{name}/promote``.
+        scope: which callers may send it.
+        handle: makes the change, and returns the address of the page to show next. Raises PatronError or
+            HTTPException if nothing was changed; the text says why.
+    """
+
+    path: str
+    scope: Scope
+    handle: Callable[[Visit, FormData], str]
+
+
+def text(form: FormData, name: str) -> str:
+    """The text of a field without blanks around it; empty if it was not sent."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
