@@ -22,7 +22,9 @@ def export(table: PageTable, kind: str, words: Translator, name: str) -> Respons
     Args:
         kind: one of :data:`KINDS`. name: of the file, without its suffix.
     """
-    columns = {words(column.title): _values(table, column, words) for column in table.columns}
+    columns = {
+        column.heading or words(column.title): _values(table, column, words) for column in table.columns
+    }
     chunks = tables.encoded(iter([pa.table(columns)]), "xlsx" if kind == "xlsx" else "csv", words.zone)
     media_type = tables.MEDIA_TYPES["xlsx" if kind == "xlsx" else "csv"]
     return stream_file(chunks, media_type, f"{name}.{kind}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from console.changes import Change
 from console.page import ConsoleFile, ConsolePage
-from console.pages import customer, customers, overview
+from console.pages import cohorts, customer, customers, overview
 
 PAGES: tuple[ConsolePage, ...] = (
     overview.PAGE,
     customers.PAGE,
     customer.PAGE,
+    cohorts.PAGE,
 )
 
 CHANGES: tuple[Change, ...] = ()

@@ -17,6 +17,7 @@ from serving.http.services import Services
 
 Kind = Literal["text", "number", "money", "percent", "day", "moment"]
 Row = Mapping[str, Any]
+SHADES = 9  # of a heat table, besides none; ``.heat-1`` and so on in console.css
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,25 @@ class TableColumn:
         title: the message that is its heading.
         kind: how its values are written; numbers are aligned to the right.
         link: the key in each row of the address that a cell leads to; empty for none.
+        heading: the heading where it is a value, such as a month; empty for the message.
+        is_row_header: whether its cells are headings of their rows.
+        heat: the value that has the strongest shade; 0 for a column without shades.
     """
 
     name: str
     title: str
     kind: Kind = "text"
     link: str = ""
+    heading: str = ""
+    is_row_header: bool = False
+    heat: float = 0
+
+    def shade(self, value: Any) -> int:
+        """The shade of a cell, from 0 to ``SHADES``; 0 without a value."""
+        if not self.heat or value is None or value != value:
+            return 0
+        share: float = value / self.heat
+        return round(SHADES * min(1.0, max(0.0, share)))
 
 
 @dataclass(frozen=True)

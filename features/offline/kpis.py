@@ -7,7 +7,8 @@ shop's currency; see :mod:`events.queries.order_months`.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +79,20 @@ def read(home: Home, name: str) -> Result:
 def latest(result: Result, count: int) -> Result:
     """A result with its last months or cohorts only."""
     return {name: value[-count:] if isinstance(value, list) else value for name, value in result.items()}
+
+
+def average_retention(cohorts: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The share of customers who order, by months since their first order; of months that are over.
+
+    All customers of the cohorts count alike, so a large cohort counts for more.
+    """
+    active, customers = Counter[int](), Counter[int]()
+    for cohort in cohorts:
+        for month in cohort["months"]:
+            if month["complete"]:
+                active[month["months_since_first"]] += month["customers_active"]
+                customers[month["months_since_first"]] += cohort["customers"]
+    return [active[since] / customers[since] for since in sorted(customers)]
 
 
 def name_of(month: int) -> str:

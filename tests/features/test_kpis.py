@@ -222,3 +222,16 @@ def test_a_build_stores_what_is_read_later(built_shop: Home, home: Home) -> None
     assert lake.metadata(home).generation  # it has events, and was never built
     with pytest.raises(NothingThere, match="patron build"):
         kpis.read(home, KPIS)
+
+
+def test_average_retention_counts_each_customer_of_the_months_that_are_over() -> None:
+    def cohort(customers: int, active: list[int], complete: int) -> dict[str, Any]:
+        months = [
+            {"months_since_first": since, "customers_active": n, "complete": since < complete}
+            for since, n in enumerate(active)
+        ]
+        return {"customers": customers, "months": months}
+
+    cohorts = [cohort(100, [100, 40, 30], 3), cohort(10, [10, 7], 2), cohort(50, [50], 0)]
+    assert kpis.average_retention(cohorts) == [1.0, 47 / 110, 0.3]
+    assert kpis.average_retention([]) == []
