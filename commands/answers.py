@@ -118,12 +118,19 @@ def recommend(
         bool,
         typer.Option("--release", help="The file is going to be sent: its actions count as contacts."),
     ] = False,
+    undo_release: Annotated[
+        str | None,
+        typer.Option(help="Take the release of this run back: its file was not sent.", metavar="RUN"),
+    ] = None,
     draft: Annotated[bool, typer.Option(help="Print an example of actions.toml; decides nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide the next best action for all customers, or a segment, into a file and the log."""
     if draft:
         print(example_actions(), end="")
+        return
+    if undo_release is not None:
+        _undo_release(undo_release, as_json)
         return
     if out is None:
         raise typer.BadParameter("pass --out FILE, or --draft for an example of actions.toml")
@@ -173,6 +180,24 @@ def plan(
     if out is not None:
         lines.append(f"wrote who gets what into {out}")
     print_result(as_json, done, "\n".join(lines))
+
+
+def _undo_release(run_id: str, as_json: bool) -> None:
+    """Take the release of a run back."""
+    from core.errors import NothingThere
+    from records import runs
+    from records.decisions import DecisionLog
+
+    home = open_home()
+    home.shop()
+    with DecisionLog(home) as log:
+        if runs.RunStore(log).find(run_id) is None:
+            raise NothingThere(
+                f"there is no run {run_id}; `patron recommend --out FILE --json` prints its run_id"
+            )
+        undone = runs.undo_release(log, run_id)
+    done = {"run_id": run_id, "contacts": undone}
+    print_result(as_json, done, f"{undone:,} actions of run {run_id} no longer count as contacts")
 
 
 def _print_warnings(language: str) -> None:

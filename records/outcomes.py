@@ -13,6 +13,7 @@ from core.calendar import micros, moment
 from core.errors import NothingThere, PatronError
 from core.storage.database import among
 from records.contacts import ledger
+from records.contacts.tables import contacts
 from records.decisions import DecisionLog
 from records.tables import decisions, outcomes
 
@@ -51,7 +52,7 @@ def record(
     """Record an outcome; a repetition changes nothing.
 
     An outcome that implies that the action was sent or shown makes the decision a contact; ``not_sent``
-    gives its reservation back.
+    gives its reservation back, also after its file was exported.
 
     Args:
         kind: such as ``clicked``. value: in currency, for kinds that have one. at: by the shop's clock.
@@ -105,7 +106,7 @@ def record_all(log: DecisionLog, reported: Sequence[Outcome]) -> list[str]:
 def remove(log: DecisionLog, decision_id: str, kind: str) -> bool:
     """Remove an outcome that was recorded by mistake; returns whether there was one.
 
-    Without another outcome that implies a contact, the decision is no contact any more.
+    The contact of the decision is then what its other outcomes imply; without one, it is no contact any more.
 
     Raises:
         UnknownDecision: there is no such decision.
@@ -119,9 +120,9 @@ def remove(log: DecisionLog, decision_id: str, kind: str) -> bool:
         connection.execute(
             sa.delete(outcomes).where(outcomes.c.decision_id == decision_id, outcomes.c.kind == kind)
         )
-        remaining = {name for _, name in recorded if name != kind}
-        if kind in ledger.CONTACT_OF and not remaining & ledger.CONTACT_OF.keys():
-            ledger.undo(connection, decision_id)
+        if kind in ledger.CONTACT_OF:
+            remaining = {name: row.at_us for (_, name), row in recorded.items() if name != kind}
+            ledger.undo(connection, decision_id, remaining)
     return True
 
 
@@ -155,6 +156,7 @@ def _insert(connection: sa.Connection, key: int, outcome: Outcome) -> None:
     if contact := ledger.CONTACT_OF.get(outcome.kind):
         ledger.record(connection, outcome.decision_id, contact, outcome.at)
     elif outcome.kind == ledger.NOT_SENT:
+        ledger.undo_export(connection, contacts.c.decision_id == outcome.decision_id)
         ledger.give_back(connection, outcome.decision_id)
     row = {
         "decision_id": outcome.decision_id,

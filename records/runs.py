@@ -22,6 +22,7 @@ from core import files
 from core.calendar import moment
 from core.errors import PatronError
 from records.contacts import ledger
+from records.contacts.tables import contacts
 from records.decisions import Decision, DecisionLog, of_row
 from records.job import Job
 from records.jobs import JobStore
@@ -124,6 +125,20 @@ def release(log: DecisionLog, run_id: str, at: datetime) -> int:
     """
     with log.writing() as connection:
         return ledger.export_run(connection, run_id, at)
+
+
+def undo_release(log: DecisionLog, run_id: str) -> int:
+    """Take a release back; returns how many contacts are deleted.
+
+    Actions that were reported as sent or shown since remain contacts.
+    """
+    listed = (
+        sa.select(decisions.c.id)
+        .join(run_rows, run_rows.c.decision == decisions.c.n)
+        .where(run_rows.c.run_id == run_id)
+    )
+    with log.writing() as connection:
+        return ledger.undo_export(connection, contacts.c.decision_id.in_(listed))
 
 
 def _next_place(connection: sa.Connection, run_id: str) -> int:

@@ -102,8 +102,12 @@ def _lines(made: dict[str, Any], months: bool, segments: bool) -> list[str]:
         followed = f"{row['conversions']:,.0f} orders of {row['converted_net']:,.2f} followed"
         lines += [f"{row['action']}: {row['words']['en']}", f"  {sent}; {followed}"]
     lines.append(
-        f"{made['conversions']['count']:,} orders followed a contact within {made['conversion_days']} days"
+        f"{made['conversions']['count']:,} orders followed a contact within {made['conversion_days']} days,"
+        " or named the decision"
     )
+    for count, whose in (("other_customer", "another customer's decision"), ("unknown_decision", "none")):
+        if number := made["outcomes_from_events"][count]:
+            lines.append(f"{number:,} outcomes of events are not counted: they name {whose}")
     return lines
 
 

@@ -1,7 +1,8 @@
 """Which contact an order is a conversion of, and what an order is worth.
 
-An order within ``conversion_days`` after a contact is a conversion of the customer's last contact before it;
-so an order is counted once. An order at the moment of the contact, or before it, never is. The attribution
+An order that names a decision of its customer is a conversion of that decision. Any other order within
+``conversion_days`` after a contact is a conversion of the customer's last contact before it; so an order is
+counted once. An order at the moment of the contact, or before it, never is. The attribution
 shows what followed a message. It is no evidence of an effect, since customers also order without a message:
 see :mod:`decisions.results.programme`.
 """
@@ -45,6 +46,23 @@ def conversions(orders: pd.DataFrame, contacts: pd.DataFrame, days: int) -> pd.D
         left, right, on="at", by="customer_key", allow_exact_matches=False, tolerance=pd.Timedelta(days=days)
     )
     return matched[matched["decision_id"].notna()].reset_index(drop=True)
+
+
+def with_named(orders: pd.DataFrame, contacts: pd.DataFrame, named: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The orders that name a contact of their customer, each with its ``decision_id``, and the
+    :func:`conversions` of the others.
+
+    An order that names a decision of another customer, or none, is like one that names nothing.
+
+    Args:
+        named: ``customer_key``, ``order_id``, ``decision_id``, each order once.
+    """
+    known = named.merge(contacts[["customer_key", "decision_id"]], on=["customer_key", "decision_id"])
+    joined = orders.merge(known, on=["customer_key", "order_id"], how="left")
+    exact = joined[joined["decision_id"].notna()]
+    others = joined[joined["decision_id"].isna()].drop(columns="decision_id")
+    followed = conversions(others, contacts, days)
+    return pd.concat([exact, followed]).sort_values(["at", "order_id"], ignore_index=True, kind="stable")
 
 
 def totals_by_action(contacts: pd.DataFrame, converted: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -25,12 +25,13 @@ from decisions.catalogue.file import load
 from decisions.holdout import by_survivor, declare, survivors
 from decisions.reasons import Language
 from decisions.results import programme, words
-from decisions.results.attribution import TOTALS, conversions, margins, orders_after, totals_by_action
+from decisions.results.attribution import TOTALS, margins, orders_after, totals_by_action, with_named
 from decisions.results.from_events import record_from_events
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
 from decisions.results.statistics import sample_ratio_p
 from events.identity import Identity
+from events.queries.decision_events import orders_of_decisions
 from events.queries.net_orders import net_orders
 from records.decisions import DecisionLog
 from records.results import holdout, reading
@@ -113,7 +114,8 @@ class _Inputs:
         orders = net_orders(home, since - timedelta(days=YEAR_DAYS), now)
         orders = orders.assign(at=orders["at"].astype("datetime64[us]"))
         self.orders = orders.assign(margin=margins(orders, actions.margin))
-        self.converted = conversions(self.orders, contacts, actions.conversion_days)
+        named = orders_of_decisions(home, now)
+        self.converted = with_named(self.orders, contacts, named, actions.conversion_days)
         discounts = self.converted.groupby("decision_id")["discount"].sum()
         self.contacts = contacts.assign(discount=contacts["decision_id"].map(discounts).fillna(0.0))
 

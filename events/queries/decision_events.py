@@ -1,7 +1,8 @@
-"""Events that name a decision: an action that was shown, a message that was opened or clicked."""
+"""Events that name a decision: an action that was shown, a message that was opened, an order."""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 import ibis
@@ -11,8 +12,14 @@ from core.home import Home
 from core.storage import duckdb_engine
 from events import lake
 from events.queries.net_orders import of_persons
+from events.segment.orders import ORDERED
 
-BY_NAME = {"Action Shown": "shown", "Action Accepted": "accepted", "Action Rejected": "rejected"}
+BY_NAME = {
+    "Action Shown": "shown",
+    "Action Accepted": "accepted",
+    "Action Rejected": "rejected",
+    **dict.fromkeys(ORDERED, "accepted"),
+}
 BY_KIND = {"sent": "sent", "opened": "shown", "clicked": "clicked"}
 """The outcome that an event reports, by its name, else by its kind."""
 COLUMNS = ("customer_key", "decision_id", "outcome", "at")
@@ -42,3 +49,23 @@ def decision_events(home: Home, as_of: datetime) -> pd.DataFrame:
     first = rows.group_by("customer_key", "decision_id", "outcome").aggregate(at=rows.timestamp.min())
     frame: pd.DataFrame = first.select(*COLUMNS).order_by("at", "decision_id", "outcome").to_pandas()
     return frame
+
+
+def orders_of_decisions(home: Home, as_of: datetime) -> pd.DataFrame:
+    """The orders that name the decision they followed, as known at ``as_of``.
+
+    Returns:
+        ``customer_key`` of the person, ``order_id`` and ``decision_id``; of an order that names several, the
+        first one.
+
+    Raises:
+        PatronError: there is no shop, or its lake cannot be read.
+    """
+    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    events = lake.read(home, backend).known_at(as_of)
+    seen = of_persons(events.activities, events)
+    named = seen.filter(seen.name.isin(ORDERED), seen.properties.contains('"decision_id"'))
+    rows = named.select("customer_key", "properties", "timestamp", decision_id=named.reference).to_pandas()
+    rows = rows.assign(order_id=[json.loads(text)["order_id"] for text in rows["properties"]])
+    first = rows.sort_values(["timestamp", "decision_id"]).drop_duplicates(["customer_key", "order_id"])
+    return first[["customer_key", "order_id", "decision_id"]].reset_index(drop=True)

@@ -6,7 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from events.segment.values import MAX_UNITS, Unfit, money, pieces, shares, signed_units, text, units
+from events.segment.values import (
+    LONGEST_TEXT,
+    MAX_UNITS,
+    Unfit,
+    json_text,
+    money,
+    pieces,
+    scalar,
+    shares,
+    signed_units,
+    text,
+    units,
+)
 
 UPDATED = "Order Updated"
 ORDERED = ("Order Completed", UPDATED)
@@ -55,6 +67,19 @@ def order_lines(properties: Mapping[str, Any], order_id: str, currency: str) -> 
 def with_moments(head: list[int], lines: list[list[Any]], *, flag: bool) -> list[list[Any]]:
     """Lines as the journal stores them, after the moments; a flag that is true stands at their end."""
     return [[*head, *line, *([True] if flag else [])] for line in lines]
+
+
+def named_decision(head: list[Any], properties: Mapping[str, Any], order_id: str) -> dict[str, Any]:
+    """The activity that says which decision an order followed, by table; empty if it names no decision.
+
+    Args:
+        head: the columns of the activity before its reference.
+    """
+    decision_id = scalar(properties.get("decision_id"))
+    if decision_id is None or len(decision_id) > LONGEST_TEXT:
+        return {}
+    about = json_text({"decision_id": decision_id, "order_id": order_id})
+    return {"activities": [[*head, decision_id, None, None, None, about]]}
 
 
 def refunds(properties: Mapping[str, Any], currency: str) -> tuple[list[list[Any]], str]:

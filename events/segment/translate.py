@@ -1,7 +1,6 @@
 """Messages of the Segment specification → the canonical events, or why one cannot be used.
 
-Nothing is looked up and nothing kept here: the same message gives the same rows. What becomes of
-what is told in docs/events.md.
+The same message gives the same rows. docs/events.md says what becomes of each message.
 """
 
 from __future__ import annotations
@@ -67,10 +66,7 @@ class _ParsedMessage(NamedTuple):
 
 
 def translate(message: Any, received_at: datetime, place: Place) -> Message | Refused:
-    """One message, as a client sent it, with its ``type`` and ``sentAt``.
-
-    Whatever JSON it is, this raises nothing.
-    """
+    """One message, as a client sent it, with its ``type`` and ``sentAt``; any JSON, without an error."""
     try:
         return _translate(message, received_at, place)
     except Unfit as unfit:
@@ -188,9 +184,12 @@ def _track(parsed: _ParsedMessage) -> Made:
         order_id = text(properties, "order_id", "checkout_id")
         if name == orders.UPDATED and order_id is None:
             raise Unfit("an update of an order needs order_id")
-        lines, doubt = orders.order_lines(properties, order_id or parsed.message_id, parsed.currency)
+        order_id = order_id or parsed.message_id
+        lines, doubt = orders.order_lines(properties, order_id, parsed.currency)
         rows = orders.with_moments(parsed.head, lines, flag=name == orders.UPDATED)
-        return None, {"order_lines": rows}, doubt
+        about = [parsed.hour, name, None, channel_of(parsed.message, properties)]
+        named = orders.named_decision([*parsed.head, *about], properties, order_id)
+        return None, {"order_lines": rows} | named, doubt
     if name in orders.GIVEN_BACK:
         lines, doubt = orders.refunds(properties, parsed.currency)
         rows = orders.with_moments(parsed.head, lines, flag=name == orders.CANCELLED)

@@ -109,12 +109,33 @@ def give_back(connection: sa.Connection, decision_id: str) -> bool:
     return connection.execute(statement.values(until_us=0)).rowcount > 0
 
 
-def undo(connection: sa.Connection, decision_id: str) -> bool:
-    """Delete the contact of a decision, which was recorded by mistake; returns whether there was one.
+def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, int]) -> None:
+    """Correct the contact of a decision after one of its outcomes was removed.
 
-    Its reservation is valid again if its time is not over.
+    Without an outcome that implies a contact, the contact is deleted; its reservation is valid again if its
+    time is not over.
+
+    Args:
+        remaining: the moments of the outcomes that remain, in microseconds, by kind.
     """
-    return connection.execute(sa.delete(contacts).where(contacts.c.decision_id == decision_id)).rowcount > 0
+    implied = {CONTACT_OF[kind]: at_us for kind, at_us in sorted(remaining.items()) if kind in CONTACT_OF}
+    of_decision = contacts.c.decision_id == decision_id
+    if not implied:
+        connection.execute(sa.delete(contacts).where(of_decision))
+        return
+    first = min(at_us for kind, at_us in remaining.items() if kind in CONTACT_OF)
+    row = {"kind": SHOWN if SHOWN in implied else SENT, "at_us": first}
+    connection.execute(sa.update(contacts).where(of_decision).values(row))
+
+
+def undo_export(connection: sa.Connection, decision_ids: sa.ColumnElement[bool]) -> int:
+    """Delete the contacts that are only exported; returns how many there were.
+
+    Args:
+        decision_ids: which contacts, as a condition on :data:`records.contacts.tables.contacts`.
+    """
+    statement = sa.delete(contacts).where(contacts.c.kind == EXPORTED, decision_ids)
+    return connection.execute(statement).rowcount
 
 
 def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:

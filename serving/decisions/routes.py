@@ -20,7 +20,7 @@ from serving.decisions.schemas import (
 )
 from serving.http.encoded_slashes import CustomerRoute
 from serving.http.params import CustomerIdPath
-from serving.http.problems import leads_to, responses
+from serving.http.problems import Unprocessable, leads_to, responses
 from serving.scores.inference import UNKNOWN
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=CustomerRoute)
@@ -68,10 +68,15 @@ def next_best_actions(
     | {200: leads_to("remove_outcome", "decision_id", "Its removal, if it was a mistake.")},
 )
 def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDep) -> OutcomeRecorded:
-    """What the customer did about a decision; told again, it is kept once."""
-    now = decider.scorer.shop.now()
+    """Report what the customer did about a decision. Repeating a report changes nothing.
+
+    `not_sent` gives the place within the contact limits back, unless it was reported as sent or shown.
+    """
+    at = now = decider.scorer.shop.now()
+    if request.at is not None and (at := request.at) > now:
+        raise Unprocessable(f"at: it is after the present moment of the shop, {now:%Y-%m-%dT%H:%M:%SZ}")
     try:
-        new, at = outcomes.record(decider.log, decision_id, request.outcome, request.value, now)
+        new, at = outcomes.record(decider.log, decision_id, request.outcome, request.value, at)
     except outcomes.UnknownDecision as error:
         raise HTTPException(404, str(error)) from error
     except outcomes.ConflictingOutcome as error:
@@ -90,7 +95,7 @@ def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDe
 def remove_outcome(decision_id: DecisionId, kind: OutcomeKindInPath, decider: DeciderDep) -> None:
     """Remove an outcome that was reported by mistake.
 
-    If no other outcome says that the customer was contacted, the decision is no contact any more.
+    The contact is then what the other outcomes say: sent without `shown`, none without any of them.
     """
     try:
         outcomes.remove(decider.log, decision_id, kind)

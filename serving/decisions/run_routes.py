@@ -102,6 +102,22 @@ def release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
     return RunRelease(run_id=run.id, contacts=new)
 
 
+@router.delete(
+    "/{run_id}/release",
+    operation_id="undo_release_of_run",
+    response_description="How many contacts were taken back.",
+    responses=responses(404, 422, 503),
+)
+def undo_release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
+    """Take the release of a run back, since its file was not sent.
+
+    Actions that were reported as sent or shown meanwhile remain contacts. What the run reserved is reserved
+    again until its time is over.
+    """
+    run = _find(running, run_id)
+    return RunRelease(run_id=run.id, contacts=runs.undo_release(decider.log, run.id))
+
+
 @router.get(
     "/{run_id}",
     operation_id="read_recommendation_run",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from decisions.checks import Stage
 from decisions.reasons import Language
@@ -131,6 +131,9 @@ class OutcomeRequest(BaseModel):
     value: FiniteFloat | None = Field(
         None, ge=0, le=1e12, description="What a conversion brought, in the shop's currency."
     )
+    at: AwareDatetime | None = Field(
+        None, description="When it happened, for one that is reported late; now by default, never later."
+    )
 
     @model_validator(mode="after")
     def _value_is_of_a_conversion(self) -> OutcomeRequest:
@@ -145,7 +148,7 @@ class OutcomeRecorded(BaseModel):
     decision_id: str
     outcome: str
     recorded: bool = Field(description="False where it had come before, in the same words.")
-    at: datetime = Field(description="When it first came, by the shop's clock.")
+    at: datetime = Field(description="When it happened, as it was first recorded.")
 
 
 class RunRequest(DecisionOptions):
@@ -184,10 +187,10 @@ class RunState(BaseModel):
 
 
 class RunRelease(BaseModel):
-    """The contacts of a released run."""
+    """The contacts of a run that is released, or whose release is taken back."""
 
     run_id: str
-    contacts: int = Field(description="Actions that count as exported since this release.")
+    contacts: int = Field(description="Actions that count as exported since this release, or no longer do.")
 
 
 class Row(BaseModel):

@@ -150,10 +150,35 @@ def test_an_undone_contact_is_a_reservation_again_while_its_time_lasts(log: Deci
     made = decide(log)
     outcomes.record(log, made.id, "sent", None, NOON)
     with log.writing() as connection:
-        assert ledger.undo(connection, made.id)
-        assert not ledger.undo(connection, made.id)
+        ledger.undo(connection, made.id, {})
     assert kinds(log) == ["reserved"]
     assert kinds(log, at=NOON + timedelta(days=1)) == []
+
+
+def test_a_contact_whose_showing_is_undone_is_still_sent(log: DecisionLog) -> None:
+    made = decide(log)
+    outcomes.record(log, made.id, "sent", None, NOON)
+    outcomes.record(log, made.id, "clicked", None, NOON + timedelta(hours=1))
+    assert kinds(log) == ["shown"]
+    assert outcomes.remove(log, made.id, "clicked")
+    assert kinds(log) == ["sent"]
+
+
+def test_a_release_is_undone_but_for_what_was_sent(log: DecisionLog) -> None:
+    made = log.decide([1, 2], replace(request(), run_id="r"), within([DEFAULT], NOON), [0, 1])
+    assert runs.release(log, "r", NOON) == 2
+    outcomes.record(log, made[2].id, "sent", None, NOON)
+    assert runs.undo_release(log, "r") == 1
+    assert [kinds(log, key) for key in (1, 2)] == [["reserved"], ["sent"]]
+    assert runs.undo_release(log, "r") == 0
+
+
+def test_not_sent_takes_an_export_back(log: DecisionLog) -> None:
+    made = log.decide([1], replace(request(), run_id="r"), within([DEFAULT], NOON), [0])[1]
+    runs.release(log, "r", NOON)
+    outcomes.record(log, made.id, "not_sent", None, NOON)
+    assert kinds(log) == []
+    assert decide(log).choice.action == "mail"
 
 
 def test_doing_nothing_is_no_contact(log: DecisionLog) -> None:

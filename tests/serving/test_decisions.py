@@ -833,6 +833,13 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
         response = ask("POST", f"{RUNS}/{done['run_id']}/release")
         assert response.json() == {"run_id": done["run_id"], "contacts": letters}
         assert ask("POST", f"{RUNS}/{done['run_id']}/release").json()["contacts"] == 0
+        assert ask("DELETE", f"{RUNS}/{done['run_id']}/release").json()["contacts"] == letters
+        assert ask("DELETE", f"{RUNS}/{done['run_id']}/release").json()["contacts"] == 0
+        decision = next(row["decision_id"] for row in made if row["action"] == "letter")
+        late = {"outcome": "sent", "at": "2400-01-01T00:00:00Z"}
+        refused(ask("POST", f"/v1/decisions/{decision}/outcome", json=late), 422, "after the present moment")
+        past = ask("POST", f"/v1/decisions/{decision}/outcome", json=late | {"at": "2020-01-01T00:00:00Z"})
+        assert past.json()["at"] == "2020-01-01T00:00:00Z"
 
 
 def test_the_same_command_resumes_a_killed_run(home: Home, ids: list[str]) -> None:

@@ -134,6 +134,28 @@ def test_an_order_after_a_contact_is_a_conversion_of_the_last_contact(small: Hom
     assert converted(small, "second") == [("after", 40.0), ("again", 50.0)]
 
 
+def test_an_order_that_names_its_decision_is_a_conversion_of_it(small: Home) -> None:
+    contact(small, 1, 20, "first")
+    contact(small, 1, 22, "second")
+    contact(small, 2, 20, "of another")
+    order(small, "c0", "names", 40, total=10, decision_id="first")  # long after the last contact
+    order(small, "c0", "another's", 23, total=20, decision_id="of another")
+    order(small, "c0", "unknown", 24, total=30, decision_id="nobody's")
+    assert converted(small, "first") == [("names", 10.0)]
+    assert converted(small, "second") == [("another's", 20.0), ("unknown", 30.0)]
+    assert converted(small, "of another") == []
+    counted = report.update(small)["outcomes_from_events"]
+    assert counted == {"recorded": 0, "repeated": 1, "unknown_decision": 1, "other_customer": 1}
+
+
+def test_an_order_names_the_decision_of_a_customer_who_was_merged(small: Home) -> None:
+    contact(small, 2, 20, "first")
+    with Database(small).writing() as connection:
+        join(connection, "c1", "c0", int((START + timedelta(days=21)).timestamp() * 1e6), 10**6)
+    order(small, "c0", "names", 40, total=10, decision_id="first")
+    assert converted(small, "first") == [("names", 10.0)]
+
+
 def test_refunds_reduce_a_conversion_and_a_cancelled_order_is_none(small: Home) -> None:
     contact(small, 1, 20, "first")
     order(small, "c0", "new 1", 21, total=30)
