@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from records.tables import decisions, run_rows, runs
 
 EARLIER = "earlier"
 """The origin of a run of an earlier version: neither a service nor the command line resumes it."""
+_PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,26 @@ def counts(log: DecisionLog, run_id: str) -> dict[str, int]:
     with log.reading() as connection:
         customers = {row[0]: row[1] for row in connection.execute(query)}
     return dict(sorted(customers.items(), key=lambda item: (-item[1], item[0])))
+
+
+def chosen(log: DecisionLog, run_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The chosen action of each customer of a run, with the reasons of the decision, page by page."""
+    query = (
+        sa.select(run_rows.c.place, decisions.c.action, decisions.c.reasons)
+        .join(decisions, decisions.c.n == run_rows.c.decision)
+        .order_by(run_rows.c.place)
+        .limit(_PAGE)
+    )
+    start = 0
+    while True:
+        with log.reading() as connection:
+            page = connection.execute(
+                query.where(run_rows.c.run_id == run_id, run_rows.c.place >= start)
+            ).all()
+        yield from ((row.action, json.loads(row.reasons)) for row in page)
+        if len(page) < _PAGE:
+            return
+        start = page[-1].place + 1
 
 
 def release(log: DecisionLog, run_id: str, at: datetime) -> int:

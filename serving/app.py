@@ -128,7 +128,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(CategoryService(watch, scorer.identity))
     instances.add(ScoreJobs(scorer))
     instances.add(Idempotency(IdempotencyKeys(Database(home))))
-    decider = instances.add(Decider(scorer, DecisionLog(home), watch))
+    decider = instances.add(Decider(scorer, instances.add(DecisionLog(home)), watch))
     instances.add(DecisionRuns(decider))
     instances.add(Intake(home))
     return instances

@@ -68,4 +68,5 @@ def orders_of_decisions(home: Home, as_of: datetime) -> pd.DataFrame:
     rows = named.select("customer_key", "properties", "timestamp", decision_id=named.reference).to_pandas()
     rows = rows.assign(order_id=[json.loads(text)["order_id"] for text in rows["properties"]])
     first = rows.sort_values(["timestamp", "decision_id"]).drop_duplicates(["customer_key", "order_id"])
-    return first[["customer_key", "order_id", "decision_id"]].reset_index(drop=True)
+    frame: pd.DataFrame = first[["customer_key", "order_id", "decision_id"]].reset_index(drop=True)
+    return frame

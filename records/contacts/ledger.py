@@ -92,6 +92,7 @@ def record(connection: sa.Connection, decision_id: str, kind: str, at: datetime)
         tags = _tags(connection, decision_id)
         if tags is not None:
             row = {"decision_id": decision_id, "at_us": micros(at), "kind": kind, **tags}
+            row["exported_us"] = micros(at) if kind == EXPORTED else None
             connection.execute(insert(connection, contacts).on_conflict_do_nothing(), row)
         return
     if kind == EXPORTED or known in (SHOWN, kind):
@@ -112,8 +113,8 @@ def give_back(connection: sa.Connection, decision_id: str) -> bool:
 def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, int]) -> None:
     """Correct the contact of a decision after one of its outcomes was removed.
 
-    Without an outcome that implies a contact, the contact is deleted; its reservation is valid again if its
-    time is not over.
+    Without an outcome that implies a contact, it is exported again if it was. Else it is deleted, and its
+     reservation is valid again if its time is not over.
 
     Args:
         remaining: the moments of the outcomes that remain, in microseconds, by kind.
@@ -121,7 +122,9 @@ def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, in
     implied = {CONTACT_OF[kind]: at_us for kind, at_us in sorted(remaining.items()) if kind in CONTACT_OF}
     of_decision = contacts.c.decision_id == decision_id
     if not implied:
-        connection.execute(sa.delete(contacts).where(of_decision))
+        exported = {"kind": EXPORTED, "at_us": contacts.c.exported_us}
+        connection.execute(sa.delete(contacts).where(of_decision, contacts.c.exported_us.is_(None)))
+        connection.execute(sa.update(contacts).where(of_decision).values(exported))
         return
     first = min(at_us for kind, at_us in remaining.items() if kind in CONTACT_OF)
     row = {"kind": SHOWN if SHOWN in implied else SENT, "at_us": first}
@@ -129,13 +132,16 @@ def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, in
 
 
 def undo_export(connection: sa.Connection, decision_ids: sa.ColumnElement[bool]) -> int:
-    """Delete the contacts that are only exported; returns how many there were.
+    """Take the export of contacts back; returns how many are no contacts any more.
+
+    Those that were sent or shown since remain.
 
     Args:
         decision_ids: which contacts, as a condition on :data:`records.contacts.tables.contacts`.
     """
-    statement = sa.delete(contacts).where(contacts.c.kind == EXPORTED, decision_ids)
-    return connection.execute(statement).rowcount
+    deleted = connection.execute(sa.delete(contacts).where(contacts.c.kind == EXPORTED, decision_ids))
+    connection.execute(sa.update(contacts).where(decision_ids).values(exported_us=None))
+    return deleted.rowcount
 
 
 def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
@@ -145,8 +151,9 @@ def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
         at: by the shop's clock.
     """
     columns = [reservations.c[name] for name in ("decision_id", *_TAGS)]
+    at_us = sa.literal(micros(at), sa.BigInteger)
     listed = (
-        sa.select(*columns, sa.literal(micros(at), sa.BigInteger), sa.literal(EXPORTED, sa.Text))
+        sa.select(*columns, at_us, sa.literal(EXPORTED, sa.Text), at_us)
         .join(decisions, decisions.c.id == reservations.c.decision_id)
         .join(run_rows, run_rows.c.decision == decisions.c.n)
         .where(
@@ -155,7 +162,7 @@ def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
         )
         .distinct()
     )
-    names = ("decision_id", *_TAGS, "at_us", "kind")
+    names = ("decision_id", *_TAGS, "at_us", "kind", "exported_us")
     statement = sa.insert(contacts).from_select(names, listed)
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 

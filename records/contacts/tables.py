@@ -29,7 +29,9 @@ contacts = sa.Table(
     METADATA,
     *_columns(),
     sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("exported_us", sa.BigInteger),  # when it was exported, also if it was sent or shown later
     sa.Index("contacts_by_customer", "customer_key"),
+    sa.Index("contacts_by_time", "at_us", "action"),
 )
 reservations = sa.Table(
     "reservations",

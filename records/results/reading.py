@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from core.calendar import micros
 from records.contacts.tables import contacts
 from records.decisions import DecisionLog
-from records.tables import decisions
+from records.tables import conversions, decisions, outcomes
 
 
 def read_contacts(log: DecisionLog) -> pd.DataFrame:
@@ -33,6 +33,22 @@ def read_contacts(log: DecisionLog) -> pd.DataFrame:
         rows = connection.execute(statement).cursor.fetchall()
     frame = pd.DataFrame(rows, columns=["customer_key", "decision_id", "action", "at_us", "cost"])
     return _with_moments(frame.astype({"customer_key": "int64", "at_us": "int64", "cost": "float64"}))
+
+
+def count_contacts(log: DecisionLog, since: datetime) -> dict[str, dict[str, int]]:
+    """By action, how many contacts there were from ``since`` on (``sent``), and how many of them were
+    ``accepted``: reported as accepted or converted, or followed by an order.
+    """
+    took = sa.exists().where(
+        outcomes.c.decision_id == contacts.c.decision_id, outcomes.c.kind.in_(("accepted", "converted"))
+    ) | sa.exists().where(conversions.c.decision_id == contacts.c.decision_id)
+    statement = (
+        sa.select(contacts.c.action, sa.func.count(), sa.func.sum(sa.case((took, 1), else_=0)))
+        .where(contacts.c.at_us >= micros(since))
+        .group_by(contacts.c.action)
+    )
+    with log.reading() as connection:
+        return {row[0]: {"sent": row[1], "accepted": int(row[2])} for row in connection.execute(statement)}
 
 
 def read_choices(log: DecisionLog, since: datetime, until: datetime) -> pd.DataFrame:

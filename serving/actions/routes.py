@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, HTTPException, Path
+from fastapi import APIRouter, Body, Header, HTTPException, Path, Query
 
 from core.errors import NothingThere
 from core.home import Home
 from decisions.catalogue import own_file
 from decisions.catalogue.listing import describe, listing
+from decisions.results.newest_funnel import read
+from records.decisions import DecisionLog
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.actions.schemas import Catalogue
+from serving.actions.schemas import Catalogue, Funnels
 from serving.http.problems import Unprocessable, responses
+from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 
 router = APIRouter(prefix="/v1/actions", tags=["decisions"])
 # No coroutines: they read and write files, so each runs in a thread.
 ActionName = Annotated[str, Path(max_length=50, examples=["birthday_coupon"])]
+FunnelName = Annotated[str, Path(max_length=50, examples=["reminder"])]
+LogDep = Annotated[DecisionLog, service(DecisionLog)]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -51,6 +56,7 @@ CatalogueContent = Annotated[
 ActionContent = Annotated[
     dict[str, Any], Body(description="The settings of an action, without its name.", examples=[_ACTION])
 ]
+Days = Annotated[int, Query(ge=1, le=3650, description="For `sent` and `accepted`.")]
 Edit = Callable[[own_file.Table], own_file.Table]
 
 
@@ -81,6 +87,34 @@ def replace_all(content: CatalogueContent, scorer: ScorerDep, if_match: IfMatch 
     return _change(scorer.home, lambda _: content, if_match)
 
 
+@router.get(
+    "/funnel",
+    operation_id="read_funnels",
+    response_description="The funnel of each action.",
+    dependencies=[needs(Scope.DECISIONS)],
+    responses=responses(404, 422, 503),
+)
+def funnels(log: LogDep, days: Days = 30) -> Funnels:
+    """For how many customers each action reaches each stage, by the newest run of all customers.
+
+    A preview of all customers counts as such a run. `sent` and `accepted` are of the last `days`, whichever
+    run decided.
+    """
+    return _funnels(log, days, None)
+
+
+@router.get(
+    "/{name}/funnel",
+    operation_id="read_funnel",
+    response_description="The funnel of the action.",
+    dependencies=[needs(Scope.DECISIONS)],
+    responses=responses(404, 422, 503),
+)
+def funnel(name: FunnelName, log: LogDep, days: Days = 30) -> Funnels:
+    """For how many customers an action reaches each stage, by the newest run of all customers."""
+    return _funnels(log, days, name)
+
+
 @router.put(
     "/{name}",
     operation_id="put_action",
@@ -103,6 +137,13 @@ def put(name: ActionName, content: ActionContent, scorer: ScorerDep, if_match: I
 def delete(name: ActionName, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
     """Delete an action from the service's own catalogue. Its decisions and outcomes stay."""
     return _change(scorer.home, lambda table: own_file.without_action(table, name), if_match)
+
+
+def _funnels(log: DecisionLog, days: int, name: str | None) -> Funnels:
+    try:
+        return Funnels.model_validate(read(log, days, None if name is None else [name]))
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
 
 
 def _change(home: Home, edit: Edit, if_match: str | None) -> Catalogue:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from decisions.reasons import Language
+
 
 class CatalogueWarning(BaseModel):
     """What looks like a mistake; the catalogue is used all the same."""
@@ -48,3 +50,31 @@ class Catalogue(BaseModel):
         description="What is declared about each; null for nothing."
     )
     warnings: list[CatalogueWarning]
+
+
+class ActionFunnel(BaseModel):
+    """For how many customers an action reaches each stage; each stage has passed the ones before."""
+
+    action: str
+    channel: str
+    eligible: int = Field(description="Its dates and its rule fit.")
+    suitable: int = Field(description="Its value is known, and it does no harm.")
+    consented: int
+    within_limits: int = Field(description="Contact limits, suppressions and its own repetition permit it.")
+    within_budget: int = Field(description="For these customers it was an option.")
+    won: int = Field(description="It was chosen.")
+    withheld: int = Field(description="It would have been chosen, and the customer is in the holdout.")
+    sent: int = Field(description="Contacts of the last `days`: sent, shown or exported.")
+    accepted: int = Field(description="Of these, accepted or followed by an order.")
+    words: dict[Language, str]
+
+
+class Funnels(BaseModel):
+    """The funnels of actions."""
+
+    as_of: datetime = Field(description="When the run began.")
+    run_id: str | None = Field(description="Null for a preview.")
+    rules: str = Field(description="The `digest` of the catalogue by which was decided.")
+    customers: int
+    days: int = Field(description="The days of `sent` and `accepted`.")
+    actions: list[ActionFunnel]

@@ -10,6 +10,8 @@ from typing import Any
 from core.home import Home
 from core.progress import Progress, silent
 from decisions.reasons import Language
+from decisions.results.funnel import FunnelCounter
+from decisions.results.newest_funnel import store
 from records.decisions import DecisionLog
 from records.job import Segment
 from serving.decisions.decider import Decider
@@ -43,6 +45,7 @@ def preview_everyone(
     progress("opening models", 0.0)
     home.shop()
     counted: Counter[str] = Counter()
+    funnel = FunnelCounter()
     with DecisionLog(home) as log:
         decider = Decider(open_scorer(home, None), log)
         rules = decider.rules()
@@ -56,10 +59,13 @@ def preview_everyone(
                 batch = dict(list(customers.items())[start : start + PAGE])
                 for decision in decider.preview(batch, question, rules):
                     counted[decision.choice.action] += 1
+                    funnel.add(decision.choice.action, decision.choice.reasons)
                     if decision.choice.channel is not None or not only_actions:
                         yield speaker.row(decision, batch[decision.customer_key], None)
 
         paths = write_records(records(), out, language, layout, home.shop().time_zone)
+    if segment is None and rule is None and question.channels is None:
+        store(home, funnel, rules, as_of=question.at.isoformat(), run_id=None)
     progress("deciding", 1.0)
     actions = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
     return {

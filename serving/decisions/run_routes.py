@@ -46,6 +46,7 @@ class RunCursor(Cursor):
 _LINKS = {
     **leads_to("read_recommendation_run", "run_id", "How far it is, and its rows.")["links"],
     **leads_to("release_recommendation_run", "run_id", "Its contacts, once its file is sent.")["links"],
+    **leads_to("undo_release_of_run", "run_id", "Its contacts no more.")["links"],
 }
 
 

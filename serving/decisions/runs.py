@@ -13,6 +13,7 @@ from core.progress import Progress, silent
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import restore
 from decisions.reasons import Language
+from decisions.results.newest_funnel import store_of_run
 from decisions.rules.tree import Rule
 from decisions.rules.writing import text_of
 from records.decisions import DecisionRequest
@@ -112,6 +113,7 @@ def decide_all(
         decider.decide(customers, question, rules, "bulk", places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()
+    store_of_run(decider.log, run, rules)
     progress("deciding", 1.0)
 
 

@@ -173,6 +173,16 @@ def test_a_release_is_undone_but_for_what_was_sent(log: DecisionLog) -> None:
     assert runs.undo_release(log, "r") == 0
 
 
+def test_an_export_whose_sending_is_undone_is_exported_again(log: DecisionLog) -> None:
+    made = log.decide([1], replace(request(), run_id="r"), within([DEFAULT], NOON), [0])[1]
+    runs.release(log, "r", NOON)
+    outcomes.record(log, made.id, "sent", None, NOON + timedelta(hours=9))
+    outcomes.remove(log, made.id, "sent")
+    with log.reading() as connection:
+        (contact,) = ledger.read(connection, [1], NOON)[1]
+    assert (contact.kind, contact.at) == ("exported", NOON)
+
+
 def test_not_sent_takes_an_export_back(log: DecisionLog) -> None:
     made = log.decide([1], replace(request(), run_id="r"), within([DEFAULT], NOON), [0])[1]
     runs.release(log, "r", NOON)

@@ -36,6 +36,7 @@ import records as logs
 from core.home import Clock, Home
 from core.storage.database import Database
 from decisions.catalogue.actions import EXAMPLE
+from decisions.results import newest_funnel
 from events import lake
 from events.identity import Identity
 from events.journal import Message, append
@@ -817,6 +818,11 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert stored(home, "SELECT count(*) FROM decisions") == [(0,)]
     assert {(row["decision_id"], row["run_id"]) for row in rows} == {(None, None)}
+    with DecisionLog(home) as log:
+        looked = newest_funnel.read(log, 30)
+    (funnel,) = looked["actions"]
+    assert (looked["run_id"], looked["customers"]) == (None, len(rows))
+    assert (funnel["won"], funnel["sent"]) == (preview["actions"]["letter"], 0)
     done = recommend_everyone(home, out, None, None, "en")
     made = [json.loads(line) for line in out.read_text().splitlines()]
     none = {"decision_id": None, "run_id": None}
@@ -829,6 +835,13 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
     on_day(home, 2)
     assert "letter" not in preview_everyone(home, out, None, None, "en")["actions"]
     with service(home) as ask:
+        (funnel,) = ask("GET", "/v1/actions/letter/funnel?days=3650").json()["actions"]
+        stages = [funnel[name] for name in ("eligible", "suitable", "consented", "within_limits", "won")]
+        assert stages == sorted(stages, reverse=True)
+        assert (stages[-1], funnel["sent"], funnel["accepted"]) == (0, letters, 0)
+        assert "contacts" in funnel["words"]["en"]
+        assert ask("GET", "/v1/actions/funnel").json()["customers"] == len(rows)
+        refused(ask("GET", "/v1/actions/nobody/funnel"), 404, "no such action")
         refused(ask("POST", f"{RUNS}/nobody/release"), 404, "no such run")
         response = ask("POST", f"{RUNS}/{done['run_id']}/release")
         assert response.json() == {"run_id": done["run_id"], "contacts": letters}

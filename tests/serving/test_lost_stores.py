@@ -32,7 +32,9 @@ from core.errors import StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
-from decisions.results import report
+from decisions.catalogue.file import load
+from decisions.results import newest_funnel, report
+from decisions.results.funnel import FunnelCounter
 from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS
@@ -133,6 +135,8 @@ def stores(
         result = Servers(open_shop.path, postgres, database, redis_address, started["mlflow"].port)
         stack.callback(result.close)
         report.update(open_shop)
+        at = open_shop.shop().now().isoformat()
+        newest_funnel.store(open_shop, FunnelCounter(), load(open_shop), as_of=at, run_id=None)
         _move(open_shop, built, result)
         yield result
 
