@@ -8,8 +8,8 @@ from pathlib import Path
 from core.home import Home
 
 SETTINGS = (
-    "home.toml", "actions.toml", "deliveries.toml", "deliveries.json", "features.toml", "products.parquet",
-    "text-classifier.zip",
+    "home.toml", "actions.toml", "audiences.toml", "deliveries.toml", "deliveries.json", "features.toml",
+    "products.parquet", "text-classifier.zip",
 )  # fmt: skip
 """Files that are copied as they are."""
 JOBS = ("score-jobs", "recommendation-runs")

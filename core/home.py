@@ -178,6 +178,11 @@ class Home:
         return self.path / "actions.toml"
 
     @property
+    def audiences(self) -> Path:
+        """TOML: the audiences that requests saved."""
+        return self.path / "audiences.toml"
+
+    @property
     def text_classifier(self) -> Path:
         """ZIP of a table and JSON: the classifier that derives features from customers' texts, see
         :mod:`features.text.opinions`.

@@ -14,8 +14,10 @@ from core.errors import NothingThere, PatronError, meant
 from core.home import Home
 from decisions.catalogue.actions import Action, Actions
 from decisions.catalogue.budgets import Budget
+from decisions.catalogue.saved import read_saved
 from decisions.policies.limits import Limit
 from decisions.policies.suppression import Suppression
+from decisions.rules.tree import audiences
 from decisions.values.effects import Effect
 from features.group import Feature
 from features.groups import FEATURES, features_of
@@ -37,19 +39,22 @@ def load(home: Home) -> Actions:
         ) from error
     except OSError as error:
         raise PatronError(f"{home.actions} cannot be read ({error})") from error
-    return parse(content, str(home.actions), features_of(home))
+    return parse(content, str(home.actions), features_of(home), read_saved(home))
 
 
-def parse(content: bytes, path: str, known: Mapping[str, Feature] = FEATURES) -> Actions:
+def parse(
+    content: bytes, path: str, known: Mapping[str, Feature] = FEATURES, saved: Mapping[str, Any] | None = None
+) -> Actions:
     """Parse the content of a file; errors name its ``path``.
 
     Args:
         known: the shop's features by name, which conditions can read.
+        saved: the saved audiences by name; those that rules of the file name become part of the actions.
     """
     try:
         text = content.decode("utf-8-sig")
         table = tomllib.loads(text)
-        return Actions.model_validate(table, context=known)
+        return _with_used(table, saved or {}, known)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise PatronError(
@@ -64,6 +69,20 @@ def parse(content: bytes, path: str, known: Mapping[str, Feature] = FEATURES) ->
             errors = [e for e in errors if e["type"] != "too_short" or e["loc"] != ("actions",)]
         wrong = "; ".join(dict.fromkeys(_message(e, table) for e in errors))
         raise PatronError(f"{path}: {wrong}") from error
+
+
+def _with_used(table: dict[str, Any], saved: Mapping[str, Any], known: Mapping[str, Feature]) -> Actions:
+    """The actions with those saved audiences that their rules name, so that others do not change them."""
+    own = table.get("audiences", {})
+    if not saved or not isinstance(own, dict):
+        return Actions.model_validate(table, context=known)
+    actions = Actions.model_validate(table | {"audiences": {**saved, **own}}, context=known)
+    rules = [*actions.targets.values(), *(actions.audience_rules[name] for name in own)]
+    used = {name for rule in rules for name in audiences(rule)}
+    named = {name: content for name, content in saved.items() if name in used}
+    if not named:
+        return Actions.model_validate(table, context=known)
+    return Actions.model_validate(table | {"audiences": {**named, **own}}, context=known)
 
 
 def restore(canonical: str, home: Home) -> Actions:

@@ -17,6 +17,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load, parse
+from decisions.catalogue.saved import read_saved
 from features.groups import features_of
 
 MARK = "# Kept by the service: change it by requests to /v1/actions. Without this line the file is yours."
@@ -60,7 +61,7 @@ def change(home: Home, edit: Callable[[Table], Table], digest: str | None) -> Ac
             )
         content = toml_text(edit(present or {}))
         try:
-            actions = parse(content.encode(), "the catalogue", features_of(home))
+            actions = parse(content.encode(), "the catalogue", features_of(home), read_saved(home))
         except (PatronError, UnicodeEncodeError) as error:
             message = str(error) if isinstance(error, PatronError) else "a text is no valid Unicode"
             raise InvalidCatalogue(message) from error
@@ -109,10 +110,10 @@ def toml_text(table: Table) -> str:
     lines = [MARK]
     for key, value in table.items():
         if value is not None and (key != "actions" or by_action is None):
-            lines.append(f"{_key(key)} = {_inline(value)}")
+            lines.append(f"{_key(key)} = {inline(value)}")
     for action in by_action or []:
         lines += ["", "[[actions]]"]
-        lines += [f"{_key(key)} = {_inline(value)}" for key, value in action.items() if value is not None]
+        lines += [f"{_key(key)} = {inline(value)}" for key, value in action.items() if value is not None]
     return "\n".join([*lines, ""])
 
 
@@ -120,10 +121,11 @@ def _key(key: str) -> str:
     return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
+    """A value in one line of TOML; what is null in it is left out."""
     if isinstance(value, dict):
-        pairs = (f"{_key(str(k))} = {_inline(v)}" for k, v in value.items() if v is not None)
+        pairs = (f"{_key(str(k))} = {inline(v)}" for k, v in value.items() if v is not None)
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_inline(item) for item in value if item is not None) + "]"
+        return "[" + ", ".join(inline(item) for item in value if item is not None) + "]"
     return json.dumps(value, ensure_ascii=False)

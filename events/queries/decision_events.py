@@ -66,7 +66,8 @@ def orders_of_decisions(home: Home, as_of: datetime) -> pd.DataFrame:
     seen = of_persons(events.activities, events)
     named = seen.filter(seen.name.isin(ORDERED), seen.properties.contains('"decision_id"'))
     rows = named.select("customer_key", "properties", "timestamp", decision_id=named.reference).to_pandas()
-    rows = rows.assign(order_id=[json.loads(text)["order_id"] for text in rows["properties"]])
+    order_ids = [json.loads(text)["order_id"] for text in rows["properties"]]
+    rows = rows.assign(order_id=pd.Series(order_ids, rows.index, object))
     first = rows.sort_values(["timestamp", "decision_id"]).drop_duplicates(["customer_key", "order_id"])
     frame: pd.DataFrame = first[["customer_key", "order_id", "decision_id"]].reset_index(drop=True)
     return frame

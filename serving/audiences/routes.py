@@ -1,29 +1,186 @@
-"""The saved audiences: size, value and reach."""
+"""Audiences: size, value and reach, their customers, and changes of the saved ones."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from decisions.catalogue.listing import listing
-from serving.access.authentication import needs
+import numpy as np
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
+from pydantic import Field
+
+from core.errors import NothingThere
+from decisions.catalogue import saved_audiences
+from decisions.catalogue.audience_sizes import list_audiences
+from serving.access.authentication import Caller, CallerDep, needs
 from serving.access.scopes import Scope
-from serving.audiences.schemas import AudienceList
-from serving.http.problems import responses
+from serving.audiences.members import SCORES, AudienceTable, members
+from serving.audiences.schemas import (
+    AudienceContent,
+    AudienceList,
+    AudienceMember,
+    AudienceMembers,
+    AudienceSize,
+    MembersQuery,
+)
+from serving.files import tables
+from serving.files.streaming import stream_file
+from serving.http.cursors import Cursor
+from serving.http.problems import Unprocessable, responses
 from serving.scores.dependencies import ScorerDep
 
-router = APIRouter(prefix="/v1", tags=["segments"], dependencies=[needs(Scope.SEGMENTS)])
-# No coroutine: it reads files, so it runs in a thread.
+router = APIRouter(prefix="/v1/audiences", tags=["segments"])
+# No coroutines: they read and write files, so each runs in a thread.
+AudienceName = Annotated[
+    str, Path(pattern=r"^[a-z0-9_]+$", max_length=50, description="A code.", examples=["active"])
+]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        max_length=100,
+        description="The `digest` of the audience that is changed; none for a new one.",
+        examples=['"4cdd9bba"'],
+    ),
+]
+
+
+class MembersCursor(Cursor):
+    """In the customers of an audience: the key after which the page begins."""
+
+    audience: str
+    after_key: int = Field(ge=0, lt=2**63)
 
 
 @router.get(
-    "/audiences",
+    "",
     operation_id="list_audiences",
-    response_description="The audiences in the order of the file.",
+    response_description="The audiences of `actions.toml`, then the saved ones.",
+    dependencies=[needs(Scope.SEGMENTS)],
     responses=responses(503),
 )
 def audiences(scorer: ScorerDep) -> AudienceList:
-    """The named rules of `actions.toml`, each with its size, its value and whom each channel reaches.
+    """The named rules, each with its size, its value and whom each channel reaches.
 
-    Others use one as `in audience NAME`, also as the `rule` of a run.
+    Other rules use one as `in audience NAME`, also the `rule` of a run.
     """
-    return AudienceList.model_validate(listing(scorer.home))
+    return AudienceList.model_validate(list_audiences(scorer.home))
+
+
+@router.get(
+    "/{name}",
+    operation_id="read_audience",
+    response_description="The audience.",
+    dependencies=[needs(Scope.SEGMENTS)],
+    responses=responses(404, 422, 503),
+)
+def read(name: AudienceName, scorer: ScorerDep) -> AudienceSize:
+    """An audience with its size, its value and whom each channel reaches."""
+    return _size(scorer, name)
+
+
+@router.put(
+    "/{name}",
+    operation_id="put_audience",
+    response_description="The audience as it is saved.",
+    dependencies=[needs(Scope.ACTIONS)],
+    responses=responses(400, 409, 412, 422, 503),
+)
+def put(
+    name: AudienceName, content: AudienceContent, scorer: ScorerDep, if_match: IfMatch = None
+) -> AudienceSize:
+    """Save an audience, or change one.
+
+    One that `actions.toml` declares is changed there. Decisions by actions whose rules do not name it stay.
+    """
+    try:
+        saved_audiences.put(scorer.home, name, content.model_dump(), _digest(if_match))
+    except saved_audiences.DeclaredAudience as error:
+        raise HTTPException(409, str(error)) from error
+    except saved_audiences.StaleAudience as error:
+        raise HTTPException(412, str(error)) from error
+    except saved_audiences.InvalidAudience as error:
+        raise Unprocessable(str(error)) from error
+    return _size(scorer, name)
+
+
+@router.delete(
+    "/{name}",
+    status_code=204,
+    operation_id="delete_audience",
+    response_description="The audience is deleted.",
+    dependencies=[needs(Scope.ACTIONS)],
+    responses=responses(404, 409, 412, 422, 503),
+)
+def delete(name: AudienceName, scorer: ScorerDep, if_match: IfMatch = None) -> None:
+    """Delete a saved audience that no rule names."""
+    try:
+        saved_audiences.delete(scorer.home, name, _digest(if_match))
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
+    except (saved_audiences.DeclaredAudience, saved_audiences.UsedAudience) as error:
+        raise HTTPException(409, str(error)) from error
+    except saved_audiences.StaleAudience as error:
+        raise HTTPException(412, str(error)) from error
+
+
+@router.get(
+    "/{name}/customers",
+    operation_id="list_audience_customers",
+    response_model=AudienceMembers,
+    response_description="A page of customers as JSON, or all of them from the cursor on as a file.",
+    dependencies=[needs(Scope.CUSTOMERS)],
+    responses={
+        200: {
+            "content": {
+                kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in tables.MEDIA_TYPES.values()
+            }
+        },
+        **responses(404, 422, 503),
+    },
+)
+def customers(
+    name: AudienceName, query: Annotated[MembersQuery, Query()], scorer: ScorerDep, caller: CallerDep
+) -> AudienceMembers | Response:
+    """The customers of an audience as of the last build, with their segments and newest scores."""
+    try:
+        table = members(scorer.home, name)
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
+    first, hidden = _first(table, name, query.cursor), _hidden(caller)
+    if query.format != "json":
+        parts = table.tables(scorer.identity, first, hidden)
+        chunks = tables.encoded(parts, query.format, scorer.shop.time_zone)
+        return stream_file(chunks, tables.MEDIA_TYPES[query.format], f"audience-{name}.{query.format}")
+    end = first + query.limit
+    more = end < len(table.keys)
+    return AudienceMembers(
+        as_of=table.as_of,
+        total=len(table.keys),
+        customers=[AudienceMember(**row) for row in table.rows(scorer.identity, first, query.limit, hidden)],
+        next_cursor=MembersCursor(audience=name, after_key=int(table.keys[end - 1])).text() if more else None,
+    )
+
+
+def _size(scorer: ScorerDep, name: str) -> AudienceSize:
+    try:
+        listed = list_audiences(scorer.home, name)
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
+    return AudienceSize.model_validate(listed["audiences"][0])
+
+
+def _digest(if_match: str | None) -> str | None:
+    return None if if_match is None else if_match.strip().removeprefix("W/").strip('"')
+
+
+def _first(table: AudienceTable, name: str, cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    position = MembersCursor.read(cursor)
+    if position.audience != name:
+        raise Unprocessable("cursor: it is of another audience")
+    return int(np.searchsorted(table.keys, position.after_key, side="right"))
+
+
+def _hidden(caller: Caller) -> frozenset[str]:
+    """The columns that the caller's scopes do not include."""
+    return frozenset() if caller.may(Scope.SCORES) else frozenset(SCORES)

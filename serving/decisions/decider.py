@@ -51,7 +51,7 @@ class Decider:
             PatronError: there is no file, or it cannot be used; says what to do.
         """
         home = self.scorer.home
-        stamps = files.stamp(home.actions), files.stamp(home.settings_file)
+        stamps = tuple(map(files.stamp, (home.actions, home.settings_file, home.audiences)))
         if self._loaded is None or self._loaded[0] != stamps:
             actions = load(home)
             self.log.keep_rules(actions.digest, actions.canonical)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.home import Home
 from decisions.catalogue.actions import Actions
+from decisions.catalogue.saved_audiences import audience_rules
 from decisions.everybody import load_everybody
 from decisions.rules.conditions import rule_of
 from decisions.rules.tree import Rule, terms, with_audiences
@@ -23,7 +24,7 @@ def read_rule(home: Home, actions: Actions, text: str | None) -> Rule | None:
     """
     if text is None:
         return None
-    audiences = actions.audience_rules
+    audiences = audience_rules(home, actions)
     try:
         rule = rule_of(text, features_of(home), [*audiences])
     except RuleError as error:

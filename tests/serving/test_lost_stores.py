@@ -32,6 +32,7 @@ from core.errors import StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
+from decisions.catalogue import saved_audiences
 from decisions.catalogue.file import load
 from decisions.results import newest_funnel, report
 from decisions.results.funnel import FunnelCounter
@@ -136,6 +137,7 @@ def stores(
         stack.callback(result.close)
         report.update(open_shop)
         at = open_shop.shop().now().isoformat()
+        saved_audiences.put(open_shop, "active", {"rule": "recency_days <= 365"}, None)
         newest_funnel.store(open_shop, FunnelCounter(), load(open_shop), as_of=at, run_id=None)
         _move(open_shop, built, result)
         yield result
@@ -288,8 +290,8 @@ def outcome(route: Route, response: httpx.Response) -> str:
     if response.is_success:
         degraded = route.name == "score_customers" and response.json()["customers"][0]["degraded"]
         return DEGRADED if degraded else USUAL
-    # Another run goes on, the job is done already, or the catalogue was written by hand.
-    conflict = response.status_code == 409 and route.name.startswith(CONFLICTING)
+    # Another run goes on, the job is done already, the catalogue was written by hand, or the audience exists.
+    conflict = response.status_code in (409, 412) and route.name.startswith(CONFLICTING)
     return USUAL if conflict else f"{response.status_code}: {response.text}"
 
 

@@ -44,7 +44,12 @@ def test_every_operation_has_an_id_of_words_and_says_what_each_answer_means() ->
 
 Ask = Callable[..., httpx.Response]
 CHANGES_OF_ACTIONS = ("replace_actions", "put_action", "delete_action")
-AFTER = {"delete_action": "put_action"}
+AFTER = {
+    "delete_action": "put_action",
+    "read_audience": "put_audience",
+    "list_audience_customers": "read_audience",
+    "delete_audience": "list_audience_customers",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,8 @@ def send(ask: Ask, name: str, linked: dict[str, str]) -> httpx.Response:
     method, path, options = api_examples.example_request(name, linked)
     if name in CHANGES_OF_ACTIONS:
         options["headers"] = {"If-Match": ask("/v1/actions").json()["digest"]}
+    if name == "delete_audience":
+        options["headers"] = {"If-Match": ask(path).json()["digest"]}
     return ask(path, method=method, **options)
 
 

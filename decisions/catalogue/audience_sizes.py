@@ -1,0 +1,141 @@
+"""The audiences of a home with their sizes, their values and whom each channel reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from core.errors import NothingThere
+from core.home import Home
+from decisions.catalogue.actions import Actions
+from decisions.catalogue.audiences import Audience
+from decisions.catalogue.saved_audiences import (
+    audience_rules,
+    digest_of,
+    every_audience,
+    load_declared,
+    load_saved,
+)
+from decisions.everybody import Everybody, load_everybody
+from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of, terms
+from decisions.rules.writing import text_of
+from features.groups import features_of
+
+CLV = Term("clv", "float64", is_score=True)
+REFUSALS: Mapping[str, tuple[str, ...]] = {"email": ("unsubscribed_email", "marked_as_spam")}
+"""By channel, the features that are true for customers who refused messages."""
+CONSENTS: Mapping[str, str] = {"email": "newsletter"}
+"""By channel, the feature that is true for customers who consented."""
+
+
+@dataclass(frozen=True)
+class AudienceSizes:
+    """The audiences of a home, to be counted.
+
+    Attributes:
+        rules: by name, with the rules of the audiences that they name.
+        saved: the names of those that requests saved. reach: by channel, whom it reaches.
+    """
+
+    audiences: Mapping[str, Audience]
+    rules: Mapping[str, Rule]
+    saved: frozenset[str]
+    reach: Mapping[str, Rule]
+
+    @classmethod
+    def of(cls, home: Home, actions: Actions | None) -> Self:
+        """All audiences of a home.
+
+        Raises:
+            PatronError: the saved audiences cannot be used.
+        """
+        channels = () if actions is None else actions.channel_names
+        audiences = every_audience(home, actions)
+        saved = load_saved(home)
+        return cls(
+            audiences,
+            audience_rules(home, actions),
+            frozenset(name for name in audiences if audiences[name] == saved.get(name)),
+            {name: reachable(actions, name, home) for name in channels} if actions else {},
+        )
+
+    def load(self, home: Home, read: Iterable[Term] = ()) -> Everybody | None:
+        """What the audiences, and these terms, read of all customers; None before the first build."""
+        wanted = [CLV, *read]
+        for rule in (*self.rules.values(), *self.reach.values()):
+            wanted += terms(rule)
+        try:
+            return load_everybody(home, wanted)
+        except NothingThere:
+            return None
+
+    def listing(self, everybody: Everybody | None) -> list[dict[str, Any]]:
+        """Each audience with its size, its value (the sum of clv) and how many of it a channel reaches."""
+        inside = {} if everybody is None else everybody.matching(self.rules)
+        reachable = {} if everybody is None else everybody.matching(self.reach)
+        clv = None
+        if everybody is not None and CLV.name not in everybody.unscored:
+            clv = np.asarray(everybody.table[CLV.name].fill_null(0.0), float)
+        rows = []
+        for name, audience in self.audiences.items():
+            size = int(np.count_nonzero(inside[name])) if inside else None
+            counts = {c: int(np.count_nonzero(inside[name] & mask)) for c, mask in reachable.items()}
+            shares = {c: round(count / size, 6) for c, count in counts.items()} if size else {}
+            rows.append(
+                {
+                    "name": name,
+                    "rule": text_of(audience.rule),
+                    "text": dict(audience.text),
+                    "digest": digest_of(audience),
+                    "saved": name in self.saved,
+                    "customers": size,
+                    "clv": None if clv is None else round(float(np.nansum(clv[inside[name]])), 2),
+                    "reach": counts or None,
+                    "reach_share": shares or None,
+                }
+            )
+        return rows
+
+
+def list_audiences(home: Home, name: str | None = None) -> dict[str, Any]:
+    """The audiences of a home, or one of them, with their customers as of the last build.
+
+    Raises:
+        NothingThere: there is no such audience.
+        PatronError: ``actions.toml`` or ``audiences.toml`` cannot be used.
+    """
+    sizes = AudienceSizes.of(home, load_declared(home))
+    if name is not None:
+        if name not in sizes.audiences:
+            raise NothingThere("there is no such audience")
+        one = {name: sizes.audiences[name]}
+        sizes = AudienceSizes(one, {name: sizes.rules[name]}, sizes.saved, sizes.reach)
+    everybody = sizes.load(home)
+    return {
+        "as_of": None if everybody is None else everybody.as_of.isoformat(),
+        "customers": None if everybody is None else len(everybody.keys),
+        "audiences": sizes.listing(everybody),
+    }
+
+
+def reachable(actions: Actions, channel: str, home: Home) -> Rule:
+    """Whom a channel reaches, by features as of the last build.
+
+    Those with an address, where it is declared, who did not refuse, and consented, where that is required.
+    """
+    known = features_of(home)
+    parts: list[Rule] = []
+    declared = actions.channels.get(channel)
+    if declared is not None and declared.address is not None:
+        trait = next((t.feature for t in home.traits() if t.trait == declared.address), None)
+        if trait in known:
+            parts.append(Known(Term(str(trait), known[str(trait)].dtype)))
+    if declared is not None and declared.consent == "required" and channel in CONSENTS:
+        parts.append(TermComparison(Term(CONSENTS[channel], "boolean"), "in", (True,)))
+    for name in REFUSALS.get(channel, ()):
+        term = Term(name, "boolean")
+        parts.append(AnyOf((Not(Known(term)), Not(TermComparison(term, "in", (True,))))))
+    return all_of(parts)
