@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.calendar import date_of, day_of
@@ -22,6 +22,7 @@ from models.registry.bundle import FittedModel
 from records.batches import BOUNDS, ORDER_PARTS
 from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
+from serving.customers.timeline_schemas import CustomerContact
 from serving.scores.explainer import explained
 from serving.scores.score import Score, ScoredCustomer
 
@@ -46,6 +47,7 @@ def portray(
     shop: Shop,
     language: Language,
     known: Mapping[str, Feature] = FEATURES,
+    contacts: Sequence[CustomerContact] = (),
 ) -> Portrait:
     """The portrait of a known customer.
 
@@ -53,6 +55,7 @@ def portray(
         entry: the customer's scores and all facts.
         models: those that answer, by name.
         known: the shop's features, by name.
+        contacts: the customer's newest ones.
     """
     facts = {name: None if is_missing(value) else value for name, value in entry.facts.items()}
     features = [known[name] for name in facts if name in known]
@@ -87,6 +90,7 @@ def portray(
             if score.percentile is not None
         },
         facts=by_group or None,
+        contacts=[*contacts],
     )
 
 

@@ -11,8 +11,10 @@ from core.errors import NothingThere
 from events.queries.timeline import Position, Timeline
 from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
+from records.decisions import DecisionLog
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
+from serving.customers.contacts import newest_contacts, page_with_contacts
 from serving.customers.portrait import portray
 from serving.customers.schemas import (
     CustomersQuery,
@@ -20,11 +22,10 @@ from serving.customers.schemas import (
     ListedCustomer,
     Portrait,
     PortraitQuery,
-    TimelineQuery,
-    TimelineResponse,
 )
 from serving.customers.score_order import ScoreOrders
 from serving.customers.sorted_list import list_sorted
+from serving.customers.timeline_schemas import TimelineQuery, TimelineResponse
 from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
 from serving.http.encoded_slashes import CustomerRoute
@@ -44,6 +45,7 @@ router = APIRouter(
 )
 # These routes are no coroutines: they read files, so each runs in a thread.
 TimelineDep = Annotated[Timeline, service(Timeline)]
+LogDep = Annotated[DecisionLog, service(DecisionLog)]
 OrdersDep = Annotated[ScoreOrders, service(ScoreOrders)]
 
 
@@ -103,8 +105,9 @@ def timeline(
     query: Annotated[TimelineQuery, Query()],
     scorer: ScorerDep,
     timeline: TimelineDep,
+    log: LogDep,
 ) -> TimelineResponse:
-    """What a customer did and what was learnt of them, newest first, page by page.
+    """What a customer did, what was learnt of them, and how the company contacted them, newest first.
 
     All pages tell what was known when the first was read: events that come later change none.
     """
@@ -117,7 +120,7 @@ def timeline(
         if cursor.customer_key != key:
             raise Unprocessable("cursor: it is of another customer's timeline")
         as_of, below = min(cursor.as_of, as_of), Position(cursor.time, cursor.kind, cursor.id)
-    page = timeline.page(key, as_of, query.limit, below, list(dict.fromkeys(query.kind)))
+    page = page_with_contacts(timeline, log, key, as_of, query.limit, below, query.kind)
     after = page.end and TimelineCursor(customer_key=key, as_of=as_of, **page.end._asdict()).text()
     events = [{"kind": e.position.kind, "time": e.position.time} | e.details for e in page.events]
     return TimelineResponse.model_validate(
@@ -142,6 +145,7 @@ def customer(
     query: Annotated[PortraitQuery, Query()],
     scorer: ScorerDep,
     metrics: MetricsDep,
+    log: LogDep,
 ) -> Portrait:
     """One customer: every fact, every score with its reasons, and what marketers call it all.
 
@@ -152,4 +156,7 @@ def customer(
     if not entry.known:
         raise HTTPException(404, UNKNOWN)
     metrics.count(count_outcomes([entry]))
-    return portray(entry, entry.models, scorer.shop, query.language, features_of(scorer.home))
+    key = scorer.identity.keys([customer_id])[customer_id]
+    contacts = newest_contacts(log, key, scorer.shop.now())
+    known = features_of(scorer.home)
+    return portray(entry, entry.models, scorer.shop, query.language, known, contacts)

@@ -1,23 +1,15 @@
-"""What is asked and answered about customers: portraits, timelines and lists."""
+"""Requests and responses about customers: portraits and lists."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from decisions.reasons import Language
-from events.queries.timeline import KINDS, Kind
 from models.questions.next_order import HORIZON_DAYS
-from serving.http.cursors import MAX_CURSOR_LENGTH
+from serving.customers.timeline_schemas import CursorText, CustomerContact, NextCursor
 from serving.scores.schemas import ExplainedScore
-
-CursorText = Annotated[
-    str | None,
-    Field(max_length=MAX_CURSOR_LENGTH, description="The page before's `next_cursor`; none for the first."),
-]
-NextCursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
 
 
 class Measures(BaseModel):
@@ -110,6 +102,9 @@ class Portrait(Measures, Described):
         examples=[{"churn": "very low", "clv": "high"}],
     )
     facts: dict[str, dict[str, Fact]] | None = Field(description="Every feature, by group.")
+    contacts: list[CustomerContact] = Field(
+        [], description="The newest contacts by decisions, at most ten, also planned ones."
+    )
 
 
 class PortraitQuery(BaseModel):
@@ -118,83 +113,6 @@ class PortraitQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     language: Language = "en"
-
-
-class Line(BaseModel):
-    """One product of an order or a refund."""
-
-    product_id: str | None
-    category: str | None
-    quantity: int
-    amount: float = Field(description="Paid for the line after its discount, or given back.")
-    discount: float | None = Field(None, description="Let off; null for a refund.")
-
-
-class OrderEvent(BaseModel):
-    """An order: its time is that of its first line."""
-
-    kind: Literal["order"]
-    time: datetime
-    order_id: str
-    amount: float = Field(description="Paid, after discounts.")
-    discount: float
-    lines: list[Line]
-
-
-class RefundEvent(BaseModel):
-    """Money given back at one moment for one order."""
-
-    kind: Literal["refund"]
-    time: datetime
-    order_id: str | None = Field(description="Null where the order was not found.")
-    amount: float
-    lines: list[Line]
-
-
-class TraitEvent(BaseModel):
-    """Something learnt about the customer."""
-
-    kind: Literal["trait"]
-    time: datetime
-    name: str
-    value: str
-
-
-class ActivityEvent(BaseModel):
-    """Something else that the customer did or that was done to them: a visit, a cart, a message."""
-
-    kind: Literal["activity"]
-    time: datetime
-    name: str = Field(description="The event's own name, such as `Product Viewed`.")
-    activity: str | None = Field(description="What that name means, such as `viewed`; null where unknown.")
-    channel: str | None
-    reference: str | None = Field(description="What it is about: a message, a cart, a ticket.")
-    product_id: str | None
-    category: str | None
-    amount: float | None
-    properties: dict[str, Any] = Field(description="All that the event told.")
-
-
-class TimelineResponse(BaseModel):
-    """A page of a timeline, newest first."""
-
-    customer_id: str
-    as_of: datetime = Field(description="What was known then is told, on this page and those after it.")
-    currency: str
-    events: list[
-        Annotated[OrderEvent | RefundEvent | TraitEvent | ActivityEvent, Field(discriminator="kind")]
-    ]
-    next_cursor: NextCursor
-
-
-class TimelineQuery(BaseModel):
-    """Which page of a timeline."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: list[Kind] = Field([*KINDS], description="Only events of these kinds; all by default.")
-    limit: int = Field(50, ge=1, le=200)
-    cursor: CursorText = None
 
 
 class ListedCustomer(BaseModel):

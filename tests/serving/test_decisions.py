@@ -853,6 +853,25 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
         refused(ask("POST", f"/v1/decisions/{decision}/outcome", json=late), 422, "after the present moment")
         past = ask("POST", f"/v1/decisions/{decision}/outcome", json=late | {"at": "2020-01-01T00:00:00Z"})
         assert past.json()["at"] == "2020-01-01T00:00:00Z"
+        customer = next(row["customer_id"] for row in made if row["decision_id"] == decision)
+        timeline = f"/v1/customers/{customer}/timeline"
+        (contact,) = ask("GET", f"{timeline}?kind=contact").json()["events"]
+        assert (contact["kind"], contact["time"], contact["state"]) == (
+            "contact", "2020-01-01T00:00:00Z", "sent",
+        )  # fmt: skip
+        assert (contact["decision_id"], contact["channel"], contact["outcomes"]) == (
+            decision, "post", ["sent"],
+        )  # fmt: skip
+        everything, cursor = [], ""
+        while cursor is not None:
+            page = ask("GET", f"{timeline}?limit=3" + (f"&cursor={cursor}" if cursor else "")).json()
+            everything += page["events"]
+            cursor = page["next_cursor"]
+        assert [event for event in everything if event["kind"] == "contact"] == [contact]
+        assert everything == ask("GET", f"{timeline}?limit=200").json()["events"]
+        assert contact["decision_id"] in [
+            c["decision_id"] for c in ask("GET", f"/v1/customers/{customer}").json()["contacts"]
+        ]
 
 
 def test_the_same_command_resumes_a_killed_run(home: Home, ids: list[str]) -> None:
