@@ -14,6 +14,7 @@ from typing import Literal
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
+from decisions.offers import CATEGORY, DISCOUNT, PRODUCT, CustomerOffer
 from decisions.policies import consent, limits, suppression
 from decisions.policies.quiet_hours import next_permitted
 from decisions.reasons import DecisionReason, reason
@@ -103,6 +104,19 @@ def harmful(action: Action, customer: CustomerContext, _request: PolicyRequest) 
     return why_harmful(action, customer)
 
 
+def offer_incomplete(
+    action: Action, customer: CustomerContext, _request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions whose text has a placeholder for which the customer has no value."""
+    needed, offer = action.placeholders, customer.offer or CustomerOffer()
+    if DISCOUNT in needed and not action.discount:
+        return reason("no_discount")
+    if PRODUCT in needed and offer.product is None:
+        return reason("no_product")
+    category = action.effect.category or offer.category
+    return reason("no_category") if CATEGORY in needed and category is None else None
+
+
 def consent_missing(
     action: Action, customer: CustomerContext, request: PolicyRequest
 ) -> DecisionReason | None:
@@ -152,6 +166,7 @@ CHECKS: tuple[ActionCheck, ...] = (
     ActionCheck("eligible", other_customers),
     ActionCheck("suitable", value_unknown),
     ActionCheck("suitable", harmful),
+    ActionCheck("suitable", offer_incomplete),
     ActionCheck("consented", consent_missing),
     ActionCheck("within_limits", suppressed),
     ActionCheck("within_limits", repeated_too_soon),

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from decisions.offers import CustomerOffer
 from features.live.consents import ChannelConsent
 from records.contacts import Contact
 
@@ -39,6 +40,7 @@ class CustomerContext:
         zone: the customer's time zone, else the shop's.
         in_holdout: whether the customer belongs to the lasting holdout.
         unknown: why the customer has no features; None if there are some.
+        offer: what the placeholders of texts stand for; None where no text has one.
         facts_day: the shop's day as of which features count days; None for the day of the decision.
     """
 
@@ -53,3 +55,4 @@ class CustomerContext:
     at: datetime | None = None
     zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))
     facts_day: int | None = None
+    offer: CustomerOffer | None = None

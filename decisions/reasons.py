@@ -95,6 +95,15 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "the value of a first order is not declared; add first_order_value to actions.toml",
         "未设定首单金额，请在营销动作文件中补充",
     ),
+    "no_discount": ("its text names a discount, and it has none", "未设定折扣，无法填写文案"),
+    "no_product": (
+        "its text names a product, and there is none to recommend to the customer",
+        "没有可推荐的商品，无法填写文案",
+    ),
+    "no_category": (
+        "its text names a category, and there is none to recommend to the customer",
+        "没有可推荐的品类，无法填写文案",
+    ),
     "harmful": (
         "by its declared effect it would change {model} for the worse: {before:.1%} → {after:.1%}",
         "按设定的效果，{model}反而会变差：{before:.1%} → {after:.1%}",

@@ -18,6 +18,7 @@ from core.calendar import EPOCH
 from decisions.catalogue.audiences import Audience, check_names, resolved
 from decisions.catalogue.budgets import Budget
 from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
+from decisions.offers import placeholders
 from decisions.policies.limits import Limit
 from decisions.policies.suppression import Suppression
 from decisions.reasons import Language
@@ -45,8 +46,7 @@ class Action(TomlSection):
         label: its name in reasons and lists for people, by language; without one, see :func:`texts.label_of`.
         who: the customer must match all of these conditions, and the ``rule``.
         repeat_after_days: the minimum number of days between two times that it is chosen for a customer.
-        group: what it is for, such as ``retain``, ``grow``, ``win_back``, ``reward``, ``serve``, ``care`` or
-            ``welcome``.
+        group: what it is for, such as ``retain``, ``grow``, ``win_back``, ``reward`` or ``welcome``.
         start, end: its first and last day in the shop's zone; None for no limit.
         lever: the company's own priority: multiplies a positive value when options are ranked.
         goal: what it is to achieve, for people.
@@ -82,6 +82,11 @@ class Action(TomlSection):
         """The conditions and the rule together; the audiences in it are not resolved."""
         return all_of([*(condition.rule for condition in self.who), *([self.rule] if self.rule else [])])
 
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """The placeholders in its texts, see :mod:`decisions.offers`."""
+        return placeholders(self.text.values())
+
     def is_over(self, day: int) -> bool:
         """Whether its last day is before a day of the shop (days since 1970-01-01)."""
         return self.end is not None and (self.end - EPOCH).days < day
@@ -111,17 +116,14 @@ class Actions(TomlSection):
     Attributes:
         margin: the share of the revenue that is left, before discounts.
         holdout_share: the share of the customers who get no marketing while its effect is measured.
-        holdout_start: the shop's day from which the holdout is left alone; the day of declaring it if
-            omitted.
+        holdout_start: the first day of the holdout in the shop's zone; the day of declaring it if omitted.
         conversion_days: an order within so many days after a contact is a conversion of it.
         control_share: what ``holdout_share`` was called when the group changed every month.
-        exploration_share: the share of the decisions in which a random permitted option is chosen, so that
-            effects can be measured.
+        exploration_share: the share of the decisions in which a random permitted option is chosen.
         limits: how often a customer may be contacted.
         suppressions: when a customer is left alone for a while.
         suppress_open_complaints: whether customers with an open complaint get no marketing.
-        reservation_hours: after so many hours the place within the limits that a decision reserves is free
-            again, if nothing was sent.
+        reservation_hours: the hours after which a reserved place is free again, if nothing was sent.
         channels: what is declared about channels, by name; an action may use one that is not declared.
         audiences: named rules.
         value_horizon_days: the time within which every action's change of the net margin is counted.
@@ -165,7 +167,6 @@ class Actions(TomlSection):
     actions: tuple[Action, ...] = Field(
         min_length=1, max_length=200, strict=False, description="sections [[actions]], from 1 to 200"
     )
-
     limits: tuple[Limit, ...] = Field(
         (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[limits]]"
     )
@@ -219,6 +220,11 @@ class Actions(TomlSection):
     def channel(self, name: str) -> Channel:
         """What is declared about a channel."""
         return self.channels.get(name) or Channel()
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """The placeholders in the texts of the actions."""
+        return frozenset(name for action in self.actions for name in action.placeholders)
 
     @cached_property
     def audience_rules(self) -> dict[str, Rule]:

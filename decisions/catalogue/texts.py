@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from decisions.catalogue.actions import NOTHING
+from decisions.offers import CATEGORY, DISCOUNT, fill
 from decisions.reasons import CatalogueNames, Language
 
 NOTHING_TEXT = {"en": "No contact", "zh": "不联系"}
@@ -18,6 +19,25 @@ def texts(canonical: str) -> dict[str, dict[str, str]]:
     """The texts of the actions of ``Actions.canonical``, by action and language."""
     by_action = {action["name"]: action["text"] for action in json.loads(canonical)["actions"]}
     return {NOTHING: NOTHING_TEXT, **by_action}
+
+
+def offered(canonical: str) -> dict[str, dict[str, Any]]:
+    """What the actions of ``Actions.canonical`` offer to every customer, by action: the ``discount`` as a
+    share of the price, and the ``category`` of an effect on one.
+    """
+    offers = {}
+    for action in json.loads(canonical)["actions"]:
+        category = action["effect"].get("category")
+        offers[action["name"]] = {DISCOUNT: action.get("discount", 0.0)}
+        offers[action["name"]] |= {CATEGORY: category} if category else {}
+    return offers
+
+
+def filled_text(
+    language: Language, by_language: Mapping[str, str], name: str, offer: Mapping[str, Any]
+) -> str:
+    """:func:`text_in` with the values of its placeholders, see :func:`decisions.offers.fill`."""
+    return fill(text_in(language, by_language, name), language, offer)
 
 
 def text_in(language: Language, by_language: Mapping[str, str], name: str) -> str:

@@ -36,6 +36,7 @@ def choice_of(recommendation: Recommendation, known: CustomerContext, rules: Act
             "stages": {option.action: option.stage for option in recommendation.not_offered},
             "withheld": recommendation.withheld,
             "policy": POLICY,
+            **({} if known.offer is None else {"offer": known.offer.fields()}),
         },
         reservation=reservation,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext, ScoreInput
+from decisions.offers import CustomerOffer
 from decisions.policies.suppression import COMPLAINTS
 from decisions.policies.zones import zone_of
 from decisions.values.categories import PROBABLE_CATEGORY
@@ -37,16 +38,18 @@ def customer_context(
     shop_zone: str,
     as_of: datetime | None,
     unknown: str | None = None,
+    offer: CustomerOffer | None = None,
 ) -> CustomerContext:
     """The context of a decision about a customer.
 
     Args:
         facts: features by name; those that the rules do not read are left out.
         as_of: the moment of the features; None if there are none, and ``unknown`` says why.
+        offer: what the placeholders of texts stand for.
     """
     used = {name: facts[name] for name in facts_of(rules) if name in facts}
     return CustomerContext(
         key, scores, used, days_since(contacts, question.day, shop_zone), unknown=unknown,
         contacts=contacts, consents=consents, at=question.at, zone=zone_of(facts, shop_zone),
-        facts_day=None if as_of is None else day_of(as_of, shop_zone),
+        facts_day=None if as_of is None else day_of(as_of, shop_zone), offer=offer,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from records.decisions import Choice, Choose, Decision, DecisionLog, DecisionReq
 from serving.decisions.categories import CategoryScores
 from serving.decisions.choice import choice_of
 from serving.decisions.contexts import customer_context
+from serving.decisions.offers import Offers
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.champion_watch import ChampionWatch
@@ -40,7 +41,8 @@ class Decider:
 
     def __init__(self, scorer: Scorer, log: DecisionLog, watch: ChampionWatch | None = None) -> None:
         self.scorer, self.log = scorer, log
-        self.categories = CategoryScores(watch or ChampionWatch(scorer.home))
+        watch = watch or ChampionWatch(scorer.home)
+        self.categories, self.offers = CategoryScores(watch), Offers(watch)
         self.consents = Consents(scorer.home)
         self._loaded: tuple[tuple[files.Stamp | None, ...], Actions] | None = None
 
@@ -143,12 +145,15 @@ class Decider:
     ) -> Choose:
         """Score those customers who have no standing decision, and return how to choose for one of them."""
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, rules, route)
+        offers = self.offers.of([*entries], rules.placeholders)
 
         def choose(key: int, contacts: Sequence[Contact]) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, rules, route))
             known = self._known(key, entries[key], contacts, consents[key], question, rules)
-            known = replace(known, in_holdout=key in holdout.held_out)
+            if rules.placeholders and key not in offers:
+                offers.update(self.offers.of([key], rules.placeholders))
+            known = replace(known, in_holdout=key in holdout.held_out, offer=offers.get(key))
             recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
             return choice_of(recommendation, known, rules)
 

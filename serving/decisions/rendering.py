@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from core.errors import PatronError
 from decisions.catalogue.actions import NOTHING
-from decisions.catalogue.texts import names_in, text_in, texts
+from decisions.catalogue.texts import filled_text, names_in, offered, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
@@ -34,6 +34,7 @@ class Speaker:
     def __init__(self, rules: str, language: Language) -> None:
         self._texts, self._language = texts(rules), language
         self._names = names_in(language, rules)
+        self._offered = offered(rules)
 
     def answer(self, decision: Decision, *, with_scores: bool) -> NextBestActions:
         """The whole of a decision.
@@ -50,6 +51,7 @@ class Speaker:
             send_at=choice.reasons.get("send_at"),
             chosen=Chosen(**self._offer(chosen | {"value": choice.expected_value}, decision), how=choice.how),
             reasons=self._sentences(choice.reasons["why"]),
+            offer=choice.reasons.get("offer"),
             runners_up=[
                 RunnerUp(**self._offer(option, decision), why=self._joined(option["why"]))
                 for option in choice.reasons["runners_up"]
@@ -75,7 +77,7 @@ class Speaker:
             "customer_id": customer_id,
             "decision_id": decision.id or None,
             "action": choice.action,
-            "action_text": self._text(choice.action),
+            "action_text": self._text(choice.action, decision),
             "channel": choice.channel,
             "expected_value": choice.expected_value,
             "cost": choice.cost,
@@ -93,7 +95,7 @@ class Speaker:
         name = option["action"]
         return {
             "action": name,
-            "text": self._text(name),
+            "text": self._text(name, decision),
             "channel": option["channel"],
             "expected_value": option["value"],
             "cost": option["cost"],
@@ -101,8 +103,9 @@ class Speaker:
             "factors": decision.choice.reasons.get("factors", {}).get(name),
         }
 
-    def _text(self, action: str) -> str:
-        return text_in(self._language, self._texts.get(action, {}), action)
+    def _text(self, action: str, decision: Decision) -> str:
+        offer = (decision.choice.reasons.get("offer") or {}) | self._offered.get(action, {})
+        return filled_text(self._language, self._texts.get(action, {}), action, offer)
 
     def _joined(self, why: Sequence[Sequence[Any]]) -> str:
         """The reasons as one text."""

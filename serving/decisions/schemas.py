@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, m
 
 from decisions.checks import Stage
 from decisions.reasons import Language
+from serving.decisions.offer_schemas import CustomerOfferFields
 from serving.http.params import SegmentFilter
 
 MAX_ROWS = 1000
@@ -112,6 +113,7 @@ class NextBestActions(BaseModel):
     )
     chosen: Chosen
     reasons: list[str]
+    offer: CustomerOfferFields | None = Field(None, description="What placeholders in texts stand for.")
     runners_up: list[RunnerUp] = Field(description="The other permitted options, the most valuable first.")
     not_offered: list[NotOffered]
     scores: dict[str, ScoreUsed] = Field(description="Empty for a key without the scope `scores`.")
@@ -131,9 +133,7 @@ class OutcomeRequest(BaseModel):
     value: FiniteFloat | None = Field(
         None, ge=0, le=1e12, description="What a conversion brought, in the shop's currency."
     )
-    at: AwareDatetime | None = Field(
-        None, description="When it happened, for one that is reported late; now by default, never later."
-    )
+    at: AwareDatetime | None = Field(None, description="When it happened; now by default, never later.")
 
     @model_validator(mode="after")
     def _value_is_of_a_conversion(self) -> OutcomeRequest:

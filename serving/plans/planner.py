@@ -179,10 +179,20 @@ def _refused(
         consents = decider.consents.of(keys, question.at)
         with decider.log.reading() as connection:
             history = ContactHistory(connection, keys, question.at, merged_keys, question.counted_rules)
+        offers = decider.offers.of(list(dict.fromkeys(keys)), rules.placeholders)
         rows = chunk.rows([place - first for place, _ in inside], rules)
         for (place, row), key, (scores, facts, as_of) in zip(inside, keys, rows, strict=True):
             context = customer_context(
-                key, scores, facts, history.of(key), consents[key], question, rules, zone, as_of
+                key,
+                scores,
+                facts,
+                history.of(key),
+                consents[key],
+                question,
+                rules,
+                zone,
+                as_of,
+                offer=offers.get(key),
             )
             if refusal(rules.actions[row], context, request):
                 yield place, row

@@ -62,7 +62,7 @@ def put(ask: Ask, name: str, rule: str, digest: str | None = None) -> httpx.Resp
 def test_an_audience_is_changed_by_its_version(ask: Ask) -> None:
     first = put(ask, "worthy", "clv >= 10 and orders_total >= 1")
     assert first.status_code == 200, first.text
-    assert (first.json()["rule"], first.json()["saved"]) == ("clv >= 10 and orders_total >= 1", True)
+    assert (first.json()["rule"], first.json()["saved"]) == ("clv >= 10.0 and orders_total >= 1", True)
     assert put(ask, "worthy", "clv >= 20").status_code == 412
     assert put(ask, "worthy", "clv >= 20", "another").status_code == 412
     second = put(ask, "worthy", "clv >= 20", first.json()["digest"])
