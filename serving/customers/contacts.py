@@ -8,7 +8,7 @@ from datetime import datetime
 from events.identity import merged_keys
 from events.queries.timeline import KINDS, Event, Page, Position, Timeline
 from records.contacts import Contact
-from records.contacts.contact import RESERVED
+from records.contacts.contact import ASSUMED, RESERVED
 from records.contacts.history import ContactHistory
 from records.decisions import DecisionLog
 from serving.customers.timeline_schemas import CONTACT, CustomerContact
@@ -61,9 +61,13 @@ def newest_contacts(log: DecisionLog, customer_key: int, now: datetime) -> list[
 
 
 def read_contacts(log: DecisionLog, customer_key: int, now: datetime) -> list[Contact]:
-    """The contacts of a customer and of those who were merged into this one, valid reservations included."""
+    """The contacts of a customer and of those who were merged into this one, valid reservations included.
+
+    Decisions of earlier versions, of which nobody knows whether they were sent, are left out.
+    """
     with log.reading() as connection:
-        return ContactHistory(connection, [customer_key], now, merged_keys).of(customer_key)
+        known = ContactHistory(connection, [customer_key], now, merged_keys).of(customer_key)
+    return [contact for contact in known if contact.kind != ASSUMED]
 
 
 def as_response(contact: Contact) -> CustomerContact:

@@ -82,9 +82,8 @@ class CustomerContact(BaseModel):
     group: str | None
     channel: str
     purpose: str
-    state: Literal["reserved", "exported", "sent", "shown", "assumed"] = Field(
-        description="`reserved`: decided, and not sent yet; `assumed`: decided by an earlier version, and"
-        " perhaps sent."
+    state: Literal["reserved", "exported", "sent", "shown"] = Field(
+        description="`reserved`: decided, and not sent yet."
     )
     outcomes: list[str] = Field(description="What was reported about it, such as `clicked`.")
 
