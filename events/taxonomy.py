@@ -31,6 +31,9 @@ SUBSCRIPTIONS = (
     "subscription_started", "subscription_renewed", "subscription_cancelled", "subscription_ended",
 )  # fmt: skip
 
+# Contacts that Patron itself writes as events: see decisions.results.contact_events.
+OWN_CONTACTS = ("Contact Sent", "Contact Clicked", "Contact Undone")
+
 MEANINGS: dict[str, Meaning] = {
     "Page Viewed": Meaning("page", "web"),
     "Screen Viewed": Meaning("screen", "app"),

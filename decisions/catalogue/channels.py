@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from decisions.sections import TomlSection
+from decisions.sections import TomlSection, equals
 
 CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
 NO_CHANNEL = "none"
@@ -44,6 +44,7 @@ class Channel(TomlSection):
         quiet_hours: the times of day from which and until which nobody is contacted; the end is not included.
         address: the trait without which a customer cannot be reached, such as ``email``; None if every
             customer can be.
+        contacts_as_events: whether contacts become events, which features such as ``contacts_30d`` count.
     """
 
     purpose: Literal["marketing", "service"] = "marketing"
@@ -53,3 +54,4 @@ class Channel(TomlSection):
         None, strict=False, description='two times of day, such as ["22:00", "08:00"]'
     )
     address: str | None = Field(None, min_length=1, max_length=200)
+    contacts_as_events: bool = Field(False, exclude_if=equals(False), description="true or false")

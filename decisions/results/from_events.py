@@ -33,3 +33,8 @@ def record_from_events(
     counts = Counter(record_all(log, reported))
     names = ("recorded", "repeated", "unknown_decision", "other_customer")
     return {name: counts[name] for name in names}
+
+
+def named_decisions(home: Home, now: datetime) -> frozenset[str]:
+    """The ids of the decisions that events of other programs name."""
+    return frozenset(decision_events(home, now)["decision_id"].tolist())

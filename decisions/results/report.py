@@ -26,6 +26,7 @@ from decisions.holdout import by_survivor, declare, survivors
 from decisions.reasons import Language
 from decisions.results import programme, words
 from decisions.results.attribution import TOTALS, margins, orders_after, totals_by_action, with_named
+from decisions.results.contact_events import write_contact_events
 from decisions.results.from_events import record_from_events
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
@@ -109,6 +110,7 @@ class _Inputs:
         self.phases = [phase for phase in self.phases if phase.rotation == rotation]
         self.enrolments = holdout.enrolments(log, rotation, by_survivor(merges))
         first = min((enrolment.at for enrolment in self.enrolments), default=now)
+        write_contact_events(home, log, actions, self.person, now)
         contacts = self._of_persons(reading.read_contacts(log))
         since = min([first, *(_aware(contacts["at"].min()) for _ in range(bool(len(contacts))))])
         orders = net_orders(home, since - timedelta(days=YEAR_DAYS), now)

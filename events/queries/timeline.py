@@ -25,12 +25,13 @@ from events import lake
 from events.identity import Identity, Merge
 from events.queries.customer_orders import customer_orders, unreadable
 from events.segment.orders import ORDERED
+from events.taxonomy import OWN_CONTACTS
 
 # Per kind the event table and its events: ``time``, an ``id`` unique at that time, and ``details``.
 _FROM = "FROM events WHERE timestamp < $as_of AND received_at <= $as_of"
 _KNOWN = " REPLACE (greatest(received_at, make_timestamp({0})) AS received_at)"  # since a merge
 _LINE = "product_id := product_id, category := category, quantity := quantity, amount := amount::DOUBLE"
-_OF_ORDERS = ", ".join(map(literal, ORDERED))  # activities that say which decision an order followed
+_NOT_SHOWN = ", ".join(map(literal, (*ORDERED, *OWN_CONTACTS)))  # shown as orders and contacts
 _ORDER = "ORDER BY timestamp, product_id"
 _ABOUT = "[kind, channel, reference, product_id, category, amount::VARCHAR, properties]"
 _LAKE = {
@@ -67,7 +68,7 @@ _LAKE = {
             name := name, activity := kind, channel := channel, reference := reference,
             product_id := product_id, category := category, amount := amount::DOUBLE,
             properties := properties) AS details
-        {_FROM} AND name NOT IN ({_OF_ORDERS})
+        {_FROM} AND name NOT IN ({_NOT_SHOWN})
         """,
     ),
 }

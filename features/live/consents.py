@@ -31,6 +31,7 @@ from core.storage.database import Database
 from core.storage.sql import literal
 from events import lake
 from events.identity import Identity
+from events.taxonomy import OWN_CONTACTS
 from features.groups.trait_values import NO, YES
 
 _KINDS = {
@@ -38,6 +39,7 @@ _KINDS = {
     "bounced": "bounced", "opened": "reached", "clicked": "reached",
 }  # fmt: skip
 TABLES = ("activities", "traits")
+UNDONE = OWN_CONTACTS[-1]  # says nothing about the channel
 STATEMENTS = ("subscribed", "unsubscribed", "withdrawn", "spam", "bounced", "reached")
 
 
@@ -173,7 +175,8 @@ def _query(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], as_
         WITH statements AS (
             SELECT customer_key, coalesce(channel, 'email') AS channel, timestamp,
                 CASE kind {kinds} END AS statement
-            FROM {tables["activities"]} WHERE {visible} AND kind IN ({", ".join(map(literal, _KINDS))})
+            FROM {tables["activities"]}
+            WHERE {visible} AND name <> {literal(UNDONE)} AND kind IN ({", ".join(map(literal, _KINDS))})
             UNION ALL
             SELECT customer_key, CASE name WHEN 'newsletter' THEN 'email' ELSE name[9:] END, timestamp,
                 CASE WHEN value IS NULL THEN 'withdrawn'

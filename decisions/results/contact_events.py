@@ -1,0 +1,128 @@
+"""Contacts as events of the lake, so that features count them as of the moment when they were known.
+
+Only contacts of channels with ``contacts_as_events``: where the program that sends messages reports them as
+events itself, they would count twice. A contact is a message that was sent, under its decision's id; an
+outcome ``clicked`` or ``accepted`` is a click on it. The events arrive when they are written here, so the
+past of a feature never has a contact that was reported later. A contact that is taken back, or that turns
+out to have happened at another moment, is undone by an event of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from core.calendar import day_and_hour_of, micros, moment
+from core.home import Home
+from core.storage import duckdb_engine
+from core.storage.database import Database
+from decisions.catalogue.actions import Actions
+from decisions.results.from_events import named_decisions
+from events import journal, lake
+from events.identity import Identity
+from events.journal import Message
+from events.lake import versions
+from events.taxonomy import OWN_CONTACTS
+from records.contacts.contact import ASSUMED
+from records.contacts.tables import contacts
+from records.decisions import DecisionLog
+from records.tables import outcomes
+
+SENT, CLICKED, UNDONE = OWN_CONTACTS
+_KINDS = {SENT: "sent", CLICKED: "clicked", UNDONE: "bounced"}
+"""The kind of each event; features do not count a message that bounced as sent."""
+
+
+@dataclass(frozen=True)
+class _ContactEvent:
+    """An event of a decision; the same event is written once."""
+
+    name: str
+    decision_id: str
+    at_us: int
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    """Whose event it is."""
+
+    customer_key: int
+    channel: str
+
+
+def write_contact_events(
+    home: Home, log: DecisionLog, actions: Actions, person: Mapping[int, int], now: datetime
+) -> int:
+    """Write the events of contacts that are not in the lake yet, or not any more; returns how many are new.
+
+    Args:
+        person: the key that a merged customer has now.
+    """
+    channels = [name for name, channel in actions.channels.items() if channel.contacts_as_events]
+    if not channels:
+        return 0
+    written = _written(home, now)
+    wanted = _wanted(log, channels, named_decisions(home, now), now)
+    new = {event: receiver for event, receiver in wanted.items() if event not in written}
+    for event, receiver in written.items():
+        if event.name == SENT and event not in wanted:
+            new[_ContactEvent(UNDONE, event.decision_id, event.at_us)] = receiver
+    shop, identity = home.shop(), Identity(home)
+    ids = identity.ids(sorted({person.get(r.customer_key, r.customer_key) for r in new.values()}))
+    messages = []
+    for event, receiver in new.items():
+        owner = ids.get(person.get(receiver.customer_key, receiver.customer_key))
+        if owner is None:  # deleted since
+            continue
+        day, hour = day_and_hour_of(moment(event.at_us), shop.time_zone)
+        row = [event.at_us, micros(now), day, hour, event.name, _KINDS[event.name], receiver.channel,
+               event.decision_id, None, None, None, "{}"]  # fmt: skip
+        name = f"contact:{event.name}:{event.decision_id}:{event.at_us}"
+        messages.append(Message(name, now, owner, None, {"activities": [row]}))
+    if not messages:
+        return 0
+    return journal.append(Database(home), messages, **versions.position(home)._asdict()).new
+
+
+def _wanted(
+    log: DecisionLog, channels: list[str], reported: frozenset[str], now: datetime
+) -> dict[_ContactEvent, _Receiver]:
+    """The events of the contacts of some channels, but of those decisions that events report themselves."""
+    sent = sa.select(
+        contacts.c.decision_id, contacts.c.customer_key, contacts.c.channel, contacts.c.at_us
+    ).where(contacts.c.channel.in_(channels), contacts.c.kind != ASSUMED, contacts.c.at_us < micros(now))
+    clicked = (
+        sa.select(outcomes.c.decision_id, sa.func.min(outcomes.c.at_us))
+        .where(outcomes.c.kind.in_(("clicked", "accepted")))
+        .group_by(outcomes.c.decision_id)
+    )
+    with log.reading() as connection:
+        rows = [row for row in connection.execute(sent) if row.decision_id not in reported]
+        clicks = {row[0]: row[1] for row in connection.execute(clicked)}
+    events = {}
+    for row in rows:
+        receiver = _Receiver(row.customer_key, row.channel)
+        events[_ContactEvent(SENT, row.decision_id, row.at_us)] = receiver
+        if row.decision_id in clicks:
+            events[_ContactEvent(CLICKED, row.decision_id, clicks[row.decision_id])] = receiver
+    return events
+
+
+def _written(home: Home, now: datetime) -> dict[_ContactEvent, _Receiver]:
+    """The events in the lake that are not undone."""
+    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    seen = lake.read(home, backend).known_at(now).activities
+    own = seen.filter(seen.name.isin(OWN_CONTACTS), seen.kind.notnull(), seen.reference.notnull())
+    frame = own.select("name", "reference", "timestamp", "customer_key", "channel").to_pandas()
+    events, undone = {}, set()
+    for row in frame.itertuples():
+        at_us = int(row.timestamp.value // 1000)
+        if row.name == UNDONE:
+            undone.add((row.reference, at_us))
+        else:
+            event = _ContactEvent(row.name, row.reference, at_us)
+            events[event] = _Receiver(int(row.customer_key), row.channel)
+    return {e: r for e, r in events.items() if e.name != SENT or (e.decision_id, e.at_us) not in undone}
