@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from decisions.catalogue.actions import Action, Actions
 from decisions.catalogue.oddity import Oddity
 from decisions.everybody import Everybody
+from decisions.offers import DISCOUNT
 from decisions.reasons import Language
 from decisions.rules.evaluation import RuleInput, evaluate
 from decisions.rules.tree import All, Rule, TermComparison, terms, walk
@@ -74,6 +75,8 @@ def _of_action(
     for language in get_args(Language) if action.text else ():
         if language not in action.text:
             yield "missing_text", {"language": language}
+    if DISCOUNT in action.placeholders and not action.discount:
+        yield "no_discount", {}
     if direction := _harm(action):
         yield "harmful_effect", {"model": action.effect.on, "direction": direction}
     if action.discount > actions.margin:

@@ -20,6 +20,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
         "it has no text in {language}; the text in another language is used",
         "缺少{language}文本，将使用其他语言的文本",
     ),
+    "no_discount": ("its text has a discount that is not declared", "文本含折扣，但未设置折扣，不会被选用"),
     "harmful_effect": (
         "its effect is harmful: it is declared to {direction} {model}",
         "设定的效果有害：会使{model}{direction}",
