@@ -26,7 +26,7 @@ from commands import (
 )
 from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
-from commands.decisions import actions, deliveries
+from commands.decisions import actions, audiences, deliveries
 from core import child_process, private
 from core.errors import PatronError
 
@@ -45,6 +45,7 @@ for noun in (
     datasets,
     kpis,
     actions,
+    audiences,
     results,
     segments,
     answers,

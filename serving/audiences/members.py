@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from decisions.everybody import load_everybody
 from decisions.rules.tree import Term, terms
 from events.identity import Identity
 from features.groups import features_of
+from serving.files import tables, writing
 
 SEGMENTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 SCORES = ("churn", "propensity", "clv")
@@ -81,3 +83,20 @@ def members(home: Home, name: str) -> AudienceTable:
     chosen |= {n: pa.nulls(count, pa.string()) for n in SEGMENTS if n not in chosen}
     columns = pa.table({n: chosen[n] for n in (*SEGMENTS, *SCORES)})
     return AudienceTable(everybody.as_of, everybody.keys[inside], columns)
+
+
+def write_members(home: Home, name: str, out: Path) -> dict[str, Any]:
+    """Write the customers of an audience into ``out`` (.parquet, .ndjson, .csv or .xlsx).
+
+    Returns:
+        The audience, the moment of the features, how many customers there are, and the file.
+
+    Raises:
+        PatronError: the file cannot be written there, or as :func:`members`.
+    """
+    writing.check_place(out, tables.KINDS)
+    table = members(home, name)
+    parts = table.tables(Identity(home), 0, frozenset())
+    tables.write(parts, out, home.shop().time_zone)
+    as_of = table.as_of.isoformat()
+    return {"audience": name, "as_of": as_of, "customers": len(table.keys), "out": str(out)}

@@ -53,7 +53,7 @@ COMMANDS = (
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
     "identity", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
-    "segments", "actions", "deliver", "plan", "results", "outcomes", "holdout",
+    "segments", "actions", "audiences", "deliver", "plan", "results", "outcomes", "holdout",
 )  # fmt: skip
 
 

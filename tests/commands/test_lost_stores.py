@@ -22,7 +22,7 @@ USES = (
     "compact", "init --time-zone UTC --currency EUR", "products C000001", "categories C000001",
     "feedback good", "identity show C000001", "identity split C000001", "import {file} --as {file}",
     "dataset churn --out {out}", "snapshot --out {out}", "kpis", "cohorts", "segments",
-    "actions", "results", "holdout", "outcomes {file}", "plan", "deliver",
+    "actions", "audiences", "results", "holdout", "outcomes {file}", "plan", "deliver",
 )  # fmt: skip
 """A use of each command that reads a store, and does not work for minutes or without end."""
 ONLY_WITHOUT_DATABASE = ("simulate --customers 10", "train churn", "tune churn --trials 1", "serve")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from python_calamine import CalamineWorkbook
 
 from core.home import Home
 from decisions.catalogue.file import load
+from serving.audiences.members import write_members
 from serving.score_jobs.to_file import score_everyone
 
 Ask = Callable[..., httpx.Response]
@@ -128,7 +130,7 @@ def test_rules_of_actions_name_saved_audiences_and_others_do_not_change_them(ask
     assert run.json()["total"] == ask(f"{AUDIENCES}/another").json()["customers"]
 
 
-def test_the_customers_of_an_audience_are_pages_and_files(ask: Ask) -> None:
+def test_the_customers_of_an_audience_are_pages_and_files(ask: Ask, home: Home, tmp_path: Path) -> None:
     put(ask, "worthy", "clv >= 20")
     path = f"{AUDIENCES}/worthy/customers"
     pages, cursor = [], None
@@ -149,6 +151,9 @@ def test_the_customers_of_an_audience_are_pages_and_files(ask: Ask) -> None:
     book = ask(path, params={"format": "xlsx"})
     sheet = CalamineWorkbook.from_filelike(io.BytesIO(book.content)).get_sheet_by_index(0).to_python()
     assert [row[0] for row in sheet[1:]] == pages
+    out = tmp_path / "worthy.csv"
+    assert write_members(home, "worthy", out)["customers"] == len(pages)
+    assert out.read_bytes().decode("utf-8-sig") == text
     assert ask(f"{AUDIENCES}/nobody/customers").status_code == 404
     put(ask, "empty", "orders_total > 100000")
     assert ask(f"{AUDIENCES}/empty/customers").json()["customers"] == []
