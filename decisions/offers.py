@@ -53,7 +53,7 @@ def fill(text: str, language: Language, offer: Mapping[str, Any]) -> str:
         CATEGORY: offer.get(CATEGORY),
         DISCOUNT: _discount(offer[DISCOUNT], language) if offer.get(DISCOUNT) else None,
     }
-    return _PLACEHOLDER.sub(lambda found: str(values[found[1]] or found[0]), text)
+    return _PLACEHOLDER.sub(lambda match: str(values[match[1]] or match[0]), text)
 
 
 def _discount(share: float, language: Language) -> str:

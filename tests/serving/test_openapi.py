@@ -14,8 +14,10 @@ import pytest
 
 from benchmarks.harness import api_examples
 from core.home import Home
+from decisions.catalogue.file import load
 from decisions.catalogue.own_file import MARK
-from decisions.results import report
+from decisions.results import newest_funnel, report
+from decisions.results.funnel import FunnelCounter
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = api_examples.operations()
@@ -57,6 +59,8 @@ def answer(open_shop: Home, answering: Any) -> Iterator[Callable[[str], httpx.Re
     """A function (operation) that gives what its documented example is answered, each sent once."""
     given: dict[str, httpx.Response] = {}
     report.update(open_shop)
+    at = open_shop.shop().now().isoformat()
+    newest_funnel.store(open_shop, FunnelCounter(), load(open_shop), as_of=at, run_id=None)
     text = open_shop.actions.read_text(encoding="utf-8")
     open_shop.actions.write_text(f"{MARK}\n{text}", encoding="utf-8")
     with answering(open_shop) as ask:

@@ -46,8 +46,8 @@ def home(empty_home: Home) -> Iterator[Home]:
 def features(home: Home, as_of: datetime, *names: str) -> list[object]:
     """Features of the first customer."""
     backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
-    asked = pd.DataFrame({"customer_key": [1], "as_of": [as_of.replace(tzinfo=None)]})
-    population = population_table(backend, asked, "UTC")
+    rows = pd.DataFrame({"customer_key": [1], "as_of": [as_of.replace(tzinfo=None)]})
+    population = population_table(backend, rows, "UTC")
     table = compute(lake.read(home, backend), population, [FEATURES[name] for name in names])
     (values,) = backend.to_pyarrow(table).select([*names]).to_pylist()
     return [values[name] for name in names]

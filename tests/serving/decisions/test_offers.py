@@ -20,7 +20,7 @@ exploration_share = 0.0
 
 [[actions]]
 name = "product_mail"
-channel = "email"
+channel = "app"
 cost = 0.01
 discount = 0.01
 text = { en = "Have a look at {product}: {discount} off", zh = "{product}，{discount}" }
