@@ -96,14 +96,8 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "未设定首单金额，请在营销动作文件中补充",
     ),
     "no_discount": ("its text names a discount, and it has none", "未设定折扣，无法填写文案"),
-    "no_product": (
-        "its text names a product, and there is none to recommend to the customer",
-        "没有可推荐的商品，无法填写文案",
-    ),
-    "no_category": (
-        "its text names a category, and there is none to recommend to the customer",
-        "没有可推荐的品类，无法填写文案",
-    ),
+    "no_product": ("there is no product to recommend in its text", "没有可推荐的商品，无法填写文案"),
+    "no_category": ("there is no category to recommend in its text", "没有可推荐的品类，无法填写文案"),
     "harmful": (
         "by its declared effect it would change {model} for the worse: {before:.1%} → {after:.1%}",
         "按设定的效果，{model}反而会变差：{before:.1%} → {after:.1%}",
@@ -128,14 +122,9 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
         "one of the lasting holdout, who get no marketing, so that its effect can be measured",
         "属于长期对照组，不接收营销动作，以便衡量效果",
     ),
-    "control": (  # in decisions of earlier releases
-        "one of the control group, who get nothing this month",
-        "属于对照组，本月不做任何动作",
-    ),
-    "drawn": (
-        "drawn at random among {count} permitted options, to learn",
-        "随机试验：从 {count} 个可选动作中随机抽取",
-    ),
+    # In decisions of earlier releases.
+    "control": ("one of the control group, who get nothing this month", "属于对照组，本月不做任何动作"),
+    "drawn": ("drawn at random of {count} options, to learn", "随机试验：从 {count} 个可选动作中随机抽取"),
     "effect": (
         "{model} {before:.2g} → {after:.2g}, an assumed effect",
         "{model} {before:.1%} → {after:.1%}（假定效果）",

@@ -9,9 +9,11 @@ from fastapi import HTTPException
 from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
 from core.errors import PatronError
 from events.queries.timeline import Timeline
+from records.decisions import DecisionLog
 from serving.access.scopes import Scope
 from serving.customers import routes as api
-from serving.customers.schemas import Portrait, PortraitQuery, TimelineQuery
+from serving.customers.schemas import Portrait, PortraitQuery
+from serving.customers.timeline_schemas import TimelineQuery
 from serving.decisions import routes as decisions_api
 from serving.decisions.decider import Decider
 from serving.decisions.schemas import ActionsRequest
@@ -30,8 +32,10 @@ def load(visit: Visit) -> Content:
     customer_id, scorer = visit.path["customer_id"], visit.services[Scorer]
     language = visit.words.language
     query = PortraitQuery(language=language)
-    portrait = api.customer(customer_id, query, scorer, visit.services[Metrics])
-    timeline = api.timeline(customer_id, TimelineQuery(limit=EVENTS), scorer, visit.services[Timeline])
+    log = visit.services[DecisionLog]
+    portrait = api.customer(customer_id, query, scorer, visit.services[Metrics], log)
+    newest = TimelineQuery(limit=EVENTS)
+    timeline = api.timeline(customer_id, newest, scorer, visit.services[Timeline], log)
     return Content(
         {
             "customer": portrait,

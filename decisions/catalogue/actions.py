@@ -31,6 +31,7 @@ EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
 EXPLORATION_LOSS_SHARE = 0.05
 Factor = Literal["brought_forward", "discounts", "costs", "lever"]
+_DATE = "a date such as 2026-12-01"
 _SHARE = "a share of the customers, from 0 to 0.5"
 
 
@@ -68,12 +69,8 @@ class Action(TomlSection):
     effect: Effect
     rule: RuleField | None = Field(None, exclude_if=is_empty)
     group: Code | None = Field(None, exclude_if=is_empty)
-    start: datetime.date | None = Field(
-        None, exclude_if=is_empty, strict=False, description="a date such as 2026-12-01"
-    )
-    end: datetime.date | None = Field(
-        None, exclude_if=is_empty, strict=False, description="a date such as 2026-12-24"
-    )
+    start: datetime.date | None = Field(None, exclude_if=is_empty, strict=False, description=_DATE)
+    end: datetime.date | None = Field(None, exclude_if=is_empty, strict=False, description=_DATE)
     lever: FiniteFloat = Field(1.0, gt=0, le=10, exclude_if=is_one, description="a factor, up to 10")
     goal: str | None = Field(None, max_length=200, exclude_if=is_empty)
 
@@ -137,9 +134,7 @@ class Actions(TomlSection):
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
     holdout_share: FiniteFloat | None = Field(None, ge=0, le=0.5, exclude_if=is_empty, description=_SHARE)
-    holdout_start: datetime.date | None = Field(
-        None, exclude_if=is_empty, strict=False, description="a date such as 2026-03-01"
-    )
+    holdout_start: datetime.date | None = Field(None, exclude_if=is_empty, strict=False, description=_DATE)
     control_share: FiniteFloat | None = Field(None, ge=0, le=0.5, exclude_if=is_empty, description=_SHARE)
     conversion_days: int = Field(7, ge=1, le=90, exclude_if=equals(7), description="whole days, from 1 to 90")
     exploration_share: FiniteFloat = Field(ge=0, le=1, description="a share of the decisions, from 0 to 1")

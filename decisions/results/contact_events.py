@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from core.calendar import day_and_hour_of, micros, moment
 from core.home import Home
 from core.storage import duckdb_engine
@@ -26,10 +24,8 @@ from events.identity import Identity
 from events.journal import Message
 from events.lake import versions
 from events.taxonomy import OWN_CONTACTS
-from records.contacts.contact import ASSUMED
-from records.contacts.tables import contacts
 from records.decisions import DecisionLog
-from records.tables import outcomes
+from records.results.reading import read_sendings
 
 SENT, CLICKED, UNDONE = OWN_CONTACTS
 _KINDS = {SENT: "sent", CLICKED: "clicked", UNDONE: "bounced"}
@@ -91,23 +87,14 @@ def _wanted(
     log: DecisionLog, channels: list[str], reported: frozenset[str], now: datetime
 ) -> dict[_ContactEvent, _Receiver]:
     """The events of the contacts of some channels, but of those decisions that events report themselves."""
-    sent = sa.select(
-        contacts.c.decision_id, contacts.c.customer_key, contacts.c.channel, contacts.c.at_us
-    ).where(contacts.c.channel.in_(channels), contacts.c.kind != ASSUMED, contacts.c.at_us < micros(now))
-    clicked = (
-        sa.select(outcomes.c.decision_id, sa.func.min(outcomes.c.at_us))
-        .where(outcomes.c.kind.in_(("clicked", "accepted")))
-        .group_by(outcomes.c.decision_id)
-    )
-    with log.reading() as connection:
-        rows = [row for row in connection.execute(sent) if row.decision_id not in reported]
-        clicks = {row[0]: row[1] for row in connection.execute(clicked)}
     events = {}
-    for row in rows:
-        receiver = _Receiver(row.customer_key, row.channel)
-        events[_ContactEvent(SENT, row.decision_id, row.at_us)] = receiver
-        if row.decision_id in clicks:
-            events[_ContactEvent(CLICKED, row.decision_id, clicks[row.decision_id])] = receiver
+    for sending in read_sendings(log, channels, now):
+        if sending.decision_id in reported:
+            continue
+        receiver = _Receiver(sending.customer_key, sending.channel)
+        events[_ContactEvent(SENT, sending.decision_id, sending.at_us)] = receiver
+        if sending.clicked_us is not None:
+            events[_ContactEvent(CLICKED, sending.decision_id, sending.clicked_us)] = receiver
     return events
 
 

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
 import sqlalchemy as sa
 
 from core.calendar import micros
+from records.contacts.contact import ASSUMED
 from records.contacts.tables import contacts
 from records.decisions import DecisionLog
 from records.tables import conversions, decisions, outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A contact, as an event of the customer.
+
+    Attributes:
+        at_us: when it was sent, shown or exported, in microseconds.
+        clicked_us: the first outcome ``clicked`` or ``accepted``; None without one.
+    """
+
+    decision_id: str
+    customer_key: int
+    channel: str
+    at_us: int
+    clicked_us: int | None
 
 
 def read_contacts(log: DecisionLog) -> pd.DataFrame:
@@ -49,6 +68,21 @@ def count_contacts(log: DecisionLog, since: datetime) -> dict[str, dict[str, int
     )
     with log.reading() as connection:
         return {row[0]: {"sent": row[1], "accepted": int(row[2])} for row in connection.execute(statement)}
+
+
+def read_sendings(log: DecisionLog, channels: Sequence[str], until: datetime) -> list[Sending]:
+    """The contacts of these channels before ``until``, but for those that were perhaps never sent."""
+    sent = sa.select(
+        contacts.c.decision_id, contacts.c.customer_key, contacts.c.channel, contacts.c.at_us
+    ).where(contacts.c.channel.in_(channels), contacts.c.kind != ASSUMED, contacts.c.at_us < micros(until))
+    clicked = (
+        sa.select(outcomes.c.decision_id, sa.func.min(outcomes.c.at_us))
+        .where(outcomes.c.kind.in_(("clicked", "accepted")))
+        .group_by(outcomes.c.decision_id)
+    )
+    with log.reading() as connection:
+        clicks = {row[0]: row[1] for row in connection.execute(clicked)}
+        return [Sending(*row, clicks.get(row.decision_id)) for row in connection.execute(sent)]
 
 
 def read_choices(log: DecisionLog, since: datetime, until: datetime) -> pd.DataFrame:

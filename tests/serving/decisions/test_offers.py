@@ -83,6 +83,6 @@ def test_without_a_ranking_the_action_is_not_offered(trained_copy: Home, answeri
     assert made["chosen"]["action"] == "nothing"
     refused = {option["action"]: (option["stage"], option["why"]) for option in made["not_offered"]}
     assert refused["product_mail"] == (
-        "suitable", "its text names a product, and there is none to recommend to the customer",
+        "suitable", "there is no product to recommend in its text",
     )  # fmt: skip
-    assert "names a category" in refused["category_post"][1]
+    assert "no category to recommend" in refused["category_post"][1]
