@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from console.changes import Change
 from console.page import ConsoleFile, ConsolePage
-from console.pages import cohorts, customer, customers, overview
+from console.pages import (
+    cohorts,
+    customer,
+    customers,
+    overview,
+    results,
+)
 
 PAGES: tuple[ConsolePage, ...] = (
     overview.PAGE,
     customers.PAGE,
     customer.PAGE,
     cohorts.PAGE,
+    results.PAGE,
 )
 
 CHANGES: tuple[Change, ...] = ()
