@@ -64,10 +64,8 @@ def _cards(programme: Programme, words: Translator) -> list[dict[str, str]]:
     if margin is not None:
         interval = words("console.interval", low=words.money(margin.low), high=words.money(margin.high))
         cards.append({"name": "per_customer", "value": words.money(margin.estimate), "note": interval})
-        all_low, all_high = (words.money(bound * programme.treated) for bound in (margin.low, margin.high))
-        interval = words("console.interval", low=all_low, high=all_high)
         total = words.money(programme.incremental_margin)
-        cards.append({"name": "incremental_margin", "value": total, "note": interval})
+        cards.append({"name": "incremental_margin", "value": total, "note": ""})
     spent = words.money(programme.contact_cost + programme.discounts)
     parts = words(
         "results.spent_on", contacts=words.money(programme.contact_cost),
@@ -87,9 +85,9 @@ def _chart(months: Sequence[MonthResults], words: Translator) -> Any:
     series = Series(
         words("results.by_month"),
         [month.month for month in months],
-        [m and m.estimate for m in margins],
-        [m and m.low for m in margins],
-        [m and m.high for m in margins],
+        [m.estimate if m else None for m in margins],
+        [m.low if m else None for m in margins],
+        [m.high if m else None for m in margins],
         partial,
     )
     return bars(series, words.money)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -44,6 +46,31 @@ def address(console_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def client(address: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=address, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def console_over() -> Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]:
+    """A function (home) that opens a context: requests to the console over that home, in this process."""
+
+    @contextmanager
+    def opened(home: Home) -> Iterator[Callable[..., httpx.Response]]:
+        app = open_app(home, ServingSettings())
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+
+        async def ask(path: str, **given: Any) -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(given.pop("method", "GET"), path, **given)
+
+        async def shut_down() -> None:
+            async with app.router.lifespan_context(app):
+                pass
+
+        try:
+            yield lambda path, **given: asyncio.run(ask(path, **given))
+        finally:
+            asyncio.run(shut_down())
+
+    return opened
 
 
 @pytest.fixture(scope="session")
