@@ -10,12 +10,14 @@ from console.pages import (
     customers,
     overview,
     results,
+    segments,
 )
 
 PAGES: tuple[ConsolePage, ...] = (
     overview.PAGE,
     customers.PAGE,
     customer.PAGE,
+    segments.PAGE,
     cohorts.PAGE,
     results.PAGE,
 )

@@ -50,6 +50,8 @@ class TableColumn:
         heading: the heading where it is a value, such as a month; empty for the message.
         is_row_header: whether its cells are headings of their rows.
         heat: the value that has the strongest shade; 0 for a column without shades.
+        note: the key in each row of a text below the value; empty for none. It is not exported.
+        is_exported_only: whether the page leaves it out, since a note has its values.
     """
 
     name: str
@@ -59,6 +61,8 @@ class TableColumn:
     heading: str = ""
     is_row_header: bool = False
     heat: float = 0
+    note: str = ""
+    is_exported_only: bool = False
 
     def shade(self, value: Any) -> int:
         """The shade of a cell, from 0 to ``SHADES``; 0 without a value."""
@@ -86,6 +90,11 @@ class PageTable:
     empty: str = "table.empty"
     next: str = ""
     currency: str = ""
+
+    @property
+    def shown(self) -> list[TableColumn]:
+        """The columns on the page."""
+        return [column for column in self.columns if not column.is_exported_only]
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,23 @@ def rfm_segment(
     value_tier: ir.StringValue,
 ) -> ir.StringValue:
     """The RFM segment, from the three scores within the limits of stage and tier; null without an order."""
+    recency, worth = grid_place(recency_score, frequency_score, monetary_score, lifecycle_stage, value_tier)
+    named = [
+        ((recency == row) & (worth == column), name)
+        for row, names in enumerate(GRID, 1)
+        for column, name in enumerate(names, 1)
+    ]
+    return ibis.cases(*named)
+
+
+def grid_place(
+    recency_score: ir.IntegerValue,
+    frequency_score: ir.IntegerValue,
+    monetary_score: ir.IntegerValue,
+    lifecycle_stage: ir.StringValue,
+    value_tier: ir.StringValue,
+) -> tuple[ir.IntegerValue, ir.IntegerValue]:
+    """The row and the column of ``GRID`` in which a customer is: recency and worth, 1 to 5."""
     recency = _limited(recency_score, *_limits(lifecycle_stage, RECENCY_LIMITS))
     worth = (frequency_score + monetary_score + 1) // 2
     worth = _limited(worth, *_limits(lifecycle_stage, WORTH_LIMITS))
@@ -198,12 +215,7 @@ def rfm_segment(
         ((value_tier == "D") & (lifecycle_stage != "lapsed") & (worth > 3), 3),
         else_=worth,
     )
-    named = [
-        ((recency == row) & (worth == column), name)
-        for row, names in enumerate(GRID, 1)
-        for column, name in enumerate(names, 1)
-    ]
-    return ibis.cases(*named)
+    return recency, worth
 
 
 def _limits(stage: ir.StringValue, limits: Mapping[str, tuple[int, int]]) -> tuple[ir.Value, ir.Value]:

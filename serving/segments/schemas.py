@@ -110,6 +110,16 @@ class Moves(BaseModel):
     rates: dict[str, dict[str, float]] = Field(description="Shares of those in the stage before.")
 
 
+class GridCell(BaseModel):
+    """A cell of the grid of RFM segments."""
+
+    recency: int = Field(description="1 to 5; 5 ordered last.")
+    worth: int = Field(description="1 to 5, by the number of orders and what they brought; 5 is the most.")
+    segment: str = Field(description="The RFM segment of its customers.")
+    customers: int
+    net_spend_365d: float = Field(description="Paid less refunded in the last 365 days, in currency.")
+
+
 class Overview(PredictedTotals):
     """All segments as of a moment. The predicted totals at this level are those of the whole shop."""
 
@@ -120,3 +130,6 @@ class Overview(PredictedTotals):
     totals: dict[str, TotalState] = Field(description="By the name of each predicted total.")
     kinds: list[Kind]
     moves: Moves | None = Field(description="Null until two months are stored: run `patron build`.")
+    rfm_grid: list[GridCell] | None = Field(
+        None, description="The cells that have customers; null until the next `patron build`."
+    )

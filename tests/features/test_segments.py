@@ -423,3 +423,11 @@ def test_tastes_learnt_again_are_the_same_to_the_last_bit(built_shop: Home):
         return result["bound"].to_list()
 
     assert centres() == centres()
+
+
+def test_the_grid_has_every_buyer_in_a_cell_of_their_segment(overview: dict, everyone: pd.DataFrame):
+    counts = everyone["rfm_segment"].value_counts()
+    cells = pd.DataFrame(overview["rfm_grid"])
+    assert cells.groupby("segment")["customers"].sum().to_dict() == counts.to_dict()
+    assert cells["net_spend_365d"].sum() == pytest.approx(everyone["net_spend_365d"].sum())
+    assert segment_overview.rfm_grid(everyone[everyone["orders_total"] == 0]) == []
