@@ -8,6 +8,8 @@ from console.pages import (
     cohorts,
     customer,
     customers,
+    data,
+    features,
     overview,
     results,
     segments,
@@ -20,6 +22,9 @@ PAGES: tuple[ConsolePage, ...] = (
     segments.PAGE,
     cohorts.PAGE,
     results.PAGE,
+    data.PAGE,
+    features.PAGE,
+    features.FEATURE_PAGE,
 )
 
 CHANGES: tuple[Change, ...] = ()

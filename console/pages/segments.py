@@ -127,8 +127,10 @@ def _expected(visit: Visit, segments: Sequence[Segment]) -> PageTable:
         totals = {measure.name: segment[measure.name] for measure in MEASURES if segment[measure.name]}
         row: dict[str, Any] = {"segment": _name(visit, segment), "address": members(segment["filter"])}
         for name, total in totals.items():
-            row |= {f"{name}.{bound}": total[bound] for bound in ("expected", "low", "high")}
-            row[f"{name}.interval"] = _interval(visit, _kind(name), total)
+            kind = _kind(name)
+            expected = round(total["expected"]) if kind == "number" else total["expected"]
+            row |= {f"{name}.expected": expected, f"{name}.interval": _interval(visit, kind, total)}
+            row |= {f"{name}.{bound}": total[bound] for bound in ("low", "high")}
         if totals:
             rows.append(row)
     columns = [TableColumn("segment", "segments.segment", link="address", is_row_header=True)]

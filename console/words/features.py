@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from console.words.messages import NONE, Translator
 from decisions import chinese
 from features.group import Feature
+from models.measures.bins import Bin
 
 SHARES = ("share", "probability", "confidence")
 """The units of values from 0 to 1 that are shown as percentages."""
@@ -44,3 +46,29 @@ def feature_value(words: Translator, name: str, unit: str, value: Any) -> str:
     if unit in SHARES:
         return words.percent(value, 1)
     return f"{words.number(value, 2)} {unit_name(words, unit)}"
+
+
+def bin_name(words: Translator, feature: Feature, of: Bin) -> str:
+    """A bin of a feature's values, such as ``4 to 6``; whole numbers are between their bounds."""
+    if of.text is not None:
+        named = {"true": True, "false": False}.get(of.text, of.text)
+        return feature_value(words, feature.name, feature.unit, named)
+    if of.low is None and of.high is None:
+        return words("features.other")
+
+    def number(value: float) -> str:
+        if feature.unit in SHARES:
+            return words.percent(value, 1)
+        return words.number(value, 0 if abs(value) >= 100 else 2)
+
+    low, high, is_whole = of.low, of.high, feature.dtype == "int64"
+    if is_whole and not of.is_number:
+        low = None if low is None else math.floor(low) + 1
+        high = None if high is None else math.floor(high)
+    if low is not None and high is not None:
+        if low == high:
+            return number(low)
+        return words("console.interval", low=number(low), high=number(high))
+    if high is not None:
+        return words("features.up_to", high=number(high))
+    return words("features.from" if is_whole else "features.above", low=number(low or 0.0))

@@ -9,7 +9,7 @@ out numbers therefore takes the lake's ``compacted_seq`` and raises the counter 
 """
 
 from events.journal.message import Message, Refused, Rows, partial_id
-from events.journal.reading import Changes, arrived, changes, last, oldest, tables, tail
+from events.journal.reading import Changes, arrived, changes, last, last_received, oldest, tables, tail
 from events.journal.schema import counter, journal, messages, newest, quarantine
 from events.journal.writing import (
     Appended,
@@ -42,6 +42,7 @@ __all__ = [
     "forget",
     "journal",
     "last",
+    "last_received",
     "messages",
     "newest",
     "oldest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ import ibis
 import pyarrow as pa
 import sqlalchemy as sa
 
+from core.calendar import moment
 from core.storage.database import Database, among
 from events.identity import merges
 from events.journal.schema import journal, messages, newest
@@ -26,6 +28,14 @@ def last(database: Database) -> int:
     """The number of the newest message; 0 if there was none."""
     with database.reading() as connection:
         return newest(connection)
+
+
+def last_received(database: Database) -> datetime | None:
+    """When the newest message was received; None if the journal has none, since the lake holds all."""
+    statement = sa.select(journal.c.received_at_us).order_by(journal.c.seq.desc()).limit(1)
+    with database.reading() as connection:
+        received_at_us: int | None = connection.execute(statement).scalar()
+    return None if received_at_us is None else moment(received_at_us)
 
 
 @dataclass(frozen=True)

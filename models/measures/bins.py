@@ -7,6 +7,7 @@ into one bin and hide a shift by half, and a single enormous order would widen t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -108,21 +109,51 @@ def counts_of(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -
     return np.append(counts, weights[~present].sum())
 
 
+@dataclass(frozen=True)
+class Bin:
+    """A bin: the numbers above ``low`` up to ``high``, one number if they are equal, or a text.
+
+    Attributes:
+        low, high: None where the bin has no bound.
+        text: of a bin of a text; None for numbers, and for the bin of all other texts.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    text: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the bin is of a single number."""
+        return self.low is not None and self.low == self.high
+
+
+def bins_of(spec: Mapping[str, Any]) -> list[Bin]:
+    """The bins in the order of their shares, without that of missing values."""
+    if spec["kind"] != "number":
+        return [*(Bin(text=text) for text in spec["values"]), Bin()]
+    cuts: list[float] = _cuts(spec).tolist()
+    bounds = [None, *cuts, None]
+    return [Bin(high, high) if high in spec["ties"] else Bin(low, high) for low, high in pairwise(bounds)]
+
+
 def bin_names(spec: Mapping[str, Any]) -> list[str]:
     """The name of each bin, without that of missing values."""
+    bins = bins_of(spec)
     if spec["kind"] != "number":
-        return [*map(repr, spec["values"]), "other values"]
-    cuts = _cuts(spec).tolist()
-    if not cuts:
-        return ["any value"]
-    inner = [f"{_plain(low)}..{_plain(high)}" for low, high in pairwise(cuts)]
-    names = [f"up to {_plain(cuts[0])}", *inner, f"above {_plain(cuts[-1])}"]
-    for tie in spec["ties"]:
-        place = cuts.index(tie)
-        names[place] = f"exactly {_plain(tie)}"
-        if place == 1:
-            names[0] = f"below {_plain(tie)}"
+        return [*(repr(b.text) for b in bins[:-1]), "other values"]
+    names = [_name_of(b) for b in bins]
+    if len(bins) > 1 and bins[1].is_number:
+        names[0] = f"below {_plain(bins[1].high or 0.0)}"
     return names
+
+
+def _name_of(of: Bin) -> str:
+    if of.is_number:
+        return f"exactly {_plain(of.high or 0.0)}"
+    if of.low is None:
+        return "any value" if of.high is None else f"up to {_plain(of.high)}"
+    return f"above {_plain(of.low)}" if of.high is None else f"{_plain(of.low)}..{_plain(of.high)}"
 
 
 def _plain(value: float) -> str:
