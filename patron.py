@@ -24,6 +24,7 @@ from commands import (
     training,
     up,
 )
+from commands.access import accounts, audit
 from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
 from commands.decisions import actions, audiences, deliveries
@@ -58,6 +59,8 @@ for noun in (
 ):
     app.add_typer(noun.app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(audit.app, name="audit")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identity.app, name="identity")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_note, print_result
 
 app = typer.Typer(help="Create, list, rotate and revoke the API keys of the service.", no_args_is_help=True)
@@ -29,8 +30,10 @@ def create_key(
     from serving.access.key import span
     from serving.access.keys import Keys
 
-    keys = Keys(open_home())
+    home = open_home()
+    keys = Keys(home)
     key, secret = keys.create(name, scopes.split(","), span(expires_in) if expires_in else None, per_minute)
+    audited(home, "created a key", f"{key.name}: {','.join(key.scopes)}")
     print_result(as_json, {"key": secret} | key.as_dict(keys.now()), secret)
     if not as_json:
         print_note(f"the key {key.name!r} of {', '.join(key.scopes)}; store it, it is not shown again")
@@ -62,8 +65,10 @@ def rotate_key(
     from serving.access.key import span
     from serving.access.keys import Keys
 
-    keys = Keys(open_home())
+    home = open_home()
+    keys = Keys(home)
     new, secret, old = keys.rotate(key, span(overlap))
+    audited(home, "rotated a key", new.name)
     now = keys.now()
     print_result(as_json, {"key": secret} | new.as_dict(now) | {"old": old.as_dict(now)}, secret)
     if not as_json:
@@ -81,8 +86,10 @@ def revoke_key(
     """Revoke all keys of a name, or one key by its prefix, permanently."""
     from serving.access.keys import Keys
 
-    keys = Keys(open_home())
+    home = open_home()
+    keys = Keys(home)
     revoked = keys.revoke(key)
+    audited(home, "revoked a key", revoked[0].name)
     prefixes = ", ".join(key.prefix for key in revoked)
     text = f"revoked {revoked[0].name!r} ({prefixes}); a running service refuses it within a second"
     print_result(as_json, {"revoked": [key.as_dict(keys.now()) for key in revoked]}, text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, Exit, open_home, open_registry, print_result, progress_bar
 from commands.reporting import ranking_metric
 
@@ -106,6 +107,7 @@ def promote(
     except promotion.GatesFailed as refused:
         print_result(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.CHECK_FAILED)
         return
+    audited(registry.home, "promoted a version", f"{name} {move.after}")
     print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
@@ -117,6 +119,7 @@ def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     registry = open_registry()
     name = _known(registry, model)
     move = promotion.rollback(registry, name, why, _hook(name))
+    audited(registry.home, "rolled back a model", f"{name} to {move.after}")
     print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
 
@@ -152,6 +155,7 @@ def challenge(
         print_result(as_json, {"challenge": over and vars(over)}, words)
         return
     begun = challenges.begin(registry, chosen.name, chosen.kind, version, share, bound)
+    audited(registry.home, "began a challenge", f"{chosen.name} {version}")
     print_result(
         as_json, {"challenge": vars(begun)}, f"{chosen.name}: {begun.words}; running services follow"
     )

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from console import routes
+from console.page import PREFIX
 from core.home import Home
 from serving import app as serving_app
 from serving.settings import ServingSettings
@@ -25,5 +26,5 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
 def install(app: FastAPI) -> None:
     """Add the console to an application."""
     app.add_api_route("/", routes.to_console, methods=["GET"], include_in_schema=False)
-    app.mount(f"{routes.PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")
+    app.mount(f"{PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")
     app.include_router(routes.router())

@@ -20,11 +20,13 @@ class Change:
         scope: which callers may send it.
         handle: makes the change, and returns the address of the page to show next. Raises PatronError or
             HTTPException if nothing was changed; the text says why.
+        what: what the audit log says, such as ``promoted a version``; its object is the path's parameters.
     """
 
     path: str
     scope: Scope
     handle: Callable[[Visit, FormData], str]
+    what: str
 
 
 def text(form: FormData, name: str) -> str:

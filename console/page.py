@@ -18,6 +18,7 @@ from serving.http.services import Services
 Kind = Literal["text", "number", "money", "percent", "day", "moment"]
 Row = Mapping[str, Any]
 SHADES = 9  # of a heat table, besides none; ``.heat-1`` and so on in console.css
+PREFIX = "/console"
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Visit:
         path: the values of the path's parameters, by name.
         query: the parameters of the query.
         caller: who sent it; the page has checked its scope.
+        may_change: whether they are signed in, so that forms are shown and accepted.
     """
 
     home: Home
     services: Services
     caller: Caller
+    may_change: bool
     words: Translator
     path: Mapping[str, str]
     query: QueryParams
@@ -104,10 +107,12 @@ class Content:
     Attributes:
         values: by the names that the template uses.
         tables: by the name in the address of their export.
+        about: the object of an audited visit; nothing personal, so a customer's key and not the id.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, PageTable] = field(default_factory=dict)
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class ConsolePage:
         scope: which callers may see it.
         load: reads its content. Raises PatronError if there is nothing to show; the text says what to do.
         in_menu: whether the menu has it.
+        audited: what the audit log says of a visit, such as ``looked at a customer``; empty for nothing.
+            ``Content.about`` is its object.
     """
 
     name: str
@@ -127,6 +134,7 @@ class ConsolePage:
     scope: Scope
     load: Callable[[Visit], Content]
     in_menu: bool = True
+    audited: str = ""
 
 
 @dataclass(frozen=True)

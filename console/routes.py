@@ -1,9 +1,10 @@
-"""The routes of the console: every page, the exports of its tables, the user's preferences, its files."""
+"""The routes of the console: every page, the exports of its tables, the changes of its forms, preferences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.responses import RedirectResponse
@@ -12,23 +13,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console import exports
-from console.changes import Change
+from console.access import sign_in
+from console.access.visitor import TOKEN_FIELD, Visitor, visitor_of
+from console.changes import Change, text
 from console.navigation import CHANGES, FILES, PAGES
-from console.page import ConsoleFile, ConsolePage, Content, Visit
+from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
 from console.words.messages import LANGUAGES, Translator
 from core.errors import PatronError, StoreUnavailable
-from serving.access.authentication import Caller
+from records.audit.log import AuditLog
+from serving.access.scopes import Scope
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
-PREFIX = "/console"
 YEAR_S = 365 * 86_400
 
 
 def router() -> APIRouter:
     """The routes of all pages. They are no coroutines: they read files, so each runs in a thread."""
     routes = APIRouter(prefix=PREFIX, include_in_schema=False)
+    sign_in.add_to(routes)
     routes.add_api_route("/preferences", _set_preferences, methods=["POST"])
     for change in CHANGES:
         routes.add_api_route(change.path, _changed(change), methods=["POST"])
@@ -48,48 +52,36 @@ def to_console() -> Response:
 
 def _shown(page: ConsolePage) -> Callable[[Request], Response]:
     def show(request: Request) -> Response:
-        words, visit = _visit(page, request)
-        if isinstance(visit, HTTPException):
-            return _refused(request, words, visit)
-        values = {"page": page, "menu": _menu(visit)}
-        try:
+        def answer(visitor: Visitor, visit: Visit) -> Response:
             content = page.load(visit)
-        except PatronError as error:
-            status = 503 if isinstance(error, StoreUnavailable) else 200
-            return render(request, "missing.html", words, values | {"reason": str(error)}, status)
-        except HTTPException as error:
-            return render(
-                request, "missing.html", words, values | {"reason": error.detail}, error.status_code
-            )
-        shown = values | {"tables": content.tables} | dict(content.values)
-        return render(request, f"{page.name}.html", words, shown)
+            if page.audited:
+                AuditLog(visit.home).append(visitor.name, page.audited, content.about)
+            shown = {"tables": content.tables} | dict(content.values)
+            return render(request, f"{page.name}.html", visit.words, _common(page, visitor) | shown)
+
+        return _answered(request, page, page.scope, answer)
 
     return show
 
 
 def _exported(page: ConsolePage) -> Callable[[Request], Response]:
     def export(request: Request) -> Response:
-        words, visit = _visit(page, request)
-        if isinstance(visit, HTTPException):
-            raise visit
-        name, kind = request.path_params["table"], request.path_params["kind"]
-        content: Content = page.load(visit)
-        if name not in content.tables or kind not in exports.KINDS:
-            raise HTTPException(404, "there is no such table")
-        return exports.export(content.tables[name], kind, words, f"{page.name}-{name}")
+        def answer(visitor: Visitor, visit: Visit) -> Response:
+            name, kind = request.path_params["table"], request.path_params["kind"]
+            tables = page.load(visit).tables
+            if name not in tables or kind not in exports.KINDS:
+                raise HTTPException(404, visit.words("console.no_table"))
+            AuditLog(visit.home).append(visitor.name, "exported a table", f"{page.name}/{name}.{kind}")
+            return exports.export(tables[name], kind, visit.words, f"{page.name}-{name}")
+
+        return _answered(request, page, page.scope, answer)
 
     return export
 
 
 def _sent(file: ConsoleFile) -> Callable[[Request], Response]:
     def send(request: Request) -> Response:
-        words, visit = _visit(file, request)
-        if isinstance(visit, HTTPException):
-            return _refused(request, words, visit)
-        try:
-            return file.load(visit)
-        except PatronError as error:
-            return _refused(request, words, HTTPException(404, str(error)))
+        return _answered(request, None, file.scope, lambda _, visit: file.load(visit))
 
     return send
 
@@ -100,44 +92,68 @@ async def _form(request: Request) -> FormData:
 
 def _changed(change: Change) -> Callable[[Request, FormData], Response]:
     def make_change(request: Request, form: Annotated[FormData, Depends(_form)]) -> Response:
-        words, visit = _visit(change, request)
-        if isinstance(visit, HTTPException):
-            return _refused(request, words, visit)
-        try:
-            return RedirectResponse(change.handle(visit, form), 303)
-        except PatronError as error:
-            status, reason = 409, str(error)
-        except HTTPException as error:
-            status, reason = error.status_code, error.detail
-        values = {"page": None, "menu": _menu(visit), "reason": reason}
-        return render(request, "unchanged.html", words, values, status)
+        def answer(visitor: Visitor, visit: Visit) -> Response:
+            if visitor.session is None:
+                raise HTTPException(403, visit.words("console.read_only"))
+            if not visitor.sent(text(form, TOKEN_FIELD)) or not sign_in.same_origin(request):
+                raise HTTPException(403, visit.words("console.old_form"))
+            address = change.handle(visit, form)
+            AuditLog(visit.home).append(visitor.name, change.what, " ".join(visit.path.values()))
+            return RedirectResponse(sign_in.safe_address(address), 303)
+
+        return _answered(request, None, change.scope, answer)
 
     return make_change
 
 
-def _visit(
-    target: ConsolePage | ConsoleFile | Change, request: Request
-) -> tuple[Translator, Visit | HTTPException]:
+def _answered(
+    request: Request, page: ConsolePage | None, scope: Scope, answer: Callable[[Visitor, Visit], Response]
+) -> Response:
+    """The answer to a visitor with the scope; others are led to the sign-in or refused, in words."""
     services = services_of(request.app)
     home = services[Scorer].home
     words = words_of(request, home)
-    caller: Caller | HTTPException = request.state.caller
-    if isinstance(caller, HTTPException):
-        return words, caller
-    if not caller.may(target.scope):
-        return words, HTTPException(403, words("console.not_permitted", scope=str(target.scope)))
-    return words, Visit(home, services, caller, words, request.path_params, request.query_params)
+    visitor: Visitor | None = None
+    try:
+        sender = visitor_of(request, home)
+        if isinstance(sender, HTTPException):
+            if request.method != "GET":
+                raise HTTPException(401, words("console.old_form"))
+            wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+            return RedirectResponse(f"{sign_in.PATH}?to={quote(wanted, safe='')}", 303)
+        visitor = sender
+        if not visitor.caller.may(scope):
+            raise HTTPException(403, words("console.not_permitted", scope=str(scope)))
+        visit = Visit(
+            home, services, visitor.caller, visitor.session is not None, words, request.path_params,
+            request.query_params,
+        )  # fmt: skip
+        return answer(visitor, visit)
+    except HTTPException as error:
+        return _problem(request, page, visitor, words, error.detail, error.status_code)
+    except PatronError as error:
+        unavailable = isinstance(error, StoreUnavailable) or isinstance(error.__cause__, StoreUnavailable)
+        status = 503 if unavailable else 200 if request.method == "GET" else 409
+        return _problem(request, page, visitor, words, str(error), status)
 
 
-def _menu(visit: Visit) -> list[ConsolePage]:
-    return [page for page in PAGES if page.in_menu and visit.caller.may(page.scope)]
+def _problem(
+    request: Request,
+    page: ConsolePage | None,
+    visitor: Visitor | None,
+    words: Translator,
+    reason: str,
+    status: int,
+) -> Response:
+    common = _common(page, visitor)
+    template = "missing.html" if request.method == "GET" else "unchanged.html"
+    return render(request, template, words, common | {"reason": reason}, status)
 
 
-def _refused(request: Request, words: Translator, error: HTTPException) -> Response:
-    values: dict[str, Any] = {"page": None, "menu": [], "reason": error.detail}
-    if error.status_code == 401:
-        values["reason"] = words("console.key_needed")
-    return render(request, "missing.html", words, values, error.status_code)
+def _common(page: ConsolePage | None, visitor: Visitor | None) -> dict[str, Any]:
+    """What every template gets of a page and its visitor."""
+    menu = [entry for entry in PAGES if entry.in_menu and visitor and visitor.caller.may(entry.scope)]
+    return {"page": page, "visitor": visitor, "menu": menu}
 
 
 def _set_preferences(
@@ -146,7 +162,7 @@ def _set_preferences(
     theme: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Store language and theme in cookies, and show the page again."""
-    response = RedirectResponse(back if back.startswith(PREFIX) and "\\" not in back else PREFIX, 303)
+    response = RedirectResponse(sign_in.safe_address(back), 303)
     for cookie, value, known in ((LANGUAGE_COOKIE, language, LANGUAGES), (THEME_COOKIE, theme, THEMES)):
         if value in known:
             response.set_cookie(cookie, str(value), YEAR_S, path=PREFIX, httponly=True, samesite="strict")

@@ -279,6 +279,12 @@ def _copy(home: Home, folder: Path) -> Home:
     return Home(folder)
 
 
+@pytest.fixture(scope="session")
+def copy_into() -> Callable[[Home, Path], Home]:
+    """Copies a home into a folder that does not exist yet."""
+    return _copy
+
+
 @pytest.fixture
 def copy_home(tmp_path: Path) -> Callable[[Home], Home]:
     """A function that copies a home into the test's own folder."""

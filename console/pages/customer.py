@@ -44,10 +44,13 @@ def load(visit: Visit) -> Content:
             "events": timeline.events,
         },
         {"facts": _facts(portrait)},
+        str(scorer.identity.keys([customer_id])[customer_id]),
     )
 
 
-PAGE = ConsolePage("customer", "/customers/{customer_id:path}", Scope.CUSTOMERS, load, in_menu=False)
+PAGE = ConsolePage(
+    "customer", "/customers/{customer_id:path}", Scope.CUSTOMERS, load, False, "looked at a customer"
+)
 
 
 def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class Turn(IntEnum):
     EVENTS = 1  # a reader of a number of the journal has then read all lower ones
     DECISIONS = 2  # concurrent requests for a customer then get the same decision
     TABLES = 3
+    AUDIT = 4  # an entry of the audit log has the digest of the one before it
     ANY = 0  # waits for no other writer
 
 

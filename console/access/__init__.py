@@ -1,0 +1,1 @@
+"""Who visits the console: sign-in, sessions and the protection of forms."""

@@ -1,0 +1,104 @@
+"""The routes by which users sign in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse
+from starlette.requests import Request
+from starlette.responses import Response
+
+from console.access.visitor import COOKIE, TOKEN_FIELD, visitor_of
+from console.page import PREFIX
+from console.rendering import render, words_of
+from core.errors import PatronError
+from core.home import Home
+from records.accounts.accounts import Accounts
+from records.accounts.sessions import LIFETIME_US, Sessions
+from records.audit.log import AuditLog
+from serving.http.services import services_of
+from serving.scores.scorer import Scorer
+
+PATH = f"{PREFIX}/sign-in"
+
+
+def add_to(routes: APIRouter) -> None:
+    """Add the routes. They are no coroutines: they wait for the database and for Argon2."""
+    routes.add_api_route("/sign-in", form, methods=["GET"])
+    routes.add_api_route("/sign-in", sign_in, methods=["POST"])
+    routes.add_api_route("/sign-out", sign_out, methods=["POST"])
+
+
+def safe_address(address: str) -> str:
+    """The address if it is one of the console, else that of the first page."""
+    inside = address == PREFIX or address.startswith((f"{PREFIX}/", f"{PREFIX}?"))
+    return address if inside and "\\" not in address and address.isprintable() else PREFIX
+
+
+def form(request: Request, to: str = PREFIX) -> Response:
+    """The form to sign in with."""
+    return _form(request, safe_address(to), None)
+
+
+def sign_in(
+    request: Request,
+    name: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+    to: Annotated[str, Form()] = PREFIX,
+) -> Response:
+    """Open a session for the right name and password, and show the page that was wanted."""
+    home, words = _home(request), words_of(request, _home(request))
+    if not same_origin(request):
+        return _form(request, safe_address(to), words("sign_in.other_origin"), 403)
+    try:
+        account = Accounts(home).sign_in(name, password)
+    except PatronError as error:
+        return _form(request, safe_address(to), str(error), 429)
+    if account is None:
+        AuditLog(home).append("nobody", "failed to sign in")
+        return _form(request, safe_address(to), words("sign_in.wrong"), 401)
+    AuditLog(home).append(account.name, "signed in")
+    response = RedirectResponse(safe_address(to), 303)
+    response.set_cookie(
+        COOKIE, Sessions(home).open(account.number), LIFETIME_US // 1_000_000, path=PREFIX,
+        secure=request.url.scheme == "https", httponly=True, samesite="lax",
+    )  # fmt: skip
+    return response
+
+
+def sign_out(
+    request: Request,
+    form_token: Annotated[str, Form(alias=TOKEN_FIELD)] = "",
+    everywhere: Annotated[str, Form()] = "",
+) -> Response:
+    """Close the session, or all sessions of the account."""
+    home = _home(request)
+    visitor = visitor_of(request, home)
+    response = RedirectResponse(PATH, 303)
+    if not isinstance(visitor, Exception) and visitor.sent(form_token):
+        Sessions(home).close(request.cookies[COOKIE], everywhere=bool(everywhere))
+        AuditLog(home).append(visitor.name, "signed out everywhere" if everywhere else "signed out")
+        response.delete_cookie(COOKIE, path=PREFIX)
+    return response
+
+
+def same_origin(request: Request) -> bool:
+    """Whether a form was sent from a page of this service, as far as the browser says."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if origin is not None and origin != "null":
+        return urlsplit(origin).netloc == request.headers.get("host")
+    return origin is None and site in ("same-origin", "none")
+
+
+def _home(request: Request) -> Home:
+    return services_of(request.app)[Scorer].home
+
+
+def _form(request: Request, to: str, problem: str | None, status: int = 200) -> Response:
+    home = _home(request)
+    values: dict[str, Any] = {"page": None, "menu": [], "visitor": None, "to": to, "problem": problem}
+    values["no_accounts"] = not Accounts(home).there_are_any()
+    return render(request, "sign_in.html", words_of(request, home), values, status)

@@ -1,0 +1,1 @@
+"""The accounts of the console's users, and their sessions."""

@@ -1,0 +1,172 @@
+"""Accounts with a password; only its Argon2id hash is stored (RFC 9106, by argon2-cffi)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from core.errors import NothingThere, PatronError
+from core.home import Home
+from core.storage.connections import Turn
+from core.storage.database import Database
+from records.accounts.roles import Role
+from records.accounts.tables import accounts as table
+from records.accounts.tables import sessions
+
+MIN_PASSWORD, MAX_PASSWORD, MAX_NAME = 12, 200, 60
+MAX_FAILURES, LOCK_US = 10, 15 * 60 * 1_000_000
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43  # of no password
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account.
+
+    Attributes:
+        created_us, closed_us: wall time in microseconds since 1970; ``closed_us`` is None while it is open.
+    """
+
+    number: int
+    name: str
+    role: Role
+    created_us: int
+    closed_us: int | None
+
+
+class Accounts:
+    """The accounts of a home. Processes share them.
+
+    Args:
+        clock: wall time in seconds since 1970.
+
+    Raises:
+        PatronError: from every method, if the database cannot be used.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = time.time) -> None:
+        self._database, self._clock, self._hasher = Database(home), clock, PasswordHasher()
+
+    def create(self, name: str, role: str, password: str) -> Account:
+        """Create an account.
+
+        Raises:
+            PatronError: the name is taken or not printable, there is no such role, or the password is too
+                short or too long.
+        """
+        row = {
+            "name": _name(name), "role": _role(role).value, "password": self._hash(password),
+            "created_us": self._now_us(), "failures": 0, "locked_until_us": 0,
+        }  # fmt: skip
+        with self._database.writing(Turn.ANY) as connection:
+            try:
+                connection.execute(sa.insert(table), row)
+            except sa.exc.IntegrityError as error:
+                raise PatronError(
+                    f"there is an account {row['name']!r} already; choose another name"
+                ) from error
+        return self._named(name)
+
+    def all(self) -> list[Account]:
+        """Every account, also those that are closed, in the order of creation."""
+        try:
+            with self._database.reading() as connection:
+                return [_account(row) for row in connection.execute(sa.select(table).order_by(table.c.n))]
+        except NothingThere:
+            return []
+
+    def there_are_any(self) -> bool:
+        """Whether there is an account that is open."""
+        return any(account.closed_us is None for account in self.all())
+
+    def sign_in(self, name: str, password: str) -> Account | None:
+        """The account of a name with its password; None if they do not match, or the account is closed.
+
+        Raises:
+            PatronError: the password was wrong :data:`MAX_FAILURES` times; the text says how long to wait.
+        """
+        try:
+            with self._database.reading() as connection:
+                row = connection.execute(sa.select(table).where(table.c.name == name.strip().lower())).first()
+        except NothingThere:
+            row = None
+        if row is not None and row.locked_until_us > self._now_us():
+            minutes = -(-(row.locked_until_us - self._now_us()) // 60_000_000)
+            raise PatronError(
+                f"this account is locked after {MAX_FAILURES} wrong passwords; wait {minutes} minutes"
+            )
+        # Without an account the hash is computed as well, so the time does not say which names exist.
+        matches = self._matches(_NOBODY if row is None else row.password, password)
+        if row is None or row.closed_us is not None:
+            return None
+        self._count(row.n, 0 if matches else row.failures + 1)
+        return _account(row) if matches else None
+
+    def set_password(self, name: str, password: str) -> Account:
+        """Set a password, and end all sessions of the account."""
+        return self._change(name, {"password": self._hash(password), "failures": 0, "locked_until_us": 0})
+
+    def set_role(self, name: str, role: str) -> Account:
+        """Set the role; it applies to the next request of every session."""
+        return self._change(name, {"role": _role(role).value}, end_sessions=False)
+
+    def close(self, name: str) -> Account:
+        """Close an account for good, and end its sessions."""
+        return self._change(name, {"closed_us": self._now_us()})
+
+    def _change(self, name: str, values: dict[str, Any], end_sessions: bool = True) -> Account:
+        account = self._named(name)
+        with self._database.writing(Turn.ANY) as connection:
+            connection.execute(sa.update(table).where(table.c.n == account.number).values(values))
+            if end_sessions:
+                connection.execute(sa.delete(sessions).where(sessions.c.account == account.number))
+        return self._named(name)
+
+    def _named(self, name: str) -> Account:
+        for account in self.all():
+            if account.name == name.strip().lower():
+                return account
+        raise PatronError(f"there is no account {name.strip()[:MAX_NAME]!r}; see `patron accounts list`")
+
+    def _count(self, number: int, failures: int) -> None:
+        locked = self._now_us() + LOCK_US if failures >= MAX_FAILURES else 0
+        values = {"failures": 0 if locked else failures, "locked_until_us": locked}
+        with self._database.writing(Turn.ANY) as connection:
+            connection.execute(sa.update(table).where(table.c.n == number).values(values))
+
+    def _hash(self, password: str) -> str:
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            raise PatronError(f"a password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+        return self._hasher.hash(password)
+
+    def _matches(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password[:MAX_PASSWORD])
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _now_us(self) -> int:
+        return round(self._clock() * 1_000_000)
+
+
+def _account(row: sa.Row[Any]) -> Account:
+    return Account(row.n, row.name, Role(row.role), row.created_us, row.closed_us)
+
+
+def _name(name: str) -> str:
+    name = name.strip().lower()
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise PatronError(f"an account's name must have 1 to {MAX_NAME} printable characters")
+    return name
+
+
+def _role(role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError as error:
+        raise PatronError(f"there is no role {role[:30]!r}; there are {', '.join(Role)}") from error

@@ -1,0 +1,31 @@
+"""The tables of accounts and sessions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.storage.database import METADATA, Key
+
+accounts = sa.Table(
+    "accounts",
+    METADATA,
+    sa.Column("n", Key, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("password", sa.Text, nullable=False),  # its Argon2 hash
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("closed_us", sa.BigInteger),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("locked_until_us", sa.BigInteger, nullable=False),
+    sa.Index("accounts_by_name", "name", unique=True),
+)
+sessions = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("account", sa.BigInteger, nullable=False),
+    sa.Column("form_token", sa.Text, nullable=False),
+    sa.Column("opened_us", sa.BigInteger, nullable=False),
+    sa.Column("used_us", sa.BigInteger, nullable=False),
+    sa.Index("sessions_by_account", "account"),
+)

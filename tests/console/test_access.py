@@ -1,0 +1,152 @@
+"""Sign-in, roles, forms and the audit log of the console."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from benchmarks.harness import servers
+from console.app import open_app
+from console.navigation import PAGES
+from core.home import Home
+from records.accounts.accounts import Accounts
+from records.accounts.roles import Role
+from records.audit.log import AuditLog
+from serving.settings import ServingSettings
+
+PASSWORD = "correct horse battery"
+
+
+def process() -> FastAPI:
+    """What the server process runs."""
+    return open_app(Home(Path(os.environ["PATRON_HOME"])), ServingSettings())
+
+
+@pytest.fixture(scope="module")
+def home(
+    console_home: Home, tmp_path_factory: pytest.TempPathFactory, copy_into: Callable[[Home, Path], Home]
+) -> Home:
+    home = copy_into(console_home, tmp_path_factory.mktemp("access") / "home")
+    for role in Role:
+        Accounts(home).create(role.value, role, PASSWORD)
+    return home
+
+
+@pytest.fixture(scope="module")
+def service(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("log")
+    environment = {"PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parent)}
+    ours = {"ours": servers.uvicorn("test_access:process")}
+    with servers.running(ours, environment, folder) as started:
+        yield f"http://{servers.HOST}:{started['ours'].port}"
+
+
+@pytest.fixture
+def sign_in(service: str) -> Iterator[Callable[..., httpx.Client]]:
+    clients = []
+
+    def opened(name: str, password: str = PASSWORD) -> httpx.Client:
+        client = httpx.Client(base_url=service, timeout=60)
+        clients.append(client)
+        client.post("/console/sign-in", data={"name": name, "password": password})
+        return client
+
+    yield opened
+    for client in clients:
+        client.close()
+
+
+def token_of(client: httpx.Client) -> str:
+    page = client.get("/console").text
+    return page.split('name="form_token" value="')[1].split('"')[0]
+
+
+def test_without_a_session_every_page_leads_to_the_sign_in(service: str) -> None:
+    with httpx.Client(base_url=service) as client:
+        for page in PAGES:
+            path = f"/console{page.path.replace('{customer_id:path}', 'C1')}"
+            response = client.get(path)
+            assert (response.status_code, response.headers["location"][:19]) == (303, "/console/sign-in?to")
+        assert client.get("/console/sign-in").status_code == 200
+        wrong = client.post("/console/sign-in", data={"name": "admin", "password": "wrong"})
+        assert wrong.status_code == 401
+        assert "patron_session" not in wrong.headers.get("set-cookie", "")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_reaches_the_pages_and_exports_of_its_scopes_and_no_others(
+    role: Role, sign_in: Callable[..., httpx.Client]
+) -> None:
+    client = sign_in(role.value)
+    for page in PAGES:
+        if not page.in_menu:
+            continue
+        permitted = bool({page.scope, "all"} & role.scopes)
+        response = client.get(f"/console{page.path}", follow_redirects=True)
+        assert response.status_code == (200 if permitted else 403), page.name
+        name = f"/console/export{page.path}/nothing.csv"
+        assert client.get(name).status_code == (404 if permitted else 403), page.name
+    assert client.get("/console/customers/C000001").status_code in (
+        (200, 404) if {"customers", "all"} & role.scopes else (403,)
+    )
+
+
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_of_the_api(service: str) -> None:
+    with httpx.Client(base_url=service) as client:
+        answer = client.post("/console/sign-in", data={"name": "admin", "password": PASSWORD, "to": "//evil"})
+        assert answer.headers["location"] == "/console"
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert "Path=/console" in cookie
+
+
+def test_a_form_from_elsewhere_or_of_another_session_changes_nothing(
+    service: str, sign_in: Callable[..., httpx.Client]
+) -> None:
+    client, other = sign_in("viewer"), sign_in("viewer")
+    evil = {"origin": "https://evil.example"}
+    for data in ({}, {"form_token": "x"}, {"form_token": token_of(other)}):
+        client.post("/console/sign-out", data=data)
+        assert client.get("/console").status_code == 200  # still signed in
+    refused = client.post("/console/sign-in", data={"name": "admin", "password": PASSWORD}, headers=evil)
+    assert refused.status_code == 403
+    client.post("/console/sign-out", data={"form_token": token_of(client), "everywhere": "yes"})
+    assert client.get("/console").status_code == 303
+    assert other.get("/console").status_code == 303
+
+
+def test_a_role_that_changes_applies_at_once(home: Home, sign_in: Callable[..., httpx.Client]) -> None:
+    Accounts(home).create("mover", "viewer", PASSWORD)
+    client = sign_in("mover")
+    assert client.get("/console/customers").status_code == 403
+    Accounts(home).set_role("mover", "marketer")
+    assert client.get("/console/customers").status_code == 200
+    Accounts(home).close("mover")
+    assert client.get("/console").status_code == 303
+
+
+def test_looks_at_customers_and_sign_ins_are_in_the_audit_log(
+    home: Home, sign_in: Callable[..., httpx.Client]
+) -> None:
+    client = sign_in("marketer")
+    listed = client.get("/console/customers").text
+    address = listed.split('href="/console/customers/')[1].split('"')[0]
+    assert client.get(f"/console/customers/{address}").status_code == 200
+    assert client.get("/console/export/customers/customers.csv").status_code == 200
+    client.post("/console/sign-in", data={"name": "marketer", "password": "no"})
+    log = AuditLog(home)
+    newest = [(entry.by, entry.what) for entry in log.newest(4)]
+    assert newest == [
+        ("nobody", "failed to sign in"),
+        ("marketer", "exported a table"),
+        ("marketer", "looked at a customer"),
+        ("marketer", "signed in"),
+    ]
+    assert log.newest(3)[2].about.isdigit()  # the customer's key, not the id
+    assert log.verify().broken_at is None
