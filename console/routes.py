@@ -59,7 +59,7 @@ def _shown(page: ConsolePage) -> Callable[[Request], Response]:
             shown = {"tables": content.tables} | dict(content.values)
             return render(request, f"{page.name}.html", visit.words, _common(page, visitor) | shown)
 
-        return _answered(request, page, page.scope, answer)
+        return _answered(request, page, page.scope, answer, missing=200)
 
     return show
 
@@ -107,9 +107,17 @@ def _changed(change: Change) -> Callable[[Request, FormData], Response]:
 
 
 def _answered(
-    request: Request, page: ConsolePage | None, scope: Scope, answer: Callable[[Visitor, Visit], Response]
+    request: Request,
+    page: ConsolePage | None,
+    scope: Scope,
+    answer: Callable[[Visitor, Visit], Response],
+    missing: int = 404,
 ) -> Response:
-    """The answer to a visitor with the scope; others are led to the sign-in or refused, in words."""
+    """The answer to a visitor with the scope; others are led to the sign-in or refused, in words.
+
+    Args:
+        missing: the status if there is nothing to show yet.
+    """
     services = services_of(request.app)
     home = services[Scorer].home
     words = words_of(request, home)
@@ -133,7 +141,7 @@ def _answered(
         return _problem(request, page, visitor, words, error.detail, error.status_code)
     except PatronError as error:
         unavailable = isinstance(error, StoreUnavailable) or isinstance(error.__cause__, StoreUnavailable)
-        status = 503 if unavailable else 200 if request.method == "GET" else 409
+        status = 503 if unavailable else missing if request.method == "GET" else 409
         return _problem(request, page, visitor, words, str(error), status)
 
 
