@@ -1,4 +1,7 @@
-"""Changes that people make with the forms of pages: each is a POST that leads to a page."""
+"""Changes that people make with the forms of pages: each is a POST that leads to a page.
+
+A form contains the macro ``form_token(visitor)``; only signed-in visitors can send it (``visitor.session``).
+"""
 
 from __future__ import annotations
 
