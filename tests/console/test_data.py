@@ -1,0 +1,107 @@
+"""The page of data over a shop of each kind: simulated, imported with rejected rows, with a quarantine."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from console.app import open_app
+from core.home import Home
+from serving.settings import ServingSettings
+
+
+def test_a_simulated_shop_says_what_arrived_and_that_nothing_was_imported(client: httpx.Client) -> None:
+    page = client.get("/console/data").text
+    assert "Simulated" in page
+    assert "No file was imported" in page
+    assert "Every event that came could be used" in page
+    everything = client.get("/console/data", params={"checks": "all"}).text
+    assert "Run all checks" in page
+    assert "Run all checks" not in everything
+    assert "MLflow" in everything
+
+
+ROWS = [
+    "ann,2024-03-01,1,10.50",
+    "ben,2024-03-02,2,20",
+    "ann,2024-04-02,3,30",
+    "ann,2024-04-02,3,30",  # a duplicate
+    ",2024-04-03,4,5",  # no customer
+    "cid,yesterday,5,5",  # unreadable
+]
+
+
+@dataclass(frozen=True)
+class Local:
+    """Requests to an application in this process."""
+
+    app: FastAPI
+
+    def get(self, path: str) -> httpx.Response:
+        return asyncio.run(self._send("GET", path))
+
+    def post(self, path: str, json: dict[str, Any]) -> httpx.Response:
+        return asyncio.run(self._send("POST", path, json=json))
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.request(method, path, **request)
+
+
+@pytest.fixture
+def imported(sales_mapping: str, tmp_path: Path) -> Local:
+    """A client of a shop that was imported and not built yet."""
+    from events.files import imports
+
+    (tmp_path / "orders.csv").write_text("\n".join(["who,day,no,paid", *ROWS]) + "\n")
+    (tmp_path / "own.toml").write_text(sales_mapping.replace('product = "sku"\n', ""))
+    home = Home(tmp_path / "home")
+    imports.import_file(home, str(tmp_path / "orders.csv"), str(tmp_path / "own.toml"), allow_rejects=True)
+    return Local(open_app(home, ServingSettings()))
+
+
+def rows(client: Local, table: str) -> list[dict[str, str]]:
+    response = client.get(f"/console/export/data/{table}.csv")
+    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+
+
+def test_an_import_is_shown_with_its_month_sums_and_its_rejected_rows(imported: Local) -> None:
+    page = imported.get("/console/data")
+    assert page.status_code == 200
+    assert "orders.csv" in page.text
+    assert "No features were built" in page.text
+    assert [(row["Month"], row["Orders"], row["Net"]) for row in rows(imported, "months")] == [
+        ("2024-04", "1", "30"),
+        ("2024-03", "2", "30.5"),
+    ]
+    by_reason = {(row["Outcome"], row["Reason"]): float(row["Rows"]) for row in rows(imported, "rows")}
+    rejected = {
+        ("Rejected", reason): 1 for reason in ("unreadable", "no customer", "the same as another row")
+    }
+    assert by_reason == {("Accepted", "order lines"): 3, ("Read in all", ""): 6} | rejected
+    assert [row["Row"] for row in rows(imported, "rejected")] == ["4", "5", "6"]
+    assert "cid" not in page.text  # no customer is named
+
+
+def test_events_in_quarantine_are_counted_by_reason(imported: Local) -> None:
+    imported.post("/v1/track", json={"userId": "ann", "event": "Order Completed", "properties": {}})
+    listed = rows(imported, "quarantine")
+    assert [row["Events"] for row in listed] == ["1"]
+    assert listed[0]["Reason"] in imported.get("/console/data").text
+
+
+@pytest.mark.parametrize("page", ["segments", "cohorts", "features", "data"])
+def test_a_shop_that_was_never_built_says_what_to_do(page: str, imported: Local) -> None:
+    response = imported.get(f"/console/{page}")
+    assert response.status_code == 200
+    if page in ("segments", "cohorts", "data"):
+        assert "patron build" in response.text
