@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from commands.access.audit import audited
 from commands.common import AsJson, Exit, open_home, open_registry, print_result, progress_bar
 from commands.reporting import ranking_metric
-
-if TYPE_CHECKING:
-    from models.registry.promotion import Hook
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="A model's name, or all.", metavar="MODEL")]
@@ -99,11 +96,12 @@ def promote(
 ) -> None:
     """Make a version the champion, and record who did it and why."""
     from models.registry import promotion
+    from models.text.bundle import promotion_hook
 
     registry = open_registry()
     name = _known(registry, model)
     try:
-        move = promotion.promote(registry, name, version, why, force, _hook(name))
+        move = promotion.promote(registry, name, version, why, force, promotion_hook(name))
     except promotion.GatesFailed as refused:
         print_result(as_json, {"promoted": None, "refused": str(refused)}, str(refused), Exit.CHECK_FAILED)
         return
@@ -115,10 +113,11 @@ def promote(
 def rollback(model: OneModel, why: Why, as_json: AsJson = False) -> None:
     """Make the previously promoted version the champion again, and record it."""
     from models.registry import promotion
+    from models.text.bundle import promotion_hook
 
     registry = open_registry()
     name = _known(registry, model)
-    move = promotion.rollback(registry, name, why, _hook(name))
+    move = promotion.rollback(registry, name, why, promotion_hook(name))
     audited(registry.home, "rolled back a model", f"{name} to {move.after}")
     print_result(as_json, {"promoted": vars(move)}, _moved(name, move))
 
@@ -187,13 +186,6 @@ def _known(registry: Any, name: str) -> str:
     from models.registry.other_models import OTHER_MODELS
 
     return name if name in (*OTHER_MODELS, *registry.table_models()) else find(name).name
-
-
-def _hook(name: str) -> Hook | None:
-    """What follows a promotion: the champion of ``feedback`` also reads the texts for features."""
-    from models.text import bundle
-
-    return bundle.install if name == bundle.NAME else None
 
 
 def _listed(version: Any) -> str:

@@ -10,6 +10,8 @@ from console.pages import (
     customers,
     data,
     features,
+    model_versions,
+    models,
     overview,
     results,
     segments,
@@ -25,7 +27,9 @@ PAGES: tuple[ConsolePage, ...] = (
     data.PAGE,
     features.PAGE,
     features.FEATURE_PAGE,
+    models.PAGE,
+    model_versions.PAGE,
 )
 
-CHANGES: tuple[Change, ...] = ()
+CHANGES: tuple[Change, ...] = (*model_versions.CHANGES,)
 FILES: tuple[ConsoleFile, ...] = ()

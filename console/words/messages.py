@@ -127,6 +127,8 @@ class Translator:
             return self.money(value, currency)
         if kind == "number":
             return self.number(value, 2)
+        if kind == "measure":
+            return self.number(value, 4)
         if kind == "percent":
             return self.percent(value, 1)
         if kind == "day":

@@ -26,6 +26,8 @@ class ColumnDrift:
         p_value: of Pearson's chi-square test that both are samples of one distribution.
         detail: the change as text.
         drifted: whether the change is large and significant enough to act on.
+        bin, before, after: the bin that changed most, and its shares of the customers then and now; None if
+            there is nothing to compare.
     """
 
     column: str
@@ -34,6 +36,9 @@ class ColumnDrift:
     p_value: float
     detail: str
     drifted: bool
+    bin: str | None = None
+    before: float | None = None
+    after: float | None = None
 
 
 def compare(
@@ -77,8 +82,9 @@ def _drift(name: str, spec: Mapping[str, Any], then: Array, now: Array, p: float
     psi, noise = population_stability(then, now)
     before, after = then[-1] / max(then.sum(), 1), now[-1] / max(now.sum(), 1)
     lost = after >= 1.5 * before and after - before >= MISSING_RISE
-    detail = _detail(spec, then, now, lost)
-    return ColumnDrift(name, psi, noise, p, detail, sure and bool(lost or psi - noise > PSI_THRESHOLD))
+    drifted = sure and bool(lost or psi - noise > PSI_THRESHOLD)
+    most = _most_changed(spec, then, now, lost)
+    return ColumnDrift(name, psi, noise, p, _detail(spec, then, now, most), drifted, *(most or ()))
 
 
 def population_stability(then: Array, now: Array) -> tuple[float, float]:
@@ -123,15 +129,25 @@ def _survivors(p_values: Sequence[float]) -> list[bool]:
     return [bool(value <= passing.max()) if len(passing) else False for value in p]
 
 
-def _detail(spec: Mapping[str, Any], then: Array, now: Array, lost: bool) -> str:
-    """The bin that changed most, and for numbers the shift of the median."""
+def _most_changed(
+    spec: Mapping[str, Any], then: Array, now: Array, lost: bool
+) -> tuple[str, float, float] | None:
+    """The bin that changed most, with its shares then and now; None if there is nothing to compare."""
     if not then.sum() or not now.sum():
-        return "nothing to compare"
+        return None
     p, q = then / then.sum(), now / now.sum()
-    names = [*bin_names(spec), "missing"]
     weight = (q - p) * np.log((q + 1e-6) / (p + 1e-6))
     most = len(p) - 1 if lost else int(np.argmax(weight))
-    words = [f"{names[most]} from {p[most]:.1%} to {q[most]:.1%} of customers"]
+    return [*bin_names(spec), "missing"][most], float(p[most]), float(q[most])
+
+
+def _detail(spec: Mapping[str, Any], then: Array, now: Array, most: tuple[str, float, float] | None) -> str:
+    """The bin that changed most, and for numbers the shift of the median, as text."""
+    if most is None:
+        return "nothing to compare"
+    name, p, q = most
+    words = [f"{name} from {p:.1%} to {q:.1%} of customers"]
+    names = bin_names(spec)
     if spec["kind"] == "number" and then[:-1].sum() and now[:-1].sum():
         before, after = (int(np.searchsorted(np.cumsum(c[:-1]), c[:-1].sum() / 2)) for c in (then, now))
         if before != after:

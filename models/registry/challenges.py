@@ -58,9 +58,18 @@ def in_challenger_share(model: str, version: str, customer_key: int, share: floa
 
 
 def begin(
-    registry: Registry, name: str, kind: str, version: str, share: float, bound: float | None = None
+    registry: Registry,
+    name: str,
+    kind: str,
+    version: str,
+    share: float,
+    bound: float | None = None,
+    who: str | None = None,
 ) -> Challenge:
     """Begin a challenge; it replaces the present challenger, if any.
+
+    Args:
+        who: begins it; :func:`models.registry.promotion.user` for None.
 
     Raises:
         PatronError: there is no such version or no champion, the version is the champion, or a value is
@@ -75,7 +84,7 @@ def begin(
         raise PatronError(f"{name} version {version} is the champion; another version can challenge it")
     if not any(each.champion for each in registry.versions(name)):
         raise PatronError(f"{name} has no champion to be challenged; `patron promote` lets a version answer")
-    challenge = Challenge(version, share, bound or BOUNDS[kind], promotion.user(), registry.moment())
+    challenge = Challenge(version, share, bound or BOUNDS[kind], who or promotion.user(), registry.moment())
     registry.challenge(name, challenge.to_json(), version)
     return challenge
 

@@ -127,13 +127,17 @@ class MlflowConnection:
         return self.uri == local_uri(self.home)
 
     def bundle(self, run_id: str, folder: str) -> Path:
-        """The folder of a run's bundle, downloaded to ``folder`` from a server.
+        """The folder of a run's bundle, downloaded to ``folder`` from a server."""
+        return self.artifact(run_id, BUNDLE, folder)
+
+    def artifact(self, run_id: str, name: str, folder: str) -> Path:
+        """A file or folder that a run recorded, downloaded to ``folder`` from a server.
 
         MLflow records absolute paths; the path of a local run is derived instead, since a home may be moved.
         """
         if self.is_local:
-            return self.home.mlflow / "artifacts" / run_id / "artifacts" / BUNDLE
-        return Path(self.client.download_artifacts(run_id, BUNDLE, folder))
+            return self.home.mlflow / "artifacts" / run_id / "artifacts" / name
+        return Path(self.client.download_artifacts(run_id, name, folder))
 
     def stamp(self) -> tuple[tuple[int, int], ...] | None:
         """Modification times and sizes of the local files, as a change marker; None for a server."""

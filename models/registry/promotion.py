@@ -47,12 +47,19 @@ def find(registry: Registry, name: str, version: str | None = None) -> ModelVers
 
 
 def promote(
-    registry: Registry, name: str, version: str, why: str, force: bool = False, hook: Hook | None = None
+    registry: Registry,
+    name: str,
+    version: str,
+    why: str,
+    force: bool = False,
+    hook: Hook | None = None,
+    who: str | None = None,
 ) -> Promotion:
     """Promote a version on behalf of the user.
 
     Args:
         hook: called after the promotion is recorded.
+        who: promotes it; :func:`user` for None.
 
     Raises:
         GatesFailed: the version failed its gates, and ``force`` is not given; or no service can load it.
@@ -69,17 +76,20 @@ def promote(
             f"{name} version {version} is not promoted, since it did not pass its gates:"
             f" {'; '.join(chosen.failed_gates)} (--force promotes it all the same, and is recorded)"
         )
-    promotion = registry.promote(name, version, user(), why, forced=bool(chosen.failed_gates))
+    promotion = registry.promote(name, version, who or user(), why, forced=bool(chosen.failed_gates))
     if hook is not None:
         hook(registry)
     return promotion
 
 
-def rollback(registry: Registry, name: str, why: str, hook: Hook | None = None) -> Promotion:
+def rollback(
+    registry: Registry, name: str, why: str, hook: Hook | None = None, who: str | None = None
+) -> Promotion:
     """Make the version the champion that was promoted before the present one.
 
     Args:
         hook: called after the rollback is recorded.
+        who: rolls back; :func:`user` for None.
 
     Raises:
         PatronError: there is no such version, or the reason is missing.
@@ -93,7 +103,7 @@ def rollback(registry: Registry, name: str, why: str, hook: Hook | None = None) 
             f"{name} cannot go back: {now}; `patron models {name}` lists versions, `patron promote` picks one"
         )
     forced = bool(find(registry, name, before).failed_gates)
-    promotion = registry.promote(name, before, user(), why, ROLLED_BACK, forced)
+    promotion = registry.promote(name, before, who or user(), why, ROLLED_BACK, forced)
     if hook is not None:
         hook(registry)
     return promotion

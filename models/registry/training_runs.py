@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from models.registry.connection import EXPERIMENT, MlflowConnection
+from core.errors import StoreUnavailable
+from models.registry.connection import EXPERIMENT, MlflowConnection, mlflow_errors
 from models.registry.versions import TrainingRun
 
 MAX_PARAMETERS = 100  # in one request to MLflow; of metrics it accepts 1,000
@@ -51,6 +53,21 @@ class TrainingRuns:
         for file_name, text in run.texts.items():
             self._mlflow.client.log_text(run_id, text, file_name)
         return run_id
+
+    def read(self, run_id: str, file_name: str) -> str | None:
+        """The text of a file that a run recorded; None if it did not, or the file is gone.
+
+        Raises:
+            StoreUnavailable: the MLflow server cannot be reached.
+        """
+        unreadable: tuple[type[Exception], ...] = (OSError, *mlflow_errors())
+        with TemporaryDirectory() as folder:
+            try:
+                return self._mlflow.artifact(run_id, file_name, folder).read_text(encoding="utf-8")
+            except unreadable as error:
+                if self._mlflow.is_unavailable(error):
+                    raise StoreUnavailable(f"MLflow at {self._mlflow.place} cannot be reached") from error
+                return None
 
     def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Record parameters and metrics in few requests and transactions."""

@@ -8,6 +8,7 @@ from core.errors import PatronError
 from features.text import opinions
 from features.text.classifier import PARAMETERS, TERMS, TextClassifier
 from models.registry.bundle import verified
+from models.registry.promotion import Hook
 from models.registry.registry import Registry
 
 NAME = "feedback"
@@ -35,3 +36,8 @@ def install(registry: Registry) -> None:
     files, manifest_digest = registry.files(NAME, version)
     open_classifier(version, files, manifest_digest)
     opinions.install(registry.home, {name: files[name] for name in (TERMS, PARAMETERS)})
+
+
+def promotion_hook(name: str) -> Hook | None:
+    """What follows a promotion of a model: the champion of ``feedback`` also reads the texts for features."""
+    return install if name == NAME else None

@@ -15,6 +15,7 @@ from serving.catalogue.other_models import OtherModels
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 from serving.scores.schemas import ModelState
+from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs(Scope.OPERATIONS)])
 OtherModelsDep = Annotated[OtherModels, service(OtherModels)]
@@ -25,6 +26,11 @@ OtherModelsDep = Annotated[OtherModels, service(OtherModels)]
 )
 async def models(scorer: ScorerDep, other_models: OtherModelsDep) -> list[ModelState]:
     """Each model: its question, the version that answers, what its score means, what it reads."""
+    return [*scoring_models(scorer), *await run_in_threadpool(other_models.states)]
+
+
+def scoring_models(scorer: Scorer) -> list[ModelState]:
+    """The states of the models that score customers."""
     champions, states = scorer.champions, []
     for name, model in every().items():
         if name not in champions.models and name not in champions.unavailable:
@@ -47,4 +53,4 @@ async def models(scorer: ScorerDep, other_models: OtherModelsDep) -> list[ModelS
                 state.challenger = champions.challengers[name].challenge.words
             state.features = list(fitted.features)
         states.append(state)
-    return [*states, *await run_in_threadpool(other_models.states)]
+    return states

@@ -1,0 +1,60 @@
+"""The pages of models show what the registry has, and change the champion by forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import httpx
+
+from core.home import Home
+from models.registry.registry import Registry
+from models.registry.versions import TrainingRun
+
+ConsoleOver = Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]
+MODEL = "/console/models/churn"
+
+
+def second_version(home: Home) -> str:
+    """Register the champion of churn a second time; returns the version's number."""
+    registry = Registry(home)
+    files, _ = registry.files("churn", "1")
+    run = TrainingRun({}, {"auc": 0.9}, {})
+    return registry.publish("churn", files, run, ()).version
+
+
+def test_a_model_is_promoted_and_rolled_back_by_forms(
+    trained_shop: Home, copy_home: Callable[..., Home], console_over: ConsoleOver
+) -> None:
+    home = copy_home(trained_shop)
+    version = second_version(home)
+    with console_over(home) as ask:
+        states = {state["name"]: state for state in ask("/v1/models").json()}
+        listed = ask("/console/models").text
+        assert all(f"version {state['version']}" in listed for state in states.values())
+        page = ask(MODEL).text
+        measured = next(v.metrics["auc"] for v in Registry(home).versions("churn") if v.champion)
+        assert f"{measured:.3f}".rstrip("0") in page
+        assert "<svg" in page
+        assert ask(f"{MODEL}?version=99").text.count("no version") == 1
+
+        def change(path: str, **form: str) -> httpx.Response:
+            return ask(f"{MODEL}/{path}", method="POST", data=form)
+
+        assert "give a reason" in change("promote", version=version, champion="1", why=" ").text
+        stale = change("promote", version=version, champion="7", why="better")
+        assert (stale.status_code, "changed while" in stale.text) == (409, True)
+        done = change("promote", version=version, champion="1", why="<b>better</b>")
+        assert (done.status_code, done.headers["location"]) == (303, MODEL)
+        assert "&lt;b&gt;better" in ask(MODEL).text
+        move = Registry(home).promotions("churn")[-1]
+        assert (move.before, move.after, move.why) == ("1", version, "<b>better</b>")
+
+        assert change("challenge", version="1", share="10").status_code == 303
+        assert "answers 10%" in ask(MODEL).text
+        assert change("challenge/end", version="1").status_code == 303
+        assert "answers 10%" not in ask(MODEL).text
+        assert change("challenge", version="1", share="x").status_code == 409
+
+        assert change("rollback", champion=version, why="as before").status_code == 303
+        assert Registry(home).promotions("churn")[-1].after == "1"
