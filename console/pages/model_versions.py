@@ -241,8 +241,8 @@ def _check_seen(visit: Visit, form: FormData) -> None:
 
 
 CHANGES: Sequence[Change] = (
-    Change("/models/{name}/promote", Scope.OPERATIONS, _promote),
-    Change("/models/{name}/rollback", Scope.OPERATIONS, _roll_back),
-    Change("/models/{name}/challenge", Scope.OPERATIONS, _challenge),
-    Change("/models/{name}/challenge/end", Scope.OPERATIONS, _end_challenge),
+    Change("/models/{name}/promote", Scope.OPERATIONS, _promote, "promoted a version"),
+    Change("/models/{name}/rollback", Scope.OPERATIONS, _roll_back, "rolled back a model"),
+    Change("/models/{name}/challenge", Scope.OPERATIONS, _challenge, "began a challenge"),
+    Change("/models/{name}/challenge/end", Scope.OPERATIONS, _end_challenge, "ended a challenge"),
 )

@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.harness import servers
 from console.app import open_app
 from core.home import Home
+from records.accounts.accounts import Accounts
+from records.accounts.roles import Role
 from serving.settings import ServingSettings
 
 CHROMIUM_OPTIONS = [
@@ -71,6 +73,27 @@ def console_over() -> Callable[[Home], AbstractContextManager[Callable[..., http
             asyncio.run(shut_down())
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def signed_in() -> Callable[..., Callable[..., httpx.Response]]:
+    """A function (ask, home): it creates an administrator, signs in, and returns a function that sends forms."""
+
+    def sign_in(ask: Callable[..., httpx.Response], home: Home) -> Callable[..., httpx.Response]:
+        account = {"name": "ada", "password": "correct horse battery"}
+        Accounts(home).create(account["name"], Role.ADMIN, account["password"])
+        cookies = dict(ask("/console/sign-in", method="POST", data=account).cookies)
+        page = ask("/console", cookies=cookies, follow_redirects=True).text
+        token = page.split('name="form_token" value="')[1].split('"')[0]
+
+        def send(path: str, **form: str) -> httpx.Response:
+            if not form:
+                return ask(path, cookies=cookies)
+            return ask(path, method="POST", cookies=cookies, data=form | {"form_token": token})
+
+        return send
+
+    return sign_in
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,10 @@ def second_version(home: Home) -> str:
 
 
 def test_a_model_is_promoted_and_rolled_back_by_forms(
-    trained_shop: Home, copy_home: Callable[..., Home], console_over: ConsoleOver
+    trained_shop: Home,
+    copy_home: Callable[..., Home],
+    console_over: ConsoleOver,
+    signed_in: Callable[..., Callable[..., httpx.Response]],
 ) -> None:
     home = copy_home(trained_shop)
     version = second_version(home)
@@ -38,22 +41,26 @@ def test_a_model_is_promoted_and_rolled_back_by_forms(
         assert "<svg" in page
         assert ask(f"{MODEL}?version=99").text.count("no version") == 1
 
+        refused = ask(f"{MODEL}/promote", method="POST", data={"version": version, "why": "x"})
+        assert refused.status_code == 403  # nobody is signed in
+        send = signed_in(ask, home)
+
         def change(path: str, **form: str) -> httpx.Response:
-            return ask(f"{MODEL}/{path}", method="POST", data=form)
+            return send(f"{MODEL}/{path}", **form)
 
         assert "give a reason" in change("promote", version=version, champion="1", why=" ").text
         stale = change("promote", version=version, champion="7", why="better")
         assert (stale.status_code, "changed while" in stale.text) == (409, True)
         done = change("promote", version=version, champion="1", why="<b>better</b>")
         assert (done.status_code, done.headers["location"]) == (303, MODEL)
-        assert "&lt;b&gt;better" in ask(MODEL).text
+        assert "&lt;b&gt;better" in send(MODEL).text
         move = Registry(home).promotions("churn")[-1]
         assert (move.before, move.after, move.why) == ("1", version, "<b>better</b>")
 
         assert change("challenge", version="1", share="10").status_code == 303
-        assert "answers 10%" in ask(MODEL).text
+        assert "answers 10%" in send(MODEL).text
         assert change("challenge/end", version="1").status_code == 303
-        assert "answers 10%" not in ask(MODEL).text
+        assert "answers 10%" not in send(MODEL).text
         assert change("challenge", version="1", share="x").status_code == 409
 
         assert change("rollback", champion=version, why="as before").status_code == 303
