@@ -5,6 +5,7 @@ from __future__ import annotations
 from console.changes import Change
 from console.page import ConsoleFile, ConsolePage
 from console.pages import (
+    access,
     cohorts,
     customer,
     customers,
@@ -29,7 +30,8 @@ PAGES: tuple[ConsolePage, ...] = (
     features.FEATURE_PAGE,
     models.PAGE,
     model_versions.PAGE,
+    access.PAGE,
 )
 
-CHANGES: tuple[Change, ...] = (*model_versions.CHANGES,)
+CHANGES: tuple[Change, ...] = (*model_versions.CHANGES, *access.CHANGES)
 FILES: tuple[ConsoleFile, ...] = ()

@@ -150,3 +150,28 @@ def test_looks_at_customers_and_sign_ins_are_in_the_audit_log(
     ]
     assert log.newest(3)[2].about.isdigit()  # the customer's key, not the id
     assert log.verify().broken_at is None
+
+
+def test_an_administrator_creates_changes_and_closes_accounts_but_not_the_own(
+    home: Home, sign_in: Callable[..., httpx.Client]
+) -> None:
+    client = sign_in("admin")
+    token = {"form_token": token_of(client)}
+    new = token | {"name": "grace", "role": "viewer", "password": PASSWORD}
+    assert client.post("/console/access/accounts", data=new).status_code == 303
+    assert sign_in("grace").get("/console").status_code == 200
+    client.post("/console/access/accounts/grace/role", data=token | {"role": "operator"})
+    assert {account.name: account.role for account in Accounts(home).all()}["grace"] is Role.OPERATOR
+    refused = client.post("/console/access/accounts", data=new | {"password": "short"})
+    assert refused.status_code == 409
+    assert "12 to 200 characters" in refused.text
+    for change in ("role", "close"):
+        own = client.post(f"/console/access/accounts/admin/{change}", data=token | {"role": "viewer"})
+        assert own.status_code == 409
+    assert client.post("/console/access/accounts/grace/close", data=token).status_code == 303
+    assert sign_in("grace").get("/console").status_code == 303
+    page = client.get("/console/access").text
+    assert "closed an account" in page
+    for role in ("viewer", "operator", "marketer", "scientist"):
+        other = sign_in(role)
+        assert other.post("/console/access/accounts", data={"form_token": token_of(other)}).status_code == 403
