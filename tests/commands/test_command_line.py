@@ -52,7 +52,7 @@ COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
     "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
-    "identity", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
+    "identity", "accounts", "audit", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
     "segments", "actions", "audiences", "deliver", "plan", "results", "outcomes", "holdout",
 )  # fmt: skip
 
@@ -129,6 +129,8 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         for name, registered_command in registered.items()
     }
     assert groups["keys"] == {"create", "list", "rotate", "revoke"}
+    assert groups["accounts"] == {"create", "list", "role", "password", "close"}
+    assert groups["audit"] == {"list", "verify"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
     assert groups["identity"] == {"show", "split"}
     for name in (
@@ -138,7 +140,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "up", "keys", "quarantine", "identity"}:
+        if name not in {"serve", "up", "keys", "quarantine", "identity", "accounts", "audit"}:
             assert "--json" in ran.out
 
 
@@ -149,6 +151,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ["simulate", "--customers", "0"], ["simulate", "--customers", "many"], ["simulate", "--years", "-1"],
         ["keys", "make"], ["keys", "create", "crm"], ["keys", "create", "--scopes", "all"],
         ["keys", "revoke"], ["keys", "rotate"],
+        ["accounts", "create", "x"], ["audit", "list", "--limit", "0"],
         ["identity", "split"], ["identity", "show"], ["traits", "all"],
         ["keys", "create", "x", "--scopes", "all", "--per-minute", "0"],
         ["import"], ["recommend"], ["recommend", "--out", "x.ndjson", "--language", "fr"],

@@ -18,6 +18,8 @@ USES = (
     "build", "report churn", "models", "compare churn", "promote churn 1 --why x", "rollback churn --why x",
     "challenge churn 1", "score --out {out}", "recommend --out {out}", "monitor",
     "keys create a --scopes all", "keys list", "keys rotate a", "keys revoke a", "doctor",
+    "accounts create ada --role admin", "accounts list", "accounts role ada --role viewer",
+    "accounts password ada", "accounts close ada", "audit list", "audit verify",
     "quarantine list", "quarantine show 1", "quarantine replay", "quarantine drop 1", "refresh --once",
     "compact", "init --time-zone UTC --currency EUR", "products C000001", "categories C000001",
     "feedback good", "identity show C000001", "identity split C000001", "import {file} --as {file}",

@@ -77,7 +77,7 @@ def console_over() -> Callable[[Home], AbstractContextManager[Callable[..., http
 
 @pytest.fixture(scope="session")
 def signed_in() -> Callable[..., Callable[..., httpx.Response]]:
-    """A function (ask, home): it creates an administrator, signs in, and returns a function that sends forms."""
+    """A function (ask, home) that signs an administrator in, and returns a function that sends forms."""
 
     def sign_in(ask: Callable[..., httpx.Response], home: Home) -> Callable[..., httpx.Response]:
         account = {"name": "ada", "password": "correct horse battery"}
