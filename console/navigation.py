@@ -6,6 +6,7 @@ from console.changes import Change
 from console.page import ConsoleFile, ConsolePage
 from console.pages import (
     access,
+    audiences,
     cohorts,
     customer,
     customers,
@@ -23,6 +24,8 @@ PAGES: tuple[ConsolePage, ...] = (
     customers.PAGE,
     customer.PAGE,
     segments.PAGE,
+    audiences.PAGE,
+    audiences.AUDIENCE_PAGE,
     cohorts.PAGE,
     results.PAGE,
     data.PAGE,
@@ -33,5 +36,5 @@ PAGES: tuple[ConsolePage, ...] = (
     access.PAGE,
 )
 
-CHANGES: tuple[Change, ...] = (*model_versions.CHANGES, *access.CHANGES)
-FILES: tuple[ConsoleFile, ...] = ()
+CHANGES: tuple[Change, ...] = (*audiences.CHANGES, *model_versions.CHANGES, *access.CHANGES)
+FILES: tuple[ConsoleFile, ...] = (*audiences.FILES,)

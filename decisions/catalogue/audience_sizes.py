@@ -18,6 +18,7 @@ from decisions.catalogue.saved_audiences import (
     every_audience,
     load_declared,
     load_saved,
+    validated,
 )
 from decisions.everybody import Everybody, load_everybody
 from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of, terms
@@ -113,6 +114,26 @@ def list_audiences(home: Home, name: str | None = None) -> dict[str, Any]:
             raise NothingThere("there is no such audience")
         one = {name: sizes.audiences[name]}
         sizes = AudienceSizes(one, {name: sizes.rules[name]}, sizes.saved, sizes.reach)
+    return _listed(home, sizes)
+
+
+def size_of(home: Home, content: Mapping[str, Any]) -> dict[str, Any]:
+    """An audience that is not saved, as :func:`list_audiences` lists one; its name is empty.
+
+    Args:
+        content: ``rule``, and ``text`` by language.
+
+    Raises:
+        InvalidAudience: the rule is none; the message says why.
+        PatronError: ``actions.toml`` or ``audiences.toml`` cannot be used.
+    """
+    actions = load_declared(home)
+    audience, rule = validated(home, actions, content)
+    sizes = AudienceSizes.of(home, actions)
+    return _listed(home, AudienceSizes({"": audience}, {"": rule}, frozenset(), sizes.reach))
+
+
+def _listed(home: Home, sizes: AudienceSizes) -> dict[str, Any]:
     everybody = sizes.load(home)
     return {
         "as_of": None if everybody is None else everybody.as_of.isoformat(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from features.groups import features_of
 
 MARK = "# Kept by the service: changed by requests to /v1/audiences."
 MAX_AUDIENCES = 200
+_NAME = re.compile(r"[a-z0-9_]{1,50}")
 
 
 class DeclaredAudience(PatronError):
@@ -95,6 +97,24 @@ def audience_rules(home: Home, actions: Actions | None) -> dict[str, Rule]:
         raise PatronError(f"{home.audiences}: {error}") from error
 
 
+def validated(home: Home, actions: Actions | None, content: Mapping[str, Any]) -> tuple[Audience, Rule]:
+    """An audience that is not saved, and its rule with those of the audiences that it names.
+
+    Raises:
+        InvalidAudience: the rule is none.
+        PatronError: ``audiences.toml`` cannot be used.
+    """
+    others = every_audience(home, actions)
+    try:
+        audience = Audience.model_validate(dict(content), context=features_of(home))
+        rules = resolved({name: a.rule for name, a in (others | {"": audience}).items()})
+    except ValidationError as error:
+        raise _invalid(error) from error
+    except ValueError as error:
+        raise InvalidAudience(str(error)) from error
+    return audience, rules[""]
+
+
 def put(home: Home, name: str, content: Mapping[str, Any], digest: str | None) -> Audience:
     """Save an audience, or change one.
 
@@ -105,8 +125,10 @@ def put(home: Home, name: str, content: Mapping[str, Any], digest: str | None) -
     Raises:
         DeclaredAudience: ``actions.toml`` declares it.
         StaleAudience: it has another digest.
-        InvalidAudience: the rule is none, or refers to itself.
+        InvalidAudience: the rule is none, or refers to itself; or the name is no code.
     """
+    if _NAME.fullmatch(name) is None:
+        raise InvalidAudience("name: up to 50 small letters, digits and _")
     with _changing(home, name, digest) as (actions, saved):
         try:
             audience = Audience.model_validate(dict(content), context=features_of(home))
@@ -114,8 +136,7 @@ def put(home: Home, name: str, content: Mapping[str, Any], digest: str | None) -
             declared = {} if actions is None else _declared(home, actions)
             resolved({other: a.rule for other, a in (changed | declared).items()})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidAudience(": ".join([*map(str, first["loc"]), meant(first)])) from error
+            raise _invalid(error) from error
         except ValueError as error:
             raise InvalidAudience(str(error)) from error
         if len(changed) > MAX_AUDIENCES:
@@ -162,6 +183,11 @@ def _changing(
         if digest is None and actual is not None:
             raise StaleAudience(f"the audience exists; send its digest {actual} as If-Match to change it")
         yield actions, saved
+
+
+def _invalid(error: ValidationError) -> InvalidAudience:
+    first = error.errors()[0]
+    return InvalidAudience(": ".join([*map(str, first["loc"]), meant(first)]))
 
 
 def _declared(home: Home, actions: Actions) -> dict[str, Audience]:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -105,3 +106,39 @@ def browser(without: Callable[[str], NoReturn]) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
+
+
+@dataclass
+class Local:
+    """A browser without a window: requests with cookies to an application in this process."""
+
+    app: FastAPI
+    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+
+    def get(self, path: str) -> httpx.Response:
+        return self._send("GET", path)
+
+    def post(self, path: str, **request: Any) -> httpx.Response:
+        return self._send("POST", path, **request)
+
+    def form_token(self) -> str:
+        """What forms of the pages contain, see :func:`console.changes`."""
+        return self.get("/console/audiences").text.split('name="form_token" value="')[1].split('"')[0]
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1", cookies=self.cookies
+            ) as client:
+                response = await client.request(method, path, **request)
+                self.cookies = client.cookies
+                return response
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def open_local() -> Callable[[Home], Local]:
+    """A function (home) that opens the console over a home, in this process."""
+    return lambda home: Local(open_app(home, ServingSettings()))

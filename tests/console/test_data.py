@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from console.app import open_app
 from core.home import Home
-from serving.settings import ServingSettings
 
 
 def test_a_simulated_shop_says_what_arrived_and_that_nothing_was_imported(client: httpx.Client) -> None:
@@ -39,26 +35,8 @@ ROWS = [
 ]
 
 
-@dataclass(frozen=True)
-class Local:
-    """Requests to an application in this process."""
-
-    app: FastAPI
-
-    def get(self, path: str) -> httpx.Response:
-        return asyncio.run(self._send("GET", path))
-
-    def post(self, path: str, json: dict[str, Any]) -> httpx.Response:
-        return asyncio.run(self._send("POST", path, json=json))
-
-    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await client.request(method, path, **request)
-
-
 @pytest.fixture
-def imported(sales_mapping: str, tmp_path: Path) -> Local:
+def imported(sales_mapping: str, tmp_path: Path, open_local: Callable[[Home], Any]) -> Any:
     """A client of a shop that was imported and not built yet."""
     from events.files import imports
 
@@ -66,15 +44,15 @@ def imported(sales_mapping: str, tmp_path: Path) -> Local:
     (tmp_path / "own.toml").write_text(sales_mapping.replace('product = "sku"\n', ""))
     home = Home(tmp_path / "home")
     imports.import_file(home, str(tmp_path / "orders.csv"), str(tmp_path / "own.toml"), allow_rejects=True)
-    return Local(open_app(home, ServingSettings()))
+    return open_local(home)
 
 
-def rows(client: Local, table: str) -> list[dict[str, str]]:
+def rows(client: Any, table: str) -> list[dict[str, str]]:
     response = client.get(f"/console/export/data/{table}.csv")
     return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
 
 
-def test_an_import_is_shown_with_its_month_sums_and_its_rejected_rows(imported: Local) -> None:
+def test_an_import_is_shown_with_its_month_sums_and_its_rejected_rows(imported: Any) -> None:
     page = imported.get("/console/data")
     assert page.status_code == 200
     assert "orders.csv" in page.text
@@ -92,7 +70,7 @@ def test_an_import_is_shown_with_its_month_sums_and_its_rejected_rows(imported: 
     assert "cid" not in page.text  # no customer is named
 
 
-def test_events_in_quarantine_are_counted_by_reason(imported: Local) -> None:
+def test_events_in_quarantine_are_counted_by_reason(imported: Any) -> None:
     imported.post("/v1/track", json={"userId": "ann", "event": "Order Completed", "properties": {}})
     listed = rows(imported, "quarantine")
     assert [row["Events"] for row in listed] == ["1"]
@@ -100,7 +78,7 @@ def test_events_in_quarantine_are_counted_by_reason(imported: Local) -> None:
 
 
 @pytest.mark.parametrize("page", ["segments", "cohorts", "features", "data"])
-def test_a_shop_that_was_never_built_says_what_to_do(page: str, imported: Local) -> None:
+def test_a_shop_that_was_never_built_says_what_to_do(page: str, imported: Any) -> None:
     response = imported.get(f"/console/{page}")
     assert response.status_code == 200
     if page in ("segments", "cohorts", "data"):

@@ -1,0 +1,191 @@
+"""Audiences: a rule with its size, value and reach before it is saved; all audiences; their customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import HTTPException
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from console.changes import Change, text
+from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
+from console.pages.customers import address as customer_address
+from core.errors import NothingThere, PatronError
+from decisions.catalogue.audience_sizes import list_audiences, size_of
+from decisions.names.channels import CHANNELS
+from serving.access.scopes import Scope
+from serving.audiences import routes as api
+from serving.audiences.schemas import AudienceContent, MembersQuery
+from serving.http.cursors import MAX_CURSOR_LENGTH
+from serving.scores.scorer import Scorer
+
+LIMIT = 50
+FILE_KINDS = ("csv", "xlsx")
+EXAMPLES = (
+    "value_tier in (A, B) and recency_days > 90",
+    "churn > 0.5 and clv > 200",
+    "orders_total = 1 and recency_days between 30 and 90",
+    "lifecycle_stage = prospect and visits_30d >= 2",
+)
+"""Rules to begin with."""
+
+
+def load(visit: Visit) -> Content:
+    """The builder with the parameters ``rule`` or ``name`` of the query, and all audiences.
+
+    With ``part=preview``, which is requested while a user types, audiences are not counted.
+    """
+    edited = _edited(visit, visit.query.get("name", ""))
+    rule = visit.query.get("rule", edited["rule"] if edited else "").strip()
+    size, problem = _size(visit, rule)
+    is_part = visit.query.get("part") == "preview"
+    listed = {"as_of": None, "audiences": []} if is_part else list_audiences(visit.home)
+    return Content(
+        {
+            "as_of": listed["as_of"],
+            "rule": rule,
+            "edited": edited,
+            "size": size,
+            "problem": problem,
+            "examples": EXAMPLES,
+            "may_save": visit.may_change and visit.caller.may(Scope.ACTIONS),
+        },
+        {"audiences": _audiences(visit, listed["audiences"])},
+    )
+
+
+def load_audience(visit: Visit) -> Content:
+    """The customers of an audience, by the name in the path.
+
+    Raises:
+        HTTPException: 404: there is no such audience.
+    """
+    name, scorer = visit.path["name"], visit.services[Scorer]
+    cursor = visit.query.get("cursor", "")[:MAX_CURSOR_LENGTH]
+    query = MembersQuery(limit=LIMIT, cursor=cursor or None)
+    page = api.customers(name, query, scorer, visit.caller)
+    if isinstance(page, Response):
+        raise TypeError("a page of customers is no file")
+    (audience,) = list_audiences(visit.home, name)["audiences"]
+    rows = [c.model_dump() | {"address": customer_address(c.customer_id)} for c in page.customers]
+    for row in rows:
+        row["lifecycle_stage"] = visit.words.choice("stage", row["lifecycle_stage"] or "")
+        row["rfm_segment"] = visit.words.choice("rfm", row["rfm_segment"] or "")
+    columns = [
+        TableColumn("customer_id", "customers.customer", link="address", is_row_header=True),
+        TableColumn("churn", "audiences.churn", "percent"),
+        TableColumn("propensity", "audiences.propensity", "percent"),
+        TableColumn("clv", "audiences.clv", "money"),
+        TableColumn("lifecycle_stage", "customers.lifecycle_stage"),
+        TableColumn("value_tier", "customers.value_tier"),
+        TableColumn("rfm_segment", "customers.rfm_segment"),
+    ]
+    following = urlencode({"cursor": page.next_cursor}) if page.next_cursor else ""
+    return Content(
+        {"audience": audience, "label": _label(visit, audience), "total": page.total, "as_of": page.as_of},
+        {"customers": PageTable("audiences.customers", columns, rows, "audiences.nobody", following)},
+    )
+
+
+def load_file(visit: Visit) -> Response:
+    """All customers of an audience as a file, see ``GET /v1/audiences/{name}/customers``."""
+    kind = visit.path["kind"]
+    if kind not in FILE_KINDS:
+        raise HTTPException(404, visit.words("console.no_table"))
+    query = MembersQuery.model_validate({"format": kind})
+    response = api.customers(visit.path["name"], query, visit.services[Scorer], visit.caller)
+    if not isinstance(response, Response):
+        raise TypeError("a file is no page of customers")
+    return response
+
+
+def save(visit: Visit, form: FormData) -> str:
+    """Save an audience by its fields ``name``, ``rule``, ``en`` and ``zh``; with ``digest``, change it."""
+    name = text(form, "name")
+    labels = {language: text(form, language) for language in ("en", "zh") if text(form, language)}
+    content = AudienceContent.model_validate({"rule": text(form, "rule"), "text": labels})
+    api.put(name, content, visit.services[Scorer], text(form, "digest") or None)
+    return address(name)
+
+
+def delete(visit: Visit, form: FormData) -> str:
+    """Delete the audience in the path, if its digest is still that of the form."""
+    api.delete(visit.path["name"], visit.services[Scorer], text(form, "digest") or None)
+    return "/console/audiences"
+
+
+PAGE = ConsolePage("audiences", "/audiences", Scope.SEGMENTS, load)
+AUDIENCE_PAGE = ConsolePage("audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False)
+FILES = (ConsoleFile("/audiences/{name}/customers.{kind}", Scope.CUSTOMERS, load_file),)
+CHANGES = (
+    Change("/audiences/save", Scope.ACTIONS, save, "saved an audience"),
+    Change("/audiences/{name}/delete", Scope.ACTIONS, delete, "deleted an audience"),
+)
+
+
+def address(name: str) -> str:
+    """The address of an audience's page."""
+    return f"/console/audiences/{quote(name, safe='')}"
+
+
+def _edited(visit: Visit, name: str) -> Mapping[str, Any] | None:
+    """The audience of a name; None if there is none."""
+    try:
+        (audience,) = list_audiences(visit.home, name)["audiences"]
+    except NothingThere:
+        return None
+    return dict(audience)
+
+
+def _size(visit: Visit, rule: str) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The audience that a rule makes, with its reach in words; or why it makes none."""
+    if not rule:
+        return None, None
+    try:
+        listed = size_of(visit.home, {"rule": rule})
+    except PatronError as error:
+        return None, str(error)
+    (size,) = listed["audiences"]
+    share = size["customers"] / listed["customers"] if listed["customers"] else None
+    return {**size, "share": share, "reached": _reached(visit, size)}, None
+
+
+def _label(visit: Visit, audience: Mapping[str, Any]) -> str:
+    return visit.words.both(audience["text"]) or audience["name"]
+
+
+def _reached(visit: Visit, audience: Mapping[str, Any]) -> list[tuple[str, int, float | None]]:
+    """By channel its name, how many customers it reaches, and their share of the audience."""
+    shares = audience["reach_share"] or {}
+    chinese = visit.words.language == "zh"
+    return [
+        (CHANNELS.get(channel, channel) if chinese else channel, count, shares.get(channel))
+        for channel, count in (audience["reach"] or {}).items()
+    ]
+
+
+def _audiences(visit: Visit, audiences: list[Mapping[str, Any]]) -> PageTable:
+    rows = [
+        {
+            "label": _label(visit, audience),
+            "address": address(audience["name"]),
+            "rule": audience["rule"],
+            "customers": audience["customers"],
+            "clv": audience["clv"],
+            "reach": visit.words("audiences.and").join(
+                f"{channel} {visit.words.percent(share)}" for channel, _, share in _reached(visit, audience)
+            ),
+        }
+        for audience in audiences
+    ]
+    columns = [
+        TableColumn("label", "audiences.audience", link="address", is_row_header=True, note="rule"),
+        TableColumn("rule", "audiences.rule", is_exported_only=True),
+        TableColumn("customers", "audiences.customers", "number"),
+        TableColumn("clv", "audiences.clv", "money"),
+        TableColumn("reach", "audiences.reach"),
+    ]
+    return PageTable("audiences.all", columns, rows, "audiences.none")
