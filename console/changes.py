@@ -15,7 +15,7 @@ from serving.access.scopes import Scope
 
 
 @dataclass(frozen=True)
-class Change:
+class ConsoleChange:
     """A form's target.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.changes import Change
+from console.changes import ConsoleChange
 from console.page import ConsoleFile, ConsolePage
 from console.pages import (
     access,
@@ -36,5 +36,5 @@ PAGES: tuple[ConsolePage, ...] = (
     access.PAGE,
 )
 
-CHANGES: tuple[Change, ...] = (*audiences.CHANGES, *model_versions.CHANGES, *access.CHANGES)
+CHANGES: tuple[ConsoleChange, ...] = (*audiences.CHANGES, *model_versions.CHANGES, *access.CHANGES)
 FILES: tuple[ConsoleFile, ...] = (*audiences.FILES,)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from console import exports
 from console.access import sign_in
 from console.access.visitor import TOKEN_FIELD, Visitor, visitor_of
-from console.changes import Change, text
+from console.changes import ConsoleChange, text
 from console.navigation import CHANGES, FILES, PAGES
 from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
@@ -90,7 +90,7 @@ async def _form(request: Request) -> FormData:
     return await request.form()
 
 
-def _changed(change: Change) -> Callable[[Request, FormData], Response]:
+def _changed(change: ConsoleChange) -> Callable[[Request, FormData], Response]:
     def make_change(request: Request, form: Annotated[FormData, Depends(_form)]) -> Response:
         def answer(visitor: Visitor, visit: Visit) -> Response:
             if visitor.session is None:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import FormData
 
-from console.changes import Change, text
+from console.changes import ConsoleChange, text
 from console.page import PREFIX, ConsolePage, Content, PageTable, TableColumn, Visit
 from core.errors import PatronError
 from records.accounts.accounts import Accounts
@@ -35,7 +35,7 @@ def create(visit: Visit, form: FormData) -> str:
 
 
 def set_role(visit: Visit, form: FormData) -> str:
-    """Change a role. Administrators do not change their own, so that one always remains."""
+    """ConsoleChange a role. Administrators do not change their own, so that one always remains."""
     _refuse_own(visit)
     Accounts(visit.home).set_role(visit.path["account"], text(form, "role"))
     return ADDRESS
@@ -50,9 +50,9 @@ def close(visit: Visit, form: FormData) -> str:  # noqa: ARG001 - the button is 
 
 PAGE = ConsolePage("access", "/access", Scope.ALL, load)
 CHANGES = (
-    Change("/access/accounts", Scope.ALL, create, "created an account"),
-    Change("/access/accounts/{account}/role", Scope.ALL, set_role, "changed a role"),
-    Change("/access/accounts/{account}/close", Scope.ALL, close, "closed an account"),
+    ConsoleChange("/access/accounts", Scope.ALL, create, "created an account"),
+    ConsoleChange("/access/accounts/{account}/role", Scope.ALL, set_role, "changed a role"),
+    ConsoleChange("/access/accounts/{account}/close", Scope.ALL, close, "closed an account"),
 )
 
 

@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.changes import Change, text
+from console.changes import ConsoleChange, text
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
 from console.pages.customers import address as customer_address
 from core.errors import NothingThere, PatronError
@@ -121,8 +121,8 @@ PAGE = ConsolePage("audiences", "/audiences", Scope.SEGMENTS, load)
 AUDIENCE_PAGE = ConsolePage("audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False)
 FILES = (ConsoleFile("/audiences/{name}/customers.{kind}", Scope.CUSTOMERS, load_file),)
 CHANGES = (
-    Change("/audiences/save", Scope.ACTIONS, save, "saved an audience"),
-    Change("/audiences/{name}/delete", Scope.ACTIONS, delete, "deleted an audience"),
+    ConsoleChange("/audiences/save", Scope.ACTIONS, save, "saved an audience"),
+    ConsoleChange("/audiences/{name}/delete", Scope.ACTIONS, delete, "deleted an audience"),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
-from console.changes import Change, text
+from console.changes import ConsoleChange, text
 from console.charts.calibration import calibration
 from console.charts.series import Series, bars
 from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
@@ -240,9 +240,9 @@ def _check_seen(visit: Visit, form: FormData) -> None:
         raise PatronError(visit.words("model_versions.changed_meanwhile", version=present or "–"))
 
 
-CHANGES: Sequence[Change] = (
-    Change("/models/{name}/promote", Scope.OPERATIONS, _promote, "promoted a version"),
-    Change("/models/{name}/rollback", Scope.OPERATIONS, _roll_back, "rolled back a model"),
-    Change("/models/{name}/challenge", Scope.OPERATIONS, _challenge, "began a challenge"),
-    Change("/models/{name}/challenge/end", Scope.OPERATIONS, _end_challenge, "ended a challenge"),
+CHANGES: Sequence[ConsoleChange] = (
+    ConsoleChange("/models/{name}/promote", Scope.OPERATIONS, _promote, "promoted a version"),
+    ConsoleChange("/models/{name}/rollback", Scope.OPERATIONS, _roll_back, "rolled back a model"),
+    ConsoleChange("/models/{name}/challenge", Scope.OPERATIONS, _challenge, "began a challenge"),
+    ConsoleChange("/models/{name}/challenge/end", Scope.OPERATIONS, _end_challenge, "ended a challenge"),
 )

@@ -32,8 +32,8 @@ def test_every_feature_is_listed_with_its_meaning_and_the_models_that_read_it(
 
 
 def test_features_are_searched_by_name_and_meaning_in_the_language(client: httpx.Client) -> None:
-    found = {row["Name"] for row in rows(client, "features/features", q="latest order")}
-    assert "recency_days" in found
+    matches = {row["Name"] for row in rows(client, "features/features", q="latest order")}
+    assert "recency_days" in matches
     chinese = client.get("/console/features", params={"q": "距上次下单"}, headers={"accept-language": "zh"})
     assert "recency_days" in chinese.text
     assert "orders_total" not in chinese.text
