@@ -6,6 +6,8 @@ from console.changes import ConsoleChange
 from console.page import ConsoleFile, ConsolePage
 from console.pages import (
     access,
+    action,
+    actions,
     audiences,
     cohorts,
     customer,
@@ -14,7 +16,9 @@ from console.pages import (
     features,
     model_versions,
     models,
+    monitoring,
     overview,
+    plan,
     results,
     segments,
 )
@@ -27,14 +31,26 @@ PAGES: tuple[ConsolePage, ...] = (
     audiences.PAGE,
     audiences.AUDIENCE_PAGE,
     cohorts.PAGE,
+    actions.PAGE,
+    action.PAGE,
+    plan.PAGE,
     results.PAGE,
+    models.PAGE,
+    model_versions.PAGE,
+    monitoring.PAGE,
     data.PAGE,
     features.PAGE,
     features.FEATURE_PAGE,
-    models.PAGE,
-    model_versions.PAGE,
     access.PAGE,
 )
 
-CHANGES: tuple[ConsoleChange, ...] = (*audiences.CHANGES, *model_versions.CHANGES, *access.CHANGES)
-FILES: tuple[ConsoleFile, ...] = (*audiences.FILES,)
+CHANGES: tuple[ConsoleChange, ...] = (
+    *audiences.CHANGES,
+    *model_versions.CHANGES,
+    *action.CHANGES,
+    *access.CHANGES,
+)
+FILES: tuple[ConsoleFile, ...] = (
+    *audiences.FILES,
+    *monitoring.FILES,
+)

@@ -15,7 +15,7 @@ from serving.access.authentication import Caller
 from serving.access.scopes import Scope
 from serving.http.services import Services
 
-Kind = Literal["text", "number", "measure", "money", "percent", "day", "moment"]
+Kind = Literal["text", "long", "number", "measure", "money", "percent", "day", "moment"]
 Row = Mapping[str, Any]
 SHADES = 9  # of a heat table, besides none; ``.heat-1`` and so on in console.css
 PREFIX = "/console"

@@ -25,6 +25,7 @@ from serving.access import authentication
 from serving.access.idempotency import Idempotency
 from serving.access.keys import Keys
 from serving.access.limits import Limits
+from serving.actions.counted import CountedCatalogues
 from serving.catalogue.model_versions import ModelVersions
 from serving.catalogue.other_models import OtherModels
 from serving.customers.score_order import ScoreOrders
@@ -116,6 +117,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(ScoreOrders(home))
     other_models = instances.add(OtherModels(watch))
     instances.add(ModelVersions(watch))
+    instances.add(CountedCatalogues(home))
     counts = instances.add(JournalCollector(home))
 
     def champion_states() -> dict[str, ChampionState]:

@@ -28,7 +28,13 @@ def load(visit: Visit) -> Content:
         "sort": visit.query.get("sort", ""),
         "segments": [segment for segment in visit.query.getlist("segment") if segment],
     }
-    values = {"sorts": sorts, "kinds": _segments(visit), "problem": None, "total": 0, "as_of": None} | chosen
+    values = {
+        "sorts": sorts,
+        "kinds": segments_by_kind(visit),
+        "problem": None,
+        "total": 0,
+        "as_of": None,
+    } | chosen
     try:
         response = _matching(visit, searched) if searched else _listed(visit, chosen)
     except (NothingThere, Unprocessable) as error:
@@ -108,7 +114,7 @@ def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
     return PageTable("customers.title", columns, named, "customers.none", following)
 
 
-def _segments(visit: Visit) -> list[dict[str, object]]:
+def segments_by_kind(visit: Visit) -> list[dict[str, object]]:
     """The segments that a list can be of, by kind."""
     english = visit.words.language == "en"
     return [

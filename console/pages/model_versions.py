@@ -108,10 +108,10 @@ def _versions(history: ModelHistory, words: Translator) -> PageTable:
     ]
     columns = [
         TableColumn("version", "model_versions.version", link="address"),
-        TableColumn("state", "models.state"),
+        TableColumn("state", "models.state", "long"),
         TableColumn("trained", "models.trained", "day"),
         TableColumn("measure", "models.measure"),
-        TableColumn("gates", "model_versions.gates"),
+        TableColumn("gates", "model_versions.gates", "long"),
     ]
     return PageTable("model_versions.versions", columns, rows)
 

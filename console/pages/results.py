@@ -144,7 +144,7 @@ def _table(caption: str, name: str, title: str, rows: list[Row], report: Results
         TableColumn("high", "results.high", "money"),
         TableColumn("total", "results.incremental_margin", "money"),
         TableColumn("spent", "results.spent", "money"),
-        TableColumn("words", "results.in_words"),
+        TableColumn("words", "results.in_words", "long"),
     ]
     return PageTable(caption, columns, rows, "results.nobody", currency=report.currency)
 
@@ -172,6 +172,6 @@ def _actions(visit: Visit, report: ResultsResponse) -> PageTable:
         TableColumn("estimate", "results.per_decision", "money"),
         TableColumn("low", "results.low", "money"),
         TableColumn("high", "results.high", "money"),
-        TableColumn("words", "results.in_words"),
+        TableColumn("words", "results.in_words", "long"),
     ]
     return PageTable("results.actions", columns, rows, "results.no_actions", currency=report.currency)

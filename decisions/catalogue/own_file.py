@@ -51,26 +51,40 @@ def change(home: Home, edit: Callable[[Table], Table], digest: str | None) -> Ac
     """
     with open(home.path / ".actions.lock", "w") as lock:
         locks.wait(lock)
-        present = _read(home)
-        actual = None if present is None else load(home).digest
-        if actual != digest:
-            raise StaleCatalogue(
-                "there is no catalogue yet; send it whole, without If-Match"
-                if actual is None
-                else f"the catalogue is the version {actual}; read it again, and send its digest as If-Match"
-            )
-        content = toml_text(edit(present or {}))
-        try:
-            actions = parse(content.encode(), "the catalogue", features_of(home), read_saved(home))
-        except (PatronError, UnicodeEncodeError) as error:
-            message = str(error) if isinstance(error, PatronError) else "a text is no valid Unicode"
-            raise InvalidCatalogue(message) from error
+        content, actions = _edited(home, edit, digest)
         files.replace(home.actions, content, durable=True)
         return actions
 
 
-def _read(home: Home) -> Table | None:
-    """The content of the service's own file; None if there is no file."""
+def preview(home: Home, edit: Callable[[Table], Table], digest: str | None) -> Actions:
+    """The catalogue that :func:`change` would store; it stores nothing. Arguments and errors are the same."""
+    return _edited(home, edit, digest)[1]
+
+
+def _edited(home: Home, edit: Callable[[Table], Table], digest: str | None) -> tuple[str, Actions]:
+    """The new content of the file, and the actions in it."""
+    present = read(home)
+    actual = None if present is None else load(home).digest
+    if actual != digest:
+        raise StaleCatalogue(
+            "there is no catalogue yet; send it whole, without If-Match"
+            if actual is None
+            else f"the catalogue is the version {actual}; read it again, and send its digest as If-Match"
+        )
+    content = toml_text(edit(present or {}))
+    try:
+        return content, parse(content.encode(), "the catalogue", features_of(home), read_saved(home))
+    except (PatronError, UnicodeEncodeError) as error:
+        message = str(error) if isinstance(error, PatronError) else "a text is no valid Unicode"
+        raise InvalidCatalogue(message) from error
+
+
+def read(home: Home) -> Table | None:
+    """The content of the service's own file; None if there is no file.
+
+    Raises:
+        ForeignCatalogue: a person's file is the source.
+    """
     try:
         text = home.actions.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Body, Header, HTTPException, Path, Query
 from core.errors import NothingThere
 from core.home import Home
 from decisions.catalogue import own_file
-from decisions.catalogue.listing import describe, listing
+from decisions.catalogue.file import load
+from decisions.catalogue.listing import describe
 from decisions.results.newest_funnel import read
 from records.decisions import DecisionLog
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
+from serving.actions.counted import CountedCatalogues
 from serving.actions.schemas import Catalogue, Funnels
 from serving.http.problems import Unprocessable, responses
 from serving.http.services import service
@@ -57,6 +59,7 @@ ActionContent = Annotated[
     dict[str, Any], Body(description="The settings of an action, without its name.", examples=[_ACTION])
 ]
 Days = Annotated[int, Query(ge=1, le=3650, description="For `sent` and `accepted`.")]
+CataloguesDep = Annotated[CountedCatalogues, service(CountedCatalogues)]
 Edit = Callable[[own_file.Table], own_file.Table]
 
 
@@ -67,9 +70,9 @@ Edit = Callable[[own_file.Table], own_file.Table]
     dependencies=[needs(Scope.DECISIONS)],
     responses=responses(503),
 )
-def catalogue(scorer: ScorerDep) -> Catalogue:
+def catalogue(scorer: ScorerDep, catalogues: CataloguesDep) -> Catalogue:
     """The actions that are declared, how many customers fit each now, and what looks like a mistake."""
-    return Catalogue.model_validate(listing(scorer.home))
+    return Catalogue.model_validate(catalogues.describe(load(scorer.home)))
 
 
 @router.put(
