@@ -39,6 +39,24 @@ def serve(
 
 
 @app.command()
+def console(
+    host: Annotated[str | None, typer.Option(help="Default: PATRON_HOST or 127.0.0.1.")] = None,
+    port: Annotated[int, typer.Option(help="The port.", min=1, max=65535)] = 8001,
+) -> None:
+    """Serve the console alone, without the API and without a refresher, until stopped."""
+    import logging
+
+    from console import server
+    from serving.settings import ServingSettings
+
+    own = {"port": port, "refresher": "off", "workers": 1} | ({"host": host} if host else {})
+    settings = ServingSettings().model_copy(update=own)
+    check_port(settings.host, settings.port)
+    ready = f"the console is on {settings.address}/console"
+    server.serve_alone(open_home(), settings, lambda: logging.getLogger("patron").info(ready))
+
+
+@app.command()
 def refresh(
     once: Annotated[bool, typer.Option(help="Process what is pending, then end.")] = False,
     as_json: AsJson = False,

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import routes
 from console.page import PREFIX
 from core.home import Home
 from serving import app as serving_app
+from serving.http.problems import problem
 from serving.settings import ServingSettings
 
+OPEN = ("/", "/healthz", "/readyz")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -21,6 +24,28 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     app = serving_app.open_app(home, settings)
     install(app)
     return app
+
+
+def open_alone(home: Home, settings: ServingSettings) -> FastAPI:
+    """The same without the API: other paths than the console's and those of probes do not exist."""
+    app = open_app(home, settings)
+    app.add_middleware(OnlyConsoleMiddleware)
+    return app
+
+
+class OnlyConsoleMiddleware:
+    """ASGI middleware: answers all other paths with 404."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application, or refuse the path."""
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in OPEN or path == PREFIX or path.startswith(f"{PREFIX}/"):
+            await self.app(scope, receive, send)
+            return
+        await problem(404, f"this service has only the console, at {PREFIX}")(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -50,7 +50,7 @@ from serving.decisions.schemas import Row
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "simulate", "import", "build", "features", "train", "tune", "models", "compare", "promote", "rollback",
-    "score", "recommend", "serve", "monitor", "up", "keys", "doctor", "quarantine",
+    "score", "recommend", "serve", "console", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
     "identity", "accounts", "audit", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
     "segments", "actions", "audiences", "deliver", "plan", "results", "outcomes", "holdout",
@@ -140,7 +140,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "up", "keys", "quarantine", "identity", "accounts", "audit"}:
+        if name not in {"serve", "console", "up", "keys", "quarantine", "identity", "accounts", "audit"}:
             assert "--json" in ran.out
 
 

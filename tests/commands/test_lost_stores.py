@@ -27,7 +27,13 @@ USES = (
     "actions", "audiences", "results", "holdout", "outcomes {file}", "plan", "deliver",
 )  # fmt: skip
 """A use of each command that reads a store, and does not work for minutes or without end."""
-ONLY_WITHOUT_DATABASE = ("simulate --customers 10", "train churn", "tune churn --trials 1", "serve")
+ONLY_WITHOUT_DATABASE = (
+    "simulate --customers 10",
+    "train churn",
+    "tune churn --trials 1",
+    "serve",
+    "console",
+)
 """These work for minutes, or serve, without another store."""
 NEEDING_NO_STORE = {"settings", "traits", "features"}
 COMBINING_OTHERS = {"up", "backup", "restore"}

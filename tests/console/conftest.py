@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.harness import servers
-from console.app import open_app
+from console.app import open_alone, open_app
 from core.home import Home
 from records.accounts.accounts import Accounts
 from records.accounts.roles import Role
@@ -33,6 +33,11 @@ CHROMIUM_OPTIONS = [
 def process() -> FastAPI:
     """What the server process runs."""
     return open_app(Home(Path(os.environ["PATRON_HOME"])), ServingSettings())
+
+
+def process_alone() -> FastAPI:
+    """What the process of the console without the API runs."""
+    return open_alone(Home(Path(os.environ["PATRON_HOME"])), ServingSettings())
 
 
 @pytest.fixture(scope="session")

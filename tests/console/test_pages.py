@@ -6,12 +6,14 @@ import csv
 import hashlib
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
 
+from benchmarks.harness import servers
 from console.navigation import PAGES
 from console.page import ConsolePage
 from console.words.messages import LANGUAGES, catalogue, locale_of
@@ -159,3 +161,17 @@ def test_a_customer_is_shown_with_scores_and_reasons_and_nobody_is_said_to_be_no
     search = get(client, "/console/customers?q=<script>alert(1)</script>")
     assert search.status_code == 200
     assert "<script>alert" not in search.text
+
+
+def test_the_console_alone_has_its_pages_and_no_api(console_home: Home, tmp_path: Path) -> None:
+    environment = {"PATRON_HOME": str(console_home.path), "PYTHONPATH": str(Path(__file__).parent)}
+    service = {"alone": replace(servers.uvicorn("conftest:process_alone"), ready="/healthz")}
+    with (
+        servers.running(service, environment, tmp_path) as started,
+        httpx.Client(base_url=f"http://{servers.HOST}:{started['alone'].port}") as alone,
+    ):
+        assert alone.get("/", follow_redirects=False).headers["location"] == "/console"
+        for path in ("/console", "/console/static/console.css", "/healthz"):
+            assert alone.get(path).status_code == 200, path
+        for path in ("/v1/segments", "/docs", "/openapi.json", "/metrics", "/consoles"):
+            assert alone.get(path).status_code == 404, path
