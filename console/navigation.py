@@ -8,8 +8,6 @@ from console.pages import (
     access,
     action,
     actions,
-    audiences,
-    cohorts,
     customer,
     customers,
     data,
@@ -20,8 +18,8 @@ from console.pages import (
     overview,
     plan,
     results,
-    segments,
 )
+from console.pages.groups import audiences, cohorts, segments
 
 PAGES: tuple[ConsolePage, ...] = (
     overview.PAGE,

@@ -1,0 +1,1 @@
+"""Pages of groups of customers: segments, audiences, cohorts."""
