@@ -175,3 +175,10 @@ def test_the_console_alone_has_its_pages_and_no_api(console_home: Home, tmp_path
             assert alone.get(path).status_code == 200, path
         for path in ("/v1/segments", "/docs", "/openapi.json", "/metrics", "/consoles"):
             assert alone.get(path).status_code == 404, path
+
+
+def test_style_sheets_have_rules_and_comments_only() -> None:
+    for name in ("console.css", "tokens.css"):
+        sheet = re.sub(r"/\*.*?\*/", "", (CONSOLE / "static" / name).read_text(), flags=re.S)
+        assert sheet.count("{") == sheet.count("}"), name
+        assert not re.search(r"^(<{7}|={7}|>{7})", sheet, re.M), name  # marks of a merge end the next rule
