@@ -27,7 +27,7 @@ from commands import (
 from commands.access import accounts, audit
 from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
-from commands.decisions import actions, audiences, deliveries
+from commands.decisions import actions, audiences, deliveries, plans
 from core import child_process, private
 from core.errors import PatronError
 
@@ -50,6 +50,7 @@ for noun in (
     results,
     segments,
     answers,
+    plans,
     deliveries,
     rankings,
     feedback,

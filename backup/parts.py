@@ -12,7 +12,7 @@ SETTINGS = (
     "products.parquet", "text-classifier.zip",
 )  # fmt: skip
 """Files that are copied as they are."""
-JOBS = ("score-jobs", "recommendation-runs")
+JOBS = ("score-jobs", "recommendation-runs", "plans")
 REPORTS = "reports"
 LAKE, MLFLOW, DATABASE = "events", "mlflow", "database"
 """Folders of a backup that are copied in ways of their own."""

@@ -155,33 +155,6 @@ def recommend(
     print_result(as_json, done, "\n".join(lines))
 
 
-@app.command()
-def plan(
-    budget: Annotated[
-        float | None,
-        typer.Option(help="Money for all actions, in addition to the budgets in actions.toml.", min=0),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Who gets what: .parquet, .ndjson, .csv or .xlsx.", metavar="FILE")
-    ] = None,
-    segment: Segment = None,
-    channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
-    language: Annotated[Language, typer.Option(help="The language of texts.")] = Language.en,
-    as_json: AsJson = False,
-) -> None:
-    """Plan everybody's action under the budgets of actions.toml, as a preview that uses nothing up."""
-    from records.job import segment_of
-    from serving.plans.to_file import plan_everyone
-
-    with progress_bar(as_json) as progress:
-        done, lines = plan_everyone(
-            open_home(), out, budget, segment_of(segment), channel, language.value, progress
-        )
-    if out is not None:
-        lines.append(f"wrote who gets what into {out}")
-    print_result(as_json, done, "\n".join(lines))
-
-
 def _undo_release(run_id: str, as_json: bool) -> None:
     """Take the release of a run back."""
     from core.errors import NothingThere

@@ -168,6 +168,11 @@ class Home:
         return self.path / "recommendation-runs"
 
     @property
+    def plans(self) -> Path:
+        """Plans of everybody's action: a folder per plan, see :mod:`records.plans.store`."""
+        return self.path / "plans"
+
+    @property
     def limits(self) -> Path:
         """The recent use of the keys' limits, a few bytes per key, if no Redis is configured."""
         return self.path / "limits"

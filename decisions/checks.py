@@ -8,14 +8,15 @@ action left the funnel. What a check needs to know about the customer stands in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
 from decisions.offers import CATEGORY, DISCOUNT, PRODUCT, CustomerOffer
-from decisions.policies import consent, limits, suppression
+from decisions.policies import budgets, consent, limits, suppression
+from decisions.policies.budgets import BudgetUse
 from decisions.policies.quiet_hours import next_permitted
 from decisions.reasons import DecisionReason, reason
 from decisions.rules.evaluation import RuleInput, mismatch
@@ -33,11 +34,15 @@ class PolicyRequest:
     Attributes:
         day: the shop's day (days since 1970-01-01).
         channels: the requested channels; None for all.
+        budget_use: what was used of budgets; None leaves them unchecked.
+        expenses: by action, the money that it is expected to cost for the customer, discounts included.
     """
 
     actions: Actions
     day: int
     channels: Collection[str] | None = None
+    budget_use: BudgetUse | None = None
+    expenses: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,17 @@ def contact_limit_reached(
     )  # fmt: skip
 
 
+def over_budget(action: Action, customer: CustomerContext, request: PolicyRequest) -> DecisionReason | None:
+    """Refuse actions for which a budget, or the capacity of their channel, has too little left."""
+    actions, use = request.actions, request.budget_use
+    if use is None or customer.at is None:
+        return None
+    quiet = actions.channel(action.channel).quiet_hours
+    planned = next_permitted(customer.at, quiet, customer.zone)
+    expense = request.expenses.get(action.name, action.cost)
+    return budgets.refusal(actions.spending_limits, action, expense, use, planned)
+
+
 CHECKS: tuple[ActionCheck, ...] = (
     ActionCheck("eligible", other_channel),
     ActionCheck("eligible", outside_dates),
@@ -171,4 +187,5 @@ CHECKS: tuple[ActionCheck, ...] = (
     ActionCheck("within_limits", suppressed),
     ActionCheck("within_limits", repeated_too_soon),
     ActionCheck("within_limits", contact_limit_reached),
+    ActionCheck("within_budget", over_budget),
 )

@@ -5,6 +5,10 @@ effect (:mod:`decisions.values.formulas` has a formula for each kind), less its 
 are ranked by their priority, the value times the action's lever. Doing nothing is worth 0 and is always an
 option.
 
+**Prices.** Money and contacts that are limited bring something elsewhere, too. The newest released plan says
+how much: the price of each budget (:mod:`decisions.plans.prices`). The priority of an action is reduced by
+what it uses of the budgets, at these prices, so that single decisions leave to others what brings more there.
+
 **Choice.** An option is permitted if every check of :data:`decisions.checks.CHECKS` permits it. The
 permitted option with the highest priority is chosen; of two with the same, the cheaper one. In a share of
 the decisions, an option is drawn at random (exploration) among the k permitted ones whose priority is at most
@@ -23,74 +27,25 @@ is logged.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from core.calendar import date_of
 from decisions.catalogue.actions import EXPLORATION_LOSS_SHARE, NOTHING, Action, Actions
-from decisions.checks import PolicyRequest, Stage, refusal
+from decisions.checks import PolicyRequest, refusal
 from decisions.context import CustomerContext
 from decisions.draws import uniform
+from decisions.policies.budgets import BudgetUse
+from decisions.policies.prices import BudgetPrice, price_of
 from decisions.reasons import DecisionReason, reason
+from decisions.recommendation import Option, Recommendation
 from decisions.values.formulas import ORDER_VALUE
 from decisions.values.inputs import inputs_of
 from decisions.values.reasons import value_reasons
 from decisions.values.valuation import ActionValues, Valuer
 
-POLICY = 2
+POLICY = 3
 """The number of these rules, which is logged with each decision: another formula or draw gets another one."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """An action for one customer.
-
-    Attributes:
-        value: in currency; None for an action that is not offered.
-        why: for the chosen option why it was chosen, for any other why not.
-        stage: the stage of the funnel that the action did not reach; None for a permitted option.
-        factors: what the value consists of, in currency, and the priority; empty for nothing and for an
-            action that is not offered.
-    """
-
-    action: str
-    channel: str | None
-    cost: float
-    value: float | None
-    why: tuple[DecisionReason, ...]
-    stage: Stage | None = None
-    factors: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def priority(self) -> float:
-        """What permitted options are ranked by, in currency."""
-        return self.factors.get("priority", 0.0)
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The action for a customer, and why not the others.
-
-    Attributes:
-        how: ``best``, ``explored`` or ``holdout``.
-        probabilities: of each permitted option before any draw, given whether the customer is in the
-            holdout; they sum to 1.
-        runners_up: the other permitted options, the most valuable first.
-        not_offered: the actions that were not permitted.
-        withheld: what a customer of the holdout would have got; None for other customers.
-    """
-
-    chosen: Option
-    how: str
-    probabilities: Mapping[str, float]
-    runners_up: tuple[Option, ...]
-    not_offered: tuple[Option, ...]
-    withheld: str | None = None
-
-    @property
-    def probability(self) -> float:
-        """The probability with which the chosen option was chosen."""
-        return self.probabilities[self.chosen.action]
 
 
 def recommend(
@@ -99,6 +54,8 @@ def recommend(
     day: int,
     salt: bytes,
     channels: Collection[str] | None = None,
+    budget_use: BudgetUse | None = None,
+    prices: Sequence[BudgetPrice] = (),
 ) -> Recommendation:
     """The next best action for a customer; see the top of this file.
 
@@ -106,15 +63,19 @@ def recommend(
         day: the shop's day (days since 1970-01-01).
         salt: the key of the random draws, 16 to 64 bytes; another key gives other draws.
         channels: the requested channels; None for all.
+        budget_use: what was used of budgets; None leaves them unchecked.
+        prices: of budgets, by the newest released plan.
 
     Raises:
         PatronError: an effect is of a kind that has no formula.
     """
-    request = PolicyRequest(actions, day, channels)
     valuer = Valuer(actions)
     values = valuer.values(inputs_of(customer, valuer.features))
+    expenses = {action.name: float(values.expense[row, 0]) for row, action in enumerate(actions.actions)}
+    request = PolicyRequest(actions, day, channels, budget_use, expenses)
+    prices = () if "budget_prices" in actions.factors_off else prices
     evaluated = [
-        _evaluate(action, customer, request, values, row) for row, action in enumerate(actions.actions)
+        evaluate(action, customer, request, values, row, prices) for row, action in enumerate(actions.actions)
     ]
     options = [
         Option(NOTHING, None, 0.0, 0.0, ()),
@@ -140,20 +101,27 @@ def recommend(
     )
 
 
-def _evaluate(
-    action: Action, customer: CustomerContext, request: PolicyRequest, values: ActionValues, row: int
+def evaluate(
+    action: Action,
+    customer: CustomerContext,
+    request: PolicyRequest,
+    values: ActionValues,
+    row: int,
+    prices: Sequence[BudgetPrice],
 ) -> Option:
     """The action with its value and what that consists of, or with the reason why it is not offered."""
     if refused := refusal(action, customer, request):
         stage, why_not = refused
         return Option(action.name, action.channel, action.cost, None, (why_not,), stage)
+    price = price_of(action.name, request.expenses[action.name], prices)
     factors = {
         "margin": values.margin[row, 0],
         "discounts": values.discounts[row, 0],
         "contact_cost": action.cost,
         "acceptance_cost": values.acceptance_cost[row, 0],
         "lever": action.lever,
-        "priority": values.priority[row, 0],
+        "budget_price": price,
+        "priority": values.priority[row, 0] - price,
     }
     value = float(values.value[row, 0])
     plain = {name: float(number) for name, number in factors.items()}
@@ -219,14 +187,27 @@ def _why(
     elif how == "explored":
         first = [reason("drawn", count=len(drawable))]
     elif chosen.action == NOTHING:
-        first = [reason("nothing_pays" if len(options) > 1 else "nothing_permitted")]
+        first = [_why_nothing(options)]
     else:
         first = []
-    return (*first, *value_reasons(chosen.action, customer, request.actions, values))
+    last = []
+    if price := chosen.factors.get("budget_price"):
+        last = [reason("budget_price", price=price, priority=chosen.priority)]
+    return (*first, *value_reasons(chosen.action, customer, request.actions, values), *last)
+
+
+def _why_nothing(options: list[Option]) -> DecisionReason:
+    if len(options) == 1:
+        return reason("nothing_permitted")
+    priced_out = any(o.factors.get("budget_price") and o.value and o.value > 0 for o in options)
+    return reason("nothing_above_price" if priced_out else "nothing_pays")
 
 
 def _why_not(option: Option, how: str, best: Option, drawable: list[Option]) -> DecisionReason:
     if option.priority < 0:
+        price = option.factors.get("budget_price", 0.0)
+        if price and option.value is not None and option.value >= 0:
+            return reason("priced_out", value=option.value, price=price)
         return reason("loss", value=option.value)
     if how == "holdout":
         return reason("holdout")

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from decisions import chinese
+from decisions.limit_words import LIMIT_WORDS
 from decisions.names.refusals import refusal_in_chinese
 
 Language = Literal["en", "zh"]
 
-_WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
+_WORDS: dict[str, tuple[str, str]] = LIMIT_WORDS | {  # English, Chinese
     # An action is not offered.
     "channel": ("channel not asked for", "不在所选渠道之内"),
     # In Chinese, :mod:`decisions.chinese` words comparisons.
@@ -52,22 +53,6 @@ _WORDS: dict[str, tuple[str, str]] = {  # English, Chinese
     "suppressed_ignored": (
         "did not respond {count} times; not contacted until {until}",
         "已有 {count} 次未回应，{until} 前不再联系",
-    ),
-    "limit_day": (
-        "{contacts} today{scope}; at most {limit} a day",
-        "今日已{scope}联系 {contacts}（每日至多 {limit} 次）",
-    ),
-    "limit_week": (
-        "{contacts} this week{scope}; at most {limit} a week",
-        "本周已{scope}联系 {contacts}（每周至多 {limit} 次）",
-    ),
-    "limit_month": (
-        "{contacts} this month{scope}; at most {limit} a month",
-        "本月已{scope}联系 {contacts}（每月至多 {limit} 次）",
-    ),
-    "limit_rolling": (
-        "{contacts} within {length}{scope}; at most {limit}",
-        "{length}内已{scope}联系 {contacts}（至多 {limit} 次）",
     ),
     "no_score": ("no {model} score: {reason}", "没有{model}：{reason}"),
     "no_order_value": ("no average order value: nothing was paid for yet", "没有平均订单金额：尚无付款订单"),

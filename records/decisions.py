@@ -12,85 +12,24 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from core.calendar import micros, moment
 from core.home import Home
 from core.storage.connections import Turn
 from core.storage.database import Database, WriteRows, insert
-from records.contacts import Contact, ContactReservation, ledger
+from records.contacts import Contact
 from records.contacts.history import ContactHistory, Merged, unmerged
-from records.tables import decisions, outcomes, rules, run_rows, salts
+from records.contacts.spending import Spent
+from records.contacts.standing import find_standing
+from records.decision import Choice, Decision, DecisionRequest, of_row, row_of
+from records.tables import decisions, rules, run_rows, salts
 
-SETTLED = ("accepted", "rejected", ledger.NOT_SENT)  # outcomes after which a decision is no longer valid
-_CHOICE = ("action", "how", "probability", "expected_value", "cost", "channel")
-_JSON = ("probabilities", "scores", "facts", "reasons")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The decision about a customer, and its inputs.
-
-    Attributes:
-        expected_value: in currency. cost: in currency per contact.
-        probability: of the chosen action; ``probabilities``: of every permitted option.
-        scores: per model ``{"version", "score", "reason"}``. facts: the features used.
-        reasons: for the chosen and against the other actions, as plain data.
-        reservation: what the decision reserves; None for nothing, and where the decision is read again.
-    """
-
-    action: str
-    how: str
-    probability: float
-    expected_value: float
-    cost: float
-    channel: str | None
-    probabilities: Mapping[str, float]
-    scores: Mapping[str, Mapping[str, Any]]
-    facts: Mapping[str, Any]
-    reasons: Mapping[str, Any]
-    reservation: ContactReservation | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionRequest:
-    """A request for decisions; the same request on the same day returns the same decisions.
-
-    Attributes:
-        at: the moment by the shop's clock. day: the shop's day of ``at``.
-        channels: the requested channels, in alphabetical order; None for all.
-        rules: the digest of the actions' rules.
-        caller: the origin, such as ``api``. run_id: the run that the request is part of, if any.
-        counted_rules: in a shop whose clock stands still, the only rules whose reservations count.
-    """
-
-    at: datetime
-    day: int
-    channels: tuple[str, ...] | None
-    rules: str
-    caller: str
-    run_id: str | None = None
-    counted_rules: str | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A logged decision, or a preview of one, whose id is empty."""
-
-    id: str
-    customer_key: int
-    question: DecisionRequest
-    choice: Choice
-
-
-Choose: TypeAlias = Callable[[int, Sequence[Contact]], Choice]
-"""Chooses for a customer by key and contacts."""
+Choose: TypeAlias = Callable[[int, Sequence[Contact], Spent], Choice]
+"""Chooses for a customer by key, contacts, and what was used of budgets."""
 
 
 class DecisionLog:
@@ -146,29 +85,36 @@ class DecisionLog:
         places: Sequence[int] = (),
         merged: Merged = unmerged,
         also_write: WriteRows | None = None,
+        *,
+        anew: bool = False,
     ) -> dict[int, Decision]:
         """Decide for customers who have no standing decision; all are committed on return.
 
         Args:
             keys: without duplicates.
-            choose: called with a customer's key and contacts, reservations included.
+            choose: called with a customer's key and contacts, reservations included, and what was used of
+                budgets.
             places: the positions of the customers in the request's run, which lists the decisions.
             merged: the keys that were merged into customers, whose contacts count as theirs.
             also_write: writes further rows in the same transaction.
+            anew: decide for those with a standing decision, too.
         """
         decided, numbers = {}, []
         with self.writing() as connection:
             if also_write is not None:
                 also_write(connection)
             history = ContactHistory(connection, keys, question.at, merged, question.counted_rules)
+            spent = Spent(connection, question.at, question.budget_days, question.counted_rules)
             for key in keys:
-                standing = _standing(connection, key, question)
+                standing = None if anew else _standing(connection, key, question)
                 if standing is None:
-                    decided[key] = Decision(uuid.uuid4().hex, key, question, choose(key, history.of(key)))
-                    made = connection.execute(_INSERT, _row(decided[key])).inserted_primary_key
+                    choice = choose(key, history.of(key), spent)
+                    decided[key] = Decision(uuid.uuid4().hex, key, question, choice)
+                    made = connection.execute(_INSERT, row_of(decided[key])).inserted_primary_key
                     assert made is not None
                     numbers.append(int(made[0]))
-                    history.reserve(key, decided[key].id, decided[key].choice.reservation)
+                    history.reserve(key, decided[key].id, choice.reservation)
+                    spent.reserve(decided[key].id, question.rules, choice.reservation)
                 else:
                     decided[key] = of_row(standing)
                     numbers.append(int(standing.n))
@@ -181,70 +127,41 @@ class DecisionLog:
         return decided
 
     def preview(
-        self, keys: Sequence[int], question: DecisionRequest, choose: Choose, merged: Merged = unmerged
+        self,
+        keys: Sequence[int],
+        question: DecisionRequest,
+        choose: Choose,
+        merged: Merged = unmerged,
+        spent: Spent | None = None,
     ) -> dict[int, Decision]:
-        """What :meth:`decide` would return now; nothing is written. New decisions have an empty id."""
+        """What :meth:`decide` would return now; nothing is written. New decisions have an empty id.
+
+        Args:
+            spent: as :meth:`spent` returned it, with what earlier previews would use; None for none.
+        """
+        previewed = {}
+        spent = spent or self.spent(question)
         with self.reading() as connection:
             history = ContactHistory(connection, keys, question.at, merged, question.counted_rules)
-            standing = {key: _standing(connection, key, question) for key in keys}
-            return {
-                key: Decision("", key, question, choose(key, history.of(key))) if row is None else of_row(row)
-                for key, row in standing.items()
-            }
+            for key in keys:
+                standing = _standing(connection, key, question)
+                if standing is None:
+                    previewed[key] = Decision("", key, question, choose(key, history.of(key), spent))
+                    spent.reserve("", question.rules, previewed[key].choice.reservation)
+                else:
+                    previewed[key] = of_row(standing)
+        return previewed
+
+    def spent(self, question: DecisionRequest) -> Spent:
+        """What was used of budgets, for previews and plans."""
+        with self.reading() as connection:
+            days, rules = question.budget_days, question.counted_rules
+            return Spent(connection, question.at, days, rules, reading=True)
 
 
-# Compiled once, since they run for each customer.
-_INSERT = sa.insert(decisions)
-_STANDING = (
-    sa.select(decisions)
-    .where(
-        decisions.c.customer_key == sa.bindparam("key"),
-        decisions.c.day == sa.bindparam("today"),
-        decisions.c.channels == sa.bindparam("channels"),
-        decisions.c.rules == sa.bindparam("digest"),
-        ~sa.exists().where(outcomes.c.decision_id == decisions.c.id, outcomes.c.kind.in_(SETTLED)),
-        ~ledger.is_over(decisions.c.id, sa.bindparam("now")),
-    )
-    .order_by(decisions.c.n.desc())
-    .limit(1)
-)
+_INSERT = sa.insert(decisions)  # compiled once, since it runs for each customer
 
 
-def _standing(connection: sa.Connection, key: int, question: DecisionRequest) -> sa.Row[Any] | None:
-    parameters = {
-        "key": key, "today": question.day, "channels": json.dumps(question.channels),
-        "digest": question.rules, "now": micros(question.at),
-    }  # fmt: skip
-    return connection.execute(_STANDING, parameters).first()
-
-
-def _row(decision: Decision) -> dict[str, Any]:
-    request, chosen = decision.question, decision.choice
-    return {
-        "id": decision.id,
-        "at_us": micros(request.at),
-        "day": request.day,
-        "customer_key": decision.customer_key,
-        "channels": json.dumps(request.channels),
-        "rules": request.rules,
-        "caller": request.caller,
-        "run_id": request.run_id,
-        **{name: getattr(chosen, name) for name in _CHOICE},
-        **{name: _compact(getattr(chosen, name)) for name in _JSON},
-    }
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def of_row(row: sa.Row[Any]) -> Decision:
-    """The decision in a row of ``decisions``; other columns are ignored."""
-    channels = json.loads(row.channels)
-    request = DecisionRequest(
-        moment(row.at_us), row.day, None if channels is None else tuple(channels),
-        row.rules, row.caller, row.run_id,
-    )  # fmt: skip
-    plain = {name: getattr(row, name) for name in _CHOICE}
-    plain |= {name: json.loads(getattr(row, name)) for name in _JSON}
-    return Decision(row.id, row.customer_key, request, Choice(**plain))
+def _standing(connection: sa.Connection, key: int, request: DecisionRequest) -> sa.Row[Any] | None:
+    channels = json.dumps(request.channels)
+    return find_standing(connection, key, request.day, channels, request.rules, request.at)

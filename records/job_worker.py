@@ -40,13 +40,21 @@ class JobWorker(Generic[JobT]):
         with self._starting:
             self._store.refuse_if_running()
             job = create()
-            execution = ExitStack()
             try:
-                execution.enter_context(self._store.execute(job))
+                self._execute(job)
             except JobRunning:  # another process started one first
                 self._store.delete(job.id)
                 raise
-            self._run(lambda: self._finish(job, execution))
+        return job
+
+    def restart(self, job: JobT) -> JobT:
+        """Execute the rest of a stored job in the background; returns once it runs.
+
+        Raises:
+            JobRunning: another job of this kind is running.
+        """
+        with self._starting:
+            self._execute(job)
         return job
 
     def resume(self) -> None:
@@ -62,6 +70,11 @@ class JobWorker(Generic[JobT]):
         self._shutdown.set()
         if self._thread is not None:
             self._thread.join()
+
+    def _execute(self, job: JobT) -> None:
+        execution = ExitStack()
+        execution.enter_context(self._store.execute(job))
+        self._run(lambda: self._finish(job, execution))
 
     def _run(self, target: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=target, name=f"{self._store.noun}-worker", daemon=True)

@@ -23,7 +23,8 @@ from core.calendar import moment
 from core.errors import PatronError
 from records.contacts import ledger
 from records.contacts.tables import contacts
-from records.decisions import Decision, DecisionLog, of_row
+from records.decision import Decision, of_row
+from records.decisions import DecisionLog
 from records.job import Job
 from records.jobs import JobStore
 from records.tables import decisions, run_rows, runs
@@ -42,12 +43,14 @@ class DecisionRun(Job):
         language: the default language of texts and reasons.
         rules: the digest of the actions' rules, the same for all customers.
         rule: the rule that its customers match, as one line; None for all of the segment.
+        plan: the id of the plan that it releases; None for one that decides by the policy.
     """
 
     channels: tuple[str, ...] | None
     language: str
     rules: str
     rule: str | None = None
+    plan: str | None = None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -136,6 +139,17 @@ def chosen(log: DecisionLog, run_id: str) -> Iterator[tuple[str, dict[str, Any]]
         if len(page) < _PAGE:
             return
         start = page[-1].place + 1
+
+
+def reasons_against(log: DecisionLog, run_id: str) -> list[dict[str, Any]]:
+    """The stored reasons of a run's customers for whom nothing is to be done."""
+    query = (
+        sa.select(decisions.c.reasons)
+        .join(run_rows, decisions.c.n == run_rows.c.decision)
+        .where(run_rows.c.run_id == run_id, decisions.c.channel.is_(None))
+    )
+    with log.reading() as connection:
+        return [json.loads(reasons) for reasons in connection.execute(query).scalars()]
 
 
 def release(log: DecisionLog, run_id: str, at: datetime) -> int:

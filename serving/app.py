@@ -49,6 +49,7 @@ from serving.operations.collectors import (
     ModelCollector,
     RefresherCollector,
 )
+from serving.plans.background import Plans
 from serving.rankings.service import CategoryService, ProductService
 from serving.routers import ROUTERS
 from serving.score_jobs.background import ScoreJobs
@@ -134,6 +135,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(Idempotency(IdempotencyKeys(Database(home))))
     decider = instances.add(Decider(scorer, instances.add(DecisionLog(home)), watch))
     instances.add(DecisionRuns(decider))
+    instances.add(Plans(decider))
     instances.add(Intake(home))
     return instances
 
@@ -175,6 +177,7 @@ def _lifespan(
             at_end("the ranking of products", instances[ProductService].close)
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[DecisionRuns].close)
+            at_end("the plans", instances[Plans].close)
             at_end("the event intake", instances[Intake].close)
             instances[Metrics].start()
             instances[Scorer].freshness.start()
@@ -185,6 +188,7 @@ def _lifespan(
                 at_end("the watch over promotions", watcher.close)
             await run_in_threadpool(instances[ScoreJobs].resume)
             await run_in_threadpool(instances[DecisionRuns].resume)
+            await run_in_threadpool(instances[Plans].resume)
             yield
 
     return lifespan

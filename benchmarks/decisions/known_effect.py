@@ -24,7 +24,8 @@ from events import lake
 from events.identity import Identity
 from records.contacts import ledger
 from records.contacts.contact import SENT, Contact
-from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from records.decision import Choice, Decision, DecisionRequest
+from records.decisions import DecisionLog
 from records.results import holdout
 from records.tables import salts
 
@@ -92,7 +93,7 @@ def decide(home: Home, rng: np.random.Generator, customers: int) -> list[Decisio
         holdouts = membership(salted, Identity(home), keys, START, ZONE)
         offered = rng.random(customers + 1) < CHANCE
 
-        def choose(key: int, _contacts: Sequence[Contact]) -> Choice:
+        def choose(key: int, _contacts: Sequence[Contact], *_: object) -> Choice:
             if key in holdouts.held_out:
                 return _choice(NOTHING, "holdout", {NOTHING: 1.0, "offer": 0.0})
             chances = {NOTHING: 1 - CHANCE, "offer": CHANCE}

@@ -32,7 +32,7 @@ from benchmarks.harness.report import Result, publish
 from benchmarks.policy.policies import POLICIES
 from benchmarks.policy.shops import ACTIONS, Known, examine
 from decisions.catalogue.actions import NOTHING
-from records.decisions import Decision
+from records.decision import Decision
 
 SEEDS = (1, 2, 3, 4, 5)
 OTHERS = ("random", "cheapest", "propensity alone", "one campaign", "nothing")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.policy.shops import ACTIONS, Customer
 from decisions.catalogue.actions import NOTHING
-from records.decisions import Decision
+from records.decision import Decision
 
 Shares = Mapping[str, float]
 Policy = Callable[[Sequence[Decision], Mapping[int, Customer]], float]

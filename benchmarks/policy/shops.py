@@ -28,7 +28,8 @@ from models import questions as catalogue
 from models.registry import promotion
 from models.registry.registry import Registry
 from records import runs
-from records.decisions import Decision, DecisionLog
+from records.decision import Decision
+from records.decisions import DecisionLog
 from records.tables import salts
 from serving.decisions.to_file import recommend_everyone
 from training.customers.pipeline import train

@@ -16,7 +16,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from core.calendar import EPOCH
 from decisions.catalogue.audiences import Audience, check_names, resolved
-from decisions.catalogue.budgets import Budget
+from decisions.catalogue.budgets import Budget, SpendingLimit, check_budgets, spending_limits
 from decisions.catalogue.channels import NO_CHANNEL, Channel, Code
 from decisions.offers import placeholders
 from decisions.policies.limits import Limit
@@ -30,7 +30,7 @@ from decisions.values.effects import Effect
 EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
 EXPLORATION_LOSS_SHARE = 0.05
-Factor = Literal["brought_forward", "discounts", "costs", "lever"]
+Factor = Literal["brought_forward", "discounts", "costs", "lever", "budget_prices"]
 _DATE = "a date such as 2026-12-01"
 _SHARE = "a share of the customers, from 0 to 0.5"
 
@@ -129,7 +129,7 @@ class Actions(TomlSection):
         max_exploration_loss: currency; options worth less than the best by more than this are never drawn.
             If omitted, it is ``EXPLORATION_LOSS_SHARE`` of the customer's average order.
         factors_off: factors that the ranking ignores.
-        budgets: the money and the contacts that plans may use.
+        budgets: the money and the contacts that plans and decisions may use.
     """
 
     margin: FiniteFloat = Field(gt=0, le=1, description="a share of the revenue, above 0 and at most 1")
@@ -154,7 +154,7 @@ class Actions(TomlSection):
         (),
         strict=False,
         exclude_if=is_empty,
-        description='a list of "brought_forward", "discounts", "costs" and "lever"',
+        description='a list of "brought_forward", "discounts", "costs", "lever" and "budget_prices"',
     )
     budgets: tuple[Budget, ...] = Field(
         (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[budgets]]"
@@ -192,14 +192,7 @@ class Actions(TomlSection):
 
     @model_validator(mode="after")
     def _budgets_cover_actions(self) -> Actions:
-        names = [budget.name for budget in self.budgets]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"there are two budgets {min(twice)}; rename one of them")
-        for budget in self.budgets:
-            if not any(budget.covers(action) for action in self.actions):
-                raise ValueError(
-                    f"the budget {budget.name} covers no action; check its action, group and channel"
-                )
+        check_budgets(self.budgets, self.actions)
         return self
 
     @property
@@ -220,6 +213,11 @@ class Actions(TomlSection):
     def placeholders(self) -> frozenset[str]:
         """The placeholders in the texts of the actions."""
         return frozenset(name for action in self.actions for name in action.placeholders)
+
+    @cached_property
+    def spending_limits(self) -> tuple[SpendingLimit, ...]:
+        """What decisions keep to: budgets and the capacities of channels."""
+        return spending_limits(self.budgets, self.channels)
 
     @cached_property
     def audience_rules(self) -> dict[str, Rule]:

@@ -37,6 +37,7 @@ class ConstraintUse:
         kind: ``money``, ``contacts`` or ``at_least``.
         price: what one more unit of the limit would add to the worth; for a minimum, what one customer fewer
             would.
+        used_before: what decisions had used; ``limit`` is what was left.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ConstraintUse:
     limit: float
     used: float
     price: float
+    used_before: float = 0.0
 
     @property
     def binding(self) -> bool:
@@ -111,7 +113,7 @@ def make_plan(problem: PlanProblem) -> ActionPlan:
             for row, name in enumerate(problem.names)
         ),
         tuple(
-            ConstraintUse(c.name, c.kind, c.limit, float(c.sign * used), float(price))
+            ConstraintUse(c.name, c.kind, c.limit, float(c.sign * used), float(price), c.used)
             for c, used, price in zip(problem.constraints, usage, priced.prices, strict=True)
         ),
     )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from decisions.catalogue.actions import Actions
+from decisions.policies.budgets import BudgetUse
 
 Numbers: TypeAlias = NDArray[np.floating[Any]]
 NOTHING_CHOSEN = -1
@@ -35,12 +36,14 @@ class Constraint:
     Attributes:
         limit: currency for ``money``, customers for ``contacts`` and ``at_least``.
         rows: whether an action of the catalogue counts, in its order.
+        used: what was used before; ``limit`` is what is left.
     """
 
     name: str
     kind: Literal["money", "contacts", "at_least"]
     limit: float
     rows: NDArray[np.bool_]
+    used: float = 0.0
 
     @property
     def sign(self) -> int:
@@ -106,26 +109,27 @@ class PlanProblem:
         return float(self.worth[choice[chosen].astype(np.int64), chosen].sum(dtype=np.float64))
 
 
-def constraints_of(rules: Actions, money: float | None = None) -> tuple[Constraint, ...]:
-    """The constraints of a catalogue: its budgets, and the capacities of its channels for a day.
+def constraints_of(
+    rules: Actions, money: float | None = None, use: BudgetUse | None = None
+) -> tuple[Constraint, ...]:
+    """The constraints of a catalogue: what is left of its budgets, and of the capacities of its channels.
 
     Args:
         money: currency for all actions together, in addition to the budgets.
+        use: what decisions have used of the budgets; None for nothing.
     """
     every = np.ones(len(rules.actions), bool)
     constraints = [] if money is None else [Constraint("budget", "money", money, every)]
+    for limit in rules.spending_limits:
+        rows = np.array([limit.budget.covers(action) for action in rules.actions])
+        if rows.any():
+            used = 0.0 if use is None else use.used(limit, use.spending_day)
+            left = max(0.0, limit.limit - used)
+            constraints.append(Constraint(limit.name, limit.kind, left, rows, used))
     for budget in rules.budgets:
-        rows = np.array([budget.covers(action) for action in rules.actions])
-        if budget.money is not None:
-            constraints.append(Constraint(budget.name, "money", budget.money, rows))
-        if budget.contacts is not None:
-            constraints.append(Constraint(budget.name, "contacts", budget.contacts, rows))
         if budget.at_least is not None:
+            rows = np.array([budget.covers(action) for action in rules.actions])
             constraints.append(Constraint(budget.name, "at_least", budget.at_least, rows))
-    for name, channel in rules.channels.items():
-        rows = np.array([action.channel == name for action in rules.actions])
-        if channel.capacity_per_day is not None and rows.any():
-            constraints.append(Constraint(name, "contacts", channel.capacity_per_day, rows))
     return tuple(constraints)
 
 
@@ -137,7 +141,8 @@ def check_feasible(problem: PlanProblem) -> None:
     """
     for constraint in problem.constraints:
         if constraint.limit == 0 and constraint.covers_all:
-            raise Infeasible(f"the budget {constraint.name} is 0, so nothing can be planned; raise it")
+            why = f"is used up: {constraint.used:,.2f} were used before" if constraint.used else "is 0"
+            raise Infeasible(f"the budget {constraint.name} {why}, so nothing can be planned; raise it")
         if constraint.kind == "at_least":
             _check_minimum(problem, constraint)
 

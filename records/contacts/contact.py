@@ -52,6 +52,8 @@ class ContactReservation:
     Attributes:
         at: the planned moment. zone: the customer's time zone.
         until: from this moment on, the place is free again if nothing was sent.
+        day: the shop's day of the planned moment, on which budgets count it; None if they do not.
+        money: expected: the contact, its acceptance and discounts, in currency.
     """
 
     action: str
@@ -61,6 +63,8 @@ class ContactReservation:
     at: datetime
     zone: str | None
     until: datetime
+    day: int | None = None
+    money: float = 0.0
 
 
 def days_since(contacts: Iterable[Contact], day: int, zone: str) -> dict[str, int]:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from core.calendar import micros, moment
 from core.storage.database import among, insert
+from records.contacts import spending
 from records.contacts.contact import EXPORTED, MARKETING, RESERVED, SENT, SHOWN, Contact, ContactReservation
 from records.contacts.tables import contacts, reservations
 from records.tables import decisions, outcomes, run_rows
@@ -94,6 +95,7 @@ def record(connection: sa.Connection, decision_id: str, kind: str, at: datetime)
             row = {"decision_id": decision_id, "at_us": micros(at), "kind": kind, **tags}
             row["exported_us"] = micros(at) if kind == EXPORTED else None
             connection.execute(insert(connection, contacts).on_conflict_do_nothing(), row)
+            spending.use(connection, [decision_id])
         return
     if kind == EXPORTED or known in (SHOWN, kind):
         return
@@ -107,7 +109,10 @@ def give_back(connection: sa.Connection, decision_id: str) -> bool:
         reservations.c.decision_id == decision_id,
         ~sa.exists().where(contacts.c.decision_id == reservations.c.decision_id),
     )
-    return connection.execute(statement.values(until_us=0)).rowcount > 0
+    given_back = connection.execute(statement.values(until_us=0)).rowcount > 0
+    if given_back:
+        spending.give_back(connection, [decision_id])
+    return given_back
 
 
 def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, int]) -> None:
@@ -125,6 +130,8 @@ def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, in
         exported = {"kind": EXPORTED, "at_us": contacts.c.exported_us}
         connection.execute(sa.delete(contacts).where(of_decision, contacts.c.exported_us.is_(None)))
         connection.execute(sa.update(contacts).where(of_decision).values(exported))
+        if connection.execute(sa.select(contacts.c.kind).where(of_decision)).first() is None:
+            spending.undo(connection, [decision_id])
         return
     first = min(at_us for kind, at_us in remaining.items() if kind in CONTACT_OF)
     row = {"kind": SHOWN if SHOWN in implied else SENT, "at_us": first}
@@ -139,9 +146,12 @@ def undo_export(connection: sa.Connection, decision_ids: sa.ColumnElement[bool])
     Args:
         decision_ids: which contacts, as a condition on :data:`records.contacts.tables.contacts`.
     """
-    deleted = connection.execute(sa.delete(contacts).where(contacts.c.kind == EXPORTED, decision_ids))
+    exported = contacts.c.kind == EXPORTED, decision_ids
+    ids = connection.execute(sa.select(contacts.c.decision_id).where(*exported)).scalars().all()
+    connection.execute(sa.delete(contacts).where(*exported))
+    spending.undo(connection, ids)
     connection.execute(sa.update(contacts).where(decision_ids).values(exported_us=None))
-    return deleted.rowcount
+    return len(ids)
 
 
 def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
@@ -162,6 +172,7 @@ def export_run(connection: sa.Connection, run_id: str, at: datetime) -> int:
         )
         .distinct()
     )
+    spending.use(connection, list(connection.execute(sa.select(listed.subquery().c.decision_id)).scalars()))
     names = ("decision_id", *_TAGS, "at_us", "kind", "exported_us")
     statement = sa.insert(contacts).from_select(names, listed)
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount

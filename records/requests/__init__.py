@@ -1,1 +1,1 @@
-"""Records of requests: which of them were answered before."""
+"""Records by request: which of them were answered before, and the prediction of an id."""

@@ -9,18 +9,32 @@ from typing import Any
 
 from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext
+from decisions.policies.budgets import BudgetUse
 from decisions.policies.quiet_hours import next_permitted
-from decisions.policy import POLICY, Option, Recommendation
+from decisions.policy import POLICY
 from decisions.reasons import DecisionReason
+from decisions.recommendation import Option, Recommendation
 from records.contacts import ContactReservation
-from records.decisions import Choice
+from records.decision import Choice
 
 
-def choice_of(recommendation: Recommendation, known: CustomerContext, rules: Actions) -> Choice:
-    """The choice of a recommendation, and what it rests on."""
+def choice_of(
+    recommendation: Recommendation,
+    known: CustomerContext,
+    rules: Actions,
+    budget_use: BudgetUse | None = None,
+) -> Choice:
+    """The choice of a recommendation, and what it rests on.
+
+    Args:
+        budget_use: the use at the moment of the decision, to which its own is added; None to add nothing.
+    """
     chosen = recommendation.chosen
     assert chosen.value is not None
-    permitted, reservation = (chosen, *recommendation.runners_up), _reservation(chosen, known, rules)
+    permitted, reservation = (
+        (chosen, *recommendation.runners_up),
+        _reservation(chosen, known, rules, budget_use),
+    )
     return Choice(
         chosen.action, recommendation.how, recommendation.probability,
         chosen.value, chosen.cost, chosen.channel,
@@ -42,7 +56,9 @@ def choice_of(recommendation: Recommendation, known: CustomerContext, rules: Act
     )  # fmt: skip
 
 
-def _reservation(chosen: Option, known: CustomerContext, rules: Actions) -> ContactReservation | None:
+def _reservation(
+    chosen: Option, known: CustomerContext, rules: Actions, budget_use: BudgetUse | None
+) -> ContactReservation | None:
     """What the chosen action reserves; None for doing nothing."""
     if chosen.channel is None or known.at is None:
         return None
@@ -52,6 +68,7 @@ def _reservation(chosen: Option, known: CustomerContext, rules: Actions) -> Cont
     return ContactReservation(
         action.name, action.group, action.channel, channel.purpose, planned, known.zone.key,
         planned + timedelta(hours=rules.reservation_hours),
+        None if budget_use is None else budget_use.day_of(planned), chosen.expense,
     )  # fmt: skip
 
 

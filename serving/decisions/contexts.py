@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from core.calendar import day_of
 from decisions.catalogue.actions import Actions
@@ -16,8 +16,11 @@ from decisions.values.categories import PROBABLE_CATEGORY
 from decisions.values.valuation import features_of
 from features.live.consents import ByChannel
 from records.contacts import Contact, days_since
-from records.decisions import DecisionRequest
+from records.decision import DecisionRequest
+from serving.scores.score import ScoredCustomer
 
+Entry: TypeAlias = tuple[ScoredCustomer, dict[str, ScoreInput], dict[str, Any]]
+"""A customer's scores and features, and the scores and facts of categories."""
 FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 """Features that are stored with a decision where the shop has them."""
 
@@ -52,4 +55,29 @@ def customer_context(
         key, scores, used, days_since(contacts, question.day, shop_zone), unknown=unknown,
         contacts=contacts, consents=consents, at=question.at, zone=zone_of(facts, shop_zone),
         facts_day=None if as_of is None else day_of(as_of, shop_zone), offer=offer,
+    )  # fmt: skip
+
+
+def scored_context(
+    key: int,
+    scored: Entry,
+    contacts: Sequence[Contact],
+    consents: ByChannel,
+    question: DecisionRequest,
+    rules: Actions,
+    shop_zone: str,
+) -> CustomerContext:
+    """The context of a decision about a scored customer."""
+    entry, category_scores, category_facts = scored
+    models = entry.models
+    scores = {
+        name: ScoreInput(
+            score.score, score.reason, score.version,
+            models[name].manifest["horizon_days"] if name in models else None,
+        )
+        for name, score in entry.scores.items()
+    }  # fmt: skip
+    return customer_context(
+        key, scores | category_scores, entry.facts | category_facts, contacts, consents, question, rules,
+        shop_zone, entry.features_as_of, entry.reason,
     )  # fmt: skip

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from core import files
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import load
-from decisions.context import CustomerContext, ScoreInput
+from decisions.context import CustomerContext
 from decisions.holdout import HoldoutMembership, declare, membership
+from decisions.plans.following import follow
 from decisions.policies import consent
+from decisions.policies.budgets import BudgetUse
 from decisions.policy import recommend
+from decisions.recommendation import Recommendation
 from events.identity import merged_keys
 from features.live.consents import ByChannel, Consents
 from records.contacts import Contact, ledger
-from records.decisions import Choice, Choose, Decision, DecisionLog, DecisionRequest
+from records.contacts.spending import Spent
+from records.decision import Choice, Decision, DecisionRequest
+from records.decisions import Choose, DecisionLog
 from serving.decisions.categories import CategoryScores
 from serving.decisions.choice import choice_of
-from serving.decisions.contexts import customer_context
+from serving.decisions.contexts import Entry, scored_context
 from serving.decisions.offers import Offers
+from serving.decisions.requests import budget_use, request_now, steering_prices
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.champion_watch import ChampionWatch
-from serving.scores.score import ScoredCustomer
 from serving.scores.scorer import Scorer
 
-Entry: TypeAlias = tuple[ScoredCustomer, dict[str, ScoreInput], dict[str, Any]]
-"""A customer's scores and features, and the scores and facts of categories."""
 _LOG = logging.getLogger(__name__)
+Recommends: TypeAlias = Callable[[CustomerContext, BudgetUse], Recommendation]
 
 
 class Decider:
@@ -78,14 +82,10 @@ class Decider:
             raise Unprocessable(
                 f"channels: no action goes through {unknown[0][:50]!r}; there are {', '.join(existing)}"
             )
-        shop = self.scorer.shop
         named = tuple(sorted(set(channels or ())))
         # Naming all of them is the same question as naming none.
         restricted = None if named in ((), existing) else named
-        counted = None if shop.live else rules.digest
-        return DecisionRequest(
-            shop.now(), shop.today(), restricted, rules.digest, caller, counted_rules=counted
-        )
+        return request_now(self.scorer, rules, restricted, caller)
 
     def decide(
         self,
@@ -119,9 +119,16 @@ class Decider:
         return [decided[key] for key in customers]
 
     def preview(
-        self, customers: Mapping[int, str], question: DecisionRequest, rules: Actions
+        self,
+        customers: Mapping[int, str],
+        question: DecisionRequest,
+        rules: Actions,
+        spent: Spent | None = None,
     ) -> list[Decision]:
         """What :meth:`decide` would return now; nothing is written, not even the scores to their log.
+
+        Args:
+            spent: what earlier previews would use of budgets; None for none.
 
         Raises:
             PatronError: a store is missing or unreadable.
@@ -130,7 +137,35 @@ class Decider:
         standing = self.log.standing(customers, question)
         holdout = self._holdout(customers, question)
         choose = self._choose(customers, standing, consents, holdout, question, rules, None)
-        decided = self.log.preview(list(customers), question, choose, merged_keys)
+        decided = self.log.preview(list(customers), question, choose, merged_keys, spent)
+        return [decided[key] for key in customers]
+
+    def release(
+        self,
+        customers: Mapping[int, str],
+        question: DecisionRequest,
+        rules: Actions,
+        planned: Mapping[int, str],
+        places: Sequence[int],
+    ) -> list[Decision]:
+        """Decide as a plan says, where everything still permits that; standing decisions do not count.
+
+        Args:
+            planned: the planned action by customer. places: as for :meth:`decide`.
+
+        Raises:
+            PatronError: a store is missing or unreadable.
+        """
+        consents = self.consents.of(list(customers), question.at)
+        holdout = self._holdout(customers, question)
+
+        def by_plan(known: CustomerContext, use: BudgetUse) -> Recommendation:
+            return follow(known, rules, question.day, planned[known.key], question.channels, use)
+
+        choose = self._choose(customers, {}, consents, holdout, question, rules, "bulk", by_plan)
+        decided = self.log.decide(
+            list(customers), question, choose, places, merged_keys, holdout.enrol, anew=True
+        )
         return [decided[key] for key in customers]
 
     def _choose(
@@ -142,22 +177,33 @@ class Decider:
         question: DecisionRequest,
         rules: Actions,
         route: str | None,
+        recommends: Recommends | None = None,
     ) -> Choose:
         """Score those customers who have no standing decision, and return how to choose for one of them."""
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, rules, route)
         offers = self.offers.of([*entries], rules.placeholders)
+        recommends = recommends or self._by_policy(question, rules)
+        zone = self.scorer.shop.time_zone
 
-        def choose(key: int, contacts: Sequence[Contact]) -> Choice:
+        def choose(key: int, contacts: Sequence[Contact], spent: Spent) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, rules, route))
-            known = self._known(key, entries[key], contacts, consents[key], question, rules)
+            known = scored_context(key, entries[key], contacts, consents[key], question, rules, zone)
             if rules.placeholders and key not in offers:
                 offers.update(self.offers.of([key], rules.placeholders))
             known = replace(known, in_holdout=key in holdout.held_out, offer=offers.get(key))
-            recommendation = recommend(known, rules, question.day, self.log.salt, question.channels)
-            return choice_of(recommendation, known, rules)
+            use = budget_use(spent, question, zone)
+            return choice_of(recommends(known, use), known, rules, use)
 
         return choose
+
+    def _by_policy(self, question: DecisionRequest, rules: Actions) -> Recommends:
+        prices = steering_prices(self.log)
+
+        def recommends(known: CustomerContext, use: BudgetUse) -> Recommendation:
+            return recommend(known, rules, question.day, self.log.salt, question.channels, use, prices)
+
+        return recommends
 
     def _holdout(self, customers: Mapping[int, str], question: DecisionRequest) -> HoldoutMembership:
         zone = self.scorer.shop.time_zone
@@ -175,30 +221,6 @@ class Decider:
             key: (entry, inputs.score_inputs(place), inputs.facts(place))
             for place, (key, entry) in enumerate(zip(customers, entries, strict=True))
         }
-
-    def _known(
-        self,
-        key: int,
-        scored: Entry,
-        contacts: Sequence[Contact],
-        consents: ByChannel,
-        question: DecisionRequest,
-        rules: Actions,
-    ) -> CustomerContext:
-        entry, category_scores, category_facts = scored
-        models = entry.models
-        scores = {
-            name: ScoreInput(
-                score.score, score.reason, score.version,
-                models[name].manifest["horizon_days"] if name in models else None,
-            )
-            for name, score in entry.scores.items()
-        }  # fmt: skip
-        shop_zone, as_of = self.scorer.shop.time_zone, entry.features_as_of
-        return customer_context(
-            key, scores | category_scores, entry.facts | category_facts, contacts, consents, question, rules,
-            shop_zone, as_of, entry.reason,
-        )  # fmt: skip
 
 
 DeciderDep = Annotated[Decider, service(Decider)]

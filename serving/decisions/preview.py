@@ -53,11 +53,13 @@ def preview_everyone(
         customers = select_customers(decider.scorer, segment, read_rule(home, rules, rule))
         speaker = Speaker(rules.canonical, language)
 
+        spent = log.spent(question)
+
         def records() -> Iterator[dict[str, Any]]:
             for start in range(0, len(customers), PAGE):
                 progress("deciding", start / len(customers))
                 batch = dict(list(customers.items())[start : start + PAGE])
-                for decision in decider.preview(batch, question, rules):
+                for decision in decider.preview(batch, question, rules, spent):
                     counted[decision.choice.action] += 1
                     funnel.add(decision.choice.action, decision.choice.reasons)
                     if decision.choice.channel is not None or not only_actions:

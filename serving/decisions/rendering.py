@@ -12,7 +12,8 @@ from decisions.catalogue.texts import filled_text, names_in, offered, texts
 from decisions.reasons import DecisionReason, Language
 from events.identity import Identity
 from records import runs
-from records.decisions import Decision, DecisionLog
+from records.decision import Decision
+from records.decisions import DecisionLog
 from records.runs import DecisionRun
 from serving.access.authentication import Caller
 from serving.access.scopes import Scope

@@ -8,19 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.calendar import day_of
 from core.progress import Progress, silent
-from decisions.catalogue.actions import Actions
-from decisions.catalogue.file import restore
 from decisions.reasons import Language
 from decisions.results.newest_funnel import store_of_run
 from decisions.rules.tree import Rule
 from decisions.rules.writing import text_of
-from records.decisions import DecisionRequest
+from records.decision import DecisionRequest
 from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
+from records.plans.store import PlanJob
 from records.runs import DecisionRun, RunStore
 from serving.decisions.decider import Decider
+from serving.decisions.planned import begin_release, new_release, planned_keys, rules_of, unmerged
+from serving.decisions.requests import request_now
 from serving.decisions.selection import read_rule, select_customers
 
 BATCH = 25  # customers per transaction, so that a request of the API does not wait long for the store
@@ -56,6 +56,21 @@ class DecisionRuns:
         customers = select_customers(self._decider.scorer, segment, target)
         run = replace(new_run(question, segment, language, SERVICE, target), id=run_id)
         return self._worker.start(lambda: self.store.create(run, [_keys(customers)]))
+
+    def release(self, plan: PlanJob, caller: str) -> DecisionRun:
+        """The run that releases a plan: a new one, or the one that was started before, resumed if it must be.
+
+        Raises:
+            JobRunning: another run is not done yet.
+            NotReleasable: the plan cannot be released; the message says why.
+            PatronError: a store cannot be used.
+        """
+        run = self.store.find(plan.id)
+        if run is None:
+            run = new_release(self._decider, plan, SERVICE, caller)
+            keys = planned_keys(self._decider, plan)
+            return self._worker.start(lambda: self.store.create(run, [keys]))
+        return run if run.status in ("running", "done") else self._worker.restart(run)
 
     def resume(self) -> None:
         """Resume the runs that a service started and did not finish."""
@@ -97,32 +112,27 @@ def decide_all(
         Interrupted: ``shutdown`` was set.
         PatronError: a store is missing or unreadable, or the actions cannot be used any more.
     """
-    rules = _rules(decider, run)
-    shop, identity = decider.scorer.shop, decider.scorer.identity
+    rules = rules_of(decider, run.rules)
+    identity = decider.scorer.identity
+    planned = begin_release(decider, run)
     for start in range(store.resume_at(run), run.total, BATCH):
         store.check(run, shutdown or threading.Event())
         progress("deciding", start / run.total)
         keys = store.customers(run, start, BATCH).tolist()
         ids = identity.ids(keys)
+        if planned is not None:
+            ids = unmerged(identity, ids)
         places = [start + i for i, key in enumerate(keys) if key in ids]
         customers = {key: ids[key] for key in keys if key in ids}
-        now = shop.now()
-        day, caller = day_of(now, shop.time_zone), run.caller or "api"
-        counted = None if shop.live else run.rules
-        question = DecisionRequest(now, day, run.channels, run.rules, caller, run.id, counted)
-        decider.decide(customers, question, rules, "bulk", places)
+        question = request_now(decider.scorer, rules, run.channels, run.caller or "api", run.id)
+        if planned is None:
+            decider.decide(customers, question, rules, "bulk", places)
+        else:
+            decider.release(customers, question, rules, planned, places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()
     store_of_run(decider.log, run, rules)
     progress("deciding", 1.0)
-
-
-def _rules(decider: Decider, run: DecisionRun) -> Actions:
-    """The actions with which a run began."""
-    rules = decider.rules()
-    if rules.digest == run.rules:
-        return rules
-    return restore(decider.log.rules(run.rules) or "", decider.scorer.home)
 
 
 def _keys(customers: dict[int, str]) -> np.ndarray:

@@ -49,6 +49,7 @@ class Factors(BaseModel):
     contact_cost: Currency
     acceptance_cost: Currency
     lever: float = Field(description="The company's own priority; multiplies a positive value.")
+    budget_price: Currency = Field(0.0, description="What its budgets would bring elsewhere, by the plan.")
     priority: Currency = Field(description="What options are ranked by.")
 
 

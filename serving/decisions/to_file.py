@@ -123,7 +123,12 @@ def decide_run(
     keys = np.array([*select_customers(decider.scorer, segment, matched)], np.int64)
     store.refuse_if_running()
     run = store.interrupted_command(
-        segment=segment, channels=run.channels, language=language, rules=run.rules, rule=run.rule
+        segment=segment,
+        channels=run.channels,
+        language=language,
+        rules=run.rules,
+        rule=run.rule,
+        plan=None,
     ) or store.create(run, [keys])
     with store.execute(run):
         decide_all(decider, store, run, progress)

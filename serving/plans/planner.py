@@ -22,11 +22,10 @@ from decisions.policy import is_service
 from decisions.values.valuation import Valuer
 from events.identity import merged_keys
 from records.contacts.history import ContactHistory
-from records.decisions import DecisionRequest
-from records.job import Segment
+from records.decision import DecisionRequest
 from serving.decisions.contexts import customer_context
 from serving.decisions.decider import Decider
-from serving.decisions.selection import select_customers
+from serving.decisions.requests import budget_use
 from serving.plans.customers import PlanCustomers, read_customers
 
 CHUNK = 50_000
@@ -38,14 +37,16 @@ class PlannedShop:
     """A plan for the customers of a shop.
 
     Attributes:
-        customers: external ids by key, in the order of the plan's choice.
+        keys: of the customers, in the order of the plan's choice.
+        money: currency for all actions together, in addition to the budgets; None for no such limit.
         value: per customer the expected value of the planned action, in currency.
         expense: per customer its expected money, discounts included.
     """
 
     question: DecisionRequest
     rules: Actions
-    customers: dict[int, str]
+    keys: Sequence[int]
+    money: float | None
     plan: ActionPlan
     value: NDArray[np.float64]
     expense: NDArray[np.float64]
@@ -55,33 +56,31 @@ def plan_shop(
     decider: Decider,
     question: DecisionRequest,
     rules: Actions,
-    segment: Segment = None,
+    keys: Sequence[int],
     money: float | None = None,
     progress: Progress = silent,
 ) -> PlannedShop:
-    """Plan for the customers of a segment.
+    """Plan for these customers.
 
     Args:
         money: currency for all actions together, in addition to the budgets.
 
     Raises:
         Infeasible: a constraint cannot be met; the message names it.
-        Unprocessable: there is no such segment.
         PatronError: a store is missing or unreadable, or an effect has no formula.
     """
-    customers = select_customers(decider.scorer, segment)
-    problem, chunks = build_problem(decider, question, rules, [*customers], money, progress)
+    problem, chunks = build_problem(decider, question, rules, keys, money, progress)
     progress("planning", 0.9)
     plan = _plan_permitted(problem, chunks, decider, question, rules)
     places = np.flatnonzero(plan.choice != NOTHING_CHOSEN)
     rows = plan.choice[places].astype(np.intp)
     levers = np.array([1.0 if "lever" in rules.factors_off else a.lever for a in rules.actions])
-    value, spent = np.zeros(len(customers)), np.zeros(len(customers))
+    value, spent = np.zeros(len(keys)), np.zeros(len(keys))
     priority = problem.worth[rows, places].astype(np.float64)
     value[places] = np.where(priority > 0, priority / levers[rows], priority)
     spent[places] = problem.expense[rows, places]
     progress("planning", 1.0)
-    return PlannedShop(question, rules, customers, plan, value, spent)
+    return PlannedShop(question, rules, keys, money, plan, value, spent)
 
 
 def build_problem(
@@ -108,7 +107,8 @@ def build_problem(
         chunks.append(read_customers(decider.scorer, decider.categories, part, rules))
         worth[:, inside], expense[:, inside] = _value(chunks[-1], decider, question, rules)
     names = tuple(action.name for action in rules.actions)
-    return PlanProblem(names, worth, expense, constraints_of(rules, money)), chunks
+    use = budget_use(decider.log.spent(question), question, decider.scorer.shop.time_zone)
+    return PlanProblem(names, worth, expense, constraints_of(rules, money, use)), chunks
 
 
 def _value(

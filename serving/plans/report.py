@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
+from core.calendar import date_of
 from decisions.catalogue.actions import Action
-from decisions.catalogue.texts import text_in
+from decisions.catalogue.texts import text_in, texts
 from decisions.plans.problem import NOTHING_CHOSEN
+from decisions.plans.steering import plan_prices
 from decisions.reasons import Language
+from events.identity import Identity
+from records.batches import KEY
+from records.plans.store import SCHEMA
+from serving.http.words import Words
 from serving.plans.planner import PlannedShop
 from serving.plans.schemas import PlanAction, PlanBudget, PlanReport, PlanRow
 
+PAGE = 10_000  # rows whose ids are looked up at once
 
-def report(planned: PlannedShop, language: Language, rows: int = 0) -> PlanReport:
-    """What a plan does, with the most valuable customers.
 
-    Args:
-        rows: how many customers are listed.
-    """
+def report(planned: PlannedShop, language: Language) -> PlanReport:
+    """What a plan does."""
     plan, chosen = planned.plan, planned.plan.choice
     actions = []
     for row, (action, planned_action) in enumerate(zip(planned.rules.actions, plan.actions, strict=True)):
@@ -37,7 +42,8 @@ def report(planned: PlannedShop, language: Language, rows: int = 0) -> PlanRepor
             )
     return PlanReport(
         planned_at=planned.question.at,
-        customers=len(planned.customers),
+        horizon_days=planned.rules.value_horizon_days,
+        customers=len(planned.keys),
         contacts=plan.customers,
         value=float(planned.value.sum()),
         expense=plan.expense,
@@ -45,25 +51,58 @@ def report(planned: PlannedShop, language: Language, rows: int = 0) -> PlanRepor
         actions=actions,
         budgets=[
             PlanBudget(
-                name=use.name, kind=use.kind, limit=use.limit, used=use.used, binding=use.binding,
-                price=use.price,
+                name=use.name, kind=use.kind, limit=use.limit + use.used_before, used_before=use.used_before,
+                used=use.used, binding=use.binding, price=use.price,
             )
             for use in plan.constraints
         ],
-        rows=list(_rows(planned, language, _most_valuable(planned)[:rows])),
+        notes=_notes(planned),
     )  # fmt: skip
 
 
-def all_rows(planned: PlannedShop, language: Language) -> Iterator[PlanRow]:
-    """Everybody who gets an action, the most valuable first."""
-    return _rows(planned, language, _most_valuable(planned))
+def table(planned: PlannedShop) -> pa.Table:
+    """Who gets what, the most valuable first, as plans are stored."""
+    places = np.flatnonzero(planned.plan.choice != NOTHING_CHOSEN)
+    places = places[np.argsort(-planned.value[places], kind="stable")]
+    names = [planned.rules.actions[int(row)].name for row in planned.plan.choice[places]]
+    keys = np.array(planned.keys, np.int64)[places]
+    return pa.table([keys, names, planned.value[places], planned.expense[places]], schema=SCHEMA)
 
 
-def summary(planned: PlannedShop, report: PlanReport, currency: str) -> list[str]:
+def prices(planned: PlannedShop) -> list[dict[str, object]]:
+    """The prices of the budgets, as plain data."""
+    return [
+        {"name": p.name, "kind": p.kind, "price": p.price, "actions": sorted(p.actions)}
+        for p in plan_prices(planned.plan, planned.rules, planned.money)
+    ]
+
+
+def rows(stored: pa.Table, identity: Identity, canonical: str, language: Language) -> Iterator[PlanRow]:
+    """The rows of a stored plan for people; customers who were deleted since are left out.
+
+    Args:
+        canonical: the actions of the plan, as ``Actions.canonical`` returns them.
+    """
+    by_action, channels = texts(canonical), channels_of(canonical)
+    for start in range(0, stored.num_rows, PAGE):
+        page = stored.slice(start, PAGE).to_pylist()
+        ids = identity.ids([row[KEY] for row in page])
+        for row in page:
+            if (name := ids.get(row.pop(KEY))) is not None:
+                text = text_in(language, by_action[row["action"]], row["action"])
+                yield PlanRow(customer_id=name, action_text=text, channel=channels[row["action"]], **row)
+
+
+def channels_of(canonical: str) -> dict[str, str]:
+    """The channel of each action."""
+    return {action["name"]: action["channel"] for action in json.loads(canonical)["actions"]}
+
+
+def summary(report: PlanReport, currency: str) -> list[str]:
     """The plan in lines of English."""
     lines = [
         f"{report.contacts:,} of {report.customers:,} customers get an action: expected value"
-        f" {report.value:,.2f} {currency} within {planned.rules.value_horizon_days} days by assumed effects,"
+        f" {report.value:,.2f} {currency} within {report.horizon_days} days by assumed effects,"
         f" expected expense {report.expense:,.2f} {currency} with discounts"
     ]
     lines += [
@@ -80,26 +119,28 @@ def summary(planned: PlannedShop, report: PlanReport, currency: str) -> list[str
         lines.append(line)
     if report.gap > 0.0005:
         lines.append(f"  at most {report.gap:.1%} below the optimum in which customers could be divided")
+    lines += [f"  {note.en}" for note in report.notes]
     return [*lines, "  this is a preview: nothing was reserved or sent"]
 
 
-def _most_valuable(planned: PlannedShop) -> NDArray[np.intp]:
-    places = np.flatnonzero(planned.plan.choice != NOTHING_CHOSEN)
-    return places[np.argsort(-planned.value[places], kind="stable")]
-
-
-def _rows(planned: PlannedShop, language: Language, places: NDArray[np.intp]) -> Iterator[PlanRow]:
-    ids = [*planned.customers.values()]
-    for place in places:
-        action = planned.rules.actions[int(planned.plan.choice[place])]
-        yield PlanRow(
-            customer_id=ids[place],
-            action=action.name,
-            action_text=_text(action, language),
-            channel=action.channel,
-            expected_value=float(planned.value[place]),
-            expense=float(planned.expense[place]),
-        )
+def _notes(planned: PlannedShop) -> list[Words]:
+    """Why a plan contacts nobody."""
+    if planned.plan.customers:
+        return []
+    rules, day = planned.rules, planned.question.day
+    if all(action.is_over(day) for action in rules.actions):
+        last = max(action.end for action in rules.actions if action.end is not None)
+        return [
+            Words(
+                en=f"all actions are over; the last one ended on {last}",
+                zh=f"所有营销动作均已结束（最后一个于 {last} 结束）",
+            )
+        ]
+    if all(action.is_over(day) or action.is_early(day) for action in rules.actions):
+        return [
+            Words(en=f"no action takes place on {date_of(day)}", zh=f"{date_of(day)} 没有进行中的营销动作")
+        ]
+    return [Words(en="no permitted action brings more than it costs", zh="没有收益高于成本的可选动作")]
 
 
 def _text(action: Action, language: Language) -> str:

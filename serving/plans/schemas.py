@@ -8,8 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from decisions.reasons import Language
+from serving.decisions.planned import Unreserved
 from serving.decisions.schemas import Channels, Currency
 from serving.http.params import SegmentFilter
+from serving.http.words import Words
 
 MAX_ROWS = 1000
 
@@ -28,9 +30,6 @@ class PlanRequest(BaseModel):
     segment: SegmentFilter = None
     channels: Channels = None
     language: Language = "en"
-    rows: int = Field(
-        0, ge=0, le=MAX_ROWS, description="How many customers to list, the most valuable first."
-    )
 
 
 class PlanAction(BaseModel):
@@ -50,6 +49,7 @@ class PlanBudget(BaseModel):
     name: str
     kind: Literal["money", "contacts", "at_least"]
     limit: float
+    used_before: float = Field(description="By decisions in the same period; the plan has what is left.")
     used: float
     binding: bool = Field(description="Whether another limit would change the plan.")
     price: Currency = Field(
@@ -73,6 +73,7 @@ class PlanReport(BaseModel):
     """A plan: a preview that uses nothing up."""
 
     planned_at: datetime
+    horizon_days: int = Field(description="Within which the change of the net margin counts.")
     customers: int = Field(description="Customers in the segment.")
     contacts: int = Field(description="Customers who get an action.")
     value: Currency = Field(description="The expected change of the net margin, costs deducted.")
@@ -83,4 +84,51 @@ class PlanReport(BaseModel):
     )
     actions: list[PlanAction]
     budgets: list[PlanBudget]
+    notes: list[Words] = Field(description="What stands out, such as that all actions are over.")
+
+
+class NotReserved(BaseModel):
+    """Customers of a released plan who do not get what was planned."""
+
+    stage: Unreserved = Field(description="The check that refused it now; or `holdout`, or `merged`.")
+    customers: int
+    words: Words
+
+
+class PlanRelease(BaseModel):
+    """The release of a plan: a run with the id of the plan, whose file is read as that of every run."""
+
+    plan_id: str
+    run_id: str
+    status: Literal["running", "done", "failed", "stopped", "interrupted"]
+    error: str | None = Field(description="Why it failed.")
+    total: int = Field(description="Customers who get an action by the plan.")
+    done: int
+    reserved: int = Field(description="Customers for whom the planned action is decided and reserved.")
+    not_reserved: list[NotReserved]
+
+
+class PlanQuery(BaseModel):
+    """How many customers of a plan are listed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int = Field(0, ge=0, le=MAX_ROWS, description="Customers to list, the most valuable first.")
+
+
+class PlanState(BaseModel):
+    """A stored plan."""
+
+    plan_id: str
+    status: Literal["running", "done", "failed", "stopped", "interrupted"]
+    error: str | None = Field(description="Why it failed; of a plan that cannot be made, which budget.")
+    started_at: datetime
+    segment: str | list[str] | None
+    channels: list[str] | None
+    budget: Currency | None
+    language: Language
+    total: int = Field(description="Customers in the segment.")
+    done: int
+    plan: PlanReport | None = Field(description="Null until it is done.")
     rows: list[PlanRow]
+    release: PlanRelease | None = Field(description="Null if it was not released.")

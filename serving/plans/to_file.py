@@ -1,23 +1,33 @@
-"""The command that plans, and writes who gets what into a file."""
+"""The commands that plan, release a plan, and write who gets what into a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from core.errors import NothingThere
 from core.home import Home
 from core.progress import Progress, silent
 from decisions.reasons import Language
 from records.decisions import DecisionLog
-from records.job import Segment
+from records.job import COMMAND, Segment
+from records.plans.store import PlanStore
+from records.runs import RunStore
 from serving.decisions.decider import Decider
+from serving.decisions.planned import new_release, planned_keys
+from serving.decisions.runs import decide_all
+from serving.decisions.selection import select_customers
+from serving.decisions.to_file import KINDS, find_layout_of, open_decider, write_run
 from serving.files import tables, writing
-from serving.plans.planner import plan_shop
-from serving.plans.report import all_rows, report, summary
+from serving.plans.background import compute, new_plan
+from serving.plans.report import summary
 from serving.plans.schemas import PlanRow
+from serving.plans.state import plan_report, plan_rows, release_state
 from serving.scores.scorer import open_scorer
 
 _NUMBERS = ("expected_value", "expense")
@@ -35,26 +45,83 @@ def plan_everyone(
     language: Language,
     progress: Progress = silent,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Plan for a segment, into ``out`` (.parquet, .ndjson, .csv or .xlsx) if given.
+    """Plan for a segment, store the plan, and write it into ``out`` (.parquet, .ndjson or .csv) if given.
 
     Returns:
-        The report as JSON has it, and in lines of English.
+        The report as JSON has it with the plan's id, and in lines of English.
 
     Raises:
-        PatronError: the file's kind, the segment or a channel is unknown, a budget cannot be met, or a store
-            is missing.
+        PatronError: the file's kind, the segment or a channel is unknown, a budget cannot be met, another
+            plan is being made, or a store is missing.
     """
     if out is not None:
         writing.check_place(out, tables.KINDS)
     progress("opening models", 0.0)
-    shop = home.shop()
+    shop, store = home.shop(), PlanStore(home)
     with DecisionLog(home) as log:
         decider = Decider(open_scorer(home, None), log)
-        rules = decider.rules()
-        question = decider.question(rules, channels, "cli")
-        planned = plan_shop(decider, question, rules, segment, money, progress)
-    if out is not None:
-        rows = [row.model_dump() for row in all_rows(planned, language)]
-        tables.write(iter([pa.Table.from_pylist(rows, SCHEMA)]), out)
-    made = report(planned, language)
-    return made.model_dump(mode="json"), summary(planned, made, shop.currency)
+        plan = new_plan(decider, segment, channels, language, money, COMMAND, "cli")
+        keys = np.array([*select_customers(decider.scorer, segment)], np.int64)
+        store.refuse_if_running()
+        plan = store.create(plan, [keys])
+        with store.execute(plan):
+            compute(decider, store, plan, progress)
+        if out is not None:
+            rows = [row.model_dump() for row in plan_rows(decider, store, plan)]
+            content = iter([pa.Table.from_pylist(rows, SCHEMA)])
+            writing.write(tables.encoded(content, tables.kind_of(out), shop.time_zone), out)
+    made = plan_report(store, plan)
+    lines = summary(made, shop.currency)
+    return {"plan_id": plan.id, **made.model_dump(mode="json")}, [f"plan {plan.id}", *lines]
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """The file that a release is written into.
+
+    Attributes:
+        target: the program that a .csv or .xlsx is for; a spreadsheet for None.
+        own_layouts: a file of layouts in place of those that come with Patron.
+    """
+
+    out: Path
+    target: str | None = None
+    own_layouts: Path | None = None
+
+
+def release_plan(
+    home: Home, plan_id: str, file: ReleaseFile | None = None, progress: Progress = silent
+) -> tuple[dict[str, Any], list[str]]:
+    """Release a plan, and write its decisions into a file if one is given; resumes a release that was
+    interrupted.
+
+    Returns:
+        The release as JSON has it, and in lines of English.
+
+    Raises:
+        NotReleasable: the plan cannot be released; the message says why.
+        PatronError: there is no such plan, the file's kind or target is unknown, another run is running, or a
+            store is missing.
+    """
+    layout = None
+    if file is not None:
+        writing.check_place(file.out, KINDS)
+        layout = find_layout_of(file.out, file.target, file.own_layouts)
+    progress("opening models", 0.0)
+    plan = PlanStore(home).find(plan_id)
+    if plan is None:
+        raise NothingThere("there is no such plan; `patron plan` makes one and prints its id")
+    with open_decider(home) as decider:
+        store = RunStore(decider.log)
+        run = store.find(plan_id)
+        if run is None:
+            store.refuse_if_running()
+            run = store.create(new_release(decider, plan, COMMAND, "cli"), [planned_keys(decider, plan)])
+        if run.status != "done":
+            with store.execute(run):
+                decide_all(decider, store, run, progress)
+        paths = [] if file is None else write_run(decider, run, file.out, layout, only_actions=True)
+        state = release_state(decider, store.find(run.id) or run)
+    lines = [f"{state.reserved:,} of {state.total:,} planned actions are decided and reserved"]
+    lines += [f"  {part.customers:>9,}  not: {part.words.en}" for part in state.not_reserved]
+    return state.model_dump(mode="json") | {"files": [str(path) for path in paths]}, lines

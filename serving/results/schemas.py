@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.http.words import Words
+
 MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 Unclear = Literal["few_customers", "few_buyers", "early", "sample_ratio"]
 
@@ -20,13 +22,6 @@ class ResultsQuery(BaseModel):
     by: Literal["value_tier", "rfm_segment", "lifecycle_stage"] | None = Field(
         None, description="Only the segments of this feature."
     )
-
-
-class Words(BaseModel):
-    """The result in a sentence."""
-
-    en: str
-    zh: str
 
 
 class Interval(BaseModel):

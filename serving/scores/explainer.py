@@ -19,7 +19,7 @@ from models.explain.words import rank
 from models.registry.bundle import FittedModel
 from models.registry.encoding import matrix
 from models.registry.registry import Registry
-from records import lookup
+from records.requests import lookup
 from serving.http.single_worker import SingleWorker
 from serving.scores.inference import amounts_of
 from serving.scores.response import score_as_response

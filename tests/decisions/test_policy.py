@@ -19,7 +19,8 @@ from decisions.checks import CHECKS, STAGES
 from decisions.context import CustomerContext, ScoreInput
 from decisions.draws import uniform
 from decisions.holdout import draw
-from decisions.policy import Recommendation, recommend
+from decisions.policy import recommend
+from decisions.recommendation import Recommendation
 from decisions.rules.conditions import TargetCondition
 from decisions.values.effects import Effect
 from decisions.values.formulas import FORMULAS, Change, Formula, Terms

@@ -33,7 +33,8 @@ from events.identity import Identity, join, merged_keys
 from features.live.consents import ChannelConsent
 from records import outcomes
 from records.contacts import MARKETING, Contact, ContactReservation, ledger
-from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from records.decision import Choice, Decision, DecisionRequest
+from records.decisions import DecisionLog
 
 START = datetime(2026, 3, 28, 9, tzinfo=UTC)  # the day before clocks change in Berlin
 ZONE = ZoneInfo("Europe/Berlin")
@@ -73,7 +74,7 @@ class ContactMachine(RuleBasedStateMachine):
         """Decide as the policy does: consent, then limits."""
         (key,) = Identity(self.home).keys([name]).values()
 
-        def choose(_key: int, contacts: Sequence[Contact]) -> Choice:
+        def choose(_key: int, contacts: Sequence[Contact], *_: object) -> Choice:
             refused = consent.refusal(channel, CONSENT, {channel: self.consents[name]})
             if refused or refusal(LIMITS, channel, None, contacts, self.now, ZONE):
                 return Choice("nothing", "best", 1.0, 0.0, 0.0, None, {"nothing": 1.0}, {}, {}, {})

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,8 @@ from events.identity import Identity, join, merged_keys
 from records import outcomes, runs
 from records.contacts import MARKETING, Contact, ContactReservation, ledger
 from records.contacts.tables import contacts, reservations
-from records.decisions import Choice, Decision, DecisionLog, DecisionRequest
+from records.decision import Choice, Decision, DecisionRequest
+from records.decisions import Choose, DecisionLog
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -39,12 +40,10 @@ def choice(action: str, channel: str | None, reservation: ContactReservation | N
     return Choice(action, "best", 1.0, 1.0, 0.1, channel, {action: 1.0}, {}, {}, {"why": []}, reservation)
 
 
-def within(
-    limits: Sequence[Limit], at: datetime, channel: str = "email", hours: float = 24
-) -> Callable[[int, Sequence[Contact]], Choice]:
+def within(limits: Sequence[Limit], at: datetime, channel: str = "email", hours: float = 24) -> Choose:
     """Choose a mail where the limits permit one, else nothing."""
 
-    def choose(_key: int, known: Sequence[Contact]) -> Choice:
+    def choose(_key: int, known: Sequence[Contact], *_: object) -> Choice:
         if refusal(limits, channel, None, known, at, ZONE):
             return choice("nothing", None)
         until = at + timedelta(hours=hours)
@@ -133,7 +132,7 @@ def test_an_export_counts_from_when_it_was_sent(log: DecisionLog) -> None:
 
 
 def test_a_released_run_counts_as_exported(log: DecisionLog) -> None:
-    def choose(key: int, known: Sequence[Contact]) -> Choice:
+    def choose(key: int, known: Sequence[Contact], *_: object) -> Choice:
         return choice("nothing", None) if key == 3 else within([DEFAULT], NOON)(key, known)
 
     log.decide([1, 2, 3], replace(request(), run_id="r"), choose, [0, 1, 2])
@@ -211,7 +210,7 @@ def test_a_merged_customer_has_the_contacts_of_both(log: DecisionLog) -> None:
 
 
 def test_a_failed_transaction_reserves_nothing(log: DecisionLog) -> None:
-    def fails(key: int, known: Sequence[Contact]) -> Choice:
+    def fails(key: int, known: Sequence[Contact], *_: object) -> Choice:
         if key == 2:
             raise ZeroDivisionError
         return within([DEFAULT], NOON)(key, known)

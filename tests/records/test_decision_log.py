@@ -24,7 +24,8 @@ from core.errors import PatronError
 from core.home import Home
 from records import outcomes, runs, tables
 from records.contacts import MARKETING, Contact, ContactReservation, days_since
-from records.decisions import Choice, Choose, DecisionLog, DecisionRequest
+from records.decision import Choice, DecisionRequest
+from records.decisions import Choose, DecisionLog
 from records.job import SERVICE, Interrupted, JobRunning, Stopped
 from records.job_worker import JobWorker
 from records.jobs import write_job
@@ -43,7 +44,7 @@ CHOICE = Choice(
 )  # fmt: skip
 
 
-def coupon(_key: int, _contacts: Sequence[Contact]) -> Choice:
+def coupon(_key: int, _contacts: Sequence[Contact], *_: object) -> Choice:
     return CHOICE
 
 
@@ -89,7 +90,7 @@ def test_a_decision_survives_a_round_trip(home: Home, log: DecisionLog) -> None:
 def test_the_same_request_on_the_same_day_returns_the_same_decision(log: DecisionLog) -> None:
     first = log.decide([1], REQUEST, coupon)[1]
 
-    def never(_key: int, _contacts: Sequence[Contact]) -> Choice:
+    def never(_key: int, _contacts: Sequence[Contact], *_: object) -> Choice:
         raise AssertionError("there is a standing decision")
 
     evening = replace(REQUEST, at=NOON + timedelta(hours=8), caller="cli")
@@ -115,7 +116,7 @@ def test_days_are_counted_since_the_latest_contact_by_an_action(log: DecisionLog
     seen: list[dict[str, int]] = []
 
     def choose(request: DecisionRequest, action: str | None) -> Choose:
-        def watched(_key: int, contacts: Sequence[Contact]) -> Choice:
+        def watched(_key: int, contacts: Sequence[Contact], *_: object) -> Choice:
             seen.append(days_since(contacts, request.day, "UTC"))
             if action is None:
                 return replace(CHOICE, action="nothing", channel=None)
@@ -138,7 +139,7 @@ def test_days_are_counted_since_the_latest_contact_by_an_action(log: DecisionLog
 
 
 def test_a_failed_choice_is_rolled_back(log: DecisionLog) -> None:
-    def fails_at_two(key: int, _contacts: Sequence[Contact]) -> Choice:
+    def fails_at_two(key: int, _contacts: Sequence[Contact], *_: object) -> Choice:
         if key == 2:
             raise ZeroDivisionError
         return CHOICE

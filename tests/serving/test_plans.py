@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,23 @@ import sqlalchemy as sa
 
 from core.home import Home
 from decisions.plans.problem import NOTHING_CHOSEN, Infeasible
+from decisions.reasons import DecisionReason, Language
 from records.decisions import DecisionLog
+from records.job import Interrupted
+from records.jobs import write_job
+from records.plans.store import PlanStore
+from records.runs import RunStore
 from records.tables import decisions, salts
 from serving.decisions.decider import Decider
+from serving.decisions.planned import NotReleasable
+from serving.decisions.requests import steering_prices
+from serving.decisions.selection import select_customers
+from serving.decisions.to_file import open_decider
 from serving.plans.planner import PlannedShop, plan_shop
-from serving.plans.to_file import plan_everyone
+from serving.plans.to_file import ReleaseFile, plan_everyone, release_plan
 from serving.scores.scorer import open_scorer
 
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 HEAD = "margin = 0.4\nholdout_share = 0.1\nexploration_share = 0.0\n"
 ACTIONS = """
 [[actions]]
@@ -72,8 +85,13 @@ def home(trained_shop: Home, copy_trained: Callable[[Home, Path], Home], tmp_pat
 def planned(home: Home, money: float | None = None) -> PlannedShop:
     with DecisionLog(home) as log:
         decider = Decider(open_scorer(home, None), log)
-        rules = decider.rules()
-        return plan_shop(decider, decider.question(rules, None, "test"), rules, None, money)
+        return plan_of(decider, money)
+
+
+def plan_of(decider: Decider, money: float | None = None) -> PlannedShop:
+    rules = decider.rules()
+    keys = [*select_customers(decider.scorer, None)]
+    return plan_shop(decider, decider.question(rules, None, "test"), rules, keys, money)
 
 
 def test_a_plan_keeps_to_budgets_and_capacities_and_leaves_no_trace(home: Home) -> None:
@@ -98,27 +116,25 @@ def test_without_budgets_a_plan_chooses_as_single_decisions_do(home: Home) -> No
         names = [action.name for action in plan.rules.actions]
         by_key = {
             key: "nothing" if row == NOTHING_CHOSEN else names[row]
-            for key, row in zip(plan.customers, plan.plan.choice.tolist(), strict=True)
+            for key, row in zip(plan.keys, plan.plan.choice.tolist(), strict=True)
         }
-        sample = dict(list(plan.customers.items())[:150])
         with DecisionLog(home) as log:
             decider = Decider(open_scorer(home, None), log)
+            sample = decider.scorer.identity.ids(plan.keys[:150])
             made = decider.decide(sample, decider.question(plan.rules, None, "test"), plan.rules)
             differing = {d.customer_key for d in made if d.choice.action != by_key[d.customer_key]}
             assert differing == set()
-            values = dict(zip(plan.customers, plan.value, strict=True))
+            values = dict(zip(plan.keys, plan.value, strict=True))
             for decision in made:
                 expected = decision.choice.expected_value
                 assert values[decision.customer_key] == pytest.approx(expected, rel=1e-4, abs=1e-4)
             # Who got an action today has had its contact: the plan leaves it out.
             contacted = {d.customer_key for d in made if d.choice.channel is not None}
             again = planned(home)
-            left = dict(zip(again.customers, again.plan.choice.tolist(), strict=True))
+            left = dict(zip(again.keys, again.plan.choice.tolist(), strict=True))
             assert contacted
             assert {left[key] for key in contacted} == {NOTHING_CHOSEN}
-            with log.writing() as connection:
-                for table in ("reservations", "decisions"):
-                    connection.execute(sa.text(f"DELETE FROM {table}"))
+            forget_decisions(log)
     finally:
         home.actions.write_text(text)
 
@@ -134,6 +150,7 @@ def test_the_command_reports_what_binds_and_writes_who_gets_what(home: Home, tmp
     assert "budget budget: " in "\n".join(lines)
     assert "binding, one more would bring" in "\n".join(lines)
     assert lines[-1] == "  this is a preview: nothing was reserved or sent"
+    assert lines[0] == f"plan {done['plan_id']}"
 
 
 def test_a_plan_that_cannot_be_met_says_why(home: Home) -> None:
@@ -141,19 +158,203 @@ def test_a_plan_that_cannot_be_met_says_why(home: Home) -> None:
         planned(home, 0.0)
 
 
-def test_plans_are_made_over_http(
-    home: Home,
-    answering: Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]],
-    refused: Callable[..., None],
+Ask = Callable[..., httpx.Response]
+
+
+def wait_for(ask: Ask, path: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (state := ask(path).json())["status"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return dict(state)
+
+
+def test_a_plan_is_made_and_released_once_over_http(
+    home: Home, answering: Callable[[Home], AbstractContextManager[Ask]], refused: Callable[..., None]
 ) -> None:
     with answering(home) as ask:
-        answer = ask("/v1/plans", method="POST", json={"budget": 20, "rows": 3, "language": "zh"})
-        assert answer.status_code == 200, answer.text
-        made = answer.json()
-        assert made["expense"] <= 20
-        values = [row["expected_value"] for row in made["rows"]]
+        key = {"Idempotency-Key": "one"}
+        body = {"budget": 20, "language": "zh"}
+        started = ask("/v1/plans", method="POST", json=body, headers=key)
+        assert started.status_code == 202, started.text
+        path = started.headers["location"]
+        state = wait_for(ask, f"{path}?rows=3")
+        assert ask("/v1/plans", method="POST", json=body, headers=key).json()["plan_id"] == state["plan_id"]
+        plan = state["plan"]
+        assert plan["expense"] <= 20
+        values = [row["expected_value"] for row in state["rows"]]
         assert len(values) == 3
         assert values == sorted(values, reverse=True)
-        assert {budget["name"] for budget in made["budgets"]} == {"budget", "march", "paper", "phone"}
-        refused(ask("/v1/plans", method="POST", json={"budget": 0}), "budget")
+        assert {budget["name"] for budget in plan["budgets"]} == {"budget", "march", "paper", "phone"}
+        assert state["release"] is None
         refused(ask("/v1/plans", method="POST", json={"segment": "value_tier:Z"}), "segment: ")
+        released = ask(f"{path}/release", method="POST")
+        assert released.status_code == 202, released.text
+        run = f"/v1/recommendation-runs/{released.json()['run_id']}"
+        wait_for(ask, run)
+        again = ask(f"{path}/release", method="POST").json()
+        assert again == ask(path).json()["release"]
+        assert (again["total"], again["reserved"]) == (plan["contacts"], plan["contacts"])
+        assert again["not_reserved"] == []
+        rows = ask(f"{run}?limit=1000").json()["rows"]
+        assert {row["how"] for row in rows} == {"planned"}
+        assert Counter(r["action"] for r in rows) == {a["action"]: a["customers"] for a in plan["actions"]}
+    with DecisionLog(home) as log:
+        with log.reading() as connection:
+            used = connection.execute(sa.text("SELECT SUM(contacts), SUM(money_micros) FROM spent")).one()
+        assert used[0] == plan["contacts"]
+        assert used[1] / 1e6 == pytest.approx(plan["expense"], rel=1e-3)
+        decider = Decider(open_scorer(home, None), log)
+        assert {price.name for price in steering_prices(log)} == {"budget"}
+        # Single decisions leave the money to those who bring more.
+        others = [key for key in plan_of(decider).keys if key not in {1}][:200]
+        rules = decider.rules()
+        made = decider.preview(
+            decider.scorer.identity.ids(others), decider.question(rules, ["email"], "test"), rules
+        )
+        factors = [f for d in made for f in d.choice.reasons["factors"].values()]
+        assert any(f["budget_price"] > 0 for f in factors)
+        for f in factors:
+            value = f["margin"] - f["discounts"] - f["contact_cost"] - f["acceptance_cost"]
+            assert f["priority"] == pytest.approx(value - f["budget_price"])
+        forget_decisions(log)
+
+
+def test_a_release_counts_what_is_no_longer_permitted(home: Home, tmp_path: Path) -> None:
+    done, _ = plan_everyone(home, None, 20.0, None, None, "en")
+    plans = PlanStore(home)
+    plan = plans.find(done["plan_id"])
+    assert plan is not None
+    first = next(iter(plans.planned(plan)))
+    with open_decider(home) as decider:  # contacted meanwhile by a single decision
+        rules = decider.rules()
+        question = decider.question(rules, None, "test")
+        (made,) = decider.decide(decider.scorer.identity.ids([first]), question, rules)
+        assert made.choice.channel is not None
+    state, lines = release_plan(home, plan.id, ReleaseFile(tmp_path / "out.csv"))
+    assert state["reserved"] == state["total"] - 1
+    assert [(part["stage"], part["customers"]) for part in state["not_reserved"]] == [("within_limits", 1)]
+    assert "1  not: reached a limit, or are left alone" in "\n".join(lines)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == state["reserved"] + 1
+    assert release_plan(home, plan.id)[0] == state | {"files": []}
+    with DecisionLog(home) as log:
+        forget_decisions(log)
+
+
+def test_an_interrupted_release_is_resumed_and_nobody_gets_two(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, _ = plan_everyone(home, None, None, None, None, "en")
+    plan_id = done["plan_id"]
+    release, batches = Decider.release, []
+
+    def ends_in_the_second_batch(decider: Decider, *args: Any) -> Any:
+        batches.append(args)
+        if len(batches) == 2:
+            raise Interrupted
+        return release(decider, *args)
+
+    monkeypatch.setattr(Decider, "release", ends_in_the_second_batch)
+    release_plan(home, plan_id)
+    monkeypatch.setattr(Decider, "release", release)
+    with DecisionLog(home) as log:
+        run = RunStore(log).find(plan_id)
+        assert run is not None
+        assert run.status == "interrupted"
+    state, _ = release_plan(home, plan_id)
+    assert state["reserved"] == state["total"] == done["contacts"]
+    with DecisionLog(home) as log:
+        with log.reading() as connection:
+            rows = connection.execute(sa.select(decisions.c.customer_key)).scalars().all()
+        assert len(rows) == len(set(rows)) == done["contacts"]
+        forget_decisions(log)
+
+
+def test_a_plan_of_other_actions_or_another_day_is_not_released(home: Home) -> None:
+    text = home.actions.read_text()
+    done, _ = plan_everyone(home, None, None, None, None, "en")
+    try:
+        home.actions.write_text(text.replace("cost = 2.0", "cost = 2.5"))
+        with pytest.raises(NotReleasable, match="the actions have changed since the plan was made"):
+            release_plan(home, done["plan_id"])
+    finally:
+        home.actions.write_text(text)
+    plans = PlanStore(home)
+    plan = plans.find(done["plan_id"])
+    assert plan is not None
+    write_job(plans.folder / plan.id, replace(plan, at=plan.at - timedelta(days=1)))
+    with pytest.raises(NotReleasable, match="which is over; make a new plan"):
+        release_plan(home, plan.id)
+
+
+def test_a_plan_of_actions_that_are_over_says_so(home: Home) -> None:
+    text = home.actions.read_text()
+    over = ACTIONS.replace("cost =", "end = 2001-02-03\ncost =").replace("letter", "note")
+    home.actions.write_text(HEAD + over)
+    try:
+        done, lines = plan_everyone(home, None, None, None, None, "en")
+        assert done["contacts"] == 0
+        assert "  all actions are over; the last one ended on 2001-02-03" in lines
+        assert done["notes"][0]["zh"] == "所有营销动作均已结束（最后一个于 2001-02-03 结束）"
+    finally:
+        home.actions.write_text(text)
+
+
+def test_budgets_of_a_shop_whose_clock_stands_still_begin_anew_with_the_day_outside(home: Home) -> None:
+    tomorrow = replace(home, wall=lambda: datetime.now(UTC) + timedelta(days=1))
+    asked = []
+    for each in (home, tomorrow):
+        with DecisionLog(each) as log:
+            decider = Decider(open_scorer(each, None), log)
+            asked.append(decider.question(decider.rules(), None, "test"))
+    today, later = asked
+    assert today.day == later.day
+    assert today.spending_day is not None
+    assert later.spending_day == today.spending_day + 1
+
+
+def test_single_decisions_keep_to_budgets_and_capacities(home: Home) -> None:
+    text = home.actions.read_text()
+    home.actions.write_text(HEAD + ACTIONS + BUDGETS.replace("contacts = 40", "contacts = 4"))
+    try:
+        with DecisionLog(home) as log:
+            decider = Decider(open_scorer(home, None), log)
+            rules = decider.rules()
+            customers = dict(list(decider.scorer.identity.ids(range(1, 200)).items()))
+            question = decider.question(rules, None, "test")
+            previewed = decider.preview(customers, question, rules)
+            made = decider.decide(customers, question, rules)
+            assert [d.choice for d in made] == [d.choice for d in previewed]
+            used = Counter(d.choice.action for d in made)
+            assert used["letter"] == 4
+            assert used["call"] <= 5
+            stages = Counter(s for d in made for s in d.choice.reasons["stages"].values())
+            assert stages["within_budget"] > 0
+            reasons = {
+                DecisionReason(*why[0]).words(language)
+                for d in made
+                for why in d.choice.reasons["not_offered"].values()
+                if why[0][0] in ("capacity", "budget_contacts")
+                for language in LANGUAGES
+            }
+            assert "the budget paper permits 4 contacts in all, and all are used" in reasons
+            assert "预算“paper”共限联系 4 次，已用完" in reasons
+            money = sum(d.choice.reservation.money for d in made if d.choice.reservation is not None)
+            rows = log.spent(question).rows
+            assert sum(row.money for row in rows) == pytest.approx(money, abs=1e-3)
+            assert money <= 60
+            # A plan of the same day has what is left.
+            plan = plan_of(decider)
+            left = {use.name: use.limit for use in plan.plan.constraints}
+            assert left["paper"] == 0
+            assert left["march"] == pytest.approx(60 - money, abs=1e-3)
+            forget_decisions(log)
+    finally:
+        home.actions.write_text(text)
+
+
+def forget_decisions(log: DecisionLog) -> None:
+    """Make the home one that never decided."""
+    with log.writing() as connection:
+        for table in ("reservations", "decisions", "spending", "spent", "run_rows", "plan_releases"):
+            connection.execute(sa.text(f"DELETE FROM {table}"))

@@ -25,7 +25,7 @@ from models.registry import challenges
 from models.registry.registry import Registry
 from records import ScoreLog, frames
 from records import batches as packed
-from records import lookup as predictions
+from records.requests import lookup as predictions
 from serving.scores import batch
 from serving.scores.response import customer_as_response
 from serving.scores.score import count_outcomes

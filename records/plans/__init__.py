@@ -1,0 +1,1 @@
+"""Records of plans: what was planned, and what was released."""
