@@ -23,11 +23,11 @@ from records.contacts import Contact, ledger
 from records.contacts.spending import Spent
 from records.decision import Choice, Decision, DecisionRequest
 from records.decisions import Choose, DecisionLog
+from serving.decisions.budgets.requests import budget_use, request_now, steering_prices
 from serving.decisions.categories import CategoryScores
 from serving.decisions.choice import choice_of
 from serving.decisions.contexts import Entry, scored_context
 from serving.decisions.offers import Offers
-from serving.decisions.requests import budget_use, request_now, steering_prices
 from serving.http.problems import Unprocessable
 from serving.http.services import service
 from serving.scores.champion_watch import ChampionWatch

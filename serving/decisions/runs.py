@@ -18,9 +18,9 @@ from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
 from records.plans.store import PlanJob
 from records.runs import DecisionRun, RunStore
+from serving.decisions.budgets.planned import begin_release, new_release, planned_keys, rules_of, unmerged
+from serving.decisions.budgets.requests import request_now
 from serving.decisions.decider import Decider
-from serving.decisions.planned import begin_release, new_release, planned_keys, rules_of, unmerged
-from serving.decisions.requests import request_now
 from serving.decisions.selection import read_rule, select_customers
 
 BATCH = 25  # customers per transaction, so that a request of the API does not wait long for the store

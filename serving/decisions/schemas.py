@@ -35,9 +35,7 @@ class ActionsRequest(DecisionOptions):
     )
 
     preview: bool = Field(
-        False,
-        strict=True,
-        description="Decide without writing anything: the decision has no id and reserves no contact.",
+        False, strict=True, description="Write nothing: the decision has no id and reserves no contact."
     )
 
 
@@ -73,9 +71,9 @@ class Offer(BaseModel):
 class Chosen(Offer):
     """The action to take."""
 
-    how: Literal["best", "explored", "holdout", "control"] = Field(
-        description="`holdout`: left alone, so that the effect is measured; `control`: likewise, for a month,"
-        " in earlier releases."
+    how: Literal["best", "explored", "planned", "holdout", "control"] = Field(
+        description="`planned`: by a released plan; `holdout`: left alone, so that the effect is measured;"
+        " `control`: likewise, for a month, in earlier releases."
     )
 
 

@@ -13,9 +13,9 @@ from decisions.reasons import Language
 from records.job import SERVICE, Segment
 from records.job_worker import JobWorker
 from records.plans.store import PlanJob, PlanStore
+from serving.decisions.budgets.planned import rules_of
+from serving.decisions.budgets.requests import request_now
 from serving.decisions.decider import Decider
-from serving.decisions.planned import rules_of
-from serving.decisions.requests import request_now
 from serving.decisions.selection import select_customers
 from serving.plans.planner import plan_shop
 from serving.plans.report import prices, report, table

@@ -23,9 +23,9 @@ from decisions.values.valuation import Valuer
 from events.identity import merged_keys
 from records.contacts.history import ContactHistory
 from records.decision import DecisionRequest
+from serving.decisions.budgets.requests import budget_use
 from serving.decisions.contexts import customer_context
 from serving.decisions.decider import Decider
-from serving.decisions.requests import budget_use
 from serving.plans.customers import PlanCustomers, read_customers
 
 CHUNK = 50_000

@@ -11,8 +11,8 @@ from records.plans.store import PlanJob
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
+from serving.decisions.budgets.planned import NotReleasable
 from serving.decisions.decider import DeciderDep
-from serving.decisions.planned import NotReleasable
 from serving.decisions.run_routes import RunsDep
 from serving.http.problems import leads_to, responses
 from serving.http.services import service

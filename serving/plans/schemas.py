@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from decisions.reasons import Language
-from serving.decisions.planned import Unreserved
+from serving.decisions.budgets.planned import Unreserved
 from serving.decisions.schemas import Channels, Currency
 from serving.http.params import SegmentFilter
 from serving.http.words import Words

@@ -10,8 +10,8 @@ from decisions.reasons import Language
 from records import runs
 from records.plans.store import PlanJob, PlanStore
 from records.runs import DecisionRun, RunStore
+from serving.decisions.budgets.planned import Unreserved, unreserved
 from serving.decisions.decider import Decider
-from serving.decisions.planned import Unreserved, unreserved
 from serving.http.words import Words
 from serving.plans.report import rows
 from serving.plans.schemas import NotReserved, PlanRelease, PlanReport, PlanRow, PlanState

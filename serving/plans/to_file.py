@@ -18,8 +18,8 @@ from records.decisions import DecisionLog
 from records.job import COMMAND, Segment
 from records.plans.store import PlanStore
 from records.runs import RunStore
+from serving.decisions.budgets.planned import new_release, planned_keys
 from serving.decisions.decider import Decider
-from serving.decisions.planned import new_release, planned_keys
 from serving.decisions.runs import decide_all
 from serving.decisions.selection import select_customers
 from serving.decisions.to_file import KINDS, find_layout_of, open_decider, write_run

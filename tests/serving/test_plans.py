@@ -25,9 +25,9 @@ from records.jobs import write_job
 from records.plans.store import PlanStore
 from records.runs import RunStore
 from records.tables import decisions, salts
+from serving.decisions.budgets.planned import NotReleasable
+from serving.decisions.budgets.requests import steering_prices
 from serving.decisions.decider import Decider
-from serving.decisions.planned import NotReleasable
-from serving.decisions.requests import steering_prices
 from serving.decisions.selection import select_customers
 from serving.decisions.to_file import open_decider
 from serving.plans.planner import PlannedShop, plan_shop

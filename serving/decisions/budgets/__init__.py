@@ -1,0 +1,1 @@
+"""What decisions read of budgets and released plans."""
