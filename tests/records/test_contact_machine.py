@@ -1,12 +1,14 @@
-"""The ledger as a machine: decisions, reports, consent, merges and restarts in any order.
+"""The ledger as a machine: decisions, plans, reports, consent, merges and restarts in any order.
 
-No limit is ever exceeded, nobody is contacted without consent, and a place that is given back is free again.
+No limit and no budget is ever exceeded, nobody is contacted without consent, a place that is given back is
+free again, and a plan is released once.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,16 +28,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from core.calendar import day_of
 from core.home import Home
+from decisions.catalogue.budgets import Budget, period_days, spending_limits
 from decisions.catalogue.channels import Channel
-from decisions.policies import consent
+from decisions.policies import budgets, consent
+from decisions.policies.budgets import BudgetUse
 from decisions.policies.limits import Limit, in_window, refusal
 from events.identity import Identity, join, merged_keys
 from features.live.consents import ChannelConsent
 from records import outcomes
 from records.contacts import MARKETING, Contact, ContactReservation, ledger
+from records.contacts.spending import Spent, SpentRow
+from records.contacts.tables import spending, spent
 from records.decision import Choice, Decision, DecisionRequest
-from records.decisions import DecisionLog
+from records.decisions import Choose, DecisionLog
+from records.plans import releases
+from records.tables import decisions
 
 START = datetime(2026, 3, 28, 9, tzinfo=UTC)  # the day before clocks change in Berlin
 ZONE = ZoneInfo("Europe/Berlin")
@@ -43,6 +53,11 @@ LIMITS = (Limit(max=1, per="day"), Limit(max=1, per="36h", channel="sms"), Limit
 CUSTOMERS = ("a", "b", "c")
 HOLD = timedelta(hours=10)
 CONSENT = Channel(consent="required")
+PRICE = 1.5
+BUDGETS = spending_limits(
+    [Budget(name="day", contacts=2, per="day"), Budget(name="week", money=4.0, per="week")],
+    {"sms": Channel(capacity_per_day=1)},
+)
 REPORTS = ("sent", "shown", "rejected")
 
 
@@ -59,6 +74,8 @@ class ContactMachine(RuleBasedStateMachine):
         self.now, self.merges = START, 0
         self.open: list[Decision] = []
         self.consents: dict[str, ChannelConsent] = {}
+        self.catalogue = "rules"
+        self.plans: list[tuple[str, str, str, list[int]]] = []
 
     @initialize()
     def everybody_subscribes(self) -> None:
@@ -71,22 +88,77 @@ class ContactMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(CUSTOMERS), channel=st.sampled_from(CHANNELS))
     def decide(self, name: str, channel: str) -> None:
-        """Decide as the policy does: consent, then limits."""
-        (key,) = Identity(self.home).keys([name]).values()
+        """Decide as the policy does: consent, limits, then budgets."""
+        keys = [*Identity(self.home).keys([name]).values()]
+        digest = f"{self.catalogue} of {self.now:%H}"  # so that a day has many decisions
+        request = replace(self._request(channel), rules=digest)
+        for made in self.log.decide(keys, request, self._choose(channel), merged=merged_keys).values():
+            self._remember(made)
 
-        def choose(_key: int, contacts: Sequence[Contact], *_: object) -> Choice:
-            refused = consent.refusal(channel, CONSENT, {channel: self.consents[name]})
-            if refused or refusal(LIMITS, channel, None, contacts, self.now, ZONE):
+    @rule(channel=st.sampled_from(CHANNELS))
+    def make_plan(self, channel: str) -> None:
+        """Plan a contact for everybody; nothing is used."""
+        before = self.log.spent(self._request(channel)).rows
+        keys = sorted(set(Identity(self.home).keys(CUSTOMERS).values()))
+        self.plans.append((f"plan-{len(self.plans)}", channel, self.catalogue, keys))
+        assert self.log.spent(self._request(channel)).rows == before
+
+    @precondition(lambda self: self.plans)
+    @rule(data=st.data(), batches=st.sampled_from([1, 3]))
+    def release(self, data: st.DataObject, batches: int) -> None:
+        """Release a plan in batches, unless it was released or the catalogue has changed."""
+        plan_id, channel, catalogue, keys = data.draw(st.sampled_from(self.plans))
+        with self.log.writing() as connection:
+            if releases.is_released(connection, plan_id) or catalogue != self.catalogue:
+                return
+            assert releases.record(connection, plan_id, self.now, [])
+            assert not releases.record(connection, plan_id, self.now, [])
+        present = set(Identity(self.home).keys(CUSTOMERS).values())
+        places = [place for place, key in enumerate(keys) if key in present]
+        request = replace(self._request(channel), run_id=plan_id)
+        for part in range(batches):
+            now = places[part::batches]
+            made = self.log.decide(
+                [keys[place] for place in now], request, self._choose(channel), now, merged_keys, anew=True
+            )
+            for decision in made.values():
+                self._remember(decision)
+            self.restart()
+
+    @rule()
+    def change_catalogue(self) -> None:
+        self.catalogue = f"rules {len(self.catalogue)}"
+
+    def _request(self, channel: str) -> DecisionRequest:
+        day = day_of(self.now, ZONE.key)
+        days = period_days(BUDGETS, [day])
+        return DecisionRequest(
+            self.now, day, (channel,), self.catalogue, "api", spending_day=day, budget_days=days
+        )
+
+    def _choose(self, channel: str) -> Choose:
+        day = day_of(self.now, ZONE.key)
+        names = {key: name for name, key in Identity(self.home).keys(CUSTOMERS).items()}
+
+        def choose(key: int, contacts: Sequence[Contact], spent: Spent) -> Choice:
+            use = BudgetUse(spent.rows, day, day, ZONE.key)
+            refused = consent.refusal(channel, CONSENT, {channel: self.consents[names[key]]})
+            refused = refused or refusal(LIMITS, channel, None, contacts, self.now, ZONE)
+            mail = SpentRow(day, "mail", None, channel, 1, PRICE)
+            if refused or budgets.refusal(BUDGETS, mail, PRICE, use, self.now):
                 return Choice("nothing", "best", 1.0, 0.0, 0.0, None, {"nothing": 1.0}, {}, {}, {})
-            place = ContactReservation("mail", None, channel, MARKETING, self.now, ZONE.key, self.now + HOLD)
+            place = ContactReservation(
+                "mail", None, channel, MARKETING, self.now, ZONE.key, self.now + HOLD, day, PRICE
+            )
             return Choice("mail", "best", 1.0, 1.0, 0.1, channel, {"mail": 1.0}, {}, {}, {}, place)
 
-        day = (self.now - datetime(1970, 1, 1, tzinfo=UTC)).days
-        digest = f"rules of {self.now:%H}"  # so that a day has many decisions
-        request = DecisionRequest(self.now, day, (channel,), digest, "api")
-        made = self.log.decide([key], request, choose, merged=merged_keys)[key]
+        return choose
+
+    def _remember(self, made: Decision) -> None:
         if made.choice.channel is not None:
-            assert self.consents[name].subscribed > self.consents[name].unsubscribed
+            names = {key: name for name, key in Identity(self.home).keys(CUSTOMERS).items()}
+            stated = self.consents[names[made.customer_key]]
+            assert stated.subscribed > stated.unsubscribed
             self.open.append(made)
 
     @precondition(lambda self: self.open)
@@ -150,9 +222,29 @@ class ContactMachine(RuleBasedStateMachine):
                         last = max(c.at for c in some)
                         assert not all(in_window(limit.per, c, last, ZONE) for c in some), limit
 
+    @invariant()
+    def no_budget_is_exceeded(self) -> None:
+        """By the sums, which are those of the decisions that count."""
+        day = day_of(self.now, ZONE.key)
+        use = BudgetUse(self.log.spent(self._request("sms")).rows, day, day, ZONE.key)
+        for limit in BUDGETS:
+            assert use.used(limit, day) <= limit.limit, limit
+        counted = spending.c.state != "free"
+        with self.log.reading() as connection:
+            number = sa.select(sa.func.count()).select_from(spending).where(counted)
+            total = sa.select(sa.func.coalesce(sa.func.sum(spent.c.contacts), 0))
+            assert connection.execute(number).scalar() == connection.execute(total).scalar()
+
+    @invariant()
+    def a_plan_decides_once_for_a_customer(self) -> None:
+        rows = sa.select(decisions.c.run_id, decisions.c.customer_key).where(decisions.c.run_id.is_not(None))
+        with self.log.reading() as connection:
+            made = [tuple(row) for row in connection.execute(rows)]
+        assert len(made) == len(set(made))
+
 
 @pytest.mark.parametrize(("kind", "steps"), [("sqlite", 25), ("postgresql", 20)])
-def test_in_any_order_no_limit_is_exceeded(
+def test_in_any_order_no_limit_and_no_budget_is_exceeded(
     kind: str, steps: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kind == "postgresql":
