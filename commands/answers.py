@@ -139,14 +139,15 @@ def recommend(
     if preview and release:
         raise typer.BadParameter("a preview sends nothing; leave out --preview or --release")
     from serving.decisions.preview import preview_everyone
-    from serving.decisions.to_file import recommend_everyone
+    from serving.decisions.to_file import RecommendRequest, recommend_everyone
 
+    request = RecommendRequest(
+        out=out, segment=segment_of(segment), rule=rule, channels=channel, language=language.value,
+        target=target, own_layouts=layout, only_actions=only_actions,
+    )  # fmt: skip
     decide = preview_everyone if preview else partial(recommend_everyone, release=release)
     with progress_bar(as_json) as progress:
-        done = decide(
-            open_home(), out, segment_of(segment), channel, language.value, progress, target, layout,
-            only_actions=only_actions, rule=rule,
-        )  # fmt: skip
+        done = decide(open_home(), request, progress)
     if not as_json:
         _print_warnings(language.value)
     lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]

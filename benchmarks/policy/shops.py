@@ -31,7 +31,7 @@ from records import runs
 from records.decision import Decision
 from records.decisions import DecisionLog
 from records.tables import salts
-from serving.decisions.to_file import recommend_everyone
+from serving.decisions.to_file import RecommendRequest, recommend_everyone
 from training.customers.pipeline import train
 
 CUSTOMERS, YEARS = 2500, 2.5
@@ -119,7 +119,7 @@ def decide(home: Home, seed: int) -> list[Decision]:
     """Everyone's decision, as the log has it."""
     with DecisionLog(home) as log, log.writing() as connection:
         connection.execute(sa.update(salts).values(salt=bytes([seed] * 32)))  # the same draws each time
-    done = recommend_everyone(home, home.path / "actions.ndjson", None, None, "en")
+    done = recommend_everyone(home, RecommendRequest(out=home.path / "actions.ndjson"))
     with DecisionLog(home) as log:
         return [decision for _, decision in runs.rows(log, done["run_id"], 0, done["customers"])]
 

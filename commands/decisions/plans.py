@@ -44,12 +44,13 @@ def plan(
 ) -> None:
     """Plan everybody's action under the budgets of actions.toml, as a preview; or release a plan."""
     from records.job import segment_of
-    from serving.plans.to_file import ReleaseFile, plan_everyone, release_plan
+    from serving.decisions.to_file import DecisionFile
+    from serving.plans.to_file import plan_everyone, release_plan
 
     if release is not None:
         if budget is not None or segment or channel:
             raise typer.BadParameter("a plan keeps its budget, segment and channels; leave them out")
-        file = None if out is None else ReleaseFile(out, target)
+        file = None if out is None else DecisionFile(out=out, target=target)
         with progress_bar(as_json) as progress:
             done, lines = release_plan(open_home(), release, file, progress)
     else:

@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from core.home import Home
 from core.progress import Progress, silent
-from decisions.reasons import Language
 from decisions.results.funnel import FunnelCounter
 from decisions.results.newest_funnel import store
 from records.decisions import DecisionLog
-from records.job import Segment
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import PAGE, Speaker
 from serving.decisions.selection import read_rule, select_customers
-from serving.decisions.to_file import KINDS, find_layout_of, write_records
-from serving.files.writing import check_place
+from serving.decisions.to_file import RecommendRequest, write_records
 from serving.scores.scorer import open_scorer
 
 
-def preview_everyone(
-    home: Home,
-    out: Path,
-    segment: Segment,
-    channels: Sequence[str] | None,
-    language: Language,
-    progress: Progress = silent,
-    target: str | None = None,
-    own_layouts: Path | None = None,
-    *,
-    only_actions: bool = False,
-    rule: str | None = None,
-) -> dict[str, Any]:
+def preview_everyone(home: Home, request: RecommendRequest, progress: Progress = silent) -> dict[str, Any]:
     """The file of :func:`serving.decisions.to_file.recommend_everyone`, without a run.
 
     Raises:
         PatronError: as there.
     """
-    check_place(out, KINDS)
-    layout = find_layout_of(out, target, own_layouts)
+    layout = request.layout()
     progress("opening models", 0.0)
     home.shop()
     counted: Counter[str] = Counter()
@@ -49,9 +32,9 @@ def preview_everyone(
     with DecisionLog(home) as log:
         decider = Decider(open_scorer(home, None), log)
         rules = decider.rules()
-        question = decider.question(rules, channels, "cli")
-        customers = select_customers(decider.scorer, segment, read_rule(home, rules, rule))
-        speaker = Speaker(rules.canonical, language)
+        question = decider.question(rules, request.channels, "cli")
+        customers = select_customers(decider.scorer, request.segment, read_rule(home, rules, request.rule))
+        speaker = Speaker(rules.canonical, request.language)
 
         spent = log.spent(question)
 
@@ -62,15 +45,15 @@ def preview_everyone(
                 for decision in decider.preview(batch, question, rules, spent):
                     counted[decision.choice.action] += 1
                     funnel.add(decision.choice.action, decision.choice.reasons)
-                    if decision.choice.channel is not None or not only_actions:
+                    if decision.choice.channel is not None or not request.only_actions:
                         yield speaker.row(decision, batch[decision.customer_key], None)
 
-        paths = write_records(records(), out, language, layout, home.shop().time_zone)
-    if segment is None and rule is None and question.channels is None:
+        paths = write_records(records(), request.out, request.language, layout, home.shop().time_zone)
+    if request.segment is None and request.rule is None and question.channels is None:
         store(home, funnel, rules, as_of=question.at.isoformat(), run_id=None)
     progress("deciding", 1.0)
     actions = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
     return {
-        "run_id": None, "customers": len(customers), "out": str(out),
+        "run_id": None, "customers": len(customers), "out": str(request.out),
         "files": [str(path) for path in paths], "actions": actions,
     }  # fmt: skip

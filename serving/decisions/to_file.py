@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,29 +41,55 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecisionFile:
+    """The file that decisions are written into.
+
+    Attributes:
+        out: .ndjson, .csv, .xlsx or .parquet.
+        target: the program that a .csv or .xlsx is for; a spreadsheet for None.
+        own_layouts: a file of layouts in place of those that come with Patron.
+    """
+
+    out: Path
+    target: str | None = None
+    own_layouts: Path | None = None
+
+    def layout(self) -> ExportLayout | None:
+        """Its layout, once its place is checked; None for a file with a fixed form.
+
+        Raises:
+            PatronError: its kind or its target is unknown, or it cannot be written.
+        """
+        check_place(self.out, KINDS)
+        return find_layout_of(self.out, self.target, self.own_layouts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendRequest(DecisionFile):
+    """Whom to decide for, and the file of the decisions.
+
+    Attributes:
+        rule: only customers who match this rule; None for all of the segment.
+        channels: the requested channels; None for all.
+        only_actions: leave the customers out of the file for whom nothing is to be done.
+    """
+
+    segment: Segment = None
+    rule: str | None = None
+    channels: Sequence[str] | None = None
+    language: Language = "en"
+    only_actions: bool = False
+
+
 def recommend_everyone(
-    home: Home,
-    out: Path,
-    segment: Segment,
-    channels: Sequence[str] | None,
-    language: Language,
-    progress: Progress = silent,
-    target: str | None = None,
-    own_layouts: Path | None = None,
-    *,
-    only_actions: bool = False,
-    rule: str | None = None,
-    release: bool = False,
+    home: Home, request: RecommendRequest, progress: Progress = silent, *, release: bool = False
 ) -> dict[str, Any]:
-    """Decide for everybody in a segment into ``out`` (.ndjson, .csv, .xlsx or .parquet) and into the log.
+    """Decide for everybody in a segment into a file and into the log.
 
     A run of the same request that was interrupted on the same day of the shop is resumed.
 
     Args:
-        target: the program that a .csv or .xlsx file is for; a spreadsheet for None.
-        own_layouts: a file of layouts in place of those that come with Patron.
-        rule: only customers who match this rule.
-        only_actions: leave the customers out of the file for whom nothing is to be done.
         release: count the actions as contacts, since the file is going to be sent.
 
     Returns:
@@ -72,16 +99,17 @@ def recommend_everyone(
         PatronError: the file's kind, its target, the segment or a channel is unknown, the actions
             cannot be used, another run is running, or a store is missing.
     """
-    check_place(out, KINDS)
-    layout = find_layout_of(out, target, own_layouts)
+    layout = request.layout()
     progress("opening models", 0.0)
     with open_decider(home) as decider:
-        run = decide_run(decider, segment, channels, language, progress, rule=rule)
-        paths = write_run(decider, run, out, layout, only_actions=only_actions)
+        run = decide_run(
+            decider, request.segment, request.channels, request.language, progress, rule=request.rule
+        )
+        paths = write_run(decider, run, request.out, layout, only_actions=request.only_actions)
         counted = runs.counts(decider.log, run.id)
         released = runs.release(decider.log, run.id, home.shop().now()) if release else 0
     return {
-        "run_id": run.id, "released": released, "customers": run.total, "out": str(out),
+        "run_id": run.id, "released": released, "customers": run.total, "out": str(request.out),
         "files": [str(path) for path in paths], "actions": counted,
     }  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from serving.decisions.budgets.planned import new_release, planned_keys
 from serving.decisions.decider import Decider
 from serving.decisions.runs import decide_all
 from serving.decisions.selection import select_customers
-from serving.decisions.to_file import KINDS, find_layout_of, open_decider, write_run
+from serving.decisions.to_file import DecisionFile, open_decider, write_run
 from serving.files import tables, writing
 from serving.plans.background import compute, new_plan
 from serving.plans.report import summary
@@ -75,22 +74,8 @@ def plan_everyone(
     return {"plan_id": plan.id, **made.model_dump(mode="json")}, [f"plan {plan.id}", *lines]
 
 
-@dataclass(frozen=True)
-class ReleaseFile:
-    """The file that a release is written into.
-
-    Attributes:
-        target: the program that a .csv or .xlsx is for; a spreadsheet for None.
-        own_layouts: a file of layouts in place of those that come with Patron.
-    """
-
-    out: Path
-    target: str | None = None
-    own_layouts: Path | None = None
-
-
 def release_plan(
-    home: Home, plan_id: str, file: ReleaseFile | None = None, progress: Progress = silent
+    home: Home, plan_id: str, file: DecisionFile | None = None, progress: Progress = silent
 ) -> tuple[dict[str, Any], list[str]]:
     """Release a plan, and write its decisions into a file if one is given; resumes a release that was
     interrupted.
@@ -103,10 +88,7 @@ def release_plan(
         PatronError: there is no such plan, the file's kind or target is unknown, another run is running, or a
             store is missing.
     """
-    layout = None
-    if file is not None:
-        writing.check_place(file.out, KINDS)
-        layout = find_layout_of(file.out, file.target, file.own_layouts)
+    layout = None if file is None else file.layout()
     progress("opening models", 0.0)
     plan = PlanStore(home).find(plan_id)
     if plan is None:

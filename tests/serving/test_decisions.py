@@ -55,7 +55,7 @@ from serving.decisions.decider import Decider
 from serving.decisions.preview import preview_everyone
 from serving.decisions.runs import BATCH, DecisionRuns
 from serving.decisions.schemas import Row
-from serving.decisions.to_file import recommend_everyone
+from serving.decisions.to_file import RecommendRequest, recommend_everyone
 from serving.scores.scorer import open_scorer
 
 ROOT = Path(__file__).parents[2]
@@ -760,7 +760,7 @@ from records import ScoreLog
 from records.decisions import DecisionLog
 from serving.decisions.decider import Decider
 from serving.decisions.runs import DecisionRuns
-from serving.decisions.to_file import recommend_everyone
+from serving.decisions.to_file import RecommendRequest, recommend_everyone
 from serving.scores.scorer import open_scorer
 
 real, batches = DecisionLog.decide, []
@@ -775,7 +775,7 @@ def decide(*args):
 DecisionLog.decide = decide
 home = Home(Path(sys.argv[1]))
 if sys.argv[2] == "command":
-    recommend_everyone(home, home.path / "out.ndjson", None, None, "en")
+    recommend_everyone(home, RecommendRequest(out=home.path / "out.ndjson"))
 log = ScoreLog(home)
 DecisionRuns(Decider(open_scorer(home, log), DecisionLog(home))).start(None, None, "en", "crm", "0" * 32)
 signal.pause()
@@ -814,7 +814,7 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
     home: Home, ids: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.ndjson"
-    preview = preview_everyone(home, out, None, None, "en")
+    preview = preview_everyone(home, RecommendRequest(out=out))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert stored(home, "SELECT count(*) FROM decisions") == [(0,)]
     assert {(row["decision_id"], row["run_id"]) for row in rows} == {(None, None)}
@@ -823,17 +823,17 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
     (funnel,) = looked["actions"]
     assert (looked["run_id"], looked["customers"]) == (None, len(rows))
     assert (funnel["won"], funnel["sent"]) == (preview["actions"]["letter"], 0)
-    done = recommend_everyone(home, out, None, None, "en")
+    done = recommend_everyone(home, RecommendRequest(out=out))
     made = [json.loads(line) for line in out.read_text().splitlines()]
     none = {"decision_id": None, "run_id": None}
     assert [row | none for row in made] == rows
     assert (done["actions"], done["released"]) == (preview["actions"], 0)
     letters = done["actions"]["letter"]
     on_day(home, 1)
-    assert preview_everyone(home, out, None, None, "en")["actions"]["letter"] == letters
-    assert recommend_everyone(home, out, None, None, "en", release=True)["released"] == letters
+    assert preview_everyone(home, RecommendRequest(out=out))["actions"]["letter"] == letters
+    assert recommend_everyone(home, RecommendRequest(out=out), release=True)["released"] == letters
     on_day(home, 2)
-    assert "letter" not in preview_everyone(home, out, None, None, "en")["actions"]
+    assert "letter" not in preview_everyone(home, RecommendRequest(out=out))["actions"]
     with service(home) as ask:
         (funnel,) = ask("GET", "/v1/actions/letter/funnel?days=3650").json()["actions"]
         stages = [funnel[name] for name in ("eligible", "suitable", "consented", "within_limits", "won")]
@@ -881,13 +881,13 @@ def test_the_same_command_resumes_a_killed_run(home: Home, ids: list[str]) -> No
         page = ask("GET", f"{RUNS}/{run_id}").json()
         assert (page["status"], page["next_cursor"]) == ("interrupted", None)
     out = home.path / "out.ndjson"
-    done = recommend_everyone(home, out, None, None, "en")
+    done = recommend_everyone(home, RecommendRequest(out=out))
     assert (done["run_id"], done["customers"]) == (run_id, len(ids))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["customer_id"] for row in rows] == ids
     assert [row["decision_id"] for row in rows[: len(decided)]] == decided
     assert stored(home, "SELECT count(*) FROM decisions") == [(len(ids),)]
-    assert recommend_everyone(home, out, None, None, "en")["run_id"] != run_id
+    assert recommend_everyone(home, RecommendRequest(out=out))["run_id"] != run_id
 
 
 def test_a_run_that_is_resumed_the_next_day_keeps_the_decisions_of_that_day(

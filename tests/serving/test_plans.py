@@ -29,9 +29,9 @@ from serving.decisions.budgets.planned import NotReleasable
 from serving.decisions.budgets.requests import steering_prices
 from serving.decisions.decider import Decider
 from serving.decisions.selection import select_customers
-from serving.decisions.to_file import open_decider
+from serving.decisions.to_file import DecisionFile, open_decider
 from serving.plans.planner import PlannedShop, plan_shop
-from serving.plans.to_file import ReleaseFile, plan_everyone, release_plan
+from serving.plans.to_file import plan_everyone, release_plan
 from serving.scores.scorer import open_scorer
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -231,7 +231,7 @@ def test_a_release_counts_what_is_no_longer_permitted(home: Home, tmp_path: Path
         question = decider.question(rules, None, "test")
         (made,) = decider.decide(decider.scorer.identity.ids([first]), question, rules)
         assert made.choice.channel is not None
-    state, lines = release_plan(home, plan.id, ReleaseFile(tmp_path / "out.csv"))
+    state, lines = release_plan(home, plan.id, DecisionFile(out=tmp_path / "out.csv"))
     assert state["reserved"] == state["total"] - 1
     assert [(part["stage"], part["customers"]) for part in state["not_reserved"]] == [("within_limits", 1)]
     assert "1  not: reached a limit, or are left alone" in "\n".join(lines)

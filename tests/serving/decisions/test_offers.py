@@ -11,7 +11,7 @@ import pytest
 from core.home import Home
 from events.files.products import import_products
 from events.identity import Identity
-from serving.decisions.to_file import recommend_everyone
+from serving.decisions.to_file import RecommendRequest, recommend_everyone
 
 ACTIONS = """
 margin = 0.4
@@ -67,7 +67,7 @@ def test_the_text_names_the_product_that_is_ranked_first(home: Home, answering: 
 
 def test_the_rows_of_a_run_have_filled_texts(home: Home, tmp_path: Path) -> None:
     out = tmp_path / "run.ndjson"
-    recommend_everyone(home, out, "value_tier:A", None, "en")
+    recommend_everyone(home, RecommendRequest(out=out, segment="value_tier:A"))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     texts = {row["action_text"] for row in rows if row["action"] == "product_mail"}
     assert len(texts) > 1
