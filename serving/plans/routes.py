@@ -71,8 +71,7 @@ def make(
     "/{plan_id}",
     operation_id="read_plan",
     response_description="The plan as it stands.",
-    responses=responses(404, 422, 503)
-    | {200: leads_to("release_plan", "plan_id", "Its decisions and reservations.")},
+    responses=responses(404, 422, 503),
 )
 def read(
     plan_id: PlanId, query: Annotated[PlanQuery, Query()], plans: PlansDep, decider: DeciderDep
@@ -90,8 +89,7 @@ def read(
     status_code=202,
     operation_id="release_plan",
     response_description="The release has begun, or had before; its run is where its rows are read.",
-    responses=responses(404, 409, 422, 503)
-    | {202: leads_to("read_recommendation_run", "run_id", "The rows and the file.")},
+    responses=responses(404, 409, 422, 503),
 )
 def release(
     plan_id: PlanId, plans: PlansDep, running: RunsDep, decider: DeciderDep, caller: CallerDep

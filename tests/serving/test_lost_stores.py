@@ -209,7 +209,7 @@ def serving(stores: Servers) -> Iterator[Service]:
             service.close()
 
 
-CONFLICTING = ("start_", "stop_", "replace_", "put_", "delete_")
+CONFLICTING = ("start_", "make_", "release_plan", "stop_", "replace_", "put_", "delete_")
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def examples(service: Service) -> dict[str, Request]:
         return api_examples.linked_values(parameters, answers.get(before))
 
     requests = {name: api_examples.example_request(name, linked(name)) for name in api_examples.operations()}
-    for name in ("read_score_job_file", "read_recommendation_run", "explain_prediction"):
+    for name in ("read_score_job_file", "read_recommendation_run", "read_plan", "explain_prediction"):
         deadline = time.monotonic() + BACK_S
         while not service.send(requests[name]).is_success or "running" in service.send(requests[name]).text:
             assert time.monotonic() < deadline, name
