@@ -205,7 +205,7 @@ def test_a_plan_is_made_and_released_once_over_http(
         assert used[0] == plan["contacts"]
         assert used[1] / 1e6 == pytest.approx(plan["expense"], rel=1e-3)
         decider = Decider(open_scorer(home, None), log)
-        assert {price.name for price in steering_prices(log)} == {"budget"}
+        assert "budget" in {price.name for price in steering_prices(log)}
         # Single decisions leave the money to those who bring more.
         others = [key for key in plan_of(decider).keys if key not in {1}][:200]
         rules = decider.rules()
