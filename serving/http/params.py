@@ -1,11 +1,11 @@
-"""Parameters shared by the routes of several slices."""
+"""Parameters and fields shared by the routes of several slices."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 # An id may contain slashes: its routes have ``{customer_id:path}`` and the class ``CustomerRoute``.
@@ -21,3 +21,10 @@ SegmentFilter = Annotated[
         " default everybody."
     ),
 ]
+
+
+class Words(BaseModel):
+    """A text in English and Chinese."""
+
+    en: str
+    zh: str

@@ -17,7 +17,7 @@ from decisions.reasons import Language
 from events.identity import Identity
 from records.batches import KEY
 from records.plans.store import SCHEMA
-from serving.http.words import Words
+from serving.http.params import Words
 from serving.plans.planner import PlannedShop
 from serving.plans.schemas import PlanAction, PlanBudget, PlanReport, PlanRow
 

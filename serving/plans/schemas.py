@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from decisions.reasons import Language
 from serving.decisions.budgets.planned import Unreserved
 from serving.decisions.schemas import Channels, Currency
-from serving.http.params import SegmentFilter
-from serving.http.words import Words
+from serving.http.params import SegmentFilter, Words
 
 MAX_ROWS = 1000
 

@@ -12,7 +12,7 @@ from records.plans.store import PlanJob, PlanStore
 from records.runs import DecisionRun, RunStore
 from serving.decisions.budgets.planned import Unreserved, unreserved
 from serving.decisions.decider import Decider
-from serving.http.words import Words
+from serving.http.params import Words
 from serving.plans.report import rows
 from serving.plans.schemas import NotReserved, PlanRelease, PlanReport, PlanRow, PlanState
 

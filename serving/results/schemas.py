@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.http.words import Words
+from serving.http.params import Words
 
 MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 Unclear = Literal["few_customers", "few_buyers", "early", "sample_ratio"]

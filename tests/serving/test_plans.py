@@ -302,12 +302,12 @@ def test_a_plan_of_actions_that_are_over_says_so(home: Home) -> None:
 
 def test_budgets_of_a_shop_whose_clock_stands_still_begin_anew_with_the_day_outside(home: Home) -> None:
     tomorrow = replace(home, wall=lambda: datetime.now(UTC) + timedelta(days=1))
-    asked = []
+    requests = []
     for each in (home, tomorrow):
         with DecisionLog(each) as log:
             decider = Decider(open_scorer(each, None), log)
-            asked.append(decider.question(decider.rules(), None, "test"))
-    today, later = asked
+            requests.append(decider.question(decider.rules(), None, "test"))
+    today, later = requests
     assert today.day == later.day
     assert today.spending_day is not None
     assert later.spending_day == today.spending_day + 1
