@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import HTTPException
@@ -14,8 +14,8 @@ from console.words.messages import Translator
 from core.errors import NothingThere, PatronError
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider
-from serving.plans import routes as api
-from serving.plans.schemas import PlanBudget, PlanReport, PlanRequest
+from serving.plans.looks import look
+from serving.plans.schemas import PlanBudget, PlanReport, PlanRequest, PlanRow
 
 ROWS = 50
 
@@ -27,18 +27,18 @@ def load(visit: Visit) -> Content:
     if "budget" not in visit.query:
         return Content(values)
     try:
-        plan = _plan(visit, chosen["budget"], chosen["segment"])
+        plan, listed = _plan(visit, chosen["budget"], chosen["segment"])
     except HTTPException as error:
         return Content(values | {"problem": error.detail})
     except PatronError as error:
         return Content(values | {"problem": str(error)})
     names, words = action_names(visit.home, visit.words.language), visit.words
     return Content(
-        values | {"plan": plan, "marginal": _marginal(plan, words)},
+        values | {"plan": plan, "listed": len(listed), "marginal": _marginal(plan, words)},
         {
             "actions": _actions(plan, names, words),
             "budgets": _budgets(plan, words),
-            "customers": _customers(plan, names, words),
+            "customers": _customers(listed, names, words),
         },
     )
 
@@ -53,15 +53,15 @@ def _kinds(visit: Visit) -> list[dict[str, object]]:
         return []
 
 
-def _plan(visit: Visit, budget: str, segment: str) -> PlanReport:
+def _plan(visit: Visit, budget: str, segment: str) -> tuple[PlanReport, list[PlanRow]]:
     try:
         money = float(budget) if budget else None
         request = PlanRequest(
-            budget=money, segment=segment or None, language=visit.words.language, rows=ROWS
+            budget=money, segment=segment or None, language=visit.words.language
         )  # fmt: skip
     except ValueError as error:  # also Pydantic's
         raise PatronError(visit.words("plan.no_budget")) from error
-    return api.make(request, visit.services[Decider], visit.caller)
+    return look(visit.services[Decider], request, visit.caller.name or "api", ROWS)
 
 
 def _marginal(plan: PlanReport, words: Translator) -> list[str]:
@@ -124,7 +124,7 @@ def _budgets(plan: PlanReport, words: Translator) -> PageTable:
     return PageTable("plan.budgets", columns, rows, "plan.no_budgets")
 
 
-def _customers(plan: PlanReport, names: Mapping[str, str], words: Translator) -> PageTable:
+def _customers(listed: Sequence[PlanRow], names: Mapping[str, str], words: Translator) -> PageTable:
     rows: list[Row] = [
         {
             "customer": row.customer_id,
@@ -134,7 +134,7 @@ def _customers(plan: PlanReport, names: Mapping[str, str], words: Translator) ->
             "value": row.expected_value,
             "expense": row.expense,
         }
-        for row in plan.rows
+        for row in listed
     ]
     columns = [
         TableColumn("customer", "customers.customer", link="address"),
