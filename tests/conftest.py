@@ -49,6 +49,7 @@ from features.text.classifier import TextClassifier
 from features.workspace import Workspace
 from models.registry.connection import MlflowConnection
 from models.registry.settings import ModelSettings
+from models.registry.training_runs import TrainingRuns
 from models.spec import CustomerModel
 
 ROOT = Path(__file__).parents[1]
@@ -64,9 +65,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests run first, so that no worker is left alone with one at the end."""
+    """Order files so that no worker waits: those with slow tests first, then the larger ones.
+
+    Of the slow files, those that need no shared shop come first: the others wait while one of them makes it.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    with_shop = {item.path for item in items if "shop" in getattr(item, "fixturenames", ())}
+    sizes = {item.path: item.path.stat().st_size for item in items}
+    items.sort(key=lambda item: (item.path not in slow, item.path in with_shop, -sizes[item.path]))
 
 
 # The same examples in every run, and no files left behind.
@@ -176,6 +182,18 @@ def local_mlflow(mlflow_tables: Callable[[Path], None]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MlflowConnection, "__init__", begin)
         yield
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that a test itself trains get no pictures, which take an eighth of a training.
+
+    Those of fixtures for several tests have theirs, since such fixtures are made before.
+    """
+    record = TrainingRuns.record
+    monkeypatch.setattr(
+        TrainingRuns, "record", lambda self, name, run: record(self, name, replace(run, figures={}))
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
