@@ -62,7 +62,7 @@ def _listed(visit: Visit, chosen: Mapping[str, object]) -> CustomersResponse:
         }
     )
     services = visit.services
-    return api.customers(query, services[Scorer], services[ScoreOrders], visit.caller)
+    return api.customers_page(query, services[Scorer], services[ScoreOrders], visit.caller)
 
 
 def _matching(visit: Visit, customer_id: str) -> CustomersResponse:

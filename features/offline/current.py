@@ -61,12 +61,16 @@ class CurrentSnapshot:
             inside &= self._has(segment)
         return self.keys[inside]
 
+    @property
+    def segment_names(self) -> list[str]:
+        """The features that are segments."""
+        return [name for name, group in self.groups.items() if group == SEGMENTS]
+
     def segments(self, keys: Keys) -> list[dict[str, str | None]]:
         """The segments of each of these keys, by feature."""
-        names = [name for name, group in self.groups.items() if group == SEGMENTS]
         places = np.searchsorted(self.keys, keys)
-        columns = {name: self.values[name].take(places).to_pylist() for name in names}
-        return [{name: columns[name][i] for name in names} for i in range(len(keys))]
+        columns = {name: self.values[name].take(places).to_pylist() for name in self.segment_names}
+        return [{name: columns[name][i] for name in columns} for i in range(len(keys))]
 
     def _has(self, segment: str) -> NDArray[np.bool_]:
         feature, colon, value = segment.partition(":")

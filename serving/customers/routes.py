@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Response
 
 from core.errors import NothingThere
 from events.queries.timeline import Position, Timeline
 from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
 from records.decisions import DecisionLog
-from serving.access.authentication import CallerDep, needs
+from serving.access.authentication import Caller, CallerDep, needs
 from serving.access.scopes import Scope
 from serving.customers.contacts import newest_contacts, page_with_contacts
 from serving.customers.portrait import portray
@@ -24,8 +24,11 @@ from serving.customers.schemas import (
     PortraitQuery,
 )
 from serving.customers.score_order import ScoreOrders
-from serving.customers.sorted_list import list_sorted
+from serving.customers.sorted_list import SortedList, find_sorted
 from serving.customers.timeline_schemas import TimelineQuery, TimelineResponse
+from serving.files.streaming import stream_file
+from serving.files.tables import MEDIA_TYPES as FILES
+from serving.files.tables import encoded
 from serving.http import timing
 from serving.http.cursors import CustomersCursor, TimelineCursor
 from serving.http.encoded_slashes import CustomerRoute
@@ -36,6 +39,7 @@ from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 from serving.scores.inference import UNKNOWN
 from serving.scores.score import count_outcomes
+from serving.scores.scorer import Scorer
 
 router = APIRouter(
     prefix="/v1/customers",
@@ -52,25 +56,37 @@ OrdersDep = Annotated[ScoreOrders, service(ScoreOrders)]
 @router.get(
     "",
     operation_id="list_customers",
-    response_description="A page of customers.",
-    responses=responses(403, 404, 422, 503),
+    response_model=CustomersResponse,
+    response_description="A page of customers as JSON, or a whole sorted list from the cursor on as a file.",
+    responses={
+        200: {"content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in FILES.values()}},
+        **responses(403, 404, 422, 503),
+    },
     response_model_exclude_unset=True,  # the fields of sorted lists
 )
 def customers(
     query: Annotated[CustomersQuery, Query()], scorer: ScorerDep, orders: OrdersDep, caller: CallerDep
-) -> CustomersResponse:
+) -> CustomersResponse | Response:
     """The customers of the last `patron build`, all or those of a segment, page by page.
 
     Pages follow the order in which customers became known, so they stay whole while a build goes on. With
     `sort`, they are those of the newest score job of all customers, in the order of a score.
     """
+    if query.format == "json":
+        return customers_page(query, scorer, orders, caller)
+    if query.sort is None:
+        raise Unprocessable("format: files are of sorted lists; add sort, such as sort=-clv")
+    found = _sorted(query, scorer, orders, caller, query.sort)
+    chunks = encoded(found.tables(scorer.identity), query.format, scorer.shop.time_zone)
+    return stream_file(chunks, FILES[query.format], f"customers.{query.format}")
+
+
+def customers_page(
+    query: CustomersQuery, scorer: Scorer, orders: ScoreOrders, caller: Caller
+) -> CustomersResponse:
+    """A page of the list of customers; see :func:`customers`."""
     if query.sort is not None:
-        if not caller.may(Scope.SCORES):
-            raise HTTPException(403, f"sort needs the scope {Scope.SCORES}, which the key lacks")
-        try:
-            return list_sorted(scorer, orders, query, query.sort)
-        except NothingThere as error:
-            raise HTTPException(404, str(error)) from error
+        return _sorted(query, scorer, orders, caller, query.sort).page(scorer.identity, query.limit)
     now = load_current(scorer.home)
     try:
         keys = now.members(query.segment)
@@ -92,6 +108,17 @@ def customers(
         ],
         next_cursor=CustomersCursor(after_key=int(chosen[-1])).text() if more else None,
     )
+
+
+def _sorted(
+    query: CustomersQuery, scorer: Scorer, orders: ScoreOrders, caller: Caller, sort: str
+) -> SortedList:
+    if not caller.may(Scope.SCORES):
+        raise HTTPException(403, f"sort needs the scope {Scope.SCORES}, which the key lacks")
+    try:
+        return find_sorted(scorer, orders, query, sort)
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -148,5 +149,8 @@ class CustomersQuery(BaseModel):
         " with `-` the highest first. By the newest score job of all customers; those without such a score"
         " are left out. Needs the scope `scores`, too.",
     )  # fmt: skip
-    limit: int = Field(100, ge=1, le=1000)
+    limit: int = Field(100, ge=1, le=1000, description="Customers of a JSON page.")
+    format: Literal["json", "ndjson", "csv", "xlsx", "parquet"] = Field(
+        "json", description="A file has all customers of a sorted list from the cursor on."
+    )
     cursor: CursorText = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from python_calamine import CalamineWorkbook
 
 from core.home import Home
 from events.identity import Identity
@@ -78,6 +80,19 @@ def test_customers_are_sorted_by_scores_and_products_page_by_page(
                     cursor = {"cursor": page["next_cursor"]}
                 assert [name for name, _ in read] == [name for name, _ in wanted]
                 assert [value for _, value in read] == pytest.approx([value for _, value in wanted])
+        files = {
+            kind: get(LIST, params={"sort": sort, "segment": segment, "format": kind}).content
+            for kind in ("parquet", "xlsx")
+        }
+        head, *lines = (
+            CalamineWorkbook.from_filelike(io.BytesIO(files["xlsx"])).get_sheet_by_index(0).to_python()
+        )
+        assert head[:2] == ["customer_id", "value"]
+        assert [line[:2] for line in lines] == [[name, pytest.approx(value)] for name, value in wanted]
+        assert pq.read_table(io.BytesIO(files["parquet"]))["customer_id"].to_pylist() == [
+            n for n, _ in wanted
+        ]
+        refused(get(LIST, params={"format": "csv"}), "files are of sorted lists; add sort")
 
 
 def test_pages_follow_the_job_of_the_first_and_jobs_of_a_segment_do_not_count(
