@@ -76,8 +76,8 @@ def customers(
         return customers_page(query, scorer, orders, caller)
     if query.sort is None:
         raise Unprocessable("format: files are of sorted lists; add sort, such as sort=-clv")
-    found = _sorted(query, scorer, orders, caller, query.sort)
-    chunks = encoded(found.tables(scorer.identity), query.format, scorer.shop.time_zone)
+    listed = _sorted(query, scorer, orders, caller, query.sort)
+    chunks = encoded(listed.tables(scorer.identity), query.format, scorer.shop.time_zone)
     return stream_file(chunks, FILES[query.format], f"customers.{query.format}")
 
 

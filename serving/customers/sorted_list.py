@@ -63,12 +63,18 @@ class SortedList:
             columns = {name: [row[name] for row in segments] for name in self.now.segment_names}
             table = pa.table(
                 {
-                    "customer_id": identity.names(keys) if len(keys) else pa.array([], pa.string()),
+                    "customer_id": _names(identity, keys),
                     "value": pa.array(self.order.values[part]),
                     **{name: pa.array(texts, pa.string()) for name, texts in columns.items()},
                 }
             )
             yield table.filter(table["customer_id"].is_valid())
+
+
+def _names(identity: Identity, keys: NDArray[np.int64]) -> pa.Array:
+    """The ids of customers in any order; null for those who were deleted."""
+    ascending, places = np.unique(keys, return_inverse=True)
+    return identity.names(ascending).take(places) if len(keys) else pa.array([], pa.string())
 
 
 def find_sorted(scorer: Scorer, orders: ScoreOrders, query: CustomersQuery, text: str) -> SortedList:
