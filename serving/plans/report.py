@@ -140,6 +140,8 @@ def _notes(planned: PlannedShop) -> list[Words]:
         return [
             Words(en=f"no action takes place on {date_of(day)}", zh=f"{date_of(day)} 没有进行中的营销动作")
         ]
+    if any(use.binding and use.kind != "at_least" for use in planned.plan.constraints):
+        return [Words(en="what is left of the budgets permits no contact", zh="剩余预算不足以联系任何客户")]
     return [Words(en="no permitted action brings more than it costs", zh="没有收益高于成本的可选动作")]
 
 
