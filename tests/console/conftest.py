@@ -88,14 +88,15 @@ def signed_in() -> Callable[..., Callable[..., httpx.Response]]:
     def sign_in(ask: Callable[..., httpx.Response], home: Home) -> Callable[..., httpx.Response]:
         account = {"name": "ada", "password": "correct horse battery"}
         Accounts(home).create(account["name"], Role.ADMIN, account["password"])
-        cookies = dict(ask("/console/sign-in", method="POST", data=account).cookies)
-        page = ask("/console", cookies=cookies, follow_redirects=True).text
+        cookies = ask("/console/sign-in", method="POST", data=account).cookies
+        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        page = ask("/console", headers=headers).text
         token = page.split('name="form_token" value="')[1].split('"')[0]
 
         def send(path: str, **form: str) -> httpx.Response:
             if not form:
-                return ask(path, cookies=cookies)
-            return ask(path, method="POST", cookies=cookies, data=form | {"form_token": token})
+                return ask(path, headers=headers)
+            return ask(path, method="POST", headers=headers, data=form | {"form_token": token})
 
         return send
 
