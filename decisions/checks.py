@@ -17,7 +17,7 @@ from decisions.context import CustomerContext
 from decisions.offers import CATEGORY, DISCOUNT, PRODUCT, CustomerOffer
 from decisions.policies import budgets, consent, limits, suppression
 from decisions.policies.budgets import BudgetUse
-from decisions.policies.quiet_hours import next_permitted
+from decisions.policies.send_time import planned_at
 from decisions.reasons import DecisionReason, reason
 from decisions.rules.evaluation import RuleInput, mismatch
 from decisions.values.reasons import why_harmful, why_unknown
@@ -161,7 +161,7 @@ def contact_limit_reached(
         return None
     return limits.refusal(
         limits.effective(request.actions.limits), action.channel, action.group,
-        customer.contacts, next_permitted(customer.at, channel.quiet_hours, customer.zone), customer.zone,
+        customer.contacts, planned_at(action, channel, customer), customer.zone,
     )  # fmt: skip
 
 
@@ -170,8 +170,7 @@ def over_budget(action: Action, customer: CustomerContext, request: PolicyReques
     actions, use = request.actions, request.budget_use
     if use is None or customer.at is None:
         return None
-    quiet = actions.channel(action.channel).quiet_hours
-    planned = next_permitted(customer.at, quiet, customer.zone)
+    planned = planned_at(action, actions.channel(action.channel), customer)
     expense = request.expenses.get(action.name, action.cost)
     return budgets.refusal(actions.spending_limits, action, expense, use, planned)
 

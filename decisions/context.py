@@ -41,6 +41,8 @@ class CustomerContext:
         in_holdout: whether the customer belongs to the lasting holdout.
         unknown: why the customer has no features; None if there are some.
         offer: what the placeholders of texts stand for; None where no text has one.
+        best_times: by channel that sends at the best hour, the moment at which its actions are sent.
+        preferences: by channel, how much more often than usual the customer responds on it.
         facts_day: the shop's day as of which features count days; None for the day of the decision.
     """
 
@@ -56,3 +58,5 @@ class CustomerContext:
     zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))
     facts_day: int | None = None
     offer: CustomerOffer | None = None
+    best_times: Mapping[str, datetime] = field(default_factory=dict)
+    preferences: Mapping[str, float] = field(default_factory=dict)

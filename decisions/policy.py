@@ -44,7 +44,7 @@ from decisions.values.inputs import inputs_of
 from decisions.values.reasons import value_reasons
 from decisions.values.valuation import ActionValues, Valuer
 
-POLICY = 3
+POLICY = 4
 """The number of these rules, which is logged with each decision: another formula or draw gets another one."""
 
 
@@ -124,6 +124,8 @@ def evaluate(
         "priority": values.priority[row, 0] - price,
     }
     value = float(values.value[row, 0])
+    if values.preference[row, 0] != 1:
+        factors["channel_preference"] = values.preference[row, 0]
     plain = {name: float(number) for name, number in factors.items()}
     return Option(action.name, action.channel, action.cost, value, (), factors=plain)
 
@@ -190,9 +192,10 @@ def _why(
         first = [_why_nothing(options)]
     else:
         first = []
-    last = []
+    best_time = customer.best_times.get(chosen.channel or "")
+    last = [] if best_time is None else [reason("best_hour", hour=best_time.astimezone(customer.zone).hour)]
     if price := chosen.factors.get("budget_price"):
-        last = [reason("budget_price", price=price, priority=chosen.priority)]
+        last.append(reason("budget_price", price=price, priority=chosen.priority))
     return (*first, *value_reasons(chosen.action, customer, request.actions, values), *last)
 
 

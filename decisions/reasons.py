@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from decisions import chinese
 from decisions.limit_words import LIMIT_WORDS
 from decisions.names.refusals import refusal_in_chinese
+from decisions.names.values import VALUE_WORDS
 
 Language = Literal["en", "zh"]
 
@@ -110,50 +111,7 @@ _WORDS: dict[str, tuple[str, str]] = LIMIT_WORDS | {  # English, Chinese
     # In decisions of earlier releases.
     "control": ("one of the control group, who get nothing this month", "属于对照组，本月不做任何动作"),
     "drawn": ("drawn at random of {count} options, to learn", "随机试验：从 {count} 个可选动作中随机抽取"),
-    "effect": (
-        "{model} {before:.2g} → {after:.2g}, an assumed effect",
-        "{model} {before:.1%} → {after:.1%}（假定效果）",
-    ),
-    "category_effect": (
-        "probability of an order of {category} {before:.1%} → {after:.1%}, an assumed effect",
-        "“{category}”下单概率 {before:.1%} → {after:.1%}（假定效果）",
-    ),
-    "category_order": (
-        "an order of the category brings {value:,.2f} from it on average, of which {margin:.0%} is left"
-        " and {discount:.0%} given away",
-        "该品类平均每单 {value:,.2f}，毛利 {margin:.0%}，让利 {discount:.0%}",
-    ),
-    "order_value": (
-        "average order {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
-        "平均订单金额 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
-    ),
-    "stays": (
-        "worth {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
-        " and {discount:.0%} given away",
-        "若不流失，{days} 天内消费 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
-    ),
-    "first_order": (
-        "a first order is worth {value:,.2f}, of which {margin:.0%} is left and {discount:.0%} given away",
-        "首单金额 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
-    ),
-    "subscription": (
-        "pays {value:,.2f} in {days} days if they stay, of which {margin:.0%} is left"
-        " and {discount:.0%} given away",
-        "若续订，{days} 天内支付 {value:,.2f}，毛利率 {margin:.0%}，让利 {discount:.0%}",
-    ),
-    "brings_within": (
-        "brings {gain:,.2f} within {days} days and costs {cost:,.2f}",
-        "{days} 天内预计增加毛利 {gain:,.2f}，成本 {cost:,.2f}",
-    ),
-    "brought_forward": (
-        "{share:.0%} of the additional orders are assumed to be brought forward and add nothing",
-        "假定新增订单中有 {share:.0%} 只是提前下单，不计收益",
-    ),
-    "lever": (
-        "ranked as {priority:,.2f} by its lever of {lever:g}",
-        "优先系数 {lever:g}，排序值 {priority:,.2f}",
-    ),
-    "brings": ("brings {gain:,.2f} and costs {cost:,.2f}", "预计增加毛利 {gain:,.2f}，成本 {cost:,.2f}"),
+    **VALUE_WORDS,
     "nothing_pays": ("no permitted action brings more than it costs", "没有收益高于成本的可选动作"),
     "nothing_permitted": ("no action is permitted", "没有可选动作"),
     "no_facts": ("{reason}", "{reason}"),

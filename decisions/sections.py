@@ -28,6 +28,6 @@ def is_one(value: Any) -> bool:
     return bool(value == 1)
 
 
-def equals(default: float) -> Callable[[Any], bool]:
-    """The same for a number with that default."""
+def equals(default: float | str) -> Callable[[Any], bool]:
+    """The same for a setting with that default."""
     return lambda value: bool(value == default)

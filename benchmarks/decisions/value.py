@@ -81,7 +81,7 @@ def _profits(seed: int) -> dict[str, float]:
             problem, (chunk,) = build_problem(decider, question, rules, keys)
             horizons = {model.name: int(model.manifest["horizon_days"]) for model in chunk.models}
         known = truth(home, plan, horizons)
-        inputs = chunk.value_inputs()
+        inputs = chunk.value_inputs({})
         return compare(
             problem, _true_worth(known, keys, problem), inputs.scores["propensity"], inputs.features
         )

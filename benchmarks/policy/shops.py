@@ -111,7 +111,9 @@ def make_shop(home: Home, seed: int) -> Plan:
         if not version.champion:
             print(f"seed {seed}: {model.name} is promoted by hand: {'; '.join(version.failed_gates)}")
             promotion.promote(registry, model.name, version.version, "decisions are measured", force=True)
-    home.actions.write_bytes(EXAMPLE.read_bytes())
+    # Declared effects are true here whatever the channel.
+    without = 'factors_off = ["channel_preference"]\n'
+    home.actions.write_text(without + EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     return plan
 
 

@@ -30,7 +30,7 @@ from decisions.values.effects import Effect
 EXAMPLE = Path(__file__).with_name("example.toml")
 NOTHING = "nothing"
 EXPLORATION_LOSS_SHARE = 0.05
-Factor = Literal["brought_forward", "discounts", "costs", "lever", "budget_prices"]
+Factor = Literal["brought_forward", "discounts", "costs", "lever", "budget_prices", "channel_preference"]
 _DATE = "a date such as 2026-12-01"
 _SHARE = "a share of the customers, from 0 to 0.5"
 
@@ -154,7 +154,8 @@ class Actions(TomlSection):
         (),
         strict=False,
         exclude_if=is_empty,
-        description='a list of "brought_forward", "discounts", "costs", "lever" and "budget_prices"',
+        description='a list of "brought_forward", "discounts", "costs", "lever", "budget_prices" and'
+        ' "channel_preference"',
     )
     budgets: tuple[Budget, ...] = Field(
         (), max_length=50, strict=False, exclude_if=is_empty, description="sections [[budgets]]"

@@ -42,6 +42,7 @@ class Channel(TomlSection):
         consent: whether a customer must have consented to be contacted for marketing.
         capacity_per_day: the largest number of contacts on a day of the shop; None for no limit.
         quiet_hours: the times of day from which and until which nobody is contacted; the end is not included.
+        send_time: ``at_once``, or ``best_hour``: within a day, at the customer's most active hour.
         address: the trait without which a customer cannot be reached, such as ``email``; None if every
             customer can be.
         contacts_as_events: whether contacts become events, which features such as ``contacts_30d`` count.
@@ -52,6 +53,9 @@ class Channel(TomlSection):
     capacity_per_day: int | None = Field(None, ge=0, le=10**9, description="whole contacts, 0 or more")
     quiet_hours: tuple[TimeOfDay, TimeOfDay] | None = Field(
         None, strict=False, description='two times of day, such as ["22:00", "08:00"]'
+    )
+    send_time: Literal["at_once", "best_hour"] = Field(
+        "at_once", exclude_if=equals("at_once"), description='"at_once" or "best_hour"'
     )
     address: str | None = Field(None, min_length=1, max_length=200)
     contacts_as_events: bool = Field(False, exclude_if=equals(False), description="true or false")

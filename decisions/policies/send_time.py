@@ -1,8 +1,8 @@
 """When an action is sent: at once, or at the customer's best hour within a day.
 
-The best hour is that with the highest share of the customer's activity, of the hours that begin within 24 hours
-from the decision and the present one, by the clocks of the customer's time zone, outside quiet hours. Of equals
-it is the first.
+The best hour is that with the highest share of the customer's activity, of the present hour and those that
+begin within the next 24 hours, outside quiet hours, by the clocks of the customer's time zone. Of equals it
+is the first.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from decisions.values.categories import KIND, amount_name, score_name
+from decisions.values.hazards import hazard, orders_if_any, paid_days, within
 from decisions.values.inputs import Column, ValueInputs
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 ORDER_VALUE = "average_order_value"
 MONTHLY_AMOUNT = "subscription_monthly_amount"
 MIN_STAYING = 0.05  # a customer who is all but lost is worth at most 20 times their clv, if they stay
-MAX_PROBABILITY = 1 - 1e-9  # a hazard is finite
 DAYS_PER_MONTH = 365.25 / 12
 
 Matrix = NDArray[np.float64]
@@ -107,15 +107,18 @@ class Formula:
 def propensity_change(inputs: ValueInputs, terms: Terms) -> Change:
     """More customers order within the horizon of propensity.
 
-    With p the propensity within n days, p' the same after the effect and v the average order value::
+    With p the propensity within n days, p' the same after the effect, v the average order value and k the
+    expected orders of a customer who orders::
 
-        margin = (p' − p) × (1 − b) × m × v        discounts = p' × d × v
+        k = −ln(1 − p) / p        margin = (p' − p) × (1 − b) × m × k × v        discounts = p' × d × k × v
+
+    By a constant hazard, −ln(1 − p) orders are expected within n days; p counts as at most 0.95 in k.
     """
-    return _more_orders(inputs, terms, "propensity", inputs.feature(ORDER_VALUE))
+    return _more_orders(inputs, terms, "propensity", inputs.feature(ORDER_VALUE), repeated=True)
 
 
 def leads_change(inputs: ValueInputs, terms: Terms) -> Change:
-    """More prospects place a first order: the same with the declared value of a first order."""
+    """More prospects place a first order: the same with the declared value of a first order, and k = 1."""
     value = np.full(inputs.size, terms.first_order_value)
     return _more_orders(inputs, terms, "leads", value)
 
@@ -126,14 +129,19 @@ def category_change(inputs: ValueInputs, terms: Terms, category: str | None) -> 
     v is what the customer's average order of the category brings from it. An order of the category counts as
     additional, so what replaces another purchase belongs to ``brought_forward_share``.
     """
-    return _more_orders(inputs, terms, score_name(category), inputs.feature(amount_name(category)))
+    amount = inputs.feature(amount_name(category))
+    return _more_orders(inputs, terms, score_name(category), amount, repeated=True)
 
 
-def _more_orders(inputs: ValueInputs, terms: Terms, model: str, order: Column) -> Change:
+def _more_orders(
+    inputs: ValueInputs, terms: Terms, model: str, order: Column, *, repeated: bool = False
+) -> Change:
     days = inputs.horizons.get(model, terms.horizon_days)
     window = min(days, terms.horizon_days)
     score = inputs.score(model)
-    before, after = _within(score, days, window), _within(terms.after(score), days, window)
+    before, after = within(score, days, window), within(terms.after(score), days, window)
+    if repeated:
+        order = order * orders_if_any(before)
     more = after - before
     lasting = np.where(more > 0, more * (1 - terms.brought_forward), more)
     return Change(lasting * terms.margin * order, after * terms.discount * order, after, order)
@@ -168,33 +176,17 @@ def subscription_churn_change(inputs: ValueInputs, terms: Terms) -> Change:
     days = inputs.horizons.get("subscription_churn", terms.horizon_days)
     window = min(days, terms.horizon_days)
     score = inputs.score("subscription_churn")
-    before, after = _hazard(score, days), _hazard(terms.after(score), days)
+    before, after = hazard(score, days), hazard(terms.after(score), days)
     per_day = inputs.feature(MONTHLY_AMOUNT) / DAYS_PER_MONTH
-    during = _paid_days(after, window)
-    later = np.exp(-after * window) * _paid_days(before, terms.horizon_days - window)
-    more = during + later - _paid_days(before, terms.horizon_days)
+    during = paid_days(after, window)
+    later = np.exp(-after * window) * paid_days(before, terms.horizon_days - window)
+    more = during + later - paid_days(before, terms.horizon_days)
     return Change(
         more * terms.margin * per_day,
         during * terms.discount * per_day,
         1 - terms.after(score),
         per_day * terms.horizon_days,
     )
-
-
-def _within(probability: NDArray[np.float64], days: int, window: int) -> NDArray[np.float64]:
-    """The probability within ``window`` of ``days`` days by a constant hazard."""
-    if window == days:
-        return probability
-    return -np.expm1(np.log1p(-np.minimum(probability, MAX_PROBABILITY)) * (window / days))
-
-
-def _hazard(probability: NDArray[np.float64], days: int) -> NDArray[np.float64]:
-    """The hazard per day, at least one in a billion so that it can be divided by."""
-    return np.maximum(-np.log1p(-np.minimum(probability, MAX_PROBABILITY)) / days, 1e-9)
-
-
-def _paid_days(hazard: NDArray[np.float64], days: int) -> NDArray[np.float64]:
-    return -np.expm1(-hazard * days) / hazard
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,12 +23,14 @@ class ValueInputs:
         scores: by model.
         horizons: days ahead, by model.
         features: numeric features by name.
+        preferences: by channel, how much more often than usual customers respond on it; 1 where missing.
     """
 
     size: int
     scores: Mapping[str, Column]
     horizons: Mapping[str, int]
     features: Mapping[str, Column]
+    preferences: Mapping[str, Column] = field(default_factory=dict)
 
     def score(self, model: str) -> Column:
         """The scores of a model."""
@@ -47,7 +49,9 @@ def inputs_of(customer: CustomerContext, features: Iterable[str]) -> ValueInputs
     """The same for one customer."""
     scores = {name: _column(score.score) for name, score in customer.scores.items()}
     horizons = {name: score.horizon_days for name, score in customer.scores.items() if score.horizon_days}
-    return ValueInputs(1, scores, horizons, {name: _column(customer.facts.get(name)) for name in features})
+    facts = {name: _column(customer.facts.get(name)) for name in features}
+    preferences = {channel: _column(factor) for channel, factor in customer.preferences.items()}
+    return ValueInputs(1, scores, horizons, facts, preferences)
 
 
 def _column(value: Any) -> Column:

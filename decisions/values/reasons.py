@@ -6,6 +6,7 @@ import math
 
 from decisions.catalogue.actions import NOTHING, Action, Actions
 from decisions.context import CustomerContext
+from decisions.names.channels import channel_in_chinese
 from decisions.reasons import DecisionReason, reason
 from decisions.values.categories import KIND, PROBABLE_CATEGORY
 from decisions.values.formulas import MONTHLY_AMOUNT, ORDER_VALUE, formula_of
@@ -44,6 +45,15 @@ def value_reasons(
     ]  # fmt: skip
     if rules.brought_forward_share and formula.improves > 0 and "brought_forward" not in rules.factors_off:
         reasons.append(reason("brought_forward", share=rules.brought_forward_share))
+    preference = float(values.preference[row, 0])
+    if preference != 1:
+        reasons.append(
+            reason(
+                "channel_preference",
+                channel={"en": action.channel, "zh": channel_in_chinese(action.channel)},
+                factor=preference,
+            )
+        )
     if action.lever != 1 and "lever" not in rules.factors_off:
         reasons.append(reason("lever", lever=action.lever, priority=float(values.priority[row, 0])))
     return tuple(reasons)

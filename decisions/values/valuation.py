@@ -1,8 +1,9 @@
 """The value of every action of a catalogue: margin by its effect, less discounts and costs.
 
 value = margin − discounts − cost per contact − cost per acceptance × P(accepted), in currency within the
-value horizon. The priority, by which options are ranked, is the value times the action's lever where it is
-positive. ``factors_off`` of the catalogue removes factors from both.
+value horizon. The priority, by which options are ranked, is the value; a positive one times the action's
+lever and the customer's preference for its channel (:mod:`features.offline.habit_profiles`).
+``factors_off`` of the catalogue removes factors from both.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class ActionValues:
 
     NaN where a value is unknown. ``expense`` is the money that the action is expected to cost, discounts
     included, whichever factors are off. ``harmful`` says that its effect makes the score worse for the shop.
+    ``preference`` is the factor of the channel in the priority.
     ``basis`` is :attr:`~decisions.values.formulas.Change.basis`.
     """
 
@@ -36,6 +38,7 @@ class ActionValues:
     basis: Matrix
     value: Matrix
     priority: Matrix
+    preference: Matrix
     harmful: NDArray[np.bool_]
 
 
@@ -81,10 +84,20 @@ class Valuer:
         costs = self._cost + acceptance_cost
         off = self.rules.factors_off
         value = margin - (0 if "discounts" in off else discounts) - (0 if "costs" in off else costs)
-        priority = np.where(value > 0, value * self._lever, value)
+        preference = self._preference(inputs)
+        priority = np.where(value > 0, value * self._lever * preference, value)
         return ActionValues(
-            margin, discounts, acceptance_cost, costs + discounts, basis, value, priority, harmful
+            margin, discounts, acceptance_cost, costs + discounts, basis, value, priority, preference, harmful
         )
+
+    def _preference(self, inputs: ValueInputs) -> Matrix:
+        """The factor of each action's channel in its priority, by action and customer."""
+        factors = np.ones((len(self._actions), inputs.size))
+        if "channel_preference" not in self.rules.factors_off:
+            for row, action in enumerate(self._actions):
+                if action.channel in inputs.preferences:
+                    factors[row] = inputs.preferences[action.channel]
+        return factors
 
     def _terms(self, actions: Sequence[Action]) -> Terms:
         rules = self.rules

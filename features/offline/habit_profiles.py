@@ -9,7 +9,9 @@ the posterior mean under a Dirichlet prior. A customer without a past has the sh
 
 **Channels.** With r responses to m messages and p the shop's share of responses on the channel::
 
-    preference = (r + CHANNEL_STRENGTH × p) / (m + CHANNEL_STRENGTH) / p, from MIN_PREFERENCE to MAX_PREFERENCE
+    preference = (r + CHANNEL_STRENGTH × p) / (m + CHANNEL_STRENGTH) / p
+
+within ``MIN_PREFERENCE`` and ``MAX_PREFERENCE``.
 """
 
 from __future__ import annotations
@@ -28,8 +30,7 @@ from core.home import Home
 from features.offline.habits import CHANNELS, HOUR_COLUMNS, HOURS, folder_of
 
 HOUR_STRENGTH = 30.0
-"""Days and hours of activity that the shop's hours are worth. Of 10, 20, 30, 50 and 100, 20 and 30 predict the hours
-of later orders of Online Retail best by likelihood, 30 and 50 within an hour."""
+"""How many days and hours of activity the shop's hours are worth; decision 64 has the comparison."""
 CHANNEL_STRENGTH = 20.0
 """Messages that the shop's share of responses is worth."""
 MIN_PREFERENCE, MAX_PREFERENCE = 0.5, 2.0

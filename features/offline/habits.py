@@ -3,8 +3,8 @@
 Of the 365 days before the build, for each customer:
 
 - ``hours.parquet``: on how many days the customer was active in each hour of the day, by the clocks of the
-  customer's time zone (the trait ``timezone``, where it is declared), else of the shop's: orders, visits, carts,
-  and messages that were opened or clicked;
+  customer's time zone (the trait ``timezone``, where it is declared), else of the shop's: orders, visits,
+  carts, and messages that were opened or clicked;
 - ``channels.parquet``: per channel the messages that were sent, and those that were responded to: by events
   (opened or clicked), or by the contacts and outcomes of decisions. Where both are known, the larger number
   counts, since they can be the same messages.
@@ -76,18 +76,18 @@ def _store(path: Path, table: pa.Table) -> None:
         pq.write_table(table, draft)
 
 
-@ibis.udf.scalar.builtin(name="timezone")
-def _with_zone(zone: str, moment: ibis.dtype("timestamp(6)")) -> ibis.dtype("timestamp('UTC', 6)"):  # type: ignore[valid-type]
+@ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
+def _with_zone(zone, moment):  # type: ignore[no-untyped-def]
     """The moment of a timestamp without a zone."""
 
 
-@ibis.udf.scalar.builtin(name="timezone")
-def _local(zone: str, moment: ibis.dtype("timestamp('UTC', 6)")) -> ibis.dtype("timestamp(6)"):  # type: ignore[valid-type]
+@ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp('UTC')"), "timestamp"))
+def _local(zone, moment):  # type: ignore[no-untyped-def]
     """What the clocks of a zone show at a moment."""
 
 
 def _own_zones(backend: Backend, built: SnapshotSet) -> ir.Table | None:
-    """The customers with a time zone of their own, if the trait is declared: ``customer_key`` and ``zone``."""
+    """The ``customer_key`` and ``zone`` of customers with a time zone, if the trait is declared."""
     for group in built.folders:
         path = built.folders[group] / f"{built.current:%Y%m%dT%H%M%SZ}.parquet"
         if TIME_ZONE in pq.read_schema(path).names:
@@ -142,14 +142,15 @@ def _contacts(home: Home, as_of: datetime) -> pd.DataFrame:
     if not home.has_database:
         return pd.DataFrame(columns=columns)
     responded = sa.or_(
-        sa.exists().where(
-            outcomes.c.decision_id == contacts.c.decision_id, outcomes.c.kind.in_(RESPONDED)
-        ),
+        sa.exists().where(outcomes.c.decision_id == contacts.c.decision_id, outcomes.c.kind.in_(RESPONDED)),
         sa.exists().where(conversions.c.decision_id == contacts.c.decision_id),
     )
     statement = (
         sa.select(
-            contacts.c.customer_key, contacts.c.channel, sa.func.count(), sa.func.sum(sa.case((responded, 1), else_=0))
+            contacts.c.customer_key,
+            contacts.c.channel,
+            sa.func.count(),
+            sa.func.sum(sa.case((responded, 1), else_=0)),
         )
         .where(contacts.c.at_us > micros(as_of - WINDOW), contacts.c.at_us <= micros(as_of))
         .group_by(contacts.c.customer_key, contacts.c.channel)

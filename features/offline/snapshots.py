@@ -34,7 +34,7 @@ from events.schema import Events, visible
 from features import frames
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
-from features.offline import boundaries, current, kpis, populations, segment_overview
+from features.offline import boundaries, current, habits, kpis, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -126,6 +126,7 @@ def build(home: Home, monthly: bool = True, progress: Progress = silent) -> Snap
     built = SnapshotSet(folders, tuple(complete), now)
     segment_overview.write(home, built)
     kpis.write(home, now)
+    habits.write(home, built)
     retained |= {
         before for before in [current.built_at(home, generation.name)] if before
     }  # may still be read

@@ -10,7 +10,7 @@ from typing import Any
 from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext
 from decisions.policies.budgets import BudgetUse
-from decisions.policies.quiet_hours import next_permitted
+from decisions.policies.send_time import planned_at
 from decisions.policy import POLICY
 from decisions.reasons import DecisionReason
 from decisions.recommendation import Option, Recommendation
@@ -64,7 +64,7 @@ def _reservation(
         return None
     action = next(action for action in rules.actions if action.name == chosen.action)
     channel = rules.channel(action.channel)
-    planned = next_permitted(known.at, channel.quiet_hours, known.zone)
+    planned = planned_at(action, channel, known)
     return ContactReservation(
         action.name, action.group, action.channel, channel.purpose, planned, known.zone.key,
         planned + timedelta(hours=rules.reservation_hours),

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.calendar import day_of
 from decisions.catalogue.actions import Actions
 from decisions.context import CustomerContext, ScoreInput
 from decisions.offers import CustomerOffer
+from decisions.policies.send_time import BEST_HOUR, best_time
 from decisions.policies.suppression import COMPLAINTS
 from decisions.policies.zones import zone_of
 from decisions.values.categories import PROBABLE_CATEGORY
 from decisions.values.valuation import features_of
 from features.live.consents import ByChannel
+from features.offline.habit_profiles import HabitProfiles
 from records.contacts import Contact, days_since
 from records.decision import DecisionRequest
 from serving.scores.score import ScoredCustomer
@@ -42,6 +48,7 @@ def customer_context(
     as_of: datetime | None,
     unknown: str | None = None,
     offer: CustomerOffer | None = None,
+    habits: HabitProfiles | None = None,
 ) -> CustomerContext:
     """The context of a decision about a customer.
 
@@ -49,12 +56,16 @@ def customer_context(
         facts: features by name; those that the rules do not read are left out.
         as_of: the moment of the features; None if there are none, and ``unknown`` says why.
         offer: what the placeholders of texts stand for.
+        habits: of the shop's customers; None leaves the best hour and the preferred channels unknown.
     """
     used = {name: facts[name] for name in facts_of(rules) if name in facts}
+    zone = zone_of(facts, shop_zone)
     return CustomerContext(
         key, scores, used, days_since(contacts, question.day, shop_zone), unknown=unknown,
-        contacts=contacts, consents=consents, at=question.at, zone=zone_of(facts, shop_zone),
+        contacts=contacts, consents=consents, at=question.at, zone=zone,
         facts_day=None if as_of is None else day_of(as_of, shop_zone), offer=offer,
+        best_times=_best_times(key, question.at, zone, rules, habits),
+        preferences={n: float(column[0]) for n, column in preferences_of([key], rules, habits).items()},
     )  # fmt: skip
 
 
@@ -66,6 +77,7 @@ def scored_context(
     question: DecisionRequest,
     rules: Actions,
     shop_zone: str,
+    habits: HabitProfiles | None,
 ) -> CustomerContext:
     """The context of a decision about a scored customer."""
     entry, category_scores, category_facts = scored
@@ -79,5 +91,25 @@ def scored_context(
     }  # fmt: skip
     return customer_context(
         key, scores | category_scores, entry.facts | category_facts, contacts, consents, question, rules,
-        shop_zone, entry.features_as_of, entry.reason,
+        shop_zone, entry.features_as_of, entry.reason, habits=habits,
     )  # fmt: skip
+
+
+def _best_times(
+    key: int, at: datetime, zone: ZoneInfo, rules: Actions, habits: HabitProfiles | None
+) -> dict[str, datetime]:
+    """By channel that sends at the best hour, the moment for a customer."""
+    names = [name for name in rules.channel_names if rules.channel(name).send_time == BEST_HOUR]
+    if habits is None or not names:
+        return {}
+    shares = habits.hours(key)
+    return {name: best_time(at, shares, rules.channel(name).quiet_hours, zone) for name in names}
+
+
+def preferences_of(
+    keys: Sequence[int], rules: Actions, habits: HabitProfiles | None
+) -> dict[str, NDArray[np.float64]]:
+    """By channel of an action, the preferences of customers, where any are known."""
+    if habits is None:
+        return {}
+    return {name: habits.preference(name, keys) for name in rules.channel_names if name in habits.preferences}

@@ -19,6 +19,7 @@ from decisions.policy import recommend
 from decisions.recommendation import Recommendation
 from events.identity import merged_keys
 from features.live.consents import ByChannel, Consents
+from features.offline import habit_profiles
 from records.contacts import Contact, ledger
 from records.contacts.spending import Spent
 from records.decision import Choice, Decision, DecisionRequest
@@ -183,12 +184,12 @@ class Decider:
         entries = self._entries({k: c for k, c in customers.items() if k not in standing}, rules, route)
         offers = self.offers.of([*entries], rules.placeholders)
         recommends = recommends or self._by_policy(question, rules)
-        zone = self.scorer.shop.time_zone
+        zone, habits = self.scorer.shop.time_zone, habit_profiles.load(self.scorer.home)
 
         def choose(key: int, contacts: Sequence[Contact], spent: Spent) -> Choice:
             if key not in entries:  # its standing decision was accepted or rejected meanwhile
                 entries.update(self._entries({key: customers[key]}, rules, route))
-            known = scored_context(key, entries[key], contacts, consents[key], question, rules, zone)
+            known = scored_context(key, entries[key], contacts, consents[key], question, rules, zone, habits)
             if rules.placeholders and key not in offers:
                 offers.update(self.offers.of([key], rules.placeholders))
             known = replace(known, in_holdout=key in holdout.held_out, offer=offers.get(key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -39,8 +39,12 @@ class PlanCustomers:
     models: tuple[FittedModel, ...]
     categories: CategoryInputs | None = None
 
-    def value_inputs(self) -> ValueInputs:
-        """What the values of actions are computed from."""
+    def value_inputs(self, preferences: Mapping[str, NDArray[np.float64]]) -> ValueInputs:
+        """What the values of actions are computed from.
+
+        Args:
+            preferences: by channel, how much more often than usual these customers respond on it.
+        """
         horizons = {model.name: int(model.manifest["horizon_days"]) for model in self.models}
         scores = {model.name: _numbers(self.table[f"{model.name}.score"]) for model in self.models}
         facts = {
@@ -50,7 +54,7 @@ class PlanCustomers:
             scores |= self.categories.scores
             horizons |= self.categories.horizons
             facts |= self.categories.amounts
-        return ValueInputs(len(self.keys), scores, horizons, facts)
+        return ValueInputs(len(self.keys), scores, horizons, facts, preferences)
 
     def rule_table(self) -> pa.Table:
         """The features, and the scores by the model's name."""

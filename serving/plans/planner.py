@@ -21,10 +21,11 @@ from decisions.plans.problem import NOTHING_CHOSEN, Numbers, PlanProblem, constr
 from decisions.policy import is_service
 from decisions.values.valuation import Valuer
 from events.identity import merged_keys
+from features.offline import habit_profiles
 from records.contacts.history import ContactHistory
 from records.decision import DecisionRequest
 from serving.decisions.budgets.requests import budget_use
-from serving.decisions.contexts import customer_context
+from serving.decisions.contexts import customer_context, preferences_of
 from serving.decisions.decider import Decider
 from serving.plans.customers import PlanCustomers, read_customers
 
@@ -74,13 +75,33 @@ def plan_shop(
     plan = _plan_permitted(problem, chunks, decider, question, rules)
     places = np.flatnonzero(plan.choice != NOTHING_CHOSEN)
     rows = plan.choice[places].astype(np.intp)
-    levers = np.array([1.0 if "lever" in rules.factors_off else a.lever for a in rules.actions])
+    factors = _ranking_factors(decider, rules, keys, rows, places)
     value, spent = np.zeros(len(keys)), np.zeros(len(keys))
     priority = problem.worth[rows, places].astype(np.float64)
-    value[places] = np.where(priority > 0, priority / levers[rows], priority)
+    value[places] = np.where(priority > 0, priority / factors, priority)
     spent[places] = problem.expense[rows, places]
     progress("planning", 1.0)
     return PlannedShop(question, rules, keys, money, plan, value, spent)
+
+
+def _ranking_factors(
+    decider: Decider,
+    rules: Actions,
+    keys: Sequence[int],
+    rows: NDArray[np.intp],
+    places: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """By what the value of each chosen pair was multiplied in the ranking: lever and channel preference."""
+    levers = np.array([1.0 if "lever" in rules.factors_off else a.lever for a in rules.actions])
+    factors = levers[rows]
+    if "channel_preference" in rules.factors_off:
+        return factors
+    chosen = np.array(keys, np.int64)[places]
+    preferences = preferences_of(chosen.tolist(), rules, habit_profiles.load(decider.scorer.home))
+    for row, action in enumerate(rules.actions):
+        if action.channel in preferences:
+            factors = np.where(rows == row, factors * preferences[action.channel], factors)
+    return factors
 
 
 def build_problem(
@@ -115,7 +136,8 @@ def _value(
     chunk: PlanCustomers, decider: Decider, question: DecisionRequest, rules: Actions
 ) -> tuple[Numbers, Numbers]:
     """What each action is worth, and costs, for some customers; -inf where it is not permitted."""
-    values = Valuer(rules).values(chunk.value_inputs())
+    preferences = preferences_of(chunk.keys.tolist(), rules, habit_profiles.load(decider.scorer.home))
+    values = Valuer(rules).values(chunk.value_inputs(preferences))
     request = PolicyRequest(rules, question.day, question.channels)
     zone = decider.scorer.shop.time_zone
     permitted = eligible(chunk.rule_table(), chunk.facts_days(zone, question.day), request)
@@ -170,6 +192,7 @@ def _refused(
     """Of these pairs of a customer's place and an action's row, those that a check refuses."""
     request = PolicyRequest(rules, question.day, question.channels)
     zone = decider.scorer.shop.time_zone
+    habits = habit_profiles.load(decider.scorer.home)
     for number, chunk in enumerate(chunks):
         first = number * CHUNK
         inside = [(place, row) for place, row in chosen if 0 <= place - first < len(chunk.keys)]
@@ -183,16 +206,8 @@ def _refused(
         rows = chunk.rows([place - first for place, _ in inside], rules)
         for (place, row), key, (scores, facts, as_of) in zip(inside, keys, rows, strict=True):
             context = customer_context(
-                key,
-                scores,
-                facts,
-                history.of(key),
-                consents[key],
-                question,
-                rules,
-                zone,
-                as_of,
-                offer=offers.get(key),
-            )
+                key, scores, facts, history.of(key), consents[key], question, rules, zone, as_of,
+                offer=offers.get(key), habits=habits,
+            )  # fmt: skip
             if refusal(rules.actions[row], context, request):
                 yield place, row

@@ -29,6 +29,7 @@ from decisions.values.inputs import ValueInputs
 DAY = 19_844  # 2024-05-01
 SALT = b"salt of the tests"
 MARGIN = 0.4
+K = -math.log(0.7) / 0.3  # the orders of a customer who orders, with a propensity of 0.3
 
 
 def action(name: str = "coupon", channel: str = "email", cost: float = 0.1, **more: Any) -> Action:
@@ -66,11 +67,11 @@ def why_not(recommendation: Recommendation, name: str) -> str:
     ("given_", "value"),
     [
         # 50 an order, of which 0.4 is left: 20. From 0.3 to 0.45 brings 3, less the cost.
-        (action(cost=0.25), 0.45 * 20 - 0.3 * 20 - 0.25),
+        (action(cost=0.25), K * (0.45 * 20 - 0.3 * 20) - 0.25),
         # The discount is paid on all orders: 15 is left of each.
-        (action(discount=0.1, cost=0.25), 0.45 * 15 - 0.3 * 20 - 0.25),
-        (action(effect=Effect(on="propensity", plus=0.02)), 0.02 * 20 - 0.1),
-        (action(effect=Effect(on="propensity", times=100)), 0.7 * 20 - 0.1),  # not above 1
+        (action(discount=0.1, cost=0.25), K * (0.45 * 15 - 0.3 * 20) - 0.25),
+        (action(effect=Effect(on="propensity", plus=0.02)), K * 0.02 * 20 - 0.1),
+        (action(effect=Effect(on="propensity", times=100)), K * 0.7 * 20 - 0.1),  # not above 1
         # Who stays brings 200 / (1 − 0.5) = 400 in 360 days, a quarter of it in the 90 days that count.
         (action(effect=Effect(on="churn", times=0.8), cost=2), 0.1 * 0.4 * 100 - 2),
         (
@@ -78,7 +79,7 @@ def why_not(recommendation: Recommendation, name: str) -> str:
             0.1 * 0.4 * 100 - 0.6 * 0.1 * 100 - 2,
         ),
         # Whoever orders uses the gift, which costs 2.
-        (action(cost=0.25, cost_per_acceptance=2), 0.15 * 20 - 0.25 - 0.45 * 2),
+        (action(cost=0.25, cost_per_acceptance=2), K * 0.15 * 20 - 0.25 - 0.45 * 2),
         # A prospect's first order is worth 40, of which 16 is left.
         (action(effect=Effect(on="leads", plus=0.05)), 0.05 * 16 - 0.1),
     ],
@@ -119,8 +120,8 @@ def test_the_chosen_one_says_what_decided() -> None:
     )
     assert [why.words("en") for why in recommendation.chosen.why] == [
         "propensity 0.3 → 0.5, an assumed effect",
-        "average order 50.00, of which 40% is left and 10% given away",
-        "brings 1.50 within 90 days and costs 0.10",
+        "a customer who orders brings 59.45 on average, of which 40% is left and 10% given away",
+        "brings 1.78 within 90 days and costs 0.10",
     ]
     assert "假定效果" in recommendation.chosen.why[0].words("zh")
 
@@ -168,9 +169,9 @@ def test_each_action_that_is_not_chosen_says_why() -> None:
     )
     recommendation = recommend(customer(days_since={"rare": 9}), rules, DAY, SALT, channels=["email"])
     assert recommendation.chosen.action == "best"
-    assert why_not(recommendation, "less") == "worth 2.80, not more than 2.90 of best"
-    assert why_not(recommendation, "loss") == "costs more than it brings: −6.00"
-    assert why_not(recommendation, "nothing") == "worth 0.00, not more than 2.90 of best"
+    assert why_not(recommendation, "less") == "worth 3.37, not more than 3.47 of best"
+    assert why_not(recommendation, "loss") == "costs more than it brings: −5.43"
+    assert why_not(recommendation, "nothing") == "worth 0.00, not more than 3.47 of best"
     assert why_not(recommendation, "rare") == "chosen 9 days ago and at most every 30 days"
     assert why_not(recommendation, "shy") == "orders_total is 4 and must be at least 60"
     assert why_not(recommendation, "phoned") == "channel not asked for"
@@ -247,7 +248,7 @@ def test_exploration_stays_within_the_declared_loss(loss: float | None, drawn: s
         action("dear", discount=0.95),
         exploration=1.0,
         max_exploration_loss=loss,
-    )  # the average order is 50, so 2.50 may be lost if nothing is declared; nothing is 2.90 below
+    )  # the average order is 50, so 2.50 may be lost if nothing is declared; nothing is 3.47 below
     answers = [recommend(customer(key), rules, DAY, SALT) for key in range(400)]
     assert {answer.chosen.action for answer in answers} == drawn
     permitted = {"best", "near", "dear", "nothing"}
@@ -259,9 +260,9 @@ def test_exploration_stays_within_the_declared_loss(loss: float | None, drawn: s
 def test_a_lever_ranks_and_does_not_change_the_value() -> None:
     rules = actions(action("a"), action("b", cost=0.5, lever=2.0))
     answer = recommend(customer(), rules, DAY, SALT)
-    assert (answer.chosen.action, answer.chosen.value) == ("b", pytest.approx(2.5))
-    assert answer.chosen.why[-1].words("en") == "ranked as 5.00 by its lever of 2"
-    assert why_not(answer, "a") == "worth 2.90 and ranked as 2.90, not more than 5.00 of b"
+    assert (answer.chosen.action, answer.chosen.value) == ("b", pytest.approx(K * 3 - 0.5))
+    assert answer.chosen.why[-1].words("en") == "ranked as 6.13 by its lever of 2"
+    assert why_not(answer, "a") == "worth 3.47 and ranked as 3.47, not more than 6.13 of b"
     off = rules.model_copy(update={"factors_off": ("lever",)})
     assert recommend(customer(), off, DAY, SALT).chosen.action == "a"
 

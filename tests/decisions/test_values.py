@@ -37,6 +37,10 @@ def customer(**facts: float) -> CustomerContext:
     return CustomerContext(1, scores, {"average_order_value": 50.0} | facts)
 
 
+K30 = -math.log(0.8) / 0.2  # orders of a customer who orders within 30 days, with a propensity of 0.2
+K60 = -math.log(0.64) / 0.36
+
+
 def value(rules: Actions, who: CustomerContext) -> float:
     valuer = Valuer(rules)
     return float(valuer.values(inputs_of(who, valuer.features)).value[0, 0])
@@ -45,17 +49,17 @@ def value(rules: Actions, who: CustomerContext) -> float:
 def test_a_probability_is_converted_to_a_shorter_horizon_by_a_constant_hazard() -> None:
     effect = Effect(on="propensity", plus=0.15)
     # 0.36 and 0.51 within 60 days are 0.2 and 0.3 within 30.
-    assert value(rules(effect, value_horizon_days=30), customer()) == pytest.approx(0.1 * 20)
-    assert value(rules(effect, value_horizon_days=90), customer()) == pytest.approx(0.15 * 20)
+    assert value(rules(effect, value_horizon_days=30), customer()) == pytest.approx(K30 * 0.1 * 20)
+    assert value(rules(effect, value_horizon_days=90), customer()) == pytest.approx(K60 * 0.15 * 20)
     with_discount = rules(effect, discount=0.1, value_horizon_days=30)
-    assert value(with_discount, customer()) == pytest.approx(0.1 * 20 - 0.3 * 5)
+    assert value(with_discount, customer()) == pytest.approx(K30 * (0.1 * 20 - 0.3 * 5))
 
 
 def test_orders_brought_forward_add_nothing_and_still_get_the_discount() -> None:
     moved = rules(Effect(on="propensity", plus=0.1), discount=0.1, brought_forward_share=0.5)
-    assert value(moved, customer()) == pytest.approx(0.05 * 20 - 0.46 * 5)
+    assert value(moved, customer()) == pytest.approx(K60 * (0.05 * 20 - 0.46 * 5))
     off = moved.model_copy(update={"factors_off": ("brought_forward", "discounts")})
-    assert value(off, customer()) == pytest.approx(0.1 * 20)
+    assert value(off, customer()) == pytest.approx(K60 * 0.1 * 20)
 
 
 def test_actions_on_churn_count_within_the_same_horizon() -> None:
@@ -176,13 +180,21 @@ def test_an_effect_on_a_category_is_worth_what_orders_of_the_category_bring() ->
     scores = {**who.scores, "category:Tea": ScoreInput(0.2, None, "1", 30)}
     (option,) = recommend(dataclasses.replace(who, scores=scores), tea, 19_844, SALT).runners_up
     assert option.action == "nothing"
-    assert value(tea, dataclasses.replace(who, scores=scores)) == pytest.approx(0.1 * 12 - 0.3 * 3)
+    assert value(tea, dataclasses.replace(who, scores=scores)) == pytest.approx(K30 * (0.1 * 12 - 0.3 * 3))
     chosen = recommend(dataclasses.replace(who, scores=scores), tea, 19_844, SALT).chosen
     assert [why.words("en") for why in chosen.why][:2] == [
         "probability of an order of Tea 20.0% → 30.0%, an assumed effect",
-        "an order of the category brings 30.00 from it on average, of which 40% is left and 10% given away",
+        "a customer who orders of the category brings 33.47 from it on average,"
+        " of which 40% is left and 10% given away",
     ]
     assert chosen.why[0].words("zh") == "“Tea”下单概率 20.0% → 30.0%（假定效果）"
+
+
+def test_a_customer_who_surely_orders_counts_as_one_who_probably_does() -> None:
+    sure = customer()
+    sure = dataclasses.replace(sure, scores={"propensity": ScoreInput(1.0, None, "1", 30)})
+    coupon = rules(Effect(on="propensity", times=1.0), discount=0.1, value_horizon_days=30)
+    assert value(coupon, sure) == pytest.approx(-5 * -math.log(0.05) / 0.95)
 
 
 def test_only_an_effect_on_a_category_names_one() -> None:

@@ -74,7 +74,7 @@ def test_values_are_those_of_the_ranking_for_one_customer_and_for_all(
     with DecisionLog(home) as log:
         decider.log = log
         _, (chunk,) = build_problem(decider, decider.question(rules, None, "test"), rules, keys)
-    values = Valuer(rules).values(chunk.value_inputs())
+    values = Valuer(rules).values(chunk.value_inputs({}))
     rows = ranking.rank(keys, None).to_pandas().set_index(["customer_key", "category"])["score"]
     row = {action.name: i for i, action in enumerate(rules.actions)}
     seen = 0
@@ -96,7 +96,8 @@ def test_values_are_those_of_the_ranking_for_one_customer_and_for_all(
             assert options[name] == pytest.approx(values.value[row[name], place], rel=1e-12)
         amount, before = choice.facts[f"category_order_value:{category}"], rows[key, category]
         after = min(1.0, 1.5 * before)
-        expected = (after - before) * 0.4 * amount - after * 0.05 * amount - 0.01
+        orders = -np.log1p(-before) / before
+        expected = ((after - before) * 0.4 - after * 0.05) * orders * amount - 0.01
         assert options["voucher"] == pytest.approx(expected, rel=1e-6)
         assert choice.reasons["not_offered"]["typo"] == [["unknown_category", {"category": "no such"}]]
     assert seen > 10
