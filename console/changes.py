@@ -23,7 +23,8 @@ class ConsoleChange:
         scope: which callers may send it.
         handle: makes the change, and returns the address of the page to show next. Raises PatronError or
             HTTPException if nothing was changed; the text says why.
-        what: what the audit log says, such as ``promoted a version``; its object is the path's parameters.
+        what: what the audit log says, such as ``promoted a version``; its object is the
+            path's parameters, else the form's field ``name``.
     """
 
     path: str

@@ -98,7 +98,9 @@ def _changed(change: ConsoleChange) -> Callable[[Request, FormData], Response]:
             if not visitor.sent(text(form, TOKEN_FIELD)) or not sign_in.same_origin(request):
                 raise HTTPException(403, visit.words("console.old_form"))
             address = change.handle(visit, form)
-            AuditLog(visit.home).append(visitor.name, change.what, " ".join(visit.path.values()))
+            AuditLog(visit.home).append(
+                visitor.name, change.what, " ".join(visit.path.values()) or text(form, "name")
+            )
             return RedirectResponse(sign_in.safe_address(address), 303)
 
         return _answered(request, None, change.scope, answer)
