@@ -16,10 +16,10 @@ from console.pages import (
     models,
     monitoring,
     overview,
-    plan,
     results,
 )
 from console.pages.groups import audiences, cohorts, segments
+from console.pages.plans import plan, stored
 
 PAGES: tuple[ConsolePage, ...] = (
     overview.PAGE,
@@ -32,6 +32,7 @@ PAGES: tuple[ConsolePage, ...] = (
     actions.PAGE,
     action.PAGE,
     plan.PAGE,
+    stored.PAGE,
     results.PAGE,
     models.PAGE,
     model_versions.PAGE,
@@ -46,6 +47,8 @@ CHANGES: tuple[ConsoleChange, ...] = (
     *audiences.CHANGES,
     *model_versions.CHANGES,
     *action.CHANGES,
+    *plan.CHANGES,
+    *stored.CHANGES,
     *access.CHANGES,
 )
 FILES: tuple[ConsoleFile, ...] = (

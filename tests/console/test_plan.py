@@ -1,24 +1,28 @@
-"""The page of plans shows the plan that the API makes."""
+"""The pages of plans: previews, plans that are made in the background, and their release."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import httpx
 
 from console.words.messages import Translator
+from core.home import Home
+from records.audit.log import AuditLog
+
+WORDS = Translator("en", "UTC", "EUR")
+Ask = Callable[..., httpx.Response]
 
 
-def test_a_plan_is_that_of_the_api_with_what_one_more_would_bring(client: httpx.Client) -> None:
+def test_a_preview_says_what_a_plan_would_do(client: httpx.Client) -> None:
     empty = client.get("/console/plan").text
     assert 'name="budget"' in empty
-    assert "<table" not in empty
-    plan = client.post("/v1/plans", json={"budget": 50, "rows": 1}).json()
+    assert 'method="get"' in empty  # nobody is signed in
     page = client.get("/console/plan?budget=50").text
-    words = Translator("en", "UTC", "EUR")
-    assert words.money(plan["value"]) in page
-    assert words.number(plan["contacts"]) in page
-    (budget,) = [budget for budget in plan["budgets"] if budget["name"] == "budget"]
-    assert (f"would bring {words.money(budget['price'])}" in page) == budget["binding"]
-    assert plan["rows"][0]["customer_id"] in page
+    assert "this budget" in page
+    assert page.count("/console/customers/") >= 1
     chinese = client.get("/console/plan?budget=50&segment=value_tier:A", headers={"accept-language": "zh"})
     assert "预期收益" in chinese.text
 
@@ -29,3 +33,49 @@ def test_an_amount_that_is_none_is_said_on_the_page(client: httpx.Client) -> Non
         assert response.status_code == 200
         assert 'role="alert"' in response.text
         assert "<b>" not in response.text
+
+
+def wait_for(send: Ask, path: str, text: str) -> str:
+    """The page once it has a text."""
+    deadline = time.monotonic() + 60
+    while text not in (page := send(path).text):
+        assert time.monotonic() < deadline, page
+        time.sleep(0.1)
+    return page
+
+
+def test_a_plan_is_made_stored_and_released_once(
+    console_home: Home,
+    copy_home: Callable[[Home], Home],
+    console_over: Callable[[Home], AbstractContextManager[Ask]],
+    signed_in: Callable[..., Ask],
+) -> None:
+    home = copy_home(console_home)
+    with console_over(home) as ask:
+        send = signed_in(ask, home)
+        assert 'method="post"' in send("/console/plan").text
+        assert send("/console/plan", budget="-5", segment="").status_code == 409
+        made = send("/console/plan", budget="50", segment="value_tier:A")
+        assert made.status_code == 303
+        path = made.headers["location"]
+        page = wait_for(send, path, "Release the plan for")
+        plan = ask(f"/v1{path.removeprefix('/console')}", params={"rows": 5}).json()
+        assert WORDS.money(plan["plan"]["value"]) in page
+        assert all(row["customer_id"] in page for row in plan["rows"])
+        assert path in send("/console/plan").text
+
+        assert ask(f"{path}/release", method="POST", data={"form_token": "x"}).status_code == 401
+        for _ in range(2):
+            assert send(f"{path}/release", id=plan["plan_id"]).status_code == 303
+        page = wait_for(send, path, "what was planned")
+        assert "Release the plan for" not in page
+        wait_for(send, path, "Left out since")
+        release = ask(f"/v1{path.removeprefix('/console')}").json()["release"]
+        assert (
+            release["reserved"] + sum(n["customers"] for n in release["not_reserved"])
+            == plan["plan"]["contacts"]
+        )
+        whats = [entry.what for entry in AuditLog(home).newest(10)]
+        assert whats.count("released a plan") == 2
+        assert whats.count("made a plan") == 1
+        assert send("/console/plans/nothing").status_code == 404

@@ -1,70 +1,27 @@
-"""A plan: a budget in; who gets what, what it is worth and costs, and what one more unit would bring."""
+"""The tables of a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from fastapi import HTTPException
 
 from console.catalogue_names import action_names, channel_name
-from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
-from console.pages.customers import address, segments_by_kind
+from console.page import PageTable, Row, TableColumn, Visit
+from console.pages.customers import address
 from console.words.messages import Translator
-from core.errors import NothingThere, PatronError
-from serving.access.scopes import Scope
-from serving.decisions.decider import Decider
-from serving.plans.looks import look
-from serving.plans.schemas import PlanBudget, PlanReport, PlanRequest, PlanRow
-
-ROWS = 50
+from serving.plans.schemas import PlanBudget, PlanReport, PlanRow
 
 
-def load(visit: Visit) -> Content:
-    """The plan for the budget and the segment in the query; only the form before it was sent."""
-    chosen = {"budget": visit.query.get("budget", "").strip(), "segment": visit.query.get("segment", "")}
-    values: dict[str, Any] = chosen | {"kinds": _kinds(visit), "plan": None, "problem": ""}
-    if "budget" not in visit.query:
-        return Content(values)
-    try:
-        plan, listed = _plan(visit, chosen["budget"], chosen["segment"])
-    except HTTPException as error:
-        return Content(values | {"problem": error.detail})
-    except PatronError as error:
-        return Content(values | {"problem": str(error)})
+def plan_tables(visit: Visit, plan: PlanReport, listed: Sequence[PlanRow]) -> dict[str, PageTable]:
+    """The actions, the budgets and the listed customers of a plan."""
     names, words = action_names(visit.home, visit.words.language), visit.words
-    return Content(
-        values | {"plan": plan, "listed": len(listed), "marginal": _marginal(plan, words)},
-        {
-            "actions": _actions(plan, names, words),
-            "budgets": _budgets(plan, words),
-            "customers": _customers(listed, names, words),
-        },
-    )
+    return {
+        "actions": _actions(plan, names, words),
+        "budgets": _budgets(plan, words),
+        "customers": _customers(listed, names, words),
+    }
 
 
-PAGE = ConsolePage("plan", "/plan", Scope.DECISIONS, load)
-
-
-def _kinds(visit: Visit) -> list[dict[str, object]]:
-    try:
-        return segments_by_kind(visit)
-    except NothingThere:
-        return []
-
-
-def _plan(visit: Visit, budget: str, segment: str) -> tuple[PlanReport, list[PlanRow]]:
-    try:
-        money = float(budget) if budget else None
-        request = PlanRequest(
-            budget=money, segment=segment or None, language=visit.words.language
-        )  # fmt: skip
-    except ValueError as error:  # also Pydantic's
-        raise PatronError(visit.words("plan.no_budget")) from error
-    return look(visit.services[Decider], request, visit.caller.name or "api", ROWS)
-
-
-def _marginal(plan: PlanReport, words: Translator) -> list[str]:
+def marginal(plan: PlanReport, words: Translator) -> list[str]:
     """What one more unit of each budget that limits the plan would bring."""
     names = {"money": "plan.one_more_unit", "contacts": "plan.one_more_contact", "at_least": "plan.one_fewer"}
     return [

@@ -1,0 +1,1 @@
+"""Pages of plans: made, stored and released."""

@@ -1,0 +1,106 @@
+"""Plans: a budget in; who gets what, what it is worth and costs, and what one more unit would bring.
+
+Signed-in visitors make plans as jobs, which are stored and can be released. Others see a preview, which is
+computed at once, so only in a small shop.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.datastructures import FormData
+
+from console.changes import ConsoleChange, text
+from console.page import PREFIX, ConsolePage, Content, PageTable, TableColumn, Visit
+from console.pages.customers import segments_by_kind
+from console.pages.plans.tables import marginal, plan_tables
+from core.errors import NothingThere, PatronError
+from features.offline.current import load_current
+from records.job import segment_of
+from serving.access.scopes import Scope
+from serving.decisions.decider import Decider
+from serving.plans.background import Plans
+from serving.plans.looks import look
+from serving.plans.schemas import PlanReport, PlanRequest, PlanRow
+
+ROWS = 50
+MAX_AT_ONCE = 20_000  # customers of a preview that is computed within the request
+
+
+def load(visit: Visit) -> Content:
+    """The stored plans, and the preview for the budget and the segment in the query."""
+    chosen = {"budget": visit.query.get("budget", "").strip(), "segment": visit.query.get("segment", "")}
+    values: dict[str, Any] = chosen | {"kinds": _kinds(visit), "plan": None, "problem": ""}
+    stored = {"stored": _stored(visit)}
+    if "budget" not in visit.query:
+        return Content(values, stored)
+    try:
+        plan, listed = _plan(visit, chosen["budget"], chosen["segment"])
+    except HTTPException as error:
+        return Content(values | {"problem": error.detail}, stored)
+    except PatronError as error:
+        return Content(values | {"problem": str(error)}, stored)
+    shown = {"plan": plan, "listed": len(listed), "marginal": marginal(plan, visit.words)}
+    return Content(values | shown, stored | plan_tables(visit, plan, listed))
+
+
+def make(visit: Visit, form: FormData) -> str:
+    """Start a plan in the background."""
+    request = _request(visit, text(form, "budget"), text(form, "segment"))
+    plan = visit.services[Plans].start(
+        segment_of(request.segment), None, request.language, request.budget,
+        visit.caller.name or "console", uuid.uuid4().hex,
+    )  # fmt: skip
+    return f"{PREFIX}/plans/{plan.id}"
+
+
+PAGE = ConsolePage("plan", "/plan", Scope.DECISIONS, load)
+CHANGES = (ConsoleChange("/plan", Scope.DECISIONS, make, "made a plan"),)
+
+
+def _stored(visit: Visit) -> PageTable:
+    """The plans that are stored, the newest first."""
+    words = visit.words
+    rows = [
+        {
+            "at": plan.at,
+            "address": f"{PREFIX}/plans/{plan.id}",
+            "money": plan.money,
+            "segment": ", ".join(plan.segment) if isinstance(plan.segment, tuple) else plan.segment,
+            "customers": plan.total,
+            "status": words.choice("job_status", plan.status),
+        }
+        for plan in visit.services[Plans].store.list_jobs()
+    ]
+    columns = [
+        TableColumn("at", "plan.made_at", "moment", "address"),
+        TableColumn("money", "plan.of_budget", "money"),
+        TableColumn("segment", "plan.segment"),
+        TableColumn("customers", "plan.customers", "number"),
+        TableColumn("status", "plan.status"),
+    ]
+    return PageTable("plan.stored", columns, rows, "plan.none_stored")
+
+
+def _kinds(visit: Visit) -> list[dict[str, object]]:
+    try:
+        return segments_by_kind(visit)
+    except NothingThere:
+        return []
+
+
+def _plan(visit: Visit, budget: str, segment: str) -> tuple[PlanReport, list[PlanRow]]:
+    request, decider = _request(visit, budget, segment), visit.services[Decider]
+    if load_current(visit.home).keys.size > MAX_AT_ONCE:
+        raise PatronError(visit.words("plan.too_many", n=MAX_AT_ONCE))
+    return look(decider, request, visit.caller.name or "api", ROWS)
+
+
+def _request(visit: Visit, budget: str, segment: str) -> PlanRequest:
+    try:
+        money = float(budget) if budget else None
+        return PlanRequest(budget=money, segment=segment or None, language=visit.words.language)
+    except ValueError as error:  # also Pydantic's
+        raise PatronError(visit.words("plan.no_budget")) from error
