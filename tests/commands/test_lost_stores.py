@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def test_a_command_says_in_one_line_that_a_store_is_lost(
 ) -> None:
     """Every command while the store hangs; those that connected to it also while it is stopped."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # instead of ten seconds
+    monkeypatch.setattr("sys.stdin", io.StringIO("a password of an account\n" * 100))
     uses = USES + (ONLY_WITHOUT_DATABASE if variable == "PATRON_DATABASE" else ())
     connecting = []
 

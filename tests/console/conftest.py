@@ -103,7 +103,7 @@ def signed_in() -> Callable[..., Callable[..., httpx.Response]]:
     return sign_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, its event loop runs in this thread
 def browser(without: Callable[[str], NoReturn]) -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:

@@ -58,7 +58,10 @@ def id_in(home: Home) -> str | None:
         return ownership.stored(connection)
 
 
-LATER_TABLES = ("home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions")
+LATER_TABLES = (
+    "home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions", "spending", "spent",
+    "plan_releases", "accounts", "sessions", "audit_log",
+)  # fmt: skip
 
 
 def drop_id(home: Home) -> None:
