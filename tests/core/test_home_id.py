@@ -59,8 +59,8 @@ def id_in(home: Home) -> str | None:
 
 
 LATER_TABLES = (
-    "home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions", "spending", "spent",
-    "plan_releases", "accounts", "sessions", "audit_log",
+    "home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions",
+    "spending", "spent", "plan_releases", "accounts", "sessions", "audit_log",
 )  # fmt: skip
 
 
