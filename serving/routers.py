@@ -28,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     serving.decisions.routes.router,
     serving.decisions.run_routes.router,
     serving.actions.routes.router,
+    serving.actions.routes.funnels_router,
     serving.audiences.routes.router,
     serving.plans.routes.router,
     serving.segments.routes.router,

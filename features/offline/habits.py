@@ -46,6 +46,7 @@ RESPONSES = ("opened", "clicked")
 RESPONDED = ("clicked", "accepted", "converted")
 """The outcomes of a contact that are responses."""
 _COUNTS = ["sent", "responded"]
+_AS_OF = b"as_of"
 
 
 def folder_of(home: Home) -> Path:
@@ -54,7 +55,10 @@ def folder_of(home: Home) -> Path:
 
 
 def write(home: Home, built: SnapshotSet) -> None:
-    """Compute and store both, each in one step."""
+    """Compute and store both, each in one step, unless a build of the same moment has stored them."""
+    folder = folder_of(home)
+    if all(_moment_of(folder / name) == built.current.isoformat() for name in (HOURS, CHANNELS)):
+        return
     backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
     events, as_of = lake.read(home, backend), built.current
     own_zones = _own_zones(backend, built)
@@ -67,13 +71,20 @@ def write(home: Home, built: SnapshotSet) -> None:
     known = pd.concat([messages, _contacts(home, as_of)])
     channels = known.groupby(["customer_key", "channel"], as_index=False)[_COUNTS].max()
     channels["responded"] = channels[_COUNTS].min(axis=1)
-    _store(folder_of(home) / HOURS, pa.table({"customer_key": keys, **hours}))
-    _store(folder_of(home) / CHANNELS, pa.Table.from_pandas(channels, preserve_index=False))
+    _store(folder / HOURS, pa.table({"customer_key": keys, **hours}), as_of)
+    _store(folder / CHANNELS, pa.Table.from_pandas(channels, preserve_index=False), as_of)
 
 
-def _store(path: Path, table: pa.Table) -> None:
+def _store(path: Path, table: pa.Table, as_of: datetime) -> None:
     with files.replacing(path) as draft:
-        pq.write_table(table, draft)
+        pq.write_table(table.replace_schema_metadata({_AS_OF: as_of.isoformat()}), draft)
+
+
+def _moment_of(path: Path) -> str | None:
+    """The moment of the build that stored a file; None if there is no such file."""
+    if not path.exists():
+        return None
+    return ((pq.read_schema(path).metadata or {}).get(_AS_OF, b"")).decode()
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))

@@ -23,6 +23,8 @@ from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
 
 router = APIRouter(prefix="/v1/actions", tags=["decisions"])
+# Not below /v1/actions, where it would be an action by name.
+funnels_router = APIRouter(prefix="/v1", tags=["decisions"])
 # No coroutines: they read and write files, so each runs in a thread.
 ActionName = Annotated[str, Path(max_length=50, examples=["birthday_coupon"])]
 FunnelName = Annotated[str, Path(max_length=50, examples=["reminder"])]
@@ -90,7 +92,7 @@ def replace_all(content: CatalogueContent, scorer: ScorerDep, if_match: IfMatch 
     return _change(scorer.home, lambda _: content, if_match)
 
 
-@router.get(
+@funnels_router.get(
     "/funnel",
     operation_id="read_funnels",
     response_description="The funnel of each action.",

@@ -840,7 +840,7 @@ def test_looking_at_recommendations_uses_nothing_up_and_a_release_does(
         assert stages == sorted(stages, reverse=True)
         assert (stages[-1], funnel["sent"], funnel["accepted"]) == (0, letters, 0)
         assert "contacts" in funnel["words"]["en"]
-        assert ask("GET", "/v1/actions/funnel").json()["customers"] == len(rows)
+        assert ask("GET", "/v1/funnel").json()["customers"] == len(rows)
         refused(ask("GET", "/v1/actions/nobody/funnel"), 404, "no such action")
         refused(ask("POST", f"{RUNS}/nobody/release"), 404, "no such run")
         response = ask("POST", f"{RUNS}/{done['run_id']}/release")

@@ -216,7 +216,8 @@ def test_a_plan_is_made_and_released_once_over_http(
         assert any(f["budget_price"] > 0 for f in factors)
         for f in factors:
             value = f["margin"] - f["discounts"] - f["contact_cost"] - f["acceptance_cost"]
-            assert f["priority"] == pytest.approx(value - f["budget_price"])
+            factor = f.get("channel_preference", 1) if value > 0 else 1
+            assert f["priority"] == pytest.approx(value * factor - f["budget_price"])
         forget_decisions(log)
 
 
