@@ -84,7 +84,8 @@ def _moment_of(path: Path) -> str | None:
     """The moment of the build that stored a file; None if there is no such file."""
     if not path.exists():
         return None
-    return ((pq.read_schema(path).metadata or {}).get(_AS_OF, b"")).decode()
+    stored: bytes = (pq.read_schema(path).metadata or {}).get(_AS_OF, b"")
+    return stored.decode()
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
