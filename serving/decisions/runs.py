@@ -131,7 +131,8 @@ def decide_all(
             decider.release(customers, question, rules, planned, places)
         if decider.scorer.log is not None:
             decider.scorer.log.wait()
-    store_of_run(decider.log, run, rules)
+    if planned is None:  # a release decides only for those who get an action
+        store_of_run(decider.log, run, rules)
     progress("deciding", 1.0)
 
 

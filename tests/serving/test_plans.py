@@ -16,9 +16,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from core.errors import NothingThere
 from core.home import Home
 from decisions.plans.problem import NOTHING_CHOSEN, Infeasible
 from decisions.reasons import DecisionReason, Language
+from decisions.results import newest_funnel
 from records.decisions import DecisionLog
 from records.job import Interrupted
 from records.jobs import write_job
@@ -234,6 +236,8 @@ def test_a_release_counts_what_is_no_longer_permitted(home: Home, tmp_path: Path
         assert made.choice.channel is not None
     state, lines = release_plan(home, plan.id, DecisionFile(out=tmp_path / "out.csv"))
     assert state["reserved"] == state["total"] - 1
+    with DecisionLog(home) as log, pytest.raises(NothingThere):  # it decides nothing of other actions
+        newest_funnel.read(log, 30)
     assert [(part["stage"], part["customers"]) for part in state["not_reserved"]] == [("within_limits", 1)]
     assert "1  not: reached a limit, or are left alone" in "\n".join(lines)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == state["reserved"] + 1
