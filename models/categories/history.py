@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,12 @@ class CategoryHistory:
         """The customers who had ordered, in ascending order."""
         keys: Array = self.customers["customer_key"].to_numpy()
         return keys
+
+    @cached_property
+    def usual_spend(self) -> pd.Series:
+        """What an order of a category brings from it on average, in currency, by category."""
+        totals = self.pairs.groupby("category")[["spend", "orders_in_category"]].sum()
+        return totals["spend"] / totals["orders_in_category"]
 
     def rows(
         self, keys: Iterable[int] | None = None, categories: Iterable[str] | None = None

@@ -82,7 +82,7 @@ class Accounts:
 
     def there_are_any(self) -> bool:
         """Whether there is an account that is open."""
-        return any(account.closed_us is None for account in self.all())
+        return self._first(table.c.closed_us.is_(None)) is not None
 
     def sign_in(self, name: str, password: str) -> Account | None:
         """The account of a name with its password; None if they do not match, or the account is closed.
@@ -90,11 +90,7 @@ class Accounts:
         Raises:
             PatronError: the password was wrong :data:`MAX_FAILURES` times; the text says how long to wait.
         """
-        try:
-            with self._database.reading() as connection:
-                row = connection.execute(sa.select(table).where(table.c.name == name.strip().lower())).first()
-        except NothingThere:
-            row = None
+        row = self._first(table.c.name == name.strip().lower())
         if row is not None and row.locked_until_us > self._now_us():
             minutes = -(-(row.locked_until_us - self._now_us()) // 60_000_000)
             raise PatronError(
@@ -104,8 +100,12 @@ class Accounts:
         matches = self._matches(_NOBODY if row is None else row.password, password)
         if row is None or row.closed_us is not None:
             return None
-        self._count(row.n, 0 if matches else row.failures + 1)
-        return _account(row) if matches else None
+        if not matches:
+            self._note_failure(row.n)
+            return None
+        if row.failures:
+            self._change(row.name, {"failures": 0}, end_sessions=False)
+        return _account(row)
 
     def set_password(self, name: str, password: str) -> Account:
         """Set a password, and end all sessions of the account."""
@@ -128,16 +128,30 @@ class Accounts:
         return self._named(name)
 
     def _named(self, name: str) -> Account:
-        for account in self.all():
-            if account.name == name.strip().lower():
-                return account
+        row = self._first(table.c.name == name.strip().lower())
+        if row is not None:
+            return _account(row)
         raise PatronError(f"there is no account {name.strip()[:MAX_NAME]!r}; see `patron accounts list`")
 
-    def _count(self, number: int, failures: int) -> None:
-        locked = self._now_us() + LOCK_US if failures >= MAX_FAILURES else 0
-        values = {"failures": 0 if locked else failures, "locked_until_us": locked}
+    def _first(self, where: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
+        """The first row that meets a condition; None without a database, too."""
+        try:
+            with self._database.reading() as connection:
+                return connection.execute(sa.select(table).where(where)).first()
+        except NothingThere:
+            return None
+
+    def _note_failure(self, number: int) -> None:
+        """Count a wrong password, and lock the account at the last permitted one.
+
+        The database counts, so attempts at the same time count each.
+        """
+        own = table.c.n == number
         with self._database.writing(Turn.ANY) as connection:
-            connection.execute(sa.update(table).where(table.c.n == number).values(values))
+            connection.execute(sa.update(table).where(own).values(failures=table.c.failures + 1))
+            over = own, table.c.failures >= MAX_FAILURES
+            locked = {"failures": 0, "locked_until_us": self._now_us() + LOCK_US}
+            connection.execute(sa.update(table).where(*over).values(locked))
 
     def _hash(self, password: str) -> str:
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:

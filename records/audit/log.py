@@ -107,7 +107,12 @@ class AuditLog:
 
     def has(self, head: str) -> bool:
         """Whether an entry has this digest, in hexadecimal."""
-        return any(entry.digest.hex() == head for entry in self._all())
+        try:
+            wanted = sa.select(table.c.n).where(table.c.digest == bytes.fromhex(head))
+            with self._database.reading() as connection:
+                return connection.execute(wanted).first() is not None
+        except (ValueError, NothingThere):  # it is no digest, or there is no entry yet
+            return False
 
     def _all(self) -> Iterator[AuditEntry]:
         after = 0

@@ -119,7 +119,7 @@ def undo(connection: sa.Connection, decision_id: str, remaining: Mapping[str, in
     """Correct the contact of a decision after one of its outcomes was removed.
 
     Without an outcome that implies a contact, it is exported again if it was. Else it is deleted, and its
-     reservation is valid again if its time is not over.
+    reservation is valid again if its time is not over.
 
     Args:
         remaining: the moments of the outcomes that remain, in microseconds, by kind.

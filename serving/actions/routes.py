@@ -18,6 +18,7 @@ from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.actions.counted import CountedCatalogues
 from serving.actions.schemas import Catalogue, Funnels
+from serving.http.params import digest_of
 from serving.http.problems import Unprocessable, responses
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
@@ -152,9 +153,8 @@ def _funnels(log: DecisionLog, days: int, name: str | None) -> Funnels:
 
 
 def _change(home: Home, edit: Edit, if_match: str | None) -> Catalogue:
-    digest = None if if_match is None else if_match.strip().removeprefix("W/").strip('"')
     try:
-        actions = own_file.change(home, edit, digest)
+        actions = own_file.change(home, edit, digest_of(if_match))
     except own_file.ForeignCatalogue as error:
         raise HTTPException(409, str(error)) from error
     except own_file.StaleCatalogue as error:

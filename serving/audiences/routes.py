@@ -25,6 +25,7 @@ from serving.audiences.schemas import (
 from serving.files import tables
 from serving.files.streaming import stream_file
 from serving.http.cursors import Cursor
+from serving.http.params import digest_of
 from serving.http.problems import Unprocessable, responses
 from serving.scores.dependencies import ScorerDep
 
@@ -92,7 +93,7 @@ def put(
     One that `actions.toml` declares is changed there. Decisions by actions whose rules do not name it stay.
     """
     try:
-        saved_audiences.put(scorer.home, name, content.model_dump(), _digest(if_match))
+        saved_audiences.put(scorer.home, name, content.model_dump(), digest_of(if_match))
     except saved_audiences.DeclaredAudience as error:
         raise HTTPException(409, str(error)) from error
     except saved_audiences.StaleAudience as error:
@@ -113,7 +114,7 @@ def put(
 def delete(name: AudienceName, scorer: ScorerDep, if_match: IfMatch = None) -> None:
     """Delete a saved audience that no rule names."""
     try:
-        saved_audiences.delete(scorer.home, name, _digest(if_match))
+        saved_audiences.delete(scorer.home, name, digest_of(if_match))
     except NothingThere as error:
         raise HTTPException(404, str(error)) from error
     except (saved_audiences.DeclaredAudience, saved_audiences.UsedAudience) as error:
@@ -166,10 +167,6 @@ def _size(scorer: ScorerDep, name: str) -> AudienceSize:
     except NothingThere as error:
         raise HTTPException(404, str(error)) from error
     return AudienceSize.model_validate(listed["audiences"][0])
-
-
-def _digest(if_match: str | None) -> str | None:
-    return None if if_match is None else if_match.strip().removeprefix("W/").strip('"')
 
 
 def _first(table: AudienceTable, name: str, cursor: str | None) -> int:

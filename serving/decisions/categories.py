@@ -131,12 +131,10 @@ def _amounts(ranking: CategoryRanking, rows: pd.DataFrame) -> Column:
     It is the customer's average, in which the average of all customers has the weight of one order.
     """
     pairs = ranking.history.pairs
-    totals = pairs.groupby("category")[["spend", "orders_in_category"]].sum()
-    usual = totals["spend"] / totals["orders_in_category"]
     own = pairs[pairs["customer_key"].isin(rows["customer_key"])]
     own = own[["customer_key", "category", "spend", "orders_in_category"]]
     joined = rows[["customer_key", "category"]].merge(own, how="left", on=["customer_key", "category"])
-    usual_of = joined["category"].map(usual)
+    usual_of = joined["category"].map(ranking.history.usual_spend)
     spend, orders = joined["spend"].fillna(0.0), joined["orders_in_category"].fillna(0.0)
     amounts: Column = ((spend + usual_of) / (orders + 1)).to_numpy(np.float64)
     return amounts

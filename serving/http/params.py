@@ -23,6 +23,11 @@ SegmentFilter = Annotated[
 ]
 
 
+def digest_of(if_match: str | None) -> str | None:
+    """The digest in the header ``If-Match``; None without it."""
+    return None if if_match is None else if_match.strip().removeprefix("W/").strip('"')
+
+
 class Words(BaseModel):
     """A text in English and Chinese."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -89,6 +90,23 @@ def test_wrong_passwords_lock_an_account_for_a_while(accounts: Accounts, clock: 
         accounts.sign_in("ada", PASSWORD)
     clock.seconds += LOCK_US / 1e6 + 1
     assert accounts.sign_in("ada", PASSWORD) is not None
+
+
+def test_wrong_passwords_at_once_count_each(accounts: Accounts) -> None:
+    accounts.create("ada", "admin", PASSWORD)
+    with ThreadPoolExecutor(MAX_FAILURES) as pool:
+        attempts = pool.map(lambda i: accounts.sign_in("ada", f"wrong wrong {i}"), range(MAX_FAILURES))
+        assert list(attempts) == [None] * MAX_FAILURES
+    with pytest.raises(PatronError, match="is locked"):
+        accounts.sign_in("ada", PASSWORD)
+
+
+def test_a_right_password_in_between_begins_the_count_anew(accounts: Accounts) -> None:
+    accounts.create("ada", "admin", PASSWORD)
+    for _ in range(2):
+        for _ in range(MAX_FAILURES - 1):
+            assert accounts.sign_in("ada", "wrong wrong wrong") is None
+        assert accounts.sign_in("ada", PASSWORD) is not None
 
 
 def test_a_session_has_the_present_role_and_ends_in_every_way(

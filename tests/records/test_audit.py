@@ -56,6 +56,7 @@ def test_a_removed_end_is_noticed_by_a_head_that_was_kept(log: AuditLog, empty_h
         log.append("ada", "changed an action", f"{i}")
     head = log.verify().head
     assert log.has(head)
+    assert not log.has("no digest")
     with Database(empty_home).writing(Turn.ANY) as connection:
         connection.execute(sa.delete(table).where(table.c.n == 4))
     assert log.verify().broken_at is None
