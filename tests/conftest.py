@@ -29,6 +29,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import redis
 from hypothesis import settings
 
 from benchmarks.harness import servers
@@ -136,15 +137,23 @@ def postgres_address(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_address(
+def redis_server(
     tmp_path_factory: pytest.TempPathFactory, without: Callable[[str], NoReturn]
 ) -> Iterator[str]:
-    """A Redis of this run's own, on a free port; nothing is kept."""
+    """The address of a Redis of this run's own, on a free port; nothing is kept."""
     program = shutil.which("redis-server")
     if program is None:
         without("redis-server")
     with servers.redis(program, tmp_path_factory.mktemp("redis")) as port:
         yield f"redis://{servers.HOST}:{port}/0"
+
+
+@pytest.fixture(scope="module")
+def redis_address(redis_server: str) -> str:
+    """The run's Redis, which contains nothing when a module begins: modules share it in any order."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 @pytest.fixture(scope="session")
