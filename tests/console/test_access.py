@@ -78,24 +78,6 @@ def test_without_a_session_every_page_leads_to_the_sign_in(service: str) -> None
         assert "patron_session" not in wrong.headers.get("set-cookie", "")
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_a_role_reaches_the_pages_and_exports_of_its_scopes_and_no_others(
-    role: Role, sign_in: Callable[..., httpx.Client]
-) -> None:
-    client = sign_in(role.value)
-    for page in PAGES:
-        if not page.in_menu:
-            continue
-        permitted = bool({page.scope, "all"} & role.scopes)
-        response = client.get(f"/console{page.path}", follow_redirects=True)
-        assert response.status_code == (200 if permitted else 403), page.name
-        name = f"/console/export{page.path}/nothing.csv"
-        assert client.get(name).status_code == (404 if permitted else 403), page.name
-    assert client.get("/console/customers/C000001").status_code in (
-        (200, 404) if {"customers", "all"} & role.scopes else (403,)
-    )
-
-
 def test_the_session_cookie_is_out_of_reach_of_scripts_and_of_the_api(service: str) -> None:
     with httpx.Client(base_url=service) as client:
         answer = client.post("/console/sign-in", data={"name": "admin", "password": PASSWORD, "to": "//evil"})
