@@ -9,10 +9,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import routes
+from console.access.attempts import SignInAttempts
 from console.page import PREFIX
 from core.home import Home
 from serving import app as serving_app
 from serving.http.problems import problem
+from serving.http.services import services_of
 from serving.settings import ServingSettings
 
 OPEN = ("/", "/healthz", "/readyz")
@@ -50,6 +52,7 @@ class OnlyConsoleMiddleware:
 
 def install(app: FastAPI) -> None:
     """Add the console to an application."""
+    services_of(app).add(SignInAttempts())
     app.add_api_route("/", routes.to_console, methods=["GET"], include_in_schema=False)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")
     app.include_router(routes.router())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -10,12 +11,13 @@ from fastapi.responses import RedirectResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console.access.attempts import SignInAttempts, network_of
 from console.access.visitor import COOKIE, TOKEN_FIELD, visitor_of
 from console.page import PREFIX
 from console.rendering import render, words_of
 from core.errors import PatronError
 from core.home import Home
-from records.accounts.accounts import Accounts
+from records.accounts.accounts import Accounts, TooManySignIns
 from records.accounts.sessions import LIFETIME_US, Sessions
 from records.audit.log import AuditLog
 from serving.http.services import services_of
@@ -52,13 +54,20 @@ def sign_in(
     home, words = _home(request), words_of(request, _home(request))
     if not same_origin(request):
         return _form(request, safe_address(to), words("sign_in.other_origin"), 403)
+    if refusal := _refusal(request, to):
+        return refusal
+    attempts, address = services_of(request.app)[SignInAttempts], address_of(request)
     try:
         account = Accounts(home).sign_in(name, password)
+    except TooManySignIns:
+        attempts.succeeded(address)
+        return _form(request, safe_address(to), words("sign_in.busy"), 503)
     except PatronError as error:
         return _form(request, safe_address(to), str(error), 429)
     if account is None:
-        AuditLog(home).append("nobody", "failed to sign in")
+        AuditLog(home).append("nobody", "failed to sign in", address)
         return _form(request, safe_address(to), words("sign_in.wrong"), 401)
+    attempts.succeeded(address)
     AuditLog(home).append(account.name, "signed in")
     response = RedirectResponse(safe_address(to), 303)
     response.set_cookie(
@@ -82,6 +91,23 @@ def sign_out(
         AuditLog(home).append(visitor.name, "signed out everywhere" if everywhere else "signed out")
         response.delete_cookie(COOKIE, path=PREFIX)
     return response
+
+
+def address_of(request: Request) -> str:
+    """The address that a request came from, as far as the trusted proxies say."""
+    return network_of(request.client.host) if request.client else ""
+
+
+def _refusal(request: Request, to: str) -> Response | None:
+    """The refusal of an address with too many failures; the first one is in the audit log."""
+    home, attempts, address = _home(request), services_of(request.app)[SignInAttempts], address_of(request)
+    wait_s = attempts.begin(address)
+    if not wait_s:
+        return None
+    if attempts.is_first_refusal(address):
+        AuditLog(home).append("nobody", "refused further attempts", address)
+    text = words_of(request, home)("sign_in.refused", n=math.ceil(wait_s / 60))
+    return _form(request, safe_address(to), text, 429)
 
 
 def same_origin(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ from records.accounts.tables import sessions
 MIN_PASSWORD, MAX_PASSWORD, MAX_NAME = 12, 200, 60
 MAX_FAILURES, LOCK_US = 10, 15 * 60 * 1_000_000
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43  # of no password
+
+# A hash takes 64 MiB and a core. Threads of a process share these, whichever instance they use.
+HASHES_AT_ONCE, MAX_WAITING = 2, 16
+_hashing, _waiting = threading.BoundedSemaphore(HASHES_AT_ONCE), threading.BoundedSemaphore(MAX_WAITING)
+
+
+class TooManySignIns(PatronError):
+    """So many passwords are being checked that another one would have to wait long."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ class Accounts:
 
         Raises:
             PatronError: the password was wrong :data:`MAX_FAILURES` times; the text says how long to wait.
+            TooManySignIns: too many passwords are being checked.
         """
         row = self._first(table.c.name == name.strip().lower())
         if row is not None and row.locked_until_us > self._now_us():
@@ -159,10 +169,15 @@ class Accounts:
         return self._hasher.hash(password)
 
     def _matches(self, stored: str, password: str) -> bool:
+        if not _waiting.acquire(blocking=False):
+            raise TooManySignIns("too many people sign in at this moment; try again in some seconds")
         try:
-            return self._hasher.verify(stored, password[:MAX_PASSWORD])
+            with _hashing:
+                return self._hasher.verify(stored, password[:MAX_PASSWORD])
         except (VerificationError, InvalidHashError):
             return False
+        finally:
+            _waiting.release()
 
     def _now_us(self) -> int:
         return round(self._clock() * 1_000_000)
