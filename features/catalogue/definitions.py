@@ -9,6 +9,7 @@ import hashlib
 from core.home import Home
 from features.group import Feature
 from features.groups import features_of
+from features.groups.definition_cache import definition
 from features.text.opinions import TextReader
 
 
@@ -19,5 +20,5 @@ def definitions(home: Home) -> dict[str, str]:
 
 
 def _with(feature: Feature, recipe: str) -> str:
-    own = feature.definition()
+    own = definition(feature)
     return hashlib.sha256(f"{own} {recipe}".encode()).hexdigest() if feature.group.reads_opinions else own

@@ -31,6 +31,7 @@ from core.home import Home
 from events import lake
 from events.schema import BOUNDARIES, Events, visible
 from features.group import Feature, FeatureGroup, compute
+from features.groups.definition_cache import definition
 from features.groups.segments import segments, shares
 from features.offline.boundary_values import quintiles, taste_centres, taste_names, tier_bounds
 from features.offline.populations import boundary_moments, everyone, origins
@@ -133,7 +134,7 @@ def _folder(home: Home) -> Path:
 
 def recipe(home: Home) -> str:
     """A short digest of the computation of boundaries: the inputs, and the rule for tier A."""
-    definitions = "".join(feature.definition() for feature in segments.reads.values())
+    definitions = "".join(definition(feature) for feature in segments.reads.values())
     text = f"{RECIPE} {home.shop().tiers} {definitions}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

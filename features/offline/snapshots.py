@@ -34,6 +34,7 @@ from events.schema import Events, visible
 from features import frames
 from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
+from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
@@ -100,7 +101,7 @@ def _feature(feature: Feature | str, known: Mapping[str, Feature]) -> Feature:
 
 def version(group: FeatureGroup) -> str:
     """A short digest of all definitions of a group."""
-    parts = "".join(feature.definition() for feature in group.features.values())
+    parts = "".join(definition(feature) for feature in group.features.values())
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.errors import PatronError
 from features.group import Feature
-from features.groups import FEATURES
+from features.groups import FEATURES, definition_cache
 from models.questions import every
 
 
@@ -44,7 +44,7 @@ def describe(name: str | None = None, known: Mapping[str, Feature] = FEATURES) -
             feature.unit,
             feature.dtype,
             feature.group.fresh_for.total_seconds() / 86_400,
-            feature.definition(),
+            definition_cache.definition(feature),
             tuple(m.name for m in every().values() if feature in m.features or _is_declared(feature)),
         )
         for feature in known.values()
