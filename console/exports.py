@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from console.page import PageTable, TableColumn
 from console.words.messages import Translator
+from console.words.sentences import sentence
 from serving.files import tables
 from serving.files.streaming import stream_file
 
@@ -36,4 +37,6 @@ def _values(table: PageTable, column: TableColumn, words: Translator) -> pa.Arra
         return pa.array([None if v is None or v != v else float(v) for v in values], pa.float64())
     if column.kind in ("day", "moment"):
         values = [None if value is None else words.text(column.kind, value) for value in values]
+    if column.kind == "prose":
+        values = [None if value is None else sentence(words, value) for value in values]
     return pa.array([None if value is None else str(value) for value in values], pa.string())

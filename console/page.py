@@ -15,7 +15,12 @@ from serving.access.authentication import Caller
 from serving.access.scopes import Scope
 from serving.http.services import Services
 
-Kind = Literal["text", "long", "number", "measure", "money", "percent", "day", "moment"]
+Kind = Literal[
+    "text", "long", "prose", "code", "data", "number", "measure", "money", "percent", "day", "moment"
+]
+"""``prose`` is a text of Patron, translated where it is shown; ``code`` a rule or the name of a feature;
+``data`` a text of the shop, such as a customer's id.
+"""
 Row = Mapping[str, Any]
 SHADES = 9  # of a heat table, besides none; ``.heat-1`` and so on in console.css
 PREFIX = "/console"
@@ -53,7 +58,8 @@ class TableColumn:
         heading: the heading where it is a value, such as a month; empty for the message.
         is_row_header: whether its cells are headings of their rows.
         heat: the value that has the strongest shade; 0 for a column without shades.
-        note: the key in each row of a text below the value; empty for none. It is not exported.
+        note: the key in each row of a text below the value, with code in backticks; empty for none. It is
+            not exported.
         is_exported_only: whether the page leaves it out, since a note has its values.
     """
 

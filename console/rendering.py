@@ -9,9 +9,12 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 
-from console.words.messages import LANGUAGES, Language, Translator
+from console.page import Kind
+from console.words.messages import LANGUAGES, NONE, Language, Translator
+from console.words.sentences import sentence
 from core.home import Home
 
 LANGUAGE_COOKIE, THEME_COOKIE = "patron_language", "patron_theme"
@@ -27,9 +30,30 @@ _HEADERS = {
 def environment() -> Environment:
     """The environment of all templates; every value is escaped."""
     loader = FileSystemLoader(Path(__file__).parent / "templates")
-    return Environment(
+    made = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    made.filters |= {"prose": prose, "cell": cell}
+    return made
+
+
+def prose(text: str, words: Translator) -> Markup:
+    """A text of Patron in the user's language; what stands between backticks is shown as code."""
+    parts = sentence(words, text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+
+
+def cell(text: str, kind: Kind, words: Translator) -> Markup:
+    """The text of a table's cell: data of the shop keep their own direction."""
+    if text == NONE:
+        return escape(text)
+    if kind in ("prose", "code", "data"):
+        wrapped = {"prose": "{}", "code": "<code>{}</code>", "data": "<bdi>{}</bdi>"}[kind]
+        return Markup(wrapped).format(prose(text, words) if kind == "prose" else text)
+    return escape(text)
 
 
 def words_of(request: Request, home: Home) -> Translator:

@@ -73,7 +73,7 @@ def _accounts(visit: Visit) -> PageTable:
         for account in Accounts(visit.home).all()
     ]
     columns = [
-        TableColumn("name", "access.name"),
+        TableColumn("name", "access.name", "data"),
         TableColumn("role", "access.role"),
         TableColumn("created", "access.created", "moment"),
         TableColumn("closed", "access.closed", "moment"),
@@ -96,9 +96,9 @@ def _keys(visit: Visit) -> PageTable:
         for key in keys.all()
     ]
     columns = [
-        TableColumn("name", "access.name"),
-        TableColumn("prefix", "access.prefix"),
-        TableColumn("scopes", "access.scopes"),
+        TableColumn("name", "access.name", "data"),
+        TableColumn("prefix", "access.prefix", "code"),
+        TableColumn("scopes", "access.scopes", "code"),
         TableColumn("created", "access.created", "moment"),
         TableColumn("expires", "access.expires", "moment"),
         TableColumn("state", "access.state"),
@@ -122,9 +122,9 @@ def _audit(visit: Visit) -> PageTable:
     columns = [
         TableColumn("number", "access.number", "number"),
         TableColumn("at", "access.at", "moment"),
-        TableColumn("by", "access.by"),
+        TableColumn("by", "access.by", "data"),
         TableColumn("what", "access.what"),
-        TableColumn("about", "access.about"),
+        TableColumn("about", "access.about", "data"),
     ]
     more = len(entries) == ENTRIES and entries[-1].number > 1
     following = urlencode({"before": entries[-1].number}) if more else ""

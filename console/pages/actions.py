@@ -103,7 +103,7 @@ def _actions(actions: Sequence[Mapping[str, Any]], words: Translator, editable: 
         TableColumn("name", "actions.action", link="address"),
         TableColumn("state", "actions.state"),
         TableColumn("fits", "actions.fits", "number"),
-        TableColumn("rule", "actions.rule", "long"),
+        TableColumn("rule", "actions.rule", "code"),
         TableColumn("channel", "actions.channel"),
         TableColumn("group", "actions.group"),
         TableColumn("cost", "actions.cost", "money"),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import HTTPException
 
+from console.catalogue_names import action_names, channel_name
 from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
+from console.words.features import feature_name, feature_value, trait_name
+from console.words.messages import Translator
+from console.words.sentences import sentence
 from core.errors import PatronError
 from events.queries.timeline import Timeline
+from features.group import Feature
+from features.groups import features_of
 from records.decisions import DecisionLog
 from serving.access.scopes import Scope
 from serving.customers import routes as api
@@ -18,9 +25,12 @@ from serving.decisions import routes as decisions_api
 from serving.decisions.decider import Decider
 from serving.decisions.schemas import ActionsRequest
 from serving.http.metrics import Metrics
+from serving.scores.schemas import ExplainedScore
 from serving.scores.scorer import Scorer
 
 EVENTS = 30
+FLAGS = {"true": True, "false": False}
+"""The values of traits that are truth values."""
 
 
 def load(visit: Visit) -> Content:
@@ -41,9 +51,9 @@ def load(visit: Visit) -> Content:
             "customer": portrait,
             "scores": _scores(visit, portrait),
             "actions": _actions(visit, customer_id),
-            "events": timeline.events,
+            "events": [_event(visit.words, event) for event in timeline.events],
         },
-        {"facts": _facts(portrait)},
+        {"facts": _facts(visit, portrait)},
         str(scorer.identity.keys([customer_id])[customer_id]),
     )
 
@@ -55,7 +65,7 @@ PAGE = ConsolePage(
 
 def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
     """The scores as text, each with its reasons in words."""
-    words, shown = visit.words, []
+    words, known, shown = visit.words, features_of(visit.home), []
     for name, score in portrait.scores.items():
         money = name == "clv"
         write = words.money if money else words.percent
@@ -69,7 +79,7 @@ def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
                 "rank": score.rank,
                 "percentile": score.percentile,
                 "reason": score.reason,
-                "summary": score.summary,
+                "summary": _summary(words, score, known),
             }
         )
     return shown
@@ -78,27 +88,71 @@ def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
 def _actions(visit: Visit, customer_id: str) -> dict[str, Any]:
     """The next best actions as a preview, which uses nothing up; or why there are none."""
     if not visit.caller.may(Scope.DECISIONS):
-        return {"reason": visit.words("console.not_permitted", scope=str(Scope.DECISIONS)), "decision": None}
+        reason = visit.words("console.not_permitted", scope=str(Scope.DECISIONS))
+        return {"reason": reason, "decision": None, "names": {}}
     request = ActionsRequest(preview=True, language=visit.words.language)
     try:
         decision = decisions_api.next_best_actions(
             customer_id, request, visit.services[Decider], visit.caller
         )
     except (PatronError, HTTPException) as error:
-        return {"reason": error.detail if isinstance(error, HTTPException) else str(error), "decision": None}
-    return {"reason": None, "decision": decision}
+        reason = error.detail if isinstance(error, HTTPException) else str(error)
+        return {"reason": reason, "decision": None, "names": {}}
+    names = action_names(visit.home, visit.words.language)
+    chosen = decision.chosen.channel
+    channel = channel_name(chosen, visit.words.language) if chosen else ""
+    return {"reason": None, "decision": decision, "names": names, "channel": channel}
 
 
-def _facts(portrait: Portrait) -> PageTable:
+def _event(words: Translator, event: Any) -> dict[str, Any]:
+    """An event of the timeline: its time, its kind, and what happened; ``data`` are the shop's own words."""
+    shown = {"time": event.time, "kind": words.choice("event", event.kind), "text": "", "data": ""}
+    match event.kind:
+        case "order" | "refund":
+            return shown | {"text": words.money(event.amount)}
+        case "trait":
+            value = feature_value(words, event.name, "", FLAGS.get(event.value, event.value))
+            return shown | {"text": trait_name(words, event.name), "data": value}
+        case "contact":
+            return shown | {"data": event.action}
+    if event.activity is None:
+        return shown | {"data": event.name}
+    return shown | {"text": words.choice("activity", event.activity)}
+
+
+def _summary(words: Translator, score: ExplainedScore, known: Mapping[str, Feature]) -> list[str]:
+    """The sum that explains a score; in Chinese the reasons are written from their values."""
+    if words.language == "en":
+        return score.summary
+    lines = list(score.summary)
+    for i, reason in enumerate(score.reasons, 1):
+        feature = known.get(reason.feature)
+        lines[i] = words(
+            "customer.contribution",
+            feature=feature_name(words, reason.feature, known),
+            value=words("features.missing")
+            if reason.value is None
+            else feature_value(words, reason.feature, feature.unit if feature else "", reason.value),
+            effect=sentence(words, reason.words.rpartition(": ")[2]),
+        )
+    return lines
+
+
+def _facts(visit: Visit, portrait: Portrait) -> PageTable:
+    words, known = visit.words, features_of(visit.home)
     rows = [
-        {"group": group, "name": name, "value": fact.value, "unit": fact.unit, "meaning": fact.meaning}
-        for group, facts in (portrait.facts or {}).items()
+        {
+            "name": feature_name(words, name, known),
+            "address": f"/console/features/{name}" if name in known else "",
+            "value": feature_value(words, name, known[name].unit if name in known else "", fact.value),
+            "code": name,
+        }
+        for facts in (portrait.facts or {}).values()
         for name, fact in facts.items()
     ]
     columns = [
-        TableColumn("name", "customer.fact"),
-        TableColumn("value", "customer.value"),
-        TableColumn("unit", "customer.unit"),
-        TableColumn("meaning", "customer.meaning"),
+        TableColumn("name", "customer.fact", "long", link="address"),
+        TableColumn("value", "customer.value", "data"),
+        TableColumn("code", "features.name", "code"),
     ]
     return PageTable("customer.facts", columns, rows)

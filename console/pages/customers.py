@@ -96,7 +96,7 @@ def _rows(response: CustomersResponse) -> list[Row]:
 
 def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
     words, sort = visit.words, visit.query.get("sort", "").removeprefix("-")
-    columns = [TableColumn("customer_id", "customers.customer", link="address")]
+    columns = [TableColumn("customer_id", "customers.customer", "data", link="address")]
     if sort:
         money = "clv" in sort or sort in PRODUCTS
         columns.append(TableColumn("value", "customers.value", "money" if money else "percent"))

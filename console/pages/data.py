@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
+from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from core.errors import PatronError
 from core.settings import FeatureSettings
 from core.storage.database import Database
@@ -25,8 +25,10 @@ QUICK_CHECKS = {
 """The checks whose time does not depend on the number of customers; a user can start all."""
 REJECTED_ROWS = 5
 """Rejected rows of each reason that are shown."""
-NUMBERS = ("row_number", "quantity", "amount", "price")
-"""The numbers of rejected rows."""
+COLUMNS: Mapping[str, Kind] = {
+    "reason": "text", "row_number": "number", "quantity": "number", "amount": "number", "price": "number",
+}  # fmt: skip
+"""The kinds of the columns of rejected rows; the others are the shop's own texts."""
 IMPORTED = ("orders", "lines", "customers"), ("gross", "discounts", "refunds", "net")
 """The month sums of an import: counts, and money."""
 
@@ -85,8 +87,8 @@ def _checks(visit: Visit, examined: Sequence[Check]) -> PageTable:
     columns = [
         TableColumn("part", "data.part", is_row_header=True),
         TableColumn("state", "data.state"),
-        TableColumn("result", "data.result"),
-        TableColumn("advice", "data.advice"),
+        TableColumn("result", "data.result", "prose"),
+        TableColumn("advice", "data.advice", "prose"),
     ]
     return PageTable("data.checks", columns, rows)
 
@@ -126,9 +128,7 @@ def _rejected(visit: Visit, record: Mapping[str, Any]) -> tuple[PageTable, str |
             problem = str(error)
     for row in rows:
         row["reason"] = visit.words.choice("rejected", row["reason"])
-    columns = [
-        TableColumn(name, f"data.column_{name}", "number" if name in NUMBERS else "text") for name in names
-    ]
+    columns = [TableColumn(name, f"data.column_{name}", COLUMNS.get(name, "data")) for name in names]
     return PageTable("data.rejected_rows", columns, rows, "data.none_rejected"), problem
 
 
@@ -146,7 +146,7 @@ def _quarantine(database: Database) -> PageTable:
         for r in quarantine.reasons(database)
     ]
     columns = [
-        TableColumn("reason", "data.reason", is_row_header=True),
+        TableColumn("reason", "data.reason", "prose", is_row_header=True),
         TableColumn("events", "data.events", "number"),
         TableColumn("first", "data.first", "moment"),
         TableColumn("last", "data.last", "moment"),

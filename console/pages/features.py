@@ -119,12 +119,12 @@ def _table(visit: Visit, entries: Sequence[FeatureEntry]) -> PageTable:
         for entry in entries
     ]
     columns = [
-        TableColumn("name", "features.name", link="address", is_row_header=True, note="meaning"),
+        TableColumn("name", "features.name", "code", link="address", is_row_header=True, note="meaning"),
         TableColumn("meaning", "features.meaning", is_exported_only=True),
         TableColumn("unit", "features.unit"),
         TableColumn("group", "features.group"),
         TableColumn("champions", "features.champions"),
-        TableColumn("definition", "features.definition"),
+        TableColumn("definition", "features.definition", "code"),
     ]
     return PageTable("features.title", columns, rows, "features.none")
 

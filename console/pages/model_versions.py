@@ -12,6 +12,7 @@ from console.charts.calibration import calibration
 from console.charts.series import Series, bars
 from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
 from console.pages.models import address, measure_text
+from console.words.features import measure_name
 from console.words.messages import Translator
 from core.errors import NothingThere, PatronError
 from models.questions import every, find
@@ -108,10 +109,10 @@ def _versions(history: ModelHistory, words: Translator) -> PageTable:
     ]
     columns = [
         TableColumn("version", "model_versions.version", link="address"),
-        TableColumn("state", "models.state", "long"),
+        TableColumn("state", "models.state", "prose"),
         TableColumn("trained", "models.trained", "day"),
         TableColumn("measure", "models.measure"),
-        TableColumn("gates", "model_versions.gates", "long"),
+        TableColumn("gates", "model_versions.gates", "prose"),
     ]
     return PageTable("model_versions.versions", columns, rows)
 
@@ -135,7 +136,7 @@ def _measures(history: ModelHistory, version: ModelVersion, words: Translator) -
     compared = champion if champion is not None and not version.champion else None
     rows: list[Row] = [
         {
-            "measure": words.choice("measure", name),
+            "measure": measure_name(words, name),
             "value": round(value, 4),
             "champion": compared and _rounded(compared.metrics.get(name)),
         }
@@ -170,7 +171,7 @@ def _tenths(evidence: TrainingEvidence, kind: Any) -> PageTable:
 def _slices(evidence: TrainingEvidence, version: ModelVersion, kind: Any) -> PageTable:
     measured = ranking_measure(version)
     columns = [
-        TableColumn("of", "model_versions.slice"),
+        TableColumn("of", "model_versions.slice", "prose" if version.name in every() else "data"),
         TableColumn("customers", "model_versions.customers", "number"),
         TableColumn("measure", f"measure.{measured[0]}" if measured else "models.measure", "measure"),
         TableColumn("predicted", "model_versions.predicted", kind),

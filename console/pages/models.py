@@ -31,7 +31,7 @@ def load(visit: Visit) -> Content:
         TableColumn("trained", "models.trained", "day"),
         TableColumn("horizon", "models.horizon", "number"),
         TableColumn("versions", "models.versions", "number"),
-        TableColumn("state", "models.state"),
+        TableColumn("state", "models.state", "prose"),
     ]
     return Content({}, {"models": PageTable("models.all", columns, rows)})
 

@@ -8,8 +8,9 @@ from typing import Any
 from starlette.responses import HTMLResponse, Response
 
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
-from console.words.features import feature_name
+from console.words.features import feature_name, feature_value
 from console.words.messages import Translator
+from features.group import Feature
 from features.groups import features_of
 from monitoring import stored
 from serving.access.scopes import Scope
@@ -108,7 +109,7 @@ def _columns(visit: Visit, columns: Sequence[Mapping[str, Any]]) -> PageTable:
             "drifted": words("monitoring.yes") if column["drifted"] else words("monitoring.no"),
             "psi": column["psi"],
             "noise": column["noise"],
-            "bin": column.get("bin"),
+            "bin": _bin(words, column, known),
             "before": column.get("before"),
             "after": column.get("after"),
         }
@@ -117,13 +118,22 @@ def _columns(visit: Visit, columns: Sequence[Mapping[str, Any]]) -> PageTable:
     titles = [
         TableColumn("column", "monitoring.feature", "long", "address"),
         TableColumn("drifted", "monitoring.drifted"),
-        TableColumn("bin", "monitoring.part"),
+        TableColumn("bin", "monitoring.part", "prose"),
         TableColumn("before", "monitoring.then", "percent"),
         TableColumn("after", "monitoring.now", "percent"),
         TableColumn("psi", "monitoring.psi", "measure"),
         TableColumn("noise", "monitoring.noise", "measure"),
     ]
     return PageTable("monitoring.columns", titles, rows, "monitoring.too_few_columns")
+
+
+def _bin(words: Translator, column: Mapping[str, Any], known: Mapping[str, Feature]) -> str | None:
+    """The name of the bin that changed most; the values of a text in the visitor's language."""
+    name, feature = column.get("bin"), known.get(column["column"])
+    if feature is None or name is None or not name.startswith("'"):
+        return name
+    value = {"'true'": True, "'false'": False}.get(name, name.strip("'"))
+    return feature_value(words, feature.name, feature.unit, value)
 
 
 def _history(reports: Sequence[Report], words: Translator) -> PageTable:

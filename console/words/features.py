@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from console.words.messages import NONE, Translator
+from console.words.messages import NONE, Translator, catalogue
 from decisions import chinese
 from features.group import Feature
 from models.measures.bins import Bin
@@ -28,9 +28,16 @@ def feature_name(words: Translator, name: str, known: Mapping[str, Feature]) -> 
     return meaning or name
 
 
+def trait_name(words: Translator, name: str) -> str:
+    """A trait of a customer; one that a shop declares by its own name."""
+    if words.language == "en":
+        return name
+    return chinese.FLAGS[name][0] if name in chinese.FLAGS else chinese.label(name)
+
+
 def unit_name(words: Translator, unit: str) -> str:
     """The unit of a feature's values."""
-    return words.currency if unit == "currency" else words.choice("unit", unit)
+    return words.currency_name() if unit == "currency" else words.choice("unit", unit)
 
 
 def feature_value(words: Translator, name: str, unit: str, value: Any) -> str:
@@ -72,3 +79,29 @@ def bin_name(words: Translator, feature: Feature, of: Bin) -> str:
     if high is not None:
         return words("features.up_to", high=number(high))
     return words("features.from" if is_whole else "features.above", low=number(low or 0.0))
+
+
+def measure_name(words: Translator, name: str) -> str:
+    """A measure of a model, such as ``AUC`` or ``AUC more than recency, at least``.
+
+    Measures of a baseline are named ``MEASURE_BASELINE``, comparisons with it ``MEASURE_over_BASELINE``, with
+    ``_mean`` or an end of the interval, ``_low`` or ``_high``.
+    """
+    measures = {key.partition(".")[2] for key in catalogue() if key.startswith("measure.")}
+    if name in measures:
+        return words.choice("measure", name)
+    base, over, baseline = name.partition("_over_")
+    if not over:
+        base = max((m for m in measures if name.startswith(f"{m}_")), key=len, default="")
+        if not base:
+            return name
+        values = {"measure": words.choice("measure", base)}
+        return words("features.measure_of", **values, baseline=_baseline(words, name[len(base) + 1 :]))
+    end = next((end for end in ("low", "high", "mean") if baseline.endswith(f"_{end}")), "")
+    baseline = _baseline(words, baseline.removesuffix(f"_{end}"))
+    difference = words("features.measure_over", measure=words.choice("measure", base), baseline=baseline)
+    return difference + (words(f"features.measure_{end}") if end else "")
+
+
+def _baseline(words: Translator, name: str) -> str:
+    return words.choice("baseline", name)

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.dates import format_date, format_skeleton, format_time
+from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -92,6 +92,11 @@ class Translator:
             )
         )
 
+    def currency_name(self, code: str = "") -> str:
+        """A currency, the shop's by default: its code in English, its name in Chinese."""
+        code = code or self.currency
+        return code if self.language == "en" else str(get_currency_name(code, locale=locale_of("zh")))
+
     def percent(self, value: float | None, digits: int = 0) -> str:
         """A share, 0 to 1, as a percentage."""
         if value is None or value != value:
@@ -118,8 +123,14 @@ class Translator:
             return NONE
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
-        zone = ZoneInfo(self.zone)
-        return str(format_datetime(value, "medium", tzinfo=zone, locale=locale_of(self.language)))
+        local, locale = value.astimezone(ZoneInfo(self.zone)), locale_of(self.language)
+        day, time = format_date(local, "medium", locale), format_time(local, "short", locale=locale)
+        return str(locale.datetime_formats["medium"]).format(time, day)
+
+    def month(self, value: str) -> str:
+        """A month, from ``2026-10``."""
+        first = date.fromisoformat(f"{value}-01")
+        return str(format_skeleton("yMMM", first, locale=locale_of(self.language)))
 
     def text(self, kind: str, value: Any, currency: str = "") -> str:
         """A value of a column of this kind."""

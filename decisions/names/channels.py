@@ -14,7 +14,8 @@ CHANNELS: Mapping[str, str] = {
 _SOURCES: Mapping[str, str] = {
     "search": "搜索", "organic": "自然流量", "paid_search": "付费搜索", "direct": "直接访问",
     "social": "社交媒体", "referral": "推荐", "friends": "朋友推荐", "affiliate": "联盟推广",
-    "ads": "广告", "display": "展示广告", "marketplace": "电商平台", "other": "其他", "unknown": "未知",
+    "ads": "广告", "display": "展示广告", "newsletter": "邮件订阅", "marketplace": "电商平台",
+    "other": "其他", "unknown": "未知",
 }  # fmt: skip
 _GROUPS: Mapping[str, str] = {
     "retain": "挽留", "grow": "增购", "win_back": "召回", "reward": "回馈", "serve": "服务", "care": "关怀",

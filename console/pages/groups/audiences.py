@@ -75,7 +75,7 @@ def load_audience(visit: Visit) -> Content:
         row["lifecycle_stage"] = visit.words.choice("stage", row["lifecycle_stage"] or "")
         row["rfm_segment"] = visit.words.choice("rfm", row["rfm_segment"] or "")
     columns = [
-        TableColumn("customer_id", "customers.customer", link="address", is_row_header=True),
+        TableColumn("customer_id", "customers.customer", "data", link="address", is_row_header=True),
         TableColumn("churn", "audiences.churn", "percent"),
         TableColumn("propensity", "audiences.propensity", "percent"),
         TableColumn("clv", "audiences.clv", "money"),
@@ -173,6 +173,7 @@ def _audiences(visit: Visit, audiences: list[Mapping[str, Any]]) -> PageTable:
             "label": _label(visit, audience),
             "address": address(audience["name"]),
             "rule": audience["rule"],
+            "rule_as_code": f"`{audience['rule']}`",
             "customers": audience["customers"],
             "clv": audience["clv"],
             "reach": visit.words("audiences.and").join(
@@ -182,7 +183,7 @@ def _audiences(visit: Visit, audiences: list[Mapping[str, Any]]) -> PageTable:
         for audience in audiences
     ]
     columns = [
-        TableColumn("label", "audiences.audience", link="address", is_row_header=True, note="rule"),
+        TableColumn("label", "audiences.audience", link="address", is_row_header=True, note="rule_as_code"),
         TableColumn("rule", "audiences.rule", is_exported_only=True),
         TableColumn("customers", "audiences.customers", "number"),
         TableColumn("clv", "audiences.clv", "money"),

@@ -53,7 +53,7 @@ def _actions(plan: PlanReport, names: Mapping[str, str], words: Translator) -> P
         TableColumn("customers", "plan.customers", "number"),
         TableColumn("value", "plan.value", "money"),
         TableColumn("expense", "plan.expense", "money"),
-        TableColumn("text", "plan.text"),
+        TableColumn("text", "plan.text", "data"),
     ]
     return PageTable("plan.actions", columns, rows, "plan.nobody")
 
@@ -94,7 +94,7 @@ def _customers(listed: Sequence[PlanRow], names: Mapping[str, str], words: Trans
         for row in listed
     ]
     columns = [
-        TableColumn("customer", "customers.customer", link="address"),
+        TableColumn("customer", "customers.customer", "data", link="address"),
         TableColumn("action", "actions.action"),
         TableColumn("channel", "actions.channel"),
         TableColumn("value", "plan.value", "money"),

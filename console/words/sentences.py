@@ -1,0 +1,159 @@
+"""Sentences of other layers in the visitor's language: errors, checks, warnings, gates.
+
+Those layers write them in English, and logs, jobs and published models have them as they were written. The
+TOML files of the folder ``sentences`` have the Chinese next to the English, as catalogues of gettext do::
+
+    "{model} has no version {name}; there are {names}" = "“{model}”没有版本 {name}；现有：{names}"
+
+A name in braces is a value. What stands before the first ``_`` of the name is its kind, see :data:`_KINDS`;
+values of other kinds stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from console.words.features import feature_name, measure_name
+from console.words.messages import Translator
+from core.errors import PatronError
+from decisions.names import channels, refusals, regions
+
+MAX_LENGTH = 2000
+"""Longer texts, in characters, stay as they are."""
+_PLACE = re.compile(r"\{(\w+)\}")
+_QUOTED = re.compile(r"'([^']*)'")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d)(?: UTC)?")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_ENGLISH = re.compile(r"^[^\u4e00-\u9fff`“]*[A-Za-z]{2}[^\u4e00-\u9fff`“]*$")
+_PATTERNS = {
+    "model": r"\w+",
+    "models": r"[\w', ]+?",
+    "measure": r"\w+",
+    "code": r"\S+?",
+    "n": r"[\d.,]+",
+    "currency": "[A-Z]{3}",
+    "amount": r"[+−]?[\d.,]+",
+    "points": r"[+−]?[\d.,]+",
+    "value": r"[+−-]?[\d.,e-]+%?",
+}
+"""By kind, what a value looks like; one of another kind is anything."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence with places for values.
+
+    Attributes:
+        english: matches the finished sentence; its groups are the values.
+        chinese: in the form of ``str.format``.
+        literal: the number of characters outside of places.
+    """
+
+    english: re.Pattern[str]
+    chinese: str
+    literal: int
+
+
+@cache
+def templates() -> tuple[Template, ...]:
+    """All templates, those with the most text of their own first."""
+    pairs: dict[str, str] = {}
+    for path in sorted((Path(__file__).parent / "sentences").glob("*.toml")):
+        pairs |= tomllib.loads(path.read_text(encoding="utf-8"))
+    made = [_template(english, chinese) for english, chinese in pairs.items()]
+    return tuple(sorted(made, key=lambda template: -template.literal))
+
+
+def _template(english: str, chinese: str) -> Template:
+    parts = _PLACE.split(english)
+    seen: set[str] = set()
+    pattern = ""
+    for i, part in enumerate(parts):
+        if i % 2 == 0:
+            pattern += re.escape(part)
+        elif part in seen:
+            pattern += f"(?P={part})"
+        else:
+            seen.add(part)
+            pattern += f"(?P<{part}>{_pattern(part)})"
+    return Template(re.compile(pattern, re.DOTALL), chinese, sum(map(len, parts[::2])))
+
+
+def _pattern(name: str) -> str:
+    return _PATTERNS.get(name.partition("_")[0], ".+?")
+
+
+def sentence(words: Translator, text: str) -> str:
+    """A sentence of another layer in the visitor's language; as it is if the catalogue lacks it."""
+    if words.language == "en" or len(text) > MAX_LENGTH or _CHINESE.search(text):
+        return text
+    refusal = refusals.refusal_in_chinese(text)
+    if refusal != refusals.NO_ANSWER:
+        return refusal
+    for template in templates():
+        match = template.english.fullmatch(text)
+        if match and (values := _values(words, match.groupdict())):
+            return template.chinese.format(**values)
+    parts = text.split("; ")
+    translated = [sentence(words, part) for part in parts] if len(parts) > 1 else parts
+    return "；".join(translated) if translated != parts else text
+
+
+def error_text(words: Translator, error: PatronError) -> str:
+    """The message of an error in the visitor's language."""
+    return sentence(words, str(error))
+
+
+def _values(words: Translator, groups: Mapping[str, str]) -> dict[str, str] | None:
+    """The values of a sentence; None if one that is a sentence itself is unknown."""
+    values = {name: _value(words, name, value) for name, value in groups.items()}
+    unknown = any(name.startswith("text") and _ENGLISH.search(values[name]) for name in groups)
+    return None if unknown else values or {"": ""}
+
+
+def _value(words: Translator, name: str, value: str) -> str:
+    write = _KINDS.get(name.partition("_")[0])
+    if write is not None:
+        return write(words, value)
+    if match := _MOMENT.fullmatch(value):
+        return words.moment(f"{match[1].replace(' ', 'T')}:00+00:00")
+    return _QUOTED.sub(r"“\1”", value)
+
+
+def _listed(words: Translator, value: str) -> str:
+    del words
+    return _QUOTED.sub(r"“\1”", value).replace(", ", "、").replace(" and ", "、")
+
+
+def _models(words: Translator, value: str) -> str:
+    return "、".join(words.choice("model", name.strip("'")) for name in re.split(r", | and ", value))
+
+
+def _features(words: Translator, value: str) -> str:
+    return "、".join(feature_name(words, name, {}) for name in value.split(", "))
+
+
+_KINDS: Mapping[str, Callable[[Translator, str], str]] = {
+    "model": _models,
+    "models": _models,
+    "measure": measure_name,
+    "feature": _features,
+    "features": _features,
+    "channel": lambda _words, value: channels.channel_in_chinese(value),
+    "source": lambda _words, value: channels.source_in_chinese(value),
+    "currency": lambda words, value: words.currency_name(value),
+    "country": lambda _words, value: regions.country_in_chinese(value),
+    "stage": lambda words, value: words.choice("stage", value),
+    "state": lambda words, value: words.choice("job_status", value),
+    "text": sentence,
+    "code": lambda _words, value: f"`{value}`",
+    "raw": lambda _words, value: f"`{value}`",
+    "list": _listed,
+}
+"""By kind, how a value is written. A ``text`` is a sentence of the catalogue
+itself, ``code`` a path, an address or a name in a file, and ``raw`` the message of another program."""
