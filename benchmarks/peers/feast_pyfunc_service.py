@@ -49,7 +49,10 @@ def create_app() -> FastAPI:
     keys = dict(zip(ids["customer_id"].to_pylist(), ids["customer_key"].to_pylist(), strict=True))
     store = _open_store(home)
     models = _load_models(home)
-    inputs = {name: model.metadata.get_input_schema().input_names() for name, model in models.items()}
+    inputs = {
+        name: [column for column in model.metadata.get_input_schema().input_names() if column != "as_of"]
+        for name, model in models.items()
+    }
     numbers = sorted({name for model in models.values() for name in _doubles(model)})
     features = _references(store, {feature for names in inputs.values() for feature in names})
 

@@ -4,7 +4,8 @@ Processes with one worker each on the loopback interface, all with one home whos
 ``ours`` is ``patron serve`` with keys required, limits, score log, metrics and refresher on; ``peer`` is
 FastAPI with the Feast SDK on Feast's own Redis store and ``mlflow.pyfunc``; ``mlflow`` is `mlflow models
 serve` for one model, given the features; ``limit`` is a FastAPI endpoint that parses the same request and
-does nothing. Each gets the same sequence of requests for changing customers. The peers return scores only;
+does nothing, or for many customers the work that nothing can avoid (:mod:`benchmarks.serving.needed_work`).
+Each gets the same sequence of requests for changing customers. The peers return scores only;
 ours also looks up customers, checks eligibility, adds percentiles, counts, and logs.
 
 ``score_one_p50`` is one customer and three models over one connection, ``score_rps_16`` the same over sixteen
@@ -32,6 +33,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.harness import homes, load, report, rounds, servers
+from benchmarks.serving import needed_work
 from benchmarks.serving.sides import MODELS, SIZES, Side, print_note, start_sides
 
 COMPARED = 20  # customers whose scores are compared before the measurement
@@ -60,7 +62,7 @@ def main() -> None:
             compared = _compare(sides, sides["ours"].bodies[1][:COMPARED])
             print_note(f"ours and the peer agree on {compared} scores; measuring")
             measured = rounds.interleaved(
-                {name: partial(_measure, name, side) for name, side in sides.items()}, arguments.rounds
+                {name: partial(_measure, home, name, side) for name, side in sides.items()}, arguments.rounds
             )
             results = _results(measured) | _tail(sides["ours"], measured["ours"]["score_rps_16"])
             if arguments.soak:
@@ -107,11 +109,14 @@ def _ask(side: Side, body: str) -> Any:
     return json.loads(answer)
 
 
-def _measure(name: str, side: Side, number: int) -> rounds.Measured:
+def _measure(home: Path, name: str, side: Side, number: int) -> rounds.Measured:
     """One round: per measure the median time of a response (ms), or responses per second."""
     measured = {}
     for measure, (size, connections) in SIZES.items():
-        if size in side.bodies and not (name == "limit" and size > 1):
+        if name == "limit" and size > 1:
+            requests = [json.loads(body)["customer_ids"] for body in side.bodies[size]]
+            measured[measure] = needed_work.measure(home, side.redis, requests)
+        elif size in side.bodies:
             outcome = _load(side, number, size, connections)
             measured[measure] = outcome.rate if measure in RATES else outcome.p50
     return measured
@@ -134,7 +139,7 @@ def _results(measured: Mapping[str, Mapping[str, float]]) -> dict[str, report.Re
     ours, peer, limit = (measured[side] for side in ("ours", "peer", "limit"))
     results = {
         measure: report.Result(
-            ours[measure], "requests/s" if measure in RATES else "ms", peer[measure], limit.get(measure),
+            ours[measure], "requests/s" if measure in RATES else "ms", peer[measure], limit[measure],
             "higher" if measure in RATES else "lower",
         )
         for measure in SIZES

@@ -38,12 +38,14 @@ class Side:
     Attributes:
         bodies: by the number of customers in a request.
         headers: sent with every request.
+        redis: the address of the online rows.
     """
 
     server: servers.Server
     path: str
     bodies: Mapping[int, list[str]]
     headers: Mapping[str, str]
+    redis: str = ""
 
 
 @contextmanager
@@ -53,9 +55,10 @@ def start_sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
     if program is None:
         raise SystemExit("redis-server is not installed")
     with servers.redis(program, folder) as port:
+        address = f"redis://{servers.HOST}:{port}/0"
         environment = {
             **homes.environment(home),
-            "PATRON_ONLINE_STORE": f"redis://{servers.HOST}:{port}/0",
+            "PATRON_ONLINE_STORE": address,
             "PATRON_REQUIRE_KEYS": "true",
             "PEER_REDIS": f"{servers.HOST}:{port},db=1",
             "MLFLOW_TRACKING_URI": Registry(Home(home)).mlflow.uri,
@@ -63,14 +66,14 @@ def start_sides(home: Path, folder: Path) -> Iterator[dict[str, Side]]:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
         print_note("filling Redis and starting the services")
-        _fill(Home(home), environment["PATRON_ONLINE_STORE"])
+        _fill(Home(home), address)
         keys = Keys(Home(home))
         key, secret = keys.create(f"benchmark {os.getpid()}", ["scores"], per_minute=MAX_PER_MINUTE)
         try:
             with servers.running(_services(), environment, folder) as started:
                 bodies = {size: _bodies(home, size) for size, _ in SIZES.values()}
                 sides = {
-                    name: Side(server, PATH, bodies, {"Authorization": f"Bearer {secret}"})
+                    name: Side(server, PATH, bodies, {"Authorization": f"Bearer {secret}"}, address)
                     for name, server in started.items()
                 }
                 given = {1: _given(Home(home))}

@@ -149,12 +149,13 @@ class RedisCells:
         tags = {_tag(view): i for i, view in enumerate(views)}
         by_view: list[Cells] = [[None] * len(keys) for _ in views]
         for i, row in enumerate(rows):
-            at = 0
-            while row and at < len(row):
+            at, pending = 0, len(tags)
+            while row and pending and at < len(row):
                 tag, size = _HEAD.unpack_from(row, at)
                 at += _HEAD.size
                 if (place := tags.get(tag)) is not None:
                     by_view[place][i] = row[at : at + size]
+                    pending -= 1
                 at += size
         return by_view
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +17,14 @@ from serving.scores.champions import Champions
 from serving.scores.columns import score_columns
 from serving.scores.feature_reads import Fetched
 from serving.scores.inference import without_features
-from serving.scores.response import columns_as_response, customer_as_response
+from serving.scores.response import CustomerEntry, columns_as_response, customer_as_response
 from serving.scores.score import Outcomes, count_outcomes
 from serving.scores.scorer import Scorer
 
 
 def score(
     scorer: Scorer, customer_ids: Sequence[str], models: Sequence[str] | None
-) -> tuple[list[dict[str, Any]], Outcomes]:
+) -> tuple[list[CustomerEntry], Outcomes]:
     """The response of :meth:`Scorer.score` with fallback, customer by customer; and the counts of outcomes.
 
     Customers are scored one by one while a store is unavailable, and if a model has a challenger.
@@ -46,7 +45,7 @@ def score(
     batch_id = _log(scorer, champions, names, table, columns) if index else None
     oldest = champions.oldest(micros(scorer.shop.now()))
     current = scorer.freshness.reason is None
-    rows = columns_as_response(champions, names, table, columns, oldest, batch_id, current)
+    entries = columns_as_response(champions, names, table, columns, [*index], oldest, batch_id, current)
     others = {
         customer_id: without_features(customer_id, fetched.keys.get(customer_id), fetched, champions, names)
         for customer_id in customer_ids
@@ -54,12 +53,8 @@ def score(
     }
     counts = count_outcomes(others[customer_id] for customer_id in customer_ids if customer_id in others)
     _count(names, table, [index[customer_id] for customer_id in customer_ids if customer_id in index], counts)
-    return [
-        customer_as_response(others[customer_id])
-        if customer_id in others
-        else {"customer_id": customer_id} | rows[index[customer_id]]
-        for customer_id in customer_ids
-    ], counts
+    entries |= {customer_id: customer_as_response(customer) for customer_id, customer in others.items()}
+    return [entries[customer_id] for customer_id in customer_ids], counts
 
 
 def _with_features(

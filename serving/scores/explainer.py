@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from core.calendar import moment
 from core.storage.database import Database
@@ -126,10 +127,10 @@ def explained(
         known: the shop's features by name, for their meanings.
     """
     if score.score is None or model is None:
-        return ExplainedScore(**score_as_response(score))
+        return ExplainedScore(**structs.asdict(score_as_response(score)))
     in_words = None if score.percentile is None else rank(score.percentile)
     explanation = asdict(explain(model, values, currency, known=known))
-    return ExplainedScore(**score_as_response(score), rank=in_words, **explanation)
+    return ExplainedScore(**structs.asdict(score_as_response(score)), rank=in_words, **explanation)
 
 
 def _score(

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from core.circuit_breaker import CircuitBreaker
 from core.errors import PatronError
@@ -34,12 +35,12 @@ class Fetched:
     degraded: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _CachedCustomer:
-    """A customer as last read: the key, and the cell of each group."""
+class _CachedCustomer(NamedTuple):
+    """A customer as last read: the key, the groups, and the cell of each."""
 
     key: int
-    cells: Mapping[str, bytes | None]
+    groups: tuple[str, ...]
+    cells: tuple[bytes | None, ...]
 
 
 class FeatureReader:
@@ -101,19 +102,23 @@ class FeatureReader:
         keys: Mapping[str, int],
         cells: Sequence[Cells],
     ) -> None:
-        groups = tuple(reader.selections)
+        groups, cache = tuple(reader.selections), self._cache
         with self._lock:
-            for customer_id in customer_ids:
-                if customer_id not in keys:  # deleted meanwhile
-                    self._cache.pop(customer_id, None)
+            if len(keys) < len(customer_ids):
+                for customer_id in customer_ids:
+                    if customer_id not in keys:  # deleted meanwhile
+                        cache.pop(customer_id, None)
             for (customer_id, key), row in zip(keys.items(), zip(*cells, strict=True), strict=True):
-                now, before = dict(zip(groups, row, strict=True)), self._cache.get(customer_id)
-                if before is not None and before.key == key:  # other models read other groups
-                    now = {**before.cells, **now}
-                self._cache[customer_id] = _CachedCustomer(key, now)
-                self._cache.move_to_end(customer_id)
-            while len(self._cache) > self._max_cached:
-                self._cache.popitem(last=False)
+                before = cache.get(customer_id)
+                if before is None or before.groups == groups or before.key != key:
+                    cache[customer_id] = _CachedCustomer(key, groups, row)
+                else:  # other models read other groups
+                    merged = dict(zip(before.groups, before.cells, strict=True))
+                    merged |= zip(groups, row, strict=True)
+                    cache[customer_id] = _CachedCustomer(key, tuple(merged), tuple(merged.values()))
+                cache.move_to_end(customer_id)
+            while len(cache) > self._max_cached:
+                cache.popitem(last=False)
 
     def _last_known(
         self, customer_ids: Sequence[str], keys: Mapping[str, int] | None, reader: OnlineReader, why: str
@@ -129,11 +134,9 @@ class FeatureReader:
             keys = {each: row.key for each, row in cached.items()}
         # A customer without some of the groups would be scored as if their features were missing.
         whole = {
-            each: cached[each].cells
+            each: dict(zip(row.groups, row.cells, strict=True))
             for each, key in keys.items()
-            if each in cached
-            and cached[each].key == key
-            and reader.selections.keys() <= cached[each].cells.keys()
+            if (row := cached.get(each)) and row.key == key and reader.selections.keys() <= {*row.groups}
         }
         cells: list[Cells] = [
             [whole[each][group] if each in whole else None for each in keys] for group in reader.selections

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Path, Request, Response
+from msgspec import to_builtins
 from pydantic_core import to_json
 
 from records.predictions import FLUSH_SECONDS
@@ -21,7 +22,7 @@ from serving.scores import batch, schemas
 from serving.scores.context import check_context
 from serving.scores.dependencies import known_models
 from serving.scores.explainer import Explainer
-from serving.scores.response import customer_as_response
+from serving.scores.response import customer_as_response, encode
 from serving.scores.score import ScoredCustomer, count_outcomes
 from serving.scores.scorer import Scorer
 
@@ -64,7 +65,7 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
             batch.score, scorer, body.customer_ids, models, limiter=_large
         )
         metrics.count(counts)
-        return _response(customers)
+        return _response(encode(customers))
 
     def score() -> list[ScoredCustomer]:
         return scorer.score(body.customer_ids, models, allow_fallback=True, context=context)
@@ -72,18 +73,19 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     scored = score() if few else await to_thread.run_sync(score, limiter=_large)
     metrics.count(count_outcomes(scored))
     customers = [customer_as_response(customer) for customer in scored]
-    if body.explain:
-        explainer = services[Explainer]
-        explanations = await explainer.run(
-            lambda: [explainer.explain(customer, context or ()) for customer in scored]
-        )
-        customers = [fields | more for fields, more in zip(customers, explanations, strict=True)]
-    return _response(customers)
+    if not body.explain:
+        return _response(encode(customers))
+    explainer = services[Explainer]
+    explanations = await explainer.run(
+        lambda: [explainer.explain(customer, context or ()) for customer in scored]
+    )
+    explained = [to_builtins(entry) | more for entry, more in zip(customers, explanations, strict=True)]
+    return _response(to_json({"customers": explained}, inf_nan_mode="null"))
 
 
-def _response(customers: list[dict[str, Any]]) -> Response:
+def _response(content: bytes) -> Response:
     # Not validated by the response model at run time; tests compare the two.
-    return Response(to_json({"customers": customers}, inf_nan_mode="null"), media_type="application/json")
+    return Response(content, media_type="application/json")
 
 
 @router.get(

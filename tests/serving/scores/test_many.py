@@ -7,11 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from pydantic_core import to_json
+from msgspec import json, to_builtins
 
 import records as logs
 from core.home import Home
@@ -27,7 +26,7 @@ from records import ScoreLog, frames
 from records import batches as packed
 from records.requests import lookup as predictions
 from serving.scores import batch
-from serving.scores.response import customer_as_response
+from serving.scores.response import CustomerEntry, customer_as_response
 from serving.scores.score import count_outcomes
 from serving.scores.scorer import Scorer, open_scorer
 
@@ -60,9 +59,11 @@ def read_log(home: Home) -> logs.Logged:
     return logs.read(home, now - timedelta(days=1), now + timedelta(days=1))
 
 
-def unnamed(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Answers without the ids by which the log has them."""
-    return [entry | {"prediction_id": entry["prediction_id"] is not None} for entry in given]
+def unnamed(given: list[CustomerEntry]) -> bytes:
+    """The JSON of answers without the ids by which the log has them."""
+    return json.encode([
+        to_builtins(entry) | {"prediction_id": entry.prediction_id is not None} for entry in given
+    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("models", [None, ["clv"], ["clv", "churn", "clv"]])
@@ -73,14 +74,14 @@ def test_they_are_told_and_counted_as_customer_by_customer(
     given, counts = batch.score(scorer, request, models)
     entries = scorer.score(request, models, allow_fallback=True)
     # As text, since the order of the fields is the same too.
-    assert to_json(unnamed(given)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
+    assert unnamed(given) == unnamed([customer_as_response(entry) for entry in entries])
     assert counts == count_outcomes(entries)
-    money = [entry["scores"]["clv"] for entry in given if entry["scores"]["clv"]["score"] is not None]
-    assert all(each["low"] <= each["score"] <= each["high"] for each in money)
-    products = [each["probability_of_order"] * each["amount_if_order"] for each in money]
-    assert products == pytest.approx([each["score"] for each in money])
-    names = {entry["prediction_id"] for entry in given if entry["prediction_id"]}
-    assert len(names) == len({entry["customer_id"] for entry in given if entry["prediction_id"]}) == 80
+    money = [entry.scores["clv"] for entry in given if entry.scores["clv"].score is not None]
+    assert all(each.low <= each.score <= each.high for each in money)
+    products = [each.probability_of_order * each.amount_if_order for each in money]
+    assert products == pytest.approx([each.score for each in money])
+    names = {entry.prediction_id for entry in given if entry.prediction_id}
+    assert len(names) == len({entry.customer_id for entry in given if entry.prediction_id}) == 80
 
 
 def test_a_version_without_the_parts_of_money_has_null_for_them(scorer: Scorer, ids: list[str]) -> None:
@@ -89,10 +90,10 @@ def test_a_version_without_the_parts_of_money_has_null_for_them(scorer: Scorer, 
     scorer.champions = replace(champions, models=older)
     given, _ = batch.score(scorer, ids[:40], ["clv"])
     entries = scorer.score(ids[:40], ["clv"])
-    assert to_json(unnamed(given)) == to_json(unnamed([customer_as_response(entry) for entry in entries]))
-    scores = [entry["scores"]["clv"] for entry in given]
-    assert {(score["probability_of_order"], score["amount_if_order"]) for score in scores} == {(None, None)}
-    assert any(score["low"] is not None for score in scores)
+    assert unnamed(given) == unnamed([customer_as_response(entry) for entry in entries])
+    scores = [entry.scores["clv"] for entry in given]
+    assert {(score.probability_of_order, score.amount_if_order) for score in scores} == {(None, None)}
+    assert any(score.low is not None for score in scores)
 
 
 def test_features_that_are_too_old_are_told(
@@ -102,7 +103,7 @@ def test_features_that_are_too_old_are_told(
         name: timedelta(days=999) for name in scorer.champions.everything.selections if name != "purchases"
     })  # fmt: skip
     given, _ = batch.score(open_scorer(scorer.home, None), ids[:20], None)
-    assert {(entry["fresh"], entry["stale"]) for entry in given} == {(False, ("purchases",))}
+    assert {(entry.fresh, entry.stale) for entry in given} == {(False, ("purchases",))}
 
 
 def test_scores_are_fresh_only_while_a_refresher_works(
@@ -115,7 +116,7 @@ def test_scores_are_fresh_only_while_a_refresher_works(
 
     def fresh() -> set[bool]:
         given, _ = batch.score(own, ids[:20], None)
-        return {entry["fresh"] for entry in given} | {entry.fresh for entry in own.score(ids[:3])}
+        return {entry.fresh for entry in given} | {entry.fresh for entry in own.score(ids[:3])}
 
     with closing(open_scorer(scorer.home, None)) as own:
         assert fresh() == {True}
@@ -129,7 +130,7 @@ def test_scores_are_fresh_only_while_a_refresher_works(
 
 def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: list[str]) -> None:
     given, counts = batch.score(scorer, ["nobody", LATE], None)
-    assert [entry["known"] for entry in given] == [False, True]
+    assert [entry.known for entry in given] == [False, True]
     assert set(counts) == {(name, outcome) for name in MODELS for outcome in ("unknown", "refused")}
     assert scorer.log is not None
     assert scorer.log.accepted == 0
@@ -178,11 +179,11 @@ def test_an_answer_is_found_by_its_id(home: Home, scorer: Scorer, ids: list[str]
     scorer.log._flush()
     for entry, alone in zip(given, singly, strict=True):
         assert alone.prediction_id is not None
-        result = predictions.find(scorer.log.database, entry["prediction_id"])
+        result = predictions.find(scorer.log.database, entry.prediction_id)
         other = predictions.find(scorer.log.database, alone.prediction_id)
         assert result is not None
         assert result == other
-    first = given[0]["prediction_id"]
+    first = given[0].prediction_id
     for strange in (f"{first}0000", first.partition(".")[0] + ".40", f"{first}x", f"{alone.prediction_id}.0"):
         assert predictions.find(scorer.log.database, strange) is None
 
@@ -196,7 +197,7 @@ def test_where_a_model_is_challenged_it_goes_customer_by_customer(
     scorer = open_scorer(home, None)
     given, _ = batch.score(scorer, request, None)
     assert given == [customer_as_response(entry) for entry in scorer.score(request)]
-    versions = {entry["scores"]["propensity"]["version"] for entry in given}
+    versions = {entry.scores["propensity"].version for entry in given}
     assert versions == {"1", "2"}
 
 
@@ -206,9 +207,9 @@ def test_without_the_store_they_rest_on_what_was_last_known(
     before, _ = batch.score(scorer, ids[:20], None)
     home.online_file.rename(home.online_file.with_suffix(".away"))
     after, counts = batch.score(scorer, ids[:25], None)
-    assert all("online" in entry["degraded"] for entry in after)
-    scored = [entry["scores"] for entry in after[:20]]
-    assert scored == [entry["scores"] for entry in before]
+    assert all("online" in entry.degraded for entry in after)
+    scored = [entry.scores for entry in after[:20]]
+    assert scored == [entry.scores for entry in before]
     assert set(counts) == {(name, "degraded") for name in MODELS}
 
 
