@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from decisions.offers import CustomerOffer
-from features.live.consents import ChannelConsent
+from features.live.consent_statements import ChannelConsent
 from records.contacts import Contact
 
 

@@ -41,7 +41,8 @@ def audiences(
 
 def _line(row: dict[str, Any]) -> str:
     size = "-" if row["customers"] is None else f"{row['customers']:,}"
-    value = "" if row["clv"] is None else f", clv {row['clv']:,.2f}"
+    unknown = ", clv unknown until `patron train clv` and `patron score`"
+    value = unknown if row["clv"] is None else f", clv {row['clv']:,.2f}"
     shares = ", ".join(f"{channel} {share:.0%}" for channel, share in (row["reach_share"] or {}).items())
     reach = f", reached by {shares}" if shares else ""
     return f"{row['name']}: {size} customers{value}{reach}; {row['rule']}"

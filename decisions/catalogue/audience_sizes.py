@@ -21,15 +21,11 @@ from decisions.catalogue.saved_audiences import (
     validated,
 )
 from decisions.everybody import Everybody, load_everybody
-from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of, terms
+from decisions.policies.reach import ChannelReach
+from decisions.rules.tree import Rule, Term, terms
 from decisions.rules.writing import text_of
-from features.groups import features_of
 
 CLV = Term("clv", "float64", is_score=True)
-REFUSALS: Mapping[str, tuple[str, ...]] = {"email": ("unsubscribed_email", "marked_as_spam")}
-"""By channel, the features that are true for customers who refused messages."""
-CONSENTS: Mapping[str, str] = {"email": "newsletter"}
-"""By channel, the feature that is true for customers who consented."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,13 @@ class AudienceSizes:
 
     Attributes:
         rules: by name, with the rules of the audiences that they name.
-        saved: the names of those that requests saved. reach: by channel, whom it reaches.
+        saved: the names of those that requests saved. reach: whom channels reach; None without actions.
     """
 
     audiences: Mapping[str, Audience]
     rules: Mapping[str, Rule]
     saved: frozenset[str]
-    reach: Mapping[str, Rule]
+    reach: ChannelReach | None
 
     @classmethod
     def of(cls, home: Home, actions: Actions | None) -> Self:
@@ -53,20 +49,19 @@ class AudienceSizes:
         Raises:
             PatronError: the saved audiences cannot be used.
         """
-        channels = () if actions is None else actions.channel_names
         audiences = every_audience(home, actions)
         saved = load_saved(home)
         return cls(
             audiences,
             audience_rules(home, actions),
             frozenset(name for name in audiences if audiences[name] == saved.get(name)),
-            {name: reachable(actions, name, home) for name in channels} if actions else {},
+            None if actions is None else ChannelReach(home, actions),
         )
 
     def load(self, home: Home, read: Iterable[Term] = ()) -> Everybody | None:
         """What the audiences, and these terms, read of all customers; None before the first build."""
         wanted = [CLV, *read]
-        for rule in (*self.rules.values(), *self.reach.values()):
+        for rule in (*self.rules.values(), *(self.reach.rules.values() if self.reach else ())):
             wanted += terms(rule)
         try:
             return load_everybody(home, wanted)
@@ -74,16 +69,19 @@ class AudienceSizes:
             return None
 
     def listing(self, everybody: Everybody | None) -> list[dict[str, Any]]:
-        """Each audience with its size, its value (the sum of clv) and how many of it a channel reaches."""
+        """Each audience with its size, its value and its reach by channel.
+
+        The value is the sum of clv; None before all customers were scored.
+        """
         inside = {} if everybody is None else everybody.matching(self.rules)
-        reachable = {} if everybody is None else everybody.matching(self.reach)
+        reached = self.reach.of(everybody) if self.reach and everybody is not None else {}
         clv = None
         if everybody is not None and CLV.name not in everybody.unscored:
             clv = np.asarray(everybody.table[CLV.name].fill_null(0.0), float)
         rows = []
         for name, audience in self.audiences.items():
             size = int(np.count_nonzero(inside[name])) if inside else None
-            counts = {c: int(np.count_nonzero(inside[name] & mask)) for c, mask in reachable.items()}
+            counts = {c: int(np.count_nonzero(inside[name] & mask)) for c, mask in reached.items()}
             shares = {c: round(count / size, 6) for c, count in counts.items()} if size else {}
             rows.append(
                 {
@@ -140,23 +138,3 @@ def _listed(home: Home, sizes: AudienceSizes) -> dict[str, Any]:
         "customers": None if everybody is None else len(everybody.keys),
         "audiences": sizes.listing(everybody),
     }
-
-
-def reachable(actions: Actions, channel: str, home: Home) -> Rule:
-    """Whom a channel reaches, by features as of the last build.
-
-    Those with an address, where it is declared, who did not refuse, and consented, where that is required.
-    """
-    known = features_of(home)
-    parts: list[Rule] = []
-    declared = actions.channels.get(channel)
-    if declared is not None and declared.address is not None:
-        trait = next((t.feature for t in home.traits() if t.trait == declared.address), None)
-        if trait in known:
-            parts.append(Known(Term(str(trait), known[str(trait)].dtype)))
-    if declared is not None and declared.consent == "required" and channel in CONSENTS:
-        parts.append(TermComparison(Term(CONSENTS[channel], "boolean"), "in", (True,)))
-    for name in REFUSALS.get(channel, ()):
-        term = Term(name, "boolean")
-        parts.append(AnyOf((Not(Known(term)), Not(TermComparison(term, "in", (True,))))))
-    return all_of(parts)

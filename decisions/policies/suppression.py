@@ -15,8 +15,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
+from core.calendar import micros
 from decisions.reasons import DecisionReason, reason
 from decisions.sections import TomlSection
 from records.contacts.contact import RESERVED, SERVICE, Contact
@@ -25,6 +30,8 @@ COMPLAINTS = "open_complaints"
 """The feature that counts the complaints that are open."""
 RESPONSES = frozenset({"clicked", "accepted", "rejected", "converted"})
 TIME_TO_RESPOND = timedelta(hours=24)
+DAY_US = 86_400_000_000
+"""Microseconds of 24 hours."""
 
 
 class Suppression(TomlSection):
@@ -83,6 +90,39 @@ def refusal(
             if last - first <= timedelta(days=rule.within_days) and now < end:
                 return reason(f"suppressed_{rule.of}", count=rule.after, until=f"{end:%Y-%m-%d}")
     return None
+
+
+def left_alone(
+    suppressions: Iterable[Suppression], contacts: pa.Table, now: datetime, channel: str
+) -> NDArray[np.int64]:
+    """The customers whom suppressions of a channel, or of all marketing, leave alone; as :func:`refusal` says
+    of one.
+
+    Args:
+        contacts: of all customers, see :func:`records.contacts.marketing.read_marketing`.
+    """
+    contacts = contacts.sort_by([("customer_key", "ascending"), ("at_us", "ascending")])
+    keys, at_us = np.asarray(contacts["customer_key"]), np.asarray(contacts["at_us"])
+    of_channel = np.asarray(pc.equal(contacts["channel"], channel), bool)
+    rejected, responded = (np.asarray(contacts[name], bool) for name in ("rejected", "responded"))
+    ignored = ~responded & (at_us <= micros(now - TIME_TO_RESPOND))
+    suppressed = []
+    for rule in suppressions:
+        if rule.per not in ("channel", "all"):
+            continue
+        counted = (rejected if rule.of == "rejected" else ignored) & (at_us <= micros(now))
+        counted &= of_channel if rule.per == "channel" else True
+        who, moments = keys[counted], at_us[counted]
+        first, last = slice(None, max(0, len(who) - rule.after + 1)), slice(rule.after - 1, None)
+        near = moments[last] - moments[first] <= rule.within_days * DAY_US
+        lasts = moments[last] > micros(now - timedelta(days=rule.for_days))
+        suppressed.append(who[last][(who[last] == who[first]) & near & lasts])
+    return np.unique(np.concatenate([np.empty(0, np.int64), *suppressed]))
+
+
+def longest(suppressions: Iterable[Suppression]) -> timedelta:
+    """The time before the present within which contacts can suppress something."""
+    return timedelta(days=max((rule.within_days + rule.for_days for rule in suppressions), default=0))
 
 
 def complaint(facts: Mapping[str, Any]) -> DecisionReason | None:

@@ -7,7 +7,15 @@ that customer's ids. So what was known before a merge can be reproduced, and a m
 """
 
 from events.identity.lookup import Identity
-from events.identity.merging import Merge, join, join_previous, merged_keys, read_merges, survivors
+from events.identity.merging import (
+    Merge,
+    join,
+    join_previous,
+    merged_keys,
+    read_merges,
+    survivors,
+    with_merged,
+)
 from events.identity.registering import (
     Owner,
     assign,
@@ -44,4 +52,5 @@ __all__ = [
     "stored_table",
     "survivors",
     "table",
+    "with_merged",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from core.storage.database import among
@@ -127,6 +128,18 @@ def read_merges(connection: sa.Connection, into: Sequence[int] | None = None) ->
         statement = statement.where(among(connection, merges.c.into, [int(key) for key in into]))
     rows = [Merge(*row) for row in connection.execute(statement)]
     return sorted(rows, key=lambda merge: (merge.at_us, merge.customer_key, merge.into))
+
+
+def with_merged(rows: pa.Table, merges: Iterable[Merge]) -> pa.Table:
+    """Rows by ``customer_key``; those of a merged customer also under the key of the person."""
+    pairs = sorted({(merge.customer_key, merge.into) for merge in merges})
+    if not pairs:
+        return rows
+    keys, into = zip(*pairs, strict=True)
+    merged = pa.table({"customer_key": pa.array(keys, "int64"), "into": pa.array(into, "int64")})
+    others = rows.join(merged, "customer_key", join_type="inner").drop_columns(["customer_key"])
+    others = others.rename_columns({"into": "customer_key"}).select(rows.column_names)
+    return pa.concat_tables([rows, others])
 
 
 def merged_keys(connection: sa.Connection, keys: Sequence[int]) -> dict[int, list[int]]:

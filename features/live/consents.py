@@ -1,60 +1,28 @@
-"""What customers said about being contacted, per channel: the latest moments of each statement.
-
-| statement | from |
-|---|---|
-| subscribed | events ``Subscribed``, ``Email Subscribed``, ``SMS Subscribed``, ``Push Notification Subscribed``; a consent trait that is true |
-| unsubscribed | events ``Unsubscribed``, ``SMS Unsubscribed`` and the like; a consent trait that is false |
-| withdrawn | a consent trait that was cleared: nothing is known again |
-| spam | ``Email Marked as Spam`` |
-| bounced | ``Email Bounced``, ``Push Notification Bounced`` |
-| reached | a message was opened or clicked |
-
-Consent traits are ``consent.CHANNEL``, such as ``{"consent": {"email": true, "sms": false}}``, and
-``newsletter`` for email. Statements without a channel are about email. Nothing with ``timestamp >= as_of`` or
-``received_at > as_of`` is visible.
-"""  # noqa: E501
+"""The consents of some customers, which decisions read; see :mod:`features.live.consent_statements`."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TypeAlias
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
-from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from core.storage.sql import literal
 from events import lake
 from events.identity import Identity
-from events.taxonomy import OWN_CONTACTS
-from features.groups.trait_values import NO, YES
+from features.live.consent_statements import (
+    NONE,
+    STATEMENTS,
+    TABLES,
+    ChannelConsent,
+    latest_statements,
+    of_lake,
+)
 
-_KINDS = {
-    "subscribed": "subscribed", "unsubscribed": "unsubscribed", "marked_as_spam": "spam",
-    "bounced": "bounced", "opened": "reached", "clicked": "reached",
-}  # fmt: skip
-TABLES = ("activities", "traits")
-UNDONE = OWN_CONTACTS[-1]  # says nothing about the channel
-STATEMENTS = ("subscribed", "unsubscribed", "withdrawn", "spam", "bounced", "reached")
-
-
-class ChannelConsent(NamedTuple):
-    """The latest moment of each statement about a channel, in microseconds since 1970; 0 for none."""
-
-    subscribed: int = 0
-    unsubscribed: int = 0
-    withdrawn: int = 0
-    spam: int = 0
-    bounced: int = 0
-    reached: int = 0
-
-
-NONE = ChannelConsent()
 ByChannel: TypeAlias = dict[str, ChannelConsent]
 
 
@@ -90,7 +58,7 @@ class Consents:
             cursor = self._backend.con.cursor()  # one per call, since threads share the connection
             for name, table in tables.items():
                 cursor.register(name, table)
-            statements.append(_Statements(_query(cursor, {name: name for name in TABLES}, as_of)))
+            statements.append(_Statements(latest_statements(cursor, {name: name for name in TABLES}, as_of)))
         return {
             key: _latest(known.of(member) for member in group for known in statements)
             for key, group in groups.items()
@@ -100,7 +68,7 @@ class Consents:
         name = str(version.folder)
         with self._lock:
             if self._loaded is None or self._loaded[0] != name or as_of > self._loaded[1]:
-                table, complete_until = _of_lake(self._backend.con.cursor(), version, as_of)
+                table, complete_until = of_lake(self._backend.con.cursor(), version, as_of)
                 self._loaded = name, complete_until, _Statements(table)
             return self._loaded[2]
 
@@ -131,62 +99,3 @@ def _latest(consents: Iterable[ByChannel]) -> ByChannel:
             known = latest.get(channel, NONE)
             latest[channel] = ChannelConsent(*map(max, zip(known, consent, strict=True)))
     return latest
-
-
-def _of_lake(
-    cursor: duckdb.DuckDBPyConnection, version: lake.Lake, as_of: datetime
-) -> tuple[pa.Table, datetime]:
-    """The statements, and the moment until which no other one becomes visible."""
-    tables = {name: f"read_parquet({literal(version.folder / name / '*' / '*.parquet')})" for name in TABLES}
-    try:
-        return _query(cursor, tables, as_of), _complete_until(cursor, tables, as_of)
-    except duckdb.Error as error:
-        raise PatronError(
-            f"the lake's table in {version.folder} cannot be read; bring the shop in again with --replace"
-        ) from error
-
-
-def _complete_until(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], as_of: datetime
-) -> datetime:
-    moments = " UNION ALL ".join(
-        f"SELECT greatest(timestamp, received_at) AS later FROM {tables[name]}"
-        " WHERE timestamp >= $as_of OR received_at > $as_of"
-        for name in TABLES
-    )
-    moment = as_of.astimezone(UTC).replace(tzinfo=None)
-    row = connection.execute(f"SELECT min(later) FROM ({moments})", {"as_of": moment}).fetchone()
-    assert row is not None
-    if row[0] is None:
-        return datetime.max.replace(tzinfo=UTC)
-    first: datetime = row[0].replace(tzinfo=UTC)
-    return max(as_of, first - timedelta(microseconds=1))  # a statement counts from its moment of receipt on
-
-
-def _query(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], as_of: datetime) -> pa.Table:
-    latest = ", ".join(
-        f"coalesce(max(epoch_us(timestamp)) FILTER (statement = '{name}'), 0)::BIGINT AS {name}"
-        for name in STATEMENTS
-    )
-    kinds = " ".join(f"WHEN '{kind}' THEN '{statement}'" for kind, statement in _KINDS.items())
-    words = {name: ", ".join(map(literal, values)) for name, values in (("yes", YES), ("no", NO))}
-    visible = "timestamp < $as_of AND received_at <= $as_of"
-    query = f"""
-        WITH statements AS (
-            SELECT customer_key, coalesce(channel, 'email') AS channel, timestamp,
-                CASE kind {kinds} END AS statement
-            FROM {tables["activities"]}
-            WHERE {visible} AND name <> {literal(UNDONE)} AND kind IN ({", ".join(map(literal, _KINDS))})
-            UNION ALL
-            SELECT customer_key, CASE name WHEN 'newsletter' THEN 'email' ELSE name[9:] END, timestamp,
-                CASE WHEN value IS NULL THEN 'withdrawn'
-                    WHEN lower(trim(value)) IN ({words["yes"]}) THEN 'subscribed'
-                    WHEN lower(trim(value)) IN ({words["no"]}) THEN 'unsubscribed' END
-            FROM {tables["traits"]}
-            WHERE {visible} AND (name = 'newsletter' OR starts_with(name, 'consent.'))
-        )
-        SELECT customer_key, channel, {latest} FROM statements WHERE statement IS NOT NULL
-        GROUP BY customer_key, channel
-    """
-    moment = as_of.astimezone(UTC).replace(tzinfo=None)
-    return connection.execute(query, {"as_of": moment}).to_arrow_table()

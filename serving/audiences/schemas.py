@@ -45,11 +45,11 @@ class AudienceSize(BaseModel):
     customers: int | None = Field(description="Null before the first build.")
     clv: float | None = Field(
         description="The sum of their lifetime values by the newest scores of all customers, in the shop's"
-        " currency; null without such scores."
+        " currency; a customer without a score adds nothing; null before all customers were scored."
     )
     reach: dict[str, int] | None = Field(
-        description="By channel, how many of them it reaches: those with an address, where it is declared,"
-        " who did not refuse, and consented, where the channel requires it."
+        description="By channel, how many of them decisions may contact by it now: by consent and"
+        " suppressions of this moment, with an address where one is declared. Contact limits are left out."
     )
     reach_share: dict[str, float] | None = Field(description="The same as a share of the audience.")
 

@@ -26,7 +26,7 @@ from decisions.rules.dates import CUSTOMER_DATES, FESTIVALS
 from decisions.rules.evaluation import RuleInput, mismatch
 from decisions.values.formulas import FORMULAS
 from features.groups import FEATURES
-from features.live.consents import ChannelConsent
+from features.live.consent_statements import ChannelConsent
 from models.questions import every, find
 from models.registry.versions import why_none
 from records.contacts.contact import MARKETING, SENT, Contact

@@ -36,7 +36,7 @@ from decisions.policies import budgets, consent
 from decisions.policies.budgets import BudgetUse
 from decisions.policies.limits import Limit, in_window, refusal
 from events.identity import Identity, join, merged_keys
-from features.live.consents import ChannelConsent
+from features.live.consent_statements import ChannelConsent
 from records import outcomes
 from records.contacts import MARKETING, Contact, ContactReservation, ledger
 from records.contacts.spending import Spent, SpentRow
