@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_note, print_result, progress_bar
 from commands.models import model_names
 
@@ -75,6 +76,7 @@ def score(
         done = score_everyone(
             open_home(), out, model_names(model), progress, segment=segment_of(segment), job_id=job
         )
+    audited(open_home(), "exported scores", done["job_id"])
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:
         lines.append(f"{done['already_scored']:,} of them had been scored before the interruption")
@@ -148,6 +150,7 @@ def recommend(
     decide = preview_everyone if preview else partial(recommend_everyone, release=release)
     with progress_bar(as_json) as progress:
         done = decide(open_home(), request, progress)
+    audited(open_home(), "exported recommendations", done.get("run_id") or "")
     if not as_json:
         _print_warnings(language.value)
     lines = [f"decided for {done['customers']:,} customers into {', '.join(done['files'])}"]
@@ -170,6 +173,7 @@ def _undo_release(run_id: str, as_json: bool) -> None:
                 f"there is no run {run_id}; `patron recommend --out FILE --json` prints its run_id"
             )
         undone = runs.undo_release(log, run_id)
+    audited(home, "undid a release", run_id)
     done = {"run_id": run_id, "contacts": undone}
     print_result(as_json, done, f"{undone:,} actions of run {run_id} no longer count as contacts")
 
@@ -208,5 +212,6 @@ def _score_version(model: str, version: str, out: Path, as_json: bool) -> None:
     home, name = open_home(), find(model).name
     with progress_bar(as_json) as progress:
         done = score_version(home, name, version, out, progress)
+    audited(home, "exported scores", f"{name} {version}")
     text = f"scored {done['customers']:,} customers by {name} version {version} into {out}; not in the log"
     print_result(as_json, done, text)

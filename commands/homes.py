@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_result, progress_bar
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ def init(
     home = open_home()
     if attach:
         attached = shops.attach(home, time_zone, currency)
+        audited(home, "attached a database", attached.home_id)
         print_result(as_json, vars(attached), _attached(home, attached))
         return
     if not time_zone or not currency:
         raise typer.BadParameter("pass --time-zone and --currency")
     done = shops.begin_live(home, time_zone, currency)
+    audited(home, "created a shop", "")
     text = f"created a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
     print_result(as_json, done, text)
 
@@ -71,6 +74,7 @@ def back_up(
     home = open_home()
     with progress_bar(as_json) as progress:
         made = create.create(home, folder.absolute(), progress)
+    audited(home, "made a backup", folder.name)
     done = {"folder": str(folder), "home_id": made.home_id.id, "files": len(made.files), "bytes": made.size}
     lines = [f"backed up {home.path} into {folder}: {len(made.files):,} files, {made.size / 1e6:,.1f} MB"]
     if made.mlflow:
@@ -91,6 +95,7 @@ def restore(
     with progress_bar(as_json) as progress:
         restored = restore.restore(folder.absolute(), home, replace, progress)
     made = restored.manifest
+    audited(home, "restored a backup", folder.name)
     done = {"home_id": made.home_id.id, "made_at": made.made_at, "replaced": restored.replaced}
     lines = [f"restored {home.path} as of {made.made_at} from {folder}", *restored.notes]
     print_result(as_json, done | {"notes": list(restored.notes)}, "\n".join(lines))

@@ -150,6 +150,8 @@ def challenge(
         raise typer.BadParameter("pass the VERSION that challenges, or --end")
     if version is None:
         over = challenges.end(registry, chosen.name, None, f"ended by {promotion.user()}")
+        if over:
+            audited(registry.home, "ended a challenge", chosen.name)
         words = over.words if over else f"nothing challenges {chosen.name}"
         print_result(as_json, {"challenge": over and vars(over)}, words)
         return

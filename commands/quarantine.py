@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_result
 
 app = typer.Typer(help="List, show, replay and drop rejected events.", no_args_is_help=True)
@@ -41,7 +42,9 @@ def show_quarantined(
     from core.storage.database import Database
     from events.segment.quarantine import show
 
-    entry, message = show(Database(open_home()), id)
+    home = open_home()
+    entry, message = show(Database(home), id)
+    audited(home, "looked at a rejected event", str(id))
     head = f"{entry.reason}; received {entry.received_at:%Y-%m-%d %H:%M:%S} UTC"
     done = vars(entry) | {"received_at": entry.received_at.isoformat(), "message": message}
     print_result(as_json, done, f"{head}\n{json.dumps(message, indent=2)}")
@@ -59,6 +62,7 @@ def replay_quarantine(as_json: AsJson = False) -> None:
     shop = home.shop()
     position = versions.position(home)._asdict()
     done = replay(Database(home), Place(shop.time_zone, shop.currency), **position)
+    audited(home, "replayed rejected events", f"{done.accepted} accepted")
     counts = {"kept": done.accepted, "refused": done.refused}
     print_result(as_json, counts, f"accepted {done.accepted:,}; still rejected {done.refused:,}")
 
@@ -77,5 +81,7 @@ def drop_quarantined(
 
     if bool(ids) == everything:
         raise typer.BadParameter("pass the numbers of the events, or --all")
-    dropped = drop(Database(open_home()), ids or None)
+    home = open_home()
+    dropped = drop(Database(home), ids or None)
+    audited(home, "dropped rejected events", str(dropped))
     print_result(as_json, {"dropped": dropped}, f"dropped {dropped:,}")

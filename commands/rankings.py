@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, known_key, open_home, print_result, progress_bar
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ def products(
     if customer is not None:
         key = known_key(home, customer, PRODUCTS.items)
         ranking = in_stock(home, replace(_champion(home, PRODUCTS), new_only=new_only))
+        audited(home, "looked at a customer", str(key))
         _print_ranked(as_json, PRODUCTS, PRODUCTS.response(ranking, key, customer, limit))
     if out is not None:
         home.shop()
         with progress_bar(as_json) as progress:
             ranking = in_stock(home, replace(_champion(home, PRODUCTS), new_only=new_only))
             result = rank_everyone(home, PRODUCTS, ranking, out, limit, progress)
+        audited(home, "exported a ranking", "products")
         _print_written(as_json, result, "ranked products for")
 
 
@@ -97,6 +100,7 @@ def categories(
     if customer is not None:
         key = known_key(home, customer, CATEGORIES.items)
         ranking = _champion(home, CATEGORIES)
+        audited(home, "looked at a customer", str(key))
         _print_ranked(as_json, CATEGORIES, CATEGORIES.response(ranking, key, customer, limit))
     if out is not None:
         home.shop()
@@ -107,6 +111,7 @@ def categories(
             else:
                 what = f"propensity for {category}"
                 result = best_customers(home, ranking, category, out, limit, progress)
+        audited(home, "exported a ranking", category or "categories")
         _print_written(as_json, result, f"{what} of")
 
 

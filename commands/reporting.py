@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from commands.common import Exit, print_result
+from commands.access.audit import audited
+from commands.common import Exit, open_home, print_result
 
 if TYPE_CHECKING:
     from core.home import Home
@@ -29,6 +30,8 @@ def report_training(
     """
     from models.questions import MODELS
 
+    if versions:
+        audit_training(versions)
     relevant = [version for version in versions if left_out is None or version.name in MODELS]
     result: dict[str, Any] = {"versions": [version.as_dict() for version in versions]}
     lines = [version_line(version, tested_on) for version in versions]
@@ -37,6 +40,11 @@ def report_training(
         result, lines = result | {"left_out": left_out}, [*lines, *left_out.values()]
         code = Exit.CHECK_FAILED if MODELS.keys() & left_out.keys() else code
     print_result(as_json, result, "\n".join(lines), code)
+
+
+def audit_training(versions: list[ModelVersion]) -> None:
+    """Add an entry to the audit log for the versions that a training run published."""
+    audited(open_home(), "trained a model", ", ".join(f"{v.name} {v.version}" for v in versions))
 
 
 def exit_code(versions: Iterable[ModelVersion]) -> Exit:

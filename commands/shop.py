@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, Exit, open_home, print_result, progress_bar
 from commands.reporting import product_rows
 
@@ -28,6 +29,7 @@ def simulate(
 
     with progress_bar(as_json) as progress:
         done = simulated_shop.simulate_shop(open_home(), customers, seed, years, replace, progress)
+    audited(open_home(), "simulated a shop", "")
     text = f"simulated {done['orders']:,} orders from {done['from']} to {done['to']}"
     print_result(as_json, done, text + _forgotten(done))
 
@@ -70,6 +72,7 @@ def import_(
         from events.files.products import import_products
 
         imported = import_products(open_home(), files[0] + (f"#{table}" if table else ""))
+        audited(open_home(), "imported products", "")
         print_result(as_json, imported, product_rows(imported))
         return
     if table and not files and is_database(table):
@@ -103,6 +106,7 @@ def import_(
                 )
             )
     if done:
+        audited(open_home(), "imported events", "")
         print_result(as_json, done[0] if len(done) == 1 else {"files": done}, "\n".join(map(_accounts, done)))
     elif report:
         columns, rows = rejected_rows.report(open_home())

@@ -10,7 +10,7 @@ import typer
 
 from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import OneModel
-from commands.reporting import churn_advice, exit_code, report_training, version_line
+from commands.reporting import audit_training, churn_advice, exit_code, report_training, version_line
 from commands.tables.training import train_table
 from core.errors import PatronError
 
@@ -155,6 +155,7 @@ def tune(
     with progress_bar(as_json) as progress:
         workspace, registry = Workspace.build(home, progress), Registry(home)
         tuned = tune(workspace, as_published(registry, chosen), registry, trials, timeout, progress)
+    audit_training([tuned.version])
     own = f"{tuned.measure} {tuned.usual:.3f} before, {tuned.best:.3f} with the best"
     lines = [
         f"{tuned.trials} trials ({tuned.pruned} given up early), on inner splits: {own}",

@@ -19,6 +19,8 @@ from core.storage.database import Database
 from events.queries.timeline import Timeline
 from models.registry.registry import Registry
 from records import ScoreLog
+from records.audit.log import AuditLog
+from records.audit.queue import AuditQueue
 from records.decisions import DecisionLog
 from records.requests.idempotency import IdempotencyKeys
 from serving.access import authentication
@@ -114,6 +116,8 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     home, instances = scorer.home, Services()
     instances.add(scorer, Scorer)
     metrics = instances.add(Metrics(log))
+    log_of_audit = instances.add(AuditLog(home))
+    instances.add(AuditQueue(log_of_audit, scorer.identity.keys))
     instances.add(Timeline(home))
     instances.add(ScoreOrders(home))
     other_models = instances.add(OtherModels(watch))
@@ -171,6 +175,7 @@ def _lifespan(
             at_end("the score log", log.close)
             at_end("the log of decisions", instances[Decider].log.close)
             at_end("the scorer", instances[Scorer].close)
+            at_end("the audit log", instances[AuditQueue].close)
             at_end("the states of other models", instances[OtherModels].close)
             at_end("the score jobs", instances[ScoreJobs].close)
             at_end("the ranking of categories", instances[CategoryService].close)

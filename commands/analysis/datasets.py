@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import OneModel
 
@@ -42,6 +43,7 @@ def dataset(
         progress(f"{model}: dataset", 0.5)
         rows = training_rows(workspace, chosen)
         _write(home, rows.frame, out)
+    audited(home, "exported features", model)
     frame = rows.frame
     done = {
         "file": str(out),
@@ -82,6 +84,7 @@ def snapshot(
         progress("features of all customers", 0.1)
         frame = snapshot_of_everyone(home, parse_moment(as_of, shop.time_zone) if as_of else None)
         _write(home, frame, out)
+    audited(home, "exported features", "of all customers")
     moment = frame["as_of"].iloc[0]
     done = {
         "file": str(out),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, Exit, open_home, print_result
 
 app = typer.Typer()
@@ -56,6 +57,7 @@ def holdout(
         why = f"{text}\nA rotation ends this comparison and starts at zero; pass --yes to rotate."
         print_result(as_json, {"holdout": group, "rotated": False}, why, Exit.CHECK_FAILED)
     rotation = lasting.rotate(home)
+    audited(home, "rotated the holdout", str(rotation))
     ended = {"ended": group, "rotation": rotation, "rotated": True, "words": before["words"]}
     print_result(as_json, ended, f"{text}\nended; the holdout is drawn anew (rotation {rotation})")
 
@@ -71,7 +73,9 @@ def outcomes(
     """Record outcomes of decisions from a file: CSV, spreadsheet, NDJSON, or URL#TABLE."""
     from decisions.results.outcomes_file import import_outcomes
 
-    done = import_outcomes(open_home(), file)
+    home = open_home()
+    done = import_outcomes(home, file)
+    audited(home, "imported outcomes", str(done["recorded"]))
     repeated = f"{done['repeated']:,} were recorded before"
     lines = [f"{done['recorded']:,} of {done['rows']:,} outcomes recorded, {repeated}"]
     lines += [f"  {count:>9,}  rejected: {why.replace('_', ' ')}" for why, count in done["rejected"].items()]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, open_home, print_result
 
 app = typer.Typer()
@@ -32,6 +33,7 @@ def audiences(
         from serving.audiences.members import write_members
 
         written = write_members(home, name, out)
+        audited(home, "listed customers", name)
         print_result(as_json, written, f"wrote {written['customers']:,} customers of {name} into {out}")
         return
     result = list_audiences(home, name)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.access.audit import audited
 from commands.common import AsJson, Exit, open_home, print_result, progress_bar
 
 app = typer.Typer()
@@ -44,6 +45,9 @@ def deliver(
             results = [deliver_now(home, settings.find(home, name), progress)]
         else:
             results = deliver_due(home, progress)
+    for result in results:
+        if "error" not in result:
+            audited(home, "delivered recommendations", result["name"])
     lines = [_delivered(result) for result in results] or ["no delivery is due"]
     failed = any("error" in result for result in results)
     code = Exit.FAILED if failed else Exit.DONE

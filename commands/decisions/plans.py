@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands.access.audit import audited
 from commands.answers import Language, Segment
 from commands.common import AsJson, open_home, print_result, progress_bar
 
@@ -53,6 +54,7 @@ def plan(
         file = None if out is None else DecisionFile(out=out, target=target)
         with progress_bar(as_json) as progress:
             done, lines = release_plan(open_home(), release, file, progress)
+        audited(open_home(), "released a plan", release)
     else:
         if target is not None:
             raise typer.BadParameter("--for is for the file of a release")
@@ -60,6 +62,7 @@ def plan(
             done, lines = plan_everyone(
                 open_home(), out, budget, segment_of(segment), channel, language.value, progress
             )
+        audited(open_home(), "made a plan", done["plan_id"])
         lines.append(f"  to release it: patron plan --release {done['plan_id']}")
     if out is not None:
         lines.append(f"wrote who gets what into {out}")

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from core.home import Home
 from records.accounts.accounts import Accounts
 from records.accounts.sessions import Session, Sessions
+from serving.access.audit import name_in_audit
 from serving.access.authentication import Caller
 
 COOKIE = "patron_session"
@@ -33,7 +34,9 @@ class Visitor:
     @property
     def name(self) -> str:
         """The name in the audit log."""
-        return self.caller.name or MACHINE
+        if self.session is not None:
+            return self.session.account
+        return MACHINE if self.caller.name is None else name_in_audit(self.caller)
 
     @property
     def form_token(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,13 +72,24 @@ class AuditLog:
 
     def append(self, by: str, what: str, about: str = "") -> None:
         """Add an entry; it is durable on return."""
-        at_us = round(self._clock() * 1_000_000)
+        self.append_all([(self.now_us(), by, what, about)])
+
+    def append_all(self, entries: Sequence[tuple[int, str, str, str]]) -> None:
+        """Add entries ``(at_us, by, what, about)`` in one transaction; they are durable on return."""
         with self._database.writing(Turn.AUDIT) as connection:
             last = connection.execute(sa.select(table).order_by(table.c.n.desc()).limit(1)).first()
-            number, before = (1, FIRST) if last is None else (last.n + 1, bytes(last.digest))
-            digest = _digest(before, number, at_us, by, what, about)
-            row = {"n": number, "at_us": at_us, "by": by, "what": what, "about": about, "digest": digest}
-            connection.execute(sa.insert(table), row)
+            number, digest = (0, FIRST) if last is None else (last.n, bytes(last.digest))
+            rows = []
+            for at_us, by, what, about in entries:
+                number, digest = number + 1, _digest(digest, number + 1, at_us, by, what, about)
+                rows.append(
+                    {"n": number, "at_us": at_us, "by": by, "what": what, "about": about, "digest": digest}
+                )
+            connection.execute(sa.insert(table), rows)
+
+    def now_us(self) -> int:
+        """Wall time in microseconds since 1970."""
+        return round(self._clock() * 1_000_000)
 
     def newest(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """The newest entries, newest first.

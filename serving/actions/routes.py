@@ -14,6 +14,7 @@ from decisions.catalogue.file import load
 from decisions.catalogue.listing import describe
 from decisions.results.newest_funnel import read
 from records.decisions import DecisionLog
+from serving.access.audit import audits_change
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.actions.counted import CountedCatalogues
@@ -82,7 +83,7 @@ def catalogue(scorer: ScorerDep, catalogues: CataloguesDep) -> Catalogue:
     "",
     operation_id="replace_actions",
     response_description="The new catalogue.",
-    dependencies=[needs(Scope.ACTIONS)],
+    dependencies=[needs(Scope.ACTIONS), audits_change("changed the actions")],
     responses=responses(400, 409, 412, 422, 503),
 )
 def replace_all(content: CatalogueContent, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
@@ -125,7 +126,7 @@ def funnel(name: FunnelName, log: LogDep, days: Days = 30) -> Funnels:
     "/{name}",
     operation_id="put_action",
     response_description="The new catalogue.",
-    dependencies=[needs(Scope.ACTIONS)],
+    dependencies=[needs(Scope.ACTIONS), audits_change("changed an action")],
     responses=responses(400, 409, 412, 422, 503),
 )
 def put(name: ActionName, content: ActionContent, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:
@@ -137,7 +138,7 @@ def put(name: ActionName, content: ActionContent, scorer: ScorerDep, if_match: I
     "/{name}",
     operation_id="delete_action",
     response_description="The new catalogue.",
-    dependencies=[needs(Scope.ACTIONS)],
+    dependencies=[needs(Scope.ACTIONS), audits_change("deleted an action")],
     responses=responses(404, 409, 412, 422, 503),
 )
 def delete(name: ActionName, scorer: ScorerDep, if_match: IfMatch = None) -> Catalogue:

@@ -11,6 +11,7 @@ from pydantic import Field
 from core.errors import NothingThere
 from decisions.catalogue import saved_audiences
 from decisions.catalogue.audience_sizes import list_audiences
+from serving.access.audit import audits_change, audits_look
 from serving.access.authentication import Caller, CallerDep, needs
 from serving.access.scopes import Scope
 from serving.audiences.members import SCORES, AudienceTable, members
@@ -82,7 +83,7 @@ def read(name: AudienceName, scorer: ScorerDep) -> AudienceSize:
     "/{name}",
     operation_id="put_audience",
     response_description="The audience as it is saved.",
-    dependencies=[needs(Scope.ACTIONS)],
+    dependencies=[needs(Scope.ACTIONS), audits_change("saved an audience")],
     responses=responses(400, 409, 412, 422, 503),
 )
 def put(
@@ -108,7 +109,7 @@ def put(
     status_code=204,
     operation_id="delete_audience",
     response_description="The audience is deleted.",
-    dependencies=[needs(Scope.ACTIONS)],
+    dependencies=[needs(Scope.ACTIONS), audits_change("deleted an audience")],
     responses=responses(404, 409, 412, 422, 503),
 )
 def delete(name: AudienceName, scorer: ScorerDep, if_match: IfMatch = None) -> None:
@@ -128,7 +129,7 @@ def delete(name: AudienceName, scorer: ScorerDep, if_match: IfMatch = None) -> N
     operation_id="list_audience_customers",
     response_model=AudienceMembers,
     response_description="A page of customers as JSON, or all of them from the cursor on as a file.",
-    dependencies=[needs(Scope.CUSTOMERS)],
+    dependencies=[needs(Scope.CUSTOMERS), audits_look("listed customers")],
     responses={
         200: {
             "content": {

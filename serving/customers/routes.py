@@ -12,6 +12,7 @@ from events.queries.timeline import Position, Timeline
 from features.groups import features_of
 from features.offline.current import NoSuchSegment, load_current
 from records.decisions import DecisionLog
+from serving.access.audit import audits_look
 from serving.access.authentication import Caller, CallerDep, needs
 from serving.access.scopes import Scope
 from serving.customers.contacts import newest_contacts, page_with_contacts
@@ -56,6 +57,7 @@ OrdersDep = Annotated[ScoreOrders, service(ScoreOrders)]
 @router.get(
     "",
     operation_id="list_customers",
+    dependencies=[audits_look("listed customers")],
     response_model=CustomersResponse,
     response_description="A page of customers as JSON, or a whole sorted list from the cursor on as a file.",
     responses={
@@ -124,6 +126,7 @@ def _sorted(
 @router.get(
     "/{customer_id:path}/timeline",
     operation_id="read_timeline",
+    dependencies=[audits_look("looked at a timeline")],
     response_description="A page of the customer's timeline.",
     responses=responses(404, 422, 503),
 )
@@ -164,6 +167,7 @@ def timeline(
 @router.get(
     "/{customer_id:path}",
     operation_id="read_customer",
+    dependencies=[audits_look("looked at a customer")],
     response_description="The customer's portrait.",
     responses=responses(404, 422, 503),
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 
 from records import outcomes
+from serving.access.audit import audits_change
 from serving.access.authentication import CallerDep, needs
 from serving.access.scopes import Scope
 from serving.decisions.decider import DeciderDep
@@ -89,7 +90,7 @@ def outcome(decision_id: DecisionId, request: OutcomeRequest, decider: DeciderDe
     status_code=204,
     operation_id="remove_outcome",
     response_description="The outcome is not recorded any more, or never was.",
-    dependencies=[needs(Scope.OUTCOMES)],
+    dependencies=[needs(Scope.OUTCOMES), audits_change("removed an outcome")],
     responses=responses(404, 422, 503),
 )
 def remove_outcome(decision_id: DecisionId, kind: OutcomeKindInPath, decider: DeciderDep) -> None:

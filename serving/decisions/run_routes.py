@@ -13,6 +13,7 @@ from decisions.reasons import Language
 from records import runs
 from records.job import SERVICE, JobRunning, segment_of
 from records.runs import DecisionRun
+from serving.access.audit import audits_change, audits_look
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
@@ -54,6 +55,7 @@ _LINKS = {
     "",
     status_code=202,
     operation_id="start_recommendation_run",
+    dependencies=[audits_change("started a run")],
     response_description="The run has begun; `Location` is where it is read.",
     responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
@@ -88,6 +90,7 @@ def start(
 @router.post(
     "/{run_id}/release",
     operation_id="release_recommendation_run",
+    dependencies=[audits_change("released a run")],
     response_description="How many contacts the release made.",
     responses=responses(404, 409, 422, 503),
 )
@@ -106,6 +109,7 @@ def release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRelease:
 @router.delete(
     "/{run_id}/release",
     operation_id="undo_release_of_run",
+    dependencies=[audits_change("undid a release")],
     response_description="How many contacts were taken back.",
     responses=responses(404, 422, 503),
 )
@@ -122,6 +126,7 @@ def undo_release(run_id: RunId, running: RunsDep, decider: DeciderDep) -> RunRel
 @router.get(
     "/{run_id}",
     operation_id="read_recommendation_run",
+    dependencies=[audits_look("read a run")],
     response_model=RunPage,
     response_description="A page of rows as JSON, or all rows from the cursor on as a file.",
     responses={

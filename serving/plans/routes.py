@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from records.job import JobRunning, segment_of
 from records.plans.store import PlanJob
+from serving.access.audit import audits_change, audits_look
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
@@ -36,6 +37,7 @@ _LINKS = {
     "",
     status_code=202,
     operation_id="make_plan",
+    dependencies=[audits_change("made a plan")],
     response_description="The plan is being made; `Location` is where it is read.",
     responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
@@ -70,6 +72,7 @@ def make(
 @router.get(
     "/{plan_id}",
     operation_id="read_plan",
+    dependencies=[audits_look("read a plan")],
     response_description="The plan as it stands.",
     responses=responses(404, 422, 503),
 )
@@ -88,6 +91,7 @@ def read(
     "/{plan_id}/release",
     status_code=202,
     operation_id="release_plan",
+    dependencies=[audits_change("released a plan")],
     response_description="The release has begun, or had before; its run is where its rows are read.",
     responses=responses(404, 409, 422, 503),
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from serving.access.audit import audits_look
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.encoded_slashes import CustomerRoute
@@ -30,7 +31,7 @@ _RESPONSES = responses(404, 422, 503)
     response_model=ProductsResponse,
     response_model_exclude_unset=True,  # the details of a catalogue
     responses=_RESPONSES,
-    dependencies=[needs(Scope.CUSTOMERS)],
+    dependencies=[needs(Scope.CUSTOMERS), audits_look("looked at a customer")],
 )
 async def products(
     customer_id: CustomerIdPath, query: Annotated[ProductsQuery, Query()], ranker: ProductsDep
@@ -54,7 +55,7 @@ async def products(
     response_description="Categories, the most probable first.",
     response_model=CategoriesResponse,
     responses=_RESPONSES,
-    dependencies=[needs(Scope.SCORES)],
+    dependencies=[needs(Scope.SCORES), audits_look("looked at a customer")],
 )
 async def categories(
     customer_id: CustomerIdPath, query: Annotated[CategoriesQuery, Query()], ranker: CategoriesDep

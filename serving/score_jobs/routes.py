@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from features.offline.current import NoSuchSegment
 from records.job import SERVICE, JobRunning, segment_of
 from records.score_jobs import ScoreJob
+from serving.access.audit import audits_change, audits_look
 from serving.access.authentication import CallerDep, needs
 from serving.access.idempotency import IdempotencyDep, IdempotencyKey
 from serving.access.scopes import Scope
@@ -39,6 +40,7 @@ _LINKS = {
     "",
     status_code=202,
     operation_id="start_score_job",
+    dependencies=[audits_change("started a score job")],
     response_description="The job has begun; `Location` is where it is read.",
     responses=responses(400, 409, 422, 503) | {202: {"links": _LINKS}},
 )
@@ -96,6 +98,7 @@ def read(job_id: JobId, jobs: ScoreJobsDep) -> JobState:
     "/{job_id}/stop",
     status_code=202,
     operation_id="stop_score_job",
+    dependencies=[audits_change("stopped a score job")],
     response_description="The job ends after the chunk that it is at.",
     responses=responses(404, 409, 422, 503),
 )
@@ -118,6 +121,7 @@ def stop(job_id: JobId, jobs: ScoreJobsDep, caller: CallerDep) -> JobState:
 @router.get(
     "/{job_id}/file",
     operation_id="read_score_job_file",
+    dependencies=[audits_look("exported scores")],
     response_description="A row per customer, in the format that was asked for.",
     response_class=StreamingResponse,
     responses={

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 from pydantic_core import to_json
 
 from records.predictions import FLUSH_SECONDS
+from serving.access.audit import audits_look
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http import timing
@@ -91,6 +92,7 @@ def _response(content: bytes) -> Response:
 @router.get(
     "/explanations/{prediction_id}",
     operation_id="explain_prediction",
+    dependencies=[audits_look("read an explanation")],
     response_description="The scores, and the features that they were computed from.",
     responses=responses(404, 422, 503),
 )

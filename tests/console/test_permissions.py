@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 
 from console import navigation
 from console.access.visitor import COOKIE, TOKEN_FIELD
 from console.app import open_app
+from console.words.messages import catalogue
 from core.home import Home
 from records.accounts.accounts import Accounts
 from records.accounts.roles import Role
 from records.accounts.sessions import Sessions
+from serving.access.audit import AuditedChange, AuditedLooks
 from serving.routers import ROUTERS
 from serving.settings import ServingSettings
 
+ROOT = Path(__file__).parents[2]
 OPEN = "no scope"  # whoever reaches the service
 ROLES = {
     "viewer": "segments",
@@ -50,6 +54,15 @@ API = {
     "operations": "GET /v1/models, GET /metrics",
     OPEN: "GET /healthz, GET /readyz",
 }
+# What the audit log need not have: definitions and totals, and what the logs of predictions and decisions and
+# the journal of events record themselves.
+NOT_AUDITED = {
+    "POST /v1/scores", "GET /v1/score-jobs", "GET /v1/score-jobs/{job_id}",
+    "POST /v1/customers/{customer_id:path}/next-best-actions", "POST /v1/decisions/{decision_id}/outcome",
+    "GET /v1/actions", "GET /v1/actions/{name}/funnel", "GET /v1/funnel", "GET /v1/audiences",
+    "GET /v1/audiences/{name}", "GET /v1/segments", "GET /v1/kpis", "GET /v1/cohorts", "GET /v1/results",
+    "GET /v1/models", "GET /metrics", "GET /healthz", "GET /readyz",
+}  # fmt: skip
 PAGES = {
     "segments": "overview segments audiences cohorts results features feature",
     "customers": "customers customer audience",
@@ -76,6 +89,27 @@ def by_entry(table: Mapping[str, str], separator: str | None = None) -> dict[str
     return {entry.strip(): scope for scope, entries in table.items() for entry in entries.split(separator)}
 
 
+def api_routes() -> Iterator[RouteContext]:
+    for router in ROUTERS:
+        yield from iter_route_contexts(router.routes)
+
+
+def test_every_change_and_look_by_the_api_is_audited_with_words_in_all_languages() -> None:
+    audits = {
+        f"{min(route.methods or ())} {route.path}": dependency.call.what
+        for route in api_routes()
+        for dependency in route.dependant.dependencies
+        if isinstance(dependency.call, AuditedChange | AuditedLooks)
+    }
+    not_audited = NOT_AUDITED | set(by_entry({"": API["events"]}, ","))
+    assert set(audits) == set(by_entry(API, ",")) - not_audited
+    words = {*audits.values(), *(change.what for change in navigation.CHANGES)}
+    words |= {page.audited for page in navigation.PAGES} - {""}
+    for path in (ROOT / "commands").rglob("*.py"):
+        words.update(re.findall(r"audited\(\s*[\w.]+,\s*\"([^\"]+)\"", path.read_text(encoding="utf-8")))
+    assert {f"audit.{what.replace(' ', '_')}" for what in words} <= set(catalogue())
+
+
 def test_every_page_change_file_and_route_is_listed_with_its_scope() -> None:
     assert {role.value: role.scopes for role in Role} == {
         name: frozenset(scopes.split()) for name, scopes in ROLES.items()
@@ -83,11 +117,12 @@ def test_every_page_change_file_and_route_is_listed_with_its_scope() -> None:
     assert {page.name: str(page.scope) for page in navigation.PAGES} == by_entry(PAGES)
     assert {change.path: str(change.scope) for change in navigation.CHANGES} == by_entry(CHANGES)
     assert {file.path: str(file.scope) for file in navigation.FILES} == by_entry(FILES)
-    declared = {}
-    for router in ROUTERS:
-        for route in iter_route_contexts(router.routes):
-            needed = [str(s) for d in route.dependant.dependencies for s in d.own_oauth_scopes or ()]
-            declared[f"{min(route.methods or ())} {route.path}"] = needed[0] if needed else OPEN
+    declared = {
+        f"{min(route.methods or ())} {route.path}": next(
+            (str(scope) for d in route.dependant.dependencies for scope in d.own_oauth_scopes or ()), OPEN
+        )
+        for route in api_routes()
+    }
     assert declared == by_entry(API, ",")
 
 

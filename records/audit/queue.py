@@ -1,0 +1,109 @@
+"""Entries that do not delay what they are about: looks at customers, which a thread appends each second.
+
+A killed process loses those of its last second. Beyond ``MAX_QUEUED`` entries, which only a database that
+cannot be written leads to, further ones are counted, and the log gets the count as an entry.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.errors import PatronError
+from records.audit.log import AuditLog
+
+FLUSH_SECONDS = 1.0
+BATCH = 1000  # entries in a transaction
+MAX_QUEUED = 20_000
+SERVICE, LOST = "the service", "lost audit entries"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedLook:
+    """A look that is not in the log yet.
+
+    Attributes:
+        customer_id: whose; the log gets the key instead. Empty for a list of customers.
+        about: what else was looked at.
+    """
+
+    at_us: int
+    by: str
+    what: str
+    customer_id: str
+    about: str
+
+
+class AuditQueue:
+    """Appends looks to the audit log; threads may share it. Closing it appends what is queued.
+
+    Args:
+        keys_of: finds customers' keys by their ids.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        keys_of: Callable[[Sequence[str]], Mapping[str, int]],
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        self._log, self._keys_of, self._flush_seconds = log, keys_of, flush_seconds
+        self._queue: deque[AuditedLook] = deque()
+        self._lost = 0
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def put(self, by: str, what: str, customer_id: str = "", about: str = "") -> None:
+        """Queue a look; returns at once."""
+        look = AuditedLook(self._log.now_us(), by, what, customer_id, about)
+        with self._lock:
+            if len(self._queue) < MAX_QUEUED:
+                self._queue.append(look)
+            else:
+                self._lost += 1
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="audit-log", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Append what is queued, and end the thread."""
+        self._stop.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+        if missing := len(self._queue) + self._lost:
+            _log.error("%d looks at customers could not be written to the audit log and are lost", missing)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._flush_seconds):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._queue or self._lost:
+            with self._lock:
+                looks, lost = [self._queue[i] for i in range(min(BATCH, len(self._queue)))], self._lost
+            try:
+                ids = [look.customer_id for look in looks if look.customer_id]
+                keys = self._keys_of(ids) if ids else {}
+                entries = [(look.at_us, look.by, look.what, _about(look, keys)) for look in looks]
+                if lost:
+                    entries.append((self._log.now_us(), SERVICE, LOST, str(lost)))
+                self._log.append_all(entries)
+            except PatronError as error:
+                _log.error("the audit log cannot be written; it will be retried: %s", error)
+                return
+            with self._lock:
+                self._lost -= lost
+                for _ in looks:
+                    self._queue.popleft()
+
+
+def _about(look: AuditedLook, keys: Mapping[str, int]) -> str:
+    key = str(keys.get(look.customer_id, "")) if look.customer_id else ""
+    return f"{key} {look.about}".strip()
