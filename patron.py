@@ -72,7 +72,8 @@ def _wrong_setting(error: Exception) -> str | None:
 
     if not isinstance(error, ValidationError) or not error.title.endswith("Settings"):
         return None
-    return "; ".join(f"PATRON_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+    prefix = "PATRON_CONSOLE_" if error.title == "ConsoleSettings" else "PATRON_"
+    return "; ".join(f"{prefix}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
 
 
 def _run_as_child() -> int:

@@ -100,11 +100,14 @@ def page() -> str:
 
 def sections() -> dict[str, list[Setting]]:
     """The settings of each settings class, by the title of the class."""
+    from console.settings import ConsoleSettings
     from core.settings import FeatureSettings
     from models.registry.settings import ModelSettings
     from serving.settings import ServingSettings
 
-    classes: tuple[type[BaseSettings], ...] = (FeatureSettings, ModelSettings, ServingSettings)
+    classes: tuple[type[BaseSettings], ...] = (
+        FeatureSettings, ModelSettings, ServingSettings, ConsoleSettings,
+    )  # fmt: skip
     return {
         str(cls.__doc__).splitlines()[0].rstrip("."): [
             _setting(f"{cls.model_config['env_prefix']}{name.upper()}", field)

@@ -10,7 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import routes
 from console.access.attempts import SignInAttempts
+from console.access.openid import OpenIdClient
 from console.page import PREFIX
+from console.settings import ConsoleSettings
 from core.home import Home
 from serving import app as serving_app
 from serving.http.problems import problem
@@ -23,8 +25,10 @@ STATIC = Path(__file__).parent / "static"
 
 def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     """The application over a home, with the console; its shutdown closes what this opens."""
+    console_settings = ConsoleSettings()
+    console_settings.check()
     app = serving_app.open_app(home, settings)
-    install(app)
+    install(app, console_settings)
     return app
 
 
@@ -50,9 +54,10 @@ class OnlyConsoleMiddleware:
         await problem(404, f"this service has only the console, at {PREFIX}")(scope, receive, send)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, settings: ConsoleSettings) -> None:
     """Add the console to an application."""
     services_of(app).add(SignInAttempts())
+    services_of(app).add(OpenIdClient(settings))
     app.add_api_route("/", routes.to_console, methods=["GET"], include_in_schema=False)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")
     app.include_router(routes.router())

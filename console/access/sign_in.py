@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,24 +13,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console.access.attempts import SignInAttempts, network_of
+from console.access.openid import OpenIdClient, OpenIdRefusal, SignInFlow
 from console.access.visitor import COOKIE, TOKEN_FIELD, visitor_of
 from console.page import PREFIX
 from console.rendering import render, words_of
 from core.errors import PatronError
 from core.home import Home
-from records.accounts.accounts import Accounts, TooManySignIns
+from records.accounts.accounts import Account, Accounts, NameTaken, TooManySignIns
 from records.accounts.sessions import LIFETIME_US, Sessions
 from records.audit.log import AuditLog
 from serving.http.services import services_of
 from serving.scores.scorer import Scorer
 
 PATH = f"{PREFIX}/sign-in"
+OPENID = "sign-in/openid"
+OPENID_COOKIE, OPENID_S = "patron_openid", 600
+_log = logging.getLogger(__name__)
 
 
 def add_to(routes: APIRouter) -> None:
     """Add the routes. They are no coroutines: they wait for the database and for Argon2."""
     routes.add_api_route("/sign-in", form, methods=["GET"])
     routes.add_api_route("/sign-in", sign_in, methods=["POST"])
+    routes.add_api_route(f"/{OPENID}", begin_openid, methods=["GET"])
+    routes.add_api_route(f"/{OPENID}/callback", end_openid, methods=["GET"])
     routes.add_api_route("/sign-out", sign_out, methods=["POST"])
 
 
@@ -54,6 +61,8 @@ def sign_in(
     home, words = _home(request), words_of(request, _home(request))
     if not same_origin(request):
         return _form(request, safe_address(to), words("sign_in.other_origin"), 403)
+    if not services_of(request.app)[OpenIdClient].settings.local_sign_in:
+        return _form(request, safe_address(to), words("openid.only"), 403)
     if refusal := _refusal(request, to):
         return refusal
     attempts, address = services_of(request.app)[SignInAttempts], address_of(request)
@@ -68,6 +77,63 @@ def sign_in(
         AuditLog(home).append("nobody", "failed to sign in", address)
         return _form(request, safe_address(to), words("sign_in.wrong"), 401)
     attempts.succeeded(address)
+    return _signed_in(request, account, to)
+
+
+def begin_openid(request: Request, to: str = PREFIX) -> Response:
+    """Lead the browser to the issuer of OpenID Connect."""
+    if too_many := _refusal(request, to):
+        return too_many
+    flow = SignInFlow.begin(safe_address(to))
+    try:
+        address = services_of(request.app)[OpenIdClient].address(flow, _callback(request))
+    except OpenIdRefusal as refusal:
+        return _openid_problem(request, refusal)
+    response = RedirectResponse(address, 303)
+    response.set_cookie(
+        OPENID_COOKIE, flow.text(), OPENID_S, path=f"{PREFIX}/{OPENID}",
+        secure=request.url.scheme == "https", httponly=True, samesite="lax",
+    )  # fmt: skip
+    return response
+
+
+def end_openid(request: Request) -> Response:
+    """Open a session for whom the issuer signed in."""
+    home, flow = _home(request), SignInFlow.read(request.cookies.get(OPENID_COOKIE, ""))
+    if too_many := _refusal(request, PREFIX):
+        return too_many
+    try:
+        person = services_of(request.app)[OpenIdClient].person(flow, request.query_params, _callback(request))
+        account = Accounts(home).sign_in_subject(person.issuer, person.subject, person.name, person.role)
+        if account is None:
+            raise OpenIdRefusal("openid.closed", 403)
+    except NameTaken:
+        return _openid_problem(request, OpenIdRefusal("openid.name_taken", 409))
+    except OpenIdRefusal as refusal:
+        return _openid_problem(request, refusal)
+    for _ in ("begin_openid", "end_openid"):  # each counted an attempt
+        services_of(request.app)[SignInAttempts].succeeded(address_of(request))
+    response = _signed_in(request, account, flow.to if flow else PREFIX)
+    response.delete_cookie(OPENID_COOKIE, path=f"{PREFIX}/{OPENID}")
+    return response
+
+
+def _callback(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers['host']}{PREFIX}/{OPENID}/callback"
+
+
+def _openid_problem(request: Request, refusal: OpenIdRefusal) -> Response:
+    home = _home(request)
+    if refusal.cause:
+        _log.warning("sign-in by OpenID Connect: %s", refusal.cause)
+    if refusal.status != 503:
+        AuditLog(home).append("nobody", "failed to sign in", address_of(request))
+    return _form(request, PREFIX, words_of(request, home)(str(refusal)), refusal.status)
+
+
+def _signed_in(request: Request, account: Account, to: str) -> Response:
+    """The wanted page, with the cookie of a new session."""
+    home = _home(request)
     AuditLog(home).append(account.name, "signed in")
     response = RedirectResponse(safe_address(to), 303)
     response.set_cookie(
@@ -126,5 +192,7 @@ def _home(request: Request) -> Home:
 def _form(request: Request, to: str, problem: str | None, status: int = 200) -> Response:
     home = _home(request)
     values: dict[str, Any] = {"page": None, "menu": [], "visitor": None, "to": to, "problem": problem}
-    values["no_accounts"] = not Accounts(home).there_are_any()
+    settings = services_of(request.app)[OpenIdClient].settings
+    values["openid"] = bool(settings.oidc_issuer)
+    values["local"] = settings.local_sign_in and Accounts(home).there_are_any()
     return render(request, "sign_in.html", words_of(request, home), values, status)

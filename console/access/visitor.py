@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from fastapi import HTTPException
 from starlette.requests import Request
 
+from console.access.openid import OpenIdClient
 from core.home import Home
 from records.accounts.accounts import Accounts
 from records.accounts.sessions import Session, Sessions
 from serving.access.audit import name_in_audit
 from serving.access.authentication import Caller
+from serving.http.services import services_of
 
 COOKIE = "patron_session"
 TOKEN_FIELD = "form_token"
@@ -61,6 +63,7 @@ def visitor_of(request: Request, home: Home) -> Visitor | HTTPException:
     caller: Caller | HTTPException = request.state.caller
     if isinstance(caller, Caller) and caller.name is not None:
         return Visitor(caller, None)
-    if isinstance(caller, HTTPException) or Accounts(home).there_are_any():
+    has_issuer = bool(services_of(request.app)[OpenIdClient].settings.oidc_issuer)
+    if isinstance(caller, HTTPException) or has_issuer or Accounts(home).there_are_any():
         return HTTPException(401, "sign in")
     return Visitor(caller, None)

@@ -16,7 +16,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.storage.connections import Turn
 from core.storage.database import Database
-from records.accounts.roles import Role
+from records.accounts.roles import Role, role_of
 from records.accounts.tables import accounts as table
 from records.accounts.tables import sessions
 
@@ -31,6 +31,10 @@ _hashing, _waiting = threading.BoundedSemaphore(HASHES_AT_ONCE), threading.Bound
 
 class TooManySignIns(PatronError):
     """So many passwords are being checked that another one would have to wait long."""
+
+
+class NameTaken(PatronError):
+    """Another account has the name."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,18 @@ class Accounts:
             PatronError: the name is taken or not printable, there is no such role, or the password is too
                 short or too long.
         """
+        return self._insert(name, role_of(role), self._hash(password))
+
+    def _insert(self, name: str, role: Role, credential: str) -> Account:
         row = {
-            "name": _name(name), "role": _role(role).value, "password": self._hash(password),
+            "name": _name(name), "role": role.value, "password": credential,
             "created_us": self._now_us(), "failures": 0, "locked_until_us": 0,
         }  # fmt: skip
         with self._database.writing(Turn.ANY) as connection:
             try:
                 connection.execute(sa.insert(table), row)
             except sa.exc.IntegrityError as error:
-                raise PatronError(
+                raise NameTaken(
                     f"there is an account {row['name']!r} already; choose another name"
                 ) from error
         return self._named(name)
@@ -117,13 +124,32 @@ class Accounts:
             self._change(row.name, {"failures": 0}, end_sessions=False)
         return _account(row)
 
+    def sign_in_subject(self, issuer: str, subject: str, name: str, role: Role) -> Account | None:
+        """The account of a person whom an issuer of OpenID Connect signed in; None if it is closed.
+
+        Args:
+            subject: the person's id at the issuer. name: of a new account.
+            role: as the issuer's groups say, for a new account and for one that exists.
+
+        Raises:
+            NameTaken: a new account would have the name of another one, such as a local account.
+            PatronError: the name is not printable.
+        """
+        credential = f"openid {issuer} {subject}"  # no Argon2 hash, so no password matches it
+        row = self._first(table.c.password == credential)
+        if row is None:
+            return self._insert(name, role, credential)
+        if row.closed_us is not None:
+            return None
+        return _account(row) if row.role == role else self.set_role(row.name, role)
+
     def set_password(self, name: str, password: str) -> Account:
         """Set a password, and end all sessions of the account."""
         return self._change(name, {"password": self._hash(password), "failures": 0, "locked_until_us": 0})
 
     def set_role(self, name: str, role: str) -> Account:
         """Set the role; it applies to the next request of every session."""
-        return self._change(name, {"role": _role(role).value}, end_sessions=False)
+        return self._change(name, {"role": role_of(role).value}, end_sessions=False)
 
     def close(self, name: str) -> Account:
         """Close an account for good, and end its sessions."""
@@ -192,10 +218,3 @@ def _name(name: str) -> str:
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise PatronError(f"an account's name must have 1 to {MAX_NAME} printable characters")
     return name
-
-
-def _role(role: str) -> Role:
-    try:
-        return Role(role)
-    except ValueError as error:
-        raise PatronError(f"there is no role {role[:30]!r}; there are {', '.join(Role)}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from core.errors import PatronError
+
 
 class Role(StrEnum):
     """A role; ``scopes`` are those of API keys, see :class:`serving.access.scopes.Scope`."""
@@ -22,3 +24,15 @@ class Role(StrEnum):
     SCIENTIST = "scientist", "segments", "scores", "operations"
     OPERATOR = "operator", "segments", "operations", "events"
     ADMIN = "admin", "all"
+
+
+def role_of(name: str) -> Role:
+    """The role of a name.
+
+    Raises:
+        PatronError: there is none; the text lists the roles.
+    """
+    try:
+        return Role(name)
+    except ValueError as error:
+        raise PatronError(f"there is no role {name[:30]!r}; there are {', '.join(Role)}") from error

@@ -12,7 +12,8 @@ accounts = sa.Table(
     sa.Column("n", Key, primary_key=True, autoincrement=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
-    sa.Column("password", sa.Text, nullable=False),  # its Argon2 hash
+    # Its Argon2 hash, or the issuer and the subject of OpenID Connect.
+    sa.Column("password", sa.Text, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("closed_us", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False),
