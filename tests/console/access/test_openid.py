@@ -17,7 +17,7 @@ from records.accounts.accounts import Accounts
 from records.accounts.roles import Role
 from records.audit.log import AuditLog
 from serving.http.services import services_of
-from tests.console.openid_provider import CLIENT, SECRET, Provider, running_provider
+from tests.console.access.openid_provider import CLIENT, SECRET, Provider, running_provider
 
 ADA = {"sub": "7f3", "preferred_username": "Ada", "groups": ["staff", "crm-team"]}
 

@@ -23,7 +23,7 @@ from serving.access.audit import AuditedChange, AuditedLooks
 from serving.routers import ROUTERS
 from serving.settings import ServingSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPEN = "no scope"  # whoever reaches the service
 ROLES = {
     "viewer": "segments",
