@@ -12,9 +12,11 @@ from pathlib import Path
 
 import duckdb
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
+from ibis.backends.sql.datatypes import DuckDBType
 
 from core.calendar import moment
 from core.errors import PatronError
@@ -27,6 +29,11 @@ from events.lake import order_book
 from events.lake.metadata import LakeMetadata
 from events.lake.versions import BUCKETS, Lake, current
 from events.schema import MERGES, SCHEMAS, STORED, Events
+
+_DUCKDB_TYPES = {
+    name: {column: DuckDBType.to_string(ibis.dtype(dtype)) for column, dtype in schema.items()}
+    for name, schema in STORED.items()
+}
 
 
 def metadata(home: Home) -> LakeMetadata:
@@ -159,12 +166,19 @@ def _merge_table(merges: Sequence[Merge]) -> pa.Table:
 
 
 def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
-    pattern = str(folder / name / "*" / "*.parquet")
+    """A table of a version of the lake: a view with the types of ``STORED``, so Ibis looks none up."""
+    pattern = sql.literal(folder / name / "*" / "*.parquet")
+    rows = f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
     try:
         # Read every footer, since DuckDB opens only the first file until a query needs the others.
-        files = backend.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [pattern])
+        files = backend.con.execute(f"SELECT count(*) FROM parquet_file_metadata({pattern})")
         complete_files = files.fetchone() == (BUCKETS,)
-        table = backend.read_parquet(pattern, table_name=name, hive_partitioning=False, union_by_name=True)
+        written = {column for column, *_ in backend.con.execute(f"FROM {rows} LIMIT 0").description}
+        columns = ", ".join(
+            f"CAST({sql.name(column) if column in written else 'NULL'} AS {dtype}) AS {sql.name(column)}"
+            for column, dtype in _DUCKDB_TYPES[name].items()  # an earlier release did not write some
+        )
+        backend.con.execute(f"CREATE OR REPLACE TEMP VIEW {sql.name(name)} AS SELECT {columns} FROM {rows}")
     except (duckdb.Error, OSError) as error:
         raise PatronError(
             f"the lake's table {folder / name} cannot be read; bring the shop in again with --replace"
@@ -173,10 +187,8 @@ def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
         raise PatronError(
             f"files of the lake's table {folder / name} are missing; bring the shop in again with --replace"
         )
-    for column in STORED[name]:
-        if column not in table.columns:  # an earlier release did not write it
-            table = table.mutate(**{column: ibis.null(STORED[name][column])})
-    return table.select(*STORED[name]).cast(STORED[name])
+    table: ir.Table = ops.DatabaseTable(name, ibis.schema(STORED[name]), backend).to_expr()
+    return table
 
 
 def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:

@@ -1,4 +1,8 @@
-"""The notebooks run from top to bottom on a shop, show their figures, and are kept without outputs."""
+"""The notebooks run from top to bottom on a shop, show their figures, and are kept without outputs.
+
+Jupyter's libraries take seconds to import and every worker imports all modules of tests, so the tests import
+them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from ipykernel.kernelspec import write_kernel_spec
-from nbclient import NotebookClient
 
 from core.home import Home
 from models.registry.registry import Registry
@@ -28,6 +29,8 @@ def test_every_notebook_is_tested() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_without_outputs_and_tells_what_it_does(path: Path) -> None:
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert outputs_of(notebook) == []
@@ -40,6 +43,8 @@ def test_a_notebook_is_kept_without_outputs_and_tells_what_it_does(path: Path) -
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``python3`` be the interpreter of these tests, whatever kernels a user has installed."""
+    from ipykernel.kernelspec import write_kernel_spec
+
     write_kernel_spec(tmp_path / "jupyter" / "kernels" / "python3")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -51,6 +56,9 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_notebook_runs_and_shows_its_figures_without_a_warning(
     path: Path, built_shop: Home, copy_home: Callable[[Home], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
     home = copy_home(built_shop)
     monkeypatch.setenv("PATRON_HOME", str(home.path))
     notebook = nbformat.read(path, as_version=4)
