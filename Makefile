@@ -38,7 +38,7 @@ bench: install-dev                  ## the benchmarks of some minutes, each prin
 	$(BIN)/python -m benchmarks.decisions --only results_coverage
 	$(BIN)/python -m benchmarks.serving
 
-bench-full: install-dev             ## the longer ones: files, levels, events, stores, a million scores, builds of up to 50 million events
+bench-full: install-dev             ## the longer ones: files, levels, events, stores, a million scores, the console, builds of up to 50 million events
 	$(BIN)/python -m benchmarks.files
 	$(BIN)/python -m benchmarks.levels
 	$(BIN)/python -m benchmarks.categories
@@ -49,6 +49,7 @@ bench-full: install-dev             ## the longer ones: files, levels, events, s
 	$(BIN)/python -m benchmarks.serving --soak 600
 	$(BIN)/python -m benchmarks.backup
 	$(BIN)/python -m benchmarks.bulk --customers 1000000
+	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.build --full
 
 torture: install-dev                ## ill-formed requests; lost stores; kill -9 at random moments, on SQLite and on PostgreSQL: hours

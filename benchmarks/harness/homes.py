@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 BUILD_SECONDS = 900.0
@@ -30,9 +30,21 @@ def build(home: Path) -> None:
         RuntimeError: a command failed, or a model did not pass its gates; the text says why.
     """
     for verb in VERBS:
-        done = subprocess.run(
-            [sys.executable, "-m", "patron", *verb], env={**os.environ, **environment(home)},
-            capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"patron {' '.join(verb)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        run(home, verb)
+
+
+def run(home: Path, verb: Sequence[str]) -> None:
+    """Run a command of Patron on a home.
+
+    Args:
+        verb: its name and options.
+
+    Raises:
+        RuntimeError: it failed; the text has the end of its output.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "patron", *verb], env={**os.environ, **environment(home)},
+        capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"patron {' '.join(verb)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Self
-
-import numpy as np
 
 from core.errors import NothingThere
 from core.home import Home
@@ -20,12 +19,16 @@ from decisions.catalogue.saved_audiences import (
     load_saved,
     validated,
 )
-from decisions.everybody import Everybody, load_everybody
+from decisions.everybody import EverybodyFiles, Mask, RuleCounts, find_everybody
 from decisions.policies.reach import ChannelReach
 from decisions.rules.tree import Rule, Term, terms
 from decisions.rules.writing import text_of
 
 CLV = Term("clv", "float64", is_score=True)
+MAX_AT_ONCE = 100_000
+"""Customers of a shop whose audiences are counted anew for each request, with the newest statements."""
+PERIOD_S = 300
+"""Seconds for which a larger shop's counts are reused, since what everybody said takes a second to read."""
 
 
 @dataclass(frozen=True)
@@ -58,45 +61,92 @@ class AudienceSizes:
             None if actions is None else ChannelReach(home, actions),
         )
 
-    def load(self, home: Home, read: Iterable[Term] = ()) -> Everybody | None:
-        """What the audiences, and these terms, read of all customers; None before the first build."""
-        wanted = [CLV, *read]
-        for rule in (*self.rules.values(), *(self.reach.rules.values() if self.reach else ())):
-            wanted += terms(rule)
+    def find(self, home: Home, read: Iterable[Term] = ()) -> EverybodyFiles | None:
+        """The files that the audiences, and these terms, read; None before the first build."""
         try:
-            return load_everybody(home, wanted)
+            return find_everybody(home, {term.name for term in (*self.terms(), *read) if term.is_score})
         except NothingThere:
             return None
 
-    def listing(self, everybody: Everybody | None) -> list[dict[str, Any]]:
+    def terms(self) -> set[Term]:
+        """What the audiences and their reach read."""
+        reach = () if self.reach is None else self.reach.rules.values()
+        return {CLV}.union(*(terms(rule) for rule in (*self.rules.values(), *reach)))
+
+    def listing(self, files: EverybodyFiles | None) -> list[dict[str, Any]]:
         """Each audience with its size, its value and its reach by channel.
 
         The value is the sum of clv; None before all customers were scored.
         """
-        inside = {} if everybody is None else everybody.matching(self.rules)
-        reached = self.reach.of(everybody) if self.reach and everybody is not None else {}
-        clv = None
-        if everybody is not None and CLV.name not in everybody.unscored:
-            clv = np.asarray(everybody.table[CLV.name].fill_null(0.0), float)
-        rows = []
-        for name, audience in self.audiences.items():
-            size = int(np.count_nonzero(inside[name])) if inside else None
-            counts = {c: int(np.count_nonzero(inside[name] & mask)) for c, mask in reached.items()}
-            shares = {c: round(count / size, 6) for c, count in counts.items()} if size else {}
-            rows.append(
-                {
-                    "name": name,
-                    "rule": text_of(audience.rule),
-                    "text": dict(audience.text),
-                    "digest": digest_of(audience),
-                    "saved": name in self.saved,
-                    "customers": size,
-                    "clv": None if clv is None else round(float(np.nansum(clv[inside[name]])), 2),
-                    "reach": counts or None,
-                    "reach_share": shares or None,
-                }
-            )
-        return rows
+        counts: dict[str, RuleCounts] = {}
+        if files is not None:
+            counts = dict(zip(self.rules, self._counts(files), strict=True))
+        scored = files is not None and dict(files.jobs).get(CLV.name) is not None
+        return [self._row(name, counts.get(name), scored) for name in self.audiences]
+
+    def _counts(self, files: EverybodyFiles) -> Sequence[RuleCounts]:
+        rules = tuple(self.rules.items())
+        if self.reach is None or files.customers <= MAX_AT_ONCE:
+            return _count(files, rules, self.reach)
+        period = int(self.reach.home.shop().now().timestamp() // PERIOD_S)
+        return _count_large(_LargeCount(files, rules, self.reach.actions.digest, period, self.reach))
+
+    def _row(self, name: str, counts: RuleCounts | None, scored: bool) -> dict[str, Any]:
+        audience, size = self.audiences[name], counts and counts.customers
+        reach = dict(counts.shared) if counts else {}
+        shares = {channel: round(count / size, 6) for channel, count in reach.items()} if size else {}
+        return {
+            "name": name,
+            "rule": text_of(audience.rule),
+            "text": dict(audience.text),
+            "digest": digest_of(audience),
+            "saved": name in self.saved,
+            "customers": size,
+            "clv": round(counts.value, 2) if counts and scored else None,
+            "reach": reach or None,
+            "reach_share": shares or None,
+        }
+
+
+NamedRules = tuple[tuple[str, Rule], ...]
+
+
+@dataclass(frozen=True)
+class _LargeCount:
+    """The audiences of a large shop in a period, to be counted once."""
+
+    files: EverybodyFiles
+    rules: NamedRules
+    actions_digest: str
+    period: int
+    reach: ChannelReach = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _count_large(large: _LargeCount) -> Sequence[RuleCounts]:
+    for_reach = replace(large, rules=(), files=replace(large.files, jobs=()))  # which reads no scores
+    return _count(large.files, large.rules, large.reach, _reached_large(for_reach))
+
+
+@lru_cache(maxsize=2)
+def _reached_large(large: _LargeCount) -> Mapping[str, Mask]:
+    return _reached(large.files, large.reach)
+
+
+def _reached(files: EverybodyFiles, reach: ChannelReach) -> Mapping[str, Mask]:
+    return reach.of(files.load(term for rule in reach.rules.values() for term in terms(rule)))
+
+
+def _count(
+    files: EverybodyFiles,
+    rules: NamedRules,
+    reach: ChannelReach | None,
+    reached: Mapping[str, Mask] | None = None,
+) -> Sequence[RuleCounts]:
+    if reached is None:
+        reached = {} if reach is None else _reached(files, reach)
+    everybody = files.load({CLV}.union(*(terms(rule) for _, rule in rules)))
+    return everybody.counts(dict(rules), reached, CLV.name)
 
 
 def list_audiences(home: Home, name: str | None = None) -> dict[str, Any]:
@@ -132,9 +182,9 @@ def size_of(home: Home, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(home: Home, sizes: AudienceSizes) -> dict[str, Any]:
-    everybody = sizes.load(home)
+    files = sizes.find(home)
     return {
-        "as_of": None if everybody is None else everybody.as_of.isoformat(),
-        "customers": None if everybody is None else len(everybody.keys),
-        "audiences": sizes.listing(everybody),
+        "as_of": None if files is None else files.as_of.isoformat(),
+        "customers": None if files is None else files.customers,
+        "audiences": sizes.listing(files),
     }

@@ -34,7 +34,8 @@ def describe(home: Home, actions: Actions) -> dict[str, Any]:
     """A catalogue, and the saved audiences, with the number of customers who fit each now."""
     sizes = AudienceSizes.of(home, actions)
     read = [term for rule in actions.targets.values() for term in terms(rule)]
-    everybody = sizes.load(home, read)
+    files = sizes.find(home, read)
+    everybody = None if files is None else files.load([*sizes.terms(), *read])
     today = home.shop().today()
     reviewed = review(actions, today, everybody)
     return {
@@ -46,7 +47,7 @@ def describe(home: Home, actions: Actions) -> dict[str, Any]:
             name: actions.channels[name].model_dump(mode="json") if name in actions.channels else None
             for name in sorted({*actions.channel_names, *actions.channels})
         },
-        "audiences": sizes.listing(everybody),
+        "audiences": sizes.listing(files),
         "warnings": [
             {"action": oddity.action, "code": oddity.code, "en": oddity.words("en"), "zh": oddity.words("zh")}
             for oddity in reviewed.oddities

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import core.files
 from core.errors import NothingThere, PatronError
 from core.home import Home
+from core.storage.customer_columns import CustomerTable
 from features.groups.segment_rules import current_name
 
 POINTER = "current.json"
@@ -34,6 +34,35 @@ Keys = NDArray[np.int64]
 
 class NoSuchSegment(PatronError):
     """A feature or a value that no customer has; the message lists the existing ones."""
+
+
+@dataclass(frozen=True)
+class LazyColumns(Mapping[str, pa.DictionaryArray]):
+    """The columns of a snapshot, each read when it is first used; see :mod:`core.storage.customer_columns`.
+
+    Attributes:
+        groups: the group of each feature. tables: of each group. encoded: those that were used.
+        like: the table whose customers the columns follow.
+    """
+
+    groups: Mapping[str, str]
+    tables: Mapping[str, CustomerTable]
+    like: CustomerTable
+    encoded: dict[str, pa.DictionaryArray] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> pa.DictionaryArray:
+        if name not in self.encoded:
+            table = self.tables[self.groups[name]]
+            with _readable(table.paths[0].parent):
+                column = table.column(name, self.like)
+            self.encoded[name] = pc.cast(column, pa.string()).dictionary_encode()
+        return self.encoded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
 
 
 @dataclass(frozen=True)
@@ -100,7 +129,7 @@ def load_current(home: Home) -> CurrentSnapshot:
         NothingThere: nothing was built yet.
         PatronError: the snapshots cannot be read.
     """
-    with _readable(home):
+    with _readable(home.snapshots):
         return _read(*_newest(home))
 
 
@@ -111,7 +140,7 @@ def current_files(home: Home) -> tuple[datetime, dict[str, Path]]:
         NothingThere: nothing was built yet.
         PatronError: the snapshots cannot be read.
     """
-    with _readable(home):
+    with _readable(home.snapshots):
         _, pointer = _newest(home)
         content = json.loads(pointer.read_text())
         files = {group: pointer.parent / place for group, place in content["files"].items()}
@@ -128,11 +157,11 @@ def _newest(home: Home) -> tuple[int, Path]:
 
 
 @contextmanager
-def _readable(home: Home) -> Iterator[None]:
+def _readable(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise PatronError(f"the snapshots in {home.snapshots} cannot be read; run `patron build`") from error
+        raise PatronError(f"the snapshots in {folder} cannot be read; run `patron build`") from error
 
 
 def built_at(home: Home, generation: str) -> datetime | None:
@@ -171,23 +200,15 @@ def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path]) 
 @lru_cache(maxsize=2)
 def _read(_written: int, pointer: Path) -> CurrentSnapshot:
     content = json.loads(pointer.read_text())
-    keys: pa.Array | None = None
-    groups: dict[str, str] = {}
-    values: dict[str, pa.DictionaryArray] = {}
-    for group, place in content["files"].items():
-        file = pq.ParquetFile(pointer.parent / place)
-        names = [
-            field.name
-            for field in file.schema_arrow
-            if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)
-        ]
-        table = file.read(["customer_key", *names]).combine_chunks()
-        keys = table["customer_key"].combine_chunks() if keys is None else keys
-        # All groups have the same customers; a missing row would become nulls.
-        places = pc.index_in(keys, table["customer_key"])
-        groups |= dict.fromkeys(names, group)
-        texts = {name: pc.cast(table[name].combine_chunks(), pa.string()) for name in names}
-        values |= {name: texts[name].take(places).dictionary_encode() for name in names}
-    if keys is None:
+    tables = {group: CustomerTable.of([pointer.parent / place]) for group, place in content["files"].items()}
+    if not tables:
         raise ValueError(f"{pointer} names no files")
-    return CurrentSnapshot(datetime.fromisoformat(content["as_of"]), np.asarray(keys), groups, values)
+    first = next(iter(tables.values()))
+    groups = {
+        field.name: group
+        for group, table in tables.items()
+        for field in table.schema
+        if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)
+    }
+    values = LazyColumns(groups, tables, first)
+    return CurrentSnapshot(datetime.fromisoformat(content["as_of"]), first.keys(), groups, values)

@@ -1,0 +1,1 @@
+"""How fast the console's pages are in a shop of a million customers."""
