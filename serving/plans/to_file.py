@@ -15,8 +15,8 @@ from core.progress import Progress, silent
 from decisions.reasons import Language
 from records.decisions import DecisionLog
 from records.job import COMMAND, Segment
-from records.plans.store import PlanStore
-from records.runs import RunStore
+from records.plans.store import PlanJob, PlanStore
+from records.runs import DecisionRun, RunStore
 from serving.decisions.budgets.planned import new_release, planned_keys
 from serving.decisions.decider import Decider
 from serving.decisions.runs import decide_all
@@ -95,15 +95,31 @@ def release_plan(
         raise NothingThere("there is no such plan; `patron plan` makes one and prints its id")
     with open_decider(home) as decider:
         store = RunStore(decider.log)
-        run = store.find(plan_id)
-        if run is None:
-            store.refuse_if_running()
-            run = store.create(new_release(decider, plan, COMMAND, "cli"), [planned_keys(decider, plan)])
-        if run.status != "done":
-            with store.execute(run):
-                decide_all(decider, store, run, progress)
+        run = release_by(decider, store, plan, progress)
         paths = [] if file is None else write_run(decider, run, file.out, layout, only_actions=True)
-        state = release_state(decider, store.find(run.id) or run)
+        state = release_state(decider, run)
     lines = [f"{state.reserved:,} of {state.total:,} planned actions are decided and reserved"]
     lines += [f"  {part.customers:>9,}  not: {part.words.en}" for part in state.not_reserved]
     return state.model_dump(mode="json") | {"files": [str(path) for path in paths]}, lines
+
+
+def release_by(decider: Decider, store: RunStore, plan: PlanJob, progress: Progress = silent) -> DecisionRun:
+    """Release a plan, or resume the run that began to; a plan that was released stays as it is.
+
+    Returns:
+        The run as it is stored now: ``interrupted`` if ``progress`` raised
+        :class:`~records.job.Interrupted`, else ``done``.
+
+    Raises:
+        NotReleasable: the plan cannot be released; the message says why.
+        JobRunning: another run is running.
+        PatronError: a store is missing.
+    """
+    run = store.find(plan.id)
+    if run is None:
+        store.refuse_if_running()
+        run = store.create(new_release(decider, plan, COMMAND, "cli"), [planned_keys(decider, plan)])
+    if run.status != "done":
+        with store.execute(run):
+            decide_all(decider, store, run, progress)
+    return store.find(run.id) or run
