@@ -7,16 +7,18 @@ benefit from common ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.spec import Array
 
+Keys = NDArray[np.int64]
 KEYS = ["customer_key", "category"]
 # The columns of a row besides its keys, with their units. Days are the shop's; windows end at as_of.
 # Shares are per mille, so that a regression on log(1 + amount) reads nearly their logarithms.
@@ -87,11 +89,22 @@ class CategoryHistory:
         keys: Array = self.customers["customer_key"].to_numpy()
         return keys
 
+    def has_ordered(self, keys: Sequence[int] | Keys) -> NDArray[np.bool_]:
+        """Whether each customer had ordered."""
+        known, wanted = self.keys, np.asarray(keys, np.int64)
+        places = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+        matches: NDArray[np.bool_] = known[places] == wanted if len(known) else np.zeros(len(wanted), bool)
+        return matches
+
     @cached_property
     def usual_spend(self) -> pd.Series:
         """What an order of a category brings from it on average, in currency, by category."""
         totals = self.pairs.groupby("category")[["spend", "orders_in_category"]].sum()
         return totals["spend"] / totals["orders_in_category"]
+
+    def pairs_of(self, keys: Keys) -> pd.DataFrame:
+        """The pairs of some customers, whose keys ascend."""
+        return _of_customers(self.pairs, keys)
 
     def rows(
         self, keys: Iterable[int] | None = None, categories: Iterable[str] | None = None
@@ -107,8 +120,8 @@ class CategoryHistory:
         """
         customers, goods, own = self.customers, self.categories, self.pairs
         if keys is not None:
-            customers = customers[customers["customer_key"].isin(list(keys))]
-            own = own[own["customer_key"].isin(customers["customer_key"])]
+            wanted = np.unique(np.fromiter(keys, np.int64))
+            customers, own = _of_customers(customers, wanted), self.pairs_of(wanted)
         if categories is not None:
             goods = goods[goods["category"].isin(list(categories))]
         frame = customers.merge(goods, how="cross").merge(own, how="left", on=KEYS)
@@ -117,6 +130,16 @@ class CategoryHistory:
         rows = _with_shares(frame)[["customer_key", *UNITS]]
         shares = [name for name, unit in UNITS.items() if unit == "per mille"]
         return rows.assign(**(rows[shares] * 1000))
+
+
+def _of_customers(frame: pd.DataFrame, keys: Keys) -> pd.DataFrame:
+    """The rows of some customers in a frame sorted by ``customer_key``; it costs what these rows cost."""
+    sorted_keys = frame["customer_key"].to_numpy()
+    starts, ends = (np.searchsorted(sorted_keys, keys, side) for side in ("left", "right"))
+    counts = ends - starts
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows: pd.DataFrame = frame.iloc[np.repeat(starts, counts) + offsets]
+    return rows
 
 
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:

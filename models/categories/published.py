@@ -60,7 +60,7 @@ class CategoryRanking:
 
     def knows(self, customer_key: int) -> bool:
         """Whether the customer had ordered before ``as_of``."""
-        return bool((self.history.keys == customer_key).any())
+        return bool(self.history.has_ordered([customer_key])[0])
 
     def rank(self, customer_keys: Sequence[int], limit: int | None) -> pa.Table:
         """Rank the categories of customers who had ordered, by customer, the most probable first.

@@ -107,7 +107,7 @@ def _inputs(ranking: CategoryRanking, keys: NDArray[np.int64], named: set[str | 
     rows = replace(ranking, categories=wanted).rank(np.unique(keys).tolist(), None).to_pandas()
     rows["amount"] = _amounts(ranking, rows)
     scores, amounts, refusals = {}, {}, {}
-    ordered = np.isin(keys, ranking.history.keys)
+    ordered = ranking.history.has_ordered(keys)
     best = rows.drop_duplicates("customer_key").set_index("customer_key").reindex(keys)
     for category in named:
         part = best
@@ -130,8 +130,7 @@ def _amounts(ranking: CategoryRanking, rows: pd.DataFrame) -> Column:
 
     It is the customer's average, in which the average of all customers has the weight of one order.
     """
-    pairs = ranking.history.pairs
-    own = pairs[pairs["customer_key"].isin(rows["customer_key"])]
+    own = ranking.history.pairs_of(np.unique(rows["customer_key"]))
     own = own[["customer_key", "category", "spend", "orders_in_category"]]
     joined = rows[["customer_key", "category"]].merge(own, how="left", on=["customer_key", "category"])
     usual_of = joined["category"].map(ranking.history.usual_spend)

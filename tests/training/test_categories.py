@@ -154,6 +154,16 @@ def test_rows_of_some_customers_and_categories_equal_those_among_all(baskets: pd
     pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
 
 
+def test_customers_who_never_ordered_have_no_rows() -> None:
+    known = history(HAND, AS_OF)
+    first, unknown = int(known.keys[0]), int(known.keys[-1]) + 1
+    assert known.has_ordered([unknown, first, 0]).tolist() == [False, True, False]
+    some = known.rows([unknown, first, 0, first])
+    assert len(some) == len(known.categories)
+    assert set(some["customer_key"]) == {first}
+    assert set(known.pairs_of(np.array([0, first]))["customer_key"]) == {first}
+
+
 def test_events_not_known_yet_change_no_row(baskets: pd.DataFrame) -> None:
     moment = pd.Timestamp(AS_OF.as_of).tz_localize(None)
     past = baskets[(baskets["timestamp"] < moment) & (baskets["received_at"] <= moment)]
