@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.categories.of_customers import Keys, of_customers
 from models.spec import Array
 
-Keys = NDArray[np.int64]
 KEYS = ["customer_key", "category"]
 # The columns of a row besides its keys, with their units. Days are the shop's; windows end at as_of.
 # Shares are per mille, so that a regression on log(1 + amount) reads nearly their logarithms.
@@ -102,10 +102,6 @@ class CategoryHistory:
         totals = self.pairs.groupby("category")[["spend", "orders_in_category"]].sum()
         return totals["spend"] / totals["orders_in_category"]
 
-    def pairs_of(self, keys: Keys) -> pd.DataFrame:
-        """The pairs of some customers, whose keys ascend."""
-        return _of_customers(self.pairs, keys)
-
     def rows(
         self, keys: Iterable[int] | None = None, categories: Iterable[str] | None = None
     ) -> pd.DataFrame:
@@ -121,7 +117,7 @@ class CategoryHistory:
         customers, goods, own = self.customers, self.categories, self.pairs
         if keys is not None:
             wanted = np.unique(np.fromiter(keys, np.int64))
-            customers, own = _of_customers(customers, wanted), self.pairs_of(wanted)
+            customers, own = of_customers(customers, wanted), of_customers(own, wanted)
         if categories is not None:
             goods = goods[goods["category"].isin(list(categories))]
         frame = customers.merge(goods, how="cross").merge(own, how="left", on=KEYS)
@@ -130,16 +126,6 @@ class CategoryHistory:
         rows = _with_shares(frame)[["customer_key", *UNITS]]
         shares = [name for name, unit in UNITS.items() if unit == "per mille"]
         return rows.assign(**(rows[shares] * 1000))
-
-
-def _of_customers(frame: pd.DataFrame, keys: Keys) -> pd.DataFrame:
-    """The rows of some customers in a frame sorted by ``customer_key``; it costs what these rows cost."""
-    sorted_keys = frame["customer_key"].to_numpy()
-    starts, ends = (np.searchsorted(sorted_keys, keys, side) for side in ("left", "right"))
-    counts = ends - starts
-    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows: pd.DataFrame = frame.iloc[np.repeat(starts, counts) + offsets]
-    return rows
 
 
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:

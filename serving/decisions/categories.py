@@ -20,6 +20,7 @@ from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.context import ScoreInput
 from decisions.values.categories import KIND, PROBABLE_CATEGORY, amount_name, score_name
+from models.categories.of_customers import of_customers
 from models.registry.registry import Registry
 from serving.scores.champion_watch import ChampionWatch, LazyChampion
 
@@ -130,7 +131,7 @@ def _amounts(ranking: CategoryRanking, rows: pd.DataFrame) -> Column:
 
     It is the customer's average, in which the average of all customers has the weight of one order.
     """
-    own = ranking.history.pairs_of(np.unique(rows["customer_key"]))
+    own = of_customers(ranking.history.pairs, np.unique(rows["customer_key"]))
     own = own[["customer_key", "category", "spend", "orders_in_category"]]
     joined = rows[["customer_key", "category"]].merge(own, how="left", on=["customer_key", "category"])
     usual_of = joined["category"].map(ranking.history.usual_spend)

@@ -17,6 +17,7 @@ from events import lake
 from features.offline import populations
 from models.categories import model as propensity
 from models.categories.history import UNITS, AsOf, CategoryHistory, habit, history, ordered_within
+from models.categories.of_customers import of_customers
 from models.categories.published import open_files, to_files
 from models.categories.reasons import reasons
 from models.measures import metrics
@@ -161,7 +162,7 @@ def test_customers_who_never_ordered_have_no_rows() -> None:
     some = known.rows([unknown, first, 0, first])
     assert len(some) == len(known.categories)
     assert set(some["customer_key"]) == {first}
-    assert set(known.pairs_of(np.array([0, first]))["customer_key"]) == {first}
+    assert set(of_customers(known.pairs, np.array([0, first]))["customer_key"]) == {first}
 
 
 def test_events_not_known_yet_change_no_row(baskets: pd.DataFrame) -> None:
