@@ -37,3 +37,9 @@ def text(form: FormData, name: str) -> str:
     """The text of a field without blanks around it; empty if it was not sent."""
     value = form.get(name)
     return value.strip() if isinstance(value, str) else ""
+
+
+def entered(form: FormData) -> dict[str, str]:
+    """What a person entered, by field, without passwords and hidden codes."""
+    hidden = ("password", "form_token", "digest", "champion")
+    return {name: text(form, name) for name in form if name not in hidden and text(form, name)}

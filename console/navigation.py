@@ -54,4 +54,5 @@ CHANGES: tuple[ConsoleChange, ...] = (
 FILES: tuple[ConsoleFile, ...] = (
     *audiences.FILES,
     *monitoring.FILES,
+    *stored.FILES,
 )

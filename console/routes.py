@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from console import exports
 from console.access import sign_in
 from console.access.visitor import TOKEN_FIELD, Visitor, visitor_of
-from console.changes import ConsoleChange, text
+from console.changes import ConsoleChange, entered, text
 from console.navigation import CHANGES, FILES, PAGES
 from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
@@ -103,7 +105,7 @@ def _changed(change: ConsoleChange) -> Callable[[Request, FormData], Response]:
             )
             return RedirectResponse(sign_in.safe_address(address), 303)
 
-        return _answered(request, None, change.scope, answer)
+        return _answered(request, None, change.scope, answer, entered=entered(form))
 
     return make_change
 
@@ -114,11 +116,13 @@ def _answered(
     scope: Scope,
     answer: Callable[[Visitor, Visit], Response],
     missing: int = 404,
+    entered: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     """The answer to a visitor with the scope; others are led to the sign-in or refused, in words.
 
     Args:
         missing: the status if there is nothing to show yet.
+        entered: what the visitor entered in a form, shown again if their session has ended.
     """
     services = services_of(request.app)
     home = services[Scorer].home
@@ -139,12 +143,17 @@ def _answered(
             request.query_params,
         )  # fmt: skip
         return answer(visitor, visit)
+    except ValidationError:
+        values = {"reason": words("console.bad_value"), "entered": {}}
+        return _problem(request, page, visitor, words, values, 422)
     except HTTPException as error:
-        return _problem(request, page, visitor, words, error.detail, error.status_code)
+        values = {"reason": error.detail, "entered": {} if visitor else entered}
+        return _problem(request, page, visitor, words, values, error.status_code)
     except PatronError as error:
         unavailable = isinstance(error, StoreUnavailable) or isinstance(error.__cause__, StoreUnavailable)
         status = 503 if unavailable else missing if request.method == "GET" else 409
-        return _problem(request, page, visitor, words, str(error), status)
+        values = {"reason": str(error), "entered": {}}
+        return _problem(request, page, visitor, words, values, status)
 
 
 def _problem(
@@ -152,12 +161,12 @@ def _problem(
     page: ConsolePage | None,
     visitor: Visitor | None,
     words: Translator,
-    reason: str,
+    values: Mapping[str, Any],
     status: int,
 ) -> Response:
     common = _common(page, visitor)
     template = "missing.html" if request.method == "GET" else "unchanged.html"
-    return render(request, template, words, common | {"reason": reason}, status)
+    return render(request, template, words, common | dict(values), status)
 
 
 def _common(page: ConsolePage | None, visitor: Visitor | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from serving.access.keys import Keys
 from serving.access.scopes import Scope
 
 ENTRIES = 100
+MAX_DIGITS = 18  # of the number of an entry
 ADDRESS = f"{PREFIX}/access"
 
 
@@ -108,7 +109,7 @@ def _keys(visit: Visit) -> PageTable:
 
 def _audit(visit: Visit) -> PageTable:
     before = visit.query.get("before", "")
-    entries = AuditLog(visit.home).newest(ENTRIES, int(before) if before.isdecimal() else None)
+    entries = AuditLog(visit.home).newest(ENTRIES, int(before[:MAX_DIGITS]) if before.isdecimal() else None)
     rows = [
         {
             "number": entry.number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
+from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from core.errors import NothingThere
 from serving.access.scopes import Scope
 from serving.customers import routes as api
@@ -99,8 +99,9 @@ def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
     columns = [TableColumn("customer_id", "customers.customer", "data", link="address")]
     if sort:
         money = "clv" in sort or sort in PRODUCTS
-        columns.append(TableColumn("value", "customers.value", "money" if money else "percent"))
-    columns += [TableColumn(kind, f"customers.{kind}") for kind in KINDS]
+        kind: Kind = "money" if money else "percent"
+        columns.append(TableColumn("value", "customers.value", kind, heading=words.choice("model", sort)))
+    columns += [TableColumn(name, f"customers.{name}") for name in KINDS]
     named = [
         dict(row)
         | {

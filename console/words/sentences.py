@@ -6,7 +6,8 @@ TOML files of the folder ``sentences`` have the Chinese next to the English, as 
     "{model} has no version {name}; there are {names}" = "“{model}”没有版本 {name}；现有：{names}"
 
 A name in braces is a value. What stands before the first ``_`` of the name is its kind, see :data:`_KINDS`;
-values of other kinds stay as they are.
+values of other kinds stay as they are. Where the English is for programs, a table has the words for people in
+both languages: ``{ en = "…", zh = "…" }``.
 """
 
 from __future__ import annotations
@@ -50,26 +51,26 @@ class Template:
 
     Attributes:
         english: matches the finished sentence; its groups are the values.
-        chinese: in the form of ``str.format``.
+        texts: by language, in the form of ``str.format``; without English if the sentence itself is shown.
         literal: the number of characters outside of places.
     """
 
     english: re.Pattern[str]
-    chinese: str
+    texts: Mapping[str, str]
     literal: int
 
 
 @cache
 def templates() -> tuple[Template, ...]:
     """All templates, those with the most text of their own first."""
-    pairs: dict[str, str] = {}
+    pairs: dict[str, str | dict[str, str]] = {}
     for path in sorted((Path(__file__).parent / "sentences").glob("*.toml")):
         pairs |= tomllib.loads(path.read_text(encoding="utf-8"))
-    made = [_template(english, chinese) for english, chinese in pairs.items()]
+    made = [_template(english, texts) for english, texts in pairs.items()]
     return tuple(sorted(made, key=lambda template: -template.literal))
 
 
-def _template(english: str, chinese: str) -> Template:
+def _template(english: str, texts: str | dict[str, str]) -> Template:
     parts = _PLACE.split(english)
     seen: set[str] = set()
     pattern = ""
@@ -81,7 +82,8 @@ def _template(english: str, chinese: str) -> Template:
         else:
             seen.add(part)
             pattern += f"(?P<{part}>{_pattern(part)})"
-    return Template(re.compile(pattern, re.DOTALL), chinese, sum(map(len, parts[::2])))
+    by_language = {"zh": texts} if isinstance(texts, str) else texts
+    return Template(re.compile(pattern, re.DOTALL), by_language, sum(map(len, parts[::2])))
 
 
 def _pattern(name: str) -> str:
@@ -90,15 +92,16 @@ def _pattern(name: str) -> str:
 
 def sentence(words: Translator, text: str) -> str:
     """A sentence of another layer in the visitor's language; as it is if the catalogue lacks it."""
-    if words.language == "en" or len(text) > MAX_LENGTH or _CHINESE.search(text):
+    if len(text) > MAX_LENGTH or _CHINESE.search(text):
         return text
-    refusal = refusals.refusal_in_chinese(text)
+    refusal = refusals.NO_ANSWER if words.language == "en" else refusals.refusal_in_chinese(text)
     if refusal != refusals.NO_ANSWER:
         return refusal
     for template in templates():
-        match = template.english.fullmatch(text)
-        if match and (values := _values(words, match.groupdict())):
-            return template.chinese.format(**values)
+        own = template.texts.get(words.language)
+        match = template.english.fullmatch(text) if own else None
+        if own and match and (values := _values(words, match.groupdict())):
+            return own.format(**values)
     parts = text.split("; ")
     translated = [sentence(words, part) for part in parts] if len(parts) > 1 else parts
     return "；".join(translated) if translated != parts else text
@@ -112,7 +115,8 @@ def error_text(words: Translator, error: PatronError) -> str:
 def _values(words: Translator, groups: Mapping[str, str]) -> dict[str, str] | None:
     """The values of a sentence; None if one that is a sentence itself is unknown."""
     values = {name: _value(words, name, value) for name, value in groups.items()}
-    unknown = any(name.startswith("text") and _ENGLISH.search(values[name]) for name in groups)
+    chinese = words.language == "zh"
+    unknown = any(chinese and name.startswith("text") and _ENGLISH.search(values[name]) for name in groups)
     return None if unknown else values or {"": ""}
 
 

@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from benchmarks.harness import servers
 from console.app import open_alone, open_app
@@ -40,14 +41,43 @@ def process_alone() -> FastAPI:
     return open_alone(Home(Path(os.environ["PATRON_HOME"])), ServingSettings())
 
 
+def request_in_process(
+    app: FastAPI, path: str, cookies: httpx.Cookies, method: str = "GET", **request: Any
+) -> httpx.Response:
+    """The response of an application in this process; ``cookies`` gets those that it sets."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            client.cookies = cookies
+            response = await client.request(method, path, **request)
+            cookies.jar = client.cookies.jar
+            return response
+
+    return asyncio.run(send())
+
+
 @pytest.fixture(scope="session")
-def address(console_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def serve(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Home], AbstractContextManager[str]]:
+    """A function (home) that opens a context: a server of the console over the home; its URL."""
+
+    @contextmanager
+    def serving(home: Home) -> Iterator[str]:
+        environment = {"PATRON_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).parent)}
+        ours = {"console": servers.uvicorn("conftest:process")}
+        with servers.running(ours, environment, tmp_path_factory.mktemp("console")) as started:
+            yield f"http://{servers.HOST}:{started['console'].port}"
+
+    return serving
+
+
+@pytest.fixture(scope="session")
+def address(console_home: Home, serve: Callable[[Home], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a server of the console, without its path."""
-    folder = tmp_path_factory.mktemp("console")
-    environment = {"PATRON_HOME": str(console_home.path), "PYTHONPATH": str(Path(__file__).parent)}
-    ours = {"console": servers.uvicorn("conftest:process")}
-    with servers.running(ours, environment, folder) as started:
-        yield f"http://{servers.HOST}:{started['console'].port}"
+    with serve(console_home) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -61,24 +91,19 @@ def console_over() -> Callable[[Home], AbstractContextManager[Callable[..., http
     """A function (home) that opens a context: requests to the console over that home, in this process."""
 
     @contextmanager
-    def opened(home: Home) -> Iterator[Callable[..., httpx.Response]]:
+    def over(home: Home) -> Iterator[Callable[..., httpx.Response]]:
         app = open_app(home, ServingSettings())
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-
-        async def ask(path: str, **given: Any) -> httpx.Response:
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                return await client.request(given.pop("method", "GET"), path, **given)
 
         async def shut_down() -> None:
             async with app.router.lifespan_context(app):
                 pass
 
         try:
-            yield lambda path, **given: asyncio.run(ask(path, **given))
+            yield lambda path, **request: request_in_process(app, path, httpx.Cookies(), **request)
         finally:
             asyncio.run(shut_down())
 
-    return opened
+    return over
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +139,37 @@ def browser(without: Callable[[str], NoReturn]) -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture
+def opened(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """A function (address, look) that opens a context: a page of a browser in a profile of its own.
+
+    The context fails on an error message of the browser, and on a request to elsewhere.
+    """
+
+    @contextmanager
+    def profile(address: str, **look: Any) -> Iterator[Page]:
+        problems: list[str] = []
+        # Axe is added to the page by the test, which the page's own policy would refuse.
+        with browser.new_context(base_url=address, bypass_csp=True, **look) as context:
+            page = context.new_page()
+            page.on("console", lambda m: problems.append(f"{m.type}: {m.text}") if is_error(m) else None)
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.on("request", lambda r: None if hostname(r.url) == "127.0.0.1" else problems.append(r.url))
+            yield page
+        assert problems == []
+
+    return profile
+
+
+def is_error(message: ConsoleMessage) -> bool:
+    """Whether the browser reports an error; the status of a page that refuses a change is none."""
+    return message.type == "error" and "the server responded with a status of 4" not in message.text
+
+
+def hostname(url: str) -> str | None:
+    return urlsplit(url).hostname
+
+
 @dataclass
 class Local:
     """A browser without a window: requests with cookies to an application in this process."""
@@ -122,26 +178,14 @@ class Local:
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
 
     def get(self, path: str) -> httpx.Response:
-        return self._send("GET", path)
+        return request_in_process(self.app, path, self.cookies)
 
     def post(self, path: str, **request: Any) -> httpx.Response:
-        return self._send("POST", path, **request)
+        return request_in_process(self.app, path, self.cookies, method="POST", **request)
 
     def form_token(self) -> str:
         """What forms of the pages contain, see :func:`console.changes`."""
         return self.get("/console/audiences").text.split('name="form_token" value="')[1].split('"')[0]
-
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://127.0.0.1", cookies=self.cookies
-            ) as client:
-                response = await client.request(method, path, **request)
-                self.cookies = client.cookies
-                return response
-
-        return asyncio.run(send())
 
 
 @pytest.fixture

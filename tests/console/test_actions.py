@@ -55,7 +55,7 @@ def test_actions_are_made_previewed_changed_and_deleted_by_forms(
         changed = send("/console/actions/save", **FIRST | digest | {"cost": "0.5"})
         assert changed.status_code == 303
         stale = send("/console/actions/save", **FIRST | digest | {"cost": "0.7"})
-        assert (stale.status_code, "is the version" in stale.text) == (409, True)
+        assert (stale.status_code, "somebody changed the actions" in stale.text) == (409, True)
         (action,) = ask("/v1/actions").json()["actions"]
         assert action["cost"] == 0.5
         gone = {"digest": ask("/v1/actions").json()["digest"], "name": "nobody"}

@@ -46,7 +46,7 @@ def test_the_page_shows_the_numbers_of_the_rule_and_what_is_wrong_with_it(
     assert 'action="/console/audiences/save"' not in page
     wrong = client.get("/console/audiences", params={"rule": "chrn > <b>1"})
     assert wrong.status_code == 200
-    assert 'class="notice"' in wrong.text
+    assert 'class="notice warning"' in wrong.text
     assert "<b>1" not in wrong.text
     part = client.get("/console/audiences", params={"rule": RULE, "part": "preview"}).text
     assert f'<p class="value">{size["customers"]:,}</p>' in part

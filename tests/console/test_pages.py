@@ -182,3 +182,13 @@ def test_style_sheets_have_rules_and_comments_only() -> None:
         sheet = re.sub(r"/\*.*?\*/", "", (CONSOLE / "static" / name).read_text(), flags=re.S)
         assert sheet.count("{") == sheet.count("}"), name
         assert not re.search(r"^(<{7}|={7}|>{7})", sheet, re.M), name  # marks of a merge end the next rule
+
+
+@every_language
+def test_an_address_with_a_value_out_of_bounds_says_so(language: str, client: httpx.Client) -> None:
+    segments = "&".join(["segment=value_tier:A"] * 60)
+    for query in (f"sort={'x' * 900}", segments, f"cursor={'x' * 2000}", "q=%00", f"segment={'x' * 900}"):
+        response = get(client, f"/console/customers?{query}", language)
+        assert response.status_code in (200, 404, 422), query
+        assert 'class="notice warning"' in response.text, query
+    assert get(client, f"/console/access?before={'9' * 40}", language).status_code == 200

@@ -6,17 +6,23 @@ from typing import Any
 
 from fastapi import HTTPException
 from starlette.datastructures import FormData
+from starlette.responses import Response
 
 from console.changes import ConsoleChange
-from console.page import PREFIX, ConsolePage, Content, PageTable, TableColumn, Visit
+from console.page import PREFIX, ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
 from console.pages.plans.tables import marginal, plan_tables
 from records.plans.store import PlanJob
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider
+from serving.decisions.run_routes import read as read_run
 from serving.decisions.runs import DecisionRuns
+from serving.decisions.schemas import RunQuery
 from serving.plans.background import Plans
-from serving.plans.schemas import MAX_ROWS, PlanRelease
+from serving.plans.schemas import PlanRelease
 from serving.plans.state import plan_state
+
+ROWS = 50
+FILE_KINDS = ("csv", "xlsx")
 
 
 def load(visit: Visit) -> Content:
@@ -26,7 +32,7 @@ def load(visit: Visit) -> Content:
         HTTPException: 404: there is no such plan, or no longer.
     """
     plan = _find(visit)
-    state = plan_state(visit.services[Decider], visit.services[Plans].store, plan, MAX_ROWS)
+    state = plan_state(visit.services[Decider], visit.services[Plans].store, plan, ROWS)
     running = state.status == "running" or (state.release is not None and state.release.status == "running")
     values: dict[str, Any] = {"state": state, "plan": state.plan, "running": running, "marginal": []}
     if state.plan is None:
@@ -44,7 +50,20 @@ def release(visit: Visit, form: FormData) -> str:  # noqa: ARG001 - the button i
     return f"{PREFIX}/plans/{plan.id}"
 
 
+def load_file(visit: Visit) -> Response:
+    """All customers of a released plan with their actions, as a file."""
+    kind, services = visit.path["kind"], visit.services
+    if kind not in FILE_KINDS:
+        raise HTTPException(404, visit.words("console.no_table"))
+    query = RunQuery.model_validate({"format": kind, "language": visit.words.language, "only_actions": True})
+    response = read_run(visit.path["plan_id"], query, services[DecisionRuns], services[Decider], visit.caller)
+    if not isinstance(response, Response):
+        raise TypeError("a file is no page of customers")
+    return response
+
+
 PAGE = ConsolePage("stored_plan", "/plans/{plan_id}", Scope.DECISIONS, load, in_menu=False)
+FILES = (ConsoleFile("/plans/{plan_id}/customers.{kind}", Scope.DECISIONS, load_file),)
 CHANGES = (ConsoleChange("/plans/{plan_id}/release", Scope.DECISIONS, release, "released a plan"),)
 
 

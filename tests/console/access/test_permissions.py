@@ -80,6 +80,7 @@ CHANGES = {
 }
 FILES = {
     "customers": "/audiences/{name}/customers.{kind}",
+    "decisions": "/plans/{plan_id}/customers.{kind}",
     "operations": "/monitoring/{model}/evidently",
 }
 

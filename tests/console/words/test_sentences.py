@@ -136,10 +136,11 @@ def test_every_text_that_a_page_can_show_has_chinese() -> None:
 
 def test_the_chinese_of_a_sentence_has_no_word_of_another_language() -> None:
     for template in templates():
-        own = re.sub(r"`[^`]*`|\{\w+\}", "", template.chinese)
-        assert re.findall("[A-Za-z_]+", re.sub(PRODUCTS, "", own)) == [], template.chinese
-        assert not re.search(r"[\u4e00-\u9fff][,.;:!?()]", own), template.chinese
-        assert set(re.findall(r"\{(\w+)\}", template.chinese)) <= set(template.english.groupindex)
+        own = re.sub(r"`[^`]*`|\{\w+\}", "", template.texts["zh"])
+        assert re.findall("[A-Za-z_]+", re.sub(PRODUCTS, "", own)) == [], own
+        assert not re.search(r"[\u4e00-\u9fff][,.;:!?()]", own), own
+        for text in template.texts.values():
+            assert set(re.findall(r"\{(\w+)\}", text)) <= set(template.english.groupindex)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,11 @@ def test_the_chinese_of_a_sentence_has_no_word_of_another_language() -> None:
 def test_a_sentence_keeps_its_values(english: str, chinese: str) -> None:
     assert sentence(CHINESE, english) == chinese
     assert sentence(Translator("en", "Europe/Berlin", "EUR"), english) == english
+
+
+def test_what_programs_are_told_is_told_to_people_in_their_words() -> None:
+    english = sentence(Translator("en", "Europe/Berlin", "EUR"), 'give a reason for the record: --why "..."')
+    assert english == "give a reason for the record"
 
 
 def test_a_long_text_is_not_searched_for_sentences() -> None:
