@@ -16,7 +16,7 @@ from serving.access.scopes import Scope
 from serving.http.services import Services
 
 Kind = Literal[
-    "text", "long", "prose", "code", "data", "number", "measure", "money", "percent", "day", "moment"
+    "text", "long", "prose", "code", "data", "number", "measure", "money", "percent", "day", "month", "moment"
 ]
 """``prose`` is a text of Patron, translated where it is shown; ``code`` a rule or the name of a feature;
 ``data`` a text of the shop, such as a customer's id.

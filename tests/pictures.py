@@ -12,7 +12,8 @@ FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 PICTURES = {
     "overview": "/console",
     "customers": "/console/customers?sort=-revenue_at_risk",
-    "segments": "/console/segments",
+    "segments": "/console/segments?kind=rfm_segment",
+    "plan": "/console/plan?budget=500",
 }
 SIZE = {"width": 1200, "height": 750}
 

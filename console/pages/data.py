@@ -134,7 +134,7 @@ def _rejected(visit: Visit, record: Mapping[str, Any]) -> tuple[PageTable, str |
 
 def _months(months: Sequence[Mapping[str, Any]]) -> PageTable:
     counts, money = IMPORTED
-    columns = [TableColumn("month", "data.month", is_row_header=True)]
+    columns = [TableColumn("month", "data.month", "month", is_row_header=True)]
     columns += [TableColumn(name, f"data.{name}", "number") for name in counts]
     columns += [TableColumn(name, f"data.{name}", "money") for name in money]
     return PageTable("data.months", columns, months[::-1], "data.no_import")

@@ -85,7 +85,7 @@ def _chart(visit: Visit, months: list[dict[str, Any]]) -> Any:
 
 def _months(months: list[dict[str, Any]]) -> PageTable:
     columns = [
-        TableColumn("month", "overview.month"),
+        TableColumn("month", "overview.month", "month"),
         TableColumn("net", "overview.monthly", "money"),
         TableColumn("orders", "overview.orders", "number"),
         TableColumn("average_order_value", "overview.average", "money"),

@@ -95,7 +95,11 @@ def _chart(months: Sequence[MonthResults], words: Translator) -> Any:
 
 def _months(report: ResultsResponse, words: Translator) -> list[Row]:
     return [
-        {"month": month.month if month.complete else words("results.so_far", month=month.month)}
+        {
+            "month": words.month(month.month)
+            if month.complete
+            else words("results.so_far", month=words.month(month.month))
+        }
         | _row(month, words)
         for month in reversed(report.months)
     ]

@@ -144,6 +144,8 @@ class Translator:
             return self.percent(value, 1)
         if kind == "day":
             return self.day(value)
+        if kind == "month" and value:
+            return self.month(value)
         if kind == "moment":
             return self.moment(value)
         return NONE if value is None or value == "" else str(value)

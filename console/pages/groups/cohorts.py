@@ -63,7 +63,7 @@ def _table(caption: str, cohorts: Sequence[Cohort], measure: str, kind: Kind) ->
     later = [month[measure] for cohort in cohorts for month in cohort["months"][1 : MONTHS + 1]]
     heat = max(later, default=0.0)
     columns = [
-        TableColumn("cohort", "cohorts.cohort", is_row_header=True),
+        TableColumn("cohort", "cohorts.cohort", "month", is_row_header=True),
         TableColumn("customers", "cohorts.customers", "number"),
     ]
     for since in range(max((len(row) - 2 for row in rows), default=0)):
