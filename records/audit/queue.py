@@ -1,4 +1,4 @@
-"""Entries that do not delay what they are about: looks at customers, which a thread appends each second.
+"""Entries that do not delay what they are about, such as looks at customers: a thread appends them.
 
 A killed process loses those of its last second. Beyond ``MAX_QUEUED`` entries, which only a database that
 cannot be written leads to, further ones are counted, and the log gets the count as an entry.
@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AuditedLook:
-    """A look that is not in the log yet.
+class QueuedEntry:
+    """An entry that is not in the log yet.
 
     Attributes:
-        customer_id: whose; the log gets the key instead. Empty for a list of customers.
-        about: what else was looked at.
+        customer_id: of whom; the log gets the key instead. Empty if it is not about one customer.
+        about: what else it is about.
     """
 
     at_us: int
@@ -39,7 +39,7 @@ class AuditedLook:
 
 
 class AuditQueue:
-    """Appends looks to the audit log; threads may share it. Closing it appends what is queued.
+    """Appends entries to the audit log; threads may share it. Closing it appends what is queued.
 
     Args:
         keys_of: finds customers' keys by their ids.
@@ -52,17 +52,17 @@ class AuditQueue:
         flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
         self._log, self._keys_of, self._flush_seconds = log, keys_of, flush_seconds
-        self._queue: deque[AuditedLook] = deque()
+        self._queue: deque[QueuedEntry] = deque()
         self._lost = 0
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def put(self, by: str, what: str, customer_id: str = "", about: str = "") -> None:
-        """Queue a look; returns at once."""
-        look = AuditedLook(self._log.now_us(), by, what, customer_id, about)
+        """Queue an entry; returns at once."""
+        entry = QueuedEntry(self._log.now_us(), by, what, customer_id, about)
         with self._lock:
             if len(self._queue) < MAX_QUEUED:
-                self._queue.append(look)
+                self._queue.append(entry)
             else:
                 self._lost += 1
             if self._thread is None and not self._stop.is_set():
@@ -77,7 +77,7 @@ class AuditQueue:
         if thread is not None:
             thread.join()
         if missing := len(self._queue) + self._lost:
-            _log.error("%d looks at customers could not be written to the audit log and are lost", missing)
+            _log.error("%d entries could not be written to the audit log and are lost", missing)
 
     def _run(self) -> None:
         while not self._stop.wait(self._flush_seconds):
@@ -87,23 +87,23 @@ class AuditQueue:
     def _flush(self) -> None:
         while self._queue or self._lost:
             with self._lock:
-                looks, lost = [self._queue[i] for i in range(min(BATCH, len(self._queue)))], self._lost
+                entries, lost = [self._queue[i] for i in range(min(BATCH, len(self._queue)))], self._lost
             try:
-                ids = [look.customer_id for look in looks if look.customer_id]
+                ids = [entry.customer_id for entry in entries if entry.customer_id]
                 keys = self._keys_of(ids) if ids else {}
-                entries = [(look.at_us, look.by, look.what, _about(look, keys)) for look in looks]
+                rows = [(entry.at_us, entry.by, entry.what, _about(entry, keys)) for entry in entries]
                 if lost:
-                    entries.append((self._log.now_us(), SERVICE, LOST, str(lost)))
-                self._log.append_all(entries)
+                    rows.append((self._log.now_us(), SERVICE, LOST, str(lost)))
+                self._log.append_all(rows)
             except PatronError as error:
                 _log.error("the audit log cannot be written; it will be retried: %s", error)
                 return
             with self._lock:
                 self._lost -= lost
-                for _ in looks:
+                for _ in entries:
                     self._queue.popleft()
 
 
-def _about(look: AuditedLook, keys: Mapping[str, int]) -> str:
-    key = str(keys.get(look.customer_id, "")) if look.customer_id else ""
-    return f"{key} {look.about}".strip()
+def _about(entry: QueuedEntry, keys: Mapping[str, int]) -> str:
+    key = str(keys.get(entry.customer_id, "")) if entry.customer_id else ""
+    return f"{key} {entry.about}".strip()

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import Depends, Request, Response
 
+from core.errors import PatronError
 from records.audit.log import AuditLog
 from records.audit.queue import AuditQueue
 from serving.access.authentication import Caller
@@ -27,7 +28,9 @@ def name_in_audit(caller: Caller) -> str:
 class AuditedChange:
     """A dependency: the log has an entry before the response to a change that was made is sent.
 
-    Its object is the path's parameters, else what the header ``Location`` of the response names.
+    While the database is away, some changes are still possible. Their entries are queued, so that the
+    response does not deny a change that was made. The object of an entry is the path's parameters, else
+    what the header ``Location`` of the response names.
 
     Args:
         what: such as ``changed an action``.
@@ -41,7 +44,11 @@ class AuditedChange:
         yield
         about = " ".join(map(str, request.path_params.values()))
         about = about or response.headers.get("location", "").rpartition("/")[2]
-        services_of(request.app)[AuditLog].append(name_in_audit(request.state.caller), self.what, about)
+        services, by = services_of(request.app), name_in_audit(request.state.caller)
+        try:
+            services[AuditLog].append(by, self.what, about)
+        except PatronError:
+            services[AuditQueue].put(by, self.what, about=about)
 
 
 class AuditedLooks:

@@ -60,5 +60,5 @@ def test_an_unusable_database_is_retried_and_the_loss_is_logged(
         looks.close()
     assert [record.getMessage() for record in caplog.records] == [
         "the audit log cannot be written; it will be retried: the database cannot be used",
-        "1 looks at customers could not be written to the audit log and are lost",
+        "1 entries could not be written to the audit log and are lost",
     ]
