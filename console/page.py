@@ -127,7 +127,7 @@ class ConsolePage:
 
     Attributes:
         name: of its template, ``NAME.html``, its messages, ``NAME.title`` and ``NAME.lead``, and its exports.
-        path: its address below ``/console``, such as ``/customers/{customer_id:path}``.
+        path: its address below ``/console``, such as ``/customers/{customer_key}``.
         scope: which callers may see it.
         load: reads its content. Raises PatronError if there is nothing to show; the text says what to do.
         in_menu: whether the menu has it.

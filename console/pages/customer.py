@@ -25,6 +25,7 @@ from serving.decisions import routes as decisions_api
 from serving.decisions.decider import Decider
 from serving.decisions.schemas import ActionsRequest
 from serving.http.metrics import Metrics
+from serving.scores.inference import UNKNOWN
 from serving.scores.schemas import ExplainedScore
 from serving.scores.scorer import Scorer
 
@@ -34,12 +35,13 @@ FLAGS = {"true": True, "false": False}
 
 
 def load(visit: Visit) -> Content:
-    """A customer by the id in the path.
+    """A customer by the key in the path.
 
     Raises:
-        HTTPException: 404: nobody has this id.
+        HTTPException: 404: nobody has this key.
     """
-    customer_id, scorer = visit.path["customer_id"], visit.services[Scorer]
+    scorer = visit.services[Scorer]
+    customer_id = _id_of(scorer, visit.path["customer_key"])
     language = visit.words.language
     query = PortraitQuery(language=language)
     log = visit.services[DecisionLog]
@@ -54,13 +56,21 @@ def load(visit: Visit) -> Content:
             "events": [_event(visit.words, event) for event in timeline.events],
         },
         {"facts": _facts(visit, portrait)},
-        str(scorer.identity.keys([customer_id])[customer_id]),
+        str(int(visit.path["customer_key"])),
     )
 
 
 PAGE = ConsolePage(
-    "customer", "/customers/{customer_id:path}", Scope.CUSTOMERS, load, False, "looked at a customer"
+    "customer", "/customers/{customer_key}", Scope.CUSTOMERS, load, False, "looked at a customer"
 )
+
+
+def _id_of(scorer: Scorer, key: str) -> str:
+    ids = scorer.identity.ids([int(key)]) if key.isascii() and key.isdecimal() and len(key) < 19 else {}
+    if not ids:
+        raise HTTPException(404, UNKNOWN)
+    (customer_id,) = ids.values()
+    return customer_id
 
 
 def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:

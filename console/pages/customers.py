@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from core.errors import NothingThere
@@ -41,15 +41,16 @@ def load(visit: Visit) -> Content:
         return Content(values | {"problem": str(error)}, {"customers": _table([], visit, "")})
     as_of = response.scores_as_of or response.features_as_of
     values |= {"total": response.total, "as_of": as_of}
-    return Content(values, {"customers": _table(_rows(response), visit, response.next_cursor or "")})
+    return Content(values, {"customers": _table(_rows(visit, response), visit, response.next_cursor or "")})
 
 
 PAGE = ConsolePage("customers", "/customers", Scope.CUSTOMERS, load)
 
 
-def address(customer_id: str) -> str:
-    """The address of a customer's page."""
-    return f"/console/customers/{quote(customer_id, safe='')}"
+def addresses(visit: Visit, customer_ids: Sequence[str]) -> Mapping[str, str]:
+    """The addresses of customers' pages by id. They have the key, since addresses get into logs."""
+    keys = visit.services[Scorer].identity.keys(customer_ids) if customer_ids else {}
+    return {customer_id: f"/console/customers/{key}" for customer_id, key in keys.items()}
 
 
 def _listed(visit: Visit, chosen: Mapping[str, object]) -> CustomersResponse:
@@ -82,11 +83,12 @@ def _matching(visit: Visit, customer_id: str) -> CustomersResponse:
     )
 
 
-def _rows(response: CustomersResponse) -> list[Row]:
+def _rows(visit: Visit, response: CustomersResponse) -> list[Row]:
+    links = addresses(visit, [customer.customer_id for customer in response.customers])
     return [
         {
             "customer_id": customer.customer_id,
-            "address": address(customer.customer_id),
+            "address": links.get(customer.customer_id),
             "value": customer.value,
             **customer.segments,
         }

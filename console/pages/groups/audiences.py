@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from console.changes import ConsoleChange, text
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
-from console.pages.customers import address as customer_address
+from console.pages.customers import addresses
 from core.errors import NothingThere, PatronError
 from decisions.catalogue.audience_sizes import list_audiences, size_of
 from decisions.names.channels import CHANNELS
@@ -70,7 +70,8 @@ def load_audience(visit: Visit) -> Content:
     if isinstance(page, Response):
         raise TypeError("a page of customers is no file")
     (audience,) = list_audiences(visit.home, name)["audiences"]
-    rows = [c.model_dump() | {"address": customer_address(c.customer_id)} for c in page.customers]
+    links = addresses(visit, [customer.customer_id for customer in page.customers])
+    rows = [c.model_dump() | {"address": links.get(c.customer_id)} for c in page.customers]
     for row in rows:
         row["lifecycle_stage"] = visit.words.choice("stage", row["lifecycle_stage"] or "")
         row["rfm_segment"] = visit.words.choice("rfm", row["rfm_segment"] or "")

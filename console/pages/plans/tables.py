@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from console.catalogue_names import action_names, channel_name
 from console.page import PageTable, Row, TableColumn, Visit
-from console.pages.customers import address
+from console.pages.customers import addresses
 from console.words.messages import Translator
 from serving.plans.schemas import PlanBudget, PlanReport, PlanRow
 
@@ -17,7 +17,7 @@ def plan_tables(visit: Visit, plan: PlanReport, listed: Sequence[PlanRow]) -> di
     return {
         "actions": _actions(plan, names, words),
         "budgets": _budgets(plan, words),
-        "customers": _customers(listed, names, words),
+        "customers": _customers(visit, listed, names),
     }
 
 
@@ -81,11 +81,12 @@ def _budgets(plan: PlanReport, words: Translator) -> PageTable:
     return PageTable("plan.budgets", columns, rows, "plan.no_budgets")
 
 
-def _customers(listed: Sequence[PlanRow], names: Mapping[str, str], words: Translator) -> PageTable:
+def _customers(visit: Visit, listed: Sequence[PlanRow], names: Mapping[str, str]) -> PageTable:
+    links, words = addresses(visit, [row.customer_id for row in listed]), visit.words
     rows: list[Row] = [
         {
             "customer": row.customer_id,
-            "address": address(row.customer_id),
+            "address": links.get(row.customer_id),
             "action": names.get(row.action, row.action),
             "channel": channel_name(row.channel, words.language),
             "value": row.expected_value,

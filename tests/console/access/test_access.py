@@ -69,7 +69,7 @@ def token_of(client: httpx.Client) -> str:
 def test_without_a_session_every_page_leads_to_the_sign_in(service: str) -> None:
     with httpx.Client(base_url=service) as client:
         for page in PAGES:
-            path = f"/console{page.path.replace('{customer_id:path}', 'C1')}"
+            path = f"/console{page.path.replace('{customer_key}', '1')}"
             response = client.get(path)
             assert (response.status_code, response.headers["location"][:19]) == (303, "/console/sign-in?to")
         assert client.get("/console/sign-in").status_code == 200
