@@ -4,6 +4,7 @@ BIN := .venv/bin
 WORKERS := $(shell expr $$(nproc || echo 2) + 1)# one more than cores, since tests wait for processes
 CHECKS := tests/test_documentation.py tests/test_layers.py tests/test_words.py
 export TZ := UTC
+unexport PYTHONDONTWRITEBYTECODE# tests start hundreds of processes, each of which would compile the sources
 
 install: .venv/.installed           ## what Patron needs, into .venv
 install-dev: .venv/.installed-dev   ## and what its tests need
