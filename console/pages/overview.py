@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from console.charts.series import Series, bars
@@ -12,9 +13,15 @@ from features.offline import kpis
 from serving.access.scopes import Scope
 from serving.scores.scorer import Scorer
 from serving.totals.measures import MEASURES
-from serving.totals.overview import overview
+from serving.totals.overview import overview, shop_total_before
 
 MONTHS = 24
+WEEK_COLUMNS = (
+    TableColumn("customers", "overview.week_customers", "number"),
+    TableColumn("orders", "overview.orders", "number"),
+    TableColumn("net", "overview.week_net", "money"),
+    TableColumn("at_risk", "overview.revenue_at_risk", "money"),
+)
 
 
 def load(visit: Visit) -> Content:
@@ -23,6 +30,7 @@ def load(visit: Visit) -> Content:
     champions = scorer.champions
     totals = overview(visit.home, champions.named)
     months = kpis.latest(kpis.read(visit.home, kpis.KPIS), MONTHS)["months"]
+    weeks = _stored_weeks(visit, totals)
     return Content(
         {
             "as_of": totals["as_of"],
@@ -31,8 +39,9 @@ def load(visit: Visit) -> Content:
             "expected": [_expected(visit, totals, measure.name) for measure in MEASURES],
             "attention": [*champions.unavailable.values(), *_stale(totals)],
             "revenue": _chart(visit, months),
+            "week": _changes(visit, weeks),
         },
-        {"months": _months(months), "stages": _stages(visit, totals)},
+        {"weeks": _weeks(visit, weeks), "months": _months(months), "stages": _stages(visit, totals)},
     )
 
 
@@ -48,6 +57,46 @@ def _last_complete(visit: Visit, months: list[dict[str, Any]]) -> Mapping[str, A
     before = over[-2]["net"] if len(over) > 1 else 0
     last["change"] = _signed(visit, last["net"] / before - 1) if before > 0 else None
     return last
+
+
+def _stored_weeks(visit: Visit, totals: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The last full week and the one before, with the value at risk; none if a build stored none yet."""
+    try:
+        weeks = kpis.read(visit.home, kpis.WEEKS)["weeks"]
+    except NothingThere:
+        return []
+    risk, now = totals["revenue_at_risk"], visit.home.shop().now()
+    before = shop_total_before(visit.home, "revenue_at_risk", now - timedelta(days=7))
+    at_risk = (risk["expected"] if risk else None, before)
+    return [week | {"at_risk": value} for week, value in zip(weeks, at_risk, strict=True)]
+
+
+def _changes(visit: Visit, weeks: list[dict[str, Any]]) -> list[str]:
+    """What changed from one week to the next, in words; of figures that both weeks have."""
+    sentences, words = [], visit.words
+    for column in WEEK_COLUMNS:
+        values = [week[column.name] for week in weeks]
+        if not values or None in values:
+            continue
+        value, before = (words.text(column.kind, number) for number in values)
+        change = "same" if values[0] == values[1] else "more" if values[0] > values[1] else "less"
+        figure = words(column.title)
+        sentences.append(words(f"overview.week_{change}", figure=figure, value=value, before=before))
+    return sentences
+
+
+def _weeks(visit: Visit, weeks: list[dict[str, Any]]) -> PageTable:
+    rows = [
+        week
+        | {
+            "days": visit.words(
+                "overview.days", first=visit.words.day(week["first"]), last=visit.words.day(week["last"])
+            )
+        }
+        for week in weeks
+    ]
+    columns = [TableColumn("days", "overview.week", is_row_header=True), *WEEK_COLUMNS]
+    return PageTable("overview.weeks", columns, rows, "overview.no_weeks")
 
 
 def _signed(visit: Visit, share: float) -> str:

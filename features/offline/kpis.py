@@ -1,4 +1,4 @@
-"""Monthly key figures of a shop, and its cohorts: computed from the events, and stored by each build.
+"""Monthly key figures of a shop, its cohorts and last two weeks: computed and stored by each build.
 
 A month is a calendar month in the shop's time zone. Orders count by their latest version, and money is in the
 shop's currency; see :mod:`events.queries.order_months`.
@@ -22,9 +22,10 @@ from core.errors import NothingThere
 from core.home import Home
 from events import lake
 from events.queries.order_months import OrderMonths, first_day_of, order_months
+from events.queries.order_weeks import order_weeks
 from features.groups.segment_rules import LAPSED_AFTER_DAYS
 
-KPIS, COHORTS = "kpis", "cohorts"
+KPIS, COHORTS, WEEKS = "kpis", "cohorts", "weeks"
 Result = dict[str, Any]
 
 
@@ -48,23 +49,27 @@ class _Months:
 
 
 def compute(home: Home, as_of: datetime) -> dict[str, Result]:
-    """The key figures and the cohorts, by ``KPIS`` and ``COHORTS``, as known at a moment.
+    """What is known at a moment, by ``KPIS``, ``COHORTS`` and ``WEEKS``.
 
     Raises:
         PatronError: there is no shop, or its events cannot be read.
     """
     months = _Months(home, as_of, order_months(home, as_of, LAPSED_AFTER_DAYS))
-    return {KPIS: _kpis(months), COHORTS: _cohorts(months)}
+    return {
+        KPIS: _kpis(months),
+        COHORTS: _cohorts(months),
+        WEEKS: months.about() | {"weeks": _weeks(home, as_of)},
+    }
 
 
 def write(home: Home, as_of: datetime) -> None:
-    """Compute and store both, each in one step."""
+    """Compute and store all of them, each in one step."""
     for name, content in compute(home, as_of).items():
         files.replace(_file(home, name), json.dumps(content))
 
 
 def read(home: Home, name: str) -> Result:
-    """The key figures or the cohorts as of the last build.
+    """The key figures, the cohorts or the weeks as of the last build.
 
     Raises:
         NothingThere: nothing was built from the current events.
@@ -134,6 +139,20 @@ def _figures(row: Mapping[Hashable, Any], new: int, lapsed: int) -> Result:
         "average_order_value": round(row["gross"] / orders, 2) if orders else None,
         "repeat_share": round((orders - new) / orders, 4) if orders else None,
     }
+
+
+def _weeks(home: Home, as_of: datetime) -> list[Result]:
+    """The last seven full days and the seven before, the latest first."""
+    return [
+        {
+            "first": week.first.isoformat(),
+            "last": week.last.isoformat(),
+            "customers": week.customers,
+            "orders": week.orders,
+            "net": round(week.gross - week.refunds, 2),
+        }
+        for week in order_weeks(home, as_of)
+    ]
 
 
 def _cohorts(months: _Months) -> Result:

@@ -52,6 +52,16 @@ def overview(home: Home, champions: Mapping[str, str]) -> dict[str, Any]:
     return {**content, **shop, "totals": states, "kinds": kinds}
 
 
+def shop_total_before(home: Home, measure: str, moment: datetime) -> float | None:
+    """What was expected of the shop by the newest score job before a moment; None if none is stored."""
+    store = ScoreJobStore(home)
+    for _, content in _stored(store, (job for job in store.list_jobs() if job.at < moment)):
+        if measure in content["measures"]:
+            expected: float | None = content["measures"][measure]["shop"]["expected"]
+            return expected
+    return None
+
+
 def _newest(store: ScoreJobStore) -> dict[str, JobTotals]:
     """By measure the totals of the newest job that has them."""
     newest: dict[str, JobTotals] = {}

@@ -146,6 +146,16 @@ def test_preferences_are_kept_and_lead_back_to_the_console_only(address: str) ->
             assert response.headers["location"] == "/console"
 
 
+def test_the_overview_compares_the_last_seven_days_with_the_seven_before(client: httpx.Client) -> None:
+    sheet = client.get("/console/export/weeks.csv").text.lstrip("\ufeff")
+    heading, latest, before = csv.reader(io.StringIO(sheet))
+    assert latest[0] != before[0]
+    sentences = get(client, "/console").text
+    for name, now, then in zip(heading[1:4], latest[1:4], before[1:4], strict=True):
+        change = "the same as" if float(now) == float(then) else "up" if float(now) > float(then) else "down"
+        assert re.search(f"{name}: [^<]+, {change}", sentences), name
+
+
 def test_a_customer_is_shown_with_scores_and_reasons_and_nobody_is_said_to_be_nobody(
     client: httpx.Client, console_home: Home
 ) -> None:

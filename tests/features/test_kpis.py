@@ -22,7 +22,7 @@ from events.lake import shops
 from events.segment.translate import Place, translate
 from features.groups.segment_rules import LAPSED_AFTER_DAYS
 from features.offline import kpis
-from features.offline.kpis import COHORTS, KPIS
+from features.offline.kpis import COHORTS, KPIS, WEEKS
 
 ZONE = "America/New_York"
 START = datetime(2022, 11, 20, 3, 30, tzinfo=UTC)
@@ -199,6 +199,20 @@ def test_the_cohorts_are_those_of_plain_python(home: Home, sent: Sent) -> None:
     assert result["cohorts"] == expected
 
 
+def test_the_weeks_are_those_of_plain_python(home: Home, sent: Sent) -> None:
+    for now in (NOW, NOW - timedelta(days=40)):
+        weeks = kpis.compute(home, now)[WEEKS]["weeks"]
+        assert [week["last"] for week in weeks] == [f"{local(now) - timedelta(days=n)}" for n in (1, 8)]
+        for week in weeks:
+            first, last = date.fromisoformat(week["first"]), date.fromisoformat(week["last"])
+            assert (last - first).days == 6
+            orders = [o for o in sent.orders if first <= local(o.placed) <= last]
+            back = [r for r in sent.refunds if first <= local(r.made) <= last]
+            counts = len({order.person for order in orders}), len(orders)
+            assert (week["customers"], week["orders"]) == counts
+            assert week["net"] == sum(o.amount for o in orders) - sum(r.amount for r in back)
+
+
 def test_at_the_end_of_a_month_it_is_the_last_and_complete(home: Home) -> None:
     midnight = datetime(2025, 2, 1, tzinfo=ZoneInfo(ZONE)).astimezone(UTC)
     last = kpis.compute(home, midnight)[KPIS]["months"][-1]
@@ -216,7 +230,7 @@ def test_a_shop_without_orders_has_no_months(tmp_path: Path) -> None:
 
 def test_a_build_stores_what_is_read_later(built_shop: Home, home: Home) -> None:
     now = built_shop.shop().now()
-    stored = {name: kpis.read(built_shop, name) for name in (KPIS, COHORTS)}
+    stored = {name: kpis.read(built_shop, name) for name in (KPIS, COHORTS, WEEKS)}
     assert stored == json.loads(json.dumps(kpis.compute(built_shop, now), allow_nan=False))
     assert [m["month"] for m in kpis.latest(stored[KPIS], 2)["months"]] == ["2024-06", "2024-07"]
     assert lake.metadata(home).generation  # it has events, and was never built
