@@ -48,7 +48,7 @@ MODELS = ["churn", "propensity", "clv"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How fast the console is in a large shop.")
-    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--customers", type=int, default=1_000_000, help="100,000 or more.")
     parser.add_argument("--home", type=Path, help="A home that this benchmark made; made there if absent.")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:

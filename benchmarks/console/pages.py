@@ -6,13 +6,15 @@ import http.client
 import math
 import time
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from benchmarks.console.shop import AUDIENCES
 from benchmarks.harness.servers import HOST
 from console.page import PREFIX
 
-CUSTOMERS = ("M0000001", "M0400123", "M0999999")
+CUSTOMER = "M0040123"
+KEYS = (10_001, 40_123, 99_999)
+"""Keys of customers, all of whom a shop of 100,000 has."""
 RULE = "orders_365d >= 2 and clv > 150 and newsletter = true"
 TIMEOUT_S = 120
 
@@ -21,7 +23,7 @@ def addresses() -> dict[str, str]:
     """By the name of a measure an address below ``/console``; every page, its filters, orders and parts."""
     list_of = {
         "customers": {},
-        "customers_search": {"q": CUSTOMERS[1]},
+        "customers_search": {"q": CUSTOMER},
         "customers_nobody": {"q": "nobody"},
         "customers_by_clv": {"sort": "-clv"},
         "customers_at_risk": {"sort": "-revenue_at_risk"},
@@ -32,7 +34,7 @@ def addresses() -> dict[str, str]:
         "overview": "",
         **{name: f"/customers?{urlencode(query)}" for name, query in list_of.items()},
         "customers_file": "/export/customers/customers.csv",
-        **{f"customer_{i}": f"/customers/{quote(c)}" for i, c in enumerate(CUSTOMERS)},
+        **{f"customer_{i}": f"/customers/{key}" for i, key in enumerate(KEYS)},
         "segments": "/segments",
         "segments_rfm": "/segments?kind=rfm_segment",
         "audiences": "/audiences",
