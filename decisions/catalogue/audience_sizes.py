@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
-from core.errors import NothingThere
+from core.errors import NothingThere, StoreUnavailable
 from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.audiences import Audience
@@ -76,7 +76,8 @@ class AudienceSizes:
     def listing(self, files: EverybodyFiles | None) -> list[dict[str, Any]]:
         """Each audience with its size, its value and its reach by channel.
 
-        The value is the sum of clv; None before all customers were scored.
+        The value is the sum of clv; None before all customers were scored. The reach is None while the
+        database is unavailable.
         """
         counts: dict[str, RuleCounts] = {}
         if files is not None:
@@ -86,10 +87,13 @@ class AudienceSizes:
 
     def _counts(self, files: EverybodyFiles) -> Sequence[RuleCounts]:
         rules = tuple(self.rules.items())
-        if self.reach is None or files.customers <= MAX_AT_ONCE:
-            return _count(files, rules, self.reach)
-        period = int(self.reach.home.shop().now().timestamp() // PERIOD_S)
-        return _count_large(_LargeCount(files, rules, self.reach.actions.digest, period, self.reach))
+        try:
+            if self.reach is None or files.customers <= MAX_AT_ONCE:
+                return _count(files, rules, self.reach)
+            period = int(self.reach.home.shop().now().timestamp() // PERIOD_S)
+            return _count_large(_LargeCount(files, rules, self.reach.actions.digest, period, self.reach))
+        except StoreUnavailable:  # sizes and values need no database
+            return _count(files, rules, None)
 
     def _row(self, name: str, counts: RuleCounts | None, scored: bool) -> dict[str, Any]:
         audience, size = self.audiences[name], counts and counts.customers

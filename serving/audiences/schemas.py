@@ -50,6 +50,7 @@ class AudienceSize(BaseModel):
     reach: dict[str, int] | None = Field(
         description="By channel, how many of them decisions may contact by it now: by consent and"
         " suppressions of this moment, with an address where one is declared. Contact limits are left out."
+        " Null while the database is unavailable."
     )
     reach_share: dict[str, float] | None = Field(description="The same as a share of the audience.")
 
