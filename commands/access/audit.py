@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, print_result
+from commands.common import AsJson, Exit, open_home, print_note, print_result
+from core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from core.home import Home
@@ -62,9 +63,15 @@ def verify(
 
 
 def audited(home: Home, what: str, about: str) -> None:
-    """Add an entry for a command, by the name of the user who runs it."""
+    """Add an entry for a command, by the name of the user who runs it.
+
+    What the command did stays done while the database is unavailable; a note says that the entry is missing.
+    """
     import getpass
 
     from records.audit.log import AuditLog
 
-    AuditLog(home).append(f"command ({getpass.getuser()})", what, about)
+    try:
+        AuditLog(home).append(f"command ({getpass.getuser()})", what, about)
+    except StoreUnavailable as error:
+        print_note(f"the audit log has no entry for this command: {error}")

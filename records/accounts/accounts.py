@@ -21,6 +21,7 @@ from records.accounts.tables import accounts as table
 from records.accounts.tables import sessions
 
 MIN_PASSWORD, MAX_PASSWORD, MAX_NAME = 12, 200, 60
+OPENID = "openid "  # how the credential of a person of an issuer begins
 MAX_FAILURES, LOCK_US = 10, 15 * 60 * 1_000_000
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43  # of no password
 
@@ -135,7 +136,7 @@ class Accounts:
             NameTaken: a new account would have the name of another one, such as a local account.
             PatronError: the name is not printable.
         """
-        credential = f"openid {issuer} {subject}"  # no Argon2 hash, so no password matches it
+        credential = f"{OPENID}{issuer} {subject}"  # no Argon2 hash, so no password matches it
         row = self._first(table.c.password == credential)
         if row is None:
             return self._insert(name, role, credential)
@@ -144,7 +145,14 @@ class Accounts:
         return _account(row) if row.role == role else self.set_role(row.name, role)
 
     def set_password(self, name: str, password: str) -> Account:
-        """Set a password, and end all sessions of the account."""
+        """Set a password, and end all sessions of the account.
+
+        Raises:
+            PatronError: there is no such account, or it signs in by OpenID Connect.
+        """
+        row = self._first(table.c.name == name.strip().lower())
+        if row is not None and row.password.startswith(OPENID):
+            raise PatronError(f"{row.name} signs in by OpenID Connect, so the account has no password here")
         return self._change(name, {"password": self._hash(password), "failures": 0, "locked_until_us": 0})
 
     def set_role(self, name: str, role: str) -> Account:

@@ -59,6 +59,8 @@ def test_a_person_is_signed_in_with_the_role_of_a_group_at_each_sign_in(
     assert (account.name, account.role) == ("ada", Role.SCIENTIST)
     assert client.get("/console/models").status_code != 403
     assert Accounts(shop_copy).sign_in("ada", f"openid {provider.address} 7f3") is None
+    with pytest.raises(PatronError, match="has no password here"):
+        Accounts(shop_copy).set_password("ada", "correct horse battery")
     Accounts(shop_copy).close("ada")
     assert "is closed" in through_the_provider(client).text
     assert client.get("/console").status_code == 303
