@@ -14,6 +14,7 @@ from typing import Literal
 
 from decisions.catalogue.actions import Action, Actions
 from decisions.context import CustomerContext
+from decisions.names.channels import channel_in_chinese
 from decisions.offers import CATEGORY, DISCOUNT, PRODUCT, CustomerOffer
 from decisions.policies import budgets, consent, limits, suppression
 from decisions.policies.budgets import BudgetUse
@@ -122,6 +123,16 @@ def offer_incomplete(
     return reason("no_category") if CATEGORY in needed and category is None else None
 
 
+def address_missing(
+    action: Action, customer: CustomerContext, request: PolicyRequest
+) -> DecisionReason | None:
+    """Refuse actions of channels whose declared address the customer has not given."""
+    feature = request.actions.channel(action.channel).address_feature
+    if feature is None or customer.facts.get(feature) is not None:
+        return None
+    return reason("no_address", channel={"en": action.channel, "zh": channel_in_chinese(action.channel)})
+
+
 def consent_missing(
     action: Action, customer: CustomerContext, request: PolicyRequest
 ) -> DecisionReason | None:
@@ -182,6 +193,7 @@ CHECKS: tuple[ActionCheck, ...] = (
     ActionCheck("suitable", value_unknown),
     ActionCheck("suitable", harmful),
     ActionCheck("suitable", offer_incomplete),
+    ActionCheck("consented", address_missing),
     ActionCheck("consented", consent_missing),
     ActionCheck("within_limits", suppressed),
     ActionCheck("within_limits", repeated_too_soon),

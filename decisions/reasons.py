@@ -39,6 +39,7 @@ _WORDS: dict[str, tuple[str, str]] = LIMIT_WORDS | {  # English, Chinese
         "chosen {days} days ago and at most every {limit} days",
         "距上次以该动作联系 {days} 天（需满 {limit} 天）",
     ),
+    "no_address": ("no address for {channel}", "缺少{channel}联系方式"),
     "marked_as_spam": ("marked a message by {channel} as spam", "曾将{channel}标记为垃圾信息"),
     "bounced": (
         "messages by {channel} do not arrive: the last one bounced",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
+from core.traits import TraitDeclaration
 from decisions.sections import TomlSection, equals
 
 CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -59,3 +61,13 @@ class Channel(TomlSection):
     )
     address: str | None = Field(None, min_length=1, max_length=200)
     contacts_as_events: bool = Field(False, exclude_if=equals(False), description="true or false")
+    _address_feature: str | None = PrivateAttr(None)
+
+    @property
+    def address_feature(self) -> str | None:
+        """The feature of ``address``; None without one, or where the shop does not declare the trait."""
+        return self._address_feature
+
+    def find_address(self, traits: Sequence[TraitDeclaration]) -> None:
+        """Look up :attr:`address_feature` among the traits that the shop declares."""
+        self._address_feature = next((t.feature for t in traits if t.trait == self.address), None)

@@ -39,7 +39,7 @@ def load(home: Home) -> Actions:
         ) from error
     except OSError as error:
         raise PatronError(f"{home.actions} cannot be read ({error})") from error
-    return parse(content, str(home.actions), features_of(home), read_saved(home))
+    return _with_addresses(parse(content, str(home.actions), features_of(home), read_saved(home)), home)
 
 
 def parse(
@@ -92,12 +92,19 @@ def restore(canonical: str, home: Home) -> Actions:
         PatronError: this version does not know a feature or setting of them.
     """
     try:
-        return Actions.model_validate(json.loads(canonical), context=features_of(home))
+        return _with_addresses(Actions.model_validate(json.loads(canonical), context=features_of(home)), home)
     except ValueError as error:
         raise PatronError(
             f"{home.actions} was changed, and the actions of before the change cannot be used any more;"
             " start again"
         ) from error
+
+
+def _with_addresses(actions: Actions, home: Home) -> Actions:
+    """The same actions, whose channels know the features of their addresses."""
+    for channel in actions.channels.values():
+        channel.find_address(home.traits())
+    return actions
 
 
 def _encoding(content: bytes) -> str:

@@ -69,10 +69,9 @@ class ChannelReach:
     def _rule(self, name: str) -> Rule:
         channel, known = self.actions.channel(name), features_of(self.home)
         parts: list[Rule] = []
-        if channel.address is not None:
-            trait = next((t.feature for t in self.home.traits() if t.trait == channel.address), None)
-            if trait in known:
-                parts.append(Known(Term(str(trait), known[str(trait)].dtype)))
+        address = channel.address_feature
+        if address is not None and address in known:
+            parts.append(Known(Term(address, known[address].dtype)))
         complaints = known.get(suppression.COMPLAINTS)
         if self.actions.suppress_open_complaints and complaints is not None and channel.purpose != SERVICE:
             term = Term(suppression.COMPLAINTS, complaints.dtype)

@@ -33,7 +33,9 @@ FACTS = ("value_tier", "rfm_segment", "lifecycle_stage")
 
 def facts_of(rules: Actions) -> tuple[str, ...]:
     """The features that decisions by these rules read or store, without duplicates."""
-    return tuple(dict.fromkeys([*rules.features, *features_of(rules), *FACTS, COMPLAINTS, PROBABLE_CATEGORY]))
+    addresses = [c.address_feature for c in rules.channels.values() if c.address_feature is not None]
+    others = (*features_of(rules), *addresses, *FACTS, COMPLAINTS, PROBABLE_CATEGORY)
+    return tuple(dict.fromkeys([*rules.features, *others]))
 
 
 def customer_context(

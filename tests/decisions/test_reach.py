@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -15,6 +16,9 @@ from core.calendar import micros
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from decisions.catalogue.actions import Actions
+from decisions.catalogue.file import restore
+from decisions.checks import PolicyRequest, address_missing
+from decisions.context import CustomerContext
 from decisions.everybody import Everybody
 from decisions.policies import consent, suppression
 from decisions.policies.reach import ChannelReach
@@ -26,6 +30,7 @@ from events.segment.translate import Place, translate
 from features.live.consents import Consents
 from records.contacts import ledger, tables
 from records.tables import outcomes
+from serving.decisions.contexts import facts_of
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CUSTOMERS = [f"u{i}" for i in range(40)]
@@ -45,7 +50,7 @@ ACTIONS: dict[str, Any] = {
         {"after": 1, "of": "ignored", "within_days": 30, "for_days": 30, "per": "action"},
     ],
     "channels": {
-        "email": {"consent": "required"},
+        "email": {"consent": "required", "address": "email"},
         "sms": {"consent": "required"},
         "wechat": {"consent": "required"},
         "push": {},
@@ -63,6 +68,8 @@ ACTIONS: dict[str, Any] = {
 def home(empty_home: Home) -> Home:
     """A shop whose customers said and received many things in a random order; two of them are one person."""
     empty_home.write_shop(Shop("live", "UTC", "EUR", Clock()))
+    with empty_home.settings_file.open("a") as file:
+        file.write('[traits.email]\nkind = "text"\nmeaning = "The address."\n')
     lake.write(empty_home, lake.connect().con, "UTC", {"source": "live"})
     draw, database = random.Random(7), Database(empty_home)
     messages: list[Message] = []
@@ -97,9 +104,13 @@ def home(empty_home: Home) -> Home:
 
 def test_a_channel_reaches_those_whom_a_decision_may_contact(home: Home) -> None:
     actions, keys = Actions.model_validate(ACTIONS, context={}), list(range(1, 41))
+    actions.channels["email"].find_address(home.traits())
+    addresses = [None if key % 4 == 0 else f"u{key}@example.com" for key in keys]
     complaints = [None if key % 9 == 0 else key % 7 // 6 for key in keys]
-    table = pa.table({"customer_key": keys, "open_complaints": pa.array(complaints, pa.int64())})
-    refusals = dict.fromkeys(["consent", "suppression", "complaint"], 0)
+    table = pa.table(
+        {"customer_key": keys, "open_complaints": pa.array(complaints, pa.int64()), "trait_email": addresses}
+    )
+    refusals = dict.fromkeys(["consent", "address", "suppression", "complaint"], 0)
     for hours in (120, 301):
         now = START + timedelta(hours=hours)
         reached = ChannelReach(home, actions).of(Everybody(table, now, 0, 0, ()), now)
@@ -111,14 +122,26 @@ def test_a_channel_reaches_those_whom_a_decision_may_contact(home: Home) -> None
             of_key = {key: ledger.read(connection, group, now) for key, group in groups.items()}
         for (name, mask), place in product(reached.items(), range(len(keys))):
             channel, key = actions.channel(name), keys[place]
-            whys: list[Any] = [consent.refusal(name, channel, consents[key]), None, None]
+            action = actions.actions[0].model_copy(update={"channel": name})
+            customer = CustomerContext(key, {}, {"trait_email": addresses[place]})
+            no_address = address_missing(action, customer, PolicyRequest(actions, 0))
+            whys: list[Any] = [consent.refusal(name, channel, consents[key]), no_address, None, None]
             if channel.purpose != "service":
                 contacts = [contact for some in of_key[key].values() for contact in some]
-                whys[1] = suppression.refusal(
+                whys[2] = suppression.refusal(
                     actions.suppressions, contacts, now, action="none", group=None, channel=name
                 )
-                whys[2] = suppression.complaint({"open_complaints": complaints[place]})
-            assert bool(mask[place]) == (whys == [None, None, None]), (name, key, whys)
+                whys[3] = suppression.complaint({"open_complaints": complaints[place]})
+            assert bool(mask[place]) == (whys == [None] * 4), (name, key, whys)
             for kind, why in zip(refusals, whys, strict=True):
                 refusals[kind] += why is not None
     assert min(refusals.values()) >= 10, refusals
+
+
+def test_decisions_read_the_address_of_a_channel(home: Home) -> None:
+    content = json.dumps(ACTIONS)
+    actions = restore(content, home)
+    assert actions.channel("email").address_feature == "trait_email"
+    assert "trait_email" in facts_of(actions)
+    other = restore(content.replace('"address": "email"', '"address": "phone"'), home)
+    assert other.channel("email").address_feature is None  # not declared
