@@ -187,6 +187,8 @@ def _lines(lines: pa.ChunkedArray | pa.Array, end: str) -> bytes:
     texts = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     if isinstance(texts, pa.ChunkedArray):
         texts = pa.concat_arrays(texts.chunks)
+    if not len(texts):
+        return b""
     joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), end)[0]
     return bytes(joined.as_buffer()) + end.encode()
 

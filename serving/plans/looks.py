@@ -29,5 +29,8 @@ def look(decider: Decider, request: PlanRequest, caller: str, limit: int) -> tup
         planned = plan_shop(decider, question, rules, keys, request.budget)
     except Infeasible as error:
         raise Unprocessable(str(error)) from error
-    listed = rows(table(planned).slice(0, limit), decider.scorer.identity, rules.canonical, request.language)
+    listed = rows(
+        table(planned).slice(0, limit), decider.scorer.identity, decider.offers, rules.canonical,
+        request.language,
+    )  # fmt: skip
     return report(planned, request.language), [*listed]

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from core.calendar import date_of
 from decisions.catalogue.actions import Action
-from decisions.catalogue.texts import text_in, texts
+from decisions.catalogue.texts import filled_text, offered, text_in, texts
+from decisions.offers import CustomerOffer, placeholders
 from decisions.plans.problem import NOTHING_CHOSEN
 from decisions.plans.steering import plan_prices
 from decisions.reasons import Language
 from events.identity import Identity
 from records.batches import KEY
 from records.plans.store import SCHEMA
+from serving.decisions.offers import Offers
 from serving.http.params import Words
 from serving.plans.planner import PlannedShop
 from serving.plans.schemas import PlanAction, PlanBudget, PlanReport, PlanRow
@@ -77,20 +79,27 @@ def prices(planned: PlannedShop) -> list[dict[str, object]]:
     ]
 
 
-def rows(stored: pa.Table, identity: Identity, canonical: str, language: Language) -> Iterator[PlanRow]:
+def rows(
+    stored: pa.Table, identity: Identity, offers: Offers, canonical: str, language: Language
+) -> Iterator[PlanRow]:
     """The rows of a stored plan for people; customers who were deleted since are left out.
 
     Args:
+        offers: what placeholders of texts stand for now, since a plan does not store it.
         canonical: the actions of the plan, as ``Actions.canonical`` returns them.
     """
-    by_action, channels = texts(canonical), channels_of(canonical)
+    by_action, channels, offered_to_all = texts(canonical), channels_of(canonical), offered(canonical)
+    names = placeholders(text_in(language, by_language, "") for by_language in by_action.values())
     for start in range(0, stored.num_rows, PAGE):
         page = stored.slice(start, PAGE).to_pylist()
-        ids = identity.ids([row[KEY] for row in page])
+        keys = [row[KEY] for row in page]
+        ids, own = identity.ids(keys), offers.of(keys, names)
         for row in page:
-            if (name := ids.get(row.pop(KEY))) is not None:
-                text = text_in(language, by_action[row["action"]], row["action"])
-                yield PlanRow(customer_id=name, action_text=text, channel=channels[row["action"]], **row)
+            key, action = row.pop(KEY), row["action"]
+            if (name := ids.get(key)) is not None:
+                offer = own.get(key, CustomerOffer()).fields() | offered_to_all[action]
+                text = filled_text(language, by_action[action], action, offer)
+                yield PlanRow(customer_id=name, action_text=text, channel=channels[action], **row)
 
 
 def channels_of(canonical: str) -> dict[str, str]:

@@ -66,7 +66,8 @@ def plan_rows(decider: Decider, store: PlanStore, plan: PlanJob, limit: int | No
     if canonical is None:
         raise PatronError("the actions of this plan are missing from the log of decisions")
     language = cast(Language, plan.language)
-    return [*rows(store.rows(plan, limit), decider.scorer.identity, canonical, language)]
+    stored, identity = store.rows(plan, limit), decider.scorer.identity
+    return [*rows(stored, identity, decider.offers, canonical, language)]
 
 
 def release_state(decider: Decider, run: DecisionRun) -> PlanRelease:

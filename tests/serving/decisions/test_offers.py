@@ -12,6 +12,7 @@ from core.home import Home
 from events.files.products import import_products
 from events.identity import Identity
 from serving.decisions.to_file import RecommendRequest, recommend_everyone
+from serving.plans.to_file import plan_everyone
 
 ACTIONS = """
 margin = 0.4
@@ -72,6 +73,15 @@ def test_the_rows_of_a_run_have_filled_texts(home: Home, tmp_path: Path) -> None
     texts = {row["action_text"] for row in rows if row["action"] == "product_mail"}
     assert len(texts) > 1
     assert not any("{product}" in text for text in texts)
+
+
+def test_the_rows_of_a_plan_have_filled_texts(home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "plan.ndjson"
+    plan_everyone(home, out, None, "value_tier:B", None, "en")
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    texts = {row["action_text"] for row in rows if row["action"] == "product_mail"}
+    assert len(texts) > 1
+    assert all(text.endswith(": 1 % off") and "{product}" not in text for text in texts)
 
 
 def test_without_a_ranking_the_action_is_not_offered(trained_copy: Home, answering: Any) -> None:
