@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.categories.of_customers import Keys, of_customers
+from events.queries.customer_rows import Keys, of_customers
 from models.spec import Array
 
 KEYS = ["customer_key", "category"]

@@ -20,7 +20,7 @@ from core.errors import PatronError
 from decisions.catalogue.actions import Actions
 from decisions.context import ScoreInput
 from decisions.values.categories import KIND, PROBABLE_CATEGORY, amount_name, score_name
-from models.categories.of_customers import of_customers
+from events.queries.customer_rows import of_customers
 from models.registry.registry import Registry
 from serving.scores.champion_watch import ChampionWatch, LazyChampion
 

@@ -14,10 +14,10 @@ from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
 from events import lake
+from events.queries.customer_rows import of_customers
 from features.offline import populations
 from models.categories import model as propensity
 from models.categories.history import UNITS, AsOf, CategoryHistory, habit, history, ordered_within
-from models.categories.of_customers import of_customers
 from models.categories.published import open_files, to_files
 from models.categories.reasons import reasons
 from models.measures import metrics
