@@ -24,6 +24,7 @@ from serving.plans.planner import PlannedShop
 from serving.plans.schemas import PlanAction, PlanBudget, PlanReport, PlanRow
 
 PAGE = 10_000  # rows whose ids are looked up at once
+MONEY_DIGITS = 4  # after the point; stored plans have seven digits in all
 
 
 def report(planned: PlannedShop, language: Language) -> PlanReport:
@@ -99,7 +100,10 @@ def rows(
             if (name := ids.get(key)) is not None:
                 offer = own.get(key, CustomerOffer()).fields() | offered_to_all[action]
                 text = filled_text(language, by_action[action], action, offer)
-                yield PlanRow(customer_id=name, action_text=text, channel=channels[action], **row)
+                money = {field: round(row[field], MONEY_DIGITS) for field in ("expected_value", "expense")}
+                yield PlanRow(
+                    customer_id=name, action=action, action_text=text, channel=channels[action], **money
+                )
 
 
 def channels_of(canonical: str) -> dict[str, str]:
