@@ -100,6 +100,11 @@ class _WatchedConnection(psycopg.Connection[Any]):
 
     server_hangs: Callable[[], bool] = staticmethod(lambda: False)
 
+    def __del__(self, _warn: Any = None) -> None:
+        """Close it: a pool that was disposed of while a thread used the connection leaves it open."""
+        if hasattr(self, "pgconn"):
+            self.pgconn.finish()
+
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> RV:
         """Wait for a response, as long as the server accepts connections."""
         if timeout is not None:

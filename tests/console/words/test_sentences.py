@@ -59,7 +59,10 @@ COMPOSED = {
 RAISED = {"PatronError", "Refused", "Unfit", "RuleError", "Placeholder"}
 SHOWN = {"Check": (2, 3), "Gate": (1,), "Finding": (2,)}
 """What else has texts for pages, and the places of these among its arguments."""
-PRODUCTS = r"\b(Patron|MLflow|Redis|PostgreSQL|SQLite|Python|DuckDB|AUC|ISO|UTF|TOML|Unicode|[KM]B|A)\b"
+PRODUCTS = (
+    r"\b(Patron|MLflow|Redis|PostgreSQL|SQLite|Python|DuckDB|OpenID Connect|AUC|ISO|UTF|TOML|Unicode"
+    r"|[KM]B|A)\b"
+)
 """Names of products and of measures, which Chinese texts have, too."""
 
 
