@@ -1,4 +1,4 @@
-"""How often an address may fail to sign in; no account and no hash is looked at beyond."""
+"""How often an address may fail to sign in; further attempts are refused before a password is checked."""
 
 from __future__ import annotations
 

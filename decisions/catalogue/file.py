@@ -102,8 +102,9 @@ def restore(canonical: str, home: Home) -> Actions:
 
 def _with_addresses(actions: Actions, home: Home) -> Actions:
     """The same actions, whose channels know the features of their addresses."""
+    traits = home.traits()
     for channel in actions.channels.values():
-        channel.find_address(home.traits())
+        channel.find_address(traits)
     return actions
 
 

@@ -1,4 +1,4 @@
-"""The audit log of the API: ``dependencies=[needs(Scope.ACTIONS), Changes("changed an action")]``.
+"""The audit log of the API: ``dependencies=[needs(Scope.ACTIONS), audits_change("changed an action")]``.
 
 Routes of scores, next best actions, outcomes and events have no such dependency: the logs of predictions and
 decisions and the journal of events record them.
