@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
+from console.words.features import feature_name, feature_value
 from core.errors import NothingThere
+from features.groups import features_of
+from features.offline.rfm_grid import RFM_CELL
 from serving.access.scopes import Scope
 from serving.customers import routes as api
 from serving.customers.schemas import CustomersQuery, CustomersResponse
@@ -23,14 +27,16 @@ def load(visit: Visit) -> Content:
     """A page of customers by the parameters ``q``, ``sort``, ``segment`` and ``cursor`` of the query."""
     sorts = [f"-{name}" for name in (*PRODUCTS, *visit.services[Scorer].champions.models)]
     searched = visit.query.get("q", "").strip()
-    chosen = {
+    chosen: dict[str, Any] = {
         "searched": searched,
         "sort": visit.query.get("sort", ""),
         "segments": [segment for segment in visit.query.getlist("segment") if segment],
     }
+    kinds = segments_by_kind(visit)
     values = {
         "sorts": sorts,
-        "kinds": segments_by_kind(visit),
+        "kinds": kinds,
+        "filters": _other_filters(visit, kinds, chosen["segments"]),
         "problem": None,
         "total": 0,
         "as_of": None,
@@ -53,7 +59,7 @@ def addresses(visit: Visit, customer_ids: Sequence[str]) -> Mapping[str, str]:
     return {customer_id: f"/console/customers/{key}" for customer_id, key in keys.items()}
 
 
-def _listed(visit: Visit, chosen: Mapping[str, object]) -> CustomersResponse:
+def _listed(visit: Visit, chosen: Mapping[str, Any]) -> CustomersResponse:
     query = CustomersQuery.model_validate(
         {
             "limit": LIMIT,
@@ -96,6 +102,42 @@ def _rows(visit: Visit, response: CustomersResponse) -> list[Row]:
     ]
 
 
+def _other_filters(
+    visit: Visit, kinds: Sequence[Mapping[str, Any]], segments: Sequence[str]
+) -> list[dict[str, str]]:
+    """The filters of the query that no menu of the form has, each with the address of the list without it."""
+    in_menus = {segment["filter"] for kind in kinds for segment in kind["segments"]}
+    return [
+        {
+            "filter": segment,
+            "label": _filter_name(visit, *segment.partition(":")[::2]),
+            "without": f"/console/customers?{_query(visit, without=segment)}",
+        }
+        for segment in dict.fromkeys(segments)
+        if segment not in in_menus
+    ]
+
+
+def _filter_name(visit: Visit, feature: str, value: str) -> str:
+    """A filter in the visitor's words, such as ``Recency 4, worth 2``."""
+    words = visit.words
+    if feature == RFM_CELL:
+        recency, _, worth = value.partition("-")
+        return words("customers.rfm_cell", recency=recency, worth=worth)
+    named = value if feature == "taste_cluster" else feature_value(words, feature, "", value)
+    return words(
+        "results.of_segment", feature=feature_name(words, feature, features_of(visit.home)), value=named
+    )
+
+
+def _query(visit: Visit, without: str) -> str:
+    """The query of the list without a filter, from its first page on."""
+    pairs = visit.query.multi_items()
+    return urlencode(
+        [(name, value) for name, value in pairs if value not in ("", without) and name != "cursor"]
+    )
+
+
 def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
     words, sort = visit.words, visit.query.get("sort", "").removeprefix("-")
     columns = [TableColumn("customer_id", "customers.customer", "data", link="address")]
@@ -117,7 +159,7 @@ def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
     return PageTable("customers.title", columns, named, "customers.none", following)
 
 
-def segments_by_kind(visit: Visit) -> list[dict[str, object]]:
+def segments_by_kind(visit: Visit) -> list[dict[str, Any]]:
     """The segments that a list can be of, by kind."""
     english = visit.words.language == "en"
     return [

@@ -7,7 +7,7 @@ readers find every group as of the same moment, also during the next build.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.storage.customer_columns import CustomerTable
 from features.groups.segment_rules import current_name
+from features.offline.rfm_grid import INPUTS, RFM_CELL, rfm_cells
 
 POINTER = "current.json"
 SEGMENTS = "segments"  # the group whose text features are the segments a customer is in
@@ -41,28 +42,37 @@ class LazyColumns(Mapping[str, pa.DictionaryArray]):
     """The columns of a snapshot, each read when it is first used; see :mod:`core.storage.customer_columns`.
 
     Attributes:
-        groups: the group of each feature. tables: of each group. encoded: those that were used.
+        names: of the columns. tables: that of each feature, also of those from which columns are derived.
+        encoded: the columns that were used.
         like: the table whose customers the columns follow.
     """
 
-    groups: Mapping[str, str]
+    names: Collection[str]
     tables: Mapping[str, CustomerTable]
     like: CustomerTable
     encoded: dict[str, pa.DictionaryArray] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> pa.DictionaryArray:
+        if name not in self.names:
+            raise KeyError(name)
         if name not in self.encoded:
-            table = self.tables[self.groups[name]]
-            with _readable(table.paths[0].parent):
-                column = table.column(name, self.like)
+            if name == RFM_CELL:
+                column = rfm_cells({feature: self._column(feature) for feature in INPUTS})
+            else:
+                column = self._column(name)
             self.encoded[name] = pc.cast(column, pa.string()).dictionary_encode()
         return self.encoded[name]
 
+    def _column(self, name: str) -> pa.Array:
+        table = self.tables[name]
+        with _readable(table.paths[0].parent):
+            return table.column(name, self.like)
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self.groups)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self.groups)
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,8 @@ class CurrentSnapshot:
 
     Attributes:
         groups: the group of each feature.
-        values: per feature one value per key, null if missing; those of a boolean are true and false.
+        values: per feature one value per key, null if missing; those of a boolean are true and false. The
+            cell of the RFM grid is among them.
     """
 
     as_of: datetime
@@ -204,11 +215,13 @@ def _read(_written: int, pointer: Path) -> CurrentSnapshot:
     if not tables:
         raise ValueError(f"{pointer} names no files")
     first = next(iter(tables.values()))
+    fields = [(group, field) for group, table in tables.items() for field in table.schema]
     groups = {
         field.name: group
-        for group, table in tables.items()
-        for field in table.schema
+        for group, field in fields
         if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)
     }
-    values = LazyColumns(groups, tables, first)
+    by_feature = {field.name: tables[group] for group, field in fields}
+    derived = [RFM_CELL] if set(INPUTS) <= set(by_feature) else []
+    values = LazyColumns([*groups, *derived], by_feature, first)
     return CurrentSnapshot(datetime.fromisoformat(content["as_of"]), first.keys(), groups, values)

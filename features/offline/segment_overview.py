@@ -11,20 +11,19 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-import ibis
 import numpy as np
 import pandas as pd
 
 from core import files
 from core.errors import NothingThere
 from core.home import Home
-from core.storage import duckdb_engine
 from events import lake
 from features.group import Feature
 from features.groups import FEATURES, features_of
-from features.groups.segment_rules import GRID, RFM, STAGES, TIERS, Segment
-from features.groups.segments import grid_place, rfm_segment, segments
+from features.groups.segment_rules import RFM, STAGES, TIERS, Segment
+from features.groups.segments import segments
 from features.offline.populations import month_before
+from features.offline.rfm_grid import rfm_grid
 from features.offline.snapshot_set import SnapshotSet
 
 KINDS: dict[str, Mapping[str, Segment]] = {
@@ -174,35 +173,6 @@ def _alike(ranks: pd.Series, others: pd.Series) -> bool:
     if both.sum() < 3 or min(np.ptp(x), np.ptp(y)) == 0:
         return False
     return bool(abs(np.corrcoef(x, y)[0, 1]) > MAX_CORRELATION)
-
-
-def rfm_grid(customers: pd.DataFrame) -> list[dict[str, Any]]:
-    """The cells of the grid of RFM segments that have customers, by recency and worth.
-
-    Args:
-        customers: a row per customer with ``net_spend_365d`` and the features that make the RFM segment.
-    """
-    names = [*rfm_segment.inputs, "net_spend_365d"]
-    buyers = ibis.memtable(customers.loc[customers["rfm_segment"].notna(), names])
-    recency, worth = grid_place(*(buyers[name] for name in rfm_segment.inputs))
-    cells = buyers.group_by(recency=recency.cast("int64"), worth=worth.cast("int64")).aggregate(
-        customers=buyers.count(), net=buyers.net_spend_365d.sum()
-    )
-    backend = duckdb_engine.connect()
-    try:
-        rows = backend.to_pyarrow(cells.order_by("recency", "worth")).to_pylist()
-    finally:
-        backend.disconnect()
-    return [
-        {
-            "recency": row["recency"],
-            "worth": row["worth"],
-            "segment": GRID[row["recency"] - 1][row["worth"] - 1],
-            "customers": row["customers"],
-            "net_spend_365d": round(row["net"], 2),
-        }
-        for row in rows
-    ]
 
 
 def moves(built: SnapshotSet) -> dict[str, Any] | None:

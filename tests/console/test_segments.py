@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from html import unescape
 from typing import Any
 
 import httpx
@@ -62,6 +63,41 @@ def test_the_cells_of_the_grid_add_up_to_the_rfm_segments(
         assert sum(cell["customers"] for cell in cells if cell["segment"] == name) == customers
     shown = [float(n) for row in exported(client, "grid", "rfm_segment") for n in [*row.values()][1:] if n]
     assert sorted(shown) == sorted(cell["customers"] for cell in cells)
+
+
+def test_a_cell_of_the_grid_leads_to_exactly_its_customers(client: httpx.Client) -> None:
+    cells = client.get("/v1/segments").json()["rfm_grid"]
+    page = client.get("/console/segments", params={"kind": "rfm_segment"}).text
+    lists = re.findall(r'href="(/console/customers\?segment=rfm_cell%3A(\d)-(\d))">([\d,]+)<', page)
+    counts = {(int(r), int(w)): int(n.replace(",", "")) for _, r, w, n in lists}
+    assert counts == {(cell["recency"], cell["worth"]): cell["customers"] for cell in cells}
+    by_segment: dict[str, list[str]] = {}
+    for address, recency, worth, _ in lists[:: max(1, len(lists) // 5)]:
+        cell = counts[int(recency), int(worth)]
+        shown = client.get(address).text
+        assert f"{cell:,} customer{'s' if cell != 1 else ''}<" in shown
+        assert f"RFM grid: recency {recency}, worth {worth}" in shown
+        query = {"segment": f"rfm_cell:{recency}-{worth}", "limit": 1000}
+        rows = client.get("/v1/customers", params=query).json()["customers"]
+        segment = next(
+            c["segment"] for c in cells if (c["recency"], c["worth"]) == (int(recency), int(worth))
+        )
+        assert {row["segments"]["rfm_segment"] for row in rows} == {segment}
+        by_segment.setdefault(segment, []).extend(row["customer_id"] for row in rows)
+    for ids in by_segment.values():
+        assert len(ids) == len(set(ids))
+
+
+def test_a_list_names_its_filters_and_keeps_them(client: httpx.Client) -> None:
+    query = {"segment": ["rfm_cell:5-5", "country:DE", "value_tier:A"], "sort": "-clv"}
+    page = client.get("/console/customers", params=query).text
+    assert page.count('type="hidden" name="segment"') == 2
+    assert "RFM grid: recency 5, worth 5" in page
+    (without,) = re.findall(r'href="/console/customers\?([^"]*)" aria-label="Remove the filter RFM', page)
+    left = httpx.QueryParams(unescape(without))
+    assert sorted(left.multi_items()) == [
+        ("segment", "country:DE"), ("segment", "value_tier:A"), ("sort", "-clv"),
+    ]  # fmt: skip
 
 
 def test_the_flows_between_stages_are_those_of_the_api(client: httpx.Client) -> None:

@@ -13,6 +13,7 @@ from console.charts.series import Series, bars
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from console.words.features import feature_name, feature_value
 from features.groups import features_of
+from features.offline.rfm_grid import RFM_CELL, cell_name
 from serving.access.scopes import Scope
 from serving.scores.scorer import Scorer
 from serving.totals.measures import CUSTOMERS, MEASURES
@@ -215,7 +216,7 @@ def _grid(visit: Visit, cells: Sequence[Mapping[str, Any]]) -> PageTable:
         rows[cell["recency"]] |= {
             str(worth): cell["customers"],
             f"{worth}.segment": words.choice("rfm", segment),
-            f"{worth}.address": members(f"rfm_segment:{segment}"),
+            f"{worth}.address": members(f"{RFM_CELL}:{cell_name(cell['recency'], worth)}"),
         }
     most = max(cell["customers"] for cell in cells)
     columns = [TableColumn("recency", "segments.recency", is_row_header=True)]
