@@ -21,6 +21,7 @@ Kind = Literal[
 """``prose`` is a text of Patron, translated where it is shown; ``code`` a rule or the name of a feature;
 ``data`` a text of the shop, such as a customer's id.
 """
+JobKind = Literal["scores", "decisions", "release", "plan"]
 Row = Mapping[str, Any]
 SHADES = 9  # of a heat table, besides none; ``.heat-1`` and so on in console.css
 PREFIX = "/console"
@@ -133,6 +134,8 @@ class ConsolePage:
         in_menu: whether the menu has it.
         audited: what the audit log says of a visit, such as ``looked at a customer``; empty for nothing.
             ``Content.about`` is its object.
+        reads_models: whether it says which models do not answer, and why.
+        jobs: the kinds of jobs that change what it shows; those that run are named at its top.
     """
 
     name: str
@@ -141,6 +144,8 @@ class ConsolePage:
     load: Callable[[Visit], Content]
     in_menu: bool = True
     audited: str = ""
+    reads_models: bool = False
+    jobs: Sequence[JobKind] = ()
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def render(
     path = request.url.path
     common = {
         "t": words, "path": path, "theme": theme_of(request), "query": request.query_params,
-        "here": f"{path}?{request.url.query}" if request.url.query else path,
+        "here": f"{path}?{request.url.query}" if request.url.query else path, "notices": (),
     }  # fmt: skip
     html = environment().get_template(template).render(common | dict(values))
     return HTMLResponse(html, status, _HEADERS)

@@ -19,6 +19,7 @@ from console.access import sign_in
 from console.access.visitor import TOKEN_FIELD, Visitor, visitor_of
 from console.changes import ConsoleChange, entered, text
 from console.navigation import CHANGES, FILES, PAGES
+from console.notices import notices
 from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
 from console.words.messages import LANGUAGES, Translator
@@ -44,6 +45,7 @@ def router() -> APIRouter:
         routes.add_api_route(f"/export{page.path}/{{table}}.{{kind}}", _exported(page), methods=["GET"])
     for page in PAGES:
         routes.add_api_route(page.path, _shown(page), methods=["GET"])
+    routes.add_api_route("/{rest:path}", _no_page, methods=["GET"])
     return routes
 
 
@@ -59,11 +61,21 @@ def _shown(page: ConsolePage) -> Callable[[Request], Response]:
             if page.audited:
                 AuditLog(visit.home).append(visitor.name, page.audited, content.about)
             shown = {"tables": content.tables} | dict(content.values)
+            shown["notices"] = notices(page, visit)
             return render(request, f"{page.name}.html", visit.words, _common(page, visitor) | shown)
 
         return _answered(request, page, page.scope, answer, missing=200)
 
     return show
+
+
+def _no_page(request: Request) -> Response:
+    """The answer to an address that no page has."""
+
+    def refuse(_visitor: Visitor, visit: Visit) -> Response:
+        raise HTTPException(404, visit.words("console.no_page"))
+
+    return _answered(request, None, Scope.SEGMENTS, refuse)
 
 
 def _exported(page: ConsolePage) -> Callable[[Request], Response]:
@@ -128,6 +140,7 @@ def _answered(
     home = services[Scorer].home
     words = words_of(request, home)
     visitor: Visitor | None = None
+    visit: Visit | None = None
     try:
         sender = visitor_of(request, home)
         if isinstance(sender, HTTPException):
@@ -153,6 +166,8 @@ def _answered(
         unavailable = isinstance(error, StoreUnavailable) or isinstance(error.__cause__, StoreUnavailable)
         status = 503 if unavailable else missing if request.method == "GET" else 409
         values = {"reason": str(error), "entered": {}}
+        if page and visit and not unavailable:
+            values["notices"] = notices(page, visit)
         return _problem(request, page, visitor, words, values, status)
 
 
@@ -164,7 +179,7 @@ def _problem(
     values: Mapping[str, Any],
     status: int,
 ) -> Response:
-    common = _common(page, visitor)
+    common = _common(page, visitor) | {"unavailable": status == 503}
     template = "missing.html" if request.method == "GET" else "unchanged.html"
     return render(request, template, words, common | dict(values), status)
 

@@ -50,7 +50,7 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("actions", "/actions", Scope.DECISIONS, load)
+PAGE = ConsolePage("actions", "/actions", Scope.DECISIONS, load, jobs=("decisions", "release"))
 
 
 def is_by_hand(home: Home) -> bool:

@@ -25,7 +25,6 @@ from serving.decisions import routes as decisions_api
 from serving.decisions.decider import Decider
 from serving.decisions.schemas import ActionsRequest
 from serving.http.metrics import Metrics
-from serving.scores.inference import UNKNOWN
 from serving.scores.schemas import ExplainedScore
 from serving.scores.scorer import Scorer
 
@@ -41,7 +40,7 @@ def load(visit: Visit) -> Content:
         HTTPException: 404: nobody has this key.
     """
     scorer = visit.services[Scorer]
-    customer_id = _id_of(scorer, visit.path["customer_key"])
+    customer_id = _id_of(visit, visit.path["customer_key"])
     language = visit.words.language
     query = PortraitQuery(language=language)
     log = visit.services[DecisionLog]
@@ -65,10 +64,11 @@ PAGE = ConsolePage(
 )
 
 
-def _id_of(scorer: Scorer, key: str) -> str:
-    ids = scorer.identity.ids([int(key)]) if key.isascii() and key.isdecimal() and len(key) < 19 else {}
+def _id_of(visit: Visit, key: str) -> str:
+    identity = visit.services[Scorer].identity
+    ids = identity.ids([int(key)]) if key.isascii() and key.isdecimal() and len(key) < 19 else {}
     if not ids:
-        raise HTTPException(404, UNKNOWN)
+        raise HTTPException(404, visit.words("customer.unknown"))
     (customer_id,) = ids.values()
     return customer_id
 

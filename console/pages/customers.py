@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from fastapi import HTTPException
+
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from console.words.features import feature_name, feature_value
 from core.errors import NothingThere
@@ -44,13 +46,19 @@ def load(visit: Visit) -> Content:
     try:
         response = _matching(visit, searched) if searched else _listed(visit, chosen)
     except (NothingThere, Unprocessable) as error:
-        return Content(values | {"problem": str(error)}, {"customers": _table([], visit, "")})
-    as_of = response.scores_as_of or response.features_as_of
-    values |= {"total": response.total, "as_of": as_of}
-    return Content(values, {"customers": _table(_rows(visit, response), visit, response.next_cursor or "")})
+        problem = str(error)
+    except HTTPException as error:
+        if error.status_code != 404:
+            raise
+        problem = error.detail
+    else:
+        values |= {"total": response.total, "as_of": response.scores_as_of or response.features_as_of}
+        rows = _rows(visit, response)
+        return Content(values, {"customers": _table(rows, visit, response.next_cursor or "")})
+    return Content(values | {"problem": problem}, {"customers": _table([], visit, "")})
 
 
-PAGE = ConsolePage("customers", "/customers", Scope.CUSTOMERS, load)
+PAGE = ConsolePage("customers", "/customers", Scope.CUSTOMERS, load, reads_models=True, jobs=("scores",))
 
 
 def addresses(visit: Visit, customer_ids: Sequence[str]) -> Mapping[str, str]:

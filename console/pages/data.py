@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
-from core.errors import PatronError
+from core.errors import PatronError, StoreUnavailable
 from core.settings import FeatureSettings
 from core.storage.database import Database
 from events import journal, lake
@@ -55,6 +55,7 @@ def load(visit: Visit) -> Content:
             "last_received": journal.last_received(database),
             "stale": visit.services[Scorer].freshness.reason,
             "problem": problem,
+            "unavailable": _unavailable(visit.services[Scorer]),
             "quarantined": size(database),
             "limits": {"events": limits.events, "mb": limits.bytes // MEGABYTE, "days": limits.age.days},
             "has_all_checks": has_all_checks,
@@ -69,7 +70,18 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("data", "/data", Scope.OPERATIONS, load)
+PAGE = ConsolePage("data", "/data", Scope.OPERATIONS, load, jobs=("scores", "decisions", "release", "plan"))
+
+
+def _unavailable(scorer: Scorer) -> str | None:
+    """Which store does not respond, and what to do; None if all do."""
+    try:
+        scorer.probe()
+    except StoreUnavailable as error:
+        return str(error)
+    except PatronError:  # one that is empty, of which the checks and the note of the last build speak
+        pass
+    return None
 
 
 def _checks(visit: Visit, examined: Sequence[Check]) -> PageTable:

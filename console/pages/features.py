@@ -72,8 +72,10 @@ def load_feature(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("features", "/features", Scope.SEGMENTS, load)
-FEATURE_PAGE = ConsolePage("feature", "/features/{name}", Scope.SEGMENTS, load_feature, in_menu=False)
+PAGE = ConsolePage("features", "/features", Scope.SEGMENTS, load, reads_models=True)
+FEATURE_PAGE = ConsolePage(
+    "feature", "/features/{name}", Scope.SEGMENTS, load_feature, in_menu=False, reads_models=True
+)
 
 
 def address(name: str) -> str:

@@ -228,8 +228,9 @@ def _challenge(visit: Visit, form: FormData) -> str:
 
 def _end_challenge(visit: Visit, form: FormData) -> str:
     name, registry = visit.path["name"], visit.services[ModelVersions].registry
-    who = visit.caller.name or promotion.user()
-    challenges.end(registry, name, text(form, "version"), f"ended by {who}")
+    version, who = text(form, "version"), visit.caller.name or promotion.user()
+    if challenges.end(registry, name, version, f"ended by {who}") is None:
+        raise PatronError(f"{name} version {version} does not challenge")
     return address(name)
 
 

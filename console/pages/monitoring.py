@@ -47,7 +47,7 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("monitoring", "/monitoring", Scope.OPERATIONS, load)
+PAGE = ConsolePage("monitoring", "/monitoring", Scope.OPERATIONS, load, reads_models=True)
 
 
 def _evidently(visit: Visit) -> Response:

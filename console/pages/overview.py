@@ -37,7 +37,7 @@ def load(visit: Visit) -> Content:
             "customers": totals["customers"],
             "month": _last_complete(visit, months),
             "expected": [_expected(visit, totals, measure.name) for measure in MEASURES],
-            "attention": [*champions.unavailable.values(), *_stale(totals)],
+            "attention": [*dict.fromkeys(champions.unavailable.values()), *_stale(totals)],
             "revenue": _chart(visit, months),
             "week": _changes(visit, weeks),
         },
@@ -45,14 +45,14 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("overview", "", Scope.SEGMENTS, load)
+PAGE = ConsolePage("overview", "", Scope.SEGMENTS, load, jobs=("scores",))
 
 
-def _last_complete(visit: Visit, months: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """The last month that is over, with the change of its revenue on the month before."""
+def _last_complete(visit: Visit, months: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+    """The last month that is over, with the change of its revenue on the month before; None without one."""
     over = [month for month in months if month["complete"]]
     if not over:
-        raise NothingThere("no month of this shop is over yet")
+        return None
     last = dict(over[-1])
     before = over[-2]["net"] if len(over) > 1 else 0
     last["change"] = _signed(visit, last["net"] / before - 1) if before > 0 else None

@@ -43,7 +43,7 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("results", "/results", Scope.SEGMENTS, load)
+PAGE = ConsolePage("results", "/results", Scope.SEGMENTS, load, jobs=("decisions", "release"))
 
 
 def _report(visit: Visit) -> ResultsResponse:

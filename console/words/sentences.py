@@ -94,14 +94,14 @@ def sentence(words: Translator, text: str) -> str:
     """A sentence of another layer in the visitor's language; as it is if the catalogue lacks it."""
     if len(text) > MAX_LENGTH or _CHINESE.search(text):
         return text
-    refusal = refusals.NO_ANSWER if words.language == "en" else refusals.refusal_in_chinese(text)
-    if refusal != refusals.NO_ANSWER:
-        return refusal
     for template in templates():
         own = template.texts.get(words.language)
         match = template.english.fullmatch(text) if own else None
         if own and match and (values := _values(words, match.groupdict())):
             return own.format(**values)
+    refusal = refusals.NO_ANSWER if words.language == "en" else refusals.refusal_in_chinese(text)
+    if refusal != refusals.NO_ANSWER:
+        return refusal
     parts = text.split("; ")
     translated = [sentence(words, part) for part in parts] if len(parts) > 1 else parts
     return "；".join(translated) if translated != parts else text

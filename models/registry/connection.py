@@ -28,6 +28,8 @@ HOME_TAG = "patron.home"
 """The tag of the experiment with the id of the home to which the MLflow belongs."""
 COMMAND_SECONDS, SERVICE_SECONDS, PROBE_SECONDS = 10, 3, 1
 _REFUSED = {401, 403, 429}
+_NO_RESPONSE = "API request to"
+"""How MLflow's message begins if a server did not respond; the rest is the text of an HTTP library."""
 
 
 def limit_waiting(seconds: int) -> None:
@@ -176,6 +178,9 @@ class MlflowConnection:
         except mlflow_errors() as error:
             message = str(error).strip().partition("\n")[0].replace(self.uri, self.place)
             kind = StoreUnavailable if self.is_unavailable(error) else PatronError
+            if kind is StoreUnavailable and message.startswith(_NO_RESPONSE):
+                advice = "see that it runs and PATRON_MLFLOW_URI is right"
+                raise kind(f"MLflow at {self.place} cannot be reached; {advice}") from error
             raise kind(f"MLflow at {self.place} refused: {message}") from error
 
     def unreadable(self, name: str, version: str, error: Exception) -> PatronError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,8 @@ from decisions.reasons import Language
 from serving.http.cursors import MAX_CURSOR_LENGTH
 
 MAX_MEMBERS = 1000
+MAX_LABEL = 200
+"""Characters of an audience's name for people."""
 
 
 class AudienceContent(BaseModel):
@@ -31,7 +33,9 @@ class AudienceContent(BaseModel):
     rule: str | dict[str, Any] = Field(
         description="As one line of text, or as a table; docs/rules.md has the language."
     )
-    text: dict[Language, str] = Field({}, description="Its name for people, by language.")
+    text: dict[Language, Annotated[str, Field(max_length=MAX_LABEL)]] = Field(
+        {}, description="Its name for people, by language."
+    )
 
 
 class AudienceSize(BaseModel):

@@ -162,7 +162,7 @@ def quarantine(home: Home) -> Iterator[Check]:
     full = current.share_of(limits) >= NEARLY_FULL
     advice = "the oldest are deleted first; " if full else ""
     advice += "`patron quarantine list` says why"
-    yield Check("quarantine", WARNING if full else OK, result, advice)
+    yield Check("quarantine", WARNING, result, advice)
 
 
 def identity(home: Home) -> Iterator[Check]:

@@ -177,8 +177,8 @@ class Local:
     app: FastAPI
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
 
-    def get(self, path: str) -> httpx.Response:
-        return request_in_process(self.app, path, self.cookies)
+    def get(self, path: str, **request: Any) -> httpx.Response:
+        return request_in_process(self.app, path, self.cookies, **request)
 
     def post(self, path: str, **request: Any) -> httpx.Response:
         return request_in_process(self.app, path, self.cookies, method="POST", **request)

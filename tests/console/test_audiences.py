@@ -98,6 +98,7 @@ def test_a_marketer_saves_changes_and_deletes_an_audience_and_a_viewer_does_not(
     for name in ("", "New ones", "x]\n[y", "a" * 51):
         response = marketer.post("/console/audiences/save", data=sent | {"name": name})
         assert 400 <= response.status_code < 500
+    assert marketer.post("/console/audiences/save", data=changed | {"en": "x" * 201}).status_code == 422
     deleting = {"form_token": sent["form_token"], "digest": audience["digest"]}
     assert marketer.post("/console/audiences/new_ones/delete", data=deleting).status_code == 412
     deleting["digest"] = list_audiences(home)["audiences"][0]["digest"]

@@ -61,6 +61,8 @@ def test_a_model_is_promoted_and_rolled_back_by_forms(
         assert "answers 10%" in send(MODEL).text
         assert change("challenge/end", version="1").status_code == 303
         assert "answers 10%" not in send(MODEL).text
+        again = change("challenge/end", version="1")
+        assert (again.status_code, "does not challenge" in again.text) == (409, True)
         assert change("challenge", version="1", share="x").status_code == 409
 
         assert change("rollback", champion=version, why="as before").status_code == 303

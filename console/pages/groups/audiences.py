@@ -18,7 +18,7 @@ from decisions.catalogue.audience_sizes import list_audiences, size_of
 from decisions.names.channels import CHANNELS
 from serving.access.scopes import Scope
 from serving.audiences import routes as api
-from serving.audiences.schemas import AudienceContent, MembersQuery
+from serving.audiences.schemas import MAX_LABEL, AudienceContent, MembersQuery
 from serving.http.cursors import MAX_CURSOR_LENGTH
 from serving.scores.scorer import Scorer
 
@@ -51,6 +51,7 @@ def load(visit: Visit) -> Content:
             "size": size,
             "problem": problem,
             "examples": EXAMPLES,
+            "max_label": MAX_LABEL,
             "may_save": visit.may_change and visit.caller.may(Scope.ACTIONS),
         },
         {"audiences": _audiences(visit, listed["audiences"])},
@@ -62,14 +63,23 @@ def load_audience(visit: Visit) -> Content:
 
     Raises:
         HTTPException: 404: there is no such audience.
+        NothingThere: nothing was built yet.
     """
     name, scorer = visit.path["name"], visit.services[Scorer]
     cursor = visit.query.get("cursor", "")[:MAX_CURSOR_LENGTH]
     query = MembersQuery(limit=LIMIT, cursor=cursor or None)
-    page = api.customers(name, query, scorer, visit.caller)
+    try:
+        (audience,) = list_audiences(visit.home, name)["audiences"]
+    except NothingThere as error:
+        raise HTTPException(404, str(error)) from error
+    try:
+        page = api.customers(name, query, scorer, visit.caller)
+    except HTTPException as error:
+        if error.status_code != 404:
+            raise
+        raise NothingThere(error.detail) from error
     if isinstance(page, Response):
         raise TypeError("a page of customers is no file")
-    (audience,) = list_audiences(visit.home, name)["audiences"]
     links = addresses(visit, [customer.customer_id for customer in page.customers])
     rows = [c.model_dump() | {"address": links.get(c.customer_id)} for c in page.customers]
     for row in rows:
@@ -118,8 +128,10 @@ def delete(visit: Visit, form: FormData) -> str:
     return "/console/audiences"
 
 
-PAGE = ConsolePage("audiences", "/audiences", Scope.SEGMENTS, load)
-AUDIENCE_PAGE = ConsolePage("audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False)
+PAGE = ConsolePage("audiences", "/audiences", Scope.SEGMENTS, load, jobs=("scores",))
+AUDIENCE_PAGE = ConsolePage(
+    "audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False, jobs=("scores",)
+)
 FILES = (ConsoleFile("/audiences/{name}/customers.{kind}", Scope.CUSTOMERS, load_file),)
 CHANGES = (
     ConsoleChange("/audiences/save", Scope.ACTIONS, save, "saved an audience"),

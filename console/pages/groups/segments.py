@@ -56,7 +56,7 @@ def load(visit: Visit) -> Content:
     )
 
 
-PAGE = ConsolePage("segments", "/segments", Scope.SEGMENTS, load)
+PAGE = ConsolePage("segments", "/segments", Scope.SEGMENTS, load, jobs=("scores",))
 
 
 def members(filter: str) -> str:

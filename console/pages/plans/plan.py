@@ -56,7 +56,9 @@ def make(visit: Visit, form: FormData) -> str:
     return f"{PREFIX}/plans/{plan.id}"
 
 
-PAGE = ConsolePage("plan", "/plan", Scope.DECISIONS, load)
+PAGE = ConsolePage(
+    "plan", "/plan", Scope.DECISIONS, load, reads_models=True, jobs=("plan", "decisions", "release")
+)
 CHANGES = (ConsoleChange("/plan", Scope.DECISIONS, make, "made a plan"),)
 
 
