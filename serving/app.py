@@ -57,6 +57,7 @@ from serving.routers import ROUTERS
 from serving.score_jobs.background import ScoreJobs
 from serving.scores.champion_watch import ChampionWatch, ChampionWatcher, log_changes
 from serving.scores.champions import ChampionState
+from serving.scores.endpoint import ScoresEndpoint
 from serving.scores.explainer import Explainer
 from serving.scores.scorer import Scorer, open_scorer
 from serving.settings import ServingSettings
@@ -97,6 +98,7 @@ def create_app(
     instances = _open_services(scorer, log, watch)
     app = _without_services(_lifespan(instances, log, keys, limits, watcher, tracer))
     services.install(app, instances)
+    app.add_middleware(ScoresEndpoint, services=instances)
     if not open_docs:
         app.add_middleware(ClosedDocumentationMiddleware)
     authentication.install(app, keys, keys_needed, limits, instances[Metrics])

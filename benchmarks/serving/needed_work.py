@@ -21,7 +21,8 @@ from events.identity import Identity
 from features.catalogue.store import Store
 from models.registry.encoding import column_matrix
 from models.registry.registry import Registry
-from serving.scores import batch, response
+from serving.scores import response
+from serving.scores.batches import batch
 from serving.scores.champions import open_champions
 from serving.scores.scorer import Scorer
 

@@ -90,26 +90,26 @@ class Connections:
         with self.engine.connect().execution_options(**level) as connection:
             yield connection
 
-    def first(self, statement: str, values: Sequence[Any]) -> Any:
-        """The first row of a SELECT, without SQLAlchemy; None if there is none."""
+    def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of a SELECT, without SQLAlchemy."""
         if self.file:
             try:
                 connection = self._quick.pop()
             except IndexError:
                 connection = sqlite_file.connect(self.file, sqlite_file.QUICK_BUSY_SECONDS)
             try:
-                row = connection.execute(statement, values).fetchone()
+                rows = connection.execute(statement, values).fetchall()
             except BaseException:
                 connection.close()
                 raise
             self._quick.append(connection)
-            return row
+            return rows
         statement = statement.replace("?", "%s")
         driver = cast(Any, self.engine.dialect.dbapi)
         try:
             pooled = self.engine.raw_connection()
             try:
-                return cast(Any, pooled.driver_connection).execute(statement, values).fetchone()
+                return list(cast(Any, pooled.driver_connection).execute(statement, values).fetchall())
             except driver.Error:
                 pooled.invalidate()
                 raise

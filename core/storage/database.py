@@ -93,7 +93,12 @@ class Database:
                 yield connection
 
     def first(self, statement: str, values: Sequence[Any]) -> Sequence[Any] | None:
-        """The first row of a SELECT. Bypasses SQLAlchemy, which would cost more than the query.
+        """The row of a SELECT that returns at most one; None if there is none. See :meth:`rows`."""
+        rows = self.rows(statement, values)
+        return rows[0] if rows else None
+
+    def rows(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
+        """The rows of a SELECT. Bypasses SQLAlchemy, which would cost more than the query.
 
         Args:
             statement: as SQL, with a question mark for each value.
@@ -104,10 +109,10 @@ class Database:
         """
         try:  # in the path of every score request: a context manager would cost more than SQLite
             self._connections.open(write=False)
-            row: Sequence[Any] | None = self._connections.first(statement, values)
+            rows: list[Sequence[Any]] = self._connections.rows(statement, values)
         except _ERRORS as error:
             raise self._in_words(error) from error
-        return row
+        return rows
 
     @contextmanager
     def writing(self, turn: Turn = Turn.EVENTS, *, durable: bool = True) -> Iterator[sa.Connection]:

@@ -18,10 +18,13 @@ from core.home import Home
 from core.storage.database import Database, among
 from events.identity.customer_ids import fold
 from events.identity.merging import Merge, read_merges
-from events.identity.registering import assign, keys_of, table
+from events.identity.registering import assign, table
 from events.identity.tables import customers, ids
 
 _KEY_OF = "SELECT customer_key FROM customer_ids WHERE customer_id = ?"
+# All ids are one parameter: JSON for SQLite, an array for PostgreSQL.
+_AMONG = {False: "IN (SELECT value FROM json_each(?))", True: "= ANY(?)"}
+_KEYS_OF = "SELECT customer_id, customer_key FROM customer_ids WHERE customer_id "
 _MERGED = 'SELECT customer_key FROM merges WHERE "into" = ? LIMIT 1'
 
 
@@ -56,15 +59,21 @@ class Identity:
             if row is None and (folded := fold(customer_id)) != customer_id:
                 row = self._open().first(_KEY_OF, [folded])
             return {customer_id: row[0]} if row else {}
-        with self._open().reading() as connection:
-            known = keys_of(connection, customer_ids)
-            if len(known) < len(customer_ids):
-                unknown = {text: fold(text) for text in customer_ids if text not in known}
-                respelt = {text: folded for text, folded in unknown.items() if folded != text}
-                if respelt:
-                    keys = keys_of(connection, list(set(respelt.values())))
-                    known |= {text: keys[folded] for text, folded in respelt.items() if folded in keys}
-            return known
+        known = self._keys_of(customer_ids)
+        if len(known) < len(customer_ids):
+            unknown = {text: fold(text) for text in customer_ids if text not in known}
+            respelt = {text: folded for text, folded in unknown.items() if folded != text}
+            if respelt:
+                keys = self._keys_of(list(set(respelt.values())))
+                known |= {text: keys[folded] for text, folded in respelt.items() if folded in keys}
+        return known
+
+    def _keys_of(self, customer_ids: Sequence[str]) -> dict[str, int]:
+        """The keys of those ids that are known as they are spelt."""
+        database = self._open()
+        possible = [text for text in customer_ids if "\0" not in text]  # which PostgreSQL cannot store
+        values = possible if database.on_postgres else json.dumps(possible)
+        return dict(database.rows(_KEYS_OF + _AMONG[database.on_postgres], (values,)))  # type: ignore[arg-type]
 
     def ids_of(self, customer_id: str) -> list[str]:
         """All ids of the customer whom an id means.

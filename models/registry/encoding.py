@@ -59,7 +59,11 @@ class Column:
 
 def numbers(values: pa.Array) -> Array:
     """An Arrow array of numbers or booleans as floats; NaN for null."""
-    floats: Array = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    # Arrow's cast takes ten times as long for the columns of a hundred customers.
+    plain = values.to_numpy(zero_copy_only=False)
+    if plain.dtype == object:  # booleans with nulls
+        plain = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    floats: Array = plain.astype(np.float64, copy=False)
     return floats
 
 

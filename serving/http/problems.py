@@ -62,6 +62,16 @@ def problem(
     return ProblemResponse(document.model_dump(), status, headers)
 
 
+def refusal(error: HTTPException | PatronError, path: str = "") -> ProblemResponse:
+    """The problem document of an error of a route."""
+    if isinstance(error, HTTPException):
+        return problem(error.status_code, str(error.detail), error.headers, path)
+    if isinstance(error, Unprocessable):
+        return problem(422, str(error), path=path)
+    retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, StoreUnavailable) else None
+    return problem(503, str(error), retry, path)
+
+
 _MEANINGS = {
     400: "The body cannot be parsed: it is not JSON, incomplete, or of another structure.",
     401: "The key is missing, wrong, revoked or expired.",
@@ -171,18 +181,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers or {})
-        if (
-            error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-        ):  # the router lists the methods of one route only
-            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
-        return problem(error.status_code, str(error.detail), headers, request.url.path)
-
-    @app.exception_handler(Unprocessable)
-    async def unprocessable(request: Request, error: Unprocessable) -> JSONResponse:
-        return problem(422, str(error), path=request.url.path)
+        # The router lists the methods of one route only.
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {
+                **(error.headers or {}),
+                "Allow": ", ".join(sorted(_methods(app, request.url.path))),
+            }
+        return refusal(error, request.url.path)
 
     @app.exception_handler(PatronError)
-    async def unavailable(request: Request, error: PatronError) -> JSONResponse:
-        retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, StoreUnavailable) else None
-        return problem(503, str(error), retry, request.url.path)
+    async def failed(request: Request, error: PatronError) -> JSONResponse:
+        return refusal(error, request.url.path)

@@ -21,7 +21,7 @@ from models.registry.bundle import FittedModel
 from records.batches import AS_OF
 from serving.decisions.categories import CategoryInputs, CategoryScores
 from serving.decisions.contexts import facts_of
-from serving.scores.columns import score_columns
+from serving.scores.batches.columns import score_columns
 from serving.scores.scorer import Scorer
 
 
@@ -31,7 +31,7 @@ class PlanCustomers:
 
     Attributes:
         categories: the scores of categories; None if no action reads them.
-        table: as :func:`serving.scores.columns.score_columns` returns it.
+        table: as :func:`serving.scores.batches.columns.score_columns` returns it.
     """
 
     keys: NDArray[np.int64]

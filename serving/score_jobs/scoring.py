@@ -22,8 +22,8 @@ from models.registry.registry import Registry
 from records import history, job_parts, score_jobs
 from records.job import Segment, filters_of
 from records.score_jobs import ScoreJob, ScoreJobStore
+from serving.scores.batches.columns import score_columns
 from serving.scores.champions import Champions
-from serving.scores.columns import score_columns
 from serving.totals import of_job
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -16,10 +16,11 @@ import pyarrow as pa
 from core.calendar import moment
 from features.online.columns import OnlineColumns
 from records.batches import AMOUNT_FIELDS, name_of
+from serving.scores.batches.model_scores import ModelScores
 from serving.scores.champions import Champions
 from serving.scores.score import Score, ScoredCustomer
 
-FIELDS = ("score", *AMOUNT_FIELDS, "percentile", "reason")  # of a model's columns, in the order of ScoreEntry
+_NUMBERS = ("score", *AMOUNT_FIELDS, "percentile")  # in the order of ScoreEntry
 
 
 class ScoreEntry(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +81,7 @@ def customer_as_response(customer: ScoredCustomer) -> CustomerEntry:
 def columns_as_response(
     champions: Champions,
     names: Sequence[str],
-    table: pa.Table,
+    model_scores: Mapping[str, ModelScores],
     columns: OnlineColumns,
     customer_ids: Sequence[str],
     oldest: Mapping[str, int],
@@ -90,7 +91,7 @@ def columns_as_response(
     """All scores of many customers, by customer.
 
     Args:
-        table: the scores of the models in ``names``, a row per customer.
+        model_scores: of the available models in ``names``, by name.
         columns: the features that they are computed from.
         customer_ids: of the rows.
         oldest: per feature group the moment before which it is stale, in microseconds since 1970.
@@ -99,43 +100,43 @@ def columns_as_response(
     """
     as_of = columns.as_of.to_numpy().tolist()
     moments = {at: moment(at) for at in set(as_of)}  # few: all rows of a build have the same one
-    stale_groups = _stale_groups(columns.moments, oldest, len(as_of))
-    rows = zip(*(_scores_of_model(champions, name, table) for name in names), strict=True)
-    return {
-        customer_id: CustomerEntry(
-            customer_id, True, None, moments[at], current and not stale, stale, None,
-            name_of(batch_id, row) if batch_id else None, dict(zip(names, scores, strict=True)),
-        )
-        for row, (customer_id, at, stale, scores) in enumerate(
-            zip(customer_ids, as_of, stale_groups, rows, strict=True)
-        )
-    }  # fmt: skip
-
-
-def _scores_of_model(champions: Champions, name: str, table: pa.Table) -> list[ScoreEntry]:
-    """The scores of a model, a row per customer."""
-    if name not in champions.models:
-        return [score_as_response(Score(None, reason=champions.unavailable[name]))] * table.num_rows
-    none = [None] * table.num_rows
-    available = set(table.column_names)
-    columns = (
-        _values(table[f"{name}.{field}"]) if f"{name}.{field}" in available else none for field in FIELDS
+    stale = _stale_groups(columns.moments, oldest, len(as_of))
+    prediction_ids = [name_of(batch_id, row) if batch_id else None for row in range(len(as_of))]
+    by_model = [_entries_of_model(champions, name, model_scores, len(as_of)) for name in names]
+    # By `map` and `zip` alone, without a call of Python per customer.
+    entries = map(
+        CustomerEntry,
+        customer_ids,
+        repeat(True),
+        repeat(None),
+        map(moments.__getitem__, as_of),
+        [current and not groups for groups in stale],
+        stale,
+        repeat(None),
+        prediction_ids,
+        map(dict, map(zip, repeat(names), zip(*by_model, strict=True))),
     )
-    version = [champions.models[name].version] * table.num_rows
-    *numbers, reasons = columns
-    return list(map(ScoreEntry, *numbers, version, reasons))
+    return dict(zip(customer_ids, entries, strict=True))
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values; Arrow's own ``to_pylist`` takes five times as long."""
-    (chunk,) = column.chunks
-    if pa.types.is_dictionary(chunk.type):
-        words = [*chunk.dictionary.to_pylist(), None]  # None is the last
-        return [words[i] for i in chunk.indices.fill_null(-1).to_numpy().tolist()]
-    values: list[Any] = chunk.to_numpy(zero_copy_only=False).tolist()
-    for row in np.flatnonzero(chunk.is_null()).tolist() if chunk.null_count else ():
-        values[row] = None
-    return values
+def _entries_of_model(
+    champions: Champions, name: str, model_scores: Mapping[str, ModelScores], count: int
+) -> list[ScoreEntry]:
+    """The entries of a model, one per customer."""
+    if name not in model_scores:
+        return [score_as_response(Score(None, reason=champions.unavailable[name]))] * count
+    scores = model_scores[name]
+    version, absent = scores.model.version, [None] * count
+    columns = [scores.numbers[field].tolist() if field in scores.numbers else absent for field in _NUMBERS]
+    entries = list(map(ScoreEntry, *columns, [version] * count, absent))
+    refused = np.flatnonzero(scores.none)
+    if len(refused):
+        codes = scores.reasons.indices.to_numpy(zero_copy_only=False)[refused].astype(int).tolist()
+        reasons = scores.reasons.dictionary.to_pylist()
+        by_code = [score_as_response(Score(None, version=version, reason=reason)) for reason in reasons]
+        for row, code in zip(refused.tolist(), codes, strict=True):
+            entries[row] = by_code[code]
+    return entries
 
 
 def _stale_groups(

@@ -5,33 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Path, Request, Response
-from msgspec import to_builtins
-from pydantic_core import to_json
 
 from records.predictions import FLUSH_SECONDS
 from serving.access.audit import audits_look
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
-from serving.http import timing
-from serving.http.fast_route import FastRoute
-from serving.http.metrics import Metrics
-from serving.http.problems import Unprocessable, leads_to, responses
+from serving.http.problems import leads_to, responses
 from serving.http.services import service, services_of
-from serving.scores import batch, schemas
-from serving.scores.context import check_context
-from serving.scores.dependencies import known_models
+from serving.scores import schemas
 from serving.scores.explainer import Explainer
-from serving.scores.response import customer_as_response, encode
-from serving.scores.score import ScoredCustomer, count_outcomes
-from serving.scores.scorer import Scorer
+from serving.scores.handler import scores_as_json
 
-router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)], route_class=FastRoute)
+router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 ExplainerDep = Annotated[Explainer, service(Explainer)]
-FEW = 16  # the number of customers up to which scoring is faster than a switch of threads
-MAX_LARGE = 2  # larger requests scored at the same time
-_large = CapacityLimiter(MAX_LARGE)
 
 
 @router.post(
@@ -49,43 +36,8 @@ async def scores(body: schemas.ScoresRequest, request: Request) -> Response:
     get their scores all the same. While a store is unavailable, scores are computed from the customer's last
     known features, or are the models' defaults, and are marked as degraded.
     """
-    # Not dependencies: resolving them would take a large part of the response time.
-    services = services_of(request.app)
-    scorer, metrics = services[Scorer], services[Metrics]
-    timing.current().mark("receive")
-    models = known_models(scorer, body.models)
-    context = check_context(body.context, scorer.champions) if body.context else None
-    if body.explain and len(body.customer_ids) > schemas.MAX_EXPLAINED:
-        raise Unprocessable(
-            f"explain: at most {schemas.MAX_EXPLAINED} customers can be explained in a request"
-        )
-
-    few = len(body.customer_ids) <= FEW
-    if not (few or body.explain or context):
-        customers, counts = await to_thread.run_sync(
-            batch.score, scorer, body.customer_ids, models, limiter=_large
-        )
-        metrics.count(counts)
-        return _response(encode(customers))
-
-    def score() -> list[ScoredCustomer]:
-        return scorer.score(body.customer_ids, models, allow_fallback=True, context=context)
-
-    scored = score() if few else await to_thread.run_sync(score, limiter=_large)
-    metrics.count(count_outcomes(scored))
-    customers = [customer_as_response(customer) for customer in scored]
-    if not body.explain:
-        return _response(encode(customers))
-    explainer = services[Explainer]
-    explanations = await explainer.run(
-        lambda: [explainer.explain(customer, context or ()) for customer in scored]
-    )
-    explained = [to_builtins(entry) | more for entry, more in zip(customers, explanations, strict=True)]
-    return _response(to_json({"customers": explained}, inf_nan_mode="null"))
-
-
-def _response(content: bytes) -> Response:
-    # Not validated by the response model at run time; tests compare the two.
+    # Only requests that the endpoint in front of FastAPI passes on, such as a body in UTF-16.
+    content = await scores_as_json(services_of(request.app), body)
     return Response(content, media_type="application/json")
 
 

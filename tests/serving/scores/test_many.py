@@ -25,7 +25,7 @@ from models.registry.registry import Registry
 from records import ScoreLog, frames
 from records import batches as packed
 from records.requests import lookup as predictions
-from serving.scores import batch
+from serving.scores.batches import batch
 from serving.scores.response import CustomerEntry, customer_as_response
 from serving.scores.score import count_outcomes
 from serving.scores.scorer import Scorer, open_scorer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from core.calendar import day_of, micros
 from features.online.columns import OnlineColumns
 from records import PredictionBatch
-from records.batches import AS_OF, KEY, MOMENT, SCORE
+from records.batches import MOMENT, SCORE
 from serving.http import timing
-from serving.scores.champions import Champions
-from serving.scores.columns import score_columns
+from serving.scores.batches.columns import columns_of_features
+from serving.scores.batches.model_scores import ModelScores, scores_of_models
 from serving.scores.feature_reads import Fetched
 from serving.scores.inference import without_features
 from serving.scores.response import CustomerEntry, columns_as_response, customer_as_response
 from serving.scores.score import Outcomes, count_outcomes
 from serving.scores.scorer import Scorer
+
+FEW_FOR_THREADS = 200  # customers up to which switches of threads take longer than they save
 
 
 def score(
@@ -40,19 +42,22 @@ def score(
     index, keys, columns = _with_features(fetched, reader.columns(fetched.cells))
     marks.mark("assemble")
     answering = [champions.models[name] for name in names if name in champions.models]
-    table = score_columns(answering, keys, columns, scorer.threads.map)
+    nobody = np.zeros(len(keys), bool)  # is without features
+    threads = scorer.threads.map if len(keys) > FEW_FOR_THREADS else map
+    scores = {each.model.name: each for each in scores_of_models(answering, columns.values, nobody, threads)}
     marks.mark("predict")
-    batch_id = _log(scorer, champions, names, table, columns) if index else None
+    batch_id = _log(scorer, keys, columns, scores) if index else None
     oldest = champions.oldest(micros(scorer.shop.now()))
     current = scorer.freshness.reason is None
-    entries = columns_as_response(champions, names, table, columns, [*index], oldest, batch_id, current)
+    entries = columns_as_response(champions, names, scores, columns, [*index], oldest, batch_id, current)
     others = {
         customer_id: without_features(customer_id, fetched.keys.get(customer_id), fetched, champions, names)
         for customer_id in customer_ids
         if customer_id not in index
     }
     counts = count_outcomes(others[customer_id] for customer_id in customer_ids if customer_id in others)
-    _count(names, table, [index[customer_id] for customer_id in customer_ids if customer_id in index], counts)
+    rows = [index[customer_id] for customer_id in customer_ids if customer_id in index]
+    _count(names, scores, np.array(rows, np.int64), counts)
     entries |= {customer_id: customer_as_response(customer) for customer_id, customer in others.items()}
     return [entries[customer_id] for customer_id in customer_ids], counts
 
@@ -75,28 +80,28 @@ def _with_features(
 
 
 def _log(
-    scorer: Scorer, champions: Champions, names: Sequence[str], table: pa.Table, columns: OnlineColumns
+    scorer: Scorer, keys: NDArray[np.int64], columns: OnlineColumns, scores: Mapping[str, ModelScores]
 ) -> str | None:
     """Log the predictions; return the id of the batch."""
     if scorer.log is None:
         return None
     (batch_id,) = scorer.log.prediction_ids(1)
-    versions = {name: champions.models[name].version for name in names if name in champions.models}
-    logged = table.select([KEY, AS_OF, *columns.values, *(name + SCORE for name in versions)])
-    for group, moments in columns.moments.items():
-        logged = logged.append_column(MOMENT + group, moments)
+    logged = columns_of_features(keys, columns)
+    logged |= {name + SCORE: pa.array(each.numbers["score"], mask=each.none) for name, each in scores.items()}
+    logged |= {MOMENT + group: moments for group, moments in columns.moments.items()}
     now = scorer.shop.now()
     day = day_of(now, scorer.shop.time_zone)
-    scorer.log.append_batch(PredictionBatch(now, day, "api", logged, versions, batch_id))
+    versions = {name: each.model.version for name, each in scores.items()}
+    scorer.log.append_batch(PredictionBatch(now, day, "api", pa.table(logged), versions, batch_id))
     return batch_id
 
 
-def _count(names: Sequence[str], table: pa.Table, rows: Sequence[int], counts: Outcomes) -> None:
-    """Add the outcomes of these rows of a table."""
+def _count(
+    names: Sequence[str], scores: Mapping[str, ModelScores], rows: NDArray[np.int64], counts: Outcomes
+) -> None:
+    """Add the outcomes of these rows."""
     for name in names:
-        scored = 0
-        if name + SCORE in table.column_names:
-            scored = int(table[name + SCORE].is_valid().to_numpy()[list(rows)].sum())
+        scored = int(np.count_nonzero(~scores[name].none[rows])) if name in scores else 0
         for outcome, count in (("scored", scored), ("refused", len(rows) - scored)):
             if count:
                 counts[name, outcome] = counts.get((name, outcome), 0) + count

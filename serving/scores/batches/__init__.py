@@ -1,0 +1,1 @@
+"""Scores of many customers of one request."""
