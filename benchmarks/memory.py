@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.harness import homes, report, servers
+from benchmarks.harness import homes, processes, report, servers
 from benchmarks.harness.postgres import postgres_programs, running_postgres
 
 ROOT = Path(__file__).parents[1]
@@ -154,17 +154,11 @@ def _sizes(pid: int) -> dict[str, float]:
     """The memory of a process and of each of its descendants, in bytes."""
     sizes: dict[str, float] = {}
     total = {"PSS": 0.0, "RSS": 0.0}
-    for number, process in enumerate(_family(pid)):
+    for number, process in enumerate(processes.family(pid)):
         for kind, size in _rollup(process).items():
             sizes[f"{number} {_role(process)} {kind}"] = size
             total[kind] += size
     return sizes | {f"all {kind}": size for kind, size in total.items()}
-
-
-def _family(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()  # each thread lists those that it started
-    listed = " ".join((task / "children").read_text() for task in tasks).split()
-    return [pid, *(member for child in listed for member in _family(int(child)))]
 
 
 def _rollup(pid: int) -> dict[str, float]:

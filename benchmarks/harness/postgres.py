@@ -88,6 +88,11 @@ class PostgresServer:
                     raise
                 time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """The server's main process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Stop the server and close its connections."""
         self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for the clients
