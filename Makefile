@@ -37,6 +37,7 @@ bench: install-dev                  ## the benchmarks of some minutes, each prin
 	$(BIN)/python -m benchmarks.segments
 	$(BIN)/python -m benchmarks.policy
 	$(BIN)/python -m benchmarks.decisions --only results_coverage
+	$(BIN)/python -m benchmarks.ingestion
 	$(BIN)/python -m benchmarks.serving
 
 bench-full: install-dev             ## the longer ones: files, levels, events, stores, a million scores, the console, builds of up to 50 million events

@@ -33,7 +33,7 @@ from core.calendar import micros
 from core.home import Home
 from core.storage.database import Database
 from events.journal import Message
-from events.journal.writing import message_digest
+from events.journal.deduplication import message_digest
 from events.segment.translate import Place, translate
 from events.segment.values import json_text
 

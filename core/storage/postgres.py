@@ -8,8 +8,8 @@ server is probed while a statement gets no response.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -52,6 +52,26 @@ def create_engine(url: sa.URL, name: str) -> sa.Engine:
         return connector.connect(*args, **kwargs)
 
     return engine
+
+
+def copy_rows(connection: sa.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Copy rows into a table.
+
+    Args:
+        statement: ``COPY TABLE (COLUMNS) FROM STDIN``.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the server cannot be used, or cannot store a value.
+    """
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, psycopg.Error, dialect=connection.dialect
+        ) from error
 
 
 class _Connector:

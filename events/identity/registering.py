@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core.storage.database import among
+from core.storage.database import among, fetch_among, insert_rows
 from events.identity.customer_ids import fold
 from events.identity.tables import STORED_UNDER, customers, ids, merges, splits
 
 _KEYS_OF = sa.select(ids.c.customer_id, ids.c.customer_key)
-_OWNERS = sa.select(ids.c.customer_id, ids.c.customer_key, STORED_UNDER)
+_OWNERS = "SELECT customer_id, customer_key, coalesce(origin_key, customer_key) FROM customer_ids"
 
 
 class Owner(NamedTuple):
@@ -70,8 +70,8 @@ def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str,
 
 def owners(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, Owner]:
     """The owners of those ids that are known."""
-    rows = connection.execute(_OWNERS.where(among(connection, ids.c.customer_id, customer_ids)))
-    return {row[0]: Owner(row[1], row[2]) for row in rows.cursor.fetchall()}
+    rows = fetch_among(connection, _OWNERS, "customer_id", customer_ids)
+    return {row[0]: Owner(row[1], row[2]) for row in rows}
 
 
 def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, int]:
@@ -81,9 +81,8 @@ def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, 
     if new_ids:
         first = next_key(connection)
         assigned = {customer_id: first + i for i, customer_id in enumerate(new_ids)}
-        rows = [{"customer_key": key, "customer_id": customer_id} for customer_id, key in assigned.items()]
-        connection.execute(sa.insert(customers), rows)
-        connection.execute(sa.insert(ids), rows)
+        insert_rows(connection, customers, [(key, customer_id) for customer_id, key in assigned.items()])
+        insert_rows(connection, ids, [(customer_id, key, None) for customer_id, key in assigned.items()])
         known |= assigned
     return known
 

@@ -12,12 +12,19 @@ from events.journal.message import Message
 
 
 class BatchOwners:
-    """The owners of the ids in a batch of messages, as they are while its messages join ids."""
+    """The owners of the ids in a batch of messages, as they are while its messages join ids.
 
-    def __init__(self, connection: sa.Connection, batch: Sequence[Message]) -> None:
+    Args:
+        last_key: the lake's; new customers get higher keys.
+    """
+
+    def __init__(self, connection: sa.Connection, batch: Sequence[Message], last_key: int) -> None:
         self._connection = connection
-        named = {id for message in batch for id in (message.customer_id, message.joins) if id is not None}
-        self.known = identity.owners(connection, sorted(named))
+        named = {message.customer_id for message in batch}
+        named |= {message.joins for message in batch if message.joins is not None}
+        self.known = identity.owners(connection, list(named))
+        if len(self.known) < len(named) or any(message.previous is not None for message in batch):
+            identity.reserve(connection, last_key)
 
     def joins(self, message: Message) -> bool:
         """Whether a message may change who an id means."""

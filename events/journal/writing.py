@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,15 +13,10 @@ from core.calendar import micros
 from core.storage.database import Database, insert, insert_rows, mark
 from events import identity
 from events.journal.batch_owners import BatchOwners
+from events.journal.deduplication import JournalEntry, message_digest, new_entries
 from events.journal.message import Message, Refused
 from events.journal.reading import last
 from events.journal.schema import conflicts, counter, journal, messages, newest, quarantine
-from events.schema import SCHEMAS
-
-_BATCH = 500
-_as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
-_DIGEST_BYTES = 16
-_ORDER_ID = list(SCHEMAS["order_lines"]).index("order_id") - 1  # rows have no customer_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +52,16 @@ def append(
     Raises:
         PatronError: the database cannot be used; none of them was kept.
     """
+    # Before the transaction, for which other processes wait.
+    digests = [message_digest(message.message_id) for message in arrived]
+    entries = [JournalEntry.of(message) for message in arrived]
     with database.writing() as connection:
-        fresh, conflicting = _new(connection, arrived)
+        fresh, conflicting = new_entries(connection, digests, entries)
         if fresh:
-            insert_rows(connection, messages, [(digest, m.content) for digest, m in fresh.items()])
-            identity.reserve(connection, last_key)
-            _insert(connection, list(fresh.values()), compacted_seq)
-            refused = [*refused, *(message.doubt for message in fresh.values() if message.doubt is not None)]
+            insert_rows(connection, messages, [(digest, e.message.content) for digest, e in fresh.items()])
+            _insert(connection, list(fresh.values()), compacted_seq, last_key)
+            doubts = (entry.message.doubt for entry in fresh.values())
+            refused = [*refused, *(doubt for doubt in doubts if doubt is not None)]
         if conflicting:
             connection.execute(sa.insert(conflicts), [{"digest": digest} for digest in conflicting])
         if refused:
@@ -103,40 +99,6 @@ def split(
     return done
 
 
-def _new(connection: sa.Connection, arrived: Sequence[Message]) -> tuple[dict[bytes, Message], list[bytes]]:
-    """The messages that were not stored yet, by digest, and the digests of those with another's id."""
-    digests = [message_digest(message.message_id) for message in arrived]
-    known = _known(connection, list(dict.fromkeys(digests)))
-    fresh: dict[bytes, Message] = {}
-    others: list[tuple[bytes, Message]] = []
-    for digest, message in zip(digests, arrived, strict=True):
-        before = fresh[digest].content if digest in fresh else known.get(digest)
-        if digest not in fresh and digest not in known:
-            fresh[digest] = message
-        elif before and message.content and before != message.content:
-            renamed = _renamed(message)
-            others.append((message_digest(renamed.message_id), renamed))
-    if not others:
-        return fresh, []
-    known_others = _known(connection, list({digest for digest, _ in others}))
-    conflicting = {digest: message for digest, message in others if digest not in known_others}
-    return fresh | conflicting, list(conflicting)
-
-
-def _renamed(message: Message) -> Message:
-    """A message with an id of its own; an order that is known by the message's id is too."""
-    message_id = f"{message.message_id}#{message.content.hex()}"
-    lines = [
-        [
-            message_id if i == _ORDER_ID and value == message.message_id else value
-            for i, value in enumerate(row)
-        ]
-        for row in message.rows.get("order_lines", ())
-    ]
-    rows = {**message.rows, "order_lines": lines} if lines else message.rows
-    return replace(message, message_id=message_id, rows=rows)
-
-
 def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
     return [
         {
@@ -151,20 +113,34 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
     ]
 
 
-def _insert(connection: sa.Connection, fresh: Sequence[Message], compacted_seq: int) -> None:
-    seq = max(newest(connection), compacted_seq)
-    people = BatchOwners(connection, fresh)
+def _insert(
+    connection: sa.Connection, fresh: Sequence[JournalEntry], compacted_seq: int, last_key: int
+) -> None:
+    batch = [entry.message for entry in fresh]
+    first_seq = _reserve(connection, len(batch), compacted_seq)
+    people = BatchOwners(connection, batch, last_key)
     rows: list[tuple[int, int, int, str]] = []
-    for i, message in enumerate(fresh):
-        seq, at_us = seq + 1, micros(message.received_at)
+    for i, (message, events) in enumerate(fresh):
+        seq, at_us = first_seq + i, micros(message.received_at)
         if people.joins(message):
             people.join(message, at_us, seq)
         elif message.customer_id not in people.known:
-            people.assign(fresh[i:])
-        key = people.known[message.customer_id].stored_under
-        rows.append((seq, key, at_us, _as_json(message.rows)))
+            people.assign(batch[i:])
+        rows.append((seq, people.known[message.customer_id].stored_under, at_us, events))
     insert_rows(connection, journal, rows)
-    _count(connection, seq)
+
+
+def _reserve(connection: sa.Connection, count: int, compacted_seq: int) -> int:
+    """Give out as many numbers; returns the first."""
+    statement = (
+        "UPDATE journal_counter SET last_seq = CASE WHEN last_seq < ? THEN ? ELSE last_seq END + ?"
+        " RETURNING last_seq"
+    ).replace("?", mark(connection))
+    row = connection.exec_driver_sql(statement, (compacted_seq, compacted_seq, count)).cursor.fetchone()
+    if row is None:  # no message came yet
+        _count(connection, compacted_seq + count)
+        return compacted_seq + 1
+    return int(row[0]) - count + 1
 
 
 def _count(connection: sa.Connection, seq: int) -> None:
@@ -223,19 +199,3 @@ def before_first(connection: sa.Connection) -> int:
     """The number before the first message that is still in the journal; the newest one if none is."""
     first: int | None = connection.execute(sa.select(sa.func.min(journal.c.seq))).scalar()
     return newest(connection) if first is None else first - 1
-
-
-def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, bytes | None]:
-    """The digests that are stored, each with the digest of its message's content."""
-    known: dict[bytes, bytes | None] = {}
-    for start in range(0, len(digests), _BATCH):
-        batch = digests[start : start + _BATCH]
-        marks = ", ".join([mark(connection)] * len(batch))
-        statement = f"SELECT digest, content FROM messages WHERE digest IN ({marks})"
-        known |= {row[0]: row[1] for row in connection.exec_driver_sql(statement, tuple(batch))}
-    return known
-
-
-def message_digest(message_id: str) -> bytes:
-    """What a message's id is known by."""
-    return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]

@@ -17,7 +17,7 @@ from core.calendar import moment
 from core.errors import NothingThere
 from core.storage.database import Database
 from events.journal import Message, Refused, append, partial_id, quarantine
-from events.journal.writing import message_digest
+from events.journal.deduplication import message_digest
 from events.segment.translate import Place, translate
 
 _BATCH = 500

@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from events.identity.customer_ids import fold, has_control_character, is_placeholder
+from events.segment import compact_json
 
 LARGEST_EVENT_BYTES = 32 * 1024
 LONGEST_ID = 200  # characters; as long as an id that scores can be asked for
@@ -29,11 +30,6 @@ CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey", "_metadata"}
 """What clients and relays set anew each time that they send a message."""
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
 _SCALE = 10_000
-# Made once, since json.dumps makes one each time; what was read from JSON has no circles.
-_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
-_finite_json = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
 
 
 class Unfit(Exception):
@@ -54,25 +50,24 @@ def check(message: Mapping[str, Any]) -> bytes:
         Unfit: it is, or does.
     """
     try:
-        content = _finite_json(message)
-        size = len(encoded := content.encode())
+        encoded = compact_json.encode(message)
     except UnicodeError:
         raise Unfit("it holds text that is not Unicode") from None
     except ValueError:
         raise Unfit("it holds a number that is not finite") from None
-    if size > LARGEST_EVENT_BYTES:
+    if len(encoded) > LARGEST_EVENT_BYTES:
         raise Unfit(f"it is larger than {LARGEST_EVENT_BYTES // 1024} KB")
-    if "\\u0000" in content:
+    if b"\\u0000" in encoded:
         raise Unfit("it holds the character NUL")
     if not CHANGED_BY_RETRIES.isdisjoint(message):
         lasting = {name: value for name, value in message.items() if name not in CHANGED_BY_RETRIES}
-        encoded = json_text(lasting).encode()
+        encoded = compact_json.encode(lasting)
     return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
 
 
 def json_text(value: Any) -> str:
-    """A value as compact JSON."""
-    return _json(value)
+    """A value of a message that was checked, as compact JSON."""
+    return compact_json.encode(value).decode()
 
 
 def scalar(value: Any) -> str | None:
@@ -91,7 +86,7 @@ def text(properties: Mapping[str, Any], *names: str) -> str | None:
         Unfit: it is too long.
     """
     for name in names:
-        if (value := scalar(properties.get(name))) is not None:
+        if name in properties and (value := scalar(properties[name])) is not None:
             if len(value) > LONGEST_TEXT:
                 raise Unfit(f"{name} is longer than {LONGEST_TEXT} characters")
             return value
@@ -200,7 +195,7 @@ def units(value: Any, name: str) -> int | None:
 
 def signed_units(value: Any) -> int | None:
     """An amount of money, of whatever size; None where the value is no number."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value * _SCALE

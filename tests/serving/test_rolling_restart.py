@@ -21,8 +21,8 @@ import sqlalchemy as sa
 
 from core.home import Home
 from core.storage.database import Database
+from events.journal.deduplication import message_digest
 from events.journal.schema import messages
-from events.journal.writing import message_digest
 from events.lake import shops
 
 ROOT = Path(__file__).parents[2]
