@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from console.words.messages import Translator
 from core.home import Home
+from records.accounts.roles import PersonalData
 from serving.access.authentication import Caller
 from serving.access.scopes import Scope
 from serving.http.services import Services
@@ -35,16 +36,23 @@ class Visit:
         path: the values of the path's parameters, by name.
         query: the parameters of the query.
         caller: who sent it; the page has checked its scope.
+        personal_data: how they see the ids and traits of customers, see :mod:`console.personal`.
         may_change: whether they are signed in, so that forms are shown and accepted.
     """
 
     home: Home
     services: Services
     caller: Caller
+    personal_data: PersonalData
     may_change: bool
     words: Translator
     path: Mapping[str, str]
     query: QueryParams
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether ids and traits must not be shown in full."""
+        return self.personal_data is not PersonalData.IN_FULL
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,11 @@ class ConsoleFile:
         path: its address below ``/console``.
         scope: which callers may see it.
         load: reads it. Raises PatronError if it does not exist; the text says what to do.
+        exported: what the audit log says, such as ``exported customers``; empty for a file that names no
+            customer. Roles that see customers masked are refused a file that has an entry.
     """
 
     path: str
     scope: Scope
     load: Callable[[Visit], Response]
+    exported: str

@@ -24,6 +24,7 @@ from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
 from console.words.messages import LANGUAGES, Translator
 from core.errors import PatronError, StoreUnavailable
+from records.accounts.roles import PersonalData
 from records.audit.log import AuditLog
 from serving.access.scopes import Scope
 from serving.http.services import services_of
@@ -82,11 +83,12 @@ def _exported(page: ConsolePage) -> Callable[[Request], Response]:
     def export(request: Request) -> Response:
         def answer(visitor: Visitor, visit: Visit) -> Response:
             name, kind = request.path_params["table"], request.path_params["kind"]
-            tables = page.load(visit).tables
-            if name not in tables or kind not in exports.KINDS:
+            content = page.load(visit)
+            if name not in content.tables or kind not in exports.KINDS:
                 raise HTTPException(404, visit.words("console.no_table"))
-            AuditLog(visit.home).append(visitor.name, "exported a table", f"{page.name}/{name}.{kind}")
-            return exports.export(tables[name], kind, visit.words, f"{page.name}-{name}")
+            about = f"{page.name}/{name}.{kind} {content.about}".strip()
+            AuditLog(visit.home).append(visitor.name, "exported a table", about)
+            return exports.export(content.tables[name], kind, visit.words, f"{page.name}-{name}")
 
         return _answered(request, page, page.scope, answer)
 
@@ -95,7 +97,15 @@ def _exported(page: ConsolePage) -> Callable[[Request], Response]:
 
 def _sent(file: ConsoleFile) -> Callable[[Request], Response]:
     def send(request: Request) -> Response:
-        return _answered(request, None, file.scope, lambda _, visit: file.load(visit))
+        def answer(visitor: Visitor, visit: Visit) -> Response:
+            if file.exported and visit.is_masked:
+                raise HTTPException(403, visit.words("personal.no_file"))
+            response = file.load(visit)
+            if file.exported:
+                AuditLog(visit.home).append(visitor.name, file.exported, " ".join(visit.path.values()))
+            return response
+
+        return _answered(request, None, file.scope, answer)
 
     return send
 
@@ -152,8 +162,8 @@ def _answered(
         if not visitor.caller.may(scope):
             raise HTTPException(403, words("console.not_permitted", scope=str(scope)))
         visit = Visit(
-            home, services, visitor.caller, visitor.session is not None, words, request.path_params,
-            request.query_params,
+            home, services, visitor.caller, visitor.personal_data, visitor.session is not None, words,
+            request.path_params, request.query_params,
         )  # fmt: skip
         return answer(visitor, visit)
     except ValidationError:
@@ -187,7 +197,8 @@ def _problem(
 def _common(page: ConsolePage | None, visitor: Visitor | None) -> dict[str, Any]:
     """What every template gets of a page and its visitor."""
     menu = [entry for entry in PAGES if entry.in_menu and visitor and visitor.caller.may(entry.scope)]
-    return {"page": page, "visitor": visitor, "menu": menu}
+    is_masked = visitor is not None and visitor.personal_data is not PersonalData.IN_FULL
+    return {"page": page, "visitor": visitor, "menu": menu, "is_masked": is_masked}
 
 
 def _set_preferences(

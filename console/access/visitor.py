@@ -11,6 +11,7 @@ from starlette.requests import Request
 from console.access.openid import OpenIdClient
 from core.home import Home
 from records.accounts.accounts import Accounts
+from records.accounts.roles import PersonalData
 from records.accounts.sessions import Session, Sessions
 from serving.access.audit import name_in_audit
 from serving.access.authentication import Caller
@@ -32,6 +33,11 @@ class Visitor:
 
     caller: Caller
     session: Session | None
+
+    @property
+    def personal_data(self) -> PersonalData:
+        """How they see customers: without an account in full, as the API and the machine's files do."""
+        return PersonalData.IN_FULL if self.session is None else self.session.role.personal_data
 
     @property
     def name(self) -> str:

@@ -9,24 +9,17 @@ from fastapi import HTTPException
 
 from console.catalogue_names import action_names, channel_name
 from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
+from console.personal.customers import next_best_actions, read_customer
 from console.words.features import feature_name, feature_value, trait_name
 from console.words.messages import Translator
 from console.words.sentences import sentence
 from core.errors import PatronError
-from events.queries.timeline import Timeline
 from features.group import Feature
 from features.groups import features_of
-from records.decisions import DecisionLog
 from serving.access.scopes import Scope
-from serving.customers import routes as api
-from serving.customers.schemas import Portrait, PortraitQuery
-from serving.customers.timeline_schemas import TimelineQuery
-from serving.decisions import routes as decisions_api
-from serving.decisions.decider import Decider
-from serving.decisions.schemas import ActionsRequest
-from serving.http.metrics import Metrics
+from serving.customers.schemas import Portrait
+from serving.customers.timeline_schemas import TimelineEvent
 from serving.scores.schemas import ExplainedScore
-from serving.scores.scorer import Scorer
 
 EVENTS = 30
 FLAGS = {"true": True, "false": False}
@@ -39,38 +32,22 @@ def load(visit: Visit) -> Content:
     Raises:
         HTTPException: 404: nobody has this key.
     """
-    scorer = visit.services[Scorer]
-    customer_id = _id_of(visit, visit.path["customer_key"])
-    language = visit.words.language
-    query = PortraitQuery(language=language)
-    log = visit.services[DecisionLog]
-    portrait = api.customer(customer_id, query, scorer, visit.services[Metrics], log)
-    newest = TimelineQuery(limit=EVENTS)
-    timeline = api.timeline(customer_id, newest, scorer, visit.services[Timeline], log)
+    customer = read_customer(visit, visit.path["customer_key"], EVENTS)
     return Content(
         {
-            "customer": portrait,
-            "scores": _scores(visit, portrait),
-            "actions": _actions(visit, customer_id),
-            "events": [_event(visit.words, event) for event in timeline.events],
+            "customer": customer.portrait,
+            "scores": _scores(visit, customer.portrait),
+            "actions": _actions(visit, customer.key),
+            "events": [_event(visit.words, event) for event in customer.events],
         },
-        {"facts": _facts(visit, portrait)},
-        str(int(visit.path["customer_key"])),
+        {"facts": _facts(visit, customer.portrait)},
+        str(customer.key),
     )
 
 
 PAGE = ConsolePage(
     "customer", "/customers/{customer_key}", Scope.CUSTOMERS, load, False, "looked at a customer"
 )
-
-
-def _id_of(visit: Visit, key: str) -> str:
-    identity = visit.services[Scorer].identity
-    ids = identity.ids([int(key)]) if key.isascii() and key.isdecimal() and len(key) < 19 else {}
-    if not ids:
-        raise HTTPException(404, visit.words("customer.unknown"))
-    (customer_id,) = ids.values()
-    return customer_id
 
 
 def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
@@ -95,16 +72,13 @@ def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
     return shown
 
 
-def _actions(visit: Visit, customer_id: str) -> dict[str, Any]:
-    """The next best actions as a preview, which uses nothing up; or why there are none."""
+def _actions(visit: Visit, key: int) -> dict[str, Any]:
+    """The next best actions, or why there are none."""
     if not visit.caller.may(Scope.DECISIONS):
         reason = visit.words("console.not_permitted", scope=str(Scope.DECISIONS))
         return {"reason": reason, "decision": None, "names": {}}
-    request = ActionsRequest(preview=True, language=visit.words.language)
     try:
-        decision = decisions_api.next_best_actions(
-            customer_id, request, visit.services[Decider], visit.caller
-        )
+        decision = next_best_actions(visit, key)
     except (PatronError, HTTPException) as error:
         reason = error.detail if isinstance(error, HTTPException) else str(error)
         return {"reason": reason, "decision": None, "names": {}}
@@ -114,7 +88,7 @@ def _actions(visit: Visit, customer_id: str) -> dict[str, Any]:
     return {"reason": None, "decision": decision, "names": names, "channel": channel}
 
 
-def _event(words: Translator, event: Any) -> dict[str, Any]:
+def _event(words: Translator, event: TimelineEvent) -> dict[str, Any]:
     """An event of the timeline: its time, its kind, and what happened; ``data`` are the shop's own words."""
     shown = {"time": event.time, "kind": words.choice("event", event.kind), "text": "", "data": ""}
     match event.kind:

@@ -1,4 +1,4 @@
-"""The list of customers: found by id, of a segment, in the order of a score."""
+"""The list of customers: found by id or number, of a segment, in the order of a score."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from fastapi import HTTPException
 
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
+from console.personal.lists import CustomerPage, find_customer, list_customers
 from console.words.features import feature_name, feature_value
 from core.errors import NothingThere
 from features.groups import features_of
 from features.offline.rfm_grid import RFM_CELL
 from serving.access.scopes import Scope
-from serving.customers import routes as api
-from serving.customers.schemas import CustomersQuery, CustomersResponse
-from serving.customers.score_order import PRODUCTS, ScoreOrders
+from serving.customers.schemas import CustomersQuery
+from serving.customers.score_order import PRODUCTS
 from serving.http.problems import Unprocessable
 from serving.scores.scorer import Scorer
 from serving.totals.overview import overview
@@ -27,7 +27,8 @@ KINDS = ("lifecycle_stage", "value_tier", "rfm_segment")
 
 def load(visit: Visit) -> Content:
     """A page of customers by the parameters ``q``, ``sort``, ``segment`` and ``cursor`` of the query."""
-    sorts = [f"-{name}" for name in (*PRODUCTS, *visit.services[Scorer].champions.models)]
+    scores = (*PRODUCTS, *visit.services[Scorer].champions.models)
+    sorts = [f"-{name}" for name in scores] if visit.caller.may(Scope.SCORES) else []
     searched = visit.query.get("q", "").strip()
     chosen: dict[str, Any] = {
         "searched": searched,
@@ -40,11 +41,12 @@ def load(visit: Visit) -> Content:
         "kinds": kinds,
         "filters": _other_filters(visit, kinds, chosen["segments"]),
         "problem": None,
+        "may_plan": visit.caller.may(Scope.DECISIONS),
         "total": 0,
         "as_of": None,
     } | chosen
     try:
-        response = _matching(visit, searched) if searched else _listed(visit, chosen)
+        page = find_customer(visit, searched, KINDS) if searched else _listed(visit, chosen)
     except (NothingThere, Unprocessable) as error:
         problem = str(error)
     except HTTPException as error:
@@ -52,22 +54,18 @@ def load(visit: Visit) -> Content:
             raise
         problem = error.detail
     else:
-        values |= {"total": response.total, "as_of": response.scores_as_of or response.features_as_of}
-        rows = _rows(visit, response)
-        return Content(values, {"customers": _table(rows, visit, response.next_cursor or "")})
+        values |= {"total": page.total, "as_of": page.as_of}
+        return Content(values, {"customers": _table(page.rows, visit, page.cursor)})
     return Content(values | {"problem": problem}, {"customers": _table([], visit, "")})
 
 
-PAGE = ConsolePage("customers", "/customers", Scope.CUSTOMERS, load, reads_models=True, jobs=("scores",))
+PAGE = ConsolePage(
+    "customers", "/customers", Scope.CUSTOMERS, load, audited="listed customers", reads_models=True,
+    jobs=("scores",),
+)  # fmt: skip
 
 
-def addresses(visit: Visit, customer_ids: Sequence[str]) -> Mapping[str, str]:
-    """The addresses of customers' pages by id. They have the key, since addresses get into logs."""
-    keys = visit.services[Scorer].identity.keys(customer_ids) if customer_ids else {}
-    return {customer_id: f"/console/customers/{key}" for customer_id, key in keys.items()}
-
-
-def _listed(visit: Visit, chosen: Mapping[str, Any]) -> CustomersResponse:
+def _listed(visit: Visit, chosen: Mapping[str, Any]) -> CustomerPage:
     query = CustomersQuery.model_validate(
         {
             "limit": LIMIT,
@@ -76,38 +74,7 @@ def _listed(visit: Visit, chosen: Mapping[str, Any]) -> CustomersResponse:
             "cursor": visit.query.get("cursor") or None,
         }
     )
-    services = visit.services
-    return api.customers_page(query, services[Scorer], services[ScoreOrders], visit.caller)
-
-
-def _matching(visit: Visit, customer_id: str) -> CustomersResponse:
-    """The customer of an id."""
-    scorer = visit.services[Scorer]
-    if customer_id not in scorer.identity.keys([customer_id]):
-        raise NothingThere(visit.words("customers.nobody", customer_id=customer_id))
-    (entry,) = scorer.score([customer_id], route=None, facts=True)
-    segments = {kind: (entry.facts or {}).get(kind) for kind in KINDS}
-    return CustomersResponse.model_validate(
-        {
-            "features_as_of": entry.features_as_of or scorer.shop.now(),
-            "total": 1,
-            "customers": [{"customer_id": customer_id, "segments": segments}],
-            "next_cursor": None,
-        }
-    )
-
-
-def _rows(visit: Visit, response: CustomersResponse) -> list[Row]:
-    links = addresses(visit, [customer.customer_id for customer in response.customers])
-    return [
-        {
-            "customer_id": customer.customer_id,
-            "address": links.get(customer.customer_id),
-            "value": customer.value,
-            **customer.segments,
-        }
-        for customer in response.customers
-    ]
+    return list_customers(visit, query)
 
 
 def _other_filters(
@@ -146,7 +113,7 @@ def _query(visit: Visit, without: str) -> str:
     )
 
 
-def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
+def _table(rows: Sequence[Row], visit: Visit, cursor: str) -> PageTable:
     words, sort = visit.words, visit.query.get("sort", "").removeprefix("-")
     columns = [TableColumn("customer_id", "customers.customer", "data", link="address")]
     if sort:
@@ -155,10 +122,10 @@ def _table(rows: list[Row], visit: Visit, cursor: str) -> PageTable:
         columns.append(TableColumn("value", "customers.value", kind, heading=words.choice("model", sort)))
     columns += [TableColumn(name, f"customers.{name}") for name in KINDS]
     named = [
-        dict(row)
+        {**row, **row["segments"]}
         | {
-            "lifecycle_stage": words.choice("stage", str(row.get("lifecycle_stage") or "")),
-            "rfm_segment": words.choice("rfm", str(row.get("rfm_segment") or "")),
+            "lifecycle_stage": words.choice("stage", str(row["segments"].get("lifecycle_stage") or "")),
+            "rfm_segment": words.choice("rfm", str(row["segments"].get("rfm_segment") or "")),
         }
         for row in rows
     ]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
+from console.personal import imports
 from core.errors import PatronError, StoreUnavailable
 from core.settings import FeatureSettings
 from core.storage.database import Database
 from events import journal, lake
-from events.files import rejected_rows
 from events.segment import quarantine
 from events.segment.retention import MEGABYTE, QuarantineLimits, size
 from features.offline.current import built_at
@@ -48,7 +48,7 @@ def load(visit: Visit) -> Content:
             "imported_at": record.get("imported_at"),
             "format": record.get("format"),
             "readings": record.get("readings", ()),
-            "warnings": record.get("warnings", ()),
+            "warnings": imports.warnings(visit, record),
             "built_at": built_at(visit.home, metadata.generation),
             "live": visit.home.shop().live,
             "received": journal.last(database),
@@ -134,8 +134,7 @@ def _rejected(visit: Visit, record: Mapping[str, Any]) -> tuple[PageTable, str |
     problem = None
     if record.get("set_aside"):
         try:
-            names, values = rejected_rows.report(visit.home, REJECTED_ROWS)
-            rows = [dict(zip(names, row, strict=True)) for row in values]
+            names, rows = imports.rejected(visit, REJECTED_ROWS)
         except PatronError as error:
             problem = str(error)
     for row in rows:

@@ -10,6 +10,7 @@ from fastapi import HTTPException
 
 from console.charts.series import Series, bars
 from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
+from console.personal.masks import is_personal
 from console.words.features import bin_name, feature_name, feature_value, unit_name
 from core.errors import NothingThere
 from features.group import Feature
@@ -52,7 +53,9 @@ def load_feature(visit: Visit) -> Content:
     if name not in known:
         raise HTTPException(404, words("features.unknown", feature=name))
     (entry,) = feature_catalogue({name: known[name]}, champions)
-    feature, distribution = entry.feature, _distribution(visit, champions, name)
+    feature = entry.feature
+    is_hidden = visit.is_masked and feature.dtype == "string" and is_personal(feature)
+    distribution = None if is_hidden else _distribution(visit, champions, name)
     missing = feature.missing
     return Content(
         {

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import HTMLResponse, Response
 
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
+from console.personal.masks import HIDDEN, is_personal
 from console.words.features import feature_name, feature_value
 from console.words.messages import Translator
 from features.group import Feature
@@ -56,7 +57,7 @@ def _evidently(visit: Visit) -> Response:
     return HTMLResponse(content, headers=headers)
 
 
-FILES = (ConsoleFile("/monitoring/{model}/evidently", Scope.OPERATIONS, _evidently),)
+FILES = (ConsoleFile("/monitoring/{model}/evidently", Scope.OPERATIONS, _evidently, exported=""),)
 
 
 def _models(reports: Mapping[str, Report], words: Translator) -> PageTable:
@@ -109,7 +110,7 @@ def _columns(visit: Visit, columns: Sequence[Mapping[str, Any]]) -> PageTable:
             "drifted": words("monitoring.yes") if column["drifted"] else words("monitoring.no"),
             "psi": column["psi"],
             "noise": column["noise"],
-            "bin": _bin(words, column, known),
+            "bin": _bin(visit, column, known),
             "before": column.get("before"),
             "after": column.get("after"),
         }
@@ -127,13 +128,17 @@ def _columns(visit: Visit, columns: Sequence[Mapping[str, Any]]) -> PageTable:
     return PageTable("monitoring.columns", titles, rows, "monitoring.too_few_columns")
 
 
-def _bin(words: Translator, column: Mapping[str, Any], known: Mapping[str, Feature]) -> str | None:
+def _bin(visit: Visit, column: Mapping[str, Any], known: Mapping[str, Feature]) -> str | None:
     """The name of the bin that changed most; the values of a text in the visitor's language."""
     name, feature = column.get("bin"), known.get(column["column"])
-    if feature is None or name is None or not name.startswith("'"):
+    if name is None or not name.startswith("'"):
         return name
+    if visit.is_masked and is_personal(feature):
+        return HIDDEN
+    if feature is None:
+        return str(name)
     value = {"'true'": True, "'false'": False}.get(name, name.strip("'"))
-    return feature_value(words, feature.name, feature.unit, value)
+    return feature_value(visit.words, feature.name, feature.unit, value)
 
 
 def _history(reports: Sequence[Report], words: Translator) -> PageTable:

@@ -24,6 +24,7 @@ from serving.customers.portrait_text import describe
 from serving.customers.schemas import Fact, Measures, Portrait
 from serving.customers.timeline_schemas import CustomerContact
 from serving.scores.explainer import explained
+from serving.scores.schemas import ExplainedScore
 from serving.scores.score import Score, ScoredCustomer
 
 _MONEY_DIGITS = 4  # as events hold it
@@ -60,11 +61,7 @@ def portray(
     facts = {name: None if is_missing(value) else value for name, value in entry.facts.items()}
     features = [known[name] for name in facts if name in known]
     measured = measures(entry, facts, models, shop)
-    ranks = {
-        _SCORES[name][0]: score.percentile
-        for name, score in entry.scores.items()
-        if name in _SCORES and score.percentile is not None
-    }
+    ranks = ranks_of(entry.scores)
     by_group: dict[str, dict[str, Fact]] = {}
     for f in features:
         unit = shop.currency if f.unit == "currency" else f.unit
@@ -92,6 +89,15 @@ def portray(
         facts=by_group or None,
         contacts=[*contacts],
     )
+
+
+def ranks_of(scores: Mapping[str, Score | ExplainedScore]) -> dict[str, float]:
+    """The percentiles of scores by the marketers' names of them."""
+    return {
+        _SCORES[name][0]: score.percentile
+        for name, score in scores.items()
+        if name in _SCORES and score.percentile is not None
+    }
 
 
 def measures(

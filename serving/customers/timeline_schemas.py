@@ -94,17 +94,18 @@ class ContactEvent(CustomerContact):
     kind: Literal["contact"]
 
 
+TimelineEvent = Annotated[
+    OrderEvent | RefundEvent | TraitEvent | ActivityEvent | ContactEvent, Field(discriminator="kind")
+]
+
+
 class TimelineResponse(BaseModel):
     """A page of a timeline, newest first."""
 
     customer_id: str
     as_of: datetime = Field(description="What was known then is told, on this page and those after it.")
     currency: str
-    events: list[
-        Annotated[
-            OrderEvent | RefundEvent | TraitEvent | ActivityEvent | ContactEvent, Field(discriminator="kind")
-        ]
-    ]
+    events: list[TimelineEvent]
     next_cursor: NextCursor
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from console.changes import ConsoleChange, text
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
-from console.pages.customers import addresses
+from console.personal.lists import list_members, refuse_personal_rule
 from core.errors import NothingThere, PatronError
 from decisions.catalogue.audience_sizes import list_audiences, size_of
 from decisions.names.channels import CHANNELS
@@ -52,7 +52,7 @@ def load(visit: Visit) -> Content:
             "problem": problem,
             "examples": EXAMPLES,
             "max_label": MAX_LABEL,
-            "may_save": visit.may_change and visit.caller.may(Scope.ACTIONS),
+            "may_save": _may_save(visit),
         },
         {"audiences": _audiences(visit, listed["audiences"])},
     )
@@ -65,26 +65,25 @@ def load_audience(visit: Visit) -> Content:
         HTTPException: 404: there is no such audience.
         NothingThere: nothing was built yet.
     """
-    name, scorer = visit.path["name"], visit.services[Scorer]
-    cursor = visit.query.get("cursor", "")[:MAX_CURSOR_LENGTH]
-    query = MembersQuery(limit=LIMIT, cursor=cursor or None)
+    name, choice = visit.path["name"], visit.words.choice
     try:
         (audience,) = list_audiences(visit.home, name)["audiences"]
     except NothingThere as error:
         raise HTTPException(404, str(error)) from error
     try:
-        page = api.customers(name, query, scorer, visit.caller)
+        page = list_members(visit, name, LIMIT, visit.query.get("cursor", "")[:MAX_CURSOR_LENGTH])
     except HTTPException as error:
         if error.status_code != 404:
             raise
         raise NothingThere(error.detail) from error
-    if isinstance(page, Response):
-        raise TypeError("a page of customers is no file")
-    links = addresses(visit, [customer.customer_id for customer in page.customers])
-    rows = [c.model_dump() | {"address": links.get(c.customer_id)} for c in page.customers]
-    for row in rows:
-        row["lifecycle_stage"] = visit.words.choice("stage", row["lifecycle_stage"] or "")
-        row["rfm_segment"] = visit.words.choice("rfm", row["rfm_segment"] or "")
+    rows = [
+        {
+            **row,
+            "lifecycle_stage": choice("stage", row["lifecycle_stage"] or ""),
+            "rfm_segment": choice("rfm", row["rfm_segment"] or ""),
+        }
+        for row in page.rows
+    ]
     columns = [
         TableColumn("customer_id", "customers.customer", "data", link="address", is_row_header=True),
         TableColumn("churn", "audiences.churn", "percent"),
@@ -94,10 +93,17 @@ def load_audience(visit: Visit) -> Content:
         TableColumn("value_tier", "customers.value_tier"),
         TableColumn("rfm_segment", "customers.rfm_segment"),
     ]
-    following = urlencode({"cursor": page.next_cursor}) if page.next_cursor else ""
+    following = urlencode({"cursor": page.cursor}) if page.cursor else ""
     return Content(
-        {"audience": audience, "label": _label(visit, audience), "total": page.total, "as_of": page.as_of},
+        {
+            "audience": audience,
+            "label": _label(visit, audience),
+            "total": page.total,
+            "as_of": page.as_of,
+            "may_save": _may_save(visit),
+        },
         {"customers": PageTable("audiences.customers", columns, rows, "audiences.nobody", following)},
+        name,
     )
 
 
@@ -130,9 +136,10 @@ def delete(visit: Visit, form: FormData) -> str:
 
 PAGE = ConsolePage("audiences", "/audiences", Scope.SEGMENTS, load, jobs=("scores",))
 AUDIENCE_PAGE = ConsolePage(
-    "audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False, jobs=("scores",)
-)
-FILES = (ConsoleFile("/audiences/{name}/customers.{kind}", Scope.CUSTOMERS, load_file),)
+    "audience", "/audiences/{name}", Scope.CUSTOMERS, load_audience, in_menu=False,
+    audited="listed customers", jobs=("scores",),
+)  # fmt: skip
+FILES = (ConsoleFile("/audiences/{name}/customers.{kind}", Scope.CUSTOMERS, load_file, "listed customers"),)
 CHANGES = (
     ConsoleChange("/audiences/save", Scope.ACTIONS, save, "saved an audience"),
     ConsoleChange("/audiences/{name}/delete", Scope.ACTIONS, delete, "deleted an audience"),
@@ -142,6 +149,10 @@ CHANGES = (
 def address(name: str) -> str:
     """The address of an audience's page."""
     return f"/console/audiences/{quote(name, safe='')}"
+
+
+def _may_save(visit: Visit) -> bool:
+    return visit.may_change and visit.caller.may(Scope.ACTIONS)
 
 
 def _edited(visit: Visit, name: str) -> Mapping[str, Any] | None:
@@ -158,6 +169,7 @@ def _size(visit: Visit, rule: str) -> tuple[Mapping[str, Any] | None, str | None
     if not rule:
         return None, None
     try:
+        refuse_personal_rule(visit, rule)
         listed = size_of(visit.home, {"rule": rule})
     except PatronError as error:
         return None, str(error)

@@ -63,7 +63,9 @@ def load_file(visit: Visit) -> Response:
 
 
 PAGE = ConsolePage("stored_plan", "/plans/{plan_id}", Scope.DECISIONS, load, in_menu=False)
-FILES = (ConsoleFile("/plans/{plan_id}/customers.{kind}", Scope.DECISIONS, load_file),)
+FILES = (
+    ConsoleFile("/plans/{plan_id}/customers.{kind}", Scope.DECISIONS, load_file, "exported recommendations"),
+)
 CHANGES = (ConsoleChange("/plans/{plan_id}/release", Scope.DECISIONS, release, "released a plan"),)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from console.catalogue_names import action_names, channel_name
 from console.page import PageTable, Row, TableColumn, Visit
-from console.pages.customers import addresses
+from console.personal.lists import rows_of
 from console.words.messages import Translator
 from serving.plans.schemas import PlanBudget, PlanReport, PlanRow
 
@@ -82,23 +82,20 @@ def _budgets(plan: PlanReport, words: Translator) -> PageTable:
 
 
 def _customers(visit: Visit, listed: Sequence[PlanRow], names: Mapping[str, str]) -> PageTable:
-    links, words = addresses(visit, [row.customer_id for row in listed]), visit.words
+    words = visit.words
     rows: list[Row] = [
         {
-            "customer": row.customer_id,
-            "address": links.get(row.customer_id),
-            "action": names.get(row.action, row.action),
-            "channel": channel_name(row.channel, words.language),
-            "value": row.expected_value,
-            "expense": row.expense,
+            **row,
+            "action": names.get(row["action"], row["action"]),
+            "channel": channel_name(row["channel"], words.language),
         }
-        for row in listed
+        for row in rows_of(visit, listed)
     ]
     columns = [
-        TableColumn("customer", "customers.customer", "data", link="address"),
+        TableColumn("customer_id", "customers.customer", "data", link="address"),
         TableColumn("action", "actions.action"),
         TableColumn("channel", "actions.channel"),
-        TableColumn("value", "plan.value", "money"),
+        TableColumn("expected_value", "plan.value", "money"),
         TableColumn("expense", "plan.expense", "money"),
     ]
     return PageTable("plan.who", columns, rows, "plan.nobody")

@@ -28,8 +28,8 @@ OPEN = "no scope"  # whoever reaches the service
 ROLES = {
     "viewer": "segments",
     "marketer": "segments customers scores decisions actions outcomes",
-    "scientist": "segments scores operations",
-    "operator": "segments operations events",
+    "scientist": "segments customers scores operations",
+    "operator": "segments customers operations events",
     "admin": "all",
 }
 API = {

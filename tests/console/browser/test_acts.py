@@ -32,7 +32,7 @@ def home(
     """The shop with accounts, hostile ids, a second churn version, a report, and a rejected event."""
     home = copy_into(console_home, tmp_path_factory.mktemp("acts") / "home")
     home.actions.unlink()  # so that the catalogue is the service's own
-    for role in (Role.ADMIN, Role.MARKETER):
+    for role in (Role.ADMIN, Role.MARKETER, Role.SCIENTIST):
         Accounts(home).create(role.value, role, PASSWORD)
     with Database(home).writing() as connection:
         known = connection.execute(sa.select(ids).order_by(ids.c.customer_key).limit(len(HOSTILE))).all()
@@ -160,6 +160,23 @@ def test_hostile_ids_are_shown_as_text_and_lead_to_their_customer(signed_in: Cal
         page.wait_for_load_state()
         assert page.locator("h1").inner_text() == customer_id
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_scientist_reads_customers_without_their_ids(signed_in: Callable[..., Page]) -> None:
+    page = signed_in("scientist", viewport=PHONE)
+    page.goto("/console/customers")
+    page.get_by_label("Customer number").fill("3")
+    press(page, "Show")
+    expect(page.get_by_text("Your role sees ids and traits in part only")).to_be_visible()
+    link = page.locator("td a")
+    expect(link).to_have_count(1)
+    name = link.inner_text()
+    link.click()
+    expect(page.locator("h1")).to_have_text(name)
+    expect(page.locator(".portrait")).to_contain_text("Customer 3 ")
+    expect(page.locator("main")).to_contain_text("needs the scope decisions")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert not any(hostile in page.content() for hostile in HOSTILE)
 
 
 def test_a_version_is_promoted_and_rolled_back_and_evidently_opened(signed_in: Callable[..., Page]) -> None:
