@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import typer
 
+from commands.access.audit import audited
 from commands.answers import example_actions
 from commands.common import open_home, print_note, progress_bar
-from commands.reporting import version_line
+from commands.reporting import audit_training, version_line
 from commands.service import check_port
 from commands.training import train_all
 from core.errors import PatronError
@@ -40,6 +41,7 @@ def up() -> None:
     with progress_bar(False) as progress:
         if not lake.exists(home):
             simulated_shop.simulate_shop(home, 6000, 7, 3.0, progress=progress)
+            audited(home, "simulated a shop", "")
         else:
             simulated_shop.extend_simulation(home, progress)
         try:
@@ -91,6 +93,8 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     if MODELS.keys() <= usable.keys():
         return report
     versions, left_out = train_all(home, None, progress, usable)
+    if versions:
+        audit_training(versions)
     return [*report, *(version_line(v) for v in versions), *left_out.values()]
 
 

@@ -9,11 +9,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import routes
-from console.access.attempts import SignInAttempts
 from console.access.openid import OpenIdClient
 from console.page import PREFIX
 from console.settings import ConsoleSettings
 from core.home import Home
+from records.accounts.attempts import SignInAttempts
 from serving import app as serving_app
 from serving.http.problems import problem
 from serving.http.services import services_of
@@ -28,7 +28,7 @@ def open_app(home: Home, settings: ServingSettings) -> FastAPI:
     console_settings = ConsoleSettings()
     console_settings.check()
     app = serving_app.open_app(home, settings)
-    install(app, console_settings)
+    install(app, home, console_settings)
     return app
 
 
@@ -54,9 +54,9 @@ class OnlyConsoleMiddleware:
         await problem(404, f"this service has only the console, at {PREFIX}")(scope, receive, send)
 
 
-def install(app: FastAPI, settings: ConsoleSettings) -> None:
+def install(app: FastAPI, home: Home, settings: ConsoleSettings) -> None:
     """Add the console to an application."""
-    services_of(app).add(SignInAttempts())
+    services_of(app).add(SignInAttempts(home))
     services_of(app).add(OpenIdClient(settings))
     app.add_api_route("/", routes.to_console, methods=["GET"], include_in_schema=False)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from commands.common import open_home, print_result, progress_bar
-from commands.reporting import exit_code, version_line
+from commands.reporting import audit_training, exit_code, version_line
 
 
 def train_table(
@@ -31,6 +31,7 @@ def train_table(
         data = label(open_table(table), target, time, drop, confirm)  # fails before the home is changed
         trained = pipeline.train_table(home, Registry(home), data, name, progress, estimator)
     version = trained.version
+    audit_training([version])
     lines = [version_line(version, facts.LATER if time else facts.AT_RANDOM)]
     left_out = (f"left out: {column} {why}" for column, why in trained.left_out.items())
     lines += [f"  {note}" for note in (*trained.notes, *left_out)]

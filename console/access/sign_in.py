@@ -12,7 +12,6 @@ from fastapi.responses import RedirectResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.access.attempts import SignInAttempts, network_of
 from console.access.openid import OpenIdClient, OpenIdRefusal, SignInFlow
 from console.access.visitor import COOKIE, TOKEN_FIELD, visitor_of
 from console.page import PREFIX
@@ -20,6 +19,7 @@ from console.rendering import render, words_of
 from core.errors import PatronError
 from core.home import Home
 from records.accounts.accounts import Account, Accounts, NameTaken, TooManySignIns
+from records.accounts.attempts import SignInAttempts, network_of
 from records.accounts.sessions import LIFETIME_US, Sessions
 from records.audit.log import AuditLog
 from serving.http.services import services_of

@@ -11,17 +11,14 @@ from starlette.responses import Response
 
 from console.page import Row, Visit
 from console.personal.customers import MAX_DIGITS
-from console.personal.masks import is_personal, name_of
+from console.personal.masks import name_of
+from console.personal.rules import hidden_audiences, refuse_personal_features
 from core.errors import NothingThere
-from decisions.catalogue.saved_audiences import load_declared, validated
-from decisions.rules.tree import terms
-from features.groups import features_of
 from serving.audiences import routes as audiences_api
 from serving.audiences.schemas import MembersQuery
 from serving.customers import routes as api
 from serving.customers.schemas import CustomersQuery, ListedCustomer
 from serving.customers.score_order import ScoreOrders
-from serving.http.problems import Unprocessable
 from serving.scores.scorer import Scorer
 
 ADDRESS = "/console/customers"
@@ -62,8 +59,7 @@ def list_customers(visit: Visit, query: CustomersQuery) -> CustomerPage:
             may not see.
         NothingThere: there is no build yet, or no score by which to sort.
     """
-    if visit.is_masked:
-        _refuse_personal(visit, {segment.partition(":")[0] for segment in query.segment})
+    refuse_personal_features(visit, {segment.partition(":")[0] for segment in query.segment})
     services = visit.services
     page = api.customers_page(query, services[Scorer], services[ScoreOrders], visit.caller)
     as_of = page.scores_as_of or page.features_as_of
@@ -102,8 +98,10 @@ def list_members(visit: Visit, audience: str, limit: int, cursor: str) -> Custom
     """A page of the customers of an audience.
 
     Raises:
-        HTTPException: 404: there is no such audience.
+        NothingThere: there is no such audience for the visitor. HTTPException: 404: nothing was built yet.
     """
+    if audience in hidden_audiences(visit):
+        raise NothingThere("there is no such audience")
     query = MembersQuery(limit=limit, cursor=cursor or None)
     page = audiences_api.customers(audience, query, visit.services[Scorer], visit.caller)
     if isinstance(page, Response):
@@ -122,24 +120,6 @@ def rows_of(visit: Visit, customers: Sequence[NamedCustomer]) -> list[Row]:
         customer.model_dump() | _name(visit, customer.customer_id, keys.get(customer.customer_id))
         for customer in customers
     ]
-
-
-def refuse_personal_rule(visit: Visit, rule: str) -> None:
-    """Refuse a rule by whose size a visitor who sees customers masked would learn of a hidden value.
-
-    Raises:
-        Unprocessable: the rule reads such a feature. InvalidAudience: it is no rule.
-    """
-    if visit.is_masked and rule:
-        _, tree = validated(visit.home, load_declared(visit.home), {"rule": rule})
-        _refuse_personal(visit, {term.name for term in terms(tree) if not term.is_score})
-
-
-def _refuse_personal(visit: Visit, features: set[str]) -> None:
-    known = features_of(visit.home)
-    hidden = sorted(name for name in features if name in known and is_personal(known[name]))
-    if hidden:
-        raise Unprocessable(visit.words("personal.no_feature", names=", ".join(hidden)))
 
 
 def _name(visit: Visit, customer_id: str, key: int | None) -> dict[str, Any]:

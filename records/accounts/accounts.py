@@ -87,7 +87,7 @@ class Accounts:
                 raise NameTaken(
                     f"there is an account {row['name']!r} already; choose another name"
                 ) from error
-        return self._named(name)
+        return _account(self._named(name))
 
     def all(self) -> list[Account]:
         """Every account, also those that are closed, in the order of creation."""
@@ -122,7 +122,7 @@ class Accounts:
             self._note_failure(row.n)
             return None
         if row.failures:
-            self._change(row.name, {"failures": 0}, end_sessions=False)
+            self._change(row, {"failures": 0}, end_sessions=False)
         return _account(row)
 
     def sign_in_subject(self, issuer: str, subject: str, name: str, role: Role) -> Account | None:
@@ -142,7 +142,7 @@ class Accounts:
             return self._insert(name, role, credential)
         if row.closed_us is not None:
             return None
-        return _account(row) if row.role == role else self.set_role(row.name, role)
+        return _account(row) if row.role == role else self._change(row, {"role": role.value}, False)
 
     def set_password(self, name: str, password: str) -> Account:
         """Set a password, and end all sessions of the account.
@@ -150,31 +150,32 @@ class Accounts:
         Raises:
             PatronError: there is no such account, or it signs in by OpenID Connect.
         """
-        row = self._first(table.c.name == name.strip().lower())
-        if row is not None and row.password.startswith(OPENID):
+        row = self._named(name)
+        if row.password.startswith(OPENID):
             raise PatronError(f"{row.name} signs in by OpenID Connect, so the account has no password here")
-        return self._change(name, {"password": self._hash(password), "failures": 0, "locked_until_us": 0})
+        return self._change(row, {"password": self._hash(password), "failures": 0, "locked_until_us": 0})
 
     def set_role(self, name: str, role: str) -> Account:
         """Set the role; it applies to the next request of every session."""
-        return self._change(name, {"role": role_of(role).value}, end_sessions=False)
+        return self._change(self._named(name), {"role": role_of(role).value}, end_sessions=False)
 
     def close(self, name: str) -> Account:
         """Close an account for good, and end its sessions."""
-        return self._change(name, {"closed_us": self._now_us()})
+        return self._change(self._named(name), {"closed_us": self._now_us()})
 
-    def _change(self, name: str, values: dict[str, Any], end_sessions: bool = True) -> Account:
-        account = self._named(name)
+    def _change(self, row: sa.Row[Any], values: dict[str, Any], end_sessions: bool = True) -> Account:
+        """Change the columns of an account, and return it as it is then."""
+        own = table.c.n == row.n
         with self._database.writing(Turn.ANY) as connection:
-            connection.execute(sa.update(table).where(table.c.n == account.number).values(values))
+            connection.execute(sa.update(table).where(own).values(values))
             if end_sessions:
-                connection.execute(sa.delete(sessions).where(sessions.c.account == account.number))
-        return self._named(name)
+                connection.execute(sa.delete(sessions).where(sessions.c.account == row.n))
+            return _account(connection.execute(sa.select(table).where(own)).one())
 
-    def _named(self, name: str) -> Account:
+    def _named(self, name: str) -> sa.Row[Any]:
         row = self._first(table.c.name == name.strip().lower())
         if row is not None:
-            return _account(row)
+            return row
         raise PatronError(f"there is no account {name.strip()[:MAX_NAME]!r}; see `patron accounts list`")
 
     def _first(self, where: sa.ColumnElement[bool]) -> sa.Row[Any] | None:

@@ -1,4 +1,4 @@
-"""The tables of accounts and sessions."""
+"""The tables of accounts, sessions and attempts to sign in."""
 
 from __future__ import annotations
 
@@ -29,4 +29,12 @@ sessions = sa.Table(
     sa.Column("opened_us", sa.BigInteger, nullable=False),
     sa.Column("used_us", sa.BigInteger, nullable=False),
     sa.Index("sessions_by_account", "account"),
+)
+sign_in_attempts = sa.Table(
+    "sign_in_attempts",
+    METADATA,
+    sa.Column("network", sa.Text, primary_key=True),
+    sa.Column("began_us", sa.BigInteger, nullable=False),  # with the first of these failures
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("is_reported", sa.Boolean, nullable=False),  # whether the audit log has a refusal of them
 )

@@ -61,6 +61,7 @@ def id_in(home: Home) -> str | None:
 LATER_TABLES = (
     "home_id", "contacts", "reservations", "holdout_phases", "holdout_draws", "conversions",
     "spending", "spent", "plan_releases", "accounts", "sessions", "audit_log",
+    "sign_in_attempts",
 )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from console.changes import ConsoleChange, text
 from console.page import ConsoleFile, ConsolePage, Content, PageTable, TableColumn, Visit
-from console.personal.lists import list_members, refuse_personal_rule
+from console.personal.lists import list_members
+from console.personal.rules import list_audiences, size_of
 from core.errors import NothingThere, PatronError
-from decisions.catalogue.audience_sizes import list_audiences, size_of
 from decisions.names.channels import CHANNELS
 from serving.access.scopes import Scope
 from serving.audiences import routes as api
@@ -42,7 +42,7 @@ def load(visit: Visit) -> Content:
     rule = visit.query.get("rule", edited["rule"] if edited else "").strip()
     size, problem = _size(visit, rule)
     is_part = visit.query.get("part") == "preview"
-    listed = {"as_of": None, "audiences": []} if is_part else list_audiences(visit.home)
+    listed = {"as_of": None, "audiences": []} if is_part else list_audiences(visit)
     return Content(
         {
             "as_of": listed["as_of"],
@@ -67,7 +67,7 @@ def load_audience(visit: Visit) -> Content:
     """
     name, choice = visit.path["name"], visit.words.choice
     try:
-        (audience,) = list_audiences(visit.home, name)["audiences"]
+        (audience,) = list_audiences(visit, name)["audiences"]
     except NothingThere as error:
         raise HTTPException(404, str(error)) from error
     try:
@@ -158,7 +158,7 @@ def _may_save(visit: Visit) -> bool:
 def _edited(visit: Visit, name: str) -> Mapping[str, Any] | None:
     """The audience of a name; None if there is none."""
     try:
-        (audience,) = list_audiences(visit.home, name)["audiences"]
+        (audience,) = list_audiences(visit, name)["audiences"]
     except NothingThere:
         return None
     return dict(audience)
@@ -169,8 +169,7 @@ def _size(visit: Visit, rule: str) -> tuple[Mapping[str, Any] | None, str | None
     if not rule:
         return None, None
     try:
-        refuse_personal_rule(visit, rule)
-        listed = size_of(visit.home, {"rule": rule})
+        listed = size_of(visit, rule)
     except PatronError as error:
         return None, str(error)
     (size,) = listed["audiences"]

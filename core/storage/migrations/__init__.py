@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
     from alembic.script import ScriptDirectory
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest step."""
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 

@@ -28,6 +28,7 @@ from console.personal.portraits import mask_portrait
 from core.home import Home
 from core.own_features import SqlFeature
 from core.storage.database import Database
+from decisions.catalogue import saved_audiences
 from events import lake
 from events.identity.tables import customers, ids
 from events.lake.versions import bucket_file
@@ -97,6 +98,7 @@ def home(
     }
     add(home, "activities", [at | {"name": n, "kind": k} | about for n, k in ACTIVITIES.items()])
     build(home, monthly=False)
+    saved_audiences.put(home, "named", {"rule": f"own_nickname = '{MARK}'", "text": {}}, None)
     write_rejected(home)
     return home
 
@@ -237,8 +239,12 @@ def test_hidden_values_do_not_choose_customers(ask: Ask) -> None:
     for role in (*MASKED, Role.VIEWER):
         assert refused in ask(role, f"/console/audiences?rule=own_nickname = {MARK}").text
         assert refused not in ask(role, "/console/audiences?rule=orders_total > 3").text
+        assert "/audiences/named" not in ask(role, "/console/audiences").text
+    for role in MASKED:
+        assert ask(role, "/console/audiences/named").status_code == 404
     for role in IN_FULL:
         assert refused not in ask(role, f"/console/audiences?rule=own_nickname = {MARK}").text
+        assert ask(role, "/console/audiences/named").text.count(MARK) > 1
 
 
 def test_files_with_whole_ids_are_refused_and_looks_are_recorded(ask: Ask, home: Home) -> None:

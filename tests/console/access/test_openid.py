@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,11 +10,11 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from console.access.attempts import SignInAttempts
 from console.settings import ConsoleSettings
 from core.errors import PatronError
 from core.home import Home
 from records.accounts.accounts import Accounts
+from records.accounts.attempts import WINDOW_S, SignInAttempts
 from records.accounts.roles import Role
 from records.audit.log import AuditLog
 from serving.http.services import services_of
@@ -99,7 +100,7 @@ def test_whoever_is_not_proven_is_refused_in_words(
     client.cookies.clear()
     assert client.get(agreed).status_code == 400
     assert AuditLog(shop_copy).newest(1)[0].what == "failed to sign in"
-    services_of(client.app).add(SignInAttempts())
+    services_of(client.app).add(SignInAttempts(shop_copy, lambda: time.time() + WINDOW_S))
     provider.address = "http://127.0.0.1:1"  # now its metadata are of another issuer
     assert client.get("/console/sign-in/openid").status_code == 503
 

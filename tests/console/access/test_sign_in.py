@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from console.access.attempts import MAX_FAILURES, WINDOW_S, SignInAttempts, network_of
 from core.home import Home
 from records.accounts import accounts
 from records.accounts.accounts import Accounts
+from records.accounts.attempts import MAX_FAILURES, WINDOW_S, SignInAttempts, network_of
 from records.audit.log import AuditLog
 from serving.http.services import services_of
 
 PASSWORD = "correct horse battery"
 
 
-def test_an_address_fails_so_often_in_a_window_and_others_are_not_affected() -> None:
-    now = [0.0]
-    attempts = SignInAttempts(lambda: now[0])
-    attempts.begin("192.0.2.1")
-    attempts.succeeded("192.0.2.1")
-    for _ in range(MAX_FAILURES):
-        assert attempts.begin("192.0.2.1") == 0
-    now[0] = 60
-    assert attempts.begin("192.0.2.1") == WINDOW_S - 60
-    assert [attempts.is_first_refusal("192.0.2.1") for _ in range(3)] == [True, False, False]
-    assert attempts.begin("192.0.2.2") == 0
-    now[0] = WINDOW_S
-    assert attempts.begin("192.0.2.1") == 0
-    assert attempts.is_first_refusal("192.0.2.1")
+def test_an_address_fails_so_often_in_a_window_in_all_processes_together(empty_home: Home) -> None:
+    now = [1_800_000_000.0]
+    processes = [SignInAttempts(empty_home, lambda: now[0]) for _ in range(2)]
+    one, other = processes
+    one.begin("192.0.2.1")
+    other.succeeded("192.0.2.1")
+    with ThreadPoolExecutor(4) as pool:  # more than are permitted, at the same time
+        waits = [*pool.map(lambda i: processes[i % 2].begin("192.0.2.1"), range(MAX_FAILURES + 6))]
+    assert waits.count(0) == MAX_FAILURES
+    now[0] += 60
+    assert one.begin("192.0.2.1") == other.begin("192.0.2.1") == WINDOW_S - 60
+    assert [process.is_first_refusal("192.0.2.1") for process in (one, other, one)] == [True, False, False]
+    assert one.begin("192.0.2.2") == 0
+    now[0] += WINDOW_S - 60
+    assert other.begin("192.0.2.1") == 0
+    assert one.is_first_refusal("192.0.2.1")
 
 
 @pytest.mark.parametrize(
