@@ -21,7 +21,7 @@ MLFLOW_SERVER = "mlflow-server"
 STORED = (*SETTINGS, *JOBS, REPORTS, LAKE, MLFLOW)
 """Entries of a home that a backup contains, besides the database."""
 DATABASE_FILES = ("patron.db", "patron.db-wal", "patron.db-shm")
-REBUILT = ("snapshots", "feast", "logs", "limits", "refreshed.json", "refresher.json")
+REBUILT = ("snapshots", "feast", "logs", "limits", "plan-previews", "refreshed.json", "refresher.json")
 """Entries that are computed again, or describe processes; a restored home begins without them."""
 IDS = ("home.id",)
 LOCKS = ("refresher.lock", "refreshed.lock", "deliveries.lock")

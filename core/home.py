@@ -173,6 +173,11 @@ class Home:
         return self.path / "plans"
 
     @property
+    def plan_previews(self) -> Path:
+        """Plans that pages of the console show once: a folder per preview, as of plans."""
+        return self.path / "plan-previews"
+
+    @property
     def limits(self) -> Path:
         """The recent use of the keys' limits, a few bytes per key, if no Redis is configured."""
         return self.path / "limits"

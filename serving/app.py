@@ -28,6 +28,7 @@ from serving.access.idempotency import Idempotency
 from serving.access.keys import Keys
 from serving.access.limits import Limits
 from serving.actions.counted import CountedCatalogues
+from serving.audiences.reach import CurrentReach
 from serving.catalogue.model_versions import ModelVersions
 from serving.catalogue.other_models import OtherModels
 from serving.customers.score_order import ScoreOrders
@@ -52,6 +53,7 @@ from serving.operations.collectors import (
     RefresherCollector,
 )
 from serving.plans.background import Plans
+from serving.plans.previews import PlanPreviews
 from serving.rankings.service import CategoryService, ProductService
 from serving.routers import ROUTERS
 from serving.score_jobs.background import ScoreJobs
@@ -124,7 +126,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     instances.add(ScoreOrders(home))
     other_models = instances.add(OtherModels(watch))
     instances.add(ModelVersions(watch))
-    instances.add(CountedCatalogues(home))
+    instances.add(CountedCatalogues(home, instances.add(CurrentReach(home))))
     counts = instances.add(JournalCollector(home))
 
     def champion_states() -> dict[str, ChampionState]:
@@ -142,6 +144,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     decider = instances.add(Decider(scorer, instances.add(DecisionLog(home)), watch))
     instances.add(DecisionRuns(decider))
     instances.add(Plans(decider))
+    instances.add(PlanPreviews(decider))
     instances.add(Intake(home))
     return instances
 
@@ -179,12 +182,14 @@ def _lifespan(
             at_end("the scorer", instances[Scorer].close)
             at_end("the audit log", instances[AuditQueue].close)
             at_end("the states of other models", instances[OtherModels].close)
+            at_end("the reach of channels", instances[CurrentReach].close)
             at_end("the score jobs", instances[ScoreJobs].close)
             at_end("the ranking of categories", instances[CategoryService].close)
             at_end("the ranking of products", instances[ProductService].close)
             at_end("the explainer", instances[Explainer].close)
             at_end("the decision runs", instances[DecisionRuns].close)
             at_end("the plans", instances[Plans].close)
+            at_end("the previews of plans", instances[PlanPreviews].close)
             at_end("the event intake", instances[Intake].close)
             instances[Metrics].start()
             instances[Scorer].freshness.start()

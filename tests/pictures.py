@@ -26,6 +26,7 @@ def main(address: str) -> None:
         page = browser.new_page(base_url=address, viewport=SIZE, color_scheme="light", locale="en-GB")
         for name, path in PICTURES.items():
             page.goto(path)
+            page.wait_for_function("() => !document.querySelector('[hx-trigger^=every]')")
             page.screenshot(path=FOLDER / f"{name}.png")
         browser.close()
 

@@ -60,6 +60,20 @@ class Truth:
     offer: float
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """Decisions of one moment: an email at random, or nothing; the holdout is left alone.
+
+    Attributes:
+        zone: the shop's time zone. share: of the customers who are in the holdout. action: that of the email.
+    """
+
+    at: datetime
+    zone: str
+    share: float
+    action: str
+
+
 def make(home: Home, seed: int, customers: int) -> Truth:
     """Write the shop of a seed into an empty home."""
     rng = np.random.default_rng(seed)
@@ -68,7 +82,9 @@ def make(home: Home, seed: int, customers: int) -> Truth:
     rates = rng.gamma(0.8, 1.5, customers) / 365  # orders per day
     names = [f"c{n}" for n in range(customers)]
     Identity(home).assign(names)
-    chosen = {d.customer_key for d in decide(home, rng, customers) if d.choice.action != NOTHING}
+    experiment = Experiment(START, ZONE, SHARE, "offer")
+    decided = decide(home, rng, customers, experiment)
+    chosen = {decision.customer_key for decision in decided if decision.choice.action != NOTHING}
     contacted = np.isin(np.arange(1, customers + 1), list(chosen))
     usual = rng.poisson(rates * (365 + DAYS))
     more = rng.poisson(LIFT, customers) * contacted
@@ -82,28 +98,28 @@ def make(home: Home, seed: int, customers: int) -> Truth:
     return Truth(CHANCE * offer, offer)
 
 
-def decide(home: Home, rng: np.random.Generator, customers: int) -> list[Decision]:
-    """One decision for each customer at the start; the offer is sent at once."""
-    keys = range(1, customers + 1)
+def decide(home: Home, rng: np.random.Generator, customers: int, experiment: Experiment) -> list[Decision]:
+    """One decision for each of the first customers at the start; the email is sent at once."""
+    keys, at, action = range(1, customers + 1), experiment.at, experiment.action
     with DecisionLog(home) as log:
         with log.writing() as connection:
             connection.execute(sa.update(salts).values(salt=rng.bytes(32)))
         salted = DecisionLog(home)
-        holdout.declare(salted, SHARE, START, START)
-        holdouts = membership(salted, Identity(home), keys, START, ZONE)
+        holdout.declare(salted, experiment.share, at, at)
+        holdouts = membership(salted, Identity(home), keys, at, experiment.zone)
         offered = rng.random(customers + 1) < CHANCE
 
         def choose(key: int, _contacts: Sequence[Contact], *_: object) -> Choice:
             if key in holdouts.held_out:
-                return _choice(NOTHING, "holdout", {NOTHING: 1.0, "offer": 0.0})
-            chances = {NOTHING: 1 - CHANCE, "offer": CHANCE}
-            return _choice("offer" if offered[key] else NOTHING, "explored", chances)
+                return _choice(NOTHING, "holdout", {NOTHING: 1.0, action: 0.0})
+            chances = {NOTHING: 1 - CHANCE, action: CHANCE}
+            return _choice(action if offered[key] else NOTHING, "explored", chances)
 
-        question = DecisionRequest(START, 0, None, "digest", "benchmark")
+        question = DecisionRequest(at, 0, None, "digest", "benchmark")
         decided = salted.decide(keys, question, choose, also_write=holdouts.enrol)
         with salted.writing() as connection:
             for decision in decided.values():
-                ledger.record(connection, decision.id, SENT, START)
+                ledger.record(connection, decision.id, SENT, at)
         salted.close()
     return list(decided.values())
 

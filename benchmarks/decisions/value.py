@@ -36,7 +36,7 @@ from decisions.plans.plan import make_plan
 from decisions.plans.problem import NOTHING_CHOSEN, Constraint, PlanProblem
 from records.decisions import DecisionLog
 from serving.decisions.decider import Decider
-from serving.decisions.selection import select_customers
+from serving.decisions.selection import select_keys
 from serving.plans.planner import build_problem
 from serving.scores.scorer import open_scorer
 
@@ -77,7 +77,7 @@ def _profits(seed: int) -> dict[str, float]:
             decider = Decider(open_scorer(home, None), log)
             rules = decider.rules()
             question = decider.question(rules, None, "benchmark")
-            keys = [*select_customers(decider.scorer, None)]
+            keys = select_keys(decider.scorer, None).tolist()
             problem, (chunk,) = build_problem(decider, question, rules, keys)
             horizons = {model.name: int(model.manifest["horizon_days"]) for model in chunk.models}
         known = truth(home, plan, horizons)

@@ -33,11 +33,11 @@ def build(home: Path) -> None:
         run(home, verb)
 
 
-def run(home: Path, verb: Sequence[str]) -> None:
+def run(home: Path, verb: Sequence[str], permitted: Sequence[int] = (0,)) -> None:
     """Run a command of Patron on a home.
 
     Args:
-        verb: its name and options.
+        verb: its name and options. permitted: the exit codes that are no failure.
 
     Raises:
         RuntimeError: it failed; the text has the end of its output.
@@ -46,5 +46,5 @@ def run(home: Path, verb: Sequence[str]) -> None:
         [sys.executable, "-m", "patron", *verb], env={**os.environ, **environment(home)},
         capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
     )  # fmt: skip
-    if done.returncode:
+    if done.returncode not in permitted:
         raise RuntimeError(f"patron {' '.join(verb)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

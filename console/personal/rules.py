@@ -12,6 +12,7 @@ from decisions.catalogue import audience_sizes
 from decisions.catalogue.saved_audiences import audience_rules, load_declared, validated
 from decisions.rules.tree import Rule, terms
 from features.groups import features_of
+from serving.audiences.reach import CurrentReach
 from serving.http.problems import Unprocessable
 
 
@@ -34,7 +35,7 @@ def size_of(visit: Visit, rule: str) -> dict[str, Any]:
     if visit.is_masked:
         _, tree = validated(visit.home, load_declared(visit.home), {"rule": rule})
         refuse_personal_features(visit, _features(tree))
-    return audience_sizes.size_of(visit.home, {"rule": rule})
+    return audience_sizes.size_of(visit.home, {"rule": rule}, visit.services[CurrentReach])
 
 
 def list_audiences(visit: Visit, name: str | None = None) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def list_audiences(visit: Visit, name: str | None = None) -> dict[str, Any]:
     hidden = hidden_audiences(visit)
     if name in hidden:
         raise NothingThere("there is no such audience")
-    listed = audience_sizes.list_audiences(visit.home, name)
+    listed = audience_sizes.list_audiences(visit.home, name, visit.services[CurrentReach])
     return listed | {"audiences": [a for a in listed["audiences"] if a["name"] not in hidden]}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -19,16 +19,14 @@ from decisions.catalogue.saved_audiences import (
     load_saved,
     validated,
 )
-from decisions.everybody import EverybodyFiles, Mask, RuleCounts, find_everybody
-from decisions.policies.reach import ChannelReach
+from decisions.everybody import EverybodyFiles, RuleCounts, find_everybody
+from decisions.policies.reach import ChannelReach, ReachedCustomers, ReachSource, reach_now
 from decisions.rules.tree import Rule, Term, terms
 from decisions.rules.writing import text_of
 
 CLV = Term("clv", "float64", is_score=True)
-MAX_AT_ONCE = 100_000
-"""Customers of a shop whose audiences are counted anew for each request, with the newest statements."""
-PERIOD_S = 300
-"""Seconds for which a larger shop's counts are reused, since what everybody said takes a second to read."""
+MAX_COUNTED = 16
+"""Results of counts in memory: the audiences of a page, and rules that are being typed."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,17 @@ class AudienceSizes:
     Attributes:
         rules: by name, with the rules of the audiences that they name.
         saved: the names of those that requests saved. reach: whom channels reach; None without actions.
+        source: knows whom they reach.
     """
 
     audiences: Mapping[str, Audience]
     rules: Mapping[str, Rule]
     saved: frozenset[str]
     reach: ChannelReach | None
+    source: ReachSource = reach_now
 
     @classmethod
-    def of(cls, home: Home, actions: Actions | None) -> Self:
+    def of(cls, home: Home, actions: Actions | None, source: ReachSource = reach_now) -> Self:
         """All audiences of a home.
 
         Raises:
@@ -59,6 +59,7 @@ class AudienceSizes:
             audience_rules(home, actions),
             frozenset(name for name in audiences if audiences[name] == saved.get(name)),
             None if actions is None else ChannelReach(home, actions),
+            source,
         )
 
     def find(self, home: Home, read: Iterable[Term] = ()) -> EverybodyFiles | None:
@@ -77,23 +78,23 @@ class AudienceSizes:
         """Each audience with its size, its value and its reach by channel.
 
         The value is the sum of clv; None before all customers were scored. The reach is None while the
-        database is unavailable.
+        database is unavailable, and before it was counted the first time.
         """
         counts: dict[str, RuleCounts] = {}
+        reached = None
         if files is not None:
-            counts = dict(zip(self.rules, self._counts(files), strict=True))
+            reached = self._reached(files)
+            counted = _count(files, tuple(self.rules.items()), reached)
+            counts = dict(zip(self.rules, counted, strict=True))
         scored = files is not None and dict(files.jobs).get(CLV.name) is not None
-        return [self._row(name, counts.get(name), scored) for name in self.audiences]
+        as_of = None if reached is None else reached.at.isoformat()
+        return [self._row(name, counts.get(name), scored) | {"reach_as_of": as_of} for name in self.audiences]
 
-    def _counts(self, files: EverybodyFiles) -> Sequence[RuleCounts]:
-        rules = tuple(self.rules.items())
+    def _reached(self, files: EverybodyFiles) -> ReachedCustomers | None:
         try:
-            if self.reach is None or files.customers <= MAX_AT_ONCE:
-                return _count(files, rules, self.reach)
-            period = int(self.reach.home.shop().now().timestamp() // PERIOD_S)
-            return _count_large(_LargeCount(files, rules, self.reach.actions.digest, period, self.reach))
+            return None if self.reach is None else self.source(files, self.reach)
         except StoreUnavailable:  # sizes and values need no database
-            return _count(files, rules, None)
+            return None
 
     def _row(self, name: str, counts: RuleCounts | None, scored: bool) -> dict[str, Any]:
         audience, size = self.audiences[name], counts and counts.customers
@@ -112,68 +113,39 @@ class AudienceSizes:
         }
 
 
-NamedRules = tuple[tuple[str, Rule], ...]
-
-
-@dataclass(frozen=True)
-class _LargeCount:
-    """The audiences of a large shop in a period, to be counted once."""
-
-    files: EverybodyFiles
-    rules: NamedRules
-    actions_digest: str
-    period: int
-    reach: ChannelReach = field(compare=False)
-
-
-@lru_cache(maxsize=64)
-def _count_large(large: _LargeCount) -> Sequence[RuleCounts]:
-    for_reach = replace(large, rules=(), files=replace(large.files, jobs=()))  # which reads no scores
-    return _count(large.files, large.rules, large.reach, _reached_large(for_reach))
-
-
-@lru_cache(maxsize=2)
-def _reached_large(large: _LargeCount) -> Mapping[str, Mask]:
-    return _reached(large.files, large.reach)
-
-
-def _reached(files: EverybodyFiles, reach: ChannelReach) -> Mapping[str, Mask]:
-    return reach.of(files.load(term for rule in reach.rules.values() for term in terms(rule)))
-
-
+@lru_cache(maxsize=MAX_COUNTED)
 def _count(
-    files: EverybodyFiles,
-    rules: NamedRules,
-    reach: ChannelReach | None,
-    reached: Mapping[str, Mask] | None = None,
+    files: EverybodyFiles, rules: tuple[tuple[str, Rule], ...], reached: ReachedCustomers | None
 ) -> Sequence[RuleCounts]:
-    if reached is None:
-        reached = {} if reach is None else _reached(files, reach)
     everybody = files.load({CLV}.union(*(terms(rule) for _, rule in rules)))
-    return everybody.counts(dict(rules), reached, CLV.name)
+    channels = {} if reached is None else reached.among(everybody.keys)
+    return everybody.counts(dict(rules), channels, CLV.name)
 
 
-def list_audiences(home: Home, name: str | None = None) -> dict[str, Any]:
+def list_audiences(home: Home, name: str | None = None, source: ReachSource = reach_now) -> dict[str, Any]:
     """The audiences of a home, or one of them, with their customers as of the last build.
+
+    Args:
+        source: knows whom channels reach.
 
     Raises:
         NothingThere: there is no such audience.
         PatronError: ``actions.toml`` or ``audiences.toml`` cannot be used.
     """
-    sizes = AudienceSizes.of(home, load_declared(home))
+    sizes = AudienceSizes.of(home, load_declared(home), source)
     if name is not None:
         if name not in sizes.audiences:
             raise NothingThere("there is no such audience")
         one = {name: sizes.audiences[name]}
-        sizes = AudienceSizes(one, {name: sizes.rules[name]}, sizes.saved, sizes.reach)
+        sizes = replace(sizes, audiences=one, rules={name: sizes.rules[name]})
     return _listed(home, sizes)
 
 
-def size_of(home: Home, content: Mapping[str, Any]) -> dict[str, Any]:
+def size_of(home: Home, content: Mapping[str, Any], source: ReachSource = reach_now) -> dict[str, Any]:
     """An audience that is not saved, as :func:`list_audiences` lists one; its name is empty.
 
     Args:
-        content: ``rule``, and ``text`` by language.
+        content: ``rule``, and ``text`` by language. source: knows whom channels reach.
 
     Raises:
         InvalidAudience: the rule is none; the message says why.
@@ -181,8 +153,8 @@ def size_of(home: Home, content: Mapping[str, Any]) -> dict[str, Any]:
     """
     actions = load_declared(home)
     audience, rule = validated(home, actions, content)
-    sizes = AudienceSizes.of(home, actions)
-    return _listed(home, AudienceSizes({"": audience}, {"": rule}, frozenset(), sizes.reach))
+    sizes = AudienceSizes.of(home, actions, source)
+    return _listed(home, replace(sizes, audiences={"": audience}, rules={"": rule}, saved=frozenset()))
 
 
 def _listed(home: Home, sizes: AudienceSizes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from decisions.catalogue.audience_sizes import AudienceSizes
 from decisions.catalogue.file import load, parse
 from decisions.catalogue.oddities import CatalogueReview, review
 from decisions.catalogue.saved import read_saved
+from decisions.policies.reach import ReachSource, reach_now
 from decisions.rules.tree import terms
 from decisions.rules.writing import text_of
 from features.groups import features_of
@@ -32,6 +33,21 @@ def listing(home: Home, file: Path | None = None) -> dict[str, Any]:
 
 def describe(home: Home, actions: Actions) -> dict[str, Any]:
     """A catalogue, and the saved audiences, with the number of customers who fit each now."""
+    return count_fits(home, actions) | {"audiences": describe_audiences(home, actions)}
+
+
+def describe_audiences(home: Home, actions: Actions, source: ReachSource = reach_now) -> list[dict[str, Any]]:
+    """The audiences of a catalogue, and the saved ones, with their sizes.
+
+    Args:
+        source: knows whom channels reach.
+    """
+    sizes = AudienceSizes.of(home, actions, source)
+    return sizes.listing(sizes.find(home))
+
+
+def count_fits(home: Home, actions: Actions) -> dict[str, Any]:
+    """A catalogue without its audiences, with the number of customers who fit each action now."""
     sizes = AudienceSizes.of(home, actions)
     read = [term for rule in actions.targets.values() for term in terms(rule)]
     files = sizes.find(home, read)
@@ -47,7 +63,6 @@ def describe(home: Home, actions: Actions) -> dict[str, Any]:
             name: actions.channels[name].model_dump(mode="json") if name in actions.channels else None
             for name in sorted({*actions.channel_names, *actions.channels})
         },
-        "audiences": sizes.listing(files),
         "warnings": [
             {"action": oddity.action, "code": oddity.code, "en": oddity.words("en"), "zh": oddity.words("zh")}
             for oddity in reviewed.oddities

@@ -7,16 +7,19 @@ days, do not count. Addresses and complaints are those of the last build.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.home import Home
 from decisions.catalogue.actions import Actions
-from decisions.everybody import Everybody, Mask
+from decisions.everybody import Everybody, EverybodyFiles, Mask
 from decisions.policies import consent, suppression
-from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of
+from decisions.rules.tree import AnyOf, Known, Not, Rule, Term, TermComparison, all_of, terms
 from events.identity import Identity, with_merged
 from features.groups import features_of
 from features.live import consent_statements
@@ -30,6 +33,13 @@ class ChannelReach:
 
     home: Home
     actions: Actions
+
+    @property
+    def settings(self) -> str:
+        """What the actions say about it; catalogues with the same reach the same customers."""
+        actions = self.actions
+        complaints = actions.suppress_open_complaints
+        return repr((actions.channels, sorted(actions.channel_names), actions.suppressions, complaints))
 
     @property
     def rules(self) -> dict[str, Rule]:
@@ -78,3 +88,40 @@ class ChannelReach:
             none_open = Not(TermComparison(term, ">", (0,)))
             parts.append(AnyOf((Not(Known(term)), none_open)))
         return all_of(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class ReachedCustomers:
+    """Whom channels reached at a moment.
+
+    Attributes:
+        keys: of all customers, in order. masks: by channel whether it reached each of them.
+        at: the moment by the shop's clock.
+    """
+
+    keys: NDArray[np.int64]
+    masks: Mapping[str, Mask]
+    at: datetime
+
+    def among(self, keys: NDArray[np.int64]) -> Mapping[str, Mask]:
+        """By channel whether it reached each of these customers; not those who were unknown then."""
+        if keys is self.keys or np.array_equal(keys, self.keys):
+            return self.masks
+        places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        known = self.keys[places] == keys
+        return {channel: mask[places] & known for channel, mask in self.masks.items()}
+
+
+ReachSource: TypeAlias = Callable[[EverybodyFiles, ChannelReach], ReachedCustomers | None]
+"""Whom channels reach, or reached a moment ago; None if that is not known yet."""
+
+
+def reach_now(files: EverybodyFiles, reach: ChannelReach) -> ReachedCustomers:
+    """Whom channels reach at this moment; reads what all customers said about contacts.
+
+    Raises:
+        PatronError: a store cannot be read.
+    """
+    now = reach.home.shop().now()
+    everybody = files.load(term for rule in reach.rules.values() for term in terms(rule))
+    return ReachedCustomers(everybody.keys, reach.of(everybody, now), now)

@@ -51,3 +51,18 @@ def read_marketing(home: Home, since: datetime, responses: Collection[str]) -> p
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_TYPES)
     flags = [[bool(flag) for flag in column] for column in columns[3:]]  # SQLite has numbers for them
     return pa.table([*columns[:3], *flags], schema=_TYPES)
+
+
+def count_marketing(home: Home) -> tuple[int, int]:
+    """How many contacts and outcomes there are: both are equal while none was added.
+
+    Raises:
+        PatronError: the database cannot be read.
+    """
+    counts = (sa.select(sa.func.count()).select_from(table) for table in (contacts, outcomes))
+    try:
+        with Database(home).reading() as connection:
+            contacted, responded = (connection.execute(count).scalar_one() for count in counts)
+    except NothingThere:
+        return 0, 0
+    return contacted, responded

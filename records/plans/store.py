@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -42,6 +43,11 @@ class PlanJob(Job):
     rules: str
     money: float | None
 
+    @property
+    def request(self) -> tuple[Any, ...]:
+        """What was requested: plans with the same are of one question."""
+        return self.segment, self.channels, self.language, self.rules, self.money
+
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """The plan in the content of a ``job.json``."""
@@ -56,12 +62,22 @@ class PlanStore(JobStore[PlanJob]):
     max_jobs = 50
     no_customers = "there is nobody to plan for: no customer is in it who has an id"
 
-    def __init__(self, home: Home) -> None:
-        super().__init__(home, home.plans, PlanJob)
+    def __init__(self, home: Home, folder: Path | None = None) -> None:
+        super().__init__(home, folder or home.plans, PlanJob)
 
     def count_done(self, job: PlanJob) -> int:
-        """All customers once the plan is stored, before that none."""
-        return job.total if (self.folder / job.id / "report.json").exists() else 0
+        """All customers once the plan is stored; before that the share of the work that is done."""
+        folder = self.folder / job.id
+        if (folder / "report.json").exists():
+            return job.total
+        try:
+            return int(job.total * float((folder / "share").read_text()))
+        except FileNotFoundError:
+            return 0
+
+    def record_share(self, job: PlanJob, share: float) -> None:
+        """Record which share of the work on a plan is done, from 0 to 1."""
+        files.replace(self.folder / job.id / "share", str(share))
 
     def save(self, job: PlanJob, rows: pa.Table, report: Mapping[str, Any]) -> None:
         """Store what was planned.
@@ -99,3 +115,13 @@ class PlanStore(JobStore[PlanJob]):
             return pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise PatronError(f"{path} is missing or damaged; make the plan again") from error
+
+
+class PlanPreviewStore(PlanStore):
+    """The previews of plans that pages show; the last 20 are stored."""
+
+    noun = "preview"
+    max_jobs = 20
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home, home.plan_previews)

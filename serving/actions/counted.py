@@ -7,8 +7,9 @@ from typing import Any
 from core.errors import NothingThere
 from core.home import Home
 from decisions.catalogue.actions import Actions
-from decisions.catalogue.listing import describe
+from decisions.catalogue.listing import count_fits, describe_audiences
 from decisions.catalogue.saved import read_saved
+from decisions.policies.reach import ReachSource
 from features.offline.current import current_files
 from models.questions import every
 from records.score_jobs import ScoreJobStore
@@ -19,8 +20,8 @@ MAX_STORED = 8
 class CountedCatalogues:
     """Describes catalogues of a home; counting reads the features of all customers, which takes a while."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, reach: ReachSource) -> None:
+        self._home, self._reach = home, reach
         self._described: dict[object, dict[str, Any]] = {}
 
     def describe(self, actions: Actions) -> dict[str, Any]:
@@ -34,8 +35,8 @@ class CountedCatalogues:
         if key not in self._described:
             while len(self._described) >= MAX_STORED:
                 self._described.pop(next(iter(self._described)), None)
-            self._described[key] = describe(self._home, actions)
-        return self._described[key]
+            self._described[key] = count_fits(self._home, actions)
+        return self._described[key] | {"audiences": describe_audiences(self._home, actions, self._reach)}
 
     def _source(self) -> list[object]:
         """What the counts are computed from: the build, and the newest whole score job of each model."""

@@ -15,6 +15,7 @@ from serving.access.audit import audits_change, audits_look
 from serving.access.authentication import Caller, CallerDep, needs
 from serving.access.scopes import Scope
 from serving.audiences.members import SCORES, AudienceTable, members
+from serving.audiences.reach import CurrentReach, ReachDep
 from serving.audiences.schemas import (
     AudienceContent,
     AudienceList,
@@ -29,6 +30,7 @@ from serving.http.cursors import Cursor
 from serving.http.params import digest_of
 from serving.http.problems import Unprocessable, responses
 from serving.scores.dependencies import ScorerDep
+from serving.scores.scorer import Scorer
 
 router = APIRouter(prefix="/v1/audiences", tags=["segments"])
 # No coroutines: they read and write files, so each runs in a thread.
@@ -59,12 +61,12 @@ class MembersCursor(Cursor):
     dependencies=[needs(Scope.SEGMENTS)],
     responses=responses(503),
 )
-def audiences(scorer: ScorerDep) -> AudienceList:
+def audiences(scorer: ScorerDep, reach: ReachDep) -> AudienceList:
     """The named rules, each with its size, its value and whom each channel reaches.
 
     Other rules use one as `in audience NAME`, also the `rule` of a run.
     """
-    return AudienceList.model_validate(list_audiences(scorer.home))
+    return AudienceList.model_validate(list_audiences(scorer.home, source=reach))
 
 
 @router.get(
@@ -74,9 +76,9 @@ def audiences(scorer: ScorerDep) -> AudienceList:
     dependencies=[needs(Scope.SEGMENTS)],
     responses=responses(404, 422, 503),
 )
-def read(name: AudienceName, scorer: ScorerDep) -> AudienceSize:
+def read(name: AudienceName, scorer: ScorerDep, reach: ReachDep) -> AudienceSize:
     """An audience with its size, its value and whom each channel reaches."""
-    return _size(scorer, name)
+    return _size(scorer, reach, name)
 
 
 @router.put(
@@ -87,7 +89,11 @@ def read(name: AudienceName, scorer: ScorerDep) -> AudienceSize:
     responses=responses(400, 409, 412, 422, 503),
 )
 def put(
-    name: AudienceName, content: AudienceContent, scorer: ScorerDep, if_match: IfMatch = None
+    name: AudienceName,
+    content: AudienceContent,
+    scorer: ScorerDep,
+    reach: ReachDep,
+    if_match: IfMatch = None,
 ) -> AudienceSize:
     """Save an audience, or change one.
 
@@ -101,7 +107,7 @@ def put(
         raise HTTPException(412, str(error)) from error
     except saved_audiences.InvalidAudience as error:
         raise Unprocessable(str(error)) from error
-    return _size(scorer, name)
+    return _size(scorer, reach, name)
 
 
 @router.delete(
@@ -162,9 +168,9 @@ def customers(
     )
 
 
-def _size(scorer: ScorerDep, name: str) -> AudienceSize:
+def _size(scorer: Scorer, reach: CurrentReach, name: str) -> AudienceSize:
     try:
-        listed = list_audiences(scorer.home, name)
+        listed = list_audiences(scorer.home, name, reach)
     except NothingThere as error:
         raise HTTPException(404, str(error)) from error
     return AudienceSize.model_validate(listed["audiences"][0])

@@ -54,7 +54,11 @@ class AudienceSize(BaseModel):
     reach: dict[str, int] | None = Field(
         description="By channel, how many of them decisions may contact by it now: by consent and"
         " suppressions of this moment, with an address where one is declared. Contact limits are left out."
-        " Null while the database is unavailable."
+        " Null until it was counted once: while the database is unavailable, and in a shop of more than"
+        " 100,000 customers for seconds after the first request."
+    )
+    reach_as_of: datetime | None = Field(
+        description="The moment of `reach`; a large shop counts it in the background, at most once a minute."
     )
     reach_share: dict[str, float] | None = Field(description="The same as a share of the audience.")
 

@@ -13,7 +13,7 @@ from decisions.results.newest_funnel import store
 from records.decisions import DecisionLog
 from serving.decisions.decider import Decider
 from serving.decisions.rendering import PAGE, Speaker
-from serving.decisions.selection import read_rule, select_customers
+from serving.decisions.selection import read_rule, select_keys
 from serving.decisions.to_file import RecommendRequest, write_records
 from serving.scores.scorer import open_scorer
 
@@ -33,15 +33,16 @@ def preview_everyone(home: Home, request: RecommendRequest, progress: Progress =
         decider = Decider(open_scorer(home, None), log)
         rules = decider.rules()
         question = decider.question(rules, request.channels, "cli")
-        customers = select_customers(decider.scorer, request.segment, read_rule(home, rules, request.rule))
+        keys = select_keys(decider.scorer, request.segment, read_rule(home, rules, request.rule))
         speaker = Speaker(rules.canonical, request.language)
 
         spent = log.spent(question)
 
         def records() -> Iterator[dict[str, Any]]:
-            for start in range(0, len(customers), PAGE):
-                progress("deciding", start / len(customers))
-                batch = dict(list(customers.items())[start : start + PAGE])
+            for start in range(0, len(keys), PAGE):
+                progress("deciding", start / len(keys))
+                ids = decider.scorer.identity.ids(keys[start : start + PAGE].tolist())
+                batch = dict(sorted(ids.items()))
                 for decision in decider.preview(batch, question, rules, spent):
                     counted[decision.choice.action] += 1
                     funnel.add(decision.choice.action, decision.choice.reasons)
@@ -54,6 +55,6 @@ def preview_everyone(home: Home, request: RecommendRequest, progress: Progress =
     progress("deciding", 1.0)
     actions = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
     return {
-        "run_id": None, "customers": len(customers), "out": str(request.out),
+        "run_id": None, "customers": len(keys), "out": str(request.out),
         "files": [str(path) for path in paths], "actions": actions,
     }  # fmt: skip

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from core.progress import Progress, silent
 from decisions.reasons import Language
 from decisions.results.newest_funnel import store_of_run
@@ -21,7 +19,7 @@ from records.runs import DecisionRun, RunStore
 from serving.decisions.budgets.planned import begin_release, new_release, planned_keys, rules_of, unmerged
 from serving.decisions.budgets.requests import request_now
 from serving.decisions.decider import Decider
-from serving.decisions.selection import read_rule, select_customers
+from serving.decisions.selection import read_rule, select_keys
 
 BATCH = 25  # customers per transaction, so that a request of the API does not wait long for the store
 
@@ -53,9 +51,9 @@ class DecisionRuns:
         rules = self._decider.rules()
         question = self._decider.question(rules, channels, caller)
         target = read_rule(self._decider.scorer.home, rules, rule)
-        customers = select_customers(self._decider.scorer, segment, target)
+        keys = select_keys(self._decider.scorer, segment, target)
         run = replace(new_run(question, segment, language, SERVICE, target), id=run_id)
-        return self._worker.start(lambda: self.store.create(run, [_keys(customers)]))
+        return self._worker.start(lambda: self.store.create(run, [keys]))
 
     def release(self, plan: PlanJob, caller: str) -> DecisionRun:
         """The run that releases a plan: a new one, or the one that was started before, resumed if it must be.
@@ -134,7 +132,3 @@ def decide_all(
     if planned is None:  # a release decides only for those who get an action
         store_of_run(decider.log, run, rules)
     progress("deciding", 1.0)
-
-
-def _keys(customers: dict[int, str]) -> np.ndarray:
-    return np.array([*customers], np.int64)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.home import Home
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.saved_audiences import audience_rules
@@ -14,6 +17,8 @@ from features.offline.current import NoSuchSegment, members
 from records.job import Segment, filters_of
 from serving.http.problems import Unprocessable
 from serving.scores.scorer import Scorer
+
+CHUNK = 100_000  # keys per query
 
 
 def read_rule(home: Home, actions: Actions, text: str | None) -> Rule | None:
@@ -32,27 +37,24 @@ def read_rule(home: Home, actions: Actions, text: str | None) -> Rule | None:
     return with_audiences(rule, audiences.__getitem__)
 
 
-def select_customers(scorer: Scorer, segment: Segment, rule: Rule | None = None) -> dict[int, str]:
-    """The customers of a segment, or all, who match a rule: external ids by key, by key.
+def select_keys(scorer: Scorer, segment: Segment, rule: Rule | None = None) -> NDArray[np.int64]:
+    """The keys of the customers of a segment, or all, who match a rule, in order; those without an id are not
+    among them.
 
     Raises:
         Unprocessable: there is no such segment; the text says which there are. Or the rule reads scores, and
             all customers were never scored.
     """
-    table = scorer.identity.table()
-    ids = dict(zip(table["customer_key"].to_pylist(), table["customer_id"].to_pylist(), strict=True))
+    keys = np.concatenate([np.zeros(0, np.int64), *scorer.identity.everyone(CHUNK)])
     if segment is not None:
         try:
-            inside = members(scorer.home, filters_of(segment)).tolist()
+            keys = np.intersect1d(keys, members(scorer.home, filters_of(segment)), assume_unique=True)
         except NoSuchSegment as error:
             raise Unprocessable(f"segment: {error}") from error
-        ids = {key: ids[key] for key in inside if key in ids}
-    if rule is None:
-        return ids
-    return {key: ids[key] for key in _matching(scorer.home, rule) if key in ids}
+    return keys if rule is None else np.intersect1d(keys, _matching(scorer.home, rule), assume_unique=True)
 
 
-def _matching(home: Home, rule: Rule) -> list[int]:
+def _matching(home: Home, rule: Rule) -> NDArray[np.int64]:
     """The keys of the customers who match a rule, in order."""
     everybody = load_everybody(home, terms(rule))
     if everybody.unscored:
@@ -60,5 +62,4 @@ def _matching(home: Home, rule: Rule) -> list[int]:
             f"rule: it reads scores of {', '.join(everybody.unscored)}, and all customers were never scored;"
             " run `patron score`, or POST /v1/score-jobs"
         )
-    keys: list[int] = everybody.keys[everybody.matching({"rule": rule})["rule"]].tolist()
-    return keys
+    return everybody.keys[everybody.matching({"rule": rule})["rule"]]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,7 +24,7 @@ from serving.decisions.decider import Decider
 from serving.decisions.rendering import rows
 from serving.decisions.runs import decide_all, new_run
 from serving.decisions.schemas import Row
-from serving.decisions.selection import read_rule, select_customers
+from serving.decisions.selection import read_rule, select_keys
 from serving.files import exports
 from serving.files.layouts import ExportLayout, find_layout
 from serving.files.writing import check_place
@@ -148,7 +147,7 @@ def decide_run(
     rules = decider.rules()
     matched = read_rule(decider.scorer.home, rules, rule)
     run = new_run(decider.question(rules, channels, "cli"), segment, language, COMMAND, matched)
-    keys = np.array([*select_customers(decider.scorer, segment, matched)], np.int64)
+    keys = select_keys(decider.scorer, segment, matched)
     store.refuse_if_running()
     run = store.interrupted_command(
         segment=segment,

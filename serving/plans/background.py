@@ -6,8 +6,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from core.progress import Progress, silent
 from decisions.reasons import Language
 from records.job import SERVICE, Segment
@@ -16,7 +14,7 @@ from records.plans.store import PlanJob, PlanStore
 from serving.decisions.budgets.planned import rules_of
 from serving.decisions.budgets.requests import request_now
 from serving.decisions.decider import Decider
-from serving.decisions.selection import select_customers
+from serving.decisions.selection import select_keys
 from serving.plans.planner import plan_shop
 from serving.plans.report import prices, report, table
 
@@ -46,7 +44,7 @@ class Plans:
             PatronError: the actions or a store cannot be used.
         """
         plan = new_plan(self._decider, segment, channels, language, money, SERVICE, caller)
-        keys = np.array([*select_customers(self._decider.scorer, segment)], np.int64)
+        keys = select_keys(self._decider.scorer, segment)
         return self._worker.start(lambda: self.store.create(replace(plan, id=plan_id), [keys]))
 
     def resume(self) -> None:
@@ -100,6 +98,7 @@ def compute(
 
     def step(stage: str, share: float) -> None:
         store.check(plan, shutdown or threading.Event())
+        store.record_share(plan, share)
         progress(stage, share)
 
     rules = rules_of(decider, plan.rules)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from core.errors import NothingThere
@@ -20,7 +19,7 @@ from records.runs import DecisionRun, RunStore
 from serving.decisions.budgets.planned import new_release, planned_keys
 from serving.decisions.decider import Decider
 from serving.decisions.runs import decide_all
-from serving.decisions.selection import select_customers
+from serving.decisions.selection import select_keys
 from serving.decisions.to_file import DecisionFile, open_decider, write_run
 from serving.files import tables, writing
 from serving.plans.background import compute, new_plan
@@ -60,7 +59,7 @@ def plan_everyone(
     with DecisionLog(home) as log:
         decider = Decider(open_scorer(home, None), log)
         plan = new_plan(decider, segment, channels, language, money, COMMAND, "cli")
-        keys = np.array([*select_customers(decider.scorer, segment)], np.int64)
+        keys = select_keys(decider.scorer, segment)
         store.refuse_if_running()
         plan = store.create(plan, [keys])
         with store.execute(plan):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -212,12 +213,23 @@ def check(local: Any, condition: str) -> None:
         missing = message if isinstance(message, Missing) else Missing(message or "", 200)
         for language in LANGUAGES:
             path = PATHS.get(page.name, page.path)
-            response = local.get(f"/console{path}", headers={"accept-language": language})
+            response = settled(local, f"/console{path}", language)
             where = (condition, path, language)
             assert response.status_code == missing.status, where
             assert "Traceback" not in response.text, where
             content = text_of(response.text)
             assert re.search(pattern(missing.message, language), content), (*where, content)
+
+
+def settled(local: Any, path: str, language: str) -> Any:
+    """The response once a preview of a plan is computed."""
+    deadline = time.monotonic() + 60
+    while True:
+        response = local.get(path, headers={"accept-language": language})
+        if "every 1s" not in response.text:
+            return response
+        assert time.monotonic() < deadline, response.text
+        time.sleep(0.05)
 
 
 def text_of(page: str) -> str:

@@ -5,26 +5,61 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx
+import numpy as np
 
 from console.words.messages import Translator
 from core.home import Home
 from records.audit.log import AuditLog
+from records.job import SERVICE
+from records.plans.store import PlanJob, PlanPreviewStore
 
 WORDS = Translator("en", "UTC", "EUR")
 Ask = Callable[..., httpx.Response]
 
 
-def test_a_preview_says_what_a_plan_would_do(client: httpx.Client) -> None:
+def wait_for(send: Callable[[str], httpx.Response], path: str, text: str) -> str:
+    """The page once it has a text."""
+    deadline = time.monotonic() + 60
+    while text not in (page := send(path).text):
+        assert time.monotonic() < deadline, page
+        time.sleep(0.1)
+    return page
+
+
+def test_a_preview_is_computed_in_the_background_and_says_what_a_plan_would_do(
+    client: httpx.Client, console_home: Home
+) -> None:
     empty = client.get("/console/plan").text
     assert 'name="budget"' in empty
     assert 'method="get"' in empty  # nobody is signed in
-    page = client.get("/console/plan?budget=50").text
-    assert "this budget" in page
+    path = "/console/plan?budget=50"
+    page = wait_for(client.get, path, "this budget")
+    assert "hx-trigger" not in page
     assert page.count("/console/customers/") >= 1
-    chinese = client.get("/console/plan?budget=50&segment=value_tier:A", headers={"accept-language": "zh"})
-    assert "预期收益" in chinese.text
+    previews = PlanPreviewStore(console_home).list_jobs()
+    assert client.get(path).text == page  # which is read, and not computed again
+    assert PlanPreviewStore(console_home).list_jobs() == previews
+    assert client.get("/console/export/plan/customers.csv?budget=50").status_code == 200
+    assert "No plan was made yet" in page  # a preview is none
+    with httpx.Client(base_url=client.base_url, headers={"accept-language": "zh"}) as chinese:
+        wait_for(chinese.get, f"{path}&segment=value_tier:A", "预期收益")
+
+
+def test_a_preview_begins_when_another_one_is_done(
+    console_home: Home, copy_home: Callable[[Home], Home], open_local: Callable[[Home], Any]
+) -> None:
+    home = copy_home(console_home)
+    local, store = open_local(home), PlanPreviewStore(home)
+    other = PlanJob(
+        at=home.shop().now(), segment=None, origin=SERVICE, caller=None, channels=None, language="en",
+        rules="", money=7.0,
+    )  # fmt: skip
+    with store.execute(store.create(other, [np.arange(1, 4)])):
+        assert "Another preview is being computed" in local.get("/console/plan?budget=60").text
+    wait_for(local.get, "/console/plan?budget=60", "this budget")
 
 
 def test_an_amount_that_is_none_is_said_on_the_page(client: httpx.Client) -> None:
@@ -33,15 +68,6 @@ def test_an_amount_that_is_none_is_said_on_the_page(client: httpx.Client) -> Non
         assert response.status_code == 200
         assert 'role="alert"' in response.text
         assert "<b>" not in response.text
-
-
-def wait_for(send: Ask, path: str, text: str) -> str:
-    """The page once it has a text."""
-    deadline = time.monotonic() + 60
-    while text not in (page := send(path).text):
-        assert time.monotonic() < deadline, page
-        time.sleep(0.1)
-    return page
 
 
 def test_a_plan_is_made_stored_and_released_once(

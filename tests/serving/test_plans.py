@@ -30,7 +30,7 @@ from records.tables import decisions, salts
 from serving.decisions.budgets.planned import NotReleasable
 from serving.decisions.budgets.requests import steering_prices
 from serving.decisions.decider import Decider
-from serving.decisions.selection import select_customers
+from serving.decisions.selection import select_keys
 from serving.decisions.to_file import DecisionFile, open_decider
 from serving.plans.planner import PlannedShop, plan_shop
 from serving.plans.to_file import plan_everyone, release_plan
@@ -92,7 +92,7 @@ def planned(home: Home, money: float | None = None) -> PlannedShop:
 
 def plan_of(decider: Decider, money: float | None = None) -> PlannedShop:
     rules = decider.rules()
-    keys = [*select_customers(decider.scorer, None)]
+    keys = select_keys(decider.scorer, None).tolist()
     return plan_shop(decider, decider.question(rules, None, "test"), rules, keys, money)
 
 

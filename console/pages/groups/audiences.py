@@ -18,6 +18,7 @@ from core.errors import NothingThere, PatronError
 from decisions.names.channels import CHANNELS
 from serving.access.scopes import Scope
 from serving.audiences import routes as api
+from serving.audiences.reach import CurrentReach
 from serving.audiences.schemas import MAX_LABEL, AudienceContent, MembersQuery
 from serving.http.cursors import MAX_CURSOR_LENGTH
 from serving.scores.scorer import Scorer
@@ -43,6 +44,7 @@ def load(visit: Visit) -> Content:
     size, problem = _size(visit, rule)
     is_part = visit.query.get("part") == "preview"
     listed = {"as_of": None, "audiences": []} if is_part else list_audiences(visit)
+    rows = [*listed["audiences"], *([size] if size else [])]
     return Content(
         {
             "as_of": listed["as_of"],
@@ -52,6 +54,8 @@ def load(visit: Visit) -> Content:
             "problem": problem,
             "examples": EXAMPLES,
             "max_label": MAX_LABEL,
+            "reach_as_of": next((row["reach_as_of"] for row in rows), None),
+            "counting": any(row["reach"] is None for row in rows) and _reach(visit).is_counting,
             "may_save": _may_save(visit),
         },
         {"audiences": _audiences(visit, listed["audiences"])},
@@ -124,7 +128,7 @@ def save(visit: Visit, form: FormData) -> str:
     name = text(form, "name")
     labels = {language: text(form, language) for language in ("en", "zh") if text(form, language)}
     content = AudienceContent.model_validate({"rule": text(form, "rule"), "text": labels})
-    api.put(name, content, visit.services[Scorer], text(form, "digest") or None)
+    api.put(name, content, visit.services[Scorer], _reach(visit), text(form, "digest") or None)
     return address(name)
 
 
@@ -153,6 +157,10 @@ def address(name: str) -> str:
 
 def _may_save(visit: Visit) -> bool:
     return visit.may_change and visit.caller.may(Scope.ACTIONS)
+
+
+def _reach(visit: Visit) -> CurrentReach:
+    return visit.services[CurrentReach]
 
 
 def _edited(visit: Visit, name: str) -> Mapping[str, Any] | None:

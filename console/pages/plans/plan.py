@@ -1,7 +1,7 @@
 """Plans: a budget in; who gets what, what it is worth and costs, and what one more unit would bring.
 
-Signed-in visitors make plans as jobs, which are stored and can be released. Others see a preview, which is
-computed at once, so only in a small shop.
+Signed-in visitors make plans, which are stored and can be released. Others see a preview. Both are computed
+in the background; the page follows by itself.
 """
 
 from __future__ import annotations
@@ -17,31 +17,41 @@ from console.page import PREFIX, ConsolePage, Content, PageTable, TableColumn, V
 from console.pages.customers import segments_by_kind
 from console.pages.plans.tables import marginal, plan_tables
 from core.errors import NothingThere, PatronError
-from features.offline.current import load_current
-from records.job import segment_of
+from records.job import JobRunning, segment_of
+from records.plans.store import PlanJob
 from serving.access.scopes import Scope
 from serving.decisions.decider import Decider
 from serving.plans.background import Plans
-from serving.plans.looks import look
-from serving.plans.schemas import PlanReport, PlanRequest, PlanRow
+from serving.plans.previews import PlanPreviews
+from serving.plans.schemas import PlanRequest
+from serving.plans.state import plan_report, plan_rows
 
 ROWS = 50
-MAX_AT_ONCE = 20_000  # customers of a preview that is computed within the request
 
 
 def load(visit: Visit) -> Content:
     """The stored plans, and the preview for the budget and the segment in the query."""
     chosen = {"budget": visit.query.get("budget", "").strip(), "segment": visit.query.get("segment", "")}
-    values: dict[str, Any] = chosen | {"kinds": _kinds(visit), "plan": None, "problem": ""}
+    values: dict[str, Any] = chosen | {"kinds": _kinds(visit), "plan": None, "problem": "", "computing": ""}
     stored = {"stored": _stored(visit)}
     if "budget" not in visit.query:
         return Content(values, stored)
     try:
-        plan, listed = _plan(visit, chosen["budget"], chosen["segment"])
+        preview = _preview(visit, chosen["budget"], chosen["segment"])
+    except JobRunning:
+        return Content(values | {"computing": visit.words("plan.others")}, stored)
     except HTTPException as error:
         return Content(values | {"problem": error.detail}, stored)
     except PatronError as error:
         return Content(values | {"problem": str(error)}, stored)
+    if preview.status == "running":
+        share = visit.words.percent(preview.done / preview.total if preview.total else 0)
+        computing = visit.words("plan.computing", total=preview.total, share=share)
+        return Content(values | {"computing": computing}, stored)
+    if preview.error is not None:
+        return Content(values | {"problem": preview.error}, stored)
+    store = visit.services[PlanPreviews].store
+    plan, listed = plan_report(store, preview), plan_rows(visit.services[Decider], store, preview, ROWS)
     shown = {"plan": plan, "listed": len(listed), "marginal": marginal(plan, visit.words)}
     return Content(values | shown, stored | plan_tables(visit, plan, listed))
 
@@ -93,11 +103,9 @@ def _kinds(visit: Visit) -> list[dict[str, object]]:
         return []
 
 
-def _plan(visit: Visit, budget: str, segment: str) -> tuple[PlanReport, list[PlanRow]]:
-    request, decider = _request(visit, budget, segment), visit.services[Decider]
-    if load_current(visit.home).keys.size > MAX_AT_ONCE:
-        raise PatronError(visit.words("plan.too_many", n=MAX_AT_ONCE))
-    return look(decider, request, visit.caller.name or "api", ROWS)
+def _preview(visit: Visit, budget: str, segment: str) -> PlanJob:
+    request = _request(visit, budget, segment)
+    return visit.services[PlanPreviews].find_or_start(request, visit.caller.name or "api")
 
 
 def _request(visit: Visit, budget: str, segment: str) -> PlanRequest:
