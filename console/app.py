@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console import routes
+from console import routes, warm_up
 from console.access.openid import OpenIdClient
 from console.page import PREFIX
 from console.settings import ConsoleSettings
@@ -61,3 +61,5 @@ def install(app: FastAPI, home: Home, settings: ConsoleSettings) -> None:
     app.add_api_route("/", routes.to_console, methods=["GET"], include_in_schema=False)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=STATIC), name="console-files")
     app.include_router(routes.router())
+    if settings.warm_up:
+        app.include_router(APIRouter(lifespan=warm_up.lifespan))

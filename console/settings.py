@@ -1,4 +1,4 @@
-"""Settings of the console's sign-in, from the environment."""
+"""Settings of the console, from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from records.accounts.roles import Role, role_of
 
 
 class ConsoleSettings(BaseSettings):
-    """The sign-in of the console."""
+    """The sign-in of the console, and its start."""
 
     model_config = SettingsConfigDict(env_prefix="PATRON_CONSOLE_")
 
@@ -46,6 +46,12 @@ class ConsoleSettings(BaseSettings):
         json_schema_extra={"default": "they are refused"},
     )
     local_sign_in: bool = Field(True, description="let local accounts sign in with a password")
+
+    warm_up: bool = Field(
+        True,
+        description="load after the start what the first visitors of pages would wait for; a service without"
+        " visitors saves the memory of columns without it",
+    )
 
     @field_validator("oidc_roles", "oidc_default_role")
     @classmethod

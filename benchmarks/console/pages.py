@@ -16,6 +16,7 @@ CUSTOMER = "M0040123"
 KEYS = (10_001, 40_123, 99_999)
 """Keys of customers, all of whom a shop of 100,000 has."""
 RULE = "orders_365d >= 2 and clv > 150 and newsletter = true"
+NEW_BUDGET = 2_000
 TIMEOUT_S = 120
 
 
@@ -76,8 +77,18 @@ def request(port: int, path: str) -> float:
     Raises:
         RuntimeError: the answer was not 200.
     """
-    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
     started = time.perf_counter()
+    fetch(port, path)
+    return 1000 * (time.perf_counter() - started)
+
+
+def fetch(port: int, path: str) -> bytes:
+    """The content of an address below ``/console``.
+
+    Raises:
+        RuntimeError: the answer was not 200.
+    """
+    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", PREFIX + path)
         response = connection.getresponse()
@@ -86,7 +97,15 @@ def request(port: int, path: str) -> float:
         connection.close()
     if response.status != 200:
         raise RuntimeError(f"{path} was answered by {response.status}: {content[-1500:]!r}")
-    return 1000 * (time.perf_counter() - started)
+    return content
+
+
+def seconds_of_preview(port: int) -> float:
+    """The seconds until the page of plans has the preview for a budget that was not requested before."""
+    path, started = f"/plan?budget={NEW_BUDGET}", time.perf_counter()
+    while b"every 1s" in fetch(port, path):
+        time.sleep(0.2)
+    return time.perf_counter() - started
 
 
 def percentile_95(taken: Sequence[float]) -> float:
