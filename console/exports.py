@@ -14,7 +14,7 @@ from serving.files import tables
 from serving.files.streaming import stream_file
 
 KINDS = ("csv", "xlsx")
-_TYPES = {"number": pa.float64(), "measure": pa.float64(), "money": pa.float64(), "percent": pa.float64()}
+_TYPES = dict.fromkeys(("number", "change", "measure", "money", "percent"), pa.float64())
 
 
 def export(table: PageTable, kind: str, words: Translator, name: str) -> Response:

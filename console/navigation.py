@@ -1,6 +1,8 @@
-"""The pages in the order of the menu, their changes and their files."""
+"""The pages by group in the order of the menu, their changes and their files."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from console.changes import ConsoleChange
 from console.page import ConsoleFile, ConsolePage
@@ -21,27 +23,37 @@ from console.pages import (
 from console.pages.groups import audiences, cohorts, segments
 from console.pages.plans import plan, stored
 
-PAGES: tuple[ConsolePage, ...] = (
-    overview.PAGE,
-    customers.PAGE,
-    customer.PAGE,
-    segments.PAGE,
-    audiences.PAGE,
-    audiences.AUDIENCE_PAGE,
-    cohorts.PAGE,
-    actions.PAGE,
-    action.PAGE,
-    plan.PAGE,
-    stored.PAGE,
-    results.PAGE,
-    models.PAGE,
-    model_versions.PAGE,
-    monitoring.PAGE,
-    data.PAGE,
-    features.PAGE,
-    features.FEATURE_PAGE,
-    access.PAGE,
-)
+MENU: Mapping[str, tuple[ConsolePage, ...]] = {
+    "": (overview.PAGE,),
+    "customers": (
+        customers.PAGE,
+        customer.PAGE,
+        segments.PAGE,
+        audiences.PAGE,
+        audiences.AUDIENCE_PAGE,
+        cohorts.PAGE,
+    ),
+    "marketing": (
+        actions.PAGE,
+        action.PAGE,
+        plan.PAGE,
+        stored.PAGE,
+        results.PAGE,
+    ),
+    "science": (
+        models.PAGE,
+        model_versions.PAGE,
+        monitoring.PAGE,
+        features.PAGE,
+        features.FEATURE_PAGE,
+    ),
+    "operation": (
+        data.PAGE,
+        access.PAGE,
+    ),
+}
+"""The pages by the group of the menu; the message ``menu.GROUP`` is its heading. The first has none."""
+PAGES: tuple[ConsolePage, ...] = tuple(page for pages in MENU.values() for page in pages)
 
 CHANGES: tuple[ConsoleChange, ...] = (
     *audiences.CHANGES,

@@ -17,10 +17,11 @@ from serving.access.scopes import Scope
 from serving.http.services import Services
 
 Kind = Literal[
-    "text", "long", "prose", "code", "data", "number", "measure", "money", "percent", "day", "month", "moment"
-]
+    "text", "long", "prose", "code", "data", "number", "change", "measure", "money", "percent", "day",
+    "month", "moment",
+]  # fmt: skip
 """``prose`` is a text of Patron, translated where it is shown; ``code`` a rule or the name of a feature;
-``data`` a text of the shop, such as a customer's id.
+``data`` a text of the shop, such as a customer's id; ``change`` a number with its sign.
 """
 JobKind = Literal["scores", "decisions", "release", "plan"]
 Row = Mapping[str, Any]

@@ -18,7 +18,7 @@ from console import exports
 from console.access import sign_in
 from console.access.visitor import TOKEN_FIELD, Visitor, visitor_of
 from console.changes import ConsoleChange, entered, text
-from console.navigation import CHANGES, FILES, PAGES
+from console.navigation import CHANGES, FILES, MENU, PAGES
 from console.notices import notices
 from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
@@ -196,9 +196,23 @@ def _problem(
 
 def _common(page: ConsolePage | None, visitor: Visitor | None) -> dict[str, Any]:
     """What every template gets of a page and its visitor."""
-    menu = [entry for entry in PAGES if entry.in_menu and visitor and visitor.caller.may(entry.scope)]
-    is_masked = visitor is not None and visitor.personal_data is not PersonalData.IN_FULL
-    return {"page": page, "visitor": visitor, "menu": menu, "is_masked": is_masked}
+    entries = {
+        group: [page for page in pages if page.in_menu and visitor and visitor.caller.may(page.scope)]
+        for group, pages in MENU.items()
+    }
+    return {
+        "page": page,
+        "visitor": visitor,
+        "menu": {group: pages for group, pages in entries.items() if pages},
+        "section": _section(page),
+        "is_masked": visitor is not None and visitor.personal_data is not PersonalData.IN_FULL,
+    }
+
+
+def _section(page: ConsolePage | None) -> str | None:
+    """The path of the menu's entry to which a page belongs, by the beginning of its path."""
+    paths = [entry.path for entry in PAGES if entry.in_menu and page and page.path.startswith(entry.path)]
+    return max(paths, key=len, default=None)
 
 
 def _set_preferences(

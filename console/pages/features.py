@@ -12,6 +12,7 @@ from console.charts.series import Series, bars
 from console.page import ConsolePage, Content, PageTable, TableColumn, Visit
 from console.personal.masks import is_personal
 from console.words.features import bin_name, feature_name, feature_value, unit_name
+from console.words.messages import Translator
 from core.errors import NothingThere
 from features.group import Feature
 from features.groups import features_of
@@ -95,9 +96,17 @@ def _built_at(visit: Visit) -> Any:
 
 
 def _more(visit: Visit, feature: Feature) -> str:
-    """What the description says after the meaning; descriptions are English."""
+    """The description where it says more than the name; descriptions are English."""
     description = " ".join(feature.description.split())
-    return "" if visit.words.language == "zh" else description.removeprefix(feature.meaning).strip()
+    name = feature_name(visit.words, feature.name, {feature.name: feature})
+    return "" if visit.words.language == "zh" or description == f"{name}." else description
+
+
+def _meaning(words: Translator, feature: Feature) -> str:
+    """The whole meaning; in Chinese the name, which says it."""
+    if words.language == "en" and feature.meaning:
+        return feature.meaning.rstrip(".")
+    return feature_name(words, feature.name, {feature.name: feature})
 
 
 def _fits(visit: Visit, entry: FeatureEntry, q: str, group: str, model: str) -> bool:
@@ -115,7 +124,7 @@ def _table(visit: Visit, entries: Sequence[FeatureEntry]) -> PageTable:
         {
             "name": entry.feature.name,
             "address": address(entry.feature.name),
-            "meaning": feature_name(words, entry.feature.name, {entry.feature.name: entry.feature}),
+            "meaning": _meaning(words, entry.feature),
             "unit": unit_name(words, entry.feature.unit),
             "group": words.choice("feature_group", entry.feature.group.name),
             "champions": words("features.and").join(words.choice("model", n) for n in entry.champions),

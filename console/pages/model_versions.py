@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
+from console import model_card
 from console.changes import ConsoleChange, text
 from console.charts.calibration import calibration
 from console.charts.series import Series, bars
@@ -15,6 +16,7 @@ from console.pages.models import address, measure_text
 from console.words.features import measure_name
 from console.words.messages import Translator
 from core.errors import NothingThere, PatronError
+from features.groups import features_of
 from models.questions import every, find
 from models.registry import challenges, promotion
 from models.registry.versions import ModelVersion
@@ -51,7 +53,7 @@ def load(visit: Visit) -> Content:
             "can_challenge": model is not None and history.champion is not None,
             "calibration": _calibration(evidence, words, write),
             "lift": _lift(evidence, words),
-            "card": evidence.card,
+            "card": model_card.sections(words, evidence.card, features_of(visit.home)),
         },
         {
             "versions": _versions(history, words),
@@ -162,7 +164,7 @@ def _tenths(evidence: TrainingEvidence, kind: Any) -> PageTable:
         TableColumn("customers", "model_versions.customers", "number"),
         TableColumn("predicted", "model_versions.predicted", kind),
         TableColumn("actual", "model_versions.actual", kind),
-        TableColumn("lift", "model_versions.lift", "number"),
+        TableColumn("lift", "model_versions.lift", "measure"),
         TableColumn("money", "model_versions.money", "money"),
     ]
     return PageTable("model_versions.tenths", columns, rows, "model_versions.no_evidence")

@@ -127,7 +127,7 @@ def _stale(totals: Mapping[str, Any]) -> list[str]:
 
 def _chart(visit: Visit, months: list[dict[str, Any]]) -> Any:
     partial = frozenset(i for i, month in enumerate(months) if not month["complete"])
-    labels = [month["month"] for month in months]
+    labels = [visit.words.month(month["month"]) for month in months]
     series = Series(visit.words("overview.monthly"), labels, [m["net"] for m in months], partial=partial)
     return bars(series, visit.words.money)
 
@@ -135,14 +135,14 @@ def _chart(visit: Visit, months: list[dict[str, Any]]) -> Any:
 def _months(months: list[dict[str, Any]]) -> PageTable:
     columns = [
         TableColumn("month", "overview.month", "month"),
-        TableColumn("net", "overview.monthly", "money"),
+        TableColumn("net", "overview.week_net", "money"),
         TableColumn("orders", "overview.orders", "number"),
         TableColumn("average_order_value", "overview.average", "money"),
         TableColumn("customers_new", "overview.new", "number"),
         TableColumn("customers_returning", "overview.returning", "number"),
         TableColumn("customers_lapsed", "overview.lapsed", "number"),
     ]
-    return PageTable("overview.monthly", columns, months[::-1])
+    return PageTable("overview.months", columns, months[::-1])
 
 
 def _stages(visit: Visit, totals: Mapping[str, Any]) -> PageTable:
@@ -162,7 +162,7 @@ def _stages(visit: Visit, totals: Mapping[str, Any]) -> PageTable:
         TableColumn("stage", "overview.stage", link="address"),
         TableColumn("customers", "overview.customers", "number"),
         TableColumn("share", "overview.share", "percent"),
-        TableColumn("change", "overview.change", "number"),
+        TableColumn("change", "overview.change", "change"),
         TableColumn("net", "overview.net_365d", "money"),
     ]
     return PageTable("overview.stages", columns, rows)

@@ -84,7 +84,7 @@ def _chart(months: Sequence[MonthResults], words: Translator) -> Any:
     margins = [month.net_margin for month in months]
     series = Series(
         words("results.by_month"),
-        [month.month for month in months],
+        [words.month(month.month) for month in months],
         [m.estimate if m else None for m in margins],
         [m.low if m else None for m in margins],
         [m.high if m else None for m in margins],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,9 @@ SHARES = ("share", "probability", "confidence")
 
 
 def feature_name(words: Translator, name: str, known: Mapping[str, Feature]) -> str:
-    """A feature as a phrase; one that a shop declared, and that has no meaning, by its own name.
+    """A feature as a phrase: in English its meaning without special cases, which follow a semicolon or colon.
+
+    One that a shop declared, and that has no meaning, has its own name.
 
     Args:
         known: the shop's features by name.
@@ -25,7 +28,7 @@ def feature_name(words: Translator, name: str, known: Mapping[str, Feature]) -> 
     if words.language == "zh":
         return chinese.FLAGS[name][0] if name in chinese.FLAGS else chinese.label(name)
     meaning = "" if feature is None else feature.meaning.rstrip(".")
-    return meaning or name
+    return re.split("[;:]", meaning)[0] or name
 
 
 def trait_name(words: Translator, name: str) -> str:
@@ -52,7 +55,7 @@ def feature_value(words: Translator, name: str, unit: str, value: Any) -> str:
         return words.money(value)
     if unit in SHARES:
         return words.percent(value, 1)
-    return f"{words.number(value, 2)} {unit_name(words, unit)}"
+    return f"{words.number(value, 2)} {words.choice('unit', unit, value)}"
 
 
 def bin_name(words: Translator, feature: Feature, of: Bin) -> str:

@@ -20,6 +20,8 @@ from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
 
+from console.words.spacing import filled
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 NONE = "–"
@@ -59,13 +61,18 @@ class Translator:
         message = catalogue()[name][self.language]
         if isinstance(message, Mapping):
             message = message[locale_of(self.language).plural_form(values["n"])]
-        shown = {key: self.number(v) if isinstance(v, int | float) else v for key, v in values.items()}
-        return str(message).format(**shown)
+        shown = {key: self.number(v) if isinstance(v, int | float) else str(v) for key, v in values.items()}
+        return filled(message, shown) if self.language == "zh" else str(message).format(**shown)
 
-    def choice(self, group: str, value: str) -> str:
-        """The message ``GROUP.VALUE``; the value itself where there is none."""
+    def choice(self, group: str, value: str, n: float | None = None) -> str:
+        """The message ``GROUP.VALUE``, in the plural form of ``n``; the value itself where there is none."""
         known = catalogue().get(f"{group}.{value}")
-        return str(known[self.language]) if known else value
+        if not known:
+            return value
+        message = known[self.language]
+        if isinstance(message, Mapping):
+            message = message["other" if n is None else locale_of(self.language).plural_form(n)]
+        return str(message)
 
     def both(self, texts: Mapping[str, str]) -> str:
         """One of the texts by language; another's if this one is missing."""
@@ -97,13 +104,16 @@ class Translator:
         code = code or self.currency
         return code if self.language == "en" else str(get_currency_name(code, locale=locale_of("zh")))
 
-    def percent(self, value: float | None, digits: int = 0) -> str:
-        """A share, 0 to 1, as a percentage."""
+    def percent(self, value: float | None, digits: int = 0, *, is_aligned: bool = False) -> str:
+        """A share, 0 to 1, as a percentage with at most so many digits; if aligned, with exactly so many."""
         if value is None or value != value:
             return NONE
         return str(
             format_percent(
-                round(value, digits + 2), locale=locale_of(self.language), decimal_quantization=False
+                round(value, digits + 2),
+                f"#,##0.{'0' * digits}%" if is_aligned else None,
+                locale=locale_of(self.language),
+                decimal_quantization=False,
             )
         )
 
@@ -132,16 +142,24 @@ class Translator:
         first = date.fromisoformat(f"{value}-01")
         return str(format_skeleton("yMMM", first, locale=locale_of(self.language)))
 
+    def measure(self, value: float | None) -> str:
+        """A measure of a model: a whole number, or one with three digits after the point."""
+        if value is None or value != value or value == round(value):
+            return self.number(value)
+        return str(format_decimal(round(value, 3), "#,##0.000", locale_of(self.language)))
+
     def text(self, kind: str, value: Any, currency: str = "") -> str:
         """A value of a column of this kind."""
         if kind == "money":
             return self.money(value, currency)
         if kind == "number":
             return self.number(value, 2)
+        if kind == "change":
+            return ("+" if value and value > 0 else "") + self.number(value, 2)
         if kind == "measure":
-            return self.number(value, 4)
+            return self.measure(value)
         if kind == "percent":
-            return self.percent(value, 1)
+            return self.percent(value, 1, is_aligned=True)
         if kind == "day":
             return self.day(value)
         if kind == "month" and value:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from console.words.features import feature_name, measure_name
 from console.words.messages import Translator
+from console.words.spacing import filled
 from core.errors import PatronError
 from decisions.names import channels, refusals, regions
 
@@ -29,6 +30,7 @@ MAX_LENGTH = 2000
 _PLACE = re.compile(r"\{(\w+)\}")
 _QUOTED = re.compile(r"'([^']*)'")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d)(?: UTC)?")
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _ENGLISH = re.compile(r"^[^\u4e00-\u9fff`“]*[A-Za-z]{2}[^\u4e00-\u9fff`“]*$")
 _PATTERNS = {
@@ -37,6 +39,7 @@ _PATTERNS = {
     "measure": r"\w+",
     "code": r"\S+?",
     "n": r"[\d.,]+",
+    "baseline": r"\w+",
     "currency": "[A-Z]{3}",
     "amount": r"[+−]?[\d.,]+",
     "points": r"[+−]?[\d.,]+",
@@ -98,7 +101,7 @@ def sentence(words: Translator, text: str) -> str:
         own = template.texts.get(words.language)
         match = template.english.fullmatch(text) if own else None
         if own and match and (values := _values(words, match.groupdict())):
-            return own.format(**values)
+            return filled(own, values) if words.language == "zh" else own.format(**values)
     refusal = refusals.NO_ANSWER if words.language == "en" else refusals.refusal_in_chinese(text)
     if refusal != refusals.NO_ANSWER:
         return refusal
@@ -142,10 +145,16 @@ def _features(words: Translator, value: str) -> str:
     return "、".join(feature_name(words, name, {}) for name in value.split(", "))
 
 
+def _day(words: Translator, value: str) -> str:
+    return words.day(value) if _ISO_DAY.fullmatch(value) else value
+
+
 _KINDS: Mapping[str, Callable[[Translator, str], str]] = {
     "model": _models,
     "models": _models,
     "measure": measure_name,
+    "baseline": lambda words, value: words.choice("baseline", value),
+    "day": _day,
     "feature": _features,
     "features": _features,
     "channel": lambda _words, value: channels.channel_in_chinese(value),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -147,10 +147,10 @@ class _Inputs:
         whole = programme.effect(people, days)
         return {
             "holdout": _about(self.phases, self.phase, self.enrolments, people),
-            "programme": _as_dict(whole),
+            "programme": self._as_dict(whole),
             "months": self._months(customers, start),
             "segments": self._segments(people, start, days),
-            "words": {language: words.of_programme(whole, language) for language in LANGUAGES},
+            "words": self._in_words(words.of_programme, whole),
         }
 
     def _months(self, customers: pd.DataFrame, start: datetime) -> list[Report]:
@@ -163,9 +163,8 @@ class _Inputs:
             people = programme.per_customer(enrolled, self.orders, self.contacts, since, until)
             days = (until - max(since, start)) / timedelta(days=1)
             complete = until == midnight(following, zone)
-            months.append(
-                {"month": f"{first:%Y-%m}", "complete": complete, **_as_dict(programme.effect(people, days))}
-            )
+            columns = self._as_dict(programme.effect(people, days))
+            months.append({"month": f"{first:%Y-%m}", "complete": complete, **columns})
             first = following
         return months
 
@@ -176,7 +175,7 @@ class _Inputs:
         for feature in SEGMENTS:
             values = by_key.map(partial(_fact, feature))
             for value in sorted(values.dropna().unique()):
-                columns = _as_dict(programme.effect(people[values == value], days))
+                columns = self._as_dict(programme.effect(people[values == value], days))
                 segments.append({"feature": feature, "value": value, **columns})
         return segments
 
@@ -189,7 +188,7 @@ class _Inputs:
         results = {name: ActionContrast(name) for name in totals}
         results |= {contrast.action: contrast for contrast in contrasts(choices)}
         none = dict.fromkeys(TOTALS, 0.0)
-        return [_action_as_dict(results[name]) | totals.get(name, none) for name in sorted(results)]
+        return [self._action_as_dict(results[name]) | totals.get(name, none) for name in sorted(results)]
 
     def _conversions(self) -> list[Conversion]:
         rows = self.converted
@@ -206,6 +205,17 @@ class _Inputs:
             Conversion(order, int(key), decision, _aware(at), float(money), float(discount))
             for order, key, decision, at, money, discount in zip(*columns, strict=True)
         ]
+
+    def _as_dict(self, effect: ProgrammeEffect) -> Report:
+        columns = asdict(effect)
+        columns["unclear"] = [reason["code"] for reason in columns["unclear"]]
+        return columns | {"words": self._in_words(words.of_programme, effect)}
+
+    def _action_as_dict(self, contrast: ActionContrast) -> Report:
+        return asdict(contrast) | {"words": self._in_words(words.of_action, contrast)}
+
+    def _in_words(self, write: Callable[[Any, Language, str], str], result: Any) -> dict[str, str]:
+        return {language: write(result, language, self.shop.currency) for language in LANGUAGES}
 
     def _of_persons(self, frame: pd.DataFrame) -> pd.DataFrame:
         keys = frame["customer_key"].map(lambda key: self.person.get(key, key)).astype("int64")
@@ -233,16 +243,6 @@ def _about(
         "moved": int(sizes.get("moved", 0)),
         "sample_ratio_p": sample_ratio_p(treated, left_alone, expected),
     }
-
-
-def _as_dict(effect: ProgrammeEffect) -> Report:
-    columns = asdict(effect)
-    columns["unclear"] = [reason["code"] for reason in columns["unclear"]]
-    return columns | {"words": {language: words.of_programme(effect, language) for language in LANGUAGES}}
-
-
-def _action_as_dict(contrast: ActionContrast) -> Report:
-    return asdict(contrast) | {"words": {name: words.of_action(contrast, name) for name in LANGUAGES}}
 
 
 def _aware(at: pd.Timestamp) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from decisions.names.regions import currency_in_chinese
 from decisions.reasons import Language
 from decisions.results.off_policy import MIN_EFFECTIVE, ActionContrast
 from decisions.results.programme import ProgrammeEffect
@@ -43,35 +44,35 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
         "随机试验次数不足：有效次数为 {count:,.0f}（需 {needed:,.0f}）",
     ),
     "more": (
-        "{estimate:,.2f} more net margin per customer than in the holdout"
+        "{estimate:,.2f} {currency} more net margin per customer than in the holdout"
         " (95% interval {low:,.2f} to {high:,.2f})",
-        "每位客户的净毛利比长期对照组多 {estimate:,.2f}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
+        "每位客户的净毛利比长期对照组多 {estimate:,.2f} {currency}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "less": (
-        "{estimate:,.2f} less net margin per customer than in the holdout"
+        "{estimate:,.2f} {currency} less net margin per customer than in the holdout"
         " (95% interval {low:,.2f} to {high:,.2f})",
-        "每位客户的净毛利比长期对照组少 {estimate:,.2f}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
+        "每位客户的净毛利比长期对照组少 {estimate:,.2f} {currency}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "same": (
         "no difference to the holdout can be shown: net margin per customer differs by {estimate:,.2f}"
-        " (95% interval {low:,.2f} to {high:,.2f})",
-        "与长期对照组相比未显示差异：每位客户的净毛利相差 {estimate:,.2f}"
+        " {currency} (95% interval {low:,.2f} to {high:,.2f})",
+        "与长期对照组相比未显示差异：每位客户的净毛利相差 {estimate:,.2f} {currency}"
         "（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "action_more": (
-        "{estimate:,.2f} more net margin per decision than doing nothing"
+        "{estimate:,.2f} {currency} more net margin per decision than doing nothing"
         " (95% interval {low:,.2f} to {high:,.2f})",
-        "每次决策的净毛利比不联系多 {estimate:,.2f}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
+        "每次决策的净毛利比不联系多 {estimate:,.2f} {currency}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "action_less": (
-        "{estimate:,.2f} less net margin per decision than doing nothing"
+        "{estimate:,.2f} {currency} less net margin per decision than doing nothing"
         " (95% interval {low:,.2f} to {high:,.2f})",
-        "每次决策的净毛利比不联系少 {estimate:,.2f}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
+        "每次决策的净毛利比不联系少 {estimate:,.2f} {currency}（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "action_same": (
         "no difference to doing nothing can be shown: net margin per decision differs by {estimate:,.2f}"
-        " (95% interval {low:,.2f} to {high:,.2f})",
-        "与不联系相比未显示差异：每次决策的净毛利相差 {estimate:,.2f}"
+        " {currency} (95% interval {low:,.2f} to {high:,.2f})",
+        "与不联系相比未显示差异：每次决策的净毛利相差 {estimate:,.2f} {currency}"
         "（95% 置信区间 {low:,.2f} 至 {high:,.2f}）",
     ),
     "no_variation": ("all customers brought the same", "所有客户的净毛利相同"),
@@ -79,21 +80,21 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # English, Chinese
 _SEPARATOR = {"en": "; and ", "zh": "；"}
 
 
-def of_programme(effect: ProgrammeEffect, language: Language) -> str:
-    """What an effect of the programme says."""
+def of_programme(effect: ProgrammeEffect, language: Language, currency: str) -> str:
+    """What an effect of the programme says; its money is in the currency."""
     if effect.unclear:
         reasons = [_text(why.code, language, **why.values) for why in effect.unclear]
         return _text("unclear", language, reasons=_SEPARATOR[language].join(reasons))
-    return _difference(effect.net_margin, "", language)
+    return _difference(effect.net_margin, "", language, currency)
 
 
-def of_action(contrast: ActionContrast, language: Language) -> str:
-    """What the contrast of an action with doing nothing says."""
+def of_action(contrast: ActionContrast, language: Language, currency: str) -> str:
+    """What the contrast of an action with doing nothing says; its money is in the currency."""
     count = min(contrast.effective_chosen, contrast.effective_nothing)
     if count < MIN_EFFECTIVE:
         why = _text("few_random", language, count=count, needed=MIN_EFFECTIVE)
         return _text("unclear", language, reasons=why)
-    return _difference(contrast.net_margin, "action_", language)
+    return _difference(contrast.net_margin, "action_", language, currency)
 
 
 def nothing_to_compare(language: Language, *, declared: bool) -> str:
@@ -105,12 +106,14 @@ def nothing_to_compare(language: Language, *, declared: bool) -> str:
     return _text("nobody_enrolled" if declared else "no_holdout", language)
 
 
-def _difference(result: Contrast | None, prefix: str, language: Language) -> str:
+def _difference(result: Contrast | None, prefix: str, language: Language, currency: str) -> str:
     if result is None:
         return _text("unclear", language, reasons=_text("no_variation", language))
     code = "more" if result.low > 0 else "less" if result.high < 0 else "same"
     estimate = -result.estimate if code == "less" else result.estimate
-    return _text(prefix + code, language, estimate=estimate, low=result.low, high=result.high)
+    named = currency_in_chinese(currency) if language == "zh" else currency
+    values = {"estimate": estimate, "low": result.low, "high": result.high}
+    return _text(prefix + code, language, currency=named, **values)
 
 
 def _text(code: str, language: Language, **values: float | str) -> str:

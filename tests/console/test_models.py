@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager
 
 import httpx
 
+from console.model_card import sections
+from console.words.messages import Translator
 from core.home import Home
+from features.groups import FEATURES
 from models.registry.registry import Registry
 from models.registry.versions import TrainingRun
 
@@ -67,3 +70,26 @@ def test_a_model_is_promoted_and_rolled_back_by_forms(
 
         assert change("rollback", champion=version, why="as before").status_code == 303
         assert Registry(home).promotions("churn")[-1].after == "1"
+
+
+def test_the_card_is_in_the_visitor_s_language(client: httpx.Client) -> None:
+    english, chinese = (
+        client.get("/console/models/churn", headers={"accept-language": language}).text
+        for language in ("en", "zh")
+    )
+    assert "Score: calibrated probability of no order within 180 days." in english
+    assert "评分含义：未来 180 天内不下单（流失）的概率，已校准。" in chinese
+    assert "nobody who has no order in the last 180 days" in english
+    assert "不包括：近 180 天未下单" in chinese
+    for page, unused in ((english, "<td>recency_days</td>"), (chinese, "<td>距上次下单</td>")):
+        assert unused in page  # the influence of a feature
+        assert "calibration.png" not in page
+        assert "```" not in page
+
+
+def test_a_card_without_sections_or_with_unknown_ones_is_shown_as_it_is() -> None:
+    words = Translator("zh", "Europe/Berlin", "EUR")
+    assert sections(words, "", FEATURES) == []
+    (first, own) = sections(words, "# x\nWhy?\n\n## Own\n- `a`: days\nand more\n- text\n", FEATURES)
+    assert (first.title, first.texts) == ("", ["Why?"])
+    assert (own.title, own.items, own.features) == ("Own", ["text"], {"a": "days and more"})

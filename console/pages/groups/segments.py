@@ -107,7 +107,7 @@ def _sizes(visit: Visit, segments: Sequence[Segment]) -> PageTable:
         TableColumn("meaning", "segments.meaning", is_exported_only=True),
         TableColumn("customers", "segments.customers", "number"),
         TableColumn("share", "segments.share", "percent"),
-        TableColumn("change", "segments.change", "number"),
+        TableColumn("change", "segments.change", "change"),
         TableColumn("net", "segments.net", "money"),
         TableColumn("net_share", "segments.net_share", "percent"),
         TableColumn("each", "segments.each", "money"),

@@ -1,4 +1,4 @@
-"""Chinese pages have no English words: every page, and the errors that a visitor reaches by its address."""
+"""Chinese pages have no English words, and blanks by one rule: every page, and errors by its address."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import unescape
 import httpx
 
 from console.navigation import PAGES
+from console.words.spacing import spaced
 
 NO_CHINESE = {
     "Patron", "CSV", "Excel", "RFM", "AUC", "NDCG", "Brier", "MB", "SQL", "SHA", "PSI", "MLflow", "Evidently",
@@ -50,6 +51,13 @@ def chinese_addresses(client: httpx.Client) -> list[str]:
     ]  # fmt: skip
 
 
-def test_a_chinese_page_has_no_english_word(client: httpx.Client) -> None:
-    words = {path: latin_words(client.get(path, headers=CHINESE).text) for path in chinese_addresses(client)}
-    assert {path: latin for path, latin in words.items() if latin} == {}
+def badly_spaced(html: str) -> list[str]:
+    """The texts of a Chinese page whose blanks do not follow the rule."""
+    texts = [unescape(text).strip() for text in re.split(r"<[^>]*>", OF_THE_SHOP.sub("<>", html))]
+    return [text for text in texts if spaced(text) != text]
+
+
+def test_a_chinese_page_has_no_english_word_and_blanks_by_the_rule(client: httpx.Client) -> None:
+    pages = {path: client.get(path, headers=CHINESE).text for path in chinese_addresses(client)}
+    assert {path: words for path, page in pages.items() if (words := latin_words(page))} == {}
+    assert {path: texts for path, page in pages.items() if (texts := badly_spaced(page))} == {}
