@@ -86,9 +86,7 @@ def _section(
         title,
         texts,
         [item for item in items if not _ITEM.fullmatch(item)],
-        described
-        if words.language == "en"
-        else {name: feature_name(words, name, known) for name in described},
+        {name: _meaning(words, name, text, known) for name, text in described.items()},
         head,
         body,
     )

@@ -14,6 +14,7 @@ from console.pages import (
     customers,
     data,
     features,
+    model_changes,
     model_versions,
     models,
     monitoring,
@@ -57,7 +58,7 @@ PAGES: tuple[ConsolePage, ...] = tuple(page for pages in MENU.values() for page 
 
 CHANGES: tuple[ConsoleChange, ...] = (
     *audiences.CHANGES,
-    *model_versions.CHANGES,
+    *model_changes.CHANGES,
     *action.CHANGES,
     *plan.CHANGES,
     *stored.CHANGES,

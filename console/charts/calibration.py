@@ -16,15 +16,16 @@ def calibration(
     points: Sequence[tuple[float, float]],
     text: Callable[[float], str],
     across: str,
+    compared: Sequence[tuple[float, float]] = (),
 ) -> Markup:
     """A dot per group, at its predicted and its actual mean.
 
     Args:
-        points: predicted and actual.
+        points: predicted and actual. compared: those of another model, drawn as circles.
         text: writes a value.
         across: the name of the horizontal axis; the title names the vertical one.
     """
-    axis = ticks([value for point in points for value in point] or [1.0])
+    axis = ticks([value for point in (*points, *compared) for value in point] or [1.0])
 
     def x(value: float) -> float:
         return position(value, axis, LEFT, SIDE - RIGHT)
@@ -45,9 +46,10 @@ def calibration(
     ]
     diagonal = f'<path class="diagonal" d="M{x(axis[0])} {y(axis[0])}L{x(axis[-1])} {y(axis[-1])}"/>'
     dots = [
-        f'<circle class="dot" cx="{x(predicted)}" cy="{y(actual)}" r="4">'
+        f'<circle class="{name}" cx="{x(predicted)}" cy="{y(actual)}" r="4">'
         f"<title>{escape(text(predicted))} → {escape(text(actual))}</title></circle>"
-        for predicted, actual in points
+        for name, of_model in (("compared", compared), ("dot", points))
+        for predicted, actual in of_model
     ]
     label = f'<text class="tick" x="{SIDE / 2}" y="{SIDE - 6}" text-anchor="middle">{escape(across)}</text>'
     return Markup(

@@ -28,6 +28,7 @@ class Series:
     Attributes:
         low, high: the bounds of each value's interval; empty for none.
         partial: the positions of values that are not complete yet, drawn lighter.
+        compared: the values of another series, each drawn as a line across the bar; empty for none.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Series:
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     partial: frozenset[int] = frozenset()
+    compared: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def bars(series: Series, text: Write) -> Markup:
     Args:
         text: writes a value, for the axis and the tooltips.
     """
-    shown = [v for v in (*series.values, *series.low, *series.high) if v is not None]
+    shown = [v for v in (*series.values, *series.low, *series.high, *series.compared) if v is not None]
     axis = ticks(shown or [1.0])
     return _at_each_width(series, axis, text, lambda frame: _bars(series, axis, text, frame))
 
@@ -82,6 +84,11 @@ def _bars(series: Series, axis: Sequence[float], text: Write, frame: Frame) -> I
         if series.low and series.low[i] is not None and series.high[i] is not None:
             low, high = _y(series.low[i] or 0.0, axis), _y(series.high[i] or 0.0, axis)
             yield f'<path class="whisker" d="M{middle:.1f} {low:.1f}V{high:.1f}"/>'
+    for i, other in enumerate(series.compared[: len(series.labels)]):
+        if other is not None:
+            left, right, y = frame.middle(i) - width * 0.6, frame.middle(i) + width * 0.6, _y(other, axis)
+            title = f"<title>{escape(series.labels[i])}: {escape(text(other))}</title>"
+            yield f'<path class="compared" d="M{left:.1f} {y:.1f}H{right:.1f}">{title}</path>'
 
 
 def _line(series: Series, axis: Sequence[float], text: Write, frame: Frame) -> Iterator[str]:

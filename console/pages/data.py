@@ -27,6 +27,7 @@ REJECTED_ROWS = 5
 """Rejected rows of each reason that are shown."""
 COLUMNS: Mapping[str, Kind] = {
     "reason": "text", "row_number": "number", "quantity": "number", "amount": "number", "price": "number",
+    "timestamp": "moment",
 }  # fmt: skip
 """The kinds of the columns of rejected rows; the others are the shop's own texts."""
 IMPORTED = ("orders", "lines", "customers"), ("gross", "discounts", "refunds", "net")
@@ -55,6 +56,8 @@ def load(visit: Visit) -> Content:
             "last_received": journal.last_received(database),
             "stale": visit.services[Scorer].freshness.reason,
             "problem": problem,
+            "rows_read": record.get("read", 0),
+            "rejected_rows": sum(record.get("set_aside", {}).values()),
             "unavailable": _unavailable(visit.services[Scorer]),
             "quarantined": size(database),
             "limits": {"events": limits.events, "mb": limits.bytes // MEGABYTE, "days": limits.age.days},

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.datastructures import FormData
+from markupsafe import Markup
 
 from console import model_card
-from console.changes import ConsoleChange, text
 from console.charts.calibration import calibration
-from console.charts.series import Series, bars
+from console.charts.series import Series, Write, bars
 from console.page import ConsolePage, Content, PageTable, Row, TableColumn, Visit
 from console.pages.models import address, measure_text
 from console.words.features import measure_name
 from console.words.messages import Translator
-from core.errors import NothingThere, PatronError
+from core.errors import NothingThere
 from features.groups import features_of
-from models.questions import every, find
-from models.registry import challenges, promotion
+from models.questions import every
 from models.registry.versions import ModelVersion
-from models.text.bundle import promotion_hook
 from serving.access.scopes import Scope
 from serving.catalogue.model_versions import (
     ModelHistory,
@@ -28,6 +25,9 @@ from serving.catalogue.model_versions import (
     TrainingEvidence,
     ranking_measure,
 )
+
+Tenths = Sequence[Mapping[str, Any]]
+"""Tenths of the customers by score, as :class:`TrainingEvidence` has them."""
 
 
 def load(visit: Visit) -> Content:
@@ -40,6 +40,8 @@ def load(visit: Visit) -> Content:
     history = service.history(name)
     version = _chosen(history, visit.query.get("version"))
     evidence = service.evidence(version)
+    champion = history.champion if not version.champion else None
+    tenths = (evidence.tenths, service.evidence(champion).tenths if champion else ())
     model = every().get(name)
     is_money = model is not None and model.kind == "money"
     write = words.money if is_money else words.percent
@@ -51,8 +53,9 @@ def load(visit: Visit) -> Content:
             "others": [v for v in history.versions if not v.champion],
             "moves": [vars(move) for move in history.promotions],
             "can_challenge": model is not None and history.champion is not None,
-            "calibration": _calibration(evidence, words, write),
-            "lift": _lift(evidence, words),
+            "compared": champion,
+            "calibration": _calibration(*tenths, words, write),
+            "lift": _lift(*tenths, words),
             "card": model_card.sections(words, evidence.card, features_of(visit.home)),
         },
         {
@@ -182,71 +185,20 @@ def _slices(evidence: TrainingEvidence, version: ModelVersion, kind: Any) -> Pag
     return PageTable("model_versions.slices", columns, evidence.slices, "model_versions.no_evidence")
 
 
-def _calibration(evidence: TrainingEvidence, words: Translator, write: Any) -> Any:
-    points = [(tenth["predicted"], tenth["actual"]) for tenth in evidence.tenths]
+def _calibration(tenths: Tenths, champion: Tenths, words: Translator, write: Write) -> Markup | None:
+    points, compared = (
+        [(tenth["predicted"], tenth["actual"]) for tenth in version] for version in (tenths, champion)
+    )
     if not points:
         return None
-    return calibration(words("model_versions.calibration"), points, write, words("model_versions.predicted"))
+    title, across = words("model_versions.calibration"), words("model_versions.predicted")
+    return calibration(title, points, write, across, compared)
 
 
-def _lift(evidence: TrainingEvidence, words: Translator) -> Any:
-    lifts = [tenth["lift"] for tenth in evidence.tenths]
+def _lift(tenths: Tenths, champion: Tenths, words: Translator) -> Markup | None:
+    lifts, compared = ([tenth["lift"] for tenth in version] for version in (tenths, champion))
     if not lifts or None in lifts:
         return None
     labels = [str(place) for place in range(1, len(lifts) + 1)]
-    return bars(Series(words("model_versions.lifts"), labels, lifts), lambda value: words.number(value, 1))
-
-
-# Changes
-
-
-def _promote(visit: Visit, form: FormData) -> str:
-    name, registry = visit.path["name"], visit.services[ModelVersions].registry
-    _check_seen(visit, form)
-    promotion.promote(
-        registry, name, text(form, "version"), text(form, "why"), force=text(form, "force") == "yes",
-        hook=promotion_hook(name), who=visit.caller.name,
-    )  # fmt: skip
-    return address(name)
-
-
-def _roll_back(visit: Visit, form: FormData) -> str:
-    name, registry = visit.path["name"], visit.services[ModelVersions].registry
-    _check_seen(visit, form)
-    promotion.rollback(registry, name, text(form, "why"), promotion_hook(name), visit.caller.name)
-    return address(name)
-
-
-def _challenge(visit: Visit, form: FormData) -> str:
-    name, registry = visit.path["name"], visit.services[ModelVersions].registry
-    try:
-        share = float(text(form, "share") or "0") / 100
-    except ValueError as error:
-        raise PatronError(visit.words("model_versions.share_wrong")) from error
-    model = find(name)
-    challenges.begin(registry, name, model.kind, text(form, "version"), share, who=visit.caller.name)
-    return address(name)
-
-
-def _end_challenge(visit: Visit, form: FormData) -> str:
-    name, registry = visit.path["name"], visit.services[ModelVersions].registry
-    version, who = text(form, "version"), visit.caller.name or promotion.user()
-    if challenges.end(registry, name, version, f"ended by {who}") is None:
-        raise PatronError(f"{name} version {version} does not challenge")
-    return address(name)
-
-
-def _check_seen(visit: Visit, form: FormData) -> None:
-    """Refuse a form that was opened while another version was the champion."""
-    champion = visit.services[ModelVersions].history(visit.path["name"]).champion
-    present = champion.version if champion else ""
-    if text(form, "champion") != present:
-        raise PatronError(visit.words("model_versions.changed_meanwhile", version=present or "–"))
-
-
-CHANGES: Sequence[ConsoleChange] = (
-    ConsoleChange("/models/{name}/promote", Scope.OPERATIONS, _promote, "promoted a version"),
-    ConsoleChange("/models/{name}/rollback", Scope.OPERATIONS, _roll_back, "rolled back a model"),
-    ConsoleChange("/models/{name}/challenge", Scope.OPERATIONS, _challenge, "began a challenge"),
-    ConsoleChange("/models/{name}/challenge/end", Scope.OPERATIONS, _end_challenge, "ended a challenge"),
-)
+    series = Series(words("model_versions.lifts"), labels, lifts, compared=compared)
+    return bars(series, lambda value: words.number(value, 1))

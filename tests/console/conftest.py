@@ -86,6 +86,28 @@ def client(address: str) -> Iterator[httpx.Client]:
         yield client
 
 
+IMPORTED_ROWS = [
+    "ann,2024-03-01,1,10.50",
+    "ben,2024-03-02,2,20",
+    "ann,2024-04-02,3,30",
+    "ann,2024-04-02,3,30",  # a duplicate
+    ",2024-04-03,4,5",  # no customer
+    "cid,yesterday,5,5",  # unreadable
+]
+
+
+@pytest.fixture
+def imported_home(sales_mapping: str, tmp_path: Path) -> Home:
+    """A shop of a file with three rejected rows, not built yet."""
+    from events.files import imports
+
+    (tmp_path / "orders.csv").write_text("\n".join(["who,day,no,paid", *IMPORTED_ROWS]) + "\n")
+    (tmp_path / "own.toml").write_text(sales_mapping.replace('product = "sku"\n', ""))
+    home = Home(tmp_path / "home")
+    imports.import_file(home, str(tmp_path / "orders.csv"), str(tmp_path / "own.toml"), allow_rejects=True)
+    return home
+
+
 @pytest.fixture(scope="session")
 def console_over() -> Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]:
     """A function (home) that opens a context: requests to the console over that home, in this process."""

@@ -27,26 +27,10 @@ def test_a_simulated_shop_says_what_arrived_and_that_nothing_was_imported(client
     assert "MLflow" in everything
 
 
-ROWS = [
-    "ann,2024-03-01,1,10.50",
-    "ben,2024-03-02,2,20",
-    "ann,2024-04-02,3,30",
-    "ann,2024-04-02,3,30",  # a duplicate
-    ",2024-04-03,4,5",  # no customer
-    "cid,yesterday,5,5",  # unreadable
-]
-
-
 @pytest.fixture
-def imported(sales_mapping: str, tmp_path: Path, open_local: Callable[[Home], Any]) -> Any:
+def imported(imported_home: Home, open_local: Callable[[Home], Any]) -> Any:
     """A client of a shop that was imported and not built yet."""
-    from events.files import imports
-
-    (tmp_path / "orders.csv").write_text("\n".join(["who,day,no,paid", *ROWS]) + "\n")
-    (tmp_path / "own.toml").write_text(sales_mapping.replace('product = "sku"\n', ""))
-    home = Home(tmp_path / "home")
-    imports.import_file(home, str(tmp_path / "orders.csv"), str(tmp_path / "own.toml"), allow_rejects=True)
-    return open_local(home)
+    return open_local(imported_home)
 
 
 def rows(client: Any, table: str) -> list[dict[str, str]]:
@@ -71,6 +55,7 @@ def test_an_import_is_shown_with_its_month_sums_and_its_rejected_rows(imported: 
     assert by_reason == accepted | {("Read in all", ""): 6} | rejected
     assert [row["Row"] for row in rows(imported, "rejected")] == ["4", "5", "6"]
     assert "cid" not in page.text  # no customer is named
+    assert "3 of 6 rows of the last import were rejected" in page.text
 
 
 def test_events_in_quarantine_are_counted_by_reason(imported: Any, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def test_the_last_report_is_shown_with_those_before_it(
         store(home, "20260301")
         english = ask("/console/monitoring").text
         chinese = ask("/console/monitoring", headers={"accept-language": "zh"}).text
-        for text in ("1,234", "2 times the actual", "1.7 to 2.4", "40%", "1 of 2 features drifted", "quiet"):
+        drifted = ("1.7 to 2.4", "40.0%", "1 of 2 features drifted")
+        for text in ("1,234", "2 times the actual", *drifted, "quiet"):
             assert text in english
         assert "2 项特征中有 1 项漂移" in chinese
         assert "已漂移" in chinese

@@ -242,3 +242,20 @@ def test_a_form_of_another_site_changes_nothing(signed_in: Callable[..., Page], 
     expect(page.get_by_role("alert")).to_be_visible()
     page.goto("/console/access")
     assert page.get_by_text("eve", exact=True).count() == 0
+
+
+def test_rejected_rows_of_an_import_are_announced_and_shown_by_reason(
+    imported_home: Home, serve: Callable[[Home], Any], opened: Any
+) -> None:
+    with serve(imported_home) as address, opened(address, locale="en-GB", viewport=PHONE) as page:
+        page.goto("/console")
+        page.get_by_role("link", name="Menu").click()
+        page.get_by_role("link", name="Data", exact=True).click()
+        notice = page.get_by_role("status").filter(has_text="3 of 6 rows of the last import were rejected")
+        notice.get_by_role("link", name="See the rows by reason").click()
+        expect(page.locator("#table-rejected")).to_be_in_viewport()
+        rejected = page.locator("section.table", has=page.locator("#table-rejected"))
+        reasons = rejected.locator("tbody tr td:nth-child(2)").all_inner_texts()
+        assert sorted(reasons) == ["no customer", "the same as another row", "unreadable"]
+        expect(rejected).to_contain_text("day: yesterday")
+        assert "cid" not in page.content()
