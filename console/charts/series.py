@@ -76,7 +76,7 @@ def _bars(series: Series, axis: Sequence[float], text: Write, frame: Frame) -> I
             continue
         middle, top = frame.middle(i), _y(value, axis)
         light = " partial" if i in series.partial else ""
-        title = f"<title>{escape(series.labels[i])}: {escape(text(value))}</title>"
+        title = f"<title>{escape(series.labels[i])} · {escape(text(value))}</title>"
         yield (
             f'<rect class="bar{light}" x="{middle - width / 2:.1f}" y="{min(top, zero):.1f}"'
             f' width="{width:.1f}" height="{max(abs(zero - top), 0.5):.1f}" rx="2">{title}</rect>'
@@ -87,7 +87,7 @@ def _bars(series: Series, axis: Sequence[float], text: Write, frame: Frame) -> I
     for i, other in enumerate(series.compared[: len(series.labels)]):
         if other is not None:
             left, right, y = frame.middle(i) - width * 0.6, frame.middle(i) + width * 0.6, _y(other, axis)
-            title = f"<title>{escape(series.labels[i])}: {escape(text(other))}</title>"
+            title = f"<title>{escape(series.labels[i])} · {escape(text(other))}</title>"
             yield f'<path class="compared" d="M{left:.1f} {y:.1f}H{right:.1f}">{title}</path>'
 
 
@@ -99,7 +99,7 @@ def _line(series: Series, axis: Sequence[float], text: Write, frame: Frame) -> I
             continue
         x, y = frame.middle(i), _y(value, axis)
         path.append(f"{pen}{x:.1f} {y:.1f}")
-        title = f"<title>{escape(series.labels[i])}: {escape(text(value))}</title>"
+        title = f"<title>{escape(series.labels[i])} · {escape(text(value))}</title>"
         dots.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3">{title}</circle>')
         pen = "L"
     yield f'<path class="line" d="{"".join(path)}"/>'

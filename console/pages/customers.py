@@ -100,9 +100,7 @@ def _filter_name(visit: Visit, feature: str, value: str) -> str:
         recency, _, worth = value.partition("-")
         return words("customers.rfm_cell", recency=recency, worth=worth)
     named = value if feature == "taste_cluster" else feature_value(words, feature, "", value)
-    return words(
-        "results.of_segment", feature=feature_name(words, feature, features_of(visit.home)), value=named
-    )
+    return words("console.labelled", label=feature_name(words, feature, features_of(visit.home)), value=named)
 
 
 def _query(visit: Visit, without: str) -> str:

@@ -110,8 +110,8 @@ def _segments(report: ResultsResponse, words: Translator) -> list[Row]:
     return [
         {
             "segment": words(
-                "results.of_segment",
-                feature=words.choice("customers", segment.feature),
+                "console.labelled",
+                label=words.choice("customers", segment.feature),
                 value=words.choice(groups.get(segment.feature, ""), segment.value),
             )
         }

@@ -22,6 +22,7 @@ OF_THE_SHOP = re.compile(
 """What is not Patron's text: code, ids, and names that the shop gave."""
 
 
+HALF_WIDTH_MARK = re.compile("[\u4e00-\u9fff][,;:!?()]")
 CHINESE = {"accept-language": "zh"}
 
 
@@ -52,9 +53,9 @@ def chinese_addresses(client: httpx.Client) -> list[str]:
 
 
 def badly_spaced(html: str) -> list[str]:
-    """The texts of a Chinese page whose blanks do not follow the rule."""
+    """The texts of a Chinese page whose blanks do not follow the rule, or that have half-width marks."""
     texts = [unescape(text).strip() for text in re.split(r"<[^>]*>", OF_THE_SHOP.sub("<>", html))]
-    return [text for text in texts if spaced(text) != text]
+    return [text for text in texts if spaced(text) != text or HALF_WIDTH_MARK.search(text)]
 
 
 def test_a_chinese_page_has_no_english_word_and_blanks_by_the_rule(client: httpx.Client) -> None:
