@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,14 +10,11 @@ from commands.common import AsJson, open_home, print_result, progress_bar
 from commands.models import OneModel
 from commands.reporting import audit_training, churn_advice, exit_code, report_training, version_line
 from commands.tables.training import train_table
-from core.errors import PatronError
 
 if TYPE_CHECKING:
     from core.home import Home
     from core.progress import Progress
-    from models.registry.registry import Registry
     from models.registry.versions import ModelVersion
-    from models.spec import CustomerModel
 
 app = typer.Typer()
 
@@ -128,6 +123,8 @@ def train(
     left_out = None
     with progress_bar(as_json) as progress:
         if model == "all":
+            from training.every_model import train_all
+
             trained, left_out = train_all(home, horizon, progress)
         else:
             trained = [train_customer_model(home, model, horizon, progress, estimator)]
@@ -169,20 +166,13 @@ def tune(
 def train_of_orders(name: str, as_json: bool) -> None:
     """Train a model that uses orders only, and print its report."""
     from models.registry.registry import Registry
+    from training.every_model import OF_ORDERS
 
     home = open_home()
     home.shop()  # fails before anything is created where there is no shop
     with progress_bar(as_json) as progress:
-        version = _of_orders()[name](home, Registry(home), progress)
+        version = OF_ORDERS[name](home, Registry(home), progress)
     report_training([version], as_json, "the next baskets" if name == "products" else "a later time")
-
-
-def _of_orders() -> Mapping[str, Callable[[Home, Registry, Progress], ModelVersion]]:
-    """The training functions of the models that use orders only, without the feature store; by name."""
-    from training.categories.pipeline import train_categories
-    from training.products.pipeline import train_products
-
-    return {"products": train_products, "category_propensity": train_categories}
 
 
 def train_customer_model(
@@ -207,39 +197,3 @@ def train_customer_model(
     if estimator is not None:
         model = with_own_estimator(model, estimator)
     return train(Workspace.build(home, progress), model, Registry(home), progress)
-
-
-def train_all(
-    home: Home, horizon: int | None, progress: Progress, usable: Collection[str] = ()
-) -> tuple[list[ModelVersion], dict[str, str]]:
-    """Rebuild the features, and train every model for which the shop's data suffice, but not ``usable`` ones.
-
-    Returns: the versions, and by name why each other model was left out.
-
-    Raises:
-        PatronError: no model can be trained; the message has the reason of each.
-    """
-    from features.workspace import Workspace
-    from models.questions import MODELS, OPTIONAL
-    from models.registry.registry import Registry
-    from training.customers.horizon import with_horizon
-    from training.customers.pipeline import train
-
-    workspace, registry = Workspace.build(home, progress), Registry(home)
-
-    def train_customers(model: CustomerModel) -> ModelVersion:
-        return train(workspace, with_horizon(model, horizon), registry, progress)
-
-    trainings: dict[str, Callable[[], ModelVersion]] = {
-        name: partial(train_customers, model) for name, model in (MODELS | OPTIONAL).items()
-    }
-    trainings |= {name: partial(train, home, registry, progress) for name, train in _of_orders().items()}
-    trained, left_out = [], {}
-    for name, training in ((n, t) for n, t in trainings.items() if n not in usable):
-        try:
-            trained.append(training())
-        except PatronError as error:
-            left_out[name] = str(error)
-    if not trained and not usable:
-        raise PatronError("no model can be trained:\n" + "\n".join(left_out.values()))
-    return trained, left_out

@@ -14,7 +14,6 @@ from commands.answers import example_actions
 from commands.common import open_home, print_note, progress_bar
 from commands.reporting import audit_training, version_line
 from commands.service import check_port
-from commands.training import train_all
 from core.errors import PatronError
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ def _make_ready(home: Home, progress: Progress) -> list[str]:
     from models.questions import MODELS, OPTIONAL
     from models.registry.other_models import OTHER_MODELS
     from models.registry.registry import Registry
+    from training.every_model import train_all
 
     registry = Registry(home)
     names = (*MODELS, *OPTIONAL, *OTHER_MODELS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,7 +51,7 @@ class Assortment:
         return self.links.T.tocsr()
 
 
-def assortment(purchases: Purchases, histories: Histories) -> Assortment:
+def assortment(purchases: Purchases, histories: Histories, links: Links) -> Assortment:
     """Compute the facts as of the purchases' ``as_of``."""
     count = histories.products
     days_ago = purchases.days_ago
@@ -93,23 +94,41 @@ def _together(purchases: Purchases, related: sp.csr_array) -> tuple[Ints, sp.csr
     return np.asarray(baskets_with.sum(axis=0)).ravel(), sp.vstack(parts, format="csr")
 
 
-def links(histories: Histories) -> sp.csr_array:
+class Links:
     """The item-to-item weights that best reconstruct each customer's purchases from their other purchases.
 
     EASE (Steck, 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8): with P the inverse
     of X'X + λI, having bought A adds −P(A, B) / P(B, B) to B, and nothing where A is B. X is customers ×
     products, the ``weights`` of the histories. Of each A the ``LINKS`` largest weights above 0 are
     kept. Only the ``LINKED_PRODUCTS`` bought by most customers have links, which bounds memory and time.
+
+    The inverse takes most of the time of a training. An instance computes it once for the same X: a test
+    and the final fit read the same moments of the past.
     """
-    buyers = np.bincount(histories.bought.product, minlength=histories.products)
-    linked = np.sort(np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS])
-    x = histories.weights[:, linked].astype(np.float32)
-    gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(len(linked), dtype=np.float32)
+
+    def __init__(self) -> None:
+        self._computed: dict[bytes, sp.coo_array] = {}
+
+    def __call__(self, histories: Histories) -> sp.csr_array:
+        """The weights, products × products."""
+        buyers = np.bincount(histories.bought.product, minlength=histories.products)
+        most_bought = np.argsort(-buyers, kind="stable")[:LINKED_PRODUCTS]
+        linked = np.sort(most_bought[buyers[most_bought] > 0])
+        x = histories.weights[:, linked].astype(np.float32)
+        key = hashlib.sha256(b"".join(part.tobytes() for part in (x.data, x.indices, x.indptr))).digest()
+        if key not in self._computed:
+            self._computed[key] = _best_links(x)
+        best = self._computed[key]
+        shape = (histories.products, histories.products)
+        return matrix(linked[best.row], linked[best.col], best.data.astype(np.float64), shape)
+
+
+def _best_links(x: sp.csr_array) -> sp.coo_array:
+    """The largest links of each product of a matrix of customers × products."""
+    gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(x.shape[1], dtype=np.float32)
     inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
     weights = np.maximum(-inverse / np.diag(inverse), 0)
     np.fill_diagonal(weights, 0)
-    if len(linked) > LINKS:  # cutting dense rows is faster than sparse ones
+    if len(weights) > LINKS:  # cutting dense rows is faster than sparse ones
         weights[weights < np.partition(weights, -LINKS, axis=1)[:, [-LINKS]]] = 0
-    best = largest(sp.csr_array(weights), LINKS).tocoo()
-    shape = (histories.products, histories.products)
-    return matrix(linked[best.row], linked[best.col], best.data.astype(np.float64), shape)
+    return largest(sp.csr_array(weights), LINKS).tocoo()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.calendar import date_of, midnight
 from core.errors import PatronError
 from models.estimators.trees import PARAMETERS
-from models.products.assortment import assortment
+from models.products.assortment import Links, assortment
 from models.products.candidates import COLUMNS, Candidates, candidates
 from models.products.histories import histories
 from models.products.purchases import Purchases
@@ -45,7 +45,7 @@ class Examples:
     baskets: int
 
 
-def examples(purchases: Purchases, seed: int = 0) -> Examples:
+def examples(purchases: Purchases, links: Links, seed: int = 0) -> Examples:
     """The candidates at up to ``CUTS`` moments before the purchases' ``as_of``, with their outcomes.
 
     Candidates and columns at a cut use only what was known by then. The outcome is the customer's first
@@ -63,7 +63,7 @@ def examples(purchases: Purchases, seed: int = 0) -> Examples:
             f"products cannot be ranked: orders go back to {date_of(first_day)}, and training needs"
             f" {HISTORY_DAYS + CUT_DAYS} days before {date_of(purchases.as_of_day)}; import more history"
         )
-    parts = [part for day in days for part in _at_cut(purchases, day, rng)]
+    parts = [part for day in days for part in _at_cut(purchases, day, links, rng)]
     baskets = sum(part.baskets for part in parts)
     if baskets < MIN_BASKETS:
         raise PatronError(
@@ -74,14 +74,14 @@ def examples(purchases: Purchases, seed: int = 0) -> Examples:
     return Examples(x, y, weight, baskets)
 
 
-def _at_cut(purchases: Purchases, day: int, rng: np.random.Generator) -> Iterator[Examples]:
+def _at_cut(purchases: Purchases, day: int, links: Links, rng: np.random.Generator) -> Iterator[Examples]:
     """The examples of one cut, in batches of customers."""
     known = purchases.known_at(midnight(day, purchases.time_zone))
     after = purchases.first_baskets(day, day + CUT_DAYS)
     if not len(known.basket):
         return
     seen = histories(known)
-    goods = assortment(known, seen)
+    goods = assortment(known, seen, links)
     came = np.unique(after.customer)
     who = np.flatnonzero(np.isin(seen.customers.customer_key, purchases.customer_keys[came]))
     if len(who) > CUSTOMERS:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.errors import PatronError
-from models.products.assortment import Assortment, assortment
+from models.products.assortment import Assortment, Links, assortment
 from models.products.candidates import candidates
 from models.products.histories import Histories, histories
 from models.products.learning import CUSTOMERS_AT_ONCE, examples, learn, probabilities
@@ -120,7 +120,12 @@ def _in_order(ranked: pa.Table, keys: Ints) -> pa.Table:
 
 
 def fit(
-    order_lines: ir.Table, as_of: datetime, time_zone: str, never: Collection[str] = (), seed: int = 0
+    order_lines: ir.Table,
+    as_of: datetime,
+    time_zone: str,
+    never: Collection[str] = (),
+    seed: int = 0,
+    links: Links | None = None,
 ) -> FittedProducts:
     """Learn from the orders that had happened before ``as_of`` and were known by then.
 
@@ -129,6 +134,7 @@ def fit(
         as_of: with a time zone.
         time_zone: the shop's.
         never: products that are no merchandise, such as postage.
+        links: computes the links of products; fits that share it compute those of the same moments once.
 
     Raises:
         PatronError: there are no baskets, fewer than two products, or too little history.
@@ -140,7 +146,8 @@ def fit(
             f"the orders before {as_of:%Y-%m-%d} have one product, so there is nothing to rank;"
             " import orders with a column of products"
         )
-    booster = learn(examples(versions, seed))
+    links = links or Links()
+    booster = learn(examples(versions, links, seed))
     seen = histories(purchases)
-    goods = assortment(purchases, seen)
+    goods = assortment(purchases, seen, links)
     return FittedProducts(as_of, purchases.product_ids, purchases.category, seen, goods, booster)

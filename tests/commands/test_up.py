@@ -13,6 +13,7 @@ from core.progress import silent
 from models.questions import MODELS
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
+from training import every_model
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         calls.append(set(usable))
         return [], {"churn": "churn cannot be trained"}
 
-    monkeypatch.setattr(up, "train_all", train_all)
+    monkeypatch.setattr(every_model, "train_all", train_all)
     return calls
 
 

@@ -259,7 +259,7 @@ def test_counting_in_blocks_gives_the_same_counts(monkeypatch: pytest.MonkeyPatc
 def test_links_solve_the_ridge_regression_of_each_product_on_the_others() -> None:
     seen = histories(read(household()))
     x = seen.weights.toarray()
-    result = assortment.links(seen).toarray()
+    result = assortment.Links()(seen).toarray()
     for product in range(x.shape[1]):
         others = np.delete(np.arange(x.shape[1]), product)
         gram = x[:, others].T @ x[:, others] + assortment.LINK_PENALTY * np.eye(len(others))
@@ -367,10 +367,10 @@ def test_training_at_a_cut_uses_nothing_after_it() -> None:
     bought = read(household())
     day = bought.as_of_day - learning.CUT_DAYS
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    parts = learning._at_cut(bought, day, np.random.default_rng(0))
+    parts = learning._at_cut(bought, day, assortment.Links(), np.random.default_rng(0))
     cut = read([line for line in household() if START + timedelta(days=line[1]) < moment], moment)
     seen = histories(cut)
-    goods = assortment.assortment(cut, seen)
+    goods = assortment.assortment(cut, seen, assortment.Links())
     mine = candidates.candidates(np.arange(len(seen.customers.customer_key)), seen, goods, cut.category)
     assert cut.product_ids == bought.product_ids
     possible = {row.tobytes() for row in mine.x}
@@ -414,7 +414,7 @@ def test_a_customer_of_giant_baskets_has_a_bounded_number_of_candidates() -> Non
     lines = household() + [(500, day, f"all {day}", f"thing {n}") for day in (10, 200) for n in range(3000)]
     bought = read(lines)
     seen = histories(bought)
-    goods = assortment.assortment(bought, seen)
+    goods = assortment.assortment(bought, seen, assortment.Links())
     who = np.searchsorted(seen.customers.customer_key, [500])
     result = candidates.candidates(who, seen, goods, bought.category)
     assert candidates.OWN <= len(result.product) <= candidates.OWN + candidates.RELATED + candidates.POPULAR
@@ -425,7 +425,7 @@ def test_simple_rankings_have_the_known_order() -> None:
     lines += [(n, 360, str(n), product) for n in range(2, 9) for product in "rs"]
     bought = read(lines)
     seen = histories(bought)
-    goods = assortment.assortment(bought, seen)
+    goods = assortment.assortment(bought, seen, assortment.Links())
     one = np.array([0])
     ranked = [bought.product_ids[i] for i in np.argsort(-baselines.bought_before(one, seen, goods)[0])]
     assert ranked == ["p", "r", "q", "s"]

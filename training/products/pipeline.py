@@ -15,6 +15,7 @@ from core.progress import Progress, silent
 from events.queries.merchandise import Merchandise, merchandise
 from models.measures.metrics import paired_bootstrap, total_ratio
 from models.products import learning
+from models.products.assortment import Links
 from models.products.files import NAME, to_files
 from models.products.purchases import NEVER, Purchases, read
 from models.products.ranker import FittedProducts, fit
@@ -61,36 +62,65 @@ class RankingBacktest:
     measures: dict[str, float]
 
 
-def train_products(home: Home, registry: Registry, progress: Progress = silent) -> ModelVersion:
-    """Train and test the ranking of products, publish it, and promote it if it passes its gates.
+@dataclass(frozen=True)
+class LearntRanking:
+    """A tested and fitted ranking that is not published yet.
 
-    The published version is fitted on all orders known now. Its measures are those of the same recipe, fitted
-    on the orders known before the test set.
+    Attributes:
+        files: of the bundle, without the manifest's digests.
+        data_digest: SHA-256 of the purchases.
+    """
+
+    files: dict[str, bytes]
+    parameters: dict[str, object]
+    measures: dict[str, float]
+    data_digest: str
+
+
+def learn_ranking(home: Home, progress: Progress = silent) -> LearntRanking:
+    """Train and test the ranking of products; writes nothing.
+
+    It is fitted on all orders known now. Its measures are those of the same recipe, fitted on the orders
+    known before the test set.
 
     Raises:
         PatronError: there is no shop, or there are too few orders, products or returning customers.
     """
-    goods = merchandise(home)
+    goods, links = merchandise(home), Links()
     progress("products: orders", 0.05)
     whole = read(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
     progress("products: test fit and evaluation", 0.15)
-    tested = backtest_ranking(goods, whole)
+    tested = backtest_ranking(goods, whole, links)
     progress("products: final fit", 0.6)
-    final = fit(goods.order_lines, goods.as_of, goods.time_zone, goods.never)
-    progress("products: publishing", 0.9)
+    final = fit(goods.order_lines, goods.as_of, goods.time_zone, goods.never, links=links)
+    files = to_files(final, _about_version(tested))
+    return LearntRanking(files, _parameters(final, tested), tested.measures, _digest(whole))
+
+
+def publish_ranking(learnt: LearntRanking, registry: Registry) -> ModelVersion:
+    """Publish a ranking, and promote it if it passes its gates."""
     run = TrainingRun(
-        parameters=_parameters(final, tested),
-        metrics=tested.measures,
-        tags=run_tags(_digest(whole), registry.moment()),
+        parameters=learnt.parameters,
+        metrics=learnt.measures,
+        tags=run_tags(learnt.data_digest, registry.moment()),
     )
-    version = publish(
-        registry, NAME, to_files(final, _about_version(tested)), run, check_gates(GATES, tested.measures)
-    )
+    return publish(registry, NAME, learnt.files, run, check_gates(GATES, learnt.measures))
+
+
+def train_products(home: Home, registry: Registry, progress: Progress = silent) -> ModelVersion:
+    """Train and test the ranking of products, publish it, and promote it if it passes its gates.
+
+    Raises:
+        PatronError: see :func:`learn_ranking`.
+    """
+    learnt = learn_ranking(home, progress)
+    progress("products: publishing", 0.9)
+    version = publish_ranking(learnt, registry)
     progress("products: done", 1.0)
     return version
 
 
-def backtest_ranking(goods: Merchandise, whole: Purchases) -> RankingBacktest:
+def backtest_ranking(goods: Merchandise, whole: Purchases, links: Links) -> RankingBacktest:
     """Fit on the orders known before the last baskets, and measure on those baskets.
 
     Raises:
@@ -106,7 +136,7 @@ def backtest_ranking(goods: Merchandise, whole: Purchases) -> RankingBacktest:
             f" days before {date_of(today)}, and it takes {MIN_CUSTOMERS}; import more orders"
         )
     origin = midnight(today - days, goods.time_zone)
-    learnt = fit(goods.order_lines, origin, goods.time_zone, goods.never)
+    learnt = fit(goods.order_lines, origin, goods.time_zone, goods.never, links=links)
     return RankingBacktest(origin, days, measures_of(*backtest(learnt, whole, days)))
 
 

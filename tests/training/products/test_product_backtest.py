@@ -22,6 +22,7 @@ from events.files.table import open_table
 from events.identity import Identity, join
 from events.lake import shops
 from events.queries.merchandise import merchandise
+from models.products.assortment import Links
 from models.products.purchases import Purchases, read
 from models.products.ranker import fit
 from models.registry.other_models import OTHER_MODELS
@@ -102,13 +103,13 @@ def test_the_test_baskets_do_not_affect_the_fit(
 ) -> None:
     home = shop_of(household())
     goods = merchandise(home)
-    examined = pipeline.backtest_ranking(goods, whole(home))
+    examined = pipeline.backtest_ranking(goods, whole(home), Links())
     assert examined.days == 30
     assert examined.origin == goods.as_of - timedelta(days=30)
     later = ibis.literal(examined.origin.replace(tzinfo=None), "timestamp(6)")
     lines = goods.order_lines
     hidden = lines.mutate(product_id=(lines.timestamp >= later).ifelse("ghost", lines.product_id))
-    shown = pipeline.backtest_ranking(replace(goods, order_lines=hidden), whole(home))
+    shown = pipeline.backtest_ranking(replace(goods, order_lines=hidden), whole(home), Links())
     assert shown.measures == examined.measures
 
 
