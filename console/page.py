@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from console.words.messages import Translator
 from core.home import Home
-from records.accounts.roles import PersonalData
 from serving.access.authentication import Caller
 from serving.access.scopes import Scope
 from serving.http.services import Services
@@ -37,23 +36,18 @@ class Visit:
         path: the values of the path's parameters, by name.
         query: the parameters of the query.
         caller: who sent it; the page has checked its scope.
-        personal_data: how they see the ids and traits of customers, see :mod:`console.personal`.
+        is_masked: whether they must not see ids and traits in full, see :mod:`console.personal`.
         may_change: whether they are signed in, so that forms are shown and accepted.
     """
 
     home: Home
     services: Services
     caller: Caller
-    personal_data: PersonalData
+    is_masked: bool
     may_change: bool
     words: Translator
     path: Mapping[str, str]
     query: QueryParams
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether ids and traits must not be shown in full."""
-        return self.personal_data is not PersonalData.IN_FULL
 
 
 @dataclass(frozen=True)
@@ -123,12 +117,13 @@ class Content:
     Attributes:
         values: by the names that the template uses.
         tables: by the name in the address of their export.
-        about: the object of an audited visit; nothing personal, so a customer's key and not the id.
+        about: the object of an audited visit; nothing personal, so a customer's key and not the id. None if
+            it shows no customer, and the visit has no entry.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, PageTable] = field(default_factory=dict)
-    about: str = ""
+    about: str | None = ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from console.page import PREFIX, ConsoleFile, ConsolePage, Visit
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render, words_of
 from console.words.messages import LANGUAGES, Translator
 from core.errors import PatronError, StoreUnavailable
-from records.accounts.roles import PersonalData
 from records.audit.log import AuditLog
 from serving.access.scopes import Scope
 from serving.http.services import services_of
@@ -59,7 +58,7 @@ def _shown(page: ConsolePage) -> Callable[[Request], Response]:
     def show(request: Request) -> Response:
         def answer(visitor: Visitor, visit: Visit) -> Response:
             content = page.load(visit)
-            if page.audited:
+            if page.audited and content.about is not None:
                 AuditLog(visit.home).append(visitor.name, page.audited, content.about)
             shown = {"tables": content.tables} | dict(content.values)
             shown["notices"] = notices(page, visit)
@@ -86,7 +85,7 @@ def _exported(page: ConsolePage) -> Callable[[Request], Response]:
             content = page.load(visit)
             if name not in content.tables or kind not in exports.KINDS:
                 raise HTTPException(404, visit.words("console.no_table"))
-            about = f"{page.name}/{name}.{kind} {content.about}".strip()
+            about = f"{page.name}/{name}.{kind} {content.about or ''}".strip()
             AuditLog(visit.home).append(visitor.name, "exported a table", about)
             return exports.export(content.tables[name], kind, visit.words, f"{page.name}-{name}")
 
@@ -162,7 +161,7 @@ def _answered(
         if not visitor.caller.may(scope):
             raise HTTPException(403, words("console.not_permitted", scope=str(scope)))
         visit = Visit(
-            home, services, visitor.caller, visitor.personal_data, visitor.session is not None, words,
+            home, services, visitor.caller, visitor.is_masked, visitor.session is not None, words,
             request.path_params, request.query_params,
         )  # fmt: skip
         return answer(visitor, visit)
@@ -205,7 +204,6 @@ def _common(page: ConsolePage | None, visitor: Visitor | None) -> dict[str, Any]
         "visitor": visitor,
         "menu": {group: pages for group, pages in entries.items() if pages},
         "section": _section(page),
-        "is_masked": visitor is not None and visitor.personal_data is not PersonalData.IN_FULL,
     }
 
 

@@ -20,7 +20,6 @@ from console.words.messages import Translator
 from console.words.sentences import templates
 from core.errors import in_words
 from features.offline.current import load_current
-from records.accounts.roles import PersonalData
 from serving.access.authentication import ANONYMOUS
 from serving.decisions.decider import Decider
 from serving.http.services import Services, services_of
@@ -77,9 +76,8 @@ class WarmUp:
         for page in (page for page in PAGES if page.in_menu):
             for query in QUERIES.get(page.name, ("",)):
                 visit = Visit(
-                    self._home, self._services, ANONYMOUS, PersonalData.IN_FULL, False, words, {},
-                    QueryParams(query),
-                )  # fmt: skip
+                    self._home, self._services, ANONYMOUS, False, False, words, {}, QueryParams(query)
+                )
                 yield page.name, partial(page.load, visit)
         yield "decisions", self._decide
 

@@ -35,9 +35,9 @@ class Visitor:
     session: Session | None
 
     @property
-    def personal_data(self) -> PersonalData:
-        """How they see customers: without an account in full, as the API and the machine's files do."""
-        return PersonalData.IN_FULL if self.session is None else self.session.role.personal_data
+    def is_masked(self) -> bool:
+        """Whether ids and traits must be masked; not without an account, as the API and files have them."""
+        return self.session is not None and self.session.role.personal_data is not PersonalData.IN_FULL
 
     @property
     def name(self) -> str:

@@ -74,9 +74,6 @@ def _scores(visit: Visit, portrait: Portrait) -> list[dict[str, Any]]:
 
 def _actions(visit: Visit, key: int) -> dict[str, Any]:
     """The next best actions, or why there are none."""
-    if not visit.caller.may(Scope.DECISIONS):
-        reason = visit.words("console.not_permitted", scope=str(Scope.DECISIONS))
-        return {"reason": reason, "decision": None, "names": {}}
     try:
         decision = next_best_actions(visit, key)
     except (PatronError, HTTPException) as error:

@@ -12,6 +12,7 @@ from console.personal.portraits import mask_event, mask_portrait
 from events.queries.timeline import Timeline
 from features.groups import features_of
 from records.decisions import DecisionLog
+from serving.access.scopes import Scope
 from serving.customers import routes as api
 from serving.customers.schemas import Portrait, PortraitQuery
 from serving.customers.timeline_schemas import TimelineEvent, TimelineQuery
@@ -65,11 +66,13 @@ def next_best_actions(visit: Visit, key: int) -> NextBestActions:
     """The next best actions as a preview, which uses nothing up.
 
     Raises:
-        HTTPException: 403: the texts and reasons of actions may name the customer, and the visitor sees
-            customers masked.
+        HTTPException: 403: the visitor sees customers masked, whom the texts of actions may name; or lacks
+            the scope.
     """
     if visit.is_masked:
         raise HTTPException(403, visit.words("personal.no_actions"))
+    if not visit.caller.may(Scope.DECISIONS):
+        raise HTTPException(403, visit.words("console.not_permitted", scope=str(Scope.DECISIONS)))
     _, customer_id = id_of(visit, str(key))
     request = ActionsRequest(preview=True, language=visit.words.language)
     return decisions_api.next_best_actions(customer_id, request, visit.services[Decider], visit.caller)

@@ -35,25 +35,25 @@ def load(visit: Visit) -> Content:
     values: dict[str, Any] = chosen | {"kinds": _kinds(visit), "plan": None, "problem": "", "computing": ""}
     stored = {"stored": _stored(visit)}
     if "budget" not in visit.query:
-        return Content(values, stored)
+        return Content(values, stored, None)
     try:
         preview = _preview(visit, chosen["budget"], chosen["segment"])
     except JobRunning:
-        return Content(values | {"computing": visit.words("plan.others")}, stored)
+        return Content(values | {"computing": visit.words("plan.others")}, stored, None)
     except HTTPException as error:
-        return Content(values | {"problem": error.detail}, stored)
+        return Content(values | {"problem": error.detail}, stored, None)
     except PatronError as error:
-        return Content(values | {"problem": str(error)}, stored)
+        return Content(values | {"problem": str(error)}, stored, None)
     if preview.status == "running":
         share = visit.words.percent(preview.done / preview.total if preview.total else 0)
         computing = visit.words("plan.computing", total=preview.total, share=share)
-        return Content(values | {"computing": computing}, stored)
+        return Content(values | {"computing": computing}, stored, None)
     if preview.error is not None:
-        return Content(values | {"problem": preview.error}, stored)
+        return Content(values | {"problem": preview.error}, stored, None)
     store = visit.services[PlanPreviews].store
     plan, listed = plan_report(store, preview), plan_rows(visit.services[Decider], store, preview, ROWS)
     shown = {"plan": plan, "listed": len(listed), "marginal": marginal(plan, visit.words)}
-    return Content(values | shown, stored | plan_tables(visit, plan, listed))
+    return Content(values | shown, stored | plan_tables(visit, plan, listed), "preview")
 
 
 def make(visit: Visit, form: FormData) -> str:
@@ -67,8 +67,9 @@ def make(visit: Visit, form: FormData) -> str:
 
 
 PAGE = ConsolePage(
-    "plan", "/plan", Scope.DECISIONS, load, reads_models=True, jobs=("plan", "decisions", "release")
-)
+    "plan", "/plan", Scope.DECISIONS, load, audited="read a plan", reads_models=True,
+    jobs=("plan", "decisions", "release"),
+)  # fmt: skip
 CHANGES = (ConsoleChange("/plan", Scope.DECISIONS, make, "made a plan"),)
 
 

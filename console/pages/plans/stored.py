@@ -36,11 +36,12 @@ def load(visit: Visit) -> Content:
     running = state.status == "running" or (state.release is not None and state.release.status == "running")
     values: dict[str, Any] = {"state": state, "plan": state.plan, "running": running, "marginal": []}
     if state.plan is None:
-        return Content(values)
+        return Content(values, about=None)
     tables = plan_tables(visit, state.plan, state.rows)
     if state.release is not None:
         tables["not_reserved"] = _not_reserved(visit, state.release)
-    return Content(values | {"marginal": marginal(state.plan, visit.words)}, tables)
+    about = None if running else plan.id  # a page that waits is loaded every two seconds
+    return Content(values | {"marginal": marginal(state.plan, visit.words)}, tables, about)
 
 
 def release(visit: Visit, form: FormData) -> str:  # noqa: ARG001 - the button is the whole form
@@ -62,7 +63,7 @@ def load_file(visit: Visit) -> Response:
     return response
 
 
-PAGE = ConsolePage("stored_plan", "/plans/{plan_id}", Scope.DECISIONS, load, in_menu=False)
+PAGE = ConsolePage("stored_plan", "/plans/{plan_id}", Scope.DECISIONS, load, False, "read a plan")
 FILES = (
     ConsoleFile("/plans/{plan_id}/customers.{kind}", Scope.DECISIONS, load_file, "exported recommendations"),
 )

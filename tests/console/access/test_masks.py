@@ -69,7 +69,7 @@ VALUES: dict[str, dict[str, str]] = {
     "/monitoring/{model}/evidently": {"model": "churn"},
 }
 """The values of the path's parameters, by the name of a page or the path of a file."""
-Ask = Callable[[Role, str], httpx.Response]
+Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def write_rejected(home: Home) -> None:
 
 @pytest.fixture(scope="module")
 def ask(home: Home) -> Iterator[Ask]:
-    """A function (role, address) that sends a request with a session of the role."""
+    """A function (role, address, language="en") that sends a request with a session of the role."""
     sessions = Sessions(home)
     tokens = {
         role: sessions.open(Accounts(home).create(role.value, role, "correct horse battery").number)
@@ -140,9 +140,9 @@ def ask(home: Home) -> Iterator[Ask]:
     }
     app = open_app(home, ServingSettings())
 
-    async def get(role: Role, address: str) -> httpx.Response:
+    async def get(role: Role, address: str, language: str = "en") -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        headers = {"cookie": f"{COOKIE}={tokens[role]}"}
+        headers = {"cookie": f"{COOKIE}={tokens[role]}", "accept-language": language}
         async with httpx.AsyncClient(
             transport=transport, base_url="http://localhost", headers=headers
         ) as client:
@@ -153,7 +153,7 @@ def ask(home: Home) -> Iterator[Ask]:
             pass
 
     with asyncio.Runner() as runner:
-        yield lambda role, address: runner.run(get(role, address))
+        yield lambda *request: runner.run(get(*request))
         runner.run(shut_down())
 
 
@@ -188,6 +188,7 @@ def shown(response: httpx.Response) -> str:
 def test_no_page_table_or_file_shows_a_marked_id_or_trait_to_a_role_that_sees_them_masked(
     role: Role, ask: Ask
 ) -> None:
+    language = {Role.SCIENTIST: "en", Role.OPERATOR: "zh"}[role]
     begun = [*addresses(), "/console/customers?sort=-clv", "/console/data?checks=all"]
     pending, visited = begun.copy(), set()
     while pending:
@@ -195,7 +196,7 @@ def test_no_page_table_or_file_shows_a_marked_id_or_trait_to_a_role_that_sees_th
         if address in visited or ("cursor=" in address and sum("cursor=" in a for a in visited) > 2):
             continue
         visited.add(address)
-        response = ask(role, address)
+        response = ask(role, address, language)
         assert response.status_code < 500, (address, response.text)
         assert MARK not in shown(response), address
         pending += leads_to(address, response)
@@ -216,7 +217,7 @@ def test_the_same_pages_show_them_to_roles_that_see_them_in_full(ask: Ask) -> No
 
 
 @pytest.mark.parametrize("role", MASKED)
-def test_a_search_for_an_id_does_not_say_whether_it_exists(role: Role, ask: Ask) -> None:
+def test_a_search_for_an_id_does_not_say_whether_it_exists(role: Role, ask: Ask, home: Home) -> None:
     answers = set()
     for text in (f"C-{MARK}-{KEY}-{MARK}!!", f"C-{MARK}-999999-{MARK}!!"):
         page = ask(role, f"/console/customers?q={text}").text
@@ -229,11 +230,12 @@ def test_a_search_for_an_id_does_not_say_whether_it_exists(role: Role, ask: Ask)
     assert f"{KEY} · C-…!!" in page
     facts = ask(role, f"/console/export/customers/{KEY}/facts.csv").text
     assert '"The nickname","…","own_nickname"' in facts
+    assert AuditLog(home).newest(1)[0].about == f"customer/facts.csv {KEY}"
     assert "No customer has the number 999999" in ask(role, "/console/customers?q=999999").text
 
 
 def test_hidden_values_do_not_choose_customers(ask: Ask) -> None:
-    refused = "does not see the values of own_nickname"
+    refused = "does not see the values of <code>own_nickname</code>"
     for role in MASKED:
         assert refused in ask(role, f"/console/customers?segment=own_nickname:{MARK}").text
     for role in (*MASKED, Role.VIEWER):

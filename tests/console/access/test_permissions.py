@@ -32,6 +32,10 @@ ROLES = {
     "operator": "segments customers operations events",
     "admin": "all",
 }
+PERSONAL_DATA = {
+    "viewer": "no customers", "marketer": "in full", "scientist": "masked", "operator": "masked",
+    "admin": "in full",
+}  # fmt: skip
 API = {
     "scores": "POST /v1/scores, GET /v1/explanations/{prediction_id}, POST /v1/score-jobs,"
     " GET /v1/score-jobs, GET /v1/score-jobs/{job_id}, POST /v1/score-jobs/{job_id}/stop,"
@@ -115,6 +119,7 @@ def test_every_page_change_file_and_route_is_listed_with_its_scope() -> None:
     assert {role.value: role.scopes for role in Role} == {
         name: frozenset(scopes.split()) for name, scopes in ROLES.items()
     }
+    assert {role.value: str(role.personal_data) for role in Role} == PERSONAL_DATA
     assert {page.name: str(page.scope) for page in navigation.PAGES} == by_entry(PAGES)
     assert {change.path: str(change.scope) for change in navigation.CHANGES} == by_entry(CHANGES)
     assert {file.path: str(file.scope) for file in navigation.FILES} == by_entry(FILES)

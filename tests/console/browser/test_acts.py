@@ -172,9 +172,9 @@ def test_a_scientist_reads_customers_without_their_ids(signed_in: Callable[..., 
     expect(link).to_have_count(1)
     name = link.inner_text()
     link.click()
-    expect(page.locator("h1")).to_have_text(name)
+    expect(page.locator("h1")).to_have_text(f"Customer {name}")
     expect(page.locator(".portrait")).to_contain_text("Customer 3 ")
-    expect(page.locator("main")).to_contain_text("needs the scope decisions")
+    expect(page.locator("main")).to_contain_text("Next best actions are shown to roles")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert not any(hostile in page.content() for hostile in HOSTILE)
 
