@@ -21,10 +21,12 @@ MLFLOW_SERVER = "mlflow-server"
 STORED = (*SETTINGS, *JOBS, REPORTS, LAKE, MLFLOW)
 """Entries of a home that a backup contains, besides the database."""
 DATABASE_FILES = ("patron.db", "patron.db-wal", "patron.db-shm")
-REBUILT = ("snapshots", "feast", "logs", "limits", "plan-previews", "refreshed.json", "refresher.json")
+REBUILT = (
+    "snapshots", "feast", "logs", "limits", "plan-previews", "refreshed.json", "refresher.json", "refreshers",
+)  # fmt: skip
 """Entries that are computed again, or describe processes; a restored home begins without them."""
 IDS = ("home.id",)
-LOCKS = ("refresher.lock", "refreshed.lock", "deliveries.lock")
+LOCKS = ("refresher.lock", "refreshers.lock", "refreshed.lock", "deliveries.lock")
 """Files that are only locked."""
 _PASSING = (".draft", ".lock", "going-on")  # ends of the names of files that are not copied
 

@@ -112,7 +112,8 @@ def _check_place(manifest: Manifest, home: Home, replacing: bool) -> bool:
 
 def _refuse_running(home: Home) -> None:
     """Refuse to replace a home that a service or a refresher uses."""
-    for path in (home.path / "refresher.lock", *home.logs.glob("*.accepted")):
+    leases = (home.path / "refresher.lock", *home.refreshers.glob("*.lock"))
+    for path in (*leases, *home.logs.glob("*.accepted")):
         with suppress(FileNotFoundError), open(path, "rb") as file:
             if not locks.acquire(file):
                 raise PatronError(

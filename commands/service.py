@@ -59,6 +59,9 @@ def console(
 @app.command()
 def refresh(
     once: Annotated[bool, typer.Option(help="Process what is pending, then end.")] = False,
+    shard: Annotated[
+        str, typer.Option(help="Of several refreshers: which share of the customers it takes, such as 2/4.")
+    ] = "1/1",
     as_json: AsJson = False,
 ) -> None:
     """Keep features current until stopped: after each event, and for all customers each midnight."""
@@ -66,9 +69,14 @@ def refresh(
     import threading
 
     from core import logging_setup
+    from core.errors import PatronError
     from core.settings import FeatureSettings
     from features.live import refresher
+    from features.live.shards import Shard
 
+    share = Shard.parse(shard)
+    if once and share.count > 1:
+        raise PatronError("--once processes all customers; leave --shard out, and stop the refreshers before")
     home, stop = open_home(), threading.Event()
     shop = home.shop()
     if not shop.live:
@@ -84,7 +92,7 @@ def refresh(
     logging_setup.configure(FeatureSettings().log_format)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    refresher.refresh(home, stop)
+    refresher.refresh(home, stop, shard=share)
 
 
 @app.command()

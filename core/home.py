@@ -205,6 +205,11 @@ class Home:
         return self.path / "refreshed.json"
 
     @property
+    def refreshers(self) -> Path:
+        """What the refreshers of several shards store, see :mod:`features.live.shards`."""
+        return self.path / "refreshers"
+
+    @property
     def reports(self) -> Path:
         """The reports of the drift monitor."""
         return self.path / "reports"

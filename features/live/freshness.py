@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -12,9 +12,10 @@ from core.calendar import micros
 from core.errors import PatronError, in_words
 from core.home import Home
 from core.storage.database import Database
-from features.live import recompute
+from features.live import progress
 from features.live.heartbeat import Heartbeat
-from features.live.recompute import Lag
+from features.live.progress import Lag
+from features.live.shards import Division, Shard
 
 POLL_S = 1.0
 MAX_SILENCE_S = 15.0  # of the refresher, which writes its heartbeat every two seconds
@@ -29,16 +30,49 @@ class Freshness:
     """How current the online features are.
 
     Attributes:
-        heartbeat: of the refresher; None if none ever worked in this home.
-        silence_s: seconds since the last heartbeat; None without one.
+        heartbeat: of the refresher, of all shards together; None if none ever worked in this home.
+        silence_s: seconds since the last heartbeat, of the most silent shard; None without one.
+        shards, silent_shards: the shards of the home, and those that give no sign.
         lag: None while the database cannot be read.
         reason: why the features are not current; None if they are.
     """
 
     heartbeat: Heartbeat | None = None
     silence_s: float | None = None
+    shards: int = 1
+    silent_shards: int = 0
     lag: Lag | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """The last sign of a shard.
+
+    Attributes:
+        silence_s: seconds since the heartbeat.
+    """
+
+    shard: Shard
+    heartbeat: Heartbeat | None
+    silence_s: float | None
+
+    @property
+    def is_missing(self) -> bool:
+        return self.silence_s is None or self.silence_s > MAX_SILENCE_S
+
+    @property
+    def words(self) -> str:
+        """Why the features of the shard are not current, and what to do."""
+        if self.heartbeat is None or self.silence_s is None:
+            if self.shard.count == 1:
+                return "no refresher works; start `patron refresh`"
+            return f"no refresher works for shard {self.shard.name}; start `{self.shard.command}`"
+        of_shard = "" if self.shard.count == 1 else f" of shard {self.shard.name}"
+        return (
+            f"the refresher{of_shard} ({self.heartbeat.words}) gave no sign for {self.silence_s:.0f} s;"
+            f" start `{self.shard.command}`"
+        )
 
 
 class FreshnessMonitor:
@@ -58,8 +92,8 @@ class FreshnessMonitor:
         self._home, self._database, self._clock, self._grace_s = home, Database(home), clock, grace_s
         self._live = home.shop().live
         self._started_at = self._lag_at = clock()
-        self._seen: Heartbeat | None = None
-        self._changed_at: float | None = None
+        self._seen: dict[Shard, Heartbeat | None] = {}
+        self._changed_at: dict[Shard, float] = {}
         self._last = Freshness()
         self._reading = threading.Lock()
         self._stop = threading.Event()
@@ -99,30 +133,42 @@ class FreshnessMonitor:
         return self._last
 
     def _read(self) -> Freshness:
-        heartbeat, now = Heartbeat.read(self._home), self._clock()
-        if heartbeat != self._seen:
-            self._changed_at = None if self._seen is None else now
-            self._seen = heartbeat
+        signs = [self._sign(shard) for shard in Division.read(self._home).shards]
         lag = self._lag()
         if lag is not None:
             self._lag_at = self._clock()
-        silence = self._silence_s(heartbeat, now)
-        return Freshness(heartbeat, silence, lag, self._reason(heartbeat, silence, lag))
+        silences = [sign.silence_s for sign in signs if sign.silence_s is not None]
+        return Freshness(
+            Heartbeat.of_all([sign.heartbeat for sign in signs if sign.heartbeat is not None]),
+            max(silences, default=None), len(signs), sum(sign.is_missing for sign in signs),
+            lag, self._reason(signs, lag),
+        )  # fmt: skip
+
+    def _sign(self, shard: Shard) -> _Sign:
+        heartbeat, now, seen = Heartbeat.read(self._home, shard), self._clock(), self._seen.get(shard)
+        if heartbeat != seen:
+            self._changed_at.pop(shard, None)
+            if seen is not None:
+                self._changed_at[shard] = now
+            self._seen[shard] = heartbeat
+        return _Sign(shard, heartbeat, self._silence_s(shard, heartbeat, now))
 
     def _lag(self) -> Lag | None:
         try:
-            return recompute.lag(self._home, self._database)
+            return progress.lag(self._home, self._database)
         except PatronError:
             return None
 
-    def _silence_s(self, heartbeat: Heartbeat | None, now: float) -> float | None:
+    def _silence_s(self, shard: Shard, heartbeat: Heartbeat | None, now: float) -> float | None:
         if heartbeat is None:
             return None
-        if self._changed_at is not None:
-            return now - self._changed_at
+        if shard in self._changed_at:
+            return now - self._changed_at[shard]
         return abs(micros(self._home.wall()) - heartbeat.beat_at_us) / 1e6
 
-    def _reason(self, heartbeat: Heartbeat | None, silence: float | None, lag: Lag | None) -> str | None:
+    def _reason(self, signs: Sequence[_Sign], lag: Lag | None) -> str | None:
+        if len(signs) > 1 and not self._begins and (missing := [sign for sign in signs if sign.is_missing]):
+            return missing[0].words  # it explains the lag
         if lag is not None and lag.seconds > MAX_LAG_S:
             return (
                 f"the refresher is behind: {lag.messages:,} messages are not in the features, the oldest for"
@@ -130,15 +176,14 @@ class FreshnessMonitor:
             )
         if self._clock() - self._lag_at > MAX_UNKNOWN_S:
             return _UNKNOWN
-        if self._clock() - self._started_at < self._grace_s:
-            return None  # a refresher that starts with the service needs some seconds
-        if heartbeat is None or silence is None:
-            return "no refresher works; start `patron refresh`"
-        if silence > MAX_SILENCE_S:
-            return (
-                f"the refresher ({heartbeat.words}) gave no sign for {silence:.0f} s; start `patron refresh`"
-            )
-        return None
+        if self._begins or not signs[0].is_missing:
+            return None
+        return signs[0].words
+
+    @property
+    def _begins(self) -> bool:
+        """Whether a refresher that started with the service may need some more seconds."""
+        return self._clock() - self._started_at < self._grace_s
 
     def _run(self) -> None:
         logged: str | None = None

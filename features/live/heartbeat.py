@@ -1,4 +1,4 @@
-"""The heartbeat that the working refresher writes into the home, for all processes that share it."""
+"""The heartbeat that each working refresher writes into the home, for all processes that share it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from core import files
 from core.calendar import micros
 from core.home import Home
+from features.live.shards import Shard
 
 BEAT_S = 2.0
 _log = logging.getLogger(__name__)
-
-
-def heartbeat_file(home: Home) -> Path:
-    """JSON: the last heartbeat in a home."""
-    return home.path / "refresher.json"
 
 
 @dataclass(frozen=True)
@@ -54,13 +50,30 @@ class Heartbeat:
     memory_bytes: int = 0
 
     @classmethod
-    def read(cls, home: Home) -> Heartbeat | None:
-        """The last heartbeat in a home; None if there is none that can be read."""
+    def read(cls, home: Home, shard: Shard | None = None) -> Heartbeat | None:
+        """The last heartbeat of a shard; None if there is none that can be read."""
         try:
-            fields: dict[str, Any] = json.loads(heartbeat_file(home).read_bytes())
+            fields: dict[str, Any] = json.loads((shard or Shard()).heartbeat_file(home).read_bytes())
             return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    @classmethod
+    def of_all(cls, heartbeats: Sequence[Heartbeat]) -> Heartbeat | None:
+        """The heartbeats of several shards as one, with sums and the earliest moments; None without any."""
+        if not heartbeats:
+            return None
+        tasks = sum((Counter(heartbeat.tasks) for heartbeat in heartbeats), Counter[str]())
+        return replace(
+            heartbeats[0],
+            started_at_us=min(heartbeat.started_at_us for heartbeat in heartbeats),
+            beat_at_us=min(heartbeat.beat_at_us for heartbeat in heartbeats),
+            customers=sum(heartbeat.customers for heartbeat in heartbeats),
+            errors=sum(heartbeat.errors for heartbeat in heartbeats),
+            tasks=dict(tasks),
+            cpu_seconds=sum(heartbeat.cpu_seconds for heartbeat in heartbeats),
+            memory_bytes=sum(heartbeat.memory_bytes for heartbeat in heartbeats),
+        )
 
     @property
     def words(self) -> str:
@@ -75,8 +88,8 @@ class Heart:
         counts: of customers, errors and tasks; the refresher increments them.
     """
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, home: Home, shard: Shard | None = None) -> None:
+        self.home, self._path = home, (shard or Shard()).heartbeat_file(home)
         self.counts: Counter[str] = Counter()
         self._session, self._started_at_us = uuid.uuid4().hex, micros(home.wall())
         self._failed = False
@@ -104,12 +117,10 @@ class Heart:
             customers, errors, counts, usage.ru_utime + usage.ru_stime, _memory_bytes(),
         )  # fmt: skip
         try:
-            files.replace(heartbeat_file(self.home), json.dumps(asdict(beat)))
+            files.replace(self._path, json.dumps(asdict(beat)))
         except OSError as error:
             if not self._failed:
-                _log.error(
-                    "the heartbeat cannot be written to %s: %s", heartbeat_file(self.home), error.strerror
-                )
+                _log.error("the heartbeat cannot be written to %s: %s", self._path, error.strerror)
             self._failed = True
         else:
             self._failed = False

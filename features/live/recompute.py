@@ -5,19 +5,17 @@ An online row is what :func:`features.group.compute` gives over lake and journal
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core import files
 from core.calendar import day_of, micros, moment
 from core.errors import PatronError
 from core.home import Home
@@ -28,6 +26,8 @@ from events.schema import POPULATION
 from features.catalogue.store import Store
 from features.groups import groups_of
 from features.live import compiled
+from features.live.progress import Watermark
+from features.live.shards import Shard
 from features.offline import boundaries
 from features.online.rows import latest_now
 from features.text import opinions
@@ -38,65 +38,17 @@ _POPULATION = ibis.schema(POPULATION).to_pyarrow()
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Watermark:
-    """How far the refresher is. It may lag behind the rows, since computing them again changes nothing.
-
-    Attributes:
-        done: the number of the last message whose customer was computed since.
-        as_of_us: the moment of the newest rows; later ones are never of an earlier moment.
-        again_after: after which message customers are to be computed again, once the boundaries of
-            their month are there.
-    """
-
-    done: int = 0
-    as_of_us: int = 0
-    again_after: int | None = None
-
-    @classmethod
-    def read(cls, home: Home) -> Watermark:
-        """The mark of a home; all is to be done where there is none, or none that can be read."""
-        try:
-            return cls(**json.loads(home.refreshed.read_text()))
-        except (OSError, ValueError, TypeError):
-            return cls()
-
-    def write(self, home: Home) -> None:
-        """Keep it, in one step."""
-        files.replace(home.refreshed, json.dumps(asdict(self)))
-
-
-@dataclass(frozen=True)
-class Lag:
-    """What online rows do not know yet: how many messages, and the age of the oldest."""
-
-    messages: int
-    seconds: float
-
-
-def lag(home: Home, database: Database) -> Lag:
-    """How far online rows are behind what arrived.
-
-    Raises:
-        PatronError: the database cannot be read.
-    """
-    done = Watermark.read(home).done
-    waiting = journal.last(database) - done
-    oldest = journal.oldest(database, done) if waiting > 0 else None
-    age = home.wall() - moment(oldest) if oldest is not None else timedelta(0)
-    return Lag(max(waiting, 0), max(age.total_seconds(), 0.0))
-
-
 class LiveUpdater:
-    """Computes customers anew; for one thread of one process per home.
+    """Computes the customers of a shard anew; for one thread of one process per shard.
 
     Raises:
         PatronError: from every method, where a store cannot be used.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, shard: Shard | None = None) -> None:
         self.home, self.database, self.store = home, Database(home), Store(home)
-        self.mark = Watermark.read(home)
+        self.shard = shard or Shard()
+        self.mark = Watermark.read(home, self.shard)
         self._history = History(home, self.database)
         self._stamp, self._reader = opinions.stamp(home), TextReader.of(home)
         self._groups = groups_of(home)
@@ -122,13 +74,14 @@ class LiveUpdater:
             self._divide(as_of)
         # Of the moment it is told before rows are written, of what is done once they are.
         self._keep(mark)
-        for start in range(0, len(news.customer_keys), CHUNK):
+        customer_keys = [key for key in news.customer_keys if self.shard.owns(key)]
+        for start in range(0, len(customer_keys), CHUNK):
             if (stop is not None and stop.is_set()) or not self.reads_as_promoted():
                 return start
-            self._recompute(news.customer_keys[start : start + CHUNK], as_of)
-        self.store.forget(news.merged)
+            self._recompute(customer_keys[start : start + CHUNK], as_of)
+        self.store.forget([key for key in news.merged if self.shard.owns(key)])
         self._keep(replace(mark, done=news.upto))
-        return len(news.customer_keys)
+        return len(customer_keys)
 
     def cycle(self, customer_keys: Sequence[int], as_of: datetime) -> None:
         """Compute some customers as of a moment and write their rows, all groups in one step."""
@@ -186,7 +139,7 @@ class LiveUpdater:
 
     def _keep(self, mark: Watermark) -> None:
         if mark != self.mark:
-            mark.write(self.home)
+            mark.write(self.home, self.shard)
             self.mark = mark
 
 

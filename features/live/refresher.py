@@ -1,34 +1,36 @@
-"""The refresher: keeps online rows at what is known, one process per home.
+"""The refresher: keeps online rows at what is known, one process per home, or per shard of its customers.
 
 Live cycles follow the news. When the shop's day is over everyone is computed anew, since windows and
-recency count days, and now and then what arrived moves into the lake; both go on in a process beside.
+recency count days, and now and then what arrived moves into the lake; both go on in a process beside. Of
+several shards only the first one starts these.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Protocol
 
-from core import child_process, locks
+from core import child_process
 from core.calendar import moment
 from core.child_process import ChildProcess
 from core.errors import NothingThere, PatronError, in_words
 from core.home import Home
 from core.settings import FeatureSettings
 from events import journal, lake
-from features.live.heartbeat import Heart, Heartbeat
+from features.live.heartbeat import Heart
+from features.live.lease import lease
+from features.live.progress import Watermark
 from features.live.recompute import LiveUpdater
+from features.live.shards import Division, Shard
 from features.offline import build
 from records.deliveries import due
 
 TICK_S = 0.25
-STANDBY_S = 1.0
 LONGEST_PAUSE_S = 30.0  # between attempts, where a store is away
 REST_S = 60.0  # from one build to the next, or one compaction
 NICENESS = 10  # of tasks in the background
@@ -65,8 +67,14 @@ class Refresher:
         counts: counts recomputed customers, and tasks by their outcome.
     """
 
-    def __init__(self, home: Home, start: StartTask = start_task, counts: Counter[str] | None = None) -> None:
-        self.home, self._start = home, start
+    def __init__(
+        self,
+        home: Home,
+        start: StartTask = start_task,
+        counts: Counter[str] | None = None,
+        shard: Shard | None = None,
+    ) -> None:
+        self.home, self._start, self._shard = home, start, shard or Shard()
         self.counts: Counter[str] = Counter() if counts is None else counts
         self._compact_after = FeatureSettings().compact_after
         self._live: LiveUpdater | None = None
@@ -86,11 +94,14 @@ class Refresher:
         if not self.home.shop().live:
             return False
         if self._live is None or not self._live.reads_as_promoted():
-            self._live, self._catalogued = LiveUpdater(self.home), False
+            self._live, self._catalogued = LiveUpdater(self.home, self._shard), False
         live, forgotten = self._live, lake.metadata(self.home).forgotten_seq
         self._look_after(live)
-        self._deliver()
-        if not self._ready(live) or live.mark.done < forgotten:
+        if self._shard.is_first:
+            self._deliver()
+        if live.mark.done < forgotten <= Division.read(self.home).covered:
+            live.advance_to(forgotten)
+        if not self._ready(live) or self._done(live) < forgotten:
             # Rows cannot be written yet, or the journal no longer tells of everybody who is in the news.
             self._begin("build", covers=forgotten)
             return True
@@ -101,6 +112,8 @@ class Refresher:
             return True
         self.counts["customers"] += recomputed
         busy = recomputed > 0
+        if not self._shard.is_first:
+            return busy
         if build.due(self.home):
             busy = self._begin("build", covers=forgotten) or busy
         elif not busy and self._full(live):
@@ -116,6 +129,8 @@ class Refresher:
             raise PatronError(f"the {task} in the background failed ({ended}); it is tried again")
         if task == "build":
             live.advance_to(self._covers)
+            if self._shard.count > 1:
+                Division(self._shard.count, self._covers).write(self.home)
 
     def _deliver(self) -> None:
         """Start the deliveries that are due, once a minute at most; the child logs why one failed."""
@@ -139,7 +154,12 @@ class Refresher:
         return now
 
     def _begin(self, task: str, covers: int = 0) -> bool:
-        """Start a task, unless one goes on or this one was begun a moment ago; returns whether it was."""
+        """Start a task, unless one goes on or this one was begun a moment ago; returns whether it was.
+
+        The first shard does this for all.
+        """
+        if not self._shard.is_first:
+            return False
         now, last = self.home.wall(), self._began.get(task)
         if self._work or (last is not None and abs((now - last).total_seconds()) < REST_S):
             return False
@@ -147,28 +167,40 @@ class Refresher:
         self._work = task, self._start(self.home, task)
         return True
 
+    def _done(self, live: LiveUpdater) -> int:
+        """The last message that this shard included; of the first shard, that every one did."""
+        if self._shard.count == 1 or not self._shard.is_first:
+            return live.mark.done
+        covered = Division.read(self.home).covered
+        return max(Watermark.of_all(self.home).done, min(covered, live.mark.done))
+
     def _full(self, live: LiveUpdater) -> bool:
         """Whether enough is in the journal to move, or for long enough, and nobody needs it there."""
         compacted = lake.current(self.home).compacted_seq
-        waiting = live.mark.done - compacted
-        if waiting <= 0 or live.mark.again_after is not None:
+        mark = live.mark if self._shard.count == 1 else Watermark.of_all(self.home)
+        waiting = mark.done - compacted
+        if waiting <= 0 or mark.again_after is not None:
             return False
         oldest = journal.oldest(live.database, compacted)
         aged = oldest is not None and (self.home.wall() - moment(oldest)).total_seconds() > OLDEST_S
         return waiting > self._compact_after or aged
 
 
-def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) -> None:
-    """Keep a home's online rows at what is known until told to stop; wait while another process does.
+def refresh(
+    home: Home, stop: threading.Event, start: StartTask = start_task, shard: Shard | None = None
+) -> None:
+    """Keep the online rows of a shard at what is known until told to stop; wait while another process does.
 
     Raises:
         NothingThere: there is no shop.
+        PatronError: refreshers of another number of shards work.
     """
     home.shop()
-    with _alone(home, stop) as alone, Heart(home) if alone else nullcontext() as heart:
+    shard = shard or Shard()
+    with lease(home, shard, stop) as works, Heart(home, shard) if works else nullcontext() as heart:
         counts = heart.counts if heart else Counter[str]()
-        refresher, pause, last_error = Refresher(home, start, counts), TICK_S, ""
-        while alone and not stop.wait(pause):
+        refresher, pause, last_error = Refresher(home, start, counts, shard), TICK_S, ""
+        while works and not stop.wait(pause):
             try:
                 refresher.tick(stop)
                 pause, last_error = TICK_S, ""
@@ -178,7 +210,7 @@ def refresh(home: Home, stop: threading.Event, start: StartTask = start_task) ->
                 if words != last_error:
                     _log.error("%s", words)
                 if not isinstance(error, PatronError):
-                    refresher = Refresher(home, start, counts)
+                    refresher = Refresher(home, start, counts, shard)
                 pause, last_error = min(2 * pause, LONGEST_PAUSE_S), words
 
 
@@ -191,8 +223,8 @@ def refresh_once(home: Home, start: StartTask = start_task) -> int:
     home.shop()
     stop = threading.Event()
     stop.set()
-    with _alone(home, stop) as alone:
-        if not alone:
+    with lease(home, Shard(), stop) as works:
+        if not works:
             raise PatronError(f"another process refreshes {home.path} already; it does what is to be done")
         refresher = Refresher(home, start)
         while refresher.tick():
@@ -200,25 +232,3 @@ def refresh_once(home: Home, start: StartTask = start_task) -> int:
             stop.wait(TICK_S)
         live = refresher._live
         return live.mark.done if live is not None else 0
-
-
-@contextmanager
-def _alone(home: Home, stop: threading.Event) -> Iterator[bool]:
-    """Whether this is the one who refreshes a home, once the others are gone or it is told to stop."""
-    with open(home.path / "refresher.lock", "ab") as file:
-        waited = False
-        while not (alone := locks.acquire(file)) and not stop.wait(STANDBY_S):
-            if not waited:
-                _log.info("another process refreshes this home; this one stands by")
-            waited = True
-        if alone:
-            if waited:
-                before = Heartbeat.read(home)
-                _log.warning(
-                    "this process takes over as refresher from %s", before.words if before else "another",
-                    extra={"fields": {"refresher": os.getpid(), "previous": before and before.pid}},
-                )  # fmt: skip
-            file.truncate(0)
-            file.write(b"%d\n" % os.getpid())  # for people
-            file.flush()
-        yield alone

@@ -53,6 +53,14 @@ class RefresherCollector:
             "patron_features_current", "Whether the refresher keeps up with the events: 1 or 0.",
             float(freshness.reason is None),
         )  # fmt: skip
+        yield GaugeMetricFamily(
+            "patron_refresher_shards", "Refreshers that share the customers of the home.", freshness.shards
+        )
+        yield GaugeMetricFamily(
+            "patron_refresher_shards_silent",
+            "Those of them that gave no sign for 15 seconds.",
+            freshness.silent_shards,
+        )
         if freshness.lag is not None:
             yield GaugeMetricFamily(
                 "patron_live_lag_messages",

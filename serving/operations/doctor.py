@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from core.home import Home
 from features.live.freshness import FreshnessMonitor
-from features.live.heartbeat import BEAT_S, Heartbeat
+from features.live.heartbeat import BEAT_S
 from serving.operations import checks, deliveries, ownership
 from serving.operations.checks import OK, WARNING, Check
 from serving.operations.privacy import privacy
@@ -43,15 +43,18 @@ def refresher(home: Home) -> Iterator[Check]:
     if not home.shop().live:
         return
     monitor = FreshnessMonitor(home, grace_s=0)
-    heartbeat = Heartbeat.read(home)
-    if heartbeat is None:
+    freshness = monitor.read()
+    if freshness.heartbeat is None:
         yield Check("refresher", WARNING, "none ever worked in this home", "start `patron refresh`")
         return
-    reason = monitor.read().reason
+    reason = freshness.reason
     if reason is not None:  # clocks of two machines may differ; a heartbeat that changes is a living one
         time.sleep(1.5 * BEAT_S)
         reason = monitor.read().reason
-    state, result = (OK, f"{heartbeat.words} keeps up") if reason is None else (WARNING, reason)
+    works = f"{freshness.heartbeat.words} keeps up"
+    if freshness.shards > 1:
+        works = f"the refreshers of all {freshness.shards} shards keep up"
+    state, result = (OK, works) if reason is None else (WARNING, reason)
     yield Check("refresher", state, result)
 
 

@@ -23,7 +23,8 @@ from events.journal import Message
 from events.lake import shops
 from features.live import freshness
 from features.live.freshness import MAX_LAG_S, MAX_SILENCE_S, MAX_UNKNOWN_S, FreshnessMonitor
-from features.live.heartbeat import Heart, Heartbeat, heartbeat_file
+from features.live.heartbeat import Heart, Heartbeat
+from features.live.shards import Shard
 from serving.operations.doctor import examine
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def test_a_home_without_a_refresher_is_not_current(home: Home, clocks: Time) -> 
     monitor = monitor_of(home, clocks)
     clocks.pass_by(MAX_SILENCE_S + 1)
     assert monitor.read().reason == "no refresher works; start `patron refresh`"
-    heartbeat_file(home).write_text("{")  # nobody's heartbeat
+    Shard().heartbeat_file(home).write_text("{")  # nobody's heartbeat
     assert monitor.read().reason == "no refresher works; start `patron refresh`"
 
 
@@ -122,7 +123,7 @@ def test_a_refresher_that_is_behind_is_not_current_and_one_that_cannot_be_judged
     def unreadable(*_: object) -> None:
         raise freshness.PatronError("the database cannot be reached")
 
-    monkeypatch.setattr(freshness.recompute, "lag", unreadable)
+    monkeypatch.setattr(freshness.progress, "lag", unreadable)
     beat(home)
     assert monitor.read().reason is None
     clocks.pass_by(MAX_UNKNOWN_S + 1)

@@ -36,7 +36,8 @@ from features.group import compute
 from features.groups import FEATURES
 from features.live import compiled
 from features.live import recompute as live
-from features.live.recompute import LiveUpdater, Watermark
+from features.live.progress import Lag, Watermark, lag
+from features.live.recompute import LiveUpdater
 from features.live.refresher import Refresher, refresh_once
 from features.offline import boundaries
 from features.offline import build as builds
@@ -276,7 +277,7 @@ def test_the_first_events_of_an_empty_shop_end_in_rows(tmp_path: Path) -> None:
     assert refresh_once(world.home, at_once) == 2
     assert world.check() == 2
     assert world.online()[world.key("A")][1]["orders_total"] == 1
-    assert live.lag(world.home, world.database) == live.Lag(0, 0.0)
+    assert lag(world.home, world.database) == Lag(0, 0.0)
 
 
 def test_a_shop_without_events_is_served_and_says_that_it_is_not_ready(
@@ -307,9 +308,9 @@ def test_lag_counts_what_rows_do_not_know(world: World) -> None:
     world.order("A", "1")
     world.wall.on(seconds=7)
     world.order("A", "2")
-    assert live.lag(world.home, world.database) == live.Lag(2, 7.0)
+    assert lag(world.home, world.database) == Lag(2, 7.0)
     LiveUpdater(world.home).catch_up()
-    assert live.lag(world.home, world.database) == live.Lag(0, 0.0)
+    assert lag(world.home, world.database) == Lag(0, 0.0)
 
 
 def test_who_turns_out_to_be_another_vanishes_and_their_events_count_there(world: World) -> None:
