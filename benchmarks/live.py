@@ -2,7 +2,9 @@
 
 ``ingest_*`` are those of :mod:`benchmarks.ingestion`. ``fresh_p99_N`` is the time from the
 acknowledgement of an order until ``POST /v1/scores`` gives other scores than before, while N events arrive
-each second: the whole way, refresher and all, once the first order has come through. ``materialise``,
+each second: the whole way, once the first order has come through, with one refresher or with two shards.
+``refreshed_N_shards`` is how many customers a second get new features after an order of all at once, and
+``refresh_cpu_N_shards`` the processor time of the refreshers for each. ``materialise``,
 ``read_one`` and ``read_1000`` are those of :mod:`benchmarks.online`, over Redis.
 
     python -m benchmarks.live [--seconds N]
@@ -18,19 +20,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import ingestion, online
-from benchmarks.harness import homes, report, service
+from benchmarks.harness import homes, processes, report, servers, service
 from benchmarks.harness.messages import Client, stream
+from core.home import Home
+from core.storage.database import Database
+from features.live.progress import lag
 
 CUSTOMERS = 6000  # of the default shop, which is what is scored
 ONLINE_CUSTOMERS = 50_000
-ROUNDS = 3
+ROUNDS, BATCH = 3, 100
+ENVIRONMENT = {"PATRON_REQUIRE_KEYS": "true", "PATRON_REFRESHER": "off"}
 PROBES = 4  # orders under way at a time
 POLL_SECONDS = 0.1
 STANDSTILL_SECONDS = 60.0
@@ -47,9 +53,15 @@ def main() -> None:
         homes.build(folder / "home")
         _note("measuring how many events are kept")
         results |= ingestion.measure(folder)
-        for rate in (100, 300):
-            _note(f"measuring how fresh scores are at {rate} events/s")
-            results[f"fresh_p99_{rate}"] = _fresh(folder / "home", folder, rate, arguments.seconds)
+        for rate, shards in product((300, 1000), (1, 2)):
+            _note(f"measuring how fresh scores are at {rate} events/s with {shards} shards")
+            of_shards = "" if shards == 1 else f"_{shards}_shards"
+            results[f"fresh_p99_{rate}{of_shards}"] = _fresh(
+                folder / "home", folder, rate, shards, arguments.seconds
+            )
+        for shards in (1, 2):
+            _note(f"measuring how fast {shards} shards catch up")
+            results |= _catch_up(folder / "home", folder, shards)
         results |= online.measure(folder / "online", ONLINE_CUSTOMERS, ROUNDS, ("redis",)).get("redis", {})
     report.publish("live", results)
 
@@ -59,12 +71,11 @@ def _post(client: Client, batch: list[dict[str, Any]]) -> None:
         raise RuntimeError(f"a batch was answered {status}")
 
 
-def _fresh(trained: Path, folder: Path, rate: int, seconds: float) -> report.Result:
+def _fresh(trained: Path, folder: Path, rate: int, shards: int, seconds: float) -> report.Result:
     """The 99th percentile over orders of customers whom nothing else touches."""
-    home = Path(shutil.copytree(trained, folder / f"home-{rate}"))
-    environment = {"PATRON_REQUIRE_KEYS": "true"}
-    key = service.create_key(home, environment)
-    with service.serving(home, folder, environment) as api:
+    home = Path(shutil.copytree(trained, folder / f"home-{rate}-{shards}"))
+    key = service.create_key(home, ENVIRONMENT)
+    with service.serving(home, folder, ENVIRONMENT) as api, service.refreshing(home, ENVIRONMENT, shards):
         port = api.port
         first, *probes = [f"C{number:06d}" for number in range(CUSTOMERS - 1000, CUSTOMERS)]
         (started_up,) = _probe(port, key, float("inf"), [first])
@@ -82,6 +93,31 @@ def _fresh(trained: Path, folder: Path, rate: int, seconds: float) -> report.Res
         crowd.join()
     _note(f"  {len(took)} orders, median {median(took):.2f} s, worst {max(took):.2f} s")
     return report.Result(quantiles(took, n=100, method="inclusive")[98], "s")
+
+
+def _catch_up(trained: Path, folder: Path, shards: int) -> dict[str, report.Result]:
+    """An order of every customer at once: customers a second with new features, processor time of each."""
+    home = Home(Path(shutil.copytree(trained, folder / f"home-catch-up-{shards}")))
+    key, database = service.create_key(home.path, ENVIRONMENT), Database(home)
+    with (
+        service.serving(home.path, folder, ENVIRONMENT) as api,
+        service.refreshing(home.path, ENVIRONMENT, shards) as pids,
+    ):
+        first, *others = [f"C{number:06d}" for number in range(CUSTOMERS)]
+        _probe(api.port, key, float("inf"), [first])
+        client = Client(api.port, key)
+        cpu, started = sum(map(processes.cpu_seconds, pids)), time.perf_counter()
+        for start in range(0, len(others), BATCH):
+            part = others[start : start + BATCH]
+            _post(client, [_order(customer, number) for number, customer in enumerate(part)])
+        servers.wait_until(lambda: lag(home, database).messages == 0)
+        seconds = time.perf_counter() - started
+        cpu = sum(map(processes.cpu_seconds, pids)) - cpu
+    rate = report.Result(len(others) / seconds, "customers/s", better="higher")
+    return {
+        f"refreshed_{shards}_shards": rate,
+        f"refresh_cpu_{shards}_shards": report.Result(1000 * cpu / len(others), "ms/customer"),
+    }
 
 
 def _shares(probes: list[str]) -> list[list[str]]:

@@ -25,6 +25,23 @@ def serving(
         yield sides["ours"]
 
 
+@contextmanager
+def refreshing(home: Path, environment: Mapping[str, str], shards: int) -> Iterator[list[int]]:
+    """Refreshers that share a home's customers, until the end of the block; yields their process ids."""
+    command = [sys.executable, "-m", "patron", "refresh", "--shard"]
+    variables = {**os.environ, **homes.environment(home), **environment}
+    started = [
+        subprocess.Popen([*command, f"{number}/{shards}"], env=variables) for number in range(1, shards + 1)
+    ]
+    try:
+        yield [process.pid for process in started]
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(servers.STOP_SECONDS)
+
+
 def create_key(home: Path, environment: Mapping[str, str]) -> str:
     """A key that may send events and ask for scores."""
     created = run_command(home, environment, "keys", "create", "benchmark", "--scopes", "events,scores")

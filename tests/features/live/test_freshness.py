@@ -27,7 +27,7 @@ from features.live.heartbeat import Heart, Heartbeat
 from features.live.shards import Shard
 from serving.operations.doctor import examine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 
 

@@ -27,9 +27,9 @@ from features.live.recompute import CHUNK, LiveUpdater
 from features.live.refresher import Refresher, refresh_once
 from features.live.shards import Division, Shard, shards_of
 from features.offline import build as builds
-from tests.features.test_live import ZONE, Wall, World, at_once, empty_live, world
+from tests.features.live.test_live import ZONE, Wall, World, at_once, empty_live, world
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 __all__ = ["empty_live", "world"]  # the fixtures
 ONE, TWO = shards_of(2)
 
