@@ -72,9 +72,8 @@ def _refuse_other_divisions(home: Home, shard: Shard) -> None:
             continue
         with open(path, "rb") as other:
             if not locks.acquire(other):
-                at_work = "an undivided refresher" if count == 1 else f"a refresher of {count} shards"
                 raise PatronError(
-                    f"{at_work} works in {home.path} at present, so `{shard.command}` may not; stop every"
-                    " refresher before you change the number of shards, and set PATRON_REFRESHER=off where"
-                    " `patron serve` runs"
+                    f"a refresher of another number of shards ({count}) works in {home.path} at present, so"
+                    f" `{shard.command}` may not; stop every refresher before you change the number of"
+                    " shards, and set `PATRON_REFRESHER=off` where `patron serve` runs"
                 )
