@@ -22,7 +22,8 @@ STORED = (*SETTINGS, *JOBS, REPORTS, LAKE, MLFLOW)
 """Entries of a home that a backup contains, besides the database."""
 DATABASE_FILES = ("patron.db", "patron.db-wal", "patron.db-shm")
 REBUILT = (
-    "snapshots", "feast", "logs", "limits", "plan-previews", "refreshed.json", "refresher.json", "refreshers",
+    "snapshots", "spark", "feast", "logs", "limits", "plan-previews",
+    "refreshed.json", "refresher.json", "refreshers",
 )  # fmt: skip
 """Entries that are computed again, or describe processes; a restored home begins without them."""
 IDS = ("home.id",)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import IntEnum
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from core.home import Home
+    from features.offline.engines import BuildEngine
     from models.registry.registry import Registry
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
@@ -25,6 +26,13 @@ class Exit(IntEnum):
     FAILED = 1
     WRONG_USE = 2
     CHECK_FAILED = 3  # a gate of a model, or drift
+
+
+class EngineName(StrEnum):
+    """The engines of a build."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
 
 
 def open_home(*, tighten: bool = True) -> Home:
@@ -50,6 +58,20 @@ def open_registry() -> Registry:
     if not home.mlflow.exists():
         home.shop()
     return Registry(home)
+
+
+def open_engine(home: Home, name: EngineName) -> AbstractContextManager[BuildEngine | None]:
+    """An engine for a build of a home, None for DuckDB; Spark is disconnected at the end.
+
+    Raises:
+        PatronError: Spark cannot be used.
+    """
+    from core.settings import FeatureSettings
+    from features.offline.engines.spark import spark_build
+
+    if name is EngineName.DUCKDB:
+        return nullcontext(None)
+    return spark_build(home, FeatureSettings().spark_master)
 
 
 def known_key(home: Home, customer_id: str, verb: str) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.access.audit import audited
-from commands.common import AsJson, Exit, open_home, print_result, progress_bar
+from commands.common import AsJson, EngineName, Exit, open_engine, open_home, print_result, progress_bar
 from commands.reporting import product_rows
 
 app = typer.Typer()
@@ -134,15 +134,18 @@ def build(
     monthly: Annotated[
         bool, typer.Option(help="Also compute the monthly snapshots that training reads.")
     ] = True,
+    engine: Annotated[
+        EngineName, typer.Option(help="What computes the snapshots; Spark at PATRON_SPARK_MASTER.")
+    ] = EngineName.DUCKDB,
     as_json: AsJson = False,
 ) -> None:
     """Compute features: monthly snapshots for training, and the current values for serving."""
     from decisions.results.report import update_if_declared as update_results
     from features.offline import build
 
-    with progress_bar(as_json) as progress:
-        home = open_home()
-        built = build.build(home, monthly, progress)
+    home = open_home()
+    with progress_bar(as_json) as progress, open_engine(home, engine) as opened:
+        built = build.build(home, monthly, progress, opened)
         progress("computing results", 1.0)
         update_results(home)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}

@@ -29,6 +29,12 @@ class FeatureSettings(BaseSettings):
         description="a Redis database for the online features, `redis://host:port/db`, one per shop",
         json_schema_extra={"unit": "URL", "default": "`feast/online.db` in the home"},
     )
+    spark_master: str = Field(
+        "local[*]",
+        description="where `patron build --engine spark` computes: a cluster, such as `spark://host:7077`, or"
+        " this machine",
+        json_schema_extra={"unit": "address"},
+    )
     compact_after: int = Field(
         50_000,
         ge=1,

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 from ibis.backends.sql.datatypes import DuckDBType
 
 from core.calendar import moment
@@ -23,12 +26,16 @@ from core.errors import PatronError
 from core.home import Home
 from core.storage import sql
 from core.storage.database import Database
+from core.storage.duckdb_engine import connect
 from events import journal
 from events.identity import Identity, Merge
 from events.lake import order_book
 from events.lake.metadata import LakeMetadata
-from events.lake.versions import BUCKETS, Lake, current
+from events.lake.versions import BUCKETS, Lake, bucket_file, current
 from events.schema import MERGES, SCHEMAS, STORED, Events
+
+if TYPE_CHECKING:
+    from core.storage.spark_backend import SparkBackend
 
 _DUCKDB_TYPES = {
     name: {column: DuckDBType.to_string(ibis.dtype(dtype)) for column, dtype in schema.items()}
@@ -45,8 +52,8 @@ def metadata(home: Home) -> LakeMetadata:
     return current(home).metadata
 
 
-def read(home: Home, backend: Backend) -> Events:
-    """The event tables of a home; :mod:`features.offline.boundaries` adds the boundaries.
+def read(home: Home, backend: SQLBackend) -> Events:
+    """The event tables of a home, on DuckDB or Spark; :mod:`features.offline.boundaries` adds the boundaries.
 
     Orders and refunds have the column ``replaced_at``; see ``STORED`` in :mod:`events.schema`.
 
@@ -56,12 +63,15 @@ def read(home: Home, backend: Backend) -> Events:
     """
     version, tail, merged = _sources(home)
     merges = ibis.memtable(_merge_table(merged)) if merged else None
-    tables = {name: _stored(backend, version.folder, name) for name in SCHEMAS}
+    stored = _stored if isinstance(backend, Backend) else _stored_on_spark
+    tables = {name: stored(backend, version.folder, name) for name in SCHEMAS}
     settled = None
     if tail or merged:
+        # Few orders have several facts, and they are resolved in this process for either engine.
+        local = backend if isinstance(backend, Backend) else connect()
         facts = {name: tail.get(name, schema.empty_table()) for name, schema in order_book.FACT_TYPES.items()}
-        rows = partial(stored_orders, backend.con, version.folder)
-        settled = order_book.settle(rows, facts, merged, _shared(backend, version.folder, merged))
+        rows = partial(stored_orders, local.con, version.folder)
+        settled = order_book.settle(rows, facts, merged, _shared(local, version.folder, merged))
     for name, arrived_rows in tail.items():
         if arrived_rows.num_rows:
             tables[name] = tables[name].union(ibis.memtable(order_book.as_stored(name, arrived_rows)))
@@ -189,6 +199,24 @@ def _stored(backend: Backend, folder: Path, name: str) -> ir.Table:
         )
     table: ir.Table = ops.DatabaseTable(name, ibis.schema(STORED[name]), backend).to_expr()
     return table
+
+
+def _stored_on_spark(backend: SparkBackend, folder: Path, name: str) -> ir.Table:
+    """A table of a version of the lake, with the types of ``STORED``; all machines must see its files."""
+    paths = [bucket_file(folder, name, bucket) for bucket in range(BUCKETS)]
+    try:
+        for path in paths:
+            pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise PatronError(
+            f"the lake's table {folder / name} cannot be read; bring the shop in again with --replace"
+        ) from error
+    rows = backend.read_parquet(paths)
+    columns = {
+        column: (rows[column] if column in rows.columns else ibis.null()).cast(dtype)
+        for column, dtype in STORED[name].items()  # an earlier release did not write some
+    }
+    return rows.select(**columns)
 
 
 def _as_others(events: ir.Table, merges: ir.Table) -> ir.Table:

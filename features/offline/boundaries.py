@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 
 import core.files
 from core.home import Home
@@ -49,7 +49,7 @@ def nothing_stored(_group: FeatureGroup, _as_of: datetime) -> None:
 
 def with_boundaries(
     home: Home,
-    backend: Backend,
+    backend: SQLBackend,
     events: Events,
     as_ofs: Sequence[datetime],
     stored: Stored = nothing_stored,
@@ -67,7 +67,7 @@ def with_boundaries(
 
 
 def load_events(
-    features: Iterable[Feature], home: Home, backend: Backend, as_ofs: Sequence[datetime]
+    features: Iterable[Feature], home: Home, backend: SQLBackend, as_ofs: Sequence[datetime]
 ) -> Events:
     """The event tables, with opinions and boundaries only if one of the features needs them."""
     events, groups = lake.read(home, backend), {feature.group for feature in features}
@@ -77,7 +77,7 @@ def load_events(
 
 
 def _learnt(
-    home: Home, backend: Backend, events: Events, as_ofs: Sequence[datetime], stored: Stored
+    home: Home, backend: SQLBackend, events: Events, as_ofs: Sequence[datetime], stored: Stored
 ) -> set[Path]:
     """The files with the boundaries in force at these moments; missing ones are computed."""
     moments, tastes = boundary_moments(home), _taste_months(home, backend, events, origins(home))
@@ -163,7 +163,9 @@ def _measures(home: Home, events: Events, moment: datetime, stored: Stored) -> p
     return pd.DataFrame(rows, columns=["kind", "label", "category", "bound"])
 
 
-def _taste_months(home: Home, backend: Backend, events: Events, months: Sequence[datetime]) -> list[datetime]:
+def _taste_months(
+    home: Home, backend: SQLBackend, events: Events, months: Sequence[datetime]
+) -> list[datetime]:
     """The months at which tastes are computed: the first with enough customers, then each January."""
     lines = events.order_lines.filter(lambda t: t.category.notnull(), lambda t: t.amount > 0)
     known = lines.group_by("customer_key").aggregate(

@@ -12,20 +12,23 @@ from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import groups_of
 from features.offline import boundaries, current, snapshots
+from features.offline.engines import BuildEngine
 from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import TextReader
 
 
-def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
+def build(
+    home: Home, monthly: bool = True, progress: Progress = silent, engine: BuildEngine | None = None
+) -> SnapshotSet:
     """Compute missing snapshots, and write the current features of all customers into the online store.
 
     Newer online rows, and customers who arrived meanwhile, are preserved.
 
     Args:
-        monthly: see :func:`features.offline.snapshots.build`.
+        monthly, engine: see :func:`features.offline.snapshots.build`.
     """
     reader = TextReader.of(home)
-    built = snapshots.build(home, monthly, progress)
+    built = snapshots.build(home, monthly, progress, engine)
     progress("feature store", 0.0)
     store = Store(home)
     groups = groups_of(home)

@@ -60,9 +60,13 @@ def sizes(events: Events, as_ofs: Sequence[datetime], zone: str) -> dict[datetim
     """The number of customers known at each of these moments."""
     if not as_ofs:
         return {}
-    population = everyone_at(events, as_ofs, zone)
-    counted = population.group_by("as_of").aggregate(customers=population.count()).to_pyarrow().to_pylist()
-    by_moment = {row["as_of"]: row["customers"] for row in counted}
+    return counted(everyone_at(events, as_ofs, zone), as_ofs)
+
+
+def counted(population: ir.Table, as_ofs: Sequence[datetime]) -> dict[datetime, int]:
+    """The number of customers of a population at each of these moments."""
+    counts = population.group_by("as_of").aggregate(customers=population.count())
+    by_moment = {row["as_of"]: row["customers"] for row in counts.to_pyarrow().to_pylist()}
     return {as_of: by_moment.get(as_of.replace(tzinfo=None), 0) for as_of in as_ofs}
 
 

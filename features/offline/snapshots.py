@@ -17,17 +17,11 @@ from pathlib import Path
 
 import ibis.expr.types as ir
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from ibis.backends.duckdb import Backend
 
-from core import files
 from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.settings import FeatureSettings
-from core.storage import duckdb_engine
 from events import lake
 from events.identity import Identity
 from events.schema import Events, visible
@@ -36,10 +30,9 @@ from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
 from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
+from features.offline.engines import BuildEngine, DuckDbBuild, SnapshotFile
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
-
-MAX_ORDERS_PER_QUERY = 1_000_000  # orders times moments in one query
 
 
 def snapshot(
@@ -105,18 +98,21 @@ def version(group: FeatureGroup) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
-def build(home: Home, monthly: bool = True, progress: Progress = silent) -> SnapshotSet:
+def build(
+    home: Home, monthly: bool = True, progress: Progress = silent, engine: BuildEngine | None = None
+) -> SnapshotSet:
     """Compute missing snapshots: monthly ones, and the current features of all customers.
 
     Args:
         monthly: if False, only the current features, which suffice for serving, and the month before, with
             which segments are compared.
+        engine: computes the snapshots; by default DuckDB.
     """
     now = home.shop().now()
     generation = home.snapshots / lake.metadata(home).generation
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
-    folders, groups = store(home, as_ofs, progress), groups_of(home)
+    folders, groups = store(home, as_ofs, progress, engine), groups_of(home)
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
@@ -147,7 +143,12 @@ def _drop_others(folders: Mapping[str, Path], retained: set[datetime]) -> None:
                 file.unlink()
 
 
-def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -> dict[str, Path]:
+def store(
+    home: Home,
+    as_ofs: Sequence[datetime],
+    progress: Progress = silent,
+    engine: BuildEngine | None = None,
+) -> dict[str, Path]:
     """Compute the features of all customers as of these moments, unless they are stored.
 
     Returns:
@@ -161,34 +162,34 @@ def store(home: Home, as_ofs: Sequence[datetime], progress: Progress = silent) -
     names |= {g.name: f"{names[g.name]}{divided}" for g in groups if g.reads}
     names |= {g.name: f"{names[g.name]}-{reader.recipe}" for g in groups if g.reads_opinions}
     folders = {name: generation / folder for name, folder in names.items()}
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
-    events, stored = lake.read(home, backend), partial(_stored, backend, folders)
+    engine = engine or DuckDbBuild(home)
+    events, stored = lake.read(home, engine.backend), partial(_stored, engine, folders)
     of_texts = [group for group in groups if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
-        events = opinions.with_opinions(backend, events, reader)
-    chunks = _chunks(as_ofs, metadata.orders)
+        events = engine.with_opinions(events, reader)
+    chunks = _chunks(as_ofs, engine.max_orders_per_query // max(metadata.orders, 1))
     for i, chunk in enumerate(chunks):
         progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
-        _compute(backend, events, folders, groups, chunk, zone)
+        _compute(engine, events, folders, groups, chunk, zone)
     # Boundaries are computed from these; the groups that need boundaries come last.
     events = boundaries.with_boundaries(
-        home, backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
+        home, engine.backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
     )
     for i, chunk in enumerate(chunks):
         progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
-        _compute(backend, events, folders, groups, chunk, zone, stored)
+        _compute(engine, events, folders, groups, chunk, zone, stored)
     progress("features", 1.0)
     return folders
 
 
-def _chunks(as_ofs: Sequence[datetime], orders: int) -> list[Sequence[datetime]]:
+def _chunks(as_ofs: Sequence[datetime], moments: int) -> list[Sequence[datetime]]:
     """The moments that are computed together, since each query takes at least a second."""
-    size = max(1, MAX_ORDERS_PER_QUERY // max(orders, 1))
+    size = max(1, moments)
     return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
 
 
 def _compute(
-    backend: Backend,
+    engine: BuildEngine,
     events: Events,
     folders: Mapping[str, Path],
     groups: Sequence[FeatureGroup],
@@ -211,6 +212,7 @@ def _compute(
         everyone = populations.everyone_at(events, missing, zone)
         with ExitStack() as stack:
             cached = stack.enter_context(everyone.cache())
+            customers = populations.counted(cached, missing)
             prepared: dict[str, ir.Table] = {}
             if len(members) > 1:  # read and filter shared inputs once
                 prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
@@ -218,11 +220,13 @@ def _compute(
                 if stored is not None and (facts := stored(group, missing)) is not None:
                     prepared["facts"] = facts
                 values = group.compute(events, cached, prepared=prepared)
-                _write(backend, values, {t: snapshot_path(folders, group, t) for t in missing})
+                paths = {t: snapshot_path(folders, group, t) for t in missing}
+                paths[missing[0]].parent.mkdir(parents=True, exist_ok=True)
+                engine.write(values, [SnapshotFile(t, path, customers[t]) for t, path in paths.items()])
 
 
 def _stored(
-    backend: Backend, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
+    engine: BuildEngine, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
 ) -> ir.Table | None:
     """The values that a group reads from others, as of some moments, if they were computed before."""
     facts: ir.Table | None = None
@@ -230,21 +234,7 @@ def _stored(
         paths = [snapshot_path(folders, other, as_of) for as_of in as_ofs]
         if not all(path.exists() for path in paths):
             return None
-        table = backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
+        table = engine.backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
         table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
         facts = table if facts is None else facts.inner_join(table, KEYS)
     return facts
-
-
-def _write(backend: Backend, values: ir.Table, paths: dict[datetime, Path]) -> None:
-    """Write values into a file for each moment, each in one step."""
-    moment = values.as_of.cast("timestamp('UTC', 6)")
-    # Feast may filter by the time of creation, so a backfill is stamped with its as_of.
-    stamped = values.mutate(as_of=moment, created_at=moment).order_by("customer_key")
-    # Through Arrow, with the types that Ibis declares; DuckDB's own differ (a sum is a HUGEINT).
-    table = backend.to_pyarrow(stamped)
-    for as_of, path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = table.filter(pc.equal(table["as_of"], pa.scalar(as_of, table["as_of"].type)))
-        with files.replacing(path) as draft:
-            pq.write_table(rows, draft)

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.backends.duckdb import Backend
@@ -143,9 +144,13 @@ def text_of(properties: str | None) -> str | None:
 
 def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Events:
     """The event tables with the table of opinions of their activities."""
-    with_text = events.activities.filter(events.activities.kind.isin(KINDS))
-    taken = with_text.select(*(name for name in OPINIONS if name not in _READ), "properties")
-    return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(taken))))
+    return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(with_text(events)))))
+
+
+def with_text(events: Events) -> ir.Table:
+    """The activities that may have a text, with the columns that :meth:`TextReader.opinions` reads."""
+    activities = events.activities.filter(events.activities.kind.isin(KINDS))
+    return activities.select(*(name for name in OPINIONS if name not in _READ), "properties")
 
 
 def stamp(home: Home) -> core.files.Stamp | None:

@@ -20,7 +20,8 @@ CHINESE = Translator("zh", "Europe/Berlin", "EUR")
 FOLDERS = ("core", "decisions", "events", "features", "models", "monitoring", "records", "serving")
 """The layers below the console."""
 NOT_SHOWN = (
-    "core/calendar", "core/storage/copies", "core/own_features", "core/traits", "decisions/rules/text",
+    "core/calendar", "core/storage/copies", "core/storage/spark_engine", "core/own_features", "core/traits",
+    "decisions/rules/text", "features/offline/engines",
     "events/files", "events/simulation", "features/catalogue/plugin", "features/groups/own_sql",
     "features/offline/snapshots", "models/btyd", "models/categories", "models/estimators", "models/explain",
     "models/products", "models/registry/copies", "models/tables", "models/text", "records/outcomes",

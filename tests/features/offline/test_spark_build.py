@@ -1,0 +1,259 @@
+"""A build by Spark: a real one, on two cores of this machine; its values are those of a build by DuckDB."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.calendar import micros
+from core.errors import PatronError
+from core.home import Home
+from core.own_features import SqlFeature
+from core.storage import spark_engine
+from core.storage.database import Database
+from events import journal, lake
+from events.journal.message import Message
+from features.group import KEYS
+from features.groups import trait_values
+from features.groups.own_sql import own_group
+from features.offline import populations, snapshots
+from features.offline.engines import SnapshotFile
+from features.offline.engines.spark import SparkBuild, failures, spark_build
+from features.offline.snapshot_set import SnapshotSet
+from features.text import opinions
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+MASTER = "local[2]"
+UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)  # the clock of the shop
+# A small shop: compiling queries would take longer than computing them.
+CONFIGURATION = """
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1
+spark.sql.codegen.factoryMode NO_CODEGEN
+spark.sql.codegen.wholeStage false
+spark.sql.shuffle.partitions 2
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The configuration of a cluster, as its operator writes it."""
+    folder = tmp_path_factory.mktemp("spark-conf")
+    (folder / "spark-defaults.conf").write_text(CONFIGURATION)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_CONF_DIR", str(folder))
+        patch.setenv("PATRON_SPARK_MASTER", MASTER)
+        yield
+
+
+@pytest.fixture(scope="module")
+def home(
+    shop: Home, copy_into: Callable[[Home, Path], Home], tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """A shop whose features are not built yet."""
+    return copy_into(shop, tmp_path_factory.mktemp("spark") / "home")
+
+
+@pytest.fixture(scope="module")
+def left_behind(environment: None, home: Home) -> set[Path]:
+    """The files of the snapshots when a build by Spark was killed at its first one."""
+    command = [sys.executable, "-m", "patron", "build", "--no-monthly", "--engine", "spark"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PATRON_HOME": str(home.path)}, stderr=subprocess.PIPE, text=True
+    ) as building:
+        while building.poll() is None and not snapshot_files(home):
+            time.sleep(0.05)
+        assert building.poll() is None, building.stderr.read() if building.stderr else ""
+        building.send_signal(signal.SIGKILL)
+    return snapshot_files(home)
+
+
+@pytest.fixture(scope="module")
+def engine(left_behind: set[Path], home: Home) -> Iterator[SparkBuild]:
+    """Spark on two cores."""
+    with spark_build(home, MASTER) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def stored(engine: SparkBuild, home: Home, built: SnapshotSet) -> list[Path]:
+    """The files of the snapshots after the next build, which was not killed."""
+    before = populations.month_before(built.as_ofs[:-1], built.current)
+    snapshots.store(home, [*before, built.current], engine=engine)
+    return sorted(snapshot_files(home))
+
+
+def snapshot_files(home: Home) -> set[Path]:
+    return {path for path in home.snapshots.rglob("*.parquet") if path.stat().st_size}
+
+
+def read(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+def test_a_killed_build_leaves_whole_snapshots_only(
+    left_behind: set[Path], home: Home, built_shop: Home
+) -> None:
+    assert left_behind
+    for path in left_behind:
+        expected = built_shop.path / path.relative_to(home.path)
+        assert read(path)["customer_key"].equals(read(expected)["customer_key"])
+    assert not list(home.snapshots.rglob("current.json"))
+    assert list((home.path / "spark").glob("build-*"))
+
+
+def test_the_next_build_continues_and_removes_what_was_left(
+    left_behind: set[Path], stored: list[Path], home: Home
+) -> None:
+    assert left_behind < set(stored)
+    assert len(list((home.path / "spark").glob("build-*"))) == 1  # its own
+
+
+def test_every_value_is_that_of_duckdb(stored: list[Path], home: Home, built_shop: Home) -> None:
+    """Floats to 1e-9, everything else exactly; the boundaries of segments too."""
+    assert {path.name.partition("-")[0] for path in stored} >= {"measures", "taste"}
+    compared = 0
+    for path in stored:
+        ours, theirs = read(path), read(built_shop.path / path.relative_to(home.path))
+        assert ours.schema.equals(theirs.schema), path
+        for name in ours.column_names:
+            compared += 1
+            if pa.types.is_floating(ours[name].type):
+                values = (table[name].to_numpy() for table in (ours, theirs))
+                np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9, err_msg=f"{path} {name}")
+            else:
+                assert ours[name].equals(theirs[name]), f"{path} {name}"
+    assert compared > 150
+
+
+def bought(message_id: str, customer_id: str, order_id: str, *, joins: str | None = None) -> Message:
+    """An order of one line without product, category and discount."""
+    placed, received = UNTIL - timedelta(days=9), UNTIL - timedelta(days=8)
+    day = (placed.date() - date(1970, 1, 1)).days
+    line = [micros(placed), micros(received), day, order_id, None, None, 1, "12.5000", None]
+    return Message(message_id, received, customer_id, joins=joins, rows={"order_lines": [line]})
+
+
+def test_events_that_arrived_and_merges_are_read_alike(engine: SparkBuild, shop_copy: Home) -> None:
+    messages = [
+        bought("m1", "device", "X1"),
+        bought("m2", "somebody", "X2"),
+        bought("m3", "somebody", "X2"),  # a second version
+        bought("m4", "somebody", "X3", joins="device"),
+    ]
+    journal.append(Database(shop_copy), messages, compacted_seq=lake.current(shop_copy).compacted_seq)
+    local = lake.connect()
+    expected, actual = (lake.read(shop_copy, backend) for backend in (local, engine.backend))
+    assert expected.merges is not None
+    for (name, table), (_, on_spark) in zip(expected.items(), actual.items(), strict=True):
+        in_order = [(column, "ascending") for column in table.columns]
+        rows = local.to_pyarrow(table).sort_by(in_order)
+        assert engine.backend.to_pyarrow(on_spark).sort_by(in_order).equals(rows), name
+
+
+@pytest.mark.parametrize(
+    "convert", [trait_values.flag, trait_values.number, trait_values.text, trait_values.day]
+)
+def test_odd_texts_are_read_alike(engine: SparkBuild, convert: Callable[[ir.StringValue], ir.Value]) -> None:
+    texts = [
+        "false", " FALSE\t", "\vno\f", "vf", "是", "1e3", "1d", "1.5f", "Infinity", "NaN", ".5", "7.", "+3",
+        "0x1F", "2024-02-30", "2024-02-29T10:00:00Z", "1700000000", "1700000000000", "",
+        "  ", "a\\b", "it's", None,
+    ]  # fmt: skip
+    rows = ibis.memtable(pa.table({"place": range(len(texts)), "value": texts}))
+    converted = rows.select("place", value=convert(rows.value)).order_by("place")
+    local = lake.connect().to_pyarrow(converted)
+    assert engine.backend.to_pyarrow(converted).to_pylist() == local.to_pylist()
+
+
+def test_own_sql_is_translated(engine: SparkBuild, home: Home, built: SnapshotSet) -> None:
+    select = "avg(amount) FILTER (WHERE days_ago <= 365 AND regexp_matches(product_id, '\\d$'))"
+    group = own_group([SqlFeature("own_mean", "order_lines", select, "currency", "Mean of a line.", None)])
+    results = []
+    for backend in (engine.backend, lake.connect()):
+        events = lake.read(home, backend)
+        everyone = populations.everyone_at(events, [built.current], home.shop().time_zone)
+        values = group.compute(events, everyone).order_by("customer_key")
+        results.append(backend.to_pyarrow(values)["own_mean"].to_numpy())
+    assert np.isfinite(results[0]).any()
+    np.testing.assert_allclose(*results, rtol=1e-9)
+
+
+def test_executors_with_other_code_are_refused(engine: SparkBuild, home: Home) -> None:
+    events = lake.read(home, engine.backend)
+    reader = opinions.TextReader.of(home)
+    message = "executors have another version of Patron"
+    with ExitStack() as resources:
+        other = SparkBuild(engine.backend, home.path, "0" * 64, resources)
+        read = other.with_opinions(events, reader).opinions
+        with pytest.raises(PatronError, match=message), failures(home.path):
+            engine.backend.to_pyarrow(read)
+
+
+def test_a_snapshot_with_missing_rows_gets_no_name(engine: SparkBuild, home: Home, tmp_path: Path) -> None:
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = {"customer_key": [1, 2], "as_of": [moment.replace(tzinfo=None)] * 2}
+    values = ibis.memtable(
+        pa.table(rows, schema=pa.schema([(KEYS[0], pa.int64()), (KEYS[1], pa.timestamp("us"))]))
+    )
+    path = tmp_path / "snapshot.parquet"
+    with pytest.raises(PatronError, match="2 of 3 rows"):
+        engine.write(values, [SnapshotFile(moment, path, 3)])
+    assert list(tmp_path.iterdir()) == []
+    engine.write(values, [SnapshotFile(moment, path, 2)])
+    assert read(path)["customer_key"].to_pylist() == [1, 2]
+
+
+def test_two_builds_by_spark_exclude_each_other(engine: SparkBuild, home: Home) -> None:
+    with pytest.raises(PatronError, match="another build by Spark is running"), spark_build(home, MASTER):
+        pass
+
+
+# Before Spark starts
+
+
+@pytest.mark.parametrize("java_home", ["nowhere", None])
+def test_without_java(shop_copy: Home, monkeypatch: pytest.MonkeyPatch, java_home: str | None) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("JAVA_HOME", java_home) if java_home else monkeypatch.delenv(
+        "JAVA_HOME", raising=False
+    )
+    with pytest.raises(PatronError, match="Spark needs Java 17 or later"), spark_build(shop_copy, MASTER):
+        pass
+    assert not list((shop_copy.path / "spark").glob("build-*"))
+
+
+def test_another_major_version_of_spark(shop_copy: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyspark.__version__", "3.5.1")
+    with (
+        pytest.raises(PatronError, match=r"this is Spark 3\.5\.1; Patron needs Spark 4"),
+        spark_build(shop_copy, MASTER),
+    ):
+        pass
+
+
+def test_without_spark(shop_copy: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_engine, "find_spec", lambda _: None)
+    with pytest.raises(PatronError, match="install the extra `spark`"), spark_build(shop_copy, MASTER):
+        pass
+
+
+def test_a_folder_that_cannot_be_written(shop_copy: Home) -> None:
+    (shop_copy.path / "spark").write_text("a file")
+    with pytest.raises(PatronError, match="spark cannot be written"), spark_build(shop_copy, MASTER):
+        pass
