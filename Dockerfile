@@ -9,6 +9,7 @@ RUN scripts/install.sh requirements.lock
 COPY patron.py LICENSE README.md ./
 COPY backup backup
 COPY commands commands
+COPY console console
 COPY core core
 COPY decisions decisions
 COPY events events

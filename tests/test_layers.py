@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -107,6 +108,11 @@ def test_a_folder_has_few_modules() -> None:
         if path.name != "__init__.py"
     )
     assert [folder for folder, modules in folders.items() if modules > MAX_MODULES] == []
+
+
+def test_the_image_has_every_package() -> None:
+    copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    assert copied >= set(PRODUCT)
 
 
 def test_the_place_of_an_error_may_be_in_every_package() -> None:
