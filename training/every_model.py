@@ -38,22 +38,25 @@ def train_all(
     Raises:
         PatronError: no model can be trained; the message has the reason of each.
     """
-    workspace, registry = Workspace.build(home, progress), Registry(home)
-
-    def train_customers(model: CustomerModel) -> ModelVersion:
-        return train(workspace, with_horizon(model, horizon), registry, progress)
-
-    trainings: dict[str, Callable[[], ModelVersion]] = {
-        name: partial(train_customers, model) for name, model in (MODELS | OPTIONAL).items()
-    }
-    trainings |= {name: partial(train, home, registry, progress) for name, train in OF_ORDERS.items()}
+    trained, left_out = [], {}
     with ExitStack() as stack:
+        registry = Registry(home)
+        trainings: dict[str, Callable[[], ModelVersion]] = {
+            name: partial(train, home, registry, progress) for name, train in OF_ORDERS.items()
+        }
         if "products" not in usable and (os.cpu_count() or 1) > 1:
             # It takes as long as the models of customers, and does not depend on them.
             ranking = stack.enter_context(computing(learn_ranking, home))
             trainings["products"] = lambda: publish_ranking(ranking(), registry)
-        trained, left_out = [], {}
-        for name, training in ((n, t) for n, t in trainings.items() if n not in usable):
+        workspace = Workspace.build(home, progress)
+
+        def train_customers(model: CustomerModel) -> ModelVersion:
+            return train(workspace, with_horizon(model, horizon), registry, progress)
+
+        of_customers = {name: partial(train_customers, model) for name, model in (MODELS | OPTIONAL).items()}
+        for name, training in (of_customers | trainings).items():
+            if name in usable:
+                continue
             try:
                 trained.append(training())
             except PatronError as error:
