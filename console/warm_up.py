@@ -65,7 +65,7 @@ class WarmUp:
             except Exception as error:  # the page says it to its visitors
                 _log.debug("%s: not loaded: %s", name, in_words(error))
             pause_s = RESTS * (time.monotonic() - step_began_s)
-        _log.info("the pages of the console were loaded in %.0f s", time.monotonic() - began_s)
+        _log.debug("the pages of the console were loaded in %.0f s", time.monotonic() - began_s)
 
     def _steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "sentences", templates

@@ -37,6 +37,9 @@ from serving.supervisor import NotifyingSupervisor, metrics_folder
 
 DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
 REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
+# How long a thread may go on while another waits; Python's own 5 ms, several times in a request, would be its
+# slowest percent while the log is written.
+SWITCH_S = 0.0005
 OpenApp: TypeAlias = Callable[[Home, ServingSettings], FastAPI]
 RETRY_SECONDS = 1.0  # between attempts of a worker to start while a store is unavailable
 _log = logging.getLogger(__name__)
@@ -167,6 +170,7 @@ def _refresher(home: Home) -> Iterator[None]:
 def _open(home: Home, settings: ServingSettings, open_app: OpenApp) -> FastAPI:
     """The application over a home, in a process of its own."""
     import_lightgbm_alone()
+    sys.setswitchinterval(SWITCH_S)
     connection.limit_waiting(connection.SERVICE_SECONDS)
     app = open_app(home, settings)
     # What was imported and opened stays: searching it for garbage takes tenths of a second.

@@ -38,6 +38,7 @@ def train_all(
     Raises:
         PatronError: no model can be trained; the message has the reason of each.
     """
+    home.shop()  # fails before anything is created where there is no shop
     trained, left_out = [], {}
     with ExitStack() as stack:
         registry = Registry(home)

@@ -211,5 +211,5 @@ def test_a_server_on_postgresql_keeps_versions_and_their_files(
         assert len(one.versions("churn")) == 2
     # The home holds nothing of it.
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["home.id"]
-    with pytest.raises(PatronError, match=f"MLflow at {address} refused"):
+    with pytest.raises(PatronError, match=f"MLflow at {address} cannot be reached"):
         one.versions("churn")

@@ -21,7 +21,7 @@ from core.storage.database import Database
 from events import journal
 from events.journal import Message
 from events.lake import shops
-from features.live import recompute as live
+from features.live import progress
 
 ROOT = Path(__file__).parents[2]
 until = partial(servers.wait_until, seconds=600)  # a build gives way to whatever else the machine does
@@ -82,7 +82,7 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             journal.append(
                 Database(home), [Message("m1", now, "A", rows={"order_lines": [line]})], compacted_seq=0
             )
-            until(lambda: live.lag(home, Database(home)).messages == 0)
+            until(lambda: progress.lag(home, Database(home)).messages == 0)
             for _ in range(6):
                 portrait = get("/v1/customers/A")
                 assert portrait is not None

@@ -97,9 +97,9 @@ def test_an_unexpected_error_is_logged_as_type_and_place(
     assert response.status_code == 500
     assert response.json()["request_id"] == response.headers["x-request-id"] == "r1"
     (line,) = lines()
-    source = (ROOT / "serving" / "scores" / "routes.py").read_text().splitlines()
+    source = (ROOT / "serving" / "scores" / "handler.py").read_text().splitlines()
     file, _, number = line.pop("place").partition(":")
-    assert file == "serving/scores/routes.py"
+    assert file == "serving/scores/handler.py"
     assert "scorer.score(" in source[int(number) - 1]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     seconds = line.pop("seconds")
