@@ -67,6 +67,8 @@ from serving.tracing import Tracer, open_tracer
 
 Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
+# Traces and metrics are those of this package, without messages of errors, which may name customers.
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _log = logging.getLogger(__name__)
 
 
@@ -217,8 +219,9 @@ async def _close(name: str, close: Callable[[], None]) -> None:
 def _without_services(lifespan: Lifespan | None) -> FastAPI:
     """All routes, without the services that they need to answer."""
     app: FastAPI = FastAPIOffline(
-        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan
-    )
+        title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
+    )  # fmt: skip
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
