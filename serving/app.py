@@ -67,8 +67,6 @@ from serving.tracing import Tracer, open_tracer
 
 Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 DESCRIPTION = "Customer intelligence: churn, propensity and lifetime value, from a company's own events."
-# Traces and metrics are those of this package, without messages of errors, which may name customers.
-_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _log = logging.getLogger(__name__)
 
 
@@ -122,8 +120,7 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
     home, instances = scorer.home, Services()
     instances.add(scorer, Scorer)
     metrics = instances.add(Metrics(log))
-    log_of_audit = instances.add(AuditLog(home))
-    instances.add(AuditQueue(log_of_audit, scorer.identity.keys))
+    instances.add(AuditQueue(instances.add(AuditLog(home)), scorer.identity.keys))
     instances.add(Timeline(home))
     instances.add(ScoreOrders(home))
     other_models = instances.add(OtherModels(watch))
@@ -217,10 +214,10 @@ async def _close(name: str, close: Callable[[], None]) -> None:
 
 
 def _without_services(lifespan: Lifespan | None) -> FastAPI:
-    """All routes, without the services that they need to answer."""
+    """All routes, without their services. FastAPI's telemetry would export messages that may name customers."""
     app: FastAPI = FastAPIOffline(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan,
-        telemetry=_NO_TELEMETRY,
+        telemetry=dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False),
     )  # fmt: skip
     problems.install(app)
     for router in ROUTERS:
