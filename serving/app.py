@@ -214,7 +214,7 @@ async def _close(name: str, close: Callable[[], None]) -> None:
 
 
 def _without_services(lifespan: Lifespan | None) -> FastAPI:
-    """All routes, without their services. FastAPI's telemetry would export messages that may name customers."""
+    """All routes, without services. FastAPI's telemetry is off: its messages of errors may name customers."""
     app: FastAPI = FastAPIOffline(
         title="Patron", version=features.__version__, description=DESCRIPTION, lifespan=lifespan,
         telemetry=dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False),
