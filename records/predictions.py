@@ -32,7 +32,8 @@ from records import batches, lost_rows
 from records.batches import PredictionBatch
 from records.tables import feature_sets, scores
 
-FLUSH_SECONDS = 0.25
+FLUSH_SECONDS = 0.05  # rarer commits are longer, and requests beside them are slower
+RETRY_SECONDS = 0.25  # after a commit that failed
 BATCH = 1000  # rows in a transaction, so that other writers do not wait long
 NOBODY = NO_FEATURES = 0  # of a row that contains the predictions of a large request
 MAX_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
@@ -139,11 +140,13 @@ class ScoreLog:
         self.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(FLUSH_SECONDS):
-            self._flush()
+        pause = FLUSH_SECONDS
+        while not self._stop.wait(pause):
+            pause = FLUSH_SECONDS if self._flush() else RETRY_SECONDS
         self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Commit the queue; whether all of it was committed."""
         while self._queue:
             rows, count = self._next_rows()
             names = {row.features for row in rows if isinstance(row, Prediction)}
@@ -160,9 +163,10 @@ class ScoreLog:
                 self._sets.clear()  # the database may have been replaced
                 self._queue.extendleft(reversed(rows))
                 _log.error("the score log cannot be written; it will be retried: %s", error)
-                return
+                return False
             self.written += count
             self._sets |= fresh
+        return True
 
     def _next_rows(self) -> tuple[list[Prediction | PredictionBatch], int]:
         """The rows of the next transaction, and the number of their predictions."""

@@ -39,7 +39,7 @@ DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
 REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
 # How long a thread may go on while another waits; Python's own 5 ms, several times in a request, would be its
 # slowest percent while the log is written.
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 OpenApp: TypeAlias = Callable[[Home, ServingSettings], FastAPI]
 RETRY_SECONDS = 1.0  # between attempts of a worker to start while a store is unavailable
 _log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 
-from records.predictions import FLUSH_SECONDS
 from serving.access.audit import audits_look
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
@@ -19,6 +18,7 @@ from serving.scores.handler import scores_as_json
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=[needs(Scope.SCORES)])
 ExplainerDep = Annotated[Explainer, service(Explainer)]
+READ_AGAIN_SECONDS = 0.25  # between attempts to read a prediction that may not be committed yet
 
 
 @router.post(
@@ -64,5 +64,5 @@ async def explanation(
         prediction = await explainer.run(lambda: explainer.explain_logged(prediction_id))
         if prediction is not None:
             return prediction
-        await asyncio.sleep(FLUSH_SECONDS)
+        await asyncio.sleep(READ_AGAIN_SECONDS)
     raise HTTPException(404, "the log has no such prediction")
