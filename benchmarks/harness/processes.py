@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+_ENDED = (FileNotFoundError, ProcessLookupError)
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """A process and all its living descendants."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()  # each thread lists those that it started
-    listed = " ".join((task / "children").read_text() for task in tasks).split()
-    return [pid, *(member for child in listed for member in family(int(child)))]
+    """A process and all its descendants; those that end meanwhile may be left out."""
+    listed = ""
+    with suppress(*_ENDED):
+        tasks = Path(f"/proc/{pid}/task").iterdir()  # each thread lists those that it started
+        listed = " ".join((task / "children").read_text() for task in tasks)
+    return [pid, *(member for child in listed.split() for member in family(int(child)))]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -21,5 +25,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _cpu_ticks(pid: int) -> int:
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, after_name[11:15]))  # utime, stime, and cutime, cstime of ended children
+    """The time of a process and of its ended children; 0 if it ended, since its parent's time contains it."""
+    with suppress(*_ENDED):
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, after_name[11:15]))  # utime, stime, and cutime, cstime of ended children
+    return 0
