@@ -48,7 +48,12 @@ def train_all(
         if "products" not in usable and (os.cpu_count() or 1) > 1:
             # It takes as long as the models of customers, and does not depend on them.
             ranking = stack.enter_context(computing(learn_ranking, home))
-            trainings["products"] = lambda: publish_ranking(ranking(), registry)
+
+            def publish_products() -> ModelVersion:
+                progress("products: waiting for the ranking", 0.9)
+                return publish_ranking(ranking(), registry)
+
+            trainings["products"] = publish_products
         workspace = Workspace.build(home, progress)
 
         def train_customers(model: CustomerModel) -> ModelVersion:

@@ -181,13 +181,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return refusal(error, request.url.path)
         # The router lists the methods of one route only.
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            error.headers = {
-                **(error.headers or {}),
-                "Allow": ", ".join(sorted(_methods(app, request.url.path))),
-            }
-        return refusal(error, request.url.path)
+        allowed = {"Allow": ", ".join(sorted(_methods(app, request.url.path)))}
+        headers = dict(error.headers or {}) | allowed
+        return problem(error.status_code, str(error.detail), headers, request.url.path)
 
     @app.exception_handler(PatronError)
     async def failed(request: Request, error: PatronError) -> JSONResponse:

@@ -15,7 +15,6 @@ from serving.scores.handler import scores_as_json
 from serving.scores.routes import router
 from serving.scores.schemas import ScoresRequest
 
-ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.name == "scores")
 _JSON = b"application/json"
 
 
@@ -27,18 +26,20 @@ class ScoresEndpoint:
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self.app, self.services = app, services
+        routes = (route for route in router.routes if isinstance(route, APIRoute))
+        self.route = next(route for route in routes if route.name == "scores")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a request for scores; pass every other one on."""
         if (
             scope["type"] != "http"
-            or scope["path"] != ROUTE.path
+            or scope["path"] != self.route.path
             or scope["method"] != "POST"
             or not _has_json(scope)
         ):
             await self.app(scope, receive, send)
             return
-        scope["route"] = ROUTE  # for authentication, the log and the metrics
+        scope["route"] = self.route  # for authentication, the log and the metrics
         try:
             content = await _body(receive)
             try:

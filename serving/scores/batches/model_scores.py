@@ -23,7 +23,7 @@ class ModelScores:
     Attributes:
         numbers: per field, such as ``score``, ``percentile`` and ``low``, a value of each customer.
         none: which customers have no score; their values are arbitrary.
-        reasons: per customer why a model refuses them; null for the others.
+        reasons: per customer why a model refuses them; null for the others, and for those without features.
     """
 
     model: FittedModel
