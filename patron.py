@@ -73,7 +73,11 @@ def _wrong_setting(error: Exception) -> str | None:
     if not isinstance(error, ValidationError) or not error.title.endswith("Settings"):
         return None
     prefix = "PATRON_CONSOLE_" if error.title == "ConsoleSettings" else "PATRON_"
-    return "; ".join(f"{prefix}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+    reasons = [
+        f"{prefix}{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors()
+    ]
+    return "; ".join(reasons)
 
 
 def _run_as_child() -> int:

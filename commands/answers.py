@@ -24,6 +24,13 @@ Segment = Annotated[
 ]
 
 
+class ScoringEngine(StrEnum):
+    """What computes the scores of a job."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
 class Language(StrEnum):
     """The language of texts and reasons."""
 
@@ -53,9 +60,14 @@ def score(
             metavar="FILE",
         ),
     ] = None,
+    engine: Annotated[
+        ScoringEngine, typer.Option(help="What scores: this process, or Spark at PATRON_SPARK_MASTER.")
+    ] = ScoringEngine.LOCAL,
     as_json: AsJson = False,
 ) -> None:
     """Score all customers, or a segment, into a file and the log; resumes an interrupted job."""
+    if engine is ScoringEngine.SPARK and (version is not None or table is not None):
+        raise typer.BadParameter("--engine spark takes no --version and no --table")
     if version is not None:
         if model == "all" or segment or job is not None:
             raise typer.BadParameter("--version takes --model NAME, no --segment and no --job")
@@ -67,15 +79,18 @@ def score(
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         _score_table(table, model, version, out, as_json)
         return
+    from core.settings import FeatureSettings
     from records.job import segment_of
     from serving.score_jobs.to_file import score_everyone
 
     if job is not None and (model != "all" or segment):
         raise typer.BadParameter("a job keeps its models and its segment; leave out --model and --segment")
+    master = FeatureSettings().spark_master if engine is ScoringEngine.SPARK else None
     with progress_bar(as_json) as progress:
         done = score_everyone(
-            open_home(), out, model_names(model), progress, segment=segment_of(segment), job_id=job
-        )
+            open_home(), out, model_names(model), progress,
+            segment=segment_of(segment), job_id=job, spark_master=master,
+        )  # fmt: skip
     audited(open_home(), "exported scores", done["job_id"])
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]
     if done["already_scored"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core import logging_setup
@@ -30,9 +30,9 @@ class FeatureSettings(BaseSettings):
         json_schema_extra={"unit": "URL", "default": "`feast/online.db` in the home"},
     )
     spark_master: str = Field(
-        "local[*]",
-        description="where `patron build --engine spark` computes: a cluster, such as `spark://host:7077`, or"
-        " this machine",
+        "local[*,4]",
+        description="where `patron build` and `patron score` compute with `--engine spark`: a cluster, such"
+        " as `spark://host:7077`, or this machine with all cores and four attempts per task",
         json_schema_extra={"unit": "address"},
     )
     compact_after: int = Field(
@@ -67,6 +67,20 @@ class FeatureSettings(BaseSettings):
         description="the log format of long-running processes",
         json_schema_extra={"default": "`text` on a terminal, else `json`"},
     )
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _folder(cls, home: object) -> object:
+        """The path of ``file:///path``; other addresses are refused."""
+        scheme, separator, path = str(home).partition("://")
+        if not separator:
+            return home
+        if scheme != "file":
+            raise ValueError(
+                f"a home is a folder, since its files are published by renaming them, and {scheme}:// is not"
+                " one; mount the bucket or file system, and use the path at which it is mounted"
+            )
+        return path
 
     def open_home(self) -> Home:
         """The home; opens no file yet."""

@@ -20,6 +20,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlglot
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkSchema, PySparkType
@@ -88,6 +89,12 @@ class SparkBackend(Backend):  # type: ignore[misc]
         """
         mapped = self.frame(rows).mapInArrow(function, PySparkSchema.from_ibis(schema))
         return self.view(mapped, schema)
+
+    def sum_of_tasks(self, count: int, function: Batches) -> int:
+        """The sum of the integers that a function makes of the numbers from 0 to ``count``, each a task."""
+        numbers = self._session.range(0, count, 1, count)
+        results = numbers.mapInArrow(function, PySparkSchema.from_ibis(ibis.schema({"result": "int64"})))
+        return int(pc.sum(results.toArrow()["result"]).as_py() or 0)
 
     def to_pyarrow(self, expr: ir.Expr, /, **_: Any) -> Any:
         """The result of an expression, with the types that Ibis declares."""

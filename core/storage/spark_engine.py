@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import PatronError
+from core.storage import spark_watch
 
 if TYPE_CHECKING:
     from py4j.clientserver import ClientServer
@@ -76,6 +77,8 @@ def connected(master: str, work: Path) -> Iterator[SparkBackend]:
             backend.do_connect(SparkSession(context))
             if _is_local(master) and not context.getConf().contains(_PARTITIONS):
                 backend.raw_sql(f"SET {_PARTITIONS} = {_LOCAL_PARTITIONS}")
+        if not _is_local(master):
+            resources.enter_context(spark_watch.watched(context, master))
         yield backend
 
 

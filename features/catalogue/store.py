@@ -98,7 +98,7 @@ class Store:
     ) -> None:
         self.home = home
         self.online_file = home.online_file
-        self._address = online_address(home, settings)
+        self.address = online_address(home, settings)
         self.online = self._open(patience_s)
         self._registry = home.feast / "registry.db"
         self._cached_views: tuple[files.Stamp | None, dict[str, View]] | None = None
@@ -119,7 +119,7 @@ class Store:
                 provider="local",
                 registry=RegistryConfig(path=str(self._registry)),
                 offline_store=DuckDBOfflineStoreConfig(),
-                online_store=PackedOnlineStoreConfig(address=self._address, home=str(self.home.path)),
+                online_store=PackedOnlineStoreConfig(address=self.address, home=str(self.home.path)),
                 entity_key_serialization_version=3,
                 repo_path=self.home.feast,
             )
@@ -132,7 +132,7 @@ class Store:
         """
         Database(self.home).prepare()  # a home of an earlier release gets its id
         store = self._feast
-        repository.write(self.home, PROJECT, self._address)
+        repository.write(self.home, PROJECT, self.address)
         import feast
 
         customer = feast.Entity(
@@ -226,17 +226,24 @@ class Store:
 
         Customers in none of the snapshots are deleted, unless they have newer events.
         """
-        shop, layouts = self.home.shop(), self._layouts()
-        written = rows.write(self.online, layouts, snapshots, shop)
+        written = rows.write(self.online, self.layouts(), snapshots, self.home.shop())
         until = max(int(rows.moments(snapshot).max(initial=0)) for snapshot in snapshots.values())
-        rows.erase_others(self.online, list(layouts), written, until, shop)
+        self.erase_others(written, until)
+
+    def erase_others(self, retained: set[int], until_us: int) -> None:
+        """Delete other customers than these from the online store, unless they have newer events.
+
+        Args:
+            until_us: newer are the rows after this moment, in microseconds since 1970.
+        """
+        rows.erase_others(self.online, list(self.layouts()), retained, until_us, self.home.shop())
 
     def write_online(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Write the rows of snapshots, by group, into the online store; each row keeps its as_of.
 
         An older row never replaces a newer one.
         """
-        rows.write(self.online, self._layouts(), snapshots, self.home.shop())
+        rows.write(self.online, self.layouts(), snapshots, self.home.shop())
 
     def forget(self, keys: Sequence[int]) -> None:
         """Delete customers from the online store."""
@@ -244,16 +251,22 @@ class Store:
 
     def reader(self, features: Sequence[str]) -> OnlineReader:
         """A reader of these features by customer key; threads may share it."""
-        return rows.reader(self.online, self._layouts(), self._views_of(features))
+        return rows.reader(self.online, self.layouts(), self._views_of(features))
 
     def patient_reader(self, features: Sequence[str]) -> OnlineReader:
         """The same for tens of thousands of customers at a time, with a longer timeout."""
-        return rows.reader(self._open(), self._layouts(), self._views_of(features))
+        return rows.reader(self._open(), self.layouts(), self._views_of(features))
 
     def _open(self, patience_s: float | None = None) -> CellStore:
-        return open_cells(self._address, patience_s, partial(home_id.read, self.home))
+        return open_cells(self.address, patience_s, partial(home_id.read, self.home))
 
-    def _layouts(self) -> dict[str, CellLayout]:
+    @property
+    def is_server(self) -> bool:
+        """Whether other machines can write the online rows: they are in Redis."""
+        return "://" in self.address
+
+    def layouts(self) -> dict[str, CellLayout]:
+        """The contents of each view's cells."""
         return {name: view.layout for name, view in self._views().items()}
 
     def _views(self) -> dict[str, View]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -56,14 +56,18 @@ def _sources_are_as_imported() -> bool:
     return max(path.stat().st_ctime for path in _sources(_ROOT)) < _IMPORTED_AT - _SETTLED_S
 
 
-def _sources(root: Path) -> Iterator[Path]:
-    return (path for package in PACKAGES for path in (root / package).rglob("*.py"))
+def _sources(root: Path, packages: Sequence[str] = PACKAGES) -> Iterator[Path]:
+    return (path for package in packages for path in (root / package).rglob("*.py"))
 
 
-def digest_of_sources(root: Path = _ROOT) -> str:
-    """The SHA-256 of the sources that definitions can depend on, and of the versions of the compilers."""
+def digest_of_sources(root: Path = _ROOT, packages: Sequence[str] = PACKAGES) -> str:
+    """The SHA-256 of sources and of the versions of the compilers.
+
+    Args:
+        packages: those of the sources; by default the ones that definitions can depend on.
+    """
     digest = hashlib.sha256("".join(f"{name} {version(name)}\n" for name in _COMPILERS).encode())
-    for path in sorted(_sources(root)):
+    for path in sorted(_sources(root, packages)):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()

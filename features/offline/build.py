@@ -12,7 +12,7 @@ from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import groups_of
 from features.offline import boundaries, current, snapshots
-from features.offline.engines import BuildEngine
+from features.offline.engines import BuildEngine, online_rows
 from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import TextReader
 
@@ -36,7 +36,7 @@ def build(
     if TextReader.of(home) != reader:  # the computed features may differ from the catalogue
         raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
-    store.fill_online({group.name: built.table(group, built.current) for group in groups})
+    online_rows.fill(store, built, engine.executors if engine else None)
     # Customers merged since then have rows again.
     merges = Identity(home).merges()
     store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])

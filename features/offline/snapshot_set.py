@@ -47,6 +47,10 @@ class SnapshotSet:
         joined = pd.concat(frames, axis=1)
         return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
+    def current_files(self) -> dict[str, Path]:
+        """The file of each group's current snapshot."""
+        return {group: _file(folder, self.current) for group, folder in self.folders.items()}
+
     def table(self, group: FeatureGroup, as_of: datetime) -> pa.Table:
         """One stored snapshot as an Arrow table, with the types of its file."""
         return pq.read_table(snapshot_path(self.folders, group, as_of))

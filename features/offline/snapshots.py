@@ -30,7 +30,7 @@ from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
 from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
-from features.offline.engines import BuildEngine, DuckDbBuild, SnapshotFile
+from features.offline.engines import BuildEngine, DuckDbBuild, GroupSnapshots, SnapshotFile
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -216,13 +216,16 @@ def _compute(
             prepared: dict[str, ir.Table] = {}
             if len(members) > 1:  # read and filter shared inputs once
                 prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
+            tables = []
             for group in members:
                 if stored is not None and (facts := stored(group, missing)) is not None:
                     prepared["facts"] = facts
                 values = group.compute(events, cached, prepared=prepared)
                 paths = {t: snapshot_path(folders, group, t) for t in missing}
                 paths[missing[0]].parent.mkdir(parents=True, exist_ok=True)
-                engine.write(values, [SnapshotFile(t, path, customers[t]) for t, path in paths.items()])
+                files = [SnapshotFile(t, path, customers[t]) for t, path in paths.items()]
+                tables.append(GroupSnapshots(values, files))
+            engine.write(tables)
 
 
 def _stored(

@@ -72,7 +72,7 @@ def score_job(
         Stopped: the job was stopped.
         PatronError: a model's version cannot be opened any more, or a store is missing or unreadable.
     """
-    models = _open(store, job, champions)
+    models = open_models(store, job, champions)
     features = dict.fromkeys(name for model in models for name in model.features)
     reader = champions.store.patient_reader([*features])
     chunks = store.open_chunks(job)
@@ -124,7 +124,7 @@ def _within(everyone: Iterator[NDArray[np.int64]], inside: NDArray[np.int64]) ->
         yield keys[np.isin(keys, inside)]
 
 
-def _open(store: ScoreJobStore, job: ScoreJob, champions: Champions) -> list[FittedModel]:
+def open_models(store: ScoreJobStore, job: ScoreJob, champions: Champions) -> list[FittedModel]:
     """The versions with which a job began.
 
     Raises:

@@ -98,7 +98,7 @@ Command = Callable[..., Ran]
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process, which saves the seconds of its imports: (home, *words)."""
 
-    def run(home: Path, *words: str) -> Ran:
+    def run(home: Path | str, *words: str) -> Ran:
         monkeypatch.setenv("PATRON_HOME", str(home))
         monkeypatch.setattr(sys, "argv", ["patron", *words])
         capsys.readouterr()
@@ -270,6 +270,17 @@ def test_a_setting_that_cannot_be_understood_is_said_in_a_line(
         assert ran.code == 2
         (line,) = ran.err.splitlines()
         assert line.startswith("patron: PATRON_PORT: Input should be ")
+
+
+def test_a_home_in_a_bucket_is_refused(command: Command) -> None:
+    ran = command("s3://bucket/shop", "kpis")
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
+    assert line.startswith("patron: PATRON_HOME: a home is a folder")
+
+
+def test_a_home_may_be_the_address_of_a_folder(trained_shop: Home, command: Command) -> None:
+    assert command(f"file://{trained_shop.path}", "models").code == 0
 
 
 def test_a_port_in_use_is_said_in_a_line(trained_shop: Home, command: Command) -> None:

@@ -481,7 +481,7 @@ def _at(table: pa.Table, moment: datetime) -> pa.Table:
 def test_rows_of_other_definitions_are_refused_and_a_build_mends_them(
     changed: Store, built: SnapshotSet, expected: pd.DataFrame
 ):
-    key, layout = int(expected.index[0]), changed._layouts()["price"]
+    key, layout = int(expected.index[0]), changed.layouts()["price"]
     other = CellLayout("price", tuple(Field(f.name, f.dtype, "of yesterday") for f in layout.fields))
     rows = built.table(GROUPS[1], built.current).slice(0, 1)
     at = np.array([micros(built.current)])

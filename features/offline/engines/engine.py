@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,10 @@ import ibis.expr.types as ir
 
 from core.errors import PatronError
 from events.schema import Events
+from features.offline.engines.executors import Executors
 from features.text.opinions import TextReader
+
+CUSTOMERS_PER_ROW_GROUP = 100_000  # a reader of some customers reads no others than these
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class SnapshotFile:
             )
 
 
+@dataclass(frozen=True)
+class GroupSnapshots:
+    """The features of a group at some moments.
+
+    Attributes:
+        values: a row per customer and moment.
+        files: of each moment.
+    """
+
+    values: ir.Table
+    files: Sequence[SnapshotFile]
+
+
 class BuildEngine(Protocol):
     """An engine of a build.
 
@@ -47,11 +63,15 @@ class BuildEngine(Protocol):
     backend: Any
     max_orders_per_query: int
 
+    @property
+    def executors(self) -> Executors | None:
+        """The executors of Spark; None if this process computes."""
+
     def with_opinions(self, events: Events, reader: TextReader) -> Events:
         """The event tables with the opinions in the texts of activities."""
 
-    def write(self, values: ir.Table, files: Sequence[SnapshotFile]) -> None:
-        """Write values into a file for each moment, each in one step, by ``customer_key``.
+    def write(self, tables: Iterable[GroupSnapshots]) -> None:
+        """Write each table into a file for each moment, each in one step, by ``customer_key``.
 
         Raises:
             PatronError: rows are missing, or a file cannot be written.

@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
 from core.own_features import SqlFeature
+from core.settings import FeatureSettings
 from core.storage import spark_engine
 from core.storage.database import Database
 from events import journal, lake
 from events.journal.message import Message
+from features.catalogue.store import Store, import_feast
 from features.group import KEYS
 from features.groups import trait_values
 from features.groups.own_sql import own_group
+from features.groups.price import price
 from features.offline import populations, snapshots
-from features.offline.engines import SnapshotFile
-from features.offline.engines.spark import SparkBuild, failures, spark_build
+from features.offline.engines import GroupSnapshots, SnapshotFile, online_rows
+from features.offline.engines.executors import failures
+from features.offline.engines.snapshot_columns import SnapshotColumns
+from features.offline.engines.spark import SparkBuild, spark_build
 from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
+from models.registry.registry import Registry
+from records import score_jobs
+from records.job import COMMAND
+from records.score_jobs import ScoreJobStore
+from serving.files import tables
+from serving.score_jobs import by_spark
+from serving.score_jobs.by_spark import ChunkTask
+from serving.score_jobs.scoring import create_job, score_job
+from serving.scores.scorer import open_scorer
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[3]
-MASTER = "local[2]"
+MASTER = "local[2,4]"  # two cores, four attempts per task
 UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)  # the clock of the shop
 # A small shop: compiling queries would take longer than computing them.
 CONFIGURATION = """
@@ -69,21 +84,18 @@ def home(
 
 
 @pytest.fixture(scope="module")
-def left_behind(environment: None, home: Home) -> set[Path]:
-    """The files of the snapshots when a build by Spark was killed at its first one."""
-    command = [sys.executable, "-m", "patron", "build", "--no-monthly", "--engine", "spark"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PATRON_HOME": str(home.path)}, stderr=subprocess.PIPE, text=True
-    ) as building:
-        while building.poll() is None and not snapshot_files(home):
-            time.sleep(0.05)
-        assert building.poll() is None, building.stderr.read() if building.stderr else ""
-        building.send_signal(signal.SIGKILL)
-    return snapshot_files(home)
+def left_behind(environment: None, home: Home, built_shop: Home, built: SnapshotSet) -> Path:
+    """The file of the one snapshot that an earlier build stored, and a folder that it left behind."""
+    (home.path / "spark" / "build-killed").mkdir(parents=True)
+    source = built.current_files()["purchases"]
+    path = home.path / source.relative_to(built_shop.path)
+    path.parent.mkdir(parents=True)
+    shutil.copy2(source, path)
+    return path
 
 
 @pytest.fixture(scope="module")
-def engine(left_behind: set[Path], home: Home) -> Iterator[SparkBuild]:
+def engine(left_behind: Path, home: Home) -> Iterator[SparkBuild]:
     """Spark on two cores."""
     with spark_build(home, MASTER) as opened:
         yield opened
@@ -91,14 +103,10 @@ def engine(left_behind: set[Path], home: Home) -> Iterator[SparkBuild]:
 
 @pytest.fixture(scope="module")
 def stored(engine: SparkBuild, home: Home, built: SnapshotSet) -> list[Path]:
-    """The files of the snapshots after the next build, which was not killed."""
+    """The files of the snapshots after a build."""
     before = populations.month_before(built.as_ofs[:-1], built.current)
     snapshots.store(home, [*before, built.current], engine=engine)
-    return sorted(snapshot_files(home))
-
-
-def snapshot_files(home: Home) -> set[Path]:
-    return {path for path in home.snapshots.rglob("*.parquet") if path.stat().st_size}
+    return sorted(home.snapshots.rglob("*.parquet"))
 
 
 def read(path: Path) -> pa.Table:
@@ -106,21 +114,12 @@ def read(path: Path) -> pa.Table:
         return file.read()
 
 
-def test_a_killed_build_leaves_whole_snapshots_only(
-    left_behind: set[Path], home: Home, built_shop: Home
+def test_a_build_continues_and_removes_what_was_left(
+    left_behind: Path, stored: list[Path], built: SnapshotSet, home: Home
 ) -> None:
-    assert left_behind
-    for path in left_behind:
-        expected = built_shop.path / path.relative_to(home.path)
-        assert read(path)["customer_key"].equals(read(expected)["customer_key"])
-    assert not list(home.snapshots.rglob("current.json"))
-    assert list((home.path / "spark").glob("build-*"))
-
-
-def test_the_next_build_continues_and_removes_what_was_left(
-    left_behind: set[Path], stored: list[Path], home: Home
-) -> None:
-    assert left_behind < set(stored)
+    written = left_behind.stat().st_mtime_ns
+    assert written == built.current_files()["purchases"].stat().st_mtime_ns
+    assert left_behind in stored
     assert len(list((home.path / "spark").glob("build-*"))) == 1  # its own
 
 
@@ -197,11 +196,11 @@ def test_own_sql_is_translated(engine: SparkBuild, home: Home, built: SnapshotSe
 def test_executors_with_other_code_are_refused(engine: SparkBuild, home: Home) -> None:
     events = lake.read(home, engine.backend)
     reader = opinions.TextReader.of(home)
-    message = "executors have another version of Patron"
+    message = "executors have another version of Patron than this process, or none"
     with ExitStack() as resources:
-        other = SparkBuild(engine.backend, home.path, "0" * 64, resources)
+        other = SparkBuild(replace(engine.executors, sources="0" * 64), resources)
         read = other.with_opinions(events, reader).opinions
-        with pytest.raises(PatronError, match=message), failures(home.path):
+        with pytest.raises(PatronError, match=message), failures(home.path, "it computed features"):
             engine.backend.to_pyarrow(read)
 
 
@@ -213,15 +212,122 @@ def test_a_snapshot_with_missing_rows_gets_no_name(engine: SparkBuild, home: Hom
     )
     path = tmp_path / "snapshot.parquet"
     with pytest.raises(PatronError, match="2 of 3 rows"):
-        engine.write(values, [SnapshotFile(moment, path, 3)])
+        engine.write([GroupSnapshots(values, [SnapshotFile(moment, path, 3)])])
     assert list(tmp_path.iterdir()) == []
-    engine.write(values, [SnapshotFile(moment, path, 2)])
+    engine.write([GroupSnapshots(values, [SnapshotFile(moment, path, 2)])])
     assert read(path)["customer_key"].to_pylist() == [1, 2]
 
 
 def test_two_builds_by_spark_exclude_each_other(engine: SparkBuild, home: Home) -> None:
-    with pytest.raises(PatronError, match="another build by Spark is running"), spark_build(home, MASTER):
+    with pytest.raises(PatronError, match="another command uses Spark"), spark_build(home, MASTER):
         pass
+
+
+# Feast
+
+
+def test_feast_on_spark_reads_the_same_snapshots(engine: SparkBuild, built: SnapshotSet) -> None:
+    import_feast()
+    import feast
+    from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkOfflineStoreConfig
+    from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
+    from feast.repo_config import RegistryConfig
+
+    staging = engine.executors.staging
+    store = feast.FeatureStore(
+        config=feast.RepoConfig(
+            project="analysis", provider="local", registry=RegistryConfig(path=str(staging / "feast.db")),
+            offline_store=SparkOfflineStoreConfig(), entity_key_serialization_version=3, repo_path=staging,
+        )
+    )  # fmt: skip
+    customer = feast.Entity(name="customer", join_keys=[KEYS[0]], value_type=feast.ValueType.INT64)
+    features = [name for name, feature in price.features.items() if feature.dtype == "float64"]
+    source = SparkSource(
+        name="price", path=str(built.folders["price"]), file_format="parquet", timestamp_field="as_of",
+        created_timestamp_column="created_at",
+    )  # fmt: skip
+    schema = [feast.Field(name=name, dtype=feast.types.Float64) for name in features]
+    view = feast.FeatureView(
+        name="price", entities=[customer], schema=schema, source=source, ttl=price.fresh_for
+    )
+    store.apply([customer, view])
+    moments = [built.as_ofs[-2], built.current]
+    expected = pd.concat([built.frame(price, moment)[:20] for moment in moments], ignore_index=True)
+    population = expected[list(KEYS)].rename(columns={"as_of": "event_timestamp"})
+    joined = store.get_historical_features(
+        entity_df=population, features=[f"price:{name}" for name in features]
+    ).to_df()
+    joined = joined.sort_values(["event_timestamp", KEYS[0]], ignore_index=True)
+    names = [KEYS[0], *features]
+    pd.testing.assert_frame_equal(joined[names], expected[names], check_dtype=False)
+
+
+# Online rows and scores
+
+
+def test_online_rows_of_executors_are_the_bytes_of_this_process(
+    engine: SparkBuild, built_shop: Home, built: SnapshotSet, redis_address: str
+) -> None:
+    store = Store(built_shop, FeatureSettings(online_store=redis_address))
+    store.online.prepare([*store.layouts().values()])
+    filled = []
+    with redis.Redis.from_url(redis_address) as client:
+        for executors in (None, engine.executors):
+            online_rows.fill(store, built, None)
+            newer = {"price": built.frame(price, built.current)[:3]}
+            newer["price"]["as_of"] = newer["price"]["as_of"] + timedelta(seconds=1)
+            store.write_online(newer)
+            online_rows.fill(store, built, executors)
+            names = sorted(client.scan_iter("patron:online:*"))
+            filled.append(dict(zip(names, client.mget(names), strict=True)))
+            client.flushdb()
+            store.online.prepare([*store.layouts().values()])
+    assert len(filled[0]) > 500
+    assert filled[0] == filled[1]
+
+
+@dataclass(frozen=True)
+class KilledAtFirst:
+    """A task whose process is killed when it has worked for the first time."""
+
+    task: Callable[[int], int]
+    mark: Path
+
+    def __call__(self, number: int) -> int:
+        done = self.task(number)
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
+def test_scores_are_the_bytes_of_those_without_spark(
+    engine: SparkBuild, trained_copy: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when an executor's process is killed."""
+    monkeypatch.setattr(score_jobs, "CHUNK", 250)
+    mark = tmp_path / "killed"
+    monkeypatch.setattr(by_spark, "ChunkTask", lambda *fields: KilledAtFirst(ChunkTask(*fields), mark))
+    store, champions = ScoreJobStore(trained_copy), open_scorer(trained_copy, None).champions
+    files = []
+    for score in (partial(score_job, threads=1), partial(by_spark.score_job, executors=engine.executors)):
+        job = create_job(store, champions, ["churn", "clv"], segment=None, origin=COMMAND)
+        with store.execute(job):
+            score(store, job, champions)
+        files.append(b"".join(tables.stream(store, job, "parquet")))
+    assert mark.exists()
+    assert job.chunks > 2
+    assert files[0] == files[1]
+
+
+def test_an_executor_refuses_a_changed_model(trained_copy: Home) -> None:
+    champions = open_scorer(trained_copy, None).champions
+    job = create_job(ScoreJobStore(trained_copy), champions, ["churn"], segment=None, origin=COMMAND)
+    files, digest = Registry(trained_copy).files("churn", job.models["churn"])
+    bundles = {"churn": (files | {"reference.json": b"{}"}, digest)}
+    task = ChunkTask(trained_copy.path, job, [0], bundles, SnapshotColumns.of(trained_copy), {})
+    with pytest.raises(PatronError, match=r"reference\.json is missing or not as it was published"):
+        task(0)
 
 
 # Before Spark starts
