@@ -41,6 +41,13 @@ class FeatureSettings(BaseSettings):
         description="the number of events in the database from which they are moved into the lake",
         json_schema_extra={"unit": "events"},
     )
+    live_cache_mb: int = Field(
+        512,
+        ge=1,
+        le=1_000_000,
+        description="the size of the events of the lake that a refresher holds in memory",
+        json_schema_extra={"unit": "MB"},
+    )
     quarantine_events: int = Field(
         100_000,
         ge=1,

@@ -6,10 +6,9 @@ import gc
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from socket import socket
 from typing import TypeAlias
 
@@ -17,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
-from core import child_process, logging_setup, private
+from core import logging_setup, private
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
@@ -32,11 +31,11 @@ from serving.access import authentication
 from serving.access.keys import Keys
 from serving.edge.connections import allow_open_files
 from serving.edge.draining import DrainedProtocol
+from serving.refresher_child import running_refresher
 from serving.settings import ServingSettings
 from serving.supervisor import NotifyingSupervisor, metrics_folder
 
 DRAIN_S = 10  # from SIGTERM until requests in progress are cancelled
-REFRESHER_POLL_S, REFRESHER_PAUSE_S = 0.5, 5.0
 # How long a thread may go on while another waits; Python's own 5 ms, several times in a request, would be its
 # slowest percent while the log is written.
 SWITCH_S = 0.0001
@@ -56,7 +55,7 @@ def serve(
 
     The service listens on the socket that systemd passes, if it does. When it stops, connections are drained
     for ``DRAIN_S`` seconds at most, see :class:`~serving.edge.draining.DrainedProtocol`. In a shop that
-    receives events, a refresher process is started and ended with the service.
+    receives events, a refresher process is started and ended with the service, unless shards divide the shop.
 
     Args:
         ready: called when requests are answered.
@@ -78,7 +77,7 @@ def serve(
 
     with_refresher = shop.live and settings.refresher == "child"
     # Ctrl-C is the usual way to stop the service.
-    with _refresher(home) if with_refresher else nullcontext(), suppress(KeyboardInterrupt):
+    with running_refresher(home) if with_refresher else nullcontext(), suppress(KeyboardInterrupt):
         if settings.workers > 1:
             _serve_in_workers(home, settings, report_ready, factory)
         else:
@@ -132,39 +131,6 @@ def _serve_in_workers(home: Home, settings: ServingSettings, ready: Callable[[],
         os.environ[SHARED] = str(folder / "registry.json")
         sockets = systemd.passed_sockets() or [config.bind_socket()]
         NotifyingSupervisor(config, sockets, ready, folder).run()
-
-
-@contextmanager
-def _refresher(home: Home) -> Iterator[None]:
-    """A refresher as a child process, which also ends when this process is killed; another follows if it
-    dies.
-    """
-    ended = threading.Event()
-
-    def run() -> None:
-        while True:
-            process = child_process.start(home, "refresh")
-            while (code := process.poll()) is None:
-                if ended.wait(REFRESHER_POLL_S):
-                    process.stop()
-                    return
-            fields = {"refresher": process.pid, "exit_code": code}
-            _log.error(
-                "the refresher %s ended with %s; another is started",
-                process.pid,
-                code,
-                extra={"fields": fields},
-            )
-            if ended.wait(REFRESHER_PAUSE_S):
-                return
-
-    thread = threading.Thread(target=run, name="refresher")
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _open(home: Home, settings: ServingSettings, open_app: OpenApp) -> FastAPI:

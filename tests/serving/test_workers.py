@@ -55,6 +55,7 @@ def gone(pid: int) -> bool:
 def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_path: Path) -> None:
     home, port = Home(tmp_path / "home"), servers.free_port()
     shops.begin_live(home, "Europe/Berlin", "EUR")
+    progress.divide(home, 2)
     command = [sys.executable, str(ROOT / "patron.py"), "serve", "--workers", "2", "--port", str(port)]
     environment = os.environ | {"PATRON_HOME": str(home.path), "MLFLOW_TRACKING_URI": ""}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as service:
@@ -70,6 +71,9 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
             alive = until(lambda: get("/healthz"))
             assert alive.status_code == 200
             workers = until(lambda: of(service.pid, "spawn_main", 2))
+            # Each shard has a refresher of its own.
+            assert not any("-m patron refresh" in line for line in children(service.pid).values())
+            progress.divide(home, 1)
             until(lambda: of(service.pid, "-m patron refresh", 1))
             not_ready = get("/readyz")
             assert not_ready is not None
@@ -104,4 +108,8 @@ def test_workers_of_an_empty_shop_answer_and_a_refresher_follows_the_news(tmp_pa
         assert (death["level"], death["worker"], death["exit_code"]) == ("error", workers[0], -9)
         (death,) = (line for line in logged if line.get("refresher") == refresher and "exit_code" in line)
         assert (death["level"], death["exit_code"]) == ("error", -9)
+        divisions = [line["message"] for line in logged if "divided" in line["message"]]
+        assert ["into 2 shards" in divisions[0], *divisions[1:]] == [
+            True, "the customers of this shop are no longer divided; this service starts a refresher"
+        ]  # fmt: skip
         until(lambda: all(gone(pid) for pid in everybody))

@@ -28,14 +28,13 @@ from core.storage.database import Database
 from events import journal, lake
 from events.identity import Identity
 from events.journal import Message
-from events.lake import shops
+from events.lake import shops, versions
 from events.lake.buckets import History
 from events.lake.compaction import compact
 from events.schema import POPULATION, STORED, Events
 from features.group import compute
 from features.groups import FEATURES
 from features.live import compiled
-from features.live import recompute as live
 from features.live.progress import Lag, Watermark, lag
 from features.live.recompute import LiveUpdater
 from features.live.refresher import Refresher, refresh_once
@@ -47,6 +46,8 @@ from features.text.classifier import TextClassifier
 
 ZONE = "Europe/Berlin"
 BEGIN = datetime(2026, 3, 2, 10, 0, 0, 500_000, tzinfo=UTC)
+
+ARRIVING = 900  # customers, enough for a kill while they are computed
 
 
 @dataclass
@@ -507,7 +508,7 @@ def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
     assert world.check() == 1
 
 
-def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None:
+def test_memory_holds_few_row_groups_and_versions_change_them(world: World) -> None:
     for n in range(20):
         world.order(f"c{n}", f"{n}")
     compact(world.home, world.database)
@@ -518,13 +519,30 @@ def test_memory_holds_few_buckets_and_versions_change_them(world: World) -> None
     assert narrow.of(keys) == first
     world.order("c3", "again")
     compact(world.home, world.database)
-    stored = dict(wide._buckets)
+    stored = dict(wide._groups)
     again = wide.of(keys)
-    changed = {place for place, bucket in wide._buckets.items() if bucket is not stored[place]}
-    assert changed == {("order_lines", world.key("c3") % lake.BUCKETS)}
+    changed = {place for place, group in wide._groups.items() if group is not stored[place]}
+    assert changed == {("order_lines", world.key("c3") % lake.BUCKETS, 0)}
     assert again["order_lines"].num_rows == 21
     assert narrow.of(keys) == again
-    assert sum(bucket.bytes > 0 for bucket in narrow._buckets.values()) <= 1
+    assert sum(group.bytes > 0 for group in narrow._groups.values()) <= 1
+
+
+def test_only_the_row_groups_of_a_customer_are_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "ROW_GROUP_ROWS", 2048)  # DuckDB's least
+    for n in range(lake.BUCKETS + 1):
+        world.order(f"c{n}", f"{n}")
+    first, second = "c0", f"c{lake.BUCKETS}"  # of one bucket
+    for customer in (first, second):
+        world.tell(customer, traits=[world.trait(f"{customer} {n}") for n in range(3000)])
+    compact(world.home, world.database)
+    bucket = world.key(first) % lake.BUCKETS
+    assert world.key(second) % lake.BUCKETS == bucket
+    for customer, groups in ((first, [0, 1]), (second, [1, 2])):
+        history = History(world.home, world.database)
+        values = history.of([world.key(customer)])["traits"]["value"].to_pylist()
+        assert sorted(values) == sorted(f"{customer} {n}" for n in range(3000))
+        assert [group for name, _, group in history._groups if name == "traits"] == groups
 
 
 @pytest.mark.slow
@@ -535,7 +553,7 @@ def test_of_two_refreshers_one_works_and_killed_the_other_takes_over(
     world = World(home, Wall())
     works = [child_process.start(home, "refresh") for _ in range(2)]
     try:
-        for n in range(3 * live.CHUNK):
+        for n in range(ARRIVING):
             world.wall.at = datetime.now(UTC)
             world.sent.append(
                 Message(f"m{n}", world.wall.at, f"c{n}", rows={"order_lines": [world.line(f"{n}")]})

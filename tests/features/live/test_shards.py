@@ -23,7 +23,7 @@ from features.live.freshness import MAX_SILENCE_S, FreshnessMonitor
 from features.live.heartbeat import Heart
 from features.live.lease import lease
 from features.live.progress import Watermark, divide, lag
-from features.live.recompute import CHUNK, LiveUpdater
+from features.live.recompute import LiveUpdater
 from features.live.refresher import Refresher, refresh_once
 from features.live.shards import Division, Shard, shards_of
 from features.offline import build as builds
@@ -32,6 +32,7 @@ from tests.features.live.test_live import ZONE, Wall, World, at_once, empty_live
 ROOT = Path(__file__).parents[3]
 __all__ = ["empty_live", "world"]  # the fixtures
 ONE, TWO = shards_of(2)
+ARRIVING = 900  # customers, enough for a kill while they are computed
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "2/", "a/b", "1/65", "-1/2", "1/2 ", "1/100", ""])
@@ -145,7 +146,7 @@ def test_a_shard_that_is_killed_is_followed_and_nothing_is_lost_when_shards_chan
         servers.wait_until(lambda: _holder(home, ONE) and _holder(home, TWO))
         standby = child_process.start(home, "refresh", "--shard", "2/2")
         works["standby"] = standby
-        _append(world, 3 * CHUNK)
+        _append(world, ARRIVING)
         servers.wait_until(lambda: Watermark.read(home, TWO).as_of_us > 0)
         os.kill(works["2/2"].pid, signal.SIGKILL)
         servers.wait_until(lambda: _holder(home, TWO) == standby.pid)
